@@ -1,0 +1,41 @@
+"""Identity of a contract and the partition that it lives in, in every topic.
+
+Not responsible for: which contracts are listed (producers), what they mean (stream_app).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+PARTITIONS = 8
+_SEED = 0x9747B28C
+_M = 0x5BD1E995
+_MASK = 0xFFFFFFFF
+
+
+def contract_id(feed: str, symbol: str) -> str:
+    """Join a feed id and the exchange's own symbol: `binance-usdm:BTCUSDT`."""
+    return f"{feed}:{symbol}"
+
+
+def murmur2(data: bytes) -> int:
+    """32-bit murmur2 as Apache Kafka's default partitioner computes it (org.apache.kafka Utils)."""
+    length = len(data)
+    h = _SEED ^ length
+    whole = length - length % 4
+    for i in range(0, whole, 4):
+        k = int.from_bytes(data[i : i + 4], "little") * _M & _MASK
+        k ^= k >> 24
+        h = (h * _M & _MASK) ^ (k * _M & _MASK)
+    tail = data[whole:]
+    if tail:
+        h = (h ^ int.from_bytes(tail, "little")) * _M & _MASK
+    h ^= h >> 13
+    h = h * _M & _MASK
+    return h ^ h >> 15
+
+
+@lru_cache(maxsize=1 << 18)
+def partition_of(contract: str, partitions: int = PARTITIONS) -> int:
+    """Return the partition of a contract id: the one that a keyed Java producer would choose."""
+    return (murmur2(contract.encode()) & 0x7FFFFFFF) % partitions

@@ -1,0 +1,85 @@
+"""Creates topics, and checks those that exist. The only admin client of the project.
+
+Not responsible for: what the topics are (topics.py), producing or consuming.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from schemas.errors import ConfigurationError, UnavailableError
+from schemas.settings import SharedSettings
+from schemas.topics import TopicSpec
+
+_TIMEOUT_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class TopicResult:
+    """What `ensure_topics` found or did for one topic."""
+
+    name: str
+    partitions: int
+    outcome: Literal["created", "present"]
+
+
+def ensure_topics(
+    settings: SharedSettings, topics: Iterable[TopicSpec], timeout_s: float = _TIMEOUT_S
+) -> list[TopicResult]:
+    """Create the topics that are missing and check the partitions of the others.
+
+    Raises:
+        UnavailableError: the broker does not answer within `timeout_s`.
+        ConfigurationError: a topic exists with another number of partitions.
+    """
+    wanted = list(topics)
+    admin: Any = AdminClient({**settings.librdkafka(), "log_level": 0})
+    try:
+        present = admin.list_topics(timeout=timeout_s).topics
+    except KafkaException as error:
+        raise UnavailableError(
+            f"Kafka at {settings.kafka_bootstrap} does not answer within {timeout_s:g} s "
+            f"({error.args[0].str()}): start it, or set FUNDING_KAFKA_BOOTSTRAP"
+        ) from error
+    missing = [topic for topic in wanted if topic.name not in present]
+    for topic in wanted:
+        if topic.name in present and len(present[topic.name].partitions) != topic.partitions:
+            raise ConfigurationError(
+                f"topic {topic.name} has {len(present[topic.name].partitions)} partitions, "
+                f"fundingstream needs {topic.partitions}: contracts are bound to partitions, "
+                "so recreate it or use another broker"
+            )
+    _create(admin, missing, settings.kafka_replication, timeout_s)
+    created = {topic.name for topic in missing}
+    return [
+        TopicResult(t.name, t.partitions, "created" if t.name in created else "present")
+        for t in wanted
+    ]
+
+
+def _create(admin: Any, topics: list[TopicSpec], replication: int, timeout_s: float) -> None:
+    if not topics:
+        return
+    futures = admin.create_topics(
+        [
+            NewTopic(
+                t.name, num_partitions=t.partitions, replication_factor=replication, config=t.config
+            )
+            for t in topics
+        ],
+        operation_timeout=timeout_s,
+    )
+    for name, future in futures.items():
+        try:
+            future.result(timeout=timeout_s)
+        except KafkaException as error:
+            # Another process may create the same topics at the same time.
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise UnavailableError(
+                    f"topic {name} cannot be created: {error.args[0].str()}"
+                ) from error

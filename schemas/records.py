@@ -1,0 +1,226 @@
+"""The records on Kafka as types: one TypedDict for each Avro schema, with the same fields.
+
+Times are integers here, UTC microseconds; an outside Avro deserialiser gives datetimes. A test
+holds that the fields are those of schemas/avro. Not responsible for: encoding (codec.py).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal, TypedDict
+
+Transport = Literal["ws", "rest"]
+Purpose = Literal["contract", "stream", "fallback", "reconcile", "history"]
+IntervalSource = Literal["payload", "exchange_info", "observed", "assumed"]
+EventTimeSource = Literal["exchange", "receipt"]
+SettlementSource = Literal["history", "stream", "derived"]
+Confidence = Literal["none", "low", "medium", "high", "very_high"]
+Zone = Literal["high", "normal", "unrated"]
+Trigger = Literal["first", "zone", "cross", "rate_change", "flush"]
+Severity = Literal["info", "warning", "critical"]
+FeedState = Literal["connecting", "live", "stalled", "fallback", "recovering", "down"]
+
+
+class RawItem(TypedDict):
+    symbol: str | None
+    payload: bytes
+    received_at: int
+
+
+class RawBatch(TypedDict):
+    feed: str
+    transport: Transport
+    purpose: Purpose
+    channel: str
+    connection_id: str
+    sequence: int
+    received_at: int
+    items: list[RawItem]
+
+
+class RawCoordinates(TypedDict):
+    raw_topic: str
+    raw_partition: int
+    raw_offset: int
+    raw_item: int
+
+
+class Settlement(RawCoordinates):
+    contract_id: str
+    feed: str
+    symbol: str
+    funding_time: int
+    funding_time_raw: int
+    rate: float
+    interval_hours: float
+    rate_8h: float
+    source: SettlementSource
+    received_at: int
+
+
+class FundingRate(RawCoordinates):
+    contract_id: str
+    feed: str
+    symbol: str
+    base: str
+    quote: str
+    multiplier: float
+    rate: float
+    interval_hours: float
+    interval_source: IntervalSource
+    rate_8h: float
+    apr: float
+    mark_price: float | None
+    index_price: float | None
+    next_funding_time: int | None
+    event_time: int
+    event_time_source: EventTimeSource
+    received_at: int
+    transport: Transport
+    late: bool
+
+
+class ZScore(RawCoordinates):
+    contract_id: str
+    feed: str
+    symbol: str
+    base: str
+    rate: float
+    interval_hours: float
+    rate_8h: float
+    apr: float
+    z: float | None
+    robust_z: float | None
+    percentile: float | None
+    mean: float | None
+    std: float | None
+    samples: int
+    confidence: Confidence
+    stats_as_of: int | None
+    zone: Zone
+    trigger: Trigger
+    crossed: float | None
+    mark_price: float | None
+    next_funding_time: int | None
+    event_time: int
+    received_at: int
+    computed_at: int
+    transport: Transport
+
+
+class HourlyBar(TypedDict):
+    contract_id: str
+    feed: str
+    symbol: str
+    base: str
+    hour: int
+    open: float
+    high: float
+    low: float
+    close: float
+    mean: float
+    std: float
+    covered_s: float
+    updates: int
+    late_updates: int
+    z_min: float | None
+    z_max: float | None
+    z_close: float | None
+    interval_hours: float
+    mark_close: float | None
+    ws_s: float
+    rest_s: float
+
+
+class OptionalRawCoordinates(TypedDict):
+    raw_topic: str | None
+    raw_partition: int | None
+    raw_offset: int | None
+    raw_item: int | None
+
+
+class Alert(OptionalRawCoordinates):
+    alert_id: str
+    subject: str
+    kind: str
+    severity: Severity
+    value: float | None
+    threshold: float | None
+    message: str
+    event_time: int
+    created_at: int
+
+
+class AuditEvent(OptionalRawCoordinates):
+    subject: str
+    kind: str
+    count: int
+    first_event_time: int
+    last_event_time: int
+    detail: str
+
+
+class FeedStatus(TypedDict):
+    feed: str
+    state: FeedState
+    transport: Transport | None
+    since: int
+    reported_at: int
+    last_data_at: int | None
+    contracts_expected: int
+    contracts_live: int
+    connections: int
+    connects: int
+    frames: int
+    updates: int
+    rest_calls: int
+    backfill_done: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordType:
+    """One Avro record: its name, which is also its file's, and its Python type."""
+
+    name: str
+    python_type: type
+
+    @property
+    def text(self) -> str:
+        """The schema as JSON text, as it is registered."""
+        return _schema_text(self.name)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the fields, in the order of the schema."""
+        document: dict[str, Any] = json.loads(self.text)
+        return tuple(field["name"] for field in document["fields"])
+
+
+@cache
+def _schema_text(name: str) -> str:
+    return files("schemas").joinpath("avro", f"{name}.avsc").read_text(encoding="utf-8")
+
+
+RAW_BATCH = RecordType("RawBatch", RawBatch)
+SETTLEMENT = RecordType("Settlement", Settlement)
+FUNDING_RATE = RecordType("FundingRate", FundingRate)
+ZSCORE = RecordType("ZScore", ZScore)
+HOURLY_BAR = RecordType("HourlyBar", HourlyBar)
+ALERT = RecordType("Alert", Alert)
+AUDIT_EVENT = RecordType("AuditEvent", AuditEvent)
+FEED_STATUS = RecordType("FeedStatus", FeedStatus)
+
+RECORD_TYPES: tuple[RecordType, ...] = (
+    RAW_BATCH,
+    SETTLEMENT,
+    FUNDING_RATE,
+    ZSCORE,
+    HOURLY_BAR,
+    ALERT,
+    AUDIT_EVENT,
+    FEED_STATUS,
+)

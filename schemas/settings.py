@@ -1,0 +1,83 @@
+"""Settings that every part shares: how to reach Kafka and the registry, and how to log.
+
+Values come from environment variables `FUNDING_…`; secrets are SecretStr and never printed. Each
+part extends `SharedSettings` with its own. Not responsible for: command-line flags.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeVar
+
+from pydantic import SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from schemas.errors import ConfigurationError
+
+ENV_PREFIX = "FUNDING_"
+
+
+class SharedSettings(BaseSettings):
+    """What producers, worker, sink and tools have in common."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, env_file=None, extra="forbid")
+
+    kafka_bootstrap: str = "127.0.0.1:9092"
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    kafka_sasl_username: str = ""
+    kafka_sasl_password: SecretStr = SecretStr("")
+    kafka_ssl_ca_file: str = ""
+    kafka_replication: int = 1
+    registry_url: str = "http://127.0.0.1:8081"
+    registry_username: str = ""
+    registry_password: SecretStr = SecretStr("")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    def librdkafka(self) -> dict[str, Any]:
+        """Return the connection part of a librdkafka configuration."""
+        config: dict[str, Any] = {
+            "bootstrap.servers": self.kafka_bootstrap,
+            "security.protocol": self.kafka_security_protocol,
+            "reconnect.backoff.ms": 100,
+            "reconnect.backoff.max.ms": 2_000,
+        }
+        if self.kafka_security_protocol.startswith("SASL"):
+            config["sasl.mechanism"] = self.kafka_sasl_mechanism
+            config["sasl.username"] = self.kafka_sasl_username
+            config["sasl.password"] = self.kafka_sasl_password.get_secret_value()
+        if self.kafka_ssl_ca_file:
+            config["ssl.ca.location"] = self.kafka_ssl_ca_file
+        return config
+
+    def schema_registry(self) -> dict[str, Any]:
+        """Return the configuration of confluent-kafka's SchemaRegistryClient."""
+        config: dict[str, Any] = {"url": self.registry_url, "timeout": 10}
+        if self.registry_username:
+            secret = self.registry_password.get_secret_value()
+            config["basic.auth.user.info"] = f"{self.registry_username}:{secret}"
+        return config
+
+
+S = TypeVar("S", bound=SharedSettings)
+
+
+def load_settings(settings_type: type[S], **overrides: Any) -> S:
+    """Read settings from the environment; `overrides` that are not None win.
+
+    Raises:
+        ConfigurationError: a value is wrong; the message names each variable, never its value.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return settings_type(**given)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{ENV_PREFIX}{'.'.join(map(str, item['loc'])).upper()}: {item['msg']}"
+            for item in error.errors(include_input=False)
+        )
+        raise ConfigurationError(f"wrong settings: {problems}") from None
+
+
+def variable_names(settings_type: type[SharedSettings]) -> set[str]:
+    """Return the environment variables that a settings type reads."""
+    return {f"{ENV_PREFIX}{name.upper()}" for name in settings_type.model_fields}

@@ -1,0 +1,99 @@
+"""The one definition of every topic: name, record, partitions, policy. Created before all else.
+
+Not responsible for: talking to a broker (kafka.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from schemas.contracts import PARTITIONS
+from schemas.feeds import FEEDS
+from schemas.records import (
+    ALERT,
+    AUDIT_EVENT,
+    FEED_STATUS,
+    FUNDING_RATE,
+    HOURLY_BAR,
+    RAW_BATCH,
+    SETTLEMENT,
+    ZSCORE,
+    RecordType,
+)
+
+_MS_PER_DAY = 86_400_000
+_MIB = 1 << 20
+MAX_MESSAGE_BYTES = 4 * _MIB
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """A topic as it must exist on the broker. `record_type` None: the value is not ours to read."""
+
+    name: str
+    record_type: RecordType | None
+    partitions: int = PARTITIONS
+    config: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def subject(self) -> str:
+        """The registry's subject for the values of this topic."""
+        return f"{self.name}-value"
+
+
+def _kept_for(days: int) -> dict[str, str]:
+    return {
+        "cleanup.policy": "delete",
+        "retention.ms": str(days * _MS_PER_DAY),
+        "max.message.bytes": str(MAX_MESSAGE_BYTES),
+    }
+
+
+# Small segments let compaction keep up with blocks that are rewritten every second.
+_COMPACTED = {
+    "cleanup.policy": "compact",
+    "segment.bytes": str(16 * _MIB),
+    "min.cleanable.dirty.ratio": "0.2",
+    "max.compaction.lag.ms": "600000",
+    "delete.retention.ms": "60000",
+    "max.message.bytes": str(MAX_MESSAGE_BYTES),
+}
+
+RAW_PREFIX = "funding.raw."
+
+
+def raw_topic(feed: str) -> str:
+    """Return the name of a feed's raw topic."""
+    return RAW_PREFIX + feed
+
+
+def feed_of_raw_topic(topic: str) -> str:
+    """Return the feed id of a raw topic's name."""
+    return topic.removeprefix(RAW_PREFIX)
+
+
+SETTLEMENTS = TopicSpec("funding.settlements", SETTLEMENT, config=_kept_for(60))
+RATES = TopicSpec("funding.rates", FUNDING_RATE, config=_kept_for(7))
+ZSCORES = TopicSpec("funding.zscores", ZSCORE, config=_kept_for(30))
+ALERTS = TopicSpec("funding.alerts", ALERT, config=_kept_for(90))
+BARS = TopicSpec("funding.bars", HOURLY_BAR, config=_kept_for(60))
+AUDIT = TopicSpec("funding.audit", AUDIT_EVENT, config=_kept_for(90))
+STATUS = TopicSpec("funding.feeds", FEED_STATUS, partitions=1, config=_COMPACTED)
+DEAD_LETTERS = TopicSpec("funding.dead-letters", None, config=_kept_for(30))
+
+OUTPUT_TOPICS: tuple[TopicSpec, ...] = (SETTLEMENTS, RATES, ZSCORES, ALERTS, BARS, AUDIT, STATUS)
+
+
+def raw_topic_spec(feed: str) -> TopicSpec:
+    """Return the definition of a feed's raw topic."""
+    return TopicSpec(raw_topic(feed), RAW_BATCH, config=_kept_for(7))
+
+
+def changelog_topic_spec(app_id: str, table: str) -> TopicSpec:
+    """Return the definition of the changelog of a Faust table, named as Faust names it."""
+    return TopicSpec(f"{app_id}-{table}-changelog", None, config=_COMPACTED)
+
+
+def all_topics(feeds: tuple[str, ...] = FEEDS) -> tuple[TopicSpec, ...]:
+    """Return every topic that outside consumers and our parts rely on."""
+    return (*(raw_topic_spec(feed) for feed in feeds), *OUTPUT_TOPICS, DEAD_LETTERS)
