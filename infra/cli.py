@@ -1,0 +1,92 @@
+"""The console script `fundingstream`: one command for each part and tool.
+
+Turns errors of ours into one line and an exit code (schemas/errors.py lists them). Not responsible
+for: what a command does; each is imported when it is called, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from schemas import __version__
+from schemas.errors import ConfigurationError, FundingStreamError
+
+_COMMANDS = {
+    "up": "infra.up",
+    "producer": "producers.commands",
+    "worker": "stream_app.commands",
+    "sink": "stream_app.sink.commands",
+    "simulator": "infra.simulator.commands",
+    "broker": "infra.embedded.commands",
+    "registry": "infra.embedded.commands",
+    "clickhouse": "infra.embedded.commands",
+    "topics": "infra.tools",
+    "migrate": "infra.clickhouse.commands",
+    "sql": "infra.clickhouse.commands",
+    "tail": "infra.tools",
+    "config": "infra.tools",
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(_COMMANDS[cmd_name]), cmd_name)
+        return command
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="fundingstream")
+def cli() -> None:
+    """Live perpetual-futures funding rates: exchanges to Kafka, z-scores, ClickHouse.
+
+    `fundingstream up` runs everything on this machine; the other commands are its parts and tools.
+    Settings come from FUNDING_... variables: `fundingstream config` shows them.
+    """
+
+
+def check_environment(environment: dict[str, str]) -> None:
+    """Refuse FUNDING_ variables that no part reads: a typing error must not pass silently.
+
+    Raises:
+        ConfigurationError: names the unknown variables.
+    """
+    from infra.config import known_variables  # noqa: PLC0415 - pydantic is slow to import
+
+    given = {name for name in environment if name.startswith("FUNDING_")}
+    if given and (unknown := given - known_variables()):
+        raise ConfigurationError(
+            f"unknown settings: {', '.join(sorted(unknown))}; `fundingstream config` lists all"
+        )
+
+
+def main() -> None:
+    """Run the console script."""
+    try:
+        check_environment(dict(os.environ))
+        cli(standalone_mode=False)
+    except FundingStreamError as error:
+        click.echo(f"fundingstream: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("fundingstream: stopped", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

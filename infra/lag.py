@@ -1,0 +1,52 @@
+"""How far a consumer group is behind, read from the broker.
+
+Not responsible for: what to do about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from schemas.errors import UnavailableError
+from schemas.settings import SharedSettings
+
+_TIMEOUT_S = 5.0
+
+
+class LagReader:
+    """Reads the committed offsets of one group against the ends of topics. Calls block."""
+
+    def __init__(self, settings: SharedSettings, group: str) -> None:
+        self._consumer: Any = Consumer(
+            {**settings.librdkafka(), "group.id": group, "enable.auto.commit": False}
+        )
+
+    def lag(self, topics: Iterable[str]) -> int:
+        """Return the records of `topics` that the group has not committed.
+
+        Raises:
+            UnavailableError: Kafka does not answer.
+        """
+        try:
+            known = self._consumer.list_topics(timeout=_TIMEOUT_S).topics
+            partitions = [
+                TopicPartition(topic, partition)
+                for topic in topics
+                if topic in known
+                for partition in known[topic].partitions
+            ]
+            committed = self._consumer.committed(partitions, timeout=_TIMEOUT_S)
+            total = 0
+            for at in committed:
+                low, high = self._consumer.get_watermark_offsets(at, timeout=_TIMEOUT_S)
+                total += high - (at.offset if at.offset >= 0 else low)
+        except KafkaException as error:
+            raise UnavailableError(f"Kafka does not tell its offsets: {error}") from error
+        return total
+
+    def close(self) -> None:
+        """Let the connection go."""
+        self._consumer.close()

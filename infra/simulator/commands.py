@@ -1,0 +1,153 @@
+"""The `simulator` command: simulated exchanges with a known truth, until a signal.
+
+Responsible for: options, signals, the exit code. Not responsible for: anything simulated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import ssl
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from infra.simulator import tls
+from infra.simulator.binance_usdm import RULES, BinanceOptions, BinanceUsdm
+from infra.simulator.server import SimulatorServer
+from infra.simulator.truth import TruthLog
+from schemas.errors import ConfigurationError
+
+_MAX_SETTLING = 12
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    default=9443,
+    show_default=True,
+    type=click.IntRange(0, 65_535),
+    help="Port for all feeds; 0 takes a free one and prints it.",
+)
+@click.option(
+    "--seed",
+    default=1,
+    show_default=True,
+    type=click.IntRange(0),
+    help="The same seed gives the same market, also after a restart.",
+)
+@click.option(
+    "--contracts",
+    default=745,
+    show_default=True,
+    type=click.IntRange(2, 20_000),
+    help="Perpetuals per feed; dated and delisted rows come on top.",
+)
+@click.option(
+    "--data-dir",
+    default=Path(".fundingstream"),
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The truth is written to truth/ below it.",
+)
+@click.option(
+    "--tick-s",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(0.02, 60.0),
+    help="Seconds between two ticks of the @1s streams.",
+)
+@click.option(
+    "--ping-s",
+    default=180.0,
+    show_default=True,
+    type=click.FloatRange(0.0),
+    help="Seconds between two protocol PINGs; 0 never.",
+)
+@click.option("--retry-after", is_flag=True, help="Send Retry-After with 429 and 418.")
+@click.option(
+    "--coinm-rows",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 100),
+    help="COIN-M rows (st 2) that appear in the USD-M arrays.",
+)
+@click.option(
+    "--tls-cert",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Serve TLS with this certificate (PEM).",
+)
+@click.option(
+    "--tls-key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The key (PEM) of --tls-cert.",
+)
+@click.option(
+    "--tls-self-signed",
+    is_flag=True,
+    help="Serve TLS with a new certificate, written to tls/ below --data-dir.",
+)
+def simulator(
+    host: str, port: int, seed: int, contracts: int, data_dir: Path, tick_s: float,
+    ping_s: float, retry_after: bool, coinm_rows: int,  # noqa: FBT001 - click passes flags so
+    tls_cert: Path | None, tls_key: Path | None, tls_self_signed: bool,  # noqa: FBT001
+) -> None:  # fmt: skip
+    """Serve simulated exchanges and record the truth about what they sent.
+
+    Each feed answers below its name, with the exchange's own paths behind it, as in
+    ws://127.0.0.1:9443/binance-usdm/market/ws/!markPrice@arr@1s. Runs until SIGTERM or SIGINT.
+    """
+    context = _tls_context(data_dir, host, tls_cert, tls_key, self_signed=tls_self_signed)
+    options = BinanceOptions(
+        contracts=contracts,
+        settling=min(_MAX_SETTLING, contracts // 4),
+        coinm_rows=coinm_rows,
+        tick_ms=round(tick_s * 1_000),
+        retry_after=retry_after,
+        rules=replace(RULES, ping_every_s=ping_s),
+    )
+    with TruthLog(data_dir, seed) as truth:
+        exchange = BinanceUsdm(seed, options, time.time_ns() // 1_000_000)
+        server = SimulatorServer([exchange], truth, host=host, port=port, tls=context)
+        with _runner() as runner:
+            runner.run(_serve(server, "https" if context else "http"))
+
+
+async def _serve(server: SimulatorServer, scheme: str) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await server.start()
+    click.echo(f"simulator: ready on {scheme}://{server.host}:{server.port}")
+    await server.run(stop)
+
+
+def _runner() -> asyncio.Runner:
+    try:
+        import uvloop  # noqa: PLC0415 - absent on some platforms
+    except ImportError:
+        return asyncio.Runner()
+    return asyncio.Runner(loop_factory=uvloop.new_event_loop)
+
+
+def _tls_context(
+    data_dir: Path,
+    host: str,
+    certificate: Path | None,
+    key: Path | None,
+    *,
+    self_signed: bool,
+) -> ssl.SSLContext | None:
+    if (certificate is None) != (key is None):
+        raise ConfigurationError("--tls-cert and --tls-key belong together: give both or none")
+    if certificate is not None and key is not None:
+        if self_signed:
+            raise ConfigurationError("give either --tls-cert or --tls-self-signed, not both")
+        return tls.server_context(certificate, key)
+    if self_signed:
+        return tls.server_context(*tls.self_signed(data_dir / "tls", host))
+    return None

@@ -1,0 +1,201 @@
+"""One client's WebSocket, from the exchange's side.
+
+Responsible for: a bounded queue and a sender of its own, so that a slow client delays nobody and
+is cut off when it falls too far behind; heartbeat, speed and age rules; reporting what a send has
+handed over. Not responsible for: what the messages mean (the session), nor the truth files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import aiohttp
+from aiohttp import web
+
+from infra.simulator.feed import Close, Frame, Session
+
+MAX_QUEUED_BYTES = 16_000_000
+MAX_QUEUED_FRAMES = 8_192
+_CLOSE_TIMEOUT_S = 5.0
+_ENDED = frozenset({
+    aiohttp.WSMsgType.CLOSE,
+    aiohttp.WSMsgType.CLOSING,
+    aiohttp.WSMsgType.CLOSED,
+    aiohttp.WSMsgType.ERROR,
+})  # fmt: skip
+
+RecordSent = Callable[[Frame, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ping:
+    payload: bytes
+
+
+class ClientConnection:
+    """Runs one open socket until it closes.
+
+    Args:
+        ws: the prepared server side socket.
+        transport: the TCP connection below it, to cut it.
+        session: the exchange's protocol state for it.
+        record_sent: called after each completed send with the frame and the µs before the write.
+        wall_ns: the wall clock.
+    """
+
+    def __init__(
+        self,
+        ws: web.WebSocketResponse,
+        transport: asyncio.Transport | None,
+        session: Session,
+        record_sent: RecordSent,
+        wall_ns: Callable[[], int],
+    ) -> None:
+        self.session = session
+        self.close_reason = ""
+        self._ws = ws
+        self._transport = transport
+        self._record_sent = record_sent
+        self._wall_ns = wall_ns
+        self._clock_s = asyncio.get_running_loop().time
+        self._queue: deque[Frame | Close | _Ping] = deque()
+        self._queued_bytes = 0
+        self._wake = asyncio.Event()
+        self._gone = asyncio.Event()
+        self._closing = False
+        self._opened_s = self._heard_s = self._pinged_s = self._clock_s()
+        self._unanswered: tuple[bytes, float] | None = None
+        self._incoming_s: deque[float] = deque()
+
+    async def run(self) -> None:
+        """Serve until either side closes."""
+        for frame in self.session.opened():
+            self.offer(frame)
+        sender = asyncio.create_task(self._send_queued())
+        try:
+            await self._receive()
+        finally:
+            # A close handshake that the sender has begun must run to its end: returning earlier
+            # would close TCP under data that is still on its way to the client.
+            if not self._closing:
+                sender.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await sender
+            self._gone.set()
+
+    def offer(self, item: Frame | Close | _Ping) -> None:
+        """Queue a frame, or the end of the connection. A client too far behind is cut off."""
+        if self._ws.closed or self.close_reason:
+            return
+        if isinstance(item, Frame):
+            self._queued_bytes += len(item.payload)
+        elif isinstance(item, Close):
+            self.close_reason = item.reason or str(item.code)
+        self._queue.append(item)
+        if self._queued_bytes > MAX_QUEUED_BYTES or len(self._queue) > MAX_QUEUED_FRAMES:
+            self.abort("slow client")
+            return
+        self._wake.set()
+
+    def housekeeping(self) -> None:
+        """Heartbeat and age rules; called about once per second."""
+        rules, now_s = self.session.rules, self._clock_s()
+        if rules.max_age_s and now_s - self._opened_s > rules.max_age_s:
+            self.offer(Close(1001, "Connection age"))
+        elif rules.silence_s and now_s - self._heard_s > rules.silence_s:
+            self.abort("client silent")
+        elif self._unanswered and now_s - self._unanswered[1] > rules.pong_within_s:
+            self.offer(Close(1008, "Pong timeout"))
+        elif rules.ping_every_s and now_s - self._pinged_s >= rules.ping_every_s:
+            self._pinged_s = now_s
+            if self._unanswered is None:
+                self._unanswered = str(self._wall_ns() // 1_000_000).encode(), now_s
+            self.offer(_Ping(self._unanswered[0]))
+
+    async def finish(self, code: int, reason: str, timeout_s: float) -> None:
+        """Send everything queued, then close; who cannot take it in time is cut off."""
+        self.offer(Close(code, reason))
+        try:
+            await asyncio.wait_for(self._gone.wait(), timeout_s)
+        except TimeoutError:
+            self.abort("slow client")
+
+    def abort(self, reason: str) -> None:
+        """Cut TCP without a farewell; what is queued is lost, and not in the truth."""
+        self.close_reason = self.close_reason or reason
+        self._queue.clear()
+        self._queued_bytes = 0
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def _receive(self) -> None:
+        while True:
+            message = await self._ws.receive()
+            kind = message.type
+            if kind in _ENDED:
+                return
+            self._heard_s = self._clock_s()
+            if self._too_fast():
+                self.offer(Close(1008, "Too many requests"))
+                continue
+            now_ms = self._wall_ns() // 1_000_000
+            if kind is aiohttp.WSMsgType.TEXT:
+                answers = self.session.on_text(message.data, now_ms)
+            elif kind is aiohttp.WSMsgType.BINARY:
+                answers = self.session.on_binary(message.data, now_ms)
+            else:
+                await self._heartbeat(kind, bytes(message.data or b""))
+                continue
+            for answer in answers:
+                self.offer(answer)
+
+    async def _heartbeat(self, kind: aiohttp.WSMsgType, data: bytes) -> None:
+        if kind is aiohttp.WSMsgType.PING:
+            with contextlib.suppress(ConnectionError):
+                await self._ws.pong(data)
+        elif self._unanswered is not None and data == self._unanswered[0]:
+            self._unanswered = None
+
+    def _too_fast(self) -> bool:
+        limit, now_s = self.session.rules.messages_per_s, self._heard_s
+        recent = self._incoming_s
+        recent.append(now_s)
+        while recent[0] <= now_s - 1.0 or len(recent) > limit + 1:
+            recent.popleft()
+        return bool(limit) and len(recent) > limit
+
+    async def _send_queued(self) -> None:
+        try:
+            while not self._closing:
+                await self._wake.wait()
+                self._wake.clear()
+                while self._queue and not self._closing:
+                    await self._send(self._queue.popleft())
+        except ConnectionError:
+            # The peer is gone: the receiving side ends the connection and says so.
+            self._queue.clear()
+        except Exception:
+            self.abort("simulator error")
+            raise
+
+    async def _send(self, item: Frame | Close | _Ping) -> None:
+        if isinstance(item, Close):
+            self._closing = True
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(
+                    self._ws.close(code=item.code, message=item.reason.encode()), _CLOSE_TIMEOUT_S
+                )
+            return
+        if isinstance(item, _Ping):
+            await self._ws.ping(item.payload)
+            return
+        self._queued_bytes -= len(item.payload)
+        sent_us = self._wall_ns() // 1_000
+        opcode = aiohttp.WSMsgType.BINARY if item.binary else aiohttp.WSMsgType.TEXT
+        await self._ws.send_frame(item.payload, opcode)
+        if item.ledger is not None:
+            self._record_sent(item, sent_us)

@@ -1,0 +1,148 @@
+"""The shape of a simulated exchange: what one more exchange has to bring.
+
+Responsible for: the interfaces between an exchange's file (protocol and texts, no I/O, no clock)
+and the server (sockets, ticks, truth, faults). Not responsible for: any behaviour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from infra.simulator.truth import TickLedger
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One WebSocket data frame, and the contract updates in it (none in an ack)."""
+
+    payload: bytes
+    binary: bool = False
+    ledger: TickLedger | None = None
+    rows: Sequence[int] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """The exchange ends the connection with this code."""
+
+    code: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SocketRules:
+    """What an exchange demands of a connection; the server enforces it.
+
+    Attributes:
+        ping_every_s: the server sends a protocol PING this often; 0 never.
+        pong_within_s: and closes when no matching PONG came for so long.
+        messages_per_s: incoming frames of any kind in one second; more closes the connection.
+        silence_s: closes when the client sent no frame for so long; 0 never.
+        max_age_s: closes a connection of that age; 0 never.
+    """
+
+    ping_every_s: float = 0.0
+    pong_within_s: float = 0.0
+    messages_per_s: int = 0
+    silence_s: float = 0.0
+    max_age_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RestCall:
+    """One HTTP request below the feed's prefix; `query` holds decoded values."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    body: bytes
+    client_ip: str
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RestReply:
+    """The answer, complete."""
+
+    body: bytes
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class SettledRate:
+    """One new settlement, for the truth. `rate` is the text on the wire."""
+
+    symbol: str
+    funding_ms: int
+    rate: str
+    interval_hours: int
+
+
+class Session(Protocol):
+    """The protocol state of one connection. No I/O."""
+
+    rules: SocketRules
+
+    def opened(self) -> Sequence[Frame]:
+        """Frames that greet a new connection."""
+        ...
+
+    def on_text(self, text: str, now_ms: int) -> Sequence[Frame | Close]:
+        """Answer a text frame."""
+        ...
+
+    def on_binary(self, data: bytes, now_ms: int) -> Sequence[Frame | Close]:
+        """Answer a binary frame."""
+        ...
+
+    def subscribed(self) -> Sequence[str]:
+        """The streams of this connection, for `/stats`."""
+        ...
+
+
+class Tick(Protocol):
+    """What one tick brings, prepared ahead of its event time."""
+
+    @property
+    def event_ms(self) -> int:
+        """When to publish: the latest event time in it."""
+        ...
+
+    def frames(self, session: Session) -> Iterable[Frame]:
+        """The frames that this session's subscriptions ask for."""
+        ...
+
+    def published(self) -> None:
+        """The tick is now the newest: REST answers show its values."""
+        ...
+
+
+class Exchange(Protocol):
+    """One simulated feed."""
+
+    name: str
+    tick_ms: int
+
+    def session(self, path: str, query: Mapping[str, str]) -> Session | None:
+        """Open a connection at a path below the feed's prefix; None answers 404."""
+        ...
+
+    def rest(self, call: RestCall) -> RestReply:
+        """Answer an HTTP request."""
+        ...
+
+    def prepare(self, at_ms: int) -> Tick:
+        """Compute the tick of a grid time (a multiple of `tick_ms`), shortly ahead of it."""
+        ...
+
+    def settled_at_start(self) -> Iterable[SettledRate]:
+        """The history before the simulator started."""
+        ...
+
+    def settle(self, now_ms: int) -> Iterable[SettledRate]:
+        """What has settled since the last call."""
+        ...

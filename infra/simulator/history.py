@@ -1,0 +1,54 @@
+"""The settled history of one simulated feed, in memory.
+
+Responsible for: keeping settlements in time order and selecting windows of them. Bounded by the
+market itself: 30 days at start and what settles afterwards. Not responsible for: pages, limits
+and texts (each exchange's file), nor for the truth files.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from infra.simulator.market import Ints, Market, Settlements
+
+HISTORY_DAYS = 30
+DAY_MS = 86_400_000
+
+
+class SettlementBook:
+    """All settlements a feed can show, ascending by the exchange's own stamp."""
+
+    def __init__(self, market: Market, now_ms: int) -> None:
+        self._market = market
+        self._until_ms = now_ms
+        self._all = market.settlements(now_ms - HISTORY_DAYS * DAY_MS, now_ms)
+
+    @property
+    def all(self) -> Settlements:
+        """Everything settled until now."""
+        return self._all
+
+    def settle(self, now_ms: int) -> Settlements:
+        """Append what has settled since the last call, and return only that."""
+        new = self._market.settlements(self._until_ms, max(now_ms, self._until_ms))
+        self._until_ms = max(now_ms, self._until_ms)
+        if len(new.row):
+            old = self._all
+            self._all = Settlements(
+                np.concatenate((old.row, new.row)),
+                np.concatenate((old.funding_ms, new.funding_ms)),
+                np.concatenate((old.raw_ms, new.raw_ms)),
+                np.concatenate((old.rate_units, new.rate_units)),
+            )
+        return new
+
+    def positions(self, row: int | None, start_ms: int | None, end_ms: int | None) -> Ints:
+        """Positions in `all` of one contract (or every one) within a window, both ends included."""
+        raw_ms = self._all.raw_ms
+        low = 0 if start_ms is None else int(np.searchsorted(raw_ms, start_ms, side="left"))
+        high = len(raw_ms)
+        if end_ms is not None:
+            high = int(np.searchsorted(raw_ms, end_ms, side="right"))
+        if row is None:
+            return np.arange(low, max(low, high), dtype=np.int64)
+        return low + np.flatnonzero(self._all.row[low:high] == row).astype(np.int64)

@@ -1,0 +1,213 @@
+"""What the simulator really sent, and what really settled: the yardstick of every test.
+
+Responsible for: `truth/<feed>.ndjson` (one line per contract update put on a socket) and
+`truth/settlements.ndjson` under the data directory; each update once however many clients got
+it; each settlement once however often the simulator is restarted. Not responsible for: deciding
+what is sent. A line is claimed after a send returned, so whatever is here left the simulator.
+
+Keys. Updates: `contract_id`, `event_time`, `sent_at` (µs since the epoch), `rate`. Settlements:
+`contract_id`, `funding_time` (µs, on the contract's grid), `rate`, `interval_hours`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import msgspec
+
+from schemas.errors import ConfigurationError, StateError, UnavailableError
+
+_BUFFER_LIMIT_BYTES = 1_000_000
+
+
+class TickLedger:
+    """Which contracts of one tick have been recorded already.
+
+    Args:
+        heads: per contract, the start of its line up to the event time; None: never recorded
+            (rows of another feed).
+        event_us: per contract, the event time in µs.
+        rates: per contract, the rate exactly as printed on the wire; None where there is none.
+    """
+
+    __slots__ = ("_event_us", "_heads", "_rates")
+
+    def __init__(
+        self,
+        heads: Sequence[str | None],
+        event_us: Sequence[int],
+        rates: Sequence[str | None],
+    ) -> None:
+        self._heads: list[str | None] = list(heads)
+        self._event_us = event_us
+        self._rates = rates
+
+    def claim(self, rows: Sequence[int], sent_us: int) -> list[str]:
+        """The lines of those rows that no earlier send has claimed."""
+        heads, event_us, rates = self._heads, self._event_us, self._rates
+        lines = []
+        for row in rows:
+            head, rate = heads[row], rates[row]
+            if head is not None and rate is not None:
+                heads[row] = None
+                lines.append(f'{head}{event_us[row]},"sent_at":{sent_us},"rate":{rate}}}\n')
+        return lines
+
+
+def head(feed: str, symbol: str) -> str:
+    """The constant start of a contract's lines."""
+    return f'{{"contract_id":{json.dumps(f"{feed}:{symbol}", ensure_ascii=False)},"event_time":'
+
+
+class _Settled(msgspec.Struct):
+    contract_id: str
+    funding_time: int
+
+
+class TruthLog:
+    """The truth files of one simulator process. Buffered: call `flush` at least each second."""
+
+    def __init__(self, data_dir: Path, seed: int) -> None:
+        self._dir = data_dir / "truth"
+        try:
+            self._dir.mkdir(parents=True, exist_ok=True)
+            self._lock = _own(self._dir / "simulator.json", seed)
+            self._settlements = _Appender(self._dir / "settlements.ndjson")
+        except OSError as error:
+            message = f"cannot write the truth under {self._dir}: {error.strerror}"
+            raise UnavailableError(message) from error
+        self._feeds: dict[str, _Appender] = {}
+        self._settled_until_us = _newest_settlements(self._settlements.path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def updates(self, feed: str, lines: Sequence[str]) -> None:
+        """Add the claimed lines of one send."""
+        appender = self._feeds.get(feed)
+        if appender is None:
+            appender = self._feeds[feed] = _Appender(self._dir / f"{feed}.ndjson")
+        appender.add(lines)
+
+    def settlement(self, contract_id: str, funding_us: int, rate: str, interval_hours: int) -> None:
+        """Add a settlement unless an earlier run has. Ascending in time within a contract."""
+        if funding_us <= self._settled_until_us.get(contract_id, 0):
+            return
+        self._settled_until_us[contract_id] = funding_us
+        name = json.dumps(contract_id, ensure_ascii=False)
+        line = (
+            f'{{"contract_id":{name},"funding_time":{funding_us},'
+            f'"rate":{rate},"interval_hours":{interval_hours}}}\n'
+        )
+        self._settlements.add((line,))
+
+    def flush(self) -> None:
+        """Hand everything to the operating system, where it outlives the process."""
+        for appender in (self._settlements, *self._feeds.values()):
+            appender.flush()
+
+    def close(self) -> None:
+        """Flush and close all files, and give the directory free."""
+        for appender in (self._settlements, *self._feeds.values()):
+            appender.close()
+        self._lock.close()
+
+
+class _Appender:
+    """One append-only file of lines. A line that a killed process left half written is cut."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = path.open("ab", buffering=0)
+        _cut_torn_line(path)
+        self._lines: list[str] = []
+        self._size = 0
+
+    def add(self, lines: Sequence[str]) -> None:
+        self._lines.extend(lines)
+        self._size += sum(map(len, lines))
+        if self._size > _BUFFER_LIMIT_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        if not self._lines:
+            return
+        rest = memoryview("".join(self._lines).encode())
+        self._lines, self._size = [], 0
+        while rest:
+            rest = rest[self._file.write(rest) :]
+
+    def close(self) -> None:
+        self.flush()
+        self._file.close()
+
+
+def _cut_torn_line(path: Path) -> None:
+    with path.open("rb+") as file:
+        end = file.seek(0, 2)
+        keep = end
+        while keep > 0:
+            start = max(0, keep - 4096)
+            file.seek(start)
+            newline = file.read(keep - start).rfind(b"\n")
+            keep = start if newline < 0 else start + newline + 1
+            if newline >= 0:
+                break
+        if keep < end:
+            file.truncate(keep)
+
+
+def _newest_settlements(path: Path) -> dict[str, int]:
+    newest: dict[str, int] = {}
+    decoder = msgspec.json.Decoder(_Settled)
+    with path.open("rb") as file:
+        for line in file:
+            try:
+                settled = decoder.decode(line)
+            except msgspec.DecodeError as error:
+                message = f"{path} is damaged ({error}): use another --data-dir"
+                raise StateError(message) from error
+            if settled.funding_time > newest.get(settled.contract_id, 0):
+                newest[settled.contract_id] = settled.funding_time
+    return newest
+
+
+def _own(path: Path, seed: int) -> IO[str]:
+    """Lock the directory for this process and this seed; the lock ends with the open file.
+
+    Two writers would repeat settlements, and two seeds in one truth would prove nothing.
+    """
+    lock = path.open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        message = f"another simulator writes to {path.parent}: stop it, or use another --data-dir"
+        raise UnavailableError(message) from None
+    lock.seek(0)
+    text = lock.read()
+    known = json.loads(text)["seed"] if text else seed
+    if known != seed:
+        lock.close()
+        message = (
+            f"{path.parent} holds the truth of seed {known}, not {seed}: "
+            "use the same --seed, or another --data-dir"
+        )
+        raise ConfigurationError(message)
+    if not text:
+        lock.write(json.dumps({"seed": seed}) + "\n")
+        lock.flush()
+    return lock

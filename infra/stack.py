@@ -1,0 +1,251 @@
+"""The whole of fundingstream on one machine: which parts, with which arguments, in which order.
+
+Not responsible for: supervision (embedded/supervisor.py), what `up` shows (up.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from infra.clickhouse.migrate import migrate as migrate_database
+from infra.embedded.ports import require_free_port
+from infra.embedded.readiness import http_ready, kafka_ready, tcp_ready
+from infra.embedded.supervisor import Service, Supervisor
+from infra.lag import LagReader
+from infra.tools import create_topics_and_schemas
+from producers.settings import ProducerSettings
+from schemas.errors import FundingStreamError
+from schemas.feeds import FEEDS
+from schemas.settings import load_settings
+from schemas.topics import OUTPUT_TOPICS, raw_topic
+from stream_app.settings import SinkSettings, WorkerSettings
+
+HOST = "127.0.0.1"
+DRAIN_TIMEOUT_S = 30.0
+_DRAIN_POLL_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the parts listen, on loopback."""
+
+    kafka: int = 9092
+    registry: int = 8081
+    clickhouse: int = 8123
+    web: int = 6066
+    producer_metrics: int = 9101
+    sink_metrics: int = 9102
+    simulator: int = 9443
+
+
+@dataclass(frozen=True, slots=True)
+class StackOptions:
+    """What to run. `kafka` and `clickhouse_url` name servers that are already there."""
+
+    data_dir: Path
+    ports: Ports = field(default_factory=Ports)
+    live: bool = False
+    contracts: int = 745
+    seed: int = 1
+    kafka: str | None = None
+    clickhouse_url: str | None = None
+    exchange_base_url: str | None = None
+    """Exchanges served by somebody else, in the place of the simulator."""
+    extra_env: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def bootstrap(self) -> str:
+        """Where Kafka is."""
+        return self.kafka or f"{HOST}:{self.ports.kafka}"
+
+    @property
+    def clickhouse(self) -> str:
+        """Where ClickHouse is."""
+        return self.clickhouse_url or f"http://{HOST}:{self.ports.clickhouse}"
+
+    @property
+    def registry(self) -> str:
+        """Where the schema registry is."""
+        return f"http://{HOST}:{self.ports.registry}"
+
+    @property
+    def web(self) -> str:
+        """Where the status page is."""
+        return f"http://{HOST}:{self.ports.web}"
+
+    @property
+    def exchanges(self) -> str:
+        """Root of the exchanges; empty for the real ones."""
+        if self.exchange_base_url is not None:
+            return self.exchange_base_url
+        return "" if self.live else f"http://{HOST}:{self.ports.simulator}"
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of the parts: ours, with what the options say."""
+        return {
+            **os.environ,
+            "FUNDING_KAFKA_BOOTSTRAP": self.bootstrap,
+            "FUNDING_REGISTRY_URL": self.registry,
+            "FUNDING_CLICKHOUSE_URL": self.clickhouse,
+            "FUNDING_EXCHANGE_BASE_URL": self.exchanges,
+            "FUNDING_WEB_PORT": str(self.ports.web),
+            "FUNDING_PRODUCER_METRICS_PORT": str(self.ports.producer_metrics),
+            "FUNDING_SINK_METRICS_PORT": str(self.ports.sink_metrics),
+            "FUNDING_PRODUCER_DATA_DIR": str(self.data_dir / "producer"),
+            "FUNDING_WORKER_DATA_DIR": str(self.data_dir / "worker"),
+            "PYTHONUNBUFFERED": "1",
+            **self.extra_env,
+        }
+
+
+def require_free_ports(options: StackOptions) -> None:
+    """Check every port that the stack will listen on, before anything starts.
+
+    Raises:
+        UnavailableError: a port is taken; the message names the flag that changes it.
+    """
+    ports = options.ports
+    wanted = [
+        (ports.registry, "the schema registry", "--registry-port"),
+        (ports.web, "the status page", "--web-port"),
+        (ports.producer_metrics, "the producers' metrics", "--producer-metrics-port"),
+        (ports.sink_metrics, "the sink's metrics", "--sink-metrics-port"),
+    ]
+    if options.kafka is None:
+        wanted.append((ports.kafka, "Kafka", "--kafka-port"))
+    if options.clickhouse_url is None:
+        wanted.append((ports.clickhouse, "ClickHouse", "--clickhouse-port"))
+    if not options.exchanges or options.exchange_base_url is None:
+        wanted.append((ports.simulator, "the simulator", "--simulator-port"))
+    for port, what, flag in wanted:
+        require_free_port(port, what, flag)
+
+
+def service(options: StackOptions, name: str) -> Service:
+    """Return one part of the stack as a supervised service."""
+    ports, data = options.ports, options.data_dir
+    arguments: dict[str, list[str]] = {
+        "broker": ["--port", str(ports.kafka), "--data-dir", str(data / "kafka")],
+        "registry": ["--port", str(ports.registry), "--data-dir", str(data / "registry")],
+        "clickhouse": ["--port", str(ports.clickhouse), "--data-dir", str(data / "clickhouse")],
+        "simulator": [
+            *("--port", str(ports.simulator), "--data-dir", str(data)),
+            *("--seed", str(options.seed), "--contracts", str(options.contracts)),
+        ],
+        "worker": [],
+        "sink": [],
+        "producer": list(FEEDS),
+    }
+    ready = {
+        "broker": kafka_ready(HOST, ports.kafka),
+        "registry": http_ready(f"{options.registry}/subjects"),
+        "clickhouse": http_ready(f"{options.clickhouse}/ping"),
+        "simulator": http_ready(f"http://{HOST}:{ports.simulator}/healthz"),
+        "worker": http_ready(f"{options.web}/readyz"),
+        "sink": tcp_ready(HOST, ports.sink_metrics),
+        "producer": tcp_ready(HOST, ports.producer_metrics),
+    }
+    return Service(
+        name=name,
+        argv=[sys.executable, "-m", "infra.cli", name, *arguments[name]],
+        env=options.environment(),
+        ready=ready[name],
+        # The broker's first start downloads its jars.
+        ready_timeout_s=300.0 if name == "broker" else 60.0,
+        stop_timeout_s=30.0,
+    )
+
+
+class Stack:
+    """The running parts."""
+
+    def __init__(
+        self, options: StackOptions, supervisor: Supervisor, progress: Callable[[str], None]
+    ) -> None:
+        """`progress` gets a line for each step."""
+        self.options = options
+        self.supervisor = supervisor
+        self._progress = progress
+        environment = {
+            "kafka_bootstrap": options.bootstrap,
+            "registry_url": options.registry,
+        }
+        self.worker_settings = load_settings(WorkerSettings, **environment)
+        self.sink_settings = load_settings(
+            SinkSettings, clickhouse_url=options.clickhouse, **environment
+        )
+        self.producer_settings = load_settings(ProducerSettings, **environment)
+
+    async def start(self) -> None:
+        """Start everything, each part when what it needs is there.
+
+        Raises:
+            FundingStreamError: a part did not come up; the message says which and what it said.
+        """
+        options = self.options
+        servers = ["registry"]
+        if options.kafka is None:
+            servers.insert(0, "broker")
+        if options.clickhouse_url is None:
+            servers.append("clickhouse")
+        if options.exchange_base_url is None and not options.live:
+            servers.append("simulator")
+        await self._start(*servers)
+        await asyncio.gather(
+            asyncio.to_thread(create_topics_and_schemas, self.worker_settings),
+            asyncio.to_thread(migrate_database, self.sink_settings),
+        )
+        self._progress("topics, schemas and tables are there")
+        await self._start("worker", "sink")
+        await self._start("producer")
+
+    async def _start(self, *names: str) -> None:
+        async def one(name: str) -> None:
+            begun_s = time.monotonic()
+            await self.supervisor.start(service(self.options, name))
+            pid = self.supervisor.pids[name]
+            self._progress(f"{name} is up in {time.monotonic() - begun_s:.1f} s (pid {pid})")
+
+        self._progress(f"starting {', '.join(names)}")
+        await asyncio.gather(*(one(name) for name in names))
+
+    async def drain(self) -> bool:
+        """End the input, then wait until all of it is processed and stored.
+
+        Returns False if that took longer than DRAIN_TIMEOUT_S.
+        """
+        for name in ("simulator", "producer"):
+            if name in self.supervisor.pids:
+                await self.supervisor.stop_service(name)
+        worker = (self.worker_settings.worker_id, [raw_topic(feed) for feed in FEEDS])
+        sink = (self.sink_settings.sink_group, [topic.name for topic in OUTPUT_TOPICS])
+        for group, topics in (worker, sink):
+            if not await asyncio.to_thread(self._wait_drained, group, topics):
+                return False
+        return True
+
+    def _wait_drained(self, group: str, topics: list[str]) -> bool:
+        reader = LagReader(self.worker_settings, group)
+        deadline_s = time.monotonic() + DRAIN_TIMEOUT_S
+        try:
+            while time.monotonic() < deadline_s:
+                if reader.lag(topics) == 0:
+                    return True
+                time.sleep(_DRAIN_POLL_S)
+        except FundingStreamError:
+            return False
+        finally:
+            reader.close()
+        return False
+
+
+def clickhouse_host(options: StackOptions) -> str:
+    """Return host and port of ClickHouse, for people."""
+    return urlsplit(options.clickhouse).netloc

@@ -1,0 +1,34 @@
+"""Full-jitter exponential backoff, reset only by lasting health. Pure: randomness is passed in.
+
+Source: "Exponential Backoff And Jitter", AWS Architecture Blog 2015, "full jitter". Not
+responsible for: waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+FIRST_S = 1.0
+CAP_S = 60.0
+HEALTHY_S = 60.0
+"""Data must have flowed this long before the next failure counts as a first one."""
+
+
+class Backoff:
+    """Delays between attempts: uniform in [0, min(cap, first × 2^n))."""
+
+    def __init__(
+        self, random: Callable[[], float], first_s: float = FIRST_S, cap_s: float = CAP_S
+    ) -> None:
+        self._random = random
+        self._first_s = first_s
+        self._cap_s = cap_s
+        self.failures = 0
+
+    def failed(self, healthy_s: float = 0.0) -> float:
+        """Note a failure after `healthy_s` of data and return the delay before the next try."""
+        if healthy_s >= HEALTHY_S:
+            self.failures = 0
+        ceiling = min(self._cap_s, self._first_s * 2.0 ** min(self.failures, 30))
+        self.failures += 1
+        return self._random() * ceiling

@@ -1,0 +1,83 @@
+"""The console command `fundingstream producer FEED…`: runs feeds in one process until stopped.
+
+Not responsible for: what a feed does (feed.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Sequence
+from typing import Any
+
+import aiohttp
+import click
+import uvloop
+
+from producers.exchanges import exchange
+from producers.feed import Feed
+from producers.metrics import serve_metrics
+from producers.publisher import Publisher
+from producers.settings import ProducerSettings
+from schemas.errors import FundingStreamError
+from schemas.feeds import FEEDS
+from schemas.registry import SchemaCatalog
+from schemas.settings import load_settings
+
+log = logging.getLogger(__name__)
+
+
+@click.command()
+@click.argument("feeds", nargs=-1, type=click.Choice(FEEDS), metavar="FEED...")
+@click.option("--metrics-port", type=int, help="FUNDING_PRODUCER_METRICS_PORT.")
+@click.option("--base-url", help="Root of the exchanges, for a simulator.")
+def producer(feeds: Sequence[str], metrics_port: int | None, base_url: str | None) -> None:
+    """Stream the given feeds (default: all) from their exchanges to Kafka."""
+    settings = load_settings(
+        ProducerSettings, producer_metrics_port=metrics_port, exchange_base_url=base_url
+    )
+    logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s: %(message)s")
+    catalog = SchemaCatalog(settings)
+    publishers = {feed: Publisher(feed, settings, catalog) for feed in feeds or FEEDS}
+    cluster_id = ""
+    for publisher in publishers.values():
+        cluster_id = publisher.cluster_id()
+    uvloop.run(_run(settings, publishers, cluster_id))
+
+
+async def _run(
+    settings: ProducerSettings, publishers: dict[str, Publisher], cluster_id: str
+) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with aiohttp.ClientSession(headers={"User-Agent": "fundingstream"}) as session:
+        feeds = [
+            Feed(exchange(name), settings, publisher, session, cluster_id)
+            for name, publisher in publishers.items()
+        ]
+        serve_metrics(feeds, settings)
+        running: list[asyncio.Task[Any]] = [asyncio.create_task(feed.run()) for feed in feeds]
+        stopped: asyncio.Task[Any] = asyncio.create_task(stop.wait())
+        done, _ = await asyncio.wait([*running, stopped], return_when=asyncio.FIRST_COMPLETED)
+        for task in running:
+            task.cancel()
+        for task in running:
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await task
+        for publisher in publishers.values():
+            await publisher.delivered()
+        for task in done - {stopped}:
+            raise _reason(task.exception())
+
+
+def _reason(error: BaseException | None) -> BaseException:
+    """Return the error of ours within a task group's, if there is one."""
+    if isinstance(error, BaseExceptionGroup):
+        ours, _others = error.split(FundingStreamError)
+        if ours is not None:
+            return _reason(ours.exceptions[0])
+    return error or RuntimeError("a feed ended without a reason")

@@ -1,0 +1,52 @@
+"""The registry of listed contracts: who should stream, and which facts have changed. Pure.
+
+Not responsible for: fetching (feed.py), what a fact means (stream_app).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from producers.exchanges.description import Listing, Slice
+
+
+class Change(NamedTuple):
+    """What a refresh brought: facts to publish, contracts that came and went."""
+
+    facts: Sequence[Slice]
+    listed: frozenset[str]
+    delisted: frozenset[str]
+
+
+class ContractRegistry:
+    """Facts of all listed contracts as the exchange last sent them."""
+
+    def __init__(self) -> None:
+        self._facts: dict[tuple[str, str], bytes] = {}
+        self._listed: frozenset[str] = frozenset()
+        self.streaming: frozenset[str] = frozenset()
+
+    @property
+    def listed(self) -> frozenset[str]:
+        """All contracts of the exchange's list, streaming or not."""
+        return self._listed
+
+    def update(
+        self, resource: str, slices: Iterable[Slice], listings: Iterable[Listing] | None
+    ) -> Change:
+        """Take one reply. Facts of contracts that are not listed are left out."""
+        before = self.streaming
+        if listings is not None:
+            entries = list(listings)
+            self._listed = frozenset(entry.symbol for entry in entries)
+            self.streaming = frozenset(entry.symbol for entry in entries if entry.streaming)
+        changed = []
+        for piece in slices:
+            if piece.symbol is None or piece.symbol not in self._listed:
+                continue
+            key = (resource, piece.symbol)
+            if self._facts.get(key) != piece.payload:
+                self._facts[key] = piece.payload
+                changed.append(piece)
+        return Change(changed, self.streaming - before, before - self.streaming)

@@ -1,0 +1,78 @@
+"""The producers' Prometheus metrics, read from the running feeds when scraped.
+
+Not responsible for: the worker's and the sink's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from producers.feed import Feed
+from producers.settings import ProducerSettings
+from schemas.errors import UnavailableError
+
+_GAUGES = {
+    "contracts_expected": "Contracts that should deliver",
+    "contracts_live": "Of them, those that delivered within the stale threshold",
+    "connections": "Open sockets",
+}
+_COUNTERS = {
+    "connects": "Successful connects",
+    "frames": "Data frames",
+    "updates": "Pieces of data frames published",
+    "rest_calls": "REST calls",
+}
+
+
+class FeedCollector:
+    """Yields the metrics of all feeds of this process."""
+
+    def __init__(self, feeds: Sequence[Feed]) -> None:
+        self._feeds = feeds
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric of the producers."""
+        statuses: list[dict[str, Any]] = [dict(feed.status()) for feed in self._feeds]
+        for name, text in _GAUGES.items():
+            gauge = GaugeMetricFamily(f"fundingstream_feed_{name}", text, labels=["feed"])
+            for status in statuses:
+                gauge.add_metric([status["feed"]], status[name])
+            yield gauge
+        for name, text in _COUNTERS.items():
+            counter = CounterMetricFamily(f"fundingstream_feed_{name}", text, labels=["feed"])
+            for status in statuses:
+                counter.add_metric([status["feed"]], status[name])
+            yield counter
+        unreadable = CounterMetricFamily(
+            "fundingstream_feed_unreadable", "Messages sent to the dead letters", labels=["feed"]
+        )
+        age = GaugeMetricFamily(
+            "fundingstream_feed_data_age_seconds", "Age of the newest data frame", labels=["feed"]
+        )
+        for feed in self._feeds:
+            unreadable.add_metric([feed.exchange.feed], feed.unreadable)
+            if (age_s := feed.data_age_s()) is not None:
+                age.add_metric([feed.exchange.feed], age_s)
+        yield unreadable
+        yield age
+
+
+def serve_metrics(feeds: Sequence[Feed], settings: ProducerSettings) -> None:
+    """Serve /metrics in a thread.
+
+    Raises:
+        UnavailableError: the port is taken.
+    """
+    registry = CollectorRegistry()
+    registry.register(FeedCollector(feeds))
+    try:
+        start_http_server(settings.producer_metrics_port, settings.producer_metrics_host, registry)
+    except OSError as error:
+        raise UnavailableError(
+            f"port {settings.producer_metrics_port} for the producers' metrics is not free "
+            f"({error.strerror}): set FUNDING_PRODUCER_METRICS_PORT"
+        ) from error

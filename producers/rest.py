@@ -1,0 +1,112 @@
+"""One paced REST client for an exchange's host.
+
+Not responsible for: what to ask and how to read it (exchanges/), when to ask (feed.py, history.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Mapping
+
+import aiohttp
+
+from producers.budget import Budget
+from producers.exchanges.description import Exchange, RestCall
+from schemas.errors import UnavailableError
+
+log = logging.getLogger(__name__)
+
+TIMEOUT_S = 15.0
+MAX_BODY_BYTES = 64 << 20
+TOO_MANY_S = 60.0
+BANNED_S = 300.0
+"""What a 429 or 418 without a usable Retry-After costs (exchanges.md §1.9)."""
+MAX_BLOCK_S = 3 * 86_400.0
+_TOO_MANY = 429
+_BANNED = 418
+_BANNED_UNTIL = re.compile(rb"banned until (\d{13})")
+
+
+class RestError(UnavailableError):
+    """A REST call failed. `status` None: no reply at all."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def retry_after_s(
+    status: int, headers: Mapping[str, str], body: bytes, now_ms: int
+) -> float | None:
+    """Return for how long a refusal bars us; None: it is no refusal for too many calls."""
+    if status not in (_TOO_MANY, _BANNED):
+        return None
+    text = headers.get("Retry-After", "")
+    if text.isascii() and text.isdigit():
+        return min(float(text), MAX_BLOCK_S)
+    match = _BANNED_UNTIL.search(body)
+    if match:
+        return min(max(1.0, (int(match[1]) - now_ms) / 1_000), MAX_BLOCK_S)
+    return BANNED_S if status == _BANNED else TOO_MANY_S
+
+
+class RestClient:
+    """GETs against one exchange, one at a time, within its limits."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        base_url: str,
+        session: aiohttp.ClientSession,
+        budget: Budget,
+    ) -> None:
+        self._exchange = exchange
+        self._base_url = base_url.rstrip("/")
+        self._session = session
+        self._budget = budget
+        self._lock = asyncio.Lock()
+        self.calls = 0
+        self.failures = 0
+
+    async def get(self, call: RestCall) -> bytes:
+        """Return the body of a 200 reply.
+
+        Raises:
+            RestError: no reply, another status, or too large a body.
+        """
+        async with self._lock:
+            while (wait_s := self._budget.wait_s(call.costs, time.monotonic())) > 0:  # noqa: ASYNC110
+                await asyncio.sleep(wait_s)
+            self._budget.draw(call.costs, time.monotonic())
+            self.calls += 1
+            try:
+                return await self._get(call)
+            except RestError:
+                self.failures += 1
+                raise
+
+    async def _get(self, call: RestCall) -> bytes:
+        url = self._base_url + call.path
+        try:
+            async with self._session.get(
+                url, params=dict(call.params), timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)
+            ) as reply:
+                body = await reply.content.read(MAX_BODY_BYTES + 1)
+                while len(body) <= MAX_BODY_BYTES and (more := await reply.content.read(1 << 20)):
+                    body += more
+                status, headers = reply.status, reply.headers
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise RestError(f"{url}: {type(error).__name__} {error}") from error
+        if len(body) > MAX_BODY_BYTES:
+            raise RestError(f"{url}: the reply is longer than {MAX_BODY_BYTES} bytes", status)
+        self._budget.observe(self._exchange.used(headers), time.monotonic())
+        blocked_s = retry_after_s(status, headers, body, time.time_ns() // 1_000_000)
+        if blocked_s is not None:
+            self._budget.block(time.monotonic() + blocked_s)
+            log.warning("%s: HTTP %d, no call for %.0f s", url, status, blocked_s)
+        if status != 200:
+            raise RestError(f"{url}: HTTP {status}: {body[:200]!r}", status)
+        return body

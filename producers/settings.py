@@ -1,0 +1,27 @@
+"""Settings of the producers, read from `FUNDING_…` environment variables.
+
+Not responsible for: Kafka and the registry (schemas.settings), what an exchange is (exchanges/).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from schemas.settings import SharedSettings
+
+
+class ProducerSettings(SharedSettings):
+    """One or more feeds in one process."""
+
+    producer_linger_ms: Annotated[float, Field(ge=0, le=1000)] = 1.0
+    producer_data_dir: str = ".fundingstream/producer"
+    """Where the progress of a backfill is kept."""
+    producer_history_days: Annotated[int, Field(ge=0, le=90)] = 30
+    producer_registry_refresh_s: Annotated[float, Field(gt=0)] = 600.0
+    producer_metrics_host: str = "127.0.0.1"
+    producer_metrics_port: Annotated[int, Field(ge=0, le=65535)] = 9101
+    exchange_base_url: str = ""
+    """Root under which every exchange is reached as <root>/<feed>: the simulator's URL.
+    Empty: the exchanges themselves."""

@@ -1,0 +1,107 @@
+"""State of contracts, packed into blocks of at most 256: what the `contracts` table holds.
+
+A block is the unit of recovery: it carries the raw offset up to which it is applied, so that a
+record that comes again is skipped exactly there. Pure. Not responsible for: what the state means
+(partition.py), writing tables (worker.py).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from schemas.errors import StateError
+from schemas.records import IntervalSource, Transport
+
+BLOCK_CONTRACTS = 256
+VERSION = 1
+DEFAULT_INTERVAL_HOURS = 8.0
+
+
+class Contract(msgspec.Struct, array_like=True):
+    """Everything known of one contract except its baseline. Fields are only ever appended."""
+
+    symbol: str
+    contract_id: str
+    base: str
+    quote: str
+    multiplier: float = 1.0
+    status: str = ""
+    listed_interval_hours: float | None = None
+    """As the exchange lists it; None: it does not."""
+    rate_cap: float | None = None
+    rate_floor: float | None = None
+    backfilling: bool = False
+    """True between the backfill's begin and end: the baseline is partial, so z is withheld."""
+
+    event_time: int = 0
+    received_at: int = 0
+    rate: float = 0.0
+    interval_hours: float = DEFAULT_INTERVAL_HOURS
+    interval_source: IntervalSource = "assumed"
+    mark_price: float | None = None
+    index_price: float | None = None
+    next_funding_time: int | None = None
+    transport: Transport = "ws"
+    raw_offset: int = -1
+    raw_item: int = -1
+    updates: int = 0
+    """Accepted updates; 0: no rate is known yet."""
+
+    emitted_updates: int = 0
+    """`updates` at the last emission: less than `updates` is what the next flush owes."""
+    emitted_rate: float = 0.0
+    emitted_z: float | None = None
+
+    recent: list[tuple[int, float]] = []
+    """(event_time, rate) of the accepted updates within the lateness, oldest first."""
+
+    @property
+    def owes(self) -> bool:
+        """True if something was updated since the last emission."""
+        return self.updates > self.emitted_updates
+
+
+class Block(msgspec.Struct, array_like=True):
+    """Up to BLOCK_CONTRACTS contracts of one feed and partition."""
+
+    version: int
+    applied_offset: int
+    """Raw offset of the newest record whose effect is in here; −1: none."""
+    flushed_at: int
+    """The flush boundary (received_at, µs) up to which this block has emitted; 0: none."""
+    contracts: list[Contract]
+
+    def pack(self) -> bytes:
+        """Return the bytes that `unpack` reads."""
+        return msgspec.msgpack.encode(self)
+
+    @classmethod
+    def new(cls) -> Block:
+        """Return an empty block that has applied nothing."""
+        return cls(VERSION, -1, 0, [])
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Block:
+        """Read what `pack` wrote.
+
+        Raises:
+            StateError: the bytes are damaged or of a newer version.
+        """
+        try:
+            version = msgspec.msgpack.decode(data)[0]
+        except (msgspec.DecodeError, IndexError, TypeError) as error:
+            raise StateError(f"a stored state block is damaged: {error}") from error
+        if version > VERSION:
+            raise StateError(
+                f"a stored state block has version {version}, this program reads up to {VERSION}: "
+                "run the newer fundingstream that wrote it"
+            )
+        try:
+            return msgspec.msgpack.decode(data, type=cls)
+        except msgspec.DecodeError as error:
+            raise StateError(f"a stored state block is damaged: {error}") from error
+
+
+def block_key(feed: str, partition: int, shard: int) -> bytes:
+    """Return the key of a block in the `contracts` table."""
+    return f"{feed}/{partition}/{shard}".encode()

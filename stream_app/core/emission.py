@@ -1,0 +1,135 @@
+"""From a contract's newest update to a ZScore record and, on a crossing, an Alert. Pure.
+
+Not responsible for: when (zones.py decides), state (partition.py keeps it).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Self
+
+from schemas.rates import apr, rate_8h
+from schemas.records import Alert, Severity, Trigger, ZScore
+from schemas.times import hour_floor
+from stream_app.core.baseline import Baseline, Statistics, score, z_of
+from stream_app.core.blocks import Contract
+from stream_app.core.zones import crossed_between, trigger_of, zone_of
+
+CRITICAL_Z = 3.0
+
+
+class Emission(NamedTuple):
+    """A decision to emit a contract's newest update."""
+
+    contract: Contract
+    stats: Statistics | None
+    z: float | None
+    trigger: Trigger
+    crossed: float | None
+
+    @classmethod
+    def at_once(
+        cls, contract: Contract, baseline: Baseline | None, *, rate_changed: bool
+    ) -> Self | None:
+        """Return the emission that an update calls for at once; None if the flush has time."""
+        stats, z = _scored(contract, baseline)
+        first = contract.emitted_updates == 0
+        crossed = None if first else crossed_between(contract.emitted_z, z)
+        trigger = trigger_of(
+            first=first,
+            rate_changed=rate_changed,
+            emitted_rate=contract.emitted_rate,
+            rate=contract.rate,
+            z=z,
+            crossed=crossed,
+        )
+        return None if trigger is None else cls(contract, stats, z, trigger, crossed)
+
+    @classmethod
+    def flush(cls, contract: Contract, baseline: Baseline | None) -> Self:
+        """Return the emission of a contract's newest update by the flush."""
+        stats, z = _scored(contract, baseline)
+        # The baseline may have moved since the update was judged.
+        crossed = crossed_between(contract.emitted_z, z)
+        return cls(contract, stats, z, "flush", crossed)
+
+
+def _scored(
+    contract: Contract, baseline: Baseline | None
+) -> tuple[Statistics | None, float | None]:
+    if baseline is None:
+        return None, None
+    stats = baseline.statistics(hour_floor(contract.event_time))
+    return stats, z_of(rate_8h(contract.rate, contract.interval_hours), stats)
+
+
+def zscore_of(
+    emission: Emission, feed: str, raw_topic: str, raw_partition: int, now_us: int
+) -> ZScore:
+    """Return the record of an emission."""
+    contract, stats = emission.contract, emission.stats
+    scaled = rate_8h(contract.rate, contract.interval_hours)
+    scored = score(scaled, stats)
+    return {
+        "contract_id": contract.contract_id,
+        "feed": feed,
+        "symbol": contract.symbol,
+        "base": contract.base,
+        "rate": contract.rate,
+        "interval_hours": contract.interval_hours,
+        "rate_8h": scaled,
+        "apr": apr(contract.rate, contract.interval_hours),
+        "z": scored.z,
+        "robust_z": scored.robust_z,
+        "percentile": scored.percentile,
+        "mean": stats.mean if stats else None,
+        "std": stats.std if stats else None,
+        "samples": stats.samples if stats else 0,
+        "confidence": stats.confidence if stats else "none",
+        "stats_as_of": stats.as_of if stats else None,
+        "zone": zone_of(scored.z),
+        "trigger": emission.trigger,
+        "crossed": emission.crossed,
+        "mark_price": contract.mark_price,
+        "next_funding_time": contract.next_funding_time,
+        "event_time": contract.event_time,
+        "received_at": contract.received_at,
+        "computed_at": now_us,
+        "transport": contract.transport,
+        "raw_topic": raw_topic,
+        "raw_partition": raw_partition,
+        "raw_offset": contract.raw_offset,
+        "raw_item": contract.raw_item,
+    }
+
+
+def alert_of(emission: Emission, record: ZScore) -> Alert:
+    """Return the alert of a crossing. Its id follows from the raw record alone."""
+    assert emission.crossed is not None
+    assert emission.z is not None
+    outward = abs(emission.z) > abs(emission.crossed)
+    severity: Severity = "info"
+    if outward:
+        severity = "critical" if abs(emission.crossed) >= CRITICAL_Z else "warning"
+    way = "beyond" if outward else "back inside"
+    return {
+        "alert_id": (
+            f"z_cross/{record['raw_topic']}/{record['raw_partition']}"
+            f"/{record['raw_offset']}/{record['raw_item']}"
+        ),
+        "subject": record["contract_id"],
+        "kind": "z_cross",
+        "severity": severity,
+        "value": emission.z,
+        "threshold": emission.crossed,
+        "message": (
+            f"{record['contract_id']}: z {emission.z:+.2f} went {way} {emission.crossed:+g}, "
+            f"rate {record['rate'] * 100:+.4f} % per {record['interval_hours']:g} h "
+            f"({record['apr'] * 100:+.1f} % a year)"
+        ),
+        "event_time": record["event_time"],
+        "created_at": record["computed_at"],
+        "raw_topic": record["raw_topic"],
+        "raw_partition": record["raw_partition"],
+        "raw_offset": record["raw_offset"],
+        "raw_item": record["raw_item"],
+    }

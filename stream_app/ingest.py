@@ -1,0 +1,242 @@
+"""Applies raw records to the core and keeps state, outputs and acks in the one right order.
+
+Outputs delivered → baselines on their changelog → blocks on theirs → held events acked. Whatever
+fails in between, a restart repeats from the last ack, and the offsets in the blocks tell what is
+already applied. Not responsible for: Faust's wiring (worker.py), the semantics (core).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Iterator
+from typing import Any, NamedTuple, Protocol
+
+from schemas.codec import Decoder
+from schemas.errors import MalformedInputError
+from schemas.times import US_PER_S, now_us
+from schemas.topics import feed_of_raw_topic
+from stream_app.core.blocks import block_key
+from stream_app.core.outputs import DeadLetter
+from stream_app.core.partition import FeedPartition
+from stream_app.core.zones import flush_boundary
+from stream_app.normalise import normaliser
+from stream_app.outbox import Outbox
+
+log = logging.getLogger(__name__)
+
+QUIET_FLUSH_US = 2 * US_PER_S
+"""How long after a flush boundary the wall clock flushes for a partition without new batches."""
+_LATENCIES_KEPT = 4096
+
+
+class Store(Protocol):
+    """A table as this module needs it: bytes by key, written with an explicit partition."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return a stored value."""
+        ...
+
+    def put(self, partition: int, key: bytes, value: bytes) -> Awaitable[Any]:
+        """Store a value; the result is done when the changelog has it."""
+        ...
+
+
+class Log(Protocol):
+    """The raw log as this module needs it."""
+
+    def seek(self, topic: str, partition: int, offset: int) -> Awaitable[None]:
+        """Read on from `offset`."""
+        ...
+
+    def end(self, topic: str, partition: int) -> int | None:
+        """Return the offset after the newest record, if known."""
+        ...
+
+
+class _Intake:
+    """One assigned raw partition: its state, and the events that wait for their ack."""
+
+    def __init__(self, state: FeedPartition) -> None:
+        self.state = state
+        self.next_offset = state.applied_offset + 1 if state.shards else None
+        self.rewound_to: int | None = None
+        self.held: list[Any] = []
+
+
+class Snapshot(NamedTuple):
+    """What one flush has to make durable for one partition."""
+
+    feed: str
+    partition: int
+    blocks: list[tuple[int, bytes]]
+    baselines: list[tuple[str, bytes]]
+    events: list[Any]
+
+
+class Ingest:
+    """The worker's processing of raw records, without Faust."""
+
+    def __init__(
+        self, decoder: Decoder, outbox: Outbox, contracts: Store, baselines: Store, raw_log: Log
+    ) -> None:
+        self._decoder = decoder
+        self._outbox = outbox
+        self._contracts = contracts
+        self._baselines = baselines
+        self._raw_log = raw_log
+        self._intakes: dict[tuple[str, int], _Intake] = {}
+        self._flush_lock = asyncio.Lock()
+        self.counts: Counter[str] = Counter()
+        self.latencies_s: deque[float] = deque(maxlen=_LATENCIES_KEPT)
+        """Received at the producer → handed to the output producer, newest last."""
+        self.progress_at = time.monotonic()
+        self.started_at_us = now_us()
+
+    def partitions(self) -> Iterator[FeedPartition]:
+        """Return the state of all assigned partitions."""
+        return (intake.state for intake in self._intakes.values())
+
+    def lag(self) -> int:
+        """Return how many raw records are in the log and not yet applied."""
+        total = 0
+        for (topic, partition), intake in self._intakes.items():
+            end = self._raw_log.end(topic, partition)
+            if end is not None and intake.next_offset is not None:
+                total += max(0, end - intake.next_offset)
+        return total
+
+    def assign(self, topic: str, partition: int) -> _Intake:
+        """Load a partition's state from the tables, once."""
+        intake = self._intakes.get((topic, partition))
+        if intake is None:
+            feed = feed_of_raw_topic(topic)
+            blocks: list[bytes] = []
+            while (
+                data := self._contracts.get(block_key(feed, partition, len(blocks)))
+            ) is not None:
+                blocks.append(data)
+            state = FeedPartition(
+                feed,
+                partition,
+                normaliser(feed),
+                blocks,
+                lambda contract: self._baselines.get(contract.encode()),
+            )
+            intake = self._intakes[topic, partition] = _Intake(state)
+            if blocks:
+                log.info(
+                    "%s/%d: restored %d contracts at offset %d",
+                    topic,
+                    partition,
+                    sum(1 for _ in state.contracts),
+                    state.applied_offset,
+                )
+        return intake
+
+    def revoke(self, topic: str, partition: int) -> None:
+        """Forget a partition that another worker takes over."""
+        self._intakes.pop((topic, partition), None)
+
+    async def handle(self, event: Any) -> None:
+        """Apply one Faust event. It is acked by the flush that makes its effect durable."""
+        message = event.message
+        topic, partition, offset = message.topic, message.partition, message.offset
+        intake = self.assign(topic, partition)
+        if not await self._in_order(intake, topic, partition, offset):
+            return
+        intake.held.append(event)
+        intake.next_offset = offset + 1
+        self.progress_at = time.monotonic()
+        now = now_us()
+        state = intake.state
+        try:
+            batch = self._decoder.decode(message.value or b"")
+        except MalformedInputError as error:
+            self.counts["dead_letter"] += 1
+            letter = DeadLetter(
+                None, message.value or b"", "decode", str(error), topic, partition, offset, -1
+            )
+            self._outbox.publish((), (letter,), partition)
+            return
+        state.apply(batch, offset, now)
+        self._publish(state)
+        self.counts["batches"] += 1
+        if batch["purpose"] == "stream":
+            self.latencies_s.append((now_us() - batch["received_at"]) / US_PER_S)
+
+    def _publish(self, state: FeedPartition) -> None:
+        outputs, dead_letters = state.take_outputs()
+        self._outbox.publish(outputs, dead_letters, state.partition)
+
+    async def _in_order(self, intake: _Intake, topic: str, partition: int, offset: int) -> bool:
+        """Tell whether a record is the next one; on a hole, go back to where it begins."""
+        expected = intake.next_offset
+        if expected is None or offset <= expected:
+            return True
+        if intake.rewound_to == expected:
+            # Already tried: the log does not have it any more.
+            log.error(
+                "%s/%d: records %d to %d are gone from the log",
+                topic,
+                partition,
+                expected,
+                offset - 1,
+            )
+            self.counts["lost_records"] += offset - expected
+            return True
+        log.warning("%s/%d: hole at %d, going back from %d", topic, partition, expected, offset)
+        self.counts["rewinds"] += 1
+        intake.rewound_to = expected
+        await self._raw_log.seek(topic, partition, expected)
+        return False
+
+    def flush_quiet(self, now: int) -> None:
+        """Emit what partitions without new batches owe; only at the end of their log."""
+        boundary = flush_boundary(now - QUIET_FLUSH_US)
+        for (topic, partition), intake in self._intakes.items():
+            if intake.next_offset is not None and intake.next_offset == self._raw_log.end(
+                topic, partition
+            ):
+                intake.state.flush(boundary, now)
+                self._publish(intake.state)
+
+    async def flush(self) -> None:
+        """Make everything that was applied durable, then ack it.
+
+        Raises:
+            UnavailableError: outputs could not be delivered; nothing was acked.
+        """
+        async with self._flush_lock:
+            snapshots = []
+            for intake in list(self._intakes.values()):
+                snapshots.append(self._snapshot(intake))
+                await asyncio.sleep(0)
+            await self._outbox.delivered(self._outbox.cut())
+            await asyncio.gather(
+                *(
+                    self._baselines.put(s.partition, contract.encode(), data)
+                    for s in snapshots
+                    for contract, data in s.baselines
+                )
+            )
+            await asyncio.gather(
+                *(
+                    self._contracts.put(s.partition, block_key(s.feed, s.partition, shard), data)
+                    for s in snapshots
+                    for shard, data in s.blocks
+                )
+            )
+            for snapshot in snapshots:
+                for event in snapshot.events:
+                    event.ack()
+
+    def _snapshot(self, intake: _Intake) -> Snapshot:
+        state = intake.state
+        if intake.next_offset is not None:
+            state.mark_applied(intake.next_offset - 1)
+        blocks, baselines = state.take_dirty()
+        events, intake.held = intake.held, []
+        return Snapshot(state.feed, state.partition, blocks, baselines, events)

@@ -1,0 +1,73 @@
+"""What a payload can mean: the vocabulary between the exchanges' normalisers and the core.
+
+Not responsible for: decoding (one module per feed), or what follows from a reading (core).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from schemas.records import Purpose, SettlementSource
+
+
+class RateReading(msgspec.Struct, frozen=True, gc=False):
+    """An estimate of the rate at `next_funding_time`.
+
+    `event_time` None: the exchange gives no time, so receipt stands in. `interval_hours` None: the
+    payload does not say. Times in µs, rate a fraction per interval.
+    """
+
+    symbol: str
+    rate: float
+    event_time: int | None = None
+    mark_price: float | None = None
+    index_price: float | None = None
+    next_funding_time: int | None = None
+    interval_hours: float | None = None
+
+
+class SettlementReading(msgspec.Struct, frozen=True, gc=False):
+    """A settled rate. `interval_hours` None: to be derived from the settlement before."""
+
+    symbol: str
+    funding_time_raw: int
+    rate: float
+    source: SettlementSource = "history"
+    interval_hours: float | None = None
+
+
+class ContractReading(msgspec.Struct, frozen=True, gc=False):
+    """Facts about a contract. None: this payload does not say, so what is known stays."""
+
+    symbol: str
+    base: str | None = None
+    quote: str | None = None
+    multiplier: float | None = None
+    status: str | None = None
+    interval_hours: float | None = None
+    rate_cap: float | None = None
+    rate_floor: float | None = None
+
+
+class NoRate(msgspec.Struct, frozen=True, gc=False):
+    """A row that is well-formed and carries no rate: never a rate of 0, never a row."""
+
+    symbol: str
+    reason: str
+
+
+Reading = RateReading | SettlementReading | ContractReading | NoRate
+
+
+class Normaliser(Protocol):
+    """Turns one item's payload into readings. Pure.
+
+    Raises MalformedInputError, and nothing else, for bytes that it cannot read.
+    """
+
+    def __call__(self, purpose: Purpose, channel: str, payload: bytes) -> Sequence[Reading]:
+        """Read one payload."""
+        ...

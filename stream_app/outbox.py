@@ -1,0 +1,167 @@
+"""What leaves the worker: encodes outputs, produces them, and knows when they are delivered.
+
+A confluent-kafka producer inside the worker: librdkafka batches, while Faust's own `send` costs
+200-400 µs a record. Not responsible for: what is published (core), state and acks (flusher.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from confluent_kafka import KafkaException, Producer
+
+from schemas import topics
+from schemas.errors import SchemaError, UnavailableError
+from schemas.registry import SchemaCatalog
+from stream_app.core.outputs import DeadLetter, Output
+from stream_app.settings import WorkerSettings
+
+QUEUE_RECORDS = 500_000
+QUEUE_KIB = 128 * 1024
+DELIVERY_TIMEOUT_S = 60.0
+_POLL_S = 0.001
+_PUBLISHED = (topics.SETTLEMENTS, topics.RATES, topics.ZSCORES, topics.ALERTS)
+
+
+class Generation:
+    """The records produced between two cuts, and how many of them are still on their way."""
+
+    __slots__ = ("error", "pending")
+
+    def __init__(self) -> None:
+        self.pending = 0
+        self.error: str | None = None
+
+    def on_delivery(self, error: Any, message: Any) -> None:
+        """Count one delivery report."""
+        self.pending -= 1
+        if error is not None and self.error is None:
+            self.error = f"{message.topic()}: {error}"
+
+
+class Outbox:
+    """Publishes outputs and dead letters; every record counts into the current generation."""
+
+    def __init__(self, settings: WorkerSettings, catalog: SchemaCatalog) -> None:
+        self._encode = {t.name: catalog.encoder(t).encode for t in _PUBLISHED}
+        self._bootstrap = settings.kafka_bootstrap
+        self._producer = Producer(
+            {
+                **settings.librdkafka(),
+                "enable.idempotence": True,
+                "compression.type": "lz4",
+                "linger.ms": settings.worker_linger_ms,
+                "queue.buffering.max.messages": QUEUE_RECORDS,
+                "queue.buffering.max.kbytes": QUEUE_KIB,
+                "message.max.bytes": topics.MAX_MESSAGE_BYTES,
+                "delivery.timeout.ms": int(DELIVERY_TIMEOUT_S * 1_000),
+            }
+        )
+        self._generation = Generation()
+        self.published = 0
+        self.dead_lettered = 0
+
+    def publish(
+        self, outputs: Iterable[Output], dead_letters: Iterable[DeadLetter], partition: int
+    ) -> None:
+        """Hand records to the producer, on the partition that their contracts live in."""
+        for output in outputs:
+            try:
+                value = self._encode[output.topic.name](output.record)
+            except SchemaError as error:
+                # A number that the exchange sent and no schema can hold: told, never lost.
+                self._dead_letter_output(output, str(error))
+                continue
+            self._produce(output.topic.name, output.key.encode(), value, partition)
+            self.published += 1
+        for letter in dead_letters:
+            self._dead_letter(letter)
+        self._producer.poll(0)
+
+    def _dead_letter(self, letter: DeadLetter) -> None:
+        headers = {
+            "stage": letter.stage,
+            "error": letter.error,
+            "topic": letter.topic,
+            "partition": str(letter.partition),
+            "offset": str(letter.offset),
+            "item": str(letter.item),
+        }
+        key = None if letter.key is None else letter.key.encode()
+        self._produce(topics.DEAD_LETTERS.name, key, letter.value, letter.partition, headers)
+        self.dead_lettered += 1
+
+    def _dead_letter_output(self, output: Output, error: str) -> None:
+        record = output.record
+        self._dead_letter(
+            DeadLetter(
+                output.key,
+                repr(record).encode(),
+                "encode",
+                error,
+                record["raw_topic"],
+                record["raw_partition"],
+                record["raw_offset"],
+                record["raw_item"],
+            )
+        )
+
+    def _produce(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes,
+        partition: int,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        generation = self._generation
+        deadline = time.monotonic() + DELIVERY_TIMEOUT_S
+        while True:
+            try:
+                self._producer.produce(
+                    topic,
+                    value,
+                    key,
+                    partition,
+                    on_delivery=generation.on_delivery,
+                    **({"headers": headers} if headers else {}),
+                )
+            except BufferError:
+                # The queue is the bound: wait here, which stops the intake behind us.
+                self._producer.poll(0.05)
+                if time.monotonic() > deadline:
+                    raise UnavailableError(
+                        f"Kafka at {self._bootstrap} took no record for {DELIVERY_TIMEOUT_S:g} s"
+                    ) from None
+                continue
+            except KafkaException as error:
+                raise UnavailableError(f"cannot produce to {topic}: {error}") from error
+            generation.pending += 1
+            return
+
+    def cut(self) -> Generation:
+        """End the current generation and return it; what follows counts into the next."""
+        generation, self._generation = self._generation, Generation()
+        return generation
+
+    async def delivered(self, generation: Generation) -> None:
+        """Wait until all records of a generation are on the broker.
+
+        Raises:
+            UnavailableError: one was refused, or the broker is away for DELIVERY_TIMEOUT_S.
+        """
+        deadline = time.monotonic() + DELIVERY_TIMEOUT_S + 5.0
+        while generation.pending > 0:
+            self._producer.poll(0)
+            if generation.pending <= 0:
+                break
+            if time.monotonic() > deadline:
+                raise UnavailableError(
+                    f"{generation.pending} records are undelivered for {DELIVERY_TIMEOUT_S:g} s"
+                )
+            await asyncio.sleep(_POLL_S)
+        if generation.error is not None:
+            raise UnavailableError(f"a record was not delivered: {generation.error}")

@@ -1,0 +1,172 @@
+"""HTTP on the worker's port: the status page, its JSON, `/healthz`, `/readyz`, `/metrics`.
+
+Not responsible for: what the numbers are (view.py). Text from outside is escaped here.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+from aiohttp import web
+
+from schemas.times import US_PER_S
+from stream_app.web.metrics import metrics_text
+from stream_app.web.view import WorkerView
+
+_CONTENT_SECURITY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'"
+)
+_ASSETS = {"page.css": "text/css", "page.js": "text/javascript"}
+_DASH = "–"
+STALE_S = 10.0
+
+
+def add_pages(app: web.Application, view: WorkerView) -> None:
+    """Add our routes to the worker's web application."""
+
+    async def page(_request: web.Request) -> web.Response:
+        return _html(_document(view))
+
+    async def fragment(_request: web.Request) -> web.Response:
+        return _html(render(view))
+
+    async def contracts(_request: web.Request) -> web.Response:
+        return web.json_response(view.contracts())
+
+    async def feeds(_request: web.Request) -> web.Response:
+        return web.json_response(view.feeds())
+
+    async def summary(_request: web.Request) -> web.Response:
+        return web.json_response(view.summary())
+
+    async def health(_request: web.Request) -> web.Response:
+        return web.json_response({"status": "ok", "uptime_s": round(view.uptime_s(), 1)})
+
+    async def ready(_request: web.Request) -> web.Response:
+        body = {"ready": view.ready, "idle_s": round(view.idle_s(), 1)}
+        return web.json_response(body, status=200 if view.ready else 503)
+
+    async def metrics(_request: web.Request) -> web.Response:
+        return web.Response(text=metrics_text(view), content_type="text/plain")
+
+    async def asset(request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if name not in _ASSETS:
+            raise web.HTTPNotFound
+        text = files("stream_app.web").joinpath("static", name).read_text(encoding="utf-8")
+        return web.Response(text=text, content_type=_ASSETS[name])
+
+    app.router.add_get("/", page)
+    app.router.add_get("/fragment", fragment)
+    app.router.add_get("/api/contracts", contracts)
+    app.router.add_get("/api/feeds", feeds)
+    app.router.add_get("/api/summary", summary)
+    app.router.add_get("/healthz", health)
+    app.router.add_get("/readyz", ready)
+    app.router.add_get("/metrics", metrics)
+    app.router.add_get("/assets/{name}", asset)
+
+
+def _html(text: str) -> web.Response:
+    return web.Response(
+        text=text,
+        content_type="text/html",
+        headers={"Content-Security-Policy": _CONTENT_SECURITY, "X-Content-Type-Options": "nosniff"},
+    )
+
+
+def _document(view: WorkerView) -> str:
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        "<title>fundingstream</title>"
+        '<link rel="stylesheet" href="/assets/page.css">'
+        '<script defer src="/assets/page.js"></script></head>'
+        f'<body><main id="live">{render(view)}</main></body></html>'
+    )
+
+
+def render(view: WorkerView) -> str:
+    """Return the changing part of the page."""
+    contracts = view.contracts()
+    summary = view.summary()
+    latency = summary["latency_s"]
+    tiles = [
+        ("contracts", f"{summary['contracts']:,}"),
+        ("|z| > 2", f"{summary['high']:,}"),
+        ("updates", f"{summary['updates']:,}"),
+        ("latency p50 / p99", f"{_ms(latency['p50'])} / {_ms(latency['p99'])}"),
+        ("lag, records", f"{summary['lag']:,}"),
+        ("idle", f"{summary['idle_s']:.1f} s"),
+        ("up", f"{summary['uptime_s']:,.0f} s"),
+    ]
+    return (
+        "<header><h1>fundingstream</h1><p>Live funding rates of perpetual contracts. "
+        "z: rate against the settlements of 30 days.</p></header>"
+        f'<section class="tiles">{"".join(_tile(*tile) for tile in tiles)}</section>'
+        f"{_feeds_table(view.feeds())}{_contracts_table(contracts)}{_counts(view.counts())}"
+        '<footer><a href="/api/contracts">/api/contracts</a> <a href="/api/feeds">/api/feeds</a> '
+        '<a href="/metrics">/metrics</a> <a href="/healthz">/healthz</a> '
+        '<a href="/readyz">/readyz</a></footer>'
+    )
+
+
+def _ms(seconds: float | None) -> str:
+    return _DASH if seconds is None else f"{seconds * 1_000:.0f} ms"
+
+
+def _tile(label: str, value: str) -> str:
+    return f"<div><b>{escape(value)}</b><span>{escape(label)}</span></div>"
+
+
+def _feeds_table(feeds: list[dict[str, Any]]) -> str:
+    rows = "".join(
+        f"<tr><td>{escape(f['feed'])}</td><td>{f['contracts']:,}</td><td>{f['updates']:,}</td>"
+        f"<td>{f['newest_age_s']:.1f}</td><td>{f['oldest_age_s']:.1f}</td>"
+        f"<td>{f['backfilling']:,}</td></tr>"
+        for f in feeds
+    )
+    return (
+        "<h2>Feeds</h2><table><thead><tr><th>feed</th><th>contracts</th><th>updates</th>"
+        "<th>newest, s</th><th>oldest, s</th><th>baseline loading</th></tr></thead>"
+        f"<tbody>{rows}</tbody></table>"
+    )
+
+
+def _contracts_table(contracts: list[dict[str, Any]]) -> str:
+    rows = "".join(_contract_row(row) for row in contracts)
+    return (
+        "<h2>Contracts, highest |z| first</h2><table><thead><tr><th>contract</th><th>base</th>"
+        "<th>rate, %</th><th>interval, h</th><th>APR, %</th><th>z</th><th>zone</th>"
+        "<th>samples</th><th>mark price</th><th>next funding, UTC</th><th>age, s</th>"
+        f"</tr></thead><tbody>{rows}</tbody></table>"
+    )
+
+
+def _contract_row(row: dict[str, Any]) -> str:
+    z = _DASH if row["z"] is None else f"{row['z']:+.2f}"
+    zone = "loading" if row["backfilling"] else row["zone"]
+    mark = _DASH if row["mark_price"] is None else f"{row['mark_price']:,.8g}"
+    stale = ' class="stale"' if row["age_s"] > STALE_S else ""
+    assumed = "?" if row["interval_source"] == "assumed" else ""
+    return (
+        f'<tr class="{escape(zone)}"><td>{escape(row["contract_id"])}</td>'
+        f"<td>{escape(row['base'])}</td><td>{row['rate'] * 100:+.5f}</td>"
+        f"<td>{row['interval_hours']:g}{assumed}</td><td>{row['apr'] * 100:+,.2f}</td>"
+        f"<td>{z}</td><td>{escape(zone)}</td><td>{row['samples']}</td><td>{mark}</td>"
+        f"<td>{_clock(row['next_funding_time'])}</td><td{stale}>{row['age_s']:.1f}</td></tr>"
+    )
+
+
+def _clock(time_us: int | None) -> str:
+    if time_us is None:
+        return _DASH
+    minutes = time_us // US_PER_S // 60
+    return f"{minutes // 60 % 24:02d}:{minutes % 60:02d}"
+
+
+def _counts(counts: dict[str, int]) -> str:
+    items = "".join(f"<dt>{escape(k)}</dt><dd>{v:,}</dd>" for k, v in counts.items())
+    return f"<h2>Counted since start</h2><dl>{items}</dl>"

@@ -1,0 +1,129 @@
+"""What the status page, the JSON and the metrics show: a read-only view of the worker's state.
+
+Not responsible for: HTML and HTTP (pages.py).
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from schemas.rates import apr, rate_8h
+from schemas.times import US_PER_S, hour_floor, now_us
+from stream_app.core.baseline import z_of
+from stream_app.core.blocks import Contract
+from stream_app.core.partition import FeedPartition
+from stream_app.core.zones import zone_of
+from stream_app.ingest import Ingest
+from stream_app.settings import WorkerSettings
+
+_TOP = 10
+
+
+class WorkerView:
+    """Snapshots of the worker's state as plain data."""
+
+    def __init__(self, ingest: Ingest, settings: WorkerSettings) -> None:
+        self._ingest = ingest
+        self.settings = settings
+
+    def contracts(self) -> list[dict[str, Any]]:
+        """Return one entry per contract that has a rate, highest |z| first."""
+        now = now_us()
+        rows = [
+            self._contract(state, contract, now)
+            for state in self._ingest.partitions()
+            for contract in state.contracts
+            if contract.updates
+        ]
+        rows.sort(key=lambda row: (-abs(row["z"] or 0.0), row["contract_id"]))
+        return rows
+
+    def _contract(self, state: FeedPartition, contract: Contract, now: int) -> dict[str, Any]:
+        baseline = None if contract.backfilling else state.baselines.get(contract.contract_id)
+        stats = baseline.statistics(hour_floor(contract.event_time)) if baseline else None
+        z = z_of(rate_8h(contract.rate, contract.interval_hours), stats)
+        return {
+            "contract_id": contract.contract_id,
+            "feed": state.feed,
+            "symbol": contract.symbol,
+            "base": contract.base,
+            "rate": contract.rate,
+            "interval_hours": contract.interval_hours,
+            "interval_source": contract.interval_source,
+            "apr": apr(contract.rate, contract.interval_hours),
+            "z": z,
+            "zone": zone_of(z),
+            "confidence": stats.confidence if stats else "none",
+            "samples": stats.samples if stats else 0,
+            "backfilling": contract.backfilling,
+            "mark_price": contract.mark_price,
+            "next_funding_time": contract.next_funding_time,
+            "event_time": contract.event_time,
+            "age_s": (now - contract.event_time) / US_PER_S,
+            "transport": contract.transport,
+        }
+
+    def feeds(self) -> list[dict[str, Any]]:
+        """Return one entry per feed: contracts, newest update, share of fresh contracts."""
+        now = now_us()
+        by_feed: dict[str, list[Contract]] = {}
+        for state in self._ingest.partitions():
+            by_feed.setdefault(state.feed, []).extend(c for c in state.contracts if c.updates)
+        return [
+            {
+                "feed": feed,
+                "contracts": len(contracts),
+                "updates": sum(c.updates for c in contracts),
+                "newest_age_s": min((now - c.event_time for c in contracts), default=0) / US_PER_S,
+                "oldest_age_s": max((now - c.event_time for c in contracts), default=0) / US_PER_S,
+                "backfilling": sum(c.backfilling for c in contracts),
+            }
+            for feed, contracts in sorted(by_feed.items())
+        ]
+
+    def summary(self) -> dict[str, Any]:
+        """Return what fits on one line: totals, latency, lag, the highest |z|."""
+        contracts = self.contracts()
+        feeds = self.feeds()
+        return {
+            "contracts": len(contracts),
+            "high": sum(row["zone"] == "high" for row in contracts),
+            "updates": sum(feed["updates"] for feed in feeds),
+            "backfilling": sum(feed["backfilling"] for feed in feeds),
+            "latency_s": self.latency_s(),
+            "lag": self._ingest.lag(),
+            "idle_s": self.idle_s(),
+            "uptime_s": self.uptime_s(),
+            "top": [row for row in contracts[:_TOP] if row["z"] is not None],
+        }
+
+    def counts(self) -> dict[str, int]:
+        """Return what was counted since start, by what happened."""
+        total = self._ingest.counts.copy()
+        for state in self._ingest.partitions():
+            total.update(state.counts)
+        return dict(sorted(total.items()))
+
+    def latency_s(self) -> dict[str, float | None]:
+        """Return p50 and p99 of received at the producer → handed to Kafka, over the newest."""
+        ordered = sorted(self._ingest.latencies_s)
+        if not ordered:
+            return {"p50": None, "p99": None}
+        return {
+            "p50": ordered[len(ordered) // 2],
+            "p99": ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)],
+        }
+
+    def uptime_s(self) -> float:
+        """Return seconds since the worker started."""
+        return (now_us() - self._ingest.started_at_us) / US_PER_S
+
+    def idle_s(self) -> float:
+        """Return seconds since the last raw record was processed."""
+        return time.monotonic() - self._ingest.progress_at
+
+    @property
+    def ready(self) -> bool:
+        """True when partitions are assigned and their state is loaded."""
+        return any(True for _ in self._ingest.partitions())

@@ -1,0 +1,247 @@
+"""Faust wiring: the app, its tables, the agent over the raw topics, timers, web. Nothing else.
+
+What each record means is decided in core, in which order things become durable in ingest.py. The
+traps of Faust that shape this file are in docs/worker.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import time
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Any
+
+import faust
+from faust.types import TP
+
+from schemas.contracts import PARTITIONS
+from schemas.errors import FundingStreamError
+from schemas.feeds import FEEDS
+from schemas.records import RAW_BATCH
+from schemas.registry import SchemaCatalog
+from schemas.times import now_us
+from schemas.topics import RAW_PREFIX, changelog_topic_spec, raw_topic
+from stream_app.ingest import Ingest
+from stream_app.outbox import Outbox
+from stream_app.settings import WorkerSettings
+from stream_app.web.pages import add_pages
+from stream_app.web.view import WorkerView
+
+log = logging.getLogger(__name__)
+
+CONTRACTS_TABLE = "contracts"
+BASELINES_TABLE = "baselines"
+TABLES = (CONTRACTS_TABLE, BASELINES_TABLE)
+FLUSH_INTERVAL_S = 1.0
+EXIT_FATAL = 70
+
+
+class _TableStore:
+    """A Faust table written outside of events: data first, then its changelog record by hand.
+
+    Faust refuses a plain write outside of an event (faust-streaming/faust#497).
+    """
+
+    def __init__(self, table: Any) -> None:
+        self._table = table
+
+    def get(self, key: bytes) -> bytes | None:
+        value: bytes | None = self._table.data.get(key)
+        return value
+
+    def put(self, partition: int, key: bytes, value: bytes) -> Awaitable[Any]:
+        self._table.data[key] = value
+        sent: Awaitable[Any] = self._table.send_changelog(
+            partition, key, value, key_serializer="raw", value_serializer="raw"
+        )
+        return sent
+
+
+class _FaustLog:
+    """The raw log through Faust's consumer."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def seek(self, topic: str, partition: int, offset: int) -> None:
+        await self._app.consumer.seek(TP(topic, partition), offset)
+
+    def end(self, topic: str, partition: int) -> int | None:
+        end: int | None = self._app.consumer.highwater(TP(topic, partition))
+        return end
+
+
+class FundingApp(faust.App):  # type: ignore[misc]
+    """The Faust app; stops by making everything durable first."""
+
+    ingest: Ingest | None = None
+
+    async def on_stop(self) -> None:
+        """Flush and commit while the consumer still lives, then stop as Faust does."""
+        if self.ingest is not None and self._consumer is not None:
+            try:
+                await self.ingest.flush()
+                await self._consumer.commit()
+            except FundingStreamError as error:
+                log.error("stopping without a last flush: %s", error)  # noqa: TRY400
+        await super().on_stop()
+
+
+def create_app(settings: WorkerSettings) -> FundingApp:
+    """Build the worker. Blocks on the registry: call it before an event loop runs.
+
+    Raises:
+        FundingStreamError: the registry is away, or schemas are not registered.
+    """
+    catalog = SchemaCatalog(settings)
+    decoder = catalog.decoder(RAW_BATCH)
+    outbox = Outbox(settings, catalog)
+    app = _faust_app(settings)
+    raw = app.topic(
+        *(raw_topic(feed) for feed in FEEDS),
+        key_type=bytes,
+        value_type=bytes,
+        key_serializer="raw",
+        value_serializer="raw",
+        partitions=PARTITIONS,
+    )
+    tables = {name: _table(app, settings.worker_id, name) for name in TABLES}
+    ingest = Ingest(
+        decoder,
+        outbox,
+        _TableStore(tables[CONTRACTS_TABLE]),
+        _TableStore(tables[BASELINES_TABLE]),
+        _FaustLog(app),
+    )
+    app.ingest = ingest
+    _add_agent(app, raw, ingest)
+    _add_tasks(app, ingest, settings)
+    add_pages(app.web.web_app, WorkerView(ingest, settings))
+    return app
+
+
+def _faust_app(settings: WorkerSettings) -> FundingApp:
+    data_dir = Path(settings.worker_data_dir)
+    data_dir.mkdir(parents=True, exist_ok=True)
+    return FundingApp(
+        settings.worker_id,
+        broker=[f"aiokafka://{host}" for host in settings.kafka_bootstrap.split(",")],
+        store="memory://",
+        datadir=str(data_dir),
+        topic_partitions=PARTITIONS,
+        topic_replication_factor=settings.kafka_replication,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        producer_linger=0.005,
+        producer_compression_type="lz4",
+        producer_max_request_size=4 << 20,
+        broker_max_poll_records=4000,
+        broker_session_timeout=10,
+        broker_heartbeat_interval=2,
+        broker_commit_interval=1.0,
+        consumer_max_fetch_size=4 << 20,
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=settings.worker_instance,
+        stream_wait_empty=False,
+        stream_buffer_maxsize=4096,
+        table_standby_replicas=0,
+        web_bind=settings.web_host,
+        web_host=settings.web_host,
+        web_port=settings.web_port,
+        **_security(settings),
+    )
+
+
+def _security(settings: WorkerSettings) -> dict[str, Any]:
+    """Return Faust's form of the TLS and SASL settings."""
+    protocol = settings.kafka_security_protocol
+    if protocol == "PLAINTEXT":
+        return {}
+    import ssl  # noqa: PLC0415 - only where it is asked for
+
+    context = None
+    if protocol.endswith("SSL"):
+        context = ssl.create_default_context(cafile=settings.kafka_ssl_ca_file or None)
+    if protocol.startswith("SASL"):
+        return {
+            "broker_credentials": faust.SASLCredentials(
+                username=settings.kafka_sasl_username,
+                password=settings.kafka_sasl_password.get_secret_value(),
+                mechanism=settings.kafka_sasl_mechanism,
+                ssl_context=context,
+            )
+        }
+    return {"broker_credentials": faust.SSLCredentials(context=context)}
+
+
+def _table(app: FundingApp, app_id: str, name: str) -> Any:
+    spec = changelog_topic_spec(app_id, name)
+    return app.Table(
+        name,
+        key_type=bytes,
+        value_type=bytes,
+        partitions=spec.partitions,
+        extra_topic_configs=spec.config,
+    )
+
+
+def _add_agent(app: FundingApp, raw: Any, ingest: Ingest) -> None:
+    @app.agent(raw, concurrency=1, name="ingest")  # type: ignore[untyped-decorator]
+    async def _ingest(stream: Any) -> None:
+        async for event in stream.noack().events():
+            try:
+                await ingest.handle(event)
+            except Exception:  # noqa: BLE001 - an agent's exception would ack the event and go on
+                _die("a raw record could not be processed")
+
+    @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
+    async def _on_revoked(_app: Any, revoked: Any, **_kwargs: Any) -> None:
+        for tp in revoked:
+            if tp.topic.startswith(RAW_PREFIX):
+                ingest.revoke(tp.topic, tp.partition)
+
+
+def _add_tasks(app: FundingApp, ingest: Ingest, settings: WorkerSettings) -> None:
+    @app.task  # type: ignore[untyped-decorator]
+    async def _flush_forever() -> None:
+        while not app.should_stop:
+            await asyncio.sleep(FLUSH_INTERVAL_S)
+            if app.rebalancing or app.in_recovery:
+                continue
+            try:
+                for tp in app.consumer.assignment():
+                    if tp.topic.startswith(RAW_PREFIX):
+                        ingest.assign(tp.topic, tp.partition)
+                ingest.flush_quiet(now_us())
+                await ingest.flush()
+            except Exception:  # noqa: BLE001 - outputs or state could not be made durable: start again
+                _die("the flush failed")
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def _watchdog() -> None:
+        while not app.should_stop:
+            await asyncio.sleep(settings.worker_watchdog_s / 4)
+            if not app.rebalancing and not app.in_recovery and _stuck(app, ingest, settings):
+                _die(f"input advances and processing has not for {settings.worker_watchdog_s:g} s")
+
+
+def _stuck(app: FundingApp, ingest: Ingest, settings: WorkerSettings) -> bool:
+    if time.monotonic() - ingest.progress_at < settings.worker_watchdog_s:
+        return False
+    for state in ingest.partitions():
+        end = app.consumer.highwater(TP(state.topic, state.partition))
+        if end is not None and end - 1 > state.applied_offset:
+            return True
+    return False
+
+
+def _die(reason: str) -> None:
+    """End the process at once: the supervisor restarts it, the changelog rebuilds the state."""
+    log.critical("%s: exiting, to restart from the last acknowledged state", reason, exc_info=True)  # noqa: LOG014
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(EXIT_FATAL)

@@ -1,0 +1,88 @@
+"""The simulator command as a process: ready line, orderly end, typed errors, TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import websockets
+from click.testing import CliRunner
+
+from infra.simulator.commands import simulator
+from schemas.errors import ConfigurationError, UnavailableError
+
+RUN = "from infra.simulator.commands import simulator; simulator()"
+
+
+@contextmanager
+def process(data_dir: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A running simulator and its URL; killed if the test leaves it."""
+    arguments = ["--port", "0", "--contracts", "8", "--tick-s", "0.1", "--data-dir", str(data_dir)]
+    with subprocess.Popen(
+        [sys.executable, "-c", RUN, *arguments, *options], stdout=subprocess.PIPE, text=True
+    ) as child:
+        try:
+            assert child.stdout is not None
+            ready = child.stdout.readline()
+            assert ready.startswith("simulator: ready on ")
+            yield child, ready.split()[-1]
+        finally:
+            child.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_it_without_loss(tmp_path: Path, number: signal.Signals) -> None:
+    """Exit code 0; the client got every update of the truth and a close 1001."""
+    received = 0
+    with process(tmp_path) as (child, url):
+        stream = url.replace("http", "ws") + "/binance-usdm/market/ws/!markPrice@arr@1s"
+        async with websockets.connect(stream) as ws, asyncio.timeout(20):
+            async for frame in ws:
+                received += sum(bool(row["r"]) for row in json.loads(frame))
+                if received == 24:
+                    child.send_signal(number)
+            assert ws.close_code == 1001
+        assert child.wait(20) == 0
+    truth = (tmp_path / "truth" / "binance-usdm.ndjson").read_text(encoding="utf-8")
+    assert len(truth.splitlines()) == received >= 24
+
+
+async def test_self_signed_tls(tmp_path: Path) -> None:
+    """A client that is given the certificate connects by wss."""
+    with process(tmp_path, "--tls-self-signed") as (_, url):
+        assert url.startswith("https://")
+        context = ssl.create_default_context(cafile=str(tmp_path / "tls" / "certificate.pem"))
+        stream = url.replace("https", "wss") + "/binance-usdm/market/ws/!markPrice@arr@1s"
+        async with websockets.connect(stream, ssl=context) as ws, asyncio.timeout(20):
+            assert json.loads(await ws.recv())
+
+
+def test_a_busy_port_is_one_typed_error(tmp_path: Path) -> None:
+    """The message names the port and what to do."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        arguments = ["--port", str(port), "--contracts", "4", "--data-dir", str(tmp_path)]
+        result = CliRunner().invoke(simulator, arguments)
+    assert isinstance(result.exception, UnavailableError)
+    assert str(port) in str(result.exception)
+    assert "--port" in str(result.exception)
+
+
+def test_tls_files_belong_together(tmp_path: Path) -> None:
+    """A certificate without its key is a mistake."""
+    certificate = tmp_path / "c.pem"
+    certificate.write_text("")
+    result = CliRunner().invoke(simulator, ["--tls-cert", str(certificate)])
+    assert isinstance(result.exception, ConfigurationError)
+    arguments = ["--tls-cert", str(certificate), "--tls-key", str(certificate)]
+    result = CliRunner().invoke(simulator, arguments)
+    assert isinstance(result.exception, ConfigurationError)
