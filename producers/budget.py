@@ -28,9 +28,7 @@ class Budget:
         for pool, cost in costs.items():
             limit = self._limits[pool]
             allowed = max(cost, int(limit.limit * self._share))
-            drawn = self._drawn[pool]
-            while drawn and drawn[0][0] <= now_s - limit.window_s:
-                drawn.popleft()
+            drawn = self._current(pool, now_s)
             excess = sum(units for _, units in drawn) + cost - allowed
             for at, units in drawn:
                 if excess <= 0:
@@ -50,10 +48,17 @@ class Budget:
         Others may share our address, and a restart forgets what was drawn before.
         """
         for pool, units in used.items():
-            missing = units - sum(drawn for _, drawn in self._drawn[pool])
+            missing = units - sum(drawn for _, drawn in self._current(pool, now_s))
             if missing > 0:
                 self._drawn[pool].append((now_s, missing))
 
     def block(self, until_s: float) -> None:
         """Make no call before `until_s`: the exchange refused one."""
         self._blocked_until_s = max(self._blocked_until_s, until_s)
+
+    def _current(self, pool: str, now_s: float) -> deque[tuple[float, int]]:
+        """Return what was drawn from a pool within its window; older draws are forgotten."""
+        drawn = self._drawn[pool]
+        while drawn and drawn[0][0] <= now_s - self._limits[pool].window_s:
+            drawn.popleft()
+        return drawn

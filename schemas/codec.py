@@ -22,6 +22,8 @@ from schemas.records import RecordType
 _HEADER = struct.Struct(">bI")
 HEADER_BYTES = _HEADER.size
 _MAGIC = 0
+_ERROR_CHARS = 200
+"""Some errors quote the whole input."""
 
 
 def wire_header(schema_id: int) -> bytes:
@@ -103,7 +105,8 @@ class Decoder:
         """Return the record in `value` as a dict of the record type's fields.
 
         Raises:
-            MalformedInputError: the bytes are not such a record, or bytes are left over.
+            MalformedInputError: the bytes are not such a record, or bytes are left over, or the
+                registry does not know the schema that they name.
         """
         writer = self._writer(schema_id_of(value))
         buffer = BytesIO(value)
@@ -113,7 +116,9 @@ class Decoder:
                 buffer, writer, None if writer is self._reader else self._reader
             )
         except Exception as error:  # fastavro raises what its C code meets: EOFError, struct, …
-            raise MalformedInputError(f"not a {self.record_type.name}: {error!r}") from error
+            raise MalformedInputError(
+                f"not a {self.record_type.name}: {error!r:.{_ERROR_CHARS}}"
+            ) from error
         if buffer.tell() != len(value):
             raise MalformedInputError(
                 f"not a {self.record_type.name}: {len(value) - buffer.tell()} bytes left over"
@@ -123,9 +128,21 @@ class Decoder:
     def _writer(self, schema_id: int) -> Any:
         writer = self._writers.get(schema_id)
         if writer is None:
-            text = self._schema_text_by_id(schema_id)
-            writer = parse_schema(text)
+            writer = self._parsed(schema_id)
             if writer == self._reader:
                 writer = self._reader
             self._writers[schema_id] = writer
         return writer
+
+    def _parsed(self, schema_id: int) -> Any:
+        try:
+            text = self._schema_text_by_id(schema_id)
+        except SchemaError as error:
+            raise MalformedInputError(f"written with an unknown schema: {error}") from error
+        try:
+            return parse_schema(text)
+        except Exception as error:  # whatever a foreign text leads fastavro to
+            raise MalformedInputError(
+                f"written with schema {schema_id}, which is no Avro schema: "
+                f"{error!r:.{_ERROR_CHARS}}"
+            ) from error

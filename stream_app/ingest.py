@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 QUIET_FLUSH_US = 2 * US_PER_S
 """How long after a flush boundary the wall clock flushes for a partition without new batches."""
+REWIND_PATIENCE_S = 5.0
+"""How long a hole is sought before its records count as gone from the log."""
 _LATENCIES_KEPT = 4096
 
 
@@ -56,14 +58,34 @@ class Log(Protocol):
         ...
 
 
+class _Rewind:
+    """A hole in what arrives, and the search for the records that belong there."""
+
+    __slots__ = ("began_at", "lowest")
+
+    def __init__(self, offset: int) -> None:
+        self.began_at = time.monotonic()
+        self.lowest = offset
+        """The lowest offset beyond the hole that has arrived."""
+
+
 class _Intake:
     """One assigned raw partition: its state, and the events that wait for their ack."""
 
     def __init__(self, state: FeedPartition) -> None:
         self.state = state
         self.next_offset = state.applied_offset + 1 if state.shards else None
-        self.rewound_to: int | None = None
+        self.first_offset: int | None = None
+        self.rewind: _Rewind | None = None
         self.held: list[Any] = []
+
+    def already_applied(self, offset: int) -> bool:
+        """Tell whether this process has applied a record: a rewind brings some twice.
+
+        What another process applied is told by the blocks, each for its contracts.
+        """
+        first, following = self.first_offset, self.next_offset
+        return first is not None and following is not None and first <= offset < following
 
 
 class Snapshot(NamedTuple):
@@ -148,6 +170,10 @@ class Ingest:
         if not await self._in_order(intake, topic, partition, offset):
             return
         intake.held.append(event)
+        if intake.already_applied(offset):
+            return
+        if intake.first_offset is None:
+            intake.first_offset = offset
         intake.next_offset = offset + 1
         self.progress_at = time.monotonic()
         now = now_us()
@@ -175,9 +201,16 @@ class Ingest:
         """Tell whether a record is the next one; on a hole, go back to where it begins."""
         expected = intake.next_offset
         if expected is None or offset <= expected:
+            if offset == expected:
+                intake.rewind = None
             return True
-        if intake.rewound_to == expected:
-            # Already tried: the log does not have it any more.
+        rewind = intake.rewind
+        if rewind is None:
+            log.warning("%s/%d: hole at %d, going back from %d", topic, partition, expected, offset)
+            self.counts["rewinds"] += 1
+            rewind = intake.rewind = _Rewind(offset)
+        elif offset <= rewind.lowest and time.monotonic() - rewind.began_at >= REWIND_PATIENCE_S:
+            # Sought again and again, and this is still the first that the log gives.
             log.error(
                 "%s/%d: records %d to %d are gone from the log",
                 topic,
@@ -186,10 +219,10 @@ class Ingest:
                 offset - 1,
             )
             self.counts["lost_records"] += offset - expected
+            intake.rewind = None
             return True
-        log.warning("%s/%d: hole at %d, going back from %d", topic, partition, expected, offset)
-        self.counts["rewinds"] += 1
-        intake.rewound_to = expected
+        rewind.lowest = min(offset, rewind.lowest)
+        # Each time: what Faust had fetched before still arrives, and takes its read position along.
         await self._raw_log.seek(topic, partition, expected)
         return False
 

@@ -85,10 +85,10 @@ class Outbox:
         headers = {
             "stage": letter.stage,
             "error": letter.error,
-            "topic": letter.topic,
-            "partition": str(letter.partition),
-            "offset": str(letter.offset),
-            "item": str(letter.item),
+            "source_topic": letter.topic,
+            "source_partition": str(letter.partition),
+            "source_offset": str(letter.offset),
+            "source_item": str(letter.item),
         }
         key = None if letter.key is None else letter.key.encode()
         self._produce(topics.DEAD_LETTERS.name, key, letter.value, letter.partition, headers)

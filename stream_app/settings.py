@@ -39,6 +39,8 @@ class SinkSettings(SharedSettings):
     clickhouse_password: SecretStr = SecretStr("")
     clickhouse_timeout_s: Annotated[float, Field(gt=0)] = 30.0
     sink_group: str = "fundingstream-sink"
+    sink_instance: str = ""
+    """Static member id in the group: one for each sink. Empty: a dynamic member."""
     sink_batch_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 5_000
     sink_batch_age_s: Annotated[float, Field(gt=0, le=60)] = 1.0
     sink_metrics_host: str = "127.0.0.1"

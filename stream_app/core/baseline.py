@@ -24,6 +24,8 @@ WINDOW_US = 30 * US_PER_DAY
 # can be replayed over the edge of the window.
 KEPT_US = 32 * US_PER_DAY
 MAX_INTERVAL_US = 24 * US_PER_HOUR
+ROUNDING = 1e-12
+"""Relative spread up to which rates are equal: scaling from 3, 6 or 24 h to 8 leaves a residue."""
 MIN_SAMPLES = 10
 _CONFIDENCE: tuple[tuple[int, Confidence], ...] = (
     (MIN_SAMPLES, "none"),
@@ -75,7 +77,7 @@ def statistics_of(rates_8h: npt.NDArray[np.float64], as_of: int) -> Statistics:
     ordered = np.sort(rates_8h)
     if samples == 0:
         return Statistics(as_of, 0, "none", False, None, None, None, None, ordered)
-    if ordered[0] == ordered[-1]:
+    if ordered[-1] - ordered[0] <= ROUNDING * max(abs(ordered[0]), abs(ordered[-1])):
         value = float(ordered[0])
         std = 0.0 if samples > 1 else None
         return Statistics(

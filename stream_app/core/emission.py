@@ -56,7 +56,8 @@ class Emission(NamedTuple):
 def _scored(
     contract: Contract, baseline: Baseline | None
 ) -> tuple[Statistics | None, float | None]:
-    if baseline is None:
+    # An empty baseline is as none: only one of the two survives a restart.
+    if not baseline:
         return None, None
     stats = baseline.statistics(hour_floor(contract.event_time))
     return stats, z_of(rate_8h(contract.rate, contract.interval_hours), stats)

@@ -16,18 +16,20 @@ MAX_RECENT = 32
 
 Verdict = Literal["accepted", "conflict", "duplicate", "out_of_order", "late"]
 """accepted: moves the current rate. conflict: same time, other rate; moves it as well.
-duplicate: dropped. out_of_order: older, within the lateness. late: older than that. Neither of
-the two moves the current rate."""
+duplicate: the pair was accepted before; dropped, so that what a second socket or a redelivery brings
+again cannot undo a conflict. out_of_order: older, within the lateness. late: older than that.
+Neither of the two moves the current rate."""
 
 
 def judge(contract: Contract, event_time: int, rate: float) -> Verdict:
     """Place an update among those that the contract has accepted."""
     if contract.updates == 0 or event_time > contract.event_time:
         return "accepted"
-    if event_time == contract.event_time:
-        return "duplicate" if rate == contract.rate else "conflict"
-    if (event_time, rate) in contract.recent:
+    same_time = event_time == contract.event_time
+    if (same_time and rate == contract.rate) or (event_time, rate) in contract.recent:
         return "duplicate"
+    if same_time:
+        return "conflict"
     return "out_of_order" if contract.event_time - event_time <= LATENESS_US else "late"
 
 

@@ -33,6 +33,9 @@ from stream_app.normalise.readings import (
     SettlementReading,
 )
 
+MAX_ERROR_CHARS = 500
+"""Bounds what a dead letter says in its headers."""
+
 
 class _Position(NamedTuple):
     """Where the item at hand stands in the log, and what its batch says."""
@@ -174,7 +177,7 @@ class FeedPartition:
             item["symbol"],
             item["payload"],
             stage,
-            error,
+            error[:MAX_ERROR_CHARS],
             self.topic,
             self.partition,
             at.offset,

@@ -6,7 +6,7 @@ Not responsible for: slicing frames into rows (producers), deduplication and int
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -25,6 +25,9 @@ from stream_app.normalise.readings import (
 COIN_M = 2
 """`st` of a COIN-M row inside a USD-M array (§1.6, since 2026-06)."""
 
+IntervalHours = Annotated[float, msgspec.Meta(gt=0, le=24)]
+"""Rates are divided by it."""
+
 
 class _MarkPrice(msgspec.Struct, gc=False):
     """A row of the mark-price streams, §1.6. `P` is no predicted rate and is not read."""
@@ -33,8 +36,8 @@ class _MarkPrice(msgspec.Struct, gc=False):
     event_time: int = msgspec.field(name="E")
     symbol: str = msgspec.field(name="s")
     mark_price: str = msgspec.field(name="p")
-    rate: str = msgspec.field(name="r")
     next_funding_time: int = msgspec.field(name="T")
+    rate: str | None = msgspec.field(name="r", default=None)
     index_price: str | None = msgspec.field(name="i", default=None)
     market: int | None = msgspec.field(name="st", default=None)
 
@@ -44,9 +47,9 @@ class _PremiumIndex(msgspec.Struct, gc=False, rename="camel"):
 
     symbol: str
     mark_price: str
-    last_funding_rate: str
     next_funding_time: int
     time: int
+    last_funding_rate: str | None = None
     index_price: str | None = None
 
 
@@ -54,15 +57,15 @@ class _FundingRate(msgspec.Struct, gc=False, rename="camel"):
     """A row of GET /fapi/v1/fundingRate, §1.9b."""
 
     symbol: str
-    funding_rate: str
     funding_time: int
+    funding_rate: str | None = None
 
 
 class _FundingInfo(msgspec.Struct, gc=False, rename="camel"):
     """A row of GET /fapi/v1/fundingInfo, §1.9c."""
 
     symbol: str
-    funding_interval_hours: float
+    funding_interval_hours: IntervalHours
     adjusted_funding_rate_cap: str | None = None
     adjusted_funding_rate_floor: str | None = None
 

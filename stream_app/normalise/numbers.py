@@ -6,10 +6,13 @@ Not responsible for: which field holds what.
 from __future__ import annotations
 
 import math
+import re
 
 from schemas.errors import MalformedInputError
 
 _MISSING = frozenset({"", "null", "n/a", "N/A", "nan", "NaN"})
+# float() alone takes 1_0, " 1 " and digits of every script.
+_PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 # The windows 2001-2286 in each unit do not overlap, so magnitude tells the unit.
 _MIN_MS, _MAX_MS = 10**12, 10**13
 _MIN_US, _MAX_US = 10**15, 10**16
@@ -24,14 +27,14 @@ def number(value: str | float | None, field: str) -> float | None:
     """
     if value is None:
         return None
-    if isinstance(value, str) and value in _MISSING:
-        return None
-    try:
-        parsed = float(value)
-    except ValueError:
-        raise MalformedInputError(f"{field} is not a number: {value!r}") from None
+    if isinstance(value, str):
+        if value in _MISSING:
+            return None
+        if not _PLAIN.fullmatch(value):
+            raise MalformedInputError(f"{field} is not a number: {value!r:.60}")
+    parsed = float(value)
     if not math.isfinite(parsed):
-        raise MalformedInputError(f"{field} is not finite: {value!r}")
+        raise MalformedInputError(f"{field} is not finite: {value!r:.60}")
     return parsed + 0.0
 
 

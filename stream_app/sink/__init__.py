@@ -1,1 +1,1 @@
-"""stream_app.sink."""
+"""The ClickHouse sink: from the output topics into the tables, each record once."""

@@ -1,0 +1,47 @@
+# demo, test, check and bench each make .venv and install what they need; a second call is quick.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+EXTRAS := embedded,dev
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: demo test check format bench constraints install clean help
+
+help:
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $@
+
+install: $(VENV)/.installed ## the virtual environment, with everything to run and to test
+
+demo: $(VENV)/.installed ## simulated exchanges, all the way to SQL and the page (ARGS="--duration 40")
+	$(BIN)/fundingstream up $(ARGS)
+
+test: $(VENV)/.installed ## every test, the ones with real Kafka and ClickHouse included (ARGS="-k name")
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.installed ## format, lint, types and the quick tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q -m "not integration and not browser"
+
+format: $(VENV)/.installed ## rewrite the sources in the one format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.installed ## benchmarks, each a ratio measured side by side
+	$(BIN)/python -m benchmarks $(ARGS)
+
+constraints: ## take the newest versions that the ranges allow into constraints.txt
+	rm -rf .venv-constraints
+	$(PYTHON) -m venv .venv-constraints
+	.venv-constraints/bin/python -m pip --disable-pip-version-check --quiet install '.[$(EXTRAS)]'
+	.venv-constraints/bin/python -m pip freeze --exclude fundingstream | grep -v ' @ ' > constraints.txt
+	rm -rf .venv-constraints
+
+clean: ## remove the virtual environment and what the tools cached
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Benchmarks: what fundingstream costs, measured. Not part of the installed package."""

@@ -1,0 +1,156 @@
+"""Brings the database to the version of this code: numbered SQL files, each applied once.
+
+What was applied is recorded with a checksum in `funding.schema_migrations`. ClickHouse has no
+transactions over DDL: a migration that failed half-way is told from the others by its record, which
+is written before its statements (applied = 0) and after them (1). Not responsible for: waiting for
+the server.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from schemas.errors import StateError
+from stream_app.settings import SinkSettings
+from stream_app.sink.clickhouse import connect, explain
+from stream_app.sink.faults import one_line
+from stream_app.sink.tables import DATABASE
+
+_NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
+_LEDGER = f"{DATABASE}.schema_migrations"
+_CREATE_LEDGER = f"""
+CREATE TABLE IF NOT EXISTS {_LEDGER}
+(
+    version    UInt32,
+    name       String,
+    checksum   String,
+    applied    UInt8,
+    changed_at DateTime64(6, 'UTC') DEFAULT now64(6)
+)
+ENGINE = ReplacingMergeTree(applied)
+ORDER BY version
+COMMENT 'Which migrations this database has had'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One numbered file."""
+
+    version: int
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        """Of the text, whatever line ends a checkout gave it."""
+        return hashlib.sha256(self.sql.replace("\r\n", "\n").encode()).hexdigest()
+
+    @property
+    def statements(self) -> tuple[str, ...]:
+        """The statements. A semicolon ends one only at the end of a line."""
+        lines = [line for line in self.sql.splitlines() if not line.lstrip().startswith("--")]
+        parts = re.split(r";[ \t]*$", "\n".join(lines), flags=re.MULTILINE)
+        return tuple(part.strip() for part in parts if part.strip())
+
+
+def own_migrations() -> tuple[Migration, ...]:
+    """Return the migrations of this version, in order."""
+    found = []
+    for entry in files("infra.clickhouse").iterdir():
+        match = _NAME.fullmatch(entry.name)
+        if match:
+            sql = entry.read_text(encoding="utf-8")
+            found.append(Migration(int(match.group(1)), match.group(2), sql))
+    found.sort(key=lambda migration: migration.version)
+    versions = [migration.version for migration in found]
+    assert versions == list(range(1, len(found) + 1)), f"versions with holes: {versions}"
+    return tuple(found)
+
+
+def migrate(
+    settings: SinkSettings, migrations: Sequence[Migration] | None = None
+) -> list[Migration]:
+    """Apply what is missing and return it.
+
+    Raises:
+        StateError: the database is newer than this code, an applied file was changed, or a
+            migration failed.
+        UnavailableError: the server does not answer.
+        ConfigurationError: the server refuses the user.
+    """
+    wanted = own_migrations() if migrations is None else tuple(migrations)
+    client = connect(settings)
+    try:
+        client.command(f"CREATE DATABASE IF NOT EXISTS {DATABASE}")
+        client.command(_CREATE_LEDGER)
+        rows = client.query(
+            f"SELECT version, name, checksum, applied FROM {_LEDGER} FINAL"  # noqa: S608
+        ).result_rows
+        recorded = {row[0]: (row[1], row[2], bool(row[3])) for row in rows}
+        pending = plan(wanted, recorded)
+        for migration in pending:
+            _apply(client, migration)
+    except (ClickHouseError, OSError) as error:
+        raise explain(error, settings) from error
+    finally:
+        client.close()
+    return pending
+
+
+def plan(
+    wanted: Sequence[Migration], recorded: dict[int, tuple[str, str, bool]]
+) -> list[Migration]:
+    """Return the migrations to apply; `recorded`: name, checksum, whether it was finished. Pure.
+
+    Raises:
+        StateError: the records and the files contradict each other.
+    """
+    newest = wanted[-1].version if wanted else 0
+    beyond = sorted(version for version in recorded if version > newest)
+    if beyond:
+        raise StateError(
+            f"database {DATABASE} has migration {beyond[-1]:04d} "
+            f"({recorded[beyond[-1]][0]}), this version of fundingstream ends at {newest:04d}: "
+            "use the newer version"
+        )
+    pending = []
+    for migration in wanted:
+        name, checksum, applied = recorded.get(migration.version, ("", "", False))
+        if applied and checksum != migration.checksum:
+            raise StateError(
+                f"migration {migration.version:04d}_{migration.name} was changed after it was "
+                f"applied (as {name}): restore the file, and put the change into a new one"
+            )
+        if not applied:
+            pending.append(migration)
+    return pending
+
+
+def _apply(client: Any, migration: Migration) -> None:
+    """Run a migration. Each statement must be safe to run again: a crash may repeat it."""
+    _record(client, migration, applied=False)
+    for number, statement in enumerate(migration.statements, start=1):
+        try:
+            client.command(statement)
+        except ClickHouseError as error:
+            raise StateError(
+                f"migration {migration.version:04d}_{migration.name}, statement {number} of "
+                f"{len(migration.statements)}, failed: {one_line(error)}"
+            ) from error
+    _record(client, migration, applied=True)
+
+
+def _record(client: Any, migration: Migration, *, applied: bool) -> None:
+    client.insert(
+        _LEDGER,
+        [[migration.version, migration.name, migration.checksum, int(applied)]],
+        column_names=["version", "name", "checksum", "applied"],
+    )

@@ -1,0 +1,53 @@
+"""Keeps web pages from driving a local server: Host and Origin are checked. Pure.
+
+A page can make the browser send requests to loopback ports, with its own site as Origin, or, after
+DNS rebinding, with its own name as Host. Not responsible for passwords.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection, Mapping
+from urllib.parse import urlsplit
+
+
+def refusal(headers: Mapping[str, str], allowed_hosts: Collection[str] = ()) -> str | None:
+    """Why a request is refused, or None. `headers` must look names up case-insensitively.
+
+    Programs other than browsers send no Origin and no Sec-Fetch-Site, and are judged by Host alone.
+    """
+    host = headers.get("Host", "")
+    if not _is_local_name(_hostname(host), allowed_hosts):
+        return f"the Host header {host!r} is not a name of this server (DNS rebinding?)"
+    origin = headers.get("Origin")
+    if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        return f"a page of {origin!r} may not use this server"
+    if headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}:
+        return "a page of another site may not use this server"
+    return None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on is reachable from this machine only."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _is_local_name(name: str, allowed_hosts: Collection[str]) -> bool:
+    """Addresses are fine: rebinding needs a name that the attacker's DNS answers for."""
+    if name == "localhost" or name.endswith(".localhost") or name in allowed_hosts:
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _hostname(host: str) -> str:
+    try:
+        return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return ""

@@ -1,0 +1,101 @@
+"""The headers and error bodies of ClickHouse's HTTP interface.
+
+Not responsible for results (http.py) nor for which error it is (errors.py).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from infra.embedded.clickhouse.engine import Engine
+from infra.embedded.clickhouse.errors import ClickHouseError
+
+_DEFAULT_CONTENT_TYPE = "text/tab-separated-values; charset=UTF-8"
+_CONTENT_TYPES = {
+    "json": "application/json; charset=UTF-8",
+    "jsoncompact": "application/json; charset=UTF-8",
+    "jsoneachrow": "application/x-ndjson; charset=UTF-8",
+    "jsoncompacteachrow": "application/x-ndjson; charset=UTF-8",
+    "csv": "text/csv; charset=UTF-8; header=absent",
+    "csvwithnames": "text/csv; charset=UTF-8; header=present",
+    "native": "application/octet-stream",
+    "rowbinary": "application/octet-stream",
+    "rowbinarywithnamesandtypes": "application/octet-stream",
+    "parquet": "application/octet-stream",
+    "arrow": "application/octet-stream",
+    "arrowstream": "application/octet-stream",
+    "avro": "application/octet-stream",
+}
+_SUMMARY_NAMES = (
+    "read_rows",
+    "read_bytes",
+    "written_rows",
+    "written_bytes",
+    "total_rows_to_read",
+    "result_rows",
+    "result_bytes",
+)
+
+
+class Answer:
+    """What the headers of a request's answer need to know."""
+
+    def __init__(self, engine: Engine, host_name: str, request: web.Request) -> None:
+        self._engine = engine
+        self._host_name = host_name
+        self._started = time.perf_counter()
+        self._query_id = (
+            request.query.get("query_id")
+            or request.headers.get("X-ClickHouse-Query-Id")
+            or str(uuid.uuid4())
+        )
+
+    def headers(self, summary: Mapping[str, int]) -> dict[str, str]:
+        """ClickHouse's own headers, with its counters as text."""
+        counters = {name: str(summary.get(name, 0)) for name in _SUMMARY_NAMES}
+        counters["elapsed_ns"] = str(int((time.perf_counter() - self._started) * 1e9))
+        return {
+            "X-ClickHouse-Server-Display-Name": self._host_name,
+            "X-ClickHouse-Query-Id": self._query_id.replace("\r", "").replace("\n", ""),
+            "X-ClickHouse-Timezone": self._engine.timezone,
+            "X-ClickHouse-Server-Timezone": self._engine.timezone,
+            "X-ClickHouse-Summary": json.dumps(counters, separators=(",", ":")),
+        }
+
+    def error(self, error: ClickHouseError) -> web.Response:
+        """An error in ClickHouse's form."""
+        headers = self.headers({})
+        headers["X-ClickHouse-Exception-Code"] = str(error.code)
+        text = str(error)
+        if "(version " not in text:
+            text = f"{text} (version {self._engine.version})"
+        return web.Response(
+            status=error.status, text=f"{text}\n", headers=headers, content_type="text/plain"
+        )
+
+
+def late_exception(error: ClickHouseError, tag: str) -> bytes:
+    """The block that ends a body whose statement failed after it began (ClickHouse 25.11 on)."""
+    message = str(error).encode() + b"\n"
+    mark = tag.encode()
+    return (
+        b"\r\n__exception__\r\n"
+        + mark
+        + b"\r\n"
+        + message
+        + str(len(message)).encode()
+        + b" "
+        + mark
+        + b"\r\n__exception__\r\n"
+    )
+
+
+def result_headers(output_format: str) -> dict[str, str]:
+    """What tells a client how to read a result."""
+    content_type = _CONTENT_TYPES.get(output_format.lower(), _DEFAULT_CONTENT_TYPE)
+    return {"X-ClickHouse-Format": output_format, "Content-Type": content_type}

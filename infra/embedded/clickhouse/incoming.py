@@ -1,0 +1,216 @@
+"""Reads a request of ClickHouse's HTTP interface: statement, data, parameters, settings.
+
+Not responsible for running it (http.py) nor for who sent it (access.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+
+from aiohttp import BodyPartReader, web
+
+from infra.embedded.clickhouse.compression import decompressed, decompressor
+from infra.embedded.clickhouse.engine import PIECE_BYTES
+from infra.embedded.clickhouse.errors import ClickHouseError, not_supported
+from infra.embedded.clickhouse.sqltext import InsertHead, insert_head
+
+# URL parameters that are not settings of the engine.
+_RESERVED = frozenset(
+    (
+        "query",
+        "database",
+        "user",
+        "password",
+        "quota_key",
+        "role",
+        "query_id",
+        "default_format",
+        "session_id",
+        "session_timeout",
+        "session_check",
+        "close_session",
+        "stacktrace",
+        "compress",
+        "decompress",
+        "buffer_size",
+        "wait_end_of_query",
+        "enable_http_compression",
+        "send_progress_in_http_headers",
+        "http_headers_progress_interval_ms",
+        "client_protocol_version",
+        "add_http_cors_header",
+        "http_response_buffer_size",
+        "http_write_exception_in_output_format",
+        "cancel_http_readonly_queries_on_client_close",
+    )
+)
+_EXTERNAL_SUFFIXES = ("structure", "format", "types")
+# Twice what the engine parses by default (max_query_size); an INSERT's data does not count.
+MAX_STATEMENT_BYTES = 512 * 1024
+_MAX_EXTERNAL_BYTES = 64 * 1024 * 1024
+# An INSERT's head must lie in this much of the request.
+_HEAD_BYTES = 256 * 1024
+_READ_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalTable:
+    """Data of a multipart request that the statement reads as a temporary table."""
+
+    name: str
+    structure: str
+    format: str
+    data: bytes
+
+
+@dataclass(slots=True)
+class Incoming:
+    """A request. For an INSERT with data, `data` yields it and `insert` says what to open."""
+
+    sql: bytes = b""
+    insert: InsertHead | None = None
+    data: AsyncIterator[bytes] | None = None
+    database: str | None = None
+    parameters: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
+    external: list[ExternalTable] = field(default_factory=list)
+    read_only: bool = False
+
+
+async def read_request(request: web.Request) -> Incoming:
+    """Takes the request apart. Of an INSERT's data only the first pieces are read."""
+    query = request.query
+    if "1" in (query.get("compress"), query.get("decompress")):
+        raise not_supported("ClickHouse's own block compression (use Content-Encoding)")
+    externals = {key[: -len("_structure")] for key in query if key.endswith("_structure")}
+    incoming = Incoming(
+        sql=query.get("query", "").encode(),
+        database=query.get("database") or request.headers.get("X-ClickHouse-Database"),
+        read_only=request.method in {"GET", "HEAD"},
+    )
+    for name, value in query.items():
+        _take(incoming, name, value, externals)
+    if request.content_type == "multipart/form-data":
+        await _read_multipart(request, incoming, query, externals)
+        pieces = _nothing()
+    else:
+        pieces = _body_pieces(request)
+    await _split(incoming, pieces)
+    if not incoming.sql.strip():
+        raise ClickHouseError(62, "Syntax error: empty query.", "SYNTAX_ERROR")
+    return incoming
+
+
+def _take(incoming: Incoming, name: str, value: str, externals: set[str]) -> None:
+    """Sorts a named value: parameter, setting, or one of the interface's own."""
+    table, _, suffix = name.rpartition("_")
+    if name.startswith("param_"):
+        incoming.parameters[name.removeprefix("param_")] = value
+    elif name not in _RESERVED and not (table in externals and suffix in _EXTERNAL_SUFFIXES):
+        incoming.settings[name] = value
+
+
+async def _split(incoming: Incoming, pieces: AsyncIterator[bytes]) -> None:
+    """Statement and data: the statement may be in the URL, in the body, or begin there."""
+    head = insert_head(incoming.sql) if incoming.sql else None
+    if not incoming.sql:
+        first = await anext(pieces, b"")
+        while len(first) < _HEAD_BYTES and (more := await anext(pieces, b"")):
+            first += more
+        head = insert_head(first[:_HEAD_BYTES])
+        incoming.sql = first
+    elif head is None:
+        incoming.sql += b"\n"
+    # VALUES with {parameters} are expressions of a statement, not data.
+    as_data = head is not None and not (head.format == "Values" and incoming.parameters)
+    if head is not None and as_data:
+        if reaches_past(incoming.sql, head):
+            raise ClickHouseError(62, "The INSERT's head is too long.", "SYNTAX_ERROR")
+        rest = incoming.sql[head.data_offset :]
+        incoming.sql = incoming.sql[: head.data_offset]
+        incoming.insert = head
+        incoming.data = _chain(rest, pieces)
+        return
+    parts = [incoming.sql]
+    size = len(incoming.sql)
+    async for piece in pieces:
+        size += len(piece)
+        if size > MAX_STATEMENT_BYTES:
+            raise ClickHouseError(
+                62, f"Max query size exceeded: {MAX_STATEMENT_BYTES} bytes.", "SYNTAX_ERROR"
+            )
+        parts.append(piece)
+    incoming.sql = b"".join(parts).rstrip(b"\n") if len(parts) > 1 else incoming.sql
+
+
+def reaches_past(sql: bytes, head: InsertHead) -> bool:
+    """Whether the head was cut: nothing in the part that was looked at begins the data."""
+    return head.data_offset >= _HEAD_BYTES and len(sql) > _HEAD_BYTES
+
+
+async def _body_pieces(request: web.Request) -> AsyncIterator[bytes]:
+    """The decoded body in pieces of about a mebibyte. A sender that stalls is given up."""
+    decompress = decompressor(request.headers.get("Content-Encoding", ""))
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        try:
+            async with asyncio.timeout(_READ_TIMEOUT_S):
+                raw = await request.content.readany()
+        except TimeoutError as error:
+            raise ClickHouseError(
+                209, f"No data from the client for {_READ_TIMEOUT_S:g} s.", "SOCKET_TIMEOUT"
+            ) from error
+        if not raw and request.content.at_eof():
+            break
+        for piece in decompressed(decompress, raw):
+            pieces.append(piece)
+            size += len(piece)
+            if size > PIECE_BYTES:
+                yield b"".join(pieces)
+                pieces, size = [], 0
+    if pieces:
+        yield b"".join(pieces)
+
+
+async def _read_multipart(
+    request: web.Request, incoming: Incoming, query: Mapping[str, str], externals: set[str]
+) -> None:
+    async for part in await request.multipart():
+        if not isinstance(part, BodyPartReader) or part.name is None:
+            continue
+        data = bytearray()
+        while chunk := await part.read_chunk():
+            data += chunk
+            if len(data) > _MAX_EXTERNAL_BYTES:
+                raise ClickHouseError(
+                    241, f"A part exceeds {_MAX_EXTERNAL_BYTES} bytes.", "MEMORY_LIMIT_EXCEEDED"
+                )
+        if part.name in externals:
+            incoming.external.append(
+                ExternalTable(
+                    part.name,
+                    query[f"{part.name}_structure"],
+                    query.get(f"{part.name}_format", "TabSeparated"),
+                    bytes(data),
+                )
+            )
+        elif part.name == "query":
+            incoming.sql = bytes(data)
+        else:
+            _take(incoming, part.name, data.decode(errors="replace"), externals)
+
+
+async def _chain(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    if first:
+        yield first
+    async for piece in rest:
+        yield piece
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    no_pieces: tuple[bytes, ...] = ()
+    for piece in no_pieces:
+        yield piece

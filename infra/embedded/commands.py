@@ -1,0 +1,188 @@
+"""The console commands of the embedded parts: `broker`, `registry`, `clickhouse`.
+
+Each runs in the foreground until SIGTERM or SIGINT and then exits 0. Not responsible for turning
+errors into one line and an exit code: infra/cli.py does that for all commands (and `__main__` here
+for runs without it).
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any, TypeVar
+
+import click
+
+from schemas.errors import FundingStreamError
+
+_LOOPBACK = "127.0.0.1"
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+# The parts are imported in their commands: `--help` and `broker` need neither aiohttp nor chdb.
+
+
+def _common(port: int, directory: str) -> Callable[[_F], _F]:
+    """The options that all parts have."""
+
+    def add(command: _F) -> _F:
+        for option in (
+            click.option(
+                "--data-dir",
+                type=click.Path(path_type=Path),
+                default=f".fundingstream/{directory}",
+                show_default=True,
+                help="Where the data lives; made when missing.",
+            ),
+            click.option(
+                "--port",
+                type=click.IntRange(1, 65_535),
+                default=port,
+                show_default=True,
+                help="The port to listen on.",
+            ),
+            click.option(
+                "--host",
+                default=_LOOPBACK,
+                show_default=True,
+                help="The address to listen on.",
+            ),
+        ):
+            command = option(command)
+        return command
+
+    return add
+
+
+_allow_host = click.option(
+    "--allow-host",
+    multiple=True,
+    metavar="NAME",
+    help="A further host name that clients use. Addresses and localhost always work; other names"
+    " are refused because a web page could use them (DNS rebinding).",
+)
+
+
+@click.command()
+@_common(9092, "kafka")
+@click.option(
+    "--advertised-host",
+    help="The address that clients are sent to, where it is not the one to listen on.",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "kafka", "noida"]),
+    default="auto",
+    show_default=True,
+    help="kafka: Apache Kafka on Java, its jars brought once by Maven. noida: a small broker for a"
+    " look only, from a wheel. auto: Kafka where it can run.",
+)
+@click.option(
+    "--heap-mb",
+    type=click.IntRange(128, 32_768),
+    default=384,
+    show_default=True,
+    help="Java's heap for Kafka.",
+)
+def broker(
+    host: str,
+    port: int,
+    data_dir: Path,
+    advertised_host: str | None,
+    engine: str,
+    heap_mb: int,
+) -> None:
+    """Run the Kafka broker (one node) until SIGTERM or Ctrl-C."""
+    from infra.embedded import broker as part  # noqa: PLC0415
+
+    part.run(
+        part.BrokerOptions(
+            data_dir=data_dir,
+            host=host,
+            port=port,
+            advertised_host=advertised_host,
+            engine=part.Engine(engine),
+            heap_mb=heap_mb,
+        )
+    )
+
+
+@click.command()
+@_common(8081, "registry")
+@_allow_host
+def registry(host: str, port: int, data_dir: Path, allow_host: tuple[str, ...]) -> None:
+    """Run the schema registry (Confluent's REST API, Avro) until SIGTERM or Ctrl-C."""
+    _exit_cleanly_on_signals()
+    from infra.embedded import registry as part  # noqa: PLC0415
+
+    part.run(
+        part.RegistryOptions(data_dir=data_dir, host=host, port=port, allowed_hosts=allow_host)
+    )
+
+
+@click.command()
+@_common(8123, "clickhouse")
+@_allow_host
+@click.option(
+    "--max-memory-mb",
+    type=click.IntRange(64, 1_048_576),
+    help="The memory that one statement may use. Default: a quarter of the machine, at most 1024.",
+)
+@click.option(
+    "--password",
+    envvar="FUNDING_CLICKHOUSE_PASSWORD",
+    default="",
+    show_envvar=True,
+    help="The password of the user `default`. Prefer the variable: others can see arguments.",
+)
+def clickhouse(
+    host: str,
+    port: int,
+    data_dir: Path,
+    allow_host: tuple[str, ...],
+    max_memory_mb: int | None,
+    password: str,
+) -> None:
+    """Run the ClickHouse server (HTTP interface over chdb) until SIGTERM or Ctrl-C."""
+    _exit_cleanly_on_signals()
+    from infra.embedded.clickhouse import server as part  # noqa: PLC0415
+
+    part.run(
+        part.ClickHouseOptions(
+            data_dir=data_dir,
+            host=host,
+            port=port,
+            password=password,
+            max_memory_bytes=max_memory_mb * 1024 * 1024 if max_memory_mb else None,
+            allowed_hosts=allow_host,
+        )
+    )
+
+
+def _exit_cleanly_on_signals() -> None:
+    """For the time until the server's own handlers are in place."""
+
+    def leave(_number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(0)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, leave)
+
+
+@click.group()
+def main() -> None:
+    """The embedded parts, one by one."""
+
+
+for _command in (broker, registry, clickhouse):
+    main.add_command(_command)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except FundingStreamError as error:
+        sys.stderr.write(f"Error: {error}\n")
+        sys.exit(error.exit_code)

@@ -1,0 +1,94 @@
+"""The connection to ClickHouse: one client, and what has to be there before the first insert.
+
+Not responsible for: creating anything (infra/clickhouse), retrying (writer.py).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import clickhouse_connect
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from schemas.errors import ConfigurationError, FundingStreamError, StateError, UnavailableError
+from stream_app.settings import SinkSettings
+from stream_app.sink.faults import Fault, classify, one_line
+from stream_app.sink.tables import DATABASE, TableSpec
+
+_CONNECT_TIMEOUT_S = 5
+
+# The driver logs what it also raises; every error is reported once, by whoever handles it.
+logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
+
+
+def connect(settings: SinkSettings) -> Any:
+    """Return a clickhouse-connect client.
+
+    Raises:
+        UnavailableError: nothing answers at the URL.
+        ConfigurationError: the server refuses the user or the password.
+    """
+    try:
+        return clickhouse_connect.get_client(
+            dsn=settings.clickhouse_url,
+            username=settings.clickhouse_username,
+            password=settings.clickhouse_password.get_secret_value(),
+            connect_timeout=_CONNECT_TIMEOUT_S,
+            send_receive_timeout=settings.clickhouse_timeout_s,
+            autogenerate_session_id=False,  # a session would serialise the requests of its owner
+            compress=False,
+            query_retries=0,
+        )
+    except (ClickHouseError, OSError) as error:
+        raise explain(error, settings) from error
+
+
+def explain(error: Exception, settings: SinkSettings) -> FundingStreamError:
+    """Return the typed error that says what to do about an exception of the client."""
+    fault = classify(error)
+    if fault is Fault.MISSING:
+        return ConfigurationError(
+            f"ClickHouse at {settings.clickhouse_url} lacks a table or column of this version "
+            f"({one_line(error)}): run `fundingstream migrate`"
+        )
+    if fault is Fault.DENIED:
+        return ConfigurationError(
+            f"ClickHouse at {settings.clickhouse_url} refuses user "
+            f"{settings.clickhouse_username!r} ({one_line(error)}): set "
+            "FUNDING_CLICKHOUSE_USERNAME and FUNDING_CLICKHOUSE_PASSWORD"
+        )
+    if fault in {Fault.REFUSED, Fault.UNKNOWN}:
+        return StateError(f"ClickHouse at {settings.clickhouse_url} refuses: {one_line(error)}")
+    return UnavailableError(
+        f"ClickHouse at {settings.clickhouse_url} does not answer ({one_line(error)}): start it, "
+        "or set FUNDING_CLICKHOUSE_URL"
+    )
+
+
+def check_tables(client: Any, settings: SinkSettings, tables: Sequence[TableSpec]) -> None:
+    """Check that each table has a column for each Avro field.
+
+    Raises:
+        ConfigurationError: one is missing; the message says which, and to migrate.
+        UnavailableError: the server does not answer.
+    """
+    try:
+        found = client.query(
+            "SELECT table, name FROM system.columns WHERE database = {database:String}",
+            parameters={"database": DATABASE},
+        ).result_rows
+    except (ClickHouseError, OSError) as error:
+        raise explain(error, settings) from error
+    columns: dict[str, set[str]] = {}
+    for table, name in found:
+        columns.setdefault(table, set()).add(name)
+    for table in tables:
+        lacking = [f for f in table.record_type.fields if f not in columns.get(table.name, ())]
+        if lacking:
+            what = f"column {lacking[0]} of table" if table.name in columns else "table"
+            raise ConfigurationError(
+                f"{what} {table.full_name} is missing in ClickHouse at "
+                f"{settings.clickhouse_url}: run `fundingstream migrate`"
+            )

@@ -1,0 +1,264 @@
+"""The sink's loop: consume, form chunks, store them, commit.
+
+The order that makes it safe: plan committed, INSERT, offsets committed. Whatever stops the sink in
+between, the messages are delivered again and the stored ones are recognised (batches.py). While an
+insert is retried, consumption is paused and the consumer polled, so that the group keeps it.
+Not responsible for: what an error means (faults.py), what is stored how (writer.py).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from schemas.errors import UnavailableError
+from stream_app.settings import SinkSettings
+from stream_app.sink.batches import (
+    Chunk,
+    Limits,
+    Message,
+    TopicBatcher,
+    pending_plans,
+    plan_text,
+)
+from stream_app.sink.metrics import SinkMetrics
+from stream_app.sink.writer import TableWriter
+
+log = logging.getLogger(__name__)
+
+_POLL_S = 0.1
+_POLL_MESSAGES = 1_000
+_STOP_GRACE_S = 5.0
+_SESSION_MS = 6_000
+_KAFKA_TIMEOUT_S = 10.0
+_COMMIT_BACKOFF_S = 0.5
+_LAG_EVERY_S = 1.0
+
+
+class _ChunkLostError(Exception):
+    """The chunk in hand belongs to another member now, or the sink must stop."""
+
+
+def consumer_config(settings: SinkSettings) -> dict[str, Any]:
+    """Return the librdkafka configuration of the sink's consumer."""
+    config: dict[str, Any] = {
+        **settings.librdkafka(),
+        "client.id": "fundingstream-sink",
+        "group.id": settings.sink_group,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "earliest",
+        "partition.assignment.strategy": "range",
+        "session.timeout.ms": _SESSION_MS,
+        "heartbeat.interval.ms": _SESSION_MS // 4,
+        # Fewer, larger fetches: rows wait for their chunk anyway, wake-ups cost both sides.
+        "fetch.min.bytes": 65_536,
+        "fetch.wait.max.ms": 200,
+        "queued.max.messages.kbytes": 16_384,
+        "queued.min.messages": 10_000,
+    }
+    if settings.sink_instance:
+        config["group.instance.id"] = settings.sink_instance
+    return config
+
+
+class Sink:
+    """One member of the sink's group."""
+
+    def __init__(
+        self,
+        settings: SinkSettings,
+        metrics: SinkMetrics,
+        stop: threading.Event,
+    ) -> None:
+        self._limits = Limits(settings.sink_batch_rows, settings.sink_batch_age_s)
+        self._metrics = metrics
+        self._stop = stop
+        self._stop_by_s: float | None = None
+        self._consumer: Any = Consumer(
+            {**consumer_config(settings), "error_cb": _log_error},
+            logger=logging.getLogger("stream_app.sink.librdkafka"),
+        )
+        self._writers: dict[str, TableWriter] = {}
+        self._batchers: dict[str, TopicBatcher] = {}
+        self._early: deque[Any] = deque()
+        self._generation = 0
+        self._lag_at_s = 0.0
+
+    def run(self, writers: Mapping[str, TableWriter]) -> None:
+        """Consume until the stop event is set, then store and commit what is held."""
+        self._writers = dict(writers)
+        self._consumer.subscribe(
+            sorted(self._writers), on_assign=self._on_assign, on_revoke=self._on_revoke
+        )
+        try:
+            while not self._stop.is_set():
+                self._store_all(self._collect())
+                self._measure_lag()
+            held = [c for b in self._batchers.values() for c in b.drain(time.monotonic())]
+            self._store_all(held)
+        finally:
+            self._consumer.close()
+
+    def wait(self, seconds: float) -> None:
+        """Keep the group membership for a while; give up when the chunk is no longer ours."""
+        generation = self._generation
+        until_s = time.monotonic() + seconds
+        self._consumer.pause(self._consumer.assignment())
+        while (rest_s := until_s - time.monotonic()) > 0:
+            message = self._consumer.poll(min(rest_s, _POLL_S))
+            if message is not None and _is_record(message):
+                self._early.append(message)
+            if self._generation != generation:
+                raise _ChunkLostError("the partitions were revoked")
+            if self._stop.is_set():
+                self._stop_by_s = self._stop_by_s or time.monotonic() + _STOP_GRACE_S
+                if time.monotonic() >= self._stop_by_s:
+                    raise _ChunkLostError("the sink stops")
+
+    def _collect(self) -> list[Chunk]:
+        """Take what one poll brings and return the chunks that are to be stored now."""
+        timeout_s = 0 if self._early else _POLL_S
+        polled = self._consumer.consume(_POLL_MESSAGES, timeout=timeout_s)
+        # Only now: a rebalance during the call empties what was polled before it.
+        messages = [*self._early, *polled]
+        self._early.clear()
+        now_s = time.monotonic()
+        chunks: list[Chunk] = []
+        for message in messages:
+            if not _is_record(message):
+                continue
+            batcher = self._batchers.get(message.topic())
+            if batcher is not None:
+                chunks += batcher.add(
+                    Message(message.partition(), message.offset(), message.key(), message.value()),
+                    now_s,
+                )
+        for batcher in self._batchers.values():
+            chunks += batcher.due(now_s)
+        self._metrics.buffered.set(sum(b.rows for b in self._batchers.values()))
+        return chunks
+
+    def _store_all(self, chunks: Sequence[Chunk]) -> None:
+        if not chunks:
+            return
+        try:
+            for wave in _waves(chunks):
+                self._commit(
+                    [
+                        TopicPartition(c.topic, r.partition, r.first, plan_text(c.ranges))
+                        for c in wave
+                        for r in c.ranges
+                    ]
+                )
+                for chunk in wave:
+                    self._writers[chunk.topic].store(chunk)
+                self._commit(
+                    [
+                        TopicPartition(c.topic, r.partition, r.last + 1)
+                        for c in wave
+                        for r in c.ranges
+                    ]
+                )
+        except _ChunkLostError as error:
+            log.warning("chunks left to the next owner of their partitions: %s", error)
+            self._metrics.abandoned.inc(sum(len(c.messages) for c in chunks))
+        finally:
+            # `wait` may have paused them.
+            self._consumer.resume(self._consumer.assignment())
+
+    def _commit(self, offsets: Sequence[Any]) -> None:
+        """Commit and see it confirmed; a rebalance meanwhile makes `wait` give the chunk up."""
+        while True:
+            try:
+                results = self._consumer.commit(offsets=list(offsets), asynchronous=False)
+            except KafkaException as error:
+                problem = error.args[0]
+            else:
+                problem = next((r.error for r in results if r.error is not None), None)
+            if problem is None:
+                return
+            log.warning("offsets not committed (%s); trying again", problem.str())
+            self.wait(_COMMIT_BACKOFF_S)
+
+    def _on_assign(self, consumer: Any, partitions: Sequence[Any]) -> None:
+        """Begin anew with these partitions, and with the plans that were not confirmed."""
+        committed = partitions
+        if partitions:
+            try:
+                committed = consumer.committed(list(partitions), timeout=_KAFKA_TIMEOUT_S)
+            except KafkaException as error:
+                # The Replacing keys still hold without a plan.
+                log.warning("committed offsets not read (%s): no plans", error.args[0].str())
+        by_topic: dict[str, dict[int, tuple[int, str]]] = {topic: {} for topic in self._writers}
+        for item in committed:
+            by_topic[item.topic][item.partition] = (item.offset, item.metadata or "")
+        plans = {topic: pending_plans(found) for topic, found in by_topic.items()}
+        self._batchers = {
+            topic: TopicBatcher(topic, self._limits, plans[topic]) for topic in self._writers
+        }
+        log.info(
+            "%d partitions assigned, %d unconfirmed chunks to repeat",
+            *(len(partitions), sum(map(len, plans.values()))),
+        )
+
+    def _on_revoke(self, _consumer: Any, partitions: Sequence[Any]) -> None:
+        """Forget what is not committed: whoever gets the partitions reads it again."""
+        self._generation += 1
+        self._early.clear()
+        self._batchers = {}
+        log.info("%d partitions revoked", len(partitions))
+
+    def _measure_lag(self) -> None:
+        now_s = time.monotonic()
+        if now_s - self._lag_at_s < _LAG_EVERY_S:
+            return
+        self._lag_at_s = now_s
+        lag = {topic: batcher.rows for topic, batcher in self._batchers.items()}
+        for item in self._consumer.position(self._consumer.assignment()):
+            _, high = self._consumer.get_watermark_offsets(item, cached=True)
+            if item.offset >= 0 and high > item.offset and item.topic in lag:
+                lag[item.topic] += high - item.offset
+        for topic, count in lag.items():
+            self._metrics.lag.labels(topic).set(count)
+
+
+def _waves(chunks: Sequence[Chunk]) -> list[list[Chunk]]:
+    """Group chunks so that no wave has two of one topic: offsets are committed in order."""
+    waves: list[list[Chunk]] = []
+    count_by_topic: dict[str, int] = {}
+    for chunk in chunks:
+        index = count_by_topic.get(chunk.topic, 0)
+        count_by_topic[chunk.topic] = index + 1
+        if index == len(waves):
+            waves.append([])
+        waves[index].append(chunk)
+    return waves
+
+
+def _is_record(message: Any) -> bool:
+    """Tell a record from an event.
+
+    Raises:
+        UnavailableError: the consumer cannot go on, for example because another has its name.
+    """
+    error = message.error()
+    if error is None:
+        return True
+    if error.fatal():
+        raise UnavailableError(f"the sink's consumer had to stop: {error.str()}")
+    if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+        log.warning("%s: run `fundingstream topics`", error.str())
+    else:
+        log.warning("Kafka: %s", error.str())
+    return False
+
+
+def _log_error(error: Any) -> None:
+    log.warning("Kafka: %s", error.str())

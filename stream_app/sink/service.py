@@ -1,0 +1,110 @@
+"""The sink as a service: waits for what it needs, wires the parts, ends cleanly on a signal.
+
+Not responsible for: the loop (runner.py), the console script (infra/cli.py).
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from schemas.errors import UnavailableError
+from schemas.registry import SchemaCatalog
+from schemas.topics import DEAD_LETTERS
+from stream_app.settings import SinkSettings
+from stream_app.sink.clickhouse import check_tables, connect
+from stream_app.sink.deadletters import DeadLetterQueue
+from stream_app.sink.metrics import SinkMetrics
+from stream_app.sink.runner import Sink
+from stream_app.sink.tables import TABLES, RowReader, TableSpec
+from stream_app.sink.writer import TableWriter
+
+log = logging.getLogger(__name__)
+
+_WAIT_S = 3.0
+_KAFKA_TIMEOUT_S = 5.0
+
+T = TypeVar("T")
+
+
+def run_sink(settings: SinkSettings, *, stop: threading.Event | None = None) -> int:
+    """Run the sink until SIGTERM, SIGINT or `stop`; return the exit code 0.
+
+    Servers that do not answer are waited for.
+
+    Raises:
+        ConfigurationError: tables are missing, or a server refuses the user.
+        StateError: a table is not the one that this version writes.
+        UnavailableError: the metrics port is taken, or another sink has this instance id.
+    """
+    stop = stop or threading.Event()
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+    metrics = SinkMetrics()
+    stop_metrics = metrics.serve(settings.sink_metrics_host, settings.sink_metrics_port)
+    try:
+        client = _until_available(lambda: _ready_clickhouse(settings), stop)
+        _until_available(lambda: _check_topics(settings), stop)
+        if client is not None and not stop.is_set():
+            sink = Sink(settings, metrics, stop)
+            sink.run(_writers(settings, client, metrics, sink))
+    finally:
+        stop_metrics()
+    log.info("sink stopped")
+    return 0
+
+
+def _writers(
+    settings: SinkSettings, client: Any, metrics: SinkMetrics, sink: Sink
+) -> dict[str, TableWriter]:
+    catalog = SchemaCatalog(settings)
+    letters = DeadLetterQueue(settings)
+
+    def writer(table: TableSpec) -> TableWriter:
+        decoder = catalog.decoder(table.record_type)
+        reader = RowReader(table, decoder, catalog.schema_text)
+        return TableWriter(table, client, reader, letters, metrics, sink.wait)
+
+    return {table.topic.name: writer(table) for table in TABLES}
+
+
+def _ready_clickhouse(settings: SinkSettings) -> Any:
+    client = connect(settings)
+    check_tables(client, settings, TABLES)
+    return client
+
+
+def _check_topics(settings: SinkSettings) -> None:
+    admin: Any = AdminClient({**settings.librdkafka(), "log_level": 0})
+    try:
+        present = admin.list_topics(timeout=_KAFKA_TIMEOUT_S).topics
+    except KafkaException as error:
+        raise UnavailableError(
+            f"Kafka at {settings.kafka_bootstrap} does not answer ({error.args[0].str()}): start "
+            "it, or set FUNDING_KAFKA_BOOTSTRAP"
+        ) from error
+    wanted = [*(table.topic for table in TABLES), DEAD_LETTERS]
+    missing = [topic.name for topic in wanted if topic.name not in present]
+    if missing:
+        raise UnavailableError(
+            f"Kafka at {settings.kafka_bootstrap} lacks {', '.join(missing)}: "
+            "run `fundingstream topics`"
+        )
+
+
+def _until_available(attempt: Callable[[], T], stop: threading.Event) -> T | None:
+    """Try until it works or the sink is to stop: a service outlives its neighbours' restarts."""
+    while not stop.is_set():
+        try:
+            return attempt()
+        except UnavailableError as error:
+            log.warning("waiting: %s", error)
+            stop.wait(_WAIT_S)
+    return None

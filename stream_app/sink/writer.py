@@ -1,0 +1,213 @@
+"""Stores one chunk: decode, INSERT, retry, and the search for rows that ClickHouse refuses.
+
+When `store` returns, each message of the chunk is a row of the table, a dead letter or a tombstone,
+and the caller may commit. Not responsible for: consuming, committing, forming chunks.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from schemas.errors import ConfigurationError, MalformedInputError, StateError, UnavailableError
+from schemas.times import US_PER_S, now_us
+from stream_app.sink.batches import Chunk, Message
+from stream_app.sink.container import container, container_header
+from stream_app.sink.deadletters import DeadLetter, UndeliverableError
+from stream_app.sink.faults import Fault, classify, one_line
+from stream_app.sink.metrics import SinkMetrics
+from stream_app.sink.tables import Row, RowReader, TableSpec
+
+log = logging.getLogger(__name__)
+
+_BACKOFF_FIRST_S = 0.25
+_BACKOFF_MAX_S = 10.0
+_UNKNOWN_TRIES = 5
+# Whatever the server's profile says: an answer means stored, and tokens count.
+_SETTINGS = {"async_insert": 0, "insert_deduplicate": 1}
+# A chunk with more refused rows than this has met a wrong table, not wrong rows.
+_REFUSED_MAX = 64
+
+Wait = Callable[[float], None]
+"""Waits that many seconds while the consumer stays in its group; may raise to give a chunk up."""
+
+
+class Letters(Protocol):
+    """Where dead letters go."""
+
+    def publish(self, letters: Sequence[DeadLetter], wait: Wait) -> None:
+        """Return when every letter is safe."""
+
+
+class _RefusedError(Exception):
+    """ClickHouse refuses an insert because of what is in it."""
+
+
+class TableWriter:
+    """Writes the chunks of one topic into its table."""
+
+    def __init__(
+        self,
+        table: TableSpec,
+        client: Any,
+        reader: RowReader,
+        letters: Letters,
+        metrics: SinkMetrics,
+        wait: Wait,
+    ) -> None:
+        self._table = table
+        self._client = client
+        self._reader = reader
+        self._letters = letters
+        self._metrics = metrics
+        self._wait = wait
+        self._columns = list(table.record_type.fields)
+        self._header = container_header(table.record_type.text)
+
+    def store(self, chunk: Chunk) -> None:
+        """Store a chunk, for as long as it takes.
+
+        Raises:
+            ConfigurationError: the table is missing, or the user may not write.
+            StateError: ClickHouse refuses so many rows that the table must be wrong.
+        """
+        messages, rows, letters = self._read(chunk)
+        malformed = len(letters)
+        refused: list[tuple[int, str]] = []
+        if rows:
+            self._insert_or_bisect(rows, 0, len(rows), chunk.token, refused)
+            letters += [DeadLetter(chunk.topic, messages[index], error) for index, error in refused]
+        if letters:
+            self._bury(letters)
+        name = self._table.name
+        self._metrics.dead_letters.labels(name, "malformed").inc(malformed)
+        self._metrics.dead_letters.labels(name, "refused").inc(len(refused))
+        self._count(rows, {index for index, _ in refused})
+
+    def _read(self, chunk: Chunk) -> tuple[list[Message], list[Row], list[DeadLetter]]:
+        messages, rows, letters = [], [], []
+        for message in chunk.messages:
+            if message.value is None:
+                self._metrics.tombstones.labels(self._table.name).inc()
+                continue
+            try:
+                rows.append(self._row(message.value))
+                messages.append(message)
+            except MalformedInputError as error:
+                letters.append(DeadLetter(chunk.topic, message, str(error)))
+        return messages, rows, letters
+
+    def _row(self, value: bytes) -> Row:
+        backoff_s = _BACKOFF_FIRST_S
+        while True:
+            try:
+                return self._reader.read(value)
+            except UnavailableError as error:
+                log.warning("%s; trying again in %.1f s", error, backoff_s)
+                self._wait(_jittered(backoff_s))
+                backoff_s = min(2 * backoff_s, _BACKOFF_MAX_S)
+
+    def _insert_or_bisect(
+        self, rows: Sequence[Row], low: int, high: int, token: str, refused: list[tuple[int, str]]
+    ) -> None:
+        """Store what can be stored of rows[low:high]; append index and error of the others."""
+        whole = high - low == len(rows)
+        try:
+            # Parts are named by position: the same search after a crash uses the same tokens.
+            self._insert(rows[low:high], token if whole else f"{token}#{low}-{high - 1}")
+        except _RefusedError as error:
+            if high - low == 1:
+                refused.append((low, str(error)))
+                if len(refused) > _REFUSED_MAX:
+                    raise StateError(
+                        f"ClickHouse refuses more than {_REFUSED_MAX} rows of one chunk of "
+                        f"{self._table.full_name} (the last: {error}): the table is not the one "
+                        "of this version; restore it, then start the sink again"
+                    ) from error
+                return
+            middle = (low + high) // 2
+            self._insert_or_bisect(rows, low, middle, token, refused)
+            self._insert_or_bisect(rows, middle, high, token, refused)
+
+    def _insert(self, rows: Sequence[Row], token: str) -> None:
+        """Insert rows, again and again while the fault is transient."""
+        data = container(self._header, [row.body for row in rows])
+        backoff_s = _BACKOFF_FIRST_S
+        unknown = 0
+        while True:
+            started_s = time.perf_counter()
+            try:
+                self._client.raw_insert(
+                    self._table.full_name,
+                    column_names=self._columns,
+                    insert_block=data,
+                    fmt="Avro",
+                    settings={**_SETTINGS, "insert_deduplication_token": token},
+                )
+            except (ClickHouseError, OSError) as error:
+                fault = classify(error)
+                unknown += fault is Fault.UNKNOWN
+                self._give_up(fault, error, unknown)
+                log.warning(
+                    "%s: %d rows not stored (%s); trying again in %.1f s",
+                    *(self._table.full_name, len(rows), one_line(error), backoff_s),
+                )
+            else:
+                elapsed_s = time.perf_counter() - started_s
+                self._metrics.insert_seconds.labels(self._table.name).observe(elapsed_s)
+                return
+            self._metrics.retries.labels(self._table.name).inc()
+            self._wait(_jittered(backoff_s))
+            backoff_s = min(2 * backoff_s, _BACKOFF_MAX_S)
+
+    def _give_up(self, fault: Fault, error: Exception, unknown: int) -> None:
+        """Raise what ends the retries of an insert, if this fault does."""
+        if fault is Fault.REFUSED or unknown >= _UNKNOWN_TRIES:
+            raise _RefusedError(one_line(error)) from error
+        if fault is Fault.MISSING:
+            raise ConfigurationError(
+                f"{self._table.full_name} is missing or older than this version "
+                f"({one_line(error)}): run `fundingstream migrate`"
+            ) from error
+        if fault is Fault.DENIED:
+            raise ConfigurationError(
+                f"ClickHouse does not let the sink write {self._table.full_name} "
+                f"({one_line(error)}): check FUNDING_CLICKHOUSE_USERNAME and _PASSWORD"
+            ) from error
+
+    def _bury(self, letters: Sequence[DeadLetter]) -> None:
+        backoff_s = _BACKOFF_FIRST_S
+        for letter in letters:
+            log.warning(
+                "%s:%d:%d goes to the dead letters: %s",
+                *(letter.topic, letter.message.partition, letter.message.offset, letter.error),
+            )
+        while True:
+            try:
+                self._letters.publish(letters, self._wait)
+            except UndeliverableError as error:
+                log.warning("dead letters not delivered (%s); trying again", error)
+                self._wait(_jittered(backoff_s))
+                backoff_s = min(2 * backoff_s, _BACKOFF_MAX_S)
+            else:
+                return
+
+    def _count(self, rows: Sequence[Row], refused: set[int]) -> None:
+        name = self._table.name
+        self._metrics.rows.labels(name).inc(len(rows) - len(refused))
+        self._metrics.batches.labels(name).inc()
+        self._metrics.stored_at.set_to_current_time()
+        stored_us = now_us()
+        observe = self._metrics.latency_seconds.labels(name).observe
+        for index, row in enumerate(rows):
+            if row.received_us is not None and index not in refused:
+                observe((stored_us - row.received_us) / US_PER_S)
+
+
+def _jittered(seconds: float) -> float:
+    return seconds * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, guards nothing

@@ -1,0 +1,221 @@
+"""Tables and views on the real engine: migrations, types, and what each view answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from infra.clickhouse.commands import sql
+from infra.clickhouse.migrate import Migration, migrate, own_migrations
+from schemas.codec import HEADER_BYTES, Encoder
+from schemas.errors import ConfigurationError, StateError
+from schemas.times import US_PER_HOUR, US_PER_S, now_us
+from stream_app.sink.clickhouse import check_tables, connect
+from stream_app.sink.container import container, container_header
+from stream_app.sink.tables import TABLES
+from tests.integration.sink_stack import ClickHouseServer, rate, settlement, zscore
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServer]:
+    """A ClickHouse server for the module."""
+    clickhouse = ClickHouseServer(tmp_path_factory.mktemp("views"))
+    clickhouse.start()
+    yield clickhouse
+    clickhouse.stop()
+
+
+@pytest.fixture
+def clickhouse(server: ClickHouseServer) -> ClickHouseServer:
+    """The server with empty tables."""
+    server.empty()
+    return server
+
+
+def insert(clickhouse: ClickHouseServer, table_name: str, *records: Any, token: str = "") -> None:
+    """Insert records as the sink does."""
+    table = next(t for t in TABLES if t.name == table_name)
+    encoder = Encoder(table.record_type, 1)
+    data = container(
+        container_header(table.record_type.text),
+        [encoder.encode(r)[HEADER_BYTES:] for r in records],
+    )
+    client = connect(clickhouse.settings)
+    client.raw_insert(
+        table.full_name, list(table.record_type.fields), data, fmt="Avro",
+        settings={"insert_deduplication_token": token} if token else {},
+    )  # fmt: skip
+    client.close()
+
+
+def test_migrations_are_applied_once(clickhouse: ClickHouseServer) -> None:
+    """A second run does nothing; a changed or unknown version is refused."""
+    assert migrate(clickhouse.settings) == []
+    first, *others = own_migrations()
+    changed = [Migration(first.version, first.name, first.sql + " "), *others]
+    with pytest.raises(StateError, match="was changed"):
+        migrate(clickhouse.settings, changed)
+    with pytest.raises(StateError, match="newer version"):
+        migrate(clickhouse.settings, [first])
+
+
+def test_a_migration_that_fails_is_finished_when_it_is_mended(clickhouse: ClickHouseServer) -> None:
+    """What is recorded as started is run again."""
+    own = own_migrations()
+    number = len(own) + 1
+    with pytest.raises(StateError, match="statement 1 of 1, failed"):
+        migrate(clickhouse.settings, [*own, Migration(number, "next", "CREATE TABLE nonsense;\n")])
+    mended = Migration(number, "next", "CREATE OR REPLACE VIEW funding.v AS SELECT 1 AS x;\n")
+    assert migrate(clickhouse.settings, [*own, mended]) == [mended]
+    assert clickhouse.rows("SELECT x FROM funding.v") == [(1,)]
+
+
+def test_a_missing_table_or_column_says_migrate(clickhouse: ClickHouseServer) -> None:
+    """The sink's check names what is missing and the command that mends it."""
+    client = connect(clickhouse.settings)
+    check_tables(client, clickhouse.settings, TABLES)
+    clickhouse.rows("ALTER TABLE funding.bars DROP COLUMN ws_s")
+    with pytest.raises(ConfigurationError, match=r"column ws_s .*funding\.bars.*migrate"):
+        check_tables(client, clickhouse.settings, TABLES)
+    clickhouse.rows("DROP TABLE funding.bars")
+    with pytest.raises(ConfigurationError, match=r"table funding\.bars.*migrate"):
+        check_tables(client, clickhouse.settings, TABLES)
+    client.close()
+
+
+def test_every_type_lands_right(clickhouse: ClickHouseServer) -> None:
+    """Microseconds, enums, nulls, booleans and doubles come back as they went in."""
+    time_us = now_us() // US_PER_S * US_PER_S + 123_456
+    record = rate(
+        1, event_time=time_us, rate=-1.23456789012345e-5, index_price=None, late=True,
+        next_funding_time=None, transport="rest", raw_offset=1 << 40,
+    )  # fmt: skip
+    insert(clickhouse, "rates", record)
+    (row,) = clickhouse.rows(
+        "SELECT event_time, rate, mark_price, index_price, late, next_funding_time, "
+        "transport, interval_source, raw_offset FROM funding.rates"
+    )
+    moment = datetime.fromtimestamp(time_us // US_PER_S, tz=UTC).replace(microsecond=123_456)
+    assert row[0].replace(tzinfo=UTC) == moment
+    assert row[1:] == (-1.23456789012345e-5, 5e4, None, True, None, "rest", "payload", 1 << 40)
+
+
+def test_the_token_and_the_key_each_hold_alone(clickhouse: ClickHouseServer) -> None:
+    """A repeated token stores nothing; a repeated row under another token is replaced."""
+    record = rate(1)
+    insert(clickhouse, "rates", record, token="t1")
+    insert(clickhouse, "rates", record, token="t1")
+    assert clickhouse.rows("SELECT count() FROM funding.rates") == [(1,)]
+    insert(clickhouse, "rates", record, token="t2")
+    assert clickhouse.rows("SELECT count() FROM funding.rates FINAL") == [(1,)]
+    assert clickhouse.rows("SELECT * FROM funding.duplicates") == []
+
+
+def test_latest_is_the_newest_row_of_each_contract(clickhouse: ClickHouseServer) -> None:
+    """One row a contract; of equal times the later received; nothing older than a day."""
+    now = now_us()
+    insert(
+        clickhouse, "zscores",
+        zscore(1, event_time=now - 90 * US_PER_S, z=1.0),
+        zscore(1, event_time=now - 60 * US_PER_S, z=-3.0, received_at=now - 2),
+        zscore(1, event_time=now - 60 * US_PER_S, z=-4.0, received_at=now - 1, raw_offset=5),
+        zscore(2, event_time=now - 10 * US_PER_S, z=3.5),
+        zscore(3, event_time=now - 10 * US_PER_S, z=None, zone="unrated"),
+        zscore(4, event_time=now - 30 * US_PER_HOUR, z=9.0),
+    )  # fmt: skip
+    found = clickhouse.rows("SELECT symbol, z, age_s FROM funding.latest ORDER BY symbol")
+    assert [row[:2] for row in found] == [("S1USDT", -4.0), ("S2USDT", 3.5), ("S3USDT", None)]
+    assert 60 <= found[0][2] < 90
+    assert clickhouse.rows("SELECT symbol, z FROM funding.extremes") == [
+        ("S1USDT", -4.0),
+        ("S2USDT", 3.5),
+    ]
+
+
+def test_spreads_compare_feeds_not_contracts_of_one_feed(clickhouse: ClickHouseServer) -> None:
+    """The widest gap is between two feeds; a stale leg does not count."""
+
+    def leg(number: int, feed: str, quote: str, rate_8h: float, age_s: int = 5) -> Any:
+        return zscore(
+            number, feed=feed, contract_id=f"{feed}:BTC{quote}", symbol=f"BTC{quote}",
+            rate_8h=rate_8h, event_time=now_us() - age_s * US_PER_S,
+        )  # fmt: skip
+
+    insert(
+        clickhouse, "zscores",
+        leg(1, "binance-usdm", "USDT", 5e-4),
+        leg(2, "binance-usdm", "USDC", -2e-4),
+        leg(3, "kucoin", "USDT", 1e-4),
+        leg(4, "hyperliquid", "USD", 1.5e-4),
+        leg(5, "backpack", "USD", -9e-4, age_s=3_600),
+        zscore(6, base="ETH"),
+    )  # fmt: skip
+    (row,) = clickhouse.rows(
+        "SELECT base, gap_8h, gap_apr, high_contract_id, low_contract_id, high_feed, low_feed "
+        "FROM funding.spreads"
+    )
+    assert row[0] == "BTC"
+    assert row[1] == pytest.approx(4e-4)
+    assert row[2] == pytest.approx(4e-4 * 1095)
+    assert row[3:] == ("binance-usdm:BTCUSDT", "kucoin:BTCUSDT", "binance-usdm", "kucoin")
+
+
+def test_freshness_is_the_age_of_the_newest_update_by_feed(clickhouse: ClickHouseServer) -> None:
+    """The quantiles are over contracts, each by its newest update."""
+    now = now_us()
+    records = [
+        rate(n, event_time=now - age_s * US_PER_S, raw_item=age_s)
+        for n in range(4)
+        for age_s in ((n + 1) * 10, 500)
+    ]
+    insert(clickhouse, "rates", *records)
+    ((feed, p50_s, _p99_s, max_s, contracts),) = clickhouse.rows("SELECT * FROM funding.freshness")
+    assert (feed, contracts) == ("binance-usdm", 4)
+    assert 20 <= p50_s < 35
+    assert 40 <= max_s < 50
+
+
+def test_duplicates_finds_each_kind(clickhouse: ClickHouseServer) -> None:
+    """Rows that mean the same under different keys are shown, honest rows are not."""
+    now = now_us()
+    alert = {
+        "alert_id": "a1", "subject": "s", "kind": "z_cross", "severity": "info", "value": None,
+        "threshold": None, "message": "m", "event_time": now, "created_at": now,
+        "raw_topic": None, "raw_partition": None, "raw_offset": None, "raw_item": None,
+    }  # fmt: skip
+    insert(clickhouse, "rates", rate(1, event_time=now), rate(2, event_time=now))
+    insert(clickhouse, "rates", rate(1, event_time=now, rate=7e-5, raw_offset=9))
+    insert(clickhouse, "zscores", zscore(1, event_time=now), zscore(1, event_time=now + 1))
+    insert(clickhouse, "settlements", settlement(1), settlement(2))
+    insert(clickhouse, "alerts", alert)
+    insert(clickhouse, "alerts", alert)
+    assert clickhouse.rows("SELECT * FROM funding.duplicates") == []
+    insert(clickhouse, "rates", rate(1, event_time=now, raw_offset=77))
+    insert(clickhouse, "rates", rate(2, event_time=now + 5, rate=3e-5))
+    insert(clickhouse, "zscores", zscore(1, event_time=now, raw_offset=77))
+    insert(clickhouse, "alerts", {**alert, "event_time": now + 1})
+    found = clickhouse.rows("SELECT table, count FROM funding.duplicates ORDER BY table")
+    assert found == [("alerts", 2), ("rates", 2), ("rates", 2), ("zscores", 2)]
+
+
+def test_sql_binds_parameters_and_formats(clickhouse: ClickHouseServer) -> None:
+    """`fundingstream sql` never puts a value into the text of the query."""
+    insert(clickhouse, "rates", rate(1), rate(2))
+    arguments = [
+        "SELECT symbol FROM rates WHERE symbol = {s:String} OR symbol = {t:String}",
+        *("-p", "s=S1USDT", "-p", "t=' OR 1 = 1 --", "--format", "TSV"),
+        *("--clickhouse", clickhouse.settings.clickhouse_url),
+    ]
+    result = CliRunner().invoke(sql, arguments)
+    assert (result.exit_code, result.output) == (0, "S1USDT\n")
+    result = CliRunner().invoke(sql, ["SELECT 1", "-p", "s=1", *arguments[-2:]])
+    assert isinstance(result.exception, ConfigurationError)
+    result = CliRunner().invoke(sql, ["SELECT * FROM nothing", *arguments[-2:]])
+    assert isinstance(result.exception, ConfigurationError)
+    assert "UNKNOWN_TABLE" in str(result.exception)

@@ -1,0 +1,105 @@
+"""The registry: only changes are published, and only of contracts that are listed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from producers.contracts import Change, ContractRegistry
+from producers.exchanges.binance_usdm import EXCHANGE
+from producers.exchanges.description import Slice
+
+INFO, FUNDING = EXCHANGE.fact_calls
+
+
+def entry(symbol: str, status: str = "TRADING", kind: str = "PERPETUAL") -> dict[str, Any]:
+    """One symbol of exchangeInfo."""
+    return {"symbol": symbol, "status": status, "contractType": kind}
+
+
+def refresh(registry: ContractRegistry, *entries: dict[str, Any]) -> Change:
+    """Take one exchangeInfo reply, as the feed does."""
+    body = json.dumps({"timezone": "UTC", "symbols": entries}).encode()
+    slices = EXCHANGE.slice_reply(INFO, body)
+    return registry.update(INFO.resource, slices, EXCHANGE.listings(INFO, slices))
+
+
+def funding(registry: ContractRegistry, **hours: int) -> list[str | None]:
+    """Take one fundingInfo reply; the symbols whose facts are published."""
+    rows = [{"symbol": name, "fundingIntervalHours": value} for name, value in hours.items()]
+    slices = EXCHANGE.slice_reply(FUNDING, json.dumps(rows).encode())
+    assert EXCHANGE.listings(FUNDING, slices) is None
+    change = registry.update(FUNDING.resource, slices, None)
+    assert not change.listed
+    assert not change.delisted
+    return [piece.symbol for piece in change.facts]
+
+
+def symbols(change: Change) -> list[str | None]:
+    """The symbols of the facts to publish."""
+    return [piece.symbol for piece in change.facts]
+
+
+def test_the_first_reply_publishes_everything_and_the_same_again_nothing() -> None:
+    """Facts are published before the first rate and then on change."""
+    registry = ContractRegistry()
+    first = refresh(registry, entry("AUSDT"), entry("BUSDT"))
+    assert symbols(first) == ["AUSDT", "BUSDT"]
+    assert first.listed == {"AUSDT", "BUSDT"}
+    again = refresh(registry, entry("AUSDT"), entry("BUSDT"))
+    assert again == Change([], frozenset(), frozenset())
+
+
+def test_facts_go_out_byte_for_byte() -> None:
+    """What is published is the exchange's own text of that contract."""
+    text = b'{ "contractType":"PERPETUAL", "symbol" :"A\\u0055SDT","status":"TRADING" }'
+    slices = EXCHANGE.slice_reply(INFO, b'{"symbols":[' + text + b"]}")
+    change = ContractRegistry().update("exchangeInfo", slices, EXCHANGE.listings(INFO, slices))
+    assert list(change.facts) == [Slice("AUSDT", text)]
+
+
+def test_only_what_changed_is_published() -> None:
+    """A new status of one contract is one fact; interval and listing are facts of their own."""
+    registry = ContractRegistry()
+    refresh(registry, entry("AUSDT"), entry("BUSDT"))
+    assert funding(registry, AUSDT=8, BUSDT=4) == ["AUSDT", "BUSDT"]
+    assert funding(registry, AUSDT=8, BUSDT=1) == ["BUSDT"]
+    changed = refresh(registry, entry("AUSDT", "SETTLING"), entry("BUSDT"))
+    assert symbols(changed) == ["AUSDT"]
+    assert funding(registry, AUSDT=8, BUSDT=1) == []
+
+
+def test_contracts_come_and_go() -> None:
+    """Listed and delisted are about streaming: a SETTLING contract stays in the list, silent."""
+    registry = ContractRegistry()
+    refresh(registry, entry("AUSDT"), entry("BUSDT"))
+    change = refresh(registry, entry("AUSDT", "SETTLING"), entry("CUSDT"), entry("BUSDT"))
+    assert (change.listed, change.delisted) == ({"CUSDT"}, {"AUSDT"})
+    assert registry.streaming == {"BUSDT", "CUSDT"}
+    assert registry.listed == {"AUSDT", "BUSDT", "CUSDT"}
+    change = refresh(registry, entry("BUSDT"))
+    assert (change.listed, change.delisted) == (frozenset(), {"CUSDT"})
+
+
+def test_dated_contracts_are_left_out_and_tradfi_is_not() -> None:
+    """A quarterly contract has no funding; a filter on PERPETUAL alone would lose equities."""
+    registry = ContractRegistry()
+    change = refresh(
+        registry,
+        entry("BTCUSDT"),
+        entry("BTCUSDT_270326", kind="CURRENT_QUARTER"),
+        entry("BTCUSDT_270625", kind="NEXT_QUARTER"),
+        entry("TSLAUSDT", kind="TRADIFI_PERPETUAL"),
+        entry("SOONUSDT", "PENDING_TRADING"),
+    )
+    assert symbols(change) == ["BTCUSDT", "TSLAUSDT", "SOONUSDT"]
+    assert registry.streaming == {"BTCUSDT", "TSLAUSDT"}
+
+
+def test_facts_that_arrive_before_the_listing_are_published_with_it() -> None:
+    """fundingInfo of an unlisted contract is held back, not swallowed."""
+    registry = ContractRegistry()
+    refresh(registry, entry("AUSDT"))
+    assert funding(registry, AUSDT=8, NEWUSDT=4) == ["AUSDT"]
+    refresh(registry, entry("AUSDT"), entry("NEWUSDT"))
+    assert funding(registry, AUSDT=8, NEWUSDT=4) == ["NEWUSDT"]
