@@ -23,6 +23,7 @@ from producers.publisher import Publisher
 from producers.settings import ProducerSettings
 from schemas.errors import FundingStreamError
 from schemas.feeds import FEEDS
+from schemas.logs import setup_logging
 from schemas.registry import SchemaCatalog
 from schemas.settings import load_settings
 
@@ -38,7 +39,7 @@ def producer(feeds: Sequence[str], metrics_port: int | None, base_url: str | Non
     settings = load_settings(
         ProducerSettings, producer_metrics_port=metrics_port, exchange_base_url=base_url
     )
-    logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s: %(message)s")
+    setup_logging(settings.log_level)
     catalog = SchemaCatalog(settings)
     publishers = {feed: Publisher(feed, settings, catalog) for feed in feeds or FEEDS}
     cluster_id = ""

@@ -117,7 +117,9 @@ class ManagedConnection:
             if wait_s <= 0:
                 return healthy_s, f"no data for {self._silent_s:g} s"
             try:
-                message = await asyncio.wait_for(socket.recv(decode=False), wait_s)
+                # Not wait_for: Python 3.11's loses a cancellation that meets an arriving frame.
+                async with asyncio.timeout(wait_s):
+                    message = await socket.recv(decode=False)
             except TimeoutError:
                 continue
             except ConnectionClosed as error:

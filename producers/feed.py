@@ -88,7 +88,8 @@ class Feed:
             tasks.create_task(self._snapshots())
             tasks.create_task(self._status_forever())
             try:
-                await asyncio.wait_for(self._facts_known.wait(), FACTS_WAIT_S)
+                async with asyncio.timeout(FACTS_WAIT_S):
+                    await self._facts_known.wait()
             except TimeoutError:
                 log.warning("%s: no contract list yet, streaming without it", self.exchange.feed)
             self._open_sockets(tasks)
@@ -119,7 +120,8 @@ class Feed:
             complete = await self._refresh()
             wait_s = self._settings.producer_registry_refresh_s if complete else FACTS_RETRY_S
             try:
-                await asyncio.wait_for(self._refresh_wanted.wait(), wait_s)
+                async with asyncio.timeout(wait_s):
+                    await self._refresh_wanted.wait()
                 # Several unknown symbols at once ask for one refresh, not for many.
                 await asyncio.sleep(FACTS_RETRY_S)
             except TimeoutError:

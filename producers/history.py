@@ -30,6 +30,8 @@ that the exchange publishes late."""
 RETRY_S = 10.0
 UNREADABLE_RETRY_S = 60.0
 PROGRESS_EVERY_PAGES = 20
+PAGE_PAUSE_S = 0.05
+"""Between pages, so that a fast exchange's history does not queue up before the live stream."""
 
 
 class Bookmark:
@@ -130,6 +132,7 @@ class History:
                 received_at=received_at,
             )
             self.rows += len(page.slices)
+            await asyncio.sleep(PAGE_PAUSE_S)
             self.progress = max(self.progress, walk.progress)
             pages += 1
             if pages % PROGRESS_EVERY_PAGES == 0:

@@ -77,16 +77,22 @@ class RestClient:
         Raises:
             RestError: no reply, another status, or too large a body.
         """
-        async with self._lock:
-            while (wait_s := self._budget.wait_s(call.costs, time.monotonic())) > 0:  # noqa: ASYNC110
-                await asyncio.sleep(wait_s)
-            self._budget.draw(call.costs, time.monotonic())
-            self.calls += 1
-            try:
-                return await self._get(call)
-            except RestError:
-                self.failures += 1
-                raise
+        while True:
+            async with self._lock:
+                wait_s = self._budget.wait_s(call.costs, time.monotonic())
+                if wait_s <= 0:
+                    return await self._draw_and_get(call)
+            # Outside of the lock: a call that waits for its pool holds up no call of another.
+            await asyncio.sleep(wait_s)
+
+    async def _draw_and_get(self, call: RestCall) -> bytes:
+        self._budget.draw(call.costs, time.monotonic())
+        self.calls += 1
+        try:
+            return await self._get(call)
+        except RestError:
+            self.failures += 1
+            raise
 
     async def _get(self, call: RestCall) -> bytes:
         url = self._base_url + call.path

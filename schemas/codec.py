@@ -1,8 +1,9 @@
 """Avro records in Confluent's wire format: magic byte 0, schema id (4 bytes, big endian), body.
 
-fastavro does the work. Logical types are stripped from our own copy of the schemas, so that times
-stay integers (µs) in both directions; the bytes are the same. Not responsible for: where schema
-ids and foreign writer schemas come from (registry.py).
+fastavro does the work, except that flat records are written by compiled.py. Logical types are
+stripped from our own copy of the schemas, so that times stay integers (µs) in both directions; the
+bytes are the same. Not responsible for: where schema ids and foreign writer schemas come from
+(registry.py).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 import fastavro
 
+from schemas.compiled import compile_writer
 from schemas.errors import MalformedInputError, SchemaError
 from schemas.records import RecordType
 
@@ -73,6 +75,8 @@ class Encoder:
         self.record_type = record_type
         self._header = wire_header(schema_id)
         self._schema = _own_schema(record_type)
+        plain = _without_logical_types(json.loads(record_type.text))
+        self._write = compile_writer(plain, self._header) or self._write_generic
 
     def encode(self, record: Any) -> bytes:
         """Return header and body of `record`, a mapping with the fields of the record type.
@@ -80,14 +84,24 @@ class Encoder:
         Raises:
             SchemaError: a field is missing or of a wrong type.
         """
-        buffer = BytesIO()
-        buffer.write(self._header)
         try:
-            fastavro.schemaless_writer(buffer, self._schema, record)
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+            return self._write(record)
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+            OverflowError,
+            struct.error,
+        ) as error:
             raise SchemaError(
                 f"a {self.record_type.name} does not fit its schema: {error!r}"
             ) from error
+
+    def _write_generic(self, record: Any) -> bytes:
+        buffer = BytesIO()
+        buffer.write(self._header)
+        fastavro.schemaless_writer(buffer, self._schema, record)
         return buffer.getvalue()
 
 

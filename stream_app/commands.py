@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-
 import click
 import faust
 
+from schemas.logs import setup_logging
 from schemas.settings import load_settings
 from stream_app.settings import WorkerSettings
 from stream_app.worker import create_app
@@ -18,7 +17,6 @@ from stream_app.worker import create_app
 def worker(web_port: int | None, web_host: str | None) -> None:
     """Run the Faust worker: raw records to rates, z-scores, settlements and alerts."""
     settings = load_settings(WorkerSettings, web_port=web_port, web_host=web_host)
+    setup_logging(settings.log_level)
     app = create_app(settings)
-    # aiokafka builds a debug record for each fetch, whether or not it is wanted.
-    logging.getLogger("aiokafka").setLevel(logging.INFO)
-    faust.Worker(app, loglevel=settings.log_level, quiet=False).execute_from_commandline()
+    faust.Worker(app, override_logging=False, quiet=True).execute_from_commandline()

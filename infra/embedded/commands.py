@@ -137,6 +137,12 @@ def registry(host: str, port: int, data_dir: Path, allow_host: tuple[str, ...]) 
     show_envvar=True,
     help="The password of the user `default`. Prefer the variable: others can see arguments.",
 )
+@click.option(
+    "--sandbox/--no-sandbox",
+    default=True,
+    show_default=True,
+    help="Confine the process to its own files, where the system can (Linux's Landlock).",
+)
 def clickhouse(
     host: str,
     port: int,
@@ -144,6 +150,8 @@ def clickhouse(
     allow_host: tuple[str, ...],
     max_memory_mb: int | None,
     password: str,
+    *,
+    sandbox: bool,
 ) -> None:
     """Run the ClickHouse server (HTTP interface over chdb) until SIGTERM or Ctrl-C."""
     _exit_cleanly_on_signals()
@@ -156,6 +164,7 @@ def clickhouse(
             port=port,
             password=password,
             max_memory_bytes=max_memory_mb * 1024 * 1024 if max_memory_mb else None,
+            sandbox=sandbox,
             allowed_hosts=allow_host,
         )
     )

@@ -61,6 +61,12 @@ class Contract(msgspec.Struct, array_like=True):
         return self.updates > self.emitted_updates
 
 
+class _Versioned(msgspec.Struct, array_like=True):
+    """What blocks of every version begin with."""
+
+    version: int
+
+
 class Block(msgspec.Struct, array_like=True):
     """Up to BLOCK_CONTRACTS contracts of one feed and partition."""
 
@@ -88,8 +94,8 @@ class Block(msgspec.Struct, array_like=True):
             StateError: the bytes are damaged or of a newer version.
         """
         try:
-            version = msgspec.msgpack.decode(data)[0]
-        except (msgspec.DecodeError, IndexError, TypeError) as error:
+            version = msgspec.msgpack.decode(data, type=_Versioned).version
+        except msgspec.DecodeError as error:
             raise StateError(f"a stored state block is damaged: {error}") from error
         if version > VERSION:
             raise StateError(

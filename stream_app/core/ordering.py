@@ -16,9 +16,9 @@ MAX_RECENT = 32
 
 Verdict = Literal["accepted", "conflict", "duplicate", "out_of_order", "late"]
 """accepted: moves the current rate. conflict: same time, other rate; moves it as well.
-duplicate: the pair was accepted before; dropped, so that what a second socket or a redelivery brings
-again cannot undo a conflict. out_of_order: older, within the lateness. late: older than that.
-Neither of the two moves the current rate."""
+duplicate: the pair was accepted before; dropped, so that a second socket or a redelivery cannot
+undo a conflict. out_of_order: older, within the lateness. late: older than that. Neither of the
+two moves the current rate."""
 
 
 def judge(contract: Contract, event_time: int, rate: float) -> Verdict:

@@ -29,33 +29,33 @@ class SinkMetrics:
         self.tombstones = self._counter("tombstones", "Messages without a value, skipped", "table")
         self.abandoned = self._counter("abandoned_rows", "Messages left to the group's next owner")
         self.insert_seconds = Histogram(
-            "funding_sink_insert_seconds",
+            "fundingstream_sink_insert_seconds",
             "Duration of an INSERT",
             ["table"],
             buckets=_SECONDS,
             registry=self.registry,
         )
         self.latency_seconds = Histogram(
-            "funding_sink_latency_seconds",
+            "fundingstream_sink_latency_seconds",
             "From the record's receipt by the producer until it is stored",
             ["table"],
             buckets=_LATENCY,
             registry=self.registry,
         )
         self.lag = Gauge(
-            "funding_sink_lag", "Messages not yet stored", ["topic"], registry=self.registry
+            "fundingstream_sink_lag", "Messages not yet stored", ["topic"], registry=self.registry
         )
         self.buffered = Gauge(
-            "funding_sink_buffered_rows", "Messages in open chunks", registry=self.registry
+            "fundingstream_sink_buffered_rows", "Messages in open chunks", registry=self.registry
         )
         self.stored_at = Gauge(
-            "funding_sink_stored_timestamp_seconds",
+            "fundingstream_sink_stored_timestamp_seconds",
             "When a chunk was last stored",
             registry=self.registry,
         )
 
     def _counter(self, name: str, what: str, *labels: str) -> Counter:
-        return Counter(f"funding_sink_{name}", what, labels, registry=self.registry)
+        return Counter(f"fundingstream_sink_{name}", what, labels, registry=self.registry)
 
     def serve(self, host: str, port: int) -> Callable[[], None]:
         """Serve /metrics; return what stops it.

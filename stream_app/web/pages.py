@@ -25,48 +25,58 @@ STALE_S = 10.0
 
 def add_pages(app: web.Application, view: WorkerView) -> None:
     """Add our routes to the worker's web application."""
+    pages = _Pages(view)
+    for path, handler in (
+        ("/", pages.page),
+        ("/fragment", pages.fragment),
+        ("/api/contracts", pages.contracts),
+        ("/api/feeds", pages.feeds),
+        ("/api/summary", pages.summary),
+        ("/healthz", pages.health),
+        ("/readyz", pages.ready),
+        ("/metrics", pages.metrics),
+        ("/assets/{name}", pages.asset),
+    ):
+        app.router.add_get(path, handler)
 
-    async def page(_request: web.Request) -> web.Response:
-        return _html(_document(view))
 
-    async def fragment(_request: web.Request) -> web.Response:
-        return _html(render(view))
+class _Pages:
+    """The handlers. Each answers from a snapshot of the worker's state."""
 
-    async def contracts(_request: web.Request) -> web.Response:
-        return web.json_response(view.contracts())
+    def __init__(self, view: WorkerView) -> None:
+        self._view = view
 
-    async def feeds(_request: web.Request) -> web.Response:
-        return web.json_response(view.feeds())
+    async def page(self, _request: web.Request) -> web.Response:
+        return _html(_document(self._view))
 
-    async def summary(_request: web.Request) -> web.Response:
-        return web.json_response(view.summary())
+    async def fragment(self, _request: web.Request) -> web.Response:
+        return _html(render(self._view))
 
-    async def health(_request: web.Request) -> web.Response:
-        return web.json_response({"status": "ok", "uptime_s": round(view.uptime_s(), 1)})
+    async def contracts(self, _request: web.Request) -> web.Response:
+        return web.json_response(self._view.contracts())
 
-    async def ready(_request: web.Request) -> web.Response:
-        body = {"ready": view.ready, "idle_s": round(view.idle_s(), 1)}
-        return web.json_response(body, status=200 if view.ready else 503)
+    async def feeds(self, _request: web.Request) -> web.Response:
+        return web.json_response(self._view.feeds())
 
-    async def metrics(_request: web.Request) -> web.Response:
-        return web.Response(text=metrics_text(view), content_type="text/plain")
+    async def summary(self, _request: web.Request) -> web.Response:
+        return web.json_response(self._view.summary())
 
-    async def asset(request: web.Request) -> web.Response:
+    async def health(self, _request: web.Request) -> web.Response:
+        return web.json_response({"status": "ok", "uptime_s": round(self._view.uptime_s(), 1)})
+
+    async def ready(self, _request: web.Request) -> web.Response:
+        body = {"ready": self._view.ready, "idle_s": round(self._view.idle_s(), 1)}
+        return web.json_response(body, status=200 if self._view.ready else 503)
+
+    async def metrics(self, _request: web.Request) -> web.Response:
+        return web.Response(text=metrics_text(self._view), content_type="text/plain")
+
+    async def asset(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
         if name not in _ASSETS:
             raise web.HTTPNotFound
         text = files("stream_app.web").joinpath("static", name).read_text(encoding="utf-8")
         return web.Response(text=text, content_type=_ASSETS[name])
-
-    app.router.add_get("/", page)
-    app.router.add_get("/fragment", fragment)
-    app.router.add_get("/api/contracts", contracts)
-    app.router.add_get("/api/feeds", feeds)
-    app.router.add_get("/api/summary", summary)
-    app.router.add_get("/healthz", health)
-    app.router.add_get("/readyz", ready)
-    app.router.add_get("/metrics", metrics)
-    app.router.add_get("/assets/{name}", asset)
 
 
 def _html(text: str) -> web.Response:

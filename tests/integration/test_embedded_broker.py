@@ -35,12 +35,15 @@ def command(port: int, data_dir: Path, *more: str) -> list[str]:
 class Broker:
     """One running broker: our process and, under it, Kafka's."""
 
-    def __init__(self, data_dir: Path, engine: str, port: int | None = None) -> None:
-        self.port = port or free_port()
-        self.servers = f"127.0.0.1:{self.port}"
-        self.process = subprocess.Popen(
-            command(self.port, data_dir, "--engine", engine), stdout=subprocess.DEVNULL
-        )
+    def __init__(self, data_dir: Path, port: int) -> None:
+        self.data_dir = data_dir
+        self.port = port
+        self.servers = f"127.0.0.1:{port}"
+
+    def start(self) -> None:
+        """Starts Kafka and waits until it serves."""
+        argv = command(self.port, self.data_dir, "--engine", "kafka")
+        self.process = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
         check = kafka_ready("127.0.0.1", self.port)
         asyncio.run(wait_ready(check, START_TIMEOUT_S, "broker"))
 
@@ -100,7 +103,8 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def kafka(data_dir: Path) -> Iterator[Broker]:
     """One Kafka for the tests that do not end it."""
-    broker = Broker(data_dir, "kafka")
+    broker = Broker(data_dir, free_port())
+    broker.start()
     yield broker
     assert broker.stop() == 0
 
@@ -190,27 +194,24 @@ def test_what_prevents_a_start_is_one_line(kafka: Broker, data_dir: Path, tmp_pa
 
 
 @needs_java
-def test_kill_9_and_a_restart_keep_records_and_group_offsets(tmp_path: Path) -> None:
+def test_kill_9_and_a_restart_keep_records_and_group_offsets(kafka: Broker) -> None:
     """Kafka dies with our process, frees its directory, and starts again with the same data."""
-    first = Broker(tmp_path, "kafka")
-    first.create("kept")
-    first.produce("kept", [b"%d" % number for number in range(200)])
-    assert first.consume("kept", 100, "g")[-1] == b"99"
-    children = Path(f"/proc/{first.process.pid}/task/{first.process.pid}/children").read_text()
-    java = int(children.split()[0])
-    first.process.kill()
-    first.process.wait(10)
+    kafka.create("kept")
+    kafka.produce("kept", [b"%d" % number for number in range(200)])
+    assert kafka.consume("kept", 100, "keeps")[-1] == b"99"
+    pid = kafka.process.pid
+    java = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+    kafka.process.kill()
+    kafka.process.wait(10)
 
     async def java_gone() -> bool:
         return not os.path.exists(f"/proc/{java}")  # noqa: PTH110, ASYNC240 - no disk behind it
 
     asyncio.run(wait_ready(java_gone, 10, "the end of Java"))
-    second = Broker(tmp_path, "kafka", first.port)
-    try:
-        rest = second.consume("kept", 100, "g")
-        assert rest == [b"%d" % number for number in range(100, 200)]
-    finally:
-        assert second.stop() == 0
+    kafka.start()
+    assert kafka.process.pid != pid
+    rest = kafka.consume("kept", 100, "keeps")
+    assert rest == [b"%d" % number for number in range(100, 200)]
 
 
 def test_without_java_there_is_a_broker_for_a_look(tmp_path: Path) -> None:
@@ -225,8 +226,7 @@ def test_without_java_there_is_a_broker_for_a_look(tmp_path: Path) -> None:
             assert broker.stdout is not None
             notice = broker.stdout.readline()
             asyncio.run(wait_ready(kafka_ready("127.0.0.1", port), 10, "noida"))
-            running = object.__new__(Broker)
-            running.servers = f"127.0.0.1:{port}"
+            running = Broker(tmp_path, port)
             running.create("look")
             running.produce("look", [b"1", b"2"])
             assert running.consume("look", 2, "g") == [b"1", b"2"]

@@ -132,8 +132,8 @@ def test_records_of_every_kind_arrive_once_and_a_signal_ends_it(stack: Stack) ->
     until(lambda: stack.stored("feeds") >= 1, "the status is stored")
     until(lambda: stack.stored("audit") >= 1, "the audit event is stored")
     until(lambda: stack.stored("zscores") >= 200, "the z-scores are stored")
-    until(lambda: sink.metric("funding_sink_rows_total", table="rates") == 500, "metrics")
-    assert sink.metric("funding_sink_latency_seconds_count", table="rates") == 500
+    until(lambda: sink.metric("fundingstream_sink_rows_total", table="rates") == 500, "metrics")
+    assert sink.metric("fundingstream_sink_latency_seconds_count", table="rates") == 500
     assert sink.stop() == 0
     second = stack.sink()
     stack.rates(10)
@@ -156,7 +156,7 @@ def test_killed_between_insert_and_commit_stores_nothing_twice(stack: Stack) -> 
     sink = stack.sink()
     until(stack.all_rates_stored, "everything is stored")
     assert "1 unconfirmed chunks to repeat" in sink.log.read_text()
-    until(lambda: sink.metric("funding_sink_lag", topic=RATES.name) == 0, "no lag")
+    until(lambda: sink.metric("fundingstream_sink_lag", topic=RATES.name) == 0, "no lag")
     assert sink.stop() == 0
     stack.assert_exact()
 
@@ -168,7 +168,7 @@ def test_clickhouse_killed_for_a_while_loses_nothing(stack: Stack) -> None:
     until(stack.all_rates_stored, "the first rates are stored")
     stack.clickhouse.stop(signal.SIGKILL)
     stack.rates(200)
-    until(lambda: sink.metric("funding_sink_retries_total", table="rates") >= 2, "retries")
+    until(lambda: sink.metric("fundingstream_sink_retries_total", table="rates") >= 2, "retries")
     stack.rates(200)
     stack.clickhouse.start()
     until(stack.all_rates_stored, "all rates are stored", 30)

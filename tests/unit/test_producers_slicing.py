@@ -7,7 +7,7 @@ import string
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from producers.exchanges.binance_usdm import EXCHANGE, STREAM
@@ -71,6 +71,7 @@ def arrays(draw: st.DrawFn, key: str) -> tuple[list[tuple[str, bytes]], bytes]:
     return found, b"[" + inner + draw(space).encode() + b"]"
 
 
+@settings(max_examples=40)
 @given(arrays("s"), space)
 def test_an_array_is_cut_into_exactly_its_rows(
     array: tuple[list[tuple[str, bytes]], bytes], lead: str
@@ -81,6 +82,7 @@ def test_an_array_is_cut_into_exactly_its_rows(
     assert frame == Frame(STREAM, [Slice(symbol, row) for symbol, row in found])
 
 
+@settings(max_examples=40)
 @given(arrays("s"), st.sampled_from([STREAM, "!markPrice@arr"]), space)
 def test_a_combined_frame_is_cut_like_the_array_in_it(
     array: tuple[list[tuple[str, bytes]], bytes], stream: str, gap: str
@@ -102,6 +104,7 @@ def test_a_row_in_a_wrapper_loses_only_the_wrapper(
     assert EXCHANGE.slice_frame(wrapped) == Frame("x@markPrice", [Slice(symbol, text)])
 
 
+@settings(max_examples=40)
 @given(arrays("symbol"))
 def test_a_reply_is_cut_into_exactly_its_rows(
     array: tuple[list[tuple[str, bytes]], bytes],

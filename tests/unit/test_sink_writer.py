@@ -136,7 +136,7 @@ def test_a_good_chunk_is_one_insert_under_its_token() -> None:
     bench.writer.store(chunk_of([ENCODER.encode(alert(n)) for n in range(10)]))
     assert list(bench.clickhouse.stored) == ["funding.alerts:3:0-9"]
     assert len(bench.clickhouse.ids) == 10
-    assert bench.metric("funding_sink_rows_total", table="alerts") == 10
+    assert bench.metric("fundingstream_sink_rows_total", table="alerts") == 10
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_a_malformed_value_is_a_dead_letter_and_shifts_nobody(poison: bytes) -> 
     assert headers["source_partition"] == b"3"
     assert headers["source_offset"] == b"1"
     assert headers["error"]
-    assert bench.metric("funding_sink_tombstones_total", table="alerts") == 1
+    assert bench.metric("fundingstream_sink_tombstones_total", table="alerts") == 1
 
 
 def test_a_value_of_an_older_schema_is_stored_with_its_defaults() -> None:
@@ -232,7 +232,7 @@ def test_transient_errors_are_retried_with_growing_pauses(error: Exception) -> N
     assert list(bench.clickhouse.stored) == ["funding.alerts:3:0-0"]
     assert 0.1 < bench.waits_s[0] <= 0.25
     assert 5.0 <= bench.waits_s[-1] <= 10.0
-    assert bench.metric("funding_sink_retries_total", table="alerts") == 8
+    assert bench.metric("fundingstream_sink_retries_total", table="alerts") == 8
 
 
 def test_an_unknown_error_is_retried_then_looked_into() -> None:

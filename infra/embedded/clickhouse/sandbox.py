@@ -31,8 +31,9 @@ _OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE
 # only what is about this process and the machine, not other processes' environments.
 _SYSTEM_PATHS = (
     "/usr /lib /lib64 /etc/localtime /etc/timezone /etc/hosts /etc/resolv.conf /etc/nsswitch.conf"
-    " /etc/ssl /etc/ld.so.cache /sys /proc/self /proc/meminfo /proc/cpuinfo /proc/stat"
-    " /proc/loadavg /proc/uptime /proc/sys /proc/mounts /proc/version /proc/filesystems /dev"
+    " /etc/mime.types /etc/ssl /etc/ld.so.cache /sys /proc/self /proc/meminfo /proc/cpuinfo"
+    " /proc/stat /proc/loadavg /proc/uptime /proc/sys /proc/mounts /proc/version /proc/filesystems"
+    " /dev"
 )
 
 
@@ -44,7 +45,9 @@ def confine(writable: Path) -> bool:
     """
     if not can_confine():
         return False
-    assert len(os.listdir("/proc/self/task")) == 1, "threads from before would not be confined"
+    assert len(list(Path("/proc/self/task").iterdir())) == 1, (
+        "threads from before would not be confined"
+    )
     libc = ctypes.CDLL(None, use_errno=True)
     abi = _abi(libc)
     handled = _ALL_OF_ABI_2 | (_TRUNCATE if abi >= _ABI_WITH_TRUNCATE else 0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 from infra.embedded.browser_guard import is_loopback
 from infra.embedded.clickhouse.access import Credentials
 from infra.embedded.clickhouse.sandbox import confine
+from infra.embedded.httpserver import serve_until_signal
 from infra.embedded.ports import LOOPBACK, require_free_port
 from infra.embedded.storage import DataDirectory
 from schemas.errors import ConfigurationError
@@ -40,6 +42,7 @@ class ClickHouseOptions:
     port: int = DEFAULT_PORT
     password: str = field(default="", repr=False)
     max_memory_bytes: int | None = None
+    sandbox: bool = True
     allowed_hosts: tuple[str, ...] = ()
     port_flag: str = "--port"
     data_dir_flag: str = "--data-dir"
@@ -54,7 +57,8 @@ def run(options: ClickHouseOptions) -> None:
         )
     require_free_port(options.port, _WHAT, options.port_flag, options.host)
     with DataDirectory(options.data_dir, _WHAT, options.data_dir_flag) as directory:
-        if not confine(directory.path):
+        _own_temporary_directory(directory.path / "tmp")
+        if options.sandbox and not confine(directory.path):
             sys.stdout.write(f"{_UNCONFINED}\n")
         asyncio.run(_serve(directory.path / "engine", options))
 
@@ -76,11 +80,20 @@ def default_memory_bytes() -> int:
     return max(_MIN_MEMORY_BYTES, min(_MAX_MEMORY_BYTES, machine // 4))
 
 
+def _own_temporary_directory(path: Path) -> None:
+    """Importing chdb makes a directory for temporary data: here it is one that it may write.
+
+    What a killed run has left there is of no use.
+    """
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(exist_ok=True)
+    os.environ["TMPDIR"] = str(path)
+
+
 async def _serve(path: Path, options: ClickHouseOptions) -> None:
     # Imported here: chdb starts threads at import, and threads from before the sandbox escape it.
     from infra.embedded.clickhouse.engine import Engine  # noqa: PLC0415
     from infra.embedded.clickhouse.http import HttpInterface, HttpOptions  # noqa: PLC0415
-    from infra.embedded.httpserver import serve_until_signal  # noqa: PLC0415
 
     engine = Engine(path)
     memory = options.max_memory_bytes or default_memory_bytes()

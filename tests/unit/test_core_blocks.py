@@ -1,0 +1,102 @@
+"""Blocks of contracts: what is stored comes back whole, or is refused."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from schemas.errors import StateError
+from stream_app.core.blocks import VERSION, Block, Contract, block_key
+
+CONTRACT = Contract(
+    symbol="币安人生USDT",
+    contract_id="binance-usdm:币安人生USDT",
+    base="币安人生",
+    quote="USDT",
+    multiplier=2.0,
+    status="TRADING",
+    listed_interval_hours=4.0,
+    rate_cap=0.03,
+    rate_floor=-0.02,
+    backfilling=True,
+    event_time=11,
+    received_at=12,
+    rate=0.13,
+    interval_hours=14.0,
+    interval_source="observed",
+    mark_price=15.0,
+    index_price=16.0,
+    next_funding_time=17,
+    transport="rest",
+    raw_offset=18,
+    raw_item=19,
+    updates=20,
+    emitted_updates=9,
+    emitted_rate=0.22,
+    emitted_z=-2.3,
+    recent=[(24, 0.25), (26, 0.27)],
+)
+
+
+def test_a_block_comes_back_as_it_was() -> None:
+    """Every field of every contract, and the offsets."""
+    block = Block(VERSION, 41, 42, [CONTRACT, Contract("A", "f:A", "A", "")])
+    assert Block.unpack(block.pack()) == block
+
+
+def test_a_new_block_has_applied_nothing() -> None:
+    """No contract, no offset, no flush."""
+    assert Block.new() == Block(VERSION, -1, 0, [])
+
+
+def test_new_contracts_share_no_memory_of_updates() -> None:
+    """Each has its own list."""
+    first, second = Contract("A", "f:A", "A", ""), Contract("B", "f:B", "B", "")
+    first.recent.append((1, 0.1))
+    assert second.recent == []
+
+
+def test_a_block_without_the_newest_fields_is_read() -> None:
+    """Fields are only appended, so what an earlier version stored has fewer of them."""
+    old = [VERSION, 7, 8, [["A", "f:A", "A", "USDT", 1.0, "TRADING"]]]
+    (contract,) = Block.unpack(msgspec.msgpack.encode(old)).contracts
+    assert (contract.status, contract.updates, contract.recent) == ("TRADING", 0, [])
+
+
+def test_a_newer_version_is_refused() -> None:
+    """Whatever its layout is."""
+    with pytest.raises(StateError, match="newer fundingstream"):
+        Block.unpack(msgspec.msgpack.encode([VERSION + 1, "another layout"]))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(b"", b"\xc1", b"\x90", b"\x01", b"\x80", b"\xc0"),
+        msgspec.msgpack.encode([VERSION]),
+        msgspec.msgpack.encode([VERSION, 1, 2, [["A"]]]),
+        msgspec.msgpack.encode([VERSION, 1, 2, "no contracts"]),
+        msgspec.msgpack.encode(["1", 1, 2, []]),
+        Block(VERSION, 1, 2, [CONTRACT]).pack()[:-3],
+    ],
+    ids=lambda data: repr(data[:12]),
+)
+def test_a_damaged_block_is_refused(data: bytes) -> None:
+    """State that cannot be read is an error, never an empty state."""
+    with pytest.raises(StateError, match="damaged"):
+        Block.unpack(data)
+
+
+def test_a_contract_owes_what_it_has_not_emitted() -> None:
+    """Updates beyond those at the last emission."""
+    contract = Contract("A", "f:A", "A", "")
+    owed = []
+    for contract.updates, contract.emitted_updates in ((0, 0), (3, 0), (3, 2), (3, 3)):
+        owed.append(contract.owes)
+    assert owed == [False, True, True, False]
+
+
+def test_a_key_names_feed_partition_and_shard() -> None:
+    """One place in the table for each block."""
+    assert block_key("binance-usdm", 3, 1) == b"binance-usdm/3/1"
+    assert len({block_key("f", p, s) for p in range(12) for s in range(12)}) == 144

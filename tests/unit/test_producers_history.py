@@ -1,0 +1,147 @@
+"""Settled history: bookmarked per Kafka cluster, marked while it is partial, resumed after it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from producers.exchanges.binance_usdm import EXCHANGE
+from producers.exchanges.description import RestCall, Slice
+from producers.history import OVERLAP_MS, Bookmark, History
+from schemas.errors import UnavailableError
+from schemas.markers import BACKFILL_BEGIN, BACKFILL_END
+from schemas.times import now_us
+
+DAY_MS = 86_400_000
+
+
+class FakeRest:
+    """Answers each page with the same rows; remembers what was asked."""
+
+    def __init__(self, body: bytes = b"[]") -> None:
+        self.body = body
+        self.asked: list[dict[str, str]] = []
+
+    async def get(self, call: RestCall) -> bytes:
+        self.asked.append(dict(call.params))
+        return self.body
+
+
+class FakePublisher:
+    """Remembers channels and symbols; can fail to deliver."""
+
+    def __init__(self) -> None:
+        self.log: list[tuple[str, list[str | None]]] = []
+        self.reachable = True
+
+    async def publish(self, slices: Any, *, channel: str, purpose: str, **_rest: Any) -> int:
+        assert purpose == "history"
+        pieces: list[Slice] = list(slices)
+        self.log.append((channel, [piece.symbol for piece in pieces]))
+        return len(pieces)
+
+    async def delivered(self) -> None:
+        if not self.reachable:
+            raise UnavailableError("Kafka is away")
+        self.log.append(("delivered", []))
+
+
+def history_of(
+    path: Path, cluster: str, rest: FakeRest, publisher: FakePublisher, days: int = 30
+) -> History:
+    """The history of two listed contracts."""
+    return History(
+        EXCHANGE,
+        cast("Any", rest),
+        cast("Any", publisher),
+        Bookmark(path, cluster),
+        days,
+        lambda: ["AUSDT", "BUSDT"],
+    )
+
+
+def test_a_bookmark_is_read_back_for_the_same_cluster_only(tmp_path: Path) -> None:
+    """Another Kafka cluster does not have the rows."""
+    path = tmp_path / "deep" / "binance-usdm.json"
+    assert Bookmark(path, "cluster-a").read_ms() is None
+    Bookmark(path, "cluster-a").write_ms(1_700_000_000_123)
+    assert Bookmark(path, "cluster-a").read_ms() == 1_700_000_000_123
+    assert Bookmark(path, "cluster-b").read_ms() is None
+    Bookmark(path, "cluster-b").write_ms(5)
+    assert Bookmark(path, "cluster-a").read_ms() is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "null", "7", '{"cluster_id":"c"}', '{"cluster_id":"c","through_ms":null}',
+     '{"cluster_id":"c","through_ms":"soon"}'],
+)  # fmt: skip
+def test_a_damaged_bookmark_is_no_bookmark(tmp_path: Path, text: str) -> None:
+    """Fetching again is safe, failing to start is not."""
+    path = tmp_path / "bookmark.json"
+    path.write_text(text, encoding="utf-8")
+    assert Bookmark(path, "c").read_ms() is None
+
+
+def test_a_bookmark_of_bytes_is_no_bookmark(tmp_path: Path) -> None:
+    """Nor is a directory in its place."""
+    path = tmp_path / "bookmark.json"
+    path.write_bytes(b"\xff\xfe\x00")
+    assert Bookmark(path, "c").read_ms() is None
+    assert Bookmark(tmp_path, "c").read_ms() is None
+
+
+async def test_a_first_start_fetches_30_days_between_marks(tmp_path: Path) -> None:
+    """Begin, rows, everything delivered, then end: in between the baseline counts as partial."""
+    body = json.dumps([{"symbol": s, "fundingTime": now_us() // 1_000} for s in ("AUSDT", "X")])
+    rest, publisher = FakeRest(body.encode()), FakePublisher()
+    before_ms = now_us() // 1_000
+    history = history_of(tmp_path / "b.json", "c", rest, publisher)
+    await history._backfill()
+    assert publisher.log == [
+        (BACKFILL_BEGIN, ["AUSDT", "BUSDT"]),
+        ("fundingRate", ["AUSDT"]),
+        ("delivered", []),
+        (BACKFILL_END, ["AUSDT", "BUSDT"]),
+    ]
+    since_ms = int(rest.asked[0]["startTime"])
+    assert before_ms - 30 * DAY_MS <= since_ms <= now_us() // 1_000 - 30 * DAY_MS
+    through_ms = Bookmark(tmp_path / "b.json", "c").read_ms()
+    assert through_ms == int(rest.asked[0]["endTime"])
+    assert history.progress == 1.0
+
+
+async def test_a_restart_fetches_from_the_bookmark_with_an_overlap(tmp_path: Path) -> None:
+    """Without marks: the baseline on Kafka is complete, z need not be withheld."""
+    through_ms = now_us() // 1_000 - 2 * DAY_MS
+    Bookmark(tmp_path / "b.json", "c").write_ms(through_ms)
+    rest, publisher = FakeRest(), FakePublisher()
+    await history_of(tmp_path / "b.json", "c", rest, publisher)._backfill()
+    assert int(rest.asked[0]["startTime"]) == through_ms - OVERLAP_MS
+    assert {channel for channel, _ in publisher.log} == {"fundingRate", "delivered"}
+
+
+@pytest.mark.parametrize(("cluster", "age_days"), [("other", 1), ("c", 31)])
+async def test_another_cluster_or_an_old_bookmark_means_everything_again(
+    tmp_path: Path, cluster: str, age_days: int
+) -> None:
+    """A new broker is empty, and after a month nothing of the window is there."""
+    Bookmark(tmp_path / "b.json", cluster).write_ms(now_us() // 1_000 - age_days * DAY_MS)
+    rest, publisher = FakeRest(), FakePublisher()
+    await history_of(tmp_path / "b.json", "c", rest, publisher)._backfill()
+    assert publisher.log[0][0] == BACKFILL_BEGIN
+    span_ms = int(rest.asked[0]["endTime"]) - int(rest.asked[0]["startTime"])
+    assert abs(span_ms - 30 * DAY_MS) < 60_000
+
+
+async def test_the_bookmark_moves_only_behind_delivered_rows(tmp_path: Path) -> None:
+    """What Kafka has not acknowledged is fetched again after a restart."""
+    publisher = FakePublisher()
+    publisher.reachable = False
+    with pytest.raises(UnavailableError):
+        await history_of(tmp_path / "b.json", "c", FakeRest(), publisher)._backfill()
+    assert Bookmark(tmp_path / "b.json", "c").read_ms() is None
+    assert BACKFILL_END not in [channel for channel, _ in publisher.log]

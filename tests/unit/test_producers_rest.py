@@ -1,0 +1,186 @@
+"""The REST client: refusals are honoured, limits drawn, failures told by one kind of error."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from producers import rest
+from producers.budget import Budget
+from producers.exchanges.binance_usdm import EXCHANGE
+from producers.exchanges.description import RateLimit, RestCall
+from producers.rest import RestClient, RestError, retry_after_s
+
+NOW_MS = 1_700_000_000_000
+BANNED = (
+    b'{"code":-1003,"msg":"Way too many requests; IP(203.0.113.7) banned until %d. Please use the '
+    b'websocket for live updates to avoid bans."}'
+)
+DAY_S = 86_400.0
+PING = RestCall("ping", "/ping", costs={"weight": 1})
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "expected"),
+    [
+        (200, {"Retry-After": "9"}, b"", None),
+        (503, {"Retry-After": "9"}, b"", None),
+        (403, {}, b"", None),
+        (429, {}, b"", 60.0),
+        (418, {}, b"", 300.0),
+        (429, {"Retry-After": "7"}, b"", 7.0),
+        (418, {"Retry-After": "120"}, BANNED % (NOW_MS + 5_000), 120.0),
+        (418, {}, BANNED % (NOW_MS + 120_000), 120.0),
+        (429, {}, BANNED % (NOW_MS + 1_500), 1.5),
+        (418, {}, BANNED % (NOW_MS - 60_000), 1.0),
+        (418, {}, BANNED % (NOW_MS + 30 * 86_400_000), 3 * DAY_S),
+        (429, {"Retry-After": "9" * 400}, b"", 3 * DAY_S),
+        (429, {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, b"", 60.0),
+        (429, {"Retry-After": "-5"}, b"", 60.0),
+        (429, {"Retry-After": "٣"}, b"", 60.0),
+        (418, {}, b"banned until soon", 300.0),
+    ],
+)
+def test_how_long_a_refusal_bars_us(
+    status: int, headers: Mapping[str, str], body: bytes, expected: float | None
+) -> None:
+    """Retry-After first, then the message, then 60 s or 5 min; never beyond three days."""
+    assert retry_after_s(status, headers, body, NOW_MS) == expected
+
+
+@asynccontextmanager
+async def client_of(
+    handler: Handler, limits: Mapping[str, RateLimit] | None = None
+) -> AsyncIterator[tuple[RestClient, Budget]]:
+    """A client of a server on loopback that answers each GET by `handler`."""
+    app = web.Application()
+    app.router.add_get("/{path:.*}", handler)
+    budget = Budget(limits or {"weight": RateLimit(100, 60.0), "funding": RateLimit(1, 60.0)})
+    async with TestServer(app) as server, aiohttp.ClientSession() as session:
+        yield RestClient(EXCHANGE, str(server.make_url("/")), session, budget), budget
+
+
+async def test_a_reply_is_returned_as_sent_with_its_parameters_asked() -> None:
+    """Body byte for byte; the call counts, and draws on its pools."""
+    seen: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        seen.append(request.path_qs)
+        return web.Response(body=b"[ 1 ]")
+
+    async with client_of(answer) as (client, budget):
+        call = RestCall("x", "/fapi/x", {"startTime": "5"}, {"weight": 60})
+        assert await client.get(call) == b"[ 1 ]"
+        assert seen == ["/fapi/x?startTime=5"]
+        assert (client.calls, client.failures) == (1, 0)
+        assert budget.wait_s({"weight": 41}, time.monotonic()) > 0
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "blocked"), [(418, BANNED % 10**12, True), (429, b"", True), (500, b"", False)]
+)
+async def test_a_bad_status_is_an_error_and_a_refusal_blocks_the_host(
+    status: int, body: bytes, blocked: bool
+) -> None:
+    """429 and 418 stop every further call; a server error stops none."""
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(status=status, body=body)
+
+    async with client_of(answer) as (client, budget):
+        with pytest.raises(RestError) as caught:
+            await client.get(PING)
+        assert caught.value.status == status
+        assert client.failures == 1
+        assert (budget.wait_s({}, time.monotonic()) > 0) == blocked
+
+
+async def test_a_dead_server_and_a_cut_reply_are_errors_of_ours() -> None:
+    """No library's own exception gets through."""
+
+    async def cut(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "100"})
+        await response.prepare(request)
+        await response.write(b"[")
+        assert request.transport is not None
+        request.transport.abort()
+        return response
+
+    async with client_of(cut) as (client, _budget):
+        with pytest.raises(RestError) as caught:
+            await client.get(PING)
+        assert caught.value.status is None
+    with pytest.raises(RestError):
+        async with aiohttp.ClientSession() as session:
+            await RestClient(EXCHANGE, "http://127.0.0.1:1", session, Budget(EXCHANGE.limits)).get(PING)
+
+
+async def test_an_endless_reply_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body beyond the bound is an error, not memory."""
+    monkeypatch.setattr(rest, "MAX_BODY_BYTES", 1_000)
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(body=b"x" * int(request.query["size"]))
+
+    async with client_of(answer) as (client, _budget):
+        assert len(await client.get(RestCall("x", "/x", {"size": "1000"}))) == 1_000
+        with pytest.raises(RestError, match="longer than 1000 bytes"):
+            await client.get(RestCall("x", "/x", {"size": "1001"}))
+
+
+async def test_what_the_exchange_counts_is_taken_over() -> None:
+    """Its usage header holds us back where others use our address."""
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(headers={"X-MBX-USED-WEIGHT-1M": "99"})
+
+    async with client_of(answer) as (client, budget):
+        await client.get(PING)
+        assert budget.wait_s({"weight": 1}, time.monotonic()) == 0.0
+        assert budget.wait_s({"weight": 2}, time.monotonic()) > 0
+
+
+async def test_a_call_that_waits_for_its_pool_holds_up_no_other_pool() -> None:
+    """The snapshot after a reconnect must not stand behind a paced backfill."""
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(body=b"[]")
+
+    history = RestCall("fundingRate", "/h", costs={"funding": 1})
+    async with client_of(answer) as (client, _budget):
+        await client.get(history)
+        waiting = asyncio.create_task(client.get(history))
+        await asyncio.sleep(0)  # let it find its pool used up
+        async with asyncio.timeout(5):
+            assert await client.get(PING) == b"[]"
+        assert not waiting.done()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+
+async def test_one_call_at_a_time() -> None:
+    """Calls to one host do not run side by side."""
+    running = most = 0
+
+    async def answer(_request: web.Request) -> web.Response:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.01)  # long enough for another to arrive, were it sent
+        running -= 1
+        return web.Response()
+
+    async with client_of(answer) as (client, _budget):
+        await asyncio.gather(*(client.get(PING) for _ in range(5)))
+    assert most == 1
+    assert client.calls == 5

@@ -1,0 +1,124 @@
+"""Settings: what is wrong is named by its variable, and no value is ever told."""
+
+from __future__ import annotations
+
+import pytest
+
+from infra.cli import check_environment
+from infra.config import PARTS, known_variables
+from schemas.errors import ConfigurationError
+from schemas.settings import SharedSettings, load_settings, variable_names
+from stream_app.settings import SinkSettings, WorkerSettings
+
+SECRET = "hunter2-hunter2"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in known_variables():
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each field is the variable FUNDING_ and its name in capitals."""
+    monkeypatch.setenv("FUNDING_KAFKA_BOOTSTRAP", "kafka-1:19092")
+    monkeypatch.setenv("FUNDING_WEB_PORT", "6067")
+    loaded = load_settings(WorkerSettings)
+    assert (loaded.kafka_bootstrap, loaded.web_port) == ("kafka-1:19092", 6067)
+
+
+def test_an_override_wins_and_none_is_no_override(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command-line flag that was not given leaves the variable in force."""
+    monkeypatch.setenv("FUNDING_KAFKA_BOOTSTRAP", "from-the-environment:1")
+    assert load_settings(SharedSettings, kafka_bootstrap="flag:2").kafka_bootstrap == "flag:2"
+    loaded = load_settings(SharedSettings, kafka_bootstrap=None)
+    assert loaded.kafka_bootstrap == "from-the-environment:1"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("FUNDING_KAFKA_SECURITY_PROTOCOL", "TLS-9f3a"),
+        ("FUNDING_KAFKA_REPLICATION", "three-9f3a"),
+        ("FUNDING_LOG_LEVEL", "LOUD-9f3a"),
+        ("FUNDING_WEB_PORT", "653360009"),
+        ("FUNDING_WORKER_WATCHDOG_S", "-9731.25"),
+    ],
+)
+def test_a_wrong_value_is_named_by_its_variable_alone(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    """A value may be a secret that was put in the wrong place."""
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(WorkerSettings)
+    assert variable in str(caught.value)
+    assert value not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_all_wrong_values_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person corrects them in one go."""
+    monkeypatch.setenv("FUNDING_LOG_LEVEL", "LOUD")
+    monkeypatch.setenv("FUNDING_KAFKA_REPLICATION", "x")
+    with pytest.raises(ConfigurationError, match=r"KAFKA_REPLICATION.*LOG_LEVEL"):
+        load_settings(SharedSettings)
+
+
+def test_an_unknown_override_is_refused() -> None:
+    """A misspelt keyword in our own code does not pass silently either."""
+    with pytest.raises(ConfigurationError, match="FUNDING_KAFKA_BOOTSTRAPS"):
+        load_settings(SharedSettings, kafka_bootstraps="a:1")
+
+
+@pytest.mark.parametrize("part", PARTS.values(), ids=PARTS.keys())
+def test_secrets_are_in_no_representation(
+    monkeypatch: pytest.MonkeyPatch, part: type[SharedSettings]
+) -> None:
+    """Neither repr, str nor a JSON dump of any part's settings shows a password."""
+    secrets = [name for name in variable_names(part) if name.endswith("PASSWORD")]
+    assert secrets
+    for name in secrets:
+        monkeypatch.setenv(name, SECRET)
+    loaded = load_settings(part)
+    shown = f"{loaded!r} {loaded!s} {loaded.model_dump()} {loaded.model_dump_json()}"
+    assert SECRET not in shown
+
+
+def test_a_secret_reaches_the_clients_that_need_it() -> None:
+    """Kafka's and the registry's client get the password itself."""
+    loaded = load_settings(
+        SinkSettings,
+        kafka_security_protocol="SASL_SSL",
+        kafka_sasl_username="worker",
+        kafka_sasl_password=SECRET,
+        kafka_ssl_ca_file="/ca.pem",
+        registry_username="reader",
+        registry_password=SECRET,
+    )
+    kafka = loaded.librdkafka()
+    assert (kafka["sasl.username"], kafka["sasl.password"]) == ("worker", SECRET)
+    assert (kafka["security.protocol"], kafka["ssl.ca.location"]) == ("SASL_SSL", "/ca.pem")
+    assert loaded.schema_registry()["basic.auth.user.info"] == f"reader:{SECRET}"
+
+
+def test_without_sasl_no_credentials_are_handed_on() -> None:
+    """A client refuses SASL settings that its protocol does not use."""
+    assert not [name for name in load_settings(SharedSettings).librdkafka() if "sasl" in name]
+    assert "basic.auth.user.info" not in load_settings(SharedSettings).schema_registry()
+
+
+def test_an_unknown_variable_is_refused() -> None:
+    """A typing error in a variable's name must not leave the default in force silently."""
+    environment = {"FUNDING_KAFKA_BOOTSTRAP": "a:1", "FUNDING_KAFKA_BOOTSTARP": SECRET, "HOME": "/"}
+    with pytest.raises(ConfigurationError, match="FUNDING_KAFKA_BOOTSTARP") as caught:
+        check_environment(environment)
+    assert SECRET not in str(caught.value)
+
+
+def test_every_variable_of_every_part_is_known() -> None:
+    """One environment serves all parts: the sink's settings do not disturb the worker."""
+    check_environment(dict.fromkeys(known_variables(), "x"))
+    assert {"FUNDING_WEB_PORT", "FUNDING_CLICKHOUSE_URL", "FUNDING_EXCHANGE_BASE_URL"} < (
+        known_variables()
+    )
