@@ -122,7 +122,7 @@ def require_free_ports(options: StackOptions) -> None:
         wanted.append((ports.kafka, "Kafka", "--kafka-port"))
     if options.clickhouse_url is None:
         wanted.append((ports.clickhouse, "ClickHouse", "--clickhouse-port"))
-    if not options.exchanges or options.exchange_base_url is None:
+    if options.exchange_base_url is None and not options.live:
         wanted.append((ports.simulator, "the simulator", "--simulator-port"))
     for port, what, flag in wanted:
         require_free_port(port, what, flag)

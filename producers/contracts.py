@@ -32,6 +32,10 @@ class ContractRegistry:
         """All contracts of the exchange's list, streaming or not."""
         return self._listed
 
+    def streams(self, symbol: str | None) -> bool:
+        """Tell whether a contract may have a current rate; True where the list does not say."""
+        return symbol in self.streaming or symbol not in self._listed
+
     def update(
         self, resource: str, slices: Iterable[Slice], listings: Iterable[Listing] | None
     ) -> Change:

@@ -236,7 +236,10 @@ class Feed:
             for call in self.exchange.snapshot_calls:
                 reply = await self._fetch(call)
                 if reply is not None:
-                    await self._publish_rest(call, "fallback", *reply)
+                    slices, received_at = reply
+                    # Delisted contracts stay in the reply, frozen (exchanges.md §1.8).
+                    current = [piece for piece in slices if self.registry.streams(piece.symbol)]
+                    await self._publish_rest(call, "fallback", current, received_at)
 
     def _current_state(self) -> FeedState:
         silent_s = self.liveness.silent_for_s(time.monotonic())

@@ -53,7 +53,8 @@ class Publisher:
                 "queue.buffering.max.messages": QUEUE_RECORDS,
                 "queue.buffering.max.kbytes": QUEUE_KIB,
                 "message.max.bytes": topics.MAX_MESSAGE_BYTES,
-            }
+            },
+            logger=log,
         )
         self._sequences: defaultdict[tuple[str, int], int] = defaultdict(int)
         self._error: str | None = None

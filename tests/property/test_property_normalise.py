@@ -92,7 +92,7 @@ def test_any_bytes_are_read_or_refused(
 
 
 @pytest.mark.parametrize("feed", FEEDS)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(data=st.data(), channel=st.sampled_from(CHANNELS), row=st.sampled_from(ROWS))
 def test_a_row_with_other_values_is_read_or_refused(
     feed: str, data: st.DataObject, channel: tuple[Purpose, str], row: dict[str, Any]
@@ -105,7 +105,7 @@ def test_a_row_with_other_values_is_read_or_refused(
 
 
 @pytest.mark.parametrize("feed", FEEDS)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(
     channel=st.sampled_from(CHANNELS),
     row=st.sampled_from(ROWS),

@@ -7,6 +7,7 @@ a standard deviation of 0.0000102598, so z = 2 lies near 0.00012052 and z = 3 ne
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,7 +27,7 @@ T0 = HOUR_US + 1_000 * S
 assert T0 % (5 * S) == 0
 NOW = T0 + 7
 STREAM = "!markPrice@arr@1s"
-MEAN, STD = 0.0001, 0.00001 * (20 / 19) ** 0.5
+MEAN, STD = 0.0001, 0.00001 * math.sqrt(20 / 19)
 
 
 def at_z(z: float) -> float:
@@ -460,16 +461,16 @@ class TestFlush:
         assert triggers(owing.ticks(received_at=T0 + 5 * S)) == []
 
     def test_a_crossing_by_a_new_baseline_is_told_by_the_flush(self, rated: Partition) -> None:
-        """The rate hardly moved, the settlements did."""
+        """The rate hardly moved; nineteen settlements on the mean made the deviation smaller."""
         rated.ticks(tick("AUSDT", at_z(1.9), T0))
         rated.ticks(tick("AUSDT", at_z(1.91), T0 + S), received_at=T0 + S)
-        for index in range(20):
+        for index in range(19):
             at = HOUR_US - index * 8 * US_PER_HOUR - 4 * US_PER_HOUR
             rated.settle(settled("AUSDT", 0.00005, at))
         outputs = rated.ticks(received_at=T0 + 5 * S)
         (record,), (alert,) = of(outputs, "zscores"), of(outputs, "alerts")
         assert record["trigger"] == "flush"
-        assert record["crossed"] == alert["threshold"]
+        assert record["crossed"] == alert["threshold"] == 2.0
 
 
 class TestBackfill:

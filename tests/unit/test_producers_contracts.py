@@ -74,11 +74,11 @@ def test_contracts_come_and_go() -> None:
     registry = ContractRegistry()
     refresh(registry, entry("AUSDT"), entry("BUSDT"))
     change = refresh(registry, entry("AUSDT", "SETTLING"), entry("CUSDT"), entry("BUSDT"))
-    assert (change.listed, change.delisted) == ({"CUSDT"}, {"AUSDT"})
+    assert change == Change(change.facts, frozenset({"CUSDT"}), frozenset({"AUSDT"}))
     assert registry.streaming == {"BUSDT", "CUSDT"}
     assert registry.listed == {"AUSDT", "BUSDT", "CUSDT"}
     change = refresh(registry, entry("BUSDT"))
-    assert (change.listed, change.delisted) == (frozenset(), {"CUSDT"})
+    assert change == Change([], frozenset(), frozenset({"CUSDT"}))
 
 
 def test_dated_contracts_are_left_out_and_tradfi_is_not() -> None:
@@ -97,9 +97,20 @@ def test_dated_contracts_are_left_out_and_tradfi_is_not() -> None:
 
 
 def test_facts_that_arrive_before_the_listing_are_published_with_it() -> None:
-    """fundingInfo of an unlisted contract is held back, not swallowed."""
+    """The interval of an unlisted contract is held back, not swallowed."""
     registry = ContractRegistry()
     refresh(registry, entry("AUSDT"))
     assert funding(registry, AUSDT=8, NEWUSDT=4) == ["AUSDT"]
     refresh(registry, entry("AUSDT"), entry("NEWUSDT"))
     assert funding(registry, AUSDT=8, NEWUSDT=4) == ["NEWUSDT"]
+
+
+def test_a_delisted_contract_has_no_current_rate() -> None:
+    """Snapshots go on showing its last value; whom the list does not name may be new."""
+    registry = ContractRegistry()
+    assert registry.streams("AUSDT")
+    refresh(registry, entry("AUSDT"), entry("OLDUSDT", "SETTLING"))
+    assert registry.streams("AUSDT")
+    assert not registry.streams("OLDUSDT")
+    assert registry.streams("NEWUSDT")
+    assert registry.streams(None)

@@ -26,7 +26,7 @@ FEED = "binance-usdm"
 class FakeProducer:
     """librdkafka's producer as far as the publisher uses it; refuses while `full`."""
 
-    def __init__(self, _config: dict[str, Any]) -> None:
+    def __init__(self, _config: dict[str, Any], **_more: Any) -> None:
         self.sent: list[tuple[str, Any, bytes | None, int]] = []
         self.callbacks: list[Callable[[Any, Any], None]] = []
         self.full = 0

@@ -86,10 +86,13 @@ async def test_a_reply_is_returned_as_sent_with_its_parameters_asked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "blocked"), [(418, BANNED % 10**12, True), (429, b"", True), (500, b"", False)]
+    ("status", "body", "blocked"),
+    [(418, BANNED % 10**12, True), (429, b"", True), (500, b"", False)],
 )
 async def test_a_bad_status_is_an_error_and_a_refusal_blocks_the_host(
-    status: int, body: bytes, blocked: bool
+    status: int,
+    body: bytes,
+    blocked: bool,  # noqa: FBT001 - pytest passes parameters so
 ) -> None:
     """429 and 418 stop every further call; a server error stops none."""
 
@@ -121,7 +124,9 @@ async def test_a_dead_server_and_a_cut_reply_are_errors_of_ours() -> None:
         assert caught.value.status is None
     with pytest.raises(RestError):
         async with aiohttp.ClientSession() as session:
-            await RestClient(EXCHANGE, "http://127.0.0.1:1", session, Budget(EXCHANGE.limits)).get(PING)
+            await RestClient(EXCHANGE, "http://127.0.0.1:1", session, Budget(EXCHANGE.limits)).get(
+                PING
+            )
 
 
 async def test_an_endless_reply_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

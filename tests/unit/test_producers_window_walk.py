@@ -34,7 +34,7 @@ def page_size(limit: int) -> Iterator[None]:
 
 
 def answer(rows: Iterable[Row], params: dict[str, str]) -> list[Row]:
-    """fundingRate as exchanges.md §1.9b describes it, the slow way."""
+    """Answer as exchanges.md §1.9b describes it, the slow way."""
     start, end = int(params["startTime"]), int(params["endTime"])
     found = [
         (at, symbol)
@@ -124,7 +124,10 @@ def test_a_page_of_a_single_timestamp_leads_to_each_symbol_apart() -> None:
 
 def test_a_symbol_with_more_rows_than_a_page_is_paged_too() -> None:
     """Apart from the others, a contract still has its own pages."""
-    rows = {*((1_000, symbol) for symbol in SYMBOLS), *((at, "S3USDT") for at in range(1_001, 1_030))}
+    rows = {
+        *((1_000, symbol) for symbol in SYMBOLS),
+        *((at, "S3USDT") for at in range(1_001, 1_030)),
+    }
     with page_size(3):
         driven = Driven(rows)
     assert driven.by_symbol

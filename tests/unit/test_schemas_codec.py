@@ -123,6 +123,33 @@ def test_a_record_that_does_not_fit_is_not_encoded(field: str, value: Any) -> No
         Encoder(RAW_BATCH, NEW_ID).encode({**BATCH, field: value})
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("frames", "7"),
+        ("frames", 7.0),
+        ("frames", True),
+        ("frames", 2**63),
+        ("frames", -(2**63) - 1),
+        ("frames", None),
+        ("detail", None),
+        ("detail", b"ok"),
+        ("detail", ["ok"]),
+        ("detail", "\ud800"),
+        ("state", "asleep"),
+        ("state", None),
+        ("transport", "carrier pigeon"),
+        ("last_data_at", "now"),
+    ],
+)
+def test_a_flat_record_that_does_not_fit_is_not_encoded(field: str, value: Any) -> None:
+    """The compiled writers refuse what a generic one would, and never guess."""
+    fits = Encoder(FEED_STATUS, NEW_ID).encode(STATUS)
+    assert decoder(FEED_STATUS).decode(fits) == STATUS
+    with pytest.raises(SchemaError, match="FeedStatus"):
+        Encoder(FEED_STATUS, NEW_ID).encode({**STATUS, field: value})
+
+
 def test_a_missing_field_is_not_encoded() -> None:
     """A field without a default must be there."""
     partial = {key: value for key, value in BATCH.items() if key != "feed"}

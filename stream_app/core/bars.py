@@ -1,0 +1,227 @@
+"""Hourly bars of a contract's rates, weighted by the time that each was held (design §5.5). Pure.
+
+A rate holds from its event time until the next event, at most for the feed's stale threshold. Time
+is put into bars only when no event within the lateness can change it any more, and in event order,
+so the order of arrival within the lateness does not matter, to the last bit. Not responsible for:
+order and duplicates (ordering.py), when the wall clock closes a bar (partition.py).
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Iterator
+from math import sqrt
+from operator import attrgetter
+from typing import NamedTuple
+
+import msgspec
+
+from schemas.records import Transport
+from schemas.times import US_PER_HOUR, US_PER_MINUTE, US_PER_S, hour_floor
+
+LATENESS_US = 10 * US_PER_S
+"""How much older than the newest an update may be and still count (design §5.4)."""
+SILENT_CLOSE_US = 2 * US_PER_MINUTE
+"""How long after its end the wall clock closes the bar of a silent contract."""
+MAX_HELD = 512
+"""Bounds the updates that one contract may have within the lateness: 50 a second."""
+
+
+class Held(msgspec.Struct, array_like=True, gc=False):
+    """An update that may still get a neighbour: what a bar will need of it."""
+
+    event_time: int
+    rate: float
+    z: float | None
+    mark_price: float | None
+    transport: Transport
+
+
+class OpenBar(msgspec.Struct, array_like=True, gc=False):
+    """The sums of a bar, over the time that is final. Mean and M2 as West (1979), weighted."""
+
+    hour: int
+    open: float = 0.0
+    high: float = 0.0
+    low: float = 0.0
+    close: float = 0.0
+    mean: float = 0.0
+    m2: float = 0.0
+    covered_us: int = 0
+    rest_us: int = 0
+    updates: int = 0
+    z_min: float | None = None
+    z_max: float | None = None
+    z_close: float | None = None
+    mark_close: float | None = None
+
+    def hold(self, held: Held, duration_us: int) -> None:
+        """Add `duration_us` of an update's rate."""
+        rate = held.rate
+        if self.covered_us == 0:
+            self.open = self.high = self.low = self.mean = rate
+        else:
+            self.high = max(self.high, rate)
+            self.low = min(self.low, rate)
+        self.close = rate
+        self.covered_us += duration_us
+        delta = rate - self.mean
+        self.mean += delta * duration_us / self.covered_us
+        self.m2 += duration_us * delta * (rate - self.mean)
+        if held.transport == "rest":
+            self.rest_us += duration_us
+
+    def count(self, held: Held) -> None:
+        """Count an update whose event time lies in the hour."""
+        self.updates += 1
+        if held.mark_price is not None:
+            self.mark_close = held.mark_price
+        z = held.z
+        if z is not None:
+            self.z_close = z
+            self.z_min = z if self.z_min is None else min(self.z_min, z)
+            self.z_max = z if self.z_max is None else max(self.z_max, z)
+
+
+class ClosedBar(NamedTuple):
+    """A bar that nothing changes any more. Durations in seconds."""
+
+    hour: int
+    open: float
+    high: float
+    low: float
+    close: float
+    mean: float
+    std: float
+    covered_s: float
+    updates: int
+    late_updates: int
+    z_min: float | None
+    z_max: float | None
+    z_close: float | None
+    mark_close: float | None
+    ws_s: float
+    rest_s: float
+
+
+class BarState(msgspec.Struct, array_like=True, gc=False):
+    """What a contract's bars need: the updates within the lateness and one open bar."""
+
+    held: list[Held] = []
+    """Ordered by event time, equal ones by arrival. The first may be older than the lateness."""
+    counted_from: int = 0
+    """From where the first of `held` is not yet in a bar."""
+    bar: OpenBar | None = None
+    closed_to: int = 0
+    """End of the newest closed hour."""
+    late_updates: int = 0
+    """Since the newest bar was closed."""
+
+    def knows(self, event_time: int, rate: float) -> bool:
+        """Tell whether exactly this update is among those within the lateness."""
+        for held in reversed(self.held):
+            if held.event_time < event_time:
+                return False
+            if held.event_time == event_time and held.rate == rate:
+                return True
+        return False
+
+    def add(self, update: Held, stale_us: int) -> Iterator[ClosedBar]:
+        """Add an update within the lateness; yield the bars that its time closes."""
+        if update.event_time < self.closed_to:
+            self.late_updates += 1
+            return
+        held = self.held
+        if not held or update.event_time >= held[-1].event_time:
+            held.append(update)
+        else:
+            insort(held, update, key=attrgetter("event_time"))
+        if held[0] is update:
+            self.counted_from = update.event_time
+        limit = held[-1].event_time - LATENESS_US
+        if len(held) > MAX_HELD:
+            # More than the bound: the oldest are settled early; nothing is lost, but an update
+            # that would have come before them is late.
+            limit = max(limit, held[1].event_time)
+        yield from self._settle(limit, stale_us)
+
+    def close_silent(self, wall_us: int, stale_us: int) -> Iterator[ClosedBar]:
+        """Yield the bars that are closed because `wall_us` is SILENT_CLOSE_US past their end."""
+        if not self.held and self.bar is None:
+            return
+        limit = hour_floor(wall_us - SILENT_CLOSE_US)
+        if limit > self.closed_to:
+            yield from self._settle(limit, stale_us)
+            if self.bar is not None and self.bar.hour < limit:
+                yield self._close()
+
+    def _settle(self, limit: int, stale_us: int) -> Iterator[ClosedBar]:
+        """Put all time before `limit` into bars: no update before it can come."""
+        held = self.held
+        while held:
+            first = held[0]
+            hour_end = hour_floor(self.counted_from) + US_PER_HOUR
+            following = held[1].event_time if len(held) > 1 else None
+            end = first.event_time + stale_us
+            if following is not None and following <= limit:
+                yield from self._take(first, min(end, following))
+                del held[0]
+                self.counted_from = held[0].event_time
+            elif hour_end <= limit:
+                yield from self._take(first, min(end, hour_end))
+                if self.bar is not None and self.bar.hour < hour_end:
+                    yield self._close()
+                self.counted_from = hour_end
+                if end <= hour_end and following is None:
+                    # Nothing of it reaches into the next hour.
+                    del held[0]
+            else:
+                return
+
+    def _take(self, first: Held, end: int) -> Iterator[ClosedBar]:
+        """Put the time of `first` from `counted_from` to `end` into its bar, or two."""
+        start = self.counted_from
+        if start == first.event_time:
+            yield from self._open(start)
+            assert self.bar is not None
+            self.bar.count(first)
+        while start < end:
+            yield from self._open(start)
+            assert self.bar is not None
+            piece_end = min(end, self.bar.hour + US_PER_HOUR)
+            self.bar.hold(first, piece_end - start)
+            start = piece_end
+
+    def _open(self, time_us: int) -> Iterator[ClosedBar]:
+        """Make the bar of a time the open one; yield the one before it."""
+        hour = hour_floor(time_us)
+        if self.bar is not None and self.bar.hour != hour:
+            yield self._close()
+        if self.bar is None:
+            self.bar = OpenBar(hour)
+
+    def _close(self) -> ClosedBar:
+        bar = self.bar
+        assert bar is not None
+        self.bar = None
+        self.closed_to = bar.hour + US_PER_HOUR
+        late, self.late_updates = self.late_updates, 0
+        covered = bar.covered_us
+        return ClosedBar(
+            bar.hour,
+            bar.open,
+            bar.high,
+            bar.low,
+            bar.close,
+            bar.mean,
+            sqrt(max(0.0, bar.m2 / covered)) if covered else 0.0,
+            covered / US_PER_S,
+            bar.updates,
+            late,
+            bar.z_min,
+            bar.z_max,
+            bar.z_close,
+            bar.mark_close,
+            (covered - bar.rest_us) / US_PER_S,
+            bar.rest_us / US_PER_S,
+        )

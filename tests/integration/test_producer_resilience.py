@@ -1,0 +1,108 @@
+"""The running producer against an exchange that closes, falls silent and refuses."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from schemas.times import now_us
+from tests.integration.stack_fixture import FEED, RunningStack, until
+
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def patient(stack: RunningStack) -> AsyncIterator[RunningStack]:
+    """The stack with a producer that has failed twice at most, so that its delays are short."""
+    if await stack.connects() > 3:
+        await stack.restart_producer()
+    yield stack
+    await stack.control("resume")
+
+
+async def states_since(stack: RunningStack, since: int) -> list[tuple[str, str, int]]:
+    """State, detail and connects of each status published since a time."""
+    rows = await stack.rows(
+        "SELECT state, detail, connects FROM funding.feeds FINAL "
+        f"WHERE toUnixTimestamp64Micro(reported_at) > {since} ORDER BY reported_at"
+    )
+    return [(str(state), str(detail), int(connects)) for state, detail, connects in rows]
+
+
+async def seen(stack: RunningStack, since: int, state: str, detail: str = "") -> None:
+    """Wait until a status with this state was published."""
+
+    async def shown() -> bool:
+        found = await states_since(stack, since)
+        return any(s == state and detail in d for s, d, _connects in found)
+
+    await until(shown, f"a status {state!r} with {detail!r}", 45)
+
+
+async def opened(stack: RunningStack, more_than: int) -> None:
+    """Wait for the exchange's next accepted socket."""
+
+    async def more() -> bool:
+        return (await stack.counts())[f"opened:{FEED}"] > more_than
+
+    await until(more, "the producer connects again")
+
+
+@pytest.mark.parametrize("how", [{"code": 1001}, {"abort": True}], ids=["farewell", "cut"])
+async def test_a_closed_socket_is_opened_again(
+    patient: RunningStack, how: dict[str, object]
+) -> None:
+    """And a snapshot over REST closes the gap; nothing that was sent is stored twice."""
+    before = await patient.counts()
+    snapshots = f"rest:{FEED}/fapi/v1/premiumIndex"
+    async with patient.quiet():
+        await patient.control("close", feed=FEED, **how)
+        await opened(patient, before[f"opened:{FEED}"])
+
+        async def snapshot_taken() -> bool:
+            return (await patient.counts())[snapshots] > before[snapshots]
+
+        await until(snapshot_taken, "the snapshot is fetched")
+    await patient.flowing()
+    async with patient.quiet():
+        await patient.check_rates()
+
+
+async def test_silence_is_noticed_by_the_data_alone(patient: RunningStack) -> None:
+    """A socket that stays open without data is stalled, is replaced, and recovers by data."""
+    before = await patient.counts()
+    since = now_us()
+    await patient.control("silence", feed=FEED)
+    await opened(patient, before[f"opened:{FEED}"])
+    await seen(patient, since, "stalled", "no data for 10 s")
+    assert (await states_since(patient, since))[-1][0] == "stalled", "an open socket is no health"
+    resumed = now_us()
+    await patient.control("resume")
+    await seen(patient, resumed, "live")
+    await patient.flowing()
+    async with patient.quiet():
+        await patient.check_rates()
+
+
+async def test_refused_attempts_are_backed_off_and_shown(patient: RunningStack) -> None:
+    """While the exchange refuses, the feed is down; the first attempt to succeed ends it."""
+    before, connects = await patient.counts(), await patient.connects()
+    since = now_us()
+    await patient.control("refuse", feed=FEED, target="ws")
+    await patient.control("close", feed=FEED)
+    await seen(patient, since, "down", "1001")
+
+    async def attempts() -> bool:
+        return (await patient.counts())[f"refused:{FEED}"] > before[f"refused:{FEED}"]
+
+    await until(attempts, "refused attempts")
+    assert (await patient.counts())[f"opened:{FEED}"] == before[f"opened:{FEED}"]
+    resumed = now_us()
+    await patient.control("resume")
+    await seen(patient, resumed, "live")
+    assert (await states_since(patient, since))[-1][2] == connects + 1
+    await patient.flowing()
+    async with patient.quiet():
+        await patient.check_rates()

@@ -1,0 +1,489 @@
+"""Ingest: outputs, then baselines, then blocks, then acks; and what the log's holes lead to.
+
+Store, Log and Outbox are protocols of ours; here they keep a journal of what is asked of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+
+from schemas.codec import Decoder, Encoder
+from schemas.errors import UnavailableError
+from schemas.markers import BACKFILL_BEGIN
+from schemas.records import RAW_BATCH, Purpose, RawItem
+from schemas.times import US_PER_HOUR
+from stream_app import ingest as ingest_module
+from stream_app.core.outputs import DeadLetter, Output
+from stream_app.ingest import Ingest
+from stream_app.outbox import Generation, Outbox
+
+TOPIC = "funding.raw.binance-usdm"
+S = 1_000_000
+HOUR_US = 1_791_273_600_000_000
+encode = Encoder(RAW_BATCH, 1).encode
+
+
+@dataclass
+class Journal:
+    """What happened, in order."""
+
+    entries: list[tuple[str, Any]] = field(default_factory=list)
+
+    def of(self, kind: str) -> list[Any]:
+        """What happened of one kind."""
+        return [what for happened, what in self.entries if happened == kind]
+
+    def kinds(self) -> list[str]:
+        """The kinds in order, each run of the same one once."""
+        found: list[str] = []
+        for kind, _ in self.entries:
+            if found[-1:] != [kind]:
+                found.append(kind)
+        return found
+
+
+class MemoryStore:
+    """A table in memory. A value is stored when its changelog future is awaited."""
+
+    def __init__(self, journal: Journal, name: str) -> None:
+        self.journal, self.name = journal, name
+        self.values: dict[bytes, bytes] = {}
+
+    def get(self, key: bytes) -> bytes | None:
+        """A stored value."""
+        return self.values.get(key)
+
+    def put(self, partition: int, key: bytes, value: bytes) -> Awaitable[Any]:
+        """Store, durable a moment later."""
+
+        async def changelog() -> None:
+            await asyncio.sleep(0)
+            self.values[key] = value
+            self.journal.entries.append((f"{self.name} stored", (partition, key)))
+
+        return changelog()
+
+
+class MemoryLog:
+    """A raw log that only notes where it is asked to read on."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.ends: dict[tuple[str, int], int] = {}
+
+    async def seek(self, topic: str, partition: int, offset: int) -> None:
+        """Read on from an offset."""
+        self.journal.entries.append(("seek", (topic, partition, offset)))
+
+    def end(self, topic: str, partition: int) -> int | None:
+        """The end of the log."""
+        return self.ends.get((topic, partition))
+
+
+class MemoryOutbox:
+    """Keeps what is published; delivers when it is asked to, or fails to."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.outputs: list[Output] = []
+        self.letters: list[DeadLetter] = []
+        self.undelivered: list[Output] = []
+        self.error: Exception | None = None
+        self.asked = asyncio.Event()
+
+    def publish(
+        self, outputs: list[Output], dead_letters: list[DeadLetter], partition: int
+    ) -> None:
+        """Take records."""
+        self.outputs += outputs
+        self.letters += dead_letters
+        self.undelivered += outputs
+        if outputs or dead_letters:
+            self.journal.entries.append(("published", partition))
+
+    def cut(self) -> Generation:
+        """What was published so far."""
+        generation = Generation()
+        generation.pending = len(self.undelivered)
+        return generation
+
+    async def delivered(self, generation: Generation) -> None:
+        """Wait for the broker."""
+        self.asked.set()
+        await asyncio.sleep(0)
+        if self.error is not None:
+            raise self.error
+        del self.undelivered[: generation.pending]
+        self.journal.entries.append(("delivered", generation.pending))
+
+    def records(self, topic: str) -> list[Any]:
+        """What was published to a topic."""
+        return [o.record for o in self.outputs if o.topic.name == topic]
+
+
+@dataclass
+class Message:
+    """A Kafka message, as Faust's events carry it."""
+
+    offset: int
+    value: bytes | None
+    partition: int = 0
+    topic: str = TOPIC
+
+
+class Event:
+    """A Faust event."""
+
+    def __init__(self, journal: Journal, message: Message) -> None:
+        self.journal, self.message = journal, message
+
+    def ack(self) -> None:
+        """Note the ack."""
+        self.journal.entries.append(("acked", self.message.offset))
+
+
+def raw(
+    items: list[RawItem], received_at: int, purpose: Purpose = "stream", channel: str = "c"
+) -> bytes:
+    """The value of a raw record."""
+    return encode(
+        {
+            "feed": "binance-usdm",
+            "transport": "ws",
+            "purpose": purpose,
+            "channel": channel,
+            "connection_id": "c",
+            "sequence": 0,
+            "received_at": received_at,
+            "items": items,
+        }
+    )
+
+
+def tick(rate: float, at: int, symbol: str = "AUSDT") -> bytes:
+    """A raw record of one row of the stream."""
+    row = {
+        "e": "markPriceUpdate",
+        "E": at // 1_000,
+        "s": symbol,
+        "p": "7.5",
+        "r": repr(rate),
+        "T": (HOUR_US + 8 * US_PER_HOUR) // 1_000,
+    }
+    return raw([{"symbol": symbol, "payload": json.dumps(row).encode(), "received_at": at}], at)
+
+
+def settled(hours: int, symbol: str = "AUSDT") -> bytes:
+    """A raw record of one settlement."""
+    at = HOUR_US + hours * US_PER_HOUR
+    row = {"symbol": symbol, "fundingTime": at // 1_000, "fundingRate": "0.0001"}
+    item: RawItem = {"symbol": symbol, "payload": json.dumps(row).encode(), "received_at": at}
+    return raw([item], HOUR_US, "history", "fundingRate")
+
+
+class Bench:
+    """An Ingest with its surroundings; `restart` keeps the tables alone."""
+
+    def __init__(self) -> None:
+        self.journal = Journal()
+        self.contracts = MemoryStore(self.journal, "blocks")
+        self.baselines = MemoryStore(self.journal, "baselines")
+        self.log = MemoryLog(self.journal)
+        self.outbox = MemoryOutbox(self.journal)
+        self.restart()
+
+    def restart(self) -> None:
+        """A new process."""
+        self.ingest = Ingest(
+            Decoder(RAW_BATCH, lambda _id: RAW_BATCH.text),
+            cast("Outbox", self.outbox),
+            self.contracts,
+            self.baselines,
+            self.log,
+        )
+
+    async def feed(self, *messages: Message) -> None:
+        """Hand over messages in this order."""
+        for message in messages:
+            await self.ingest.handle(Event(self.journal, message))
+
+    def applied(self) -> list[int]:
+        """Offsets of the accepted rates, in the order in which they were applied."""
+        return [record["raw_offset"] for record in self.outbox.records("funding.rates")]
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """Fresh tables and an empty log."""
+    return Bench()
+
+
+def ticks(first: int, last: int) -> list[Message]:
+    """Raw records at consecutive offsets, each with an update of its own."""
+    return [
+        Message(offset, tick(0.0001 + offset * 1e-7, HOUR_US + offset * S))
+        for offset in range(first, last + 1)
+    ]
+
+
+class TestFlush:
+    """The order that makes it correct (design §6)."""
+
+    async def test_outputs_then_baselines_then_blocks_then_acks(self, bench: Bench) -> None:
+        """Each step complete before the next begins."""
+        await bench.feed(Message(5, settled(0)), Message(6, tick(0.0001, HOUR_US + S)))
+        await bench.ingest.flush()
+        assert bench.journal.kinds() == [
+            "published",
+            "delivered",
+            "baselines stored",
+            "blocks stored",
+            "acked",
+        ]
+        assert bench.journal.of("delivered") == [3]
+        assert bench.journal.of("baselines stored") == [(0, b"binance-usdm:AUSDT")]
+        assert bench.journal.of("blocks stored") == [(0, b"binance-usdm/0/0")]
+        assert bench.journal.of("acked") == [5, 6]
+
+    async def test_nothing_is_acked_before_a_flush(self, bench: Bench) -> None:
+        """A crash would lose it."""
+        await bench.feed(*ticks(5, 9))
+        assert bench.journal.of("acked") == []
+
+    async def test_an_undelivered_output_stops_the_flush(self, bench: Bench) -> None:
+        """No state moves past outputs that the broker does not have."""
+        await bench.feed(*ticks(5, 6))
+        bench.outbox.error = UnavailableError("no broker")
+        with pytest.raises(UnavailableError):
+            await bench.ingest.flush()
+        assert bench.journal.kinds() == ["published"]
+        assert (bench.contracts.values, bench.baselines.values) == ({}, {})
+
+    async def test_a_flush_without_changes_stores_and_acks_nothing(self, bench: Bench) -> None:
+        """Every second on a silent log."""
+        await bench.feed(*ticks(5, 5))
+        await bench.ingest.flush()
+        before = len(bench.journal.entries)
+        await bench.ingest.flush()
+        assert [kind for kind, _ in bench.journal.entries[before:]] == ["delivered"]
+
+    async def test_what_arrives_during_a_flush_waits_for_the_next(self, bench: Bench) -> None:
+        """It is in no stored block, so it must not be acked with it."""
+        await bench.feed(*ticks(5, 6))
+        flushing = asyncio.create_task(bench.ingest.flush())
+        await bench.outbox.asked.wait()
+        await bench.feed(*ticks(7, 7))
+        await flushing
+        assert bench.journal.of("acked") == [5, 6]
+        await bench.ingest.flush()
+        assert bench.journal.of("acked") == [5, 6, 7]
+
+    async def test_partitions_are_flushed_together(self, bench: Bench) -> None:
+        """Each into its own block."""
+        await bench.feed(
+            Message(5, tick(0.0001, HOUR_US), partition=0),
+            Message(9, tick(0.0002, HOUR_US, "BUSDT"), partition=1),
+        )
+        await bench.ingest.flush()
+        assert sorted(bench.contracts.values) == [b"binance-usdm/0/0", b"binance-usdm/1/0"]
+        assert bench.journal.of("acked") == [5, 9]
+
+
+class TestRestart:
+    """The tables carry on where the last flush stood."""
+
+    async def test_a_redelivery_after_a_restart_is_skipped(self, bench: Bench) -> None:
+        """Stored, not acked: the offsets in the blocks tell. It is acked all the same."""
+        await bench.feed(*ticks(5, 7))
+        await bench.ingest.flush()
+        bench.restart()
+        await bench.feed(*ticks(6, 9))
+        assert bench.applied() == [5, 6, 7, 8, 9]
+        await bench.ingest.flush()
+        assert bench.journal.of("acked") == [5, 6, 7, 6, 7, 8, 9]
+        assert bench.journal.of("seek") == []
+
+    async def test_what_was_not_flushed_is_applied_again(self, bench: Bench) -> None:
+        """Its outputs come twice, with the same coordinates."""
+        await bench.feed(*ticks(5, 6))
+        await bench.ingest.flush()
+        await bench.feed(*ticks(7, 8))
+        bench.restart()
+        await bench.feed(*ticks(7, 8))
+        assert bench.applied() == [5, 6, 7, 8, 7, 8]
+        rates = bench.outbox.records("funding.rates")
+        assert rates[2:4] == rates[4:6]
+
+    async def test_a_partition_is_loaded_with_all_its_blocks(self, bench: Bench) -> None:
+        """More contracts than one block holds, and their baselines."""
+        items: list[RawItem] = [
+            {
+                "symbol": symbol,
+                "payload": json.dumps({"symbol": symbol, "fundingIntervalHours": 4}).encode(),
+                "received_at": 1,
+            }
+            for symbol in (f"C{index}USDT" for index in range(300))
+        ]
+        await bench.feed(
+            Message(5, raw(items, HOUR_US, "contract", "fundingInfo")),
+            Message(6, settled(0, "C299USDT")),
+        )
+        await bench.ingest.flush()
+        bench.restart()
+        bench.ingest.assign(TOPIC, 0)
+        (state,) = bench.ingest.partitions()
+        assert len(list(state.contracts)) == 300
+        assert len(state.baselines["binance-usdm:C299USDT"]) == 1
+
+    async def test_a_revoked_partition_is_loaded_anew(self, bench: Bench) -> None:
+        """Its unflushed state belongs to whoever gets it now."""
+        await bench.feed(*ticks(5, 6))
+        bench.ingest.revoke(TOPIC, 0)
+        assert list(bench.ingest.partitions()) == []
+        await bench.ingest.flush()
+        assert bench.journal.of("acked") == []
+
+
+class TestHoles:
+    """The log is applied without a gap, or the gap is told."""
+
+    async def stored_up_to_7(self, bench: Bench) -> None:
+        """Offsets 5 to 7 applied and stored, in an earlier process."""
+        await bench.feed(*ticks(5, 7))
+        await bench.ingest.flush()
+        bench.journal.entries.clear()
+        bench.restart()
+
+    async def test_a_hole_is_read_again(self, bench: Bench) -> None:
+        """The record beyond it is neither applied nor acked until its turn."""
+        await self.stored_up_to_7(bench)
+        await bench.feed(*ticks(11, 11))
+        assert bench.journal.of("seek") == [(TOPIC, 0, 8)]
+        await bench.feed(*ticks(8, 11))
+        assert bench.applied() == list(range(5, 12))
+        await bench.ingest.flush()
+        assert bench.journal.of("acked") == [8, 9, 10, 11]
+        assert (bench.ingest.counts["rewinds"], bench.ingest.counts["lost_records"]) == (1, 0)
+
+    async def test_what_was_fetched_before_the_seek_is_dropped(self, bench: Bench) -> None:
+        """Faust still delivers it; each time the log is asked again for the hole."""
+        await self.stored_up_to_7(bench)
+        await bench.feed(*ticks(11, 14))
+        assert bench.journal.of("seek") == [(TOPIC, 0, 8)] * 4
+        await bench.feed(*ticks(8, 14))
+        assert bench.applied() == list(range(5, 15))
+        assert (bench.ingest.counts["rewinds"], bench.ingest.counts["lost_records"]) == (1, 0)
+
+    async def test_a_part_of_the_hole_is_not_taken_for_all_of_it(self, bench: Bench) -> None:
+        """Faust may pass over the first records of the rewound log, then give them after all."""
+        await self.stored_up_to_7(bench)
+        await bench.feed(*ticks(13, 14), *ticks(10, 12), *ticks(8, 14))
+        assert bench.applied() == list(range(5, 15))
+        assert bench.ingest.counts["lost_records"] == 0
+
+    async def test_what_a_rewind_brings_twice_is_applied_once(self, bench: Bench) -> None:
+        """And each of its events is acked; markers of a backfill must not come into force again."""
+        await self.stored_up_to_7(bench)
+        marker: RawItem = {"symbol": "AUSDT", "payload": b"", "received_at": HOUR_US}
+        begin = Message(8, raw([marker], HOUR_US + 8 * S, "history", BACKFILL_BEGIN))
+        await bench.feed(*ticks(11, 11), begin, *ticks(9, 11), begin, *ticks(9, 12))
+        assert bench.applied() == [5, 6, 7, 9, 10, 11, 12]
+        await bench.ingest.flush()
+        assert bench.journal.of("acked") == [8, 9, 10, 11, 8, 9, 10, 11, 12]
+        bench.restart()
+        await bench.feed(*ticks(12, 13))
+        assert bench.applied()[-1] == 13
+        assert bench.journal.of("seek") == [(TOPIC, 0, 8)]
+
+    async def test_records_that_the_log_no_longer_has_are_counted(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Sought long enough, the first that the log gives is the next one."""
+        monkeypatch.setattr(ingest_module, "REWIND_PATIENCE_S", 0.0)
+        await self.stored_up_to_7(bench)
+        await bench.feed(*ticks(15, 16), *ticks(11, 11), *ticks(11, 16))
+        assert bench.applied() == [5, 6, 7, *range(11, 17)]
+        assert bench.ingest.counts["lost_records"] == 3
+
+    async def test_each_hole_is_sought_for_itself(self, bench: Bench) -> None:
+        """A second one begins a new search."""
+        await self.stored_up_to_7(bench)
+        await bench.feed(*ticks(10, 10), *ticks(8, 10), *ticks(13, 13), *ticks(11, 13))
+        assert bench.journal.of("seek") == [(TOPIC, 0, 8), (TOPIC, 0, 11)]
+        assert bench.ingest.counts["rewinds"] == 2
+
+    async def test_without_state_the_first_record_is_the_beginning(self, bench: Bench) -> None:
+        """A new worker on an old log: there is no hole to speak of."""
+        await bench.feed(*ticks(700, 701))
+        assert bench.applied() == [700, 701]
+        assert bench.journal.of("seek") == []
+
+
+class TestDeadLetters:
+    """A record that cannot be read is told, acked and passed over."""
+
+    @pytest.mark.parametrize("value", [b"", None, b"plain text", tick(0.1, HOUR_US)[:-1]])
+    async def test_a_malformed_record_is_a_dead_letter(
+        self, bench: Bench, value: bytes | None
+    ) -> None:
+        """With its bytes and coordinates, and the next record is applied."""
+        await bench.feed(Message(5, value), *ticks(6, 6))
+        (letter,) = bench.outbox.letters
+        assert (letter.value, letter.stage) == (value or b"", "decode")
+        assert letter[4:] == (TOPIC, 0, 5, -1)
+        assert bench.applied() == [6]
+        await bench.ingest.flush()
+        assert bench.journal.of("acked") == [5, 6]
+        assert bench.ingest.counts["dead_letter"] == 1
+
+    async def test_a_malformed_item_is_a_dead_letter(self, bench: Bench) -> None:
+        """From within a record that is otherwise applied."""
+        broken: RawItem = {"symbol": "AUSDT", "payload": b"{", "received_at": HOUR_US}
+        await bench.feed(Message(5, raw([broken], HOUR_US)))
+        assert [(letter.stage, letter.item) for letter in bench.outbox.letters] == [
+            ("normalise", 0)
+        ]
+
+
+class TestQuietLogs:
+    """The wall clock flushes what no batch does, at the end of the log alone."""
+
+    @pytest.fixture
+    async def owing(self, bench: Bench) -> Bench:
+        """One update is owed, and offset 6 is the last of the log."""
+        await bench.feed(*ticks(5, 6))
+        bench.log.ends[TOPIC, 0] = 7
+        return bench
+
+    @staticmethod
+    def flushed(bench: Bench) -> list[int]:
+        """Raw offsets of what was emitted by a flush."""
+        zscores = bench.outbox.records("funding.zscores")
+        return [z["raw_offset"] for z in zscores if z["trigger"] == "flush"]
+
+    async def test_a_quiet_partition_is_flushed(self, owing: Bench) -> None:
+        """Two seconds after the boundary, once."""
+        owing.ingest.flush_quiet(HOUR_US + 12 * S - 1)
+        assert self.flushed(owing) == []
+        owing.ingest.flush_quiet(HOUR_US + 12 * S)
+        owing.ingest.flush_quiet(HOUR_US + 13 * S)
+        assert self.flushed(owing) == [6]
+
+    async def test_a_partition_with_a_backlog_is_not(self, owing: Bench) -> None:
+        """The batch at the boundary is still to come, and must find what the clock would take."""
+        owing.log.ends[TOPIC, 0] = 8
+        owing.ingest.flush_quiet(HOUR_US + 60 * S)
+        assert self.flushed(owing) == []
+
+    async def test_the_lag_is_what_the_log_has_and_nobody_applied(self, owing: Bench) -> None:
+        """Summed over partitions; an unknown end counts nothing."""
+        assert owing.ingest.lag() == 0
+        owing.log.ends[TOPIC, 0] = 10
+        await owing.feed(Message(4, tick(0.1, HOUR_US, "BUSDT"), partition=1))
+        assert owing.ingest.lag() == 3
