@@ -23,6 +23,7 @@ from producers.publisher import Publisher, connection_id
 from producers.rest import RestClient, RestError
 from producers.settings import ProducerSettings
 from schemas.errors import MalformedInputError
+from schemas.feeds import stale_s
 from schemas.markers import MAX_UNREADABLE_BYTES, UNREADABLE
 from schemas.records import FeedState, FeedStatus, Purpose
 from schemas.times import US_PER_S, now_us
@@ -57,7 +58,7 @@ class Feed:
         self._ws_url = f"ws{root[4:]}/{exchange.feed}" if root else exchange.ws_url
         self.rest = RestClient(exchange, rest_url, session, Budget(exchange.limits, HISTORY_SHARE))
         self.registry = ContractRegistry()
-        self.liveness = Liveness(exchange.stale_s)
+        self.liveness = Liveness(stale_s(exchange.feed))
         self.history = History(
             exchange,
             self.rest,

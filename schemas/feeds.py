@@ -6,7 +6,27 @@ of the same name each.
 
 from __future__ import annotations
 
-FEEDS: tuple[str, ...] = ("binance-usdm",)
+from typing import NamedTuple
+
+
+class FeedSpec(NamedTuple):
+    """What producers and worker both need to know of a feed."""
+
+    name: str
+    stale_s: float
+    """A contract that has not delivered for this long is stale: its rate holds no longer, and it
+    no longer counts as live (exchanges.md §8)."""
+
+
+_SPECS: tuple[FeedSpec, ...] = (FeedSpec("binance-usdm", stale_s=10.0),)
+
+FEEDS: tuple[str, ...] = tuple(spec.name for spec in _SPECS)
+_BY_NAME = {spec.name: spec for spec in _SPECS}
+
+
+def stale_s(feed: str) -> float:
+    """Return the stale threshold of a feed, in seconds."""
+    return _BY_NAME[feed].stale_s
 
 
 def module_name(feed: str) -> str:

@@ -23,7 +23,14 @@ QUEUE_RECORDS = 500_000
 QUEUE_KIB = 128 * 1024
 DELIVERY_TIMEOUT_S = 60.0
 _POLL_S = 0.001
-_PUBLISHED = (topics.SETTLEMENTS, topics.RATES, topics.ZSCORES, topics.ALERTS)
+_PUBLISHED = (
+    topics.SETTLEMENTS,
+    topics.RATES,
+    topics.ZSCORES,
+    topics.ALERTS,
+    topics.BARS,
+    topics.AUDIT,
+)
 
 
 class Generation:

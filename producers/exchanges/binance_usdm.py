@@ -112,7 +112,6 @@ class BinanceUsdm:
     ws_url = "wss://fstream.binance.com"
     rest_url = "https://fapi.binance.com"
     heartbeat: HeartbeatKind = "server_ping"
-    stale_s = 10.0
     silent_s = 10.0
     max_age_s = 23 * 3600.0
     limits: Mapping[str, RateLimit] = {

@@ -106,8 +106,6 @@ class Exchange(Protocol):
     ws_url: str
     rest_url: str
     heartbeat: HeartbeatKind
-    stale_s: float
-    """A contract that should deliver and has not for this long is stale (exchanges.md §8)."""
     silent_s: float
     """A socket without a data frame for this long is dead."""
     max_age_s: float

@@ -142,7 +142,7 @@ class BarState(msgspec.Struct, array_like=True, gc=False):
         if len(held) > MAX_HELD:
             # More than the bound: the oldest are settled early; nothing is lost, but an update
             # that would have come before them is late.
-            limit = max(limit, held[1].event_time)
+            limit = max(limit, held[1].event_time + 1)
         yield from self._settle(limit, stale_us)
 
     def close_silent(self, wall_us: int, stale_us: int) -> Iterator[ClosedBar]:
@@ -163,7 +163,8 @@ class BarState(msgspec.Struct, array_like=True, gc=False):
             hour_end = hour_floor(self.counted_from) + US_PER_HOUR
             following = held[1].event_time if len(held) > 1 else None
             end = first.event_time + stale_us
-            if following is not None and following <= limit:
+            # At the limit itself an update may come once more: it stays to be recognised.
+            if following is not None and following <= limit and first.event_time < limit:
                 yield from self._take(first, min(end, following))
                 del held[0]
                 self.counted_from = held[0].event_time

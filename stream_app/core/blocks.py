@@ -11,6 +11,8 @@ import msgspec
 
 from schemas.errors import StateError
 from schemas.records import IntervalSource, Transport
+from stream_app.core.audit import AuditCount
+from stream_app.core.bars import BarState
 
 BLOCK_CONTRACTS = 256
 VERSION = 1
@@ -52,8 +54,10 @@ class Contract(msgspec.Struct, array_like=True):
     emitted_rate: float = 0.0
     emitted_z: float | None = None
 
-    recent: list[tuple[int, float]] = []
-    """(event_time, rate) of the accepted updates within the lateness, oldest first."""
+    sign: int = 0
+    """Sign of the newest rate that was clearly not zero; 0: there was none."""
+
+    bars: BarState = msgspec.field(default_factory=BarState)
 
     @property
     def owes(self) -> bool:
@@ -76,6 +80,8 @@ class Block(msgspec.Struct, array_like=True):
     flushed_at: int
     """The flush boundary (received_at, µs) up to which this block has emitted; 0: none."""
     contracts: list[Contract]
+    audits: list[AuditCount] = []
+    """Decisions counted in the current minute, not yet published."""
 
     def pack(self) -> bytes:
         """Return the bytes that `unpack` reads."""

@@ -9,8 +9,7 @@ from typing import NamedTuple, Self
 
 from schemas.rates import apr, rate_8h
 from schemas.records import Alert, Severity, Trigger, ZScore
-from schemas.times import hour_floor
-from stream_app.core.baseline import Baseline, Statistics, score, z_of
+from stream_app.core.baseline import Statistics, score, z_of
 from stream_app.core.blocks import Contract
 from stream_app.core.zones import crossed_between, trigger_of, zone_of
 
@@ -28,10 +27,9 @@ class Emission(NamedTuple):
 
     @classmethod
     def at_once(
-        cls, contract: Contract, baseline: Baseline | None, *, rate_changed: bool
+        cls, contract: Contract, stats: Statistics | None, z: float | None, *, rate_changed: bool
     ) -> Self | None:
         """Return the emission that an update calls for at once; None if the flush has time."""
-        stats, z = _scored(contract, baseline)
         first = contract.emitted_updates == 0
         crossed = None if first else crossed_between(contract.emitted_z, z)
         trigger = trigger_of(
@@ -45,22 +43,11 @@ class Emission(NamedTuple):
         return None if trigger is None else cls(contract, stats, z, trigger, crossed)
 
     @classmethod
-    def flush(cls, contract: Contract, baseline: Baseline | None) -> Self:
+    def flush(cls, contract: Contract, stats: Statistics | None) -> Self:
         """Return the emission of a contract's newest update by the flush."""
-        stats, z = _scored(contract, baseline)
+        z = z_of(rate_8h(contract.rate, contract.interval_hours), stats)
         # The baseline may have moved since the update was judged.
-        crossed = crossed_between(contract.emitted_z, z)
-        return cls(contract, stats, z, "flush", crossed)
-
-
-def _scored(
-    contract: Contract, baseline: Baseline | None
-) -> tuple[Statistics | None, float | None]:
-    # An empty baseline is as none: only one of the two survives a restart.
-    if not baseline:
-        return None, None
-    stats = baseline.statistics(hour_floor(contract.event_time))
-    return stats, z_of(rate_8h(contract.rate, contract.interval_hours), stats)
+        return cls(contract, stats, z, "flush", crossed_between(contract.emitted_z, z))
 
 
 def zscore_of(

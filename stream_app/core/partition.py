@@ -8,43 +8,56 @@ Not responsible for: decoding payloads (normalise), Kafka and tables (worker.py)
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
 
 from schemas import topics
 from schemas.contracts import contract_id
 from schemas.errors import MalformedInputError
+from schemas.feeds import stale_s
 from schemas.markers import BACKFILL_BEGIN, BACKFILL_END, UNREADABLE
-from schemas.rates import apr, rate_8h
-from schemas.records import FundingRate, IntervalSource, RawBatch, RawItem, Settlement
-from schemas.times import minute_round
-from stream_app.core.baseline import Baseline
+from schemas.records import RawBatch, RawItem
+from schemas.times import US_PER_DAY, US_PER_S, hour_floor, minute_round
+from stream_app.core.audit import AuditBook, Noted, audit_event
+from stream_app.core.bars import ClosedBar, Held
+from stream_app.core.baseline import Baseline, Statistics, z_of
 from stream_app.core.blocks import BLOCK_CONTRACTS, DEFAULT_INTERVAL_HOURS, Block, Contract
 from stream_app.core.emission import Emission, alert_of, zscore_of
-from stream_app.core.ordering import judge, remember
+from stream_app.core.ordering import judge
 from stream_app.core.outputs import DeadLetter, Output
+from stream_app.core.rows import Interval, Position, bar_row, rate_row, settlement_row
 from stream_app.core.zones import flush_boundary
 from stream_app.normalise.assets import canonical_asset, split_symbol
 from stream_app.normalise.readings import (
     ContractReading,
-    NoRate,
     Normaliser,
     RateReading,
+    Reading,
     SettlementReading,
 )
 
 MAX_ERROR_CHARS = 500
-"""Bounds what a dead letter says in its headers."""
+MAX_AHEAD_US = US_PER_DAY
+MAX_RATE = 1.0
+"""No exchange charges 100 % per interval; caps are below 4 % (exchanges.md)."""
 
 
-class _Position(NamedTuple):
-    """Where the item at hand stands in the log, and what its batch says."""
+def _check_plausible(reading: Reading, at: Position) -> None:
+    """Refuse what would spoil a contract's state for long: times ahead, rates beyond any cap.
 
-    batch: RawBatch
-    offset: int
-    item: int
-    received_at: int
-    now_us: int
+    Raises:
+        MalformedInputError: says which value it is.
+    """
+    latest = at.received_at + MAX_AHEAD_US
+    if isinstance(reading, RateReading):
+        time_us, rate = reading.event_time, reading.rate
+    elif isinstance(reading, SettlementReading):
+        time_us, rate = reading.funding_time_raw, reading.rate
+    else:
+        return
+    if time_us is not None and time_us > latest:
+        raise MalformedInputError(f"time {time_us} lies more than a day ahead of its receipt")
+    if abs(rate) > MAX_RATE:
+        raise MalformedInputError(f"rate {rate!r} is beyond 100 % per interval")
 
 
 class Shard:
@@ -53,7 +66,13 @@ class Shard:
     def __init__(self, index: int, block: Block) -> None:
         self.index = index
         self.block = block
+        self.audits = AuditBook(block.audits)
         self.dirty = False
+
+    def pack(self) -> bytes:
+        """Return the block as it is stored."""
+        self.block.audits = self.audits.entries()
+        return self.block.pack()
 
 
 class FeedPartition:
@@ -71,6 +90,7 @@ class FeedPartition:
         self.feed = feed
         self.partition = partition
         self.topic = topics.raw_topic(feed)
+        self._stale_us = int(stale_s(feed) * US_PER_S)
         self.shards: list[Shard] = []
         self.baselines: dict[str, Baseline] = {}
         self.dirty_baselines: set[str] = set()
@@ -112,7 +132,15 @@ class FeedPartition:
         """Apply one raw record. What it leads to is in `outputs` and `dead_letters` afterwards."""
         self.flush(flush_boundary(batch["received_at"]), now_us)
         for index, item in enumerate(batch["items"]):
-            self._apply_item(item, _Position(batch, offset, index, item["received_at"], now_us))
+            at = Position(batch, offset, index, item["received_at"], now_us)
+            published = len(self.outputs)
+            try:
+                self._apply_item(item, at)
+            except Exception as error:  # noqa: BLE001 - a bug of ours met by one item must not
+                # stop the others: the item is kept, with what went wrong.
+                del self.outputs[published:]
+                self.counts["failed"] += 1
+                self.dead_letters.append(self._dead_letter(item, at, repr(error), "core"))
 
     def flush(self, boundary: int, now_us: int) -> None:
         """Emit what is owed at a flush boundary (µs of received_at), once for each boundary."""
@@ -122,8 +150,17 @@ class FeedPartition:
             shard.block.flushed_at = boundary
             for contract in shard.block.contracts:
                 if contract.owes:
-                    self._emit(Emission.flush(contract, self._score_inputs(contract)), now_us)
+                    stats = self._statistics(contract, contract.event_time)
+                    emission = Emission.flush(contract, stats)
+                    self._emit(emission, now_us)
                     shard.dirty = True
+                for bar in contract.bars.close_silent(boundary, self._stale_us):
+                    self._publish_bar(contract, bar)
+                    shard.dirty = True
+            for entry in shard.audits.take_due(boundary):
+                event = audit_event(entry, self.topic, self.partition)
+                self.outputs.append(Output(topics.AUDIT, entry.subject, event))
+                shard.dirty = True
 
     def take_outputs(self) -> tuple[list[Output], list[DeadLetter]]:
         """Return and forget what is to be published."""
@@ -131,7 +168,7 @@ class FeedPartition:
         self.outputs, self.dead_letters = [], []
         return taken
 
-    def _apply_item(self, item: RawItem, at: _Position) -> None:
+    def _apply_item(self, item: RawItem, at: Position) -> None:
         symbol = item["symbol"]
         if symbol is None:
             self._apply_nameless(item, at)
@@ -146,23 +183,29 @@ class FeedPartition:
             contract.backfilling = channel == BACKFILL_BEGIN
             shard.dirty = True
             return
-        try:
-            readings = self._normalise(at.batch["purpose"], channel, item["payload"])
-        except MalformedInputError as error:
-            self.counts["dead_letter"] += 1
-            self.dead_letters.append(self._dead_letter(item, at, str(error)))
-            return
-        for reading in readings:
+        for reading in self._read(item, symbol, channel, at):
             if isinstance(reading, RateReading):
                 self._apply_rate(reading, at)
             elif isinstance(reading, SettlementReading):
                 self._apply_settlement(reading, at)
             elif isinstance(reading, ContractReading):
                 self._apply_facts(reading, at)
-            elif isinstance(reading, NoRate):
-                self.counts["no_rate"] += 1
+            else:
+                self._audit(reading.symbol, "no_rate", at.received_at, at, reading.reason)
 
-    def _apply_nameless(self, item: RawItem, at: _Position) -> None:
+    def _read(self, item: RawItem, symbol: str, channel: str, at: Position) -> Sequence[Reading]:
+        """Return what an item means; nothing if it goes to the dead letters."""
+        try:
+            readings = self._normalise(at.batch["purpose"], channel, item["payload"])
+            for reading in readings:
+                _check_plausible(reading, at)
+        except MalformedInputError as error:
+            self._audit(symbol, "dead_letter", at.received_at, at, str(error))
+            self.dead_letters.append(self._dead_letter(item, at, str(error)))
+            return ()
+        return readings
+
+    def _apply_nameless(self, item: RawItem, at: Position) -> None:
         if at.batch["channel"] == UNREADABLE:
             self.counts["dead_letter"] += 1
             letter = self._dead_letter(item, at, "not a message of this exchange", "slice")
@@ -171,7 +214,7 @@ class FeedPartition:
             self.counts["control"] += 1
 
     def _dead_letter(
-        self, item: RawItem, at: _Position, error: str, stage: str = "normalise"
+        self, item: RawItem, at: Position, error: str, stage: str = "normalise"
     ) -> DeadLetter:
         return DeadLetter(
             item["symbol"],
@@ -184,20 +227,39 @@ class FeedPartition:
             at.item,
         )
 
-    def _contract(self, symbol: str, at: _Position) -> Contract:
-        """Return the contract, marked as changed by the record at hand."""
-        contract, shard = self._by_symbol.get(symbol) or self._new_contract(symbol, at)
+    def _audit(
+        self, symbol: str, kind: str, event_time: int, at: Position, detail: str = ""
+    ) -> None:
+        """Count a decision about a contract, or about a symbol that is none of ours."""
+        self.counts[kind] += 1
+        found = self._by_symbol.get(symbol)
+        shard = found[1] if found is not None else self._last_shard(at)
+        if at.offset <= shard.block.applied_offset:
+            return
+        subject = contract_id(self.feed, symbol)
+        shard.audits.note(
+            Noted(subject, kind, event_time, at.received_at, at.offset, at.item, detail)
+        )
         shard.dirty = True
-        return contract
 
-    def _new_contract(self, symbol: str, at: _Position) -> tuple[Contract, Shard]:
+    def _last_shard(self, at: Position) -> Shard:
+        """Return the newest block's shard; where it is full or missing, a new one."""
         if not self.shards or len(self.shards[-1].block.contracts) >= BLOCK_CONTRACTS:
             shard = Shard(len(self.shards), Block.new())
             # A new block has, trivially, applied all that came before the record at hand.
             shard.block.applied_offset = at.offset - 1
             shard.block.flushed_at = flush_boundary(at.batch["received_at"])
             self.shards.append(shard)
-        shard = self.shards[-1]
+        return self.shards[-1]
+
+    def _contract(self, symbol: str, at: Position) -> Contract:
+        """Return the contract, marked as changed by the record at hand."""
+        contract, shard = self._by_symbol.get(symbol) or self._new_contract(symbol, at)
+        shard.dirty = True
+        return contract
+
+    def _new_contract(self, symbol: str, at: Position) -> tuple[Contract, Shard]:
+        shard = self._last_shard(at)
         base, quote = split_symbol(symbol)
         asset, multiplier = canonical_asset(base)
         contract = Contract(symbol, contract_id(self.feed, symbol), asset, quote, multiplier)
@@ -205,8 +267,11 @@ class FeedPartition:
         self._by_symbol[symbol] = contract, shard
         return contract, shard
 
-    def _apply_facts(self, facts: ContractReading, at: _Position) -> None:
+    def _apply_facts(self, facts: ContractReading, at: Position) -> None:
         contract = self._contract(facts.symbol, at)
+        if facts.status is not None and facts.status != contract.status:
+            change = f"{contract.status or 'unknown'} -> {facts.status}"
+            self._audit(facts.symbol, "status_change", at.received_at, at, change)
         for field in ("base", "quote", "multiplier", "status", "rate_cap", "rate_floor"):
             value = getattr(facts, field)
             if value is not None:
@@ -215,7 +280,7 @@ class FeedPartition:
             contract.listed_interval_hours = facts.interval_hours
         self.counts["facts"] += 1
 
-    def _apply_settlement(self, reading: SettlementReading, at: _Position) -> None:
+    def _apply_settlement(self, reading: SettlementReading, at: Position) -> None:
         contract = self._contract(reading.symbol, at)
         funding_time = minute_round(reading.funding_time_raw)
         entry = self.baseline(contract).add(
@@ -230,42 +295,64 @@ class FeedPartition:
             return
         self.counts["settlement"] += 1
         self.dirty_baselines.add(contract.contract_id)
-        record: Settlement = {
-            "contract_id": contract.contract_id,
-            "feed": self.feed,
-            "symbol": contract.symbol,
-            "funding_time": funding_time,
-            "funding_time_raw": reading.funding_time_raw,
-            "rate": reading.rate,
-            "interval_hours": entry.interval_hours,
-            "rate_8h": rate_8h(reading.rate, entry.interval_hours),
-            "source": reading.source,
-            "received_at": at.received_at,
-            "raw_topic": self.topic,
-            "raw_partition": self.partition,
-            "raw_offset": at.offset,
-            "raw_item": at.item,
-        }
-        self.outputs.append(Output(topics.SETTLEMENTS, contract.contract_id, record))
+        row = settlement_row(contract, reading, entry, at, self.topic, self.partition)
+        self.outputs.append(Output(topics.SETTLEMENTS, contract.contract_id, row))
 
-    def _apply_rate(self, reading: RateReading, at: _Position) -> None:
+    def _apply_rate(self, reading: RateReading, at: Position) -> None:
         contract, shard = self._by_symbol.get(reading.symbol) or self._new_contract(
             reading.symbol, at
         )
         event_time = reading.event_time if reading.event_time is not None else at.received_at
         verdict = judge(contract, event_time, reading.rate)
-        self.counts[verdict] += 1
-        if verdict == "duplicate":
-            return
+        if verdict != "accepted":
+            self._audit(reading.symbol, verdict, event_time, at, f"rate {reading.rate!r}")
+            if verdict == "duplicate":
+                return
+        else:
+            self.counts[verdict] += 1
         shard.dirty = True
         interval = self._interval(contract, reading)
-        self._publish_rate(contract, reading, event_time, interval, at, late=verdict == "late")
+        row = rate_row(
+            contract,
+            reading,
+            event_time,
+            interval,
+            at,
+            self.topic,
+            self.partition,
+            late=verdict == "late",
+        )
+        self.outputs.append(Output(topics.RATES, contract.contract_id, row))
         if verdict == "late":
+            contract.bars.late_updates += 1
             return
-        remember(contract, event_time, reading.rate)
+        stats = self._statistics(contract, event_time)
+        z = z_of(row["rate_8h"], stats)
+        transport = at.batch["transport"]
+        held = Held(event_time, reading.rate, z, reading.mark_price, transport)
+        for bar in contract.bars.add(held, self._stale_us):
+            self._publish_bar(contract, bar)
         if verdict == "out_of_order":
             return
-        rate_changed = contract.updates > 0 and reading.rate != contract.rate
+        self._move(contract, reading, event_time, interval, at)
+        emission = Emission.at_once(contract, stats, z, rate_changed=self._rate_changed)
+        if emission is not None:
+            self._emit(emission, at.now_us)
+
+    def _move(
+        self,
+        contract: Contract,
+        reading: RateReading,
+        event_time: int,
+        interval: Interval,
+        at: Position,
+    ) -> None:
+        """Make an update the contract's current one."""
+        known = contract.updates > 0
+        self._rate_changed = known and reading.rate != contract.rate
+        if known and interval.hours != contract.interval_hours:
+            change = f"{contract.interval_hours:g} h -> {interval.hours:g} h ({interval.source})"
+            self._audit(contract.symbol, "interval_change", event_time, at, change)
         contract.event_time = event_time
         contract.received_at = at.received_at
         contract.rate = reading.rate
@@ -277,64 +364,30 @@ class FeedPartition:
         contract.raw_offset = at.offset
         contract.raw_item = at.item
         contract.updates += 1
-        emission = Emission.at_once(
-            contract, self._score_inputs(contract), rate_changed=rate_changed
-        )
-        if emission is not None:
-            self._emit(emission, at.now_us)
 
-    def _interval(self, contract: Contract, reading: RateReading) -> tuple[float, IntervalSource]:
+    def _interval(self, contract: Contract, reading: RateReading) -> Interval:
         """Choose the interval by exchanges.md's order: payload, listing, settlements, 8 h."""
         if reading.interval_hours is not None:
-            return reading.interval_hours, "payload"
+            return Interval(reading.interval_hours, "payload")
         if contract.listed_interval_hours is not None:
-            return contract.listed_interval_hours, "exchange_info"
+            return Interval(contract.listed_interval_hours, "exchange_info")
         observed = self.baseline(contract).observed_interval_hours()
         if observed is not None:
-            return observed, "observed"
-        return DEFAULT_INTERVAL_HOURS, "assumed"
+            return Interval(observed, "observed")
+        return Interval(DEFAULT_INTERVAL_HOURS, "assumed")
 
-    def _score_inputs(self, contract: Contract) -> Baseline | None:
-        """Return the baseline to score against; None while it is being filled."""
-        return None if contract.backfilling else self.baselines.get(contract.contract_id)
+    def _statistics(self, contract: Contract, event_time: int) -> Statistics | None:
+        """Return the statistics to score against; None while the baseline is being filled."""
+        if contract.backfilling:
+            return None
+        baseline = self.baselines.get(contract.contract_id)
+        # An empty baseline is as none: only one of the two survives a restart.
+        return baseline.statistics(hour_floor(event_time)) if baseline else None
 
-    def _publish_rate(
-        self,
-        contract: Contract,
-        reading: RateReading,
-        event_time: int,
-        interval: tuple[float, IntervalSource],
-        at: _Position,
-        *,
-        late: bool,
-    ) -> None:
-        interval_hours, interval_source = interval
-        record: FundingRate = {
-            "contract_id": contract.contract_id,
-            "feed": self.feed,
-            "symbol": contract.symbol,
-            "base": contract.base,
-            "quote": contract.quote,
-            "multiplier": contract.multiplier,
-            "rate": reading.rate,
-            "interval_hours": interval_hours,
-            "interval_source": interval_source,
-            "rate_8h": rate_8h(reading.rate, interval_hours),
-            "apr": apr(reading.rate, interval_hours),
-            "mark_price": reading.mark_price,
-            "index_price": reading.index_price,
-            "next_funding_time": reading.next_funding_time,
-            "event_time": event_time,
-            "event_time_source": "exchange" if reading.event_time is not None else "receipt",
-            "received_at": at.received_at,
-            "transport": at.batch["transport"],
-            "late": late,
-            "raw_topic": self.topic,
-            "raw_partition": self.partition,
-            "raw_offset": at.offset,
-            "raw_item": at.item,
-        }
-        self.outputs.append(Output(topics.RATES, contract.contract_id, record))
+    def _publish_bar(self, contract: Contract, bar: ClosedBar) -> None:
+        self.counts["bar"] += 1
+        row = bar_row(contract, self.feed, bar)
+        self.outputs.append(Output(topics.BARS, contract.contract_id, row))
 
     def _emit(self, emission: Emission, now_us: int) -> None:
         contract = emission.contract
@@ -357,7 +410,7 @@ class FeedPartition:
 
     def take_dirty(self) -> tuple[list[tuple[int, bytes]], list[tuple[str, bytes]]]:
         """Return (shard, packed block) and (contract id, packed baseline) of all that changed."""
-        blocks = [(s.index, s.block.pack()) for s in self.shards if s.dirty]
+        blocks = [(s.index, s.pack()) for s in self.shards if s.dirty]
         for shard in self.shards:
             shard.dirty = False
         baselines = [(c, self.baselines[c].pack()) for c in sorted(self.dirty_baselines)]

@@ -28,7 +28,7 @@ def crossed_between(before: float | None, z: float | None) -> float | None:
     Beyond +2 means > 2, beyond −2 means < −2, as in `zone_of`. Without both values nothing is
     known to have been crossed.
     """
-    if before is None or z is None:
+    if before is None or z is None or (abs(before) <= HIGH_Z and abs(z) <= HIGH_Z):
         return None
     passed = [t for t in CROSSINGS if _beyond(before, t) != _beyond(z, t)]
     if not passed:

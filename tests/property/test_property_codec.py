@@ -53,7 +53,7 @@ ALERT_WITHOUT_VALUE: dict[str, Any] = {
     "raw_item": None,
 }
 some_examples = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
 

@@ -82,7 +82,7 @@ def read_or_refuse(feed: str, purpose: Purpose, channel: str, payload: bytes) ->
 
 
 @pytest.mark.parametrize("feed", FEEDS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(channel=st.sampled_from(CHANNELS), payload=st.binary(max_size=80))
 def test_any_bytes_are_read_or_refused(
     feed: str, channel: tuple[Purpose, str], payload: bytes
@@ -92,7 +92,7 @@ def test_any_bytes_are_read_or_refused(
 
 
 @pytest.mark.parametrize("feed", FEEDS)
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data(), channel=st.sampled_from(CHANNELS), row=st.sampled_from(ROWS))
 def test_a_row_with_other_values_is_read_or_refused(
     feed: str, data: st.DataObject, channel: tuple[Purpose, str], row: dict[str, Any]
@@ -105,7 +105,7 @@ def test_a_row_with_other_values_is_read_or_refused(
 
 
 @pytest.mark.parametrize("feed", FEEDS)
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     channel=st.sampled_from(CHANNELS),
     row=st.sampled_from(ROWS),

@@ -200,7 +200,7 @@ def final_state(partition: FeedPartition) -> Any:
 
 
 @patch("stream_app.core.partition.BLOCK_CONTRACTS", 2)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(log=logs, data=st.data())
 def test_a_crash_changes_nothing_that_anybody_sees(log: list[Step], data: st.DataObject) -> None:
     """Flush, go on, crash within the next flush, restore, redeliver from the last ack or before."""
@@ -226,7 +226,7 @@ def test_a_crash_changes_nothing_that_anybody_sees(log: list[Step], data: st.Dat
     assert final_state(worker.partition) == final_state(undisturbed.partition)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(log=logs)
 def test_no_update_is_emitted_twice(log: list[Step]) -> None:
     """Each ZScore stands for an update of its own, and the flush leaves nothing owed behind."""

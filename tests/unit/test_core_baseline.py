@@ -117,12 +117,12 @@ def test_a_constant_series_never_gives_a_z(rate: float, samples: int) -> None:
 
 @pytest.mark.parametrize("hours", [1.0, 2.0, 3.0, 4.0, 6.0, 12.0, 24.0])
 def test_a_series_is_constant_also_after_scaling(hours: float) -> None:
-    """The same rate_8h at 8 h and at another interval differs in the last bit: still constant."""
+    """0.00000008 at 8 h and 0.00000003 at 3 h differ in the last bit of rate_8h: still constant."""
     baseline = Baseline()
     for index in range(60):
         interval = hours if index % 2 else 8.0
         at = HOUR_US - (60 - index) * 8 * US_PER_HOUR
-        baseline.add(at, 0.0001 * interval / 8.0, interval, 8.0, index)
+        baseline.add(at, float(f"{8e-8 * interval / 8.0:.8f}"), interval, 8.0, index)
     stats = baseline.statistics(HOUR_US)
     assert stats.samples == 60
     assert z_of(0.0002, stats) is None

@@ -6,6 +6,8 @@ import msgspec
 import pytest
 
 from schemas.errors import StateError
+from stream_app.core.audit import AuditCount
+from stream_app.core.bars import BarState, Held, OpenBar
 from stream_app.core.blocks import VERSION, Block, Contract, block_key
 
 CONTRACT = Contract(
@@ -34,13 +36,21 @@ CONTRACT = Contract(
     emitted_updates=9,
     emitted_rate=0.22,
     emitted_z=-2.3,
-    recent=[(24, 0.25), (26, 0.27)],
+    sign=-1,
+    bars=BarState(
+        held=[Held(24, 0.25, 2.6, None, "ws"), Held(27, 0.28, None, 29.0, "rest")],
+        counted_from=30,
+        bar=OpenBar(31, 0.32, 0.33, 0.34, 0.35, 0.36, 0.37, 38, 39, 40, -4.1, 4.2, 4.3, 44.0),
+        closed_to=45,
+        late_updates=46,
+    ),
 )
 
 
 def test_a_block_comes_back_as_it_was() -> None:
     """Every field of every contract, and the offsets."""
-    block = Block(VERSION, 41, 42, [CONTRACT, Contract("A", "f:A", "A", "")])
+    audit = AuditCount("f:A", "late", 51, 52, 53, 54, "why", 55, 56)
+    block = Block(VERSION, 41, 42, [CONTRACT, Contract("A", "f:A", "A", "")], [audit])
     assert Block.unpack(block.pack()) == block
 
 
@@ -52,15 +62,15 @@ def test_a_new_block_has_applied_nothing() -> None:
 def test_new_contracts_share_no_memory_of_updates() -> None:
     """Each has its own list."""
     first, second = Contract("A", "f:A", "A", ""), Contract("B", "f:B", "B", "")
-    first.recent.append((1, 0.1))
-    assert second.recent == []
+    first.bars.held.append(Held(1, 0.1, None, None, "ws"))
+    assert second.bars.held == []
 
 
 def test_a_block_without_the_newest_fields_is_read() -> None:
     """Fields are only appended, so what an earlier version stored has fewer of them."""
     old = [VERSION, 7, 8, [["A", "f:A", "A", "USDT", 1.0, "TRADING"]]]
     (contract,) = Block.unpack(msgspec.msgpack.encode(old)).contracts
-    assert (contract.status, contract.updates, contract.recent) == ("TRADING", 0, [])
+    assert (contract.status, contract.updates, contract.bars.held) == ("TRADING", 0, [])
 
 
 def test_a_newer_version_is_refused() -> None:

@@ -16,7 +16,7 @@ import pytest
 from schemas.markers import BACKFILL_BEGIN, BACKFILL_END, UNREADABLE
 from schemas.records import Purpose, RawBatch, RawItem, Transport
 from schemas.times import US_PER_HOUR
-from stream_app.core.blocks import BLOCK_CONTRACTS
+from stream_app.core.blocks import BLOCK_CONTRACTS, Block
 from stream_app.core.outputs import DeadLetter, Output
 from stream_app.core.partition import MAX_ERROR_CHARS, FeedPartition
 from stream_app.normalise.binance_usdm import normalise
@@ -555,12 +555,14 @@ class TestState:
         assert [contract for contract, _ in baselines] == ["binance-usdm:C256USDT"]
         assert new.take_dirty() == ([], [])
 
-    def test_a_duplicate_changes_no_block(self, new: Partition) -> None:
-        """So it costs no write."""
+    def test_a_duplicate_changes_nothing_but_the_audit(self, new: Partition) -> None:
+        """It is counted, and that is stored."""
         new.ticks(tick("AUSDT", 0.0001, T0))
-        new.take_dirty()
+        ((_, before),), _ = new.take_dirty()
         new.ticks(tick("AUSDT", 0.0001, T0))
-        assert new.take_dirty() == ([], [])
+        ((_, after),), _ = new.take_dirty()
+        assert Block.unpack(after).contracts == Block.unpack(before).contracts
+        assert [(a.kind, a.count) for a in Block.unpack(after).audits] == [("duplicate", 1)]
 
     def test_a_block_carries_the_offset_that_it_applied(self, new: Partition) -> None:
         """Only a changed one, and never an earlier offset than before."""

@@ -1,0 +1,108 @@
+"""Audit events: every decision that is not the plain path, counted per contract and minute.
+
+The minute is one of `received_at`, so a replay counts the same. Pure. Not responsible for: the
+decisions themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from schemas.records import AuditEvent
+from schemas.times import US_PER_MINUTE
+
+MAX_DETAIL_CHARS = 200
+
+
+class AuditCount(msgspec.Struct, array_like=True, gc=False):
+    """How often something was decided about a subject within a minute."""
+
+    subject: str
+    kind: str
+    minute: int
+    """Start of the minute, of received_at."""
+    count: int
+    first_event_time: int
+    last_event_time: int
+    detail: str
+    raw_offset: int
+    raw_item: int
+
+    @property
+    def due_at(self) -> int:
+        """The end of the minute: when it is published."""
+        return self.minute + US_PER_MINUTE
+
+
+class Noted(msgspec.Struct, frozen=True, gc=False):
+    """One decision: what, about whom, when by event time and by receipt, and from which item."""
+
+    subject: str
+    kind: str
+    event_time: int
+    received_at: int
+    raw_offset: int
+    raw_item: int
+    detail: str = ""
+
+
+class AuditBook:
+    """The decisions that are counted and not yet published."""
+
+    def __init__(self, entries: Iterable[AuditCount] = ()) -> None:
+        self._entries = {(e.subject, e.kind, e.minute): e for e in entries}
+
+    def __bool__(self) -> bool:
+        return bool(self._entries)
+
+    def note(self, noted: Noted) -> None:
+        """Count a decision by subject, kind and minute; the newest detail stays."""
+        minute = noted.received_at - noted.received_at % US_PER_MINUTE
+        key = (noted.subject, noted.kind, minute)
+        entry = self._entries.get(key)
+        if entry is None:
+            entry = self._entries[key] = AuditCount(
+                noted.subject,
+                noted.kind,
+                minute,
+                0,
+                noted.event_time,
+                noted.event_time,
+                "",
+                noted.raw_offset,
+                noted.raw_item,
+            )
+        entry.count += 1
+        entry.first_event_time = min(entry.first_event_time, noted.event_time)
+        entry.last_event_time = max(entry.last_event_time, noted.event_time)
+        entry.detail = noted.detail[:MAX_DETAIL_CHARS]
+        entry.raw_offset, entry.raw_item = noted.raw_offset, noted.raw_item
+
+    def take_due(self, boundary: int) -> list[AuditCount]:
+        """Take out and return the entries whose minute ended at or before `boundary`."""
+        due = [entry for entry in self._entries.values() if entry.due_at <= boundary]
+        for entry in due:
+            del self._entries[entry.subject, entry.kind, entry.minute]
+        return due
+
+    def entries(self) -> list[AuditCount]:
+        """Return what is not yet published, to be stored."""
+        return list(self._entries.values())
+
+
+def audit_event(entry: AuditCount, raw_topic: str, raw_partition: int) -> AuditEvent:
+    """Return the record of an entry."""
+    return {
+        "subject": entry.subject,
+        "kind": entry.kind,
+        "count": entry.count,
+        "first_event_time": entry.first_event_time,
+        "last_event_time": entry.last_event_time,
+        "detail": entry.detail,
+        "raw_topic": raw_topic,
+        "raw_partition": raw_partition,
+        "raw_offset": entry.raw_offset,
+        "raw_item": entry.raw_item,
+    }

@@ -1,0 +1,57 @@
+"""Audit events are counted per subject, kind and minute of receipt."""
+
+from __future__ import annotations
+
+from schemas.times import US_PER_MINUTE
+from stream_app.core.audit import AuditBook, Noted, audit_event
+
+MINUTE = 29_850_000 * US_PER_MINUTE
+
+
+def noted(kind: str, second: int, subject: str = "f:A") -> Noted:
+    """A decision `second` seconds into MINUTE about an event a second older."""
+    at = MINUTE + second * 1_000_000
+    return Noted(subject, kind, at - 1_000_000, at, second, 7, f"detail {second}")
+
+
+def test_a_minute_of_one_kind_is_one_event() -> None:
+    """With the first and last event time and the newest detail."""
+    book = AuditBook()
+    for second in (3, 5, 9):
+        book.note(noted("late", second))
+    (entry,) = book.take_due(MINUTE + US_PER_MINUTE)
+    event = audit_event(entry, "funding.raw.f", 4)
+    assert (event["count"], event["detail"], event["raw_offset"]) == (3, "detail 9", 9)
+    assert event["first_event_time"] == MINUTE + 2_000_000
+    assert event["last_event_time"] == MINUTE + 8_000_000
+
+
+def test_kinds_subjects_and_minutes_are_apart() -> None:
+    """Each has its own event."""
+    book = AuditBook()
+    for one in (
+        noted("late", 1),
+        noted("duplicate", 1),
+        noted("late", 1, "f:B"),
+        noted("late", 61),
+    ):
+        book.note(one)
+    assert len(book.take_due(MINUTE + 2 * US_PER_MINUTE)) == 4
+
+
+def test_a_minute_is_published_when_it_has_ended_and_once() -> None:
+    """Not while it may still grow."""
+    book = AuditBook()
+    book.note(noted("late", 1))
+    assert book.take_due(MINUTE + US_PER_MINUTE - 1) == []
+    assert len(book.take_due(MINUTE + US_PER_MINUTE)) == 1
+    assert book.take_due(MINUTE + 9 * US_PER_MINUTE) == []
+
+
+def test_what_is_stored_goes_on_counting() -> None:
+    """A restart in mid-minute loses no count."""
+    book = AuditBook()
+    book.note(noted("late", 1))
+    again = AuditBook(book.entries())
+    again.note(noted("late", 2))
+    assert [entry.count for entry in again.take_due(MINUTE + US_PER_MINUTE)] == [2]
