@@ -22,13 +22,13 @@ class Backoff:
     ) -> None:
         self._random = random
         self._first_s = first_s
-        self._cap_s = cap_s
+        self.cap_s = cap_s
         self.failures = 0
 
     def failed(self, healthy_s: float = 0.0) -> float:
         """Note a failure after `healthy_s` of data and return the delay before the next try."""
         if healthy_s >= HEALTHY_S:
             self.failures = 0
-        ceiling = min(self._cap_s, self._first_s * 2.0 ** min(self.failures, 30))
+        ceiling = min(self.cap_s, self._first_s * 2.0 ** min(self.failures, 30))
         self.failures += 1
         return self._random() * ceiling

@@ -23,9 +23,11 @@ from producers.publisher import Publisher
 from producers.settings import ProducerSettings
 from schemas.errors import FundingStreamError
 from schemas.feeds import FEEDS
+from schemas.kafka import require_topics
 from schemas.logs import setup_logging
 from schemas.registry import SchemaCatalog
 from schemas.settings import load_settings
+from schemas.topics import STATUS, raw_topic
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +43,9 @@ def producer(feeds: Sequence[str], metrics_port: int | None, base_url: str | Non
     )
     setup_logging(settings.log_level)
     catalog = SchemaCatalog(settings)
-    publishers = {feed: Publisher(feed, settings, catalog) for feed in feeds or FEEDS}
-    cluster_id = ""
-    for publisher in publishers.values():
-        cluster_id = publisher.cluster_id()
+    names = feeds or FEEDS
+    cluster_id = require_topics(settings, [*map(raw_topic, names), STATUS.name])
+    publishers = {feed: Publisher(feed, settings, catalog) for feed in names}
     uvloop.run(_run(settings, publishers, cluster_id))
 
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import aiohttp
 
+from producers.backoff import Backoff
 from producers.budget import Budget
 from producers.connection import ManagedConnection
 from producers.contracts import ContractRegistry
@@ -117,9 +119,13 @@ class Feed:
         await self.history.run()
 
     async def _registry_forever(self) -> None:
+        retries = Backoff(random.random, FACTS_RETRY_S, self._settings.producer_registry_refresh_s)
         while True:
-            complete = await self._refresh()
-            wait_s = self._settings.producer_registry_refresh_s if complete else FACTS_RETRY_S
+            if await self._refresh():
+                retries = Backoff(random.random, FACTS_RETRY_S, retries.cap_s)
+                wait_s = self._settings.producer_registry_refresh_s
+            else:
+                wait_s = FACTS_RETRY_S + retries.failed()
             try:
                 async with asyncio.timeout(wait_s):
                     await self._refresh_wanted.wait()
@@ -131,10 +137,12 @@ class Feed:
 
     async def _refresh(self) -> bool:
         """Fetch the contracts' facts and publish what changed; True if all calls succeeded."""
+        complete = True
         for call in self.exchange.fact_calls:
             reply = await self._fetch(call)
             if reply is None:
-                return False
+                complete = False
+                continue
             slices, received_at = reply
             change = self.registry.update(
                 call.resource, slices, self.exchange.listings(call, slices)
@@ -147,9 +155,11 @@ class Feed:
                     len(change.listed),
                     len(change.delisted),
                 )
-        self.liveness.expect(self.registry.streaming)
-        self._facts_known.set()
-        return True
+        if self.registry.listed:
+            # Without the other facts an interval is assumed, and flagged; the stream goes on.
+            self.liveness.expect(self.registry.streaming)
+            self._facts_known.set()
+        return complete
 
     async def _fetch(self, call: RestCall) -> tuple[Sequence[Slice], int] | None:
         """Return a reply's pieces and its time of receipt; None if there is no usable reply."""
@@ -213,7 +223,7 @@ class Feed:
         )
         if unknown and self._facts_known.is_set():
             self._ask_about(unknown)
-        return True
+        return bool(frame.slices)
 
     def _ask_about(self, symbols: Sequence[str]) -> None:
         """Have the registry refreshed for symbols that it does not list; once for each symbol."""

@@ -62,23 +62,6 @@ class Publisher:
         self.batches = 0
         self.waits = 0
 
-    def cluster_id(self, timeout_s: float = 15.0) -> str:
-        """Return the id of the Kafka cluster. Blocks.
-
-        Raises:
-            UnavailableError: Kafka does not answer.
-        """
-        try:
-            metadata: Any = self._producer.list_topics(timeout=timeout_s)
-        except KafkaException as error:
-            raise UnavailableError(
-                f"Kafka at {self._bootstrap} does not answer within {timeout_s:g} s: start it, or "
-                "set FUNDING_KAFKA_BOOTSTRAP"
-            ) from error
-        if self._topic not in metadata.topics:
-            raise UnavailableError(f"topic {self._topic} is missing: run `fundingstream topics`")
-        return str(metadata.cluster_id)
-
     async def publish(
         self,
         slices: Iterable[Slice],

@@ -42,10 +42,7 @@ def ensure_topics(
     try:
         present = admin.list_topics(timeout=timeout_s).topics
     except KafkaException as error:
-        raise UnavailableError(
-            f"Kafka at {settings.kafka_bootstrap} does not answer within {timeout_s:g} s "
-            f"({error.args[0].str()}): start it, or set FUNDING_KAFKA_BOOTSTRAP"
-        ) from error
+        raise _away(settings, timeout_s, error) from error
     missing = [topic for topic in wanted if topic.name not in present]
     for topic in wanted:
         if topic.name in present and len(present[topic.name].partitions) != topic.partitions:
@@ -60,6 +57,35 @@ def ensure_topics(
         TopicResult(t.name, t.partitions, "created" if t.name in created else "present")
         for t in wanted
     ]
+
+
+def require_topics(
+    settings: SharedSettings, names: Iterable[str], timeout_s: float = _TIMEOUT_S
+) -> str:
+    """Check that topics exist; return the id of the Kafka cluster.
+
+    Raises:
+        UnavailableError: the broker does not answer within `timeout_s`, or a topic is missing.
+    """
+    client: Any = AdminClient({**settings.librdkafka(), "log_level": 0})
+    try:
+        metadata = client.list_topics(timeout=timeout_s)
+    except KafkaException as error:
+        raise _away(settings, timeout_s, error) from error
+    missing = sorted(set(names) - set(metadata.topics))
+    if missing:
+        raise UnavailableError(
+            f"Kafka at {settings.kafka_bootstrap} lacks the topics {', '.join(missing)}: run "
+            "`fundingstream topics`"
+        )
+    return str(metadata.cluster_id)
+
+
+def _away(settings: SharedSettings, timeout_s: float, error: KafkaException) -> UnavailableError:
+    return UnavailableError(
+        f"Kafka at {settings.kafka_bootstrap} does not answer within {timeout_s:g} s "
+        f"({error.args[0].str()}): start it, or set FUNDING_KAFKA_BOOTSTRAP"
+    )
 
 
 def _create(admin: Any, topics: list[TopicSpec], replication: int, timeout_s: float) -> None:

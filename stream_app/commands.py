@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import socket
+
 import click
 import faust
 
+from schemas.errors import UnavailableError
+from schemas.kafka import require_topics
 from schemas.logs import setup_logging
 from schemas.settings import load_settings
 from stream_app.settings import WorkerSettings
-from stream_app.worker import create_app
+from stream_app.worker import create_app, needed_topics
 
 
 @click.command()
@@ -18,5 +22,20 @@ def worker(web_port: int | None, web_host: str | None) -> None:
     """Run the Faust worker: raw records to rates, z-scores, settlements and alerts."""
     settings = load_settings(WorkerSettings, web_port=web_port, web_host=web_host)
     setup_logging(settings.log_level)
+    # Faust would end in a traceback, or wait without a word.
+    _require_free_port(settings.web_host, settings.web_port)
     app = create_app(settings)
+    require_topics(settings, needed_topics(settings))
     faust.Worker(app, override_logging=False, quiet=True).execute_from_commandline()
+
+
+def _require_free_port(host: str, port: int) -> None:
+    try:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        raise UnavailableError(
+            f"port {port} for the status page is not free on {host} ({error.strerror}): stop what "
+            "listens there, or set FUNDING_WEB_PORT"
+        ) from error

@@ -24,7 +24,7 @@ from schemas.feeds import FEEDS
 from schemas.records import RAW_BATCH
 from schemas.registry import SchemaCatalog
 from schemas.times import now_us
-from schemas.topics import RAW_PREFIX, changelog_topic_spec, raw_topic
+from schemas.topics import RAW_PREFIX, all_topics, changelog_topic_spec, raw_topic
 from stream_app.ingest import Ingest
 from stream_app.outbox import Outbox
 from stream_app.settings import WorkerSettings
@@ -122,6 +122,12 @@ def create_app(settings: WorkerSettings) -> FundingApp:
     _add_tasks(app, ingest, settings)
     add_pages(app.web.web_app, WorkerView(ingest, settings))
     return app
+
+
+def needed_topics(settings: WorkerSettings) -> list[str]:
+    """Return the topics that must exist before the worker starts."""
+    changelogs = [changelog_topic_spec(settings.worker_id, table).name for table in TABLES]
+    return [*(spec.name for spec in all_topics()), *changelogs]
 
 
 def _faust_app(settings: WorkerSettings) -> FundingApp:

@@ -9,7 +9,7 @@ order and duplicates (ordering.py), when the wall clock closes a bar (partition.
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterator
+from collections.abc import Sequence
 from math import sqrt
 from operator import attrgetter
 from typing import NamedTuple
@@ -126,103 +126,114 @@ class BarState(msgspec.Struct, array_like=True, gc=False):
                 return True
         return False
 
-    def add(self, update: Held, stale_us: int) -> Iterator[ClosedBar]:
-        """Add an update within the lateness; yield the bars that its time closes."""
-        if update.event_time < self.closed_to:
+    def add(self, update: Held, stale_us: int) -> Sequence[ClosedBar]:
+        """Add an update within the lateness; return the bars that its time closes."""
+        event_time = update.event_time
+        if event_time < self.closed_to:
             self.late_updates += 1
-            return
+            return ()
         held = self.held
-        if not held or update.event_time >= held[-1].event_time:
+        if not held:
+            held.append(update)
+            self.counted_from = event_time
+            return ()
+        if event_time >= held[-1].event_time:
             held.append(update)
         else:
             insort(held, update, key=attrgetter("event_time"))
-        if held[0] is update:
-            self.counted_from = update.event_time
+            if held[0] is update:
+                self.counted_from = event_time
         limit = held[-1].event_time - LATENESS_US
         if len(held) > MAX_HELD:
             # More than the bound: the oldest are settled early; nothing is lost, but an update
             # that would have come before them is late.
             limit = max(limit, held[1].event_time + 1)
-        yield from self._settle(limit, stale_us)
+        if held[1].event_time > limit and self.counted_from + US_PER_HOUR > limit:
+            return ()
+        closed: list[ClosedBar] = []
+        self._settle(limit, stale_us, closed)
+        return closed
 
-    def close_silent(self, wall_us: int, stale_us: int) -> Iterator[ClosedBar]:
-        """Yield the bars that are closed because `wall_us` is SILENT_CLOSE_US past their end."""
-        if not self.held and self.bar is None:
-            return
+    def close_silent(self, wall_us: int, stale_us: int) -> Sequence[ClosedBar]:
+        """Return the bars that are closed because `wall_us` is SILENT_CLOSE_US past their end."""
         limit = hour_floor(wall_us - SILENT_CLOSE_US)
-        if limit > self.closed_to:
-            yield from self._settle(limit, stale_us)
-            if self.bar is not None and self.bar.hour < limit:
-                yield self._close()
+        if limit <= self.closed_to or (not self.held and self.bar is None):
+            return ()
+        closed: list[ClosedBar] = []
+        self._settle(limit, stale_us, closed)
+        if self.bar is not None and self.bar.hour < limit:
+            self._close(closed)
+        return closed
 
-    def _settle(self, limit: int, stale_us: int) -> Iterator[ClosedBar]:
+    def _settle(self, limit: int, stale_us: int, closed: list[ClosedBar]) -> None:
         """Put all time before `limit` into bars: no update before it can come."""
         held = self.held
         while held:
             first = held[0]
-            hour_end = hour_floor(self.counted_from) + US_PER_HOUR
-            following = held[1].event_time if len(held) > 1 else None
             end = first.event_time + stale_us
+            following = held[1].event_time if len(held) > 1 else None
             # At the limit itself an update may come once more: it stays to be recognised.
             if following is not None and following <= limit and first.event_time < limit:
-                yield from self._take(first, min(end, following))
+                self._take(first, min(end, following), closed)
                 del held[0]
-                self.counted_from = held[0].event_time
-            elif hour_end <= limit:
-                yield from self._take(first, min(end, hour_end))
-                if self.bar is not None and self.bar.hour < hour_end:
-                    yield self._close()
-                self.counted_from = hour_end
-                if end <= hour_end and following is None:
-                    # Nothing of it reaches into the next hour.
-                    del held[0]
-            else:
+                self.counted_from = following
+                continue
+            hour_end = hour_floor(self.counted_from) + US_PER_HOUR
+            if hour_end > limit:
                 return
+            self._take(first, min(end, hour_end), closed)
+            if self.bar is not None and self.bar.hour < hour_end:
+                self._close(closed)
+            self.counted_from = hour_end
+            if end <= hour_end and following is None:
+                # Nothing of it reaches into the next hour.
+                del held[0]
 
-    def _take(self, first: Held, end: int) -> Iterator[ClosedBar]:
+    def _take(self, first: Held, end: int, closed: list[ClosedBar]) -> None:
         """Put the time of `first` from `counted_from` to `end` into its bar, or two."""
         start = self.counted_from
         if start == first.event_time:
-            yield from self._open(start)
-            assert self.bar is not None
-            self.bar.count(first)
+            self._open(start, closed).count(first)
         while start < end:
-            yield from self._open(start)
-            assert self.bar is not None
-            piece_end = min(end, self.bar.hour + US_PER_HOUR)
-            self.bar.hold(first, piece_end - start)
+            bar = self._open(start, closed)
+            piece_end = min(end, bar.hour + US_PER_HOUR)
+            bar.hold(first, piece_end - start)
             start = piece_end
 
-    def _open(self, time_us: int) -> Iterator[ClosedBar]:
-        """Make the bar of a time the open one; yield the one before it."""
-        hour = hour_floor(time_us)
-        if self.bar is not None and self.bar.hour != hour:
-            yield self._close()
-        if self.bar is None:
-            self.bar = OpenBar(hour)
+    def _open(self, time_us: int, closed: list[ClosedBar]) -> OpenBar:
+        """Make the bar of a time the open one, and return it; the one before it is closed."""
+        bar = self.bar
+        if bar is not None:
+            if bar.hour <= time_us < bar.hour + US_PER_HOUR:
+                return bar
+            self._close(closed)
+        self.bar = bar = OpenBar(hour_floor(time_us))
+        return bar
 
-    def _close(self) -> ClosedBar:
+    def _close(self, closed: list[ClosedBar]) -> None:
         bar = self.bar
         assert bar is not None
         self.bar = None
         self.closed_to = bar.hour + US_PER_HOUR
         late, self.late_updates = self.late_updates, 0
         covered = bar.covered_us
-        return ClosedBar(
-            bar.hour,
-            bar.open,
-            bar.high,
-            bar.low,
-            bar.close,
-            bar.mean,
-            sqrt(max(0.0, bar.m2 / covered)) if covered else 0.0,
-            covered / US_PER_S,
-            bar.updates,
-            late,
-            bar.z_min,
-            bar.z_max,
-            bar.z_close,
-            bar.mark_close,
-            (covered - bar.rest_us) / US_PER_S,
-            bar.rest_us / US_PER_S,
+        closed.append(
+            ClosedBar(
+                bar.hour,
+                bar.open,
+                bar.high,
+                bar.low,
+                bar.close,
+                bar.mean,
+                sqrt(max(0.0, bar.m2 / covered)) if covered else 0.0,
+                covered / US_PER_S,
+                bar.updates,
+                late,
+                bar.z_min,
+                bar.z_max,
+                bar.z_close,
+                bar.mark_close,
+                (covered - bar.rest_us) / US_PER_S,
+                bar.rest_us / US_PER_S,
+            )
         )

@@ -149,19 +149,11 @@ CASES = {
     "a misspelt setting": (ConfigurationError, "FUNDING_KAFKA_BOOTSTRAPS", "fundingstream config"),
     "a wrong setting": (ConfigurationError, "FUNDING_PRODUCER_METRICS_PORT", "integer"),
 }
-NOT_YET = pytest.mark.xfail(
-    strict=True, reason="the worker lets the traceback of Faust's start through, with exit code 1"
-)
 
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=NOT_YET)
-        if name in {"worker without Kafka", "worker on a busy port"}
-        else name
-        for name in CASES
-    ],
+    CASES,
 )
 @pytest.mark.asyncio(loop_scope="session")
 async def test_what_is_missing_is_told_in_one_line(ended: dict[str, Ended], name: str) -> None:
