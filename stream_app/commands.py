@@ -8,11 +8,10 @@ import click
 import faust
 
 from schemas.errors import UnavailableError
-from schemas.kafka import require_topics
 from schemas.logs import setup_logging
 from schemas.settings import load_settings
 from stream_app.settings import WorkerSettings
-from stream_app.worker import create_app, needed_topics
+from stream_app.worker import create_app
 
 
 @click.command()
@@ -22,10 +21,9 @@ def worker(web_port: int | None, web_host: str | None) -> None:
     """Run the Faust worker: raw records to rates, z-scores, settlements and alerts."""
     settings = load_settings(WorkerSettings, web_port=web_port, web_host=web_host)
     setup_logging(settings.log_level)
-    # Faust would end in a traceback, or wait without a word.
+    # Faust would end in a traceback.
     _require_free_port(settings.web_host, settings.web_port)
     app = create_app(settings)
-    require_topics(settings, needed_topics(settings))
     faust.Worker(app, override_logging=False, quiet=True).execute_from_commandline()
 
 

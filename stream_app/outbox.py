@@ -7,17 +7,21 @@ A confluent-kafka producer inside the worker: librdkafka batches, while Faust's 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from confluent_kafka import KafkaException, Producer
 
 from schemas import topics
+from schemas.codec import Encoder
 from schemas.errors import SchemaError, UnavailableError
 from schemas.registry import SchemaCatalog
 from stream_app.core.outputs import DeadLetter, Output
 from stream_app.settings import WorkerSettings
+
+log = logging.getLogger(__name__)
 
 QUEUE_RECORDS = 500_000
 QUEUE_KIB = 128 * 1024
@@ -31,6 +35,11 @@ _PUBLISHED = (
     topics.BARS,
     topics.AUDIT,
 )
+
+
+def output_encoders(catalog: SchemaCatalog) -> dict[str, Encoder]:
+    """Return the encoders of all outputs. Blocks on the registry."""
+    return {topic.name: catalog.encoder(topic) for topic in _PUBLISHED}
 
 
 class Generation:
@@ -52,8 +61,9 @@ class Generation:
 class Outbox:
     """Publishes outputs and dead letters; every record counts into the current generation."""
 
-    def __init__(self, settings: WorkerSettings, catalog: SchemaCatalog) -> None:
-        self._encode = {t.name: catalog.encoder(t).encode for t in _PUBLISHED}
+    def __init__(self, settings: WorkerSettings, encoders: Mapping[str, Encoder]) -> None:
+        """`encoders` by topic, as `output_encoders` gives them."""
+        self._encode = {topic: encoder.encode for topic, encoder in encoders.items()}
         self._bootstrap = settings.kafka_bootstrap
         self._producer = Producer(
             {
@@ -65,7 +75,8 @@ class Outbox:
                 "queue.buffering.max.kbytes": QUEUE_KIB,
                 "message.max.bytes": topics.MAX_MESSAGE_BYTES,
                 "delivery.timeout.ms": int(DELIVERY_TIMEOUT_S * 1_000),
-            }
+            },
+            logger=log,
         )
         self._generation = Generation()
         self.published = 0

@@ -21,12 +21,13 @@ from faust.types import TP
 from schemas.contracts import PARTITIONS
 from schemas.errors import FundingStreamError
 from schemas.feeds import FEEDS
+from schemas.kafka import require_topics
 from schemas.records import RAW_BATCH
 from schemas.registry import SchemaCatalog
 from schemas.times import now_us
 from schemas.topics import RAW_PREFIX, all_topics, changelog_topic_spec, raw_topic
 from stream_app.ingest import Ingest
-from stream_app.outbox import Outbox
+from stream_app.outbox import Outbox, output_encoders
 from stream_app.settings import WorkerSettings
 from stream_app.web.pages import add_pages
 from stream_app.web.view import WorkerView
@@ -92,14 +93,17 @@ class FundingApp(faust.App):  # type: ignore[misc]
 
 
 def create_app(settings: WorkerSettings) -> FundingApp:
-    """Build the worker. Blocks on the registry: call it before an event loop runs.
+    """Build the worker. Blocks on registry and Kafka: call it before an event loop runs.
 
     Raises:
-        FundingStreamError: the registry is away, or schemas are not registered.
+        FundingStreamError: one of them is away, or schemas or topics are missing.
     """
     catalog = SchemaCatalog(settings)
     decoder = catalog.decoder(RAW_BATCH)
-    outbox = Outbox(settings, catalog)
+    encoders = output_encoders(catalog)
+    # Faust would end in a traceback, or wait without a word.
+    require_topics(settings, needed_topics(settings))
+    outbox = Outbox(settings, encoders)
     app = _faust_app(settings)
     raw = app.topic(
         *(raw_topic(feed) for feed in FEEDS),
