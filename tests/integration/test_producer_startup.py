@@ -113,7 +113,7 @@ async def ended(
                     run("topics without Kafka", "topics", env=no_kafka),
                     run("producer without a registry", "producer",
                         env={**here, REGISTRY: f"http://{NOWHERE}"}),
-                    run("worker without a registry", "worker",
+                    run("worker without a registry", "worker", "--web-port", str(free_port()),
                         env={**here, REGISTRY: f"http://{NOWHERE}"}),
                     run("worker without Kafka", "worker", "--web-port", str(free_port()),
                         env=no_kafka),
