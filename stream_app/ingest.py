@@ -1,7 +1,7 @@
 """Applies raw records to the core and keeps state, outputs and acks in the one right order.
 
-Outputs delivered → baselines on their changelog → blocks on theirs → held events acked. Whatever
-fails in between, a restart repeats from the last ack, and the offsets in the blocks tell what is
+Outputs delivered → baselines and bars on their changelog → blocks on theirs → events acked.
+Whatever fails in between, a restart repeats from the last ack, and the offsets in the blocks tell what is
 already applied. Not responsible for: Faust's wiring (worker.py), the semantics (core).
 """
 
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 
 from schemas.codec import Decoder
 from schemas.errors import MalformedInputError
+from schemas.records import HourlyBar
 from schemas.times import US_PER_S, now_us
 from schemas.topics import feed_of_raw_topic
 from stream_app.core.blocks import block_key
@@ -43,6 +44,18 @@ class Store(Protocol):
 
     def put(self, partition: int, key: bytes, value: bytes) -> Awaitable[Any]:
         """Store a value; the result is done when the changelog has it."""
+        ...
+
+
+class BarStore(Protocol):
+    """The table of closed bars."""
+
+    def put(self, partition: int, bar: HourlyBar) -> Awaitable[Any]:
+        """Store a bar; the result is done when the changelog has it."""
+        ...
+
+    def newest(self, contract: str, limit: int) -> list[HourlyBar]:
+        """Return a contract's newest bars, oldest first."""
         ...
 
 
@@ -95,6 +108,7 @@ class Snapshot(NamedTuple):
     partition: int
     blocks: list[tuple[int, bytes]]
     baselines: list[tuple[str, bytes]]
+    bars: list[HourlyBar]
     events: list[Any]
 
 
@@ -102,12 +116,19 @@ class Ingest:
     """The worker's processing of raw records, without Faust."""
 
     def __init__(
-        self, decoder: Decoder, outbox: Outbox, contracts: Store, baselines: Store, raw_log: Log
+        self,
+        decoder: Decoder,
+        outbox: Outbox,
+        contracts: Store,
+        baselines: Store,
+        bars: BarStore,
+        raw_log: Log,
     ) -> None:
         self._decoder = decoder
         self._outbox = outbox
         self._contracts = contracts
         self._baselines = baselines
+        self.bars = bars
         self._raw_log = raw_log
         self._intakes: dict[tuple[str, int], _Intake] = {}
         self._flush_lock = asyncio.Lock()
@@ -253,7 +274,8 @@ class Ingest:
                     self._baselines.put(s.partition, contract.encode(), data)
                     for s in snapshots
                     for contract, data in s.baselines
-                )
+                ),
+                *(self.bars.put(s.partition, bar) for s in snapshots for bar in s.bars),
             )
             await asyncio.gather(
                 *(
@@ -272,4 +294,5 @@ class Ingest:
             state.mark_applied(intake.next_offset - 1)
         blocks, baselines = state.take_dirty()
         events, intake.held = intake.held, []
-        return Snapshot(state.feed, state.partition, blocks, baselines, events)
+        bars = state.take_closed_bars()
+        return Snapshot(state.feed, state.partition, blocks, baselines, bars, events)

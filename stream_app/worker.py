@@ -22,9 +22,9 @@ from schemas.contracts import PARTITIONS
 from schemas.errors import FundingStreamError
 from schemas.feeds import FEEDS
 from schemas.kafka import require_topics
-from schemas.records import RAW_BATCH
+from schemas.records import RAW_BATCH, HourlyBar
 from schemas.registry import SchemaCatalog
-from schemas.times import now_us
+from schemas.times import US_PER_HOUR, US_PER_S, hour_floor, now_us
 from schemas.topics import RAW_PREFIX, all_topics, changelog_topic_spec, raw_topic
 from stream_app.ingest import Ingest
 from stream_app.outbox import Outbox, output_encoders
@@ -36,7 +36,10 @@ log = logging.getLogger(__name__)
 
 CONTRACTS_TABLE = "contracts"
 BASELINES_TABLE = "baselines"
-TABLES = (CONTRACTS_TABLE, BASELINES_TABLE)
+BARS_TABLE = "bars"
+TABLES = (CONTRACTS_TABLE, BASELINES_TABLE, BARS_TABLE)
+BAR_S = 3600.0
+BARS_KEPT_S = 48 * 3600.0
 FLUSH_INTERVAL_S = 1.0
 EXIT_FATAL = 70
 
@@ -60,6 +63,34 @@ class _TableStore:
             partition, key, value, key_serializer="raw", value_serializer="raw"
         )
         return sent
+
+
+class _BarTable:
+    """The windowed table of closed bars, written outside of events as `_TableStore` is.
+
+    Keys are (contract id, window), values plain dicts: Faust's windowed tables fail on bytes keys.
+    """
+
+    def __init__(self, table: Any) -> None:
+        self._table = table
+
+    def _window(self, hour_us: int) -> Any:
+        """The window of an hour, in the seconds that Faust counts in."""
+        return self._table.window.ranges(hour_us / US_PER_S)[0]
+
+    def put(self, partition: int, bar: HourlyBar) -> Awaitable[Any]:
+        key = (bar["contract_id"], self._window(bar["hour"]))
+        self._table.data[key] = dict(bar)
+        # What a plain write would do, so that the window expires.
+        self._table._maybe_set_key_ttl(key, partition)  # noqa: SLF001
+        sent: Awaitable[Any] = self._table.send_changelog(partition, key, dict(bar))
+        return sent
+
+    def newest(self, contract: str, limit: int) -> list[HourlyBar]:
+        hour = hour_floor(now_us())
+        hours = (hour - back * US_PER_HOUR for back in range(limit, -1, -1))
+        found = (self._table.data.get((contract, self._window(hour_us))) for hour_us in hours)
+        return [bar for bar in found if bar is not None]
 
 
 class _FaustLog:
@@ -113,12 +144,15 @@ def create_app(settings: WorkerSettings) -> FundingApp:
         value_serializer="raw",
         partitions=PARTITIONS,
     )
-    tables = {name: _table(app, settings.worker_id, name) for name in TABLES}
+    tables = {
+        name: _table(app, settings.worker_id, name) for name in (CONTRACTS_TABLE, BASELINES_TABLE)
+    }
     ingest = Ingest(
         decoder,
         outbox,
         _TableStore(tables[CONTRACTS_TABLE]),
         _TableStore(tables[BASELINES_TABLE]),
+        _BarTable(_bar_table(app, settings.worker_id)),
         _FaustLog(app),
     )
     app.ingest = ingest
@@ -197,6 +231,12 @@ def _table(app: FundingApp, app_id: str, name: str) -> Any:
         partitions=spec.partitions,
         extra_topic_configs=spec.config,
     )
+
+
+def _bar_table(app: FundingApp, app_id: str) -> Any:
+    spec = changelog_topic_spec(app_id, BARS_TABLE)
+    table = app.Table(BARS_TABLE, partitions=spec.partitions, extra_topic_configs=spec.config)
+    return table.tumbling(BAR_S, expires=BARS_KEPT_S).table
 
 
 def _add_agent(app: FundingApp, raw: Any, ingest: Ingest) -> None:

@@ -15,7 +15,7 @@ from schemas.contracts import contract_id
 from schemas.errors import MalformedInputError
 from schemas.feeds import stale_s
 from schemas.markers import BACKFILL_BEGIN, BACKFILL_END, UNREADABLE
-from schemas.records import RawBatch, RawItem
+from schemas.records import HourlyBar, RawBatch, RawItem
 from schemas.times import US_PER_DAY, US_PER_S, hour_floor, minute_round
 from stream_app.core.audit import AuditBook, Noted, audit_event
 from stream_app.core.bars import ClosedBar, Held
@@ -97,6 +97,8 @@ class FeedPartition:
         self.counts: Counter[str] = Counter()
         self.outputs: list[Output] = []
         self.dead_letters: list[DeadLetter] = []
+        self.closed_bars: list[HourlyBar] = []
+        """Closed since they were last taken, for the table of bars."""
         self._normalise = normalise
         self._by_symbol: dict[str, tuple[Contract, Shard]] = {}
         for data in blocks:
@@ -388,6 +390,7 @@ class FeedPartition:
         self.counts["bar"] += 1
         row = bar_row(contract, self.feed, bar)
         self.outputs.append(Output(topics.BARS, contract.contract_id, row))
+        self.closed_bars.append(row)
 
     def _emit(self, emission: Emission, now_us: int) -> None:
         contract = emission.contract
@@ -416,3 +419,8 @@ class FeedPartition:
         baselines = [(c, self.baselines[c].pack()) for c in sorted(self.dirty_baselines)]
         self.dirty_baselines.clear()
         return blocks, baselines
+
+    def take_closed_bars(self) -> list[HourlyBar]:
+        """Return and forget the bars that were closed."""
+        taken, self.closed_bars = self.closed_bars, []
+        return taken

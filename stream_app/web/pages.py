@@ -32,6 +32,7 @@ def add_pages(app: web.Application, view: WorkerView) -> None:
         ("/api/contracts", pages.contracts),
         ("/api/feeds", pages.feeds),
         ("/api/summary", pages.summary),
+        ("/api/bars", pages.bars),
         ("/healthz", pages.health),
         ("/readyz", pages.ready),
         ("/metrics", pages.metrics),
@@ -60,6 +61,12 @@ class _Pages:
 
     async def summary(self, _request: web.Request) -> web.Response:
         return web.json_response(self._view.summary())
+
+    async def bars(self, request: web.Request) -> web.Response:
+        contract = request.query.get("contract", "")
+        if not contract:
+            raise web.HTTPBadRequest(text="name a contract: /api/bars?contract=<feed>:<symbol>")
+        return web.json_response(self._view.bars(contract))
 
     async def health(self, _request: web.Request) -> web.Response:
         return web.json_response({"status": "ok", "uptime_s": round(self._view.uptime_s(), 1)})

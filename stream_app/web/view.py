@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from schemas.rates import apr, rate_8h
+from schemas.records import HourlyBar
 from schemas.times import US_PER_S, hour_floor, now_us
 from stream_app.core.baseline import z_of
 from stream_app.core.blocks import Contract
@@ -18,6 +19,7 @@ from stream_app.ingest import Ingest
 from stream_app.settings import WorkerSettings
 
 _TOP = 10
+BARS_SHOWN = 48
 
 
 class WorkerView:
@@ -81,6 +83,10 @@ class WorkerView:
             }
             for feed, contracts in sorted(by_feed.items())
         ]
+
+    def bars(self, contract: str) -> list[HourlyBar]:
+        """Return the closed bars of a contract's last 48 hours, oldest first."""
+        return self._ingest.bars.newest(contract, BARS_SHOWN)
 
     def summary(self) -> dict[str, Any]:
         """Return what fits on one line: totals, latency, lag, the highest |z|."""

@@ -16,7 +16,7 @@ import pytest
 from schemas.codec import Decoder, Encoder
 from schemas.errors import UnavailableError
 from schemas.markers import BACKFILL_BEGIN, BACKFILL_END
-from schemas.records import RAW_BATCH, Purpose, RawItem
+from schemas.records import RAW_BATCH, HourlyBar, Purpose, RawItem
 from schemas.times import US_PER_HOUR
 from stream_app import ingest as ingest_module
 from stream_app.core.outputs import DeadLetter, Output
@@ -68,6 +68,28 @@ class MemoryStore:
             self.journal.entries.append((f"{self.name} stored", (partition, key)))
 
         return changelog()
+
+
+class MemoryBars:
+    """The table of bars."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.bars: list[HourlyBar] = []
+
+    def put(self, partition: int, bar: HourlyBar) -> Awaitable[Any]:
+        """Store, durable a moment later."""
+
+        async def changelog() -> None:
+            await asyncio.sleep(0)
+            self.bars.append(bar)
+            self.journal.entries.append(("bars stored", (partition, bar["hour"])))
+
+        return changelog()
+
+    def newest(self, contract: str, limit: int) -> list[HourlyBar]:
+        """All of a contract."""
+        return [bar for bar in self.bars if bar["contract_id"] == contract][-limit:]
 
 
 class MemoryLog:
@@ -194,6 +216,7 @@ class Bench:
         self.journal = Journal()
         self.contracts = MemoryStore(self.journal, "blocks")
         self.baselines = MemoryStore(self.journal, "baselines")
+        self.bars = MemoryBars(self.journal)
         self.log = MemoryLog(self.journal)
         self.outbox = MemoryOutbox(self.journal)
         self.restart()
@@ -205,6 +228,7 @@ class Bench:
             cast("Outbox", self.outbox),
             self.contracts,
             self.baselines,
+            self.bars,
             self.log,
         )
 
@@ -234,6 +258,20 @@ def ticks(first: int, last: int) -> list[Message]:
 
 class TestFlush:
     """The order that makes it correct (design §6)."""
+
+    async def test_a_closed_bar_is_published_and_stored_before_its_block(
+        self, bench: Bench
+    ) -> None:
+        """The table has what the topic has."""
+        await bench.feed(
+            Message(5, tick(0.0001, HOUR_US)),
+            Message(6, tick(0.0002, HOUR_US + US_PER_HOUR + 11 * S)),
+        )
+        await bench.ingest.flush()
+        assert [bar["hour"] for bar in bench.bars.bars] == [HOUR_US]
+        assert bench.outbox.records("funding.bars") == bench.bars.bars
+        names = [name for name, _ in bench.journal.entries]
+        assert names.index("delivered") < names.index("bars stored") < names.index("blocks stored")
 
     async def test_outputs_then_baselines_then_blocks_then_acks(self, bench: Bench) -> None:
         """Each step complete before the next begins."""
