@@ -1,8 +1,8 @@
 """Applies raw records to the core and keeps state, outputs and acks in the one right order.
 
 Outputs delivered → baselines and bars on their changelog → blocks on theirs → events acked.
-Whatever fails in between, a restart repeats from the last ack, and the offsets in the blocks tell what is
-already applied. Not responsible for: Faust's wiring (worker.py), the semantics (core).
+Whatever fails in between, a restart repeats from the last ack, and the offsets in the blocks tell
+what is already applied. Not responsible for: Faust's wiring (worker.py), the semantics (core).
 """
 
 from __future__ import annotations
