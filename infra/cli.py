@@ -28,6 +28,7 @@ _COMMANDS = {
     "migrate": "infra.clickhouse.commands",
     "sql": "infra.clickhouse.commands",
     "tail": "infra.tools",
+    "replay": "infra.replay",
     "config": "infra.tools",
 }
 

@@ -28,7 +28,7 @@ from stream_app.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
-QUIET_FLUSH_US = 2 * US_PER_S
+QUIET_FLUSH_US = 3 * US_PER_S
 """How long after a flush boundary the wall clock flushes for a partition without new batches."""
 REWIND_PATIENCE_S = 5.0
 """How long a hole is sought before its records count as gone from the log."""

@@ -27,7 +27,7 @@ QUEUE_RECORDS = 500_000
 QUEUE_KIB = 128 * 1024
 DELIVERY_TIMEOUT_S = 60.0
 _POLL_S = 0.001
-_PUBLISHED = (
+PUBLISHED = (
     topics.SETTLEMENTS,
     topics.RATES,
     topics.ZSCORES,
@@ -39,7 +39,7 @@ _PUBLISHED = (
 
 def output_encoders(catalog: SchemaCatalog) -> dict[str, Encoder]:
     """Return the encoders of all outputs. Blocks on the registry."""
-    return {topic.name: catalog.encoder(topic) for topic in _PUBLISHED}
+    return {topic.name: catalog.encoder(topic) for topic in PUBLISHED}
 
 
 class Generation:
@@ -63,6 +63,7 @@ class Outbox:
 
     def __init__(self, settings: WorkerSettings, encoders: Mapping[str, Encoder]) -> None:
         """`encoders` by topic, as `output_encoders` gives them."""
+        self._prefix = settings.worker_output_prefix
         self._encode = {topic: encoder.encode for topic, encoder in encoders.items()}
         self._bootstrap = settings.kafka_bootstrap
         self._producer = Producer(
@@ -140,7 +141,7 @@ class Outbox:
         while True:
             try:
                 self._producer.produce(
-                    topic,
+                    self._prefix + topic,
                     value,
                     key,
                     partition,

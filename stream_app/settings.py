@@ -22,6 +22,8 @@ class WorkerSettings(SharedSettings):
     """Name of the Faust app: consumer group, and prefix of the changelog topics."""
     worker_instance: str = "worker-1"
     """Static member id in the group: one for each worker, the same over its restarts."""
+    worker_output_prefix: str = ""
+    """Put before the name of every output topic: a replay publishes beside the live topics."""
     worker_data_dir: str = ".fundingstream/worker"
     web_host: str = "127.0.0.1"
     web_port: Port = 6066

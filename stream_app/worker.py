@@ -25,9 +25,9 @@ from schemas.kafka import require_topics
 from schemas.records import RAW_BATCH, HourlyBar
 from schemas.registry import SchemaCatalog
 from schemas.times import US_PER_HOUR, US_PER_S, hour_floor, now_us
-from schemas.topics import RAW_PREFIX, all_topics, changelog_topic_spec, raw_topic
+from schemas.topics import DEAD_LETTERS, RAW_PREFIX, changelog_topic_spec, raw_topic
 from stream_app.ingest import Ingest
-from stream_app.outbox import Outbox, output_encoders
+from stream_app.outbox import PUBLISHED, Outbox, output_encoders
 from stream_app.settings import WorkerSettings
 from stream_app.web.pages import add_pages
 from stream_app.web.view import WorkerView
@@ -164,8 +164,10 @@ def create_app(settings: WorkerSettings) -> FundingApp:
 
 def needed_topics(settings: WorkerSettings) -> list[str]:
     """Return the topics that must exist before the worker starts."""
+    raw = [raw_topic(feed) for feed in FEEDS]
+    outputs = [settings.worker_output_prefix + spec.name for spec in (*PUBLISHED, DEAD_LETTERS)]
     changelogs = [changelog_topic_spec(settings.worker_id, table).name for table in TABLES]
-    return [*(spec.name for spec in all_topics()), *changelogs]
+    return [*raw, *outputs, *changelogs]
 
 
 def _faust_app(settings: WorkerSettings) -> FundingApp:

@@ -1,0 +1,246 @@
+"""`fundingstream replay`: the raw log through a second worker, compared with what was published.
+
+The worker is a pure function of the raw topics, so its outputs must be the same again. A second
+worker identity reads the whole log that is still there, publishes to topics of its own, and every
+record of the asked span of `received_at` is compared; the live topics are only read. Not
+responsible for: what the worker computes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import click
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from infra.embedded.ports import free_port
+from infra.embedded.readiness import http_ready
+from infra.embedded.supervisor import NEVER, Service, Supervisor
+from infra.lag import LagReader
+from schemas.errors import ConfigurationError, FundingStreamError, UnavailableError
+from schemas.feeds import FEEDS
+from schemas.kafka import ensure_topics
+from schemas.registry import SchemaCatalog
+from schemas.settings import load_settings
+from schemas.times import now_us
+from schemas.topics import DEAD_LETTERS, TopicSpec, changelog_topic_spec, raw_topic
+from stream_app.outbox import PUBLISHED
+from stream_app.settings import WorkerSettings
+from stream_app.worker import TABLES
+
+VOLATILE = frozenset({"computed_at", "created_at"})
+"""When something was computed is the one thing that a replay does not repeat."""
+SETTLE_S = 8.0
+"""A flush and the wall-clock flush of a silent partition after the last record."""
+_POLL_S = 0.5
+_READ_TIMEOUT_S = 30.0
+_SPAN_FIELDS = ("received_at", "hour", "last_event_time", "event_time")
+_SHOWN = 5
+
+
+class DifferencesError(FundingStreamError):
+    """The replay gave other records than those that were published."""
+
+
+class Compared(NamedTuple):
+    """The comparison of one topic; counts of distinct records."""
+
+    topic: str
+    published: int
+    replayed: int
+    repeated: int
+    """Records that stand more than once on the live topic: repeated after a crash."""
+    missing: int
+    """Published, and not replayed."""
+    extra: int
+    """Replayed, and not published."""
+    examples: list[str]
+
+
+def compare(
+    topic: str, published: Iterable[dict[str, Any]], replayed: Iterable[dict[str, Any]]
+) -> Compared:
+    """Compare records as sets, without their volatile fields. Pure."""
+    live = Counter(_identity(record) for record in published)
+    again = Counter(_identity(record) for record in replayed)
+    missing, extra = live.keys() - again.keys(), again.keys() - live.keys()
+    return Compared(
+        topic,
+        len(live),
+        len(again),
+        live.total() - len(live),
+        len(missing),
+        len(extra),
+        [f"- {m}" for m in sorted(missing)[:_SHOWN]] + [f"+ {e}" for e in sorted(extra)[:_SHOWN]],
+    )
+
+
+def _identity(record: dict[str, Any]) -> str:
+    kept = {name: value for name, value in record.items() if name not in VOLATILE}
+    return json.dumps(kept, sort_keys=True, ensure_ascii=False)
+
+
+def within(record: dict[str, Any], from_us: int, to_us: int) -> bool:
+    """Tell whether a record lies in the span, by receipt or by the time that it has instead."""
+    time_us = next((record[name] for name in _SPAN_FIELDS if name in record), None)
+    return time_us is not None and from_us <= time_us < to_us
+
+
+@click.command()
+@click.option("--from", "from_time", metavar="TIME", help="ISO 8601, UTC. Default: all there is.")
+@click.option("--to", "to_time", metavar="TIME", help="ISO 8601, UTC. Default: now.")
+@click.option("--timeout-s", type=click.FloatRange(1), default=3600.0, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+def replay(from_time: str | None, to_time: str | None, timeout_s: float, as_json: bool) -> None:  # noqa: FBT001
+    """Run the raw log through a second worker and compare with what was published.
+
+    Exit code 0: no difference; 1: differences. The worker's state is built from the beginning of
+    the log, so records whose history has left the log (7 days) may differ.
+    """
+    from_us = _time_us(from_time, 0)
+    to_us = _time_us(to_time, now_us())
+    settings = load_settings(WorkerSettings)
+    results = asyncio.run(_replay(settings, from_us, to_us, timeout_s))
+    if as_json:
+        click.echo(json.dumps([result._asdict() for result in results], ensure_ascii=False))
+    else:
+        for result in results:
+            click.echo(
+                f"{result.topic:22} {result.published:9,} published {result.replayed:9,} replayed "
+                f"{result.repeated:7,} repeated {result.missing:6,} missing {result.extra:6,} extra"
+            )
+            for example in result.examples:
+                click.echo(f"    {example}")
+    differing = sum(result.missing + result.extra for result in results)
+    if differing:
+        raise DifferencesError(f"{differing} records differ")
+
+
+def _time_us(text: str | None, default_us: int) -> int:
+    if text is None:
+        return default_us
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigurationError(f"not an ISO 8601 time: {text!r}") from None
+    return round(parsed.replace(tzinfo=parsed.tzinfo or UTC).timestamp() * 1_000_000)
+
+
+async def _replay(
+    settings: WorkerSettings, from_us: int, to_us: int, timeout_s: float
+) -> list[Compared]:
+    name = f"{settings.worker_id}-replay-{now_us()}"
+    prefix = f"{name}."
+    outputs = [TopicSpec(prefix + t.name, None, t.partitions, t.config) for t in PUBLISHED]
+    letters = TopicSpec(prefix + DEAD_LETTERS.name, None, config=DEAD_LETTERS.config)
+    changelogs = [changelog_topic_spec(name, table) for table in TABLES]
+    own = [*outputs, letters, *changelogs]
+    ensure_topics(settings, own)
+    try:
+        await _run_worker(settings, name, prefix, timeout_s)
+        catalog = SchemaCatalog(settings)
+        return [
+            compare(
+                topic.name,
+                _records(settings, catalog, topic, "", from_us, to_us),
+                _records(settings, catalog, topic, prefix, from_us, to_us),
+            )
+            for topic in PUBLISHED
+        ]
+    finally:
+        _delete(settings, [topic.name for topic in own])
+
+
+async def _run_worker(settings: WorkerSettings, name: str, prefix: str, timeout_s: float) -> None:
+    """Run the second worker until it has read all of the log."""
+    port = free_port()
+    with tempfile.TemporaryDirectory() as directory:
+        service = Service(
+            "replay",
+            [sys.executable, "-m", "infra.cli", "worker"],
+            env={
+                **os.environ,
+                "FUNDING_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
+                "FUNDING_REGISTRY_URL": settings.registry_url,
+                "FUNDING_WORKER_ID": name,
+                "FUNDING_WORKER_INSTANCE": name,
+                "FUNDING_WORKER_OUTPUT_PREFIX": prefix,
+                "FUNDING_WORKER_DATA_DIR": directory,
+                "FUNDING_WEB_PORT": str(port),
+            },
+            ready=http_ready(f"http://127.0.0.1:{port}/readyz"),
+            restart=NEVER,
+            stop_timeout_s=30.0,
+        )
+        async with Supervisor(sink=lambda _name, _line: None) as supervisor:
+            await supervisor.start(service)
+            await asyncio.to_thread(_wait_read, settings, name, timeout_s)
+            await asyncio.sleep(SETTLE_S)
+            await supervisor.stop_service("replay")
+
+
+def _wait_read(settings: WorkerSettings, group: str, timeout_s: float) -> None:
+    reader = LagReader(settings, group)
+    deadline_s = time.monotonic() + timeout_s
+    try:
+        while (left := reader.lag(raw_topic(feed) for feed in FEEDS)) > 0:
+            if time.monotonic() > deadline_s:
+                raise UnavailableError(f"{left} raw records are left after {timeout_s:g} s")
+            click.echo(f"  {left:,} raw records to go", err=True)
+            time.sleep(_POLL_S)
+    finally:
+        reader.close()
+
+
+def _records(
+    settings: WorkerSettings,
+    catalog: SchemaCatalog,
+    topic: TopicSpec,
+    prefix: str,
+    from_us: int,
+    to_us: int,
+) -> Iterable[dict[str, Any]]:
+    """Read a topic from its beginning to its present end; yield what lies in the span."""
+    assert topic.record_type is not None
+    decode = catalog.decoder(topic.record_type).decode
+    name = prefix + topic.name
+    consumer: Any = Consumer(
+        {**settings.librdkafka(), "group.id": "fundingstream-replay", "enable.auto.commit": False}
+    )
+    try:
+        ends = {
+            partition: consumer.get_watermark_offsets(
+                TopicPartition(name, partition), timeout=_READ_TIMEOUT_S
+            )
+            for partition in range(topic.partitions)
+        }
+        left = sum(high - low for low, high in ends.values())
+        consumer.assign([TopicPartition(name, p, OFFSET_BEGINNING) for p in ends])
+        while left > 0:
+            messages = consumer.consume(min(left, 1_000), timeout=_READ_TIMEOUT_S)
+            if not messages:
+                raise UnavailableError(f"{left} records of {name} do not come")
+            for message in messages:
+                if message.error() is None and message.offset() < ends[message.partition()][1]:
+                    left -= 1
+                    record = decode(message.value())
+                    if within(record, from_us, to_us):
+                        yield record
+    finally:
+        consumer.close()
+
+
+def _delete(settings: WorkerSettings, names: list[str]) -> None:
+    admin: Any = AdminClient({**settings.librdkafka(), "log_level": 0})
+    for future in admin.delete_topics(names, operation_timeout=10).values():
+        future.exception(timeout=15)
