@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 from schemas.codec import Decoder
-from schemas.errors import MalformedInputError
+from schemas.errors import FundingStreamError, MalformedInputError
 from schemas.records import HourlyBar
 from schemas.times import US_PER_S, now_us
 from schemas.topics import feed_of_raw_topic
@@ -30,9 +30,11 @@ log = logging.getLogger(__name__)
 
 QUIET_FLUSH_US = 3 * US_PER_S
 """How long after a flush boundary the wall clock flushes for a partition without new batches."""
-REWIND_PATIENCE_S = 5.0
-"""How long a hole is sought before its records count as gone from the log."""
 _LATENCIES_KEPT = 4096
+
+
+class HoleError(FundingStreamError):
+    """Records of the raw log were passed over."""
 
 
 class Store(Protocol):
@@ -62,24 +64,13 @@ class BarStore(Protocol):
 class Log(Protocol):
     """The raw log as this module needs it."""
 
-    def seek(self, topic: str, partition: int, offset: int) -> Awaitable[None]:
-        """Read on from `offset`."""
+    def begin(self, topic: str, partition: int) -> Awaitable[int]:
+        """Return the offset of the oldest record that is still there."""
         ...
 
     def end(self, topic: str, partition: int) -> int | None:
         """Return the offset after the newest record, if known."""
         ...
-
-
-class _Rewind:
-    """A hole in what arrives, and the search for the records that belong there."""
-
-    __slots__ = ("began_at", "lowest")
-
-    def __init__(self, offset: int) -> None:
-        self.began_at = time.monotonic()
-        self.lowest = offset
-        """The lowest offset beyond the hole that has arrived."""
 
 
 class _Intake:
@@ -89,11 +80,10 @@ class _Intake:
         self.state = state
         self.next_offset = state.applied_offset + 1 if state.shards else None
         self.first_offset: int | None = None
-        self.rewind: _Rewind | None = None
         self.held: list[Any] = []
 
     def already_applied(self, offset: int) -> bool:
-        """Tell whether this process has applied a record: a rewind brings some twice.
+        """Tell whether this process has applied a record: a rebalance may bring some twice.
 
         What another process applied is told by the blocks, each for its contracts.
         """
@@ -188,8 +178,7 @@ class Ingest:
         message = event.message
         topic, partition, offset = message.topic, message.partition, message.offset
         intake = self.assign(topic, partition)
-        if not await self._in_order(intake, topic, partition, offset):
-            return
+        await self._check_order(intake, topic, partition, offset)
         intake.held.append(event)
         if intake.already_applied(offset):
             return
@@ -218,34 +207,25 @@ class Ingest:
         outputs, dead_letters = state.take_outputs()
         self._outbox.publish(outputs, dead_letters, state.partition)
 
-    async def _in_order(self, intake: _Intake, topic: str, partition: int, offset: int) -> bool:
-        """Tell whether a record is the next one; on a hole, go back to where it begins."""
+    async def _check_order(self, intake: _Intake, topic: str, partition: int, offset: int) -> None:
+        """Make sure that nothing was passed over before a record.
+
+        Raises:
+            HoleError: the log has records that did not come. Faust passes over what it fetches
+                while it recovers, and cannot be sought back reliably: what it has buffered takes
+                its read position along. A restart reads on from the last ack.
+        """
         expected = intake.next_offset
         if expected is None or offset <= expected:
-            if offset == expected:
-                intake.rewind = None
-            return True
-        rewind = intake.rewind
-        if rewind is None:
-            log.warning("%s/%d: hole at %d, going back from %d", topic, partition, expected, offset)
-            self.counts["rewinds"] += 1
-            rewind = intake.rewind = _Rewind(offset)
-        elif offset <= rewind.lowest and time.monotonic() - rewind.began_at >= REWIND_PATIENCE_S:
-            # Sought again and again, and this is still the first that the log gives.
-            log.error(
-                "%s/%d: records %d to %d are gone from the log",
-                topic,
-                partition,
-                expected,
-                offset - 1,
+            return
+        begin = await self._raw_log.begin(topic, partition)
+        if begin < offset:
+            raise HoleError(
+                f"{topic}/{partition}: record {offset} came, and {expected} has not: reading on "
+                "from the last acknowledged record"
             )
-            self.counts["lost_records"] += offset - expected
-            intake.rewind = None
-            return True
-        rewind.lowest = min(offset, rewind.lowest)
-        # Each time: what Faust had fetched before still arrives, and takes its read position along.
-        await self._raw_log.seek(topic, partition, expected)
-        return False
+        log.error("%s/%d: %d to %d are gone from the log", topic, partition, expected, offset - 1)
+        self.counts["lost_records"] += offset - expected
 
     def flush_quiet(self, now: int) -> None:
         """Emit what partitions without new batches owe; only at the end of their log."""

@@ -26,7 +26,7 @@ from schemas.records import RAW_BATCH, HourlyBar
 from schemas.registry import SchemaCatalog
 from schemas.times import US_PER_HOUR, US_PER_S, hour_floor, now_us
 from schemas.topics import DEAD_LETTERS, RAW_PREFIX, changelog_topic_spec, raw_topic
-from stream_app.ingest import Ingest
+from stream_app.ingest import HoleError, Ingest
 from stream_app.outbox import PUBLISHED, Outbox, output_encoders
 from stream_app.settings import WorkerSettings
 from stream_app.web.pages import add_pages
@@ -99,8 +99,10 @@ class _FaustLog:
     def __init__(self, app: Any) -> None:
         self._app = app
 
-    async def seek(self, topic: str, partition: int, offset: int) -> None:
-        await self._app.consumer.seek(TP(topic, partition), offset)
+    async def begin(self, topic: str, partition: int) -> int:
+        tp = TP(topic, partition)
+        offsets: dict[TP, int] = await self._app.consumer.earliest_offsets(tp)
+        return offsets[tp]
 
     def end(self, topic: str, partition: int) -> int | None:
         end: int | None = self._app.consumer.highwater(TP(topic, partition))
@@ -247,6 +249,8 @@ def _add_agent(app: FundingApp, raw: Any, ingest: Ingest) -> None:
         async for event in stream.noack().events():
             try:
                 await ingest.handle(event)
+            except HoleError as error:
+                _die(str(error))
             except Exception:  # noqa: BLE001 - an agent's exception would ack the event and go on
                 _die("a raw record could not be processed")
 
@@ -277,23 +281,24 @@ def _add_tasks(app: FundingApp, ingest: Ingest, settings: WorkerSettings) -> Non
     async def _watchdog() -> None:
         while not app.should_stop:
             await asyncio.sleep(settings.worker_watchdog_s / 4)
-            if not app.rebalancing and not app.in_recovery and _stuck(app, ingest, settings):
+            if not app.rebalancing and not app.in_recovery and _stuck(ingest, settings):
                 _die(f"input advances and processing has not for {settings.worker_watchdog_s:g} s")
 
 
-def _stuck(app: FundingApp, ingest: Ingest, settings: WorkerSettings) -> bool:
+def _stuck(ingest: Ingest, settings: WorkerSettings) -> bool:
     if time.monotonic() - ingest.progress_at < settings.worker_watchdog_s:
         return False
-    for state in ingest.partitions():
-        end = app.consumer.highwater(TP(state.topic, state.partition))
-        if end is not None and end - 1 > state.applied_offset:
-            return True
-    return False
+    return ingest.lag() > 0
 
 
 def _die(reason: str) -> None:
     """End the process at once: the supervisor restarts it, the changelog rebuilds the state."""
-    log.critical("%s: exiting, to restart from the last acknowledged state", reason, exc_info=True)  # noqa: LOG014
+    error = sys.exc_info()[1]
+    log.critical(
+        "%s: exiting, to restart from the last acknowledged state",
+        reason,
+        exc_info=None if isinstance(error, FundingStreamError) else error,
+    )
     logging.shutdown()
     sys.stderr.flush()
     os._exit(EXIT_FATAL)

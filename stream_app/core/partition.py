@@ -406,7 +406,13 @@ class FeedPartition:
         contract.emitted_z = emission.z
 
     def mark_applied(self, offset: int) -> None:
-        """Note that all records up to `offset` are applied, in every block that they changed."""
+        """Note that all records up to `offset` are applied, in every block that they changed.
+
+        If they changed none, the newest block carries the offset: what is stored must never lag
+        behind what is acked, or a restart would take the difference for a hole.
+        """
+        if self.shards and offset > self.applied_offset and not any(s.dirty for s in self.shards):
+            self.shards[-1].dirty = True
         for shard in self.shards:
             if shard.dirty:
                 shard.block.applied_offset = max(offset, shard.block.applied_offset)

@@ -565,12 +565,13 @@ class TestState:
         assert [(a.kind, a.count) for a in Block.unpack(after).audits] == [("duplicate", 1)]
 
     def test_a_block_carries_the_offset_that_it_applied(self, new: Partition) -> None:
-        """Only a changed one, and never an earlier offset than before."""
+        """Where none changed the newest carries it; never an earlier offset than before."""
         new.ticks(tick("AUSDT", 0.0001, T0))
         new.mark_applied(100)
         new.take_dirty()
         new.mark_applied(555)
-        assert new.applied_offset == 100
+        assert new.applied_offset == 555
+        assert len(new.take_dirty()[0]) == 1
         new.ticks(tick("AUSDT", 0.0002, T0 + S))
         new.mark_applied(42)
         assert new.applied_offset == 100

@@ -15,12 +15,10 @@ import pytest
 
 from schemas.codec import Decoder, Encoder
 from schemas.errors import UnavailableError
-from schemas.markers import BACKFILL_BEGIN, BACKFILL_END
 from schemas.records import RAW_BATCH, HourlyBar, Purpose, RawItem
 from schemas.times import US_PER_HOUR
-from stream_app import ingest as ingest_module
 from stream_app.core.outputs import DeadLetter, Output
-from stream_app.ingest import Ingest
+from stream_app.ingest import HoleError, Ingest
 from stream_app.outbox import Generation, Outbox
 
 TOPIC = "funding.raw.binance-usdm"
@@ -98,10 +96,11 @@ class MemoryLog:
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self.ends: dict[tuple[str, int], int] = {}
+        self.begins: dict[tuple[str, int], int] = {}
 
-    async def seek(self, topic: str, partition: int, offset: int) -> None:
-        """Read on from an offset."""
-        self.journal.entries.append(("seek", (topic, partition, offset)))
+    async def begin(self, topic: str, partition: int) -> int:
+        """The oldest record that is still there."""
+        return self.begins.get((topic, partition), 0)
 
     def end(self, topic: str, partition: int) -> int | None:
         """The end of the log."""
@@ -345,7 +344,6 @@ class TestRestart:
         assert bench.applied() == [5, 6, 7, 8, 9]
         await bench.ingest.flush()
         assert bench.journal.of("acked") == [5, 6, 7, 6, 7, 8, 9]
-        assert bench.journal.of("seek") == []
 
     async def test_what_was_not_flushed_is_applied_again(self, bench: Bench) -> None:
         """Its outputs come twice, with the same coordinates."""
@@ -398,69 +396,42 @@ class TestHoles:
         bench.journal.entries.clear()
         bench.restart()
 
-    async def test_a_hole_is_read_again(self, bench: Bench) -> None:
-        """The record beyond it is neither applied nor acked until its turn."""
+    async def test_a_hole_ends_the_process(self, bench: Bench) -> None:
+        """Nothing beyond it is applied or acked; a restart reads on from the last ack."""
         await self.stored_up_to_7(bench)
-        await bench.feed(*ticks(11, 11))
-        assert bench.journal.of("seek") == [(TOPIC, 0, 8)]
+        with pytest.raises(HoleError, match="record 11 came, and 8 has not"):
+            await bench.feed(*ticks(11, 11))
+        await bench.ingest.flush()
+        assert bench.applied() == [5, 6, 7]
+        assert bench.journal.of("acked") == []
+        bench.restart()
         await bench.feed(*ticks(8, 11))
         assert bench.applied() == list(range(5, 12))
-        await bench.ingest.flush()
-        assert bench.journal.of("acked") == [8, 9, 10, 11]
-        assert (bench.ingest.counts["rewinds"], bench.ingest.counts["lost_records"]) == (1, 0)
 
-    async def test_what_was_fetched_before_the_seek_is_dropped(self, bench: Bench) -> None:
-        """Faust still delivers it; each time the log is asked again for the hole."""
+    async def test_records_that_the_log_no_longer_has_are_counted(self, bench: Bench) -> None:
+        """The oldest that is there is the next one."""
         await self.stored_up_to_7(bench)
-        await bench.feed(*ticks(11, 14))
-        assert bench.journal.of("seek") == [(TOPIC, 0, 8)] * 4
-        await bench.feed(*ticks(8, 14))
-        assert bench.applied() == list(range(5, 15))
-        assert (bench.ingest.counts["rewinds"], bench.ingest.counts["lost_records"]) == (1, 0)
-
-    async def test_a_part_of_the_hole_is_not_taken_for_all_of_it(self, bench: Bench) -> None:
-        """Faust may pass over the first records of the rewound log, then give them after all."""
-        await self.stored_up_to_7(bench)
-        await bench.feed(*ticks(13, 14), *ticks(10, 12), *ticks(8, 14))
-        assert bench.applied() == list(range(5, 15))
-        assert bench.ingest.counts["lost_records"] == 0
-
-    async def test_what_a_rewind_brings_twice_is_applied_once(self, bench: Bench) -> None:
-        """Each of its events is acked, and neither state nor the stored offset goes back."""
-        await self.stored_up_to_7(bench)
-        marker: RawItem = {"symbol": "AUSDT", "payload": b"", "received_at": HOUR_US}
-        begin = Message(8, raw([marker], HOUR_US, "history", BACKFILL_BEGIN))
-        end = Message(9, raw([marker], HOUR_US, "history", BACKFILL_END))
-        await bench.feed(*ticks(11, 12), begin, end, *ticks(10, 12), begin)
-        (state,) = bench.ingest.partitions()
-        assert [contract.backfilling for contract in state.contracts] == [False]
-        await bench.ingest.flush()
-        assert state.applied_offset == 12
-        assert bench.applied() == [5, 6, 7, 10, 11, 12]
-        assert bench.journal.of("acked") == [8, 9, 10, 11, 12, 8]
-
-    async def test_records_that_the_log_no_longer_has_are_counted(
-        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Sought long enough, the first that the log gives is the next one."""
-        monkeypatch.setattr(ingest_module, "REWIND_PATIENCE_S", 0.0)
-        await self.stored_up_to_7(bench)
-        await bench.feed(*ticks(15, 16), *ticks(11, 11), *ticks(11, 16))
-        assert bench.applied() == [5, 6, 7, *range(11, 17)]
+        bench.log.begins[TOPIC, 0] = 11
+        await bench.feed(*ticks(11, 13))
+        assert bench.applied() == [5, 6, 7, 11, 12, 13]
         assert bench.ingest.counts["lost_records"] == 3
 
-    async def test_each_hole_is_sought_for_itself(self, bench: Bench) -> None:
-        """A second one begins a new search."""
-        await self.stored_up_to_7(bench)
-        await bench.feed(*ticks(10, 10), *ticks(8, 10), *ticks(13, 13), *ticks(11, 13))
-        assert bench.journal.of("seek") == [(TOPIC, 0, 8), (TOPIC, 0, 11)]
-        assert bench.ingest.counts["rewinds"] == 2
+    async def test_a_restart_after_records_without_effect_sees_no_hole(self, bench: Bench) -> None:
+        """Control frames change no state, but the stored offset follows the ack."""
+        await bench.feed(*ticks(5, 7))
+        await bench.ingest.flush()
+        control: RawItem = {"symbol": None, "payload": b"{}", "received_at": HOUR_US}
+        await bench.feed(*(Message(offset, raw([control], HOUR_US)) for offset in (8, 9)))
+        await bench.ingest.flush()
+        bench.restart()
+        await bench.feed(*ticks(10, 11))
+        assert bench.applied() == [5, 6, 7, 10, 11]
+        assert bench.ingest.counts["lost_records"] == 0
 
     async def test_without_state_the_first_record_is_the_beginning(self, bench: Bench) -> None:
         """A new worker on an old log: there is no hole to speak of."""
         await bench.feed(*ticks(700, 701))
         assert bench.applied() == [700, 701]
-        assert bench.journal.of("seek") == []
 
 
 class TestDeadLetters:
