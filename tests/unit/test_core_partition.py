@@ -574,9 +574,9 @@ class TestState:
         assert len(new.take_dirty()[0]) == 1
         new.ticks(tick("AUSDT", 0.0002, T0 + S))
         new.mark_applied(42)
-        assert new.applied_offset == 100
-        new.mark_applied(101)
-        assert new.applied_offset == 101
+        assert new.applied_offset == 555
+        new.mark_applied(556)
+        assert new.applied_offset == 556
 
     def test_a_partition_without_contracts_has_applied_nothing(self, new: Partition) -> None:
         """−1, so the log is read from wherever the group stands."""
