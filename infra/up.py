@@ -25,6 +25,8 @@ from schemas.errors import ConfigurationError, UnavailableError
 DEMO_MARKER = ".fundingstream-demo"
 DEFAULT_ROOT = Path(".fundingstream")
 SUMMARY_EVERY_S = 5.0
+NOTICE = "notice:"
+"""How a part's line begins that a person should see in any case."""
 _TOP = 3
 
 
@@ -55,33 +57,35 @@ _TOP = 3
 def up(**given: Any) -> None:
     """Run everything on this machine: exchanges, Kafka, worker, sink, ClickHouse, page."""
     verbose, duration_s = given.pop("verbose"), given.pop("duration_s")
-    data_dir = _data_dir(given.pop("data_dir"), live=given["live"])
+    asked_for = given.pop("data_dir")
+    data_dir = (asked_for or DEFAULT_ROOT / ("live" if given["live"] else "demo")).resolve()
     ports = Ports(**{name: given.pop(f"{name}_port") for name in Ports.__dataclass_fields__})
     options = StackOptions(data_dir=data_dir, ports=ports, **given)
+    # Before anything is touched: a second run must not clear the first one's data.
     require_free_ports(options)
+    try:
+        _prepare(data_dir, begin_anew=asked_for is None and not options.live)
+    except OSError as error:
+        raise ConfigurationError(f"{data_dir} cannot be used ({error}): give --data-dir") from error
     asyncio.run(_run(options, duration_s, verbose=verbose))
 
 
-def _data_dir(given: Path | None, *, live: bool) -> Path:
-    """Return the directory to use; the default one of a demo is begun anew.
+def _prepare(directory: Path, *, begin_anew: bool) -> None:
+    """Make the directory; the default one of a demo is begun anew.
 
     Raises:
         ConfigurationError: the default directory holds something that no demo made.
+        OSError: it cannot be made or cleared.
     """
-    if given is not None:
-        given.mkdir(parents=True, exist_ok=True)
-        return given.resolve()
-    directory = DEFAULT_ROOT / ("live" if live else "demo")
-    if not live and directory.exists():
+    if begin_anew and directory.exists():
         if not (directory / DEMO_MARKER).exists():
             raise ConfigurationError(
                 f"{directory} exists and no demo made it: move it away, or give --data-dir"
             )
         shutil.rmtree(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    if not live:
+    if begin_anew:
         (directory / DEMO_MARKER).touch()
-    return directory.resolve()
 
 
 async def _run(options: StackOptions, duration_s: float | None, *, verbose: bool) -> None:
@@ -95,7 +99,7 @@ async def _run(options: StackOptions, duration_s: float | None, *, verbose: bool
         def sink(name: str, line: str) -> None:
             log.write(f"{name}: {line}\n")
             log.flush()
-            if verbose:
+            if verbose or line.startswith(NOTICE):
                 click.echo(f"{name}: {line}")
 
         begun_s = time.monotonic()

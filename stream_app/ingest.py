@@ -30,7 +30,8 @@ log = logging.getLogger(__name__)
 
 QUIET_FLUSH_US = 3 * US_PER_S
 """How long after a flush boundary the wall clock flushes for a partition without new batches."""
-_LATENCIES_KEPT = 4096
+_LATENCIES_KEPT = 512
+"""About half a minute of one feed: start-up must not pass for the present."""
 
 
 class HoleError(FundingStreamError):

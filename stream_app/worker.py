@@ -197,6 +197,8 @@ def _faust_app(settings: WorkerSettings) -> FundingApp:
         stream_wait_empty=False,
         stream_buffer_maxsize=4096,
         table_standby_replicas=0,
+        # The group remembers a static member's URL: it must not change with the page's port.
+        canonical_url=f"http://{settings.worker_instance}",
         web_bind=settings.web_host,
         web_host=settings.web_host,
         web_port=settings.web_port,
