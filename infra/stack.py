@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from infra.clickhouse.migrate import migrate as migrate_database
 from infra.embedded.ports import require_free_port
@@ -20,7 +19,6 @@ from infra.embedded.readiness import http_ready, kafka_ready, tcp_ready
 from infra.embedded.supervisor import Service, Supervisor
 from infra.lag import LagReader
 from infra.tools import create_topics_and_schemas
-from producers.settings import ProducerSettings
 from schemas.errors import FundingStreamError
 from schemas.feeds import FEEDS
 from schemas.settings import load_settings
@@ -181,7 +179,6 @@ class Stack:
         self.sink_settings = load_settings(
             SinkSettings, clickhouse_url=options.clickhouse, **environment
         )
-        self.producer_settings = load_settings(ProducerSettings, **environment)
 
     async def start(self) -> None:
         """Start everything, each part when what it needs is there.
@@ -244,8 +241,3 @@ class Stack:
         finally:
             reader.close()
         return False
-
-
-def clickhouse_host(options: StackOptions) -> str:
-    """Return host and port of ClickHouse, for people."""
-    return urlsplit(options.clickhouse).netloc

@@ -1,7 +1,7 @@
 """What leaves the worker: encodes outputs, produces them, and knows when they are delivered.
 
 A confluent-kafka producer inside the worker: librdkafka batches, while Faust's own `send` costs
-200-400 µs a record. Not responsible for: what is published (core), state and acks (flusher.py).
+200-400 µs a record. Not responsible for: what is published (core), state and acks (ingest.py).
 """
 
 from __future__ import annotations

@@ -336,8 +336,9 @@ class FeedPartition:
             self._publish_bar(contract, bar)
         if verdict == "out_of_order":
             return
+        rate_changed = contract.updates > 0 and reading.rate != contract.rate
         self._move(contract, reading, event_time, interval, at)
-        emission = Emission.at_once(contract, stats, z, rate_changed=self._rate_changed)
+        emission = Emission.at_once(contract, stats, z, rate_changed=rate_changed)
         if emission is not None:
             self._emit(emission, at.now_us)
 
@@ -350,9 +351,7 @@ class FeedPartition:
         at: Position,
     ) -> None:
         """Make an update the contract's current one."""
-        known = contract.updates > 0
-        self._rate_changed = known and reading.rate != contract.rate
-        if known and interval.hours != contract.interval_hours:
+        if contract.updates > 0 and interval.hours != contract.interval_hours:
             change = f"{contract.interval_hours:g} h -> {interval.hours:g} h ({interval.source})"
             self._audit(contract.symbol, "interval_change", event_time, at, change)
         contract.event_time = event_time
