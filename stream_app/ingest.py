@@ -79,7 +79,7 @@ class _Intake:
 
     def __init__(self, state: FeedPartition) -> None:
         self.state = state
-        self.next_offset = state.applied_offset + 1 if state.shards else None
+        self.next_offset = state.store.applied_offset + 1 if state.store.shards else None
         self.first_offset: int | None = None
         self.held: list[Any] = []
 
@@ -166,7 +166,7 @@ class Ingest:
                     topic,
                     partition,
                     sum(1 for _ in state.contracts),
-                    state.applied_offset,
+                    state.store.applied_offset,
                 )
         return intake
 
@@ -272,8 +272,8 @@ class Ingest:
     def _snapshot(self, intake: _Intake) -> Snapshot:
         state = intake.state
         if intake.next_offset is not None:
-            state.mark_applied(intake.next_offset - 1)
-        blocks, baselines = state.take_dirty()
+            state.store.mark_applied(intake.next_offset - 1)
+        blocks, baselines = state.store.take_dirty()
         events, intake.held = intake.held, []
         bars = state.take_closed_bars()
         return Snapshot(state.feed, state.partition, blocks, baselines, bars, events)

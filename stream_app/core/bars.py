@@ -2,8 +2,9 @@
 
 A rate holds from its event time until the next event, at most for the feed's stale threshold. Time
 is put into bars only when no event within the lateness can change it any more, and in event order,
-so the order of arrival within the lateness does not matter, to the last bit. Not responsible for:
-order and duplicates (ordering.py), when the wall clock closes a bar (partition.py).
+so neither the order of arrival within the lateness nor the moments at which `settle` is called
+matter, to the last bit. Not responsible for: order and duplicates (ordering.py), when bars are
+settled (partition.py: at flush boundaries, many updates at once).
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ LATENESS_US = 10 * US_PER_S
 """How much older than the newest an update may be and still count (design §5.4)."""
 SILENT_CLOSE_US = 2 * US_PER_MINUTE
 """How long after its end the wall clock closes the bar of a silent contract."""
-MAX_HELD = 512
-"""Bounds the updates that one contract may have within the lateness: 50 a second."""
+MAX_HELD = 1024
+"""Bounds the updates of one contract that wait for `settle`: 60 a second."""
 
 
 class Held(msgspec.Struct, array_like=True, gc=False):
@@ -118,38 +119,53 @@ class BarState(msgspec.Struct, array_like=True, gc=False):
     """Since the newest bar was closed."""
 
     def knows(self, event_time: int, rate: float) -> bool:
-        """Tell whether exactly this update is among those within the lateness."""
+        """Tell whether exactly this update is within the lateness, or was in force before that.
+
+        The answer does not depend on what has been settled.
+        """
+        if not self.held:
+            return False
+        limit = self.held[-1].event_time - LATENESS_US
         for held in reversed(self.held):
             if held.event_time < event_time:
                 return False
             if held.event_time == event_time and held.rate == rate:
                 return True
+            if held.event_time < limit:
+                return False
         return False
 
-    def add(self, update: Held, stale_us: int) -> Sequence[ClosedBar]:
-        """Add an update within the lateness; return the bars that its time closes."""
+    def add(self, update: Held) -> None:
+        """Add an update within the lateness."""
         event_time = update.event_time
         if event_time < self.closed_to:
             self.late_updates += 1
-            return ()
+            return
+        held = self.held
+        if not held or event_time >= held[-1].event_time:
+            if not held:
+                self.counted_from = event_time
+            held.append(update)
+            return
+        insort(held, update, key=attrgetter("event_time"))
+        if held[0] is update:
+            self.counted_from = event_time
+
+    @property
+    def full(self) -> bool:
+        """True when `settle` must not wait for the next flush boundary."""
+        return len(self.held) > MAX_HELD
+
+    def settle(self, stale_us: int) -> Sequence[ClosedBar]:
+        """Put what is final into bars; return those that the newest update closes."""
         held = self.held
         if not held:
-            held.append(update)
-            self.counted_from = event_time
             return ()
-        if event_time >= held[-1].event_time:
-            held.append(update)
-        else:
-            insort(held, update, key=attrgetter("event_time"))
-            if held[0] is update:
-                self.counted_from = event_time
         limit = held[-1].event_time - LATENESS_US
         if len(held) > MAX_HELD:
             # More than the bound: the oldest are settled early; nothing is lost, but an update
             # that would have come before them is late.
-            limit = max(limit, held[1].event_time + 1)
-        if held[1].event_time > limit and self.counted_from + US_PER_HOUR > limit:
-            return ()
+            limit = max(limit, held[-MAX_HELD].event_time + 1)
         closed: list[ClosedBar] = []
         self._settle(limit, stale_us, closed)
         return closed
@@ -172,8 +188,7 @@ class BarState(msgspec.Struct, array_like=True, gc=False):
             first = held[0]
             end = first.event_time + stale_us
             following = held[1].event_time if len(held) > 1 else None
-            # At the limit itself an update may come once more: it stays to be recognised.
-            if following is not None and following <= limit and first.event_time < limit:
+            if following is not None and following < limit:
                 self._take(first, min(end, following), closed)
                 del held[0]
                 self.counted_from = following

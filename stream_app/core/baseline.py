@@ -1,13 +1,14 @@
-"""The baseline of a contract: its settlements of 30 days, and the statistics over them.
+"""The baseline of a contract: its settlements of 30 days (design §5.3). Pure.
 
-Design §5.3. Pure. Not responsible for: when a refresh happens (partition.py), storage format of
-other state (blocks.py).
+Not responsible for: the statistics' formulas (statistics.py), when a refresh happens
+(partition.py), storage of other state (blocks.py).
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections.abc import Iterable
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -15,104 +16,26 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.errors import StateError
-from schemas.rates import rate_8h
-from schemas.records import Confidence
+from schemas.rates import REFERENCE_INTERVAL_HOURS
+from schemas.records import SettlementSource
 from schemas.times import US_PER_DAY, US_PER_HOUR
+from stream_app.core.statistics import (
+    UNRATED,
+    Score,
+    Statistics,
+    robust_z_of,
+    statistics_of,
+    z_of,
+)
 
 WINDOW_US = 30 * US_PER_DAY
 # Kept beyond the window, so that a settlement that comes again is still recognised and a crash
 # can be replayed over the edge of the window.
 KEPT_US = 32 * US_PER_DAY
 MAX_INTERVAL_US = 24 * US_PER_HOUR
-ROUNDING = 1e-12
-"""Relative spread up to which rates are equal: scaling from 3, 6 or 24 h to 8 leaves a residue."""
-MIN_SAMPLES = 10
-_CONFIDENCE: tuple[tuple[int, Confidence], ...] = (
-    (MIN_SAMPLES, "none"),
-    (30, "low"),
-    (90, "medium"),
-    (180, "high"),
-)
-MAD_TO_SIGMA = 0.67449
-"""The normal distribution's third quartile: makes robust_z comparable to z (Iglewicz & Hoaglin)."""
-
-
-def confidence_of(samples: int) -> Confidence:
-    """Grade a baseline by its number of settlements."""
-    for below, grade in _CONFIDENCE:
-        if samples < below:
-            return grade
-    return "very_high"
-
-
-class Statistics(msgspec.Struct, frozen=True):
-    """Statistics of a baseline at hour `as_of` (µs); all of rate_8h, fractions.
-
-    `usable` is False where z must be null: too few samples, or all of them equal (a division by a
-    rounding residue would give a huge z).
-    """
-
-    as_of: int
-    samples: int
-    confidence: Confidence
-    usable: bool
-    mean: float | None
-    std: float | None
-    median: float | None
-    mad: float | None
-    ordered: npt.NDArray[np.float64]
-
-
-class Score(NamedTuple):
-    """One rate against a baseline."""
-
-    z: float | None
-    robust_z: float | None
-    percentile: float | None
-
-
-def statistics_of(rates_8h: npt.NDArray[np.float64], as_of: int) -> Statistics:
-    """Compute the statistics of settled rates (rate_8h, any order): two-pass, float64, n − 1."""
-    samples = int(rates_8h.size)
-    ordered = np.sort(rates_8h)
-    if samples == 0:
-        return Statistics(as_of, 0, "none", False, None, None, None, None, ordered)
-    if ordered[-1] - ordered[0] <= ROUNDING * max(abs(ordered[0]), abs(ordered[-1])):
-        value = float(ordered[0])
-        std = 0.0 if samples > 1 else None
-        return Statistics(
-            as_of, samples, confidence_of(samples), False, value, std, value, 0.0, ordered
-        )
-    mean = float(rates_8h.mean())
-    median = float(np.median(ordered))
-    return Statistics(
-        as_of,
-        samples,
-        confidence_of(samples),
-        samples >= MIN_SAMPLES,
-        mean,
-        float(np.sqrt(np.square(rates_8h - mean).sum() / (samples - 1))),
-        median,
-        float(np.median(np.abs(ordered - median))),
-        ordered,
-    )
-
-
-def z_of(value: float, stats: Statistics | None) -> float | None:
-    """Return z of a rate_8h, or None without a usable baseline."""
-    if stats is None or not stats.usable or stats.mean is None or not stats.std:
-        return None
-    return (value - stats.mean) / stats.std
-
-
-def score(value: float, stats: Statistics | None) -> Score:
-    """Return z, robust z and percentile of a rate_8h. All None without a usable baseline."""
-    z = z_of(value, stats)
-    if z is None or stats is None or stats.median is None:
-        return Score(None, None, None)
-    robust = MAD_TO_SIGMA * (value - stats.median) / stats.mad if stats.mad else None
-    at_most = int(np.searchsorted(stats.ordered, value, side="right"))
-    return Score(z, robust, at_most / stats.samples)
+_SOURCES: tuple[SettlementSource, ...] = ("history", "stream", "derived")
+"""Stored by position: only ever appended to."""
+_DERIVED = _SOURCES.index("derived")
 
 
 class Settled(NamedTuple):
@@ -122,24 +45,78 @@ class Settled(NamedTuple):
     rate: float
     interval_hours: float
     raw_offset: int
+    source: SettlementSource = "history"
+
+
+class _Versioned(msgspec.Struct, array_like=True):
+    version: int
+
+
+class _PackedV1(msgspec.Struct, array_like=True):
+    """Version 1: one row a settlement."""
+
+    version: int
+    settled: list[tuple[int, float, float, int]]
 
 
 class _Packed(msgspec.Struct, array_like=True):
+    """Version 2: one column a field, as the arrays' bytes (little-endian)."""
+
     version: int
-    settled: list[Settled]
+    times: bytes
+    rates: bytes
+    hours: bytes
+    offsets: bytes
+    sources: bytes
+    superseded: Sequence[tuple[int, float, float, int, SettlementSource]]
 
 
 class Baseline:
-    """The settlements of one contract, ordered by funding time, at most KEPT_US back."""
+    """The settlements of one contract, ordered by funding time, at most KEPT_US back.
 
-    VERSION = 1
+    Held in columns: 33 bytes a settlement, where 1,900 contracts have up to 768 each.
+    """
+
+    VERSION = 2
+    __slots__ = (
+        "_hours",
+        "_offsets",
+        "_rates",
+        "_sources",
+        "_stats",
+        "_superseded",
+        "_times",
+        "_window",
+    )
 
     def __init__(self, settled: Iterable[Settled] = ()) -> None:
-        self.settled: list[Settled] = sorted(settled)
+        ordered = sorted(settled)
+        self._times = array("q", [s.funding_time for s in ordered])
+        self._rates = array("d", [s.rate for s in ordered])
+        self._hours = array("d", [s.interval_hours for s in ordered])
+        self._offsets = array("q", [s.raw_offset for s in ordered])
+        self._sources = array("b", [_SOURCES.index(s.source) for s in ordered])
+        self._superseded: list[Settled] = []
+        """Derived ones that gave way since the last `pack`."""
         self._stats: Statistics | None = None
+        self._window = slice(0, 0)
 
     def __len__(self) -> int:
-        return len(self.settled)
+        return len(self._times)
+
+    @property
+    def settled(self) -> list[Settled]:
+        """All settlements, oldest first."""
+        return [self._at(index) for index in range(len(self))]
+
+    def _at(self, index: int) -> Settled:
+        return Settled(
+            self._times[index],
+            self._rates[index],
+            self._hours[index],
+            self._offsets[index],
+            _SOURCES[self._sources[index]],
+        )
 
     def add(
         self,
@@ -148,52 +125,93 @@ class Baseline:
         interval_hours: float | None,
         contract_interval_hours: float,
         raw_offset: int,
+        source: SettlementSource = "history",
     ) -> Settled | None:
         """Add a settlement and return it; None if its funding time is known or too old.
 
         Without an `interval_hours` of its own, it is the time since the settlement before (whole
-        hours), else the contract's.
+        hours), else the contract's. A derived one gives way to what the exchange itself says.
         """
-        settled = self.settled
-        if settled and funding_time <= settled[-1].funding_time - KEPT_US:
+        times = self._times
+        if times and funding_time <= times[-1] - KEPT_US:
             return None
-        at = bisect_left(settled, (funding_time,))
-        if at < len(settled) and settled[at].funding_time == funding_time:
+        at = bisect_left(times, funding_time)
+        known = at < len(times) and times[at] == funding_time
+        if known and (self._sources[at] != _DERIVED or source == "derived"):
             return None
         if interval_hours is None:
             interval_hours = contract_interval_hours
-            if at and (whole := _whole_hours(funding_time - settled[at - 1].funding_time)):
+            if at and (whole := _whole_hours(funding_time - times[at - 1])):
                 interval_hours = whole
-        entry = Settled(funding_time, rate, interval_hours, raw_offset)
-        insort(settled, entry)
-        oldest = settled[-1].funding_time - KEPT_US
-        if settled[0].funding_time <= oldest:
-            del settled[: bisect_left(settled, (oldest + 1,))]
+        if known:
+            self._superseded.append(self._at(at))
+            self._delete(slice(at, at + 1))
+        self._times.insert(at, funding_time)
+        self._rates.insert(at, rate)
+        self._hours.insert(at, interval_hours)
+        self._offsets.insert(at, raw_offset)
+        self._sources.insert(at, _SOURCES.index(source))
+        self._delete(slice(0, bisect_right(times, times[-1] - KEPT_US)))
         self._stats = None
-        return entry
+        return Settled(funding_time, rate, interval_hours, raw_offset, source)
+
+    def _delete(self, which: slice) -> None:
+        for column in (self._times, self._rates, self._hours, self._offsets, self._sources):
+            del column[which]
 
     def statistics(self, hour: int) -> Statistics:
         """Return the statistics over (hour − 30 d, hour], cached until a settlement arrives."""
         stats = self._stats
         if stats is None or stats.as_of != hour:
-            low = bisect_left(self.settled, (hour - WINDOW_US + 1,))
-            high = bisect_left(self.settled, (hour + 1,))
-            window = np.array(
-                [rate_8h(s.rate, s.interval_hours) for s in self.settled[low:high]],
-                dtype=np.float64,
-            )
-            self._stats = stats = statistics_of(window, hour)
+            low = bisect_right(self._times, hour - WINDOW_US)
+            self._window = slice(low, bisect_right(self._times, hour))
+            self._stats = stats = statistics_of(self.window(), hour)
         return stats
+
+    def window(self) -> npt.NDArray[np.float64]:
+        """Return the rate_8h that the newest statistics are over, oldest first."""
+        # No view may outlive this: an array with an exported buffer cannot grow.
+        rates = np.frombuffer(self._rates)[self._window]
+        # As `rate_8h` computes it, so that the two agree to the last bit.
+        scaled: npt.NDArray[np.float64] = rates * REFERENCE_INTERVAL_HOURS
+        scaled /= np.frombuffer(self._hours)[self._window]
+        return scaled
+
+    def score(self, value: float, stats: Statistics | None) -> Score:
+        """Return z, robust z and percentile of a rate_8h against this baseline's `stats`.
+
+        All None without a usable baseline.
+        """
+        z = z_of(value, stats)
+        if z is None or stats is None:
+            return UNRATED
+        at_most = int(np.count_nonzero(self.window() <= value))
+        return Score(z, robust_z_of(value, stats), at_most / stats.samples)
 
     def observed_interval_hours(self) -> float | None:
         """Return the time between the two newest settlements, if it is a plausible interval."""
-        if len(self.settled) < 2:
+        if len(self._times) < 2:
             return None
-        return _whole_hours(self.settled[-1].funding_time - self.settled[-2].funding_time)
+        return _whole_hours(self._times[-1] - self._times[-2])
 
     def pack(self) -> bytes:
-        """Return the bytes that `unpack` reads."""
-        return msgspec.msgpack.encode(_Packed(self.VERSION, self.settled))
+        """Return the bytes that `unpack` reads.
+
+        Each pack is made durable, and the contract's block after it, before the next one: what
+        was superseded until then is told once.
+        """
+        superseded, self._superseded = self._superseded, []
+        return msgspec.msgpack.encode(
+            _Packed(
+                self.VERSION,
+                self._times.tobytes(),
+                self._rates.tobytes(),
+                self._hours.tobytes(),
+                self._offsets.tobytes(),
+                self._sources.tobytes(),
+                superseded,
+            )
+        )
 
     @classmethod
     def unpack(cls, data: bytes, up_to_offset: int) -> Baseline:
@@ -206,15 +224,37 @@ class Baseline:
             StateError: the bytes are damaged or of a newer version.
         """
         try:
-            packed = msgspec.msgpack.decode(data, type=_Packed)
-        except msgspec.DecodeError as error:
+            version = msgspec.msgpack.decode(data, type=_Versioned).version
+            if version > cls.VERSION:
+                raise StateError(
+                    f"a stored baseline has version {version}, this program reads up to "
+                    f"{cls.VERSION}: run the newer fundingstream that wrote it"
+                )
+            settled = _settled_v1(data) if version == 1 else _settled(data)
+        except (msgspec.DecodeError, ValueError, IndexError) as error:
             raise StateError(f"a stored baseline is damaged: {error}") from error
-        if packed.version > cls.VERSION:
-            raise StateError(
-                f"a stored baseline has version {packed.version}, this program reads up to "
-                f"{cls.VERSION}: run the newer fundingstream that wrote it"
-            )
-        return cls(entry for entry in packed.settled if entry.raw_offset <= up_to_offset)
+        # Later ones overwrite what they superseded.
+        known = {s.funding_time: s for s in settled if s.raw_offset <= up_to_offset}
+        return cls(known.values())
+
+
+def _settled(data: bytes) -> list[Settled]:
+    """Return superseded ones before those that superseded them."""
+    packed = msgspec.msgpack.decode(data, type=_Packed)
+    columns = (
+        array("q", packed.times),
+        array("d", packed.rates),
+        array("d", packed.hours),
+        array("q", packed.offsets),
+    )
+    sources = [_SOURCES[code] for code in packed.sources]
+    current = [Settled(*values) for values in zip(*columns, sources, strict=True)]
+    return [*(Settled(*row) for row in packed.superseded), *current]
+
+
+def _settled_v1(data: bytes) -> list[Settled]:
+    packed = msgspec.msgpack.decode(data, type=_PackedV1)
+    return [Settled(*row) for row in packed.settled]
 
 
 def _whole_hours(duration_us: int) -> float | None:

@@ -9,8 +9,8 @@ from typing import NamedTuple, Self
 
 from schemas.rates import apr, rate_8h
 from schemas.records import Alert, Severity, Trigger, ZScore
-from stream_app.core.baseline import Statistics, score, z_of
-from stream_app.core.blocks import Contract
+from stream_app.core.statistics import z_of
+from stream_app.core.store import Cell
 from stream_app.core.zones import crossed_between, trigger_of, zone_of
 
 CRITICAL_Z = 3.0
@@ -19,17 +19,15 @@ CRITICAL_Z = 3.0
 class Emission(NamedTuple):
     """A decision to emit a contract's newest update."""
 
-    contract: Contract
-    stats: Statistics | None
+    cell: Cell
     z: float | None
     trigger: Trigger
     crossed: float | None
 
     @classmethod
-    def at_once(
-        cls, contract: Contract, stats: Statistics | None, z: float | None, *, rate_changed: bool
-    ) -> Self | None:
+    def at_once(cls, cell: Cell, z: float | None, *, rate_changed: bool) -> Self | None:
         """Return the emission that an update calls for at once; None if the flush has time."""
+        contract = cell.contract
         first = contract.emitted_updates == 0
         crossed = None if first else crossed_between(contract.emitted_z, z)
         trigger = trigger_of(
@@ -40,23 +38,25 @@ class Emission(NamedTuple):
             z=z,
             crossed=crossed,
         )
-        return None if trigger is None else cls(contract, stats, z, trigger, crossed)
+        return None if trigger is None else cls(cell, z, trigger, crossed)
 
     @classmethod
-    def flush(cls, contract: Contract, stats: Statistics | None) -> Self:
+    def flush(cls, cell: Cell) -> Self:
         """Return the emission of a contract's newest update by the flush."""
-        z = z_of(rate_8h(contract.rate, contract.interval_hours), stats)
+        contract = cell.contract
         # The baseline may have moved since the update was judged.
-        return cls(contract, stats, z, "flush", crossed_between(contract.emitted_z, z))
+        cell.refresh(contract.event_time)
+        z = z_of(rate_8h(contract.rate, contract.interval_hours), cell.stats)
+        return cls(cell, z, "flush", crossed_between(contract.emitted_z, z))
 
 
 def zscore_of(
     emission: Emission, feed: str, raw_topic: str, raw_partition: int, now_us: int
 ) -> ZScore:
     """Return the record of an emission."""
-    contract, stats = emission.contract, emission.stats
+    contract, stats = emission.cell.contract, emission.cell.stats
     scaled = rate_8h(contract.rate, contract.interval_hours)
-    scored = score(scaled, stats)
+    scored = emission.cell.baseline.score(scaled, stats)
     return {
         "contract_id": contract.contract_id,
         "feed": feed,

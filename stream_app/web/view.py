@@ -10,10 +10,10 @@ from typing import Any
 
 from schemas.rates import apr, rate_8h
 from schemas.records import HourlyBar
-from schemas.times import US_PER_S, hour_floor, now_us
-from stream_app.core.baseline import z_of
+from schemas.times import US_PER_S, now_us
 from stream_app.core.blocks import Contract
-from stream_app.core.partition import FeedPartition
+from stream_app.core.statistics import z_of
+from stream_app.core.store import Cell
 from stream_app.core.zones import zone_of
 from stream_app.ingest import Ingest
 from stream_app.settings import WorkerSettings
@@ -33,21 +33,22 @@ class WorkerView:
         """Return one entry per contract that has a rate, highest |z| first."""
         now = now_us()
         rows = [
-            self._contract(state, contract, now)
+            self._contract(state.feed, cell, now)
             for state in self._ingest.partitions()
-            for contract in state.contracts
-            if contract.updates
+            for cell in state.store.cells.values()
+            if cell.contract.updates
         ]
         rows.sort(key=lambda row: (-abs(row["z"] or 0.0), row["contract_id"]))
         return rows
 
-    def _contract(self, state: FeedPartition, contract: Contract, now: int) -> dict[str, Any]:
-        baseline = None if contract.backfilling else state.baselines.get(contract.contract_id)
-        stats = baseline.statistics(hour_floor(contract.event_time)) if baseline else None
+    def _contract(self, feed: str, cell: Cell, now: int) -> dict[str, Any]:
+        contract = cell.contract
+        cell.refresh(contract.event_time)
+        stats = cell.stats
         z = z_of(rate_8h(contract.rate, contract.interval_hours), stats)
         return {
             "contract_id": contract.contract_id,
-            "feed": state.feed,
+            "feed": feed,
             "symbol": contract.symbol,
             "base": contract.base,
             "rate": contract.rate,

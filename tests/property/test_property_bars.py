@@ -23,12 +23,14 @@ class Event(NamedTuple):
     rate: float
 
 
-def bars_of(events: list[Event], stale_us: int) -> list[ClosedBar]:
+def bars_of(events: list[Event], stale_us: int, settle_one_in: int = 1) -> list[ClosedBar]:
     """Bars of events in their order of arrival, the last ones closed by silence."""
     state = BarState()
     closed: list[ClosedBar] = []
     for at, rate in events:
-        closed += state.add(Held(at, rate, None, None, "ws"), stale_us)
+        state.add(Held(at, rate, None, None, "ws"))
+        if at % settle_one_in == 0:
+            closed += state.settle(stale_us)
     newest = max(event.at for event in events)
     closed += state.close_silent(newest + SILENCE_US, stale_us)
     return closed
@@ -97,7 +99,9 @@ def test_the_order_of_arrival_within_the_lateness_changes_no_bit(
         st.lists(st.integers(0, LATENESS_US), min_size=len(events), max_size=len(events))
     )
     arrivals = sorted(zip(events, delays, strict=True), key=lambda pair: pair[0].at + pair[1])
-    assert bars_of([event for event, _ in arrivals], stale_us) == bars_of(events, stale_us)
+    one_in = data.draw(st.sampled_from([1, 2, 7, 1_000_003]), label="settled after one event in")
+    shuffled = bars_of([event for event, _ in arrivals], stale_us, one_in)
+    assert shuffled == bars_of(events, stale_us)
 
 
 @given(events=event_lists(), stale_us=stale)

@@ -7,7 +7,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from schemas.times import US_PER_DAY, US_PER_HOUR
-from stream_app.core.baseline import MIN_SAMPLES, Baseline, score
+from stream_app.core.baseline import Baseline
+from stream_app.core.statistics import MIN_SAMPLES
 
 HOUR_US = 1_791_273_600_000_000
 DAYS_30_US = 30 * US_PER_DAY
@@ -46,7 +47,8 @@ def test_statistics_are_numpys(settled: dict[int, tuple[float, float]], value: f
     window = reference_window(settled)
     assert window.size >= MIN_SAMPLES
     assume(np.ptp(window) > 0)
-    stats = baseline_of(settled, sorted(settled)).statistics(HOUR_US)
+    baseline = baseline_of(settled, sorted(settled))
+    stats = baseline.statistics(HOUR_US)
     mean, std, median = window.mean(), window.std(ddof=1), np.median(window)
     mad = np.median(np.abs(window - median))
     np.testing.assert_allclose(
@@ -55,7 +57,7 @@ def test_statistics_are_numpys(settled: dict[int, tuple[float, float]], value: f
         rtol=1e-12,
         atol=1e-18,
     )
-    z, robust_z, percentile = score(value, stats)
+    z, robust_z, percentile = baseline.score(value, stats)
     assert stats.samples == window.size
     assert z is not None
     np.testing.assert_allclose(z, (value - mean) / std, rtol=1e-12, atol=1e-12)
@@ -74,8 +76,9 @@ def test_the_order_of_arrival_does_not_matter(
     """With intervals of their own, settlements give the same statistics in any order and twice."""
     order = data.draw(st.permutations(sorted(settled)))
     again = data.draw(st.lists(st.sampled_from(order), max_size=5))
-    shuffled = baseline_of(settled, [*order, *again]).statistics(HOUR_US)
-    assert shuffled.ordered.tolist() == sorted(reference_window(settled).tolist())
+    shuffled = baseline_of(settled, [*order, *again])
+    shuffled.statistics(HOUR_US)
+    assert sorted(shuffled.window().tolist()) == sorted(reference_window(settled).tolist())
 
 
 @given(
@@ -90,7 +93,7 @@ def test_one_rate_at_many_intervals_is_no_baseline(
     baseline = Baseline()
     for offset, interval in enumerate(hours):
         baseline.add(HOUR_US - offset * US_PER_HOUR, rate * interval / 8.0, interval, 8.0, offset)
-    assert score(value, baseline.statistics(HOUR_US)) == (None, None, None)
+    assert baseline.score(value, baseline.statistics(HOUR_US)) == (None, None, None)
 
 
 @given(settled=settlements, cut=st.integers(0, 120))

@@ -173,8 +173,8 @@ class Worker:
 
     def store(self, applied: int, blocks: int | None = None) -> None:
         """Store what changed; with a number, only so many blocks before the crash."""
-        self.partition.mark_applied(applied)
-        changed, baselines = self.partition.take_dirty()
+        self.partition.store.mark_applied(applied)
+        changed, baselines = self.partition.store.take_dirty()
         self.baselines.update(baselines)
         self.blocks.update(changed[:blocks])
 
@@ -195,11 +195,14 @@ def final_state(partition: FeedPartition) -> Any:
     """Contracts and baselines, whichever blocks they are in."""
     return (
         {c.symbol: msgspec.structs.asdict(c) for c in partition.contracts},
-        {c: [s[:3] for s in b.settled] for c, b in partition.baselines.items() if len(b)},
+        {
+            symbol: [s[:3] for s in c.baseline.settled]
+            for symbol, c in partition.store.cells.items()
+        },
     )
 
 
-@patch("stream_app.core.partition.BLOCK_CONTRACTS", 2)
+@patch("stream_app.core.store.BLOCK_CONTRACTS", 2)
 @settings(max_examples=300, deadline=None)
 @given(log=logs, data=st.data())
 def test_a_crash_changes_nothing_that_anybody_sees(log: list[Step], data: st.DataObject) -> None:

@@ -20,7 +20,11 @@ STALE_US = 10 * S
 
 def feed(state: BarState, *updates: Held) -> list[ClosedBar]:
     """The bars that these updates close."""
-    return [bar for update in updates for bar in state.add(update, STALE_US)]
+    closed: list[ClosedBar] = []
+    for update in updates:
+        state.add(update)
+        closed += state.settle(STALE_US)
+    return closed
 
 
 def held(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import msgspec
 import numpy as np
@@ -15,12 +16,8 @@ from stream_app.core.baseline import (
     WINDOW_US,
     Baseline,
     Settled,
-    Statistics,
-    confidence_of,
-    score,
-    statistics_of,
-    z_of,
 )
+from stream_app.core.statistics import Score, Statistics, confidence_of, statistics_of, z_of
 
 HOUR_US = 1_791_273_600_000_000
 assert HOUR_US % US_PER_HOUR == 0
@@ -39,6 +36,19 @@ def filled(rates: list[float], interval_hours: float = 8.0, offset: int = 5) -> 
 def stats_of(*rates_8h: float) -> Statistics:
     """Statistics over these rates."""
     return statistics_of(np.array(rates_8h, dtype=np.float64), HOUR_US)
+
+
+def score(value: float, *rates_8h: float) -> Score:
+    """A rate against a baseline of these."""
+    baseline = filled(list(rates_8h))
+    return baseline.score(value, baseline.statistics(HOUR_US))
+
+
+def window_of(baseline: Baseline, hour: int = HOUR_US) -> list[float]:
+    """What the statistics of an hour are over."""
+    baseline.statistics(hour)
+    window: list[float] = baseline.window().tolist()
+    return window
 
 
 TEN = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 20.0)
@@ -67,7 +77,7 @@ def test_the_statistics_of_a_known_series() -> None:
 
 def test_a_score_is_z_robust_z_and_percentile() -> None:
     """Each by its formula: (x − mean) / std, 0.67449 × (x − median) / MAD, share ≤ x."""
-    z, robust_z, percentile = score(9.0, stats_of(*TEN))
+    z, robust_z, percentile = score(9.0, *TEN)
     assert z == pytest.approx(2.5 / math.sqrt(262.5 / 9), rel=1e-15)
     assert robust_z == pytest.approx(0.67449 * 3.5 / 2.5, rel=1e-15)
     assert percentile == 0.9
@@ -78,14 +88,14 @@ def test_a_score_is_z_robust_z_and_percentile() -> None:
 )
 def test_the_percentile_is_the_share_at_or_below(value: float, expected: float) -> None:
     """A value equal to a settlement counts it in."""
-    assert score(value, stats_of(*TEN)).percentile == expected
+    assert score(value, *TEN).percentile == expected
 
 
 def test_without_deviation_from_the_median_there_is_no_robust_z() -> None:
     """Nine equal rates and another: MAD is 0, and z stands alone."""
-    stats = stats_of(*[1.0] * 9, 3.0)
-    assert stats.mad == 0.0
-    z, robust_z, percentile = score(2.0, stats)
+    rates = [*[1.0] * 9, 3.0]
+    assert stats_of(*rates).mad == 0.0
+    z, robust_z, percentile = score(2.0, *rates)
     assert z is not None
     assert (robust_z, percentile) == (None, 0.9)
 
@@ -96,13 +106,14 @@ def test_fewer_than_ten_settlements_give_no_z(samples: int) -> None:
     stats = stats_of(*TEN[:samples])
     assert stats.samples == samples
     assert z_of(5.0, stats) is None
-    assert score(5.0, stats) == (None, None, None)
+    assert score(5.0, *TEN[:samples]) == (None, None, None)
 
 
 def test_without_a_baseline_there_is_no_z() -> None:
     """A contract that has never settled."""
     assert z_of(5.0, None) is None
-    assert score(5.0, None) == (None, None, None)
+    assert Baseline().score(5.0, None) == (None, None, None)
+    assert Baseline().score(5.0, Baseline().statistics(HOUR_US)) == (None, None, None)
 
 
 @pytest.mark.parametrize("rate", [0.0000125, 0.0001, -0.00375, 0.0, 1 / 3])
@@ -112,7 +123,8 @@ def test_a_constant_series_never_gives_a_z(rate: float, samples: int) -> None:
     stats = stats_of(*[rate] * samples)
     assert (stats.mean, stats.std, stats.mad) == (rate, 0.0, 0.0)
     for value in (rate, rate * 1.5 + 1e-9, -1.0):
-        assert score(value, stats) == (None, None, None)
+        assert score(value, *[rate] * min(samples, 90)) == (None, None, None)
+        assert z_of(value, stats) is None
 
 
 @pytest.mark.parametrize("hours", [1.0, 2.0, 3.0, 4.0, 6.0, 12.0, 24.0])
@@ -139,7 +151,7 @@ def test_the_window_is_open_at_its_start_and_closed_at_its_end() -> None:
     edges = (HOUR_US - WINDOW_US, HOUR_US - WINDOW_US + 1, HOUR_US, HOUR_US + 1)
     for index, at in enumerate(edges):
         baseline.add(at, float(index), 8.0, 8.0, index)
-    assert baseline.statistics(HOUR_US).ordered.tolist() == [1.0, 2.0]
+    assert window_of(baseline) == [1.0, 2.0]
 
 
 def test_a_settlement_counts_once() -> None:
@@ -216,8 +228,7 @@ def test_a_change_of_interval_rewrites_nothing() -> None:
     for hours in (1, 2, 3):
         baseline.add(HOUR_US + hours * US_PER_HOUR, 0.0001, None, 8.0, 50 + hours)
     assert [s.interval_hours for s in baseline.settled] == [8.0, 8.0, 1.0, 1.0, 1.0]
-    stats = baseline.statistics(HOUR_US + 3 * US_PER_HOUR)
-    assert stats.ordered.tolist() == pytest.approx([0.0008] * 5, rel=1e-15)
+    assert window_of(baseline, HOUR_US + 3 * US_PER_HOUR) == pytest.approx([0.0008] * 5, rel=1e-15)
 
 
 def test_the_observed_interval_is_that_of_the_newest_two() -> None:
@@ -243,7 +254,7 @@ def test_statistics_are_refreshed_on_the_hour() -> None:
     assert baseline.statistics(HOUR_US).samples == 90
     later = baseline.statistics(HOUR_US + 8 * US_PER_HOUR)
     assert (later.samples, later.as_of) == (89, HOUR_US + 8 * US_PER_HOUR)
-    assert later.ordered[0] == 1.0
+    assert baseline.window()[0] == 1.0
 
 
 def test_statistics_are_refreshed_by_a_settlement() -> None:
@@ -276,8 +287,47 @@ def test_a_newer_version_is_refused() -> None:
         Baseline.unpack(stored, 1)
 
 
-@pytest.mark.parametrize("data", [b"", b"\xc1", b"\x93\x01", b"\x91\x01", b"\x92\x01\x91\x01"])
+@pytest.mark.parametrize(
+    "data", [b"", b"\xc1", b"\x93\x01", b"\x91\x01", b"\x92\x01\x91\x01", b"\x97\x02\xc4\x01a"]
+)
 def test_a_damaged_baseline_is_refused(data: bytes) -> None:
     """It is not taken for an empty one."""
     with pytest.raises(StateError, match="damaged"):
         Baseline.unpack(data, 1)
+
+
+def test_a_derived_settlement_gives_way() -> None:
+    """What the exchange says of the same time replaces it, once; never the other way round."""
+    baseline = Baseline()
+    assert baseline.add(HOUR_US, 0.1, 1.0, 8.0, 5, "derived") is not None
+    assert baseline.add(HOUR_US, 0.3, 1.0, 8.0, 6, "derived") is None
+    assert baseline.add(HOUR_US, 0.2, 1.0, 8.0, 7, "history") == Settled(HOUR_US, 0.2, 1.0, 7)
+    assert baseline.add(HOUR_US, 0.1, 1.0, 8.0, 8, "derived") is None
+    assert baseline.add(HOUR_US, 0.4, 1.0, 8.0, 9, "stream") is None
+    assert [s.rate for s in baseline.settled] == [0.2]
+
+
+def test_a_crash_before_the_truth_restores_the_derived_one() -> None:
+    """The record that replaced it comes again; until then z must see what it saw."""
+    baseline = Baseline()
+    baseline.add(HOUR_US, 0.1, 1.0, 8.0, 5, "derived")
+    baseline.add(HOUR_US, 0.2, 1.0, 8.0, 7, "history")
+    stored = baseline.pack()
+    assert Baseline.unpack(stored, 6).settled == [Settled(HOUR_US, 0.1, 1.0, 5, "derived")]
+    assert Baseline.unpack(stored, 7).settled == [Settled(HOUR_US, 0.2, 1.0, 7)]
+    assert Baseline.unpack(stored, 4).settled == []
+
+
+def test_state_of_version_1_is_read() -> None:
+    """Rows instead of columns, and all of them from history."""
+    rows = [(HOUR_US - US_PER_HOUR, 0.1, 8.0, 3), (HOUR_US, -0.2, 1.0, 4)]
+    stored = msgspec.msgpack.encode([1, rows])
+    assert Baseline.unpack(stored, 9).settled == [Settled(*row) for row in rows]
+    assert Baseline.unpack(stored, 3).settled == [Settled(*rows[0])]
+
+
+def test_the_cached_statistics_of_1260_contracts_fit_200_kib() -> None:
+    """The object and its numbers; whole numbers below 256 and the hour are shared."""
+    stats = stats_of(*(index / 7 for index in range(90)))
+    own = [stats, stats.mean, stats.std, stats.median, stats.mad]
+    assert 1_260 * sum(map(sys.getsizeof, own)) <= 200 * 1024

@@ -23,18 +23,23 @@ class Update(NamedTuple):
     rate: float
 
 
-def verdicts(updates: list[Update]) -> tuple[list[Verdict], Contract]:
-    """Judge updates in turn, as the partition does, from a new contract."""
+def verdicts(updates: list[Update], settle_each: int = 1) -> tuple[list[Verdict], Contract]:
+    """Judge updates in turn, as the partition does, from a new contract.
+
+    Bars are settled after every `settle_each` updates.
+    """
     contract = Contract("A", "f:A", "A", "")
     given_verdicts: list[Verdict] = []
-    for at, rate in updates:
+    for count, (at, rate) in enumerate(updates):
         verdict = judge(contract, at, rate)
         given_verdicts.append(verdict)
         if verdict in {"accepted", "conflict"}:
             contract.event_time, contract.rate = at, rate
             contract.updates += 1
         if verdict in {"accepted", "conflict", "out_of_order"}:
-            list(contract.bars.add(Held(at, rate, None, None, "ws"), 10 * S))
+            contract.bars.add(Held(at, rate, None, None, "ws"))
+        if count % settle_each == 0:
+            contract.bars.settle(10 * S)
     return given_verdicts, contract
 
 
@@ -82,6 +87,14 @@ def test_verdicts_are_those_of_the_plain_rules(updates: list[Update]) -> None:
         # The last one before the lateness is still remembered, since it may still hold.
         repeated = expected == "late" and updates[index] in updates[:index]
         assert found == expected or (repeated and found == "duplicate")
+
+
+@given(updates=updates_lists, settle_each=st.integers(2, 40))
+def test_verdicts_do_not_depend_on_when_bars_are_settled(
+    updates: list[Update], settle_each: int
+) -> None:
+    """A duplicate is one whether its time is in a bar already or not."""
+    assert verdicts(updates, settle_each)[0] == verdicts(updates)[0]
 
 
 @given(data=st.data(), updates=updates_lists)

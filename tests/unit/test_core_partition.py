@@ -539,59 +539,59 @@ class TestState:
     def test_a_shard_holds_256_contracts(self, new: Partition) -> None:
         """The next contract opens another block, at the offset before its record."""
         new.ticks(*(tick(f"C{i}USDT", 0.0001, T0) for i in range(BLOCK_CONTRACTS)))
-        assert len(new.shards) == 1
+        assert len(new.store.shards) == 1
         new.ticks(tick("ONEMOREUSDT", 0.0001, T0 + S), received_at=T0 + 8 * S)
-        assert [len(s.block.contracts) for s in new.shards] == [256, 1]
-        assert new.shards[1].block.applied_offset == 100
-        assert new.shards[1].block.flushed_at == T0 + 5 * S
+        assert [len(s.block.contracts) for s in new.store.shards] == [256, 1]
+        assert new.store.shards[1].block.applied_offset == 100
+        assert new.store.shards[1].block.flushed_at == T0 + 5 * S
 
     def test_only_what_changed_is_handed_out(self, new: Partition) -> None:
         """One block of two, and the baseline that grew; then nothing."""
         new.ticks(*(tick(f"C{i}USDT", 0.0001, T0) for i in range(BLOCK_CONTRACTS + 1)))
-        new.take_dirty()
+        new.store.take_dirty()
         new.settle(settled("C256USDT", 0.0001, HOUR_US))
-        blocks, baselines = new.take_dirty()
+        blocks, baselines = new.store.take_dirty()
         assert [index for index, _ in blocks] == [1]
         assert [contract for contract, _ in baselines] == ["binance-usdm:C256USDT"]
-        assert new.take_dirty() == ([], [])
+        assert new.store.take_dirty() == ([], [])
 
     def test_a_duplicate_changes_nothing_but_the_audit(self, new: Partition) -> None:
         """It is counted, and that is stored."""
         new.ticks(tick("AUSDT", 0.0001, T0))
-        ((_, before),), _ = new.take_dirty()
+        ((_, before),), _ = new.store.take_dirty()
         new.ticks(tick("AUSDT", 0.0001, T0))
-        ((_, after),), _ = new.take_dirty()
+        ((_, after),), _ = new.store.take_dirty()
         assert Block.unpack(after).contracts == Block.unpack(before).contracts
         assert [(a.kind, a.count) for a in Block.unpack(after).audits] == [("duplicate", 1)]
 
     def test_a_block_carries_the_offset_that_it_applied(self, new: Partition) -> None:
         """Where none changed the newest carries it; never an earlier offset than before."""
         new.ticks(tick("AUSDT", 0.0001, T0))
-        new.mark_applied(100)
-        new.take_dirty()
-        new.mark_applied(555)
-        assert new.applied_offset == 555
-        assert len(new.take_dirty()[0]) == 1
+        new.store.mark_applied(100)
+        new.store.take_dirty()
+        new.store.mark_applied(555)
+        assert new.store.applied_offset == 555
+        assert len(new.store.take_dirty()[0]) == 1
         new.ticks(tick("AUSDT", 0.0002, T0 + S))
-        new.mark_applied(42)
-        assert new.applied_offset == 555
-        new.mark_applied(556)
-        assert new.applied_offset == 556
+        new.store.mark_applied(42)
+        assert new.store.applied_offset == 555
+        new.store.mark_applied(556)
+        assert new.store.applied_offset == 556
 
     def test_a_partition_without_contracts_has_applied_nothing(self, new: Partition) -> None:
         """−1, so the log is read from wherever the group stands."""
-        assert new.applied_offset == -1
+        assert new.store.applied_offset == -1
 
     def test_a_redelivery_is_skipped_by_the_shard_that_has_applied_it(self, new: Partition) -> None:
         """Its neighbour, stored earlier, applies the same record."""
         first = batch([tick(f"C{i}USDT", 0.0001, T0) for i in range(BLOCK_CONTRACTS + 1)])
         second = batch([tick("C0USDT", 0.0005, T0 + S), tick("C256USDT", 0.0006, T0 + S)])
         new.run(first)
-        new.mark_applied(100)
-        (_, old_0), (_, old_1) = new.take_dirty()[0]
+        new.store.mark_applied(100)
+        (_, old_0), (_, old_1) = new.store.take_dirty()[0]
         new.run(second)
-        new.mark_applied(101)
-        (_, new_0), _new_1 = new.take_dirty()[0]
+        new.store.mark_applied(101)
+        (_, new_0), _new_1 = new.store.take_dirty()[0]
         assert new_0 != old_0
 
         torn = FeedPartition("binance-usdm", 3, normalise, [new_0, old_1])
@@ -608,8 +608,10 @@ class TestState:
         """A contract without settlements is emitted the same before and after a restart."""
         new.ticks(tick("AUSDT", 0.00010, T0))
         new.facts({"symbol": "AUSDT", "fundingIntervalHours": 8}, "fundingInfo")
-        new.mark_applied(101)
-        restored = FeedPartition("binance-usdm", 3, normalise, [b for _, b in new.take_dirty()[0]])
+        new.store.mark_applied(101)
+        restored = FeedPartition(
+            "binance-usdm", 3, normalise, [b for _, b in new.store.take_dirty()[0]]
+        )
         records = []
         for partition in (new, restored):
             partition.apply(batch([tick("AUSDT", 0.0002, T0 + S)]), 102, NOW)

@@ -265,6 +265,7 @@ class TestFlush:
         await bench.feed(
             Message(5, tick(0.0001, HOUR_US)),
             Message(6, tick(0.0002, HOUR_US + US_PER_HOUR + 11 * S)),
+            Message(7, tick(0.0002, HOUR_US + US_PER_HOUR + 16 * S)),
         )
         await bench.ingest.flush()
         assert [bar["hour"] for bar in bench.bars.bars] == [HOUR_US]
@@ -375,7 +376,7 @@ class TestRestart:
         bench.ingest.assign(TOPIC, 0)
         (state,) = bench.ingest.partitions()
         assert len(list(state.contracts)) == 300
-        assert len(state.baselines["binance-usdm:C299USDT"]) == 1
+        assert len(state.store.cells["C299USDT"].baseline) == 1
 
     async def test_a_revoked_partition_is_loaded_anew(self, bench: Bench) -> None:
         """Its unflushed state belongs to whoever gets it now."""

@@ -1,0 +1,119 @@
+"""Statistics of a baseline, and what a rate scores against them (design §5.3). Pure.
+
+Not responsible for: which settlements belong to a baseline (baseline.py), when they are refreshed
+(partition.py).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from schemas.records import Confidence
+
+ROUNDING = 1e-12
+"""Relative spread up to which rates are equal: scaling from 3, 6 or 24 h to 8 leaves a residue."""
+MIN_SAMPLES = 10
+_CONFIDENCE: tuple[tuple[int, Confidence], ...] = (
+    (MIN_SAMPLES, "none"),
+    (30, "low"),
+    (90, "medium"),
+    (180, "high"),
+)
+MAD_TO_SIGMA = 0.67449
+"""The normal distribution's third quartile: makes robust_z comparable to z (Iglewicz & Hoaglin)."""
+
+
+def confidence_of(samples: int) -> Confidence:
+    """Grade a baseline by its number of settlements."""
+    for below, grade in _CONFIDENCE:
+        if samples < below:
+            return grade
+    return "very_high"
+
+
+class Statistics(msgspec.Struct, frozen=True, gc=False):
+    """Statistics of a baseline at hour `as_of` (µs); all of rate_8h, fractions.
+
+    Kept for every contract, so it is small: 160 bytes with its numbers. A constant baseline has a
+    `std` of exactly 0, whatever its rates round to.
+    """
+
+    as_of: int
+    samples: int
+    mean: float | None
+    std: float | None
+    median: float | None
+    mad: float | None
+
+    @property
+    def confidence(self) -> Confidence:
+        """The grade of the number of samples."""
+        return confidence_of(self.samples)
+
+    @property
+    def usable(self) -> bool:
+        """False where z must be null: too few samples, or all of them equal.
+
+        A division by a rounding residue would give a huge z.
+        """
+        return self.samples >= MIN_SAMPLES and bool(self.std)
+
+
+class Score(NamedTuple):
+    """One rate against a baseline."""
+
+    z: float | None
+    robust_z: float | None
+    percentile: float | None
+
+
+UNRATED = Score(None, None, None)
+
+
+def statistics_of(rates_8h: npt.NDArray[np.float64], as_of: int) -> Statistics:
+    """Compute the statistics of settled rates (rate_8h, any order): two-pass, float64, n − 1."""
+    samples = int(rates_8h.size)
+    if samples == 0:
+        return Statistics(as_of, 0, None, None, None, None)
+    ordered = np.sort(rates_8h)
+    low, high = float(ordered[0]), float(ordered[-1])
+    if high - low <= ROUNDING * max(abs(low), abs(high)):
+        return Statistics(as_of, samples, low, 0.0 if samples > 1 else None, low, 0.0)
+    mean = float(rates_8h.mean())
+    median = _median(ordered)
+    deviations = np.abs(ordered - median)
+    deviations.sort()
+    return Statistics(
+        as_of,
+        samples,
+        mean,
+        float(np.sqrt(np.square(rates_8h - mean).sum() / (samples - 1))),
+        median,
+        _median(deviations),
+    )
+
+
+def _median(ordered: npt.NDArray[np.float64]) -> float:
+    """Return the median of sorted values, as numpy.median computes it."""
+    middle = ordered.size // 2
+    if ordered.size % 2:
+        return float(ordered[middle])
+    return float((ordered[middle - 1] + ordered[middle]) / 2.0)
+
+
+def z_of(value: float, stats: Statistics | None) -> float | None:
+    """Return z of a rate_8h, or None without a usable baseline."""
+    if stats is None or stats.mean is None or not stats.std or stats.samples < MIN_SAMPLES:
+        return None
+    return (value - stats.mean) / stats.std
+
+
+def robust_z_of(value: float, stats: Statistics | None) -> float | None:
+    """Return robust z of a rate_8h; None without a usable baseline, or where MAD is 0."""
+    if stats is None or not stats.usable or stats.median is None or not stats.mad:
+        return None
+    return MAD_TO_SIGMA * (value - stats.median) / stats.mad

@@ -1,0 +1,175 @@
+"""The contracts of one partition, in their shards, with what is derived from them. Pure.
+
+Not responsible for: what happens to a contract (partition.py), the stored form (blocks.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from schemas.contracts import contract_id
+from schemas.times import hour_floor
+from stream_app.core.audit import AuditBook
+from stream_app.core.baseline import Baseline
+from stream_app.core.blocks import BLOCK_CONTRACTS, DEFAULT_INTERVAL_HOURS, Block, Contract
+from stream_app.core.rows import Interval
+from stream_app.core.statistics import Statistics
+from stream_app.normalise.assets import canonical_asset, split_symbol
+
+
+class Shard:
+    """A block and what is derived from it."""
+
+    def __init__(self, index: int, block: Block) -> None:
+        self.index = index
+        self.block = block
+        self.audits = AuditBook(block.audits)
+        self.cells: list[Cell] = []
+        self.dirty = False
+
+    def pack(self) -> bytes:
+        """Return the block as it is stored."""
+        self.block.audits = self.audits.entries()
+        return self.block.pack()
+
+
+class Cell:
+    """One contract with its shard, its baseline, and what both mean for the current hour."""
+
+    __slots__ = (
+        "_hour",
+        "baseline",
+        "contract",
+        "interval",
+        "judged_z",
+        "shard",
+        "stats",
+    )
+
+    def __init__(self, contract: Contract, shard: Shard, baseline: Baseline) -> None:
+        self.contract = contract
+        self.shard = shard
+        self.baseline = baseline
+        self.stats: Statistics | None = None
+        """What rates of the hour are scored against; None while the baseline is being filled."""
+        self.interval = Interval(DEFAULT_INTERVAL_HOURS, "assumed")
+        """What holds where a payload does not say."""
+        self.judged_z: float | None = None
+        """z of the newest accepted update; without meaning until there is one."""
+        self._hour = -1
+
+    def refresh(self, event_time: int) -> None:
+        """Make `stats` and `interval` those of the hour of `event_time`."""
+        hour = hour_floor(event_time)
+        if hour == self._hour:
+            return
+        self._hour = hour
+        contract, baseline = self.contract, self.baseline
+        # An empty baseline is as none: only one of the two survives a restart.
+        scored = len(baseline) > 0 and not contract.backfilling
+        self.stats = baseline.statistics(hour) if scored else None
+        self.interval = self._interval()
+
+    def changed(self) -> None:
+        """Note that facts or settlements have changed: the next `refresh` looks at them again."""
+        self._hour = -1
+
+    def _interval(self) -> Interval:
+        """Choose the interval by exchanges.md's order: listing, settlements, 8 h."""
+        listed = self.contract.listed_interval_hours
+        if listed is not None:
+            return Interval(listed, "exchange_info")
+        observed = self.baseline.observed_interval_hours()
+        if observed is not None:
+            return Interval(observed, "observed")
+        return Interval(DEFAULT_INTERVAL_HOURS, "assumed")
+
+
+class Store:
+    """All contracts of one (feed, partition), by symbol and by shard."""
+
+    def __init__(
+        self,
+        feed: str,
+        blocks: Iterable[bytes],
+        stored_baseline: Callable[[str], bytes | None],
+    ) -> None:
+        """`blocks` in the order of their shards; `stored_baseline` is asked per contract id."""
+        self.feed = feed
+        self.shards: list[Shard] = []
+        self.cells: dict[str, Cell] = {}
+        self._dirty_baselines: dict[str, Baseline] = {}
+        for data in blocks:
+            self._load(Block.unpack(data), stored_baseline)
+
+    def _load(self, block: Block, stored_baseline: Callable[[str], bytes | None]) -> None:
+        shard = Shard(len(self.shards), block)
+        self.shards.append(shard)
+        for contract in block.contracts:
+            stored = stored_baseline(contract.contract_id)
+            baseline = (
+                Baseline() if stored is None else Baseline.unpack(stored, block.applied_offset)
+            )
+            self._add(contract, shard, baseline)
+
+    def _add(self, contract: Contract, shard: Shard, baseline: Baseline) -> Cell:
+        cell = self.cells[contract.symbol] = Cell(contract, shard, baseline)
+        shard.cells.append(cell)
+        return cell
+
+    @property
+    def applied_offset(self) -> int:
+        """The newest raw offset that any shard has applied; −1: none."""
+        return max((shard.block.applied_offset for shard in self.shards), default=-1)
+
+    def contracts(self) -> Iterator[Contract]:
+        """Return all contracts, in the order in which they were met."""
+        return (cell.contract for cell in self.cells.values())
+
+    def last_shard(self, offset: int, boundary: int) -> Shard:
+        """Return the newest block's shard; where it is full or missing, a new one.
+
+        `offset`, `boundary`: of the record at hand; all that was owed at its flush boundary is
+        emitted.
+        """
+        if not self.shards or len(self.shards[-1].block.contracts) >= BLOCK_CONTRACTS:
+            shard = Shard(len(self.shards), Block.new())
+            # A new block has, trivially, applied all that came before the record at hand.
+            shard.block.applied_offset = offset - 1
+            shard.block.flushed_at = boundary
+            self.shards.append(shard)
+        return self.shards[-1]
+
+    def create(self, symbol: str, offset: int, boundary: int) -> Cell:
+        """Return the cell of a contract that was not met before."""
+        shard = self.last_shard(offset, boundary)
+        base, quote = split_symbol(symbol)
+        asset, multiplier = canonical_asset(base)
+        contract = Contract(symbol, contract_id(self.feed, symbol), asset, quote, multiplier)
+        shard.block.contracts.append(contract)
+        return self._add(contract, shard, Baseline())
+
+    def baseline_changed(self, cell: Cell) -> None:
+        """Note that a baseline is to be stored."""
+        cell.changed()
+        self._dirty_baselines[cell.contract.contract_id] = cell.baseline
+
+    def mark_applied(self, offset: int) -> None:
+        """Note that all records up to `offset` are applied, in every block that they changed.
+
+        If they changed none, the newest block carries the offset: what is stored must never lag
+        behind what is acked, or a restart would take the difference for a hole.
+        """
+        if self.shards and offset > self.applied_offset and not any(s.dirty for s in self.shards):
+            self.shards[-1].dirty = True
+        for shard in self.shards:
+            if shard.dirty:
+                shard.block.applied_offset = max(offset, shard.block.applied_offset)
+
+    def take_dirty(self) -> tuple[list[tuple[int, bytes]], list[tuple[str, bytes]]]:
+        """Return (shard, packed block) and (contract id, packed baseline) of all that changed."""
+        blocks = [(s.index, s.pack()) for s in self.shards if s.dirty]
+        for shard in self.shards:
+            shard.dirty = False
+        dirty, self._dirty_baselines = self._dirty_baselines, {}
+        return blocks, [(contract, dirty[contract].pack()) for contract in sorted(dirty)]
