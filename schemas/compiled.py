@@ -22,9 +22,12 @@ _MIN_LONG, _MAX_LONG = -(1 << 63), (1 << 63) - 1
 _PRIMITIVES = frozenset({"string", "double", "long", "int", "boolean"})
 
 
-@lru_cache(maxsize=_CACHED_LONGS)
-def _cached_long(value: int) -> bytes:
+@lru_cache(maxsize=_CACHED_LONGS, typed=True)
+def _long(value: int) -> bytes:
     """Return the zig-zag varint of a 64-bit integer."""
+    # The cache is typed: otherwise 1.0 and True would find the entry of 1.
+    if type(value) is not int:
+        raise TypeError(f"not an integer: {value!r}")
     if not _MIN_LONG <= value <= _MAX_LONG:
         raise OverflowError(f"{value} does not fit 64 bits")
     rest = value << 1 if value >= 0 else (~value << 1) | 1
@@ -36,17 +39,10 @@ def _cached_long(value: int) -> bytes:
     return bytes(out)
 
 
-def _long(value: int) -> bytes:
-    # 1.0 and True would find the cache entry of 1.
-    if type(value) is not int:
-        raise TypeError(f"not an integer: {value!r}")
-    return _cached_long(value)
-
-
 @lru_cache(maxsize=_CACHED_STRINGS)
 def _string(value: str) -> bytes:
     data = value.encode()
-    return _cached_long(len(data)) + data
+    return _long(len(data)) + data
 
 
 def _type_of(schema: Any) -> Any:
@@ -107,7 +103,7 @@ class _Source:
                 return None
             name = f"_enum{len(self._enums)}"
             self._enums[kind["name"]] = name
-            self.names[name] = {s: _cached_long(i) for i, s in enumerate(kind["symbols"])}
+            self.names[name] = {s: _long(i) for i, s in enumerate(kind["symbols"])}
         found = self._enums.get(kind if isinstance(kind, str) else kind["name"])
         return None if found is None else f"{found}[{value}]"
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from schemas import topics
 from schemas.codec import Encoder
@@ -87,15 +87,20 @@ class Outbox:
         self, outputs: Iterable[Output], dead_letters: Iterable[DeadLetter], partition: int
     ) -> None:
         """Hand records to the producer, on the partition that their contracts live in."""
+        by_topic: dict[str, list[dict[str, Any]]] = {}
         for output in outputs:
+            topic, key, record = output
+            name = topic.name
             try:
-                value = self._encode[output.topic.name](output.record)
+                value = self._encode[name](record)
             except SchemaError as error:
                 # A number that the exchange sent and no schema can hold: told, never lost.
                 self._dead_letter_output(output, str(error))
                 continue
-            self._produce(output.topic.name, output.key.encode(), value, partition)
-            self.published += 1
+            by_topic.setdefault(name, []).append({"value": value, "key": key.encode()})
+        for name, messages in by_topic.items():
+            self._produce_batch(name, messages, partition)
+            self.published += len(messages)
         for letter in dead_letters:
             self._dead_letter(letter)
         self._producer.poll(0)
@@ -160,6 +165,30 @@ class Outbox:
                 raise UnavailableError(f"cannot produce to {topic}: {error}") from error
             generation.pending += 1
             return
+
+    def _produce_batch(self, topic: str, messages: list[dict[str, Any]], partition: int) -> None:
+        """Hand over many records by one call: a third of the cost of as many single ones."""
+        generation = self._generation
+        deadline = time.monotonic() + DELIVERY_TIMEOUT_S
+        while messages:
+            # The queue is the bound: wait here, which stops the intake behind us. Asked first,
+            # since what is refused in the middle of a batch would be overtaken by the rest.
+            if len(self._producer) + len(messages) > QUEUE_RECORDS:
+                self._producer.poll(0.05)
+            generation.pending += self._producer.produce_batch(
+                self._prefix + topic, messages, partition, on_delivery=generation.on_delivery
+            )
+            messages = [message for message in messages if "_error" in message]
+            for message in messages:
+                error = message.pop("_error")
+                if error.code() != KafkaError._QUEUE_FULL:  # noqa: SLF001 - its public name
+                    raise UnavailableError(f"cannot produce to {topic}: {error}")
+            if messages:
+                self._producer.poll(0.05)
+            if messages and time.monotonic() > deadline:
+                raise UnavailableError(
+                    f"Kafka at {self._bootstrap} took no record for {DELIVERY_TIMEOUT_S:g} s"
+                )
 
     def cut(self) -> Generation:
         """End the current generation and return it; what follows counts into the next."""

@@ -61,14 +61,16 @@ class OpenBar(msgspec.Struct, array_like=True, gc=False):
         rate = held.rate
         if self.covered_us == 0:
             self.open = self.high = self.low = self.mean = rate
-        else:
-            self.high = max(self.high, rate)
-            self.low = min(self.low, rate)
+        elif rate > self.high:
+            self.high = rate
+        elif rate < self.low:
+            self.low = rate
         self.close = rate
-        self.covered_us += duration_us
-        delta = rate - self.mean
-        self.mean += delta * duration_us / self.covered_us
-        self.m2 += duration_us * delta * (rate - self.mean)
+        self.covered_us = covered_us = self.covered_us + duration_us
+        mean = self.mean
+        delta = rate - mean
+        self.mean = mean = mean + delta * duration_us / covered_us
+        self.m2 += duration_us * delta * (rate - mean)
         if held.transport == "rest":
             self.rest_us += duration_us
 
@@ -80,8 +82,10 @@ class OpenBar(msgspec.Struct, array_like=True, gc=False):
         z = held.z
         if z is not None:
             self.z_close = z
-            self.z_min = z if self.z_min is None else min(self.z_min, z)
-            self.z_max = z if self.z_max is None else max(self.z_max, z)
+            if self.z_min is None or z < self.z_min:
+                self.z_min = z
+            if self.z_max is None or z > self.z_max:
+                self.z_max = z
 
 
 class ClosedBar(NamedTuple):
@@ -184,15 +188,23 @@ class BarState(msgspec.Struct, array_like=True, gc=False):
     def _settle(self, limit: int, stale_us: int, closed: list[ClosedBar]) -> None:
         """Put all time before `limit` into bars: no update before it can come."""
         held = self.held
+        final = 0
+        while final + 1 < len(held) and (following := held[final + 1].event_time) < limit:
+            first = held[final]
+            end = first.event_time + stale_us
+            self._take(first, min(end, following), closed)
+            self.counted_from = following
+            final += 1
+        del held[:final]
+        self._settle_hours(limit, stale_us, closed)
+
+    def _settle_hours(self, limit: int, stale_us: int, closed: list[ClosedBar]) -> None:
+        """Put the first update's whole hours before `limit` into bars."""
+        held = self.held
         while held:
             first = held[0]
             end = first.event_time + stale_us
             following = held[1].event_time if len(held) > 1 else None
-            if following is not None and following < limit:
-                self._take(first, min(end, following), closed)
-                del held[0]
-                self.counted_from = following
-                continue
             hour_end = hour_floor(self.counted_from) + US_PER_HOUR
             if hour_end > limit:
                 return
@@ -206,7 +218,15 @@ class BarState(msgspec.Struct, array_like=True, gc=False):
 
     def _take(self, first: Held, end: int, closed: list[ClosedBar]) -> None:
         """Put the time of `first` from `counted_from` to `end` into its bar, or two."""
-        start = self.counted_from
+        start, bar = self.counted_from, self.bar
+        if (
+            start == first.event_time
+            and bar is not None
+            and bar.hour <= start < end <= bar.hour + US_PER_HOUR
+        ):
+            bar.count(first)
+            bar.hold(first, end - start)
+            return
         if start == first.event_time:
             self._open(start, closed).count(first)
         while start < end:

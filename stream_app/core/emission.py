@@ -1,6 +1,6 @@
-"""From a contract's newest update to a ZScore record and, on a crossing, an Alert. Pure.
+"""From a contract's newest update to a ZScore record. Pure.
 
-Not responsible for: when (zones.py decides), state (partition.py keeps it).
+Not responsible for: when (zones.py decides), state (store.py), alerts (alerts.py).
 """
 
 from __future__ import annotations
@@ -8,12 +8,10 @@ from __future__ import annotations
 from typing import NamedTuple, Self
 
 from schemas.rates import apr, rate_8h
-from schemas.records import Alert, Severity, Trigger, ZScore
+from schemas.records import Trigger, ZScore
 from stream_app.core.statistics import z_of
 from stream_app.core.store import Cell
 from stream_app.core.zones import crossed_between, trigger_of, zone_of
-
-CRITICAL_Z = 3.0
 
 
 class Emission(NamedTuple):
@@ -87,37 +85,4 @@ def zscore_of(
         "raw_partition": raw_partition,
         "raw_offset": contract.raw_offset,
         "raw_item": contract.raw_item,
-    }
-
-
-def alert_of(emission: Emission, record: ZScore) -> Alert:
-    """Return the alert of a crossing. Its id follows from the raw record alone."""
-    assert emission.crossed is not None
-    assert emission.z is not None
-    outward = abs(emission.z) > abs(emission.crossed)
-    severity: Severity = "info"
-    if outward:
-        severity = "critical" if abs(emission.crossed) >= CRITICAL_Z else "warning"
-    way = "beyond" if outward else "back inside"
-    return {
-        "alert_id": (
-            f"z_cross/{record['raw_topic']}/{record['raw_partition']}"
-            f"/{record['raw_offset']}/{record['raw_item']}"
-        ),
-        "subject": record["contract_id"],
-        "kind": "z_cross",
-        "severity": severity,
-        "value": emission.z,
-        "threshold": emission.crossed,
-        "message": (
-            f"{record['contract_id']}: z {emission.z:+.2f} went {way} {emission.crossed:+g}, "
-            f"rate {record['rate'] * 100:+.4f} % per {record['interval_hours']:g} h "
-            f"({record['apr'] * 100:+.1f} % a year)"
-        ),
-        "event_time": record["event_time"],
-        "created_at": record["computed_at"],
-        "raw_topic": record["raw_topic"],
-        "raw_partition": record["raw_partition"],
-        "raw_offset": record["raw_offset"],
-        "raw_item": record["raw_item"],
     }

@@ -15,13 +15,13 @@ from schemas.contracts import contract_id
 from schemas.errors import MalformedInputError
 from schemas.feeds import stale_s
 from schemas.markers import BACKFILL_BEGIN, BACKFILL_END, UNREADABLE
-from schemas.rates import rate_8h
-from schemas.records import HourlyBar, RawBatch, RawItem
+from schemas.records import Alert, HourlyBar, RawBatch, RawItem
 from schemas.times import US_PER_DAY, US_PER_S, minute_round
+from stream_app.core.alerts import crossing_alert, flip_alert, sign_of
 from stream_app.core.audit import Noted, audit_event
 from stream_app.core.bars import ClosedBar, Held
 from stream_app.core.blocks import DEFAULT_INTERVAL_HOURS, Contract
-from stream_app.core.emission import Emission, alert_of, zscore_of
+from stream_app.core.emission import Emission, zscore_of
 from stream_app.core.ordering import Verdict, judge
 from stream_app.core.outputs import DeadLetter, Output
 from stream_app.core.rows import Interval, Position, bar_row, rate_row, settlement_row
@@ -268,7 +268,8 @@ class FeedPartition:
         if late:
             contract.bars.late_updates += 1
             return
-        z = z_of(rate_8h(rate, interval.hours), cell.stats)
+        scaled = row["rate_8h"]
+        z = z_of(scaled, cell.stats)
         contract.bars.add(Held(event_time, rate, z, reading.mark_price, at.transport))
         if contract.bars.full:
             self._settle_bars(cell)
@@ -279,6 +280,8 @@ class FeedPartition:
         settled = contract.updates > 0 and not rate_changed and z == cell.judged_z
         self._move(contract, reading, event_time, interval, at)
         cell.judged_z = z
+        if rate_changed:
+            self._note_sign(contract, scaled, at)
         if not settled:
             emission = Emission.at_once(cell, z, rate_changed=rate_changed and contract.updates > 1)
             if emission is not None:
@@ -331,15 +334,26 @@ class FeedPartition:
         self.outputs.append(Output(topics.BARS, row["contract_id"], row))
         self.closed_bars.append(row)
 
+    def _note_sign(self, contract: Contract, scaled: float, at: Position) -> None:
+        """Remember a clear sign of the current rate; another one than before is an alert."""
+        sign = sign_of(scaled)
+        if sign and sign != contract.sign:
+            flipped = contract.sign != 0
+            contract.sign = sign
+            if flipped:
+                self._alert(flip_alert(contract, at))
+
+    def _alert(self, alert: Alert) -> None:
+        self.outputs.append(Output(topics.ALERTS, alert["subject"], alert))
+        self.counts["alert"] += 1
+
     def _emit(self, emission: Emission, now_us: int) -> None:
         contract = emission.cell.contract
         record = zscore_of(emission, self.feed, self.topic, self.partition, now_us)
         self.outputs.append(Output(topics.ZSCORES, contract.contract_id, record))
         self.counts["emitted"] += 1
-        if emission.crossed is not None:
-            alert = alert_of(emission, record)
-            self.outputs.append(Output(topics.ALERTS, contract.contract_id, alert))
-            self.counts["alert"] += 1
+        if emission.crossed is not None and emission.z is not None:
+            self._alert(crossing_alert(record, emission.z, emission.crossed))
         contract.emitted_updates = contract.updates
         contract.emitted_rate = contract.rate
         contract.emitted_z = emission.z

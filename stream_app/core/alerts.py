@@ -1,0 +1,85 @@
+"""Alerts that the core raises: z went over a threshold, the rate changed its sign. Pure.
+
+An alert's id follows from its kind and the raw record alone, so a replay gives the same. Not
+responsible for: when z is looked at (zones.py), feeds' alerts (producers).
+"""
+
+from __future__ import annotations
+
+from schemas.rates import rate_8h
+from schemas.records import Alert, Severity, ZScore
+from stream_app.core.blocks import Contract
+from stream_app.core.rows import Position
+
+CRITICAL_Z = 3.0
+CLEAR_SIGN_8H = 1e-5
+"""A rate_8h this far from zero (0.1 bp) has a sign: a rate that hums around zero does not alert."""
+
+
+def sign_of(scaled: float) -> int:
+    """Return the sign of a rate_8h that is clearly not zero, else 0."""
+    if scaled >= CLEAR_SIGN_8H:
+        return 1
+    return -1 if scaled <= -CLEAR_SIGN_8H else 0
+
+
+def crossing_alert(record: ZScore, z: float, crossed: float) -> Alert:
+    """Return the alert of a z that went over `crossed`, from the record that shows it."""
+    outward = abs(z) > abs(crossed)
+    severity: Severity = "info"
+    if outward:
+        severity = "critical" if abs(crossed) >= CRITICAL_Z else "warning"
+    way = "beyond" if outward else "back inside"
+    message = (
+        f"{record['contract_id']}: z {z:+.2f} went {way} {crossed:+g}, "
+        f"rate {record['rate'] * 100:+.4f} % per {record['interval_hours']:g} h "
+        f"({record['apr'] * 100:+.1f} % a year)"
+    )
+    return {
+        "alert_id": _alert_id(
+            "z_cross",
+            record["raw_topic"],
+            record["raw_partition"],
+            record["raw_offset"],
+            record["raw_item"],
+        ),
+        "subject": record["contract_id"],
+        "kind": "z_cross",
+        "severity": severity,
+        "value": z,
+        "threshold": crossed,
+        "message": message,
+        "event_time": record["event_time"],
+        "created_at": record["computed_at"],
+        "raw_topic": record["raw_topic"],
+        "raw_partition": record["raw_partition"],
+        "raw_offset": record["raw_offset"],
+        "raw_item": record["raw_item"],
+    }
+
+
+def flip_alert(contract: Contract, at: Position) -> Alert:
+    """Return the alert of a contract whose current rate has the other sign than before."""
+    payer = "longs pay shorts" if contract.sign > 0 else "shorts pay longs"
+    return {
+        "alert_id": _alert_id("sign_flip", at.topic, at.partition, at.offset, at.item),
+        "subject": contract.contract_id,
+        "kind": "sign_flip",
+        "severity": "info",
+        "value": rate_8h(contract.rate, contract.interval_hours),
+        "threshold": 0.0,
+        "message": (
+            f"{contract.contract_id}: now {payer}, rate {contract.rate * 100:+.4f} % "
+            f"per {contract.interval_hours:g} h"
+        ),
+        "event_time": contract.event_time,
+        "created_at": at.now_us,
+        "raw_topic": at.topic,
+        "raw_partition": at.partition,
+        "raw_offset": at.offset,
+        "raw_item": at.item,
+    }
+
+
+def _alert_id(kind: str, topic: str, partition: int, offset: int, item: int) -> str:
+    return f"{kind}/{topic}/{partition}/{offset}/{item}"

@@ -1,0 +1,142 @@
+"""A partition for tests of the core, and the raw records to feed it.
+
+Payloads are Binance rows through the real normaliser. The baseline of `rated` has mean 0.0001 and
+a standard deviation of 0.0000102598, so z = 2 lies near 0.00012052 and z = 3 near 0.00013078.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from schemas.records import Purpose, RawBatch, RawItem, Transport
+from schemas.times import US_PER_HOUR
+from stream_app.core.outputs import DeadLetter, Output
+from stream_app.core.partition import FeedPartition
+from stream_app.normalise.binance_usdm import normalise
+
+S = 1_000_000
+HOUR_US = 1_791_273_600_000_000
+T0 = HOUR_US + 1_000 * S
+assert T0 % (5 * S) == 0
+NOW = T0 + 7
+STREAM = "!markPrice@arr@1s"
+MEAN, STD = 0.0001, 0.00001 * math.sqrt(20 / 19)
+
+
+def at_z(z: float) -> float:
+    """The rate (per 8 h) that has this z against the baseline of `rated`."""
+    return MEAN + z * STD
+
+
+def item(row: dict[str, Any], received_at: int) -> RawItem:
+    """One piece of a message, for the symbol in it."""
+    return {
+        "symbol": row.get("s") or row["symbol"],
+        "payload": json.dumps(row).encode(),
+        "received_at": received_at,
+    }
+
+
+def tick(symbol: str, rate: float | str, at: int, lag_us: int = 2_000) -> RawItem:
+    """A row of the stream, whose event time is `at`, in whole milliseconds."""
+    row = {
+        "e": "markPriceUpdate",
+        "E": at // 1_000,
+        "s": symbol,
+        "p": "85296.5",
+        "i": "85345.25",
+        "r": rate if isinstance(rate, str) else repr(rate),
+        "T": (HOUR_US + 8 * US_PER_HOUR) // 1_000,
+    }
+    return item(row, at + lag_us)
+
+
+def settled(symbol: str, rate: float, at: int) -> RawItem:
+    """A row of the history."""
+    row = {"symbol": symbol, "fundingTime": at // 1_000, "fundingRate": repr(rate)}
+    return item(row, T0)
+
+
+def batch(
+    items: Sequence[RawItem],
+    received_at: int = T0,
+    purpose: Purpose = "stream",
+    channel: str = STREAM,
+    transport: Transport = "ws",
+) -> RawBatch:
+    """A raw record."""
+    return {
+        "feed": "binance-usdm",
+        "transport": transport,
+        "purpose": purpose,
+        "channel": channel,
+        "connection_id": "c",
+        "sequence": 0,
+        "received_at": received_at,
+        "items": list(items),
+    }
+
+
+class Partition(FeedPartition):
+    """A partition that is given the next offset with each batch."""
+
+    def __init__(self) -> None:
+        super().__init__("binance-usdm", 3, normalise)
+        self.offset = 100
+
+    def run(self, raw: RawBatch) -> list[Output]:
+        """Apply a batch and return what it leads to."""
+        self.apply(raw, self.offset, NOW)
+        self.offset += 1
+        outputs, self.letters = self.take_outputs()
+        return outputs
+
+    letters: list[DeadLetter]
+
+    def ticks(self, *items: RawItem, received_at: int = T0) -> list[Output]:
+        """Apply a batch of the stream."""
+        return self.run(batch(items, received_at))
+
+    def settle(self, *items: RawItem) -> list[Output]:
+        """Apply a batch of history."""
+        return self.run(batch(items, purpose="history", channel="fundingRate", transport="rest"))
+
+    def facts(self, row: dict[str, Any], channel: str) -> list[Output]:
+        """Apply a batch of contract facts."""
+        return self.run(batch([item(row, T0)], purpose="contract", channel=channel))
+
+    def mark(self, symbol: str, channel: str) -> list[Output]:
+        """Apply a marker of a backfill."""
+        marker: RawItem = {"symbol": symbol, "payload": b"", "received_at": T0}
+        return self.run(batch([marker], purpose="history", channel=channel))
+
+
+def of(outputs: list[Output], topic: str) -> list[Any]:
+    """The records for a topic."""
+    return [o.record for o in outputs if o.topic.name == f"funding.{topic}"]
+
+
+def triggers(outputs: list[Output]) -> list[tuple[str, str]]:
+    """Symbol and trigger of what was emitted."""
+    return [(z["symbol"], z["trigger"]) for z in of(outputs, "zscores")]
+
+
+def new_partition() -> Partition:
+    """A partition that knows nothing."""
+    return Partition()
+
+
+def rated_partition() -> Partition:
+    """A partition with a baseline of twenty settlements for A, and nothing emitted."""
+    partition = Partition()
+    rates = [0.00009, 0.00011] * 10
+    partition.settle(
+        *(
+            settled("AUSDT", rate, HOUR_US - (19 - index) * 8 * US_PER_HOUR)
+            for index, rate in enumerate(rates)
+        )
+    )
+    return partition
