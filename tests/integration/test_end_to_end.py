@@ -10,12 +10,14 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
+from schemas.contracts import PARTITIONS
 from schemas.times import now_us
+from schemas.topics import raw_topic
 from tests.integration.stack_fixture import CONTRACTS, FEED, Outage, RunningStack, Update, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
@@ -186,6 +188,37 @@ async def test_a_killed_worker_loses_and_repeats_nothing(stack: RunningStack) ->
     assert contracts >= CONTRACTS // 2
     assert other_samples == 0
     assert max(mean, std, z, percentile) < 1e-9
+
+
+def _produce_junk(stack: RunningStack) -> None:
+    """A record that is no RawBatch at the end of every partition of the raw log."""
+    producer = Producer(stack.stack.worker_settings.librdkafka())
+    for partition in range(PARTITIONS):
+        producer.produce(raw_topic(FEED), b"no raw batch", partition=partition)
+    assert producer.flush(10) == 0
+
+
+async def test_junk_at_the_end_of_a_silent_log_stops_no_partition(stack: RunningStack) -> None:
+    """A worker that is killed while junk is the newest record reads on behind it."""
+    letters = await stack.metric("fundingstream_worker_events_total", "dead_letter")
+    async with stack.quiet():
+        await asyncio.to_thread(_produce_junk, stack)
+
+        async def refused() -> bool:
+            name = "fundingstream_worker_events_total"
+            return await stack.metric(name, "dead_letter") >= letters + PARTITIONS
+
+        await until(refused, "the junk is in the dead letters")
+        await stack.drained()
+        await stack.kill("worker")
+    await stack.flowing()
+    async with stack.quiet():
+        await stack.check_rates()
+        partitions = await stack.rows(
+            "SELECT uniq(raw_partition) FROM funding.rates WHERE received_at > "
+            "(SELECT max(received_at) FROM funding.rates) - INTERVAL 5 SECOND"
+        )
+    assert partitions == [(PARTITIONS,)]
 
 
 async def test_a_killed_producer_comes_back_with_a_gap_in_between_only(stack: RunningStack) -> None:
