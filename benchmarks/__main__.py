@@ -9,28 +9,37 @@ import argparse
 import json
 from importlib import import_module
 
-BENCHMARKS = ("pipeline",)
+BENCHMARKS = ("pipeline", "worker")
+PARTS = ("throughput", "latency")
+"""Of the worker's, to be run by name."""
+QUICK_S = 10.0
 
 
 def main() -> None:
     """Run the benchmarks that the command line names; all by default."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}")
+    known = (*BENCHMARKS, *PARTS)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(known)}")
     parser.add_argument("--json", action="store_true", help="one JSON document")
     parser.add_argument("--seconds", type=float, default=60.0, help="of each measurement")
+    parser.add_argument("--quick", action="store_true", help=f"--seconds {QUICK_S:g}")
     parser.add_argument("--contracts", type=int, default=745)
+    parser.add_argument("--alone", action="store_true", help="without rivals and floors")
     arguments = parser.parse_args()
-    unknown = set(arguments.names) - set(BENCHMARKS)
+    unknown = set(arguments.names) - set(known)
     if unknown:
         parser.error(f"unknown benchmark {', '.join(sorted(unknown))}")
+    seconds = QUICK_S if arguments.quick else arguments.seconds
     results = {}
     for name in arguments.names or BENCHMARKS:
         module = import_module(f"benchmarks.{name}")
-        results[name] = module.run(seconds=arguments.seconds, contracts=arguments.contracts)
+        results[name] = module.run(
+            seconds=seconds, contracts=arguments.contracts, alone=arguments.alone
+        )
         if not arguments.json:
             print(f"\n{name}")
             for key, value in results[name].items():
-                print(f"  {key:44} {value}")
+                print(f"  {key:60} {value}")
     if arguments.json:
         print(json.dumps(results, indent=2))
 

@@ -153,8 +153,9 @@ def _sent(data_dir: Path, from_us: int, until_us: int) -> dict[tuple[str, int], 
     return sent
 
 
-def run(seconds: float, contracts: int) -> dict[str, Any]:
-    """Measure for `seconds` and return what was measured."""
+def run(seconds: float, contracts: int, *, alone: bool = False) -> dict[str, Any]:
+    """Measure for `seconds` and return what was measured. It is always alone."""
+    del alone
     ports = Ports(**{name: free_port() for name in Ports.__dataclass_fields__})
     with tempfile.TemporaryDirectory() as directory:
         options = StackOptions(data_dir=Path(directory), ports=ports, contracts=contracts)

@@ -73,10 +73,10 @@ class Encoder:
 
     def __init__(self, record_type: RecordType, schema_id: int) -> None:
         self.record_type = record_type
-        self._header = wire_header(schema_id)
+        self.header = wire_header(schema_id)
         self._schema = _own_schema(record_type)
         plain = _without_logical_types(json.loads(record_type.text))
-        self._write = compile_writer(plain, self._header) or self._write_generic
+        self._write = compile_writer(plain, self.header) or self._write_generic
 
     def encode(self, record: Any) -> bytes:
         """Return header and body of `record`, a mapping with the fields of the record type.
@@ -100,7 +100,7 @@ class Encoder:
 
     def _write_generic(self, record: Any) -> bytes:
         buffer = BytesIO()
-        buffer.write(self._header)
+        buffer.write(self.header)
         fastavro.schemaless_writer(buffer, self._schema, record)
         return buffer.getvalue()
 

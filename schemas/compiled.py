@@ -23,7 +23,7 @@ _PRIMITIVES = frozenset({"string", "double", "long", "int", "boolean"})
 
 
 @lru_cache(maxsize=_CACHED_LONGS, typed=True)
-def _long(value: int) -> bytes:
+def write_long(value: int) -> bytes:
     """Return the zig-zag varint of a 64-bit integer."""
     # The cache is typed: otherwise 1.0 and True would find the entry of 1.
     if type(value) is not int:
@@ -40,9 +40,10 @@ def _long(value: int) -> bytes:
 
 
 @lru_cache(maxsize=_CACHED_STRINGS)
-def _string(value: str) -> bytes:
+def write_string(value: str) -> bytes:
+    """Return the length of a string's UTF-8, and that."""
     data = value.encode()
-    return _long(len(data)) + data
+    return write_long(len(data)) + data
 
 
 def _type_of(schema: Any) -> Any:
@@ -56,7 +57,7 @@ class _Source:
     """Collects the expressions of the function, and the names that they refer to."""
 
     def __init__(self) -> None:
-        self.names: dict[str, Any] = {"_long": _long, "_string": _string}
+        self.names: dict[str, Any] = {"write_long": write_long, "write_string": write_string}
         self.parts: list[str] = []
         self._doubles: list[str] = []
         self._enums: dict[str, str] = {}
@@ -84,7 +85,7 @@ class _Source:
             self._doubles = []
 
     def _expression(self, kind: Any, value: str) -> str | None:
-        simple = {"string": "_string", "long": "_long", "int": "_long"}
+        simple = {"string": "write_string", "long": "write_long", "int": "write_long"}
         if isinstance(kind, str) and kind in simple:
             return f"{simple[kind]}({value})"
         if kind == "boolean":
@@ -103,7 +104,7 @@ class _Source:
                 return None
             name = f"_enum{len(self._enums)}"
             self._enums[kind["name"]] = name
-            self.names[name] = {s: _long(i) for i, s in enumerate(kind["symbols"])}
+            self.names[name] = {s: write_long(i) for i, s in enumerate(kind["symbols"])}
         found = self._enums.get(kind if isinstance(kind, str) else kind["name"])
         return None if found is None else f"{found}[{value}]"
 

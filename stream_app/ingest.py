@@ -20,7 +20,7 @@ from schemas.records import HourlyBar
 from schemas.times import US_PER_S, now_us
 from schemas.topics import feed_of_raw_topic
 from stream_app.core.blocks import block_key
-from stream_app.core.outputs import DeadLetter
+from stream_app.core.outputs import DeadLetter, Outputs
 from stream_app.core.partition import FeedPartition
 from stream_app.core.zones import flush_boundary
 from stream_app.normalise import normaliser
@@ -196,7 +196,7 @@ class Ingest:
             letter = DeadLetter(
                 None, message.value or b"", "decode", str(error), topic, partition, offset, -1
             )
-            self._outbox.publish((), (letter,), partition)
+            self._outbox.publish(Outputs((), (), (letter,)), partition)
             return
         state.apply(batch, offset, now)
         self._publish(state)
@@ -205,8 +205,7 @@ class Ingest:
             self.latencies_s.append((now_us() - batch["received_at"]) / US_PER_S)
 
     def _publish(self, state: FeedPartition) -> None:
-        outputs, dead_letters = state.take_outputs()
-        self._outbox.publish(outputs, dead_letters, state.partition)
+        self._outbox.publish(state.take_outputs(), state.partition)
 
     async def _check_order(self, intake: _Intake, topic: str, partition: int, offset: int) -> None:
         """Make sure that nothing was passed over before a record.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -17,13 +17,17 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from schemas import topics
 from schemas.codec import Encoder
 from schemas.errors import SchemaError, UnavailableError
+from schemas.rate_columns import Origin, RateColumnsEncoder
 from schemas.registry import SchemaCatalog
-from stream_app.core.outputs import DeadLetter, Output
+from stream_app.core.outputs import DeadLetter, Output, Outputs, RateRows
+from stream_app.core.rows import rate_columns
 from stream_app.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
 
 QUEUE_RECORDS = 500_000
+MIN_COLUMN_ROWS = 8
+"""Fewer rates than this are cheaper to encode one by one."""
 QUEUE_KIB = 128 * 1024
 DELIVERY_TIMEOUT_S = 60.0
 _POLL_S = 0.001
@@ -40,6 +44,10 @@ PUBLISHED = (
 def output_encoders(catalog: SchemaCatalog) -> dict[str, Encoder]:
     """Return the encoders of all outputs. Blocks on the registry."""
     return {topic.name: catalog.encoder(topic) for topic in PUBLISHED}
+
+
+Message = dict[str, Any]
+"""A record as confluent-kafka's produce_batch takes it."""
 
 
 class Generation:
@@ -65,6 +73,7 @@ class Outbox:
         """`encoders` by topic, as `output_encoders` gives them."""
         self._prefix = settings.worker_output_prefix
         self._encode = {topic: encoder.encode for topic, encoder in encoders.items()}
+        self._encode_rates = RateColumnsEncoder(encoders[topics.RATES.name].header).encode
         self._bootstrap = settings.kafka_bootstrap
         self._producer = Producer(
             {
@@ -83,27 +92,50 @@ class Outbox:
         self.published = 0
         self.dead_lettered = 0
 
-    def publish(
-        self, outputs: Iterable[Output], dead_letters: Iterable[DeadLetter], partition: int
-    ) -> None:
+    def publish(self, outputs: Outputs, partition: int) -> None:
         """Hand records to the producer, on the partition that their contracts live in."""
-        by_topic: dict[str, list[dict[str, Any]]] = {}
-        for output in outputs:
-            topic, key, record = output
-            name = topic.name
-            try:
-                value = self._encode[name](record)
-            except SchemaError as error:
-                # A number that the exchange sent and no schema can hold: told, never lost.
-                self._dead_letter_output(output, str(error))
-                continue
-            by_topic.setdefault(name, []).append({"value": value, "key": key.encode()})
-        for name, messages in by_topic.items():
-            self._produce_batch(name, messages, partition)
-            self.published += len(messages)
-        for letter in dead_letters:
+        messages: dict[str, list[Message]] = {}
+        for output in outputs.others:
+            self._add(output, messages)
+        for rates in outputs.rates:
+            self._add_rates(rates, messages)
+        for name, batch in messages.items():
+            self._produce_batch(name, batch, partition)
+            self.published += len(batch)
+        for letter in outputs.dead_letters:
             self._dead_letter(letter)
         self._producer.poll(0)
+
+    def _add(self, output: Output, messages: dict[str, list[Message]]) -> None:
+        topic, key, record = output
+        name = topic.name
+        try:
+            value = self._encode[name](record)
+        except SchemaError as error:
+            # A number that the exchange sent and no schema can hold: told, never lost.
+            self._dead_letter_output(output, str(error))
+        else:
+            messages.setdefault(name, []).append({"value": value, "key": key.encode()})
+
+    def _add_rates(self, rates: RateRows, messages: dict[str, list[Message]]) -> None:
+        at, rows = rates
+        plain = [row for row in rows if row.plain]
+        if len(plain) < MIN_COLUMN_ROWS:
+            plain = []
+        try:
+            origin = Origin(at.transport, at.topic, at.partition, at.offset)
+            values = self._encode_rates(rate_columns(plain, at.feed), origin) if plain else []
+        except SchemaError:
+            # One by one, to find the one that does not fit.
+            plain, values = [], []
+        if len(plain) < len(rows):
+            rest = rows if not plain else [row for row in rows if not row.plain]
+            for output in RateRows(at, rest).outputs():
+                self._add(output, messages)
+        messages.setdefault(topics.RATES.name, []).extend(
+            {"value": value, "key": row.contract.contract_id.encode()}
+            for row, value in zip(plain, values, strict=True)
+        )
 
     def _dead_letter(self, letter: DeadLetter) -> None:
         headers = {
@@ -166,7 +198,7 @@ class Outbox:
             generation.pending += 1
             return
 
-    def _produce_batch(self, topic: str, messages: list[dict[str, Any]], partition: int) -> None:
+    def _produce_batch(self, topic: str, messages: list[Message], partition: int) -> None:
         """Hand over many records by one call: a third of the cost of as many single ones."""
         generation = self._generation
         deadline = time.monotonic() + DELIVERY_TIMEOUT_S

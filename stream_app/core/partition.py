@@ -15,6 +15,7 @@ from schemas.contracts import contract_id
 from schemas.errors import MalformedInputError
 from schemas.feeds import stale_s
 from schemas.markers import BACKFILL_BEGIN, BACKFILL_END, UNREADABLE
+from schemas.rates import rate_8h
 from schemas.records import Alert, HourlyBar, RawBatch, RawItem
 from schemas.times import US_PER_DAY, US_PER_S, minute_round
 from stream_app.core.alerts import crossing_alert, flip_alert, sign_of
@@ -23,8 +24,8 @@ from stream_app.core.bars import ClosedBar, Held
 from stream_app.core.blocks import DEFAULT_INTERVAL_HOURS, Contract
 from stream_app.core.emission import Emission, zscore_of
 from stream_app.core.ordering import Verdict, judge
-from stream_app.core.outputs import DeadLetter, Output
-from stream_app.core.rows import Interval, Position, bar_row, rate_row, settlement_row
+from stream_app.core.outputs import DeadLetter, Output, Outputs, RateRows
+from stream_app.core.rows import Interval, Position, RateRow, bar_row, settlement_row
 from stream_app.core.statistics import z_of
 from stream_app.core.store import Cell, Store
 from stream_app.core.zones import flush_boundary
@@ -77,10 +78,13 @@ class FeedPartition:
         self.topic = topics.raw_topic(feed)
         self.store = Store(feed, blocks, stored_baseline)
         self.counts: Counter[str] = Counter()
+        self.rates: list[RateRows] = []
         self.outputs: list[Output] = []
         self.dead_letters: list[DeadLetter] = []
         self.closed_bars: list[HourlyBar] = []
         """Closed since they were last taken, for the table of bars."""
+        self._rows: list[RateRow] = []
+        """Accepted updates of the record at hand."""
         self._stale_us = int(stale_s(feed) * US_PER_S)
         self._normalise = normalise
 
@@ -94,16 +98,19 @@ class FeedPartition:
         boundary = flush_boundary(batch["received_at"])
         self.flush(boundary, now_us)
         at = Position(self.topic, self.partition, offset, batch, boundary, now_us)
+        rows = self._rows = []
         for index, item in enumerate(batch["items"]):
             at.item, at.received_at = index, item["received_at"]
-            published = len(self.outputs)
+            published, accepted = len(self.outputs), len(rows)
             try:
                 self._apply_item(batch, item, at)
             except Exception as error:  # noqa: BLE001 - a bug of ours met by one item must not
                 # stop the others: the item is kept, with what went wrong.
-                del self.outputs[published:]
+                del self.outputs[published:], rows[accepted:]
                 self.counts["failed"] += 1
                 self.dead_letters.append(self._dead_letter(item, at, repr(error), "core"))
+        if rows:
+            self.rates.append(RateRows(at, rows))
 
     def flush(self, boundary: int, now_us: int) -> None:
         """Emit what is owed at a flush boundary (µs of received_at), once for each boundary."""
@@ -123,10 +130,10 @@ class FeedPartition:
                 self.outputs.append(Output(topics.AUDIT, entry.subject, event))
                 shard.dirty = True
 
-    def take_outputs(self) -> tuple[list[Output], list[DeadLetter]]:
+    def take_outputs(self) -> Outputs:
         """Return and forget what is to be published."""
-        taken = self.outputs, self.dead_letters
-        self.outputs, self.dead_letters = [], []
+        taken = Outputs(self.rates, self.outputs, self.dead_letters)
+        self.rates, self.outputs, self.dead_letters = [], [], []
         return taken
 
     def take_closed_bars(self) -> list[HourlyBar]:
@@ -263,12 +270,13 @@ class FeedPartition:
         if reading.interval_hours is not None:
             interval = Interval(reading.interval_hours, "payload")
         late = verdict == "late"
-        row = rate_row(contract, reading, event_time, interval, at, late=late)
-        self.outputs.append(Output(topics.RATES, contract.contract_id, row))
+        self._rows.append(
+            RateRow(contract, reading, event_time, interval, at.item, at.received_at, late)
+        )
         if late:
             contract.bars.late_updates += 1
             return
-        scaled = row["rate_8h"]
+        scaled = rate_8h(rate, interval.hours)
         z = z_of(scaled, cell.stats)
         contract.bars.add(Held(event_time, rate, z, reading.mark_price, at.transport))
         if contract.bars.full:

@@ -5,9 +5,13 @@ Not responsible for: z-scores and alerts (emission.py), audit events (audit.py).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from schemas.rates import apr, rate_8h
+import numpy as np
+
+from schemas.rate_columns import Identity, RateColumns
+from schemas.rates import HOURS_A_YEAR, REFERENCE_INTERVAL_HOURS, apr, rate_8h
 from schemas.records import FundingRate, HourlyBar, IntervalSource, RawBatch, Settlement
 from stream_app.core.bars import ClosedBar
 from stream_app.core.baseline import Settled
@@ -61,17 +65,33 @@ class Interval(NamedTuple):
     source: IntervalSource
 
 
-def rate_row(
-    contract: Contract,
-    reading: RateReading,
-    event_time: int,
-    interval: Interval,
-    at: Position,
-    *,
-    late: bool,
-) -> FundingRate:
+class RateRow(NamedTuple):
+    """An accepted update of a frame, to be published before the next frame changes its contract."""
+
+    contract: Contract
+    reading: RateReading
+    event_time: int
+    interval: Interval
+    item: int
+    received_at: int
+    late: bool
+
+    @property
+    def plain(self) -> bool:
+        """True if it can stand in a column: not late, and every optional value is there."""
+        reading = self.reading
+        return not (
+            self.late
+            or reading.event_time is None
+            or reading.mark_price is None
+            or reading.index_price is None
+            or reading.next_funding_time is None
+        )
+
+
+def rate_record(row: RateRow, at: Position) -> FundingRate:
     """Return the record of an accepted update."""
-    hours, interval_source = interval
+    contract, reading, event_time, (hours, interval_source), item, received_at, late = row
     rate = reading.rate
     return {
         "contract_id": contract.contract_id,
@@ -90,14 +110,38 @@ def rate_row(
         "next_funding_time": reading.next_funding_time,
         "event_time": event_time,
         "event_time_source": "receipt" if reading.event_time is None else "exchange",
-        "received_at": at.received_at,
+        "received_at": received_at,
         "transport": at.transport,
         "late": late,
         "raw_topic": at.topic,
         "raw_partition": at.partition,
         "raw_offset": at.offset,
-        "raw_item": at.item,
+        "raw_item": item,
     }
+
+
+def rate_columns(rows: Sequence[RateRow], feed: str) -> RateColumns:
+    """Return the columns of plain rows."""
+    contracts, readings, event_times, intervals, items, received_at, _late = zip(*rows, strict=True)
+    rates = np.array([r.rate for r in readings])
+    hours = np.array([i.hours for i in intervals])
+    return RateColumns(
+        identities=[
+            Identity(c.contract_id, feed, c.symbol, c.base, c.quote, c.multiplier)
+            for c in contracts
+        ],
+        rates=rates,
+        interval_hours=hours,
+        interval_sources=[i.source for i in intervals],
+        rates_8h=rates * REFERENCE_INTERVAL_HOURS / hours,
+        aprs=rates * HOURS_A_YEAR / hours,
+        mark_prices=np.array([r.mark_price for r in readings], dtype=np.float64),
+        index_prices=np.array([r.index_price for r in readings], dtype=np.float64),
+        next_funding_times=[r.next_funding_time for r in readings],
+        event_times=event_times,
+        received_at=received_at,
+        items=items,
+    )
 
 
 def settlement_row(

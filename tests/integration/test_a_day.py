@@ -130,9 +130,9 @@ def outputs_of(log: list[Record]) -> list[Output]:
                       for s, row in record.payloads],
         }  # fmt: skip
         state.apply(batch, offset, at)
-        outputs += state.take_outputs()[0]
+        outputs += state.take_outputs().records()
     state.flush((START_MS + DAY_MS + 10 * HOUR_MS) * 1_000, 0)
-    return outputs + state.take_outputs()[0]
+    return outputs + state.take_outputs().records()
 
 
 def test_bars_and_z_scores_of_a_day_equal_sql(tmp_path: Path) -> None:

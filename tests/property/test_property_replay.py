@@ -165,7 +165,8 @@ class Worker:
         """Apply and publish records."""
         for offset, raw in steps:
             self.partition.apply(raw, offset, now)
-        outputs, letters = self.partition.take_outputs()
+        taken = self.partition.take_outputs()
+        outputs, letters = taken.records(), taken.dead_letters
         for output in outputs:
             key, record = identity(output)
             assert self.delivered.setdefault(key, record) == record
@@ -237,7 +238,7 @@ def test_no_update_is_emitted_twice(log: list[Step]) -> None:
     for offset, raw in log:
         partition.apply(raw, offset, 1)
     partition.flush(log[-1].raw["received_at"] + 60 * S, 1)
-    outputs, _ = partition.take_outputs()
+    outputs = partition.take_outputs().records()
     emitted = [
         (o.record["contract_id"], o.record["raw_offset"], o.record["raw_item"])
         for o in outputs

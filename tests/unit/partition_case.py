@@ -91,8 +91,9 @@ class Partition(FeedPartition):
         """Apply a batch and return what it leads to."""
         self.apply(raw, self.offset, NOW)
         self.offset += 1
-        outputs, self.letters = self.take_outputs()
-        return outputs
+        taken = self.take_outputs()
+        self.letters = list(taken.dead_letters)
+        return taken.records()
 
     letters: list[DeadLetter]
 

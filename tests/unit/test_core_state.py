@@ -114,7 +114,7 @@ class TestState:
 
         torn = FeedPartition("binance-usdm", 3, normalise, [new_0, old_1])
         torn.apply(second, 101, NOW)
-        outputs, _ = torn.take_outputs()
+        outputs = torn.take_outputs().records()
         assert [r["symbol"] for r in of(outputs, "rates")] == ["C256USDT"]
         assert torn.counts["redelivered"] == 1
         assert {c.symbol: c.rate for c in torn.contracts if c.updates == 2} == {
@@ -133,6 +133,6 @@ class TestState:
         records = []
         for partition in (new, restored):
             partition.apply(batch([tick("AUSDT", 0.0002, T0 + S)]), 102, NOW)
-            records.append(of(partition.take_outputs()[0], "zscores"))
+            records.append(of(partition.take_outputs().records(), "zscores"))
         assert records[0] == records[1]
         assert len(records[0]) == 1

@@ -17,7 +17,7 @@ from schemas.codec import Decoder, Encoder
 from schemas.errors import UnavailableError
 from schemas.records import RAW_BATCH, HourlyBar, Purpose, RawItem
 from schemas.times import US_PER_HOUR
-from stream_app.core.outputs import DeadLetter, Output
+from stream_app.core.outputs import DeadLetter, Output, Outputs
 from stream_app.ingest import HoleError, Ingest
 from stream_app.outbox import Generation, Outbox
 
@@ -118,14 +118,13 @@ class MemoryOutbox:
         self.error: Exception | None = None
         self.asked = asyncio.Event()
 
-    def publish(
-        self, outputs: list[Output], dead_letters: list[DeadLetter], partition: int
-    ) -> None:
+    def publish(self, taken: Outputs, partition: int) -> None:
         """Take records."""
+        outputs = taken.records()
         self.outputs += outputs
-        self.letters += dead_letters
+        self.letters += taken.dead_letters
         self.undelivered += outputs
-        if outputs or dead_letters:
+        if outputs or taken.dead_letters:
             self.journal.entries.append(("published", partition))
 
     def cut(self) -> Generation:

@@ -1,0 +1,141 @@
+"""The input of the worker's benchmarks: contracts by partition, their history, their updates.
+
+Rows are as long as Binance's (190 bytes) and carry the fields of its mark-price stream. With each
+update a contract's rate changes in one case of three. Nine in ten contracts stay within ±1.5
+standard deviations of their settlements, one beyond ±2.5. The same seed gives the same rates. Not
+responsible for: producing (feeding.py), what is measured.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+from collections.abc import Iterator, Sequence
+from itertools import count
+
+from schemas.contracts import PARTITIONS, contract_id, partition_of
+from schemas.markers import BACKFILL_BEGIN, BACKFILL_END
+from schemas.records import Purpose, RawBatch
+from schemas.times import US_PER_HOUR, US_PER_MS, hour_floor
+
+FEED = "binance-usdm"
+STREAM = "!markPrice@arr@1s"
+SETTLEMENTS_EACH = 100
+INTERVAL_US = 8 * US_PER_HOUR
+WINDOW_SETTLEMENTS = 90
+"""Of SETTLEMENTS_EACH, those within 30 days: the baseline."""
+HISTORY_ITEMS = 500
+_CHANGED_SHARE = 1 / 3
+_HIGH_SHARE = 0.1
+_STEP = 0.01
+"""Standard deviation of one change, in standard deviations of the settlements."""
+
+
+class Instrument:
+    """One contract: its settlements, and the rate that moves with each update."""
+
+    def __init__(self, symbol: str, chance: random.Random) -> None:
+        self.symbol = symbol
+        self.contract_id = contract_id(FEED, symbol)
+        centre = chance.uniform(5e-5, 1e-4)
+        self.settled = [
+            round(chance.gauss(centre, 4e-5), 8) or 1e-8 for _ in range(SETTLEMENTS_EACH)
+        ]
+        baseline = self.settled[-WINDOW_SETTLEMENTS:]
+        self.mean, self.std = statistics.fmean(baseline), statistics.stdev(baseline)
+        high = chance.random() < _HIGH_SHARE
+        self._low, self._high = (2.5, 3.5) if high else (-1.5, 1.5)
+        self._z = chance.uniform(self._low, self._high)
+        self._price = chance.uniform(0.1, 90_000.0)
+        self._chance = chance
+
+    def row(self, event_ms: int, next_ms: int) -> bytes:
+        """Return the next update as the exchange sends it."""
+        if self._chance.random() < _CHANGED_SHARE:
+            moved = self._z + self._chance.gauss(0.0, _STEP)
+            self._z = min(self._high, max(self._low, moved))
+        rate = self.mean + self._z * self.std
+        price = self._price + (event_ms % 7_919) * 1e-5
+        return (
+            f'{{"e":"markPriceUpdate","E":{event_ms},"s":"{self.symbol}","p":"{price:.8f}",'
+            f'"ap":"{price:.8f}","P":"{price:.8f}","i":"{price:.8f}","r":"{rate:.8f}",'
+            f'"T":{next_ms},"st":1}}'
+        ).encode()
+
+
+def market(each: int, seed: int = 1) -> list[list[Instrument]]:
+    """Return `each` contracts for every partition, each in the one that its id belongs to."""
+    chance = random.Random(seed)
+    found: list[list[Instrument]] = [[] for _ in range(PARTITIONS)]
+    for number in count():
+        symbol = f"B{number:05d}USDT"
+        home = found[partition_of(contract_id(FEED, symbol))]
+        if len(home) < each:
+            home.append(Instrument(symbol, chance))
+            if all(len(instruments) == each for instruments in found):
+                break
+    return found
+
+
+def next_settlement_ms(event_ms: int) -> int:
+    """Return the next multiple of the interval."""
+    interval_ms = INTERVAL_US // US_PER_MS
+    return (event_ms // interval_ms + 1) * interval_ms
+
+
+def update_batch(instruments: Sequence[Instrument], event_ms: int, received_at: int) -> RawBatch:
+    """Return one raw record with the next update of each instrument."""
+    next_ms = next_settlement_ms(event_ms)
+    rows = [(each.symbol, each.row(event_ms, next_ms)) for each in instruments]
+    return _batch("stream", STREAM, rows, received_at)
+
+
+def history_batches(instruments: Sequence[Instrument], received_at: int) -> Iterator[RawBatch]:
+    """Return the raw records of one partition's backfill, from its begin to its end marker."""
+    marks = [(each.symbol, b"") for each in instruments]
+    yield _batch("history", BACKFILL_BEGIN, marks, received_at)
+    newest_ms = (hour_floor(received_at) // INTERVAL_US * INTERVAL_US) // US_PER_MS
+    rows = [
+        (each.symbol, _settlement(each, newest_ms, index))
+        for each in instruments
+        for index in range(SETTLEMENTS_EACH)
+    ]
+    for start in range(0, len(rows), HISTORY_ITEMS):
+        chunk = rows[start : start + HISTORY_ITEMS]
+        yield _batch("history", "fundingRate", chunk, received_at)
+    yield _batch("history", BACKFILL_END, marks, received_at)
+
+
+def facts_batch(instruments: Sequence[Instrument], received_at: int) -> RawBatch:
+    """Return the raw record of one partition's contract facts."""
+    rows = [
+        (each.symbol, f'{{"symbol":"{each.symbol}","fundingIntervalHours":8}}'.encode())
+        for each in instruments
+    ]
+    return _batch("contract", "fundingInfo", rows, received_at)
+
+
+def _settlement(instrument: Instrument, newest_ms: int, index: int) -> bytes:
+    time_ms = newest_ms - (SETTLEMENTS_EACH - 1 - index) * (INTERVAL_US // US_PER_MS)
+    rate = instrument.settled[index]
+    return (
+        f'{{"symbol":"{instrument.symbol}","fundingTime":{time_ms},"fundingRate":"{rate:.8f}"}}'
+    ).encode()
+
+
+def _batch(
+    purpose: Purpose, channel: str, rows: Sequence[tuple[str, bytes]], received_at: int
+) -> RawBatch:
+    return {
+        "feed": FEED,
+        "transport": "ws" if purpose == "stream" else "rest",
+        "purpose": purpose,
+        "channel": channel,
+        "connection_id": f"bench-{purpose}",
+        "sequence": 0,
+        "received_at": received_at,
+        "items": [
+            {"symbol": symbol, "payload": payload, "received_at": received_at}
+            for symbol, payload in rows
+        ],
+    }
