@@ -5,15 +5,22 @@ Not responsible for: what to do about it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from schemas.errors import UnavailableError
 from schemas.settings import SharedSettings
 
 _TIMEOUT_S = 5.0
+_ASK_AGAIN_S = 0.2
+_COORDINATOR_MOVES = frozenset({
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+})  # fmt: skip
 
 
 class LagReader:
@@ -38,7 +45,7 @@ class LagReader:
                 if topic in known
                 for partition in known[topic].partitions
             ]
-            committed = self._consumer.committed(partitions, timeout=_TIMEOUT_S)
+            committed = self._committed(partitions)
             total = 0
             for at in committed:
                 low, high = self._consumer.get_watermark_offsets(at, timeout=_TIMEOUT_S)
@@ -46,6 +53,22 @@ class LagReader:
         except KafkaException as error:
             raise UnavailableError(f"Kafka does not tell its offsets: {error}") from error
         return total
+
+    def _committed(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
+        """Return the group's offsets; a group that is new has its coordinator chosen first."""
+        deadline = time.monotonic() + _TIMEOUT_S
+        while True:
+            try:
+                found: list[TopicPartition] = self._consumer.committed(
+                    partitions, timeout=_TIMEOUT_S
+                )
+            except KafkaException as error:
+                moves = error.args[0].code() in _COORDINATOR_MOVES
+                if not moves or time.monotonic() > deadline:
+                    raise
+                time.sleep(_ASK_AGAIN_S)
+            else:
+                return found
 
     def close(self) -> None:
         """Let the connection go."""
