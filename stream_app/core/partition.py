@@ -198,7 +198,9 @@ class FeedPartition:
     def _read(self, item: RawItem, symbol: str, channel: str, at: Position) -> Sequence[Reading]:
         """Return what an item means; nothing if it goes to the dead letters."""
         try:
-            readings = self._normalise(at.batch["purpose"], channel, item["payload"])
+            readings = self._normalise(
+                at.batch["purpose"], channel, symbol, item["payload"], at.received_at
+            )
             for reading in readings:
                 _check_plausible(reading, at)
         except MalformedInputError as error:

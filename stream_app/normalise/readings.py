@@ -68,6 +68,13 @@ class Normaliser(Protocol):
     Raises MalformedInputError, and nothing else, for bytes that it cannot read.
     """
 
-    def __call__(self, purpose: Purpose, channel: str, payload: bytes) -> Sequence[Reading]:
-        """Read one payload."""
+    def __call__(
+        self, purpose: Purpose, channel: str, symbol: str, payload: bytes, received_at_us: int
+    ) -> Sequence[Reading]:
+        """Read one payload.
+
+        Every reading is of `symbol`, the item's: some payloads carry none, and one that names
+        another is malformed. `received_at_us` (UTC µs) is for payloads that tell a time only in
+        relation to their receipt.
+        """
         ...
