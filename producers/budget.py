@@ -6,28 +6,30 @@ Not responsible for: waiting, HTTP (rest.py).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from producers.exchanges.description import RateLimit
+from producers.exchanges.description import Exchange, RateLimit
 
 _WHOLE = 1.0
 
 
 class Budget:
-    """Draws on the pools of one host, each at most `share` of its limit in any window."""
+    """Draws on the pools of one host, shared by all who call it from here."""
 
-    def __init__(self, limits: Mapping[str, RateLimit], share: float = _WHOLE) -> None:
+    def __init__(self, limits: Mapping[str, RateLimit]) -> None:
         self._limits = limits
-        self._share = share
         self._drawn: dict[str, deque[tuple[float, int]]] = {name: deque() for name in limits}
         self._blocked_until_s = 0.0
 
-    def wait_s(self, costs: Mapping[str, int], now_s: float) -> float:
-        """Return how long a call of these costs has to wait; 0: it may go now."""
+    def wait_s(self, costs: Mapping[str, int], now_s: float, share: float = _WHOLE) -> float:
+        """Return how long a call has to wait until no window holds more than `share` of its limit.
+
+        0: it may go now.
+        """
         waits = [max(0.0, self._blocked_until_s - now_s)]
         for pool, cost in costs.items():
             limit = self._limits[pool]
-            allowed = max(cost, int(limit.limit * self._share))
+            allowed = max(cost, int(limit.limit * share))
             drawn = self._current(pool, now_s)
             excess = sum(units for _, units in drawn) + cost - allowed
             for at, units in drawn:
@@ -62,3 +64,16 @@ class Budget:
         while drawn and drawn[0][0] <= now_s - self._limits[pool].window_s:
             drawn.popleft()
         return drawn
+
+
+def budgets(exchanges: Iterable[Exchange], factor: float) -> Mapping[str, Budget]:
+    """Return one budget for each limits group: what its exchanges name, times `factor`.
+
+    Two exchanges of a group that name a pool mean the same pool.
+    """
+    pools: dict[str, dict[str, RateLimit]] = {}
+    for exchange in exchanges:
+        group = pools.setdefault(exchange.limits_group, {})
+        for name, limit in exchange.limits.items():
+            group[name] = RateLimit(int(limit.limit * factor), limit.window_s)
+    return {name: Budget(limits) for name, limits in pools.items()}

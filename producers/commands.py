@@ -16,6 +16,7 @@ import aiohttp
 import click
 import uvloop
 
+from producers.budget import budgets
 from producers.exchanges import exchange
 from producers.feed import Feed
 from producers.metrics import serve_metrics
@@ -57,8 +58,17 @@ async def _run(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with aiohttp.ClientSession(headers={"User-Agent": "fundingstream"}) as session:
+        exchanges = {name: exchange(name) for name in publishers}
+        shared = budgets(exchanges.values(), settings.producer_limit_factor)
         feeds = [
-            Feed(exchange(name), settings, publisher, session, cluster_id)
+            Feed(
+                exchanges[name],
+                settings,
+                publisher,
+                session,
+                shared[exchanges[name].limits_group],
+                cluster_id,
+            )
             for name, publisher in publishers.items()
         ]
         serve_metrics(feeds, settings)

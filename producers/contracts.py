@@ -5,7 +5,7 @@ Not responsible for: fetching (feed.py), what a fact means (stream_app).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from producers.exchanges.description import Listing, Slice
@@ -19,10 +19,16 @@ class Change(NamedTuple):
     delisted: frozenset[str]
 
 
+def _whole(_resource: str, payload: bytes) -> bytes:
+    return payload
+
+
 class ContractRegistry:
     """Facts of all listed contracts as the exchange last sent them."""
 
-    def __init__(self) -> None:
+    def __init__(self, identity: Callable[[str, bytes], bytes] = _whole) -> None:
+        """`identity` of (resource, fact): the part of it whose change counts."""
+        self._identity = identity
         self._facts: dict[tuple[str, str], bytes] = {}
         self._listed: frozenset[str] = frozenset()
         self.streaming: frozenset[str] = frozenset()
@@ -50,7 +56,8 @@ class ContractRegistry:
             if piece.symbol is None or piece.symbol not in self._listed:
                 continue
             key = (resource, piece.symbol)
-            if self._facts.get(key) != piece.payload:
-                self._facts[key] = piece.payload
+            identity = self._identity(resource, piece.payload)
+            if self._facts.get(key) != identity:
+                self._facts[key] = identity
                 changed.append(piece)
         return Change(changed, self.streaming - before, before - self.streaming)

@@ -16,14 +16,17 @@ import aiohttp
 
 from producers.backoff import Backoff
 from producers.budget import Budget
-from producers.connection import ManagedConnection
+from producers.connection import Heard, Watcher
 from producers.contracts import ContractRegistry
 from producers.exchanges.description import Exchange, RestCall, Slice
 from producers.history import Bookmark, History
 from producers.liveness import Liveness
+from producers.places import Place
 from producers.publisher import Publisher, connection_id
 from producers.rest import RestClient, RestError
 from producers.settings import ProducerSettings
+from producers.sockets import Sockets
+from producers.symbol_history import SymbolHistory
 from schemas.errors import MalformedInputError
 from schemas.feeds import stale_s
 from schemas.markers import MAX_UNREADABLE_BYTES, UNREADABLE
@@ -32,8 +35,6 @@ from schemas.times import US_PER_S, now_us
 
 log = logging.getLogger(__name__)
 
-HISTORY_SHARE = 0.5
-"""Share of the exchange's limits that we use: others may share our address."""
 FACTS_WAIT_S = 15.0
 """The stream waits this long for the contracts' facts, and no longer: never blind."""
 FACTS_RETRY_S = 5.0
@@ -50,26 +51,38 @@ class Feed:
         settings: ProducerSettings,
         publisher: Publisher,
         session: aiohttp.ClientSession,
+        budget: Budget,
         cluster_id: str,
     ) -> None:
+        """`budget` may be shared with other feeds of the exchange's limits group."""
         self.exchange = exchange
         self._settings = settings
         self._publisher = publisher
-        root = settings.exchange_base_url.rstrip("/")
-        rest_url = f"{root}/{exchange.feed}" if root else exchange.rest_url
-        self._ws_url = f"ws{root[4:]}/{exchange.feed}" if root else exchange.ws_url
-        self.rest = RestClient(exchange, rest_url, session, Budget(exchange.limits, HISTORY_SHARE))
-        self.registry = ContractRegistry()
+        place = Place(exchange.feed, settings.exchange_base_url)
+        self.rest = RestClient(exchange, place.rest(exchange.rest_url), session, budget)
+        self.registry = ContractRegistry(exchange.fact_identity)
         self.liveness = Liveness(stale_s(exchange.feed))
-        self.history = History(
+        by_symbol = exchange.true_up_calls_per_hour is not None
+        self.history = (SymbolHistory if by_symbol else History)(
             exchange,
             self.rest,
             publisher,
             Bookmark(Path(settings.producer_data_dir) / f"{exchange.feed}.json", cluster_id),
             settings.producer_history_days,
-            lambda: sorted(self.registry.listed),
+            # Asked for one by one, contracts that no longer trade are not worth their calls.
+            lambda: sorted(self.registry.streaming if by_symbol else self.registry.listed),
         )
-        self.connections: list[ManagedConnection] = []
+        self.sockets = Sockets(
+            exchange,
+            place,
+            self.rest,
+            Watcher(self._on_frame, self._on_open, self._on_close),
+            Watcher(self._on_frame, _ignore_open, self._on_secondary_close)
+            if settings.producer_secondary_sources
+            else None,
+        )
+        self._tasks: asyncio.TaskGroup | None = None
+        self.ignored = 0
         self.frames = 0
         self.unreadable = 0
         self._asked_about: set[str] = set()
@@ -95,24 +108,12 @@ class Feed:
                     await self._facts_known.wait()
             except TimeoutError:
                 log.warning("%s: no contract list yet, streaming without it", self.exchange.feed)
-            self._open_sockets(tasks)
+            self._tasks = tasks
+            self.sockets.sync(tasks, self.registry.streaming)
+            if self.exchange.snapshot_at_start:
+                self._snapshot_wanted.set()
             if self._settings.producer_history_days:
                 tasks.create_task(self._history_when_listed())
-
-    def _open_sockets(self, tasks: asyncio.TaskGroup) -> None:
-        for plan in self.exchange.sockets(sorted(self.registry.streaming)):
-            connection = ManagedConnection(
-                self.exchange.feed,
-                plan,
-                self._ws_url + plan.path,
-                self.exchange.silent_s,
-                self.exchange.max_age_s,
-                self._on_frame,
-                self._on_open,
-                self._on_close,
-            )
-            self.connections.append(connection)
-            tasks.create_task(connection.run())
 
     async def _history_when_listed(self) -> None:
         await self._facts_known.wait()
@@ -159,12 +160,14 @@ class Feed:
             # Without the other facts an interval is assumed, and flagged; the stream goes on.
             self.liveness.expect(self.registry.streaming)
             self._facts_known.set()
+            if self._tasks is not None:
+                self.sockets.sync(self._tasks, self.registry.streaming)
         return complete
 
     async def _fetch(self, call: RestCall) -> tuple[Sequence[Slice], int] | None:
         """Return a reply's pieces and its time of receipt; None if there is no usable reply."""
         try:
-            body = await self.rest.get(call)
+            body = await self.rest.fetch(call)
         except RestError as error:
             log.warning("%s: %s", self.exchange.feed, error)
             return None
@@ -199,16 +202,20 @@ class Feed:
             received_at=received_at,
         )
 
-    async def _on_frame(self, identity: str, message: bytes, received_at: int) -> bool:
+    async def _on_frame(self, identity: str, message: bytes, received_at: int) -> Heard:
         try:
             frame = self.exchange.slice_frame(message)
         except MalformedInputError as error:
             log.warning("%s: unreadable frame: %s", self.exchange.feed, error)
             await self._publish_unreadable(message, identity, received_at)
-            return False
-        if frame.control:
-            log.info("%s: control frame %r", self.exchange.feed, message[:200])
-            return False
+            return Heard(data=False)
+        if frame.control is not None:
+            level = logging.WARNING if frame.control.refused else logging.DEBUG
+            log.log(level, "%s: control frame %r", self.exchange.feed, message[:200])
+            return Heard(data=False, control=frame.control)
+        if not frame.published:
+            self.ignored += 1
+            return Heard(data=True)
         self.frames += 1
         self.updates += len(frame.slices)
         self._last_data_at = received_at
@@ -223,7 +230,7 @@ class Feed:
         )
         if unknown and self._facts_known.is_set():
             self._ask_about(unknown)
-        return bool(frame.slices)
+        return Heard(data=bool(frame.slices))
 
     def _ask_about(self, symbols: Sequence[str]) -> None:
         """Have the registry refreshed for symbols that it does not list; once for each symbol."""
@@ -236,15 +243,20 @@ class Feed:
         if reconnected:
             self._snapshot_wanted.set()
 
-    def _on_close(self, reason: str) -> None:
+    def _on_close(self, identity: str, reason: str) -> None:
+        self._publisher.forget(identity)
         self._detail = reason
+
+    def _on_secondary_close(self, identity: str, _reason: str) -> None:
+        """The second source explains nothing about the feed's state."""
+        self._publisher.forget(identity)
 
     async def _snapshots(self) -> None:
         """After each reconnect fetch the current rates once, to close the gap."""
         while True:
             await self._snapshot_wanted.wait()
             self._snapshot_wanted.clear()
-            for call in self.exchange.snapshot_calls:
+            for call in self.exchange.snapshot_calls(sorted(self.registry.streaming)):
                 reply = await self._fetch(call)
                 if reply is not None:
                     slices, received_at = reply
@@ -256,7 +268,7 @@ class Feed:
         silent_s = self.liveness.silent_for_s(time.monotonic())
         if silent_s is not None and silent_s <= self.exchange.silent_s:
             return "live"
-        if any(connection.is_open for connection in self.connections):
+        if self.sockets.open:
             return "connecting" if silent_s is None else "stalled"
         return "connecting" if silent_s is None else "down"
 
@@ -276,7 +288,6 @@ class Feed:
 
     def status(self) -> FeedStatus:
         """Return the feed's status now."""
-        open_sockets = sum(connection.is_open for connection in self.connections)
         return {
             "feed": self.exchange.feed,
             "state": self._state,
@@ -286,17 +297,26 @@ class Feed:
             "last_data_at": self._last_data_at,
             "contracts_expected": self.liveness.expected,
             "contracts_live": self.liveness.live(time.monotonic()),
-            "connections": open_sockets,
-            "connects": sum(connection.connects for connection in self.connections),
+            "connections": self.sockets.open,
+            "connects": self.sockets.connects,
             "frames": self.frames,
             "updates": self.updates,
             "rest_calls": self.rest.calls,
-            "backfill_done": (len(self.registry.listed) if self.history.progress >= 1.0 else 0),
+            "backfill_done": self.history.complete,
             "detail": "" if self._state == "live" else self._detail,
         }
+
+    @property
+    def oversized(self) -> int:
+        """Pieces too long for a record."""
+        return self._publisher.oversized
 
     def data_age_s(self) -> float | None:
         """Return the age of the newest data frame."""
         if self._last_data_at is None:
             return None
         return (now_us() - self._last_data_at) / US_PER_S
+
+
+def _ignore_open(_reconnected: bool) -> None:  # noqa: FBT001 - the callback's form
+    """A second source leaves no gap that a snapshot would have to close."""

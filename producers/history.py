@@ -1,5 +1,6 @@
 """Settled rates: 30 days at start, then the newest after each full hour, published raw.
 
+For exchanges that return all contracts' settlements at once; symbol_history.py is for the others.
 Resumable: how far the walk came is kept in a file, bound to the Kafka cluster that has the rows.
 Not responsible for: how an exchange pages (exchanges/), what a settlement means (stream_app).
 """
@@ -13,17 +14,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from producers.exchanges.description import Exchange, RestCall, Slice
-from producers.publisher import Publisher, connection_id
-from producers.rest import RestClient, RestError
+from producers.publisher import Publisher, UndeliveredError, connection_id
+from producers.rest import BACKGROUND_SHARE, RestClient, RestError
 from schemas.errors import MalformedInputError
 from schemas.markers import BACKFILL_BEGIN, BACKFILL_END, MAX_UNREADABLE_BYTES, UNREADABLE
 from schemas.times import now_us
 
 log = logging.getLogger(__name__)
 
-_MS_PER_HOUR = 3_600_000
-_MS_PER_DAY = 24 * _MS_PER_HOUR
-OVERLAP_MS = _MS_PER_HOUR
+MS_PER_HOUR = 3_600_000
+MS_PER_DAY = 24 * MS_PER_HOUR
+OVERLAP_MS = MS_PER_HOUR
 SETTLED_AFTER_S = (20.0, 300.0)
 """When, after a full hour, the newest settlements are asked for: soon, and once more for those
 that the exchange publishes late."""
@@ -32,36 +33,52 @@ UNREADABLE_RETRY_S = 60.0
 PROGRESS_EVERY_PAGES = 20
 PAGE_PAUSE_S = 0.05
 """Between pages, so that a fast exchange's history does not queue up before the live stream."""
+DELIVERY_ATTEMPTS = 10
+"""Waits of 30 s for Kafka; after them the bookmark stays where it is."""
+ALL = ""
+"""Key of a bookmark that holds for all contracts."""
 
 
 class Bookmark:
-    """How far the settled history of a feed is published, in a small file."""
+    """How far the settled history of a feed, or of each of its contracts, is published; in a file.
+
+    A damaged file, or another Kafka cluster's, is no bookmark: fetching again is safe.
+    """
 
     def __init__(self, path: Path, cluster_id: str) -> None:
         self._path = path
         self._cluster_id = cluster_id
+        self._through_ms: dict[str, int] | None = None
 
-    def read_ms(self) -> int | None:
+    def read_ms(self, symbol: str = ALL) -> int | None:
         """Return the time up to which all settlements are published; None: unknown."""
-        try:
-            stored = json.loads(self._path.read_text(encoding="utf-8"))
-            if stored["cluster_id"] == self._cluster_id:
-                return int(stored["through_ms"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        return None
+        return self._read().get(symbol)
 
-    def write_ms(self, through_ms: int) -> None:
-        """Replace the bookmark."""
+    def write_ms(self, through_ms: int, symbol: str = ALL) -> None:
+        """Move the bookmark."""
+        through = self._read()
+        through[symbol] = through_ms
         self._path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._path.with_suffix(".tmp")
-        text = json.dumps({"cluster_id": self._cluster_id, "through_ms": through_ms})
+        text = json.dumps({"cluster_id": self._cluster_id, "through_ms": through})
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(self._path)
 
+    def _read(self) -> dict[str, int]:
+        if self._through_ms is None:
+            self._through_ms = {}
+            try:
+                stored = json.loads(self._path.read_text(encoding="utf-8"))
+                if stored["cluster_id"] == self._cluster_id:
+                    found = {str(key): int(ms) for key, ms in stored["through_ms"].items()}
+                    self._through_ms = found
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+                pass
+        return self._through_ms
 
-class History:
-    """Publishes the settled rates of one feed."""
+
+class HistoryRunner:
+    """What both kinds of history share: walks, marks, and the bookmark behind them."""
 
     def __init__(
         self,
@@ -81,102 +98,131 @@ class History:
         self._connection_id = connection_id(exchange.feed, "history")
         self.progress = 0.0
         self.rows = 0
+        self.calls = 0
+
+    @property
+    def complete(self) -> int:
+        """Contracts whose history at start is published."""
+        return len(self._symbols()) if self.progress >= 1.0 else 0
+
+    def _oldest_ms(self) -> int:
+        return now_us() // 1_000 - self._days * MS_PER_DAY
+
+    async def _walk(
+        self, since_ms: int, symbols: Sequence[str], key: str, attempts: int | None = None
+    ) -> bool:
+        """Publish all settlements since `since_ms`; note how far once they are on Kafka.
+
+        Returns False when a page failed `attempts` times (None: it is asked for until it comes).
+        """
+        until_ms = now_us() // 1_000
+        walk = self._exchange.history(symbols, since_ms, until_ms)
+        known = frozenset(symbols)
+        pages = failed = 0
+        while (call := walk.next_call()) is not None:
+            if attempts is not None and failed >= attempts:
+                return False
+            body = await self._get(call)
+            if body is None:
+                failed += 1
+                continue
+            received_at = now_us()
+            try:
+                page = walk.take(body)
+            except MalformedInputError as error:
+                failed += 1
+                await self._unreadable(body, received_at, error)
+                continue
+            await self._publish(
+                [piece for piece in page.slices if piece.symbol in known],
+                call.resource,
+                received_at,
+            )
+            failed = 0
+            self.rows += len(page.slices)
+            await asyncio.sleep(PAGE_PAUSE_S)
+            if key == ALL:
+                self.progress = max(self.progress, walk.progress)
+            pages += 1
+            if pages % PROGRESS_EVERY_PAGES == 0:
+                feed, percent = self._exchange.feed, 100 * walk.progress
+                log.info("%s: history %.0f %%, %d rows", feed, percent, self.rows)
+        if await self._acknowledged():
+            self._bookmark.write_ms(until_ms, key)
+        return True
+
+    async def _acknowledged(self) -> bool:
+        """Wait for Kafka; False: it is away for long, what was published stays on its way."""
+        for _ in range(DELIVERY_ATTEMPTS):
+            try:
+                await self._publisher.acknowledged()
+            except UndeliveredError as error:
+                log.warning("%s: %s", self._exchange.feed, error)
+            else:
+                return True
+        return False
+
+    async def _get(self, call: RestCall) -> bytes | None:
+        self.calls += 1
+        try:
+            return await self._rest.fetch(call, BACKGROUND_SHARE)
+        except RestError as error:
+            log.warning("%s: %s; again in %.0f s", self._exchange.feed, error, RETRY_S)
+            await asyncio.sleep(RETRY_S)
+            return None
+
+    async def _unreadable(self, body: bytes, received_at: int, error: Exception) -> None:
+        log.warning("%s: unreadable history page: %s", self._exchange.feed, error)
+        await self._publish([Slice(None, body[:MAX_UNREADABLE_BYTES])], UNREADABLE, received_at)
+        await asyncio.sleep(UNREADABLE_RETRY_S)
+
+    async def _mark(self, marker: str, symbols: Sequence[str]) -> None:
+        await self._publish([Slice(symbol, b"") for symbol in symbols], marker, now_us())
+
+    async def _publish(self, slices: Sequence[Slice], channel: str, received_at: int) -> None:
+        await self._publisher.publish(
+            slices,
+            transport="rest",
+            purpose="history",
+            channel=channel,
+            connection_id=self._connection_id,
+            received_at=received_at,
+        )
+
+
+class History(HistoryRunner):
+    """Publishes the settled rates of a feed, all contracts in one walk."""
 
     async def run(self) -> None:
         """Fill what is missing, then follow each hour's settlements, until cancelled."""
         await self._backfill()
         while True:
-            hour_ms = now_us() // 1_000 // _MS_PER_HOUR * _MS_PER_HOUR
+            hour_ms = now_us() // 1_000 // MS_PER_HOUR * MS_PER_HOUR
             for after_s in SETTLED_AFTER_S:
-                await _sleep_until_ms(hour_ms + _MS_PER_HOUR + int(after_s * 1_000))
+                await sleep_until_ms(hour_ms + MS_PER_HOUR + int(after_s * 1_000))
                 await self._follow()
 
     async def _backfill(self) -> None:
         through_ms = self._bookmark.read_ms()
         symbols = self._symbols()
-        oldest_ms = now_us() // 1_000 - self._days * _MS_PER_DAY
+        oldest_ms = self._oldest_ms()
         if through_ms is not None and through_ms >= oldest_ms:
-            await self._walk(through_ms - OVERLAP_MS, symbols)
+            await self._walk(through_ms - OVERLAP_MS, symbols, ALL)
         else:
             log.info("%s: backfill of %d days begins", self._exchange.feed, self._days)
             await self._mark(BACKFILL_BEGIN, symbols)
-            await self._walk(oldest_ms, symbols)
+            await self._walk(oldest_ms, symbols, ALL)
             await self._mark(BACKFILL_END, symbols)
             log.info("%s: backfill is complete, %d rows", self._exchange.feed, self.rows)
         self.progress = 1.0
 
     async def _follow(self) -> None:
         through_ms = self._bookmark.read_ms() or now_us() // 1_000
-        await self._walk(through_ms - OVERLAP_MS, self._symbols())
-
-    async def _walk(self, since_ms: int, symbols: Sequence[str]) -> None:
-        """Publish all settlements since `since_ms`; note how far once they are on Kafka."""
-        until_ms = now_us() // 1_000
-        walk = self._exchange.history(symbols, since_ms, until_ms)
-        known = frozenset(symbols)
-        pages = 0
-        while (call := walk.next_call()) is not None:
-            body = await self._get(call)
-            received_at = now_us()
-            try:
-                page = walk.take(body)
-            except MalformedInputError as error:
-                await self._unreadable(body, received_at, error)
-                continue
-            await self._publisher.publish(
-                (piece for piece in page.slices if piece.symbol in known),
-                transport="rest",
-                purpose="history",
-                channel=call.resource,
-                connection_id=self._connection_id,
-                received_at=received_at,
-            )
-            self.rows += len(page.slices)
-            await asyncio.sleep(PAGE_PAUSE_S)
-            self.progress = max(self.progress, walk.progress)
-            pages += 1
-            if pages % PROGRESS_EVERY_PAGES == 0:
-                log.info(
-                    "%s: history %.0f %%, %d rows",
-                    self._exchange.feed,
-                    100 * walk.progress,
-                    self.rows,
-                )
-        await self._publisher.delivered()
-        self._bookmark.write_ms(until_ms)
-
-    async def _get(self, call: RestCall) -> bytes:
-        while True:
-            try:
-                return await self._rest.get(call)
-            except RestError as error:
-                log.warning("%s: %s; again in %.0f s", self._exchange.feed, error, RETRY_S)
-                await asyncio.sleep(RETRY_S)
-
-    async def _unreadable(self, body: bytes, received_at: int, error: Exception) -> None:
-        log.warning("%s: unreadable history page: %s", self._exchange.feed, error)
-        await self._publisher.publish(
-            (Slice(None, body[:MAX_UNREADABLE_BYTES]),),
-            transport="rest",
-            purpose="history",
-            channel=UNREADABLE,
-            connection_id=self._connection_id,
-            received_at=received_at,
-        )
-        await asyncio.sleep(UNREADABLE_RETRY_S)
-
-    async def _mark(self, marker: str, symbols: Sequence[str]) -> None:
-        await self._publisher.publish(
-            (Slice(symbol, b"") for symbol in symbols),
-            transport="rest",
-            purpose="history",
-            channel=marker,
-            connection_id=self._connection_id,
-            received_at=now_us(),
-        )
+        await self._walk(through_ms - OVERLAP_MS, self._symbols(), ALL)
 
 
-async def _sleep_until_ms(time_ms: int) -> None:
+async def sleep_until_ms(time_ms: int) -> None:
+    """Sleep until a wall-clock time, UTC ms."""
     while (left_s := time_ms / 1_000 - now_us() / 1_000_000) > 0:  # noqa: ASYNC110 - the clock
         # may be set meanwhile, so it is looked at again each minute
         await asyncio.sleep(min(left_s, 60.0))

@@ -47,6 +47,7 @@ class FeedCollector:
             for status in statuses:
                 counter.add_metric([status["feed"]], status[name])
             yield counter
+        yield from self._extra()
         unreadable = CounterMetricFamily(
             "fundingstream_feed_unreadable", "Messages sent to the dead letters", labels=["feed"]
         )
@@ -59,6 +60,29 @@ class FeedCollector:
                 age.add_metric([feed.exchange.feed], age_s)
         yield unreadable
         yield age
+
+    def _extra(self) -> Iterator[Metric]:
+        """Yield what the feed's status does not hold."""
+        held = GaugeMetricFamily(
+            "fundingstream_feed_contracts_held_back", "Contracts in quarantine", labels=["feed"]
+        )
+        counted = {
+            "quarantined": "Times that a contract was put in quarantine",
+            "ignored": "Data frames that carry no rate, not published",
+            "oversized": "Pieces too long for a record, sent to the dead letters",
+        }
+        counters = {
+            name: CounterMetricFamily(f"fundingstream_feed_{name}", text, labels=["feed"])
+            for name, text in counted.items()
+        }
+        for feed in self._feeds:
+            label = [feed.exchange.feed]
+            held.add_metric(label, feed.sockets.held_back)
+            counters["quarantined"].add_metric(label, feed.sockets.quarantined)
+            counters["ignored"].add_metric(label, feed.ignored)
+            counters["oversized"].add_metric(label, feed.oversized)
+        yield held
+        yield from counters.values()
 
 
 def serve_metrics(feeds: Sequence[Feed], settings: ProducerSettings) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaException, Producer
 
@@ -19,18 +19,40 @@ from producers.settings import ProducerSettings
 from schemas import topics
 from schemas.contracts import PARTITIONS, contract_id, partition_of
 from schemas.errors import UnavailableError
+from schemas.markers import MAX_UNREADABLE_BYTES, UNREADABLE
 from schemas.records import FeedStatus, Purpose, RawBatch, RawItem, Transport
 from schemas.registry import SchemaCatalog
 from schemas.times import now_us
 
 log = logging.getLogger(__name__)
 
+GATHER_S = 0.005
+"""Pieces of small frames wait this long for others, so that contracts with a stream each do not
+make a record each."""
+GATHER_BELOW = 8
+"""A frame of so many pieces or more goes out at once."""
+GATHER_ITEMS = 64
 QUEUE_RECORDS = 20_000
 QUEUE_KIB = 64 * 1024
 BATCH_BYTES = 1 << 20
 """A record is cut before it grows beyond this; the topic takes four times as much."""
-_POLL_S = 0.01
+MAX_ITEM_BYTES = topics.MAX_MESSAGE_BYTES - (64 << 10)
+"""A longer piece fits into no record: its beginning goes to the dead letters."""
 _FULL_S = 0.05
+
+
+class UndeliveredError(UnavailableError):
+    """Kafka has not acknowledged in time. Nothing is lost: all of it is still on its way."""
+
+
+class _Group(NamedTuple):
+    """What may share a record."""
+
+    transport: Transport
+    purpose: Purpose
+    channel: str
+    connection_id: str
+    partition: int
 
 
 class Publisher:
@@ -57,10 +79,15 @@ class Publisher:
             logger=log,
         )
         self._sequences: defaultdict[tuple[str, int], int] = defaultdict(int)
+        self._gathered: dict[_Group, list[RawItem]] = {}
+        self._closed: list[str] = []
+        self._sending = asyncio.Lock()
+        self._unacknowledged = 0
         self._error: str | None = None
         self.items = 0
         self.batches = 0
         self.waits = 0
+        self.oversized = 0
 
     async def publish(
         self,
@@ -74,53 +101,102 @@ class Publisher:
     ) -> int:
         """Publish the pieces of one message, each on its contract's partition.
 
-        Pieces without a symbol go to partition 0. Returns the number of items.
+        Pieces without a symbol go to partition 0. Streamed pieces may wait up to GATHER_S; records
+        of one group keep the order of the calls, and a call that does not wait overtakes none.
+        Returns the number of items.
         """
-        by_partition: dict[int, list[RawItem]] = {}
         count = 0
+        full = False
         for symbol, payload in slices:
-            partition = 0 if symbol is None else partition_of(contract_id(self._feed, symbol))
-            by_partition.setdefault(partition, []).append(
-                {"symbol": symbol, "payload": payload, "received_at": received_at}
-            )
             count += 1
-        assert all(0 <= partition < PARTITIONS for partition in by_partition)
-        for partition, items in by_partition.items():
-            for chunk in _chunks(items):
-                key = (connection_id, partition)
-                batch: RawBatch = {
-                    "feed": self._feed,
-                    "transport": transport,
-                    "purpose": purpose,
-                    "channel": channel,
-                    "connection_id": connection_id,
-                    "sequence": self._sequences[key],
-                    "received_at": received_at,
-                    "items": chunk,
-                }
-                await self._produce(self._topic, self._encode(batch), partition, None)
-                self._sequences[key] += 1
-                self.batches += 1
+            group = self._group(transport, purpose, channel, connection_id, symbol)
+            item: RawItem = {"symbol": symbol, "payload": payload, "received_at": received_at}
+            if len(payload) > MAX_ITEM_BYTES:
+                group = group._replace(channel=UNREADABLE, partition=0)
+                item["symbol"], item["payload"] = None, payload[:MAX_UNREADABLE_BYTES]
+                self.oversized += 1
+            items = self._gathered.setdefault(group, [])
+            items.append(item)
+            full = full or len(items) >= GATHER_ITEMS
         self.items += count
+        if full or count >= GATHER_BELOW or purpose != "stream":
+            await self.flush()
         return count
+
+    def _group(
+        self,
+        transport: Transport,
+        purpose: Purpose,
+        channel: str,
+        connection_id: str,
+        symbol: str | None,
+    ) -> _Group:
+        partition = 0 if symbol is None else partition_of(contract_id(self._feed, symbol))
+        assert 0 <= partition < PARTITIONS
+        return _Group(transport, purpose, channel, connection_id, partition)
+
+    async def flush(self) -> None:
+        """Hand over to Kafka's client all that was gathered."""
+        async with self._sending:
+            gathered, self._gathered = self._gathered, {}
+            closed, self._closed = self._closed, []
+            for group, items in gathered.items():
+                for chunk in _chunks(items):
+                    await self._send(group, chunk)
+            for key in [key for key in self._sequences if key[0] in closed]:
+                del self._sequences[key]
+
+    async def _send(self, group: _Group, items: list[RawItem]) -> None:
+        key = (group.connection_id, group.partition)
+        batch: RawBatch = {
+            "feed": self._feed,
+            "transport": group.transport,
+            "purpose": group.purpose,
+            "channel": group.channel,
+            "connection_id": group.connection_id,
+            "sequence": self._sequences[key],
+            "received_at": items[0]["received_at"],
+            "items": items,
+        }
+        history = group.purpose == "history"
+        await self._produce(
+            self._topic,
+            self._encode(batch),
+            group.partition,
+            None,
+            self._on_history if history else self._on_delivery,
+        )
+        self._unacknowledged += history
+        self._sequences[key] += 1
+        self.batches += 1
 
     def forget(self, connection_id: str) -> None:
         """Drop the sequence counters of a connection that is closed for good."""
-        for key in [key for key in self._sequences if key[0] == connection_id]:
-            del self._sequences[key]
+        self._closed.append(connection_id)
 
     async def publish_status(self, status: FeedStatus) -> None:
         """Publish the feed's status."""
         await self._produce(
-            topics.STATUS.name, self._encode_status(status), 0, status["feed"].encode()
+            topics.STATUS.name,
+            self._encode_status(status),
+            0,
+            status["feed"].encode(),
+            self._on_delivery,
         )
 
-    async def _produce(self, topic: str, value: bytes, partition: int, key: bytes | None) -> None:
+    async def _produce(
+        self,
+        topic: str,
+        value: bytes,
+        partition: int,
+        key: bytes | None,
+        on_delivery: Callable[[Any, Any], None],
+    ) -> None:
         while True:
             if self._error is not None:
                 raise UnavailableError(self._error)
             try:
-                self._producer.produce(topic, value, key, partition, on_delivery=self._on_delivery)
+                self._producer.produce(topic, value, key, partition, on_delivery=on_delivery)
             except BufferError:
                 self.waits += 1
                 self._producer.poll(0)
@@ -135,8 +211,12 @@ class Publisher:
         if error is not None and self._error is None:
             self._error = f"a record for {message.topic()} was refused: {error}"
 
+    def _on_history(self, error: Any, message: Any) -> None:
+        self._unacknowledged -= 1
+        self._on_delivery(error, message)
+
     async def serve(self) -> None:
-        """Serve delivery reports until cancelled.
+        """Send what was gathered and serve delivery reports until cancelled.
 
         Raises:
             UnavailableError: the broker refused a record for good.
@@ -145,19 +225,45 @@ class Publisher:
             self._producer.poll(0)
             if self._error is not None:
                 raise UnavailableError(self._error)
-            await asyncio.sleep(_POLL_S)
+            if self._gathered or self._closed:
+                await self.flush()
+            await asyncio.sleep(GATHER_S)
 
-    async def delivered(self, timeout_s: float = 30.0) -> None:
-        """Wait until nothing is on its way.
+    async def acknowledged(self, timeout_s: float = 30.0) -> None:
+        """Wait until Kafka has all settled history that was published; `serve` must be running.
 
         Raises:
-            UnavailableError: the broker is away for `timeout_s`, or refused a record.
+            UndeliveredError: not within `timeout_s`.
         """
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._unacknowledged:  # noqa: ASYNC110 - reports come by polling
+                    await asyncio.sleep(GATHER_S)
+        except TimeoutError:
+            raise UndeliveredError(
+                f"{self._unacknowledged} records for Kafka at {self._bootstrap} are undelivered "
+                f"after {timeout_s:g} s"
+            ) from None
+
+    async def delivered(self, timeout_s: float = 30.0) -> None:
+        """Send what was gathered, then wait until nothing is on its way.
+
+        Raises:
+            UndeliveredError: the broker is away for `timeout_s`.
+            UnavailableError: it refused a record.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.flush()
+        except TimeoutError:
+            raise UndeliveredError(
+                f"the queue for Kafka at {self._bootstrap} is full, for {timeout_s:g} s"
+            ) from None
         left = await asyncio.to_thread(self._producer.flush, timeout_s)
         if self._error is not None:
             raise UnavailableError(self._error)
         if left:
-            raise UnavailableError(
+            raise UndeliveredError(
                 f"{left} records for Kafka at {self._bootstrap} are undelivered after "
                 f"{timeout_s:g} s"
             )

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Mapping
 
 import aiohttp
 
@@ -19,6 +18,9 @@ from schemas.errors import UnavailableError
 
 log = logging.getLogger(__name__)
 
+FOREGROUND_SHARE = 0.8
+BACKGROUND_SHARE = 0.5
+"""Of the exchange's limits: others may share our address, and history never holds up the rest."""
 TIMEOUT_S = 15.0
 MAX_BODY_BYTES = 64 << 20
 TOO_MANY_S = 60.0
@@ -38,15 +40,15 @@ class RestError(UnavailableError):
         self.status = status
 
 
-def retry_after_s(
-    status: int, headers: Mapping[str, str], body: bytes, now_ms: int
-) -> float | None:
-    """Return for how long a refusal bars us; None: it is no refusal for too many calls."""
+def barred_s(status: int, told_s: float | None, body: bytes, now_ms: int) -> float | None:
+    """Return for how long a refusal bars us; None: it is no refusal for too many calls.
+
+    `told_s` is what the headers say.
+    """
     if status not in (_TOO_MANY, _BANNED):
         return None
-    text = headers.get("Retry-After", "")
-    if text.isascii() and text.isdigit():
-        return min(float(text), MAX_BLOCK_S)
+    if told_s is not None:
+        return min(told_s, MAX_BLOCK_S)
     match = _BANNED_UNTIL.search(body)
     if match:
         return min(max(1.0, (int(match[1]) - now_ms) / 1_000), MAX_BLOCK_S)
@@ -54,7 +56,7 @@ def retry_after_s(
 
 
 class RestClient:
-    """GETs against one exchange, one at a time, within its limits."""
+    """Calls to one exchange, one at a time, within its limits."""
 
     def __init__(
         self,
@@ -71,34 +73,40 @@ class RestClient:
         self.calls = 0
         self.failures = 0
 
-    async def get(self, call: RestCall) -> bytes:
-        """Return the body of a 200 reply.
+    async def fetch(self, call: RestCall, share: float = FOREGROUND_SHARE) -> bytes:
+        """Return the body of a 200 reply. `share` of the limits may be used up by it.
 
         Raises:
-            RestError: no reply, another status, or too large a body.
+            RestError: no reply, another status, too large a body, or a failure that the exchange
+                reports with status 200.
         """
         while True:
             async with self._lock:
-                wait_s = self._budget.wait_s(call.costs, time.monotonic())
+                wait_s = self._budget.wait_s(call.costs, time.monotonic(), share)
                 if wait_s <= 0:
-                    return await self._draw_and_get(call)
+                    return await self._draw_and_fetch(call)
             # Outside of the lock: a call that waits for its pool holds up no call of another.
             await asyncio.sleep(wait_s)
 
-    async def _draw_and_get(self, call: RestCall) -> bytes:
+    async def _draw_and_fetch(self, call: RestCall) -> bytes:
         self._budget.draw(call.costs, time.monotonic())
         self.calls += 1
         try:
-            return await self._get(call)
+            return await self._fetch(call)
         except RestError:
             self.failures += 1
             raise
 
-    async def _get(self, call: RestCall) -> bytes:
+    async def _fetch(self, call: RestCall) -> bytes:
         url = self._base_url + call.path
         try:
-            async with self._session.get(
-                url, params=dict(call.params), timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)
+            async with self._session.request(
+                call.method,
+                url,
+                params=dict(call.params),
+                data=call.body or None,
+                headers={"Content-Type": "application/json"} if call.body else None,
+                timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
             ) as reply:
                 body = await reply.content.read(MAX_BODY_BYTES + 1)
                 while len(body) <= MAX_BODY_BYTES and (more := await reply.content.read(1 << 20)):
@@ -109,10 +117,14 @@ class RestClient:
         if len(body) > MAX_BODY_BYTES:
             raise RestError(f"{url}: the reply is longer than {MAX_BODY_BYTES} bytes", status)
         self._budget.observe(self._exchange.used(headers), time.monotonic())
-        blocked_s = retry_after_s(status, headers, body, time.time_ns() // 1_000_000)
+        told_s = self._exchange.retry_after_s(headers)
+        blocked_s = barred_s(status, told_s, body, time.time_ns() // 1_000_000)
         if blocked_s is not None:
             self._budget.block(time.monotonic() + blocked_s)
             log.warning("%s: HTTP %d, no call for %.0f s", url, status, blocked_s)
         if status != 200:
             raise RestError(f"{url}: HTTP {status}: {body[:200]!r}", status)
+        fault = self._exchange.fault(call, headers, body)
+        if fault is not None:
+            raise RestError(f"{url}: {fault}", status)
         return body

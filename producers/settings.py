@@ -20,6 +20,10 @@ class ProducerSettings(SharedSettings):
     """Where the progress of a backfill is kept."""
     producer_history_days: Annotated[int, Field(ge=0, le=90)] = 30
     producer_registry_refresh_s: Annotated[float, Field(gt=0)] = 600.0
+    producer_secondary_sources: bool = True
+    """Also open the sockets that are a second source of what others deliver (KuCoin's classic)."""
+    producer_limit_factor: Annotated[float, Field(ge=1, le=10_000)] = 1.0
+    """Multiplies the exchanges' REST limits. For simulated exchanges only: the real ones ban."""
     producer_metrics_host: str = "127.0.0.1"
     producer_metrics_port: Annotated[int, Field(ge=0, le=65535)] = 9101
     exchange_base_url: str = ""

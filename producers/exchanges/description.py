@@ -1,32 +1,50 @@
 """What describes an exchange: data and a few pure functions. All behaviour lives elsewhere, once.
 
-A new exchange is a module in this package with an `EXCHANGE` that satisfies `Exchange`. Not
-responsible for: sockets, clocks, retries (connection.py, rest.py, feed.py).
+A new exchange is a module in this package with an `EXCHANGE` that is an `Exchange`. Not responsible
+for: sockets, clocks, retries (connection.py, sockets.py, rest.py, feed.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
 
 class Slice(NamedTuple):
-    """A piece of a message, byte for byte, and the contract that it is about."""
+    """A piece of a message, byte for byte, and the contract that it is about.
+
+    A row of an enveloped array (`{"T":…,"P":…,"d":[row, row]}`) is published with the bytes before
+    the first row and behind the last one: valid JSON of the frame's form with a single row.
+    """
 
     symbol: str | None
     payload: bytes
 
 
-class Frame(NamedTuple):
-    """A WebSocket message, read just far enough to route it.
+class Control(NamedTuple):
+    """What a frame without data says of its connection. It says nothing about health."""
 
-    `control`: acks, pongs, errors; they say nothing about health.
-    """
+    greeting: bool = False
+    """The exchange's first frame, to be waited for where `SocketKind.greeting_timeout_s` is set."""
+    ping_every_s: float | None = None
+    """How often the greeting asks for a ping."""
+    acknowledged: str | None = None
+    """The contract whose subscription is confirmed, where the exchange names it."""
+    refused: bool = False
+    """The exchange says that something we sent was wrong."""
+
+
+class Frame(NamedTuple):
+    """A WebSocket message, read just far enough to route it."""
 
     channel: str
     slices: Sequence[Slice]
-    control: bool = False
+    control: Control | None = None
+    """Acks, pongs, errors: never health, never published."""
+    published: bool = True
+    """False: it keeps its socket alive and carries no rate; counted, not published."""
 
 
 class Listing(NamedTuple):
@@ -46,35 +64,88 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class RestCall:
-    """A GET. `costs` are drawn from the pools of the exchange's host."""
+    """An HTTP request. `costs` are drawn from the pools of the exchange's host."""
 
     resource: str
     """Name of the resource: the channel of what it returns."""
     path: str
     params: Mapping[str, str] = field(default_factory=dict)
     costs: Mapping[str, int] = field(default_factory=dict)
+    method: Literal["GET", "POST"] = "GET"
+    body: bytes = b""
+    """JSON text, for POST."""
+
+
+class SubscribeFrame(NamedTuple):
+    """A text to send, and the contracts that it subscribes or unsubscribes."""
+
+    text: str
+    symbols: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class SocketPlan:
-    """One socket: where to connect, what to send first, whom to expect on it."""
+class ClientPing:
+    """A text message that the exchange wants from us every so often (never a protocol ping)."""
+
+    every_s: float
+    text: Callable[[int], str]
+    """From a number that grows by 1 with each ping of a connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A call before each connect whose reply says where to connect. Its URL may hold a secret."""
+
+    call: RestCall
+    url: Callable[[bytes, str], str]
+    """From the reply's body and an id for the connection. Raises MalformedInputError."""
+
+
+def _every(_symbol: str) -> bool:
+    return True
+
+
+def _nothing(_symbols: Sequence[str]) -> Sequence[SubscribeFrame]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class SocketKind:
+    """One kind of socket: where to connect, what to send, whom to expect on how many of them."""
 
     name: str
-    path: str
-    subscribe: tuple[str, ...] = ()
-    symbols: frozenset[str] | None = None
-    """None: every streaming contract."""
-
-
-HeartbeatKind = Literal["server_ping"]
-"""server_ping: the server sends protocol pings, which the WebSocket library answers."""
+    silent_s: float
+    """A socket without a data frame for this long is dead."""
+    max_age_s: float
+    """A connection is replaced before this age."""
+    urls: tuple[str, ...] = ()
+    """Candidates: one that ends without a data frame is followed by the next, the first that
+    delivers is kept."""
+    ticket: Ticket | None = None
+    """Instead of `urls`."""
+    capacity: int | None = None
+    """Contracts that one socket takes; None: one socket carries all, without subscribing each."""
+    max_sockets: int = 64
+    takes: Callable[[str], bool] = _every
+    """Which contracts belong to this kind."""
+    opening: tuple[str, ...] = ()
+    """Texts to send first, on the first socket of the kind."""
+    subscribe: Callable[[Sequence[str]], Sequence[SubscribeFrame]] = _nothing
+    unsubscribe: Callable[[Sequence[str]], Sequence[SubscribeFrame]] = _nothing
+    ping: ClientPing | None = None
+    """None: the server sends protocol pings, which the WebSocket library answers."""
+    greeting_timeout_s: float | None = None
+    """None: the exchange sends no greeting before we may subscribe."""
+    quarantines: bool = False
+    """An unknown contract closes the socket; acknowledgements come in order and name theirs."""
+    secondary: bool = False
+    """A second source of what another kind delivers: optional."""
 
 
 class HistoryPage(NamedTuple):
-    """What one page of settled rates told: rows to publish, and contracts that are complete."""
+    """One page of settled rates: rows to publish."""
 
     slices: Sequence[Slice]
-    rows: int
 
 
 class HistoryWalk(Protocol):
@@ -93,50 +164,70 @@ class HistoryWalk(Protocol):
         """Share done, 0 to 1."""
         ...
 
-    @property
-    def position_ms(self) -> int:
-        """All settlements before this time (ms) were taken: where another walk may resume."""
-        ...
 
-
-class Exchange(Protocol):
+class Exchange(ABC):
     """One exchange's description."""
 
     feed: str
-    ws_url: str
     rest_url: str
-    heartbeat: HeartbeatKind
     silent_s: float
-    """A socket without a data frame for this long is dead."""
-    max_age_s: float
-    """A connection is replaced before this age."""
+    """The feed counts as stalled after this long without a rate over any socket."""
     limits: Mapping[str, RateLimit]
     """Pools by name."""
+    limits_group: str
+    """Feeds of one group share the pools that bear the same name (one address, one budget)."""
     fact_calls: Sequence[RestCall]
     """Calls whose replies list the contracts and their facts."""
-    snapshot_calls: Sequence[RestCall]
-    """Calls that return the current rate of every contract."""
+    socket_kinds: Sequence[SocketKind]
+    frames_per_s: float = 5.0
+    """Subscribe frames, over all sockets of the feed."""
+    snapshot_at_start: bool = False
+    """The stream is so slow that the first rates are asked for once."""
+    true_up_calls_per_hour: int | None = None
+    """None: one walk brings all contracts' settlements, so each hour is followed as it settles.
+    Else history is asked for contract by contract: at start as fast as the limits allow, then this
+    many calls an hour, longest unvisited first. The hour's settlements reach the worker otherwise:
+    in the stream, or derived."""
 
-    def sockets(self, symbols: Sequence[str]) -> Sequence[SocketPlan]:
-        """Split contracts over connections within the exchange's limits."""
-        ...
+    @abstractmethod
+    def snapshot_calls(self, symbols: Sequence[str]) -> Sequence[RestCall]:
+        """Return the calls that together bring the current rate of every contract."""
 
+    @abstractmethod
     def slice_frame(self, data: bytes) -> Frame:
         """Cut a WebSocket message into pieces. Raises MalformedInputError."""
-        ...
 
+    @abstractmethod
     def slice_reply(self, call: RestCall, body: bytes) -> Sequence[Slice]:
         """Cut a REST reply into pieces. Raises MalformedInputError."""
-        ...
 
+    @abstractmethod
     def listings(self, call: RestCall, slices: Sequence[Slice]) -> Iterable[Listing] | None:
         """Read which contracts a fact reply lists; None: it does not say."""
-        ...
 
+    @abstractmethod
     def history(self, symbols: Sequence[str], since_ms: int, until_ms: int) -> HistoryWalk:
-        """Return a walk over the settled rates in [since_ms, until_ms]."""
-        ...
+        """Return a walk over the settled rates in [since_ms, until_ms].
+
+        Of one symbol at a time where `true_up_calls_per_hour` is set.
+        """
+
+    def fact_identity(self, resource: str, payload: bytes) -> bytes:
+        """Return the part of a fact whose change is worth publishing it again."""
+        del resource
+        return payload
 
     def used(self, headers: Mapping[str, str]) -> Mapping[str, int]:
         """Read from reply headers what the exchange counts as used, by pool."""
-        ...
+        del headers
+        return {}
+
+    def retry_after_s(self, headers: Mapping[str, str]) -> float | None:
+        """Read from the headers of a refusal how long it bars us; None: they do not say."""
+        text = headers.get("Retry-After", "")
+        return float(text) if text.isascii() and text.isdigit() else None
+
+    def fault(self, call: RestCall, headers: Mapping[str, str], body: bytes) -> str | None:
+        """Tell what makes a reply with HTTP 200 a failure all the same; None: nothing."""
+        del call, headers, body
+        return None

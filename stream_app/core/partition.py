@@ -33,6 +33,7 @@ from stream_app.normalise.readings import (
     ContractReading,
     Normaliser,
     RateReading,
+    ReadItem,
     Reading,
     SettlementReading,
 )
@@ -99,11 +100,13 @@ class FeedPartition:
         self.flush(boundary, now_us)
         at = Position(self.topic, self.partition, offset, batch, boundary, now_us)
         rows = self._rows = []
-        for index, item in enumerate(batch["items"]):
+        items = batch["items"]
+        read = self._normalise.frame(batch["purpose"], batch["channel"], items)
+        for index, item in enumerate(items):
             at.item, at.received_at = index, item["received_at"]
             published, accepted = len(self.outputs), len(rows)
             try:
-                self._apply_item(batch, item, at)
+                self._apply_item(batch, item, at, read[index] if read else None)
             except Exception as error:  # noqa: BLE001 - a bug of ours met by one item must not
                 # stop the others: the item is kept, with what went wrong.
                 del self.outputs[published:], rows[accepted:]
@@ -141,7 +144,9 @@ class FeedPartition:
         taken, self.closed_bars = self.closed_bars, []
         return taken
 
-    def _apply_item(self, batch: RawBatch, item: RawItem, at: Position) -> None:
+    def _apply_item(
+        self, batch: RawBatch, item: RawItem, at: Position, read: ReadItem | None
+    ) -> None:
         symbol, channel = item["symbol"], batch["channel"]
         if symbol is None:
             self._apply_nameless(item, channel, at)
@@ -156,7 +161,7 @@ class FeedPartition:
             cell.shard.dirty = True
             cell.changed()
             return
-        for reading in self._read(batch, item, symbol, at):
+        for reading in self._read(batch, item, symbol, at, read):
             if isinstance(reading, RateReading):
                 self._apply_rate(reading, at)
             elif isinstance(reading, SettlementReading):
@@ -166,17 +171,29 @@ class FeedPartition:
             else:
                 self._audit(reading.symbol, "no_rate", at.received_at, at, reading.reason)
 
-    def _read(self, batch: RawBatch, item: RawItem, symbol: str, at: Position) -> Sequence[Reading]:
+    def _read(
+        self,
+        batch: RawBatch,
+        item: RawItem,
+        symbol: str,
+        at: Position,
+        read: ReadItem | None,
+    ) -> Sequence[Reading]:
         """Return what an item means; nothing if it goes to the dead letters."""
         try:
-            readings = self._normalise(batch["purpose"], batch["channel"], item["payload"])
-            for reading in readings:
+            if read is None:
+                read = self._normalise(
+                    batch["purpose"], batch["channel"], symbol, item["payload"], at.received_at
+                )
+            elif isinstance(read, MalformedInputError):
+                raise read
+            for reading in read:
                 _check_plausible(reading, at.received_at)
         except MalformedInputError as error:
             self._audit(symbol, "dead_letter", at.received_at, at, str(error))
             self.dead_letters.append(self._dead_letter(item, at, str(error)))
             return ()
-        return readings
+        return read
 
     def _apply_nameless(self, item: RawItem, channel: str, at: Position) -> None:
         if channel == UNREADABLE:

@@ -31,11 +31,25 @@ def canonical_asset(name: str) -> tuple[str, float]:
 
 
 _QUOTES = ("USDT", "USDC", "FDUSD", "BUSD", "TUSD", "USD1", "USDE", "USD", "BTC", "ETH", "U")
+_SUFFIXES = {"USD_PERP": "USD", "USDTM": "USDT", "USDCM": "USDC", "USDM": "USD"}
+"""Endings that name their quote: else DOTUSDM and DOTUSD_PERP would end in TUSD."""
+
+_ENDINGS = (*_SUFFIXES.items(), *((quote, quote) for quote in _QUOTES))
 
 
 def split_symbol(symbol: str) -> tuple[str, str]:
-    """Guess (base, quote) of a joined symbol such as BTCUSDT, until the exchange's facts arrive."""
-    for quote in _QUOTES:
-        if symbol.endswith(quote) and len(symbol) > len(quote):
-            return symbol[: -len(quote)], quote
+    """Guess (base, quote) of a symbol, until the exchange's facts arrive.
+
+    As in BTCUSDT, BTCUSD_PERP (exchanges.md §2.5), XBTUSDTM (§3.4), xyz:NVDA (§4.6) and
+    BTC_USDC_PERP (§5.3).
+    """
+    dex, _, coin = symbol.rpartition(":")
+    if dex:
+        return coin, ""
+    base, _, quote = symbol.removesuffix("_PERP").rpartition("_")
+    if base and quote in _QUOTES:
+        return base, quote
+    for ending, quote in _ENDINGS:
+        if symbol.endswith(ending) and len(symbol) > len(ending):
+            return symbol[: -len(ending)], quote
     return symbol, ""

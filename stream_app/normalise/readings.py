@@ -10,7 +10,8 @@ from typing import Protocol
 
 import msgspec
 
-from schemas.records import Purpose, SettlementSource
+from schemas.errors import MalformedInputError
+from schemas.records import Purpose, RawItem, SettlementSource
 
 
 class RateReading(msgspec.Struct, frozen=True, gc=False):
@@ -62,12 +63,32 @@ class NoRate(msgspec.Struct, frozen=True, gc=False):
 Reading = RateReading | SettlementReading | ContractReading | NoRate
 
 
+ReadItem = Sequence[Reading] | MalformedInputError
+"""What an item means, or why it means nothing."""
+
+
 class Normaliser(Protocol):
-    """Turns one item's payload into readings. Pure.
+    """Turns items' payloads into readings. Pure."""
 
-    Raises MalformedInputError, and nothing else, for bytes that it cannot read.
-    """
+    def __call__(
+        self, purpose: Purpose, channel: str, symbol: str, payload: bytes, received_at_us: int
+    ) -> Sequence[Reading]:
+        """Read one payload.
 
-    def __call__(self, purpose: Purpose, channel: str, payload: bytes) -> Sequence[Reading]:
-        """Read one payload."""
+        Every reading is of `symbol`, the item's: some payloads carry none, and one that names
+        another is malformed. `received_at_us` (UTC µs) is for payloads that tell a time only in
+        relation to their receipt.
+
+        Raises:
+            MalformedInputError: and nothing else, for bytes that it cannot read.
+        """
+        ...
+
+    def frame(
+        self, purpose: Purpose, channel: str, items: Sequence[RawItem]
+    ) -> list[ReadItem] | None:
+        """Read all items of a batch at once; None if they must be read one by one.
+
+        Item for item what the call gives, or raises.
+        """
         ...

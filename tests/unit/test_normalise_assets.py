@@ -47,6 +47,17 @@ def test_other_names_stay(name: str) -> None:
         ("USDT", "USDT", ""),
         ("", "", ""),
         ("BTCUSDT_260925", "BTCUSDT_260925", ""),
+        ("DOTUSD_PERP", "DOT", "USD"),
+        ("XBTUSDTM", "XBT", "USDT"),
+        ("LTCUSDCM", "LTC", "USDC"),
+        ("ETHUSDM", "ETH", "USD"),
+        ("XBTMZ26", "XBTMZ26", ""),
+        ("SOL_USDC_PERP", "SOL", "USDC"),
+        ("AAPL.US_USDC_PERP", "AAPL.US", "USDC"),
+        ("kPEPE_USDC_PERP", "kPEPE", "USDC"),
+        ("xyz:NVDA", "NVDA", ""),
+        ("para:BTC", "BTC", ""),
+        ("USDM", "USDM", ""),
     ],
 )
 def test_a_joined_symbol_is_split_at_its_quote(symbol: str, base: str, quote: str) -> None:

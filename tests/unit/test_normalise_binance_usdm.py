@@ -85,9 +85,15 @@ def without(row: dict[str, Any], *keys: str) -> dict[str, Any]:
     return {key: value for key, value in row.items() if key not in keys}
 
 
-def read(row: Any, purpose: Purpose = "stream", channel: str = "!markPrice@arr@1s") -> Reading:
-    """The one reading of a row."""
-    (reading,) = normalise(purpose, channel, json.dumps(row, ensure_ascii=False).encode())
+RECEIVED_AT_US = 1_791_269_856_437_219
+STREAM = "!markPrice@arr@1s"
+
+
+def read(row: Any, purpose: Purpose = "stream", channel: str = STREAM) -> Reading:
+    """The one reading of a row, in an item of the row's own symbol."""
+    payload = json.dumps(row, ensure_ascii=False).encode()
+    symbol = row.get("s") or row.get("symbol") or "BTCUSDT"
+    (reading,) = normalise(purpose, channel, symbol, payload, RECEIVED_AT_US)
     return reading
 
 
@@ -103,7 +109,7 @@ def test_the_row_as_captured_from_the_wire_is_a_rate() -> None:
         b'"ap":"85296.60260870","P":"85321.91711993","i":"85345.93826087","r":"0.00000523",'
         b'"T":1791273600000,"st":1}'
     )
-    assert normalise("stream", "!markPrice@arr@1s", payload) == (RATE,)
+    assert normalise("stream", STREAM, "BTCUSDT", payload, RECEIVED_AT_US) == (RATE,)
 
 
 @pytest.mark.parametrize("absent", [("ap",), ("st",), ("ap", "st"), ("P",)])
@@ -180,10 +186,47 @@ def test_exponents_are_read(text: str, rate: float) -> None:
     assert reading.rate == rate
 
 
+@pytest.mark.parametrize(
+    "stamp", [-1, 5, 1_791_273_600, 1_791_266_255_999, 1_791_269_856_000 + 8 * 86_400_000 + 1]
+)
+def test_a_next_time_that_is_not_near_is_dropped(stamp: int) -> None:
+    """In seconds, long past, or more than eight days ahead: the rate stands without it."""
+    reading = read({**ROW, "T": stamp})
+    assert isinstance(reading, RateReading)
+    assert (reading.next_funding_time, reading.rate) == (None, RATE.rate)
+
+
+@pytest.mark.parametrize("stamp", [1_791_266_256_000, 1_791_269_856_000 + 8 * 86_400_000])
+def test_a_next_time_may_have_just_passed_or_be_days_ahead(stamp: int) -> None:
+    """Around the settlement the old one may still be named."""
+    reading = read({**ROW, "T": stamp})
+    assert isinstance(reading, RateReading)
+    assert reading.next_funding_time == stamp * 1_000
+
+
+@pytest.mark.parametrize(
+    ("row", "purpose", "channel"),
+    [
+        (ROW, "stream", STREAM),
+        ({**ROW, "st": 2}, "stream", STREAM),
+        (PREMIUM, "fallback", "premiumIndex"),
+        (SETTLED, "history", "fundingRate"),
+        (INFO, "contract", "fundingInfo"),
+        (LISTED, "contract", "exchangeInfo"),
+    ],
+)
+def test_a_row_of_another_symbol_is_malformed(
+    row: dict[str, Any], purpose: Purpose, channel: str
+) -> None:
+    """The item's symbol decided on its partition: another contract's state is elsewhere."""
+    with pytest.raises(MalformedInputError, match="in an item of 'XYZUSDT'"):
+        normalise(purpose, channel, "XYZUSDT", json.dumps(row).encode(), RECEIVED_AT_US)
+
+
 def test_a_coin_m_row_in_the_array_is_passed_over() -> None:
     """Since 2026-06 `st` 2 marks rows of the other market (§1.8)."""
     row = {**ROW, "s": "BTCUSD_PERP", "st": 2}
-    assert read(row) == NoRate("BTCUSD_PERP", "a COIN-M row in a USD-M array")
+    assert read(row) == NoRate("BTCUSD_PERP", "a row of another market: st is 2")
 
 
 def test_a_symbol_may_be_of_any_script() -> None:
@@ -192,8 +235,9 @@ def test_a_symbol_may_be_of_any_script() -> None:
         json.dumps({**ROW, "s": "币安人生USDT"}),
         json.dumps({**ROW, "s": "币安人生USDT"}, ensure_ascii=False),
     ):
-        (reading,) = normalise("stream", "!markPrice@arr@1s", row.encode())
-        assert reading.symbol == "币安人生USDT"
+        symbol = "币安人生USDT"
+        (reading,) = normalise("stream", STREAM, symbol, row.encode(), RECEIVED_AT_US)
+        assert reading.symbol == symbol
 
 
 def test_keys_that_nobody_knows_are_passed_over() -> None:
@@ -293,7 +337,6 @@ def test_exchange_info_without_assets_says_nothing_of_them() -> None:
         {"E": "1791269856000"},
         {"E": 0},
         {"E": 1_791_269_856},
-        {"T": -1},
         {"s": None},
         {"p": 85296.6},
         {"r": 0.00000523},
@@ -327,7 +370,7 @@ def test_a_row_with_a_wrong_value_is_malformed(change: dict[str, Any]) -> None:
 def test_what_is_no_row_is_malformed(payload: bytes) -> None:
     """Acks, HTML, broken UTF-8, depth bombs, digit bombs and halves of rows."""
     with pytest.raises(MalformedInputError):
-        normalise("stream", "!markPrice@arr@1s", payload)
+        normalise("stream", STREAM, "BTCUSDT", payload, RECEIVED_AT_US)
 
 
 @pytest.mark.parametrize(

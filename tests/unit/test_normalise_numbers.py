@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import MalformedInputError
-from stream_app.normalise.numbers import number, price, time_us
+from stream_app.normalise.numbers import (
+    interval_hours_of_ms,
+    next_time_us,
+    number,
+    price,
+    time_us,
+)
 
 
 @pytest.mark.parametrize(
@@ -110,3 +116,72 @@ def test_what_is_no_time_in_any_unit_is_refused(value: int) -> None:
     """Zero is no 1970, and seconds, countdowns and dates of another century are errors."""
     with pytest.raises(MalformedInputError, match="event time is no time"):
         time_us(value, "event time")
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["1790114460967760880", "1790114460967760", 1_790_114_460_967_760, "1.79011446096776E+15"],
+)
+def test_a_time_may_be_text_or_a_float(value: int | str) -> None:
+    """Digits are taken as digits: the first one exceeds 2^53."""
+    assert time_us(value, "P") == 1_790_114_460_967_760
+
+
+def test_a_float_of_milliseconds_is_exact() -> None:
+    """As a JSON number with an exponent, or a point, is decoded."""
+    assert time_us(1.790114460967e12, "ft") == 1_790_114_460_967_000
+
+
+@pytest.mark.parametrize(
+    "value", ["", "null", "soon", "1" * 20, "1" * 5_000, "-1", "1e999", "१७९०११४४६०९६७", 1e300, 0.5]
+)
+def test_another_text_is_no_time(value: str | float) -> None:
+    """Also digits of other scripts, and more of them than int() takes."""
+    with pytest.raises(MalformedInputError, match="P is"):
+        time_us(value, "P")
+
+
+EVENT_US = 1_790_000_123_456_789
+HOUR_US = 3_600_000_000
+
+
+@pytest.mark.parametrize("distance_us", [-HOUR_US, 0, 1, HOUR_US, 8 * 24 * HOUR_US])
+def test_a_next_time_is_near_its_event(distance_us: int) -> None:
+    """From an hour before, around the settlement, to eight days ahead."""
+    assert next_time_us(EVENT_US + distance_us, EVENT_US) == EVENT_US + distance_us
+
+
+@pytest.mark.parametrize("distance_us", [-HOUR_US - 1, 8 * 24 * HOUR_US + 1, -EVENT_US + 1])
+def test_a_next_time_that_is_not_near_is_dropped(distance_us: int) -> None:
+    """Another unit or another meaning."""
+    assert next_time_us(EVENT_US + distance_us, EVENT_US) is None
+
+
+@pytest.mark.parametrize("value", [None, 0, "", "0", "n/a", -1, 17_752_926, 1e300])
+def test_where_there_is_no_next_time_there_is_none(value: str | float | None) -> None:
+    """Never 1970, and no error: the rate beside it is good."""
+    assert next_time_us(value, EVENT_US) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "hours"),
+    [(28_800_000, 8.0), ("14400000", 4.0), (3.6e6, 1.0), ("8.64E7", 24.0), (120_000, 1 / 30)],
+)
+def test_an_interval_in_milliseconds_becomes_hours(value: str | float, hours: float) -> None:
+    """In any notation, up to a day."""
+    assert interval_hours_of_ms(value, "gl") == hours
+
+
+@pytest.mark.parametrize("value", [None, 0, "", "0", "null", 0.0])
+def test_without_an_interval_there_is_none(value: str | float | None) -> None:
+    """Nothing is assumed here."""
+    assert interval_hours_of_ms(value, "gl") is None
+
+
+@pytest.mark.parametrize(
+    "value", [8, 28_800, 60_000, -3_600_000, 86_400_001, 28_800_000_000, "8h", "1e999"]
+)
+def test_an_interval_in_another_unit_is_refused(value: str | float) -> None:
+    """Hours, seconds, KuCoin's granularity of estimates, µs."""
+    with pytest.raises(MalformedInputError, match="gl is"):
+        interval_hours_of_ms(value, "gl")

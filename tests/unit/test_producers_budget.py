@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.budget import Budget
+from producers.budget import Budget, budgets
+from producers.exchanges import exchange
 from producers.exchanges.description import RateLimit
+from schemas.feeds import FEEDS
 
 WINDOW_S = 60.0
 LIMIT = 20
@@ -27,13 +29,13 @@ def test_no_window_ever_holds_more_than_the_share(
     share: float, calls: list[tuple[float, int]]
 ) -> None:
     """Whoever waits as told stays below share × limit in each window, wherever it begins."""
-    budget = Budget(ONE, share)
+    budget = Budget(ONE)
     now_s = 0.0
     drawn: list[tuple[float, int]] = []
     for pause_s, cost in calls:
         now_s += pause_s
-        now_s += budget.wait_s({"weight": cost}, now_s)
-        assert budget.wait_s({"weight": cost}, now_s) == 0.0, "waiting as told is enough"
+        now_s += budget.wait_s({"weight": cost}, now_s, share)
+        assert budget.wait_s({"weight": cost}, now_s, share) == 0.0, "waiting as told is enough"
         budget.draw({"weight": cost}, now_s)
         drawn.append((now_s, cost))
     for end_s, _ in drawn:
@@ -69,10 +71,10 @@ def test_pools_are_apart() -> None:
 
 def test_a_call_dearer_than_the_share_can_still_be_made() -> None:
     """It goes when its window is empty, instead of waiting for ever."""
-    budget = Budget({"weight": RateLimit(10, 60.0)}, share=0.5)
-    assert budget.wait_s({"weight": 8}, 0.0) == 0.0
+    budget = Budget({"weight": RateLimit(10, 60.0)})
+    assert budget.wait_s({"weight": 8}, 0.0, 0.5) == 0.0
     budget.draw({"weight": 1}, 0.0)
-    assert budget.wait_s({"weight": 8}, 1.0) == 59.0
+    assert budget.wait_s({"weight": 8}, 1.0, 0.5) == 59.0
 
 
 def test_use_by_others_counts() -> None:
@@ -115,3 +117,31 @@ def test_an_unknown_pool_is_a_bug() -> None:
     """A misspelt pool must not pass as free of charge."""
     with pytest.raises(KeyError):
         Budget(ONE).wait_s({"wieght": 1}, 0.0)
+
+
+def test_history_leaves_room_for_the_rest() -> None:
+    """Where half is used up, a call for half waits and one for four fifths goes."""
+    budget = Budget({"weight": RateLimit(100, 60.0)})
+    budget.draw({"weight": 50}, 0.0)
+    assert budget.wait_s({"weight": 30}, 1.0, 0.5) == 59.0
+    assert budget.wait_s({"weight": 30}, 1.0, 0.8) == 0.0
+
+
+def test_feeds_of_a_group_draw_on_one_budget() -> None:
+    """Both Binances are counted together (exchanges.md §1.9), the others apart."""
+    exchanges = [exchange(feed) for feed in FEEDS]
+    shared = budgets(exchanges, 2.0)
+    assert len(shared) == len(FEEDS) - 1
+    binance = shared["binance"]
+    binance.draw({"weight": 4800}, 0.0)
+    assert binance.wait_s({"weight": 1}, 1.0) == 59.0
+    assert binance.wait_s({"funding": 1000}, 1.0) == 0.0, "twice the limit, by the factor"
+    assert shared["kucoin"].wait_s({"weight": 4000}, 1.0) == 0.0
+
+
+def test_a_pool_of_a_group_means_the_same_to_all() -> None:
+    """Whichever exchange is described last must not decide the limit."""
+    seen: dict[tuple[str, str], RateLimit] = {}
+    for feed in FEEDS:
+        for name, limit in exchange(feed).limits.items():
+            assert seen.setdefault((exchange(feed).limits_group, name), limit) == limit

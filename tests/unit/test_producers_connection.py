@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from producers.backoff import Backoff
-from producers.connection import ManagedConnection
-from producers.exchanges.description import SocketPlan
+from producers.connection import Heard, ManagedConnection, Watcher
+from producers.exchanges.description import ClientPing, Control, SocketKind, SubscribeFrame
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 
@@ -26,17 +27,23 @@ class Recorder:
         self.frames: list[tuple[str, bytes]] = []
         self.changed = asyncio.Event()
 
-    async def on_frame(self, identity: str, message: bytes, received_at: int) -> bool:
+    async def on_frame(self, identity: str, message: bytes, received_at: int) -> Heard:
         assert received_at > 0
         self.frames.append((identity, message))
         self.changed.set()
-        return message != b"ack"
+        kind, _, text = message.decode().partition(" ")
+        if kind == "welcome":
+            return Heard(data=False, control=Control(greeting=True, ping_every_s=0.01))
+        if kind == "acked":
+            return Heard(data=False, control=Control(acknowledged=text))
+        return Heard(data=message != b"ack")
 
     def on_open(self, reconnected: bool) -> None:  # noqa: FBT001 - the callback's form
         self.opened.append(reconnected)
         self.changed.set()
 
-    def on_close(self, reason: str) -> None:
+    def on_close(self, identity: str, reason: str) -> None:
+        assert identity.startswith("test/mark/")
         self.reasons.append(reason)
         self.changed.set()
 
@@ -48,22 +55,42 @@ class Recorder:
                 await self.changed.wait()
 
 
+def kind_of(silent_s: float = 30.0, max_age_s: float = 3_600.0, **more: Any) -> SocketKind:
+    """A kind of socket."""
+    return SocketKind("mark", silent_s, max_age_s, **more)
+
+
+def each(word: str) -> Callable[[Sequence[str]], list[SubscribeFrame]]:
+    """A frame for each symbol."""
+    return lambda symbols: [SubscribeFrame(f"{word} {symbol}", (symbol,)) for symbol in symbols]
+
+
 @asynccontextmanager
 async def connected(
-    url: str, silent_s: float = 30.0, subscribe: tuple[str, ...] = (), max_age_s: float = 3_600.0
+    url: str,
+    silent_s: float = 30.0,
+    subscribe: tuple[str, ...] = (),
+    max_age_s: float = 3_600.0,
+    *,
+    kind: SocketKind | None = None,
+    wanted: Iterable[str] = (),
 ) -> AsyncIterator[tuple[ManagedConnection, Recorder]]:
-    """A running connection whose backoff always comes up with 0 s."""
+    """A running connection whose backoff always comes up with 0 s; `url` may name candidates."""
     recorder = Recorder()
+    urls = url.split(" ")
+
+    async def address(candidate: int) -> str:
+        return urls[candidate % len(urls)]
+
     connection = ManagedConnection(
         "test",
-        SocketPlan("mark", "/", subscribe),
-        url,
-        silent_s,
-        max_age_s,
-        recorder.on_frame,
-        recorder.on_open,
-        recorder.on_close,
+        "mark",
+        kind or kind_of(silent_s, max_age_s),
+        address,
+        Watcher(recorder.on_frame, recorder.on_open, recorder.on_close),
+        opening=subscribe,
     )
+    connection.want(frozenset(wanted))
     connection._backoff = Backoff(lambda: 0.0)
     running = asyncio.create_task(connection.run())
     try:
@@ -207,3 +234,162 @@ async def test_failures_are_counted_towards_the_backoff() -> None:
     async with server(exchange) as url, connected(url) as (connection, recorder):
         await recorder.until(lambda: len(recorder.reasons) >= 3)
         assert connection._backoff.failures >= 2
+
+
+async def test_a_planned_rotation_is_no_failure() -> None:
+    """It is followed by the next connection without a delay, however often."""
+
+    async def exchange(socket: ServerConnection) -> None:
+        await socket.send("data")
+        await socket.wait_closed()
+
+    async with server(exchange) as url, connected(url, max_age_s=0.05) as (connection, recorder):
+        await recorder.until(lambda: len(recorder.opened) > 3)
+        assert connection._backoff.failures == 0
+
+
+async def test_a_silent_candidate_is_followed_by_the_next_and_the_winner_is_kept() -> None:
+    """Also when the winner's connection ends: it had delivered (exchanges.md §2.1)."""
+
+    async def silent(socket: ServerConnection) -> None:
+        await socket.send("ack")
+        await socket.wait_closed()
+
+    async def delivering(socket: ServerConnection) -> None:
+        won.append(1)
+        await socket.send("data")
+        await socket.close(1001)
+
+    won: list[int] = []
+    async with (
+        server(silent) as first,
+        server(delivering) as second,
+        connected(f"{first} {second}", silent_s=0.1) as (_, recorder),
+    ):
+        await recorder.until(lambda: len(recorder.reasons) >= 4)
+    assert recorder.reasons[0] == "no data for 0.1 s"
+    assert all("1001" in reason for reason in recorder.reasons[1:4])
+    assert len(won) >= 3
+
+
+async def test_contracts_come_and_go_without_a_reconnect() -> None:
+    """A listing is subscribed and a delisting unsubscribed on the socket that is up."""
+    heard: asyncio.Queue[str | bytes] = asyncio.Queue()
+
+    async def exchange(socket: ServerConnection) -> None:
+        async for message in socket:
+            heard.put_nowait(message)
+
+    kind = kind_of(capacity=9, subscribe=each("sub"), unsubscribe=each("unsub"))
+    async with (
+        server(exchange) as url,
+        connected(url, kind=kind, wanted=("B", "A")) as (connection, recorder),
+        asyncio.timeout(10),
+    ):
+        assert [await heard.get(), await heard.get()] == ["sub A", "sub B"]
+        connection.want(frozenset({"B", "C"}))
+        assert [await heard.get(), await heard.get()] == ["unsub A", "sub C"]
+        assert recorder.opened == [False]
+
+
+async def test_a_socket_without_contracts_waits_for_some() -> None:
+    """It does not connect to hear nothing."""
+
+    async def exchange(socket: ServerConnection) -> None:
+        await socket.send("data")
+        await socket.wait_closed()
+
+    kind = kind_of(capacity=9, subscribe=each("sub"))
+    async with server(exchange) as url, connected(url, kind=kind) as (connection, recorder):
+        await asyncio.sleep(0)  # let it come to its wait
+        assert recorder.opened == []
+        connection.want(frozenset({"A"}))
+        await recorder.until(lambda: recorder.opened == [False])
+
+
+async def test_the_greeting_comes_before_the_first_word_and_sets_the_pings() -> None:
+    """What we send before it would be lost (exchanges.md §3A, §3B)."""
+    heard: list[str | bytes] = []
+    done = asyncio.Event()
+
+    async def exchange(socket: ServerConnection) -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await socket.recv()
+        await socket.send("welcome")
+        async for message in socket:
+            heard.append(message)
+            if len(heard) == 4:
+                done.set()
+
+    kind = kind_of(
+        capacity=9,
+        subscribe=each("sub"),
+        greeting_timeout_s=10.0,
+        ping=ClientPing(3_600.0, lambda number: f"ping {number}"),
+    )
+    async with (
+        server(exchange) as url,
+        connected(url, subscribe=("HELLO",), kind=kind, wanted=("A",)),
+        asyncio.timeout(10),
+    ):
+        await done.wait()
+    assert [m for m in heard if not str(m).startswith("ping")][:2] == ["HELLO", "sub A"]
+    assert [m for m in heard if str(m).startswith("ping")][:2] == ["ping 1", "ping 2"]
+
+
+async def test_a_missing_greeting_is_an_end() -> None:
+    """Another attempt is worth more than waiting."""
+
+    async def exchange(socket: ServerConnection) -> None:
+        await socket.wait_closed()
+
+    kind = kind_of(greeting_timeout_s=0.05)
+    async with server(exchange) as url, connected(url, kind=kind) as (_, recorder):
+        await recorder.until(lambda: len(recorder.reasons) >= 1)
+    assert recorder.reasons[0] == "no greeting within 0.05 s"
+
+
+async def test_the_contract_that_kills_the_socket_is_held_back() -> None:
+    """Acks come in order: the first missing one is the suspect, and the others live on (§4.3)."""
+    complete = asyncio.Event()
+
+    async def exchange(socket: ServerConnection) -> None:
+        subscribed: list[str] = []
+        async for message in socket:
+            symbol = str(message).removeprefix("sub ")
+            if symbol == "BAD":
+                socket.transport.abort()
+                return
+            subscribed.append(symbol)
+            await socket.send(f"acked {symbol}")
+            if subscribed == ["A", "Z"]:
+                complete.set()
+
+    kind = kind_of(capacity=9, subscribe=each("sub"), quarantines=True)
+    async with (
+        server(exchange) as url,
+        connected(url, kind=kind, wanted=("A", "BAD", "Z")) as (connection, _),
+        asyncio.timeout(10),
+    ):
+        await complete.wait()
+        assert connection.quarantine.total == 1
+        assert connection.quarantine.held(0.0) == 1
+
+
+async def test_a_token_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Neither when the connection opens, nor when its URL is none, nor at DEBUG."""
+
+    async def exchange(socket: ServerConnection) -> None:
+        await socket.send("data")
+        await socket.close(1000)
+
+    caplog.set_level("DEBUG")
+    async with (
+        server(exchange) as url,
+        connected(f"http://127.0.0.1/?token=SECRET {url}?token=SECRET") as (_, recorder),
+    ):
+        await recorder.until(lambda: len(recorder.reasons) >= 2)
+    ours = [r for r in caplog.records if r.name != "websockets.server"]
+    assert ours
+    assert not any("SECRET" in record.getMessage() for record in ours)

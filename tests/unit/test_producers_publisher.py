@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -9,15 +10,16 @@ from typing import Any, cast
 from unittest import mock
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producers import publisher
 from producers.exchanges.description import Slice
-from producers.publisher import Publisher
+from producers.publisher import Publisher, UndeliveredError
 from producers.settings import ProducerSettings
 from schemas.contracts import contract_id, partition_of
 from schemas.errors import UnavailableError
+from schemas.markers import UNREADABLE
 from schemas.records import RawBatch, RawItem
 
 FEED = "binance-usdm"
@@ -117,6 +119,7 @@ async def test_pieces_without_a_symbol_go_to_partition_0(
     """A whole unreadable message belongs to no contract."""
     to, fake = kafka
     await publish(to, [Slice(None, b"junk")])
+    await to.flush()
     ((partition, batch),) = batches(fake)
     assert partition == 0
     assert batch["items"][0] == {
@@ -162,9 +165,11 @@ async def test_a_refused_record_is_told_by_whoever_asks_next(
     """Serving, publishing and waiting for delivery all end with the broker's reason."""
     to, fake = kafka
     await publish(to, [Slice("AUSDT", b"{}")])
+    await to.flush()
     error = "Broker: Message size too large"
     fake.callbacks[0](error, SimpleNamespace(topic=lambda: "funding.raw.binance-usdm"))
-    for attempt in (to.serve(), publish(to, [Slice("AUSDT", b"{}")]), to.delivered()):
+    more = [Slice(f"S{n}USDT", b"{}") for n in range(publisher.GATHER_BELOW)]
+    for attempt in (to.serve(), publish(to, more), to.delivered()):
         with pytest.raises(UnavailableError, match="was refused: Broker: Message size too large"):
             await attempt
 
@@ -178,3 +183,123 @@ async def test_what_is_undelivered_at_the_end_is_told(
     fake.left = 3
     with pytest.raises(UnavailableError, match="3 records"):
         await to.delivered(0.1)
+
+
+frames_st = st.lists(
+    st.tuples(st.sampled_from(["c/1", "c/2"]), st.lists(st.integers(0, 30), max_size=10)),
+    max_size=40,
+)
+
+
+@given(frames_st)
+@settings(max_examples=30)
+def test_gathering_keeps_each_piece_once_and_in_order(
+    frames: list[tuple[str, list[int]]],
+) -> None:
+    """Per connection and partition: the pieces as they came, in records numbered without gaps."""
+
+    async def scenario() -> None:
+        with mock.patch.object(publisher, "Producer", FakeProducer):
+            to = Publisher(FEED, ProducerSettings(), cast("Any", FakeCatalog()))
+        sent: dict[tuple[str, int], list[bytes]] = defaultdict(list)
+        for number, (connection, rows) in enumerate(frames):
+            slices = [Slice(f"S{row}USDT", b"%d/%d" % (number, row)) for row in rows]
+            await publish(to, slices, connection)
+            for piece in slices:
+                partition = partition_of(contract_id(FEED, str(piece.symbol)))
+                sent[connection, partition].append(piece.payload)
+        await to.flush()
+        got: dict[tuple[str, int], list[bytes]] = defaultdict(list)
+        numbers: dict[tuple[str, int], list[int]] = defaultdict(list)
+        for partition, batch in batches(cast("FakeProducer", to._producer)):
+            key = (batch["connection_id"], partition)
+            got[key] += [item["payload"] for item in batch["items"]]
+            numbers[key].append(batch["sequence"])
+        assert got == sent
+        assert all(found == list(range(len(found))) for found in numbers.values())
+
+    asyncio.run(scenario())
+
+
+async def test_frames_of_a_row_each_share_records(kafka: tuple[Publisher, FakeProducer]) -> None:
+    """326 contracts with a frame each do not make 326 records; each keeps its time of receipt."""
+    to, fake = kafka
+    for n in range(40):
+        await to.publish(
+            [Slice(f"S{n}USDT", b"{}")],
+            transport="ws",
+            purpose="stream",
+            channel="activeAssetCtx",
+            connection_id="c/1",
+            received_at=1_000 + n,
+        )
+    assert fake.sent == []
+    await to.flush()
+    assert len(fake.sent) == 8
+    received = [item["received_at"] for _, batch in batches(fake) for item in batch["items"]]
+    assert sorted(received) == [1_000 + n for n in range(40)]
+    for _, batch in batches(fake):
+        assert batch["received_at"] == batch["items"][0]["received_at"]
+
+
+async def test_nothing_overtakes_what_waits(kafka: tuple[Publisher, FakeProducer]) -> None:
+    """A call that goes out at once takes the waiting pieces before it."""
+    to, fake = kafka
+    await publish(to, [Slice("AUSDT", b"first")])
+    await to.publish(
+        [Slice("AUSDT", b"second")],
+        transport="rest",
+        purpose="fallback",
+        channel="premiumIndex",
+        connection_id="rest",
+        received_at=7,
+    )
+    assert [batch["items"][0]["payload"] for _, batch in batches(fake)] == [b"first", b"second"]
+
+
+async def test_a_piece_too_long_for_a_record_goes_to_the_dead_letters(
+    kafka: tuple[Publisher, FakeProducer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its beginning is kept, it is counted, and the others are published as ever."""
+    monkeypatch.setattr(publisher, "MAX_ITEM_BYTES", 10)
+    monkeypatch.setattr(publisher, "MAX_UNREADABLE_BYTES", 4)
+    to, fake = kafka
+    await publish(to, [Slice("AUSDT", b"0123456789"), Slice("BUSDT", b"01234567890")])
+    await to.flush()
+    assert to.oversized == 1
+    found = {batch["channel"]: (p, batch["items"][0]) for p, batch in batches(fake)}
+    assert found["!markPrice@arr@1s"][1]["payload"] == b"0123456789"
+    partition, item = found[UNREADABLE]
+    assert (partition, item["symbol"], item["payload"]) == (0, None, b"0123")
+
+
+async def test_a_closed_connection_is_forgotten_behind_its_last_pieces(
+    kafka: tuple[Publisher, FakeProducer],
+) -> None:
+    """The counters of thousands of reconnects do not pile up, and none is reused too early."""
+    to, fake = kafka
+    await publish(to, [Slice(f"S{n}USDT", b"{}") for n in range(20)], "c/1")
+    await publish(to, [Slice("S1USDT", b"{}")], "c/1")
+    to.forget("c/1")
+    await to.flush()
+    assert not to._sequences
+    last = [batch["sequence"] for _, batch in batches(fake)][-1]
+    assert last == 1
+
+
+async def test_history_is_waited_for_by_itself(kafka: tuple[Publisher, FakeProducer]) -> None:
+    """A stream that never pauses does not keep it from being acknowledged."""
+    to, fake = kafka
+    await publish(to, [Slice("AUSDT", b"{}")])
+    await to.publish(
+        [Slice("AUSDT", b"{}")],
+        transport="rest",
+        purpose="history",
+        channel="fundingRate",
+        connection_id="history",
+        received_at=7,
+    )
+    with pytest.raises(UndeliveredError, match="1 records"):
+        await to.acknowledged(0.01)
+    fake.callbacks[-1](None, None)
+    await to.acknowledged(0.01)

@@ -14,9 +14,10 @@ from aiohttp.test_utils import TestServer
 
 from producers import rest
 from producers.budget import Budget
+from producers.exchanges import exchange
 from producers.exchanges.binance_usdm import EXCHANGE
 from producers.exchanges.description import RateLimit, RestCall
-from producers.rest import RestClient, RestError, retry_after_s
+from producers.rest import RestClient, RestError, barred_s
 
 NOW_MS = 1_700_000_000_000
 BANNED = (
@@ -54,7 +55,7 @@ def test_how_long_a_refusal_bars_us(
     status: int, headers: Mapping[str, str], body: bytes, expected: float | None
 ) -> None:
     """Retry-After first, then the message, then 60 s or 5 min; never beyond three days."""
-    assert retry_after_s(status, headers, body, NOW_MS) == expected
+    assert barred_s(status, EXCHANGE.retry_after_s(headers), body, NOW_MS) == expected
 
 
 @asynccontextmanager
@@ -63,7 +64,7 @@ async def client_of(
 ) -> AsyncIterator[tuple[RestClient, Budget]]:
     """A client of a server on loopback that answers each GET by `handler`."""
     app = web.Application()
-    app.router.add_get("/{path:.*}", handler)
+    app.router.add_route("*", "/{path:.*}", handler)
     budget = Budget(limits or {"weight": RateLimit(100, 60.0), "funding": RateLimit(1, 60.0)})
     async with TestServer(app) as server, aiohttp.ClientSession() as session:
         yield RestClient(EXCHANGE, str(server.make_url("/")), session, budget), budget
@@ -79,7 +80,7 @@ async def test_a_reply_is_returned_as_sent_with_its_parameters_asked() -> None:
 
     async with client_of(answer) as (client, budget):
         call = RestCall("x", "/fapi/x", {"startTime": "5"}, {"weight": 60})
-        assert await client.get(call) == b"[ 1 ]"
+        assert await client.fetch(call) == b"[ 1 ]"
         assert seen == ["/fapi/x?startTime=5"]
         assert (client.calls, client.failures) == (1, 0)
         assert budget.wait_s({"weight": 41}, time.monotonic()) > 0
@@ -101,7 +102,7 @@ async def test_a_bad_status_is_an_error_and_a_refusal_blocks_the_host(
 
     async with client_of(answer) as (client, budget):
         with pytest.raises(RestError) as caught:
-            await client.get(PING)
+            await client.fetch(PING)
         assert caught.value.status == status
         assert client.failures == 1
         assert (budget.wait_s({}, time.monotonic()) > 0) == blocked
@@ -120,13 +121,13 @@ async def test_a_dead_server_and_a_cut_reply_are_errors_of_ours() -> None:
 
     async with client_of(cut) as (client, _budget):
         with pytest.raises(RestError) as caught:
-            await client.get(PING)
+            await client.fetch(PING)
         assert caught.value.status is None
     with pytest.raises(RestError):
         async with aiohttp.ClientSession() as session:
-            await RestClient(EXCHANGE, "http://127.0.0.1:1", session, Budget(EXCHANGE.limits)).get(
-                PING
-            )
+            await RestClient(
+                EXCHANGE, "http://127.0.0.1:1", session, Budget(EXCHANGE.limits)
+            ).fetch(PING)
 
 
 async def test_an_endless_reply_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,21 +138,21 @@ async def test_an_endless_reply_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
         return web.Response(body=b"x" * int(request.query["size"]))
 
     async with client_of(answer) as (client, _budget):
-        assert len(await client.get(RestCall("x", "/x", {"size": "1000"}))) == 1_000
+        assert len(await client.fetch(RestCall("x", "/x", {"size": "1000"}))) == 1_000
         with pytest.raises(RestError, match="longer than 1000 bytes"):
-            await client.get(RestCall("x", "/x", {"size": "1001"}))
+            await client.fetch(RestCall("x", "/x", {"size": "1001"}))
 
 
 async def test_what_the_exchange_counts_is_taken_over() -> None:
     """Its usage header holds us back where others use our address."""
 
     async def answer(_request: web.Request) -> web.Response:
-        return web.Response(headers={"X-MBX-USED-WEIGHT-1M": "99"})
+        return web.Response(headers={"X-MBX-USED-WEIGHT-1M": "79"})
 
     async with client_of(answer) as (client, budget):
-        await client.get(PING)
-        assert budget.wait_s({"weight": 1}, time.monotonic()) == 0.0
-        assert budget.wait_s({"weight": 2}, time.monotonic()) > 0
+        await client.fetch(PING)
+        assert budget.wait_s({"weight": 21}, time.monotonic()) == 0.0
+        assert budget.wait_s({"weight": 22}, time.monotonic()) > 0
 
 
 async def test_a_call_that_waits_for_its_pool_holds_up_no_other_pool() -> None:
@@ -162,11 +163,11 @@ async def test_a_call_that_waits_for_its_pool_holds_up_no_other_pool() -> None:
 
     history = RestCall("fundingRate", "/h", costs={"funding": 1})
     async with client_of(answer) as (client, _budget):
-        await client.get(history)
-        waiting = asyncio.create_task(client.get(history))
+        await client.fetch(history)
+        waiting = asyncio.create_task(client.fetch(history))
         await asyncio.sleep(0)  # let it find its pool used up
         async with asyncio.timeout(5):
-            assert await client.get(PING) == b"[]"
+            assert await client.fetch(PING) == b"[]"
         assert not waiting.done()
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -186,6 +187,52 @@ async def test_one_call_at_a_time() -> None:
         return web.Response()
 
     async with client_of(answer) as (client, _budget):
-        await asyncio.gather(*(client.get(PING) for _ in range(5)))
+        await asyncio.gather(*(client.fetch(PING) for _ in range(5)))
     assert most == 1
     assert client.calls == 5
+
+
+async def test_a_post_carries_its_json_body() -> None:
+    """With the content type without which Hyperliquid answers 415 (exchanges.md §4.9)."""
+    seen: list[tuple[str, str, bytes]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        seen.append((request.method, request.content_type, await request.read()))
+        return web.Response(body=b"[]")
+
+    async with client_of(answer) as (client, _budget):
+        await client.fetch(RestCall("meta", "/info", method="POST", body=b'{"type":"meta"}'))
+    assert seen == [("POST", "application/json", b'{"type":"meta"}')]
+
+
+async def test_a_failure_inside_a_200_is_an_error() -> None:
+    """KuCoin's business errors (§3.5) are no replies to read."""
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(body=b'{"code":"200003","msg":"symbol does not exist"}')
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    kucoin = exchange("kucoin")
+    async with TestServer(app) as server, aiohttp.ClientSession() as session:
+        client = RestClient(kucoin, str(server.make_url("/")), session, Budget(kucoin.limits))
+        with pytest.raises(RestError, match="200003"):
+            await client.fetch(kucoin.fact_calls[0])
+        assert client.failures == 1
+
+
+async def test_background_calls_wait_while_others_go() -> None:
+    """Beyond half of a pool history stands back."""
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response()
+
+    async with client_of(answer) as (client, _budget):
+        await client.fetch(RestCall("x", "/x", costs={"weight": 50}))
+        waiting = asyncio.create_task(client.fetch(PING, rest.BACKGROUND_SHARE))
+        async with asyncio.timeout(5):
+            await client.fetch(PING)
+        assert not waiting.done()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting

@@ -1,0 +1,177 @@
+"""Backpack (exchanges.md §5): one stream per contract on one socket, without acks.
+
+Not responsible for: what a row means, and that the newest row of history is not settled
+(stream_app/normalise/backpack.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from producers.exchanges.description import (
+    Control,
+    Exchange,
+    Frame,
+    HistoryWalk,
+    Listing,
+    RateLimit,
+    RestCall,
+    Slice,
+    SocketKind,
+    SubscribeFrame,
+)
+from producers.exchanges.reading import ABSENT, chunks, decoder, json_text, present, raws
+from producers.exchanges.symbol_walk import Offset, PerSymbolWalk, SettledRow, Span
+from schemas.errors import MalformedInputError
+
+HISTORY_LIMIT = 1000
+STREAMS_PER_FRAME = 90
+"""91 in one frame were seen to work (§5.1)."""
+STREAMS_PER_SOCKET = 500
+SILENT_S = 10.0
+MAX_AGE_S = 23 * 3600.0
+"""No lifetime is documented (§5.1)."""
+MAX_SNAPSHOT_AGE_S = 5
+"""The CDN may serve an old reply, and says how old (§5.4a)."""
+_REQUESTS = "requests"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class _Message(msgspec.Struct, gc=False):
+    stream: str = ""
+    data: msgspec.Raw = ABSENT
+    error: msgspec.Raw = ABSENT
+
+
+class _Named(msgspec.Struct, gc=False):
+    symbol: str
+
+
+class _Market(msgspec.Struct, gc=False, rename="camel"):
+    symbol: str
+    market_type: str | None = None
+    order_book_state: str | None = None
+
+
+class _Settled(msgspec.Struct, gc=False, rename="camel"):
+    interval_end_timestamp: str
+
+
+_message: Callable[[Any], _Message] = decoder(_Message)
+_named: Callable[[Any], list[_Named]] = decoder(list[_Named])
+_market: Callable[[Any], _Market] = decoder(_Market)
+_settled: Callable[[Any], list[_Settled]] = decoder(list[_Settled])
+
+
+def _frames(method: str, symbols: Sequence[str]) -> list[SubscribeFrame]:
+    return [
+        SubscribeFrame(
+            json_text({"method": method, "params": [f"markPrice.{symbol}" for symbol in chunk]}),
+            chunk,
+        )
+        for chunk in chunks(symbols, STREAMS_PER_FRAME)
+    ]
+
+
+def _call(symbol: str, span: Span) -> RestCall:
+    # Newest first, one row an hour, and the one still running: no more than the span has (§5.4b).
+    limit = min(HISTORY_LIMIT, span.hours + 2)
+    params = {"symbol": symbol, "limit": str(limit), "offset": str(span.offset)}
+    return RestCall("fundingRates", "/api/v1/fundingRates", params, {_REQUESTS: 1})
+
+
+def _time_ms(text: str) -> int:
+    """Read a naive ISO time, which is UTC (§5.4b)."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise MalformedInputError(f"not an ISO time: {text!r:.60}") from None
+    if time.tzinfo is None:
+        time = time.replace(tzinfo=UTC)
+    return (time - _EPOCH) // timedelta(milliseconds=1)
+
+
+def _read(body: bytes) -> list[SettledRow]:
+    return [
+        SettledRow(_time_ms(row.interval_end_timestamp), bytes(raw))
+        for row, raw in zip(_settled(body), raws(body), strict=True)
+    ]
+
+
+class Backpack(Exchange):
+    """The description."""
+
+    feed = "backpack"
+    rest_url = "https://api.backpack.exchange"
+    silent_s = SILENT_S
+    limits: Mapping[str, RateLimit] = {_REQUESTS: RateLimit(5, 1.0)}
+    limits_group = "backpack"
+    fact_calls = (RestCall("markets", "/api/v1/markets", {"marketType": "PERP"}, {_REQUESTS: 1}),)
+    true_up_calls_per_hour = 10
+    socket_kinds = (
+        SocketKind(
+            "mark-price",
+            SILENT_S,
+            MAX_AGE_S,
+            urls=("wss://ws.backpack.exchange/",),
+            capacity=STREAMS_PER_SOCKET,
+            subscribe=lambda symbols: _frames("SUBSCRIBE", symbols),
+            unsubscribe=lambda symbols: _frames("UNSUBSCRIBE", symbols),
+        ),
+    )
+
+    def snapshot_calls(self, symbols: Sequence[str]) -> Sequence[RestCall]:
+        """One call brings all (§5.4a)."""
+        del symbols
+        return (RestCall("markPrices", "/api/v1/markPrices", costs={_REQUESTS: 1}),)
+
+    def slice_frame(self, data: bytes) -> Frame:
+        """A row is one piece; its symbol follows the first dot of the stream (§5.2)."""
+        message = _message(data)
+        channel, dot, symbol = message.stream.partition(".")
+        if dot and symbol and present(message.data):
+            return Frame(channel, [Slice(symbol, data)])
+        if present(message.error):
+            return Frame("control", (), Control(refused=True))
+        raise MalformedInputError("neither a stream's data nor an error")
+
+    def slice_reply(self, call: RestCall, body: bytes) -> Sequence[Slice]:
+        """Cut a reply into one piece per row."""
+        del call
+        return [
+            Slice(row.symbol, bytes(raw)) for row, raw in zip(_named(body), raws(body), strict=True)
+        ]
+
+    def listings(self, call: RestCall, slices: Sequence[Slice]) -> Iterable[Listing] | None:
+        """Perpetuals, streaming while their book is Open (§5.3)."""
+        if call.resource != "markets":
+            return None
+        entries = (_market(piece.payload) for piece in slices)
+        return [
+            Listing(entry.symbol, entry.order_book_state == "Open")
+            for entry in entries
+            if entry.market_type == "PERP"
+        ]
+
+    def history(self, symbols: Sequence[str], since_ms: int, until_ms: int) -> HistoryWalk:
+        """Walk one contract, newest first (§5.4b): 30 days are one call."""
+        (symbol,) = symbols
+        span = Span(since_ms, until_ms)
+        return PerSymbolWalk(symbol, span, Offset(min(HISTORY_LIMIT, span.hours + 2)), _call, _read)
+
+    def fault(self, call: RestCall, headers: Mapping[str, str], body: bytes) -> str | None:
+        """Refuse a snapshot that is older than it may be."""
+        del body
+        age = headers.get("age", "")
+        if call.resource == "markPrices" and age.isascii() and age.isdigit():
+            age_s = min(int(age[:12]), 10**9)
+            if age_s > MAX_SNAPSHOT_AGE_S:
+                return f"the reply is {age_s} s old"
+        return None
+
+
+EXCHANGE = Backpack()

@@ -1,0 +1,129 @@
+"""What both Binance futures exchanges share (exchanges.md §1, §2): messages, replies, one pool.
+
+Not responsible for: hosts, streams, how history is asked for (binance_usdm.py, binance_coinm.py).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from producers.exchanges.description import (
+    Control,
+    Exchange,
+    Frame,
+    Listing,
+    RateLimit,
+    RestCall,
+    Slice,
+)
+from producers.exchanges.reading import decoder, first_byte, raws
+
+STREAMING_STATUS = "TRADING"
+HISTORY_LIMIT = 1000
+WEIGHT = "weight"
+WEIGHT_LIMIT = RateLimit(2400, 60.0)
+"""One pool for fapi and dapi since 2026-06-30 (§1.9)."""
+LIMITS_GROUP = "binance"
+USED_WEIGHT_HEADER = "X-MBX-USED-WEIGHT-1M"
+SILENT_S = 10.0
+MAX_AGE_S = 23 * 3600.0
+
+
+class _Row(msgspec.Struct, gc=False):
+    s: str
+
+
+class _Named(msgspec.Struct, gc=False):
+    symbol: str
+
+
+class _Wrapped(msgspec.Struct, gc=False):
+    data: msgspec.Raw
+    stream: str = ""
+
+
+class _ExchangeInfo(msgspec.Struct, gc=False):
+    symbols: list[msgspec.Raw]
+
+
+class Settled(msgspec.Struct, gc=False, rename="camel"):
+    """A row of settled rates, as far as paging has to know it (§1.9b, §2.6b)."""
+
+    symbol: str
+    funding_time: int
+
+
+_rows: Callable[[Any], list[_Row]] = decoder(list[_Row])
+_row: Callable[[Any], _Row] = decoder(_Row)
+_named: Callable[[Any], list[_Named]] = decoder(list[_Named])
+_one_named: Callable[[Any], _Named] = decoder(_Named)
+_wrapped: Callable[[Any], _Wrapped] = decoder(_Wrapped)
+_exchange_info: Callable[[Any], _ExchangeInfo] = decoder(_ExchangeInfo)
+settled: Callable[[Any], list[Settled]] = decoder(list[Settled])
+
+
+def _array(data: bytes | memoryview) -> list[Slice]:
+    return [Slice(row.s, bytes(raw)) for row, raw in zip(_rows(data), raws(data), strict=True)]
+
+
+class Binance(Exchange):
+    """The common part of both descriptions."""
+
+    silent_s = SILENT_S
+    limits_group = LIMITS_GROUP
+    premium_index: RestCall
+
+    @abstractmethod
+    def channel(self, stream: str) -> str:
+        """Return the channel of a combined frame's stream; "" is a raw frame's."""
+
+    @abstractmethod
+    def listing(self, payload: bytes) -> Listing | None:
+        """Read one entry of exchangeInfo; None: it is no perpetual. Raises MalformedInputError."""
+
+    def snapshot_calls(self, symbols: Sequence[str]) -> Sequence[RestCall]:
+        """One call brings all (§1.9a, §2.6a)."""
+        del symbols
+        return (self.premium_index,)
+
+    def slice_frame(self, data: bytes) -> Frame:
+        """Cut an array, a single row or a combined `{"stream":…,"data":…}` frame."""
+        if first_byte(data) != ord("["):
+            if b'"data"' in data[:512] or b'"stream"' in data[:512]:
+                wrapped = _wrapped(data)
+                return self._frame(wrapped.stream, memoryview(wrapped.data))
+            if b'"result"' in data[:512] or b'"error"' in data[:512] or b'"code"' in data[:64]:
+                return Frame("control", (), Control(refused=b'"result"' not in data[:512]))
+        return self._frame("", data)
+
+    def _frame(self, stream: str, data: bytes | memoryview) -> Frame:
+        if first_byte(data) == ord("["):
+            return Frame(self.channel(stream), _array(data))
+        return Frame(self.channel(stream), [Slice(_row(data).s, bytes(data))])
+
+    def slice_reply(self, call: RestCall, body: bytes) -> Sequence[Slice]:
+        """Cut a reply into one piece per row; a bare object (`symbol=`) is one row."""
+        if call.resource == "exchangeInfo":
+            entries = _exchange_info(body).symbols
+            return [Slice(_one_named(raw).symbol, bytes(raw)) for raw in entries]
+        if first_byte(body) != ord("["):
+            return [Slice(_one_named(body).symbol, body)]
+        return [
+            Slice(row.symbol, bytes(raw)) for row, raw in zip(_named(body), raws(body), strict=True)
+        ]
+
+    def listings(self, call: RestCall, slices: Sequence[Slice]) -> Iterable[Listing] | None:
+        """Read exchangeInfo; the other replies do not say."""
+        if call.resource != "exchangeInfo":
+            return None
+        entries = (self.listing(piece.payload) for piece in slices)
+        return [entry for entry in entries if entry is not None]
+
+    def used(self, headers: Mapping[str, str]) -> Mapping[str, int]:
+        """Read X-MBX-USED-WEIGHT-1M."""
+        text = headers.get(USED_WEIGHT_HEADER, "")
+        return {WEIGHT: int(text)} if text.isascii() and text.isdigit() else {}

@@ -1,0 +1,130 @@
+"""Binance COIN-M (exchanges.md §2): one stream per contract on one connection of disputed path.
+
+Not responsible for: what a row means (stream_app/normalise/binance_coinm.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from producers.exchanges.binance import (
+    HISTORY_LIMIT,
+    MAX_AGE_S,
+    SILENT_S,
+    STREAMING_STATUS,
+    WEIGHT,
+    WEIGHT_LIMIT,
+    Binance,
+    settled,
+)
+from producers.exchanges.description import (
+    HistoryWalk,
+    Listing,
+    RateLimit,
+    RestCall,
+    SocketKind,
+    SubscribeFrame,
+)
+from producers.exchanges.reading import chunks, decoder, json_text, raws
+from producers.exchanges.symbol_walk import Forward, PerSymbolWalk, SettledRow, Span
+
+CHANNEL = "markPrice"
+"""One for all contracts, although each has a stream of its own: records are made by channel."""
+STREAMS_PER_FRAME = 50
+STREAMS_PER_SOCKET = 200
+"""The lower of the documented figures (§1.3, §2.3)."""
+
+
+class _Listed(msgspec.Struct, gc=False, rename="camel"):
+    symbol: str
+    contract_status: str | None = None
+    contract_type: str | None = None
+
+
+_listed: Callable[[Any], _Listed] = decoder(_Listed)
+
+
+def _frames(method: str, symbols: Sequence[str]) -> list[SubscribeFrame]:
+    return [
+        SubscribeFrame(
+            json_text(
+                {
+                    "method": method,
+                    "params": [f"{symbol.lower()}@markPrice@1s" for symbol in chunk],
+                    "id": number,
+                }
+            ),
+            chunk,
+        )
+        for number, chunk in enumerate(chunks(symbols, STREAMS_PER_FRAME), 1)
+    ]
+
+
+def _call(symbol: str, span: Span) -> RestCall:
+    params = {
+        "symbol": symbol,
+        "startTime": str(span.from_ms),
+        "endTime": str(span.to_ms),
+        "limit": str(HISTORY_LIMIT),
+    }
+    return RestCall("fundingRate", "/dapi/v1/fundingRate", params, {WEIGHT: 1})
+
+
+def _read(body: bytes) -> list[SettledRow]:
+    return [
+        SettledRow(row.funding_time, bytes(raw))
+        for row, raw in zip(settled(body), raws(body), strict=True)
+    ]
+
+
+class BinanceCoinm(Binance):
+    """The description."""
+
+    feed = "binance-coinm"
+    rest_url = "https://dapi.binance.com"
+    limits: Mapping[str, RateLimit] = {WEIGHT: WEIGHT_LIMIT}
+    fact_calls = (
+        RestCall("exchangeInfo", "/dapi/v1/exchangeInfo", costs={WEIGHT: 1}),
+        RestCall("fundingInfo", "/dapi/v1/fundingInfo", costs={WEIGHT: 1}),
+    )
+    premium_index = RestCall("premiumIndex", "/dapi/v1/premiumIndex", costs={WEIGHT: 10})
+    true_up_calls_per_hour = 10
+    socket_kinds = (
+        SocketKind(
+            "mark-price",
+            SILENT_S,
+            MAX_AGE_S,
+            # Sources disagree on the path; all ack, not all deliver (§2.1).
+            urls=(
+                "wss://dstream.binance.com/stream",
+                "wss://dstream.binance.com/market/stream",
+                "wss://fstream.binance.com/market/stream",
+            ),
+            capacity=STREAMS_PER_SOCKET,
+            subscribe=lambda symbols: _frames("SUBSCRIBE", symbols),
+            unsubscribe=lambda symbols: _frames("UNSUBSCRIBE", symbols),
+        ),
+    )
+
+    def channel(self, stream: str) -> str:
+        """Return one channel for all streams."""
+        del stream
+        return CHANNEL
+
+    def listing(self, payload: bytes) -> Listing | None:
+        """Perpetuals, streaming while `contractStatus` is TRADING (§2.5)."""
+        entry = _listed(payload)
+        if entry.contract_type != "PERPETUAL":
+            return None
+        return Listing(entry.symbol, entry.contract_status == STREAMING_STATUS)
+
+    def history(self, symbols: Sequence[str], since_ms: int, until_ms: int) -> HistoryWalk:
+        """Walk one contract: `symbol` is required (§2.6b), 30 days are one call."""
+        (symbol,) = symbols
+        return PerSymbolWalk(symbol, Span(since_ms, until_ms), Forward(HISTORY_LIMIT), _call, _read)
+
+
+EXCHANGE = BinanceCoinm()

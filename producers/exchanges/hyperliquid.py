@@ -1,0 +1,221 @@
+"""Hyperliquid (exchanges.md §4): one subscription per coin, REST by POST, replies joined by index.
+
+Not responsible for: what a context means (stream_app/normalise/hyperliquid.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from producers.exchanges.description import (
+    ClientPing,
+    Control,
+    Exchange,
+    Frame,
+    HistoryWalk,
+    Listing,
+    RateLimit,
+    RestCall,
+    Slice,
+    SocketKind,
+    SubscribeFrame,
+)
+from producers.exchanges.reading import ABSENT, decoder, json_text, raws
+from producers.exchanges.symbol_walk import Forward, PerSymbolWalk, SettledRow, Span
+from schemas.errors import MalformedInputError
+
+CHANNEL = "activeAssetCtx"
+HISTORY_LIMIT = 500
+_URL = "wss://api.hyperliquid.xyz/ws"
+_WEIGHT = "weight"
+_INFO_WEIGHT = 20
+_ROWS_PER_WEIGHT = 20
+"""fundingHistory costs 1 more for each so many rows (§4.9b)."""
+SILENT_S = 10.0
+MAX_AGE_S = 23 * 3600.0
+"""No maximum is published (§4.4); issues tell of subscriptions that die after a day (§4.13)."""
+MAIN_COINS, DEX_COINS = 600, 400
+"""Together the 1000 subscriptions of an address (§4.4)."""
+
+
+class _Coin(msgspec.Struct, gc=False):
+    coin: str
+
+
+class _Message(msgspec.Struct, gc=False):
+    channel: str
+    data: msgspec.Raw = ABSENT
+
+
+class _Subscription(msgspec.Struct, gc=False):
+    type: str
+    coin: str | None = None
+
+
+class _Response(msgspec.Struct, gc=False):
+    method: str
+    subscription: _Subscription
+
+
+class _Asset(msgspec.Struct, gc=False, rename="camel"):
+    name: str
+    is_delisted: bool = False
+
+
+class _Meta(msgspec.Struct, gc=False):
+    universe: list[msgspec.Raw]
+
+
+class _Settled(msgspec.Struct, gc=False):
+    time: int
+
+
+_message: Callable[[Any], _Message] = decoder(_Message)
+_coin: Callable[[Any], _Coin] = decoder(_Coin)
+_response: Callable[[Any], _Response] = decoder(_Response)
+_asset: Callable[[Any], _Asset] = decoder(_Asset)
+_metas: Callable[[Any], list[_Meta]] = decoder(list[_Meta])
+_meta_and_contexts: Callable[[Any], tuple[_Meta, list[msgspec.Raw]]] = decoder(
+    tuple[_Meta, list[msgspec.Raw]]
+)
+_settled: Callable[[Any], list[_Settled]] = decoder(list[_Settled])
+
+
+def dex_of(symbol: str) -> str:
+    """Return the builder's dex of a HIP-3 coin (`xyz:NVDA`), "" for the main one (§4.8)."""
+    dex, colon, _ = symbol.partition(":")
+    return dex if colon else ""
+
+
+def _info(resource: str, weight: int = _INFO_WEIGHT, **more: str | int) -> RestCall:
+    """Return a call of POST /info (§4.9)."""
+    body = json_text({"type": resource, **more}).encode()
+    return RestCall(resource, "/info", costs={_WEIGHT: weight}, method="POST", body=body)
+
+
+def _frames(method: str, symbols: Sequence[str]) -> list[SubscribeFrame]:
+    """One subscription per frame (§4.3)."""
+    return [
+        SubscribeFrame(
+            json_text({"method": method, "subscription": {"type": CHANNEL, "coin": symbol}}),
+            (symbol,),
+        )
+        for symbol in symbols
+    ]
+
+
+def _kind(name: str, capacity: int, takes: Callable[[str], bool]) -> SocketKind:
+    return SocketKind(
+        name,
+        SILENT_S,
+        MAX_AGE_S,
+        urls=(_URL,),
+        capacity=capacity,
+        max_sockets=1,
+        takes=takes,
+        subscribe=lambda symbols: _frames("subscribe", symbols),
+        unsubscribe=lambda symbols: _frames("unsubscribe", symbols),
+        ping=ClientPing(30.0, lambda _number: '{"method":"ping"}'),
+        quarantines=True,
+    )
+
+
+def _assets(meta: _Meta, dex: str) -> list[tuple[_Asset, bytes]]:
+    """Read a universe; names of a builder's dex get its prefix where they lack it (§4.8)."""
+    read = [(_asset(raw), bytes(raw)) for raw in meta.universe]
+    for asset, _ in read:
+        if dex and not dex_of(asset.name):
+            asset.name = f"{dex}:{asset.name}"
+    return read
+
+
+def _call(symbol: str, span: Span) -> RestCall:
+    rows = min(HISTORY_LIMIT, span.hours)
+    weight = _INFO_WEIGHT - -rows // _ROWS_PER_WEIGHT
+    return _info("fundingHistory", weight, coin=symbol, startTime=span.from_ms, endTime=span.to_ms)
+
+
+def _read(body: bytes) -> list[SettledRow]:
+    return [
+        SettledRow(row.time, bytes(raw))
+        for row, raw in zip(_settled(body), raws(body), strict=True)
+    ]
+
+
+class Hyperliquid(Exchange):
+    """The description. Main and builders' coins apart: a bad name closes its socket (§4.10)."""
+
+    feed = "hyperliquid"
+    rest_url = "https://api.hyperliquid.xyz"
+    silent_s = SILENT_S
+    limits: Mapping[str, RateLimit] = {_WEIGHT: RateLimit(1200, 60.0)}
+    limits_group = "hyperliquid"
+    fact_calls = (_info("allPerpMetas"),)
+    frames_per_s = 20.0
+    true_up_calls_per_hour = 10
+    socket_kinds = (
+        _kind("main", MAIN_COINS, lambda symbol: not dex_of(symbol)),
+        _kind("hip3", DEX_COINS, lambda symbol: bool(dex_of(symbol))),
+    )
+
+    def snapshot_calls(self, symbols: Sequence[str]) -> Sequence[RestCall]:
+        """One call for the main dex, and one for each builder's dex with a live coin (§4.9a)."""
+        dexs = sorted({dex_of(symbol) for symbol in symbols} | {""})
+        return [
+            _info("metaAndAssetCtxs", dex=dex) if dex else _info("metaAndAssetCtxs") for dex in dexs
+        ]
+
+    def slice_frame(self, data: bytes) -> Frame:
+        """A context is one piece; its frame has no time (§4.6)."""
+        message = _message(data)
+        if message.channel == CHANNEL:
+            return Frame(CHANNEL, [Slice(_coin(message.data).coin, data)])
+        if message.channel == "subscriptionResponse":
+            response = _response(message.data)
+            coin = response.subscription.coin if response.method == "subscribe" else None
+            return Frame("control", (), Control(acknowledged=coin))
+        if message.channel in {"pong", "error"}:
+            return Frame("control", (), Control(refused=message.channel == "error"))
+        raise MalformedInputError(f"unknown channel {message.channel!r}")
+
+    def slice_reply(self, call: RestCall, body: bytes) -> Sequence[Slice]:
+        """Cut universes into their entries; join contexts to names by index (§4.9a)."""
+        if call.resource == "allPerpMetas":
+            return [
+                # A builder's coin that does not say its dex cannot be subscribed.
+                Slice(asset.name if not index or dex_of(asset.name) else None, payload)
+                for index, meta in enumerate(_metas(body))
+                for asset, payload in _assets(meta, "")
+            ]
+        meta, contexts = _meta_and_contexts(body)
+        assets = _assets(meta, msgspec.json.decode(call.body).get("dex", ""))
+        if len(assets) != len(contexts):
+            raise MalformedInputError(
+                f"{len(contexts)} contexts for {len(assets)} assets cannot be joined by index"
+            )
+        return [
+            Slice(asset.name, bytes(context))
+            for (asset, _), context in zip(assets, contexts, strict=True)
+            if not asset.is_delisted
+        ]
+
+    def listings(self, call: RestCall, slices: Sequence[Slice]) -> Iterable[Listing] | None:
+        """Every asset of every universe, streaming unless `isDelisted`."""
+        if call.resource != "allPerpMetas":
+            return None
+        return [
+            Listing(piece.symbol, not _asset(piece.payload).is_delisted)
+            for piece in slices
+            if piece.symbol is not None
+        ]
+
+    def history(self, symbols: Sequence[str], since_ms: int, until_ms: int) -> HistoryWalk:
+        """Walk one coin, ascending, 500 rows a page (§4.9b): 30 days are two calls."""
+        (symbol,) = symbols
+        return PerSymbolWalk(symbol, Span(since_ms, until_ms), Forward(HISTORY_LIMIT), _call, _read)
+
+
+EXCHANGE = Hyperliquid()

@@ -1,0 +1,344 @@
+"""KuCoin futures (exchanges.md §3): two sockets that say the same; the UTA one says it in one go.
+
+The UTA socket brings every contract's rate, interval and last settlement once a minute. The classic
+one is the second source: a topic per contract, and announcements of settlements.
+Not responsible for: what a row means (stream_app/normalise/kucoin.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from producers.exchanges.description import (
+    ClientPing,
+    Control,
+    Exchange,
+    Frame,
+    HistoryWalk,
+    Listing,
+    RateLimit,
+    RestCall,
+    Slice,
+    SocketKind,
+    SubscribeFrame,
+    Ticket,
+)
+from producers.exchanges.reading import (
+    ABSENT,
+    chunks,
+    decoder,
+    envelope,
+    first_byte,
+    json_text,
+    percent,
+    present,
+    raws,
+)
+from producers.exchanges.symbol_walk import Backward, PerSymbolWalk, SettledRow, Span
+from schemas.errors import MalformedInputError
+
+UTA_CHANNEL = "funding-fee-all-symbols"
+TOPICS_PER_FRAME = 100
+TOPICS_PER_SOCKET = 230
+HISTORY_INTERVALS = 90
+UTA_SILENT_S = 150.0
+"""It pushes once a minute (§3A, §8)."""
+CLASSIC_SILENT_S = 30.0
+"""Its mark prices come each second."""
+MAX_AGE_S = 23 * 3600.0
+"""The classic token, and perhaps its connection, ends after 24 h (§3B)."""
+PING_EVERY_S = 18.0
+"""Where the greeting does not say otherwise."""
+GREETING_TIMEOUT_S = 10.0
+_WEIGHT = "weight"
+_SUCCESS = "200000"
+_DATED = "FFICSX"
+_STREAMING = frozenset({"Open", "BeingSettled"})
+_TOPIC = "/contract/"
+_UNPUBLISHED = frozenset({"instrument:mark.index.price"})
+
+
+class _Row(msgspec.Struct, gc=False):
+    s: str
+
+
+class _Symbol(msgspec.Struct, gc=False):
+    symbol: str
+
+
+class _Uta(msgspec.Struct, gc=False):
+    """Any frame of either socket: which keys are there tells which."""
+
+    channel: str | None = msgspec.field(name="T", default=None)
+    data: msgspec.Raw = msgspec.field(name="d", default=ABSENT)
+    type: str | None = None
+    message: msgspec.Raw = ABSENT
+    result: msgspec.Raw = ABSENT
+    ping_interval_ms: float | None = msgspec.field(name="pingInterval", default=None)
+    topic: str | None = None
+    subject: str | None = None
+    classic: msgspec.Raw = msgspec.field(name="data", default=ABSENT)
+
+
+class _Reply(msgspec.Struct, gc=False):
+    code: str
+    data: msgspec.Raw = ABSENT
+
+
+class _Contract(msgspec.Struct, gc=False, rename="camel"):
+    symbol: str
+    type: str | None = None
+    status: str | None = None
+
+
+class _Settled(msgspec.Struct, gc=False):
+    timepoint: int
+
+
+class _Server(msgspec.Struct, gc=False):
+    endpoint: str
+
+
+class _Bullet(msgspec.Struct, gc=False, rename="camel"):
+    token: str
+    instance_servers: list[_Server]
+
+
+_message: Callable[[Any], _Uta] = decoder(_Uta)
+_row: Callable[[Any], _Row] = decoder(_Row)
+_rows: Callable[[Any], list[_Row]] = decoder(list[_Row])
+_symbol: Callable[[Any], _Symbol] = decoder(_Symbol)
+_symbols: Callable[[Any], list[_Symbol]] = decoder(list[_Symbol])
+_reply: Callable[[Any], _Reply] = decoder(_Reply)
+_contract: Callable[[Any], _Contract] = decoder(_Contract)
+_settled: Callable[[Any], list[_Settled]] = decoder(list[_Settled])
+_bullet: Callable[[Any], _Bullet] = decoder(_Bullet)
+_fields: Callable[[Any], dict[str, msgspec.Raw]] = decoder(dict[str, msgspec.Raw])
+
+_LASTING = (
+    *("symbol", "type", "status", "baseCurrency", "quoteCurrency", "settleCurrency", "multiplier"),
+    *("isInverse", "fundingRateGranularity", "currentFundingRateGranularity", "marketStage"),
+    *("effectiveFundingRateCycleStartTime", "fundingRateCap", "fundingRateFloor", "expireDate"),
+)
+"""Keys of contracts/active that are facts; the others are prices and counters (§3.5a)."""
+
+
+def _instruments(kind: str, symbols: Sequence[str]) -> list[SubscribeFrame]:
+    return [
+        SubscribeFrame(
+            json_text(
+                {
+                    "id": f"{kind}{number}",
+                    "type": kind,
+                    "topic": "/contract/instrument:" + ",".join(chunk),
+                    "privateChannel": False,
+                    "response": True,
+                }
+            ),
+            chunk,
+        )
+        for number, chunk in enumerate(chunks(symbols, TOPICS_PER_FRAME), 1)
+    ]
+
+
+def _announcements() -> str:
+    return json_text(
+        {
+            "id": "announcement",
+            "type": "subscribe",
+            "topic": "/contract/announcement",
+            "privateChannel": False,
+            "response": True,
+        }
+    )
+
+
+def _ping(number: int) -> str:
+    return json_text({"id": f"ping{number}", "type": "ping"})
+
+
+def _classic_url(body: bytes, connect_id: str) -> str:
+    """Return where the reply to bullet-public says to connect (§3B)."""
+    bullet = _bullet(_reply(body).data)
+    if not bullet.instance_servers:
+        raise MalformedInputError("bullet-public names no server")
+    endpoint = bullet.instance_servers[0].endpoint
+    return f"{endpoint}?token={percent(bullet.token)}&connectId={percent(connect_id)}"
+
+
+def _call(symbol: str, span: Span) -> RestCall:
+    params = {"symbol": symbol, "from": str(span.from_ms), "to": str(span.to_ms)}
+    return RestCall("funding-rates", "/api/v1/contract/funding-rates", params, {_WEIGHT: 5})
+
+
+def _read(body: bytes) -> list[SettledRow]:
+    data = _reply(body).data
+    if bytes(data) in {b"", b"null"}:
+        return []
+    return [
+        SettledRow(row.timepoint, bytes(raw))
+        for row, raw in zip(_settled(data), raws(data), strict=True)
+    ]
+
+
+def _uta_frame(channel: str, inner: msgspec.Raw, data: bytes) -> Frame:
+    """Cut an array into its rows, each in the frame's envelope; a single row is the frame."""
+    if first_byte(memoryview(inner)) != ord("["):
+        return Frame(channel, [Slice(_row(inner).s, data)])
+    around = envelope(data, "d", bytes(inner)).around
+    return Frame(
+        channel,
+        [
+            Slice(row.s, around(bytes(raw)))
+            for row, raw in zip(_rows(inner), raws(inner), strict=True)
+        ],
+    )
+
+
+def _classic_frame(message: _Uta, data: bytes) -> Frame:
+    """Name the channel by topic and subject; the symbol stands in the topic or in the data."""
+    if not message.topic or not message.topic.startswith(_TOPIC) or not message.subject:
+        raise MalformedInputError("a message without a topic or a subject")
+    kind, _, symbol = message.topic.removeprefix(_TOPIC).partition(":")
+    if not symbol or symbol == "ALL":
+        symbol = _symbol(message.classic).symbol
+    channel = f"{kind}:{message.subject}"
+    return Frame(channel, [Slice(symbol, data)], published=channel not in _UNPUBLISHED)
+
+
+def _control(message: _Uta) -> Control:
+    """Read a greeting, an ack, an error or a pong of either socket."""
+    welcome = message.type == "welcome" or bytes(message.message) == b'"welcome"'
+    if welcome:
+        ping_ms = message.ping_interval_ms
+        usable = ping_ms is not None and 1_000 <= ping_ms <= 60_000
+        return Control(greeting=True, ping_every_s=ping_ms / 1_000 if ping_ms and usable else None)
+    if message.type in {"ack", "pong"}:
+        return Control()
+    if message.type == "error":
+        return Control(refused=True)
+    if present(message.result):
+        # The documentation shows "true", the wire true (§3A).
+        return Control(refused=bytes(message.result) not in {b"true", b'"true"'})
+    raise MalformedInputError("neither data nor a control frame")
+
+
+class Kucoin(Exchange):
+    """The description."""
+
+    feed = "kucoin"
+    rest_url = "https://api-futures.kucoin.com"
+    silent_s = UTA_SILENT_S
+    limits: Mapping[str, RateLimit] = {_WEIGHT: RateLimit(2000, 30.0)}
+    limits_group = "kucoin"
+    active = RestCall("contracts/active", "/api/v1/contracts/active", costs={_WEIGHT: 3})
+    fact_calls = (active,)
+    snapshot_at_start = True
+    true_up_calls_per_hour = 10
+    socket_kinds = (
+        SocketKind(
+            "uta",
+            UTA_SILENT_S,
+            MAX_AGE_S,
+            urls=("wss://x-push-futures.kucoin.com/",),
+            opening=(json_text({"id": "1", "action": "SUBSCRIBE", "channel": UTA_CHANNEL}),),
+            ping=ClientPing(PING_EVERY_S, _ping),
+            greeting_timeout_s=GREETING_TIMEOUT_S,
+        ),
+        SocketKind(
+            "classic",
+            CLASSIC_SILENT_S,
+            MAX_AGE_S,
+            ticket=Ticket(
+                RestCall(
+                    "bullet-public", "/api/v1/bullet-public", costs={_WEIGHT: 10}, method="POST"
+                ),
+                _classic_url,
+            ),
+            capacity=TOPICS_PER_SOCKET,
+            opening=(_announcements(),),
+            subscribe=lambda symbols: _instruments("subscribe", symbols),
+            unsubscribe=lambda symbols: _instruments("unsubscribe", symbols),
+            ping=ClientPing(PING_EVERY_S, _ping),
+            greeting_timeout_s=GREETING_TIMEOUT_S,
+            secondary=True,
+        ),
+    )
+
+    def snapshot_calls(self, symbols: Sequence[str]) -> Sequence[RestCall]:
+        """One call brings all (§3.5a)."""
+        del symbols
+        return (self.active,)
+
+    def slice_frame(self, data: bytes) -> Frame:
+        """Cut a frame of either socket; the keys tell which it is."""
+        message = _message(data)
+        if message.channel is not None and present(message.data):
+            return _uta_frame(message.channel, message.data, data)
+        if message.type == "message":
+            return _classic_frame(message, data)
+        return Frame("control", (), _control(message))
+
+    def slice_reply(self, call: RestCall, body: bytes) -> Sequence[Slice]:
+        """Cut `data` into one piece per row."""
+        del call
+        data = _reply(body).data
+        return [
+            Slice(row.symbol, bytes(raw))
+            for row, raw in zip(_symbols(data), raws(data), strict=True)
+        ]
+
+    def listings(self, call: RestCall, slices: Sequence[Slice]) -> Iterable[Listing] | None:
+        """Perpetuals: every type but the dated one (§3.4)."""
+        if call.resource != self.active.resource:
+            return None
+        entries = (_contract(piece.payload) for piece in slices)
+        return [
+            Listing(entry.symbol, entry.status in _STREAMING)
+            for entry in entries
+            if entry.type != _DATED
+        ]
+
+    def fact_identity(self, resource: str, payload: bytes) -> bytes:
+        """Return the lasting keys: prices in the same row change with each reply."""
+        del resource
+        fields = _fields(payload)
+        return b"\n".join(bytes(fields.get(key, b"")) for key in _LASTING)
+
+    def history(self, symbols: Sequence[str], since_ms: int, until_ms: int) -> HistoryWalk:
+        """Walk one contract in windows of 90 intervals, newest first (§3.5b)."""
+        (symbol,) = symbols
+        paging = Backward(HISTORY_INTERVALS)
+        return PerSymbolWalk(symbol, Span(since_ms, until_ms), paging, _call, _read)
+
+    def used(self, headers: Mapping[str, str]) -> Mapping[str, int]:
+        """Read gw-ratelimit-limit less gw-ratelimit-remaining."""
+        limit = _whole(headers.get("gw-ratelimit-limit"))
+        remaining = _whole(headers.get("gw-ratelimit-remaining"))
+        if limit is None or remaining is None:
+            return {}
+        return {_WEIGHT: max(0, limit - remaining)}
+
+    def retry_after_s(self, headers: Mapping[str, str]) -> float | None:
+        """Read gw-ratelimit-reset, in ms (§3.5). Without it the server is overloaded."""
+        reset_ms = _whole(headers.get("gw-ratelimit-reset"))
+        return None if reset_ms is None else reset_ms / 1_000
+
+    def fault(self, call: RestCall, headers: Mapping[str, str], body: bytes) -> str | None:
+        """Business errors come with HTTP 200 and a code (§3.5)."""
+        del call, headers
+        try:
+            code = _reply(body).code
+        except MalformedInputError:
+            return None  # whoever reads the reply will say so
+        return None if code == _SUCCESS else f"code {code[:20]}"
+
+
+def _whole(text: str | None) -> int | None:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 12 else None
+
+
+EXCHANGE = Kucoin()

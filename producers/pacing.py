@@ -1,0 +1,20 @@
+"""Evenly spaced turns: so many a second for all who share a pacer. Pure: times are passed in.
+
+Not responsible for: waiting.
+"""
+
+from __future__ import annotations
+
+
+class Pacer:
+    """Hands out turns at least `1 / per_s` seconds apart, in the order in which they are asked."""
+
+    def __init__(self, per_s: float) -> None:
+        self._gap_s = 1.0 / per_s
+        self._next_s = float("-inf")
+
+    def wait_s(self, now_s: float) -> float:
+        """Take the next turn; return how long it is until then."""
+        turn_s = max(now_s, self._next_s)
+        self._next_s = turn_s + self._gap_s
+        return turn_s - now_s

@@ -1,0 +1,66 @@
+"""Contracts whose subscription is suspected of closing the socket: left out for a while. Pure.
+
+Source: exchanges.md §4.3, an unknown coin ends the connection without a word, with every
+subscription on it. Acknowledgements come in order, so the first that is missing names the suspect.
+Not responsible for: sockets (connection.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+HOLD_S = 600.0
+MAX_HOLD_S = 6 * 3600.0
+SOON_S = 2.0
+"""A close this soon after a subscription was sent is blamed on it."""
+
+
+class Quarantine:
+    """Subscriptions that wait for their acknowledgement, and those that are held back."""
+
+    def __init__(self) -> None:
+        self._pending: dict[str, float] = {}
+        self._until_s: dict[str, float] = {}
+        self._offences: dict[str, int] = {}
+        self.total = 0
+
+    def opened(self) -> None:
+        """Begin a new connection: nothing is pending on it."""
+        self._pending.clear()
+
+    def sent(self, symbol: str, now_s: float) -> None:
+        """Note a subscription that went out."""
+        self._pending[symbol] = now_s
+
+    def acknowledged(self, symbol: str) -> None:
+        """Note that it was accepted."""
+        self._pending.pop(symbol, None)
+        self._offences.pop(symbol, None)
+
+    def closed(self, now_s: float) -> str | None:
+        """Note the end of the connection without a farewell; return who is held back for it."""
+        if not self._pending:
+            return None
+        suspect, sent_s = next(iter(self._pending.items()))
+        self._pending.clear()
+        if now_s - sent_s > SOON_S:
+            return None
+        offences = self._offences.get(suspect, 0)
+        self._offences[suspect] = offences + 1
+        self._until_s[suspect] = now_s + min(MAX_HOLD_S, HOLD_S * 2.0 ** min(offences, 30))
+        self.total += 1
+        return suspect
+
+    def allowed(self, symbols: Iterable[str], now_s: float) -> list[str]:
+        """Return who may be subscribed, former suspects last: whoever fails takes nobody along."""
+        free = [s for s in symbols if self._until_s.get(s, now_s) <= now_s]
+        return sorted(free, key=lambda symbol: (symbol in self._offences, symbol))
+
+    def next_release_s(self, now_s: float) -> float | None:
+        """Return the time at which the next one is tried again; None: nobody is held."""
+        held = [until for until in self._until_s.values() if until > now_s]
+        return min(held, default=None)
+
+    def held(self, now_s: float) -> int:
+        """Count who is held back now."""
+        return sum(until > now_s for until in self._until_s.values())

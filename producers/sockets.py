@@ -1,0 +1,116 @@
+"""All sockets of a feed: opened as its contracts need them, each contract on one of each source.
+
+Not responsible for: one socket's life (connection.py), which socket takes whom (allocation.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator
+
+from producers.allocation import allocate
+from producers.connection import Address, ManagedConnection, Watcher
+from producers.exchanges.description import Exchange, SocketKind
+from producers.pacing import Pacer
+from producers.places import Place
+from producers.rest import RestClient
+from schemas.times import now_us
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS_PER_S = 0.5
+"""New connections of a feed: within the 30 a minute of the strictest exchange (§4.4)."""
+
+
+class Sockets:
+    """The managed connections of one feed."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        place: Place,
+        rest: RestClient,
+        primary: Watcher,
+        secondary: Watcher | None,
+    ) -> None:
+        """`secondary` watches the second source; None: it stays closed."""
+        self._exchange = exchange
+        self._place = place
+        self._rest = rest
+        self._watchers = {False: primary, True: secondary}
+        self._frames = Pacer(exchange.frames_per_s)
+        self._attempts = Pacer(ATTEMPTS_PER_S)
+        self._connections: dict[str, list[ManagedConnection]] = {}
+
+    def __iter__(self) -> Iterator[ManagedConnection]:
+        """Yield every connection."""
+        for connections in self._connections.values():
+            yield from connections
+
+    def sync(self, tasks: asyncio.TaskGroup, streaming: frozenset[str]) -> None:
+        """Have these contracts subscribed: on the sockets that are up, and on more if need be."""
+        for kind in self._exchange.socket_kinds:
+            watcher = self._watchers[kind.secondary]
+            if watcher is None:
+                continue
+            connections = self._connections.setdefault(kind.name, [])
+            allocation = allocate(kind, [c.wanted for c in connections], streaming)
+            if allocation.surplus:
+                log.warning(
+                    "%s: no room on sockets %r for %d contracts, among them %s",
+                    self._exchange.feed,
+                    kind.name,
+                    len(allocation.surplus),
+                    min(allocation.surplus),
+                )
+            for index, symbols in enumerate(allocation.sockets):
+                if index == len(connections):
+                    connections.append(self._connection(kind, index, watcher))
+                    tasks.create_task(connections[index].run())
+                connections[index].want(symbols)
+
+    def _connection(self, kind: SocketKind, index: int, watcher: Watcher) -> ManagedConnection:
+        return ManagedConnection(
+            self._exchange.feed,
+            f"{kind.name}-{index + 1}" if index else kind.name,
+            kind,
+            self._address(kind),
+            watcher,
+            opening=() if index else kind.opening,
+            frames=self._frames,
+            attempts=self._attempts,
+        )
+
+    def _address(self, kind: SocketKind) -> Address:
+        candidates = list(dict.fromkeys(map(self._place.socket, kind.urls)))
+
+        async def address(attempt: int) -> str:
+            if kind.ticket is None:
+                return candidates[attempt % len(candidates)]
+            body = await self._rest.fetch(kind.ticket.call)
+            return self._place.socket(kind.ticket.url(body, str(now_us())))
+
+        return address
+
+    @property
+    def open(self) -> int:
+        """Sockets that are open."""
+        return sum(connection.is_open for connection in self)
+
+    @property
+    def connects(self) -> int:
+        """Successful connects so far."""
+        return sum(connection.connects for connection in self)
+
+    @property
+    def held_back(self) -> int:
+        """Contracts that are in quarantine now."""
+        now_s = time.monotonic()
+        return sum(connection.quarantine.held(now_s) for connection in self)
+
+    @property
+    def quarantined(self) -> int:
+        """How often a contract was put in quarantine."""
+        return sum(connection.quarantine.total for connection in self)

@@ -1,0 +1,122 @@
+"""Settled rates where each contract has to be asked for by itself.
+
+At start contract by contract, as fast as half of the limits allow; each is complete for itself, so
+its z-score appears early. Then slowly round and round: the hour's settlements reach the worker in
+the stream, or derived. Not responsible for: walking and publishing (history.py), paging
+(exchanges/).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter, deque
+from collections.abc import Sequence
+
+from producers.history import MS_PER_HOUR, OVERLAP_MS, HistoryRunner
+from schemas.markers import BACKFILL_BEGIN, BACKFILL_END
+from schemas.times import now_us
+
+log = logging.getLogger(__name__)
+
+LATE_MS = 300_000
+"""A settlement may appear this long after its hour."""
+ATTEMPTS = 3
+ROUNDS = 3
+"""Then a contract waits for its turn in the slow round."""
+ROUND_PAUSE_S = 60.0
+"""Before those are tried again that failed in a round."""
+PROGRESS_EVERY_SYMBOLS = 25
+_S_PER_HOUR = 3_600.0
+
+
+def due(through_ms: int, now_ms: int) -> bool:
+    """Tell whether a contract may have settled since its history was published through a time."""
+    return (through_ms - LATE_MS) // MS_PER_HOUR < now_ms // MS_PER_HOUR
+
+
+class SymbolHistory(HistoryRunner):
+    """Publishes the settled rates of a feed, one contract at a time."""
+
+    def _complete_symbols(self, symbols: Sequence[str]) -> list[str]:
+        oldest_ms = self._oldest_ms()
+        return [s for s in symbols if (self._bookmark.read_ms(s) or 0) >= oldest_ms]
+
+    @property
+    def complete(self) -> int:
+        """Contracts whose 30 days are published."""
+        return len(self._complete_symbols(self._symbols()))
+
+    async def run(self) -> None:
+        """Fill what is missing, then go round, until cancelled."""
+        await self._catch_up(self._symbols())
+        self.progress = 1.0
+        while True:
+            calls = self.calls
+            await self._true_up()
+            per_hour = self._exchange.true_up_calls_per_hour or 1
+            pause_s = max(1, self.calls - calls) * _S_PER_HOUR / per_hour
+            await asyncio.sleep(min(pause_s, _S_PER_HOUR))
+
+    async def _true_up(self) -> None:
+        """Fetch what is new of the contract longest not visited; newly listed ones go first."""
+        symbols = self._symbols()
+        complete = self._complete_symbols(symbols)
+        new = sorted(set(symbols) - set(complete))
+        if new:
+            await self._catch_up(new)
+        elif complete:
+            oldest = min(complete, key=lambda symbol: self._bookmark.read_ms(symbol) or 0)
+            await self._visit(oldest)
+
+    async def _catch_up(self, symbols: Sequence[str]) -> None:
+        """Fetch contracts one by one until all are complete; those without any history first."""
+        complete = set(self._complete_symbols(symbols))
+        missing = [symbol for symbol in symbols if symbol not in complete]
+        now_ms = now_us() // 1_000
+        behind = [
+            s for s in symbols if s in complete and due(self._bookmark.read_ms(s) or 0, now_ms)
+        ]
+        if missing:
+            feed, days = self._exchange.feed, self._days
+            log.info("%s: backfill of %d contracts by %d days", feed, len(missing), days)
+            await self._mark(BACKFILL_BEGIN, missing)
+        left = deque([*missing, *behind])
+        total, failed = len(left), 0
+        visits: Counter[str] = Counter()
+        while left:
+            symbol = left.popleft()
+            if symbol not in self._symbols():
+                continue
+            if await self._visit(symbol):
+                failed = 0
+                if symbol not in complete:
+                    await self._mark(BACKFILL_END, [symbol])
+                self._log_progress(total, len(left))
+                continue
+            visits[symbol] += 1
+            if visits[symbol] < ROUNDS:
+                left.append(symbol)
+            else:
+                log.warning("%s: no history of %r for now", self._exchange.feed, symbol)
+            failed += 1
+            if failed > len(left):
+                failed = 0
+                await asyncio.sleep(ROUND_PAUSE_S)
+
+    async def _visit(self, symbol: str) -> bool:
+        """Publish what a contract settled since it was last visited, with an overlap."""
+        through_ms = self._bookmark.read_ms(symbol) or 0
+        since_ms = max(self._oldest_ms(), through_ms - OVERLAP_MS)
+        return await self._walk(since_ms, [symbol], symbol, ATTEMPTS)
+
+    def _log_progress(self, total: int, left: int) -> None:
+        self.progress = max(self.progress, 1 - left / total)
+        if left % PROGRESS_EVERY_SYMBOLS == 0:
+            log.info(
+                "%s: history of %d of %d contracts, %d rows",
+                self._exchange.feed,
+                total - left,
+                total,
+                self.rows,
+            )

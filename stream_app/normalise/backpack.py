@@ -1,0 +1,172 @@
+"""Backpack payloads (exchanges.md §5): mark prices, settled rates, markets. Rates are hourly.
+
+Not responsible for: slicing (producers), settlements that follow from the last estimate (core).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from schemas.errors import MalformedInputError
+from stream_app.normalise.assets import canonical_asset, split_symbol
+from stream_app.normalise.numbers import (
+    Number,
+    Time,
+    interval_hours_of_ms,
+    next_time_us,
+    number,
+    price,
+    time_us,
+)
+from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader
+from stream_app.normalise.readings import (
+    ContractReading,
+    NoRate,
+    RateReading,
+    Reading,
+    SettlementReading,
+)
+
+INTERVAL_HOURS = 1.0
+"""Of all perpetuals; what is sent is the hourly rate already (§5.3)."""
+_BPS = 10_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_US = timedelta(microseconds=1)
+
+
+class _MarkPrice(msgspec.Struct, gc=False):
+    """The data of a `markPrice` frame, §5.2: E in µs, n in ms.
+
+    Prediction markets have no f, i and n. T, the engine's time, is not read.
+    """
+
+    event: str = msgspec.field(name="e")
+    event_time: Time = msgspec.field(name="E")
+    symbol: str = msgspec.field(name="s")
+    mark_price: Number = msgspec.field(name="p", default=None)
+    index_price: Number = msgspec.field(name="i", default=None)
+    rate: Number = msgspec.field(name="f", default=None)
+    next_funding_time: Time | None = msgspec.field(name="n", default=None)
+
+
+class _MarkPriceFrame(msgspec.Struct, gc=False):
+    data: _MarkPrice
+
+
+class _Snapshot(msgspec.Struct, gc=False, rename="camel"):
+    """A row of GET /api/v1/markPrices, §5.4a."""
+
+    symbol: str
+    funding_rate: Number = None
+    mark_price: Number = None
+    index_price: Number = None
+    next_funding_timestamp: Time | None = None
+
+
+class _FundingRate(msgspec.Struct, gc=False, rename="camel"):
+    """A row of GET /api/v1/fundingRates, §5.4b. A time without a zone is UTC."""
+
+    symbol: str
+    interval_end_timestamp: datetime
+    funding_rate: Number = None
+
+
+class _Market(msgspec.Struct, gc=False, rename="camel"):
+    """A row of GET /api/v1/markets, §5.4c. Bounds are in basis points (§5.3)."""
+
+    symbol: str
+    base_symbol: str | None = None
+    quote_symbol: str | None = None
+    order_book_state: str | None = None
+    funding_interval: Number = None
+    funding_rate_upper_bound: Number = None
+    funding_rate_lower_bound: Number = None
+
+
+def _frame(frame: _MarkPriceFrame, _item: Item) -> Sequence[Reading]:
+    row = frame.data
+    if row.event != "markPrice":
+        raise MalformedInputError(f"not a markPrice: e is {row.event!r:.60}")
+    rate = number(row.rate, "f")
+    if rate is None:
+        return (NoRate(row.symbol, "no funding rate"),)
+    event_us = time_us(row.event_time, "E")
+    return (
+        RateReading(
+            row.symbol,
+            rate,
+            event_time=event_us,
+            mark_price=price(row.mark_price, "p"),
+            index_price=price(row.index_price, "i"),
+            next_funding_time=next_time_us(row.next_funding_time, event_us),
+            interval_hours=INTERVAL_HOURS,
+        ),
+    )
+
+
+def _snapshot(row: _Snapshot, item: Item) -> Sequence[Reading]:
+    rate = number(row.funding_rate, "fundingRate")
+    if rate is None:
+        return (NoRate(row.symbol, "no funding rate"),)
+    return (
+        RateReading(
+            row.symbol,
+            rate,
+            mark_price=price(row.mark_price, "markPrice"),
+            index_price=price(row.index_price, "indexPrice"),
+            next_funding_time=next_time_us(row.next_funding_timestamp, item.received_at_us),
+            interval_hours=INTERVAL_HOURS,
+        ),
+    )
+
+
+def _settlement(row: _FundingRate, item: Item) -> Sequence[Reading]:
+    end = row.interval_end_timestamp
+    end_us = ((end if end.tzinfo else end.replace(tzinfo=UTC)) - _EPOCH) // _US
+    # The newest row is the interval still running: an estimate (§5.4b).
+    if end_us > item.received_at_us:
+        return (NoRate(row.symbol, "interval still running"),)
+    rate = number(row.funding_rate, "fundingRate")
+    if rate is None:
+        return (NoRate(row.symbol, "no settled rate"),)
+    if end.year <= 2001:
+        raise MalformedInputError(f"intervalEndTimestamp is no time of a settlement: {end}")
+    return (SettlementReading(row.symbol, end_us, rate, interval_hours=INTERVAL_HOURS),)
+
+
+def _bound(value: Number, field: str) -> float | None:
+    """Return a bound as a fraction; None where it cannot be one in basis points."""
+    bps = number(value, field)
+    return bps / _BPS if bps is not None and 1 <= abs(bps) <= _BPS else None
+
+
+def _market(row: _Market, _item: Item) -> Sequence[Reading]:
+    guessed_base, guessed_quote = split_symbol(row.symbol)
+    asset, multiplier = canonical_asset(row.base_symbol or guessed_base)
+    return (
+        ContractReading(
+            row.symbol,
+            base=asset,
+            quote=row.quote_symbol or guessed_quote or None,
+            multiplier=multiplier,
+            status=row.order_book_state,
+            interval_hours=interval_hours_of_ms(row.funding_interval, "fundingInterval"),
+            rate_cap=_bound(row.funding_rate_upper_bound, "fundingRateUpperBound"),
+            rate_floor=_bound(row.funding_rate_lower_bound, "fundingRateLowerBound"),
+        ),
+    )
+
+
+_read_snapshot = PayloadReader(_Snapshot, _snapshot)
+normalise = ChannelNormaliser(
+    {
+        ("stream", "markPrice"): PayloadReader(_MarkPriceFrame, _frame),
+        ("fallback", "markPrices"): _read_snapshot,
+        ("reconcile", "markPrices"): _read_snapshot,
+        ("history", "fundingRates"): PayloadReader(_FundingRate, _settlement),
+        ("contract", "markets"): PayloadReader(_Market, _market),
+    }
+)

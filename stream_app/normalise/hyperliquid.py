@@ -1,0 +1,136 @@
+"""Hyperliquid payloads (exchanges.md §4): asset contexts, settled rates, universe entries.
+
+Every rate is per hour and settles on the full hour; no payload carries a time or a next one.
+Not responsible for: joining contexts and names by index (producers), settlements that follow from
+the last estimate (core).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from schemas.errors import MalformedInputError
+from schemas.times import US_PER_HOUR, hour_floor
+from stream_app.normalise.assets import canonical_asset
+from stream_app.normalise.numbers import Number, Time, number, price, time_us
+from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader
+from stream_app.normalise.readings import (
+    ContractReading,
+    NoRate,
+    RateReading,
+    Reading,
+    SettlementReading,
+)
+
+INTERVAL_HOURS = 1.0
+RATE_CAP = 0.04
+"""Per hour (§4.7). Builders' dexs may set other clamps, so theirs are not known."""
+QUOTE = "USDC"
+
+
+class _Context(msgspec.Struct, gc=False, rename="camel"):
+    """An asset context, §4.6. The rate is the hourly one already (§4.7)."""
+
+    funding: Number = None
+    mark_px: Number = None
+    oracle_px: Number = None
+    mid_px: Number = None
+    premium: Number = None
+
+
+class _NamedContext(msgspec.Struct, gc=False):
+    coin: str
+    ctx: _Context
+
+
+class _ActiveAssetCtx(msgspec.Struct, gc=False):
+    """A frame of `activeAssetCtx`, §4.6."""
+
+    channel: str
+    data: _NamedContext
+
+
+class _FundingHistory(msgspec.Struct, gc=False, rename="camel"):
+    """A row of fundingHistory, §4.9b; `premium` may be missing and is not read."""
+
+    coin: str
+    time: Time
+    funding_rate: Number = None
+
+
+class _UniverseEntry(msgspec.Struct, gc=False, rename="camel"):
+    """An entry of `universe` in meta, §4.9a and c."""
+
+    name: str
+    is_delisted: bool = False
+
+
+def _rate(symbol: str, context: _Context, received_at_us: int) -> Reading:
+    """Stamped on receipt: `event_time` stays None (§4.6)."""
+    rate = number(context.funding, "funding")
+    if rate is None:
+        return NoRate(symbol, "no funding rate")
+    if rate == 0.0 and context.premium is None and context.mid_px is None:
+        return NoRate(symbol, "delisted")
+    return RateReading(
+        symbol,
+        rate,
+        mark_price=price(context.mark_px, "markPx"),
+        index_price=price(context.oracle_px, "oraclePx"),
+        next_funding_time=hour_floor(received_at_us) + US_PER_HOUR,
+        interval_hours=INTERVAL_HOURS,
+    )
+
+
+def _frame(frame: _ActiveAssetCtx, item: Item) -> Sequence[Reading]:
+    if frame.channel != "activeAssetCtx":
+        raise MalformedInputError(f"not an activeAssetCtx: channel is {frame.channel!r:.60}")
+    return (_rate(frame.data.coin, frame.data.ctx, item.received_at_us),)
+
+
+def _context(context: _Context, item: Item) -> Sequence[Reading]:
+    return (_rate(item.symbol, context, item.received_at_us),)
+
+
+def _settlement(row: _FundingHistory, _item: Item) -> Sequence[Reading]:
+    rate = number(row.funding_rate, "fundingRate")
+    if rate is None:
+        return (NoRate(row.coin, "no settled rate"),)
+    return (
+        SettlementReading(row.coin, time_us(row.time, "time"), rate, interval_hours=INTERVAL_HOURS),
+    )
+
+
+def _facts(entry: _UniverseEntry, item: Item) -> Sequence[Reading]:
+    dex, _, coin = item.symbol.rpartition(":")
+    # No source shows whether a builder dex's own meta repeats the prefix of its names.
+    symbol = item.symbol if entry.name == coin else entry.name
+    base, multiplier = canonical_asset(coin)
+    return (
+        ContractReading(
+            symbol,
+            base=base,
+            quote=QUOTE,
+            multiplier=multiplier,
+            status="delisted" if entry.is_delisted else "trading",
+            interval_hours=INTERVAL_HOURS,
+            rate_cap=None if dex else RATE_CAP,
+            rate_floor=None if dex else -RATE_CAP,
+        ),
+    )
+
+
+_read_context = PayloadReader(_Context, _context)
+_read_facts = PayloadReader(_UniverseEntry, _facts)
+normalise = ChannelNormaliser(
+    {
+        ("stream", "activeAssetCtx"): PayloadReader(_ActiveAssetCtx, _frame),
+        ("fallback", "metaAndAssetCtxs"): _read_context,
+        ("reconcile", "metaAndAssetCtxs"): _read_context,
+        ("history", "fundingHistory"): PayloadReader(_FundingHistory, _settlement),
+        ("contract", "meta"): _read_facts,
+        ("contract", "allPerpMetas"): _read_facts,
+    }
+)

@@ -1,0 +1,262 @@
+"""KuCoin Futures payloads (exchanges.md §3), of the UTA and the classic socket and of REST.
+
+Texts, numbers and exponents are met in any field. Not responsible for: estimates around a
+settlement that are not to be trusted (core, §3.3), slicing (producers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from schemas.errors import MalformedInputError
+from schemas.times import minute_round
+from stream_app.normalise.assets import canonical_asset
+from stream_app.normalise.numbers import (
+    MAX_NEXT_AHEAD_US,
+    Number,
+    Time,
+    interval_hours_of_ms,
+    next_time_us,
+    number,
+    price,
+    time_us,
+)
+from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader
+from stream_app.normalise.readings import (
+    ContractReading,
+    NoRate,
+    RateReading,
+    Reading,
+    SettlementReading,
+)
+
+UTA_CHANNELS = ("funding-fee-all-symbols", "funding-fee")
+ESTIMATE_GRANULARITY_MS = 60_000
+MIN_SETTLED_GRANULARITY_MS = 3_600_000
+"""`granularity` of funding.rate: a minute for estimates, the interval for settled rates (§3B)."""
+
+
+class _UtaRow(msgspec.Struct, gc=False):
+    """A row of the funding-fee channels, §3A; fc and ff are read from contracts/active."""
+
+    symbol: str = msgspec.field(name="s")
+    rate: Number = msgspec.field(name="fr", default=None)
+    settled_rate: Number = msgspec.field(name="lfr", default=None)
+    settled_time: Time | None = msgspec.field(name="ft", default=None)
+    next_funding_time: Time | None = msgspec.field(name="nt", default=None)
+    interval_ms: Number = msgspec.field(name="gl", default=None)
+
+
+class _UtaFrame(msgspec.Struct, gc=False):
+    """A frame of the UTA socket cut to one row, §3A. `P` is in ns."""
+
+    channel: str = msgspec.field(name="T")
+    push_time: Time = msgspec.field(name="P")
+    data: list[_UtaRow] | _UtaRow = msgspec.field(name="d")
+
+
+class _InstrumentRate(msgspec.Struct, gc=False, rename="camel"):
+    granularity: Time
+    timestamp: Time
+    funding_rate: Number = None
+    symbol: str | None = None
+
+
+class _InstrumentFrame(msgspec.Struct, gc=False):
+    """A frame of subject funding.rate, §3B. The symbol stands in the topic."""
+
+    topic: str
+    subject: str
+    data: _InstrumentRate
+
+
+class _Announcement(msgspec.Struct, gc=False, rename="camel"):
+    symbol: str
+    funding_time: Time
+    funding_rate: Number = None
+
+
+class _AnnouncementFrame(msgspec.Struct, gc=False):
+    """A frame of /contract/announcement, §3B."""
+
+    subject: str
+    data: _Announcement
+
+
+class _Contract(msgspec.Struct, gc=False, rename="camel"):
+    """A row of contracts/active, §3.5a. Dated contracts have no funding fields (§3.4).
+
+    `multiplier`, the coins in a lot, changes no price and is not read.
+    """
+
+    symbol: str
+    base_currency: str | None = None
+    quote_currency: str | None = None
+    status: str | None = None
+    funding_fee_rate: Number = None
+    funding_rate_granularity: Number = None
+    current_funding_rate_granularity: Number = None
+    funding_rate_cap: Number = None
+    funding_rate_floor: Number = None
+    mark_price: Number = None
+    index_price: Number = None
+    next_funding_rate_time: Number = None
+    next_funding_rate_date_time: Time | None = None
+
+
+class _FundingRate(msgspec.Struct, gc=False, rename="camel"):
+    """A row of contract/funding-rates, §3.5b."""
+
+    symbol: str
+    timepoint: Time
+    funding_rate: Number = None
+
+
+def _uta(frame: _UtaFrame, _item: Item) -> Sequence[Reading]:
+    if frame.channel not in UTA_CHANNELS:
+        raise MalformedInputError(f"not a funding-fee frame: T is {frame.channel!r:.60}")
+    if not isinstance(frame.data, list):
+        row = frame.data
+    elif len(frame.data) == 1:
+        row = frame.data[0]
+    else:
+        raise MalformedInputError(f"a piece of {len(frame.data)} rows, not of one")
+    estimate = _uta_estimate(row, frame.push_time)
+    settled = number(row.settled_rate, "lfr")
+    if settled is None or row.settled_time is None or _is_none(row.settled_time):
+        return (estimate,)
+    # `gl` is the interval that began at `ft`, not the one that `lfr` was settled for: at a change
+    # the two differ, so the interval follows from the settlement before.
+    at = time_us(row.settled_time, "ft")
+    return (estimate, SettlementReading(row.symbol, at, settled, source="stream"))
+
+
+def _is_none(at: Time) -> bool:
+    """A contract that has not settled yet has a time of 0."""
+    return (number(at, "time") or 0.0) <= 0.0
+
+
+def _uta_estimate(row: _UtaRow, push_time: Time) -> Reading:
+    rate = number(row.rate, "fr")
+    if rate is None:
+        return NoRate(row.symbol, "no funding rate")
+    event_us = time_us(push_time, "P")
+    return RateReading(
+        row.symbol,
+        rate,
+        event_time=event_us,
+        next_funding_time=next_time_us(row.next_funding_time, event_us),
+        interval_hours=interval_hours_of_ms(row.interval_ms, "gl"),
+    )
+
+
+def _instrument(frame: _InstrumentFrame, _item: Item) -> Sequence[Reading]:
+    if frame.subject != "funding.rate":
+        raise MalformedInputError(f"not a funding.rate: subject is {frame.subject!r:.60}")
+    row = frame.data
+    # A topic of many (":ALL") names the symbol in the data.
+    symbol = row.symbol or frame.topic.rpartition(":")[2]
+    rate = number(row.funding_rate, "fundingRate")
+    if rate is None:
+        return (NoRate(symbol, "no funding rate"),)
+    at = time_us(row.timestamp, "timestamp")
+    granularity_ms = number(row.granularity, "granularity") or 0.0
+    if granularity_ms == ESTIMATE_GRANULARITY_MS:
+        return (RateReading(symbol, rate, event_time=at),)
+    if granularity_ms < MIN_SETTLED_GRANULARITY_MS:
+        raise MalformedInputError(f"granularity of no known kind: {row.granularity!s:.60}")
+    hours = interval_hours_of_ms(granularity_ms, "granularity")
+    return (SettlementReading(symbol, at, rate, source="stream", interval_hours=hours),)
+
+
+def _announcement(frame: _AnnouncementFrame, _item: Item) -> Sequence[Reading]:
+    if frame.subject not in ("funding.begin", "funding.end"):
+        raise MalformedInputError(f"not a settlement: subject is {frame.subject!r:.60}")
+    row = frame.data
+    rate = number(row.funding_rate, "fundingRate")
+    if rate is None:
+        return (NoRate(row.symbol, "no settled rate"),)
+    at = time_us(row.funding_time, "fundingTime")
+    return (SettlementReading(row.symbol, at, rate, source="stream"),)
+
+
+def _interval_hours(row: _Contract) -> float | None:
+    """The interval in force; `fundingRateGranularity` alone may be one that is yet to begin."""
+    current = interval_hours_of_ms(
+        row.current_funding_rate_granularity, "currentFundingRateGranularity"
+    )
+    listed = interval_hours_of_ms(row.funding_rate_granularity, "fundingRateGranularity")
+    return current or listed
+
+
+def _next_funding_us(row: _Contract, received_at_us: int) -> int | None:
+    """`nextFundingRateTime` is a countdown in ms, only `…DateTime` is a time (§3.5a)."""
+    for stated in (row.next_funding_rate_date_time, row.next_funding_rate_time):
+        at = next_time_us(stated, received_at_us)
+        if at is not None:
+            return at
+    countdown_ms = number(row.next_funding_rate_time, "nextFundingRateTime")
+    if countdown_ms is None or not 0 <= countdown_ms <= MAX_NEXT_AHEAD_US // 1_000:
+        return None
+    # What the reply took on its way is in the sum: settlements are on full minutes.
+    coming_us = minute_round(received_at_us + int(countdown_ms * 1_000))
+    return next_time_us(coming_us, received_at_us)
+
+
+def _snapshot(row: _Contract, item: Item) -> Sequence[Reading]:
+    rate = number(row.funding_fee_rate, "fundingFeeRate")
+    if rate is None:
+        return (NoRate(row.symbol, "no funding rate"),)
+    return (
+        RateReading(
+            row.symbol,
+            rate,
+            mark_price=price(row.mark_price, "markPrice"),
+            index_price=price(row.index_price, "indexPrice"),
+            next_funding_time=_next_funding_us(row, item.received_at_us),
+            interval_hours=_interval_hours(row),
+        ),
+    )
+
+
+def _facts(row: _Contract, _item: Item) -> Sequence[Reading]:
+    base, multiplier = canonical_asset(row.base_currency) if row.base_currency else (None, None)
+    return (
+        ContractReading(
+            row.symbol,
+            base=base,
+            quote=row.quote_currency,
+            multiplier=multiplier,
+            status=row.status,
+            interval_hours=_interval_hours(row),
+            rate_cap=number(row.funding_rate_cap, "fundingRateCap"),
+            rate_floor=number(row.funding_rate_floor, "fundingRateFloor"),
+        ),
+    )
+
+
+def _settlement(row: _FundingRate, _item: Item) -> Sequence[Reading]:
+    rate = number(row.funding_rate, "fundingRate")
+    if rate is None:
+        return (NoRate(row.symbol, "no settled rate"),)
+    return (SettlementReading(row.symbol, time_us(row.timepoint, "timepoint"), rate),)
+
+
+_read_uta = PayloadReader(_UtaFrame, _uta)
+_read_announcement = PayloadReader(_AnnouncementFrame, _announcement)
+_read_snapshot = PayloadReader(_Contract, _snapshot)
+normalise = ChannelNormaliser(
+    {
+        ("stream", "funding-fee-all-symbols"): _read_uta,
+        ("stream", "funding-fee"): _read_uta,
+        ("stream", "instrument:funding.rate"): PayloadReader(_InstrumentFrame, _instrument),
+        ("stream", "announcement:funding.begin"): _read_announcement,
+        ("stream", "announcement:funding.end"): _read_announcement,
+        ("fallback", "contracts/active"): _read_snapshot,
+        ("reconcile", "contracts/active"): _read_snapshot,
+        ("history", "funding-rates"): PayloadReader(_FundingRate, _settlement),
+        ("contract", "contracts/active"): PayloadReader(_Contract, _facts),
+    }
+)

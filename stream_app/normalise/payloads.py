@@ -1,0 +1,115 @@
+"""What all normalisers share: decoding by channel, and the check that a payload is the item's own.
+
+Not responsible for: which channels an exchange has and what their fields mean (one module each).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import msgspec
+
+from schemas.errors import MalformedInputError
+from schemas.records import Purpose, RawItem
+from stream_app.normalise.readings import Reading, ReadItem
+
+ANY_CHANNEL = "*"
+"""In a table of readers: every channel of the purpose that has no reader of its own."""
+MIN_TOGETHER = 4
+"""Fewer payloads than this are as quick to read one by one."""
+
+
+class Item(NamedTuple):
+    """What is known of a payload beside its bytes."""
+
+    symbol: str
+    received_at_us: int
+
+
+Row = TypeVar("Row")
+
+
+class PayloadReader(Generic[Row]):
+    """Decodes payloads of one shape, and tells what they mean."""
+
+    def __init__(
+        self, row_type: type[Row], meaning: Callable[[Row, Item], Sequence[Reading]]
+    ) -> None:
+        """`meaning` raises MalformedInputError for values that make no sense."""
+        self._name = row_type.__name__.lstrip("_")
+        self._meaning = meaning
+        self._decode = msgspec.json.Decoder(row_type).decode
+        self._decode_all = msgspec.json.Decoder(list[row_type]).decode  # type: ignore[valid-type]
+
+    def one(self, payload: bytes, item: Item) -> Sequence[Reading]:
+        """Read a payload.
+
+        Raises:
+            MalformedInputError: it has another shape, or is another contract's.
+        """
+        try:
+            row = self._decode(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise MalformedInputError(f"not a {self._name}: {error}") from None
+        return self._read(row, item)
+
+    def all(self, items: Sequence[RawItem]) -> list[ReadItem] | None:
+        """Read the payloads of many items by decoding them as one array, at half the cost.
+
+        None if they are not all of this shape, or some have no symbol: then each must be read
+        alone.
+        """
+        try:
+            rows = self._decode_all(b"[%b]" % b",".join([item["payload"] for item in items]))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        if len(rows) != len(items):
+            return None
+        found: list[ReadItem] = []
+        for row, item in zip(rows, items, strict=True):
+            symbol = item["symbol"]
+            if symbol is None:
+                return None
+            try:
+                found.append(self._read(row, Item(symbol, item["received_at"])))
+            except MalformedInputError as error:
+                found.append(error)
+        return found
+
+    def _read(self, row: Row, item: Item) -> Sequence[Reading]:
+        readings = self._meaning(row, item)
+        for reading in readings:
+            if reading.symbol != item.symbol:
+                raise MalformedInputError(
+                    f"a row of {reading.symbol!r:.60} in an item of {item.symbol!r:.60}"
+                )
+        return readings
+
+
+class ChannelNormaliser:
+    """The normaliser of a feed: a reader for each purpose and channel."""
+
+    def __init__(self, readers: Mapping[tuple[Purpose, str], PayloadReader[Any]]) -> None:
+        self._readers = readers
+
+    def __call__(
+        self, purpose: Purpose, channel: str, symbol: str, payload: bytes, received_at_us: int
+    ) -> Sequence[Reading]:
+        """Read one payload."""
+        reader = self._reader(purpose, channel)
+        if reader is None:
+            raise MalformedInputError(f"unknown channel {channel!r} for purpose {purpose!r}")
+        return reader.one(payload, Item(symbol, received_at_us))
+
+    def frame(
+        self, purpose: Purpose, channel: str, items: Sequence[RawItem]
+    ) -> list[ReadItem] | None:
+        """Read all items of a batch at once; None if they must be read one by one."""
+        if len(items) < MIN_TOGETHER:
+            return None
+        reader = self._reader(purpose, channel)
+        return None if reader is None else reader.all(items)
+
+    def _reader(self, purpose: Purpose, channel: str) -> PayloadReader[Any] | None:
+        return self._readers.get((purpose, channel)) or self._readers.get((purpose, ANY_CHANNEL))
