@@ -1,4 +1,4 @@
-"""Texts of Binance mark-price rows: arrays, objects, premiumIndex (exchanges.md 1.6, 1.9a).
+"""Texts of Binance mark-price rows: arrays, objects, premiumIndex (exchanges.md 1.6, 1.9a, 2.4).
 
 Responsible for: turning a snapshot of the market into the exchange's bytes, once per tick for all
 clients. Everything that is constant between two funding times is baked into one byte template, so
@@ -27,9 +27,13 @@ def rate_texts(snapshot: Snapshot, contracts: Sequence[Contract]) -> list[str | 
 
 
 class StreamTexts:
-    """The rows of the mark-price streams for a fixed list of contracts."""
+    """The rows of the mark-price streams for a fixed list of contracts. `feed` decides `st`."""
 
-    def __init__(self, contracts: Sequence[Contract], shards: Sequence[Sequence[int]]) -> None:
+    def __init__(
+        self, feed: str, contracts: Sequence[Contract], shards: Sequence[Sequence[int]]
+    ) -> None:
+        own = 2 if feed == "binance-coinm" else 1
+        self._st = [2 if contract.kind == "foreign" else own for contract in contracts]
         self._contracts = contracts
         self._shards = [list(shard) for shard in shards]
         self._next_funding_ms: Ints | None = None
@@ -63,9 +67,9 @@ class StreamTexts:
             return
         self._next_funding_ms = snapshot.next_funding_ms
         self._rows = [
-            _stream_row(contract, next_ms)
-            for contract, next_ms in zip(
-                self._contracts, snapshot.next_funding_ms.tolist(), strict=True
+            _stream_row(contract, next_ms, st)
+            for contract, next_ms, st in zip(
+                self._contracts, snapshot.next_funding_ms.tolist(), self._st, strict=True
             )
         ]
         self._arrays = [
@@ -74,9 +78,17 @@ class StreamTexts:
 
 
 def premium_rows(
-    contracts: Sequence[Contract], snapshot: Snapshot, event_ms: Sequence[int]
+    contracts: Sequence[Contract],
+    snapshot: Snapshot,
+    event_ms: Sequence[int],
+    *,
+    pairs: bool = False,
 ) -> list[bytes]:
-    """The premiumIndex objects of all contracts (exchanges.md 1.9a)."""
+    """The premiumIndex objects of all contracts (exchanges.md 1.9a; with `pairs` 2.6a)."""
+
+    def pair_text(contract: Contract) -> str:
+        return f'"pair":"{contract.asset.name}{contract.quote}",' if pairs else ""
+
     rates = rate_texts(snapshot, contracts)
     columns = zip(
         contracts,
@@ -90,7 +102,9 @@ def premium_rows(
     )
     return [
         (
-            f'{{"symbol":"{contract.symbol}","markPrice":"{mark:.8f}","indexPrice":"{index:.8f}",'
+            f'{{"symbol":"{contract.symbol}",'
+            f"{pair_text(contract)}"
+            f'"markPrice":"{mark:.8f}","indexPrice":"{index:.8f}",'
             f'"estimatedSettlePrice":"{settle:.8f}","lastFundingRate":"{rate or ""}",'
             f'"interestRate":"{"" if rate is None else "0.00010000"}",'
             f'"nextFundingTime":{0 if rate is None else next_ms},"time":{at}}}'
@@ -114,11 +128,10 @@ def _values(snapshot: Snapshot) -> np.ndarray[tuple[int, ...], np.dtype[np.float
     ))  # fmt: skip
 
 
-def _stream_row(contract: Contract, next_funding_ms: int) -> bytes:
+def _stream_row(contract: Contract, next_funding_ms: int, st: int) -> bytes:
     # %.0a swallows the value: a dated contract prints an empty rate.
     rate, next_ms = ("%.0a", 0) if contract.kind == "dated" else ("%.8f", next_funding_ms)
     return (
         f'{{"e":"markPriceUpdate","E":@E@,"s":"{contract.symbol}","p":"%.8f","ap":"%.8f",'
-        f'"P":"%.8f","i":"%.8f","r":"{rate}","T":{next_ms},'
-        f'"st":{2 if contract.kind == "foreign" else 1}}}'
+        f'"P":"%.8f","i":"%.8f","r":"{rate}","T":{next_ms},"st":{st}}}'
     ).encode()

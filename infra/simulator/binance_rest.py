@@ -1,7 +1,7 @@
-"""REST of simulated Binance USD-M (exchanges.md 1.9): bodies, weights, refusals.
+"""REST of simulated Binance (exchanges.md 1.9, 2.6): bodies, weights, refusals.
 
-Responsible for: `/fapi/v1/` premiumIndex, fundingRate, fundingInfo, exchangeInfo, time and ping.
-Not responsible for: sockets; counting (binance_limits.py).
+Responsible for: `/fapi/v1/` and `/dapi/v1/` premiumIndex, fundingRate, fundingInfo, exchangeInfo,
+time and ping. Not responsible for: sockets; counting (binance_limits.py).
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 
-from infra.simulator import binance_universe
+from infra.simulator import binance_coinm_universe, binance_universe
 from infra.simulator.binance_frames import premium_rows
 from infra.simulator.binance_limits import RateLimits, Verdict
 from infra.simulator.feed import RestCall, RestReply
 from infra.simulator.history import SettlementBook
+from infra.simulator.listings import Listings
 from infra.simulator.market import Ints, Market, Snapshot
-from infra.simulator.universe import UNITS_PER_ONE
+from infra.simulator.universe import UNITS_PER_ONE, Contract
 
 _SERVER_TIME = binance_universe.SERVER_TIME.encode()
-_PREFIX = "/fapi/v1/"
 _DEFAULT_ROWS = 100
 _MAX_ROWS = 1_000
 _LATEST_ROWS = 200  # what fundingRate returns when no times are given
@@ -33,11 +33,19 @@ class RestError(Exception):
 
 
 class BinanceRest:
-    """Answers calls from the newest tick and the settled history."""
+    """Answers calls of USD-M from the newest tick and the settled history.
+
+    `frozen` is the market when the contracts that are not traded any more were last updated.
+    """
+
+    prefix = "/fapi/v1/"
+    pooled = frozenset({"fundingRate", "fundingInfo"})
+    """What shares 500 requests in 5 minutes (exchanges.md 1.9b)."""
 
     def __init__(
         self,
         market: Market,
+        listings: Listings,
         book: SettlementBook,
         limits: RateLimits,
         *,
@@ -46,19 +54,19 @@ class BinanceRest:
     ) -> None:
         self._market = market
         self._contracts = market.contracts
+        self._listings = listings
         self._book = book
         self._limits = limits
         self._retry_after = retry_after
-        self._frozen_rows = premium_rows(
-            self._contracts, frozen, [frozen.at_ms] * len(self._contracts)
-        )
-        self._rows = {
-            contract.symbol: row
-            for row, contract in enumerate(self._contracts)
-            if contract.kind != "foreign"
+        self._frozen_ms = frozen.at_ms
+        texts = self._premium_texts(frozen, [frozen.at_ms] * len(self._contracts))
+        self._frozen_rows = {
+            row: texts[row] for row, contract in enumerate(self._contracts) if contract.frozen
         }
-        self._info_body = binance_universe.exchange_info(self._contracts, frozen.at_ms)
-        self._funding_body = self._funding_rows()
+        self._version = -1
+        self._rows: dict[str, int] = {}
+        self._info_body = b""
+        self._funding_body = b""
         self._shown: tuple[Snapshot, Callable[[], Sequence[int]]] | None = None
         self._premium: list[bytes] | None = None
         self._calls: Mapping[str, Callable[[RestCall], bytes]] = {
@@ -71,29 +79,44 @@ class BinanceRest:
         }
 
     def show(self, snapshot: Snapshot, event_ms: Callable[[], Sequence[int]]) -> None:
-        """Answer premiumIndex from this tick from now on."""
+        """Answer premiumIndex from this tick from now on; what is delisted keeps its last row."""
+        self._refresh()
+        for symbol, row in self._rows.items():
+            if not self._listings.is_delisted(symbol):
+                if not self._contracts[row].frozen:
+                    self._frozen_rows.pop(row, None)
+            elif row not in self._frozen_rows:
+                self._frozen_rows[row] = self._premium_row(row)
         self._shown = snapshot, event_ms
         self._premium = None
 
     def answer(self, call: RestCall) -> RestReply:
         """Answer one request, refusals included."""
-        name = call.path.removeprefix(_PREFIX)
-        handler = self._calls.get(name) if call.path.startswith(_PREFIX) else None
+        name = call.path.removeprefix(self.prefix)
+        handler = self._calls.get(name) if call.path.startswith(self.prefix) else None
         if handler is None:
             return RestReply(b"<html><body>404 Not Found</body></html>", 404, {}, "text/html")
         if call.method != "GET":
             return RestReply(_error(-1000, f"Request method '{call.method}' not supported"), 405)
-        pooled = name in {"fundingRate", "fundingInfo"}
         verdict = self._limits.charge(
-            call.client_ip, _weight(name, call.query), call.now_ms, pooled=pooled
+            call.client_ip,
+            self._weight(name, call.query),
+            call.now_ms,
+            pooled=name in self.pooled,
         )
         headers = self._headers(verdict)
         if verdict.status != 200:
             return RestReply(_error(-1003, verdict.message), verdict.status, headers)
+        self._refresh()
         try:
             return RestReply(handler(call), 200, headers)
         except RestError as error:
             return RestReply(_error(error.code, str(error)), 400, headers)
+
+    def _weight(self, name: str, query: Mapping[str, str]) -> int:
+        if name in {"fundingRate", "fundingInfo"}:
+            return 0
+        return 10 if name == "premiumIndex" and "symbol" not in query else 1
 
     def _headers(self, verdict: Verdict) -> dict[str, str]:
         headers = {"X-MBX-USED-WEIGHT-1M": str(verdict.used_weight)}
@@ -101,20 +124,48 @@ class BinanceRest:
             headers["Retry-After"] = str(verdict.retry_after_s)
         return headers
 
-    def _premium_index(self, call: RestCall) -> bytes:
+    def _refresh(self) -> None:
+        """Follow the listings: what is not listed yet is not shown at all."""
+        if self._version == self._listings.version:
+            return
+        self._version = self._listings.version
+        self._rows = {
+            self._contracts[row].symbol: row
+            for row in self._listings.known_rows()
+            if self._contracts[row].kind != "foreign"
+        }
+        known = [
+            (row, contract, self._trades(contract))
+            for row in self._rows.values()
+            for contract in (self._contracts[row],)
+        ]
+        self._info_body = self._info(known)
+        self._funding_body = self._funding_rows()
+
+    def _trades(self, contract: Contract) -> bool:
+        return self._listings.is_listed(contract.symbol) and not contract.frozen
+
+    def _info(self, known: Sequence[tuple[int, Contract, bool]]) -> bytes:
+        return binance_universe.exchange_info(known, self._frozen_ms)
+
+    def _premium_texts(self, snapshot: Snapshot, event_ms: Sequence[int]) -> list[bytes]:
+        return premium_rows(self._contracts, snapshot, event_ms)
+
+    def _premium_row(self, row: int) -> bytes:
+        if row in self._frozen_rows:
+            return self._frozen_rows[row]
         if self._shown is None:
             raise RestError(-1016, "This service is no longer available.")
         if self._premium is None:
             snapshot, event_ms = self._shown
-            rows = premium_rows(self._contracts, snapshot, event_ms())
-            self._premium = [
-                old if contract.frozen else new
-                for contract, new, old in zip(self._contracts, rows, self._frozen_rows, strict=True)
-            ]
+            self._premium = self._premium_texts(snapshot, event_ms())
+        return self._premium[row]
+
+    def _premium_index(self, call: RestCall) -> bytes:
         row = self._row(call.query)
         if row is not None:
-            return self._premium[row]
-        return b"[" + b",".join(self._premium[r] for r in self._rows.values()) + b"]"
+            return self._premium_row(row)
+        return b"[" + b",".join(map(self._premium_row, self._rows.values())) + b"]"
 
     def _funding_rate(self, call: RestCall) -> bytes:
         row = self._row(call.query)
@@ -133,6 +184,7 @@ class BinanceRest:
         return self._settled_rows(found)
 
     def _settled_rows(self, positions: Ints) -> bytes:
+        """The rows of fundingRate, as of 2026-10 (exchanges.md 1.9b)."""
         settled = self._book.all
         rows = settled.row[positions]
         columns = zip(
@@ -162,8 +214,10 @@ class BinanceRest:
                 "fundingIntervalHours": contract.interval_hours,
                 "disclaimer": False,
             }
-            for position, contract in enumerate(self._contracts)
-            if binance_universe.in_funding_info(position, contract)
+            for row in self._rows.values()
+            for contract in (self._contracts[row],)
+            if binance_universe.in_funding_info(row, contract)
+            and self._listings.is_listed(contract.symbol)
         ]
         return json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -180,10 +234,47 @@ class BinanceRest:
         return row
 
 
-def _weight(name: str, query: Mapping[str, str]) -> int:
-    if name in {"fundingRate", "fundingInfo"}:
-        return 0
-    return 10 if name == "premiumIndex" and "symbol" not in query else 1
+class CoinmRest(BinanceRest):
+    """Answers calls of COIN-M, where they differ (exchanges.md 2.6)."""
+
+    prefix = "/dapi/v1/"
+    pooled = frozenset()
+
+    def _weight(self, name: str, query: Mapping[str, str]) -> int:
+        del query
+        return 10 if name == "premiumIndex" else 1
+
+    def _info(self, known: Sequence[tuple[int, Contract, bool]]) -> bytes:
+        return binance_coinm_universe.exchange_info(known)
+
+    def _premium_texts(self, snapshot: Snapshot, event_ms: Sequence[int]) -> list[bytes]:
+        return premium_rows(self._contracts, snapshot, event_ms, pairs=True)
+
+    def _premium_index(self, call: RestCall) -> bytes:
+        """Always an array; `pair` is ignored, as one production user found."""
+        body = super()._premium_index(call)
+        return body if body.startswith(b"[") else b"[" + body + b"]"
+
+    def _funding_rate(self, call: RestCall) -> bytes:
+        if not call.query.get("symbol"):
+            message = "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed."
+            raise RestError(-1102, message)
+        return super()._funding_rate(call)
+
+    def _settled_rows(self, positions: Ints) -> bytes:
+        settled = self._book.all
+        columns = zip(
+            settled.row[positions].tolist(),
+            settled.raw_ms[positions].tolist(),
+            (settled.rate_units[positions] / UNITS_PER_ONE).tolist(),
+            strict=True,
+        )
+        body = ",".join(
+            f'{{"symbol":"{self._contracts[row].symbol}","fundingTime":{raw_ms},'
+            f'"fundingRate":"{rate:.8f}"}}'
+            for row, raw_ms, rate in columns
+        )
+        return f"[{body}]".encode()
 
 
 def _integer(query: Mapping[str, str], name: str) -> int | None:

@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Sequence
 
 from infra.simulator import universe
 from infra.simulator.universe import Asset, Contract
 
 DAY_MS = 86_400_000
-_PERPETUAL_DELIVERY_MS = 4_133_404_800_000
+PERPETUAL_DELIVERY_MS = 4_133_404_800_000
 _FIRST_ONBOARD_MS = 1_569_398_400_000
+RATE_LIMITS = [
+    {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 2400}
+]
 SERVER_TIME = '"@NOW@"'  # stands for a number of ms
 _USDC_EVERY = 20  # about 5 % of the perpetuals are quoted in USDC
 _FROZEN_BLOCK_MS = 30 * DAY_MS
 
 
 def contracts(
-    perpetuals: int, settling: int, coinm_rows: int, start_ms: int
+    perpetuals: int, settling: int, coinm_rows: int, start_ms: int, held_back: int = 0
 ) -> tuple[Contract, ...]:
     """All rows of the simulated exchange: perpetuals first, in a fixed order.
 
@@ -31,11 +35,13 @@ def contracts(
         coinm_rows: how many rows of COIN-M appear in the arrays (exchanges.md 1.8: UNVERIFIED,
             so it can be switched on).
         start_ms: decides the expiries of the dated rows.
+        held_back: how many more perpetuals end the list.
     """
     crypto, tradfi = universe.crypto_assets(), universe.tradfi_assets()
     listed: list[Contract] = []
     bases: list[Asset] = []
-    for position in range(perpetuals + settling):
+    frozen = range(perpetuals, perpetuals + settling)
+    for position in range(frozen.stop + held_back):
         if position % 4 == 3:
             asset, quote = next(tradfi), "USDT"
         elif position % _USDC_EVERY == 6:
@@ -43,10 +49,14 @@ def contracts(
         else:
             asset, quote = next(crypto), "USDT"
             bases.append(asset)
-        listed.append(_perpetual(position, asset, quote, frozen=position >= perpetuals))
-    dated = [_dated(asset, expiry_ms) for expiry_ms in _quarters(start_ms) for asset in bases[:2]]
+        listed.append(_perpetual(position, asset, quote, frozen=position in frozen))
+    dated = [
+        dated_contract(asset, "USDT", expiry_ms)
+        for expiry_ms in universe.quarter_ends_ms(start_ms)
+        for asset in bases[:2]
+    ]
     foreign = [_coinm(position, asset) for position, asset in enumerate(bases[:coinm_rows])]
-    return (*listed, *dated, *foreign)
+    return (*listed[: frozen.stop], *dated, *foreign, *listed[frozen.stop :])
 
 
 def frozen_at_ms(start_ms: int) -> int:
@@ -54,22 +64,23 @@ def frozen_at_ms(start_ms: int) -> int:
     return start_ms // _FROZEN_BLOCK_MS * _FROZEN_BLOCK_MS - 31 * DAY_MS
 
 
-def exchange_info(listed: tuple[Contract, ...], frozen_ms: int) -> bytes:
-    """The body of `/fapi/v1/exchangeInfo` (exchanges.md 1.9c); SERVER_TIME is left open."""
-    limits = [
-        {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 2400}
-    ]
-    near_ms = min((c.expiry_ms for c in listed if c.kind == "dated"), default=0)
+def exchange_info(known: Sequence[tuple[int, Contract, bool]], frozen_ms: int) -> bytes:
+    """The body of `/fapi/v1/exchangeInfo` (exchanges.md 1.9c); SERVER_TIME is left open.
+
+    Args:
+        known: row, contract, and whether it trades, of every contract that is shown.
+        frozen_ms: when those that do not were to be delivered.
+    """
+    near_ms = min((c.expiry_ms for _, c, _ in known if c.kind == "dated"), default=0)
     symbols = [
-        _info(contract, position, near_ms, frozen_ms)
-        for position, contract in enumerate(listed)
-        if contract.kind != "foreign"
+        _info(row, contract, near_ms, None if trades else frozen_ms)
+        for row, contract, trades in known
     ]
     body = {
         "timezone": "UTC",
         "serverTime": SERVER_TIME[1:-1],
         "futuresType": "U_MARGINED",
-        "rateLimits": limits,
+        "rateLimits": RATE_LIMITS,
         "exchangeFilters": [],
         "assets": [{"asset": name, "marginAvailable": True} for name in ("USDT", "USDC")],
         "symbols": symbols,
@@ -98,12 +109,30 @@ def _perpetual(position: int, asset: Asset, quote: str, *, frozen: bool) -> Cont
     )
 
 
-def _dated(asset: Asset, expiry_ms: int) -> Contract:
+def pair(contract: Contract) -> str:
+    """What the contracts on one asset and quote have in common: `BTCUSDT`, `BTCUSD`."""
+    return contract.asset.name + contract.quote
+
+
+def contract_type(contract: Contract, near_ms: int) -> str:
+    """The `contractType` of exchangeInfo; `near_ms` is the nearest expiry of all."""
+    if contract.kind == "dated":
+        return "CURRENT_QUARTER" if contract.expiry_ms == near_ms else "NEXT_QUARTER"
+    return "TRADIFI_PERPETUAL" if contract.kind == "tradfi" else "PERPETUAL"
+
+
+def onboard_ms(row: int) -> int:
+    """A plausible listing date for each row."""
+    return _FIRST_ONBOARD_MS + 2 * row * DAY_MS
+
+
+def dated_contract(asset: Asset, quote: str, expiry_ms: int) -> Contract:
+    """A delivery contract, which carries no rate."""
     day = dt.datetime.fromtimestamp(expiry_ms / 1_000, dt.UTC)
     return Contract(
-        symbol=f"{asset.name}USDT_{day:%y%m%d}",
+        symbol=f"{asset.name}{quote}_{day:%y%m%d}",
         asset=asset,
-        quote="USDT",
+        quote=quote,
         kind="dated",
         interval_hours=8,
         cap_units=0,
@@ -126,41 +155,17 @@ def _coinm(position: int, asset: Asset) -> Contract:
     )
 
 
-def _quarters(start_ms: int) -> tuple[int, int]:
-    """08:00 UTC on the last Friday of the running quarter and of the next, both ahead."""
-    now = dt.datetime.fromtimestamp(start_ms / 1_000, dt.UTC)
-    found: list[int] = []
-    year, month = now.year, (now.month - 1) // 3 * 3 + 3
-    while len(found) < 2:
-        first_after = dt.datetime(year + month // 12, month % 12 + 1, 1, 8, tzinfo=dt.UTC)
-        last_day = first_after - dt.timedelta(days=1)
-        friday = last_day - dt.timedelta(days=(last_day.weekday() - 4) % 7)
-        if friday > now:
-            found.append(int(friday.timestamp() * 1_000))
-        year, month = (year, month + 3) if month < 12 else (year + 1, 3)
-    return found[0], found[1]
-
-
-def _info(contract: Contract, position: int, near_ms: int, frozen_ms: int) -> dict[str, object]:
-    pair = contract.asset.name + contract.quote
-    delivery_ms = _PERPETUAL_DELIVERY_MS
-    if contract.kind == "dated":
-        contract_type = "CURRENT_QUARTER" if contract.expiry_ms == near_ms else "NEXT_QUARTER"
-        delivery_ms = contract.expiry_ms
-    else:
-        contract_type = "TRADIFI_PERPETUAL" if contract.kind == "tradfi" else "PERPETUAL"
-    if contract.frozen:
-        delivery_ms = frozen_ms
+def _info(row: int, contract: Contract, near_ms: int, ended_ms: int | None) -> dict[str, object]:
     underlying = "COIN"
     if contract.asset.tradfi:
         underlying = "COMMODITY" if contract.asset.commodity else "EQUITY"
     return {
         "symbol": contract.symbol,
-        "pair": pair,
-        "contractType": contract_type,
-        "deliveryDate": delivery_ms,
-        "onboardDate": _FIRST_ONBOARD_MS + 2 * position * DAY_MS,
-        "status": "SETTLING" if contract.frozen else "TRADING",
+        "pair": pair(contract),
+        "contractType": contract_type(contract, near_ms),
+        "deliveryDate": ended_ms or contract.expiry_ms or PERPETUAL_DELIVERY_MS,
+        "onboardDate": onboard_ms(row),
+        "status": "TRADING" if ended_ms is None else "SETTLING",
         "baseAsset": contract.asset.name,
         "quoteAsset": contract.quote,
         "marginAsset": contract.quote,

@@ -9,18 +9,17 @@ import asyncio
 import signal
 import ssl
 import time
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from infra.simulator import tls
-from infra.simulator.binance_usdm import RULES, BinanceOptions, BinanceUsdm
+from infra.simulator.exchanges import ALL_CONTRACTS, create_exchanges, default_feeds
+from infra.simulator.options import SimulatorOptions
 from infra.simulator.server import SimulatorServer
 from infra.simulator.truth import TruthLog
 from schemas.errors import ConfigurationError
-
-_MAX_SETTLING = 12
 
 
 @click.command()
@@ -40,11 +39,18 @@ _MAX_SETTLING = 12
     help="The same seed gives the same market, also after a restart.",
 )
 @click.option(
+    "--feeds",
+    "feed_lists",
+    multiple=True,
+    help="Feeds to host: comma separated, or several times. Default: all that can be simulated.",
+)
+@click.option(
     "--contracts",
-    default=745,
+    default=ALL_CONTRACTS,
     show_default=True,
     type=click.IntRange(2, 20_000),
-    help="Perpetuals per feed; dated and delisted rows come on top.",
+    help="Listed perpetuals of all feeds together, in the exchanges' real proportions; dated, "
+    "delisted and held back ones come on top.",
 )
 @click.option(
     "--data-dir",
@@ -67,6 +73,21 @@ _MAX_SETTLING = 12
     type=click.FloatRange(0.0),
     help="Seconds between two protocol PINGs; 0 never.",
 )
+@click.option(
+    "--coinm-path",
+    default="/stream",
+    show_default=True,
+    type=click.Choice(["/stream", "/market/stream"]),
+    help="The path at which COIN-M delivers; the other stays silent.",
+)
+@click.option(
+    "--kucoin-push-s",
+    default=60.0,
+    show_default=True,
+    type=click.FloatRange(0.02, 600.0),
+    help="Seconds between two pushes of KuCoin's estimates.",
+)
+@click.option("--open-limits", is_flag=True, help="No rate limits on REST.")
 @click.option("--retry-after", is_flag=True, help="Send Retry-After with 429 and 418.")
 @click.option(
     "--coinm-rows",
@@ -91,8 +112,9 @@ _MAX_SETTLING = 12
     help="Serve TLS with a new certificate, written to tls/ below --data-dir.",
 )
 def simulator(
-    host: str, port: int, seed: int, contracts: int, data_dir: Path, tick_s: float,
-    ping_s: float, retry_after: bool, coinm_rows: int,  # noqa: FBT001 - click passes flags so
+    host: str, port: int, seed: int, feed_lists: Sequence[str], contracts: int, data_dir: Path,
+    tick_s: float, ping_s: float, coinm_path: str, kucoin_push_s: float,
+    open_limits: bool, retry_after: bool, coinm_rows: int,  # noqa: FBT001 - click passes flags so
     tls_cert: Path | None, tls_key: Path | None, tls_self_signed: bool,  # noqa: FBT001
 ) -> None:  # fmt: skip
     """Serve simulated exchanges and record the truth about what they sent.
@@ -101,17 +123,20 @@ def simulator(
     ws://127.0.0.1:9443/binance-usdm/market/ws/!markPrice@arr@1s. Runs until SIGTERM or SIGINT.
     """
     context = _tls_context(data_dir, host, tls_cert, tls_key, self_signed=tls_self_signed)
-    options = BinanceOptions(
-        contracts=contracts,
-        settling=min(_MAX_SETTLING, contracts // 4),
-        coinm_rows=coinm_rows,
+    options = SimulatorOptions(
+        seed=seed,
         tick_ms=round(tick_s * 1_000),
+        ping_every_s=ping_s,
         retry_after=retry_after,
-        rules=replace(RULES, ping_every_s=ping_s),
+        coinm_rows=coinm_rows,
+        coinm_route="/market" if coinm_path == "/market/stream" else "",
+        open_limits=open_limits,
+        kucoin_push_ms=round(kucoin_push_s * 1_000),
     )
+    feeds = [feed for feeds in feed_lists for feed in feeds.split(",")] or default_feeds()
+    exchanges = create_exchanges(feeds, options, contracts, time.time_ns() // 1_000_000)
     with TruthLog(data_dir, seed) as truth:
-        exchange = BinanceUsdm(seed, options, time.time_ns() // 1_000_000)
-        server = SimulatorServer([exchange], truth, host=host, port=port, tls=context)
+        server = SimulatorServer(exchanges, truth, host=host, port=port, tls=context)
         with _runner() as runner:
             runner.run(_serve(server, "https" if context else "http"))
 

@@ -138,8 +138,8 @@ class ClientConnection:
             kind = message.type
             if kind in _ENDED:
                 return
-            self._heard_s = self._clock_s()
-            if self._too_fast():
+            now_s = self._clock_s()
+            if self._too_fast(now_s):
                 self.offer(Close(1008, "Too many requests"))
                 continue
             now_ms = self._wall_ns() // 1_000_000
@@ -150,6 +150,7 @@ class ClientConnection:
             else:
                 await self._heartbeat(kind, bytes(message.data or b""))
                 continue
+            self._heard_s = now_s
             for answer in answers:
                 self.offer(answer)
 
@@ -160,13 +161,17 @@ class ClientConnection:
         elif self._unanswered is not None and data == self._unanswered[0]:
             self._unanswered = None
 
-    def _too_fast(self) -> bool:
-        limit, now_s = self.session.rules.messages_per_s, self._heard_s
-        recent = self._incoming_s
+    def _too_fast(self, now_s: float) -> bool:
+        rules, recent = self.session.rules, self._incoming_s
+        limits = ((rules.messages_per_s, 1.0), (rules.messages_per_10_s, 10.0))
         recent.append(now_s)
-        while recent[0] <= now_s - 1.0 or len(recent) > limit + 1:
+        # One more than the higher limit is all that the answer depends on.
+        while recent[0] <= now_s - 10.0 or len(recent) > max(limit for limit, _ in limits) + 1:
             recent.popleft()
-        return bool(limit) and len(recent) > limit
+        return any(
+            limit and len(recent) > limit and recent[-limit - 1] > now_s - window_s
+            for limit, window_s in limits
+        )
 
     async def _send_queued(self) -> None:
         try:
@@ -185,6 +190,9 @@ class ClientConnection:
     async def _send(self, item: Frame | Close | _Ping) -> None:
         if isinstance(item, Close):
             self._closing = True
+            if item.code == aiohttp.WSCloseCode.ABNORMAL_CLOSURE:
+                self.abort(item.reason)
+                return
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(
                     self._ws.close(code=item.code, message=item.reason.encode()), _CLOSE_TIMEOUT_S

@@ -1,9 +1,11 @@
 """The simulator's own HTTP paths: health, figures, fault control.
 
 `GET /healthz`, `GET /stats`; `POST /control/close`, `/control/silence`, `/control/refuse`,
-`/control/resume` with an optional JSON body:
+`/control/resume`, `/control/list`, `/control/delist` with an optional JSON body:
 
-- `feed`: one feed; without it all.
+- `feed`: one feed; without it all. `list` and `delist` need it.
+- `symbol` (list, delist): the contract; without it `list` takes the next that is held back, and
+  `delist` what was listed last, else one from the middle. The answer names it.
 - `seconds` (silence, refuse): the fault ends by itself; without it `resume` ends it.
 - `code`, `abort` (close): the close code (1001); `abort: true` cuts TCP without a farewell.
 - `target` (refuse): `ws`, `rest` or `all` (default `ws`).
@@ -23,6 +25,7 @@ from schemas.errors import ConfigurationError
 if TYPE_CHECKING:
     from infra.simulator.server import SimulatorServer
 
+_LISTING_ACTIONS = ("list", "delist")
 _TARGETS = {"ws": ("refuse-ws",), "rest": ("refuse-rest",), "all": ("refuse-ws", "refuse-rest")}
 
 
@@ -38,7 +41,10 @@ def add_routes(app: web.Application, server: SimulatorServer) -> None:
     async def act(request: web.Request) -> web.Response:
         try:
             arguments = _arguments(await request.text())
-            done = await _act(server, request.match_info["action"], arguments)
+            action = request.match_info["action"]
+            if action in _LISTING_ACTIONS:
+                return web.json_response({"symbol": _change_listing(server, action, arguments)})
+            done = await _act(server, action, arguments)
         except ConfigurationError as error:
             return web.json_response({"error": str(error)}, status=400)
         return web.json_response({"done": done, "faults": server.faults.names()})
@@ -77,6 +83,26 @@ async def _act(server: SimulatorServer, action: str, arguments: dict[str, Any]) 
     return len(kinds)
 
 
+def _change_listing(server: SimulatorServer, action: str, arguments: dict[str, Any]) -> str:
+    """List or delist one contract; returns its symbol."""
+    feed, symbol = arguments.get("feed"), arguments.get("symbol")
+    if not (isinstance(feed, str) and server.known(feed)):
+        raise ConfigurationError(f"unknown feed {feed!r}")
+    listings = server.listings(feed)
+    if symbol is None:
+        symbol = listings.list_next() if action == "list" else listings.delist_one()
+        if symbol is None:
+            raise ConfigurationError(f"{feed} has no contract left to {action}")
+        return symbol
+    if not isinstance(symbol, str):
+        raise ConfigurationError("symbol must be a string")
+    if action == "list":
+        listings.list_symbol(symbol)
+    else:
+        listings.delist(symbol)
+    return symbol
+
+
 async def _close(server: SimulatorServer, feed: str | None, arguments: dict[str, Any]) -> int:
     if arguments.get("abort"):
         return server.abort_all(feed)
@@ -90,7 +116,9 @@ def _kinds(action: str, arguments: dict[str, Any]) -> tuple[str, ...]:
     if action == "silence":
         return ("silence",)
     if action != "refuse":
-        raise ConfigurationError(f"unknown action {action!r}: close, silence, refuse or resume")
+        raise ConfigurationError(
+            f"unknown action {action!r}: close, silence, refuse, resume, list or delist"
+        )
     target = arguments.get("target", "ws")
     if target not in _TARGETS:
         raise ConfigurationError(f"target must be one of {', '.join(_TARGETS)}")

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from infra.simulator.listings import Listings
 from infra.simulator.truth import TickLedger
 
 
@@ -25,7 +26,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """The exchange ends the connection with this code."""
+    """The exchange ends the connection with this code; 1006 cuts TCP without a farewell."""
 
     code: int
     reason: str = ""
@@ -39,20 +40,26 @@ class SocketRules:
         ping_every_s: the server sends a protocol PING this often; 0 never.
         pong_within_s: and closes when no matching PONG came for so long.
         messages_per_s: incoming frames of any kind in one second; more closes the connection.
-        silence_s: closes when the client sent no frame for so long; 0 never.
+        messages_per_10_s: the same in ten seconds.
+        silence_s: cuts the connection when the client sent no message for so long; 0 never.
+            PINGs and PONGs of the WebSocket protocol are not messages.
         max_age_s: closes a connection of that age; 0 never.
     """
 
     ping_every_s: float = 0.0
     pong_within_s: float = 0.0
     messages_per_s: int = 0
+    messages_per_10_s: int = 0
     silence_s: float = 0.0
     max_age_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class RestCall:
-    """One HTTP request below the feed's prefix; `query` holds decoded values."""
+    """One HTTP request below the feed's prefix; `query` holds decoded values.
+
+    `base_url` is how the client reached the feed: `http://127.0.0.1:9443/kucoin`.
+    """
 
     method: str
     path: str
@@ -60,6 +67,7 @@ class RestCall:
     body: bytes
     client_ip: str
     now_ms: int
+    base_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +91,12 @@ class SettledRate:
 
 
 class Session(Protocol):
-    """The protocol state of one connection. No I/O."""
+    """The protocol state of one connection. No I/O. `rules` may change with its state."""
 
     rules: SocketRules
 
-    def opened(self) -> Sequence[Frame]:
-        """Frames that greet a new connection."""
+    def opened(self) -> Sequence[Frame | Close]:
+        """Greet a new connection, or refuse it."""
         ...
 
     def on_text(self, text: str, now_ms: int) -> Sequence[Frame | Close]:
@@ -126,6 +134,7 @@ class Exchange(Protocol):
 
     name: str
     tick_ms: int
+    listings: Listings
 
     def session(self, path: str, query: Mapping[str, str]) -> Session | None:
         """Open a connection at a path below the feed's prefix; None answers 404."""

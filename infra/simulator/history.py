@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from infra.simulator.listings import Listings
 from infra.simulator.market import Ints, Market, Settlements
 
 HISTORY_DAYS = 30
@@ -16,12 +17,17 @@ DAY_MS = 86_400_000
 
 
 class SettlementBook:
-    """All settlements a feed can show, ascending by the exchange's own stamp."""
+    """All settlements a feed can show, ascending by the exchange's own stamp.
 
-    def __init__(self, market: Market, now_ms: int) -> None:
+    Of a contract that is not listed (`listings`; None: all are) nothing settles; what a delisted
+    one settled before stays.
+    """
+
+    def __init__(self, market: Market, now_ms: int, listings: Listings | None = None) -> None:
         self._market = market
+        self._listings = listings
         self._until_ms = now_ms
-        self._all = market.settlements(now_ms - HISTORY_DAYS * DAY_MS, now_ms)
+        self._all = self._settled(now_ms - HISTORY_DAYS * DAY_MS, now_ms)
 
     @property
     def all(self) -> Settlements:
@@ -30,7 +36,7 @@ class SettlementBook:
 
     def settle(self, now_ms: int) -> Settlements:
         """Append what has settled since the last call, and return only that."""
-        new = self._market.settlements(self._until_ms, max(now_ms, self._until_ms))
+        new = self._settled(self._until_ms, max(now_ms, self._until_ms))
         self._until_ms = max(now_ms, self._until_ms)
         if len(new.row):
             old = self._all
@@ -41,6 +47,15 @@ class SettlementBook:
                 np.concatenate((old.rate_units, new.rate_units)),
             )
         return new
+
+    def _settled(self, after_ms: int, until_ms: int) -> Settlements:
+        found = self._market.settlements(after_ms, until_ms)
+        if self._listings is None or not len(found.row):
+            return found
+        keep = np.isin(found.row, self._listings.rows())
+        return Settlements(
+            found.row[keep], found.funding_ms[keep], found.raw_ms[keep], found.rate_units[keep]
+        )
 
     def positions(self, row: int | None, start_ms: int | None, end_ms: int | None) -> Ints:
         """Positions in `all` of one contract (or every one) within a window, both ends included."""

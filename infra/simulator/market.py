@@ -72,15 +72,22 @@ class Settlements:
 
 
 class Market:
-    """The numbers of one feed. Holds only caches: two instances with equal arguments agree."""
+    """The numbers of one feed. Holds only caches: two instances with equal arguments agree.
 
-    def __init__(self, seed: int, feed: str, contracts: Sequence[Contract]) -> None:
+    Rates are multiples of `step_units` (in 1e-8): the last digit that the exchange prints.
+    """
+
+    def __init__(
+        self, seed: int, feed: str, contracts: Sequence[Contract], step_units: int = 1
+    ) -> None:
         self.contracts = tuple(contracts)
         self._seeds = np.array(
             [_contract_seed(seed, feed, c.symbol) for c in contracts], dtype=np.uint64
         )
         intervals_h = np.array([c.interval_hours for c in contracts], dtype=np.int64)
         self.interval_ms: Ints = intervals_h * HOUR_MS
+        self._offset_ms = np.array([c.grid_offset_ms for c in contracts], dtype=np.int64)
+        self._step_units = step_units
         self._cap = np.array([c.cap_units for c in contracts], dtype=np.float64) / UNITS_PER_ONE
         self._rest = _RESTING_8H * intervals_h / 8
         self._clamp = _CLAMP_8H * intervals_h / 8
@@ -99,8 +106,8 @@ class Market:
 
     def snapshot(self, at_ms: int) -> Snapshot:
         """The market at a time (ms since the epoch)."""
-        period = at_ms // self.interval_ms + 1
-        next_funding_ms = period * self.interval_ms
+        period = self._period(at_ms)
+        next_funding_ms = self.next_funding_ms(at_ms)
         before, coming = self._around(period)
         deviation, price, basis, settle, average = self._walks(at_ms)
         left = np.maximum(next_funding_ms - at_ms - _CONVERGED_MS, 0) / self.interval_ms
@@ -120,15 +127,26 @@ class Market:
             index=index,
         )
 
+    def next_funding_ms(self, at_ms: int) -> Ints:
+        """Each contract's first funding time after a time."""
+        return self._period(at_ms) * self.interval_ms + self._offset_ms
+
+    def settled_units(self, at_ms: int) -> Ints:
+        """Each contract's last settled rate (1e-8) at a time."""
+        return self._printed(self._around(self._period(at_ms))[0])
+
     def settlements(self, after_ms: int, until_ms: int) -> Settlements:
         """All settlements with a funding time in (after_ms, until_ms], ascending."""
         rows: list[Ints] = []
         periods: list[Ints] = []
-        for interval_ms in np.unique(self.interval_ms):
-            first, last = after_ms // interval_ms + 1, until_ms // interval_ms
+        grids = np.stack((self.interval_ms, self._offset_ms))
+        for interval_ms, offset_ms in np.unique(grids, axis=1).T:
+            first = (after_ms - offset_ms) // interval_ms + 1
+            last = (until_ms - offset_ms) // interval_ms
             if last < first:
                 continue
-            members = np.flatnonzero((self.interval_ms == interval_ms) & self._settling)
+            on_grid = (self.interval_ms == interval_ms) & (self._offset_ms == offset_ms)
+            members = np.flatnonzero(on_grid & self._settling)
             span = np.arange(first, last + 1, dtype=np.int64)
             rows.append(np.repeat(members, len(span)).astype(np.int64))
             periods.append(np.tile(span, len(members)))
@@ -136,7 +154,7 @@ class Market:
             nothing = np.zeros(0, dtype=np.int64)
             return Settlements(nothing, nothing, nothing, nothing)
         row, period = np.concatenate(rows), np.concatenate(periods)
-        funding_ms = period * self.interval_ms[row]
+        funding_ms = period * self.interval_ms[row] + self._offset_ms[row]
         late = _noise(self._seeds[row], _STAMP_CHANNEL, period) & np.uint64(3)
         raw_ms = funding_ms + late.astype(np.int64)
         units = self._printed(self._settled(row, period), row)
@@ -154,9 +172,14 @@ class Market:
         mark: Floats = index * (1.0 + 3e-4 + 2e-4 * basis / _WALK_LIMIT)
         return mark
 
+    def _period(self, at_ms: int) -> Ints:
+        """The number of the funding time that is next."""
+        return (at_ms - self._offset_ms) // self.interval_ms + 1
+
     def _printed(self, rate: Floats, row: Ints | None = None) -> Ints:
         cap = self._cap if row is None else self._cap[row]
-        return np.rint(np.clip(rate, -cap, cap) * UNITS_PER_ONE).astype(np.int64)
+        steps = np.rint(np.clip(rate, -cap, cap) * UNITS_PER_ONE / self._step_units)
+        return steps.astype(np.int64) * self._step_units
 
     def _around(self, period: Ints) -> tuple[Floats, Floats]:
         """Settled rates before and at the end of the running period; computed once a period."""

@@ -21,6 +21,7 @@ from infra.simulator import control
 from infra.simulator.connection import ClientConnection
 from infra.simulator.faults import Faults
 from infra.simulator.feed import Exchange, Frame, RestCall, SettledRate
+from infra.simulator.listings import Listings
 from infra.simulator.truth import TruthLog
 from schemas.errors import UnavailableError
 
@@ -72,7 +73,8 @@ class SimulatorServer:
         app = web.Application(client_max_size=_MAX_BODY_BYTES)
         control.add_routes(app, self)
         for name in self._exchanges:
-            app.router.add_route("*", f"/{name}/{{path:.*}}", self._feed_handler(name))
+            for route in (f"/{name}", f"/{name}/{{path:.*}}"):
+                app.router.add_route("*", route, self._feed_handler(name))
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_DRAIN_S)
         await self._runner.setup()
         await self._listen(self._runner)
@@ -130,6 +132,10 @@ class SimulatorServer:
         """Whether this process hosts a feed."""
         return feed in self._exchanges
 
+    def listings(self, feed: str) -> Listings:
+        """The listing state of a hosted feed, to be changed by control."""
+        return self._exchanges[feed].listings
+
     def _chosen(self, feed: str | None) -> list[ClientConnection]:
         return [
             connection
@@ -154,7 +160,7 @@ class SimulatorServer:
         exchange = self._exchanges[name]
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            path = "/" + request.match_info["path"]
+            path = "/" + request.match_info.get("path", "")
             if request.headers.get("Upgrade", "").lower() == "websocket":
                 return await self._socket(exchange, request, path)
             return await self._rest(exchange, request, path)
@@ -172,6 +178,7 @@ class SimulatorServer:
             body=await request.read(),
             client_ip=request.remote or "",
             now_ms=self._wall_ns() // 1_000_000,
+            base_url=f"{request.scheme}://{request.host}/{exchange.name}",
         )
         reply = exchange.rest(call)
         return web.Response(

@@ -8,6 +8,7 @@ symbol (its own file), nor for any value that changes with time (market.py).
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
@@ -65,6 +66,7 @@ class Contract:
         price_usd: the level that the prices stay near.
         expiry_ms: delivery time of a dated contract, 0 for a perpetual.
         frozen: SETTLING: still listed, no longer updated.
+        grid_offset_ms: how far its funding times are past multiples of the interval.
     """
 
     symbol: str
@@ -77,6 +79,7 @@ class Contract:
     price_usd: float
     expiry_ms: int = 0
     frozen: bool = False
+    grid_offset_ms: int = 0
 
 
 def crypto_assets() -> Iterator[Asset]:
@@ -124,6 +127,21 @@ def price_usd(asset: Asset) -> float:
         return known
     digest = hashlib.blake2b(asset.name.encode(), digest_size=8).digest()
     return float(0.02 * 20_000.0 ** (int.from_bytes(digest, "big") / 2**64))
+
+
+def quarter_ends_ms(start_ms: int) -> tuple[int, int]:
+    """08:00 UTC on the last Friday of the running quarter and of the next, both ahead."""
+    now = dt.datetime.fromtimestamp(start_ms / 1_000, dt.UTC)
+    found: list[int] = []
+    year, month = now.year, (now.month - 1) // 3 * 3 + 3
+    while len(found) < 2:
+        first_after = dt.datetime(year + month // 12, month % 12 + 1, 1, 8, tzinfo=dt.UTC)
+        last_day = first_after - dt.timedelta(days=1)
+        friday = last_day - dt.timedelta(days=(last_day.weekday() - 4) % 7)
+        if friday > now:
+            found.append(int(friday.timestamp() * 1_000))
+        year, month = (year, month + 3) if month < 12 else (year + 1, 3)
+    return found[0], found[1]
 
 
 def _names(known: Sequence[str], *, length: int, taken: Sequence[str]) -> Iterator[str]:

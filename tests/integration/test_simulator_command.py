@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import aiohttp
 import pytest
 import websockets
 from click.testing import CliRunner
@@ -26,7 +27,9 @@ RUN = "from infra.simulator.commands import simulator; simulator()"
 @contextmanager
 def process(data_dir: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A running simulator and its URL; killed if the test leaves it."""
-    arguments = ["--port", "0", "--contracts", "8", "--tick-s", "0.1", "--data-dir", str(data_dir)]
+    if "--feeds" not in options:
+        options = ("--feeds", "binance-usdm", "--contracts", "8", *options)
+    arguments = ["--port", "0", "--tick-s", "0.1", "--data-dir", str(data_dir)]
     with subprocess.Popen(
         [sys.executable, "-c", RUN, *arguments, *options], stdout=subprocess.PIPE, text=True
     ) as child:
@@ -66,11 +69,45 @@ async def test_self_signed_tls(tmp_path: Path) -> None:
             assert json.loads(await ws.recv())
 
 
+async def test_several_feeds_share_the_contracts(tmp_path: Path) -> None:
+    """`--feeds` as a list or repeated; all on one port; limits that are open stay so."""
+    options = ("--feeds", "kucoin,binance-coinm", "--feeds", "hyperliquid", "--contracts", "16")
+    with process(tmp_path, *options, "--open-limits") as (_, url):
+        async with aiohttp.ClientSession() as session:
+            stats = await (await session.get(f"{url}/stats")).json()
+            assert set(stats["connections"]) == {"kucoin", "binance-coinm", "hyperliquid"}
+            reply = await session.get(f"{url}/kucoin/api/v1/contracts/active")
+            assert int(reply.headers["gw-ratelimit-limit"]) > 1_000_000
+            perpetuals = [r for r in (await reply.json())["data"] if r["type"] == "FFWCSX"]
+    truth = (tmp_path / "truth" / "settlements.ndjson").read_text(encoding="utf-8")
+    contracts = {json.loads(line)["contract_id"] for line in truth.splitlines()}
+    assert len(contracts) == 16
+    assert len(perpetuals) == sum(name.startswith("kucoin:") for name in contracts) == 10
+
+
+def test_an_unknown_feed_is_one_typed_error(tmp_path: Path) -> None:
+    """The message names those that there are."""
+    arguments = ["--feeds", "nosuch", "--data-dir", str(tmp_path)]
+    result = CliRunner().invoke(simulator, arguments)
+    assert isinstance(result.exception, ConfigurationError)
+    assert "nosuch" in str(result.exception)
+    assert "binance-coinm" in str(result.exception)
+
+
 def test_a_busy_port_is_one_typed_error(tmp_path: Path) -> None:
     """The message names the port and what to do."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        arguments = ["--port", str(port), "--contracts", "4", "--data-dir", str(tmp_path)]
+        arguments = [
+            "--port",
+            str(port),
+            "--feeds",
+            "binance-usdm",
+            "--contracts",
+            "4",
+            "--data-dir",
+            str(tmp_path),
+        ]
         result = CliRunner().invoke(simulator, arguments)
     assert isinstance(result.exception, UnavailableError)
     assert str(port) in str(result.exception)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from infra.simulator.binance_limits import RateLimits
-from infra.simulator.binance_usdm import BinanceOptions, BinanceSession, BinanceUsdm
+from infra.simulator.binance_streams import BinanceSession
+from infra.simulator.binance_usdm import BinanceOptions, BinanceUsdm
 from infra.simulator.feed import Close, Frame, RestCall, RestReply
 
 NOW_MS = 1_791_269_856_400
@@ -334,6 +335,38 @@ def test_the_funding_pool_is_shared() -> None:
     assert json.loads(replies[-1].body)["code"] == -1003
     assert get(exchange, "premiumIndex").status == 200
     assert get(exchange, "fundingInfo", NOW_MS + 300_000).status == 200
+
+
+def test_listing_and_delisting() -> None:
+    """Held back: nowhere. Listed: everywhere. Delisted: silent, frozen, SETTLING, unsettled."""
+    options = BinanceOptions(contracts=8, settling=1, held_back=2)
+    exchange = BinanceUsdm(7, options, NOW_MS)
+    symbol = exchange.contracts[-1].symbol
+    session = opened(exchange, "/market/ws/!markPrice@arr@1s")
+
+    def shown() -> tuple[bool, bool, bool, bool]:
+        streamed = {r["s"] for array in delivered(exchange, session) for r in array}
+        index = {row["symbol"] for row in json.loads(get(exchange, "premiumIndex").body)}
+        info = json.loads(get(exchange, "exchangeInfo").body)["symbols"]
+        trading = {row["symbol"] for row in info if row["status"] == "TRADING"}
+        settled = get(exchange, "fundingRate", symbol=symbol).status == 200
+        return symbol in streamed, symbol in index, symbol in trading, settled
+
+    assert shown() == (False, False, False, False)
+    exchange.listings.list_symbol(symbol)
+    exchange.prepare(TICK_MS).published()
+    assert shown() == (True, True, True, True)
+    before = json.loads(get(exchange, "premiumIndex", symbol=symbol).body)
+    assert before["time"] - TICK_MS < 5
+    exchange.listings.delist(symbol)
+    for n in (1, 2):
+        exchange.prepare(TICK_MS + n * 1_000).published()
+    assert shown() == (False, True, False, True)
+    assert json.loads(get(exchange, "premiumIndex", symbol=symbol).body) == before
+    exchange.listings.list_symbol(symbol)
+    exchange.prepare(TICK_MS + 3_000).published()
+    again = json.loads(get(exchange, "premiumIndex", symbol=symbol).body)
+    assert again["time"] > before["time"]
 
 
 def test_unknown_paths_and_methods(exchange: BinanceUsdm) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -107,6 +109,25 @@ def test_settlements_lie_on_each_contracts_grid() -> None:
         settles = contract.kind in {"crypto", "tradfi"} and not contract.frozen
         assert len(mine) == (30 * 24 // contract.interval_hours if settles else 0)
         assert np.all(np.diff(mine) == contract.interval_hours * HOUR_MS)
+
+
+@settings(max_examples=25, deadline=None)
+@given(at_ms=times, offset_hours=st.integers(0, 3), step_units=st.sampled_from([1, 100]))
+def test_a_grid_can_be_off_the_epoch(at_ms: int, offset_hours: int, step_units: int) -> None:
+    """A contract whose funding times are moved, among others that are not; rates by steps."""
+    moved = replace(LISTED[1], interval_hours=4, grid_offset_ms=offset_hours * HOUR_MS)
+    model = Market(7, "kucoin", [LISTED[0], moved, LISTED[2]], step_units)
+    shown = model.snapshot(at_ms)
+    next_ms = int(shown.next_funding_ms[1])
+    assert at_ms < next_ms <= at_ms + 4 * HOUR_MS
+    assert next_ms % (4 * HOUR_MS) == offset_hours * HOUR_MS
+    assert model.next_funding_ms(at_ms).tolist() == shown.next_funding_ms.tolist()
+    settled = model.settlements(at_ms - DAY_MS, at_ms)
+    mine = settled.row == 1
+    assert settled.funding_ms[mine].tolist() == [next_ms - n * 4 * HOUR_MS for n in range(6, 0, -1)]
+    assert settled.rate_units[mine][-1] == model.settled_units(at_ms)[1]
+    assert not np.any(settled.rate_units % step_units)
+    assert not np.any(shown.rate_units % step_units)
 
 
 def test_resting_contracts_never_move_and_zero_ones_are_zero() -> None:
