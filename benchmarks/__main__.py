@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON document")
     parser.add_argument("--seconds", type=float, default=60.0, help="of each measurement")
     parser.add_argument("--quick", action="store_true", help=f"--seconds {QUICK_S:g}")
-    parser.add_argument("--contracts", type=int, default=745)
+    parser.add_argument("--contracts", type=int, default=1874)
     parser.add_argument("--alone", action="store_true", help="without rivals and floors")
     arguments = parser.parse_args()
     unknown = set(arguments.names) - set(known)

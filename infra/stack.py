@@ -27,6 +27,11 @@ from stream_app.settings import SinkSettings, WorkerSettings
 
 HOST = "127.0.0.1"
 DRAIN_TIMEOUT_S = 30.0
+DEMO_CONTRACTS = 1874
+"""As many as the five exchanges listed in autumn 2026 (exchanges.md §8)."""
+SIMULATED_LIMIT_FACTOR = 50
+"""A simulated exchange has no neighbours to spare: 30 days of history in seconds, not in the 40
+minutes that Hyperliquid's limits ask for."""
 _DRAIN_POLL_S = 0.25
 
 
@@ -50,7 +55,9 @@ class StackOptions:
     data_dir: Path
     ports: Ports = field(default_factory=Ports)
     live: bool = False
-    contracts: int = 745
+    feeds: tuple[str, ...] = FEEDS
+    contracts: int = DEMO_CONTRACTS
+    """Of all simulated feeds together."""
     seed: int = 1
     kafka: str | None = None
     clickhouse_url: str | None = None
@@ -85,10 +92,20 @@ class StackOptions:
             return self.exchange_base_url
         return "" if self.live else f"http://{HOST}:{self.ports.simulator}"
 
+    @property
+    def simulated(self) -> bool:
+        """Whether a simulator of our own is the exchanges."""
+        return self.exchange_base_url is None and not self.live
+
     def environment(self) -> dict[str, str]:
         """Return the environment of the parts: ours, with what the options say."""
         return {
             **os.environ,
+            **(
+                {"FUNDING_PRODUCER_LIMIT_FACTOR": str(SIMULATED_LIMIT_FACTOR)}
+                if self.simulated
+                else {}
+            ),
             "FUNDING_KAFKA_BOOTSTRAP": self.bootstrap,
             "FUNDING_REGISTRY_URL": self.registry,
             "FUNDING_CLICKHOUSE_URL": self.clickhouse,
@@ -120,7 +137,7 @@ def require_free_ports(options: StackOptions) -> None:
         wanted.append((ports.kafka, "Kafka", "--kafka-port"))
     if options.clickhouse_url is None:
         wanted.append((ports.clickhouse, "ClickHouse", "--clickhouse-port"))
-    if options.exchange_base_url is None and not options.live:
+    if options.simulated:
         wanted.append((ports.simulator, "the simulator", "--simulator-port"))
     for port, what, flag in wanted:
         require_free_port(port, what, flag)
@@ -136,10 +153,11 @@ def service(options: StackOptions, name: str) -> Service:
         "simulator": [
             *("--port", str(ports.simulator), "--data-dir", str(data)),
             *("--seed", str(options.seed), "--contracts", str(options.contracts)),
+            *("--feeds", ",".join(options.feeds), "--open-limits"),
         ],
         "worker": [],
         "sink": [],
-        "producer": list(FEEDS),
+        "producer": list(options.feeds),
     }
     ready = {
         "broker": kafka_ready(HOST, ports.kafka),
@@ -192,7 +210,7 @@ class Stack:
             servers.insert(0, "broker")
         if options.clickhouse_url is None:
             servers.append("clickhouse")
-        if options.exchange_base_url is None and not options.live:
+        if options.simulated:
             servers.append("simulator")
         await self._start(*servers)
         await asyncio.gather(

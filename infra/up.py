@@ -19,8 +19,9 @@ import aiohttp
 import click
 
 from infra.embedded.supervisor import ServiceEnd, Supervisor
-from infra.stack import Ports, Stack, StackOptions, require_free_ports
+from infra.stack import DEMO_CONTRACTS, Ports, Stack, StackOptions, require_free_ports
 from schemas.errors import ConfigurationError, UnavailableError
+from schemas.feeds import FEEDS
 
 DEMO_MARKER = ".fundingstream-demo"
 DEFAULT_ROOT = Path(".fundingstream")
@@ -33,9 +34,11 @@ _TOP = 3
 @click.command()
 @click.option("--live", is_flag=True, help="The real exchanges instead of simulated ones.")
 @click.option(
-    "--contracts", type=click.IntRange(2, 20_000), default=745, show_default=True,
-    help="Simulated contracts per feed.",
+    "--contracts", type=click.IntRange(2, 20_000), default=DEMO_CONTRACTS, show_default=True,
+    help="Simulated contracts of all feeds together.",
 )  # fmt: skip
+@click.option("--feed", "feeds", multiple=True, type=click.Choice(FEEDS), metavar="FEED",
+              help="Only this feed; may be given again. Default: all.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True,
               help="The same seed gives the same simulated market.")  # fmt: skip
 @click.option("--duration", "duration_s", type=click.FloatRange(1),
@@ -58,9 +61,10 @@ def up(**given: Any) -> None:
     """Run everything on this machine: exchanges, Kafka, worker, sink, ClickHouse, page."""
     verbose, duration_s = given.pop("verbose"), given.pop("duration_s")
     asked_for = given.pop("data_dir")
+    feeds = given.pop("feeds") or FEEDS
     data_dir = (asked_for or DEFAULT_ROOT / ("live" if given["live"] else "demo")).resolve()
     ports = Ports(**{name: given.pop(f"{name}_port") for name in Ports.__dataclass_fields__})
-    options = StackOptions(data_dir=data_dir, ports=ports, **given)
+    options = StackOptions(data_dir=data_dir, ports=ports, feeds=feeds, **given)
     # Before anything is touched: a second run must not clear the first one's data.
     require_free_ports(options)
     try:

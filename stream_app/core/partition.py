@@ -33,8 +33,8 @@ from stream_app.normalise.readings import (
     ContractReading,
     Normaliser,
     RateReading,
-    ReadItem,
     Reading,
+    ReadItem,
     SettlementReading,
 )
 

@@ -249,7 +249,8 @@ def options_of(data_dir: Path, **changes: Any) -> StackOptions:
     """Options of a stack on free ports."""
     ports = Ports(**{field.name: free_port() for field in fields(Ports)})
     quick = {"FUNDING_SINK_BATCH_AGE_S": "0.2"}
-    return StackOptions(data_dir=data_dir, ports=ports, extra_env=quick, **changes)
+    feeds = changes.pop("feeds", (FEED,))
+    return StackOptions(data_dir=data_dir, ports=ports, feeds=feeds, extra_env=quick, **changes)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

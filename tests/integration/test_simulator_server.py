@@ -18,7 +18,8 @@ import websockets
 from websockets.asyncio.client import ClientConnection
 
 from infra.simulator import connection as server_side
-from infra.simulator.binance_usdm import RULES, BinanceOptions, BinanceUsdm
+from infra.simulator.binance_streams import RULES
+from infra.simulator.binance_usdm import BinanceOptions, BinanceUsdm
 from infra.simulator.server import SimulatorServer
 from infra.simulator.truth import TruthLog
 
