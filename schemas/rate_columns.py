@@ -44,7 +44,9 @@ _REST = (
     "raw_partition",
     "raw_offset",
     "raw_item",
+    "out_of_range",
 )
+_FALSE = b"\x00"
 _SOME = 2
 """The tag of the second branch of a union: there is a value."""
 _ROW = np.dtype([
@@ -84,7 +86,7 @@ class Origin(NamedTuple):
 
 
 class RateColumns(NamedTuple):
-    """Accepted updates in their order, none of them late; every optional value is there."""
+    """Accepted updates in their order, neither late nor out of range; no optional value missing."""
 
     identities: Sequence[Identity]
     rates: Floats
@@ -152,7 +154,7 @@ class RateColumnsEncoder:
         header, from_exchange = self._header, self._from_exchange
         tail = b"".join((
             self._transports[origin.transport],
-            b"\x00",
+            _FALSE,
             write_string(origin.raw_topic),
             write_long(origin.raw_partition),
             write_long(origin.raw_offset),
@@ -168,6 +170,7 @@ class RateColumnsEncoder:
                 write_long(received_at),
                 tail,
                 write_long(item),
+                _FALSE,
             ))
             for at, identity, next_funding_time, event_time, received_at, item in zip(
                 range(0, len(fixed), width),

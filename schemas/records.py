@@ -81,6 +81,7 @@ class FundingRate(RawCoordinates):
     received_at: int
     transport: Transport
     late: bool
+    out_of_range: bool
 
 
 class ZScore(RawCoordinates):

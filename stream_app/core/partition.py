@@ -13,15 +13,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from schemas import topics
 from schemas.contracts import contract_id
 from schemas.errors import MalformedInputError
-from schemas.feeds import stale_s
+from schemas.feeds import spec
 from schemas.markers import BACKFILL_BEGIN, BACKFILL_END, UNREADABLE
 from schemas.rates import rate_8h
 from schemas.records import Alert, HourlyBar, RawBatch, RawItem
-from schemas.times import US_PER_DAY, US_PER_S, minute_round
+from schemas.times import US_PER_S, minute_round
 from stream_app.core.alerts import crossing_alert, flip_alert, sign_of
 from stream_app.core.audit import Noted, audit_event
 from stream_app.core.bars import ClosedBar, Held
 from stream_app.core.blocks import DEFAULT_INTERVAL_HOURS, Contract
+from stream_app.core.bounds import beyond_cap, check_plausible, derived_settlement, is_settling
 from stream_app.core.emission import Emission, zscore_of
 from stream_app.core.ordering import Verdict, judge
 from stream_app.core.outputs import DeadLetter, Output, Outputs, RateRows
@@ -39,27 +40,6 @@ from stream_app.normalise.readings import (
 )
 
 MAX_ERROR_CHARS = 500
-MAX_AHEAD_US = US_PER_DAY
-MAX_RATE = 1.0
-"""No exchange charges 100 % per interval; caps are below 4 % (exchanges.md)."""
-
-
-def _check_plausible(reading: Reading, received_at: int) -> None:
-    """Refuse what would spoil a contract's state for long: times ahead, rates beyond any cap.
-
-    Raises:
-        MalformedInputError: says which value it is.
-    """
-    if isinstance(reading, RateReading):
-        time_us, rate = reading.event_time, reading.rate
-    elif isinstance(reading, SettlementReading):
-        time_us, rate = reading.funding_time_raw, reading.rate
-    else:
-        return
-    if time_us is not None and time_us > received_at + MAX_AHEAD_US:
-        raise MalformedInputError(f"time {time_us} lies more than a day ahead of its receipt")
-    if not -MAX_RATE <= rate <= MAX_RATE:
-        raise MalformedInputError(f"rate {rate!r} is beyond 100 % per interval")
 
 
 class FeedPartition:
@@ -86,7 +66,10 @@ class FeedPartition:
         """Closed since they were last taken, for the table of bars."""
         self._rows: list[RateRow] = []
         """Accepted updates of the record at hand."""
-        self._stale_us = int(stale_s(feed) * US_PER_S)
+        known = spec(feed)
+        self._stale_us = int(known.stale_s * US_PER_S)
+        self._settling_us = int(known.settling_s * US_PER_S)
+        self._derives = known.derive_settlements
         self._normalise = normalise
 
     @property
@@ -188,7 +171,7 @@ class FeedPartition:
             elif isinstance(read, MalformedInputError):
                 raise read
             for reading in read:
-                _check_plausible(reading, at.received_at)
+                check_plausible(reading, at.received_at)
         except MalformedInputError as error:
             self._audit(symbol, "dead_letter", at.received_at, at, str(error))
             self.dead_letters.append(self._dead_letter(item, at, str(error)))
@@ -276,41 +259,61 @@ class FeedPartition:
 
     def _apply_rate(self, reading: RateReading, at: Position) -> None:
         cell = self.store.cells.get(reading.symbol) or self._create(reading.symbol, at)
-        contract, rate = cell.contract, reading.rate
+        contract = cell.contract
         event_time = at.received_at if reading.event_time is None else reading.event_time
-        verdict = self._judge(contract, event_time, rate, at)
+        if self._settling_us and is_settling(contract, reading, event_time, self._settling_us):
+            self._audit(reading.symbol, "settling", event_time, at, f"rate {reading.rate!r}")
+            return
+        verdict = self._judge(contract, event_time, reading.rate, at)
         if verdict == "duplicate":
             return
         cell.shard.dirty = True
+        if self._derives and (settled := derived_settlement(contract, event_time, self._stale_us)):
+            self._apply_settlement(settled, at)
         cell.refresh(event_time)
         interval = cell.interval
         if reading.interval_hours is not None:
             interval = Interval(reading.interval_hours, "payload")
-        late = verdict == "late"
+        late, beyond = verdict == "late", beyond_cap(contract, reading.rate)
+        if beyond:
+            self._audit(reading.symbol, "out_of_range", event_time, at, f"rate {reading.rate!r}")
         self._rows.append(
-            RateRow(contract, reading, event_time, interval, at.item, at.received_at, late)
+            RateRow(contract, reading, event_time, interval, at.item, at.received_at, late, beyond)
         )
         if late:
             contract.bars.late_updates += 1
             return
-        scaled = rate_8h(rate, interval.hours)
-        z = z_of(scaled, cell.stats)
-        contract.bars.add(Held(event_time, rate, z, reading.mark_price, at.transport))
+        z = z_of(rate_8h(reading.rate, interval.hours), cell.stats)
+        contract.bars.add(Held(event_time, reading.rate, z, reading.mark_price, at.transport))
         if contract.bars.full:
             self._settle_bars(cell)
-        if verdict == "out_of_order":
-            return
-        rate_changed = rate != contract.rate
+        if verdict != "out_of_order":
+            self._advance(cell, reading, event_time, interval, z, at)
+
+    def _advance(
+        self,
+        cell: Cell,
+        reading: RateReading,
+        event_time: int,
+        interval: Interval,
+        z: float | None,
+        at: Position,
+    ) -> None:
+        """Make an update the contract's current one, and tell what cannot wait for the flush."""
+        contract = cell.contract
+        first = contract.updates == 0
+        rate_changed = reading.rate != contract.rate
         # The same rate and z as before: what they call for was emitted then.
-        settled = contract.updates > 0 and not rate_changed and z == cell.judged_z
+        as_before = not first and not rate_changed and z == cell.judged_z
         self._move(contract, reading, event_time, interval, at)
         cell.judged_z = z
         if rate_changed:
-            self._note_sign(contract, scaled, at)
-        if not settled:
-            emission = Emission.at_once(cell, z, rate_changed=rate_changed and contract.updates > 1)
-            if emission is not None:
-                self._emit(emission, at.now_us)
+            self._note_sign(contract, rate_8h(reading.rate, interval.hours), at)
+        if as_before:
+            return
+        emission = Emission.at_once(cell, z, rate_changed=rate_changed and not first)
+        if emission is not None:
+            self._emit(emission, at.now_us)
 
     def _judge(self, contract: Contract, event_time: int, rate: float, at: Position) -> Verdict:
         """Place an update by its time, and count what is not the plain path."""
@@ -340,9 +343,13 @@ class FeedPartition:
         contract.received_at = at.received_at
         contract.rate = reading.rate
         contract.interval_hours, contract.interval_source = interval
-        contract.mark_price = reading.mark_price
-        contract.index_price = reading.index_price
-        contract.next_funding_time = reading.next_funding_time
+        # A second source of the same feed may not carry all of it: what is known stays.
+        if reading.mark_price is not None:
+            contract.mark_price = reading.mark_price
+        if reading.index_price is not None:
+            contract.index_price = reading.index_price
+        if reading.next_funding_time is not None:
+            contract.next_funding_time = reading.next_funding_time
         contract.transport = at.transport
         contract.raw_offset = at.offset
         contract.raw_item = at.item
@@ -366,9 +373,11 @@ class FeedPartition:
             flipped = contract.sign != 0
             contract.sign = sign
             if flipped:
-                self._alert(flip_alert(contract, at))
+                self._alert(contract, flip_alert(contract, at))
 
-    def _alert(self, alert: Alert) -> None:
+    def _alert(self, contract: Contract, alert: Alert) -> None:
+        if beyond_cap(contract, contract.rate):
+            return
         self.outputs.append(Output(topics.ALERTS, alert["subject"], alert))
         self.counts["alert"] += 1
 
@@ -378,7 +387,7 @@ class FeedPartition:
         self.outputs.append(Output(topics.ZSCORES, contract.contract_id, record))
         self.counts["emitted"] += 1
         if emission.crossed is not None and emission.z is not None:
-            self._alert(crossing_alert(record, emission.z, emission.crossed))
+            self._alert(contract, crossing_alert(record, emission.z, emission.crossed))
         contract.emitted_updates = contract.updates
         contract.emitted_rate = contract.rate
         contract.emitted_z = emission.z

@@ -75,13 +75,15 @@ class RateRow(NamedTuple):
     item: int
     received_at: int
     late: bool
+    out_of_range: bool = False
 
     @property
     def plain(self) -> bool:
-        """True if it can stand in a column: not late, and every optional value is there."""
+        """True if it can stand in a column: no flag is set, and every optional value is there."""
         reading = self.reading
         return not (
             self.late
+            or self.out_of_range
             or reading.event_time is None
             or reading.mark_price is None
             or reading.index_price is None
@@ -91,7 +93,7 @@ class RateRow(NamedTuple):
 
 def rate_record(row: RateRow, at: Position) -> FundingRate:
     """Return the record of an accepted update."""
-    contract, reading, event_time, (hours, interval_source), item, received_at, late = row
+    contract, reading, event_time, (hours, interval_source), item, received_at, late, beyond = row
     rate = reading.rate
     return {
         "contract_id": contract.contract_id,
@@ -117,12 +119,15 @@ def rate_record(row: RateRow, at: Position) -> FundingRate:
         "raw_partition": at.partition,
         "raw_offset": at.offset,
         "raw_item": item,
+        "out_of_range": beyond,
     }
 
 
 def rate_columns(rows: Sequence[RateRow], feed: str) -> RateColumns:
     """Return the columns of plain rows."""
-    contracts, readings, event_times, intervals, items, received_at, _late = zip(*rows, strict=True)
+    contracts, readings, event_times, intervals, items, received_at, _late, _beyond = zip(
+        *rows, strict=True
+    )
     rates = np.array([r.rate for r in readings])
     hours = np.array([i.hours for i in intervals])
     return RateColumns(

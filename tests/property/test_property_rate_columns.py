@@ -37,8 +37,16 @@ intervals = st.builds(
     Interval, hours, st.sampled_from(["payload", "exchange_info", "observed", "assumed"])
 )
 rows = st.builds(
-    RateRow, contracts, readings, times, intervals, st.integers(0, 5_000), times, st.just(False)
-)  # fmt: skip
+    RateRow,
+    contracts,
+    readings,
+    times,
+    intervals,
+    st.integers(0, 5_000),
+    times,
+    late=st.just(False),  # noqa: FBT003
+    out_of_range=st.just(False),  # noqa: FBT003
+)
 
 
 def position(transport: str) -> Position:

@@ -1,0 +1,82 @@
+"""What a rate may be, and when an estimate means anything. Pure.
+
+Not responsible for: what follows from it (partition.py).
+"""
+
+from __future__ import annotations
+
+from schemas.errors import MalformedInputError
+from schemas.times import US_PER_DAY, US_PER_HOUR, US_PER_MINUTE
+from stream_app.core.blocks import Contract
+from stream_app.normalise.readings import RateReading, Reading, SettlementReading
+
+MAX_AHEAD_US = US_PER_DAY
+MAX_SETTLED_AHEAD_US = US_PER_MINUTE
+"""A settlement lies in the past, clocks and stamps apart."""
+MAX_RATE = 1.0
+"""No exchange charges 100 % per interval; caps are below 4 % (exchanges.md)."""
+DEFAULT_CAP = 0.10
+"""Per interval, where the exchange tells no cap."""
+_TOLERANCE = 1 + 1e-9
+"""A cap that was written in basis points may miss the rate at the cap by a rounding."""
+
+
+def check_plausible(reading: Reading, received_at: int) -> None:
+    """Refuse what would spoil a contract's state for long: times ahead, rates beyond any cap.
+
+    Raises:
+        MalformedInputError: says which value it is.
+    """
+    if isinstance(reading, RateReading):
+        time_us, rate, ahead_us = reading.event_time, reading.rate, MAX_AHEAD_US
+    elif isinstance(reading, SettlementReading):
+        time_us, rate, ahead_us = reading.funding_time_raw, reading.rate, MAX_SETTLED_AHEAD_US
+    else:
+        return
+    if time_us is not None and time_us > received_at + ahead_us:
+        raise MalformedInputError(f"time {time_us} lies too far ahead of its receipt {received_at}")
+    if not -MAX_RATE <= rate <= MAX_RATE:
+        raise MalformedInputError(f"rate {rate!r} is beyond 100 % per interval")
+
+
+def beyond_cap(contract: Contract, rate: float) -> bool:
+    """Tell whether a rate is beyond what the contract's exchange allows itself to charge."""
+    cap, floor = contract.rate_cap, contract.rate_floor
+    high = DEFAULT_CAP if cap is None else cap * _TOLERANCE
+    low = -DEFAULT_CAP if floor is None else floor * _TOLERANCE
+    return not low <= rate <= high
+
+
+def is_settling(
+    contract: Contract, reading: RateReading, event_time: int, settling_us: int
+) -> bool:
+    """Tell whether an estimate comes so soon after a settlement that it is noise.
+
+    The time since the settlement follows from the next funding time and the interval, the
+    reading's own or else the contract's; where neither is known, nothing is.
+    """
+    coming, hours = reading.next_funding_time, reading.interval_hours
+    if coming is None or hours is None:
+        coming, hours = contract.next_funding_time, contract.interval_hours
+    if coming is None:
+        return False
+    return (event_time - coming) % int(hours * US_PER_HOUR) < settling_us
+
+
+def derived_settlement(
+    contract: Contract, event_time: int, stale_us: int
+) -> SettlementReading | None:
+    """Return the settlement that an update shows to have happened since the one before it.
+
+    The last estimate before the funding time stands in for the settled rate (exchanges.md §4.7).
+    None if no funding time lies between, or the last estimate was stale by then: what was charged
+    is then better left to the exchange's history.
+    """
+    funding_time = contract.next_funding_time
+    if contract.updates == 0 or funding_time is None or event_time < funding_time:
+        return None
+    if not 0 <= funding_time - contract.event_time <= stale_us:
+        return None
+    return SettlementReading(
+        contract.symbol, funding_time, contract.rate, "derived", contract.interval_hours
+    )

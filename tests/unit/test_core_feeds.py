@@ -1,0 +1,238 @@
+"""What the core does differently where an exchange asks for it: derived settlements, noise after
+a settlement, caps. With each exchange's own payloads.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from schemas.records import Purpose, RawItem
+from schemas.times import US_PER_HOUR, US_PER_MINUTE, US_PER_S
+from stream_app.core.outputs import Output
+from stream_app.core.partition import FeedPartition
+from stream_app.normalise import normaliser
+from tests.unit.partition_case import of
+
+HOUR_US = 1_791_273_600_000_000
+
+
+class Feed(FeedPartition):
+    """A partition of any feed, given payloads one by one."""
+
+    def __init__(self, feed: str) -> None:
+        super().__init__(feed, 0, normaliser(feed))
+        self.offset = 0
+
+    def run(
+        self, channel: str, symbol: str, message: Any, at: int, purpose: Purpose = "stream"
+    ) -> list[Output]:
+        """Apply a record of one item that is received at a time."""
+        item: RawItem = {
+            "symbol": symbol,
+            "payload": json.dumps(message).encode(),
+            "received_at": at,
+        }
+        self.apply(
+            {
+                "feed": self.feed,
+                "transport": "ws" if purpose == "stream" else "rest",
+                "purpose": purpose,
+                "channel": channel,
+                "connection_id": "c",
+                "sequence": self.offset,
+                "received_at": at,
+                "items": [item],
+            },
+            self.offset,
+            at,
+        )
+        self.offset += 1
+        taken = self.take_outputs()
+        assert taken.dead_letters == []
+        return taken.records()
+
+
+class TestDerivedSettlements:
+    """Hyperliquid settles each hour and tells it in the history only (exchanges.md §4.7)."""
+
+    def context(self, feed: Feed, funding: str, at: int) -> list[Output]:
+        """One context of the stream."""
+        data = {"coin": "SOL", "ctx": {"funding": funding, "markPx": "141.7", "oraclePx": "141.2",
+                "premium": "0.0001", "midPx": "141.6"}}  # fmt: skip
+        return self.run_one(feed, {"channel": "activeAssetCtx", "data": data}, at)
+
+    def run_one(self, feed: Feed, message: Any, at: int) -> list[Output]:
+        """One frame."""
+        return feed.run("activeAssetCtx", "SOL", message, at)
+
+    def history(self, feed: Feed, rate: str, time_us: int, at: int) -> list[Output]:
+        """One row of the history."""
+        row = {
+            "coin": "SOL",
+            "fundingRate": rate,
+            "premium": "0.0002",
+            "time": time_us // 1_000 + 41,
+        }
+        return feed.run("fundingHistory", "SOL", row, at, "history")
+
+    def test_the_last_estimate_before_the_hour_settles(self) -> None:
+        """At the first update behind it, once, marked as derived."""
+        feed = Feed("hyperliquid")
+        self.context(feed, "0.0000311", HOUR_US - 3 * US_PER_S)
+        assert of(self.context(feed, "0.0000322", HOUR_US - 1), "settlements") == []
+        (row,) = of(self.context(feed, "0.0000125", HOUR_US + US_PER_S), "settlements")
+        assert (row["funding_time"], row["rate"], row["source"]) == (HOUR_US, 0.0000322, "derived")
+        assert (row["interval_hours"], row["rate_8h"]) == (1.0, 0.0000322 * 8)
+        assert of(self.context(feed, "0.0000126", HOUR_US + 2 * US_PER_S), "settlements") == []
+
+    def test_a_stale_estimate_settles_nothing(self) -> None:
+        """What was charged after a silence is left to the history."""
+        feed = Feed("hyperliquid")
+        self.context(feed, "0.0000311", HOUR_US - 16 * US_PER_S)
+        assert of(self.context(feed, "0.0000125", HOUR_US + US_PER_S), "settlements") == []
+
+    def test_the_history_corrects_what_was_derived(self) -> None:
+        """One more record for the same time; the baseline has the exchange's value."""
+        feed = Feed("hyperliquid")
+        self.context(feed, "0.0000311", HOUR_US - US_PER_S)
+        self.context(feed, "0.0000125", HOUR_US + US_PER_S)
+        (row,) = of(
+            self.history(feed, "0.0000312", HOUR_US, HOUR_US + US_PER_MINUTE), "settlements"
+        )
+        assert (row["funding_time"], row["rate"], row["source"]) == (HOUR_US, 0.0000312, "history")
+        assert (
+            of(self.history(feed, "0.0000312", HOUR_US, HOUR_US + US_PER_HOUR), "settlements") == []
+        )
+        assert [s.rate for s in feed.store.cells["SOL"].baseline.settled] == [0.0000312]
+
+    def test_other_feeds_derive_nothing(self) -> None:
+        """KuCoin's settlements are in its stream."""
+        feed = Feed("kucoin")
+        for at in (HOUR_US - US_PER_S, HOUR_US + 2 * US_PER_MINUTE):
+            row = {"s": "SOLUSDTM", "fr": "0.00017", "nt": HOUR_US // 1_000, "gl": 28_800_000}
+            message = {"T": "funding-fee-all-symbols", "P": at * 1_000, "d": [row]}
+            outputs = feed.run("funding-fee-all-symbols", "SOLUSDTM", message, at)
+            assert of(outputs, "settlements") == []
+
+
+class TestSettling:
+    """KuCoin's estimates are noise for 90 s after a settlement (exchanges.md §3.3)."""
+
+    def push(
+        self, feed: Feed, at: int, rate: str = "0.00017", lfr: str | None = None
+    ) -> list[Output]:
+        """One push of the UTA socket; settlements lie 8 h apart, one of them at HOUR_US."""
+        since = (at - HOUR_US) // (8 * US_PER_HOUR) * 8 * US_PER_HOUR
+        row = {
+            "s": "SOLUSDTM",
+            "fr": rate,
+            "nt": (HOUR_US + since + 8 * US_PER_HOUR) // 1_000,
+            "gl": 28_800_000,
+        }
+        if lfr is not None:
+            row |= {"lfr": lfr, "ft": (HOUR_US + since) // 1_000}
+        message = {"T": "funding-fee-all-symbols", "P": at * 1_000, "d": [row]}
+        return feed.run("funding-fee-all-symbols", "SOLUSDTM", message, at)
+
+    @pytest.mark.parametrize(
+        ("after_s", "kept"),
+        [(0, False), (1, False), (89, False), (90, True), (3_600, True), (-1, True)],
+    )
+    def test_estimates_are_ignored_for_ninety_seconds(self, after_s: int, kept: bool) -> None:  # noqa: FBT001
+        """From the settlement on; counted."""
+        feed = Feed("kucoin")
+        rates = of(self.push(feed, HOUR_US + after_s * US_PER_S), "rates")
+        assert [r["rate"] for r in rates] == ([0.00017] if kept else [])
+        assert feed.counts["settling"] == (0 if kept else 1)
+
+    def test_the_settlement_in_the_same_push_counts(self) -> None:
+        """Only the estimate beside it is noise."""
+        outputs = self.push(Feed("kucoin"), HOUR_US + US_PER_S, lfr="0.00023")
+        (row,) = of(outputs, "settlements")
+        assert (row["funding_time"], row["rate"], row["source"]) == (HOUR_US, 0.00023, "stream")
+        assert of(outputs, "rates") == []
+
+    def test_the_classic_socket_follows_what_is_known_of_the_contract(self) -> None:
+        """Its frames carry neither next time nor interval."""
+        feed = Feed("kucoin")
+        self.push(feed, HOUR_US - US_PER_MINUTE)
+        for after_s, kept in ((-30, True), (30, False), (60, False), (120, True)):
+            at = HOUR_US + after_s * US_PER_S
+            data = {"granularity": 60_000, "fundingRate": 0.00019 + after_s / 1e9,
+                    "timestamp": at // 1_000}  # fmt: skip
+            message = {"topic": "/contract/instrument:SOLUSDTM", "type": "message",
+                       "subject": "funding.rate", "data": data}  # fmt: skip
+            outputs = feed.run("instrument:funding.rate", "SOLUSDTM", message, at)
+            assert len(of(outputs, "rates")) == kept
+        contract = feed.store.cells["SOLUSDTM"].contract
+        assert contract.next_funding_time == HOUR_US
+
+
+class TestOutOfRange:
+    """A rate beyond the cap is kept and flagged, and raises no alert."""
+
+    def market(self, feed: Feed, upper: str = "150", lower: str = "-150") -> None:
+        """The facts of a Backpack market; bounds in basis points."""
+        row = {"symbol": "SOL_USDC_PERP", "baseSymbol": "SOL", "quoteSymbol": "USDC",
+               "marketType": "PERP", "fundingInterval": 3_600_000, "orderBookState": "Open",
+               "fundingRateUpperBound": upper, "fundingRateLowerBound": lower}  # fmt: skip
+        feed.run("markets", "SOL_USDC_PERP", row, HOUR_US, "contract")
+
+    def mark(self, feed: Feed, rate: str, at: int) -> list[Output]:
+        """One mark price."""
+        data = {"e": "markPrice", "E": at, "T": at - 5, "s": "SOL_USDC_PERP", "f": rate,
+                "p": "141.31", "i": "141.29", "n": (HOUR_US + US_PER_HOUR) // 1_000}  # fmt: skip
+        message = {"stream": "markPrice.SOL_USDC_PERP", "data": data}
+        return feed.run("markPrice", "SOL_USDC_PERP", message, at)
+
+    @pytest.mark.parametrize(
+        ("rates", "flags"),
+        [
+            (["0.015", "0.0150001", "-0.015", "-0.0151"], [False, True, False, True]),
+            (["0.0001", "0.05"], [False, True]),
+        ],
+    )
+    def test_the_contracts_cap_counts(self, rates: Sequence[str], flags: Sequence[bool]) -> None:
+        """150 basis points are 0.015; the cap itself is within."""
+        feed = Feed("backpack")
+        self.market(feed)
+        found = []
+        for second, rate in enumerate(rates):
+            outputs = self.mark(feed, rate, HOUR_US + (second + 1) * US_PER_S)
+            found += [r["out_of_range"] for r in of(outputs, "rates")]
+        assert found == list(flags)
+        assert feed.counts["out_of_range"] == sum(flags)
+
+    def test_without_a_cap_ten_percent_per_interval_is_the_limit(self) -> None:
+        """Nothing is known of the contract."""
+        feed = Feed("backpack")
+        flags = [
+            of(self.mark(feed, rate, HOUR_US + at * US_PER_S), "rates")[0]["out_of_range"]
+            for at, rate in enumerate(("0.1", "0.10001", "-0.2"), start=1)
+        ]
+        assert flags == [False, True, True]
+
+    def test_it_raises_no_alert(self) -> None:
+        """The sign flips far beyond the floor."""
+        feed = Feed("backpack")
+        self.market(feed)
+        self.mark(feed, "0.001", HOUR_US + US_PER_S)
+        assert of(self.mark(feed, "-0.5", HOUR_US + 2 * US_PER_S), "alerts") == []
+        assert len(of(self.mark(feed, "0.001", HOUR_US + 3 * US_PER_S), "alerts")) == 1
+
+
+def test_a_settlement_ahead_of_its_receipt_is_refused() -> None:
+    """It would stay in the baseline for 30 days."""
+    feed = Feed("hyperliquid")
+    row = {
+        "coin": "SOL",
+        "fundingRate": "0.0000125",
+        "time": (HOUR_US + 2 * US_PER_MINUTE) // 1_000,
+    }
+    with pytest.raises(AssertionError):
+        feed.run("fundingHistory", "SOL", row, HOUR_US, "history")
+    assert len(feed.store.cells["SOL"].baseline if "SOL" in feed.store.cells else ()) == 0
