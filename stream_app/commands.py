@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 
 import click
@@ -12,6 +13,8 @@ from schemas.logs import setup_logging
 from schemas.settings import load_settings
 from stream_app.settings import WorkerSettings
 from stream_app.worker import create_app
+
+GC_THRESHOLDS = (100_000, 50, 100)
 
 
 @click.command()
@@ -24,6 +27,8 @@ def worker(web_port: int | None, web_host: str | None) -> None:
     # Faust would end in a traceback.
     _require_free_port(settings.web_host, settings.web_port)
     app = create_app(settings)
+    # Records come and go without cycles; collections over the state would only add to the latency.
+    gc.set_threshold(*GC_THRESHOLDS)
     faust.Worker(app, override_logging=False, quiet=True).execute_from_commandline()
 
 
