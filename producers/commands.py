@@ -20,6 +20,7 @@ from producers.budget import budgets
 from producers.exchanges import exchange
 from producers.feed import Feed
 from producers.metrics import serve_metrics
+from producers.pacing import Pacer
 from producers.publisher import Publisher
 from producers.settings import ProducerSettings
 from schemas.errors import FundingStreamError
@@ -60,6 +61,7 @@ async def _run(
     async with aiohttp.ClientSession(headers={"User-Agent": "fundingstream"}) as session:
         exchanges = {name: exchange(name) for name in publishers}
         shared = budgets(exchanges.values(), settings.producer_limit_factor)
+        history_pacer = Pacer(settings.producer_history_rows_per_s)
         feeds = [
             Feed(
                 exchanges[name],
@@ -67,6 +69,7 @@ async def _run(
                 publisher,
                 session,
                 shared[exchanges[name].limits_group],
+                history_pacer,
                 cluster_id,
             )
             for name, publisher in publishers.items()

@@ -21,6 +21,7 @@ from producers.contracts import ContractRegistry
 from producers.exchanges.description import Exchange, RestCall, Slice
 from producers.history import Bookmark, History
 from producers.liveness import Liveness
+from producers.pacing import Pacer
 from producers.places import Place
 from producers.publisher import Publisher, connection_id
 from producers.rest import RestClient, RestError
@@ -52,9 +53,10 @@ class Feed:
         publisher: Publisher,
         session: aiohttp.ClientSession,
         budget: Budget,
+        history_pacer: Pacer,
         cluster_id: str,
     ) -> None:
-        """`budget` may be shared with other feeds of the exchange's limits group."""
+        """`budget` may be shared with other feeds of the exchange's limits group, the pacer is."""
         self.exchange = exchange
         self._settings = settings
         self._publisher = publisher
@@ -71,6 +73,7 @@ class Feed:
             settings.producer_history_days,
             # Asked for one by one, contracts that no longer trade are not worth their calls.
             lambda: sorted(self.registry.streaming if by_symbol else self.registry.listed),
+            history_pacer,
         )
         self.sockets = Sockets(
             exchange,

@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from producers.exchanges.description import Exchange, RestCall, Slice
+from producers.pacing import Pacer
 from producers.publisher import Publisher, UndeliveredError, connection_id
 from producers.rest import BACKGROUND_SHARE, RestClient, RestError
 from schemas.errors import MalformedInputError
@@ -31,8 +33,6 @@ that the exchange publishes late."""
 RETRY_S = 10.0
 UNREADABLE_RETRY_S = 60.0
 PROGRESS_EVERY_PAGES = 20
-PAGE_PAUSE_S = 0.05
-"""Between pages, so that a fast exchange's history does not queue up before the live stream."""
 DELIVERY_ATTEMPTS = 10
 """Waits of 30 s for Kafka; after them the bookmark stays where it is."""
 ALL = ""
@@ -88,8 +88,11 @@ class HistoryRunner:
         bookmark: Bookmark,
         days: int,
         symbols: Callable[[], Sequence[str]],
+        pacer: Pacer,
     ) -> None:
+        """`pacer`: a turn for each row; all feeds of a process share it."""
         self._exchange = exchange
+        self._pacer = pacer
         self._rest = rest
         self._publisher = publisher
         self._bookmark = bookmark
@@ -140,7 +143,7 @@ class HistoryRunner:
             )
             failed = 0
             self.rows += len(page.slices)
-            await asyncio.sleep(PAGE_PAUSE_S)
+            await asyncio.sleep(self._pacer.wait_s(time.monotonic(), len(page.slices)))
             if key == ALL:
                 self.progress = max(self.progress, walk.progress)
             pages += 1

@@ -13,8 +13,8 @@ class Pacer:
         self._gap_s = 1.0 / per_s
         self._next_s = float("-inf")
 
-    def wait_s(self, now_s: float) -> float:
-        """Take the next turn; return how long it is until then."""
+    def wait_s(self, now_s: float, turns: int = 1) -> float:
+        """Take the next turn, or so many; return how long it is until then."""
         turn_s = max(now_s, self._next_s)
-        self._next_s = turn_s + self._gap_s
+        self._next_s = turn_s + self._gap_s * turns
         return turn_s - now_s

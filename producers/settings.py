@@ -19,6 +19,9 @@ class ProducerSettings(SharedSettings):
     producer_data_dir: str = ".fundingstream/producer"
     """Where the progress of a backfill is kept."""
     producer_history_days: Annotated[int, Field(ge=0, le=90)] = 30
+    producer_history_rows_per_s: Annotated[float, Field(gt=0)] = 8_000.0
+    """Settlements published a second at start, by all feeds together: the worker has to score the
+    live stream meanwhile."""
     producer_registry_refresh_s: Annotated[float, Field(gt=0)] = 600.0
     producer_secondary_sources: bool = True
     """Also open the sockets that are a second source of what others deliver (KuCoin's classic)."""

@@ -44,8 +44,8 @@ rows = st.builds(
     intervals,
     st.integers(0, 5_000),
     times,
-    late=st.just(False),  # noqa: FBT003
-    out_of_range=st.just(False),  # noqa: FBT003
+    late=st.just(False),
+    out_of_range=st.just(False),
 )
 
 

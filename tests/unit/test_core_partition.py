@@ -46,7 +46,7 @@ class TestRates:
                 "received_at": T0 + S + 2_000,
                 "transport": "rest",
                 "late": False,
-            "out_of_range": False,
+                "out_of_range": False,
                 "raw_topic": "funding.raw.binance-usdm",
                 "raw_partition": 3,
                 "raw_offset": 100,

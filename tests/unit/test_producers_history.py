@@ -11,6 +11,7 @@ import pytest
 from producers.exchanges.binance_usdm import EXCHANGE
 from producers.exchanges.description import RestCall, Slice
 from producers.history import OVERLAP_MS, Bookmark, History
+from producers.pacing import Pacer
 from producers.publisher import UndeliveredError
 from schemas.markers import BACKFILL_BEGIN, BACKFILL_END
 from schemas.times import now_us
@@ -60,6 +61,7 @@ def history_of(
         Bookmark(path, cluster),
         days,
         lambda: ["AUSDT", "BUSDT"],
+        Pacer(1e9),
     )
 
 

@@ -12,6 +12,7 @@ from producers import history, symbol_history
 from producers.exchanges import exchange
 from producers.exchanges.description import RestCall, Slice
 from producers.history import MS_PER_DAY, MS_PER_HOUR, OVERLAP_MS, Bookmark
+from producers.pacing import Pacer
 from producers.publisher import UndeliveredError
 from producers.rest import BACKGROUND_SHARE, RestError
 from producers.symbol_history import LATE_MS, SymbolHistory, due
@@ -67,6 +68,7 @@ class Scene:
             self.bookmark,
             30,
             lambda: self.symbols,
+            Pacer(1e9),
         )
 
     def asked(self) -> list[str]:
@@ -78,7 +80,6 @@ class Scene:
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries follow at once."""
     monkeypatch.setattr(history, "RETRY_S", 0.0)
-    monkeypatch.setattr(history, "PAGE_PAUSE_S", 0.0)
     monkeypatch.setattr(symbol_history, "ROUND_PAUSE_S", 0.0)
 
 
