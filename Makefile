@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 EXTRAS := embedded,dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test check format bench constraints install clean help
+.PHONY: demo test test-clients check format bench constraints install clean help
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -13,6 +13,12 @@ help:
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $@
+
+# Apart from the rest: these clients have dependencies of their own mind.
+$(VENV)-clients/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-clients
+	$(VENV)-clients/bin/python -m pip --disable-pip-version-check --quiet install -e '.[$(EXTRAS),clients,fuzz]'
 	@touch $@
 
 install: $(VENV)/.installed ## the virtual environment, with everything to run and to test
@@ -28,6 +34,9 @@ check: $(VENV)/.installed ## format, lint, types and the quick tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q -m "not integration and not browser"
+
+test-clients: $(VENV)-clients/.installed ## foreign clients against the simulator, and fuzzing by coverage
+	$(VENV)-clients/bin/python -m pytest -q tests/fuzz tests/integration/test_simulator_foreign_clients.py tests/integration/test_simulator_hyperliquid_clients.py
 
 format: $(VENV)/.installed ## rewrite the sources in the one format
 	$(BIN)/ruff format .

@@ -63,6 +63,7 @@ class StackOptions:
     clickhouse_url: str | None = None
     exchange_base_url: str | None = None
     """Exchanges served by somebody else, in the place of the simulator."""
+    simulator_arguments: tuple[str, ...] = ()
     extra_env: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -154,6 +155,7 @@ def service(options: StackOptions, name: str) -> Service:
             *("--port", str(ports.simulator), "--data-dir", str(data)),
             *("--seed", str(options.seed), "--contracts", str(options.contracts)),
             *("--feeds", ",".join(options.feeds), "--open-limits"),
+            *options.simulator_arguments,
         ],
         "worker": [],
         "sink": [],

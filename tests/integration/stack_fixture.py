@@ -91,11 +91,13 @@ class RunningStack:
         finally:
             client.close()
 
-    async def control(self, action: str, **body: Any) -> None:
-        """Ask the simulator for a fault, or for its end."""
+    async def control(self, action: str, **body: Any) -> dict[str, Any]:
+        """Ask the simulator for a fault, its end, or a listing; return what it answers."""
         url = f"{self.options.exchanges}/control/{action}"
         async with self._http.post(url, json=body) as reply:
             assert reply.status == 200, await reply.text()
+            answer: dict[str, Any] = await reply.json()
+            return answer
 
     async def counts(self) -> Counter[str]:
         """What the simulator counted."""
@@ -248,7 +250,7 @@ async def running_stack(options: StackOptions) -> AsyncIterator[RunningStack]:
 def options_of(data_dir: Path, **changes: Any) -> StackOptions:
     """Options of a stack on free ports."""
     ports = Ports(**{field.name: free_port() for field in fields(Ports)})
-    quick = {"FUNDING_SINK_BATCH_AGE_S": "0.2"}
+    quick = {"FUNDING_SINK_BATCH_AGE_S": "0.2", **changes.pop("env", {})}
     feeds = changes.pop("feeds", (FEED,))
     return StackOptions(data_dir=data_dir, ports=ports, feeds=feeds, extra_env=quick, **changes)
 
