@@ -16,19 +16,22 @@ import time
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import psutil
 from confluent_kafka import Consumer
 
 from infra.embedded.ports import free_port
 from infra.embedded.supervisor import Supervisor
 from infra.stack import Ports, Stack, StackOptions
+from schemas.errors import UnavailableError
 from schemas.records import ZSCORE
 from schemas.registry import SchemaCatalog
 from schemas.times import now_us
 from schemas.topics import ZSCORES
 from stream_app.sink.clickhouse import connect
 
-WARM_UP_S = 20.0
+WARM_UP_S = 10.0
+LOADED_WITHIN_S = 300.0
 _PROBE_S = 0.05
 
 
@@ -98,6 +101,20 @@ def _cpu_and_memory(pids: dict[str, int]) -> dict[str, tuple[float, int]]:
     return usage
 
 
+async def _loaded(web: str) -> None:
+    """Wait until no contract's baseline is being filled any more."""
+    deadline_s = time.monotonic() + LOADED_WITHIN_S
+    async with aiohttp.ClientSession() as http:
+        while True:
+            async with http.get(f"{web}/api/summary") as reply:
+                summary = await reply.json()
+            if summary["contracts"] and not summary["backfilling"]:
+                return
+            if time.monotonic() > deadline_s:
+                raise UnavailableError(f"the history is not loaded within {LOADED_WITHIN_S:g} s")
+            await asyncio.sleep(1.0)
+
+
 async def _measure(options: StackOptions, seconds: float) -> dict[str, Any]:
     result: dict[str, Any] = {}
     begun_s = time.monotonic()
@@ -105,6 +122,8 @@ async def _measure(options: StackOptions, seconds: float) -> dict[str, Any]:
         stack = Stack(options, supervisor, lambda _line: None)
         await stack.start()
         result["start-up, s"] = round(time.monotonic() - begun_s, 1)
+        await _loaded(options.web)
+        result["start-up with 30 days of history, s"] = round(time.monotonic() - begun_s, 1)
         await asyncio.sleep(WARM_UP_S)
         arrivals, visible = _Arrivals(stack), _Visible(stack)
         arrivals.start()
