@@ -18,14 +18,14 @@ class FeedSpec(NamedTuple):
     no longer counts as live (exchanges.md §8)."""
     derive_settlements: bool = False
     """No timely source of settlements: the last estimate before the hour stands in for them until
-    history has the row (exchanges.md §4.7, §5.4b)."""
+    history has the row (exchanges.md §2.6b, §4.7, §5.4b)."""
     settling_s: float = 0.0
     """Estimates this soon after a settlement are noise and ignored (exchanges.md §3.3)."""
 
 
 _SPECS: tuple[FeedSpec, ...] = (
     FeedSpec("binance-usdm", stale_s=10.0),
-    FeedSpec("binance-coinm", stale_s=10.0),
+    FeedSpec("binance-coinm", stale_s=10.0, derive_settlements=True),
     FeedSpec("kucoin", stale_s=150.0, settling_s=90.0),
     FeedSpec("hyperliquid", stale_s=15.0, derive_settlements=True),
     FeedSpec("backpack", stale_s=10.0, derive_settlements=True),

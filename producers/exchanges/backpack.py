@@ -111,7 +111,7 @@ class Backpack(Exchange):
     limits: Mapping[str, RateLimit] = {_REQUESTS: RateLimit(5, 1.0)}
     limits_group = "backpack"
     fact_calls = (RestCall("markets", "/api/v1/markets", {"marketType": "PERP"}, {_REQUESTS: 1}),)
-    true_up_calls_per_hour = 10
+    true_up_calls_per_hour = 8
     socket_kinds = (
         SocketKind(
             "mark-price",

@@ -91,7 +91,7 @@ class BinanceCoinm(Binance):
         RestCall("fundingInfo", "/dapi/v1/fundingInfo", costs={WEIGHT: 1}),
     )
     premium_index = RestCall("premiumIndex", "/dapi/v1/premiumIndex", costs={WEIGHT: 10})
-    true_up_calls_per_hour = 10
+    true_up_calls_per_hour = 3
     socket_kinds = (
         SocketKind(
             "mark-price",

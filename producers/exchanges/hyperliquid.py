@@ -155,7 +155,7 @@ class Hyperliquid(Exchange):
     limits_group = "hyperliquid"
     fact_calls = (_info("allPerpMetas"),)
     frames_per_s = 20.0
-    true_up_calls_per_hour = 10
+    true_up_calls_per_hour = 8
     socket_kinds = (
         _kind("main", MAIN_COINS, lambda symbol: not dex_of(symbol)),
         _kind("hip3", DEX_COINS, lambda symbol: bool(dex_of(symbol))),

@@ -237,7 +237,7 @@ class Kucoin(Exchange):
     active = RestCall("contracts/active", "/api/v1/contracts/active", costs={_WEIGHT: 3})
     fact_calls = (active,)
     snapshot_at_start = True
-    true_up_calls_per_hour = 10
+    true_up_calls_per_hour = 8
     socket_kinds = (
         SocketKind(
             "uta",

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from producers.exchanges import exchange
 from producers.exchanges.description import Control, Exchange, RestCall, SocketKind
+from producers.history import SETTLED_AFTER_S
+from producers.settings import ProducerSettings
 from schemas.errors import MalformedInputError
 from schemas.feeds import FEEDS, spec
 from tests.contract.test_exchange_samples import SAMPLES, Samples
@@ -353,10 +355,12 @@ def test_weights_are_the_documented_ones() -> None:
     }
 
 
-def test_a_slow_round_stays_within_fifteen_calls_an_hour() -> None:
-    """With the contract list every ten minutes left aside."""
+def test_a_healthy_feed_makes_at_most_fifteen_calls_an_hour() -> None:
+    """The contract list at the default pace, and settlements: a walk of one page, or the round."""
+    refreshes = 3600 / ProducerSettings.model_fields["producer_registry_refresh_s"].default
     for found in EXCHANGES:
-        assert found.true_up_calls_per_hour is None or found.true_up_calls_per_hour <= 15
+        settlements = found.true_up_calls_per_hour or len(SETTLED_AFTER_S)
+        assert len(found.fact_calls) * refreshes + settlements <= 15, found.feed
 
 
 def test_no_control_frame_claims_a_ping_that_would_be_refused() -> None:
