@@ -36,6 +36,10 @@ CONTRACTS = 60
 T = TypeVar("T")
 
 
+SETTLED_BEFORE_US = 15 * 60 * 1_000_000
+"""What settled so recently may not have been asked for yet: tests may run over a full hour."""
+
+
 class Update(NamedTuple):
     """One rate of one contract at one time."""
 
@@ -157,11 +161,12 @@ class RunningStack:
             for line in self._truth(FEED)
         ]
 
-    def settled(self) -> list[tuple[str, int, float, float]]:
-        """The simulator's settlements: contract, time, rate, interval."""
+    def settled(self, before_us: int) -> list[tuple[str, int, float, float]]:
+        """The simulator's settlements before a time: contract, time, rate, interval."""
         return [
             (s["contract_id"], s["funding_time"], s["rate"], float(s["interval_hours"]))
             for s in self._truth("settlements")
+            if s["funding_time"] < before_us
         ]
 
     def _truth(self, name: str) -> list[dict[str, Any]]:
