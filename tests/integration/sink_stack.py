@@ -225,7 +225,7 @@ def rate(number: int, **changes: Any) -> dict[str, Any]:
         **_CONTRACT, **_COORDINATES, "contract_id": f"binance-usdm:{symbol}", "symbol": symbol,
         "quote": "USDT", "multiplier": 1.0, "interval_source": "payload", "mark_price": 5e4,
         "index_price": None, "next_funding_time": now + 3_600_000_000, "event_time": now + number,
-        "event_time_source": "exchange", "received_at": now, "late": False,
+        "event_time_source": "exchange", "received_at": now, "late": False, "out_of_range": False,
         "raw_offset": number // 90, "raw_item": number % 90,
     } | changes  # fmt: skip
 

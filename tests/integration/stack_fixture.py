@@ -28,7 +28,7 @@ from infra.embedded.supervisor import Supervisor
 from infra.lag import LagReader
 from infra.stack import Ports, Stack, StackOptions, service
 from schemas.feeds import FEEDS
-from schemas.times import now_us
+from schemas.times import US_PER_DAY, US_PER_HOUR, US_PER_MINUTE, now_us
 from schemas.topics import OUTPUT_TOPICS, raw_topic
 
 FEED = "binance-usdm"
@@ -36,8 +36,14 @@ CONTRACTS = 60
 T = TypeVar("T")
 
 
-SETTLED_BEFORE_US = 15 * 60 * 1_000_000
-"""What settled so recently may not have been asked for yet: tests may run over a full hour."""
+def settled_for_sure() -> tuple[int, int]:
+    """Between these two times every settlement is stored by now.
+
+    Tests may run over a full hour: what settled in the last minutes may not have been asked for,
+    and the simulator's oldest hour may lie before the producer's 30 days.
+    """
+    now = now_us()
+    return now - 30 * US_PER_DAY + US_PER_HOUR, now - 15 * US_PER_MINUTE
 
 
 class Update(NamedTuple):
@@ -161,12 +167,12 @@ class RunningStack:
             for line in self._truth(FEED)
         ]
 
-    def settled(self, before_us: int) -> list[tuple[str, int, float, float]]:
-        """The simulator's settlements before a time: contract, time, rate, interval."""
+    def settled(self, after_us: int, before_us: int) -> list[tuple[str, int, float, float]]:
+        """The simulator's settlements between two times: contract, time, rate, interval."""
         return [
             (s["contract_id"], s["funding_time"], s["rate"], float(s["interval_hours"]))
             for s in self._truth("settlements")
-            if s["funding_time"] < before_us
+            if after_us < s["funding_time"] < before_us
         ]
 
     def _truth(self, name: str) -> list[dict[str, Any]]:

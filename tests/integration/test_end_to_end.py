@@ -21,10 +21,10 @@ from schemas.topics import raw_topic
 from tests.integration.stack_fixture import (
     CONTRACTS,
     FEED,
-    SETTLED_BEFORE_US,
     Outage,
     RunningStack,
     Update,
+    settled_for_sure,
     until,
 )
 
@@ -76,13 +76,14 @@ async def test_settlements_are_those_of_the_exchange(stack: RunningStack) -> Non
         return bool(states[0][0])
 
     await until(complete, "the history is published")
-    before = now_us() - SETTLED_BEFORE_US
+    after, before = settled_for_sure()
     async with stack.quiet():
         rows = await stack.rows(
             "SELECT contract_id, toUnixTimestamp64Micro(funding_time), rate, interval_hours "
-            f"FROM funding.settlements FINAL WHERE toUnixTimestamp64Micro(funding_time) < {before}"
+            "FROM funding.settlements FINAL WHERE toUnixTimestamp64Micro(funding_time) "
+            f"BETWEEN {after} + 1 AND {before} - 1"
         )
-        assert Counter(rows) == Counter(stack.settled(before))
+        assert Counter(rows) == Counter(stack.settled(after, before))
 
 
 async def test_z_scores_equal_sql_over_the_settlements(stack: RunningStack) -> None:
@@ -137,6 +138,7 @@ async def test_strangers_read_the_topics_with_a_plain_avro_consumer(stack: Runni
     async with stack.quiet():
         # A long silence brings a REST snapshot; what both sides had by now is compared.
         until = now_us()
+        after, before = settled_for_sure()
         rates, scores, settlements, feeds = await asyncio.gather(
             *(
                 asyncio.to_thread(_read, stack, f"funding.{name}")
@@ -162,8 +164,8 @@ async def test_strangers_read_the_topics_with_a_plain_avro_consumer(stack: Runni
     assert {
         (s["contract_id"], _micros(s["funding_time"]), s["rate"], s["interval_hours"])
         for s in settlements
-        if _micros(s["funding_time"]) < until - SETTLED_BEFORE_US
-    } == set(stack.settled(until - SETTLED_BEFORE_US))
+        if after < _micros(s["funding_time"]) < before
+    } == set(stack.settled(after, before))
     assert {f["feed"] for f in feeds} == {FEED}
     assert "live" in {f["state"] for f in feeds}
 

@@ -16,10 +16,10 @@ import pytest_asyncio
 from schemas.feeds import FEEDS, spec
 from schemas.times import US_PER_S
 from tests.integration.stack_fixture import (
-    SETTLED_BEFORE_US,
     RunningStack,
     options_of,
     running_stack,
+    settled_for_sure,
     until,
 )
 
@@ -102,15 +102,15 @@ async def test_settlements_of_every_feed_are_the_exchanges(five: RunningStack) -
             "SELECT contract_id, toUnixTimestamp64Micro(funding_time), rate "
             "FROM funding.settlements FINAL"
         )
-    begun = min(line["sent_at"] for feed in FEEDS for line in truth(five, feed)) - SETTLED_BEFORE_US
+    after, before = settled_for_sure()
     expected = {
         (line["contract_id"], line["funding_time"], line["rate"])
         for line in truth(five, "settlements")
     }
     stored = Counter(rows)
     assert max(stored.values()) == 1
-    assert {one for one in stored if one[1] < begun} <= expected
-    assert {one for one in expected if one[1] < begun} <= set(stored)
+    assert {one for one in stored if one[1] < before} <= expected
+    assert {one for one in expected if after < one[1] < before} <= set(stored)
     assert {contract.split(":")[0] for contract, _, _ in stored} == set(FEEDS)
 
 
