@@ -175,6 +175,7 @@ async def _run_worker(settings: WorkerSettings, name: str, prefix: str, timeout_
                 "FUNDING_WORKER_ID": name,
                 "FUNDING_WORKER_INSTANCE": name,
                 "FUNDING_WORKER_OUTPUT_PREFIX": prefix,
+                "FUNDING_WORKER_MAX_AHEAD_S": str(settings.worker_max_ahead_s),
                 "FUNDING_WORKER_DATA_DIR": directory,
                 "FUNDING_WEB_PORT": str(port),
             },

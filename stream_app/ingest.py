@@ -15,11 +15,12 @@ from collections.abc import Awaitable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 from schemas.codec import Decoder
-from schemas.errors import FundingStreamError, MalformedInputError
+from schemas.errors import FundingStreamError, MalformedInputError, StateError
 from schemas.records import HourlyBar
 from schemas.times import US_PER_S, now_us
 from schemas.topics import feed_of_raw_topic
 from stream_app.core.blocks import block_key
+from stream_app.core.bounds import MAX_AHEAD_US
 from stream_app.core.outputs import DeadLetter, Outputs
 from stream_app.core.partition import FeedPartition
 from stream_app.core.zones import flush_boundary
@@ -114,6 +115,7 @@ class Ingest:
         baselines: Store,
         bars: BarStore,
         raw_log: Log,
+        max_ahead_us: int = MAX_AHEAD_US,
     ) -> None:
         self._decoder = decoder
         self._outbox = outbox
@@ -121,6 +123,7 @@ class Ingest:
         self._baselines = baselines
         self.bars = bars
         self._raw_log = raw_log
+        self._max_ahead_us = max_ahead_us
         self._intakes: dict[tuple[str, int], _Intake] = {}
         self._flush_lock = asyncio.Lock()
         self.counts: Counter[str] = Counter()
@@ -158,6 +161,7 @@ class Ingest:
                 normaliser(feed),
                 blocks,
                 lambda contract: self._baselines.get(contract.encode()),
+                self._max_ahead_us,
             )
             intake = self._intakes[topic, partition] = _Intake(state)
             if blocks:
@@ -211,12 +215,22 @@ class Ingest:
         """Make sure that nothing was passed over before a record.
 
         Raises:
+            StateError: the log is another one than the state was made from.
             HoleError: the log has records that did not come. Faust passes over what it fetches
                 while it recovers, and cannot be sought back reliably: what it has buffered takes
                 its read position along. A restart reads on from the last ack.
         """
         expected = intake.next_offset
-        if expected is None or offset <= expected:
+        if expected is None or offset == expected:
+            return
+        if offset < expected:
+            end = self._raw_log.end(topic, partition)
+            if end is not None and end < expected:
+                raise StateError(
+                    f"{topic}/{partition} ends at {end}, and {expected} records of it are in the "
+                    "state: the topic was made anew. Give the worker another FUNDING_WORKER_ID, "
+                    "or the topic its records"
+                )
             return
         begin = await self._raw_log.begin(topic, partition)
         if begin < offset:

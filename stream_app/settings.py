@@ -29,6 +29,8 @@ class WorkerSettings(SharedSettings):
     web_port: Port = 6066
     worker_linger_ms: Annotated[float, Field(ge=0, le=1000)] = 2.0
     """How long the outputs' producer waits for company."""
+    worker_max_ahead_s: Annotated[float, Field(gt=0)] = 600.0
+    """An event that lies further ahead of its receipt is refused: its time is wrong, or ours."""
     worker_watchdog_s: Annotated[float, Field(gt=0)] = 60.0
     """Exit when input advances and processing does not for this long."""
 

@@ -19,7 +19,7 @@ import faust
 from faust.types import TP
 
 from schemas.contracts import PARTITIONS
-from schemas.errors import FundingStreamError
+from schemas.errors import FundingStreamError, StateError
 from schemas.feeds import FEEDS
 from schemas.kafka import require_topics
 from schemas.records import RAW_BATCH, HourlyBar
@@ -156,6 +156,7 @@ def create_app(settings: WorkerSettings) -> FundingApp:
         _TableStore(tables[BASELINES_TABLE]),
         _BarTable(_bar_table(app, settings.worker_id)),
         _FaustLog(app),
+        int(settings.worker_max_ahead_s * US_PER_S),
     )
     app.ingest = ingest
     _add_agent(app, raw, ingest)
@@ -251,7 +252,7 @@ def _add_agent(app: FundingApp, raw: Any, ingest: Ingest) -> None:
         async for event in stream.noack().events():
             try:
                 await ingest.handle(event)
-            except HoleError as error:
+            except (HoleError, StateError) as error:
                 _die(str(error))
             except Exception:  # noqa: BLE001 - an agent's exception would ack the event and go on
                 _die("a raw record could not be processed")

@@ -36,6 +36,7 @@ class Held(msgspec.Struct, array_like=True, gc=False):
     z: float | None
     mark_price: float | None
     transport: Transport
+    interval_hours: float = 0.0
 
 
 class OpenBar(msgspec.Struct, array_like=True, gc=False):
@@ -55,6 +56,8 @@ class OpenBar(msgspec.Struct, array_like=True, gc=False):
     z_max: float | None = None
     z_close: float | None = None
     mark_close: float | None = None
+    interval_hours: float = 0.0
+    """Of the rate that was held last; 0: not known."""
 
     def hold(self, held: Held, duration_us: int) -> None:
         """Add `duration_us` of an update's rate."""
@@ -66,6 +69,7 @@ class OpenBar(msgspec.Struct, array_like=True, gc=False):
         elif rate < self.low:
             self.low = rate
         self.close = rate
+        self.interval_hours = held.interval_hours
         self.covered_us = covered_us = self.covered_us + duration_us
         mean = self.mean
         delta = rate - mean
@@ -107,6 +111,7 @@ class ClosedBar(NamedTuple):
     mark_close: float | None
     ws_s: float
     rest_s: float
+    interval_hours: float
 
 
 class BarState(msgspec.Struct, array_like=True, gc=False):
@@ -270,5 +275,6 @@ class BarState(msgspec.Struct, array_like=True, gc=False):
                 bar.mark_close,
                 (covered - bar.rest_us) / US_PER_S,
                 bar.rest_us / US_PER_S,
+                bar.interval_hours,
             )
         )

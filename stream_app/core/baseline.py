@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import msgspec
@@ -34,8 +35,12 @@ WINDOW_US = 30 * US_PER_DAY
 KEPT_US = 32 * US_PER_DAY
 MAX_INTERVAL_US = 24 * US_PER_HOUR
 _SOURCES: tuple[SettlementSource, ...] = ("history", "stream", "derived")
-"""Stored by position: only ever appended to."""
-_DERIVED = _SOURCES.index("derived")
+"""Stored by position, the most trusted first: only ever appended to."""
+_INFERRED = 64
+"""Set beside the source where the interval is not the exchange's own statement."""
+OBSERVED_GAPS = 3
+"""So many newest gaps are looked at for an interval: one missed settlement does not double it."""
+PLAUSIBLE_HOURS = frozenset({1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 24.0})
 
 
 class Settled(NamedTuple):
@@ -46,6 +51,8 @@ class Settled(NamedTuple):
     interval_hours: float
     raw_offset: int
     source: SettlementSource = "history"
+    inferred: bool = False
+    """The interval follows from the settlement before, or from the contract's."""
 
 
 class _Versioned(msgspec.Struct, array_like=True):
@@ -68,7 +75,7 @@ class _Packed(msgspec.Struct, array_like=True):
     hours: bytes
     offsets: bytes
     sources: bytes
-    superseded: Sequence[tuple[int, float, float, int, SettlementSource]]
+    superseded: Sequence[tuple[int, float, float, int, SettlementSource, bool]]
 
 
 class Baseline:
@@ -95,9 +102,9 @@ class Baseline:
         self._rates = array("d", [s.rate for s in ordered])
         self._hours = array("d", [s.interval_hours for s in ordered])
         self._offsets = array("q", [s.raw_offset for s in ordered])
-        self._sources = array("b", [_SOURCES.index(s.source) for s in ordered])
+        self._sources = array("b", [_source_code(s) for s in ordered])
         self._superseded: list[Settled] = []
-        """Derived ones that gave way since the last `pack`."""
+        """What gave way to another version since the last `pack`."""
         self._stats: Statistics | None = None
         self._window = slice(0, 0)
 
@@ -115,8 +122,13 @@ class Baseline:
             self._rates[index],
             self._hours[index],
             self._offsets[index],
-            _SOURCES[self._sources[index]],
+            *_source_of(self._sources[index]),
         )
+
+    def known(self, funding_time: int) -> Settled | None:
+        """Return the settlement of a funding time."""
+        at = bisect_left(self._times, funding_time)
+        return self._at(at) if at < len(self) and self._times[at] == funding_time else None
 
     def add(
         self,
@@ -126,34 +138,57 @@ class Baseline:
         contract_interval_hours: float,
         raw_offset: int,
         source: SettlementSource = "history",
-    ) -> Settled | None:
-        """Add a settlement and return it; None if its funding time is known or too old.
+    ) -> Sequence[Settled]:
+        """Add a settlement; return what is new by it, nothing if its funding time is too old.
 
         Without an `interval_hours` of its own, it is the time since the settlement before (whole
-        hours), else the contract's. A derived one gives way to what the exchange itself says.
+        hours), else the contract's; a settlement that comes to stand before one whose interval
+        was inferred so gives that one another interval, and then both are returned. Of two for
+        the same time the more trusted source counts: history, then stream, then derived. What
+        changes no number and no trust is not returned.
         """
         times = self._times
         if times and funding_time <= times[-1] - KEPT_US:
-            return None
+            return ()
         at = bisect_left(times, funding_time)
-        known = at < len(times) and times[at] == funding_time
-        if known and (self._sources[at] != _DERIVED or source == "derived"):
-            return None
+        before = self.known(funding_time)
+        if before is not None and _SOURCES.index(source) >= _SOURCES.index(before.source):
+            return ()
+        inferred = interval_hours is None
         if interval_hours is None:
             interval_hours = contract_interval_hours
             if at and (whole := _whole_hours(funding_time - times[at - 1])):
                 interval_hours = whole
-        if known:
-            self._superseded.append(self._at(at))
-            self._delete(slice(at, at + 1))
-        self._times.insert(at, funding_time)
-        self._rates.insert(at, rate)
-        self._hours.insert(at, interval_hours)
-        self._offsets.insert(at, raw_offset)
-        self._sources.insert(at, _SOURCES.index(source))
+        entry = Settled(funding_time, rate, interval_hours, raw_offset, source, inferred)
+        if before is not None:
+            self._replace(at, entry)
+            confirmed = before.source == "stream" and before.rate == rate
+            return () if confirmed and before.interval_hours == interval_hours else (entry,)
+        self._insert(at, entry)
+        new = [entry]
+        if at + 1 < len(times) and self._sources[at + 1] & _INFERRED:
+            following = self._at(at + 1)
+            whole = _whole_hours(following.funding_time - funding_time)
+            if whole is not None and whole != following.interval_hours:
+                # Learnt from the record at hand: without that, a restart must not know it.
+                repaired = following._replace(interval_hours=whole, raw_offset=raw_offset)
+                self._replace(at + 1, repaired)
+                new.append(repaired)
         self._delete(slice(0, bisect_right(times, times[-1] - KEPT_US)))
+        return new
+
+    def _insert(self, at: int, entry: Settled) -> None:
+        self._times.insert(at, entry.funding_time)
+        self._rates.insert(at, entry.rate)
+        self._hours.insert(at, entry.interval_hours)
+        self._offsets.insert(at, entry.raw_offset)
+        self._sources.insert(at, _source_code(entry))
         self._stats = None
-        return Settled(funding_time, rate, interval_hours, raw_offset, source)
+
+    def _replace(self, at: int, entry: Settled) -> None:
+        self._superseded.append(self._at(at))
+        self._delete(slice(at, at + 1))
+        self._insert(at, entry)
 
     def _delete(self, which: slice) -> None:
         for column in (self._times, self._rates, self._hours, self._offsets, self._sources):
@@ -189,10 +224,11 @@ class Baseline:
         return Score(z, robust_z_of(value, stats), at_most / stats.samples)
 
     def observed_interval_hours(self) -> float | None:
-        """Return the time between the two newest settlements, if it is a plausible interval."""
-        if len(self._times) < 2:
-            return None
-        return _whole_hours(self._times[-1] - self._times[-2])
+        """Return the shortest of the newest times between settlements, if it is plausible."""
+        newest = self._times[-OBSERVED_GAPS - 1 :]
+        gaps = [_whole_hours(b - a) for a, b in pairwise(newest)]
+        shortest = min((gap for gap in gaps if gap is not None), default=None)
+        return shortest if shortest in PLAUSIBLE_HOURS else None
 
     def pack(self) -> bytes:
         """Return the bytes that `unpack` reads.
@@ -238,17 +274,28 @@ class Baseline:
         return cls(known.values())
 
 
+def _source_code(entry: Settled) -> int:
+    return _SOURCES.index(entry.source) | (_INFERRED if entry.inferred else 0)
+
+
+def _source_of(code: int) -> tuple[SettlementSource, bool]:
+    return _SOURCES[code & ~_INFERRED], bool(code & _INFERRED)
+
+
 def _settled(data: bytes) -> list[Settled]:
     """Return superseded ones before those that superseded them."""
     packed = msgspec.msgpack.decode(data, type=_Packed)
-    columns = (
-        array("q", packed.times),
-        array("d", packed.rates),
-        array("d", packed.hours),
-        array("q", packed.offsets),
-    )
-    sources = [_SOURCES[code] for code in packed.sources]
-    current = [Settled(*values) for values in zip(*columns, sources, strict=True)]
+    current = [
+        Settled(time, rate, hours, offset, *_source_of(code))
+        for time, rate, hours, offset, code in zip(
+            array("q", packed.times),
+            array("d", packed.rates),
+            array("d", packed.hours),
+            array("q", packed.offsets),
+            packed.sources,
+            strict=True,
+        )
+    ]
     return [*(Settled(*row) for row in packed.superseded), *current]
 
 

@@ -6,11 +6,12 @@ Not responsible for: what follows from it (partition.py).
 from __future__ import annotations
 
 from schemas.errors import MalformedInputError
-from schemas.times import US_PER_DAY, US_PER_HOUR, US_PER_MINUTE
+from schemas.times import US_PER_HOUR, US_PER_MINUTE
 from stream_app.core.blocks import Contract
 from stream_app.normalise.readings import RateReading, Reading, SettlementReading
 
-MAX_AHEAD_US = US_PER_DAY
+MAX_AHEAD_US = 10 * US_PER_MINUTE
+"""Of an event, unless the settings say otherwise: one further ahead makes all that follow late."""
 MAX_SETTLED_AHEAD_US = US_PER_MINUTE
 """A settlement lies in the past, clocks and stamps apart."""
 MAX_RATE = 1.0
@@ -21,14 +22,16 @@ _TOLERANCE = 1 + 1e-9
 """A cap that was written in basis points may miss the rate at the cap by a rounding."""
 
 
-def check_plausible(reading: Reading, received_at: int) -> None:
+def check_plausible(reading: Reading, received_at: int, max_ahead_us: int) -> None:
     """Refuse what would spoil a contract's state for long: times ahead, rates beyond any cap.
+
+    `max_ahead_us`: how far ahead of its receipt an event may be.
 
     Raises:
         MalformedInputError: says which value it is.
     """
     if isinstance(reading, RateReading):
-        time_us, rate, ahead_us = reading.event_time, reading.rate, MAX_AHEAD_US
+        time_us, rate, ahead_us = reading.event_time, reading.rate, max_ahead_us
     elif isinstance(reading, SettlementReading):
         time_us, rate, ahead_us = reading.funding_time_raw, reading.rate, MAX_SETTLED_AHEAD_US
     else:

@@ -22,7 +22,13 @@ from stream_app.core.alerts import crossing_alert, flip_alert, sign_of
 from stream_app.core.audit import Noted, audit_event
 from stream_app.core.bars import ClosedBar, Held
 from stream_app.core.blocks import DEFAULT_INTERVAL_HOURS, Contract
-from stream_app.core.bounds import beyond_cap, check_plausible, derived_settlement, is_settling
+from stream_app.core.bounds import (
+    MAX_AHEAD_US,
+    beyond_cap,
+    check_plausible,
+    derived_settlement,
+    is_settling,
+)
 from stream_app.core.emission import Emission, zscore_of
 from stream_app.core.ordering import Verdict, judge
 from stream_app.core.outputs import DeadLetter, Output, Outputs, RateRows
@@ -52,6 +58,7 @@ class FeedPartition:
         normalise: Normaliser,
         blocks: Iterable[bytes] = (),
         stored_baseline: Callable[[str], bytes | None] = lambda _contract: None,
+        max_ahead_us: int = MAX_AHEAD_US,
     ) -> None:
         """`blocks` in the order of their shards; `stored_baseline` is asked per contract id."""
         self.feed = feed
@@ -70,6 +77,7 @@ class FeedPartition:
         self._stale_us = int(known.stale_s * US_PER_S)
         self._settling_us = int(known.settling_s * US_PER_S)
         self._derives = known.derive_settlements
+        self._max_ahead_us = max_ahead_us
         self._normalise = normalise
 
     @property
@@ -171,7 +179,7 @@ class FeedPartition:
             elif isinstance(read, MalformedInputError):
                 raise read
             for reading in read:
-                check_plausible(reading, at.received_at)
+                check_plausible(reading, at.received_at, self._max_ahead_us)
         except MalformedInputError as error:
             self._audit(symbol, "dead_letter", at.received_at, at, str(error))
             self.dead_letters.append(self._dead_letter(item, at, str(error)))
@@ -241,21 +249,26 @@ class FeedPartition:
 
     def _apply_settlement(self, reading: SettlementReading, at: Position) -> None:
         cell = self._cell(reading.symbol, at)
-        entry = cell.baseline.add(
-            minute_round(reading.funding_time_raw),
+        funding_time = minute_round(reading.funding_time_raw)
+        before = cell.baseline.known(funding_time)
+        new = cell.baseline.add(
+            funding_time,
             reading.rate,
             reading.interval_hours,
             cell.contract.listed_interval_hours or DEFAULT_INTERVAL_HOURS,
             at.offset,
             reading.source,
         )
-        if entry is None:
-            self.counts["settlement_known"] += 1
-            return
-        self.counts["settlement"] += 1
-        self.store.baseline_changed(cell)
-        row = settlement_row(cell.contract, reading, entry, at)
-        self.outputs.append(Output(topics.SETTLEMENTS, row["contract_id"], row))
+        self.counts["settlement" if new else "settlement_known"] += 1
+        if before is not None and before.rate != reading.rate:
+            change = f"{before.source} {before.rate!r}, {reading.source} {reading.rate!r}"
+            self._audit(reading.symbol, "settlement_differs", funding_time, at, change)
+        if cell.baseline.known(funding_time) != before:
+            self.store.baseline_changed(cell)
+        for entry in new:
+            raw = reading.funding_time_raw if entry.funding_time == funding_time else None
+            row = settlement_row(cell.contract, entry, raw, at)
+            self.outputs.append(Output(topics.SETTLEMENTS, row["contract_id"], row))
 
     def _apply_rate(self, reading: RateReading, at: Position) -> None:
         cell = self.store.cells.get(reading.symbol) or self._create(reading.symbol, at)
@@ -271,9 +284,7 @@ class FeedPartition:
         if self._derives and (settled := derived_settlement(contract, event_time, self._stale_us)):
             self._apply_settlement(settled, at)
         cell.refresh(event_time)
-        interval = cell.interval
-        if reading.interval_hours is not None:
-            interval = Interval(reading.interval_hours, "payload")
+        interval = self._interval(cell, reading)
         late, beyond = verdict == "late", beyond_cap(contract, reading.rate)
         if beyond:
             self._audit(reading.symbol, "out_of_range", event_time, at, f"rate {reading.rate!r}")
@@ -283,12 +294,24 @@ class FeedPartition:
         if late:
             contract.bars.late_updates += 1
             return
-        z = z_of(rate_8h(reading.rate, interval.hours), cell.stats)
-        contract.bars.add(Held(event_time, reading.rate, z, reading.mark_price, at.transport))
+        # What the exchange itself says it cannot charge is no rate to score or to alert on.
+        z = None if beyond else z_of(rate_8h(reading.rate, interval.hours), cell.stats)
+        held = Held(event_time, reading.rate, z, reading.mark_price, at.transport, interval.hours)
+        contract.bars.add(held)
         if contract.bars.full:
             self._settle_bars(cell)
         if verdict != "out_of_order":
             self._advance(cell, reading, event_time, interval, z, at)
+
+    def _interval(self, cell: Cell, reading: RateReading) -> Interval:
+        """Choose the interval: the payload's, what a payload said last, else the contract's."""
+        if reading.interval_hours is not None:
+            return Interval(reading.interval_hours, "payload")
+        contract = cell.contract
+        if contract.interval_source == "payload":
+            # A second source of the same feed may not say it (KuCoin's classic socket).
+            return Interval(contract.interval_hours, "payload")
+        return cell.interval
 
     def _advance(
         self,
@@ -307,7 +330,7 @@ class FeedPartition:
         as_before = not first and not rate_changed and z == cell.judged_z
         self._move(contract, reading, event_time, interval, at)
         cell.judged_z = z
-        if rate_changed:
+        if rate_changed and not beyond_cap(contract, reading.rate):
             self._note_sign(contract, rate_8h(reading.rate, interval.hours), at)
         if as_before:
             return
@@ -373,11 +396,9 @@ class FeedPartition:
             flipped = contract.sign != 0
             contract.sign = sign
             if flipped:
-                self._alert(contract, flip_alert(contract, at))
+                self._alert(flip_alert(contract, at))
 
-    def _alert(self, contract: Contract, alert: Alert) -> None:
-        if beyond_cap(contract, contract.rate):
-            return
+    def _alert(self, alert: Alert) -> None:
         self.outputs.append(Output(topics.ALERTS, alert["subject"], alert))
         self.counts["alert"] += 1
 
@@ -387,7 +408,7 @@ class FeedPartition:
         self.outputs.append(Output(topics.ZSCORES, contract.contract_id, record))
         self.counts["emitted"] += 1
         if emission.crossed is not None and emission.z is not None:
-            self._alert(contract, crossing_alert(record, emission.z, emission.crossed))
+            self._alert(crossing_alert(record, emission.z, emission.crossed))
         contract.emitted_updates = contract.updates
         contract.emitted_rate = contract.rate
         contract.emitted_z = emission.z

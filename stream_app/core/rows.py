@@ -16,7 +16,7 @@ from schemas.records import FundingRate, HourlyBar, IntervalSource, RawBatch, Se
 from stream_app.core.bars import ClosedBar
 from stream_app.core.baseline import Settled
 from stream_app.core.blocks import Contract
-from stream_app.normalise.readings import RateReading, SettlementReading
+from stream_app.normalise.readings import RateReading
 
 
 class Position:
@@ -150,18 +150,18 @@ def rate_columns(rows: Sequence[RateRow], feed: str) -> RateColumns:
 
 
 def settlement_row(
-    contract: Contract,
-    reading: SettlementReading,
-    entry: Settled,
-    at: Position,
+    contract: Contract, entry: Settled, funding_time_raw: int | None, at: Position
 ) -> Settlement:
-    """Return the record of a settlement that was not known before."""
+    """Return the record of a settlement that is new, or known better than before.
+
+    `funding_time_raw`: as the exchange stamps it; None: the record at hand does not say.
+    """
     return {
         "contract_id": contract.contract_id,
         "feed": at.feed,
         "symbol": contract.symbol,
         "funding_time": entry.funding_time,
-        "funding_time_raw": reading.funding_time_raw,
+        "funding_time_raw": entry.funding_time if funding_time_raw is None else funding_time_raw,
         "rate": entry.rate,
         "interval_hours": entry.interval_hours,
         "rate_8h": rate_8h(entry.rate, entry.interval_hours),
@@ -181,6 +181,7 @@ def bar_row(contract: Contract, feed: str, bar: ClosedBar) -> HourlyBar:
         "feed": feed,
         "symbol": contract.symbol,
         "base": contract.base,
-        "interval_hours": contract.interval_hours,
         **bar._asdict(),  # type: ignore[typeddict-item]
+        # State of an older version does not say it.
+        "interval_hours": bar.interval_hours or contract.interval_hours,
     }

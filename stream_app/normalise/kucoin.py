@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from schemas.errors import MalformedInputError
-from schemas.times import minute_round
+from schemas.times import US_PER_S, minute_round
 from stream_app.normalise.assets import canonical_asset
 from stream_app.normalise.numbers import (
     MAX_NEXT_AHEAD_US,
@@ -36,6 +36,10 @@ UTA_CHANNELS = ("funding-fee-all-symbols", "funding-fee")
 ESTIMATE_GRANULARITY_MS = 60_000
 MIN_SETTLED_GRANULARITY_MS = 3_600_000
 """`granularity` of funding.rate: a minute for estimates, the interval for settled rates (§3B)."""
+
+
+SETTLED_AFTER_US = 90 * US_PER_S
+"""For so long old and new values may mix (§3.3); what UTA pushes then is UNVERIFIED."""
 
 
 class _UtaRow(msgspec.Struct, gc=False):
@@ -130,6 +134,9 @@ def _uta(frame: _UtaFrame, _item: Item) -> Sequence[Reading]:
     # `gl` is the interval that began at `ft`, not the one that `lfr` was settled for: at a change
     # the two differ, so the interval follows from the settlement before.
     at = time_us(row.settled_time, "ft")
+    if 0 <= time_us(frame.push_time, "P") - at < SETTLED_AFTER_US:
+        # `ft` may have advanced before `lfr` has; the next push says it again.
+        return (estimate,)
     return (estimate, SettlementReading(row.symbol, at, settled, source="stream"))
 
 

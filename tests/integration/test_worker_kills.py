@@ -59,6 +59,8 @@ from tests.integration.kills import (
 )
 from tests.integration.stack_fixture import RunningStack, options_of, until
 
+MAX_AHEAD_S = 86_400.0
+"""Event times run hours ahead of their receipt, so that bars close in a short run."""
 KILLS = 5
 SEED = 20
 RECOVERY_TIMEOUT_S = 180.0
@@ -199,7 +201,9 @@ class Scene:
     def __init__(self, stack: RunningStack, deaths: list[int], seed: int) -> None:
         self.stack = stack
         self.deaths = deaths
-        self.settings = stack.stack.worker_settings
+        self.settings = stack.stack.worker_settings.model_copy(
+            update={"worker_max_ahead_s": MAX_AHEAD_S}
+        )
         self.load = Load(self.settings, seed)
         self.watch = Watch(self.settings, self.load)
         self._rng = random.Random(seed)
@@ -305,7 +309,7 @@ def _count(client: Any, table: str) -> int:
 
 async def measure(directory: Path, kills: int, seed: int) -> Report:
     """Run everything once."""
-    options = options_of(directory)
+    options = options_of(directory, env={"FUNDING_WORKER_MAX_AHEAD_S": str(MAX_AHEAD_S)})
     log = (directory / "parts.log").open("w", encoding="utf-8")
     deaths: list[int] = []
     with log:

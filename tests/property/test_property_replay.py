@@ -183,7 +183,7 @@ class Worker:
 def identity(output: Output) -> tuple[tuple[Any, ...], Any]:
     """What makes an output the same one, and all of it but the time of computing."""
     record = {k: v for k, v in output.record.items() if k not in {"computed_at", "created_at"}}
-    names = ("contract_id", "alert_id", "raw_offset", "raw_item", "trigger", "late")
+    names = ("contract_id", "alert_id", "funding_time", "raw_offset", "raw_item", "trigger", "late")
     return (output.topic.name, *(record.get(name) for name in names)), record
 
 

@@ -29,7 +29,7 @@ def filled(rates: list[float], interval_hours: float = 8.0, offset: int = 5) -> 
     step = round(interval_hours * US_PER_HOUR)
     for index, rate in enumerate(rates):
         at = HOUR_US - (len(rates) - 1 - index) * step
-        assert baseline.add(at, rate, None, interval_hours, offset + index) is not None
+        assert baseline.add(at, rate, None, interval_hours, offset + index) != ()
     return baseline
 
 
@@ -158,7 +158,7 @@ def test_a_settlement_counts_once() -> None:
     """The same funding time again is refused, also with another rate or interval."""
     baseline = filled([0.1, 0.2, 0.3])
     for rate in (0.2, 0.9):
-        assert baseline.add(HOUR_US - 8 * US_PER_HOUR, rate, 4.0, 8.0, 99) is None
+        assert baseline.add(HOUR_US - 8 * US_PER_HOUR, rate, 4.0, 8.0, 99) == ()
     assert [s.rate for s in baseline.settled] == [0.1, 0.2, 0.3]
     assert len(baseline) == 3
 
@@ -180,8 +180,8 @@ def test_what_is_older_than_is_kept_is_forgotten() -> None:
     assert baseline.settled[0].funding_time == oldest
     baseline.add(HOUR_US, 0.1, 8.0, 8.0, 2)
     assert baseline.settled[0].funding_time == oldest + 1
-    assert baseline.add(oldest, 0.1, 8.0, 8.0, 3) is None
-    assert baseline.add(oldest + 2, 0.1, 8.0, 8.0, 3) is not None
+    assert baseline.add(oldest, 0.1, 8.0, 8.0, 3) == ()
+    assert baseline.add(oldest + 2, 0.1, 8.0, 8.0, 3) != ()
 
 
 @pytest.mark.parametrize(
@@ -203,22 +203,20 @@ def test_a_settlements_interval_is_the_time_since_the_one_before(
     """In whole hours up to a day; beyond that, or under half an hour, it is the contract's (2)."""
     baseline = Baseline()
     baseline.add(HOUR_US, 0.1, None, 2.0, 1)
-    entry = baseline.add(HOUR_US + gap_us, 0.1, None, 2.0, 2)
-    assert entry is not None
+    (entry,) = baseline.add(HOUR_US + gap_us, 0.1, None, 2.0, 2)
     assert entry.interval_hours == expected_hours
 
 
 def test_the_first_settlement_has_the_contracts_interval() -> None:
     """Nothing stands before it."""
-    entry = Baseline().add(HOUR_US, 0.1, None, 4.0, 1)
-    assert entry == Settled(HOUR_US, 0.1, 4.0, 1)
+    (entry,) = Baseline().add(HOUR_US, 0.1, None, 4.0, 1)
+    assert entry == Settled(HOUR_US, 0.1, 4.0, 1, inferred=True)
 
 
 def test_an_interval_of_its_own_wins() -> None:
     """Where the exchange says it with the settlement."""
     baseline = filled([0.1])
-    entry = baseline.add(HOUR_US + 4 * US_PER_HOUR, 0.1, 2.0, 8.0, 9)
-    assert entry is not None
+    (entry,) = baseline.add(HOUR_US + 4 * US_PER_HOUR, 0.1, 2.0, 8.0, 9)
     assert entry.interval_hours == 2.0
 
 
@@ -231,14 +229,55 @@ def test_a_change_of_interval_rewrites_nothing() -> None:
     assert window_of(baseline, HOUR_US + 3 * US_PER_HOUR) == pytest.approx([0.0008] * 5, rel=1e-15)
 
 
-def test_the_observed_interval_is_that_of_the_newest_two() -> None:
-    """None while there is one, and none from a gap of days."""
+def test_the_observed_interval_is_the_shortest_of_the_newest() -> None:
+    """None while there is one, and none from a gap of days; a missed settlement doubles nothing."""
     assert Baseline().observed_interval_hours() is None
     assert filled([0.1]).observed_interval_hours() is None
     assert filled([0.1, 0.2], 4.0).observed_interval_hours() == 4.0
     gap = filled([0.1])
     gap.add(HOUR_US + 3 * US_PER_DAY, 0.1, None, 8.0, 9)
     assert gap.observed_interval_hours() is None
+    hole = filled([0.1, 0.2, 0.3])
+    hole.add(HOUR_US + 16 * US_PER_HOUR, 0.1, None, 8.0, 9)
+    assert hole.observed_interval_hours() == 8.0
+    hole.add(HOUR_US + 20 * US_PER_HOUR, 0.1, None, 8.0, 9)
+    assert hole.observed_interval_hours() == 4.0
+    odd = filled([0.1])
+    odd.add(HOUR_US + 16 * US_PER_HOUR, 0.1, None, 8.0, 9)
+    assert odd.observed_interval_hours() is None
+
+
+def test_a_settlement_that_comes_late_repairs_the_interval_behind_it() -> None:
+    """The history may come newest first; both are told, and a crash before it restores the old."""
+    baseline = Baseline()
+    baseline.add(HOUR_US, 0.1, None, 8.0, 1)
+    new = baseline.add(HOUR_US - US_PER_HOUR, 0.2, None, 8.0, 2)
+    assert new == [
+        Settled(HOUR_US - US_PER_HOUR, 0.2, 8.0, 2, inferred=True),
+        Settled(HOUR_US, 0.1, 1.0, 2, inferred=True),
+    ]
+    assert baseline.settled == list(new)
+    assert Baseline.unpack(baseline.pack(), 1).settled == [
+        Settled(HOUR_US, 0.1, 8.0, 1, inferred=True)
+    ]
+
+
+def test_an_interval_that_the_exchange_says_is_not_repaired() -> None:
+    """Nor one that is right already."""
+    baseline = Baseline()
+    baseline.add(HOUR_US, 0.1, 4.0, 8.0, 1)
+    assert len(baseline.add(HOUR_US - US_PER_HOUR, 0.2, None, 8.0, 2)) == 1
+    assert [s.interval_hours for s in baseline.settled] == [8.0, 4.0]
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.2])
+def test_history_counts_more_than_the_stream(rate: float) -> None:
+    """The same rate is confirmed without a word, another one is told."""
+    baseline = Baseline()
+    baseline.add(HOUR_US, 0.1, 8.0, 8.0, 5, "stream")
+    new = baseline.add(HOUR_US, rate, 8.0, 8.0, 6, "history")
+    assert new == (() if rate == 0.1 else (Settled(HOUR_US, rate, 8.0, 6),))
+    assert baseline.settled == [Settled(HOUR_US, rate, 8.0, 6)]
 
 
 def test_statistics_are_cached_within_an_hour() -> None:
@@ -270,7 +309,8 @@ def test_statistics_are_refreshed_by_a_settlement() -> None:
 def test_a_stored_baseline_comes_back() -> None:
     """Entry for entry, with their offsets."""
     baseline = filled([0.1, -0.0002, 1 / 3])
-    assert Baseline.unpack(baseline.pack(), 10**9).settled == baseline.settled
+    settled = baseline.settled
+    assert Baseline.unpack(baseline.pack(), 10**9).settled == settled
 
 
 def test_what_was_learnt_after_the_blocks_offset_is_dropped() -> None:
@@ -299,11 +339,11 @@ def test_a_damaged_baseline_is_refused(data: bytes) -> None:
 def test_a_derived_settlement_gives_way() -> None:
     """What the exchange says of the same time replaces it, once; never the other way round."""
     baseline = Baseline()
-    assert baseline.add(HOUR_US, 0.1, 1.0, 8.0, 5, "derived") is not None
-    assert baseline.add(HOUR_US, 0.3, 1.0, 8.0, 6, "derived") is None
-    assert baseline.add(HOUR_US, 0.2, 1.0, 8.0, 7, "history") == Settled(HOUR_US, 0.2, 1.0, 7)
-    assert baseline.add(HOUR_US, 0.1, 1.0, 8.0, 8, "derived") is None
-    assert baseline.add(HOUR_US, 0.4, 1.0, 8.0, 9, "stream") is None
+    assert baseline.add(HOUR_US, 0.1, 1.0, 8.0, 5, "derived") != ()
+    assert baseline.add(HOUR_US, 0.3, 1.0, 8.0, 6, "derived") == ()
+    assert baseline.add(HOUR_US, 0.2, 1.0, 8.0, 7, "history") == (Settled(HOUR_US, 0.2, 1.0, 7),)
+    assert baseline.add(HOUR_US, 0.1, 1.0, 8.0, 8, "derived") == ()
+    assert baseline.add(HOUR_US, 0.4, 1.0, 8.0, 9, "stream") == ()
     assert [s.rate for s in baseline.settled] == [0.2]
 
 

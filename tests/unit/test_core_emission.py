@@ -203,8 +203,8 @@ class TestFlush:
         rated.ticks(tick("AUSDT", at_z(1.9), T0))
         rated.ticks(tick("AUSDT", at_z(1.91), T0 + S), received_at=T0 + S)
         for index in range(19):
-            at = HOUR_US - index * 8 * US_PER_HOUR - 4 * US_PER_HOUR
-            rated.settle(settled("AUSDT", 0.00005, at))
+            at = HOUR_US - (20 + index) * 8 * US_PER_HOUR
+            rated.settle(settled("AUSDT", 0.0001, at))
         outputs = rated.ticks(received_at=T0 + 5 * S)
         (record,), (alert,) = of(outputs, "zscores"), of(outputs, "alerts")
         assert record["trigger"] == "flush"

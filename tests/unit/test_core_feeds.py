@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -149,12 +150,32 @@ class TestSettling:
         assert [r["rate"] for r in rates] == ([0.00017] if kept else [])
         assert feed.counts["settling"] == (0 if kept else 1)
 
-    def test_the_settlement_in_the_same_push_counts(self) -> None:
-        """Only the estimate beside it is noise."""
-        outputs = self.push(Feed("kucoin"), HOUR_US + US_PER_S, lfr="0.00023")
+    def test_what_a_push_says_of_the_settlement_counts_once_it_is_sure(self) -> None:
+        """For a minute and a half the new time may stand beside the old rate."""
+        feed = Feed("kucoin")
+        for after_s in (1, 61):
+            outputs = self.push(feed, HOUR_US + after_s * US_PER_S, lfr="0.00031")
+            assert (of(outputs, "settlements"), of(outputs, "rates")) == ([], [])
+        outputs = self.push(feed, HOUR_US + 121 * US_PER_S, lfr="0.00023")
         (row,) = of(outputs, "settlements")
         assert (row["funding_time"], row["rate"], row["source"]) == (HOUR_US, 0.00023, "stream")
-        assert of(outputs, "rates") == []
+        assert len(of(outputs, "rates")) == 1
+
+    def test_the_classic_socket_scales_by_the_interval_that_the_other_one_says(self) -> None:
+        """Its frames carry none, and the list may still have the old one."""
+        feed = Feed("kucoin")
+        at = HOUR_US + 3_600 * US_PER_S
+        self.push(feed, at)
+        feed.store.cells["SOLUSDTM"].contract.listed_interval_hours = 1.0
+        feed.store.cells["SOLUSDTM"].changed()
+        data = {"granularity": 60_000, "fundingRate": 0.0002, "timestamp": at // 1_000 + 60_000}
+        message = {"topic": "/contract/instrument:SOLUSDTM", "type": "message",
+                   "subject": "funding.rate", "data": data}  # fmt: skip
+        (row,) = of(
+            feed.run("instrument:funding.rate", "SOLUSDTM", message, at + 60 * US_PER_S), "rates"
+        )
+        assert (row["interval_hours"], row["interval_source"]) == (8.0, "payload")
+        assert feed.counts["interval_change"] == 0
 
     def test_the_classic_socket_follows_what_is_known_of_the_contract(self) -> None:
         """Its frames carry neither next time nor interval."""
@@ -216,13 +237,23 @@ class TestOutOfRange:
         ]
         assert flags == [False, True, True]
 
-    def test_it_raises_no_alert(self) -> None:
-        """The sign flips far beyond the floor."""
+    def test_it_raises_no_alert_and_is_not_scored(self) -> None:
+        """Neither on the way out nor on the way back: the sign before it stays."""
         feed = Feed("backpack")
         self.market(feed)
-        self.mark(feed, "0.001", HOUR_US + US_PER_S)
-        assert of(self.mark(feed, "-0.5", HOUR_US + 2 * US_PER_S), "alerts") == []
-        assert len(of(self.mark(feed, "0.001", HOUR_US + 3 * US_PER_S), "alerts")) == 1
+        for index in range(12):
+            end = HOUR_US - index * US_PER_HOUR
+            row = {"symbol": "SOL_USDC_PERP", "fundingRate": f"0.00{index + 10}",
+                   "intervalEndTimestamp": datetime.fromtimestamp(end / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%S")}  # fmt: skip  # noqa: E501
+            feed.run("fundingRates", "SOL_USDC_PERP", row, HOUR_US + 1, "history")
+        self.mark(feed, "0.0015", HOUR_US + US_PER_S)
+        outputs = self.mark(feed, "-0.5", HOUR_US + 2 * US_PER_S)
+        assert [z["z"] for z in of(outputs, "zscores")] == [None]
+        assert of(outputs, "alerts") == []
+        outputs = self.mark(feed, "0.0015", HOUR_US + 3 * US_PER_S)
+        assert of(outputs, "alerts") == []
+        assert of(outputs, "zscores")[0]["z"] is not None
+        assert len(of(self.mark(feed, "-0.001", HOUR_US + 4 * US_PER_S), "alerts")) >= 1
 
 
 def test_a_settlement_ahead_of_its_receipt_is_refused() -> None:
