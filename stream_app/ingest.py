@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 
 QUIET_FLUSH_US = 3 * US_PER_S
 """How long after a flush boundary the wall clock flushes for a partition without new batches."""
+QUIET_ROUNDS = 3
+"""Calls in a row at which a partition must be at the end of its log: the end that the consumer
+knows is that of its last fetch."""
 _LATENCIES_KEPT = 512
 """About half a minute of one feed: start-up must not pass for the present."""
 
@@ -82,6 +85,7 @@ class _Intake:
         self.state = state
         self.next_offset = state.store.applied_offset + 1 if state.store.shards else None
         self.first_offset: int | None = None
+        self.quiet_rounds = 0
         self.held: list[Any] = []
 
     def already_applied(self, offset: int) -> bool:
@@ -242,14 +246,21 @@ class Ingest:
         self.counts["lost_records"] += offset - expected
 
     def flush_quiet(self, now: int) -> None:
-        """Emit what partitions without new batches owe; only at the end of their log."""
+        """Emit what partitions owe that have been at the end of their log for a while."""
         boundary = flush_boundary(now - QUIET_FLUSH_US)
         for (topic, partition), intake in self._intakes.items():
-            if intake.next_offset is not None and intake.next_offset == self._raw_log.end(
-                topic, partition
-            ):
+            at_end = intake.next_offset is not None and (
+                intake.next_offset == self._raw_log.end(topic, partition)
+            )
+            intake.quiet_rounds = intake.quiet_rounds + 1 if at_end else 0
+            if intake.quiet_rounds > QUIET_ROUNDS:
                 intake.state.flush(boundary, now)
                 self._publish(intake.state)
+
+    def forget_quiet(self) -> None:
+        """Take no partition for quiet before it has been seen so again for a while."""
+        for intake in self._intakes.values():
+            intake.quiet_rounds = 0
 
     async def flush(self) -> None:
         """Make everything that was applied durable, then ack it.

@@ -26,6 +26,8 @@ from stream_app.settings import WorkerSettings
 log = logging.getLogger(__name__)
 
 QUEUE_RECORDS = 500_000
+MAX_LETTER_BYTES = 1 << 20
+MAX_ERROR_CHARS = 500
 MIN_COLUMN_ROWS = 8
 """Fewer rates than this are cheaper to encode one by one."""
 QUEUE_KIB = 128 * 1024
@@ -127,27 +129,30 @@ class Outbox:
             values = self._encode_rates(rate_columns(plain, at.feed), origin) if plain else []
         except SchemaError:
             # One by one, to find the one that does not fit.
-            plain, values = [], []
-        if len(plain) < len(rows):
-            rest = rows if not plain else [row for row in rows if not row.plain]
-            for output in RateRows(at, rest).outputs():
-                self._add(output, messages)
-        messages.setdefault(topics.RATES.name, []).extend(
-            {"value": value, "key": row.contract.contract_id.encode()}
-            for row, value in zip(plain, values, strict=True)
-        )
+            values = []
+        encoded = iter(values)
+        batch = messages.setdefault(topics.RATES.name, [])
+        for row in rows:
+            if values and row.plain:
+                batch.append({"value": next(encoded), "key": row.contract.contract_id.encode()})
+            else:
+                self._add(RateRows(at, (row,)).outputs()[0], messages)
 
     def _dead_letter(self, letter: DeadLetter) -> None:
         headers = {
             "stage": letter.stage,
-            "error": letter.error,
+            "error": letter.error[:MAX_ERROR_CHARS],
             "source_topic": letter.topic,
             "source_partition": str(letter.partition),
             "source_offset": str(letter.offset),
             "source_item": str(letter.item),
         }
+        value = letter.value
+        if len(value) > MAX_LETTER_BYTES:
+            headers["truncated_from_bytes"] = str(len(value))
+            value = value[:MAX_LETTER_BYTES]
         key = None if letter.key is None else letter.key.encode()
-        self._produce(topics.DEAD_LETTERS.name, key, letter.value, letter.partition, headers)
+        self._produce(topics.DEAD_LETTERS.name, key, value, letter.partition, headers)
         self.dead_lettered += 1
 
     def _dead_letter_output(self, output: Output, error: str) -> None:

@@ -41,6 +41,7 @@ TABLES = (CONTRACTS_TABLE, BASELINES_TABLE, BARS_TABLE)
 BAR_S = 3600.0
 BARS_KEPT_S = 48 * 3600.0
 FLUSH_INTERVAL_S = 1.0
+OVERSLEPT_S = 2 * FLUSH_INTERVAL_S
 EXIT_FATAL = 70
 
 
@@ -264,19 +265,27 @@ def _add_agent(app: FundingApp, raw: Any, ingest: Ingest) -> None:
                 ingest.revoke(tp.topic, tp.partition)
 
 
+async def _flush_once(app: FundingApp, ingest: Ingest) -> None:
+    for tp in app.consumer.assignment():
+        if tp.topic.startswith(RAW_PREFIX):
+            ingest.assign(tp.topic, tp.partition)
+    ingest.flush_quiet(now_us())
+    await ingest.flush()
+
+
 def _add_tasks(app: FundingApp, ingest: Ingest, settings: WorkerSettings) -> None:
     @app.task  # type: ignore[untyped-decorator]
     async def _flush_forever() -> None:
         while not app.should_stop:
+            slept_from = time.monotonic()
             await asyncio.sleep(FLUSH_INTERVAL_S)
+            if time.monotonic() - slept_from > OVERSLEPT_S:
+                # The process stood still: what came meanwhile has not been fetched yet.
+                ingest.forget_quiet()
             if app.rebalancing or app.in_recovery:
                 continue
             try:
-                for tp in app.consumer.assignment():
-                    if tp.topic.startswith(RAW_PREFIX):
-                        ingest.assign(tp.topic, tp.partition)
-                ingest.flush_quiet(now_us())
-                await ingest.flush()
+                await _flush_once(app, ingest)
             except Exception:  # noqa: BLE001 - outputs or state could not be made durable: start again
                 _die("the flush failed")
 
@@ -297,10 +306,11 @@ def _stuck(ingest: Ingest, settings: WorkerSettings) -> bool:
 def _die(reason: str) -> None:
     """End the process at once: the supervisor restarts it, the changelog rebuilds the state."""
     error = sys.exc_info()[1]
+    known = isinstance(error, FundingStreamError)
     log.critical(
         "%s: exiting, to restart from the last acknowledged state",
-        reason,
-        exc_info=None if isinstance(error, FundingStreamError) else error,
+        f"{reason}: {error}" if known and str(error) != reason else reason,
+        exc_info=None if known else error,
     )
     logging.shutdown()
     sys.stderr.flush()

@@ -15,9 +15,9 @@ MAX_AHEAD_US = 10 * US_PER_MINUTE
 MAX_SETTLED_AHEAD_US = US_PER_MINUTE
 """A settlement lies in the past, clocks and stamps apart."""
 MAX_RATE = 1.0
-"""No exchange charges 100 % per interval; caps are below 4 % (exchanges.md)."""
+"""An estimate beyond it is no rate at all; caps are below 4 % (exchanges.md)."""
 DEFAULT_CAP = 0.10
-"""Per interval, where the exchange tells no cap."""
+"""Per interval, where the exchange tells no cap. No settlement is beyond it."""
 _TOLERANCE = 1 + 1e-9
 """A cap that was written in basis points may miss the rate at the cap by a rounding."""
 
@@ -31,15 +31,17 @@ def check_plausible(reading: Reading, received_at: int, max_ahead_us: int) -> No
         MalformedInputError: says which value it is.
     """
     if isinstance(reading, RateReading):
-        time_us, rate, ahead_us = reading.event_time, reading.rate, max_ahead_us
+        time_us, rate, limit = reading.event_time, reading.rate, MAX_RATE
+        ahead_us = max_ahead_us
     elif isinstance(reading, SettlementReading):
-        time_us, rate, ahead_us = reading.funding_time_raw, reading.rate, MAX_SETTLED_AHEAD_US
+        time_us, rate, limit = reading.funding_time_raw, reading.rate, DEFAULT_CAP
+        ahead_us = MAX_SETTLED_AHEAD_US
     else:
         return
     if time_us is not None and time_us > received_at + ahead_us:
         raise MalformedInputError(f"time {time_us} lies too far ahead of its receipt {received_at}")
-    if not -MAX_RATE <= rate <= MAX_RATE:
-        raise MalformedInputError(f"rate {rate!r} is beyond 100 % per interval")
+    if not -limit <= rate <= limit:
+        raise MalformedInputError(f"rate {rate!r} is beyond {limit:.0%} per interval")
 
 
 def beyond_cap(contract: Contract, rate: float) -> bool:

@@ -9,8 +9,7 @@ from typing import NamedTuple, Self
 
 from schemas.rates import apr, rate_8h
 from schemas.records import Trigger, ZScore
-from stream_app.core.bounds import beyond_cap
-from stream_app.core.statistics import UNRATED, z_of
+from stream_app.core.statistics import z_of
 from stream_app.core.store import Cell
 from stream_app.core.zones import crossed_between, trigger_of, zone_of
 
@@ -45,8 +44,7 @@ class Emission(NamedTuple):
         contract = cell.contract
         # The baseline may have moved since the update was judged.
         cell.refresh(contract.event_time)
-        beyond = beyond_cap(contract, contract.rate)
-        z = None if beyond else z_of(rate_8h(contract.rate, contract.interval_hours), cell.stats)
+        z = z_of(rate_8h(contract.rate, contract.interval_hours), cell.stats)
         return cls(cell, z, "flush", crossed_between(contract.emitted_z, z))
 
 
@@ -56,9 +54,7 @@ def zscore_of(
     """Return the record of an emission."""
     contract, stats = emission.cell.contract, emission.cell.stats
     scaled = rate_8h(contract.rate, contract.interval_hours)
-    scored = UNRATED
-    if not beyond_cap(contract, contract.rate):
-        scored = emission.cell.baseline.score(scaled, stats)
+    scored = emission.cell.baseline.score(scaled, stats)
     return {
         "contract_id": contract.contract_id,
         "feed": feed,

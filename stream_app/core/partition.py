@@ -96,11 +96,12 @@ class FeedPartition:
         for index, item in enumerate(items):
             at.item, at.received_at = index, item["received_at"]
             published, accepted = len(self.outputs), len(rows)
+            closed = len(self.closed_bars)
             try:
                 self._apply_item(batch, item, at, read[index] if read else None)
             except Exception as error:  # noqa: BLE001 - a bug of ours met by one item must not
                 # stop the others: the item is kept, with what went wrong.
-                del self.outputs[published:], rows[accepted:]
+                del self.outputs[published:], rows[accepted:], self.closed_bars[closed:]
                 self.counts["failed"] += 1
                 self.dead_letters.append(self._dead_letter(item, at, repr(error), "core"))
         if rows:
@@ -293,9 +294,10 @@ class FeedPartition:
         )
         if late:
             contract.bars.late_updates += 1
+        if late or beyond:
+            # What the exchange itself says it cannot charge is recorded, and not traded on.
             return
-        # What the exchange itself says it cannot charge is no rate to score or to alert on.
-        z = None if beyond else z_of(rate_8h(reading.rate, interval.hours), cell.stats)
+        z = z_of(rate_8h(reading.rate, interval.hours), cell.stats)
         held = Held(event_time, reading.rate, z, reading.mark_price, at.transport, interval.hours)
         contract.bars.add(held)
         if contract.bars.full:
@@ -330,7 +332,7 @@ class FeedPartition:
         as_before = not first and not rate_changed and z == cell.judged_z
         self._move(contract, reading, event_time, interval, at)
         cell.judged_z = z
-        if rate_changed and not beyond_cap(contract, reading.rate):
+        if rate_changed:
             self._note_sign(contract, rate_8h(reading.rate, interval.hours), at)
         if as_before:
             return

@@ -27,6 +27,8 @@ from stream_app.normalise.readings import (
 USD_M = 1
 COIN_M = 2
 """`st` of the rows of each market (§1.6, since 2026-06)."""
+COIN_M_SUFFIX = "_PERP"
+"""USD-M symbols have none (§1.8, §2.5): COIN-M rows in its arrays may lack `st`."""
 
 IntervalHours = Annotated[float, msgspec.Meta(gt=0, le=MAX_INTERVAL_HOURS)]
 """Rates are divided by it."""
@@ -119,6 +121,8 @@ def _mark_price_of(market: int) -> Callable[[_MarkPrice, Item], Sequence[Reading
     def mark_price(row: _MarkPrice, _item: Item) -> Sequence[Reading]:
         if row.event != "markPriceUpdate":
             raise MalformedInputError(f"not a markPriceUpdate: e is {row.event!r:.60}")
+        if row.market is None and market == USD_M and row.symbol.endswith(COIN_M_SUFFIX):
+            return (NoRate(row.symbol, "a COIN-M contract in a USD-M array"),)
         if row.market is not None and row.market != market:
             return (NoRate(row.symbol, f"a row of another market: st is {row.market}"),)
         return (

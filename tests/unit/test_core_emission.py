@@ -132,7 +132,7 @@ class TestEmission:
 
     def test_z_is_against_settlements_up_to_the_hour_of_the_event(self, rated: Partition) -> None:
         """A settlement after the full hour is not yet in the baseline of that hour."""
-        rated.settle(settled("AUSDT", 0.9, HOUR_US + 60 * S))
+        rated.settle(settled("AUSDT", 0.09, HOUR_US + 60 * S))
         (record,) = of(rated.ticks(tick("AUSDT", 0.00011, T0)), "zscores")
         assert (record["samples"], record["stats_as_of"]) == (20, HOUR_US)
         at = HOUR_US + US_PER_HOUR

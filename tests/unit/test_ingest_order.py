@@ -14,11 +14,11 @@ from typing import Any, cast
 import pytest
 
 from schemas.codec import Decoder, Encoder
-from schemas.errors import UnavailableError
+from schemas.errors import StateError, UnavailableError
 from schemas.records import RAW_BATCH, HourlyBar, Purpose, RawItem
 from schemas.times import US_PER_HOUR
 from stream_app.core.outputs import DeadLetter, Output, Outputs
-from stream_app.ingest import HoleError, Ingest
+from stream_app.ingest import QUIET_ROUNDS, HoleError, Ingest
 from stream_app.outbox import Generation, Outbox
 
 TOPIC = "funding.raw.binance-usdm"
@@ -460,6 +460,27 @@ class TestDeadLetters:
         ]
 
 
+class TestForeignLogs:
+    """The log is another one than the state was made from."""
+
+    async def test_a_topic_that_was_made_anew_is_told(self, bench: Bench) -> None:
+        """Its records would pass for known ones and be skipped in silence."""
+        await bench.feed(*ticks(5, 9))
+        await bench.ingest.flush()
+        bench.restart()
+        bench.log.ends[TOPIC, 0] = 3
+        with pytest.raises(StateError, match="made anew"):
+            await bench.feed(*ticks(0, 1))
+
+    async def test_a_redelivery_is_no_new_topic(self, bench: Bench) -> None:
+        """Known records come again after a crash."""
+        await bench.feed(*ticks(5, 9))
+        await bench.ingest.flush()
+        bench.restart()
+        bench.log.ends[TOPIC, 0] = 10
+        await bench.feed(*ticks(6, 9))
+
+
 class TestQuietLogs:
     """The wall clock flushes what no batch does, at the end of the log alone."""
 
@@ -477,17 +498,30 @@ class TestQuietLogs:
         return [z["raw_offset"] for z in zscores if z["trigger"] == "flush"]
 
     async def test_a_quiet_partition_is_flushed(self, owing: Bench) -> None:
-        """Two seconds after the boundary, once."""
-        owing.ingest.flush_quiet(HOUR_US + 12 * S - 1)
+        """Two seconds after the boundary, once, when it has been quiet for a while."""
+        for _ in range(QUIET_ROUNDS + 1):
+            owing.ingest.flush_quiet(HOUR_US + 12 * S - 1)
         assert self.flushed(owing) == []
         owing.ingest.flush_quiet(HOUR_US + 12 * S)
         owing.ingest.flush_quiet(HOUR_US + 13 * S)
         assert self.flushed(owing) == [6]
 
+    async def test_after_a_pause_nothing_is_taken_for_quiet(self, owing: Bench) -> None:
+        """What came while the process stood still has not been fetched: the end is an old one."""
+        for _ in range(QUIET_ROUNDS):
+            owing.ingest.flush_quiet(HOUR_US)
+        owing.ingest.forget_quiet()
+        for _ in range(QUIET_ROUNDS):
+            owing.ingest.flush_quiet(HOUR_US + 60 * S)
+        assert self.flushed(owing) == []
+        owing.ingest.flush_quiet(HOUR_US + 60 * S)
+        assert self.flushed(owing) == [6]
+
     async def test_a_partition_with_a_backlog_is_not(self, owing: Bench) -> None:
         """The batch at the boundary is still to come, and must find what the clock would take."""
         owing.log.ends[TOPIC, 0] = 8
-        owing.ingest.flush_quiet(HOUR_US + 60 * S)
+        for _ in range(QUIET_ROUNDS + 1):
+            owing.ingest.flush_quiet(HOUR_US + 60 * S)
         assert self.flushed(owing) == []
 
     async def test_the_lag_is_what_the_log_has_and_nobody_applied(self, owing: Bench) -> None:
