@@ -14,6 +14,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from schemas.errors import UnavailableError
 from schemas.settings import SharedSettings
 
+Ends = dict[tuple[str, int], int]
+"""Offset behind the last record, by topic and partition."""
+
 _TIMEOUT_S = 5.0
 _ASK_AGAIN_S = 0.2
 _COORDINATOR_MOVES = frozenset({
@@ -31,8 +34,27 @@ class LagReader:
             {**settings.librdkafka(), "group.id": group, "enable.auto.commit": False}
         )
 
-    def lag(self, topics: Iterable[str]) -> int:
-        """Return the records of `topics` that the group has not committed.
+    def ends(self, topics: Iterable[str]) -> Ends:
+        """Return where each partition ends now.
+
+        Raises:
+            UnavailableError: Kafka does not answer.
+        """
+        try:
+            known = self._consumer.list_topics(timeout=_TIMEOUT_S).topics
+            return {
+                (topic, partition): self._consumer.get_watermark_offsets(
+                    TopicPartition(topic, partition), timeout=_TIMEOUT_S
+                )[1]
+                for topic in topics
+                if topic in known
+                for partition in known[topic].partitions
+            }
+        except KafkaException as error:
+            raise UnavailableError(f"Kafka does not tell its offsets: {error}") from error
+
+    def lag(self, topics: Iterable[str], ends: Ends | None = None) -> int:
+        """Return the records of `topics`, up to `ends` or all, that the group has not committed.
 
         Raises:
             UnavailableError: Kafka does not answer.
@@ -49,7 +71,9 @@ class LagReader:
             total = 0
             for at in committed:
                 low, high = self._consumer.get_watermark_offsets(at, timeout=_TIMEOUT_S)
-                total += high - (at.offset if at.offset >= 0 else low)
+                if ends is not None:
+                    high = ends.get((at.topic, at.partition), low)
+                total += max(0, high - (at.offset if at.offset >= 0 else low))
         except KafkaException as error:
             raise UnavailableError(f"Kafka does not tell its offsets: {error}") from error
         return total

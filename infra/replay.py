@@ -13,8 +13,9 @@ import json
 import os
 import sys
 import tempfile
+import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -40,6 +41,7 @@ from stream_app.worker import TABLES
 
 VOLATILE = frozenset({"computed_at", "created_at"})
 """When something was computed is the one thing that a replay does not repeat."""
+LINES_KEPT = 20
 SETTLE_S = 8.0
 """A flush and the wall-clock flush of a silent partition after the last record."""
 _POLL_S = 0.5
@@ -183,22 +185,39 @@ async def _run_worker(settings: WorkerSettings, name: str, prefix: str, timeout_
             restart=NEVER,
             stop_timeout_s=30.0,
         )
-        async with Supervisor(sink=lambda _name, _line: None) as supervisor:
+        said: deque[str] = deque(maxlen=LINES_KEPT)
+        async with Supervisor(sink=lambda _name, line: said.append(line)) as supervisor:
             await supervisor.start(service)
-            await asyncio.to_thread(_wait_read, settings, name, timeout_s)
+            ended = threading.Event()
+            reading = asyncio.create_task(
+                asyncio.to_thread(_wait_read, settings, name, timeout_s, ended)
+            )
+            failing = asyncio.create_task(supervisor.wait_failed())
+            await asyncio.wait([reading, failing], return_when=asyncio.FIRST_COMPLETED)
+            ended.set()
+            failing.cancel()
+            if not await reading:
+                raise UnavailableError("the worker of the replay has ended:\n" + "\n".join(said))
             await asyncio.sleep(SETTLE_S)
             await supervisor.stop_service("replay")
 
 
-def _wait_read(settings: WorkerSettings, group: str, timeout_s: float) -> None:
+def _wait_read(
+    settings: WorkerSettings, group: str, timeout_s: float, ended: threading.Event
+) -> bool:
+    """Wait until the group has read the log as it is now; False: its worker ended before."""
     reader = LagReader(settings, group)
+    topics = [raw_topic(feed) for feed in FEEDS]
     deadline_s = time.monotonic() + timeout_s
     try:
-        while (left := reader.lag(raw_topic(feed) for feed in FEEDS)) > 0:
+        ends = reader.ends(topics)
+        while (left := reader.lag(topics, ends)) > 0:
             if time.monotonic() > deadline_s:
                 raise UnavailableError(f"{left} raw records are left after {timeout_s:g} s")
             click.echo(f"  {left:,} raw records to go", err=True)
-            time.sleep(_POLL_S)
+            if ended.wait(_POLL_S):
+                return False
+        return True
     finally:
         reader.close()
 

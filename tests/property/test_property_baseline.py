@@ -81,6 +81,23 @@ def test_the_order_of_arrival_does_not_matter(
     assert sorted(shuffled.window().tolist()) == sorted(reference_window(settled).tolist())
 
 
+@settings(deadline=None)
+@given(settled=settlements, data=st.data())
+def test_inferred_intervals_do_not_depend_on_the_order_of_arrival(
+    settled: dict[int, tuple[float, float]], data: st.DataObject
+) -> None:
+    """Each is the time since the settlement before, whichever of the two came first."""
+
+    def learnt(order: list[int]) -> list[tuple[int, float, float]]:
+        baseline = Baseline()
+        for offset, at in enumerate(order):
+            baseline.add(at, settled[at][0], None, 8.0, offset)
+        return [(s.funding_time, s.rate, s.interval_hours) for s in baseline.settled]
+
+    order = data.draw(st.permutations(sorted(settled)))
+    assert learnt(order) == learnt(sorted(settled))
+
+
 @given(
     rate=rates,
     hours=st.lists(st.sampled_from([1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 24.0]), min_size=10),
