@@ -1,8 +1,9 @@
 """One managed WebSocket: connect, subscribe, ping, hand over frames, reconnect with backoff.
 
-Health is data: a socket that is open and silent is closed and tried again. Not responsible for:
-which contracts it carries (sockets.py), what frames mean (exchanges/), what follows from an outage
-(feed.py).
+Health is data: a socket that is open and silent is closed and tried again. Whatever goes wrong
+while connecting is a failed attempt: an exchange's odd reply must not end the feeds. Not
+responsible for: which contracts it carries (sockets.py), what frames mean (exchanges/), what
+follows from an outage (feed.py).
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import NamedTuple
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
 
 from producers.backoff import Backoff
 from producers.exchanges.description import Control, SocketKind
@@ -126,7 +128,10 @@ class ManagedConnection:
         attempts: Pacer | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """`opening` is sent first; `frames` and `attempts` are shared by a feed's sockets."""
+        """`opening` is sent first; `frames` and `attempts` are shared by a feed's sockets.
+
+        `tls` is for wss; without it the system's authorities are trusted.
+        """
         self._feed, self._socket_name = feed, name
         self._name = f"{feed}/{name}"
         self._kind = kind
@@ -180,10 +185,16 @@ class ManagedConnection:
             async with self._connect(url) as socket:
                 session = self._opened(url)
                 end = await self._session(socket, session)
-        except InvalidURI:
-            end = _End("InvalidURI")  # its text holds the whole URL
-        except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed) as error:
+        except ValueError as error:
+            # A certificate, a port, a host name, an address within a redirect. Its text may hold
+            # the whole URL. Behind the handshake it would be a fault of ours.
+            if session is not None:
+                raise
+            end = _End(f"no connection: {type(error).__name__}")
+        except (OSError, EOFError, ImportError, ConnectionClosed) as error:
             end = _End(f"{type(error).__name__}: {error}")
+        except WebSocketException as error:
+            end = _End(_without_address(error))
         finally:
             if self.is_open and session is not None:
                 self.is_open = False
@@ -193,9 +204,10 @@ class ManagedConnection:
         return end
 
     def _connect(self, url: str) -> connect:
-        return connect(
+        secure = url.lower().startswith("wss:")
+        return _Connect(
             url,
-            ssl=self._tls,
+            ssl=(self._tls or _verifying()) if secure else None,
             open_timeout=OPEN_TIMEOUT_S,
             close_timeout=CLOSE_TIMEOUT_S,
             ping_interval=None,
@@ -252,12 +264,18 @@ class ManagedConnection:
             if heard.data and session.first_data_s is None:
                 log.info("%s: delivers (candidate %d)", self._name, self._candidate + 1)
             session.note(heard, time.monotonic())
-            if heard.control is not None and heard.control.acknowledged is not None:
-                self.quarantine.acknowledged(heard.control.acknowledged)
+            if heard.control is not None:
+                self._answered(heard.control)
+
+    def _answered(self, control: Control) -> None:
+        if control.acknowledged is not None:
+            self.quarantine.acknowledged(control.acknowledged)
+        elif control.refused:
+            self.quarantine.refused()
 
     def _suspect(self, error: ConnectionClosed) -> None:
-        """Hold back the contract that may have closed the socket without a farewell."""
-        if not self._kind.quarantines or error.rcvd is not None:
+        """Note which contract may have closed the socket without a farewell."""
+        if not self._kind.quarantines or error.rcvd is not None or error.sent is not None:
             return
         suspect = self.quarantine.closed(time.monotonic())
         if suspect is not None:
@@ -303,6 +321,26 @@ class ManagedConnection:
             await asyncio.sleep(session.ping_every_s or self._kind.ping.every_s)
             number += 1
             await socket.send(self._kind.ping.text(number))
+
+
+class _Connect(connect):
+    """Follows no redirect: an exchange has none, and a token must not go elsewhere."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """Take every redirect for the refusal that it is."""
+        return exc
+
+
+@cache
+def _verifying() -> ssl.SSLContext:
+    """Return the context of all sockets: reading the authorities takes time, so it is done once."""
+    return ssl.create_default_context()
+
+
+def _without_address(error: WebSocketException) -> str:
+    """Name a refused handshake; the text of an invalid URI holds the whole URL."""
+    name = type(error).__name__
+    return name if isinstance(error, InvalidURI) else f"{name}: {error}"
 
 
 def _raise_unless_closed(writer: asyncio.Task[None]) -> None:

@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 from producers.exchanges.description import Listing, Slice
 
+MANY = 10
+"""More contracts than this, and half of the list, go only if the next reply agrees."""
+
 
 class Change(NamedTuple):
     """What a refresh brought: facts to publish, contracts that came and went."""
@@ -31,6 +34,7 @@ class ContractRegistry:
         self._identity = identity
         self._facts: dict[tuple[str, str], bytes] = {}
         self._listed: frozenset[str] = frozenset()
+        self._doubted = False
         self.streaming: frozenset[str] = frozenset()
 
     @property
@@ -43,14 +47,30 @@ class ContractRegistry:
         return symbol in self.streaming or symbol not in self._listed
 
     def update(
-        self, resource: str, slices: Iterable[Slice], listings: Iterable[Listing] | None
+        self,
+        resource: str,
+        slices: Iterable[Slice],
+        listings: Iterable[Listing] | None,
+        *,
+        partial: bool = False,
     ) -> Change:
-        """Take one reply. Facts of contracts that are not listed are left out."""
+        """Take one reply. Facts of contracts that are not listed are left out.
+
+        `partial`: rows of it could not be read, so a contract that is missing may still be listed.
+        So it may when most are missing: the next reply has to confirm that.
+        """
         before = self.streaming
         if listings is not None:
             entries = list(listings)
-            self._listed = frozenset(entry.symbol for entry in entries)
-            self.streaming = frozenset(entry.symbol for entry in entries if entry.streaming)
+            listed = frozenset(entry.symbol for entry in entries)
+            missing = self._listed - listed
+            doubtful = len(missing) > max(MANY, len(self._listed) // 2) and not self._doubted
+            self._doubted = doubtful
+            if not (partial or doubtful):
+                missing = frozenset()
+            self._listed = listed | missing
+            streaming = frozenset(entry.symbol for entry in entries if entry.streaming)
+            self.streaming = streaming | (self.streaming & missing)
         changed = []
         for piece in slices:
             if piece.symbol is None or piece.symbol not in self._listed:

@@ -18,7 +18,7 @@ from producers.backoff import Backoff
 from producers.budget import Budget
 from producers.connection import Heard, Watcher
 from producers.contracts import ContractRegistry
-from producers.exchanges.description import Exchange, RestCall, Slice
+from producers.exchanges.description import Exchange, RestCall, Slice, unreadable
 from producers.history import Bookmark, History
 from producers.liveness import Liveness
 from producers.pacing import Pacer
@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 FACTS_WAIT_S = 15.0
 """The stream waits this long for the contracts' facts, and no longer: never blind."""
 FACTS_RETRY_S = 5.0
+MAX_ASKED_ABOUT = 10_000
 STATUS_EVERY_S = 5.0
 STATUS_CHECK_S = 0.5
 
@@ -87,7 +88,6 @@ class Feed:
         self._tasks: asyncio.TaskGroup | None = None
         self.ignored = 0
         self.frames = 0
-        self.unreadable = 0
         self._asked_about: set[str] = set()
         self.updates = 0
         self._rest_id = connection_id(exchange.feed, "rest")
@@ -148,10 +148,11 @@ class Feed:
                 complete = False
                 continue
             slices, received_at = reply
+            odd = unreadable(slices)
             change = self.registry.update(
-                call.resource, slices, self.exchange.listings(call, slices)
+                call.resource, slices, self.exchange.listings(call, slices), partial=bool(odd)
             )
-            await self._publish_rest(call, "contract", change.facts, received_at)
+            await self._publish_rest(call, "contract", [*change.facts, *odd], received_at)
             if change.listed or change.delisted:
                 log.info(
                     "%s: %d contracts came, %d went",
@@ -176,11 +177,13 @@ class Feed:
             return None
         received_at = now_us()
         try:
-            return self.exchange.slice_reply(call, body), received_at
+            slices = self.exchange.slice_reply(call, body)
         except MalformedInputError as error:
             log.warning("%s: unreadable %s: %s", self.exchange.feed, call.resource, error)
             await self._publish_unreadable(body, self._rest_id, received_at)
             return None
+        self._tell_unreadable(call.resource, slices)
+        return slices, received_at
 
     async def _publish_rest(
         self, call: RestCall, purpose: Purpose, slices: Sequence[Slice], received_at: int
@@ -195,7 +198,6 @@ class Feed:
         )
 
     async def _publish_unreadable(self, message: bytes, identity: str, received_at: int) -> None:
-        self.unreadable += 1
         await self._publisher.publish(
             (Slice(None, message[:MAX_UNREADABLE_BYTES]),),
             transport="rest" if identity == self._rest_id else "ws",
@@ -219,10 +221,13 @@ class Feed:
         if not frame.published:
             self.ignored += 1
             return Heard(data=True)
+        odd = self._tell_unreadable(frame.channel, frame.slices)
         self.frames += 1
-        self.updates += len(frame.slices)
+        self.updates += len(frame.slices) - odd
         self._last_data_at = received_at
-        unknown = self.liveness.data((s.symbol for s in frame.slices), time.monotonic())
+        unknown = self.liveness.data(
+            (s.symbol for s in frame.slices if s.readable), time.monotonic()
+        )
         await self._publisher.publish(
             frame.slices,
             transport="ws",
@@ -235,16 +240,29 @@ class Feed:
             self._ask_about(unknown)
         return Heard(data=bool(frame.slices))
 
+    def _tell_unreadable(self, channel: str, slices: Sequence[Slice]) -> int:
+        """Log the rows of a message that are to go to the dead letters, and count them."""
+        odd = unreadable(slices)
+        if odd:
+            feed, first = self.exchange.feed, odd[0].payload[:200]
+            log.warning("%s: %d unreadable rows in %s: %r", feed, len(odd), channel, first)
+        return len(odd)
+
     def _ask_about(self, symbols: Sequence[str]) -> None:
         """Have the registry refreshed for symbols that it does not list; once for each symbol."""
         new = set(symbols) - self._asked_about - self.registry.listed
         if new:
+            if len(self._asked_about) > MAX_ASKED_ABOUT:
+                self._asked_about.clear()
             self._asked_about |= new
             self._refresh_wanted.set()
 
     def _on_open(self, reconnected: bool) -> None:  # noqa: FBT001
         if reconnected:
             self._snapshot_wanted.set()
+            last, hour_us = self._last_data_at, 3_600 * US_PER_S
+            if last is not None and last // hour_us < now_us() // hour_us:
+                self.history.missed_an_hour()
 
     def _on_close(self, identity: str, reason: str) -> None:
         self._publisher.forget(identity)
@@ -308,6 +326,11 @@ class Feed:
             "backfill_done": self.history.complete,
             "detail": "" if self._state == "live" else self._detail,
         }
+
+    @property
+    def unreadable(self) -> int:
+        """Messages, and rows of messages, that could not be read."""
+        return self._publisher.unreadable
 
     @property
     def oversized(self) -> int:

@@ -11,10 +11,10 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from producers.exchanges.description import Exchange, RestCall, Slice
+from producers.exchanges.description import Exchange, RestCall, Slice, unreadable
 from producers.pacing import Pacer
 from producers.publisher import Publisher, UndeliveredError, connection_id
 from producers.rest import BACKGROUND_SHARE, RestClient, RestError
@@ -32,6 +32,12 @@ SETTLED_AFTER_S = (20.0, 300.0)
 that the exchange publishes late."""
 RETRY_S = 10.0
 UNREADABLE_RETRY_S = 60.0
+UNREADABLE_ATTEMPTS = 3
+"""Then a walk ends where it is: a page that nobody can read does not become readable by asking."""
+FIRST_AGAIN_S = 600.0
+MAX_AGAIN_S = 6 * 3600.0
+"""Until an unfinished walk is begun again; what settles meanwhile is fetched all the same."""
+RECENT_MS = 2 * MS_PER_HOUR
 PROGRESS_EVERY_PAGES = 20
 DELIVERY_ATTEMPTS = 10
 """Waits of 30 s for Kafka; after them the bookmark stays where it is."""
@@ -49,6 +55,7 @@ class Bookmark:
         self._path = path
         self._cluster_id = cluster_id
         self._through_ms: dict[str, int] | None = None
+        self._begun: set[str] = set()
 
     def read_ms(self, symbol: str = ALL) -> int | None:
         """Return the time up to which all settlements are published; None: unknown."""
@@ -56,13 +63,43 @@ class Bookmark:
 
     def write_ms(self, through_ms: int, symbol: str = ALL) -> None:
         """Move the bookmark."""
-        through = self._read()
-        through[symbol] = through_ms
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._read()[symbol] = through_ms
+        self._write()
+
+    @property
+    def begun(self) -> frozenset[str]:
+        """Contracts whose backfill was announced and whose end Kafka may not have."""
+        self._read()
+        return frozenset(self._begun)
+
+    def begin(self, symbols: Iterable[str]) -> None:
+        """Note whose backfill is about to be announced."""
+        self._read()
+        self._begun.update(symbols)
+        self._write()
+
+    def end(self, symbols: Iterable[str]) -> None:
+        """Note whose end Kafka has."""
+        self._read()
+        self._begun.difference_update(symbols)
+        self._write()
+
+    def _write(self) -> None:
+        """Write the file. A full disk costs a second fetch after a restart, and not the feed."""
+        text = json.dumps(
+            {
+                "cluster_id": self._cluster_id,
+                "through_ms": self._read(),
+                "begun": sorted(self._begun),
+            }
+        )
         temporary = self._path.with_suffix(".tmp")
-        text = json.dumps({"cluster_id": self._cluster_id, "through_ms": through})
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(self._path)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(self._path)
+        except OSError as error:
+            log.error("cannot write %s, a restart will fetch again: %s", self._path, error)  # noqa: TRY400 - its cause is in the message
 
     def _read(self) -> dict[str, int]:
         if self._through_ms is None:
@@ -72,6 +109,7 @@ class Bookmark:
                 if stored["cluster_id"] == self._cluster_id:
                     found = {str(key): int(ms) for key, ms in stored["through_ms"].items()}
                     self._through_ms = found
+                    self._begun = {str(symbol) for symbol in stored.get("begun", ())}
             except (OSError, ValueError, KeyError, TypeError, AttributeError):
                 pass
         return self._through_ms
@@ -108,22 +146,34 @@ class HistoryRunner:
         """Contracts whose history at start is published."""
         return len(self._symbols()) if self.progress >= 1.0 else 0
 
+    def missed_an_hour(self) -> None:
+        """Take note that the stream was away over a full hour. Each hour is followed anyway."""
+
     def _oldest_ms(self) -> int:
         return now_us() // 1_000 - self._days * MS_PER_DAY
 
     async def _walk(
-        self, since_ms: int, symbols: Sequence[str], key: str, attempts: int | None = None
+        self,
+        since_ms: int,
+        symbols: Sequence[str],
+        key: str | None,
+        attempts: int | None = None,
+        *,
+        may_be_empty: bool = True,
     ) -> bool:
         """Publish all settlements since `since_ms`; note how far once they are on Kafka.
 
-        Returns False when a page failed `attempts` times (None: it is asked for until it comes).
+        Returns False when a page failed `attempts` times (None: it is asked for until it comes), or
+        was unreadable a few times, or when there is no row and `may_be_empty` is not set: then the
+        bookmark stays. `key` None: it stays in any case.
         """
         until_ms = now_us() // 1_000
         walk = self._exchange.history(symbols, since_ms, until_ms)
         known = frozenset(symbols)
-        pages = failed = 0
+        pages = failed = unread = 0
+        rows = self.rows
         while (call := walk.next_call()) is not None:
-            if attempts is not None and failed >= attempts:
+            if unread >= UNREADABLE_ATTEMPTS or (attempts is not None and failed >= attempts):
                 return False
             body = await self._get(call)
             if body is None:
@@ -134,14 +184,11 @@ class HistoryRunner:
                 page = walk.take(body)
             except MalformedInputError as error:
                 failed += 1
+                unread += 1
                 await self._unreadable(body, received_at, error)
                 continue
-            await self._publish(
-                [piece for piece in page.slices if piece.symbol in known],
-                call.resource,
-                received_at,
-            )
-            failed = 0
+            await self._publish_page(call, page.slices, known, received_at)
+            failed = unread = 0
             self.rows += len(page.slices)
             await asyncio.sleep(self._pacer.wait_s(time.monotonic(), len(page.slices)))
             if key == ALL:
@@ -150,9 +197,22 @@ class HistoryRunner:
             if pages % PROGRESS_EVERY_PAGES == 0:
                 feed, percent = self._exchange.feed, 100 * walk.progress
                 log.info("%s: history %.0f %%, %d rows", feed, percent, self.rows)
-        if await self._acknowledged():
+        if self.rows == rows and not may_be_empty:
+            log.warning("%s: no settlement in %d days", self._exchange.feed, self._days)
+            return False
+        if await self._acknowledged() and key is not None:
             self._bookmark.write_ms(until_ms, key)
         return True
+
+    async def _publish_page(
+        self, call: RestCall, slices: Sequence[Slice], known: frozenset[str], received_at: int
+    ) -> None:
+        odd = unreadable(slices)
+        if odd:
+            feed, first = self._exchange.feed, odd[0].payload[:200]
+            log.warning("%s: %d unreadable rows of history: %r", feed, len(odd), first)
+        ours = [piece for piece in slices if piece.symbol in known or not piece.readable]
+        await self._publish(ours, call.resource, received_at)
 
     async def _acknowledged(self) -> bool:
         """Wait for Kafka; False: it is away for long, what was published stays on its way."""
@@ -179,6 +239,19 @@ class HistoryRunner:
         await self._publish([Slice(None, body[:MAX_UNREADABLE_BYTES])], UNREADABLE, received_at)
         await asyncio.sleep(UNREADABLE_RETRY_S)
 
+    async def _begin(self, symbols: Sequence[str]) -> None:
+        """Announce a backfill. It is noted before, so that a restart knows whom to release."""
+        self._bookmark.begin(symbols)
+        await self._mark(BACKFILL_BEGIN, symbols)
+
+    async def _end(self, symbols: Iterable[str]) -> None:
+        """Release contracts, whether their history came or not: the worker waits for this."""
+        names = sorted(symbols)
+        if names:
+            await self._mark(BACKFILL_END, names)
+            if await self._acknowledged():
+                self._bookmark.end(names)
+
     async def _mark(self, marker: str, symbols: Sequence[str]) -> None:
         await self._publish([Slice(symbol, b"") for symbol in symbols], marker, now_us())
 
@@ -196,32 +269,54 @@ class HistoryRunner:
 class History(HistoryRunner):
     """Publishes the settled rates of a feed, all contracts in one walk."""
 
+    _again_s = 0.0
+    """Before this monotonic time an unfinished walk is not begun again; 0: none is unfinished."""
+    _failures = 0
+
     async def run(self) -> None:
         """Fill what is missing, then follow each hour's settlements, until cancelled."""
-        await self._backfill()
+        await self._catch_up()
         while True:
             hour_ms = now_us() // 1_000 // MS_PER_HOUR * MS_PER_HOUR
             for after_s in SETTLED_AFTER_S:
                 await sleep_until_ms(hour_ms + MS_PER_HOUR + int(after_s * 1_000))
                 await self._follow()
 
-    async def _backfill(self) -> None:
+    async def _catch_up(self) -> None:
+        """Walk from the bookmark, or all 30 days; unfinished, not again before some time."""
         through_ms = self._bookmark.read_ms()
-        symbols = self._symbols()
         oldest_ms = self._oldest_ms()
         if through_ms is not None and through_ms >= oldest_ms:
-            await self._walk(through_ms - OVERLAP_MS, symbols, ALL)
+            finished = await self._walk(through_ms - OVERLAP_MS, self._symbols(), ALL)
+            await self._end(self._bookmark.begun)
         else:
-            log.info("%s: backfill of %d days begins", self._exchange.feed, self._days)
-            await self._mark(BACKFILL_BEGIN, symbols)
-            await self._walk(oldest_ms, symbols, ALL)
-            await self._mark(BACKFILL_END, symbols)
-            log.info("%s: backfill is complete, %d rows", self._exchange.feed, self.rows)
-        self.progress = 1.0
+            finished = await self._backfill(oldest_ms)
+        if finished:
+            self.progress = 1.0
+            self._failures, self._again_s = 0, 0.0
+        else:
+            delay_s = min(MAX_AGAIN_S, FIRST_AGAIN_S * 2.0 ** min(self._failures, 30))
+            self._failures += 1
+            self.progress = min(self.progress, 0.99)
+            self._again_s = time.monotonic() + delay_s
+            feed = self._exchange.feed
+            log.warning("%s: history is unfinished; again in %.0f s", feed, delay_s)
+
+    async def _backfill(self, oldest_ms: int) -> bool:
+        feed, symbols = self._exchange.feed, self._symbols()
+        log.info("%s: backfill of %d days begins", feed, self._days)
+        await self._begin(symbols)
+        finished = await self._walk(oldest_ms, symbols, ALL, may_be_empty=not symbols)
+        await self._end(self._bookmark.begun)
+        return finished
 
     async def _follow(self) -> None:
-        through_ms = self._bookmark.read_ms() or now_us() // 1_000
-        await self._walk(through_ms - OVERLAP_MS, self._symbols(), ALL)
+        """Fetch what is new; the last hours by themselves where the walk to them is stuck."""
+        if time.monotonic() >= self._again_s:
+            await self._catch_up()
+        if self._again_s:
+            since_ms = now_us() // 1_000 - RECENT_MS
+            await self._walk(since_ms, self._symbols(), None)
 
 
 async def sleep_until_ms(time_ms: int) -> None:

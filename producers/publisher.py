@@ -88,6 +88,8 @@ class Publisher:
         self.batches = 0
         self.waits = 0
         self.oversized = 0
+        self.unreadable = 0
+        """Messages, and rows of messages, that could not be read."""
 
     async def publish(
         self,
@@ -103,18 +105,21 @@ class Publisher:
 
         Pieces without a symbol go to partition 0. Streamed pieces may wait up to GATHER_S; records
         of one group keep the order of the calls, and a call that does not wait overtakes none.
+        Pieces that are not readable, or too long for a record, go to the dead letters.
         Returns the number of items.
         """
         count = 0
         full = False
-        for symbol, payload in slices:
+        for symbol, payload, readable in slices:
             count += 1
             group = self._group(transport, purpose, channel, connection_id, symbol)
             item: RawItem = {"symbol": symbol, "payload": payload, "received_at": received_at}
-            if len(payload) > MAX_ITEM_BYTES:
+            oversized = len(payload) > MAX_ITEM_BYTES
+            if oversized or not readable:
                 group = group._replace(channel=UNREADABLE, partition=0)
                 item["symbol"], item["payload"] = None, payload[:MAX_UNREADABLE_BYTES]
-                self.oversized += 1
+                self.oversized += oversized
+            self.unreadable += group.channel == UNREADABLE and not oversized
             items = self._gathered.setdefault(group, [])
             items.append(item)
             full = full or len(items) >= GATHER_ITEMS

@@ -26,6 +26,7 @@ MAX_BODY_BYTES = 64 << 20
 TOO_MANY_S = 60.0
 BANNED_S = 300.0
 """What a 429 or 418 without a usable Retry-After costs (exchanges.md §1.9)."""
+MIN_BLOCK_S = 1.0
 MAX_BLOCK_S = 3 * 86_400.0
 _TOO_MANY = 429
 _BANNED = 418
@@ -48,7 +49,7 @@ def barred_s(status: int, told_s: float | None, body: bytes, now_ms: int) -> flo
     if status not in (_TOO_MANY, _BANNED):
         return None
     if told_s is not None:
-        return min(told_s, MAX_BLOCK_S)
+        return min(max(MIN_BLOCK_S, told_s), MAX_BLOCK_S)
     match = _BANNED_UNTIL.search(body)
     if match:
         return min(max(1.0, (int(match[1]) - now_ms) / 1_000), MAX_BLOCK_S)
@@ -107,10 +108,14 @@ class RestClient:
                 data=call.body or None,
                 headers={"Content-Type": "application/json"} if call.body else None,
                 timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
+                # An exchange has none; what answers elsewhere is not the exchange.
+                allow_redirects=False,
             ) as reply:
-                body = await reply.content.read(MAX_BODY_BYTES + 1)
-                while len(body) <= MAX_BODY_BYTES and (more := await reply.content.read(1 << 20)):
-                    body += more
+                parts, length = [], 0
+                while length <= MAX_BODY_BYTES and (part := await reply.content.read(1 << 20)):
+                    parts.append(part)
+                    length += len(part)
+                body = b"".join(parts)
                 status, headers = reply.status, reply.headers
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise RestError(f"{url}: {type(error).__name__} {error}") from error

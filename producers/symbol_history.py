@@ -2,8 +2,9 @@
 
 At start contract by contract, as fast as half of the limits allow; each is complete for itself, so
 its z-score appears early. Then slowly round and round: the hour's settlements reach the worker in
-the stream, or derived. Not responsible for: walking and publishing (history.py), paging
-(exchanges/).
+the stream, or derived. A contract whose history cannot be had takes its turns like the others and
+is released to the worker, which rates it by what it has. Not responsible for: walking and
+publishing (history.py), paging (exchanges/).
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from producers.history import MS_PER_HOUR, OVERLAP_MS, HistoryRunner
-from schemas.markers import BACKFILL_BEGIN, BACKFILL_END
+from producers.history import MS_PER_HOUR, OVERLAP_MS, HistoryRunner, sleep_until_ms
 from schemas.times import now_us
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,12 @@ def due(through_ms: int, now_ms: int) -> bool:
 class SymbolHistory(HistoryRunner):
     """Publishes the settled rates of a feed, one contract at a time."""
 
+    def __init__(self, *args: Any) -> None:
+        """As HistoryRunner."""
+        super().__init__(*args)
+        self._attempted_ms: dict[str, float] = {}
+        self._gap = asyncio.Event()
+
     def _complete_symbols(self, symbols: Sequence[str]) -> list[str]:
         oldest_ms = self._oldest_ms()
         return [s for s in symbols if (self._bookmark.read_ms(s) or 0) >= oldest_ms]
@@ -49,6 +56,7 @@ class SymbolHistory(HistoryRunner):
 
     async def run(self) -> None:
         """Fill what is missing, then go round, until cancelled."""
+        await self._release_left()
         await self._catch_up(self._symbols())
         self.progress = 1.0
         while True:
@@ -56,18 +64,54 @@ class SymbolHistory(HistoryRunner):
             await self._true_up()
             per_hour = self._exchange.true_up_calls_per_hour or 1
             pause_s = max(1, self.calls - calls) * _S_PER_HOUR / per_hour
-            await asyncio.sleep(min(pause_s, _S_PER_HOUR))
+            await self._pause(min(pause_s, _S_PER_HOUR))
+
+    def missed_an_hour(self) -> None:
+        """Take note that the stream was away over a full hour, so settlements were missed."""
+        self._gap.set()
+
+    async def _pause(self, pause_s: float) -> None:
+        """Wait for the next turn; after a gap in the stream all are asked for what they missed."""
+        try:
+            async with asyncio.timeout(pause_s):
+                await self._gap.wait()
+        except TimeoutError:
+            return
+        hour_ms = now_us() // 1_000 // MS_PER_HOUR * MS_PER_HOUR
+        await sleep_until_ms(hour_ms + LATE_MS)
+        self._gap.clear()
+        await self._catch_up(self._symbols())
+
+    async def _release_left(self) -> None:
+        """End what an earlier run began and this one does not begin again: done, or delisted."""
+        symbols = self._symbols()
+        missing = set(symbols) - set(self._complete_symbols(symbols))
+        await self._end(self._bookmark.begun - missing)
 
     async def _true_up(self) -> None:
-        """Fetch what is new of the contract longest not visited; newly listed ones go first."""
+        """Fetch what is new of the contract whose last attempt is the longest ago.
+
+        Attempts count, not successes: one that fails waits a round for its next turn. Newly listed
+        contracts go first, all of them.
+        """
         symbols = self._symbols()
-        complete = self._complete_symbols(symbols)
-        new = sorted(set(symbols) - set(complete))
+        complete = set(self._complete_symbols(symbols))
+        new = sorted(set(symbols) - complete - self._attempted_ms.keys())
         if new:
             await self._catch_up(new)
-        elif complete:
-            oldest = min(complete, key=lambda symbol: self._bookmark.read_ms(symbol) or 0)
-            await self._visit(oldest)
+        elif symbols:
+            await self._take_turn(min(symbols, key=self._last_attempt_ms), complete)
+
+    def _last_attempt_ms(self, symbol: str) -> float:
+        return max(self._bookmark.read_ms(symbol) or 0, self._attempted_ms.get(symbol, 0))
+
+    async def _take_turn(self, symbol: str, complete: Iterable[str]) -> None:
+        if symbol in complete:
+            await self._visit(symbol)
+            return
+        await self._begin([symbol])
+        await self._visit(symbol)
+        await self._end([symbol])
 
     async def _catch_up(self, symbols: Sequence[str]) -> None:
         """Fetch contracts one by one until all are complete; those without any history first."""
@@ -80,18 +124,18 @@ class SymbolHistory(HistoryRunner):
         if missing:
             feed, days = self._exchange.feed, self._days
             log.info("%s: backfill of %d contracts by %d days", feed, len(missing), days)
-            await self._mark(BACKFILL_BEGIN, missing)
+            await self._begin(missing)
         left = deque([*missing, *behind])
         total, failed = len(left), 0
         visits: Counter[str] = Counter()
         while left:
             symbol = left.popleft()
             if symbol not in self._symbols():
+                await self._end({symbol} - complete)
                 continue
             if await self._visit(symbol):
                 failed = 0
-                if symbol not in complete:
-                    await self._mark(BACKFILL_END, [symbol])
+                await self._end({symbol} - complete)
                 self._log_progress(total, len(left))
                 continue
             visits[symbol] += 1
@@ -99,6 +143,7 @@ class SymbolHistory(HistoryRunner):
                 left.append(symbol)
             else:
                 log.warning("%s: no history of %r for now", self._exchange.feed, symbol)
+                await self._end({symbol} - complete)
             failed += 1
             if failed > len(left):
                 failed = 0
@@ -106,6 +151,7 @@ class SymbolHistory(HistoryRunner):
 
     async def _visit(self, symbol: str) -> bool:
         """Publish what a contract settled since it was last visited, with an overlap."""
+        self._attempted_ms[symbol] = now_us() / 1_000
         through_ms = self._bookmark.read_ms(symbol) or 0
         since_ms = max(self._oldest_ms(), through_ms - OVERLAP_MS)
         return await self._walk(since_ms, [symbol], symbol, ATTEMPTS)

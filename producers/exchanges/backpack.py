@@ -24,7 +24,15 @@ from producers.exchanges.description import (
     SocketKind,
     SubscribeFrame,
 )
-from producers.exchanges.reading import ABSENT, chunks, decoder, json_text, present, raws
+from producers.exchanges.reading import (
+    ABSENT,
+    Rows,
+    chunks,
+    decoder,
+    json_text,
+    present,
+    slices_of,
+)
 from producers.exchanges.symbol_walk import Offset, PerSymbolWalk, SettledRow, Span
 from schemas.errors import MalformedInputError
 
@@ -62,9 +70,9 @@ class _Settled(msgspec.Struct, gc=False, rename="camel"):
 
 
 _message: Callable[[Any], _Message] = decoder(_Message)
-_named: Callable[[Any], list[_Named]] = decoder(list[_Named])
+_named = Rows(_Named)
+_markets = Rows(_Market)
 _market: Callable[[Any], _Market] = decoder(_Market)
-_settled: Callable[[Any], list[_Settled]] = decoder(list[_Settled])
 
 
 def _frames(method: str, symbols: Sequence[str]) -> list[SubscribeFrame]:
@@ -95,10 +103,13 @@ def _time_ms(text: str) -> int:
     return (time - _EPOCH) // timedelta(milliseconds=1)
 
 
+_settled = Rows(_Settled, check=lambda row: _time_ms(row.interval_end_timestamp))
+
+
 def _read(body: bytes) -> list[SettledRow]:
     return [
-        SettledRow(_time_ms(row.interval_end_timestamp), bytes(raw))
-        for row, raw in zip(_settled(body), raws(body), strict=True)
+        SettledRow(_time_ms(row.interval_end_timestamp) if row else None, piece)
+        for row, piece in _settled(body)
     ]
 
 
@@ -141,16 +152,15 @@ class Backpack(Exchange):
 
     def slice_reply(self, call: RestCall, body: bytes) -> Sequence[Slice]:
         """Cut a reply into one piece per row."""
-        del call
-        return [
-            Slice(row.symbol, bytes(raw)) for row, raw in zip(_named(body), raws(body), strict=True)
-        ]
+        if call.resource == "markets":
+            return slices_of(_markets(body), lambda market: market.symbol)
+        return slices_of(_named(body), lambda row: row.symbol)
 
     def listings(self, call: RestCall, slices: Sequence[Slice]) -> Iterable[Listing] | None:
         """Perpetuals, streaming while their book is Open (§5.3)."""
         if call.resource != "markets":
             return None
-        entries = (_market(piece.payload) for piece in slices)
+        entries = (_market(piece.payload) for piece in slices if piece.readable)
         return [
             Listing(entry.symbol, entry.order_book_state == "Open")
             for entry in entries

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -20,7 +20,7 @@ from producers.exchanges.description import (
     RestCall,
     Slice,
 )
-from producers.exchanges.reading import decoder, first_byte, raws
+from producers.exchanges.reading import Rows, decoder, first_byte, slices_of
 
 STREAMING_STATUS = "TRADING"
 HISTORY_LIMIT = 1000
@@ -37,6 +37,15 @@ class _Row(msgspec.Struct, gc=False):
     s: str
 
 
+class Named(Protocol):
+    """An entry of exchangeInfo."""
+
+    @property
+    def symbol(self) -> str:
+        """The contract."""
+        ...
+
+
 class _Named(msgspec.Struct, gc=False):
     symbol: str
 
@@ -47,7 +56,7 @@ class _Wrapped(msgspec.Struct, gc=False):
 
 
 class _ExchangeInfo(msgspec.Struct, gc=False):
-    symbols: list[msgspec.Raw]
+    symbols: msgspec.Raw
 
 
 class Settled(msgspec.Struct, gc=False, rename="camel"):
@@ -57,17 +66,13 @@ class Settled(msgspec.Struct, gc=False, rename="camel"):
     funding_time: int
 
 
-_rows: Callable[[Any], list[_Row]] = decoder(list[_Row])
+_rows = Rows(_Row)
 _row: Callable[[Any], _Row] = decoder(_Row)
-_named: Callable[[Any], list[_Named]] = decoder(list[_Named])
+_named = Rows(_Named)
 _one_named: Callable[[Any], _Named] = decoder(_Named)
 _wrapped: Callable[[Any], _Wrapped] = decoder(_Wrapped)
 _exchange_info: Callable[[Any], _ExchangeInfo] = decoder(_ExchangeInfo)
-settled: Callable[[Any], list[Settled]] = decoder(list[Settled])
-
-
-def _array(data: bytes | memoryview) -> list[Slice]:
-    return [Slice(row.s, bytes(raw)) for row, raw in zip(_rows(data), raws(data), strict=True)]
+settled = Rows(Settled)
 
 
 class Binance(Exchange):
@@ -76,6 +81,8 @@ class Binance(Exchange):
     silent_s = SILENT_S
     limits_group = LIMITS_GROUP
     premium_index: RestCall
+    listed: Callable[[Any], Sequence[tuple[Named | None, bytes]]]
+    """Reads the entries of exchangeInfo, with all that `listing` looks at."""
 
     @abstractmethod
     def channel(self, stream: str) -> str:
@@ -102,28 +109,29 @@ class Binance(Exchange):
 
     def _frame(self, stream: str, data: bytes | memoryview) -> Frame:
         if first_byte(data) == ord("["):
-            return Frame(self.channel(stream), _array(data))
+            return Frame(self.channel(stream), slices_of(_rows(data), lambda row: row.s))
         return Frame(self.channel(stream), [Slice(_row(data).s, bytes(data))])
 
     def slice_reply(self, call: RestCall, body: bytes) -> Sequence[Slice]:
         """Cut a reply into one piece per row; a bare object (`symbol=`) is one row."""
         if call.resource == "exchangeInfo":
-            entries = _exchange_info(body).symbols
-            return [Slice(_one_named(raw).symbol, bytes(raw)) for raw in entries]
+            return self._entries(_exchange_info(body).symbols)
         if first_byte(body) != ord("["):
             return [Slice(_one_named(body).symbol, body)]
-        return [
-            Slice(row.symbol, bytes(raw)) for row, raw in zip(_named(body), raws(body), strict=True)
-        ]
+        return slices_of(_named(body), lambda row: row.symbol)
+
+    def _entries(self, array: msgspec.Raw) -> list[Slice]:
+        return slices_of(self.listed(array), lambda entry: entry.symbol)
 
     def listings(self, call: RestCall, slices: Sequence[Slice]) -> Iterable[Listing] | None:
         """Read exchangeInfo; the other replies do not say."""
         if call.resource != "exchangeInfo":
             return None
-        entries = (self.listing(piece.payload) for piece in slices)
+        entries = (self.listing(piece.payload) for piece in slices if piece.readable)
         return [entry for entry in entries if entry is not None]
 
     def used(self, headers: Mapping[str, str]) -> Mapping[str, int]:
         """Read X-MBX-USED-WEIGHT-1M."""
         text = headers.get(USED_WEIGHT_HEADER, "")
-        return {WEIGHT: int(text)} if text.isascii() and text.isdigit() else {}
+        usable = text.isascii() and text.isdigit() and len(text) < 12
+        return {WEIGHT: int(text)} if usable else {}

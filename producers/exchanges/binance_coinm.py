@@ -28,7 +28,7 @@ from producers.exchanges.description import (
     SocketKind,
     SubscribeFrame,
 )
-from producers.exchanges.reading import chunks, decoder, json_text, raws
+from producers.exchanges.reading import Rows, chunks, decoder, json_text
 from producers.exchanges.symbol_walk import Forward, PerSymbolWalk, SettledRow, Span
 
 CHANNEL = "markPrice"
@@ -45,6 +45,7 @@ class _Listed(msgspec.Struct, gc=False, rename="camel"):
 
 
 _listed: Callable[[Any], _Listed] = decoder(_Listed)
+_all_listed = Rows(_Listed)
 
 
 def _frames(method: str, symbols: Sequence[str]) -> list[SubscribeFrame]:
@@ -74,10 +75,7 @@ def _call(symbol: str, span: Span) -> RestCall:
 
 
 def _read(body: bytes) -> list[SettledRow]:
-    return [
-        SettledRow(row.funding_time, bytes(raw))
-        for row, raw in zip(settled(body), raws(body), strict=True)
-    ]
+    return [SettledRow(row.funding_time if row else None, piece) for row, piece in settled(body)]
 
 
 class BinanceCoinm(Binance):
@@ -90,6 +88,7 @@ class BinanceCoinm(Binance):
         RestCall("exchangeInfo", "/dapi/v1/exchangeInfo", costs={WEIGHT: 1}),
         RestCall("fundingInfo", "/dapi/v1/fundingInfo", costs={WEIGHT: 1}),
     )
+    listed = staticmethod(_all_listed)
     premium_index = RestCall("premiumIndex", "/dapi/v1/premiumIndex", costs={WEIGHT: 10})
     true_up_calls_per_hour = 3
     socket_kinds = (

@@ -18,7 +18,6 @@ from producers.exchanges.binance import (
     WEIGHT,
     WEIGHT_LIMIT,
     Binance,
-    Settled,
     settled,
 )
 from producers.exchanges.description import (
@@ -30,7 +29,7 @@ from producers.exchanges.description import (
     Slice,
     SocketKind,
 )
-from producers.exchanges.reading import decoder, raws
+from producers.exchanges.reading import Rows, decoder, slices_of
 
 STREAM = "!markPrice@arr@1s"
 PERPETUAL_TYPES = frozenset({"PERPETUAL", "TRADIFI_PERPETUAL"})
@@ -45,6 +44,7 @@ class _Listed(msgspec.Struct, gc=False, rename="camel"):
 
 
 _listed: Callable[[Any], _Listed] = decoder(_Listed)
+_all_listed = Rows(_Listed)
 
 
 class BinanceUsdm(Binance):
@@ -57,6 +57,7 @@ class BinanceUsdm(Binance):
         RestCall("exchangeInfo", "/fapi/v1/exchangeInfo", costs={WEIGHT: 1}),
         RestCall("fundingInfo", "/fapi/v1/fundingInfo", costs={FUNDING: 1}),
     )
+    listed = staticmethod(_all_listed)
     premium_index = RestCall("premiumIndex", "/fapi/v1/premiumIndex", costs={WEIGHT: 10})
     # The routed path: the unrouted one acks and stays silent (§1.1).
     socket_kinds = (
@@ -84,7 +85,8 @@ class BinanceUsdm(Binance):
 class WindowWalk:
     """Pages of fundingRate without `symbol`, forward from `since_ms` (§1.9b, §1.11).
 
-    A full page may end inside one timestamp, so the next one starts at the last stamp inclusively
+    A row that cannot be read is published as such and plays no part in paging. A full page may end
+    inside one timestamp, so the next one starts at the last stamp inclusively
     and rows already taken are left out. If a page holds a single timestamp, the walk cannot go on
     that way and asks for each symbol apart.
     """
@@ -114,17 +116,24 @@ class WindowWalk:
         return RestCall("fundingRate", "/fapi/v1/fundingRate", params, costs={FUNDING: 1})
 
     def take(self, body: bytes) -> HistoryPage:
-        """Take the reply to the last call."""
-        rows = settled(body)
-        pieces = [bytes(raw) for raw in raws(body)]
+        """Take the reply to the last call. Raises MalformedInputError; the page stays wanted."""
+        read = settled(body)
+        rows = [row for row, _ in read if row is not None]
+        full = len(read) >= HISTORY_LIMIT
         if self._pending_symbols is not None:
-            return self._take_symbol(rows, pieces)
-        fresh = [
-            Slice(row.symbol, piece)
-            for row, piece in zip(rows, pieces, strict=True)
-            if row.funding_time != self._cursor_ms or row.symbol not in self._at_cursor
-        ]
-        if len(rows) < HISTORY_LIMIT:
+            last_ms = rows[-1].funding_time if full else None
+            return self._take_symbol(slices_of(read, lambda row: row.symbol), last_ms)
+        fresh = slices_of(
+            (
+                (row, piece)
+                for row, piece in read
+                if row is None
+                or row.funding_time != self._cursor_ms
+                or row.symbol not in self._at_cursor
+            ),
+            lambda row: row.symbol,
+        )
+        if not full:
             self._cursor_ms = self._until_ms
             self._done = True
             return HistoryPage(fresh)
@@ -138,15 +147,15 @@ class WindowWalk:
         self._at_cursor = {row.symbol for row in rows if row.funding_time == last_ms}
         return HistoryPage(fresh)
 
-    def _take_symbol(self, rows: Sequence[Settled], pieces: Sequence[bytes]) -> HistoryPage:
+    def _take_symbol(self, slices: Sequence[Slice], last_ms: int | None) -> HistoryPage:
+        """Take a contract's page; `last_ms` is its newest row, None: there are no more."""
         assert self._pending_symbols
-        slices = [Slice(row.symbol, piece) for row, piece in zip(rows, pieces, strict=True)]
-        if len(rows) < HISTORY_LIMIT:
+        if last_ms is None or last_ms < self._symbol_cursor_ms:
             self._pending_symbols.pop()
             self._symbol_cursor_ms = self._cursor_ms
             self._done = not self._pending_symbols
         else:
-            self._symbol_cursor_ms = rows[-1].funding_time + 1
+            self._symbol_cursor_ms = last_ms + 1
         return HistoryPage(slices)
 
     @property

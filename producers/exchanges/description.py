@@ -21,6 +21,14 @@ class Slice(NamedTuple):
 
     symbol: str | None
     payload: bytes
+    readable: bool = True
+    """False: a row that could not be read, cut out of a message whose other rows could. It belongs
+    to no contract and goes to the dead letters."""
+
+
+def unreadable(slices: Iterable[Slice]) -> list[Slice]:
+    """Return the pieces that go to the dead letters."""
+    return [piece for piece in slices if not piece.readable]
 
 
 class Control(NamedTuple):
@@ -143,7 +151,7 @@ class SocketKind:
 
 
 class HistoryPage(NamedTuple):
-    """One page of settled rates: rows to publish."""
+    """One page of settled rates: rows to publish, each contract's in the order of their time."""
 
     slices: Sequence[Slice]
 
@@ -156,7 +164,7 @@ class HistoryWalk(Protocol):
         ...
 
     def take(self, body: bytes) -> HistoryPage:
-        """Take the reply to the last call."""
+        """Take the reply to the last call. Raises MalformedInputError; the page stays wanted."""
         ...
 
     @property

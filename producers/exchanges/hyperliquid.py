@@ -5,6 +5,7 @@ Not responsible for: what a context means (stream_app/normalise/hyperliquid.py).
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -23,7 +24,7 @@ from producers.exchanges.description import (
     SocketKind,
     SubscribeFrame,
 )
-from producers.exchanges.reading import ABSENT, decoder, json_text, raws
+from producers.exchanges.reading import ABSENT, Rows, decoder, json_text, slices_of
 from producers.exchanges.symbol_walk import Forward, PerSymbolWalk, SettledRow, Span
 from schemas.errors import MalformedInputError
 
@@ -66,7 +67,7 @@ class _Asset(msgspec.Struct, gc=False, rename="camel"):
 
 
 class _Meta(msgspec.Struct, gc=False):
-    universe: list[msgspec.Raw]
+    universe: msgspec.Raw
 
 
 class _Settled(msgspec.Struct, gc=False):
@@ -77,11 +78,12 @@ _message: Callable[[Any], _Message] = decoder(_Message)
 _coin: Callable[[Any], _Coin] = decoder(_Coin)
 _response: Callable[[Any], _Response] = decoder(_Response)
 _asset: Callable[[Any], _Asset] = decoder(_Asset)
-_metas: Callable[[Any], list[_Meta]] = decoder(list[_Meta])
+_assets_of = Rows(_Asset)
+_metas = Rows(_Meta)
 _meta_and_contexts: Callable[[Any], tuple[_Meta, list[msgspec.Raw]]] = decoder(
     tuple[_Meta, list[msgspec.Raw]]
 )
-_settled: Callable[[Any], list[_Settled]] = decoder(list[_Settled])
+_settled = Rows(_Settled)
 
 
 def dex_of(symbol: str) -> str:
@@ -123,11 +125,11 @@ def _kind(name: str, capacity: int, takes: Callable[[str], bool]) -> SocketKind:
     )
 
 
-def _assets(meta: _Meta, dex: str) -> list[tuple[_Asset, bytes]]:
+def _assets(meta: _Meta, dex: str = "") -> list[tuple[_Asset | None, bytes]]:
     """Read a universe; names of a builder's dex get its prefix where they lack it (§4.8)."""
-    read = [(_asset(raw), bytes(raw)) for raw in meta.universe]
+    read = _assets_of(meta.universe)
     for asset, _ in read:
-        if dex and not dex_of(asset.name):
+        if asset is not None and dex and not dex_of(asset.name):
             asset.name = f"{dex}:{asset.name}"
     return read
 
@@ -139,10 +141,18 @@ def _call(symbol: str, span: Span) -> RestCall:
 
 
 def _read(body: bytes) -> list[SettledRow]:
-    return [
-        SettledRow(row.time, bytes(raw))
-        for row, raw in zip(_settled(body), raws(body), strict=True)
-    ]
+    return [SettledRow(row.time if row else None, piece) for row, piece in _settled(body)]
+
+
+def _entries(index: int, meta: _Meta | None, payload: bytes) -> list[Slice]:
+    """Cut the universe of the main dex (index 0) or of a builder's; what is none is one piece."""
+    if meta is not None:
+        # A builder's coin that does not say its dex cannot be subscribed.
+        with contextlib.suppress(MalformedInputError):
+            return slices_of(
+                _assets(meta), lambda asset: asset.name if not index or dex_of(asset.name) else None
+            )
+    return [Slice(None, payload, readable=False)]
 
 
 class Hyperliquid(Exchange):
@@ -185,10 +195,9 @@ class Hyperliquid(Exchange):
         """Cut universes into their entries; join contexts to names by index (§4.9a)."""
         if call.resource == "allPerpMetas":
             return [
-                # A builder's coin that does not say its dex cannot be subscribed.
-                Slice(asset.name if not index or dex_of(asset.name) else None, payload)
-                for index, meta in enumerate(_metas(body))
-                for asset, payload in _assets(meta, "")
+                piece
+                for index, (meta, payload) in enumerate(_metas(body))
+                for piece in _entries(index, meta, payload)
             ]
         meta, contexts = _meta_and_contexts(body)
         assets = _assets(meta, msgspec.json.decode(call.body).get("dex", ""))
@@ -196,11 +205,14 @@ class Hyperliquid(Exchange):
             raise MalformedInputError(
                 f"{len(contexts)} contexts for {len(assets)} assets cannot be joined by index"
             )
-        return [
-            Slice(asset.name, bytes(context))
-            for (asset, _), context in zip(assets, contexts, strict=True)
-            if not asset.is_delisted
-        ]
+        return slices_of(
+            (
+                (asset, bytes(context))
+                for (asset, _), context in zip(assets, contexts, strict=True)
+                if asset is None or not asset.is_delisted
+            ),
+            lambda asset: asset.name,
+        )
 
     def listings(self, call: RestCall, slices: Sequence[Slice]) -> Iterable[Listing] | None:
         """Every asset of every universe, streaming unless `isDelisted`."""

@@ -28,6 +28,7 @@ from producers.exchanges.description import (
 )
 from producers.exchanges.reading import (
     ABSENT,
+    Rows,
     chunks,
     decoder,
     envelope,
@@ -35,9 +36,9 @@ from producers.exchanges.reading import (
     json_text,
     percent,
     present,
-    raws,
+    slices_of,
 )
-from producers.exchanges.symbol_walk import Backward, PerSymbolWalk, SettledRow, Span
+from producers.exchanges.symbol_walk import PerSymbolWalk, SettledRow, Span, Windows
 from schemas.errors import MalformedInputError
 
 UTA_CHANNEL = "funding-fee-all-symbols"
@@ -109,12 +110,12 @@ class _Bullet(msgspec.Struct, gc=False, rename="camel"):
 
 _message: Callable[[Any], _Uta] = decoder(_Uta)
 _row: Callable[[Any], _Row] = decoder(_Row)
-_rows: Callable[[Any], list[_Row]] = decoder(list[_Row])
+_rows = Rows(_Row)
 _symbol: Callable[[Any], _Symbol] = decoder(_Symbol)
-_symbols: Callable[[Any], list[_Symbol]] = decoder(list[_Symbol])
 _reply: Callable[[Any], _Reply] = decoder(_Reply)
 _contract: Callable[[Any], _Contract] = decoder(_Contract)
-_settled: Callable[[Any], list[_Settled]] = decoder(list[_Settled])
+_contracts = Rows(_Contract)
+_settled = Rows(_Settled)
 _bullet: Callable[[Any], _Bullet] = decoder(_Bullet)
 _fields: Callable[[Any], dict[str, msgspec.Raw]] = decoder(dict[str, msgspec.Raw])
 
@@ -178,10 +179,7 @@ def _read(body: bytes) -> list[SettledRow]:
     data = _reply(body).data
     if bytes(data) in {b"", b"null"}:
         return []
-    return [
-        SettledRow(row.timepoint, bytes(raw))
-        for row, raw in zip(_settled(data), raws(data), strict=True)
-    ]
+    return [SettledRow(row.timepoint if row else None, piece) for row, piece in _settled(data)]
 
 
 def _uta_frame(channel: str, inner: msgspec.Raw, data: bytes) -> Frame:
@@ -189,11 +187,12 @@ def _uta_frame(channel: str, inner: msgspec.Raw, data: bytes) -> Frame:
     if first_byte(memoryview(inner)) != ord("["):
         return Frame(channel, [Slice(_row(inner).s, data)])
     around = envelope(data, "d", bytes(inner)).around
+    pieces = slices_of(_rows(inner), lambda row: row.s)
     return Frame(
         channel,
         [
-            Slice(row.s, around(bytes(raw)))
-            for row, raw in zip(_rows(inner), raws(inner), strict=True)
+            piece._replace(payload=around(piece.payload)) if piece.readable else piece
+            for piece in pieces
         ],
     )
 
@@ -285,17 +284,13 @@ class Kucoin(Exchange):
     def slice_reply(self, call: RestCall, body: bytes) -> Sequence[Slice]:
         """Cut `data` into one piece per row."""
         del call
-        data = _reply(body).data
-        return [
-            Slice(row.symbol, bytes(raw))
-            for row, raw in zip(_symbols(data), raws(data), strict=True)
-        ]
+        return slices_of(_contracts(_reply(body).data), lambda contract: contract.symbol)
 
     def listings(self, call: RestCall, slices: Sequence[Slice]) -> Iterable[Listing] | None:
         """Perpetuals: every type but the dated one (§3.4)."""
         if call.resource != self.active.resource:
             return None
-        entries = (_contract(piece.payload) for piece in slices)
+        entries = (_contract(piece.payload) for piece in slices if piece.readable)
         return [
             Listing(entry.symbol, entry.status in _STREAMING)
             for entry in entries
@@ -309,9 +304,9 @@ class Kucoin(Exchange):
         return b"\n".join(bytes(fields.get(key, b"")) for key in _LASTING)
 
     def history(self, symbols: Sequence[str], since_ms: int, until_ms: int) -> HistoryWalk:
-        """Walk one contract in windows of 90 intervals, newest first (§3.5b)."""
+        """Walk one contract in windows of 90 intervals (§3.5b), the oldest first."""
         (symbol,) = symbols
-        paging = Backward(HISTORY_INTERVALS)
+        paging = Windows(HISTORY_INTERVALS)
         return PerSymbolWalk(symbol, Span(since_ms, until_ms), paging, _call, _read)
 
     def used(self, headers: Mapping[str, str]) -> Mapping[str, int]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
+from producers.exchanges.description import Slice
 from schemas.errors import MalformedInputError
 
 T = TypeVar("T")
@@ -35,6 +36,57 @@ def decoder(kind: type[T] | Any) -> Callable[[Any], T]:
 
 raws: Callable[[Any], list[msgspec.Raw]] = decoder(list[msgspec.Raw])
 """The elements of an array as their exact bytes."""
+
+
+class Rows(Generic[T]):
+    """Reads arrays row by row: what one row holds costs none of the others.
+
+    An array of which no row can be read is no array of this kind: it is refused as a whole, so that
+    a changed format makes one dead letter of a message and not one of each row.
+    """
+
+    def __init__(self, kind: type[T], check: Callable[[T], object] = lambda _row: None) -> None:
+        """`check` may refuse a row with MalformedInputError."""
+        self._all: Callable[[Any], list[T]] = decoder(list[kind])  # type: ignore[valid-type]
+        self._one: Callable[[Any], T] = decoder(kind)
+        self._check = check
+
+    def __call__(self, array: Any) -> list[tuple[T | None, bytes]]:
+        """Return each row as it is read, None where it cannot be, and its exact bytes.
+
+        Raises:
+            MalformedInputError: no array, or one without a single readable row.
+        """
+        pieces = [bytes(raw) for raw in raws(array)]
+        try:
+            rows = self._all(array)
+            for row in rows:
+                self._check(row)
+        except MalformedInputError as error:
+            read = [(self._or_none(piece), piece) for piece in pieces]
+            if all(row is None for row, _ in read):
+                raise MalformedInputError(f"no readable row: {error}") from None
+            return read
+        return list(zip(rows, pieces, strict=True))
+
+    def _or_none(self, piece: bytes) -> T | None:
+        try:
+            row = self._one(piece)
+            self._check(row)
+        except MalformedInputError:
+            return None
+        return row
+
+
+def slices_of(
+    rows: Iterable[tuple[T | None, bytes]], symbol: Callable[[T], str | None]
+) -> list[Slice]:
+    """Return a piece for each row, unreadable ones as such."""
+    return [
+        Slice(None, piece, readable=False) if row is None else Slice(symbol(row), piece)
+        for row, piece in rows
+    ]
+
 
 ABSENT = msgspec.Raw(b"")
 """Default of a key that may be missing; its text, `null` included, is never empty. (msgspec reads

@@ -114,3 +114,29 @@ def test_a_delisted_contract_has_no_current_rate() -> None:
     assert not registry.streams("OLDUSDT")
     assert registry.streams("NEWUSDT")
     assert registry.streams(None)
+
+
+def test_an_odd_row_in_the_list_delists_nobody() -> None:
+    """It may be the missing contract's; whom the list names is as it says."""
+    registry = ContractRegistry()
+    refresh(registry, entry("AUSDT"), entry("BUSDT"))
+    body = json.dumps({"symbols": [entry("AUSDT", "SETTLING"), {"odd": 1}]}).encode()
+    slices = EXCHANGE.slice_reply(INFO, body)
+    listings = EXCHANGE.listings(INFO, slices)
+    change = registry.update(INFO.resource, slices, listings, partial=True)
+    assert symbols(change) == ["AUSDT"]
+    assert change.delisted == {"AUSDT"}
+    assert registry.streaming == {"BUSDT"}
+    assert registry.listed == {"AUSDT", "BUSDT"}
+
+
+def test_a_list_that_loses_most_has_to_say_so_twice() -> None:
+    """An exchange in maintenance answers an empty list: nobody is unsubscribed for that."""
+    registry = ContractRegistry()
+    names = [f"S{number}USDT" for number in range(30)]
+    refresh(registry, *map(entry, names))
+    assert refresh(registry).delisted == frozenset()
+    assert refresh(registry, *map(entry, names)).delisted == frozenset()
+    assert refresh(registry, *map(entry, names[:5])).delisted == frozenset()
+    assert refresh(registry, *map(entry, names[:5])).delisted == set(names[5:])
+    assert registry.listed == set(names[:5])

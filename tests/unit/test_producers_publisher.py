@@ -303,3 +303,21 @@ async def test_history_is_waited_for_by_itself(kafka: tuple[Publisher, FakeProdu
         await to.acknowledged(0.01)
     fake.callbacks[-1](None, None)
     await to.acknowledged(0.01)
+
+
+async def test_an_unreadable_row_goes_to_the_dead_letters(
+    kafka: tuple[Publisher, FakeProducer],
+) -> None:
+    """Byte for byte and counted, whatever the purpose; the rows beside it as ever."""
+    to, fake = kafka
+    odd = Slice(None, b"{odd}", readable=False)
+    await publish(to, [Slice("AUSDT", b"{}"), odd, Slice("BUSDT", b"{}")])
+    await to.flush()
+    found = [
+        (batch["channel"], p, item["symbol"], item["payload"])
+        for p, batch in batches(fake)
+        for item in batch["items"]
+    ]
+    assert (UNREADABLE, 0, None, b"{odd}") in found
+    assert sorted(str(symbol) for _, _, symbol, _ in found) == ["AUSDT", "BUSDT", "None"]
+    assert (to.unreadable, to.oversized) == (1, 0)

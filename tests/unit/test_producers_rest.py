@@ -39,6 +39,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
         (429, {}, b"", 60.0),
         (418, {}, b"", 300.0),
         (429, {"Retry-After": "7"}, b"", 7.0),
+        (429, {"Retry-After": "0"}, b"", 1.0),
         (418, {"Retry-After": "120"}, BANNED % (NOW_MS + 5_000), 120.0),
         (418, {}, BANNED % (NOW_MS + 120_000), 120.0),
         (429, {}, BANNED % (NOW_MS + 1_500), 1.5),
@@ -236,3 +237,34 @@ async def test_background_calls_wait_while_others_go() -> None:
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
+
+
+async def test_no_redirect_is_followed() -> None:
+    """What answers elsewhere is not the exchange."""
+    asked: list[str] = []
+
+    async def elsewhere(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        raise web.HTTPFound("/other")
+
+    async with client_of(elsewhere) as (client, _):
+        with pytest.raises(RestError, match="HTTP 302"):
+            await client.fetch(PING)
+    assert asked == ["/ping"]
+
+
+async def test_a_long_reply_costs_time_in_proportion() -> None:
+    """All feeds share the loop: 24 MB in pieces are joined once, not once for each piece."""
+    body = b"x" * (24 << 20)
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        reply = web.StreamResponse()
+        await reply.prepare(request)
+        for start in range(0, len(body), 1 << 14):
+            await reply.write(body[start : start + (1 << 14)])
+        return reply
+
+    async with client_of(answer) as (client, _):
+        started_s = time.process_time()
+        assert await client.fetch(PING) == body
+        assert time.process_time() - started_s < 2.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any, cast
 
@@ -125,15 +126,68 @@ async def test_another_cluster_means_everything_again(tmp_path: Path) -> None:
 
 
 async def test_a_contract_that_fails_holds_up_no_other(tmp_path: Path) -> None:
-    """It is tried again behind them, a few times, and gets no end mark."""
+    """It is tried again behind them, a few times; then it is released as it is."""
     scene = Scene(tmp_path, ["A", "B", "C"])
     scene.rest.broken = {"A"}
     await scene.history._catch_up(scene.symbols)
     asked = scene.asked()
     assert asked.index("B") == symbol_history.ATTEMPTS
     assert asked.count("A") == symbol_history.ATTEMPTS * symbol_history.ROUNDS
-    assert (BACKFILL_END, ["A"]) not in scene.publisher.log
+    assert scene.publisher.log[-1] == (BACKFILL_END, ["A"])
+    assert scene.bookmark.read_ms("A") is None
+    assert not scene.bookmark.begun
     assert scene.history.complete == 2
+
+
+async def test_a_contract_that_always_fails_takes_turns_like_the_others(tmp_path: Path) -> None:
+    """The attempt counts: 20 turns are 5 for each of four contracts. Marks surround its visits."""
+    scene = Scene(tmp_path, ["A", "B", "BAD", "C"])
+    scene.rest.broken = {"BAD"}
+    await scene.history._catch_up(scene.symbols)
+    scene.rest.asked.clear()
+    scene.publisher.log.clear()
+    for _ in range(20):
+        await scene.history._true_up()
+    asked = Counter(scene.asked())
+    assert asked == {"A": 5, "B": 5, "C": 5, "BAD": 5 * symbol_history.ATTEMPTS}
+    marks = [entry for entry in scene.publisher.log if entry[0] != "fundingRate"]
+    assert marks == [(BACKFILL_BEGIN, ["BAD"]), (BACKFILL_END, ["BAD"])] * 5
+    scene.rest.broken.clear()
+    for _ in range(4):
+        await scene.history._true_up()
+    assert scene.history.complete == 4
+
+
+async def test_a_restart_releases_whom_an_earlier_run_began(tmp_path: Path) -> None:
+    """Those that are complete, or gone; the others begin again and end in their turn."""
+    before = Bookmark(tmp_path / "f.json", "c")
+    before.begin(["DONE", "GONE", "MISSING"])
+    before.write_ms(now_us() // 1_000, "DONE")
+    scene = Scene(tmp_path, ["DONE", "MISSING"])
+    await scene.history._release_left()
+    assert scene.publisher.log == [(BACKFILL_END, ["DONE", "GONE"])]
+    await scene.history._catch_up(scene.symbols)
+    assert scene.publisher.log[1:] == [
+        (BACKFILL_BEGIN, ["MISSING"]),
+        ("fundingRate", ["MISSING"]),
+        (BACKFILL_END, ["MISSING"]),
+    ]
+    assert not Bookmark(tmp_path / "f.json", "c").begun
+
+
+async def test_a_contract_that_goes_while_it_waits_is_released(tmp_path: Path) -> None:
+    """Nobody else would end what was begun."""
+    scene = Scene(tmp_path, ["A", "B"])
+    fetch = scene.rest.fetch
+
+    async def delisting(call: RestCall, share: float) -> bytes:
+        scene.symbols = ["A"]
+        return await fetch(call, share)
+
+    scene.rest.fetch = delisting  # type: ignore[method-assign]
+    await scene.history._catch_up(["A", "B"])
+    assert scene.publisher.log[-1] == (BACKFILL_END, ["B"])
+    assert scene.asked() == ["A"]
 
 
 async def test_the_slow_round_visits_whom_it_saw_last_longest_ago(tmp_path: Path) -> None:
@@ -187,3 +241,21 @@ def test_only_a_full_hour_brings_something_new(
 ) -> None:
     """A restart within the hour asks for nothing, unless the settlement may have been late."""
     assert due(through_ms, now_ms) is expected
+
+
+async def test_a_gap_over_a_full_hour_is_filled_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The slow round would come to a contract after a day and more; who is up to date is spared."""
+    monkeypatch.setattr(symbol_history, "LATE_MS", 0)
+    scene = Scene(tmp_path, ["A", "B", "C"])
+    now_ms = now_us() // 1_000
+    for symbol, hours in (("A", 3), ("B", 3), ("C", 0)):
+        scene.bookmark.write_ms(now_ms - hours * MS_PER_HOUR, symbol)
+    await scene.history._pause(0.001)
+    assert scene.asked() == []
+    scene.history.missed_an_hour()
+    await scene.history._pause(10.0)
+    assert scene.asked() == ["A", "B"]
+    await scene.history._pause(0.001)
+    assert scene.asked() == ["A", "B"]

@@ -10,16 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producers.exchanges import exchange
-from producers.exchanges.description import RestCall
+from producers.exchanges.description import RestCall, Slice
 from producers.exchanges.symbol_walk import (
     MS_PER_HOUR,
-    Backward,
     Forward,
     Offset,
     Paging,
     PerSymbolWalk,
     SettledRow,
     Span,
+    Windows,
 )
 from schemas.errors import MalformedInputError
 
@@ -59,13 +59,14 @@ def driven(
         return RestCall("history", "/h")
 
     walk = PerSymbolWalk("A", Span(SINCE_MS, until_ms), paging, call, read)
-    taken: set[int] = set()
+    taken: list[int] = []
     while walk.next_call() is not None:
         page = json.dumps(answer(times, spans[-1])).encode()
-        taken |= {int(piece.payload) for piece in walk.take(page).slices}
+        taken += [int(piece.payload) for piece in walk.take(page).slices]
         assert len(spans) < 2_000, "the walk does not come to an end"
     assert walk.progress == 1.0
-    return taken, len(spans)
+    assert taken == sorted(taken), "the worker derives an interval from the settlement before"
+    return set(taken), len(spans)
 
 
 def read(body: bytes) -> list[SettledRow]:
@@ -104,21 +105,21 @@ def test_forward_takes_every_settlement(history: tuple[list[int], int], limit: i
 
 
 @given(histories(), st.sampled_from([backward, oldest]), st.integers(0, 9))
-def test_backward_takes_every_settlement(
+def test_windows_takes_every_settlement(
     history: tuple[list[int], int], cut: Callable[[int], Answer], more: int
 ) -> None:
     """Also where the interval changed, and whichever rows of a too wide window are cut."""
     times, until_ms = history
-    taken, _ = driven(Backward(90), cut(92 + more), times, until_ms)
+    taken, _ = driven(Windows(90), cut(92 + more), times, until_ms)
     assert taken == due_of(times, until_ms)
 
 
 @pytest.mark.parametrize(("interval", "calls"), [(8, 2), (4, 3), (1, 8)])
-def test_backward_soon_asks_for_wide_windows(interval: int, calls: int) -> None:
+def test_windows_soon_asks_for_wide_windows(interval: int, calls: int) -> None:
     """30 days of an 8 h contract are not walked in hourly windows (§3.7)."""
     hours = range(400, 400 + 720, interval)
     times = [hour * MS_PER_HOUR for hour in hours]
-    taken, made = driven(Backward(90), backward(100), times, (400 + 719) * MS_PER_HOUR)
+    taken, made = driven(Windows(90), backward(100), times, (400 + 719) * MS_PER_HOUR)
     assert taken == set(times)
     assert made == calls
 
@@ -131,9 +132,55 @@ def test_offset_takes_every_settlement(history: tuple[list[int], int], limit: in
     assert due_of(times, until_ms) <= taken
 
 
+@pytest.mark.parametrize(
+    ("feed", "form"),
+    [
+        ("binance-coinm", b'[{"symbol":"A","fundingTime":%s},7,{"symbol":"A","fundingTime":%s}]'),
+        ("hyperliquid", b'[{"time":%s},{"time":"x"},{"time":%s}]'),
+        ("kucoin", b'{"code":"200000","data":[{"timepoint":%s},{},{"timepoint":%s}]}'),
+    ],
+)  # fmt: skip
+def test_an_odd_row_of_a_page_costs_no_other(feed: str, form: bytes) -> None:
+    """It is cut out as it came, and the walk goes on behind the others."""
+    walk = exchange(feed).history(["A"], 0, 10 * MS_PER_HOUR)
+    assert walk.next_call() is not None
+    page = walk.take(form % (b"7200000", b"3600000"))
+    assert [piece.readable for piece in page.slices] == [True, True, False]
+    assert [b"3600000" in page.slices[0].payload, b"7200000" in page.slices[1].payload] == [
+        True
+    ] * 2
+    assert page.slices[2].payload in form
+    assert page.slices[2].symbol is None
+    assert walk.next_call() is None
+
+
+def test_backpack_cuts_an_odd_row_too() -> None:
+    """Its times are text."""
+    rows = [b'{"intervalEndTimestamp":"1970-01-01T0%d:00:00"}' % hour for hour in (5, 4)]
+    walk = exchange("backpack").history(["A"], 0, 10 * MS_PER_HOUR)
+    assert walk.next_call() is not None
+    odd = b'{"intervalEndTimestamp":"soon"}'
+    page = walk.take(b"[" + b",".join([rows[0], odd, rows[1]]) + b"]")
+    assert list(page.slices) == [
+        Slice("A", rows[1]),
+        Slice("A", rows[0]),
+        Slice(None, odd, readable=False),
+    ]
+
+
+def test_a_full_page_with_an_odd_row_is_not_the_last() -> None:
+    """It counts as a row where the exchange counts rows."""
+    walk = exchange("hyperliquid").history(["A"], 0, 10**12)
+    assert walk.next_call() is not None
+    walk.take(json.dumps([{"time": t} for t in range(499)] + [None]).encode())
+    call = walk.next_call()
+    assert call is not None
+    assert json.loads(call.body)["startTime"] == 499
+
+
 def test_an_empty_span_asks_nothing() -> None:
     """Since after until."""
-    for paging in (Forward(5), Backward(90), Offset(5)):
+    for paging in (Forward(5), Windows(90), Offset(5)):
         assert driven(paging, forward(5), [SINCE_MS], SINCE_MS - 1) == (set(), 0)
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from producers.exchanges import binance_usdm
 from producers.exchanges.binance_usdm import WindowWalk
+from producers.exchanges.description import Slice
 from schemas.errors import MalformedInputError
 
 Row = tuple[int, str]
@@ -167,3 +168,20 @@ def test_an_unreadable_page_changes_nothing() -> None:
             walk.take(body)
         assert walk.next_call() == call
     assert walk.progress == 0.0
+
+
+def test_an_odd_row_costs_no_other() -> None:
+    """It is cut out as it came, counts where the exchange counts, and the walk goes on."""
+    with page_size(3):
+        walk = WindowWalk(SYMBOLS, SINCE_MS, UNTIL_MS)
+        odd = b'{"symbol":"B","fundingTime":null}'
+        first, last = text_of((1_010, "S0USDT")), text_of((1_020, "S1USDT"))
+        page = walk.take(b"[" + b",".join([first, last, odd]) + b"]")
+        assert list(page.slices) == [
+            Slice("S0USDT", first),
+            Slice("S1USDT", last),
+            Slice(None, odd, readable=False),
+        ]
+        call = walk.next_call()
+        assert call is not None
+        assert call.params["startTime"] == "1020"
