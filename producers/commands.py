@@ -23,7 +23,7 @@ from producers.metrics import serve_metrics
 from producers.pacing import Pacer
 from producers.publisher import Publisher
 from producers.settings import ProducerSettings
-from schemas.errors import FundingStreamError
+from schemas.errors import ConfigurationError, FundingStreamError
 from schemas.feeds import FEEDS
 from schemas.kafka import require_topics
 from schemas.logs import setup_logging
@@ -44,6 +44,11 @@ def producer(feeds: Sequence[str], metrics_port: int | None, base_url: str | Non
         ProducerSettings, producer_metrics_port=metrics_port, exchange_base_url=base_url
     )
     setup_logging(settings.log_level)
+    if settings.producer_limit_factor > 1 and not settings.exchange_base_url:
+        raise ConfigurationError(
+            "FUNDING_PRODUCER_LIMIT_FACTOR is for simulated exchanges, the real ones ban who "
+            "exceeds their limits: set it to 1, or set FUNDING_EXCHANGE_BASE_URL"
+        )
     catalog = SchemaCatalog(settings)
     names = feeds or FEEDS
     cluster_id = require_topics(settings, [*map(raw_topic, names), STATUS.name])

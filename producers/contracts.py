@@ -46,6 +46,10 @@ class ContractRegistry:
         """Tell whether a contract may have a current rate; True where the list does not say."""
         return symbol in self.streaming or symbol not in self._listed
 
+    def forget_published(self) -> None:
+        """Have all facts published again by the next replies: the raw log forgets them in time."""
+        self._facts.clear()
+
     def update(
         self,
         resource: str,

@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 FACTS_WAIT_S = 15.0
 """The stream waits this long for the contracts' facts, and no longer: never blind."""
 FACTS_RETRY_S = 5.0
+FACTS_AGAIN_S = 86_400.0
+"""The raw log is kept for 7 days; a replay of what is left of it needs the contracts' facts."""
 MAX_ASKED_ABOUT = 10_000
 STATUS_EVERY_S = 5.0
 STATUS_CHECK_S = 0.5
@@ -124,7 +126,11 @@ class Feed:
 
     async def _registry_forever(self) -> None:
         retries = Backoff(random.random, FACTS_RETRY_S, self._settings.producer_registry_refresh_s)
+        published_s = time.monotonic()
         while True:
+            if time.monotonic() - published_s > FACTS_AGAIN_S:
+                published_s = time.monotonic()
+                self.registry.forget_published()
             if await self._refresh():
                 retries = Backoff(random.random, FACTS_RETRY_S, retries.cap_s)
                 wait_s = self._settings.producer_registry_refresh_s

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from infra.cli import _COMMANDS, cli
 from infra.config import known_variables
+from schemas.errors import ConfigurationError
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,3 +33,12 @@ def test_every_setting_stands_in_the_example() -> None:
     """`.env.example` has exactly the variables that some part reads."""
     text = (ROOT / ".env.example").read_text(encoding="utf-8")
     assert set(re.findall(r"^#?(FUNDING_\w+)=", text, re.MULTILINE)) == known_variables()
+
+
+def test_the_real_exchanges_limits_cannot_be_multiplied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ban is told of before the first call."""
+    monkeypatch.setenv("FUNDING_PRODUCER_LIMIT_FACTOR", "50")
+    monkeypatch.delenv("FUNDING_EXCHANGE_BASE_URL", raising=False)
+    result = CliRunner().invoke(cli, ["producer", "kucoin"])
+    assert isinstance(result.exception, ConfigurationError)
+    assert "FUNDING_PRODUCER_LIMIT_FACTOR" in str(result.exception)

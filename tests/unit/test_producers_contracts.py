@@ -140,3 +140,14 @@ def test_a_list_that_loses_most_has_to_say_so_twice() -> None:
     assert refresh(registry, *map(entry, names[:5])).delisted == frozenset()
     assert refresh(registry, *map(entry, names[:5])).delisted == set(names[5:])
     assert registry.listed == set(names[:5])
+
+
+def test_facts_are_published_again_on_request() -> None:
+    """The raw log forgets the first time in a week."""
+    registry = ContractRegistry()
+    assert symbols(refresh(registry, entry("AUSDT"))) == ["AUSDT"]
+    assert symbols(refresh(registry, entry("AUSDT"))) == []
+    registry.forget_published()
+    change = refresh(registry, entry("AUSDT"))
+    assert symbols(change) == ["AUSDT"]
+    assert not change.listed
