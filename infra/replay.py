@@ -149,7 +149,7 @@ async def _replay(
     own = [*outputs, letters, *changelogs]
     ensure_topics(settings, own)
     try:
-        await _run_worker(settings, name, prefix, timeout_s)
+        await run_second_worker(settings, name, prefix, timeout_s)
         catalog = SchemaCatalog(settings)
         return [
             compare(
@@ -163,7 +163,9 @@ async def _replay(
         _delete(settings, [topic.name for topic in own])
 
 
-async def _run_worker(settings: WorkerSettings, name: str, prefix: str, timeout_s: float) -> None:
+async def run_second_worker(
+    settings: WorkerSettings, name: str, prefix: str, timeout_s: float
+) -> None:
     """Run the second worker until it has read all of the log."""
     port = free_port()
     with tempfile.TemporaryDirectory() as directory:

@@ -213,7 +213,7 @@ class Ingest:
             self.latencies_s.append((now_us() - batch["received_at"]) / US_PER_S)
 
     def _publish(self, state: FeedPartition) -> None:
-        self._outbox.publish(state.take_outputs(), state.partition)
+        self.counts["unencodable"] += self._outbox.publish(state.take_outputs(), state.partition)
 
     async def _check_order(self, intake: _Intake, topic: str, partition: int, offset: int) -> None:
         """Make sure that nothing was passed over before a record.

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from itertools import compress
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -91,11 +93,14 @@ class Outbox:
             logger=log,
         )
         self._generation = Generation()
-        self.published = 0
-        self.dead_lettered = 0
+        self._unencodable = 0
 
-    def publish(self, outputs: Outputs, partition: int) -> None:
-        """Hand records to the producer, on the partition that their contracts live in."""
+    def publish(self, outputs: Outputs, partition: int) -> int:
+        """Hand records to the producer, on the partition that their contracts live in.
+
+        Returns how many no schema could hold: those are in the dead letters.
+        """
+        unencodable = self._unencodable
         messages: dict[str, list[Message]] = {}
         for output in outputs.others:
             self._add(output, messages)
@@ -103,10 +108,10 @@ class Outbox:
             self._add_rates(rates, messages)
         for name, batch in messages.items():
             self._produce_batch(name, batch, partition)
-            self.published += len(batch)
         for letter in outputs.dead_letters:
             self._dead_letter(letter)
         self._producer.poll(0)
+        return self._unencodable - unencodable
 
     def _add(self, output: Output, messages: dict[str, list[Message]]) -> None:
         topic, key, record = output
@@ -121,19 +126,17 @@ class Outbox:
 
     def _add_rates(self, rates: RateRows, messages: dict[str, list[Message]]) -> None:
         at, rows = rates
-        plain = [row for row in rows if row.plain]
-        if len(plain) < MIN_COLUMN_ROWS:
-            plain = []
-        try:
+        is_plain = [row.plain for row in rows]
+        encoded: Iterator[bytes] | None = None
+        if sum(is_plain) >= MIN_COLUMN_ROWS:
             origin = Origin(at.transport, at.topic, at.partition, at.offset)
-            values = self._encode_rates(rate_columns(plain, at.feed), origin) if plain else []
-        except SchemaError:
-            # One by one, to find the one that does not fit.
-            values = []
-        encoded = iter(values)
+            # Where one does not fit, they are written one by one, to find it.
+            with suppress(SchemaError):
+                columns = rate_columns(list(compress(rows, is_plain)), at.feed)
+                encoded = iter(self._encode_rates(columns, origin))
         batch = messages.setdefault(topics.RATES.name, [])
-        for row in rows:
-            if values and row.plain:
+        for row, plain in zip(rows, is_plain, strict=True):
+            if plain and encoded is not None:
                 batch.append({"value": next(encoded), "key": row.contract.contract_id.encode()})
             else:
                 self._add(RateRows(at, (row,)).outputs()[0], messages)
@@ -153,9 +156,9 @@ class Outbox:
             value = value[:MAX_LETTER_BYTES]
         key = None if letter.key is None else letter.key.encode()
         self._produce(topics.DEAD_LETTERS.name, key, value, letter.partition, headers)
-        self.dead_lettered += 1
 
     def _dead_letter_output(self, output: Output, error: str) -> None:
+        self._unencodable += 1
         record = output.record
         self._dead_letter(
             DeadLetter(

@@ -151,7 +151,7 @@ class Baseline:
         if times and funding_time <= times[-1] - KEPT_US:
             return ()
         at = bisect_left(times, funding_time)
-        before = self.known(funding_time)
+        before = self._at(at) if at < len(times) and times[at] == funding_time else None
         if before is not None and _SOURCES.index(source) >= _SOURCES.index(before.source):
             return ()
         inferred = interval_hours is None

@@ -264,7 +264,7 @@ class FeedPartition:
         if before is not None and before.rate != reading.rate:
             change = f"{before.source} {before.rate!r}, {reading.source} {reading.rate!r}"
             self._audit(reading.symbol, "settlement_differs", funding_time, at, change)
-        if cell.baseline.known(funding_time) != before:
+        if new or (before is not None and cell.baseline.known(funding_time) != before):
             self.store.baseline_changed(cell)
         for entry in new:
             raw = reading.funding_time_raw if entry.funding_time == funding_time else None

@@ -33,7 +33,7 @@ from confluent_kafka import OFFSET_END, TopicPartition
 from infra.clickhouse.migrate import migrate
 from infra.embedded.supervisor import RestartPolicy, Supervisor
 from infra.lag import LagReader
-from infra.replay import VOLATILE, _run_worker
+from infra.replay import VOLATILE, run_second_worker
 from infra.stack import Stack, service
 from infra.tools import create_topics_and_schemas
 from schemas.contracts import PARTITIONS
@@ -271,7 +271,7 @@ class Scene:
             *(changelog_topic_spec(name, table) for table in WORKER_TABLES),
         ]
         await asyncio.to_thread(ensure_topics, self.settings, own)
-        await _run_worker(self.settings, name, prefix, REPLAY_TIMEOUT_S)
+        await run_second_worker(self.settings, name, prefix, REPLAY_TIMEOUT_S)
         return prefix
 
     def compare(self, prefix: str) -> list[Compared]:

@@ -118,7 +118,7 @@ class MemoryOutbox:
         self.error: Exception | None = None
         self.asked = asyncio.Event()
 
-    def publish(self, taken: Outputs, partition: int) -> None:
+    def publish(self, taken: Outputs, partition: int) -> int:
         """Take records."""
         outputs = taken.records()
         self.outputs += outputs
@@ -126,6 +126,7 @@ class MemoryOutbox:
         self.undelivered += outputs
         if outputs or taken.dead_letters:
             self.journal.entries.append(("published", partition))
+        return 0
 
     def cut(self) -> Generation:
         """What was published so far."""
