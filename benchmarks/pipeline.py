@@ -24,6 +24,7 @@ from infra.embedded.ports import free_port
 from infra.embedded.supervisor import Supervisor
 from infra.stack import Ports, Stack, StackOptions
 from schemas.errors import UnavailableError
+from schemas.feeds import FEEDS
 from schemas.records import ZSCORE
 from schemas.registry import SchemaCatalog
 from schemas.times import now_us
@@ -163,7 +164,7 @@ async def _measure(options: StackOptions, seconds: float) -> dict[str, Any]:
 def _sent(data_dir: Path, from_us: int, until_us: int) -> dict[tuple[str, int], int]:
     sent = {}
     for path in (data_dir / "truth").glob("*.ndjson"):
-        if path.name == "settlements.ndjson":
+        if path.stem not in FEEDS:
             continue
         for line in path.read_text(encoding="utf-8").splitlines():
             row = json.loads(line)

@@ -18,6 +18,7 @@ from schemas.errors import ConfigurationError, FundingStreamError
 _COMMANDS = {
     "up": "infra.up",
     "producer": "producers.commands",
+    "backfill": "producers.backfill",
     "worker": "stream_app.commands",
     "sink": "stream_app.sink.commands",
     "simulator": "infra.simulator.commands",

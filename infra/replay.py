@@ -42,8 +42,10 @@ from stream_app.worker import TABLES
 VOLATILE = frozenset({"computed_at", "created_at"})
 """When something was computed is the one thing that a replay does not repeat."""
 LINES_KEPT = 20
-SETTLE_S = 8.0
-"""A flush and the wall-clock flush of a silent partition after the last record."""
+SETTLE_S = 40.0
+"""A log that has no ticks at its end is flushed by the wall clock, after twice QUIET_FLUSH_US."""
+TICKED_S = 8.0
+"""One that has is flushed by them: what was read has to become durable, no more."""
 _POLL_S = 0.5
 _READ_TIMEOUT_S = 30.0
 _SPAN_FIELDS = ("received_at", "hour", "last_event_time", "event_time")
@@ -200,8 +202,22 @@ async def run_second_worker(
             failing.cancel()
             if not await reading:
                 raise UnavailableError("the worker of the replay has ended:\n" + "\n".join(said))
-            await asyncio.sleep(SETTLE_S)
+            await _settle(settings, name)
             await supervisor.stop_service("replay")
+
+
+async def _settle(settings: WorkerSettings, group: str) -> None:
+    """Wait until what was read is flushed and durable."""
+    reader = LagReader(settings, group)
+    topics = [raw_topic(feed) for feed in FEEDS]
+    try:
+        before = await asyncio.to_thread(reader.ends, topics)
+        await asyncio.sleep(TICKED_S)
+        after = await asyncio.to_thread(reader.ends, topics)
+    finally:
+        reader.close()
+    if any(end and after.get(partition) == end for partition, end in before.items()):
+        await asyncio.sleep(SETTLE_S - TICKED_S)
 
 
 def _wait_read(

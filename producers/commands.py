@@ -10,6 +10,7 @@ import contextlib
 import logging
 import signal
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import aiohttp
@@ -17,13 +18,14 @@ import click
 import uvloop
 
 from producers.budget import budgets
+from producers.claim import claim
 from producers.exchanges import exchange
 from producers.feed import Feed
 from producers.metrics import serve_metrics
 from producers.pacing import Pacer
 from producers.publisher import Publisher
-from producers.settings import ProducerSettings
-from schemas.errors import ConfigurationError, FundingStreamError
+from producers.settings import ProducerSettings, check_limit_factor
+from schemas.errors import FundingStreamError
 from schemas.feeds import FEEDS
 from schemas.kafka import require_topics
 from schemas.logs import setup_logging
@@ -44,16 +46,15 @@ def producer(feeds: Sequence[str], metrics_port: int | None, base_url: str | Non
         ProducerSettings, producer_metrics_port=metrics_port, exchange_base_url=base_url
     )
     setup_logging(settings.log_level)
-    if settings.producer_limit_factor > 1 and not settings.exchange_base_url:
-        raise ConfigurationError(
-            "FUNDING_PRODUCER_LIMIT_FACTOR is for simulated exchanges, the real ones ban who "
-            "exceeds their limits: set it to 1, or set FUNDING_EXCHANGE_BASE_URL"
-        )
+    check_limit_factor(settings)
     catalog = SchemaCatalog(settings)
     names = feeds or FEEDS
     cluster_id = require_topics(settings, [*map(raw_topic, names), STATUS.name])
-    publishers = {feed: Publisher(feed, settings, catalog) for feed in names}
-    uvloop.run(_run(settings, publishers, cluster_id))
+    with ExitStack() as claims:
+        for name in names:
+            claims.enter_context(claim(settings.producer_data_dir, name))
+        publishers = {feed: Publisher(feed, settings, catalog) for feed in names}
+        uvloop.run(_run(settings, publishers, cluster_id))
 
 
 async def _run(

@@ -1,9 +1,9 @@
-"""One managed WebSocket: connect, subscribe, ping, hand over frames, reconnect with backoff.
+"""Keeps one WebSocket of a feed up: connects, reconnects with backoff, relieves it before its age.
 
-Health is data: a socket that is open and silent is closed and tried again. Whatever goes wrong
-while connecting is a failed attempt: an exchange's odd reply must not end the feeds. Not
-responsible for: which contracts it carries (sockets.py), what frames mean (exchanges/), what
-follows from an outage (feed.py).
+Whatever goes wrong while connecting is a failed attempt: an exchange's odd reply must not end the
+feeds. A connection that grows old is relieved by a new one that delivers before the old one ends
+(make before break). Not responsible for: an open connection (session.py), which contracts it
+carries (sockets.py), what follows from an outage (feed.py).
 """
 
 from __future__ import annotations
@@ -14,22 +14,21 @@ import random
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
 from functools import cache
 from typing import NamedTuple
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
 
 from producers.backoff import Backoff
-from producers.exchanges.description import Control, SocketKind
+from producers.exchanges.description import SocketKind
 from producers.pacing import Pacer
 from producers.places import without_query
 from producers.publisher import connection_id
 from producers.quarantine import Quarantine
 from producers.rest import RestError
+from producers.session import End, Line, OnFrame, Session, turn
 from schemas.errors import MalformedInputError
-from schemas.times import now_us
 
 log = logging.getLogger(__name__)
 
@@ -38,78 +37,34 @@ CLOSE_TIMEOUT_S = 2.0
 MAX_FRAME_BYTES = 16 << 20
 FRAMES_QUEUED = 16
 """Beyond this the library stops reading from the socket, so TCP slows the exchange down."""
+RELIEF_TIMEOUT_S = 120.0
+"""A successor that has not brought all that its predecessor brings takes over after this time if
+it brings anything, else it is tried again."""
 
 _WIRE_LOG = logging.getLogger(f"{__name__}.wire")
 _WIRE_LOG.setLevel(logging.INFO)  # at DEBUG the library would log the token in a URL
 
-
-class Heard(NamedTuple):
-    """What a frame was for its connection."""
-
-    data: bool
-    control: Control | None = None
-
-
-OnFrame = Callable[[str, bytes, int], Awaitable[Heard]]
-"""(connection id, message, received_at µs) → what it was."""
 Address = Callable[[int], Awaitable[str]]
 """The URL of the n-th candidate, asked for before each attempt. Raises RestError or
 MalformedInputError."""
+
+
+class Closed(NamedTuple):
+    """A connection that has ended."""
+
+    socket: str
+    identity: str
+    reason: str
+    last_data_at: int | None
+    """Receipt of its newest data, µs; None: it brought none."""
+    relieved: bool
 
 
 class Watcher(NamedTuple):
     """Whom a connection tells what."""
 
     on_frame: OnFrame
-    on_open: Callable[[bool], None]
-    """Whether it is a reconnect."""
-    on_close: Callable[[str, str], None]
-    """Connection id, and why it ended."""
-
-
-class _End(NamedTuple):
-    reason: str
-    healthy_s: float = 0.0
-    planned: bool = False
-
-
-@dataclass(slots=True)
-class _Session:
-    """One connection's life, in monotonic seconds."""
-
-    identity: str
-    opened_s: float
-    last_data_s: float
-    first_data_s: float | None = None
-    greeted: asyncio.Event = field(default_factory=asyncio.Event)
-    ping_every_s: float | None = None
-
-    @property
-    def healthy_s(self) -> float:
-        return 0.0 if self.first_data_s is None else self.last_data_s - self.first_data_s
-
-    def note(self, heard: Heard, now_s: float) -> None:
-        if heard.data:
-            self.last_data_s = now_s
-            self.first_data_s = self.first_data_s or now_s
-        if heard.control is not None and heard.control.greeting:
-            self.ping_every_s = heard.control.ping_every_s
-            self.greeted.set()
-
-    def due(self, kind: SocketKind) -> tuple[float, str, bool]:
-        """Return when this connection is to end if nothing comes, why, and whether as planned."""
-        ends = [
-            (
-                self.opened_s + kind.max_age_s,
-                f"planned rotation after {kind.max_age_s:.0f} s",
-                True,
-            ),
-            (self.last_data_s + kind.silent_s, f"no data for {kind.silent_s:g} s", False),
-        ]
-        timeout_s = kind.greeting_timeout_s
-        if timeout_s is not None and not self.greeted.is_set():
-            ends.append((self.opened_s + timeout_s, f"no greeting within {timeout_s:g} s", False))
-        return min(ends)
+    on_close: Callable[[Closed], None]
 
 
 class ManagedConnection:
@@ -132,76 +87,151 @@ class ManagedConnection:
 
         `tls` is for wss; without it the system's authorities are trusted.
         """
-        self._feed, self._socket_name = feed, name
-        self._name = f"{feed}/{name}"
+        self._feed, self.name = feed, name
         self._kind = kind
         self._address = address
         self._watcher = watcher
-        self._opening = tuple(opening)
-        self._frames = frames
-        self._attempts = attempts
+        self._attempts_pacer = attempts
         self._tls = tls
         self._backoff = Backoff(random.random)
         self._candidate = 0
-        self._changed = asyncio.Event()
+        self._needed = asyncio.Event()
+        self._sessions: set[Session] = set()
         self.quarantine = Quarantine()
         self.wanted: frozenset[str] = frozenset()
+        self.attempts = 0
         self.connects = 0
-        self.is_open = False
+        self._line = Line(
+            f"{feed}/{name}",
+            kind,
+            watcher.on_frame,
+            self.quarantine,
+            tuple(opening),
+            frames,
+            lambda: self.wanted,
+        )
+
+    @property
+    def open(self) -> int:
+        """Open connections: one, two while one relieves the other."""
+        return len(self._sessions)
 
     def want(self, symbols: frozenset[str]) -> None:
         """Set the contracts to subscribe; an open socket takes up what is new, drops the rest."""
         if symbols != self.wanted:
             self.wanted = symbols
-            self._changed.set()
+            self._needed.set()
+            for session in self._sessions:
+                session.changed.set()
 
     async def run(self) -> None:
         """Connect and reconnect until cancelled."""
         while True:
             await self._until_needed()
-            await _turn(self._attempts)
-            end = await self._attempt()
-            if end.planned:
-                log.info("%s: %s", self._name, end.reason)
-                continue
+            end = await self._serve()
             delay_s = self._backoff.failed(end.healthy_s)
-            log.warning("%s: %s; next attempt in %.1f s", self._name, end.reason, delay_s)
+            log.warning("%s: %s; next attempt in %.1f s", self._line.name, end.reason, delay_s)
             await asyncio.sleep(delay_s)
 
     async def _until_needed(self) -> None:
         while self._kind.capacity is not None and not self.wanted:
-            self._changed.clear()
-            await self._changed.wait()
+            self._needed.clear()
+            await self._needed.wait()
 
-    async def _attempt(self) -> _End:
+    async def _serve(self) -> End:
+        """Run a connection and those that relieve it, until one ends with none to take over."""
+        session = Session(self._line)
+        current = asyncio.create_task(self._attempt(session))
+        running = {current}
+        try:
+            while True:
+                age_s = time.monotonic() - session.opened_s
+                await asyncio.wait({current}, timeout=max(0.0, self._kind.max_age_s - age_s))
+                if current.done():
+                    return current.result()
+                successor = Session(self._line, len(session.seen))
+                relief = asyncio.create_task(self._attempt(successor))
+                running.add(relief)
+                await self._handover(current, relief, successor)
+                if current.done():
+                    current.result()
+                elif relief.done():
+                    end = relief.result()
+                    delay_s = self._backoff.failed(end.healthy_s)
+                    log.warning("%s: no relief yet: %s", self._line.name, end.reason)
+                    await asyncio.wait({current}, timeout=delay_s)
+                    continue
+                log.info("%s: relieved after %.0f s", self._line.name, age_s)
+                session.relieved = True
+                session, current = successor, relief
+                running = {task for task in running if not task.done()}
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    async def _handover(
+        self, current: asyncio.Task[End], relief: asyncio.Task[End], successor: Session
+    ) -> None:
+        """Wait until the successor brings all, or one of the two has ended.
+
+        A successor that brings nothing is ended.
+        """
+        ready = asyncio.create_task(successor.ready.wait())
+        try:
+            await asyncio.wait(
+                {current, relief, ready},
+                timeout=RELIEF_TIMEOUT_S,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            ready.cancel()
+        if not current.done() and not successor.delivers and not relief.done():
+            successor.relieved = True
+            await asyncio.wait({relief})
+
+    async def _attempt(self, session: Session) -> End:
         """Run one connection from its address to its end."""
+        await turn(self._attempts_pacer)
+        self.attempts += 1
         try:
             url = await self._address(self._candidate)
         except (RestError, MalformedInputError) as error:
-            return _End(f"no address: {error}")
-        session: _Session | None = None
-        end = _End("stopped")
+            return End(f"no address: {error}")
+        end = End("stopped")
         try:
             async with self._connect(url) as socket:
-                session = self._opened(url)
-                end = await self._session(socket, session)
+                self._opened(session, url)
+                end = await session.run(socket, connection_id(self._feed, self.name))
         except ValueError as error:
             # A certificate, a port, a host name, an address within a redirect. Its text may hold
             # the whole URL. Behind the handshake it would be a fault of ours.
-            if session is not None:
+            if session in self._sessions:
                 raise
-            end = _End(f"no connection: {type(error).__name__}")
+            end = End(f"no connection: {type(error).__name__}")
         except (OSError, EOFError, ImportError, ConnectionClosed) as error:
-            end = _End(f"{type(error).__name__}: {error}")
+            end = End(f"{type(error).__name__}: {error}")
         except WebSocketException as error:
-            end = _End(_without_address(error))
+            end = End(_without_address(error))
         finally:
-            if self.is_open and session is not None:
-                self.is_open = False
-                self._watcher.on_close(session.identity, end.reason)
-        if session is None or session.first_data_s is None:
+            self._closed(session, end)
+        if not session.delivers:
             self._candidate += 1
         return end
+
+    def _opened(self, session: Session, url: str) -> None:
+        self.quarantine.opened()
+        self.connects += 1
+        self._sessions.add(session)
+        log.info("%s: connected to %s", self._line.name, without_query(url))
+
+    def _closed(self, session: Session, end: End) -> None:
+        if session not in self._sessions:
+            return
+        self._sessions.discard(session)
+        self._watcher.on_close(
+            Closed(self.name, session.identity, end.reason, session.last_data_at, end.relieved)
+        )
 
     def _connect(self, url: str) -> connect:
         secure = url.lower().startswith("wss:")
@@ -216,111 +246,6 @@ class ManagedConnection:
             user_agent_header="fundingstream",
             logger=_WIRE_LOG,
         )
-
-    def _opened(self, url: str) -> _Session:
-        now_s = time.monotonic()
-        session = _Session(connection_id(self._feed, self._socket_name), now_s, now_s)
-        if self._kind.greeting_timeout_s is None:
-            session.greeted.set()
-        self.quarantine.opened()
-        self.connects += 1
-        self.is_open = True
-        self._watcher.on_open(self.connects > 1)
-        log.info("%s: connected to %s", self._name, without_query(url))
-        return session
-
-    async def _session(self, socket: ClientConnection, session: _Session) -> _End:
-        writers = [
-            asyncio.create_task(self._subscribe(socket, session)),
-            asyncio.create_task(self._ping(socket, session)),
-        ]
-        try:
-            return await self._read(socket, session, writers)
-        finally:
-            for writer in writers:
-                writer.cancel()
-            await asyncio.gather(*writers, return_exceptions=True)
-
-    async def _read(
-        self, socket: ClientConnection, session: _Session, writers: Iterable[asyncio.Task[None]]
-    ) -> _End:
-        while True:
-            due_s, reason, planned = session.due(self._kind)
-            wait_s = due_s - time.monotonic()
-            if wait_s <= 0:
-                return _End(reason, session.healthy_s, planned)
-            for writer in writers:
-                _raise_unless_closed(writer)
-            try:
-                # Not wait_for: Python 3.11's loses a cancellation that meets an arriving frame.
-                async with asyncio.timeout(wait_s):
-                    message = await socket.recv(decode=False)
-            except TimeoutError:
-                continue
-            except ConnectionClosed as error:
-                self._suspect(error)
-                return _End(f"closed by the exchange: {error}", session.healthy_s)
-            heard = await self._watcher.on_frame(session.identity, message, now_us())
-            if heard.data and session.first_data_s is None:
-                log.info("%s: delivers (candidate %d)", self._name, self._candidate + 1)
-            session.note(heard, time.monotonic())
-            if heard.control is not None:
-                self._answered(heard.control)
-
-    def _answered(self, control: Control) -> None:
-        if control.acknowledged is not None:
-            self.quarantine.acknowledged(control.acknowledged)
-        elif control.refused:
-            self.quarantine.refused()
-
-    def _suspect(self, error: ConnectionClosed) -> None:
-        """Note which contract may have closed the socket without a farewell."""
-        if not self._kind.quarantines or error.rcvd is not None or error.sent is not None:
-            return
-        suspect = self.quarantine.closed(time.monotonic())
-        if suspect is not None:
-            log.warning("%s: %r is held back: it closes the socket", self._name, suspect)
-
-    async def _subscribe(self, socket: ClientConnection, session: _Session) -> None:
-        """Send what opens the stream, then keep the subscriptions equal to what is wanted."""
-        await session.greeted.wait()
-        for text in self._opening:
-            await _turn(self._frames)
-            await socket.send(text)
-        subscribed: set[str] = set()
-        while True:
-            self._changed.clear()
-            allowed = self.quarantine.allowed(self.wanted, time.monotonic())
-            gone = sorted(subscribed - self.wanted)
-            new = [symbol for symbol in allowed if symbol not in subscribed]
-            for frame in self._kind.unsubscribe(gone):
-                await _turn(self._frames)
-                await socket.send(frame.text)
-            subscribed -= set(gone)
-            for frame in self._kind.subscribe(new):
-                await _turn(self._frames)
-                if self._kind.quarantines:
-                    for symbol in frame.symbols:
-                        self.quarantine.sent(symbol, time.monotonic())
-                await socket.send(frame.text)
-                subscribed.update(frame.symbols)
-            release_s = self.quarantine.next_release_s(time.monotonic())
-            timeout_s = None if release_s is None else release_s - time.monotonic()
-            try:
-                async with asyncio.timeout(timeout_s):
-                    await self._changed.wait()
-            except TimeoutError:
-                continue
-
-    async def _ping(self, socket: ClientConnection, session: _Session) -> None:
-        if self._kind.ping is None:
-            return
-        await session.greeted.wait()
-        number = 0
-        while True:
-            await asyncio.sleep(session.ping_every_s or self._kind.ping.every_s)
-            number += 1
-            await socket.send(self._kind.ping.text(number))
 
 
 class _Connect(connect):
@@ -341,14 +266,3 @@ def _without_address(error: WebSocketException) -> str:
     """Name a refused handshake; the text of an invalid URI holds the whole URL."""
     name = type(error).__name__
     return name if isinstance(error, InvalidURI) else f"{name}: {error}"
-
-
-def _raise_unless_closed(writer: asyncio.Task[None]) -> None:
-    """Raise what ended a writer; a closed socket is told by the reader."""
-    if writer.done() and not isinstance(writer.exception(), ConnectionClosed):
-        writer.result()
-
-
-async def _turn(pacer: Pacer | None) -> None:
-    if pacer is not None and (wait_s := pacer.wait_s(time.monotonic())) > 0:
-        await asyncio.sleep(wait_s)

@@ -11,6 +11,7 @@ import asyncio
 import json
 import logging
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -115,7 +116,7 @@ class Bookmark:
         return self._through_ms
 
 
-class HistoryRunner:
+class HistoryRunner(ABC):
     """What both kinds of history share: walks, marks, and the bookmark behind them."""
 
     def __init__(
@@ -146,8 +147,17 @@ class HistoryRunner:
         """Contracts whose history at start is published."""
         return len(self._symbols()) if self.progress >= 1.0 else 0
 
+    @abstractmethod
+    async def fill(self) -> None:
+        """Publish what is missing, once; `progress` is 1 if all of it came."""
+
+    @abstractmethod
+    async def run(self) -> None:
+        """Fill what is missing, then follow what settles, until cancelled."""
+
     def missed_an_hour(self) -> None:
-        """Take note that the stream was away over a full hour. Each hour is followed anyway."""
+        """Take note that the stream was away over a full hour: by default, nothing to do."""
+        return
 
     def _oldest_ms(self) -> int:
         return now_us() // 1_000 - self._days * MS_PER_DAY
@@ -273,9 +283,13 @@ class History(HistoryRunner):
     """Before this monotonic time an unfinished walk is not begun again; 0: none is unfinished."""
     _failures = 0
 
+    async def fill(self) -> None:
+        """Publish what is missing; `progress` says whether all of it came."""
+        await self._catch_up()
+
     async def run(self) -> None:
         """Fill what is missing, then follow each hour's settlements, until cancelled."""
-        await self._catch_up()
+        await self.fill()
         while True:
             hour_ms = now_us() // 1_000 // MS_PER_HOUR * MS_PER_HOUR
             for after_s in SETTLED_AFTER_S:

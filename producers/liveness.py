@@ -1,46 +1,90 @@
-"""Who delivers: data frames alone count, never acks. Pure: times are passed in (monotonic, s).
+"""Who delivers, over which connection: data frames alone count, never acks. Pure.
 
-Not responsible for: what is done about silence (feed.py).
+Times are passed in (monotonic, s). A contract belongs to the stream while an open connection has
+brought it lately; else it is silent, and REST's. Not responsible for: what the feed's state is
+(ownership.py), what is done about silence (feed.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+_NEVER = float("-inf")
+
 
 class Liveness:
-    """When each contract, and the feed as a whole, last delivered."""
+    """When each contract was last delivered by a connection that is still open."""
 
-    def __init__(self, stale_s: float) -> None:
-        self._stale_s = stale_s
-        self._expected: dict[str, float | None] = {}
+    def __init__(self, silent_s: float) -> None:
+        """`silent_s`: a contract that was not delivered for so long is silent."""
+        self._silent_s = silent_s
+        self._newest: dict[str, float] = {}
+        """Of each expected contract, over all open connections; before its first delivery the time
+        from which it was expected."""
+        self._waiting: set[str] = set()
+        """Expected contracts that no connection has delivered yet."""
+        self._delivered: dict[str, dict[str, float]] = {}
+        """By connection, of each contract."""
         self.last_data_s: float | None = None
 
-    def expect(self, symbols: Iterable[str]) -> None:
-        """Set the contracts that should deliver; others are forgotten."""
-        self._expected = {symbol: self._expected.get(symbol) for symbol in symbols}
-
-    def data(self, symbols: Iterable[str | None], now_s: float) -> list[str]:
-        """Note a data frame; return symbols in it that are not expected."""
-        self.last_data_s = now_s
-        unknown = []
+    def expect(self, symbols: Iterable[str], since_s: float) -> None:
+        """Set the contracts that should deliver, new ones from `since_s` on; forget the others."""
+        before, newest = self._newest, {}
         for symbol in symbols:
-            if symbol in self._expected:
-                self._expected[symbol] = now_s
-            elif symbol is not None:
+            known_s = before.get(symbol)
+            if known_s is None:
+                known_s = self._over_all(symbol)
+                if known_s == _NEVER:
+                    known_s = since_s
+                    self._waiting.add(symbol)
+            newest[symbol] = known_s
+        self._newest = newest
+        self._waiting &= newest.keys()
+
+    def data(self, connection: str, symbols: Iterable[str | None], at_s: float) -> list[str]:
+        """Note a data frame; return symbols in it that are not expected.
+
+        `at_s`: as of when the frame's data is. One that was long on its way tells less than one
+        that has just been made.
+        """
+        self.last_data_s = at_s if self.last_data_s is None else max(at_s, self.last_data_s)
+        delivered = self._delivered.setdefault(connection, {})
+        newest, waiting, unknown = self._newest, self._waiting, []
+        for symbol in symbols:
+            if symbol is None:
+                continue
+            # One that overtook it told more.
+            delivered[symbol] = max(at_s, delivered.get(symbol, _NEVER))
+            known_s = newest.get(symbol)
+            if known_s is None:
                 unknown.append(symbol)
+            elif at_s > known_s or symbol in waiting:
+                newest[symbol] = at_s
+                waiting.discard(symbol)
         return unknown
+
+    def closed(self, connection: str) -> None:
+        """Forget a connection: what it alone delivered is silent from now on."""
+        for symbol in self._delivered.pop(connection, ()):
+            if symbol in self._newest:
+                self._newest[symbol] = self._over_all(symbol)
+
+    def _over_all(self, symbol: str) -> float:
+        return max((of.get(symbol, _NEVER) for of in self._delivered.values()), default=_NEVER)
 
     @property
     def expected(self) -> int:
         """Contracts that should deliver."""
-        return len(self._expected)
+        return len(self._newest)
+
+    def silent(self, now_s: float) -> set[str]:
+        """Return the expected contracts that the stream does not deliver."""
+        oldest = now_s - self._silent_s
+        return {symbol for symbol, at_s in self._newest.items() if at_s < oldest}
 
     def live(self, now_s: float) -> int:
-        """Of them, those that delivered within the stale threshold."""
-        oldest = now_s - self._stale_s
-        return sum(1 for at in self._expected.values() if at is not None and at >= oldest)
-
-    def silent_for_s(self, now_s: float) -> float | None:
-        """Seconds since the last data frame; None: there was none yet."""
-        return None if self.last_data_s is None else now_s - self.last_data_s
+        """Count the expected contracts that the stream delivers."""
+        oldest, waiting = now_s - self._silent_s, self._waiting
+        return sum(
+            1 for symbol, at_s in self._newest.items() if at_s >= oldest and symbol not in waiting
+        )

@@ -5,8 +5,9 @@ Not responsible for: the worker's and the sink's.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -14,10 +15,13 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from producers.feed import Feed
 from producers.settings import ProducerSettings
 from schemas.errors import UnavailableError
+from schemas.records import FeedState
 
+_STATES: tuple[FeedState, ...] = get_args(FeedState)
 _GAUGES = {
     "contracts_expected": "Contracts that should deliver",
     "contracts_live": "Of them, those that delivered within the stale threshold",
+    "contracts_by_rest": "Contracts that REST serves because the stream does not",
     "connections": "Open sockets",
 }
 _COUNTERS = {
@@ -25,6 +29,9 @@ _COUNTERS = {
     "frames": "Data frames",
     "updates": "Pieces of data frames published",
     "rest_calls": "REST calls",
+    "rest_failures": "REST calls that failed",
+    "connect_attempts": "Attempts to connect",
+    "repeated": "Pieces that another socket had delivered before",
 }
 
 
@@ -47,6 +54,13 @@ class FeedCollector:
             for status in statuses:
                 counter.add_metric([status["feed"]], status[name])
             yield counter
+        state = GaugeMetricFamily(
+            "fundingstream_feed_state", "1 for the feed's state", labels=["feed", "state"]
+        )
+        for status in statuses:
+            for name in _STATES:
+                state.add_metric([status["feed"], name], status["state"] == name)
+        yield state
         yield from self._extra()
         unreadable = CounterMetricFamily(
             "fundingstream_feed_unreadable", "Messages sent to the dead letters", labels=["feed"]
@@ -75,13 +89,25 @@ class FeedCollector:
             name: CounterMetricFamily(f"fundingstream_feed_{name}", text, labels=["feed"])
             for name, text in counted.items()
         }
+        ahead = GaugeMetricFamily(
+            "fundingstream_feed_clock_ahead_seconds",
+            "How far the exchange's clock is ahead of ours; 0 where they agree",
+            labels=["feed"],
+        )
+        barred = GaugeMetricFamily(
+            "fundingstream_feed_rest_barred_seconds",
+            "For how long the exchange still refuses REST calls",
+            labels=["feed"],
+        )
         for feed in self._feeds:
             label = [feed.exchange.feed]
+            ahead.add_metric(label, feed.rest.clock_ahead_s)
+            barred.add_metric(label, max(0.0, feed.rest.barred_until_s - time.monotonic()))
             held.add_metric(label, feed.sockets.held_back)
             counters["quarantined"].add_metric(label, feed.sockets.quarantined)
             counters["ignored"].add_metric(label, feed.ignored)
             counters["oversized"].add_metric(label, feed.oversized)
-        yield held
+        yield from (held, ahead, barred)
         yield from counters.values()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from producers.settings import ProducerSettings
 from schemas import topics
 from schemas.contracts import PARTITIONS, contract_id, partition_of
 from schemas.errors import UnavailableError
-from schemas.markers import MAX_UNREADABLE_BYTES, UNREADABLE
+from schemas.markers import MAX_UNREADABLE_BYTES, TICK, UNREADABLE
 from schemas.records import FeedStatus, Purpose, RawBatch, RawItem, Transport
 from schemas.registry import SchemaCatalog
 from schemas.times import now_us
@@ -33,7 +34,6 @@ GATHER_BELOW = 8
 """A frame of so many pieces or more goes out at once."""
 GATHER_ITEMS = 64
 QUEUE_RECORDS = 20_000
-QUEUE_KIB = 64 * 1024
 BATCH_BYTES = 1 << 20
 """A record is cut before it grows beyond this; the topic takes four times as much."""
 MAX_ITEM_BYTES = topics.MAX_MESSAGE_BYTES - (64 << 10)
@@ -73,7 +73,7 @@ class Publisher:
                 # Never give up: a full queue stops the reading, nothing is dropped.
                 "message.timeout.ms": 0,
                 "queue.buffering.max.messages": QUEUE_RECORDS,
-                "queue.buffering.max.kbytes": QUEUE_KIB,
+                "queue.buffering.max.kbytes": settings.producer_queue_mib * 1_024,
                 "message.max.bytes": topics.MAX_MESSAGE_BYTES,
             },
             logger=log,
@@ -84,6 +84,7 @@ class Publisher:
         self._sending = asyncio.Lock()
         self._unacknowledged = 0
         self._error: str | None = None
+        self._full_since_s: float | None = None
         self.items = 0
         self.batches = 0
         self.waits = 0
@@ -110,9 +111,10 @@ class Publisher:
         """
         count = 0
         full = False
+        base = _Group(transport, purpose, channel, connection_id, 0)
         for symbol, payload, readable in slices:
             count += 1
-            group = self._group(transport, purpose, channel, connection_id, symbol)
+            group = base if symbol is None else base._replace(partition=self._partition(symbol))
             item: RawItem = {"symbol": symbol, "payload": payload, "received_at": received_at}
             oversized = len(payload) > MAX_ITEM_BYTES
             if oversized or not readable:
@@ -128,17 +130,18 @@ class Publisher:
             await self.flush()
         return count
 
-    def _group(
-        self,
-        transport: Transport,
-        purpose: Purpose,
-        channel: str,
-        connection_id: str,
-        symbol: str | None,
-    ) -> _Group:
-        partition = 0 if symbol is None else partition_of(contract_id(self._feed, symbol))
+    def _partition(self, symbol: str) -> int:
+        partition = partition_of(contract_id(self._feed, symbol))
         assert 0 <= partition < PARTITIONS
-        return _Group(transport, purpose, channel, connection_id, partition)
+        return partition
+
+    async def tick(self, connection_id: str, received_at: int) -> None:
+        """Tell every partition what time it is (schemas.markers.TICK)."""
+        item: RawItem = {"symbol": None, "payload": b"", "received_at": received_at}
+        for partition in range(PARTITIONS):
+            group = _Group("rest", "contract", TICK, connection_id, partition)
+            self._gathered.setdefault(group, []).append(item)
+        await self.flush()
 
     async def flush(self) -> None:
         """Hand over to Kafka's client all that was gathered."""
@@ -204,13 +207,20 @@ class Publisher:
                 self._producer.produce(topic, value, key, partition, on_delivery=on_delivery)
             except BufferError:
                 self.waits += 1
+                self._full_since_s = self._full_since_s or time.monotonic()
                 self._producer.poll(0)
                 await asyncio.sleep(_FULL_S)
                 continue
             except KafkaException as error:
                 raise UnavailableError(f"cannot produce to {topic}: {error}") from error
             self._producer.poll(0)
+            self._full_since_s = None
             return
+
+    @property
+    def full_for_s(self) -> float:
+        """For how long the queue for Kafka is full; 0: it is not."""
+        return 0.0 if self._full_since_s is None else time.monotonic() - self._full_since_s
 
     def _on_delivery(self, error: Any, message: Any) -> None:
         if error is not None and self._error is None:

@@ -9,6 +9,8 @@ import asyncio
 import logging
 import re
 import time
+from collections import defaultdict
+from email.utils import parsedate_to_datetime
 
 import aiohttp
 
@@ -18,18 +20,24 @@ from schemas.errors import UnavailableError
 
 log = logging.getLogger(__name__)
 
+SNAPSHOT_SHARE = 0.9
 FOREGROUND_SHARE = 0.8
 BACKGROUND_SHARE = 0.5
-"""Of the exchange's limits: others may share our address, and history never holds up the rest."""
+"""Of the exchange's limits: others may share our address, current rates go before the registry,
+and history never holds up the rest."""
 TIMEOUT_S = 15.0
+SNAPSHOT_TIMEOUT_S = 5.0
+"""A current rate that takes longer is asked for again."""
 MAX_BODY_BYTES = 64 << 20
 TOO_MANY_S = 60.0
 BANNED_S = 300.0
-"""What a 429 or 418 without a usable Retry-After costs (exchanges.md §1.9)."""
+FORBIDDEN_S = 600.0
+"""What a 429, a 418 or a 403 that does not say for how long costs (exchanges.md §1.9, §6.4)."""
+CLOCK_GRAIN_S = 1.5
+"""Clocks that differ by less are equal, as far as the header and the way of a reply can tell."""
 MIN_BLOCK_S = 1.0
 MAX_BLOCK_S = 3 * 86_400.0
-_TOO_MANY = 429
-_BANNED = 418
+_WITHOUT_TERM = {429: TOO_MANY_S, 418: BANNED_S, 403: FORBIDDEN_S}
 _BANNED_UNTIL = re.compile(rb"banned until (\d{13})")
 
 
@@ -46,18 +54,22 @@ def barred_s(status: int, told_s: float | None, body: bytes, now_ms: int) -> flo
 
     `told_s` is what the headers say.
     """
-    if status not in (_TOO_MANY, _BANNED):
+    without_term_s = _WITHOUT_TERM.get(status)
+    if without_term_s is None:
         return None
     if told_s is not None:
         return min(max(MIN_BLOCK_S, told_s), MAX_BLOCK_S)
     match = _BANNED_UNTIL.search(body)
     if match:
         return min(max(1.0, (int(match[1]) - now_ms) / 1_000), MAX_BLOCK_S)
-    return BANNED_S if status == _BANNED else TOO_MANY_S
+    return without_term_s
 
 
 class RestClient:
-    """Calls to one exchange, one at a time, within its limits."""
+    """Calls to one exchange within its limits, one at a time of each share.
+
+    A slow page of history holds up nobody who asks for a current rate.
+    """
 
     def __init__(
         self,
@@ -70,11 +82,19 @@ class RestClient:
         self._base_url = base_url.rstrip("/")
         self._session = session
         self._budget = budget
-        self._lock = asyncio.Lock()
+        self._locks: defaultdict[float, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.calls = 0
         self.failures = 0
+        self.refusals = 0
+        """Calls that the exchange refused because there were too many."""
+        self.barred_until_s = 0.0
+        """Until this monotonic time it takes none."""
+        self.clock_ahead_s = 0.0
+        """How far the exchange's clock is ahead of ours, to half a second, by its newest reply."""
 
-    async def fetch(self, call: RestCall, share: float = FOREGROUND_SHARE) -> bytes:
+    async def fetch(
+        self, call: RestCall, share: float = FOREGROUND_SHARE, timeout_s: float = TIMEOUT_S
+    ) -> bytes:
         """Return the body of a 200 reply. `share` of the limits may be used up by it.
 
         Raises:
@@ -82,23 +102,23 @@ class RestClient:
                 reports with status 200.
         """
         while True:
-            async with self._lock:
+            async with self._locks[share]:
                 wait_s = self._budget.wait_s(call.costs, time.monotonic(), share)
                 if wait_s <= 0:
-                    return await self._draw_and_fetch(call)
+                    return await self._draw_and_fetch(call, timeout_s)
             # Outside of the lock: a call that waits for its pool holds up no call of another.
             await asyncio.sleep(wait_s)
 
-    async def _draw_and_fetch(self, call: RestCall) -> bytes:
+    async def _draw_and_fetch(self, call: RestCall, timeout_s: float) -> bytes:
         self._budget.draw(call.costs, time.monotonic())
         self.calls += 1
         try:
-            return await self._fetch(call)
+            return await self._fetch(call, timeout_s)
         except RestError:
             self.failures += 1
             raise
 
-    async def _fetch(self, call: RestCall) -> bytes:
+    async def _fetch(self, call: RestCall, timeout_s: float) -> bytes:
         url = self._base_url + call.path
         try:
             async with self._session.request(
@@ -107,7 +127,7 @@ class RestClient:
                 params=dict(call.params),
                 data=call.body or None,
                 headers={"Content-Type": "application/json"} if call.body else None,
-                timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
+                timeout=aiohttp.ClientTimeout(total=timeout_s),
                 # An exchange has none; what answers elsewhere is not the exchange.
                 allow_redirects=False,
             ) as reply:
@@ -122,10 +142,13 @@ class RestClient:
         if len(body) > MAX_BODY_BYTES:
             raise RestError(f"{url}: the reply is longer than {MAX_BODY_BYTES} bytes", status)
         self._budget.observe(self._exchange.used(headers), time.monotonic())
+        self._read_clock(headers.get("Date", ""))
         told_s = self._exchange.retry_after_s(headers)
         blocked_s = barred_s(status, told_s, body, time.time_ns() // 1_000_000)
         if blocked_s is not None:
-            self._budget.block(time.monotonic() + blocked_s)
+            self.refusals += 1
+            self.barred_until_s = time.monotonic() + blocked_s
+            self._budget.block(self.barred_until_s)
             log.warning("%s: HTTP %d, no call for %.0f s", url, status, blocked_s)
         if status != 200:
             raise RestError(f"{url}: HTTP {status}: {body[:200]!r}", status)
@@ -133,3 +156,12 @@ class RestClient:
         if fault is not None:
             raise RestError(f"{url}: {fault}", status)
         return body
+
+    def _read_clock(self, date: str) -> None:
+        """Compare the clocks: the header has whole seconds, so on average it is half a one late."""
+        try:
+            theirs_s = parsedate_to_datetime(date).timestamp() + 0.5
+        except (ValueError, TypeError, OverflowError):
+            return
+        ahead_s = theirs_s - time.time()
+        self.clock_ahead_s = ahead_s if abs(ahead_s) > CLOCK_GRAIN_S else 0.0

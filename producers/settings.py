@@ -5,10 +5,11 @@ Not responsible for: Kafka and the registry (schemas.settings), what an exchange
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+from schemas.errors import ConfigurationError
 from schemas.settings import SharedSettings
 
 
@@ -23,6 +24,15 @@ class ProducerSettings(SharedSettings):
     """Settlements published a second at start, by all feeds together: the worker has to score the
     live stream meanwhile."""
     producer_registry_refresh_s: Annotated[float, Field(gt=0)] = 600.0
+    producer_mode: Literal["stream", "hybrid", "poll"] = "stream"
+    """stream: WebSocket first, REST for what it does not bring and to check it each hour. hybrid:
+    REST checks it all the time. poll: REST only."""
+    producer_poll_s: Annotated[float, Field(ge=1, le=3_600)] = 30.0
+    """Between two REST snapshots in the modes poll and hybrid."""
+    producer_connections: Annotated[int, Field(ge=1, le=3)] = 1
+    """Connections of each socket; from 2 on one that fails is not noticed by anybody."""
+    producer_queue_mib: Annotated[int, Field(ge=1, le=1_024)] = 16
+    """Of each feed: what waits for Kafka. When it is full, reading pauses."""
     producer_secondary_sources: bool = True
     """Also open the sockets that are a second source of what others deliver (KuCoin's classic)."""
     producer_limit_factor: Annotated[float, Field(ge=1, le=10_000)] = 1.0
@@ -32,3 +42,16 @@ class ProducerSettings(SharedSettings):
     exchange_base_url: str = ""
     """Root under which every exchange is reached as <root>/<feed>: the simulator's URL.
     Empty: the exchanges themselves."""
+
+
+def check_limit_factor(settings: ProducerSettings) -> None:
+    """Refuse multiplied limits for real exchanges.
+
+    Raises:
+        ConfigurationError: says what to set.
+    """
+    if settings.producer_limit_factor > 1 and not settings.exchange_base_url:
+        raise ConfigurationError(
+            "FUNDING_PRODUCER_LIMIT_FACTOR is for simulated exchanges, the real ones ban who "
+            "exceeds their limits: set it to 1, or set FUNDING_EXCHANGE_BASE_URL"
+        )

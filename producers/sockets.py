@@ -32,31 +32,38 @@ class Sockets:
         exchange: Exchange,
         place: Place,
         rest: RestClient,
-        primary: Watcher,
-        secondary: Watcher | None,
+        watcher: Watcher,
+        *,
+        secondary: bool,
+        spares: int = 0,
     ) -> None:
-        """`secondary` watches the second source; None: it stays closed."""
+        """`secondary`: also open the second source. `spares`: connections of each other socket
+        beyond the first, with the same subscriptions.
+        """
         self._exchange = exchange
         self._place = place
         self._rest = rest
-        self._watchers = {False: primary, True: secondary}
+        self._watcher = watcher
+        self._secondary = secondary
+        self._spares = spares
         self._frames = Pacer(exchange.frames_per_s)
         self._attempts = Pacer(ATTEMPTS_PER_S)
-        self._connections: dict[str, list[ManagedConnection]] = {}
+        self._connections: dict[str, list[list[ManagedConnection]]] = {}
+        """By kind and index; each socket has its first connection and its spares."""
 
     def __iter__(self) -> Iterator[ManagedConnection]:
         """Yield every connection."""
-        for connections in self._connections.values():
-            yield from connections
+        for sockets in self._connections.values():
+            for connections in sockets:
+                yield from connections
 
     def sync(self, tasks: asyncio.TaskGroup, streaming: frozenset[str]) -> None:
         """Have these contracts subscribed: on the sockets that are up, and on more if need be."""
         for kind in self._exchange.socket_kinds:
-            watcher = self._watchers[kind.secondary]
-            if watcher is None:
+            if kind.secondary and not self._secondary:
                 continue
-            connections = self._connections.setdefault(kind.name, [])
-            allocation = allocate(kind, [c.wanted for c in connections], streaming)
+            sockets = self._connections.setdefault(kind.name, [])
+            allocation = allocate(kind, [s[0].wanted for s in sockets], streaming)
             if allocation.surplus:
                 log.warning(
                     "%s: no room on sockets %r for %d contracts, among them %s",
@@ -66,18 +73,25 @@ class Sockets:
                     min(allocation.surplus),
                 )
             for index, symbols in enumerate(allocation.sockets):
-                if index == len(connections):
-                    connections.append(self._connection(kind, index, watcher))
-                    tasks.create_task(connections[index].run())
-                connections[index].want(symbols)
+                if index == len(sockets):
+                    # A second source is a spare by itself.
+                    number = 1 if kind.secondary else 1 + self._spares
+                    sockets.append(
+                        [self._connection(kind, index, spare) for spare in range(number)]
+                    )
+                    for connection in sockets[index]:
+                        tasks.create_task(connection.run())
+                for connection in sockets[index]:
+                    connection.want(symbols)
 
-    def _connection(self, kind: SocketKind, index: int, watcher: Watcher) -> ManagedConnection:
+    def _connection(self, kind: SocketKind, index: int, spare: int) -> ManagedConnection:
+        name = f"{kind.name}-{index + 1}" if index else kind.name
         return ManagedConnection(
             self._exchange.feed,
-            f"{kind.name}-{index + 1}" if index else kind.name,
+            f"{name}-spare-{spare}" if spare else name,
             kind,
             self._address(kind),
-            watcher,
+            self._watcher,
             opening=() if index else kind.opening,
             frames=self._frames,
             attempts=self._attempts,
@@ -97,7 +111,12 @@ class Sockets:
     @property
     def open(self) -> int:
         """Sockets that are open."""
-        return sum(connection.is_open for connection in self)
+        return sum(connection.open for connection in self)
+
+    @property
+    def attempts(self) -> int:
+        """Attempts to connect so far."""
+        return sum(connection.attempts for connection in self)
 
     @property
     def connects(self) -> int:

@@ -13,9 +13,23 @@ import asyncio
 import logging
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
-from producers.history import MS_PER_HOUR, OVERLAP_MS, HistoryRunner, sleep_until_ms
+from producers.contracts import ContractRegistry
+from producers.exchanges.description import Exchange
+from producers.history import (
+    MS_PER_HOUR,
+    OVERLAP_MS,
+    Bookmark,
+    History,
+    HistoryRunner,
+    sleep_until_ms,
+)
+from producers.pacing import Pacer
+from producers.publisher import Publisher
+from producers.rest import RestClient
+from producers.settings import ProducerSettings
 from schemas.times import now_us
 
 log = logging.getLogger(__name__)
@@ -54,11 +68,16 @@ class SymbolHistory(HistoryRunner):
         """Contracts whose 30 days are published."""
         return len(self._complete_symbols(self._symbols()))
 
-    async def run(self) -> None:
-        """Fill what is missing, then go round, until cancelled."""
+    async def fill(self) -> None:
+        """Publish what is missing, once; `progress` is 1 if all of it came."""
         await self._release_left()
         await self._catch_up(self._symbols())
-        self.progress = 1.0
+        symbols = self._symbols()
+        self.progress = len(self._complete_symbols(symbols)) / max(1, len(symbols))
+
+    async def run(self) -> None:
+        """Fill what is missing, then go round, until cancelled."""
+        await self.fill()
         while True:
             calls = self.calls
             await self._true_up()
@@ -166,3 +185,27 @@ class SymbolHistory(HistoryRunner):
                 total,
                 self.rows,
             )
+
+
+def history_of(
+    exchange: Exchange,
+    rest: RestClient,
+    publisher: Publisher,
+    settings: ProducerSettings,
+    registry: ContractRegistry,
+    pacer: Pacer,
+    cluster_id: str,
+) -> HistoryRunner:
+    """Return the history of a feed, as its exchange has to be asked."""
+    by_symbol = exchange.true_up_calls_per_hour is not None
+    kind = SymbolHistory if by_symbol else History
+    return kind(
+        exchange,
+        rest,
+        publisher,
+        Bookmark(Path(settings.producer_data_dir) / f"{exchange.feed}.json", cluster_id),
+        settings.producer_history_days,
+        # Asked for one by one, contracts that no longer trade are not worth their calls.
+        lambda: sorted(registry.streaming if by_symbol else registry.listed),
+        pacer,
+    )

@@ -16,6 +16,10 @@ class FeedSpec(NamedTuple):
     stale_s: float
     """A contract that has not delivered for this long is stale: its rate holds no longer, and it
     no longer counts as live (exchanges.md §8)."""
+    cadence_s: float
+    """How often the stream pushes each contract (exchanges.md §8)."""
+    missed_after_s: float
+    """Updates further apart than this have missed some."""
     derive_settlements: bool = False
     """No timely source of settlements: the last estimate before the hour stands in for them until
     history has the row (exchanges.md §2.6b, §4.7, §5.4b)."""
@@ -24,11 +28,16 @@ class FeedSpec(NamedTuple):
 
 
 _SPECS: tuple[FeedSpec, ...] = (
-    FeedSpec("binance-usdm", stale_s=10.0),
-    FeedSpec("binance-coinm", stale_s=10.0, derive_settlements=True),
-    FeedSpec("kucoin", stale_s=150.0, settling_s=90.0),
-    FeedSpec("hyperliquid", stale_s=15.0, derive_settlements=True),
-    FeedSpec("backpack", stale_s=10.0, derive_settlements=True),
+    FeedSpec("binance-usdm", stale_s=10.0, cadence_s=1.0, missed_after_s=1.5),
+    FeedSpec(
+        "binance-coinm", stale_s=10.0, cadence_s=1.0, missed_after_s=1.5, derive_settlements=True
+    ),
+    FeedSpec("kucoin", stale_s=150.0, cadence_s=60.0, missed_after_s=90.0, settling_s=90.0),
+    # Coins are pushed 0.8 to 1.8 s apart (exchanges.md §4.6): a single one is not to be missed.
+    FeedSpec(
+        "hyperliquid", stale_s=15.0, cadence_s=1.0, missed_after_s=2.5, derive_settlements=True
+    ),
+    FeedSpec("backpack", stale_s=10.0, cadence_s=1.0, missed_after_s=1.5, derive_settlements=True),
 )
 
 FEEDS: tuple[str, ...] = tuple(spec.name for spec in _SPECS)

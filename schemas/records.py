@@ -180,6 +180,11 @@ class FeedStatus(TypedDict):
     rest_calls: int
     backfill_done: int
     detail: str
+    mode: str
+    contracts_by_rest: int
+    connect_attempts: int
+    rest_failures: int
+    repeated: int
 
 
 @dataclass(frozen=True, slots=True)

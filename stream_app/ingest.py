@@ -29,11 +29,13 @@ from stream_app.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
-QUIET_FLUSH_US = 3 * US_PER_S
-"""How long after a flush boundary the wall clock flushes for a partition without new batches."""
-QUIET_ROUNDS = 3
-"""Calls in a row at which a partition must be at the end of its log: the end that the consumer
-knows is that of its last fetch."""
+QUIET_FLUSH_US = 15 * US_PER_S
+"""How long after a flush boundary the wall clock flushes for a partition without new batches. A
+producer that runs sends a tick on each every 5 s (schemas.markers), so this is for a dead one:
+records that waited in a producer while Kafka was away must find what a replay finds."""
+QUIET_ROUNDS = 15
+"""Calls in a row, one a second, at which a partition must be at the end of its log: the end that
+the consumer knows is that of its last fetch."""
 _LATENCIES_KEPT = 512
 """About half a minute of one feed: start-up must not pass for the present."""
 
@@ -187,7 +189,7 @@ class Ingest:
         message = event.message
         topic, partition, offset = message.topic, message.partition, message.offset
         intake = self.assign(topic, partition)
-        await self._check_order(intake, topic, partition, offset)
+        gone = await self._check_order(intake, topic, partition, offset)
         intake.held.append(event)
         if intake.already_applied(offset):
             return
@@ -206,6 +208,10 @@ class Ingest:
             )
             self._outbox.publish(Outputs((), (), (letter,)), partition)
             return
+        if gone:
+            at, detail = batch["received_at"], f"offsets {offset - gone} to {offset - 1}"
+            detail += " are gone from the log"
+            state.journal.tell(state.feed, "lost_records", (at, at), gone, detail, (offset, -1))
         state.apply(batch, offset, now)
         self._publish(state)
         self.counts["batches"] += 1
@@ -215,8 +221,8 @@ class Ingest:
     def _publish(self, state: FeedPartition) -> None:
         self.counts["unencodable"] += self._outbox.publish(state.take_outputs(), state.partition)
 
-    async def _check_order(self, intake: _Intake, topic: str, partition: int, offset: int) -> None:
-        """Make sure that nothing was passed over before a record.
+    async def _check_order(self, intake: _Intake, topic: str, partition: int, offset: int) -> int:
+        """Make sure that nothing was passed over before a record; return how many are lost.
 
         Raises:
             StateError: the log is another one than the state was made from.
@@ -226,7 +232,7 @@ class Ingest:
         """
         expected = intake.next_offset
         if expected is None or offset == expected:
-            return
+            return 0
         if offset < expected:
             end = self._raw_log.end(topic, partition)
             if end is not None and end < expected:
@@ -235,7 +241,7 @@ class Ingest:
                     "state: the topic was made anew. Give the worker another FUNDING_WORKER_ID, "
                     "or the topic its records"
                 )
-            return
+            return 0
         begin = await self._raw_log.begin(topic, partition)
         if begin < offset:
             raise HoleError(
@@ -244,9 +250,10 @@ class Ingest:
             )
         log.error("%s/%d: %d to %d are gone from the log", topic, partition, expected, offset - 1)
         self.counts["lost_records"] += offset - expected
+        return offset - expected
 
     def flush_quiet(self, now: int) -> None:
-        """Emit what partitions owe that have been at the end of their log for a while."""
+        """Emit what partitions owe whose producer is dead: no tick has come for a while."""
         boundary = flush_boundary(now - QUIET_FLUSH_US)
         for (topic, partition), intake in self._intakes.items():
             at_end = intake.next_offset is not None and (
@@ -256,6 +263,11 @@ class Ingest:
             if intake.quiet_rounds > QUIET_ROUNDS:
                 intake.state.flush(boundary, now)
                 self._publish(intake.state)
+
+    @property
+    def quiet(self) -> bool:
+        """True if the wall clock is about to flush for a partition."""
+        return any(intake.quiet_rounds >= QUIET_ROUNDS for intake in self._intakes.values())
 
     def forget_quiet(self) -> None:
         """Take no partition for quiet before it has been seen so again for a while."""

@@ -42,6 +42,7 @@ BAR_S = 3600.0
 BARS_KEPT_S = 48 * 3600.0
 FLUSH_INTERVAL_S = 1.0
 OVERSLEPT_S = 2 * FLUSH_INTERVAL_S
+ANSWERED_WITHIN_S = 3.0
 EXIT_FATAL = 70
 
 
@@ -269,8 +270,21 @@ async def _flush_once(app: FundingApp, ingest: Ingest) -> None:
     for tp in app.consumer.assignment():
         if tp.topic.startswith(RAW_PREFIX):
             ingest.assign(tp.topic, tp.partition)
+    if ingest.quiet and not await _answers(app):
+        # What a producer holds for a broker that is away is not in the log yet.
+        ingest.forget_quiet()
     ingest.flush_quiet(now_us())
     await ingest.flush()
+
+
+async def _answers(app: FundingApp) -> bool:
+    """Tell whether the broker answers now."""
+    try:
+        async with asyncio.timeout(ANSWERED_WITHIN_S):
+            await app.consumer.earliest_offsets(*app.consumer.assignment())
+    except Exception:  # noqa: BLE001 - whatever a client raises: it is no answer
+        return False
+    return True
 
 
 def _add_tasks(app: FundingApp, ingest: Ingest, settings: WorkerSettings) -> None:

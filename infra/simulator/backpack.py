@@ -126,6 +126,14 @@ class BackpackTick:
         """Show this tick's values in markPrices."""
         self._exchange.api.show(self.snapshot)
 
+    def ledgers(self) -> Sequence[TickLedger]:
+        """The one of all sockets."""
+        return (self.ledger(),)
+
+    def rows(self) -> Sequence[int]:
+        """The open markets."""
+        return [row for row in self._exchange.listings.rows() if self._exchange.api.is_open(row)]
+
     def ledger(self) -> TickLedger:
         """The tick's entry in the truth, shared by all connections."""
         if self._ledger is None:
@@ -163,11 +171,11 @@ class Backpack:
         self.streams = {
             f"{_MARK_PRICE}.{contract.symbol}": row for row, contract in enumerate(self.contracts)
         }
-        self._book = SettlementBook(self.market, now_ms, self.listings)
+        self.book = SettlementBook(self.market, now_ms, self.listings)
         frozen_ms = now_ms // _FROZEN_BLOCK_MS * _FROZEN_BLOCK_MS - 31 * DAY_MS
         self.api = BackpackRest(
             self.market,
-            self._book,
+            self.book,
             self.listings,
             self.market.snapshot(frozen_ms),
             MinuteBudget(options.requests_per_minute),
@@ -192,11 +200,11 @@ class Backpack:
 
     def settled_at_start(self) -> Iterable[SettledRate]:
         """The 30 days before the start."""
-        return self._settled(self._book.all)
+        return self._settled(self.book.all)
 
     def settle(self, now_ms: int) -> Iterable[SettledRate]:
         """What has settled since the last call."""
-        return self._settled(self._book.settle(now_ms))
+        return self._settled(self.book.settle(now_ms))
 
     def _settled(self, settlements: Settlements) -> Iterable[SettledRate]:
         columns = (settlements.row, settlements.funding_ms, settlements.rate_units)

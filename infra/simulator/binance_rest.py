@@ -211,12 +211,13 @@ class BinanceRest:
                 "symbol": contract.symbol,
                 "adjustedFundingRateCap": f"{contract.cap_units / UNITS_PER_ONE:.8f}",
                 "adjustedFundingRateFloor": f"{-contract.cap_units / UNITS_PER_ONE:.8f}",
-                "fundingIntervalHours": contract.interval_hours,
+                "fundingIntervalHours": hours,
                 "disclaimer": False,
             }
             for row in self._rows.values()
-            for contract in (self._contracts[row],)
-            if binance_universe.in_funding_info(row, contract)
+            for contract, hours in ((self._contracts[row], self._market.interval_hours(row)),)
+            # What has been adjusted is listed.
+            if (binance_universe.in_funding_info(row, contract) or hours != contract.interval_hours)
             and self._listings.is_listed(contract.symbol)
         ]
         return json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode()

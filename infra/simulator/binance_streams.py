@@ -154,6 +154,14 @@ class BinanceTick:
         """Show this tick's values in premiumIndex."""
         self._exchange.api.show(self.snapshot, self.events)
 
+    def ledgers(self) -> Sequence[TickLedger]:
+        """The one of all sockets."""
+        return (self.ledger(),)
+
+    def rows(self) -> Sequence[int]:
+        """What is in the arrays of each second."""
+        return [row for array in self._offer.arrays for row in array]
+
     def ledger(self) -> TickLedger:
         """The tick's entry in the truth, shared by all connections."""
         if self._ledger is None:
@@ -207,7 +215,7 @@ class BinanceExchange:
             None if contract.kind == "foreign" else head(name, contract.symbol)
             for contract in self.contracts
         ]
-        self._book = book
+        self.book = book
         self._plan = plan
         self._offer: tuple[int, _Offer] | None = None
 
@@ -222,11 +230,11 @@ class BinanceExchange:
 
     def settled_at_start(self) -> Iterable[SettledRate]:
         """The 30 days before the start."""
-        return self._settled(self._book.all)
+        return self._settled(self.book.all)
 
     def settle(self, now_ms: int) -> Iterable[SettledRate]:
         """What has settled since the last call."""
-        return self._settled(self._book.settle(now_ms))
+        return self._settled(self.book.settle(now_ms))
 
     def _offered(self) -> _Offer:
         if self._offer is None or self._offer[0] != self.listings.version:
@@ -249,7 +257,7 @@ class BinanceExchange:
         ):
             contract = contracts[row]
             text = f"{rate:.8f}"
-            yield SettledRate(contract.symbol, funding_ms, text, contract.interval_hours)
+            yield SettledRate(contract.symbol, funding_ms, text, self.market.interval_hours(row))
 
 
 def opened_session(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from infra.simulator import tls
+from infra.simulator import schedule, tls
 from infra.simulator.exchanges import ALL_CONTRACTS, create_exchanges, default_feeds
 from infra.simulator.options import SimulatorOptions
 from infra.simulator.server import SimulatorServer
@@ -87,6 +87,17 @@ from schemas.errors import ConfigurationError
     type=click.FloatRange(0.02, 600.0),
     help="Seconds between two pushes of KuCoin's estimates.",
 )
+@click.option(
+    "--faults",
+    "faults_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="JSON list of faults with their times; docs/faults.md.",
+)
+@click.option(
+    "--truth-missed",
+    is_flag=True,
+    help="Record what nobody got as well, in truth/<feed>.missed.ndjson.",
+)
 @click.option("--open-limits", is_flag=True, help="No rate limits on REST.")
 @click.option("--retry-after", is_flag=True, help="Send Retry-After with 429 and 418.")
 @click.option(
@@ -114,6 +125,7 @@ from schemas.errors import ConfigurationError
 def simulator(
     host: str, port: int, seed: int, feed_lists: Sequence[str], contracts: int, data_dir: Path,
     tick_s: float, ping_s: float, coinm_path: str, kucoin_push_s: float,
+    faults_file: Path | None, truth_missed: bool,  # noqa: FBT001
     open_limits: bool, retry_after: bool, coinm_rows: int,  # noqa: FBT001 - click passes flags so
     tls_cert: Path | None, tls_key: Path | None, tls_self_signed: bool,  # noqa: FBT001
 ) -> None:  # fmt: skip
@@ -135,8 +147,17 @@ def simulator(
     )
     feeds = [feed for feeds in feed_lists for feed in feeds.split(",")] or default_feeds()
     exchanges = create_exchanges(feeds, options, contracts, time.time_ns() // 1_000_000)
+    faults = schedule.read(faults_file, feeds) if faults_file is not None else ()
     with TruthLog(data_dir, seed) as truth:
-        server = SimulatorServer(exchanges, truth, host=host, port=port, tls=context)
+        server = SimulatorServer(
+            exchanges,
+            truth,
+            host=host,
+            port=port,
+            tls=context,
+            faults=faults,
+            truth_missed=truth_missed,
+        )
         with _runner() as runner:
             runner.run(_serve(server, "https" if context else "http"))
 

@@ -1,16 +1,11 @@
 """The simulator's own HTTP paths: health, figures, fault control.
 
-`GET /healthz`, `GET /stats`; `POST /control/close`, `/control/silence`, `/control/refuse`,
-`/control/resume`, `/control/list`, `/control/delist` with an optional JSON body:
-
-- `feed`: one feed; without it all. `list` and `delist` need it.
-- `symbol` (list, delist): the contract; without it `list` takes the next that is held back, and
-  `delist` what was listed last, else one from the middle. The answer names it.
-- `seconds` (silence, refuse): the fault ends by itself; without it `resume` ends it.
-- `code`, `abort` (close): the close code (1001); `abort: true` cuts TCP without a farewell.
-- `target` (refuse): `ws`, `rest` or `all` (default `ws`).
-
-Not responsible for: keeping fault state (faults.py).
+`GET /healthz`, `GET /stats`, `GET /control` (what runs, and what can be asked for);
+`POST /control/<kind>` begins a fault with an optional JSON body of `feed`, `seconds` and the kind's
+parameters; `POST /control/refuse` is short for `refuse-ws` and `refuse-rest`, by its `target`;
+`POST /control/resume` ends faults, `POST /control/schedule` takes a list of them. The kinds are in
+docs/faults.md. Not responsible for: doing any of it (fault_control.py), nor for authentication:
+the simulator is a test tool and listens on loopback.
 """
 
 from __future__ import annotations
@@ -20,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from infra.simulator import fault_kinds, schedule
 from schemas.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from infra.simulator.fault_control import FaultControl
     from infra.simulator.server import SimulatorServer
 
-_LISTING_ACTIONS = ("list", "delist")
 _TARGETS = {"ws": ("refuse-ws",), "rest": ("refuse-rest",), "all": ("refuse-ws", "refuse-rest")}
+_LISTING_KINDS = ("list", "delist")
 
 
 def add_routes(app: web.Application, server: SimulatorServer) -> None:
@@ -38,19 +35,28 @@ def add_routes(app: web.Application, server: SimulatorServer) -> None:
     async def stats(_request: web.Request) -> web.Response:
         return web.json_response(_figures(server))
 
+    async def state(_request: web.Request) -> web.Response:
+        faults = server.faults
+        return web.json_response(
+            {
+                "faults": faults.running(),
+                "scheduled": faults.scheduled,
+                "feeds": faults.feeds,
+                "kinds": fault_kinds.described(),
+            }
+        )
+
     async def act(request: web.Request) -> web.Response:
         try:
-            arguments = _arguments(await request.text())
-            action = request.match_info["action"]
-            if action in _LISTING_ACTIONS:
-                return web.json_response({"symbol": _change_listing(server, action, arguments)})
-            done = await _act(server, action, arguments)
+            document = _document(await request.text())
+            reply = await _act(server.faults, request.match_info["action"], document)
         except ConfigurationError as error:
             return web.json_response({"error": str(error)}, status=400)
-        return web.json_response({"done": done, "faults": server.faults.names()})
+        return web.json_response(reply)
 
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/stats", stats)
+    app.router.add_get("/control", state)
     app.router.add_post("/control/{action}", act)
 
 
@@ -65,73 +71,40 @@ def _figures(server: SimulatorServer) -> dict[str, object]:
     }
 
 
-async def _act(server: SimulatorServer, action: str, arguments: dict[str, Any]) -> int:
-    """Do it; returns how many sockets or faults it concerned."""
-    feed, seconds = arguments.get("feed"), arguments.get("seconds")
-    if feed is not None and not (isinstance(feed, str) and server.known(feed)):
-        raise ConfigurationError(f"unknown feed {feed!r}")
-    if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
-        raise ConfigurationError("seconds must be a positive number")
-    if action == "close":
-        return await _close(server, feed, arguments)
+async def _act(faults: FaultControl, action: str, document: Any) -> dict[str, Any]:
+    """Do it; returns the reply."""
+    if action == "schedule":
+        entries = schedule.parse(document, faults.feeds)
+        faults.schedule(entries)
+        return {"scheduled": len(entries)}
+    if not isinstance(document, dict):
+        raise ConfigurationError("the body must be a JSON object")
     if action == "resume":
-        server.faults.resume(feed)
-        return 0
-    kinds = _kinds(action, arguments)
-    for kind in kinds:
-        server.faults.start(kind, feed, seconds)
-    return len(kinds)
+        ended = faults.resume(schedule.parse_resume(document, faults.feeds))
+        return {"done": ended, "faults": faults.names()}
+    kinds = _refused(document) if action == "refuse" else (action,)
+    begun = [await faults.start(fault_kinds.parse(kind, document, faults.feeds)) for kind in kinds]
+    if action in _LISTING_KINDS:
+        return {"symbol": begun[0].symbol}
+    return {
+        "done": sum(one.done for one in begun),
+        "faults": faults.names(),
+        "ids": [one.number for one in begun],
+    }
 
 
-def _change_listing(server: SimulatorServer, action: str, arguments: dict[str, Any]) -> str:
-    """List or delist one contract; returns its symbol."""
-    feed, symbol = arguments.get("feed"), arguments.get("symbol")
-    if not (isinstance(feed, str) and server.known(feed)):
-        raise ConfigurationError(f"unknown feed {feed!r}")
-    listings = server.listings(feed)
-    if symbol is None:
-        symbol = listings.list_next() if action == "list" else listings.delist_one()
-        if symbol is None:
-            raise ConfigurationError(f"{feed} has no contract left to {action}")
-        return symbol
-    if not isinstance(symbol, str):
-        raise ConfigurationError("symbol must be a string")
-    if action == "list":
-        listings.list_symbol(symbol)
-    else:
-        listings.delist(symbol)
-    return symbol
-
-
-async def _close(server: SimulatorServer, feed: str | None, arguments: dict[str, Any]) -> int:
-    if arguments.get("abort"):
-        return server.abort_all(feed)
-    code = arguments.get("code", 1001)
-    if not isinstance(code, int) or not 1000 <= code <= 4999:
-        raise ConfigurationError("code must be a close code from 1000 to 4999")
-    return await server.close_all(feed, code, "")
-
-
-def _kinds(action: str, arguments: dict[str, Any]) -> tuple[str, ...]:
-    if action == "silence":
-        return ("silence",)
-    if action != "refuse":
-        raise ConfigurationError(
-            f"unknown action {action!r}: close, silence, refuse, resume, list or delist"
-        )
-    target = arguments.get("target", "ws")
-    if target not in _TARGETS:
+def _refused(document: dict[str, Any]) -> tuple[str, ...]:
+    """The kinds that `refuse` stands for; takes its `target` out of the document."""
+    target = document.pop("target", "ws")
+    if not isinstance(target, str) or target not in _TARGETS:
         raise ConfigurationError(f"target must be one of {', '.join(_TARGETS)}")
     return _TARGETS[target]
 
 
-def _arguments(text: str) -> dict[str, Any]:
+def _document(text: str) -> Any:
     if not text.strip():
         return {}
     try:
-        arguments = json.loads(text)
-    except ValueError:
+        return json.loads(text)
+    except (ValueError, RecursionError):
         raise ConfigurationError("the body must be JSON") from None
-    if not isinstance(arguments, dict):
-        raise ConfigurationError("the body must be a JSON object")
-    return arguments

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from infra.simulator.history import SettlementBook
 from infra.simulator.listings import Listings
+from infra.simulator.market import Market
 from infra.simulator.truth import TickLedger
 
 
@@ -22,6 +24,24 @@ class Frame:
     binary: bool = False
     ledger: TickLedger | None = None
     rows: Sequence[int] = ()
+    shift_us: int = 0
+    """How far its times were moved from those of the ledger."""
+
+    def taken(self) -> Frame:
+        """A connection holds it now; each `taken` is followed by one `released`."""
+        if self.ledger is not None and self.ledger.delivery is not None:
+            self.ledger.delivery.took()
+        return self
+
+    def released(self) -> None:
+        """A connection has sent or lost it."""
+        if self.ledger is not None and self.ledger.delivery is not None:
+            self.ledger.delivery.released()
+
+    def blame(self, rows: Sequence[int] | None = None) -> None:
+        """A fault keeps updates (None: all of it) from a client."""
+        if self.ledger is not None and self.ledger.delivery is not None:
+            self.ledger.delivery.blame(self.rows if rows is None else rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +148,14 @@ class Tick(Protocol):
         """The tick is now the newest: REST answers show its values."""
         ...
 
+    def ledgers(self) -> Sequence[TickLedger]:
+        """Its entries in the truth; several where sockets tell the same with different times."""
+        ...
+
+    def rows(self) -> Sequence[int]:
+        """The contracts that it has an update of, for whoever is subscribed."""
+        ...
+
 
 class Exchange(Protocol):
     """One simulated feed."""
@@ -135,6 +163,8 @@ class Exchange(Protocol):
     name: str
     tick_ms: int
     listings: Listings
+    market: Market
+    book: SettlementBook
 
     def session(self, path: str, query: Mapping[str, str]) -> Session | None:
         """Open a connection at a path below the feed's prefix; None answers 404."""

@@ -7,13 +7,32 @@ and texts (each exchange's file), nor for the truth files.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+import numpy.typing as npt
 
 from infra.simulator.listings import Listings
 from infra.simulator.market import Ints, Market, Settlements
 
 HISTORY_DAYS = 30
 DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Lateness:
+    """How late new settlements are shown.
+
+    Attributes:
+        since_ms: what settled until then is shown as ever.
+        delay_ms: how long after its funding time a settlement is shown.
+        newest_first: the newest of a contract is shown at once, and for that long the one before
+            it is not.
+    """
+
+    since_ms: int
+    delay_ms: int
+    newest_first: bool
 
 
 class SettlementBook:
@@ -27,6 +46,8 @@ class SettlementBook:
         self._market = market
         self._listings = listings
         self._until_ms = now_ms
+        self.lateness: Lateness | None = None
+        """For `positions`; set by a fault."""
         self._all = self._settled(now_ms - HISTORY_DAYS * DAY_MS, now_ms)
 
     @property
@@ -58,7 +79,28 @@ class SettlementBook:
         )
 
     def positions(self, row: int | None, start_ms: int | None, end_ms: int | None) -> Ints:
-        """Positions in `all` of one contract (or every one) within a window, both ends included."""
+        """Positions in `all` of one contract (or every one) within a window, both ends included.
+
+        Without those that are not shown yet.
+        """
+        found = self._in_window(row, start_ms, end_ms)
+        if self.lateness is None:
+            return found
+        return found[~self._hidden(self.lateness)[found]]
+
+    def _hidden(self, late: Lateness) -> npt.NDArray[np.bool_]:
+        """Of each settlement, whether it is not shown yet."""
+        funding_ms = self._all.funding_ms
+        young = (funding_ms > late.since_ms) & (funding_ms > self._until_ms - late.delay_ms)
+        if not late.newest_first:
+            return young
+        hidden = np.zeros(len(funding_ms), dtype=np.bool_)
+        for row in np.unique(self._all.row[young]).tolist():
+            before = np.flatnonzero(self._all.row == row)[:-1]
+            hidden[before[-1:]] = True
+        return hidden
+
+    def _in_window(self, row: int | None, start_ms: int | None, end_ms: int | None) -> Ints:
         raw_ms = self._all.raw_ms
         low = 0 if start_ms is None else int(np.searchsorted(raw_ms, start_ms, side="left"))
         high = len(raw_ms)

@@ -12,7 +12,7 @@ the truth's sequence of rates of that contract in its order, each with `sent_at`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -106,6 +106,14 @@ class HyperliquidTick:
         """Show these contexts in REST."""
         self._exchange.show(self._due)
 
+    def ledgers(self) -> Sequence[TickLedger]:
+        """The one of all sockets."""
+        return (self.ledger(),)
+
+    def rows(self) -> Sequence[int]:
+        """The coins whose frames are due."""
+        return list(self._due)
+
     def ledger(self) -> TickLedger:
         """The tick's entry in the truth, shared by all connections."""
         if self._ledger is None:
@@ -141,12 +149,12 @@ class Hyperliquid:
         )
         self._rows = {contract.symbol: row for row, contract in enumerate(self.contracts)}
         self._dex_rows = rows_by_dex(listed.dexs)
-        self._book = SettlementBook(self.market, now_ms, self.listings)
+        self.book = SettlementBook(self.market, now_ms, self.listings)
         self._texts = ContextTexts(self.contracts)
         self._seen_version = self.listings.version
         self.api = HyperliquidRest(
             self.market,
-            self._book,
+            self.book,
             self.listings,
             self._dex_rows,
             lambda row: self._contexts[row],
@@ -213,11 +221,11 @@ class Hyperliquid:
 
     def settled_at_start(self) -> Iterable[SettledRate]:
         """The 30 days before the start."""
-        return self._settled(self._book.all)
+        return self._settled(self.book.all)
 
     def settle(self, now_ms: int) -> Iterable[SettledRate]:
         """What has settled since the last call."""
-        return self._settled(self._book.settle(now_ms))
+        return self._settled(self.book.settle(now_ms))
 
     def _due_rows(self, at_ms: int) -> list[int]:
         second, within_ms = divmod(at_ms, self._options.tick_ms)

@@ -80,13 +80,13 @@ class Kucoin:
         self.estimates = Estimates(self.market, options.tick_ms, options.push_ms)
         self.heads = [head(FEED, contract.symbol) for contract in self.contracts]
         self._rows = {contract.symbol: row for row, contract in enumerate(self.contracts)}
-        self._book = SettlementBook(self.market, now_ms, self.listings)
+        self.book = SettlementBook(self.market, now_ms, self.listings)
         self._tokens = Tokens()
         self._now_ms = now_ms
         self.started_ms = now_ms // self.tick_ms * self.tick_ms
         self.api = KucoinRest(
             self,
-            self._book,
+            self.book,
             self._tokens,
             limits or KucoinLimits(options.weight_per_30_s),
             epoch_times=options.epoch_times,
@@ -119,11 +119,11 @@ class Kucoin:
 
     def settled_at_start(self) -> Iterable[SettledRate]:
         """The 30 days before the start."""
-        return self._settled(self._book.all)
+        return self._settled(self.book.all)
 
     def settle(self, now_ms: int) -> Iterable[SettledRate]:
         """What has settled since the last call."""
-        return self._settled(self._book.settle(now_ms))
+        return self._settled(self.book.settle(now_ms))
 
     def live_row(self, symbol: str) -> int | None:
         """The row of a contract that is listed now."""
@@ -152,4 +152,5 @@ class Kucoin:
         ):
             contract = self.contracts[row]
             text = decimal_text(units)
-            yield SettledRate(contract.symbol, funding_ms, text, contract.interval_hours)
+            hours = self.market.interval_hours(row)
+            yield SettledRate(contract.symbol, funding_ms, text, hours)

@@ -63,7 +63,7 @@ class Estimates:
         """What is shown at a time."""
         estimated_ms = (now_ms - self.delay_ms) // self.push_ms * self.push_ms
         next_ms = self._market.next_funding_ms(now_ms)
-        start_ms = next_ms - self._market.interval_ms
+        start_ms = self._market.last_funding_ms(now_ms)
         last_units = self._market.settled_units(now_ms)
         rate_units = self._snapshot(estimated_ms).rate_units
         age_ms = now_ms - start_ms

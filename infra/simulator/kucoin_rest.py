@@ -166,6 +166,7 @@ class KucoinRest:
             f'"lastTimeFundingRate":{last},"fundingRateGranularity":{interval_ms},'
             f'"currentFundingRateGranularity":{interval_ms},'
             f'"effectiveFundingRateCycleStartTime":null,'
+            f'"fundingRateSymbol":"{self._rate_symbol(row)}",'
             f'"fundingRateCap":{decimal_text(cap)},"fundingRateFloor":{decimal_text(-cap)},'
             f'"nextFundingRateTime":{left_ms},{date_time}'
         )
@@ -175,7 +176,7 @@ class KucoinRest:
         shown, cap = self._exchange.estimates.at(now_ms), self._exchange.contracts[row].cap_units
         interval_ms = self._exchange.market.interval_ms[row]
         return (
-            f'{{"symbol":"{_rate_symbol(self._exchange.contracts[row])}",'
+            f'{{"symbol":"{self._rate_symbol(row)}",'
             f'"granularity":{interval_ms},"timePoint":{shown.start_ms[row]},'
             f'"value":{number_text(int(shown.rate_units[row]), exponent=True)},'
             f'"dailyInterestRate":3.0E-4,"fundingRateCap":{decimal_text(cap)},'
@@ -247,6 +248,10 @@ class KucoinRest:
         }
         return json.dumps({"token": self._tokens.issue(call.now_ms), "instanceServers": [server]})
 
+    def _rate_symbol(self, row: int) -> str:
+        hours = self._exchange.market.interval_hours(row)
+        return f".{self._exchange.contracts[row].symbol}FPI{hours}H"
+
     def _rated_row(self, symbol: str, code: str, message: str) -> int:
         row = self._exchange.live_row(symbol)
         if row is None or not self._exchange.is_rated(row):
@@ -263,10 +268,6 @@ def _time(query: Mapping[str, str], name: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 16):
         raise BusinessError("200003", f"Invalid {name}.")
     return int(text)
-
-
-def _rate_symbol(contract: Contract) -> str:
-    return f".{contract.symbol}FPI{contract.interval_hours}H"
 
 
 def _failure(code: str, message: str) -> bytes:
@@ -301,6 +302,4 @@ def _facts(contract: Contract) -> str:
         "marketStage": "PRE_MARKET" if kucoin_universe.pre_market(contract) else "NORMAL",
         "maxLeverage": 125,
     }
-    if not dated:
-        facts["fundingRateSymbol"] = _rate_symbol(contract)
     return json.dumps(facts, separators=(",", ":"))[1:-1]

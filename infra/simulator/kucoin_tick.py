@@ -55,6 +55,14 @@ class KucoinTick:
         """REST shows prices of this tick."""
         self._exchange.api.show(self)
 
+    def ledgers(self) -> Sequence[TickLedger]:
+        """Of both sockets: each tells the same estimates with its own times."""
+        return (self._uta_ledger, self._classic_ledger)
+
+    def rows(self) -> Sequence[int]:
+        """What is pushed."""
+        return self._exchange.rated_rows() if self.is_push else ()
+
     @cached_property
     def prices(self) -> Snapshot:
         """The market at the tick, for its prices."""

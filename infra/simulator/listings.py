@@ -88,6 +88,10 @@ class Listings:
         self.delist(symbol)
         return symbol
 
+    def touch(self) -> None:
+        """Something else that is derived from the contracts has changed."""
+        self.version += 1
+
     def _require(self, symbol: str, *, listed: bool) -> None:
         if symbol not in self._rows:
             raise ConfigurationError(f"the feed has no contract {symbol!r}")

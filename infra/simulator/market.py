@@ -103,6 +103,8 @@ class Market:
         self._bias = (temper - 0.5) * self._scale
         self._walk_cache: tuple[int, Floats, Floats] | None = None
         self._settled_cache: tuple[Ints, Floats, Floats] | None = None
+        # By row, of contracts whose interval has changed: when, and the last settlement before.
+        self._changed: dict[int, tuple[int, int, int]] = {}
 
     def snapshot(self, at_ms: int) -> Snapshot:
         """The market at a time (ms since the epoch)."""
@@ -133,7 +135,45 @@ class Market:
 
     def settled_units(self, at_ms: int) -> Ints:
         """Each contract's last settled rate (1e-8) at a time."""
-        return self._printed(self._around(self._period(at_ms))[0])
+        units = self._printed(self._around(self._period(at_ms))[0])
+        last_ms = self.next_funding_ms(at_ms) - self.interval_ms
+        for row, (changed_ms, _, settled_units) in self._changed.items():
+            if last_ms[row] <= changed_ms:
+                units[row] = settled_units
+        return units
+
+    def last_funding_ms(self, at_ms: int) -> Ints:
+        """Each contract's last funding time at a time, itself included."""
+        last_ms = self.next_funding_ms(at_ms) - self.interval_ms
+        for row, (changed_ms, settled_ms, _) in self._changed.items():
+            if last_ms[row] <= changed_ms:
+                last_ms[row] = settled_ms
+        return last_ms
+
+    def interval_hours(self, row: int) -> int:
+        """A contract's interval now."""
+        return int(self.interval_ms[row]) // HOUR_MS
+
+    def change_interval(self, row: int, interval_hours: int, now_ms: int) -> None:
+        """A contract settles at another interval from now on, on the grid of full hours (UTC).
+
+        What has settled stays. Rates, which are per interval, and the terms they are made of scale
+        with it; the numbers of the past, as `settlements` gives them, follow the new interval: ask
+        only for what is later than `now_ms` of a changed contract.
+        """
+        last = int(self.last_funding_ms(now_ms)[row]), int(self.settled_units(now_ms)[row])
+        factor = interval_hours / self.interval_hours(row)
+        for terms in (self._rest, self._clamp, self._scale, self._bias):
+            terms[row] *= factor
+        # Caches know the array that they were computed for: it is replaced, not changed.
+        interval_ms = self.interval_ms.copy()
+        interval_ms[row] = interval_hours * HOUR_MS
+        self.interval_ms = interval_ms
+        offset_ms = self._offset_ms.copy()
+        offset_ms[row] %= interval_hours * HOUR_MS
+        self._offset_ms = offset_ms
+        self._settled_cache = None
+        self._changed[row] = now_ms, *last
 
     def settlements(self, after_ms: int, until_ms: int) -> Settlements:
         """All settlements with a funding time in (after_ms, until_ms], ascending."""

@@ -2,7 +2,7 @@
 
 Each feed lives below `/<feed>`, followed by the exchange's own paths:
 `ws://127.0.0.1:9443/binance-usdm/market/ws/...`, `http://127.0.0.1:9443/binance-usdm/fapi/v1/...`.
-Beside them `/healthz`, `/stats` and `/control/...` (control.py). Responsible for: sockets, timing
+Beside them `/healthz`, `/stats` and `/control` (control.py). Responsible for: sockets, timing
 of ticks, recording what was sent, an orderly end. Not responsible for: any exchange's protocol.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
 import ssl
 import time
 from collections import Counter
@@ -17,12 +18,15 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from aiohttp import web
 
-from infra.simulator import control
+from infra.simulator import control, fault_replies
 from infra.simulator.connection import ClientConnection
-from infra.simulator.faults import Faults
-from infra.simulator.feed import Exchange, Frame, RestCall, SettledRate
-from infra.simulator.listings import Listings
-from infra.simulator.truth import TruthLog
+from infra.simulator.fault_control import FaultControl
+from infra.simulator.fault_frames import FrameFaults
+from infra.simulator.faults import Running
+from infra.simulator.feed import Exchange, Frame, RestCall, RestReply, SettledRate, Tick
+from infra.simulator.schedule import Entry
+from infra.simulator.truth import Delivery, TruthLog
+from infra.simulator.wire_fields import WIRES
 from schemas.errors import UnavailableError
 
 _LEAD_S = 0.02  # a tick is computed this long before its event time
@@ -30,6 +34,7 @@ _FLUSH_S = 0.25
 _HOUSEKEEPING_S = 1.0
 _DRAIN_S = 5.0
 _MAX_BODY_BYTES = 65_536
+_NO_SOCKETS = ("refuse-ws", "maintenance")
 
 
 class SimulatorServer:
@@ -42,6 +47,8 @@ class SimulatorServer:
         tls: serve wss and https.
         wall_ns: the wall clock, in ns; tests shift it to reach a funding time.
         housekeeping_s: how often heartbeats and ages are looked at.
+        faults: begun one by one, from the start on.
+        truth_missed: record as well what nobody got.
     """
 
     def __init__(
@@ -54,14 +61,21 @@ class SimulatorServer:
         tls: ssl.SSLContext | None = None,
         wall_ns: Callable[[], int] = time.time_ns,
         housekeeping_s: float = _HOUSEKEEPING_S,
+        faults: Sequence[Entry] = (),
+        truth_missed: bool = False,
     ) -> None:
         self.host = host
         self.port = port
-        self.faults = Faults(time.monotonic)
         self.counts: Counter[str] = Counter()
         self.connections: dict[str, set[ClientConnection]] = {e.name: set() for e in exchanges}
         self._exchanges = {exchange.name: exchange for exchange in exchanges}
+        self.faults = FaultControl(
+            self._exchanges, self.connections, truth, wall_ns, time.monotonic
+        )
+        self._planned = faults
+        self._opened = itertools.count()
         self._truth = truth
+        self._truth_missed = truth_missed
         self._tls = tls
         self._wall_ns = wall_ns
         self._housekeeping_s = housekeeping_s
@@ -81,12 +95,14 @@ class SimulatorServer:
         for exchange in self._exchanges.values():
             self._record_settled(exchange.name, exchange.settled_at_start())
         self._truth.flush()
+        self.faults.schedule(self._planned)
         self._tasks = [
             asyncio.create_task(loop, name=f"simulator-{n}")
             for n, loop in enumerate((
                 *(self._tick(exchange) for exchange in self._exchanges.values()),
                 self._flush(),
                 self._keep_house(),
+                self.faults.run(),
             ))
         ]  # fmt: skip
 
@@ -106,7 +122,10 @@ class SimulatorServer:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self.close_all(None, 1001, "Going away")
+        self.faults.stopped()
+        await asyncio.gather(
+            *(c.finish(1001, "Going away", _DRAIN_S) for c in self._open_connections())
+        )
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -115,34 +134,8 @@ class SimulatorServer:
             if error is not None:
                 raise error
 
-    async def close_all(self, feed: str | None, code: int, reason: str) -> int:
-        """Close the sockets of a feed (None: of all) after sending what is queued."""
-        chosen = self._chosen(feed)
-        await asyncio.gather(*(c.finish(code, reason, _DRAIN_S) for c in chosen))
-        return len(chosen)
-
-    def abort_all(self, feed: str | None) -> int:
-        """Cut the sockets of a feed (None: of all) without a farewell."""
-        chosen = self._chosen(feed)
-        for connection in chosen:
-            connection.abort("fault control")
-        return len(chosen)
-
-    def known(self, feed: str) -> bool:
-        """Whether this process hosts a feed."""
-        return feed in self._exchanges
-
-    def listings(self, feed: str) -> Listings:
-        """The listing state of a hosted feed, to be changed by control."""
-        return self._exchanges[feed].listings
-
-    def _chosen(self, feed: str | None) -> list[ClientConnection]:
-        return [
-            connection
-            for name, connections in self.connections.items()
-            if feed in {None, name}
-            for connection in connections
-        ]
+    def _open_connections(self) -> list[ClientConnection]:
+        return [connection for opened in self.connections.values() for connection in opened]
 
     async def _listen(self, runner: web.AppRunner) -> None:
         site = web.TCPSite(runner, self.host, self.port, ssl_context=self._tls)
@@ -169,8 +162,6 @@ class SimulatorServer:
 
     async def _rest(self, exchange: Exchange, request: web.Request, path: str) -> web.Response:
         self.counts[f"rest:{exchange.name}{path[:80]}" if len(self.counts) < 512 else "rest"] += 1
-        if self.faults.active("refuse-rest", exchange.name):
-            return web.Response(status=503, text="Service Unavailable")
         call = RestCall(
             method=request.method,
             path=path,
@@ -180,7 +171,10 @@ class SimulatorServer:
             now_ms=self._wall_ns() // 1_000_000,
             base_url=f"{request.scheme}://{request.host}/{exchange.name}",
         )
-        reply = exchange.rest(call)
+        faults = self.faults.of(exchange.name)
+        reply = await self._faulty(exchange, call, faults) if faults else exchange.rest(call)
+        if reply is None:
+            return _cut(request)
         return web.Response(
             body=reply.body,
             status=reply.status,
@@ -188,11 +182,29 @@ class SimulatorServer:
             content_type=reply.content_type,
         )
 
+    async def _faulty(
+        self, exchange: Exchange, call: RestCall, faults: Sequence[Running]
+    ) -> RestReply | None:
+        """The answer while faults run; None: cut TCP."""
+        delay_s = sum(fault.get("delay_s") for fault in faults if fault.kind == "slow-rest")
+        if delay_s:
+            await asyncio.sleep(delay_s)
+        refusing = next((f for f in faults if f.kind in fault_replies.REFUSING), None)
+        if refusing is None:
+            return fault_replies.changed(exchange.rest(call), WIRES[exchange.name], faults, call)
+        self.counts[f"refused-rest:{exchange.name}"] += 1
+        if refusing.get("how") == "cut":
+            return None
+        return fault_replies.refusal(exchange.name, refusing, call)
+
     async def _socket(
         self, exchange: Exchange, request: web.Request, path: str
     ) -> web.StreamResponse:
-        if self.faults.active("refuse-ws", exchange.name):
+        refusing = self.faults.first(exchange.name, *_NO_SOCKETS)
+        if refusing is not None:
             self.counts[f"refused:{exchange.name}"] += 1
+            if refusing.get("how") == "cut":
+                return _cut(request)
             return web.Response(status=503, text="Service Unavailable")
         session = exchange.session(path, request.query)
         if session is None:
@@ -200,9 +212,16 @@ class SimulatorServer:
         ws = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=_MAX_BODY_BYTES)
         await ws.prepare(request)
         connection = ClientConnection(
-            ws, request.transport, session, self._recorder(exchange.name), self._wall_ns
+            next(self._opened),
+            ws,
+            request.transport,
+            session,
+            self._recorder(exchange.name),
+            self._wall_ns,
+            FrameFaults(WIRES[exchange.name]),
         )
         self.connections[exchange.name].add(connection)
+        self.faults.opened(exchange.name, connection)
         self.counts[f"opened:{exchange.name}"] += 1
         try:
             await connection.run()
@@ -213,7 +232,7 @@ class SimulatorServer:
     def _recorder(self, feed: str) -> Callable[[Frame, int], None]:
         def record_sent(frame: Frame, sent_us: int) -> None:
             assert frame.ledger is not None
-            lines = frame.ledger.claim(frame.rows, sent_us)
+            lines = frame.ledger.claim(frame.rows, sent_us, frame.shift_us)
             self.counts[f"frames:{feed}"] += 1
             self.counts[f"updates:{feed}"] += len(lines)
             self._truth.updates(feed, lines)
@@ -236,13 +255,43 @@ class SimulatorServer:
             ]
             await self._sleep_until(tick.event_ms, 0.0)
             tick.published()
-            if not self.faults.active("silence", exchange.name):
-                _offer(outgoing)
+            self._publish(exchange.name, tick, outgoing)
             settled = self._record_settled(exchange.name, exchange.settle(at_ms))
             self.counts[f"settled:{exchange.name}"] += settled
             self.counts[f"ticks:{exchange.name}"] += 1
             now_ms = self._wall_ns() // 1_000_000
             at_ms = max(at_ms, now_ms // tick_ms * tick_ms) + tick_ms
+
+    def _publish(
+        self,
+        feed: str,
+        tick: Tick,
+        outgoing: Sequence[tuple[ClientConnection, Sequence[Frame]]],
+    ) -> None:
+        delivery = self._followed(feed, tick) if self._truth_missed else None
+        is_faulty = bool(self.faults.of(feed))
+        for connection, frames in outgoing:
+            faults = self.faults.on_frames(feed, connection.number) if is_faulty else ()
+            for frame in frames:
+                connection.publish(frame, faults)
+        if delivery is not None:
+            delivery.released()
+
+    def _followed(self, feed: str, tick: Tick) -> Delivery | None:
+        """What will tell the missed updates of a tick; None when it has no updates."""
+        rows = tick.rows()
+        if not rows:
+            return None
+        otherwise = "unsubscribed" if self.connections[feed] else "no socket"
+        if not self.connections[feed] and self.faults.first(feed, *_NO_SOCKETS) is not None:
+            otherwise = "fault"
+
+        def record(lines: Sequence[str]) -> None:
+            self.counts[f"missed:{feed}"] += len(lines)
+            self._truth.missed(feed, lines)
+
+        published_us = self._wall_ns() // 1_000
+        return Delivery(tick.ledgers(), rows, published_us, otherwise, record)
 
     def _record_settled(self, feed: str, settled: Iterable[SettledRate]) -> int:
         count = 0
@@ -269,11 +318,12 @@ class SimulatorServer:
     async def _keep_house(self) -> None:
         while True:
             await asyncio.sleep(self._housekeeping_s)
-            for connection in self._chosen(None):
+            for connection in self._open_connections():
                 connection.housekeeping()
 
 
-def _offer(outgoing: Iterable[tuple[ClientConnection, Iterable[Frame]]]) -> None:
-    for connection, frames in outgoing:
-        for frame in frames:
-            connection.offer(frame)
+def _cut(request: web.Request) -> web.Response:
+    """End a request by cutting TCP: the answer has nowhere to go."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=503)

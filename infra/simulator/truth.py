@@ -1,22 +1,26 @@
 """What the simulator really sent, and what really settled: the yardstick of every test.
 
-Responsible for: `truth/<feed>.ndjson` (one line per contract update put on a socket) and
-`truth/settlements.ndjson` under the data directory; each update once however many clients got
-it; each settlement once however often the simulator is restarted. Not responsible for: deciding
-what is sent. A line is claimed after a send returned, so whatever is here left the simulator.
+Responsible for: `truth/<feed>.ndjson` (one line per contract update put on a socket),
+`truth/<feed>.missed.ndjson` (those that nobody got, where asked for), `truth/settlements.ndjson`
+and `truth/faults.ndjson` under the data directory; each update once however many clients got it;
+each settlement once however often the simulator is restarted. Not responsible for: deciding what
+is sent. A line is claimed after a send returned, so whatever is here left the simulator.
 
-Keys. Updates: `contract_id`, `event_time`, `sent_at` (µs since the epoch), `rate`. Settlements:
-`contract_id`, `funding_time` (µs, on the contract's grid), `rate`, `interval_hours`.
+Keys. Updates: `contract_id`, `event_time`, `sent_at` (µs since the epoch), `rate`; missed ones the
+same, `sent_at` being when the tick was published, and `why`: `fault`, `unsubscribed` or
+`no socket`. Settlements: `contract_id`, `funding_time` (µs, on the contract's grid), `rate`,
+`interval_hours`. Faults: `id`, `kind`, `feed`, `began_at`, `ended_at` (µs; null at the begin),
+`parameters`.
 """
 
 from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Any, Self
 
 import msgspec
 
@@ -35,7 +39,7 @@ class TickLedger:
         rates: per contract, the rate exactly as printed on the wire; None where there is none.
     """
 
-    __slots__ = ("_event_us", "_heads", "_rates")
+    __slots__ = ("_event_us", "_heads", "_rates", "delivery")
 
     def __init__(
         self,
@@ -46,17 +50,84 @@ class TickLedger:
         self._heads: list[str | None] = list(heads)
         self._event_us = event_us
         self._rates = rates
+        self.delivery: Delivery | None = None
+        """What becomes of its updates, where somebody wants to know."""
 
-    def claim(self, rows: Sequence[int], sent_us: int) -> list[str]:
-        """The lines of those rows that no earlier send has claimed."""
+    def claim(self, rows: Sequence[int], sent_us: int, shift_us: int = 0) -> list[str]:
+        """The lines of those rows that no earlier send has claimed.
+
+        `shift_us` is how far the times of the frame were moved.
+        """
         heads, event_us, rates = self._heads, self._event_us, self._rates
         lines = []
         for row in rows:
             head, rate = heads[row], rates[row]
             if head is not None and rate is not None:
                 heads[row] = None
-                lines.append(f'{head}{event_us[row]},"sent_at":{sent_us},"rate":{rate}}}\n')
+                at_us = event_us[row] + shift_us
+                lines.append(f'{head}{at_us},"sent_at":{sent_us},"rate":{rate}}}\n')
         return lines
+
+    def is_open(self, row: int) -> bool:
+        """Whether a row has something to claim that nobody has claimed."""
+        return self._heads[row] is not None and self._rates[row] is not None
+
+    def missed(self, row: int, published_us: int, why: str) -> str:
+        """The line of an open row that nobody will claim."""
+        return (
+            f'{self._heads[row]}{self._event_us[row]},"sent_at":{published_us},'
+            f'"rate":{self._rates[row]},"why":"{why}"}}\n'
+        )
+
+
+class Delivery:
+    """Follows one tick until every frame of it was sent or lost; then tells what nobody got.
+
+    Args:
+        ledgers: of the tick; an update counts as delivered with any of them.
+        rows: the contracts that the tick has an update of.
+        published_us: when.
+        otherwise: why an update was missed that no fault is blamed for.
+        record: gets the lines of the missed updates, once.
+    """
+
+    def __init__(
+        self,
+        ledgers: Sequence[TickLedger],
+        rows: Sequence[int],
+        published_us: int,
+        otherwise: str,
+        record: Callable[[Sequence[str]], None],
+    ) -> None:
+        self._ledgers = ledgers
+        self._rows = rows
+        self._published_us = published_us
+        self._otherwise = otherwise
+        self._record = record
+        self._blamed: set[int] = set()
+        self._held = 1
+        for ledger in ledgers:
+            ledger.delivery = self
+
+    def took(self) -> None:
+        """One more place holds a frame of the tick."""
+        self._held += 1
+
+    def blame(self, rows: Iterable[int]) -> None:
+        """A fault has kept these from a client; another may still get them."""
+        self._blamed.update(rows)
+
+    def released(self) -> None:
+        """A place has sent or lost its frame; called once for the tick itself when it is out."""
+        self._held -= 1
+        if self._held == 0:
+            self._record([
+                self._ledgers[0].missed(
+                    row, self._published_us, "fault" if row in self._blamed else self._otherwise
+                )
+                for row in self._rows
+                if all(ledger.is_open(row) for ledger in self._ledgers)
+            ])  # fmt: skip
 
 
 def head(feed: str, symbol: str) -> str:
@@ -78,6 +149,7 @@ class TruthLog:
             self._dir.mkdir(parents=True, exist_ok=True)
             self._lock = _own(self._dir / "simulator.json", seed)
             self._settlements = _Appender(self._dir / "settlements.ndjson")
+            self._faults = _Appender(self._dir / "faults.ndjson")
         except OSError as error:
             message = f"cannot write the truth under {self._dir}: {error.strerror}"
             raise UnavailableError(message) from error
@@ -97,9 +169,21 @@ class TruthLog:
 
     def updates(self, feed: str, lines: Sequence[str]) -> None:
         """Add the claimed lines of one send."""
-        appender = self._feeds.get(feed)
+        self._add(feed, lines)
+
+    def missed(self, feed: str, lines: Sequence[str]) -> None:
+        """Add the updates of one tick that nobody got."""
+        if lines:
+            self._add(f"{feed}.missed", lines)
+
+    def fault(self, record: Mapping[str, Any]) -> None:
+        """Add the begin or the end of a fault."""
+        self._faults.add((json.dumps(record, ensure_ascii=False) + "\n",))
+
+    def _add(self, name: str, lines: Sequence[str]) -> None:
+        appender = self._feeds.get(name)
         if appender is None:
-            appender = self._feeds[feed] = _Appender(self._dir / f"{feed}.ndjson")
+            appender = self._feeds[name] = _Appender(self._dir / f"{name}.ndjson")
         appender.add(lines)
 
     def settlement(self, contract_id: str, funding_us: int, rate: str, interval_hours: int) -> None:
@@ -116,12 +200,12 @@ class TruthLog:
 
     def flush(self) -> None:
         """Hand everything to the operating system, where it outlives the process."""
-        for appender in (self._settlements, *self._feeds.values()):
+        for appender in (self._settlements, self._faults, *self._feeds.values()):
             appender.flush()
 
     def close(self) -> None:
         """Flush and close all files, and give the directory free."""
-        for appender in (self._settlements, *self._feeds.values()):
+        for appender in (self._settlements, self._faults, *self._feeds.values()):
             appender.close()
         self._lock.close()
 

@@ -41,6 +41,8 @@ STREAMS_PER_FRAME = 90
 """91 in one frame were seen to work (§5.1)."""
 STREAMS_PER_SOCKET = 500
 SILENT_S = 10.0
+CONTRACT_SILENT_S = 5.0
+FALLBACK_S = 5.0
 MAX_AGE_S = 23 * 3600.0
 """No lifetime is documented (§5.1)."""
 MAX_SNAPSHOT_AGE_S = 5
@@ -53,6 +55,10 @@ class _Message(msgspec.Struct, gc=False):
     stream: str = ""
     data: msgspec.Raw = ABSENT
     error: msgspec.Raw = ABSENT
+
+
+class _Made(msgspec.Struct, gc=False):
+    event_us: int | None = msgspec.field(name="E", default=None)
 
 
 class _Named(msgspec.Struct, gc=False):
@@ -70,6 +76,7 @@ class _Settled(msgspec.Struct, gc=False, rename="camel"):
 
 
 _message: Callable[[Any], _Message] = decoder(_Message)
+_made: Callable[[Any], _Made] = decoder(_Made)
 _named = Rows(_Named)
 _markets = Rows(_Market)
 _market: Callable[[Any], _Market] = decoder(_Market)
@@ -118,11 +125,12 @@ class Backpack(Exchange):
 
     feed = "backpack"
     rest_url = "https://api.backpack.exchange"
-    silent_s = SILENT_S
+    silent_s = CONTRACT_SILENT_S
+    fallback_s = FALLBACK_S
     limits: Mapping[str, RateLimit] = {_REQUESTS: RateLimit(5, 1.0)}
     limits_group = "backpack"
     fact_calls = (RestCall("markets", "/api/v1/markets", {"marketType": "PERP"}, {_REQUESTS: 1}),)
-    true_up_calls_per_hour = 8
+    true_up_calls_per_hour = 6
     socket_kinds = (
         SocketKind(
             "mark-price",
@@ -145,7 +153,7 @@ class Backpack(Exchange):
         message = _message(data)
         channel, dot, symbol = message.stream.partition(".")
         if dot and symbol and present(message.data):
-            return Frame(channel, [Slice(symbol, data)])
+            return Frame(channel, [Slice(symbol, data)], event_us=_made(message.data).event_us)
         if present(message.error):
             return Frame("control", (), Control(refused=True))
         raise MalformedInputError("neither a stream's data nor an error")

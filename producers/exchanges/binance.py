@@ -30,11 +30,15 @@ WEIGHT_LIMIT = RateLimit(2400, 60.0)
 LIMITS_GROUP = "binance"
 USED_WEIGHT_HEADER = "X-MBX-USED-WEIGHT-1M"
 SILENT_S = 10.0
+CONTRACT_SILENT_S = 5.0
+FALLBACK_S = 5.0
+"""Twice within the stale threshold of 10 s; 120 of the 2400 weight a minute each."""
 MAX_AGE_S = 23 * 3600.0
 
 
 class _Row(msgspec.Struct, gc=False):
     s: str
+    event_ms: int | None = msgspec.field(name="E", default=None)
 
 
 class Named(Protocol):
@@ -75,10 +79,15 @@ _exchange_info: Callable[[Any], _ExchangeInfo] = decoder(_ExchangeInfo)
 settled = Rows(Settled)
 
 
+def _event_us(row: _Row | None) -> int | None:
+    return None if row is None or row.event_ms is None else row.event_ms * 1_000
+
+
 class Binance(Exchange):
     """The common part of both descriptions."""
 
-    silent_s = SILENT_S
+    silent_s = CONTRACT_SILENT_S
+    fallback_s = FALLBACK_S
     limits_group = LIMITS_GROUP
     premium_index: RestCall
     listed: Callable[[Any], Sequence[tuple[Named | None, bytes]]]
@@ -109,8 +118,12 @@ class Binance(Exchange):
 
     def _frame(self, stream: str, data: bytes | memoryview) -> Frame:
         if first_byte(data) == ord("["):
-            return Frame(self.channel(stream), slices_of(_rows(data), lambda row: row.s))
-        return Frame(self.channel(stream), [Slice(_row(data).s, bytes(data))])
+            rows = _rows(data)
+            first = next((row for row, _ in rows if row is not None), None)
+            pieces = slices_of(rows, lambda row: row.s)
+            return Frame(self.channel(stream), pieces, event_us=_event_us(first))
+        row = _row(data)
+        return Frame(self.channel(stream), [Slice(row.s, bytes(data))], event_us=_event_us(row))
 
     def slice_reply(self, call: RestCall, body: bytes) -> Sequence[Slice]:
         """Cut a reply into one piece per row; a bare object (`symbol=`) is one row."""

@@ -86,11 +86,11 @@ class BinanceCoinm(Binance):
     limits: Mapping[str, RateLimit] = {WEIGHT: WEIGHT_LIMIT}
     fact_calls = (
         RestCall("exchangeInfo", "/dapi/v1/exchangeInfo", costs={WEIGHT: 1}),
-        RestCall("fundingInfo", "/dapi/v1/fundingInfo", costs={WEIGHT: 1}),
+        RestCall("fundingInfo", "/dapi/v1/fundingInfo", costs={WEIGHT: 1}, every=2),
     )
     listed = staticmethod(_all_listed)
     premium_index = RestCall("premiumIndex", "/dapi/v1/premiumIndex", costs={WEIGHT: 10})
-    true_up_calls_per_hour = 3
+    true_up_calls_per_hour = 2
     socket_kinds = (
         SocketKind(
             "mark-price",

@@ -55,7 +55,7 @@ class BinanceUsdm(Binance):
     limits: Mapping[str, RateLimit] = {WEIGHT: WEIGHT_LIMIT, FUNDING: RateLimit(500, 300.0)}
     fact_calls = (
         RestCall("exchangeInfo", "/fapi/v1/exchangeInfo", costs={WEIGHT: 1}),
-        RestCall("fundingInfo", "/fapi/v1/fundingInfo", costs={FUNDING: 1}),
+        RestCall("fundingInfo", "/fapi/v1/fundingInfo", costs={FUNDING: 1}, every=2),
     )
     listed = staticmethod(_all_listed)
     premium_index = RestCall("premiumIndex", "/fapi/v1/premiumIndex", costs={WEIGHT: 10})

@@ -53,6 +53,8 @@ class Frame(NamedTuple):
     """Acks, pongs, errors: never health, never published."""
     published: bool = True
     """False: it keeps its socket alive and carries no rate; counted, not published."""
+    event_us: int | None = None
+    """When the exchange made it, by its clock; None: the frame does not say."""
 
 
 class Listing(NamedTuple):
@@ -82,6 +84,8 @@ class RestCall:
     method: Literal["GET", "POST"] = "GET"
     body: bytes = b""
     """JSON text, for POST."""
+    every: int = 1
+    """A fact call is made in each so many-th refresh of the registry."""
 
 
 class SubscribeFrame(NamedTuple):
@@ -179,7 +183,13 @@ class Exchange(ABC):
     feed: str
     rest_url: str
     silent_s: float
-    """The feed counts as stalled after this long without a rate over any socket."""
+    """A contract that no socket has brought for so long is REST's: well before its rate is stale,
+    so that REST fills in before anybody misses it."""
+    fallback_s: float
+    """How often REST is asked for what the stream does not bring: within the stale threshold, and
+    within the limits (exchanges.md §8.1)."""
+    timeless: bool = False
+    """Frames have no event time."""
     limits: Mapping[str, RateLimit]
     """Pools by name."""
     limits_group: str
@@ -190,7 +200,7 @@ class Exchange(ABC):
     frames_per_s: float = 5.0
     """Subscribe frames, over all sockets of the feed."""
     snapshot_at_start: bool = False
-    """The stream is so slow that the first rates are asked for once."""
+    """The stream is so slow that its contracts are REST's until it brings them."""
     true_up_calls_per_hour: int | None = None
     """None: one walk brings all contracts' settlements, so each hour is followed as it settles.
     Else history is asked for contract by contract: at start as fast as the limits allow, then this

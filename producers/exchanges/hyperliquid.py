@@ -36,6 +36,9 @@ _INFO_WEIGHT = 20
 _ROWS_PER_WEIGHT = 20
 """fundingHistory costs 1 more for each so many rows (§4.9b)."""
 SILENT_S = 10.0
+CONTRACT_SILENT_S = 8.0
+"""Coins are pushed about once a second, quiet ones less often; stale after 15 s (§8)."""
+FALLBACK_S = 10.0
 MAX_AGE_S = 23 * 3600.0
 """No maximum is published (§4.4); issues tell of subscriptions that die after a day (§4.13)."""
 MAIN_COINS, DEX_COINS = 600, 400
@@ -160,12 +163,14 @@ class Hyperliquid(Exchange):
 
     feed = "hyperliquid"
     rest_url = "https://api.hyperliquid.xyz"
-    silent_s = SILENT_S
+    silent_s = CONTRACT_SILENT_S
+    fallback_s = FALLBACK_S
+    timeless = True
     limits: Mapping[str, RateLimit] = {_WEIGHT: RateLimit(1200, 60.0)}
     limits_group = "hyperliquid"
     fact_calls = (_info("allPerpMetas"),)
     frames_per_s = 20.0
-    true_up_calls_per_hour = 8
+    true_up_calls_per_hour = 3
     socket_kinds = (
         _kind("main", MAIN_COINS, lambda symbol: not dex_of(symbol)),
         _kind("hip3", DEX_COINS, lambda symbol: bool(dex_of(symbol))),

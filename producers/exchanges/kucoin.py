@@ -47,6 +47,8 @@ TOPICS_PER_SOCKET = 230
 HISTORY_INTERVALS = 90
 UTA_SILENT_S = 150.0
 """It pushes once a minute (§3A, §8)."""
+CONTRACT_SILENT_S = 75.0
+FALLBACK_S = 30.0
 CLASSIC_SILENT_S = 30.0
 """Its mark prices come each second."""
 MAX_AGE_S = 23 * 3600.0
@@ -75,6 +77,7 @@ class _Uta(msgspec.Struct, gc=False):
 
     channel: str | None = msgspec.field(name="T", default=None)
     data: msgspec.Raw = msgspec.field(name="d", default=ABSENT)
+    pushed_ns: int | None = msgspec.field(name="P", default=None)
     type: str | None = None
     message: msgspec.Raw = ABSENT
     result: msgspec.Raw = ABSENT
@@ -230,13 +233,14 @@ class Kucoin(Exchange):
 
     feed = "kucoin"
     rest_url = "https://api-futures.kucoin.com"
-    silent_s = UTA_SILENT_S
+    silent_s = CONTRACT_SILENT_S
+    fallback_s = FALLBACK_S
     limits: Mapping[str, RateLimit] = {_WEIGHT: RateLimit(2000, 30.0)}
     limits_group = "kucoin"
     active = RestCall("contracts/active", "/api/v1/contracts/active", costs={_WEIGHT: 3})
     fact_calls = (active,)
     snapshot_at_start = True
-    true_up_calls_per_hour = 8
+    true_up_calls_per_hour = 6
     socket_kinds = (
         SocketKind(
             "uta",
@@ -276,7 +280,8 @@ class Kucoin(Exchange):
         """Cut a frame of either socket; the keys tell which it is."""
         message = _message(data)
         if message.channel is not None and present(message.data):
-            return _uta_frame(message.channel, message.data, data)
+            event_us = None if message.pushed_ns is None else message.pushed_ns // 1_000
+            return _uta_frame(message.channel, message.data, data)._replace(event_us=event_us)
         if message.type == "message":
             return _classic_frame(message, data)
         return Frame("control", (), _control(message))

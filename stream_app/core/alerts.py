@@ -1,17 +1,23 @@
-"""Alerts that the core raises: z went over a threshold, the rate changed its sign. Pure.
+"""Alerts that the core raises: of a contract's z and sign, of a feed's health and mismatches. Pure.
 
 An alert's id follows from its kind and the raw record alone, so a replay gives the same. Not
-responsible for: when z is looked at (zones.py), feeds' alerts (producers).
+responsible for: when z is looked at (zones.py), what is a mismatch (reconcile.py), when a feed is
+down (producers).
 """
 
 from __future__ import annotations
 
+from schemas.markers import FeedEvent
 from schemas.rates import rate_8h
 from schemas.records import Alert, Severity, ZScore
 from stream_app.core.blocks import Contract
+from stream_app.core.reconcile import MISMATCH_SHARE
 from stream_app.core.rows import Position
 
+MAX_MESSAGE_CHARS = 300
 CRITICAL_Z = 3.0
+FEED_SEVERITIES: dict[str, Severity] = {"feed_down": "critical", "feed_recovered": "info"}
+"""Kinds of feed events that are alerts too."""
 CLEAR_SIGN_8H = 1e-5
 """A rate_8h this far from zero (0.1 bp) has a sign: a rate that hums around zero does not alert."""
 
@@ -78,6 +84,54 @@ def flip_alert(contract: Contract, at: Position) -> Alert:
         "raw_partition": at.partition,
         "raw_offset": at.offset,
         "raw_item": at.item,
+    }
+
+
+def feed_alert(event: FeedEvent, severity: Severity, at: Position) -> Alert:
+    """Return the alert of a feed event that is one."""
+    what = event.kind.replace("_", " ")
+    return {
+        "alert_id": _alert_id(event.kind, at.topic, at.partition, at.offset, at.item),
+        "subject": event.subject,
+        "kind": event.kind,
+        "severity": severity,
+        "value": None,
+        "threshold": None,
+        "message": f"{event.subject}: {what}{': ' if event.detail else ''}{event.detail}"[
+            :MAX_MESSAGE_CHARS
+        ],
+        "event_time": event.last_event_time,
+        "created_at": at.now_us,
+        "raw_topic": at.topic,
+        "raw_partition": at.partition,
+        "raw_offset": at.offset,
+        "raw_item": at.item,
+    }
+
+
+def mismatch_alert(severity: Severity, mismatched: int, compared: int, at: Position) -> Alert:
+    """Return the alert of a snapshot that many rates do not match.
+
+    One snapshot comes in a record for each partition: they give the same id and time, so that
+    SQL has one row of them, that of one partition.
+    """
+    return {
+        "alert_id": f"mismatch/{at.feed}/{at.batch_received_at}",
+        "subject": at.feed,
+        "kind": "mismatch",
+        "severity": severity,
+        "value": mismatched / compared,
+        "threshold": MISMATCH_SHARE,
+        "message": (
+            f"{at.feed}: {mismatched} of {compared} rates of partition {at.partition} are not "
+            "what REST says"
+        ),
+        "event_time": at.batch_received_at,
+        "created_at": at.now_us,
+        "raw_topic": at.topic,
+        "raw_partition": at.partition,
+        "raw_offset": at.offset,
+        "raw_item": None,
     }
 
 

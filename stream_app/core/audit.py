@@ -1,4 +1,4 @@
-"""Audit events: every decision that is not the plain path, counted per contract and minute.
+"""Audit events: every decision that is not the plain path; the frequent ones counted per minute.
 
 The minute is one of `received_at`, so a replay counts the same. Pure. Not responsible for: the
 decisions themselves.
@@ -37,7 +37,7 @@ class AuditCount(msgspec.Struct, array_like=True, gc=False):
 
 
 class Noted(msgspec.Struct, frozen=True, gc=False):
-    """One decision: what, about whom, when by event time and by receipt, and from which item."""
+    """Decisions of one item: what, about whom, when by event time and by receipt."""
 
     subject: str
     kind: str
@@ -46,6 +46,9 @@ class Noted(msgspec.Struct, frozen=True, gc=False):
     raw_offset: int
     raw_item: int
     detail: str = ""
+    count: int = 1
+    since: int | None = None
+    """Where the decision is about a time span: its beginning; `event_time` is its end."""
 
 
 class AuditBook:
@@ -61,6 +64,7 @@ class AuditBook:
         """Count a decision by subject, kind and minute; the newest detail stays."""
         minute = noted.received_at - noted.received_at % US_PER_MINUTE
         key = (noted.subject, noted.kind, minute)
+        since = noted.event_time if noted.since is None else noted.since
         entry = self._entries.get(key)
         if entry is None:
             entry = self._entries[key] = AuditCount(
@@ -68,14 +72,14 @@ class AuditBook:
                 noted.kind,
                 minute,
                 0,
-                noted.event_time,
+                since,
                 noted.event_time,
                 "",
                 noted.raw_offset,
                 noted.raw_item,
             )
-        entry.count += 1
-        entry.first_event_time = min(entry.first_event_time, noted.event_time)
+        entry.count += noted.count
+        entry.first_event_time = min(entry.first_event_time, since)
         entry.last_event_time = max(entry.last_event_time, noted.event_time)
         entry.detail = noted.detail[:MAX_DETAIL_CHARS]
         entry.raw_offset, entry.raw_item = noted.raw_offset, noted.raw_item

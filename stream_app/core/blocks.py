@@ -13,10 +13,20 @@ from schemas.errors import StateError
 from schemas.records import IntervalSource, Transport
 from stream_app.core.audit import AuditCount
 from stream_app.core.bars import BarState
+from stream_app.core.gaps import StreamState
+from stream_app.core.skew import Skewed
 
 BLOCK_CONTRACTS = 256
 VERSION = 1
 DEFAULT_INTERVAL_HOURS = 8.0
+
+
+class Estimate(msgspec.Struct, array_like=True, gc=False):
+    """The last estimate before a full hour at which funding was due."""
+
+    hour: int
+    rate: float
+    interval_hours: float
 
 
 class Contract(msgspec.Struct, array_like=True):
@@ -58,6 +68,12 @@ class Contract(msgspec.Struct, array_like=True):
     """Sign of the newest rate that was clearly not zero; 0: there was none."""
 
     bars: BarState = msgspec.field(default_factory=BarState)
+
+    stream: StreamState = msgspec.field(default_factory=StreamState)
+    skewed: list[Skewed] = []
+    """Updates whose time is not believed, by the exchange's time; none while its clock is right."""
+    estimates: list[Estimate] = []
+    """The newest few, oldest first."""
 
     @property
     def owes(self) -> bool:

@@ -2,24 +2,24 @@
 
 A pure function of the batches, their offsets and the stored state: no I/O, no clock (`now_us` only
 stamps `computed_at` and `created_at`). Everything that a contract needs lives in its partition.
-Not responsible for: decoding payloads (normalise), Kafka and tables (worker.py).
+Not responsible for: decoding payloads (normalise), what is noticed beside the numbers (watch.py),
+Kafka and tables (worker.py).
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+import msgspec
+
 from schemas import topics
-from schemas.contracts import contract_id
 from schemas.errors import MalformedInputError
 from schemas.feeds import spec
-from schemas.markers import BACKFILL_BEGIN, BACKFILL_END, UNREADABLE
+from schemas.markers import BACKFILL_BEGIN, BACKFILL_END, FEED_EVENT, TICK, UNREADABLE
 from schemas.rates import rate_8h
-from schemas.records import Alert, HourlyBar, RawBatch, RawItem
-from schemas.times import US_PER_S, minute_round
+from schemas.records import HourlyBar, RawBatch, RawItem
+from schemas.times import US_PER_HOUR, US_PER_S, minute_round
 from stream_app.core.alerts import crossing_alert, flip_alert, sign_of
-from stream_app.core.audit import Noted, audit_event
 from stream_app.core.bars import ClosedBar, Held
 from stream_app.core.blocks import DEFAULT_INTERVAL_HOURS, Contract
 from stream_app.core.bounds import (
@@ -29,12 +29,17 @@ from stream_app.core.bounds import (
     derived_settlement,
     is_settling,
 )
+from stream_app.core.current import interval_change, interval_of, make_current
 from stream_app.core.emission import Emission, zscore_of
+from stream_app.core.journal import Journal
 from stream_app.core.ordering import Verdict, judge
-from stream_app.core.outputs import DeadLetter, Output, Outputs, RateRows
+from stream_app.core.outputs import Output, Outputs, RateRows
+from stream_app.core.reconcile import remember_estimate
 from stream_app.core.rows import Interval, Position, RateRow, bar_row, settlement_row
+from stream_app.core.skew import SKEW_US, standing_time
 from stream_app.core.statistics import z_of
 from stream_app.core.store import Cell, Store
+from stream_app.core.watch import Watch
 from stream_app.core.zones import flush_boundary
 from stream_app.normalise.readings import (
     ContractReading,
@@ -44,8 +49,6 @@ from stream_app.normalise.readings import (
     ReadItem,
     SettlementReading,
 )
-
-MAX_ERROR_CHARS = 500
 
 
 class FeedPartition:
@@ -65,10 +68,9 @@ class FeedPartition:
         self.partition = partition
         self.topic = topics.raw_topic(feed)
         self.store = Store(feed, blocks, stored_baseline)
-        self.counts: Counter[str] = Counter()
+        self.journal = Journal(feed, self.topic, partition, self.store)
+        self.counts = self.journal.counts
         self.rates: list[RateRows] = []
-        self.outputs: list[Output] = []
-        self.dead_letters: list[DeadLetter] = []
         self.closed_bars: list[HourlyBar] = []
         """Closed since they were last taken, for the table of bars."""
         self._rows: list[RateRow] = []
@@ -78,6 +80,9 @@ class FeedPartition:
         self._settling_us = int(known.settling_s * US_PER_S)
         self._derives = known.derive_settlements
         self._max_ahead_us = max_ahead_us
+        # Who allows times further ahead than that lets a clock run on its own: no skew to speak of.
+        self._skew_us = SKEW_US if max_ahead_us <= MAX_AHEAD_US else max_ahead_us
+        self._watch = Watch(self.journal, known, self._skew_us)
         self._normalise = normalise
 
     @property
@@ -86,26 +91,32 @@ class FeedPartition:
         return self.store.contracts()
 
     def apply(self, batch: RawBatch, offset: int, now_us: int) -> None:
-        """Apply one raw record. What it leads to is in `outputs` and `dead_letters` afterwards."""
+        """Apply one raw record. What it leads to is for `take_outputs`."""
         boundary = flush_boundary(batch["received_at"])
         self.flush(boundary, now_us)
         at = Position(self.topic, self.partition, offset, batch, boundary, now_us)
+        is_new = offset > self.store.applied_offset
+        journal = self.journal
         rows = self._rows = []
         items = batch["items"]
         read = self._normalise.frame(batch["purpose"], batch["channel"], items)
         for index, item in enumerate(items):
             at.item, at.received_at = index, item["received_at"]
-            published, accepted = len(self.outputs), len(rows)
+            published, accepted = len(journal.outputs), len(rows)
             closed = len(self.closed_bars)
             try:
-                self._apply_item(batch, item, at, read[index] if read else None)
+                if item["symbol"] is None:
+                    self._apply_nameless(item, batch["channel"], at, is_new=is_new)
+                else:
+                    self._apply_item(batch, item, at, read[index] if read else None)
             except Exception as error:  # noqa: BLE001 - a bug of ours met by one item must not
                 # stop the others: the item is kept, with what went wrong.
-                del self.outputs[published:], rows[accepted:], self.closed_bars[closed:]
+                del journal.outputs[published:], rows[accepted:], self.closed_bars[closed:]
                 self.counts["failed"] += 1
-                self.dead_letters.append(self._dead_letter(item, at, repr(error), "core"))
+                journal.dead_letter(item, at, repr(error), "core")
         if rows:
             self.rates.append(RateRows(at, rows))
+        self._watch.end_of_record(at, is_new=is_new)
 
     def flush(self, boundary: int, now_us: int) -> None:
         """Emit what is owed at a flush boundary (µs of received_at), once for each boundary."""
@@ -120,15 +131,15 @@ class FeedPartition:
                 self._settle_bars(cell)
                 for bar in cell.contract.bars.close_silent(boundary, self._stale_us):
                     self._publish_bar(cell, bar)
-            for entry in shard.audits.take_due(boundary):
-                event = audit_event(entry, self.topic, self.partition)
-                self.outputs.append(Output(topics.AUDIT, entry.subject, event))
-                shard.dirty = True
+                if boundary - cell.contract.stream.received_at >= self._stale_us:
+                    self._watch.silence(cell, boundary)
+            self.journal.publish_due(shard, boundary)
 
     def take_outputs(self) -> Outputs:
         """Return and forget what is to be published."""
-        taken = Outputs(self.rates, self.outputs, self.dead_letters)
-        self.rates, self.outputs, self.dead_letters = [], [], []
+        journal = self.journal
+        taken = Outputs(self.rates, journal.outputs, journal.dead_letters)
+        self.rates, journal.outputs, journal.dead_letters = [], [], []
         return taken
 
     def take_closed_bars(self) -> list[HourlyBar]:
@@ -140,9 +151,7 @@ class FeedPartition:
         self, batch: RawBatch, item: RawItem, at: Position, read: ReadItem | None
     ) -> None:
         symbol, channel = item["symbol"], batch["channel"]
-        if symbol is None:
-            self._apply_nameless(item, channel, at)
-            return
+        assert symbol is not None
         cell = self.store.cells.get(symbol)
         if cell is not None and at.offset <= cell.shard.block.applied_offset:
             self.counts["redelivered"] += 1
@@ -155,7 +164,10 @@ class FeedPartition:
             return
         for reading in self._read(batch, item, symbol, at, read):
             if isinstance(reading, RateReading):
-                self._apply_rate(reading, at)
+                if at.purpose == "reconcile":
+                    self._watch.reconcile(cell, reading, at)
+                else:
+                    self._apply_rate(reading, at)
             elif isinstance(reading, SettlementReading):
                 self._apply_settlement(reading, at)
             elif isinstance(reading, ContractReading):
@@ -183,46 +195,29 @@ class FeedPartition:
                 check_plausible(reading, at.received_at, self._max_ahead_us)
         except MalformedInputError as error:
             self._audit(symbol, "dead_letter", at.received_at, at, str(error))
-            self.dead_letters.append(self._dead_letter(item, at, str(error)))
+            self.journal.dead_letter(item, at, str(error), "normalise")
             return ()
         return read
 
-    def _apply_nameless(self, item: RawItem, channel: str, at: Position) -> None:
+    def _apply_nameless(self, item: RawItem, channel: str, at: Position, *, is_new: bool) -> None:
+        """Apply an item that is about no contract. `is_new`: no stored block has its record yet."""
         if channel == UNREADABLE:
             self.counts["dead_letter"] += 1
-            letter = self._dead_letter(item, at, "not a message of this exchange", "slice")
-            self.dead_letters.append(letter)
-        else:
+            self.journal.dead_letter(item, at, "not a message of this exchange", "slice")
+        elif channel == TICK:
+            # It carries time alone, and that has led to the flush already.
+            self.counts["tick"] += 1
+        elif channel != FEED_EVENT:
             self.counts["control"] += 1
-
-    def _dead_letter(
-        self, item: RawItem, at: Position, error: str, stage: str = "normalise"
-    ) -> DeadLetter:
-        return DeadLetter(
-            item["symbol"],
-            item["payload"],
-            stage,
-            error[:MAX_ERROR_CHARS],
-            self.topic,
-            self.partition,
-            at.offset,
-            at.item,
-        )
+        elif is_new:
+            self._watch.feed_event(item, at)
+        else:
+            self.counts["redelivered"] += 1
 
     def _audit(
         self, symbol: str, kind: str, event_time: int, at: Position, detail: str = ""
     ) -> None:
-        """Count a decision about a contract, or about a symbol that is none of ours."""
-        self.counts[kind] += 1
-        cell = self.store.cells.get(symbol)
-        shard = cell.shard if cell else self.store.last_shard(at.offset, at.boundary)
-        if at.offset <= shard.block.applied_offset:
-            return
-        subject = contract_id(self.feed, symbol)
-        shard.audits.note(
-            Noted(subject, kind, event_time, at.received_at, at.offset, at.item, detail)
-        )
-        shard.dirty = True
+        self.journal.note(symbol, kind, event_time, at, detail)
 
     def _create(self, symbol: str, at: Position) -> Cell:
         return self.store.create(symbol, at.offset, at.boundary)
@@ -239,6 +234,7 @@ class FeedPartition:
         if facts.status is not None and facts.status != contract.status:
             change = f"{contract.status or 'unknown'} -> {facts.status}"
             self._audit(facts.symbol, "status_change", at.received_at, at, change)
+            self._watch.status_changed(cell, facts.status, at)
         for field in ("base", "quote", "multiplier", "status", "rate_cap", "rate_floor"):
             value = getattr(facts, field)
             if value is not None:
@@ -264,17 +260,23 @@ class FeedPartition:
         if before is not None and before.rate != reading.rate:
             change = f"{before.source} {before.rate!r}, {reading.source} {reading.rate!r}"
             self._audit(reading.symbol, "settlement_differs", funding_time, at, change)
+        if reading.source != "derived" and (before is None or before.source == "derived"):
+            self._watch.settled(cell.contract, funding_time, reading.rate, at)
         if new or (before is not None and cell.baseline.known(funding_time) != before):
             self.store.baseline_changed(cell)
         for entry in new:
             raw = reading.funding_time_raw if entry.funding_time == funding_time else None
             row = settlement_row(cell.contract, entry, raw, at)
-            self.outputs.append(Output(topics.SETTLEMENTS, row["contract_id"], row))
+            self.journal.outputs.append(Output(topics.SETTLEMENTS, row["contract_id"], row))
 
     def _apply_rate(self, reading: RateReading, at: Position) -> None:
         cell = self.store.cells.get(reading.symbol) or self._create(reading.symbol, at)
         contract = cell.contract
         event_time = at.received_at if reading.event_time is None else reading.event_time
+        if event_time > at.received_at + self._skew_us or contract.skewed:
+            reading, event_time = self._timed(contract, reading, event_time, at)
+        if at.is_stream and event_time > contract.stream.event_time:
+            self._watch.streamed(cell, event_time, at)
         if self._settling_us and is_settling(contract, reading, event_time, self._settling_us):
             self._audit(reading.symbol, "settling", event_time, at, f"rate {reading.rate!r}")
             return
@@ -285,7 +287,7 @@ class FeedPartition:
         if self._derives and (settled := derived_settlement(contract, event_time, self._stale_us)):
             self._apply_settlement(settled, at)
         cell.refresh(event_time)
-        interval = self._interval(cell, reading)
+        interval = interval_of(cell, reading)
         late, beyond = verdict == "late", beyond_cap(contract, reading.rate)
         if beyond:
             self._audit(reading.symbol, "out_of_range", event_time, at, f"rate {reading.rate!r}")
@@ -294,26 +296,46 @@ class FeedPartition:
         )
         if late:
             contract.bars.late_updates += 1
-        if late or beyond:
-            # What the exchange itself says it cannot charge is recorded, and not traded on.
-            return
+        # What the exchange itself says it cannot charge is recorded, and not traded on.
+        if not late and not beyond:
+            self._hold(cell, reading, event_time, interval, verdict, at)
+
+    def _hold(
+        self,
+        cell: Cell,
+        reading: RateReading,
+        event_time: int,
+        interval: Interval,
+        verdict: Verdict,
+        at: Position,
+    ) -> None:
+        """Put an update into the bar; unless it is an older one, it becomes the current one."""
+        contract = cell.contract
         z = z_of(rate_8h(reading.rate, interval.hours), cell.stats)
         held = Held(event_time, reading.rate, z, reading.mark_price, at.transport, interval.hours)
         contract.bars.add(held)
+        if at.transport == "rest":
+            self._watch.filled(contract, event_time)
         if contract.bars.full:
             self._settle_bars(cell)
         if verdict != "out_of_order":
             self._advance(cell, reading, event_time, interval, z, at)
 
-    def _interval(self, cell: Cell, reading: RateReading) -> Interval:
-        """Choose the interval: the payload's, what a payload said last, else the contract's."""
-        if reading.interval_hours is not None:
-            return Interval(reading.interval_hours, "payload")
-        contract = cell.contract
-        if contract.interval_source == "payload":
-            # A second source of the same feed may not say it (KuCoin's classic socket).
-            return Interval(contract.interval_hours, "payload")
-        return cell.interval
+    def _timed(
+        self, contract: Contract, reading: RateReading, event_time: int, at: Position
+    ) -> tuple[RateReading, int]:
+        """Return an update and its time: its receipt, if the exchange's is not to be believed."""
+        if reading.event_time is None:
+            return reading, event_time
+        received_at = at.received_at
+        ahead_us = event_time - received_at
+        stands_at = standing_time(contract.skewed, event_time, received_at, self._skew_us)
+        if ahead_us > self._skew_us:
+            detail = f"{ahead_us / US_PER_S:.1f} s ahead of its receipt"
+            self._audit(reading.symbol, "clock_skew", stands_at, at, detail)
+        if stands_at == event_time:
+            return reading, event_time
+        return msgspec.structs.replace(reading, event_time=None), stands_at
 
     def _advance(
         self,
@@ -326,11 +348,15 @@ class FeedPartition:
     ) -> None:
         """Make an update the contract's current one, and tell what cannot wait for the flush."""
         contract = cell.contract
+        if event_time // US_PER_HOUR != contract.event_time // US_PER_HOUR:
+            remember_estimate(contract, event_time, self._stale_us)
         first = contract.updates == 0
         rate_changed = reading.rate != contract.rate
         # The same rate and z as before: what they call for was emitted then.
         as_before = not first and not rate_changed and z == cell.judged_z
-        self._move(contract, reading, event_time, interval, at)
+        if not first and (change := interval_change(contract, interval)):
+            self._audit(contract.symbol, "interval_change", event_time, at, change)
+        make_current(contract, reading, event_time, interval, at)
         cell.judged_z = z
         if rate_changed:
             self._note_sign(contract, rate_8h(reading.rate, interval.hours), at)
@@ -352,34 +378,6 @@ class FeedPartition:
             self._audit(contract.symbol, verdict, event_time, at, f"rate {rate!r}")
         return verdict
 
-    def _move(
-        self,
-        contract: Contract,
-        reading: RateReading,
-        event_time: int,
-        interval: Interval,
-        at: Position,
-    ) -> None:
-        """Make an update the contract's current one."""
-        if contract.updates > 0 and interval.hours != contract.interval_hours:
-            change = f"{contract.interval_hours:g} h -> {interval.hours:g} h ({interval.source})"
-            self._audit(contract.symbol, "interval_change", event_time, at, change)
-        contract.event_time = event_time
-        contract.received_at = at.received_at
-        contract.rate = reading.rate
-        contract.interval_hours, contract.interval_source = interval
-        # A second source of the same feed may not carry all of it: what is known stays.
-        if reading.mark_price is not None:
-            contract.mark_price = reading.mark_price
-        if reading.index_price is not None:
-            contract.index_price = reading.index_price
-        if reading.next_funding_time is not None:
-            contract.next_funding_time = reading.next_funding_time
-        contract.transport = at.transport
-        contract.raw_offset = at.offset
-        contract.raw_item = at.item
-        contract.updates += 1
-
     def _settle_bars(self, cell: Cell) -> None:
         for bar in cell.contract.bars.settle(self._stale_us):
             self._publish_bar(cell, bar)
@@ -388,7 +386,7 @@ class FeedPartition:
         self.counts["bar"] += 1
         cell.shard.dirty = True
         row = bar_row(cell.contract, self.feed, bar)
-        self.outputs.append(Output(topics.BARS, row["contract_id"], row))
+        self.journal.outputs.append(Output(topics.BARS, row["contract_id"], row))
         self.closed_bars.append(row)
 
     def _note_sign(self, contract: Contract, scaled: float, at: Position) -> None:
@@ -398,19 +396,15 @@ class FeedPartition:
             flipped = contract.sign != 0
             contract.sign = sign
             if flipped:
-                self._alert(flip_alert(contract, at))
-
-    def _alert(self, alert: Alert) -> None:
-        self.outputs.append(Output(topics.ALERTS, alert["subject"], alert))
-        self.counts["alert"] += 1
+                self.journal.alert(flip_alert(contract, at))
 
     def _emit(self, emission: Emission, now_us: int) -> None:
         contract = emission.cell.contract
         record = zscore_of(emission, self.feed, self.topic, self.partition, now_us)
-        self.outputs.append(Output(topics.ZSCORES, contract.contract_id, record))
+        self.journal.outputs.append(Output(topics.ZSCORES, contract.contract_id, record))
         self.counts["emitted"] += 1
         if emission.crossed is not None and emission.z is not None:
-            self._alert(crossing_alert(record, emission.z, emission.crossed))
+            self.journal.alert(crossing_alert(record, emission.z, emission.crossed))
         contract.emitted_updates = contract.updates
         contract.emitted_rate = contract.rate
         contract.emitted_z = emission.z

@@ -26,12 +26,15 @@ class Position:
     """
 
     __slots__ = (
+        "batch_received_at",
         "boundary",
         "feed",
+        "is_stream",
         "item",
         "now_us",
         "offset",
         "partition",
+        "purpose",
         "received_at",
         "topic",
         "transport",
@@ -52,6 +55,9 @@ class Position:
         self.offset = offset
         self.feed = batch["feed"]
         self.transport = batch["transport"]
+        self.purpose = batch["purpose"]
+        self.is_stream = batch["purpose"] == "stream" and batch["transport"] == "ws"
+        self.batch_received_at = batch["received_at"]
         self.boundary = boundary
         self.now_us = now_us
         self.item = -1

@@ -21,6 +21,7 @@ class Expected:
     symbols: Sequence[str]
     payloads: Callable[[bytes], Sequence[bytes]] = lambda frame: [frame]
     published: bool = True
+    event_us: int | None = None
 
 
 @dataclass(frozen=True)
@@ -93,12 +94,17 @@ _USDM = Samples(
     data=[
         (
             array(_UM, _UM_CN),
-            Expected("!markPrice@arr@1s", ["BTCUSDT", "币安人生USDT"], just(_UM, _UM_CN)),
+            Expected(
+                "!markPrice@arr@1s",
+                ["BTCUSDT", "币安人生USDT"],
+                just(_UM, _UM_CN),
+                event_us=1_791_269_856_000_000,
+            ),
         ),
-        (_UM, Expected("!markPrice@arr@1s", ["BTCUSDT"])),
+        (_UM, Expected("!markPrice@arr@1s", ["BTCUSDT"], event_us=1_791_269_856_000_000)),
         (
             b'{"stream":"!markPrice@arr","data":' + array(_UM) + b"}",
-            Expected("!markPrice@arr", ["BTCUSDT"], just(_UM)),
+            Expected("!markPrice@arr", ["BTCUSDT"], just(_UM), event_us=1_791_269_856_000_000),
         ),
     ],
     control=_BINANCE_CONTROL,
@@ -124,13 +130,18 @@ _COINM = Samples(
     data=[
         (
             b'{"stream":"btcusd_perp@markPrice@1s","data":' + _CM + b"}",
-            Expected("markPrice", ["BTCUSD_PERP"], just(_CM)),
+            Expected("markPrice", ["BTCUSD_PERP"], just(_CM), event_us=1_790_373_638_000_000),
         ),
         (
             b'{"data":' + array(_CM_DATED, _CM) + b',"stream":"btcusd@markPrice"}',
-            Expected("markPrice", ["BTCUSD_201225", "BTCUSD_PERP"], just(_CM_DATED, _CM)),
+            Expected(
+                "markPrice",
+                ["BTCUSD_201225", "BTCUSD_PERP"],
+                just(_CM_DATED, _CM),
+                event_us=1_596_095_725_000_000,
+            ),
         ),
-        (_CM, Expected("markPrice", ["BTCUSD_PERP"])),
+        (_CM, Expected("markPrice", ["BTCUSD_PERP"], event_us=1_790_373_638_000_000)),
     ],
     control=_BINANCE_CONTROL,
     replies={
@@ -190,17 +201,18 @@ _KUCOIN = Samples(
                 "funding-fee-all-symbols",
                 ["XBTUSDTM", "TRUSTUSDTM"],
                 just(_HEAD + _FEE + b"]}", _HEAD + _FEE_2 + b"]}"),
+                event_us=1_786_809_901_214_267,
             ),
         ),
         (
-            b'{"d":[' + _FEE_2 + b'],"T":"funding-fee-all-symbols","P":9}',
-            Expected("funding-fee-all-symbols", ["TRUSTUSDTM"]),
+            b'{"d":[' + _FEE_2 + b'],"T":"funding-fee-all-symbols","P":9001}',
+            Expected("funding-fee-all-symbols", ["TRUSTUSDTM"], event_us=9),
         ),
         (
-            b'{"T":"funding-fee-all-symbols","P":7,"d":[]}',
-            Expected("funding-fee-all-symbols", [], just()),
+            b'{"T":"funding-fee-all-symbols","P":7999,"d":[]}',
+            Expected("funding-fee-all-symbols", [], just(), event_us=7),
         ),
-        (_SINGLE, Expected("funding-fee", ["XBTUSDTM"])),
+        (_SINGLE, Expected("funding-fee", ["XBTUSDTM"], event_us=1_790_114_460_967_760)),
         (_RATE, Expected("instrument:funding.rate", ["XBTUSDTM"])),
         (_ALL, Expected("instrument:funding.rate", ["IDUSDTM"])),
         (_BEGIN, Expected("announcement:funding.begin", ["SOLUSDTM"])),
@@ -334,7 +346,7 @@ _BP_SETTLED = (
 
 _BACKPACK = Samples(
     data=[
-        (_BP, Expected("markPrice", ["AAPL.US_USDC_PERP"])),
+        (_BP, Expected("markPrice", ["AAPL.US_USDC_PERP"], event_us=1_790_134_357_847_601)),
         (_BP_BARE, Expected("markPrice", ["kPEPE_USDC_PERP"])),
     ],
     control=[

@@ -66,6 +66,7 @@ def test_pieces_are_exact_bytes_of_the_frame_and_none_is_lost(feed: str) -> None
         assert frame.control is None
         assert frame.channel == expected.channel
         assert frame.published == expected.published
+        assert frame.event_us == expected.event_us
         assert [piece.symbol for piece in frame.slices] == list(expected.symbols)
         for piece, text in zip(frame.slices, expected.payloads(message), strict=True):
             assert piece.payload == text
@@ -277,12 +278,16 @@ def test_calls_draw_on_pools_that_exist(feed: str) -> None:
 def test_a_socket_is_replaced_within_a_day_and_judged_by_data(
     found: Exchange, kind: SocketKind
 ) -> None:
-    """Addresses are wss or come by a call; silence ends within the feed's stale threshold."""
+    """Addresses are wss or come by a call; silence ends within the feed's stale threshold.
+
+    A contract's silence is noticed no later than its socket's, and not between two pushes.
+    """
     assert bool(kind.urls) != (kind.ticket is not None)
     assert all(urlsplit(url).scheme == "wss" for url in kind.urls)
     assert 0 < kind.max_age_s < 24 * 3600
     assert 0 < kind.silent_s <= spec(found.feed).stale_s
-    assert found.silent_s <= spec(found.feed).stale_s
+    assert spec(found.feed).cadence_s < found.silent_s < spec(found.feed).stale_s
+    assert kind.secondary or found.silent_s <= kind.silent_s
 
 
 @pytest.mark.parametrize(
@@ -365,11 +370,35 @@ def test_weights_are_the_documented_ones() -> None:
 
 
 def test_a_healthy_feed_makes_at_most_fifteen_calls_an_hour() -> None:
-    """The contract list at the default pace, and settlements: a walk of one page, or the round."""
+    """The contract list at the default pace, settlements, what the stream is compared with."""
     refreshes = 3600 / ProducerSettings.model_fields["producer_registry_refresh_s"].default
     for found in EXCHANGES:
+        facts = sum(refreshes / call.every for call in found.fact_calls)
         settlements = found.true_up_calls_per_hour or len(SETTLED_AFTER_S)
-        assert len(found.fact_calls) * refreshes + settlements <= 15, found.feed
+        snapshot = len(found.snapshot_calls(["BTC", *(f"dex{n}:A" for n in range(4))]))
+        assert facts + settlements + snapshot <= 15, found.feed
+
+
+def test_frames_have_a_time_wherever_the_exchange_sends_one() -> None:
+    """exchanges.md §1.6, §2.4, §3A, §5.2; Hyperliquid's have none (§4.6)."""
+    for found in EXCHANGES:
+        timed = [e.event_us is not None for _, e in samples(found.feed).data if e.published]
+        assert any(timed) is not found.timeless, found.feed
+
+
+@each_feed
+@pytest.mark.parametrize("time", [b"null", b'""', b"true", b"1.5", b"1e400", b"-1", b"[]"])
+def test_an_odd_time_costs_no_more_than_its_row(feed: str, time: bytes) -> None:
+    """It is read as one, or is malformed input; never anything else."""
+    for message, expected in samples(feed).data:
+        for key in (b'"E":', b'"P":'):
+            head, found_key, rest = message.partition(key)
+            if not found_key or not rest[:1].isdigit():
+                continue
+            odd = head + key + time + rest.lstrip(b"0123456789")
+            with contextlib.suppress(MalformedInputError):
+                frame = exchange(feed).slice_frame(odd)
+                assert len(frame.slices) == len(expected.symbols)
 
 
 def test_no_control_frame_claims_a_ping_that_would_be_refused() -> None:

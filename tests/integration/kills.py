@@ -38,8 +38,9 @@ HOUR_MS = 3_600_000
 FRAMES_AN_HOUR = HOUR_MS // STEP_MS
 SETTLEMENTS = 40
 BIG_PARTITION = 3
-SILENCE_FRAMES = (120, 90)
-"""One partition after another gets nothing for 90 of 120 frames: the wall clock flushes it."""
+SILENCE_FRAMES = (220, 190)
+"""One partition after another gets nothing, no tick either, for 190 of 220 frames: the wall clock
+flushes it."""
 MARK_PRICE_ARRAY = "!markPrice@arr@1s"
 READ_TIMEOUT_S = 30.0
 MAX_DIFFERENCES = 10_000

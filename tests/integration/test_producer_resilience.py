@@ -41,6 +41,19 @@ async def seen(stack: RunningStack, since: int, state: str, detail: str = "") ->
     await until(shown, f"a status {state!r} with {detail!r}", 45)
 
 
+async def noted(stack: RunningStack, since: int, kind: str, detail: str) -> None:
+    """Wait until the audit has an event of the feed."""
+
+    async def there() -> bool:
+        rows = await stack.rows(
+            f"SELECT detail FROM funding.audit WHERE subject = '{FEED}' AND kind = '{kind}' "
+            f"AND toUnixTimestamp64Micro(last_event_time) > {since}"
+        )
+        return any(detail in str(row[0]) for row in rows)
+
+    await until(there, f"{kind}: {detail}", 45)
+
+
 async def opened(stack: RunningStack, more_than: int) -> None:
     """Wait for the exchange's next accepted socket."""
 
@@ -51,36 +64,38 @@ async def opened(stack: RunningStack, more_than: int) -> None:
 
 
 async def test_a_cut_socket_is_opened_again(patient: RunningStack) -> None:
-    """And a snapshot over REST closes the gap; nothing that was sent is stored twice."""
-    before = await patient.counts()
+    """REST is asked at once; nothing that was sent is stored twice, and the gap is on record."""
+    before, since = await patient.counts(), now_us()
     snapshots = f"rest:{FEED}/fapi/v1/premiumIndex"
-    async with patient.quiet():
-        await patient.control("close", feed=FEED, abort=True)
-        await opened(patient, before[f"opened:{FEED}"])
+    await patient.control("close", feed=FEED, abort=True)
+    await opened(patient, before[f"opened:{FEED}"])
 
-        async def snapshot_taken() -> bool:
-            return (await patient.counts())[snapshots] > before[snapshots]
+    async def snapshot_taken() -> bool:
+        return (await patient.counts())[snapshots] > before[snapshots]
 
-        await until(snapshot_taken, "the snapshot is fetched")
+    await until(snapshot_taken, "the snapshot is fetched")
     await patient.flowing()
+    await noted(patient, since, "gap_opened", "socket mark-price: closed by the exchange")
+    await noted(patient, since, "gap_closed", "REST filled it with")
     async with patient.quiet():
         await patient.check_rates()
 
 
 async def test_silence_and_refusal_are_noticed_shown_and_outlived(patient: RunningStack) -> None:
-    """An open socket without data is stalled and replaced; a refusing exchange is down; then live.
+    """A silent socket is REST's and replaced; where REST is refused as well it is down; then live.
 
     Nothing is stored twice, and nothing that was sent is missing.
     """
     before, connects = await patient.counts(), await patient.connects()
     since = now_us()
     await patient.control("silence", feed=FEED)
+    await seen(patient, since, "fallback")
     await opened(patient, before[f"opened:{FEED}"])
-    await seen(patient, since, "stalled", "no data for 10 s")
-    assert (await states_since(patient, since))[-1][0] == "stalled", "an open socket is no health"
+    await noted(patient, since, "gap_opened", "no data for 10 s")
+    assert (await states_since(patient, since))[-1][0] == "fallback", "an open socket is no health"
 
     refused = await patient.counts()
-    await patient.control("refuse", feed=FEED, target="ws")
+    await patient.control("refuse", feed=FEED, target="all")
     await patient.control("close", feed=FEED)
     await seen(patient, since, "down", "1001")
 
@@ -95,5 +110,11 @@ async def test_silence_and_refusal_are_noticed_shown_and_outlived(patient: Runni
     await seen(patient, resumed, "live")
     assert (await states_since(patient, since))[-1][2] == connects + 2
     await patient.flowing()
+    alerts = await patient.rows(
+        "SELECT kind, severity FROM funding.alerts FINAL "
+        f"WHERE subject = '{FEED}' AND toUnixTimestamp64Micro(event_time) > {since} "
+        "ORDER BY event_time"
+    )
+    assert alerts == [("feed_down", "critical"), ("feed_recovered", "info")]
     async with patient.quiet():
         await patient.check_rates()

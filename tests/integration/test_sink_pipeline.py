@@ -117,7 +117,7 @@ def test_records_of_every_kind_arrive_once_and_a_signal_ends_it(stack: Stack) ->
     )  # fmt: skip
     status: dict[str, Any] = {
         "feed": "kucoin", "state": "fallback", "transport": None, "since": now, "detail": "",
-        "reported_at": now, "last_data_at": None,
+        "reported_at": now, "last_data_at": None, "mode": "hybrid",
     }  # fmt: skip
     numbers = dict.fromkeys(
         (
@@ -125,7 +125,7 @@ def test_records_of_every_kind_arrive_once_and_a_signal_ends_it(stack: Stack) ->
             *("updates", "rest_calls", "backfill_done"),
         ),
         1,
-    )
+    ) | {"contracts_by_rest": 2, "connect_attempts": 3, "rest_failures": 4, "repeated": 5}
     stack.kafka.publish(STATUS, [{**status, **numbers}])
     until(stack.all_rates_stored, "the rates are stored")
     until(lambda: stack.stored("settlements") >= 30, "the settlements are stored")
@@ -140,8 +140,9 @@ def test_records_of_every_kind_arrive_once_and_a_signal_ends_it(stack: Stack) ->
     until(stack.all_rates_stored, "the next sink goes on")
     assert second.stop() == 0
     stack.assert_exact()
-    assert stack.clickhouse.rows("SELECT feed, state, transport FROM funding.feeds") == [
-        ("kucoin", "fallback", None)
+    new = "mode, contracts_by_rest, connect_attempts, rest_failures, repeated"
+    assert stack.clickhouse.rows(f"SELECT feed, state, transport, {new} FROM funding.feeds") == [
+        ("kucoin", "fallback", None, "hybrid", 2, 3, 4, 5)
     ]
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from infra.clickhouse.commands import sql
 from infra.clickhouse.migrate import Migration, migrate, own_migrations
 from schemas.codec import HEADER_BYTES, Encoder
 from schemas.errors import ConfigurationError, StateError
-from schemas.times import US_PER_HOUR, US_PER_S, now_us
+from schemas.times import US_PER_DAY, US_PER_HOUR, US_PER_S, now_us
 from stream_app.sink.clickhouse import check_tables, connect
 from stream_app.sink.container import container, container_header
 from stream_app.sink.tables import TABLES
@@ -202,6 +204,156 @@ def test_duplicates_finds_each_kind(clickhouse: ClickHouseServer) -> None:
     insert(clickhouse, "alerts", {**alert, "event_time": now + 1})
     found = clickhouse.rows("SELECT table, count FROM funding.duplicates ORDER BY table")
     assert found == [("alerts", 2), ("rates", 2), ("rates", 2), ("zscores", 2)]
+
+
+def audit(subject: str, kind: str, first: int, last: int, **changes: Any) -> dict[str, Any]:
+    """An audit event, from one time to another."""
+    return {
+        "subject": subject, "kind": kind, "count": 1, "first_event_time": first,
+        "last_event_time": last, "detail": "", "raw_topic": "funding.raw.x", "raw_partition": 3,
+        "raw_offset": last // US_PER_S, "raw_item": 0,
+    } | changes  # fmt: skip
+
+
+def bar(contract: str, hour: int, ws_s: float, rest_s: float = 0.0) -> dict[str, Any]:
+    """A bar that is covered for so long."""
+    feed, symbol = contract.split(":", 1)
+    nothing = dict.fromkeys(("z_min", "z_max", "z_close", "mark_close"))
+    rates = dict.fromkeys(("open", "high", "low", "close", "mean"), 1e-4)
+    return {
+        "contract_id": contract, "feed": feed, "symbol": symbol, "base": "B", "hour": hour,
+        "std": 0.0, "covered_s": ws_s + rest_s, "updates": 7, "late_updates": 1,
+        "interval_hours": 8.0, "ws_s": ws_s, "rest_s": rest_s, **rates, **nothing,
+    }  # fmt: skip
+
+
+DAY_US = (now_us() // US_PER_DAY - 2) * US_PER_DAY
+"""The day before yesterday."""
+
+
+def hours_of_two_feeds(clickhouse: ClickHouseServer) -> None:
+    """Bars of the hours 1 to 4: X has none at 3, GONE is delisted at 3, NEW begins at 4."""
+    hour = [DAY_US + number * US_PER_HOUR for number in range(6)]
+    insert(
+        clickhouse, "bars",
+        bar("kucoin:X", hour[1], 900), bar("kucoin:X", hour[2], 3_600),
+        bar("kucoin:X", hour[4], 1_200, 600),
+        bar("kucoin:Y", hour[2], 1_800), bar("kucoin:Y", hour[3], 3_600),
+        bar("kucoin:Y", hour[4], 3_600),
+        bar("kucoin:GONE", hour[1], 3_600), bar("kucoin:GONE", hour[2], 3_600),
+        bar("kucoin:NEW", hour[4], 0, 1_200),
+        bar("backpack:Z", hour[1], 10), bar("backpack:Z", hour[2], 2_700),
+    )  # fmt: skip
+    ended = hour[3] + 600 * US_PER_S
+    insert(clickhouse, "audit", audit("kucoin:GONE", "delisted", ended, ended))
+
+
+def test_coverage_shows_the_hours_without_a_bar(clickhouse: ClickHouseServer) -> None:
+    """As zero, between a contract's first bar and its feed's newest; none for who is gone."""
+    hours_of_two_feeds(clickhouse)
+    found = clickhouse.rows(
+        "SELECT contract_id, toHour(hour), covered, covered_by_stream, covered_by_rest, updates "
+        "FROM funding.coverage WHERE feed = 'kucoin' ORDER BY contract_id, hour"
+    )
+    assert [row[:2] for row in found] == [
+        *(("kucoin:GONE", hour) for hour in (1, 2)),
+        ("kucoin:NEW", 4),
+        *(("kucoin:X", hour) for hour in (1, 2, 3, 4)),
+        *(("kucoin:Y", hour) for hour in (2, 3, 4)),
+    ]
+    assert found[5][2:] == (0, 0, 0, 0)
+    assert found[6][2:] == pytest.approx((0.5, 1 / 3, 1 / 6, 7))
+    others = "SELECT toHour(hour), covered FROM funding.coverage WHERE feed = 'backpack'"
+    assert sorted(clickhouse.rows(others)) == [(1, 10 / 3_600), (2, 0.75)]
+
+
+def test_uptime_is_the_share_of_the_time_in_which_contracts_are_known(
+    clickhouse: ClickHouseServer,
+) -> None:
+    """Without the hour in which each appeared, unless it has no other."""
+    hours_of_two_feeds(clickhouse)
+    found = clickhouse.rows("SELECT * FROM funding.uptime")
+    day = datetime.fromtimestamp(DAY_US // US_PER_S, tz=UTC).date()
+    assert [row[:4] for row in found] == [("backpack", day, 1, 1), ("kucoin", day, 4, 7)]
+    assert found[0][4:] == pytest.approx((0.75, 0.75, 0))
+    # X 1, 0 and a half; Y 1 and 1; GONE 1; NEW a third.
+    assert found[1][4:] == pytest.approx((29 / 6 / 7, 26 / 6 / 7, 1 / 2 / 7))
+
+
+def test_gaps_pairs_what_opened_with_what_closed(clickhouse: ClickHouseServer) -> None:
+    """Of each subject by itself; one that is open has no end and grows."""
+    at = [DAY_US + second * US_PER_S for second in range(400)]
+    opened = now_us() - 90 * US_PER_S
+    filled = "63.0 s without stream; rest filled 58.2 s with 12 updates"
+    insert(
+        clickhouse, "audit",
+        audit("kucoin:X", "gap_opened", at[10], at[20]),
+        audit("kucoin:X", "gap_closed", at[10], at[73], count=62, detail=filled),
+        audit("kucoin:X", "gap_opened", at[73], at[85]),
+        audit("kucoin:X", "gap_closed", at[73], at[99], count=25, detail="nothing filled it"),
+        audit("kucoin:Y", "gap_opened", at[12], at[25]),
+        audit("kucoin:Y", "delisted", at[300], at[300]),
+        audit("kucoin", "gap_opened", at[11], at[12], detail="socket 1: closed", raw_item=1),
+        audit("kucoin", "gap_opened", at[11], at[12], detail="socket 2: closed", raw_item=2),
+        audit("kucoin", "gap_closed", at[11], at[30], detail="socket 2: 19.0 s (closed); ..."),
+        audit("kucoin", "gap_closed", at[11], at[40], detail="socket 1: 29.0 s (closed); ..."),
+        audit("kucoin", "gap_opened", at[50], at[51], detail="socket 1: closed; the producer dies"),
+        audit("kucoin", "gap_opened", at[90], at[91], detail="socket 1: closed"),
+        audit("kucoin", "gap_closed", at[90], at[95], detail="socket 1: 5.0 s (closed); ..."),
+        audit("backpack:Z", "gap_opened", opened, opened + 10 * US_PER_S),
+    )  # fmt: skip
+    insert(clickhouse, "audit", audit("kucoin:X", "gap_opened", at[10], at[20]))
+    found = clickhouse.rows(
+        "SELECT feed, subject, toUnixTimestamp64Micro(opened_at), "
+        "toUnixTimestamp64Micro(closed_at), seconds, missed_ticks, filled_by "
+        "FROM funding.gaps ORDER BY opened_at, subject, closed_at"
+    )
+    assert found[:-1] == [
+        ("kucoin", "kucoin:X", at[10], at[73], 63.0, 62, filled),
+        ("kucoin", "kucoin", at[11], at[30], 19.0, 0, "socket 2: 19.0 s (closed); ..."),
+        ("kucoin", "kucoin", at[11], at[40], 29.0, 0, "socket 1: 29.0 s (closed); ..."),
+        ("kucoin", "kucoin:Y", at[12], at[300], 288.0, 0, "delisted"),
+        ("kucoin", "kucoin", at[50], at[95], 45.0, 0, "a later end"),
+        ("kucoin", "kucoin:X", at[73], at[99], 26.0, 25, "nothing filled it"),
+        ("kucoin", "kucoin", at[90], at[95], 5.0, 0, "socket 1: 5.0 s (closed); ..."),
+    ]
+    ((_feed, subject, since, until, seconds, missed, filled_by),) = found[-1:]
+    assert (subject, since, until, missed, filled_by) == ("backpack:Z", opened, None, 0, "")
+    assert 90 <= seconds < 120
+
+
+def test_reconciliation_adds_up_partitions_and_minutes(clickhouse: ClickHouseServer) -> None:
+    """By feed and hour; a contract's own mismatch is not counted again."""
+    hour = DAY_US + 5 * US_PER_HOUR
+    insert(
+        clickhouse, "audit",
+        audit("kucoin", "matched", hour + 1, hour + 9, count=90, raw_partition=1),
+        audit("kucoin", "matched", hour + 1, hour + 9, count=69, raw_partition=2),
+        audit("kucoin", "mismatch", hour + 2, hour + 2, count=1),
+        audit("kucoin:X", "mismatch", hour + 2, hour + 2, count=1),
+        audit("kucoin", "not_compared", hour + 4, hour + 4, count=5),
+        audit("kucoin", "settled_matched", hour, hour, count=11),
+        audit("kucoin:X", "settled_differs", hour, hour, count=1),
+        audit("kucoin:Y", "settled_differs", hour, hour, count=1),
+        audit("kucoin", "not_compared", hour + US_PER_HOUR, hour + US_PER_HOUR, count=7),
+    )  # fmt: skip
+    found = clickhouse.rows("SELECT * EXCEPT hour, toHour(hour) FROM funding.reconciliation")
+    assert found == [
+        ("kucoin", 159, 1, 5, 1 / 160, 11, 2, 5),
+        ("kucoin", 0, 0, 7, None, 0, 0, 6),
+    ]
+
+
+def test_what_the_page_about_gaps_asks_is_answered(clickhouse: ClickHouseServer) -> None:
+    """Each query of docs/gaps.md, on what the views above it hold."""
+    hours_of_two_feeds(clickhouse)
+    page = (Path(__file__).parents[2] / "docs" / "gaps.md").read_text(encoding="utf-8")
+    queries = re.findall(r'^\.venv/bin/fundingstream sql "(.*)"$', page, re.MULTILINE)
+    assert len(queries) >= 4
+    for query in queries:
+        arguments = [query, "--clickhouse", clickhouse.settings.clickhouse_url]
+        result = CliRunner().invoke(sql, arguments)
+        assert result.exit_code == 0, (query, result.exception)
 
 
 def test_sql_binds_parameters_and_formats(clickhouse: ClickHouseServer) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
@@ -16,7 +17,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.markers import BACKFILL_BEGIN, BACKFILL_END
+from schemas.markers import BACKFILL_BEGIN, BACKFILL_END, FEED_EVENT, TICK, FeedEvent
 from schemas.records import RawBatch, RawItem
 from schemas.times import US_PER_HOUR
 from stream_app.core.outputs import DeadLetter, Output
@@ -48,12 +49,17 @@ def row_of(symbol: str, rate: float, at: int) -> dict[str, Any]:
     }
 
 
-def raw_of(kind: str, items: list[tuple[str, bytes]], received_at: int) -> RawBatch:
+def raw_of(kind: str, items: Sequence[tuple[str | None, bytes]], received_at: int) -> RawBatch:
     """A raw record of a kind, from (symbol, payload) pairs."""
     purposes: dict[str, Any] = {
         "stream": ("stream", "!markPrice@arr@1s"),
         "history": ("history", "fundingRate"),
         "facts": ("contract", "fundingInfo"),
+        "status": ("contract", "exchangeInfo"),
+        "fallback": ("fallback", "premiumIndex"),
+        "reconcile": ("reconcile", "premiumIndex"),
+        "tick": ("stream", TICK),
+        "event": ("stream", FEED_EVENT),
         "begin": ("history", BACKFILL_BEGIN),
         "end": ("history", BACKFILL_END),
     }
@@ -64,7 +70,7 @@ def raw_of(kind: str, items: list[tuple[str, bytes]], received_at: int) -> RawBa
     ]
     return {
         "feed": "binance-usdm",
-        "transport": "ws" if kind == "stream" else "rest",
+        "transport": "ws" if purpose == "stream" else "rest",
         "purpose": purpose,
         "channel": channel,
         "connection_id": "c",
@@ -83,10 +89,11 @@ class Exchange:
 
     def log(self, length: int) -> list[Step]:
         """A log that begins with baselines for some contracts and goes on with anything."""
-        kinds = ["stream"] * 5 + ["history"] * 3 + ["facts", "mark"]
+        kinds = ["stream"] * 5 + ["history"] * 3 + ["facts", "mark", "status", "event"]
+        kinds += ["fallback"] * 2 + ["reconcile"] * 2 + ["tick"] * 2
         raws = [raw_of("history", self.old_settlements(), self.received_at)]
         for _ in range(length):
-            self.received_at += self.chance.choice([0, S, S, 3 * S, 6 * S, -S])
+            self.received_at += self.chance.choice([0, S, S, 3 * S, 6 * S, 12 * S, -S])
             raws.append(self.raw(self.chance.choice(kinds)))
         first = self.chance.randrange(1_000)
         return [Step(first + index, raw) for index, raw in enumerate(raws)]
@@ -104,16 +111,29 @@ class Exchange:
         if kind == "mark":
             marker = self.chance.choice(["begin", "end", "end"])
             return raw_of(marker, [(self.chance.choice(SYMBOLS), b"")], self.received_at)
-        make = {"stream": self.row, "history": self.settlement, "facts": self.fact}[kind]
+        if kind == "tick":
+            return raw_of(kind, [(None, b"")], self.received_at)
+        if kind == "event":
+            return raw_of(kind, [(None, self.event()) for _ in range(2)], self.received_at)
+        make = {
+            "stream": self.row,
+            "history": self.settlement,
+            "facts": self.fact,
+            "status": self.status,
+            "fallback": self.snapshot,
+            "reconcile": self.snapshot,
+        }[kind]
         items = [make() for _ in range(self.chance.randint(1, 4))]
         return raw_of(kind, items, self.received_at)
 
     def row(self) -> tuple[str, bytes]:
-        """A row of the stream, up to twelve seconds old."""
+        """A row of the stream, up to twelve seconds old, or of a clock that is ahead."""
         symbol = self.chance.choice(SYMBOLS)
         if self.chance.random() < 0.05:
             return symbol, b'{"e":'
         at = self.received_at - self.chance.randrange(24) * S // 2
+        if self.chance.random() < 0.1:
+            at += self.chance.randrange(40) * S
         row = row_of(symbol, self.chance.choice(RATES), at)
         return symbol, json.dumps(row).encode()
 
@@ -121,6 +141,32 @@ class Exchange:
         """A settlement of the last two days, known or not."""
         hours = -self.chance.randrange(40)
         return history_row(self.chance.choice(SYMBOLS), hours, self.chance.choice(RATES))
+
+    def snapshot(self) -> tuple[str, bytes]:
+        """A row of REST, now and then of a while ago."""
+        symbol = self.chance.choice(SYMBOLS)
+        at = self.received_at - self.chance.choice([0, S, 3 * S, 20 * S])
+        row = {
+            "symbol": symbol,
+            "markPrice": "7.5",
+            "lastFundingRate": repr(self.chance.choice(RATES)),
+            "nextFundingTime": (HOUR_US + 8 * US_PER_HOUR) // 1_000,
+            "time": at // 1_000,
+        }
+        return symbol, json.dumps(row).encode()
+
+    def status(self) -> tuple[str, bytes]:
+        """A contract that trades, or no longer."""
+        symbol = self.chance.choice(SYMBOLS)
+        row = {"symbol": symbol, "status": self.chance.choice(["TRADING", "TRADING", "SETTLING"])}
+        return symbol, json.dumps(row).encode()
+
+    def event(self) -> bytes:
+        """What a producer tells."""
+        kind = self.chance.choice(["failover", "feed_down", "feed_recovered"])
+        if self.chance.random() < 0.2:
+            return b"{}"
+        return FeedEvent(kind, "binance-usdm", self.received_at - S, self.received_at).pack()
 
     def fact(self) -> tuple[str, bytes]:
         """A listed interval."""
@@ -183,7 +229,10 @@ class Worker:
 def identity(output: Output) -> tuple[tuple[Any, ...], Any]:
     """What makes an output the same one, and all of it but the time of computing."""
     record = {k: v for k, v in output.record.items() if k not in {"computed_at", "created_at"}}
-    names = ("contract_id", "alert_id", "funding_time", "raw_offset", "raw_item", "trigger", "late")
+    names = (
+        *("contract_id", "alert_id", "funding_time", "raw_offset", "raw_item", "trigger", "late"),
+        *("subject", "kind", "first_event_time"),
+    )
     return (output.topic.name, *(record.get(name) for name in names)), record
 
 

@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from schemas.markers import TICK
 from schemas.records import Purpose, RawBatch, RawItem, Transport
 from schemas.times import US_PER_HOUR
 from stream_app.core.outputs import DeadLetter, Output
@@ -113,6 +114,40 @@ class Partition(FeedPartition):
         """Apply a marker of a backfill."""
         marker: RawItem = {"symbol": symbol, "payload": b"", "received_at": T0}
         return self.run(batch([marker], purpose="history", channel=channel))
+
+
+def clock(received_at: int) -> RawBatch:
+    """A tick of the log's time."""
+    nameless: RawItem = {"symbol": None, "payload": b"", "received_at": received_at}
+    return batch([nameless], received_at, channel=TICK)
+
+
+def snapshot(
+    *rates: tuple[str, float, int], received_at: int, purpose: Purpose = "fallback"
+) -> RawBatch:
+    """A REST snapshot of (symbol, rate, event time)."""
+    rows = [
+        {
+            "symbol": symbol,
+            "markPrice": "85296.5",
+            "indexPrice": "85345.25",
+            "lastFundingRate": repr(rate),
+            "nextFundingTime": (HOUR_US + 8 * US_PER_HOUR) // 1_000,
+            "time": at // 1_000,
+        }
+        for symbol, rate, at in rates
+    ]
+    items = [item(row, received_at) for row in rows]
+    return batch(items, received_at, purpose, "premiumIndex", "rest")
+
+
+def audits(outputs: list[Output], *kinds: str) -> list[tuple[str, str, int, str]]:
+    """Subject, kind, count and detail of the audit events of these kinds, or all."""
+    return [
+        (a["subject"], a["kind"], a["count"], a["detail"])
+        for a in of(outputs, "audit")
+        if not kinds or a["kind"] in kinds
+    ]
 
 
 def of(outputs: list[Output], topic: str) -> list[Any]:

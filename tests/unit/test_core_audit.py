@@ -26,6 +26,19 @@ def test_a_minute_of_one_kind_is_one_event() -> None:
     assert event["last_event_time"] == MINUTE + 8_000_000
 
 
+def test_a_decision_may_count_more_than_once_and_be_about_a_span() -> None:
+    """What was missed: how many ticks, from the one before them to the one after."""
+    book = AuditBook()
+    book.note(Noted("f:A", "missed", MINUTE + 5, MINUTE + 6, 1, 2, "", 3, MINUTE - 4))
+    book.note(Noted("f:A", "missed", MINUTE + 9, MINUTE + 9, 1, 2, "", 4, MINUTE + 7))
+    (entry,) = book.take_due(MINUTE + US_PER_MINUTE)
+    assert (entry.count, entry.first_event_time, entry.last_event_time) == (
+        7,
+        MINUTE - 4,
+        MINUTE + 9,
+    )
+
+
 def test_kinds_subjects_and_minutes_are_apart() -> None:
     """Each has its own event."""
     book = AuditBook()

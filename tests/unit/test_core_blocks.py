@@ -8,7 +8,8 @@ import pytest
 from schemas.errors import StateError
 from stream_app.core.audit import AuditCount
 from stream_app.core.bars import BarState, Held, OpenBar
-from stream_app.core.blocks import VERSION, Block, Contract, block_key
+from stream_app.core.blocks import VERSION, Block, Contract, Estimate, block_key
+from stream_app.core.gaps import StreamState
 
 CONTRACT = Contract(
     symbol="币安人生USDT",
@@ -44,6 +45,9 @@ CONTRACT = Contract(
         closed_to=45,
         late_updates=46,
     ),
+    stream=StreamState(60, 61, 62, 63, opened=True, filled_us=64, filled_to=65, fills=66),
+    skewed=[(67, 68), (69, 70)],
+    estimates=[Estimate(71, 0.72, 7.3)],
 )
 
 
@@ -63,7 +67,9 @@ def test_new_contracts_share_no_memory_of_updates() -> None:
     """Each has its own list."""
     first, second = Contract("A", "f:A", "A", ""), Contract("B", "f:B", "B", "")
     first.bars.held.append(Held(1, 0.1, None, None, "ws"))
-    assert second.bars.held == []
+    first.skewed.append((1, 2))
+    first.stream.fills = 3
+    assert (second.bars.held, second.skewed, second.stream.fills) == ([], [], 0)
 
 
 def test_a_block_without_the_newest_fields_is_read() -> None:
@@ -71,6 +77,7 @@ def test_a_block_without_the_newest_fields_is_read() -> None:
     old = [VERSION, 7, 8, [["A", "f:A", "A", "USDT", 1.0, "TRADING"]]]
     (contract,) = Block.unpack(msgspec.msgpack.encode(old)).contracts
     assert (contract.status, contract.updates, contract.bars.held) == ("TRADING", 0, [])
+    assert (contract.stream, contract.skewed, contract.estimates) == (StreamState(), [], [])
 
 
 def test_a_newer_version_is_refused() -> None:

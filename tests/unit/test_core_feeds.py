@@ -110,6 +110,19 @@ class TestDerivedSettlements:
         )
         assert [s.rate for s in feed.store.cells["SOL"].baseline.settled] == [0.0000312]
 
+    def test_a_clock_that_is_ahead_derives_no_wrong_settlement(self) -> None:
+        """It names the next funding time before the hour is over: that hour is for the history."""
+        feed = Feed("backpack")
+        for after_s, ahead_s in ((-12, 0), (-11, 0), (-10, 30), (-1, 30), (1, 30), (2, 0)):
+            at = HOUR_US + after_s * US_PER_S
+            event_us = at + ahead_s * US_PER_S
+            coming_us = event_us - event_us % US_PER_HOUR + US_PER_HOUR
+            data = {"e": "markPrice", "E": event_us, "s": "SOL_USDC_PERP", "p": "1.5", "i": "1.4",
+                    "f": f"0.0000{after_s + 20}", "n": coming_us // 1_000}  # fmt: skip
+            outputs = feed.run("markPrice", "SOL_USDC_PERP", {"data": data}, at)
+            assert of(outputs, "settlements") == []
+        assert feed.store.cells["SOL_USDC_PERP"].contract.rate == 0.000022
+
     def test_other_feeds_derive_nothing(self) -> None:
         """KuCoin's settlements are in its stream."""
         feed = Feed("kucoin")
@@ -118,6 +131,55 @@ class TestDerivedSettlements:
             message = {"T": "funding-fee-all-symbols", "P": at * 1_000, "d": [row]}
             outputs = feed.run("funding-fee-all-symbols", "SOLUSDTM", message, at)
             assert of(outputs, "settlements") == []
+
+
+class TestGaps:
+    """By receipt where an exchange gives no time, and by each exchange's own words for trading."""
+
+    def context(self, feed: Feed, at: int) -> list[Output]:
+        """One context of Hyperliquid's stream."""
+        ctx = {"funding": "0.00001", "markPx": "141.7", "oraclePx": "141.2", "midPx": "141.6"}
+        message = {"channel": "activeAssetCtx", "data": {"coin": "SOL", "ctx": ctx}}
+        return feed.run("activeAssetCtx", "SOL", message, at)
+
+    def test_without_event_times_receipt_counts(self) -> None:
+        """Stale is 15 s there."""
+        feed = Feed("hyperliquid")
+        self.context(feed, HOUR_US)
+        self.context(feed, HOUR_US + US_PER_S)
+        assert self.context(feed, HOUR_US + 15 * US_PER_S)[0].topic.name == "funding.rates"
+        events = of(self.context(feed, HOUR_US + 31 * US_PER_S), "audit")
+        assert [(e["kind"], e["count"], e["last_event_time"]) for e in events] == [
+            ("gap_opened", 1, HOUR_US + 30 * US_PER_S),
+            ("gap_closed", 15, HOUR_US + 31 * US_PER_S),
+        ]
+        assert feed.counts["missed"] == 13 + 15
+
+    @pytest.mark.parametrize(
+        ("name", "channel", "symbol", "row", "opened"),
+        [
+            ("hyperliquid", "meta", "SOL", {"name": "SOL"}, 1),
+            ("hyperliquid", "meta", "SOL", {"name": "SOL", "isDelisted": True}, 0),
+            ("binance-coinm", "exchangeInfo", "S", {"contractStatus": "TRADING"}, 1),
+            ("binance-coinm", "exchangeInfo", "S", {"contractStatus": "PRE_DELISTING"}, 0),
+            ("binance-usdm", "exchangeInfo", "S", {"status": "SETTLING"}, 0),
+            ("kucoin", "contracts/active", "S", {"status": "BeingSettled"}, 1),
+            ("kucoin", "contracts/active", "S", {"status": "Paused"}, 0),
+            ("backpack", "markets", "S", {"orderBookState": "Open"}, 1),
+            ("backpack", "markets", "S", {"orderBookState": "CancelOnly"}, 0),
+        ],
+    )
+    def test_only_what_trades_has_gaps(
+        self, name: str, channel: str, symbol: str, row: dict[str, Any], opened: int
+    ) -> None:
+        """What its exchange calls it is read by the feed's own normaliser."""
+        feed = Feed(name)
+        feed.run(channel, symbol, {"symbol": symbol, **row}, HOUR_US, "contract")
+        cell = feed.store.cells[symbol]
+        cell.contract.stream.event_time = cell.contract.stream.received_at = HOUR_US
+        feed.flush(HOUR_US + 4 * US_PER_MINUTE, HOUR_US)
+        events = of(feed.take_outputs().records(), "audit")
+        assert sum(event["kind"] == "gap_opened" for event in events) == opened
 
 
 class TestSettling:

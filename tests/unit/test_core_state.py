@@ -7,7 +7,8 @@ import json
 from schemas.markers import UNREADABLE
 from schemas.records import RawItem
 from stream_app.core.blocks import BLOCK_CONTRACTS, Block
-from stream_app.core.partition import MAX_ERROR_CHARS, FeedPartition
+from stream_app.core.journal import MAX_ERROR_CHARS
+from stream_app.core.partition import FeedPartition
 from stream_app.normalise.binance_usdm import normalise
 from tests.unit.partition_case import (
     HOUR_US,

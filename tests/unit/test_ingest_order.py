@@ -499,12 +499,12 @@ class TestQuietLogs:
         return [z["raw_offset"] for z in zscores if z["trigger"] == "flush"]
 
     async def test_a_quiet_partition_is_flushed(self, owing: Bench) -> None:
-        """Two seconds after the boundary, once, when it has been quiet for a while."""
+        """Fifteen seconds after the boundary, once, when it has been quiet for a while."""
         for _ in range(QUIET_ROUNDS + 1):
-            owing.ingest.flush_quiet(HOUR_US + 12 * S - 1)
+            owing.ingest.flush_quiet(HOUR_US + 25 * S - 1)
         assert self.flushed(owing) == []
-        owing.ingest.flush_quiet(HOUR_US + 12 * S)
-        owing.ingest.flush_quiet(HOUR_US + 13 * S)
+        owing.ingest.flush_quiet(HOUR_US + 25 * S)
+        owing.ingest.flush_quiet(HOUR_US + 26 * S)
         assert self.flushed(owing) == [6]
 
     async def test_after_a_pause_nothing_is_taken_for_quiet(self, owing: Bench) -> None:

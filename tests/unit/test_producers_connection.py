@@ -12,8 +12,9 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from producers.backoff import Backoff
-from producers.connection import Heard, ManagedConnection, Watcher
+from producers.connection import Closed, ManagedConnection, Watcher
 from producers.exchanges.description import ClientPing, Control, SocketKind, SubscribeFrame
+from producers.session import Heard
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 
@@ -22,8 +23,7 @@ class Recorder:
     """What a connection reports, as the feed would hear it."""
 
     def __init__(self) -> None:
-        self.opened: list[bool] = []
-        self.reasons: list[str] = []
+        self.closed: list[Closed] = []
         self.frames: list[tuple[str, bytes]] = []
         self.changed = asyncio.Event()
 
@@ -36,16 +36,18 @@ class Recorder:
             return Heard(data=False, control=Control(greeting=True, ping_every_s=0.01))
         if kind == "acked":
             return Heard(data=False, control=Control(acknowledged=text))
-        return Heard(data=message != b"ack")
+        return Heard(data=message != b"ack", symbols=text.split() if kind == "data" else ())
 
-    def on_open(self, reconnected: bool) -> None:  # noqa: FBT001 - the callback's form
-        self.opened.append(reconnected)
+    def on_close(self, closed: Closed) -> None:
+        assert closed.socket == "mark"
+        assert closed.identity.startswith("test/mark/")
+        self.closed.append(closed)
         self.changed.set()
 
-    def on_close(self, identity: str, reason: str) -> None:
-        assert identity.startswith("test/mark/")
-        self.reasons.append(reason)
-        self.changed.set()
+    @property
+    def reasons(self) -> list[str]:
+        """Why connections ended, in their order."""
+        return [closed.reason for closed in self.closed]
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for a report that makes the condition true."""
@@ -87,7 +89,7 @@ async def connected(
         "mark",
         kind or kind_of(silent_s, max_age_s),
         address,
-        Watcher(recorder.on_frame, recorder.on_open, recorder.on_close),
+        Watcher(recorder.on_frame, recorder.on_close),
         opening=subscribe,
     )
     connection.want(frozenset(wanted))
@@ -128,7 +130,7 @@ async def test_it_subscribes_and_hands_over_frames_byte_for_byte() -> None:
 
 
 async def test_it_reconnects_after_a_close_and_says_so() -> None:
-    """The second opening is told as a reconnect, under a new id; the reason is the exchange's."""
+    """Each under a new id; the reason is the exchange's, and when data came last is told."""
 
     async def exchange(socket: ServerConnection) -> None:
         await socket.send("data")
@@ -137,8 +139,11 @@ async def test_it_reconnects_after_a_close_and_says_so() -> None:
     async with server(exchange) as url, connected(url) as (connection, recorder):
         await recorder.until(lambda: len(recorder.frames) >= 3)
         assert connection.connects >= 3
-    assert recorder.opened[:3] == [False, True, True]
-    assert "1001" in recorder.reasons[0]
+    first = recorder.closed[0]
+    assert "1001" in first.reason
+    assert first.identity == recorder.frames[0][0]
+    assert first.last_data_at is not None
+    assert not first.relieved
     assert len({identity for identity, _ in recorder.frames[:3]}) == 3
 
 
@@ -151,9 +156,10 @@ async def test_acks_do_not_keep_a_silent_socket_alive() -> None:
                 await socket.send("ack")
                 await asyncio.sleep(0.01)
 
-    async with server(exchange) as url, connected(url, silent_s=0.1) as (_, recorder):
-        await recorder.until(lambda: len(recorder.opened) > 1)
+    async with server(exchange) as url, connected(url, silent_s=0.1) as (connection, recorder):
+        await recorder.until(lambda: connection.connects > 1)
     assert recorder.reasons[0] == "no data for 0.1 s"
+    assert recorder.closed[0].last_data_at is None
     assert recorder.frames
 
 
@@ -168,25 +174,11 @@ async def test_data_keeps_a_socket_open_beyond_the_silence_limit() -> None:
         end.set()
         await socket.wait_closed()
 
-    async with server(exchange) as url, connected(url, silent_s=0.5) as (_, recorder):
+    async with server(exchange) as url, connected(url, silent_s=0.5) as (connection, recorder):
         async with asyncio.timeout(10):
             await end.wait()
-        assert recorder.opened == [False]
+        assert connection.connects == 1
         assert recorder.reasons == []
-
-
-async def test_a_socket_is_replaced_before_the_age_limit() -> None:
-    """Although it delivers."""
-
-    async def exchange(socket: ServerConnection) -> None:
-        with contextlib.suppress(Exception):
-            while True:
-                await socket.send("data")
-                await asyncio.sleep(0.01)
-
-    async with server(exchange) as url, connected(url, max_age_s=0.1) as (_, recorder):
-        await recorder.until(lambda: len(recorder.opened) > 1)
-    assert recorder.reasons[0].startswith("planned rotation")
 
 
 async def test_failures_are_counted_towards_the_backoff() -> None:
@@ -198,18 +190,6 @@ async def test_failures_are_counted_towards_the_backoff() -> None:
     async with server(exchange) as url, connected(url) as (connection, recorder):
         await recorder.until(lambda: len(recorder.reasons) >= 3)
         assert connection._backoff.failures >= 2
-
-
-async def test_a_planned_rotation_is_no_failure() -> None:
-    """It is followed by the next connection without a delay, however often."""
-
-    async def exchange(socket: ServerConnection) -> None:
-        await socket.send("data")
-        await socket.wait_closed()
-
-    async with server(exchange) as url, connected(url, max_age_s=0.05) as (connection, recorder):
-        await recorder.until(lambda: len(recorder.opened) > 3)
-        assert connection._backoff.failures == 0
 
 
 async def test_a_silent_candidate_is_followed_by_the_next_and_the_winner_is_kept() -> None:
@@ -247,13 +227,13 @@ async def test_contracts_come_and_go_without_a_reconnect() -> None:
     kind = kind_of(capacity=9, subscribe=each("sub"), unsubscribe=each("unsub"))
     async with (
         server(exchange) as url,
-        connected(url, kind=kind, wanted=("B", "A")) as (connection, recorder),
+        connected(url, kind=kind, wanted=("B", "A")) as (connection, _),
         asyncio.timeout(10),
     ):
         assert [await heard.get(), await heard.get()] == ["sub A", "sub B"]
         connection.want(frozenset({"B", "C"}))
         assert [await heard.get(), await heard.get()] == ["unsub A", "sub C"]
-        assert recorder.opened == [False]
+        assert connection.connects == 1
 
 
 async def test_a_socket_without_contracts_waits_for_some() -> None:
@@ -266,9 +246,10 @@ async def test_a_socket_without_contracts_waits_for_some() -> None:
     kind = kind_of(capacity=9, subscribe=each("sub"))
     async with server(exchange) as url, connected(url, kind=kind) as (connection, recorder):
         await asyncio.sleep(0)  # let it come to its wait
-        assert recorder.opened == []
+        assert (connection.open, connection.attempts) == (0, 0)
         connection.want(frozenset({"A"}))
-        await recorder.until(lambda: recorder.opened == [False])
+        await recorder.until(lambda: len(recorder.frames) == 1)
+        assert (connection.open, connection.attempts) == (1, 1)
 
 
 async def test_the_greeting_comes_before_the_first_word_and_sets_the_pings() -> None:

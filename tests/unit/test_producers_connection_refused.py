@@ -7,7 +7,8 @@ import asyncio
 import pytest
 from websockets.asyncio.server import ServerConnection
 
-from producers.connection import Heard, ManagedConnection, Watcher
+from producers.connection import ManagedConnection, Watcher
+from producers.session import Heard
 from schemas.errors import UnavailableError
 from tests.unit.test_producers_connection import Recorder, connected, kind_of, server
 
@@ -46,9 +47,9 @@ async def test_no_refused_handshake_ends_it(reply: bytes) -> None:
                 heard.clear()
                 await heard.wait()
         assert connection.connects == 0
-        assert not connection.is_open
-    assert recorder.opened == []
-    assert recorder.reasons == []
+        assert connection.open == 0
+        assert connection.attempts >= 3
+    assert recorder.closed == []
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,7 @@ async def test_an_error_of_ours_ends_it() -> None:
             return url
 
         recorder = Recorder()
-        watcher = Watcher(refuse, recorder.on_open, recorder.on_close)
+        watcher = Watcher(refuse, recorder.on_close)
         connection = ManagedConnection("test", "mark", kind_of(), address, watcher)
         with pytest.raises(UnavailableError, match="was refused"):
             async with asyncio.timeout(10):

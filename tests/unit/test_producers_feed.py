@@ -1,4 +1,4 @@
-"""The feed over messages with odd rows: the others go on, it is counted, and nothing ends."""
+"""The feed: odd rows are counted and end nothing; what two sockets bring is published once."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any, cast
 import pytest
 
 from producers.budget import Budget
+from producers.connection import Closed
 from producers.exchanges import exchange
-from producers.exchanges.description import RestCall, Slice
+from producers.exchanges.description import Control, Listing, RestCall, Slice
 from producers.feed import Feed
 from producers.pacing import Pacer
 from producers.settings import ProducerSettings
@@ -23,18 +24,24 @@ class FakePublisher:
 
     def __init__(self) -> None:
         self.log: list[tuple[str, str, list[Slice]]] = []
+        self.full_for_s = 0.0
 
     async def publish(self, slices: Any, *, channel: str, purpose: str, **_rest: Any) -> int:
         self.log.append((purpose, channel, list(slices)))
         return len(self.log[-1][2])
 
+    def forget(self, _connection_id: str) -> None:
+        """The counters of a connection are the real one's."""
 
-def feed_of(folder: Path, publisher: FakePublisher) -> Feed:
-    """A USD-M feed that is not running."""
-    found = exchange("binance-usdm")
+
+def feed_of(
+    folder: Path, publisher: FakePublisher, feed: str = "binance-usdm", **more: Any
+) -> Feed:
+    """A feed that is not running."""
+    found = exchange(feed)
     return Feed(
         found,
-        ProducerSettings(producer_data_dir=str(folder)),
+        ProducerSettings(producer_data_dir=str(folder), **more),
         cast("Any", publisher),
         cast("Any", None),
         Budget(found.limits),
@@ -63,18 +70,80 @@ async def test_an_odd_fact_neither_ends_the_feed_nor_hides_the_others(tmp_path: 
     good = b'{"symbol":"BTCUSDT","status":"TRADING","contractType":"PERPETUAL"}'
     odd = b'{"symbol":"ETHUSDT","status":5,"contractType":"PERPETUAL"}'
 
-    async def fetch(call: RestCall, share: float = 1.0) -> bytes:
+    async def fetch(call: RestCall, share: float = 1.0, timeout_s: float = 1.0) -> bytes:
         assert share > 0
+        assert timeout_s > 0
         info = call.resource == "exchangeInfo"
         return b'{"symbols":[' + good + b"," + odd + b"]}" if info else b"[]"
 
     publisher = FakePublisher()
     feed = feed_of(tmp_path, publisher)
     feed.rest.fetch = fetch  # type: ignore[method-assign]
-    assert await feed._refresh()
+    assert await feed.facts.refresh()
     assert feed.registry.streaming == {"BTCUSDT"}
     assert publisher.log[0] == (
         "contract",
         "exchangeInfo",
         [Slice("BTCUSDT", good), Slice(None, odd, readable=False)],
     )
+
+
+def listed(feed: Feed, *symbols: str) -> None:
+    """Have contracts listed."""
+    entries = [Listing(symbol, streaming=True) for symbol in symbols]
+    feed.watch.listed(feed.registry.update("list", (), entries), feed.registry.streaming)
+
+
+NOW_US = 1_791_269_856_000_000
+
+
+async def test_a_frame_says_whom_it_is_about(tmp_path: Path) -> None:
+    """So that its connection knows what a successor has to bring; a control frame is of nobody."""
+    feed = feed_of(tmp_path, FakePublisher())
+    heard = await feed._on_frame("binance-usdm/mark-price/1", b"[" + ROW + b"]", NOW_US)
+    assert (heard.data, heard.symbols, heard.control) == (True, ["BTCUSDT"], None)
+    heard = await feed._on_frame("binance-usdm/mark-price/1", b'{"result":null,"id":1}', NOW_US)
+    assert (heard.data, heard.symbols, heard.control) == (False, (), Control())
+    heard = await feed._on_frame("binance-usdm/mark-price/1", b"{", NOW_US)
+    assert (heard.data, heard.symbols, heard.control) == (False, (), None)
+
+
+async def test_what_two_connections_bring_is_published_once(tmp_path: Path) -> None:
+    """Both are alive by it: the end of one silences nobody, the end of both does at once."""
+    publisher = FakePublisher()
+    feed = feed_of(tmp_path, publisher, "hyperliquid")
+    listed(feed, "BTC", "ETH")
+    frames = [
+        b'{"channel":"activeAssetCtx","data":{"coin":"%s","ctx":{"funding":"0.1"}}}' % coin
+        for coin in (b"BTC", b"ETH")
+    ]
+    for socket in ("main", "main-spare-1"):
+        for frame in frames:
+            await feed._on_frame(f"hyperliquid/{socket}/1", frame, NOW_US)
+    await feed._on_frame("hyperliquid/main/1", frames[0].replace(b"0.1", b"0.2"), NOW_US)
+    sent = [piece for _, channel, slices in publisher.log for piece in slices]
+    assert [piece.symbol for piece in sent] == ["BTC", "ETH", "BTC"]
+    assert (feed.status()["repeated"], feed.status()["contracts_live"]) == (2, 2)
+    for socket, wanted in (("main", set()), ("main-spare-1", {"BTC", "ETH"})):
+        feed._on_close(Closed(socket, f"hyperliquid/{socket}/1", "closed", NOW_US, relieved=False))
+        assert feed.snapshots.polling.wanted == wanted
+    assert feed.status()["contracts_by_rest"] == 2
+
+
+async def test_an_unknown_contract_has_the_list_asked_for(tmp_path: Path) -> None:
+    """Once, however often it comes."""
+    feed = feed_of(tmp_path, FakePublisher())
+    listed(feed, "ETHUSDT")
+    feed.facts.known.set()
+    await feed._on_frame("binance-usdm/mark-price/1", b"[" + ROW + b"]", NOW_US)
+    assert feed.facts._wanted.is_set()
+    feed.facts._wanted.clear()
+    await feed._on_frame("binance-usdm/mark-price/1", b"[" + ROW + b"]", NOW_US)
+    assert not feed.facts._wanted.is_set()
+
+
+async def test_the_mode_and_who_delivers_stand_in_the_status(tmp_path: Path) -> None:
+    """Before anything has arrived."""
+    status = feed_of(tmp_path, FakePublisher(), producer_mode="poll").status()
+    assert (status["mode"], status["state"], status["transport"]) == ("poll", "connecting", None)
+    assert (status["contracts_by_rest"], status["connect_attempts"]) == (0, 0)

@@ -17,9 +17,9 @@ from producers import publisher
 from producers.exchanges.description import Slice
 from producers.publisher import Publisher, UndeliveredError
 from producers.settings import ProducerSettings
-from schemas.contracts import contract_id, partition_of
+from schemas.contracts import PARTITIONS, contract_id, partition_of
 from schemas.errors import UnavailableError
-from schemas.markers import UNREADABLE
+from schemas.markers import TICK, UNREADABLE
 from schemas.records import RawBatch, RawItem
 
 FEED = "binance-usdm"
@@ -321,3 +321,56 @@ async def test_an_unreadable_row_goes_to_the_dead_letters(
     assert (UNREADABLE, 0, None, b"{odd}") in found
     assert sorted(str(symbol) for _, _, symbol, _ in found) == ["AUSDT", "BUSDT", "None"]
     assert (to.unreadable, to.oversized) == (1, 0)
+
+
+async def test_a_tick_reaches_every_partition_behind_what_came_before(
+    kafka: tuple[Publisher, FakeProducer],
+) -> None:
+    """All until its time is on the log then: nothing that is older may stand behind it."""
+    to, fake = kafka
+    slices = [Slice(f"S{n}USDT", b"{}") for n in range(60)]
+    for piece in slices:
+        await publish(to, [piece])
+    await to.tick("binance-usdm/producer/1", 1_700_000_000_000_001)
+    await publish(to, slices)
+    await to.tick("binance-usdm/producer/1", 1_700_000_005_000_002)
+    by_partition: dict[int, list[RawBatch]] = defaultdict(list)
+    for partition, batch in batches(fake):
+        by_partition[partition].append(batch)
+    assert by_partition.keys() == set(range(PARTITIONS))
+    for found in by_partition.values():
+        ticks = [batch for batch in found if batch["channel"] == TICK]
+        assert [(b["sequence"], b["received_at"], b["transport"], b["purpose"]) for b in ticks] == [
+            (0, 1_700_000_000_000_001, "rest", "contract"),
+            (1, 1_700_000_005_000_002, "rest", "contract"),
+        ]
+        for batch in ticks:
+            assert batch["connection_id"] == "binance-usdm/producer/1"
+            (item,) = batch["items"]
+            assert (item["symbol"], item["payload"]) == (None, b"")
+        assert [batch["channel"] == TICK for batch in found][-1]
+        order = [item["received_at"] for batch in found for item in batch["items"]]
+        first = [batch["channel"] for batch in found].index(TICK)
+        pieces = [item for batch in found[:first] for item in batch["items"]]
+        later = [item for batch in found[first + 1 : -1] for item in batch["items"]]
+        assert [p["symbol"] for p in pieces] == [p["symbol"] for p in later]
+        assert len(order) == len(pieces) + len(later) + 2
+    assert sum(len(b["items"]) for found in by_partition.values() for b in found) == (
+        2 * len(slices) + 2 * PARTITIONS
+    )
+
+
+async def test_how_long_kafka_takes_nothing_is_known(
+    kafka: tuple[Publisher, FakeProducer],
+) -> None:
+    """While a record waits for room in the queue; not before, and no longer behind it."""
+    to, fake = kafka
+    assert to.full_for_s == 0.0
+    fake.full = 1_000_000
+    waiting = asyncio.create_task(publish(to, [Slice(f"S{n}USDT", b"{}") for n in range(50)]))
+    async with asyncio.timeout(10):
+        while to.full_for_s == 0.0:  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0)
+    fake.full = 0
+    assert await waiting == 50
+    assert to.full_for_s == 0.0

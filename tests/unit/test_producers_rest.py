@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from email.utils import formatdate
 
 import aiohttp
 import pytest
@@ -35,7 +36,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
     [
         (200, {"Retry-After": "9"}, b"", None),
         (503, {"Retry-After": "9"}, b"", None),
-        (403, {}, b"", None),
+        (403, {}, b"", 600.0),
+        (403, {"Retry-After": "3"}, b"", 3.0),
         (429, {}, b"", 60.0),
         (418, {}, b"", 300.0),
         (429, {"Retry-After": "7"}, b"", 7.0),
@@ -89,14 +91,14 @@ async def test_a_reply_is_returned_as_sent_with_its_parameters_asked() -> None:
 
 @pytest.mark.parametrize(
     ("status", "body", "blocked"),
-    [(418, BANNED % 10**12, True), (429, b"", True), (500, b"", False)],
+    [(418, BANNED % 10**12, True), (429, b"", True), (403, b"", True), (500, b"", False)],
 )
 async def test_a_bad_status_is_an_error_and_a_refusal_blocks_the_host(
     status: int,
     body: bytes,
     blocked: bool,  # noqa: FBT001 - pytest passes parameters so
 ) -> None:
-    """429 and 418 stop every further call; a server error stops none."""
+    """429, 418 and 403 stop every further call; a server error stops none."""
 
     async def answer(_request: web.Request) -> web.Response:
         return web.Response(status=status, body=body)
@@ -105,7 +107,8 @@ async def test_a_bad_status_is_an_error_and_a_refusal_blocks_the_host(
         with pytest.raises(RestError) as caught:
             await client.fetch(PING)
         assert caught.value.status == status
-        assert client.failures == 1
+        assert (client.failures, client.refusals) == (1, blocked)
+        assert (client.barred_until_s > time.monotonic()) == blocked
         assert (budget.wait_s({}, time.monotonic()) > 0) == blocked
 
 
@@ -268,3 +271,103 @@ async def test_a_long_reply_costs_time_in_proportion() -> None:
         started_s = time.process_time()
         assert await client.fetch(PING) == body
         assert time.process_time() - started_s < 2.0
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "least_s", "most_s"),
+    [
+        (403, {}, b"<html>Access Denied</html>", 590, 600),
+        (403, {"Retry-After": "20"}, b"", 10, 20),
+        (418, {}, BANNED % (int(time.time() * 1_000) + 36_000_000), 20_000, 36_000),
+        (418, {}, b"teapot", 290, 300),
+        (429, {"Retry-After": "40"}, BANNED % (NOW_MS * 2), 30, 40),
+    ],
+)
+async def test_a_refusal_bars_every_call_for_as_long_as_it_says(
+    status: int, headers: Mapping[str, str], body: bytes, least_s: float, most_s: float
+) -> None:
+    """Of whatever pool and share; the exchange is not asked again meanwhile."""
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return web.Response(status=status, headers=headers, body=body)
+
+    async with client_of(answer) as (client, budget):
+        with pytest.raises(RestError, match=f"HTTP {status}"):
+            await client.fetch(PING)
+        assert client.refusals == 1
+        assert least_s < client.barred_until_s - time.monotonic() <= most_s
+        for share in (rest.SNAPSHOT_SHARE, rest.FOREGROUND_SHARE, rest.BACKGROUND_SHARE):
+            assert least_s < budget.wait_s({"funding": 1}, time.monotonic(), share) <= most_s
+        waiting = asyncio.create_task(client.fetch(PING, rest.SNAPSHOT_SHARE))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    assert asked == ["/ping"]
+
+
+async def test_a_slow_page_of_history_holds_up_no_snapshot() -> None:
+    """Nor does the list of contracts: each kind has its own turn."""
+    begun, release = asyncio.Event(), asyncio.Event()
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == "/slow":
+            begun.set()
+            await release.wait()
+        return web.Response(text=request.path)
+
+    slow = RestCall("x", "/slow", costs={"weight": 1})
+    async with client_of(answer) as (client, _budget):
+        page = asyncio.create_task(client.fetch(slow, rest.BACKGROUND_SHARE))
+        await begun.wait()
+        listing = asyncio.create_task(client.fetch(slow, rest.FOREGROUND_SHARE))
+        async with asyncio.timeout(5):
+            assert await client.fetch(PING, rest.SNAPSHOT_SHARE) == b"/ping"
+        assert not page.done()
+        assert not listing.done()
+        release.set()
+        assert [await page, await listing] == [b"/slow"] * 2
+
+
+async def test_current_rates_go_before_the_registry_and_both_before_history() -> None:
+    """Of a pool that is drawn to 80 % a snapshot still gets its part."""
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response()
+
+    async with client_of(answer) as (client, budget):
+        await client.fetch(RestCall("x", "/x", costs={"weight": 80}))
+        now_s = time.monotonic()
+        assert budget.wait_s({"weight": 1}, now_s, rest.BACKGROUND_SHARE) > 0
+        assert budget.wait_s({"weight": 1}, now_s, rest.FOREGROUND_SHARE) > 0
+        async with asyncio.timeout(5):
+            await client.fetch(RestCall("y", "/y", costs={"weight": 10}), rest.SNAPSHOT_SHARE)
+        assert budget.wait_s({"weight": 1}, time.monotonic(), rest.SNAPSHOT_SHARE) > 0
+
+
+def date_of(ahead_s: float) -> str:
+    """A Date header by a clock that is so far ahead."""
+    return formatdate(time.time() + ahead_s, usegmt=True)
+
+
+async def test_the_exchange_s_clock_is_read_from_its_replies() -> None:
+    """To half a second; what is as good as equal is equal, and what is no date says nothing."""
+    dates = [date_of(0.0), date_of(60.0), "yesterday", "", date_of(-3_600.0), date_of(-0.4)]
+    answers = iter(dates)
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(headers={"Date": next(answers)})
+
+    async with client_of(answer) as (client, _budget):
+        read = []
+        for _ in dates:
+            await client.fetch(PING)
+            read.append(client.clock_ahead_s)
+    assert read[0] == 0.0
+    assert abs(read[1] - 60.0) < 1.5
+    assert read[2] == read[3] == read[1]
+    assert abs(read[4] + 3_600.0) < 1.5
+    assert read[5] == 0.0

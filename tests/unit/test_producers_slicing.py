@@ -58,6 +58,9 @@ def rows(draw: st.DrawFn, key: str) -> tuple[str, bytes]:
     names = st.text(string.ascii_letters, min_size=1, max_size=4)
     others = draw(st.dictionaries(names, values, max_size=4))
     others.pop(key, None)
+    # A time is a number where there is one, or the row is unreadable.
+    if others.pop("E", None) is not None:
+        others["E"] = draw(st.integers(0, 2**53))
     items = draw(st.permutations([*others.items(), (key, symbol)]))
     return symbol, draw(json_texts(dict(items))).encode()
 
@@ -70,6 +73,12 @@ def arrays(draw: st.DrawFn, key: str) -> tuple[list[tuple[str, bytes]], bytes]:
     return found, b"[" + inner + draw(space).encode() + b"]"
 
 
+def event_us(found: list[tuple[str, bytes]]) -> int | None:
+    """When the first row says that it was made."""
+    event_ms = json.loads(found[0][1]).get("E") if found else None
+    return None if event_ms is None else int(event_ms) * 1_000
+
+
 @settings(max_examples=40)
 @given(arrays("s"), space)
 def test_an_array_is_cut_into_exactly_its_rows(
@@ -78,7 +87,8 @@ def test_an_array_is_cut_into_exactly_its_rows(
     """Nothing is lost, added, reordered or rewritten, whatever the rows hold."""
     found, text = array
     frame = EXCHANGE.slice_frame(lead.encode() + text)
-    assert frame == Frame(STREAM, [Slice(symbol, row) for symbol, row in found])
+    pieces = [Slice(symbol, row) for symbol, row in found]
+    assert frame == Frame(STREAM, pieces, event_us=event_us(found))
 
 
 @settings(max_examples=40)
@@ -90,7 +100,8 @@ def test_a_combined_frame_is_cut_like_the_array_in_it(
     found, text = array
     name, pad = stream.encode(), gap.encode()
     frame = EXCHANGE.slice_frame(b'{"stream":"' + name + b'",' + pad + b'"data":' + text + b"}")
-    assert frame == Frame(stream, [Slice(symbol, row) for symbol, row in found])
+    pieces = [Slice(symbol, row) for symbol, row in found]
+    assert frame == Frame(stream, pieces, event_us=event_us(found))
 
 
 @given(rows("s"), space, space)
@@ -100,7 +111,8 @@ def test_a_row_in_a_wrapper_loses_only_the_wrapper(
     """`data` may be one object as well; order of the wrapper's keys is free."""
     symbol, text = row
     wrapped = b'{"data":' + before.encode() + text + after.encode() + b',"stream":"x@markPrice"}'
-    assert EXCHANGE.slice_frame(wrapped) == Frame("x@markPrice", [Slice(symbol, text)])
+    expected = Frame("x@markPrice", [Slice(symbol, text)], event_us=event_us([row]))
+    assert EXCHANGE.slice_frame(wrapped) == expected
 
 
 @settings(max_examples=40)
@@ -118,7 +130,8 @@ def test_a_reply_is_cut_into_exactly_its_rows(
 
 def test_a_bare_row_is_one_piece() -> None:
     """The single-symbol stream and `symbol=` replies come without an array."""
-    assert EXCHANGE.slice_frame(ROW) == Frame(STREAM, [Slice("BTCUSDT", ROW)])
+    frame = Frame(STREAM, [Slice("BTCUSDT", ROW)], event_us=1_791_269_856_000_000)
+    assert EXCHANGE.slice_frame(ROW) == frame
     body = b'{"symbol":"BTCUSDT","lastFundingRate":"0.0001"}'
     assert EXCHANGE.slice_reply(PREMIUM, body) == [Slice("BTCUSDT", body)]
 

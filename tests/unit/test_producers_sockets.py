@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -15,10 +16,11 @@ from aiohttp.test_utils import TestServer
 
 from producers import sockets
 from producers.budget import Budget
-from producers.connection import Heard, Watcher
-from producers.exchanges import exchange
+from producers.connection import Watcher
+from producers.exchanges import backpack, exchange
 from producers.places import Place
 from producers.rest import RestClient
+from producers.session import Heard
 from producers.sockets import Sockets
 
 KUCOIN = exchange("kucoin")
@@ -76,16 +78,16 @@ async def on_frame(_identity: str, message: bytes, _received_at: int) -> Heard:
 
 @asynccontextmanager
 async def running(
-    *, secondary: bool, monkeypatch: pytest.MonkeyPatch
+    *, secondary: bool, spares: int = 0, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[SmallKucoin, Sockets, Callable[[set[str]], None]]]:
     """The sockets of KuCoin on a small one; and how to list contracts."""
     monkeypatch.setattr(sockets, "ATTEMPTS_PER_S", 1_000.0)
     small = SmallKucoin()
-    watcher = Watcher(on_frame, lambda _reconnected: None, lambda _identity, _reason: None)
+    watcher = Watcher(on_frame, lambda _closed: None)
     async with TestServer(small.app) as server, aiohttp.ClientSession() as session:
         place = Place("kucoin", str(server.make_url("/")))
         rest = RestClient(KUCOIN, place.rest(KUCOIN.rest_url), session, Budget(KUCOIN.limits))
-        made = Sockets(KUCOIN, place, rest, watcher, watcher if secondary else None)
+        made = Sockets(KUCOIN, place, rest, watcher, secondary=secondary, spares=spares)
         stop = asyncio.Event()
         ready: asyncio.Future[asyncio.TaskGroup] = asyncio.get_running_loop().create_future()
 
@@ -151,3 +153,65 @@ async def test_the_second_source_can_be_left_out(monkeypatch: pytest.MonkeyPatch
         await small.until(lambda: bool(small.heard))
         assert [connection.wanted for connection in made] == [frozenset()]
         assert small.tokens == []
+
+
+async def test_a_spare_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the first source; the second is a spare by itself."""
+    async with running(secondary=True, spares=1, monkeypatch=monkeypatch) as (small, made, listed):
+        listed({"AUSDTM"})
+        await small.until(
+            lambda: (
+                len(small.said("uta", "channel")) == 2
+                and "/contract/instrument:AUSDTM" in small.said("token/0", "topic")
+            )
+        )
+        assert small.said("uta", "channel") == ["funding-fee-all-symbols"] * 2
+        assert [connection.name for connection in made] == ["uta", "uta-spare-1", "classic"]
+        assert (made.open, made.connects, made.attempts) == (3, 3, 3)
+
+
+async def test_each_shard_has_its_spares(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its contracts, also those that are listed later."""
+    monkeypatch.setattr(backpack, "STREAMS_PER_FRAME", 1)
+    heard: list[tuple[int, str]] = []
+    changed = asyncio.Event()
+
+    async def socket(request: web.Request) -> web.WebSocketResponse:
+        ws = web.WebSocketResponse()
+        await ws.prepare(request)
+        number = len({of for of, _ in heard})
+        async for message in ws:
+            heard.append((number, json.loads(message.data)["params"][0]))
+            changed.set()
+        return ws
+
+    app = web.Application()
+    app.router.add_get("/backpack/", socket)
+    monkeypatch.setattr(sockets, "ATTEMPTS_PER_S", 1_000.0)
+    (kind,) = backpack.EXCHANGE.socket_kinds
+    monkeypatch.setattr(backpack.Backpack, "socket_kinds", (dataclasses.replace(kind, capacity=2),))
+    watcher = Watcher(on_frame, lambda _closed: None)
+    async with TestServer(app) as server, aiohttp.ClientSession() as session:
+        place = Place("backpack", str(server.make_url("/")))
+        rest = RestClient(backpack.EXCHANGE, "", session, Budget(backpack.EXCHANGE.limits))
+        made = Sockets(backpack.EXCHANGE, place, rest, watcher, secondary=True, spares=2)
+        async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+            made.sync(tasks, frozenset("ABC"))
+            made.sync(tasks, frozenset("BCDE"))
+            while len(heard) < 12:
+                changed.clear()
+                await changed.wait()
+            names = {connection.name: set(connection.wanted) for connection in made}
+            for task in list(tasks._tasks):
+                task.cancel()
+    assert names == {
+        "mark-price": {"B", "D"},
+        "mark-price-spare-1": {"B", "D"},
+        "mark-price-spare-2": {"B", "D"},
+        "mark-price-2": {"C", "E"},
+        "mark-price-2-spare-1": {"C", "E"},
+        "mark-price-2-spare-2": {"C", "E"},
+    }
+    assert sorted(stream for _, stream in heard) == sorted(
+        f"markPrice.{symbol}" for symbol in "BCDE" * 3
+    )

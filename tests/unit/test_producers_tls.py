@@ -19,8 +19,9 @@ from infra.simulator.tls import self_signed, server_context
 from infra.simulator.truth import TruthLog
 from producers import connection
 from producers.backoff import Backoff
-from producers.connection import Heard, ManagedConnection, Watcher
+from producers.connection import ManagedConnection, Watcher
 from producers.exchanges import exchange
+from producers.session import Heard
 
 FEED = "binance-usdm"
 OPTIONS = SimulatorOptions(seed=7, tick_ms=50)
@@ -64,7 +65,7 @@ class Attempts:
             return url
 
         kind = exchange(FEED).socket_kinds[0]
-        watcher = Watcher(self.on_frame, lambda _again: None, lambda _identity, _reason: None)
+        watcher = Watcher(self.on_frame, lambda _closed: None)
         self.managed = ManagedConnection(FEED, "s", kind, address, watcher, tls=tls)
         self.managed._backoff = Backoff(lambda: 0.0)
 

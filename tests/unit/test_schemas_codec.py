@@ -46,6 +46,11 @@ STATUS: dict[str, Any] = {
     "rest_calls": 9,
     "backfill_done": 10,
     "detail": "ok",
+    "mode": "hybrid",
+    "contracts_by_rest": 11,
+    "connect_attempts": 12,
+    "rest_failures": 13,
+    "repeated": 14,
 }
 STATUS_WITH_DATETIMES = {
     **STATUS,

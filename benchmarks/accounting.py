@@ -1,0 +1,380 @@
+"""Whether every update that was sent is stored once, and where each missing one is told. Pure.
+
+An update is known by contract, event time and rate. Where the stored time is that of receipt
+(frames without a time, clocks that run ahead) it is known by contract, rate and moment. Whatever is
+not the plain case is counted under a name; what has no name is listed, and fails the run. Not
+responsible for: reading (evidence.py), showing (fault_report.py).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from benchmarks.evidence import Audit, Fault, FeedEvidence, Stored, Update
+from schemas.feeds import spec
+from schemas.times import US_PER_S
+
+TIMELESS = frozenset({"hyperliquid"})
+"""Their frames have no time (exchanges.md §4.6)."""
+SKEW_US = 5 * US_PER_S
+"""Further ahead than this, the worker does not believe an event's time."""
+NEAR_US = 900_000
+"""What is received within this of its sending is surely it: less than a push apart."""
+FAR_US = 15 * US_PER_S
+"""A socket is read no later than this after it was written, or given up."""
+EARLY_US = 100_000
+"""The simulator stamps what it sent after the send returned."""
+CUT_US = 15 * US_PER_S
+"""What was written into a socket so long before its end may have been lost with it."""
+CUTS = frozenset({"close", "half-open", "maintenance", "silence"})
+"""Kinds that end sockets, at their begin or at their end."""
+TOO_LARGE = "sent and stored 100 times too large (bad-units)"
+PERCENT = 100.0
+"""By how much a rate is too large under bad-units (infra/simulator/wire_fields.py)."""
+_EXAMPLES = 5
+END = 2**62
+
+Key = tuple[str, int, float]
+
+
+class Span(NamedTuple):
+    """A recorded absence of a contract's stream; µs. `number`: of updates, None: any."""
+
+    first: int
+    last: int
+    number: int | None
+
+
+@dataclass
+class Account:
+    """The result for one feed. `named`: exceptions that are accounted for, by name."""
+
+    feed: str
+    delivered: int = 0
+    stored_once: int = 0
+    missed: int = 0
+    missed_in_gaps: int = 0
+    stored_by_rest: int = 0
+    named: Counter[str] = field(default_factory=Counter)
+    failed: Counter[str] = field(default_factory=Counter)
+    examples: list[str] = field(default_factory=list)
+
+    def fail(self, what: str, about: object) -> None:
+        """Note something that nothing accounts for."""
+        self.failed[what] += 1
+        if self.failed[what] <= _EXAMPLES:
+            self.examples.append(f"{what}: {about}")
+
+
+def account(evidence: FeedEvidence, from_us: int, until_us: int) -> Account:
+    """Compare truth and storage for what was sent, or should have been, in [from_us, until_us)."""
+    return _Comparison(evidence, from_us, until_us).run()
+
+
+class _Comparison:
+    def __init__(self, evidence: FeedEvidence, from_us: int, until_us: int) -> None:
+        self._evidence = evidence
+        self._from, self._until = from_us, until_us
+        self._account = Account(evidence.feed)
+        self._spans = spans_of(evidence.audit, until_us)
+        self._streamed = [row for row in evidence.stored if row.transport == "ws"]
+        self._known = Counter(_key(row) for row in evidence.stored)
+        self._timeless = evidence.feed in TIMELESS
+        self._bad_units = [f for f in evidence.own_faults if f.kind == "bad-units"]
+        self._damaged: set[Key] = set()
+        """What the truth calls missed and is stored all the same."""
+        delists = any(fault.kind == "delist" for fault in evidence.own_faults)
+        self._ends = {
+            contract_id: at
+            for contract_id, at in last_ticks(evidence).items()
+            if delists and at < until_us - 2 * int(spec(evidence.feed).cadence_s * US_PER_S)
+        }
+        self._stale_us = int(spec(evidence.feed).stale_s * US_PER_S)
+
+    def run(self) -> Account:
+        """Account for everything, in an order in which each step may use up rows."""
+        account = self._account
+        for fault in self._evidence.own_faults:
+            if fault.error:
+                account.fail("asked of the simulator in vain", (fault.kind, fault.error))
+        for key, count in self._known.items():
+            if count > 1:
+                account.fail("stored more than once", (key, count))
+        by_receipt, lost = self._by_time()
+        lost += self._by_moment(by_receipt)
+        for update in lost:
+            self._lost(update)
+        self._damaged |= self._made_up()
+        self._missed()
+        account.stored_by_rest = sum(
+            row.transport == "rest" and self._inside(row.received_at)
+            for row in self._evidence.stored
+        )
+        return account
+
+    def _inside(self, at: int) -> bool:
+        return self._from <= at < self._until
+
+    def _by_time(self) -> tuple[list[Update], list[Update]]:
+        """Look each sent update up by its time; return those without one, and those not found."""
+        by_receipt, lost = [], []
+        said: set[Key] = set()
+        for update in self._evidence.delivered:
+            if self._timeless or update.event_time > update.sent_at + SKEW_US - EARLY_US:
+                by_receipt.append(update)
+                continue
+            if not self._inside(update.sent_at):
+                continue
+            key = _key(update)
+            self._account.delivered += 1
+            if key in said:
+                self._account.named["the exchange said it twice, stored once"] += 1
+                continue
+            said.add(key)
+            if key in self._known:
+                self._account.stored_once += 1
+            elif self._is_settling(update):
+                self._account.named["ignored: the contract settles"] += 1
+            else:
+                lost.append(update)
+        return by_receipt, lost
+
+    def _by_moment(self, sent: list[Update]) -> list[Update]:
+        """Match updates and rows that are stored at their receipt; return the lost ones."""
+        rows = [row for row in self._streamed if row.source == "receipt"]
+        unmatched, unused = match(sent, rows)
+        inside = [update for update in sent if self._inside(update.sent_at)]
+        lost = [update for update in unmatched if self._inside(update.sent_at)]
+        account = self._account
+        account.delivered += len(inside)
+        account.stored_once += len(inside) - len(lost)
+        found = len(inside) - len(lost)
+        if found and not self._timeless:
+            account.named["ahead of its receipt, stored at its receipt"] += found
+        for row in self._not_damaged(unused):
+            if self._inside(row.received_at):
+                account.fail("stored and never sent", row)
+        return lost
+
+    def _not_damaged(self, rows: list[Stored]) -> list[Stored]:
+        """Return the rows that are not updates in percent, which the truth calls missed."""
+        in_percent = {
+            update._replace(rate=_rounded(update.rate * PERCENT)): update
+            for update in self._evidence.missed
+            if any(f.began_at <= update.sent_at <= f.ended_at for f in self._bad_units)
+        }
+        by_rounded = {row._replace(rate=_rounded(row.rate)): row for row in rows}
+        absent, unused = match(list(in_percent), list(by_rounded))
+        found = in_percent.keys() - set(absent)
+        self._damaged |= {_key(in_percent[update]) for update in found}
+        if found:
+            self._account.named[TOO_LARGE] += len(found)
+        return [by_rounded[row] for row in unused]
+
+    def _lost(self, update: Update) -> None:
+        """Account for what was written into a socket and is not stored."""
+        at = update.sent_at
+        recorded = self._span(update) is not None
+        cut = any(_cuts(fault, at) for fault in self._evidence.own_faults)
+        if recorded and cut:
+            self._account.named["lost with a socket that ended, in a recorded gap"] += 1
+        elif recorded:
+            self._account.named["lost, in a recorded gap"] += 1
+        else:
+            self._account.fail("sent and not stored", update)
+
+    def _made_up(self) -> set[Key]:
+        """Account for rows that the truth does not have; return those that came damaged."""
+        if self._timeless:
+            return set()
+        sent = {_key(update) for update in self._evidence.delivered}
+        return self._damaged_rows(
+            {_key(row): row for row in self._streamed if row.source == "exchange"
+             and self._inside(row.received_at) and _key(row) not in sent}
+        )  # fmt: skip
+
+    def _damaged_rows(self, rows: dict[Key, Stored]) -> set[Key]:
+        """Tell rows in wrong units, which the truth calls missed, from rows that nobody sent."""
+        missed = {
+            (u.contract_id, u.event_time): u for u in self._evidence.missed if u.why == "fault"
+        }
+        damaged: set[Key] = set()
+        wrong = self._bad_units
+        for row in rows.values():
+            update = missed.get((row.contract_id, row.event_time))
+            during = any(f.began_at <= row.received_at <= f.ended_at + FAR_US for f in wrong)
+            if during and update is not None and _close(row.rate, update.rate * PERCENT):
+                damaged.add(_key(update))
+                self._account.named[TOO_LARGE] += 1
+            elif during and any(f.parameters.get("field") == "time" for f in wrong):
+                self._account.named["sent and stored with a time in another unit (bad-units)"] += 1
+            else:
+                self._account.fail("stored and never sent", row)
+        return damaged
+
+    def _missed(self) -> None:
+        """Find the recorded gap of each update that nobody got, and compare the numbers."""
+        account = self._account
+        first_seen = _first_seen(self._streamed)
+        told: Counter[tuple[str, Span]] = Counter()
+        for update in self._evidence.missed:
+            if not self._inside(update.sent_at) or _key(update) in self._damaged:
+                continue
+            account.missed += 1
+            span = self._span(update)
+            if span is not None:
+                account.missed_in_gaps += 1
+                if span.number is not None:
+                    told[update.contract_id, span] += 1
+            elif update.sent_at < first_seen.get(update.contract_id, self._until):
+                account.missed_in_gaps += 1
+                account.named["missed before the contract was known"] += 1
+            elif _key(update) in self._known:
+                account.named["missed by the stream, stored by REST"] += 1
+            elif update.sent_at > self._ends.get(update.contract_id, END) - self._stale_us:
+                account.named["missed just before the contract was delisted"] += 1
+            else:
+                account.fail("missed and in no recorded gap", update)
+        for (contract_id, span), number in told.items():
+            if span.number is not None and number > span.number:
+                account.fail("more missed than told", (contract_id, span, number))
+
+    def _span(self, update: Update) -> Span | None:
+        """Return the recorded absence that an update lies in, a counted one if there is any."""
+        at = update.sent_at if self._timeless else update.event_time
+        if update.event_time > update.sent_at + SKEW_US - EARLY_US:
+            at = update.sent_at
+        slack = US_PER_S // 2 if self._timeless else 0
+        return self._spans.find(update.contract_id, at, slack)
+
+    def _is_settling(self, update: Update) -> bool:
+        noise_us = int(spec(self._evidence.feed).settling_s * US_PER_S)
+        return any(
+            0 <= update.event_time - at < noise_us
+            for at in self._evidence.settled.get(update.contract_id, ())
+        )
+
+
+class Spans:
+    """Recorded absences by contract."""
+
+    def __init__(self, counted: dict[str, list[Span]], gaps: dict[str, list[Span]]) -> None:
+        """`counted` from `missed`, which do not overlap; `gaps` may."""
+        self._counted = {subject: sorted(spans) for subject, spans in counted.items()}
+        self._starts = {subject: [s.first for s in spans] for subject, spans in counted.items()}
+        for starts in self._starts.values():
+            starts.sort()
+        self._gaps = gaps
+
+    def find(self, subject: str, at: int, slack: int) -> Span | None:
+        """Return a span that a time lies in, a counted one first."""
+        spans = self._counted.get(subject, [])
+        index = bisect_right(self._starts.get(subject, []), at + slack) - 1
+        for candidate in spans[max(0, index - 1) : index + 1][::-1]:
+            if candidate.first - slack <= at <= candidate.last + slack:
+                return candidate
+        for candidate in self._gaps.get(subject, ()):
+            if candidate.first - slack <= at <= candidate.last + slack:
+                return candidate
+        return None
+
+
+def spans_of(audit: Iterable[Audit], until_us: int) -> Spans:
+    """Return the recorded absences of contracts; a gap that nothing closed is still open."""
+    counted: defaultdict[str, list[Span]] = defaultdict(list)
+    gaps: defaultdict[str, list[Span]] = defaultdict(list)
+    opened: dict[tuple[str, int], Audit] = {}
+    for event in audit:
+        if ":" not in event.subject:
+            continue
+        if event.kind == "missed":
+            counted[event.subject].append(Span(event.first, event.last, event.number))
+        elif event.kind == "gap_opened":
+            opened[event.subject, event.first] = event
+        elif event.kind == "gap_closed":
+            gaps[event.subject].append(Span(event.first, event.last, None))
+    closed = {(subject, span.first) for subject, spans in gaps.items() for span in spans}
+    for (subject, first), event in opened.items():
+        if (subject, first) not in closed:
+            gaps[subject].append(Span(event.first, max(event.last, until_us), None))
+    return Spans(counted, gaps)
+
+
+def match(sent: Sequence[Update], rows: Sequence[Stored]) -> tuple[list[Update], list[Stored]]:
+    """Pair updates and rows one to one, in order, by contract, rate and moment of receipt.
+
+    Those that were received at once are paired first: a lost update must not be taken for the next
+    one with the same rate. Returns what is left of both.
+    """
+    updates: defaultdict[tuple[str, float], list[Update]] = defaultdict(list)
+    receipts: defaultdict[tuple[str, float], list[Stored]] = defaultdict(list)
+    for update in sent:
+        updates[update.contract_id, update.rate].append(update)
+    for row in rows:
+        receipts[row.contract_id, row.rate].append(row)
+    lost: list[Update] = []
+    unused: list[Stored] = []
+    for key in updates.keys() | receipts.keys():
+        left = sorted(updates.get(key, ()), key=lambda each: each.sent_at)
+        over = sorted(receipts.get(key, ()), key=lambda each: each.received_at)
+        for late_us in (NEAR_US, FAR_US):
+            left, over = _paired(left, over, late_us)
+        lost += left
+        unused += over
+    return lost, unused
+
+
+def _paired(
+    left: list[Update], over: list[Stored], late_us: int
+) -> tuple[list[Update], list[Stored]]:
+    lost, unused = [], []
+    index = 0
+    for update in left:
+        while index < len(over) and over[index].received_at < update.sent_at - EARLY_US:
+            unused.append(over[index])
+            index += 1
+        if index < len(over) and over[index].received_at <= update.sent_at + late_us:
+            index += 1
+        else:
+            lost.append(update)
+    return lost, unused + over[index:]
+
+
+def _key(row: Update | Stored) -> Key:
+    return row.contract_id, row.event_time, row.rate
+
+
+def last_ticks(evidence: FeedEvidence) -> dict[str, int]:
+    """Return when each contract was pushed last, received or not; µs."""
+    newest: dict[str, int] = {}
+    for updates in (evidence.delivered, evidence.missed):
+        for update in updates:
+            if update.sent_at > newest.get(update.contract_id, 0):
+                newest[update.contract_id] = update.sent_at
+    return newest
+
+
+def _rounded(rate: float) -> float:
+    return float(f"{rate:.9e}")
+
+
+def _close(one: float, other: float) -> bool:
+    return abs(one - other) <= 1e-9 * max(abs(one), abs(other), 1e-12)
+
+
+def _cuts(fault: Fault, at: int) -> bool:
+    ends = (fault.began_at, fault.ended_at)
+    return fault.kind in CUTS and any(-CUT_US <= end - at <= CUT_US for end in ends)
+
+
+def _first_seen(rows: Iterable[Stored]) -> dict[str, int]:
+    first: dict[str, int] = {}
+    for row in rows:
+        known = first.get(row.contract_id)
+        if known is None or row.received_at < known:
+            first[row.contract_id] = row.received_at
+    return first

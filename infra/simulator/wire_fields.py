@@ -1,0 +1,207 @@
+"""Where times, rates and symbols stand in what each exchange sends: one table, for faults.
+
+Responsible for: rewriting the outgoing text of frames and REST bodies: other units, another clock,
+fewer rows. Values are found by their field names and rewritten in place, so that everything else
+stays byte for byte. Pure. Not responsible for: when (faults.py), nor for producing the texts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cached_property
+
+import msgspec
+
+_NS_FROM, _US_FROM, _MS_FROM, _S_FROM = 10**17, 10**14, 10**11, 10**8
+"""An integer from here on is a time in that unit, for any time from 1973 to 5138."""
+
+_UNIT_US = {"s": 1_000_000, "ms": 1_000}
+_WHOLE_NUMBER = re.compile(rb"\A\d{10,}\Z")
+_INTEGER = r"\d+(?![\d.eE])"
+_NUMBER = r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
+
+
+@dataclass(frozen=True)
+class Wire:
+    """What faults must know of one exchange's texts.
+
+    Attributes:
+        event: fields that hold the time of an event or the exchange's own clock; regular
+            expressions, for a name that means several things.
+        funding: fields that hold funding times.
+        rate: fields that hold rates.
+        symbol: matches what names the contract of a row or a frame.
+        current: matches, in path and body of a REST call, those that return current rates.
+        rates_have_times: whether a frame or row with a current rate names any time.
+        fixed_interval_hours: of every contract, for ever; 0: contracts differ.
+    """
+
+    event: tuple[str, ...]
+    funding: tuple[str, ...]
+    rate: tuple[str, ...]
+    symbol: str
+    current: str
+    rates_have_times: bool = True
+    fixed_interval_hours: int = 0
+    rows_in: tuple[str, ...] = field(default=("data", "d"))
+
+    @cached_property
+    def _event_values(self) -> re.Pattern[bytes]:
+        return _values(self.event, _INTEGER)
+
+    @cached_property
+    def _time_values(self) -> re.Pattern[bytes]:
+        return _values((*self.event, *self.funding), _INTEGER)
+
+    @cached_property
+    def _rate_values(self) -> re.Pattern[bytes]:
+        return _values(self.rate, _NUMBER)
+
+    @cached_property
+    def _symbol(self) -> re.Pattern[bytes]:
+        return re.compile(self.symbol.encode())
+
+    @cached_property
+    def _current(self) -> re.Pattern[bytes]:
+        return re.compile(self.current.encode())
+
+    def is_current_call(self, path: str, body: bytes) -> bool:
+        """Whether a REST call asks for current rates."""
+        return bool(self._current.search(path.encode()) or self._current.search(body))
+
+    def symbol_of(self, text: bytes) -> str | None:
+        """The contract that a row or a frame of one contract is about."""
+        found = self._symbol.search(text)
+        return found[1].decode() if found else None
+
+    def shifted(self, text: bytes, skew_us: int) -> bytes:
+        """The same text by a clock that is ahead by `skew_us` (negative: behind)."""
+
+        def shift(value: bytes) -> bytes:
+            number = int(value)
+            unit_ns = _unit_ns(number)
+            return str(number + skew_us * 1_000 // unit_ns).encode() if unit_ns else value
+
+        return _times_rewritten(self._event_values, text, shift)
+
+    def in_unit(self, text: bytes, unit: str) -> bytes:
+        """The same text with every time in `s`, `ms` or `us`."""
+
+        def convert(value: bytes) -> bytes:
+            number = int(value)
+            unit_ns = _unit_ns(number)
+            if not unit_ns:
+                return value
+            return str(number * unit_ns // (_UNIT_US.get(unit, 1) * 1_000)).encode()
+
+        return _times_rewritten(self._time_values, text, convert)
+
+    def in_percent(self, text: bytes) -> bytes:
+        """The same text with every rate multiplied by 100."""
+
+        def multiply(value: bytes) -> bytes:
+            return f"{Decimal(value.decode()) * 100:f}".encode()
+
+        return _rewritten(self._rate_values, text, multiply)
+
+    def rows(self, payload: bytes) -> tuple[bytes, list[bytes], bytes]:
+        """What stands before the rows of a frame, the rows, and what stands behind them.
+
+        A frame that is about one contract is one row.
+        """
+        whole = payload
+        if not payload.startswith(b"["):
+            members = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
+            lists = (bytes(members[name]) for name in self.rows_in if name in members)
+            whole = next((text for text in lists if text.startswith(b"[")), b"")
+        if not whole:
+            return b"", [payload], b""
+        before, _, behind = payload.partition(whole)
+        pieces = msgspec.json.decode(whole, type=list[msgspec.Raw])
+        return before + b"[", [bytes(piece) for piece in pieces], b"]" + behind
+
+
+WIRES: dict[str, Wire] = {
+    # exchanges.md 1.6, 1.9
+    "binance-usdm": Wire(
+        event=("E", "time", "serverTime"),
+        funding=("T", "nextFundingTime"),
+        rate=("r", "lastFundingRate"),
+        symbol='"s":"([^"]+)"',
+        current="premiumIndex",
+    ),
+    # exchanges.md 2.4, 2.6
+    "binance-coinm": Wire(
+        event=("E", "time", "serverTime"),
+        funding=("T", "nextFundingTime"),
+        rate=("r", "lastFundingRate"),
+        symbol='"s":"([^"]+)"',
+        current="premiumIndex",
+    ),
+    # exchanges.md 3A, 3B, 3.5; `data` holds a number in the reply of /timestamp alone, a row that
+    # begins with `ts` is a settlement, and countdowns are too small to be taken for a time
+    "kucoin": Wire(
+        event=("P", r"(?<!\{\")ts", "timestamp", "data"),
+        funding=(
+            "ft", "nt", "fundingTime", "timePoint", "nextFundingRateTime",
+            "nextFundingRateDateTime",
+        ),
+        rate=(
+            "fr", "lfr", "fundingRate", "fundingFeeRate", "lastTimeFundingRate",
+            "nextFundingRate", "value",
+        ),
+        symbol=r'(?:"s":"|"topic":"/contract/instrument:|"symbol":")([^"]+)"',
+        current=r"contracts/|/current$|ua/v2/market/funding-rate",
+    ),
+    # exchanges.md §4.6, §4.9; `time` alone is also the stamp of a settlement
+    "hyperliquid": Wire(
+        event=('(?<=null,")time',),
+        funding=("nextFundingTime",),
+        rate=("funding", "fundingRate"),
+        symbol='"coin":"([^"]+)"',
+        current="metaAndAssetCtxs|predictedFundings",
+        rates_have_times=False,
+        fixed_interval_hours=1,
+    ),
+    # exchanges.md §5.2, §5.4
+    "backpack": Wire(
+        event=("E", "T"),
+        funding=("n", "nextFundingTimestamp"),
+        rate=("f", "fundingRate"),
+        symbol='"s":"([^"]+)"',
+        current="markPrices",
+        fixed_interval_hours=1,
+    ),
+}  # fmt: skip
+
+
+def _values(names: tuple[str, ...], number: str) -> re.Pattern[bytes]:
+    """Matches the values of some fields, as text or as number; the number is group 2."""
+    return re.compile(rf'("(?:{"|".join(names)})":\s*"?)({number})'.encode())
+
+
+def _rewritten(values: re.Pattern[bytes], text: bytes, rewrite: Callable[[bytes], bytes]) -> bytes:
+    return values.sub(lambda found: found[1] + rewrite(found[2]), text)
+
+
+def _times_rewritten(
+    values: re.Pattern[bytes], text: bytes, rewrite: Callable[[bytes], bytes]
+) -> bytes:
+    # A body can be nothing but a time (exchanges.md §5.4d).
+    return rewrite(text) if _WHOLE_NUMBER.match(text) else _rewritten(values, text, rewrite)
+
+
+def _unit_ns(number: int) -> int:
+    """How many ns the unit of a time has, by its size; 0: not a time."""
+    for limit, unit_ns in (
+        (_NS_FROM, 1),
+        (_US_FROM, 1_000),
+        (_MS_FROM, 1_000_000),
+        (_S_FROM, 1_000_000_000),
+    ):
+        if number >= limit:
+            return unit_ns
+    return 0

@@ -1,0 +1,117 @@
+"""Keeps the registry of contracts true: facts are fetched, published when they change, told.
+
+Not responsible for: what a list means (contracts.py), sockets (sockets.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Iterable
+
+from producers.backoff import Backoff
+from producers.contracts import Change, ContractRegistry
+from producers.exchanges.description import Exchange, RestCall, unreadable
+from producers.replies import Replies
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 5.0
+AGAIN_S = 86_400.0
+"""The raw log is kept for 7 days; a replay of what is left of it needs the contracts' facts."""
+DOUBT_EVERY_S = 300.0
+MAX_ASKED_ABOUT = 10_000
+
+
+class Facts:
+    """The registry of one feed and what keeps it up to date."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        replies: Replies,
+        refresh_s: float,
+        changed: Callable[[Change], None],
+    ) -> None:
+        """`changed` is called after each reply that lists contracts."""
+        self._exchange = exchange
+        self._replies = replies
+        self._refresh_s = refresh_s
+        self._changed = changed
+        self.registry = ContractRegistry(exchange.fact_identity)
+        self.known = asyncio.Event()
+        """Set once contracts are listed."""
+        self._wanted = asyncio.Event()
+        self._asked_about: set[str] = set()
+        self._refreshes = 0
+        self._doubted_s = float("-inf")
+
+    async def run(self) -> None:
+        """Refresh at intervals, and soon when asked to, until cancelled."""
+        retries = Backoff(random.random, RETRY_S, self._refresh_s)
+        published_s = time.monotonic()
+        while True:
+            if time.monotonic() - published_s > AGAIN_S:
+                published_s = time.monotonic()
+                self.registry.forget_published()
+            if await self.refresh():
+                retries = Backoff(random.random, RETRY_S, retries.cap_s)
+                wait_s = self._refresh_s
+            else:
+                wait_s = RETRY_S + retries.failed()
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._wanted.wait()
+                # Several unknown symbols at once ask for one refresh, not for many.
+                await asyncio.sleep(RETRY_S)
+            except TimeoutError:
+                pass
+            self._wanted.clear()
+
+    async def refresh(self) -> bool:
+        """Fetch the contracts' facts and publish what changed; True if all calls succeeded."""
+        complete = True
+        for call in self._exchange.fact_calls:
+            if self._refreshes % call.every == 0 and not await self._ask(call):
+                complete = False
+        # One that failed is asked for again in full: its turn may be far away.
+        self._refreshes = self._refreshes + 1 if complete else 0
+        return complete
+
+    async def _ask(self, call: RestCall) -> bool:
+        reply = await self._replies.fetch(call)
+        if reply is None:
+            return False
+        odd = unreadable(reply.slices)
+        listings = self._exchange.listings(call, reply.slices)
+        change = self.registry.update(call.resource, reply.slices, listings, partial=bool(odd))
+        await self._replies.publish(call, "contract", [*change.facts, *odd], reply.received_at)
+        if self.registry.listed:
+            # Without the other facts an interval is assumed, and flagged; the stream goes on.
+            self.known.set()
+            self._changed(change)
+        return True
+
+    def ask_about(self, symbols: Iterable[str]) -> None:
+        """Have the registry refreshed for symbols that it does not list; once for each symbol."""
+        if not self.known.is_set():
+            return
+        new = set(symbols) - self._asked_about - self.registry.listed
+        if new:
+            if len(self._asked_about) > MAX_ASKED_ABOUT:
+                self._asked_about.clear()
+            self._asked_about |= new
+            self._refresh_soon()
+
+    def doubt(self) -> None:
+        """Have the registry refreshed because listed contracts are silent: they may be delisted."""
+        now_s = time.monotonic()
+        if self.known.is_set() and now_s - self._doubted_s >= DOUBT_EVERY_S:
+            self._doubted_s = now_s
+            self._refresh_soon()
+
+    def _refresh_soon(self) -> None:
+        self._refreshes = 0
+        self._wanted.set()

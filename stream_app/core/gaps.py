@@ -1,0 +1,137 @@
+"""Gaps in a contract's stream: which ticks did not come, when it fell silent, what filled it. Pure.
+
+A gap is told by the contract's own stream of event times, and opened by receipt: only the flush
+boundary knows that nothing came. Both follow from the log alone, whichever boundaries were really
+flushed. Not responsible for: gaps of connections (producers tell those), writing events (watch.py).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from schemas.feeds import FeedSpec
+from schemas.times import US_PER_S
+from stream_app.core.zones import FLUSH_US
+
+TRADING_STATUSES = frozenset({"", "TRADING", "Open", "BeingSettled", "trading"})
+"""What the feeds call a contract that streams (exchanges.md §1.9c, §2.5, §3.5a, §5.4c, and ours for
+§4.9a); empty: no fact has told yet. Silence of any other is no gap."""
+
+
+class Pace(NamedTuple):
+    """How often a feed pushes, when a push was missed, and for how long a rate holds; µs."""
+
+    cadence_us: int
+    missed_us: int
+    stale_us: int
+
+    @classmethod
+    def of(cls, feed: FeedSpec) -> Pace:
+        """Return the pace of a feed."""
+        return cls(
+            int(feed.cadence_s * US_PER_S),
+            int(feed.missed_after_s * US_PER_S),
+            int(feed.stale_s * US_PER_S),
+        )
+
+
+class StreamState(msgspec.Struct, array_like=True, gc=False):
+    """The newest update of a contract's stream, and what REST filled in since."""
+
+    event_time: int = 0
+    """Of the newest stream update; 0: there was none."""
+    received_at: int = 0
+    raw_offset: int = -1
+    raw_item: int = -1
+    opened: bool = False
+    """The gap since then has been told."""
+    filled_us: int = 0
+    """For how long a REST rate holds, of the time since `event_time`."""
+    filled_to: int = 0
+    """Until when the newest of them holds; 0: there was none."""
+    fills: int = 0
+
+    def silent_at(self, boundary: int, stale_us: int) -> bool:
+        """Tell whether a gap is to be opened at a flush boundary."""
+        return boundary - self.received_at >= stale_us and self.event_time > 0 and not self.opened
+
+    def silent_from(self, stale_us: int) -> int:
+        """Return the first flush boundary at which a gap is due, whichever is the one at hand."""
+        return -(-(self.received_at + stale_us) // FLUSH_US) * FLUSH_US
+
+    def fill(self, event_time: int, stale_us: int) -> None:
+        """Note a REST rate that is in force from `event_time` on, at most `stale_us`."""
+        end = event_time + stale_us
+        start = max(event_time, self.filled_to)
+        if self.event_time == 0 or event_time < self.event_time or end <= start:
+            return
+        self.filled_us += end - start
+        self.filled_to = end
+        self.fills += 1
+
+    def advance(
+        self, event_time: int, received_at: int, raw_offset: int, raw_item: int, pace: Pace
+    ) -> Step | None:
+        """Take a newer stream update; return what was missing before it, if anything was."""
+        # Each update of each stream comes by here.
+        since = self.event_time
+        step = None
+        if since and (self.opened or event_time - since > pace.missed_us):
+            step = self._step(event_time, pace)
+            self.opened = False
+        if self.fills:
+            self.filled_us = self.filled_to = self.fills = 0
+        self.event_time = event_time
+        self.received_at = max(self.received_at, received_at)
+        self.raw_offset = raw_offset
+        self.raw_item = raw_item
+        return step
+
+    def _step(self, event_time: int, pace: Pace) -> Step:
+        since, cadence_us = self.event_time, pace.cadence_us
+        duration_us = event_time - since
+        missed = 0
+        if duration_us > pace.missed_us:
+            missed = (duration_us + cadence_us // 2) // cadence_us - 1
+        return Step(
+            since=since,
+            until=event_time,
+            missed=missed,
+            is_gap=self.opened or duration_us > pace.stale_us,
+            was_opened=self.opened,
+            opened_at=min(self.silent_from(pace.stale_us), event_time),
+            filled_us=max(0, self.filled_us - max(0, self.filled_to - event_time)),
+            fills=self.fills,
+        )
+
+
+class Step(NamedTuple):
+    """From one stream update to the next, where something is missing between; times in µs."""
+
+    since: int
+    until: int
+    missed: int
+    """Ticks that did not come."""
+    is_gap: bool
+    was_opened: bool
+    """The gap had been told before it ended."""
+    opened_at: int
+    """Where it had not: when it could have been told."""
+    filled_us: int
+    fills: int
+    """REST updates."""
+
+    @property
+    def seconds(self) -> float:
+        """How long, by event time."""
+        return (self.until - self.since) / US_PER_S
+
+    def describe(self) -> str:
+        """Say how long the stream was away and what filled it."""
+        filled = "nothing filled it"
+        if self.fills:
+            updates = "update" if self.fills == 1 else "updates"
+            filled = f"rest filled {self.filled_us / US_PER_S:.1f} s with {self.fills} {updates}"
+        return f"{self.seconds:.1f} s without stream; {filled}"

@@ -1,0 +1,140 @@
+"""What a partition has to tell beside its numbers: audit events, alerts, dead letters.
+
+Collects them until they are taken, and sees to it that a record that comes again is not told
+twice. Pure. Not responsible for: what is decided (partition.py, watch.py).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from schemas import topics
+from schemas.contracts import contract_id
+from schemas.records import Alert, AuditEvent, RawItem
+from stream_app.core.audit import MAX_DETAIL_CHARS, Noted, audit_event
+from stream_app.core.outputs import DeadLetter, Output
+from stream_app.core.rows import Position
+from stream_app.core.store import Shard, Store
+
+MAX_ERROR_CHARS = 500
+
+
+class Journal:
+    """Outputs of one partition that are no rates, and how often each decision was taken."""
+
+    def __init__(self, feed: str, topic: str, partition: int, store: Store) -> None:
+        self.feed = feed
+        self.topic = topic
+        self.partition = partition
+        self.counts: Counter[str] = Counter()
+        self.outputs: list[Output] = []
+        self.dead_letters: list[DeadLetter] = []
+        self._store = store
+
+    def note(
+        self,
+        symbol: str,
+        kind: str,
+        event_time: int,
+        at: Position,
+        detail: str = "",
+        *,
+        count: int = 1,
+        since: int | None = None,
+    ) -> None:
+        """Count a decision about a contract, or about a symbol that is none of ours.
+
+        `since`: where it is about a time span, its beginning.
+        """
+        self.counts[kind] += count
+        self._note(
+            contract_id(self.feed, symbol), symbol, kind, event_time, at, detail, count, since
+        )
+
+    def note_feed(
+        self, symbol: str, kind: str, event_time: int, at: Position, detail: str = ""
+    ) -> None:
+        """Count a decision about the feed, which one of its contracts led to."""
+        self.counts[kind] += 1
+        self._note(self.feed, symbol, kind, event_time, at, detail, 1, None)
+
+    def _note(
+        self,
+        subject: str,
+        symbol: str,
+        kind: str,
+        event_time: int,
+        at: Position,
+        detail: str,
+        count: int,
+        since: int | None,
+    ) -> None:
+        cell = self._store.cells.get(symbol)
+        shard = cell.shard if cell else self._store.last_shard(at.offset, at.boundary)
+        if at.offset <= shard.block.applied_offset:
+            return
+        shard.audits.note(
+            Noted(
+                subject,
+                kind,
+                event_time,
+                at.received_at,
+                at.offset,
+                at.item,
+                detail,
+                count,
+                since,
+            )
+        )
+        shard.dirty = True
+
+    def tell(
+        self,
+        subject: str,
+        kind: str,
+        times: tuple[int, int],
+        count: int,
+        detail: str,
+        raw: tuple[int, int],
+    ) -> None:
+        """Make an audit event at once. `times`: from and to; `raw`: offset and item."""
+        self.counts[kind] += 1
+        event: AuditEvent = {
+            "subject": subject,
+            "kind": kind,
+            "count": count,
+            "first_event_time": times[0],
+            "last_event_time": times[1],
+            "detail": detail[:MAX_DETAIL_CHARS],
+            "raw_topic": self.topic,
+            "raw_partition": self.partition,
+            "raw_offset": raw[0],
+            "raw_item": raw[1],
+        }
+        self.outputs.append(Output(topics.AUDIT, subject, event))
+
+    def publish_due(self, shard: Shard, boundary: int) -> None:
+        """Publish what a shard counted in minutes that ended at or before a flush boundary."""
+        for entry in shard.audits.take_due(boundary):
+            event = audit_event(entry, self.topic, self.partition)
+            self.outputs.append(Output(topics.AUDIT, entry.subject, event))
+            shard.dirty = True
+
+    def alert(self, alert: Alert) -> None:
+        """Raise an alert."""
+        self.outputs.append(Output(topics.ALERTS, alert["subject"], alert))
+        self.counts["alert"] += 1
+
+    def dead_letter(self, item: RawItem, at: Position, error: str, stage: str) -> None:
+        """Hand on what could not be read."""
+        letter = DeadLetter(
+            item["symbol"],
+            item["payload"],
+            stage,
+            error[:MAX_ERROR_CHARS],
+            self.topic,
+            self.partition,
+            at.offset,
+            at.item,
+        )
+        self.dead_letters.append(letter)

@@ -1,0 +1,164 @@
+"""Watches a partition's contracts: silence, reconciliation with REST, settled rates, feed events.
+
+Everything here ends in the journal; nothing moves a rate, a bar or a z-score. Pure. Not responsible
+for: what is a gap (gaps.py) or a mismatch (reconcile.py), which item is looked at (partition.py).
+"""
+
+from __future__ import annotations
+
+from schemas.errors import MalformedInputError
+from schemas.feeds import FeedSpec
+from schemas.markers import FeedEvent
+from schemas.records import RawItem
+from schemas.times import US_PER_S
+from stream_app.core.alerts import FEED_SEVERITIES, feed_alert, mismatch_alert
+from stream_app.core.blocks import Contract
+from stream_app.core.bounds import is_settling
+from stream_app.core.gaps import TRADING_STATUSES, Pace, Step, StreamState
+from stream_app.core.journal import Journal
+from stream_app.core.reconcile import (
+    Comparison,
+    compare,
+    estimate_of,
+    mismatch_severity,
+    settled_differs,
+)
+from stream_app.core.rows import Position
+from stream_app.core.store import Cell
+from stream_app.normalise.readings import RateReading
+
+
+class Watch:
+    """What is noticed about the contracts of one partition, beside their numbers."""
+
+    def __init__(self, journal: Journal, feed: FeedSpec, skew_us: int) -> None:
+        """`skew_us`: how far ahead of its receipt an event is still believed to be."""
+        self._journal = journal
+        self._skew_us = skew_us
+        self._pace = Pace.of(feed)
+        self._settling_us = int(feed.settling_s * US_PER_S)
+        self._compared = self._mismatched = 0
+
+    def streamed(self, cell: Cell, event_time: int, at: Position) -> None:
+        """Take note of a newer stream update: it may end a gap, and show what did not come."""
+        contract = cell.contract
+        step = contract.stream.advance(event_time, at.received_at, at.offset, at.item, self._pace)
+        cell.shard.dirty = True
+        if step is None:
+            return
+        if step.missed:
+            detail = f"{step.seconds:.1f} s between updates"
+            self._journal.note(
+                contract.symbol, "missed", event_time, at, detail,
+                count=step.missed, since=step.since,
+            )  # fmt: skip
+        if step.is_gap:
+            self._close(contract, step, at)
+
+    def _close(self, contract: Contract, step: Step, at: Position) -> None:
+        raw, times = (at.offset, at.item), (step.since, step.until)
+        if not step.was_opened:
+            # The worker or the producer was away, or the updates waited: no boundary told it.
+            self._open(contract.contract_id, (step.since, step.opened_at), raw)
+        self._journal.tell(
+            contract.contract_id, "gap_closed", times, step.missed, step.describe(), raw
+        )
+
+    def _open(self, subject: str, times: tuple[int, int], raw: tuple[int, int]) -> None:
+        stale_s = self._pace.stale_us / US_PER_S
+        self._journal.tell(
+            subject, "gap_opened", times, 1, f"no stream update for {stale_s:g} s", raw
+        )
+
+    def filled(self, contract: Contract, event_time: int) -> None:
+        """Take note of a rate that REST brought and that is in force."""
+        contract.stream.fill(event_time, self._pace.stale_us)
+
+    def silence(self, cell: Cell, boundary: int) -> None:
+        """Open a gap at a flush boundary, if one is due."""
+        contract, stale_us = cell.contract, self._pace.stale_us
+        stream = contract.stream
+        if not stream.silent_at(boundary, stale_us) or contract.status not in TRADING_STATUSES:
+            return
+        stream.opened = cell.shard.dirty = True
+        # Not `boundary`: while a producer is down boundaries are passed over, or the wall clock's.
+        times = (stream.event_time, stream.silent_from(stale_us))
+        self._open(contract.contract_id, times, (stream.raw_offset, stream.raw_item))
+
+    def status_changed(self, cell: Cell, status: str, at: Position) -> None:
+        """Tell that a contract with rates trades no longer, which ends its gap."""
+        contract, now, raw = cell.contract, at.received_at, (at.offset, at.item)
+        if status in TRADING_STATUSES or contract.status not in TRADING_STATUSES:
+            return
+        if contract.updates:
+            change = f"{contract.status or 'unknown'} -> {status}"
+            self._journal.tell(contract.contract_id, "trading_ended", (now, now), 1, change, raw)
+        if contract.stream.opened:
+            times = (contract.stream.event_time, max(contract.stream.event_time, now))
+            self._journal.tell(contract.contract_id, "gap_closed", times, 0, "delisted", raw)
+        # Should it trade again, the time between is no gap.
+        contract.stream = StreamState()
+
+    def reconcile(self, cell: Cell | None, reading: RateReading, at: Position) -> None:
+        """Compare a row of a REST snapshot with what the stream has told."""
+        time_us = at.received_at
+        if reading.event_time is not None and reading.event_time <= time_us + self._skew_us:
+            time_us = reading.event_time
+        found = self._comparison(cell, reading, time_us)
+        journal = self._journal
+        if found.kind == "not_compared":
+            journal.note_feed(reading.symbol, found.kind, time_us, at, found.detail)
+            return
+        self._compared += 1
+        detail = ""
+        if found.kind == "mismatch" and cell is not None:
+            self._mismatched += 1
+            detail = cell.contract.contract_id
+            journal.note(reading.symbol, found.kind, time_us, at, found.detail)
+        journal.note_feed(reading.symbol, found.kind, time_us, at, detail)
+
+    def _comparison(self, cell: Cell | None, reading: RateReading, time_us: int) -> Comparison:
+        if cell is None or cell.contract.updates == 0:
+            return Comparison("not_compared", "no rate yet")
+        contract = cell.contract
+        if contract.status not in TRADING_STATUSES:
+            return Comparison("not_compared", "not trading")
+        if self._settling_us and is_settling(contract, reading, time_us, self._settling_us):
+            return Comparison("not_compared", "settling")
+        return compare(contract, reading.rate, time_us, self._pace.stale_us)
+
+    def end_of_record(self, at: Position, *, is_new: bool) -> None:
+        """Raise an alert if too much of the record's snapshot did not match."""
+        if self._compared == 0:
+            return
+        severity = mismatch_severity(self._compared, self._mismatched)
+        if severity is not None and is_new:
+            self._journal.alert(mismatch_alert(severity, self._mismatched, self._compared, at))
+        self._compared = self._mismatched = 0
+
+    def settled(self, contract: Contract, funding_time: int, rate: float, at: Position) -> None:
+        """Compare the exchange's settled rate with the last estimate before it."""
+        estimate = estimate_of(contract, funding_time, self._pace.stale_us)
+        if estimate is None:
+            return
+        difference = settled_differs(estimate, rate)
+        if difference:
+            self._journal.note(contract.symbol, "settled_differs", funding_time, at, difference)
+        else:
+            self._journal.note_feed(contract.symbol, "settled_matched", funding_time, at)
+
+    def feed_event(self, item: RawItem, at: Position) -> None:
+        """Make an audit event of what a producer tells, and an alert where it is one."""
+        try:
+            event = FeedEvent.unpack(item["payload"])
+        except MalformedInputError as error:
+            self._journal.counts["dead_letter"] += 1
+            self._journal.dead_letter(item, at, str(error), "event")
+            return
+        self._journal.counts["feed_event"] += 1
+        times = (event.first_event_time, event.last_event_time)
+        raw = (at.offset, at.item)
+        self._journal.tell(event.subject, event.kind, times, event.count, event.detail, raw)
+        severity = FEED_SEVERITIES.get(event.kind)
+        if severity is not None:
+            self._journal.alert(feed_alert(event, severity, at))

@@ -1,0 +1,189 @@
+"""The registry is refreshed: some calls in every other round, and in full after a failure."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from producers import facts
+from producers.budget import Budget
+from producers.contracts import Change
+from producers.exchanges.binance_usdm import EXCHANGE
+from producers.facts import Facts
+from producers.replies import Replies
+from producers.rest import RestClient
+from tests.unit.test_producers_feed import FakePublisher
+
+INFO, FUNDING = "/fapi/v1/exchangeInfo", "/fapi/v1/fundingInfo"
+ENTRY = '{"symbol":"%s","status":"TRADING","contractType":"PERPETUAL"}'
+
+
+class SmallBinance:
+    """The two resources that describe contracts."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.failing: set[str] = set()
+        self.symbols = ["A", "B"]
+        self.changed = asyncio.Event()
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """Answer, or fail where it is to."""
+        self.asked.append(request.path)
+        self.changed.set()
+        if request.path in self.failing:
+            return web.Response(status=500)
+        if request.path == FUNDING:
+            return web.Response(text='[{"symbol":"A","fundingIntervalHours":4}]')
+        entries = ",".join(ENTRY % symbol for symbol in self.symbols)
+        return web.Response(text=f'{{"symbols":[{entries}]}}')
+
+    async def until(self, calls: int) -> None:
+        """Wait for so many calls."""
+        async with asyncio.timeout(10):
+            while len(self.asked) < calls:
+                self.changed.clear()
+                await self.changed.wait()
+
+
+class Case:
+    """Facts over a small exchange."""
+
+    def __init__(self, small: SmallBinance, session: aiohttp.ClientSession, url: str) -> None:
+        self.small = small
+        self.publisher = FakePublisher()
+        self.changes: list[Change] = []
+        rest = RestClient(EXCHANGE, url, session, Budget(EXCHANGE.limits))
+        replies = Replies(EXCHANGE, rest, cast("Any", self.publisher))
+        self.facts = Facts(EXCHANGE, replies, 3_600.0, self.changes.append)
+
+    async def round(self) -> list[str]:
+        """What one refresh asks for."""
+        self.small.asked.clear()
+        await self.facts.refresh()
+        return list(self.small.asked)
+
+
+@pytest.fixture
+async def case() -> AsyncIterator[Case]:
+    """It has asked for nothing yet."""
+    small = SmallBinance()
+    app = web.Application()
+    app.router.add_get("/{path:.*}", small.answer)
+    async with TestServer(app) as server, aiohttp.ClientSession() as session:
+        yield Case(small, session, str(server.make_url("/")))
+
+
+@asynccontextmanager
+async def running(facts: Facts) -> AsyncIterator[None]:
+    """The loop, until the block ends."""
+    task = asyncio.create_task(facts.run())
+    try:
+        yield
+        assert not task.done()
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_funding_info_is_asked_for_in_every_other_round(case: Case) -> None:
+    """Intervals change seldom; 15 calls an hour are all that a healthy feed may make."""
+    assert [await case.round() for _ in range(4)] == [
+        [INFO, FUNDING],
+        [INFO],
+        [INFO, FUNDING],
+        [INFO],
+    ]
+
+
+@pytest.mark.parametrize("path", [INFO, FUNDING])
+async def test_a_round_that_failed_is_made_again_in_full(case: Case, path: str) -> None:
+    """Else an interval could be missing for two rounds."""
+    case.small.failing = {path}
+    assert not await case.facts.refresh()
+    assert await case.round() == [INFO, FUNDING]
+    case.small.failing = set()
+    assert await case.round() == [INFO, FUNDING]
+    assert await case.round() == [INFO]
+
+
+async def test_facts_are_published_when_they_change(case: Case) -> None:
+    """Once; contracts that come and go are told of."""
+    await case.facts.refresh()
+    assert case.facts.known.is_set()
+    told = [(channel, [s.symbol for s in slices]) for _, channel, slices in case.publisher.log]
+    assert told == [("exchangeInfo", ["A", "B"]), ("fundingInfo", ["A"])]
+    assert case.changes[0].listed == {"A", "B"}
+    case.publisher.log.clear()
+    case.small.symbols = ["B", "C"]
+    await case.facts.refresh()
+    (entry,) = case.publisher.log
+    assert entry[:2] == ("contract", "exchangeInfo")
+    assert [piece.symbol for piece in entry[2]] == ["C"]
+    assert case.changes[-1].listed == {"C"}
+    assert case.changes[-1].delisted == {"A"}
+
+
+async def test_nothing_is_known_while_no_list_has_come(case: Case) -> None:
+    """The intervals alone list nobody."""
+    case.small.failing = {INFO}
+    assert not await case.facts.refresh()
+    assert not case.facts.known.is_set()
+    assert case.changes == []
+    case.facts.ask_about(["A"])
+    case.facts.doubt()
+    assert not case.facts._wanted.is_set()
+
+
+async def test_an_unknown_contract_has_the_list_asked_for_in_full(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Soon, once, and with the intervals: they are what is new of it."""
+    monkeypatch.setattr(facts, "RETRY_S", 0.01)
+    async with running(case.facts):
+        async with asyncio.timeout(10):
+            while case.facts._refreshes == 0:  # noqa: ASYNC110 - a round tells nobody of its end
+                await asyncio.sleep(0)
+        case.small.symbols.append("NEW")
+        case.facts.ask_about(["A", "NEW"])
+        await case.small.until(4)
+        assert case.small.asked == [INFO, FUNDING] * 2
+    assert "NEW" in case.facts.registry.streaming
+    case.facts._wanted.clear()
+    case.facts.ask_about(["NEW", "B"])
+    assert not case.facts._wanted.is_set()
+
+
+async def test_silent_contracts_have_the_list_asked_for_now_and_then(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may be delisted; a contract that comes and goes does not make a call each time."""
+    await case.facts.refresh()
+    case.facts.doubt()
+    assert case.facts._wanted.is_set()
+    case.facts._wanted.clear()
+    case.facts.doubt()
+    assert not case.facts._wanted.is_set()
+    monkeypatch.setattr(facts, "DOUBT_EVERY_S", 0.0)
+    case.facts.doubt()
+    assert case.facts._wanted.is_set()
+
+
+async def test_a_failed_round_is_made_again_before_its_time(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With backoff, not after an hour."""
+    monkeypatch.setattr(facts, "RETRY_S", 0.01)
+    case.small.failing = {INFO}
+    async with running(case.facts):
+        await case.small.until(6)
+        assert case.small.asked[:6] == [INFO, FUNDING] * 3
