@@ -20,6 +20,7 @@ from schemas.feeds import spec
 OFFSET_S = 9.0
 """Between two feeds: what they share (a limits group, the machine) is not hit at one instant."""
 SLOW_CADENCE_S = 30.0
+GONE_S = 5.0
 RETRY_AFTER_S = 2
 """Told with each ban: without it a client keeps away for minutes (exchanges.md §1.9)."""
 
@@ -204,7 +205,11 @@ def _fitted(feed: str, part: Part, slot_s: float, subject: Subject | None) -> Pl
         }
     elif part.kind == "bad-units" and not WIRES[feed].rates_have_times:
         parameters = {"field": "rate"}
-    fault = Planned(slot_s + part.at_s, part.kind, feed, part.seconds, parameters)
+    seconds = part.seconds
+    if part.kind in {"drop", "corrupt"} and not WIRES[feed].rates_have_times:
+        # Without times a single push that is missing is none that is late.
+        parameters["p"], seconds = 1, GONE_S
+    fault = Planned(slot_s + part.at_s, part.kind, feed, seconds, parameters)
     entry = fault.entry()
     del entry["at_s"], entry["kind"]
     try:

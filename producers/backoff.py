@@ -25,10 +25,14 @@ class Backoff:
         self.cap_s = cap_s
         self.failures = 0
 
-    def failed(self, healthy_s: float = 0.0) -> float:
-        """Note a failure after `healthy_s` of data and return the delay before the next try."""
+    def healthy(self, healthy_s: float) -> None:
+        """Note data for so long, without a failure behind it."""
         if healthy_s >= HEALTHY_S:
             self.failures = 0
+
+    def failed(self, healthy_s: float = 0.0) -> float:
+        """Note a failure after `healthy_s` of data and return the delay before the next try."""
+        self.healthy(healthy_s)
         ceiling = min(self.cap_s, self._first_s * 2.0 ** min(self.failures, 30))
         self.failures += 1
         return self._random() * ceiling

@@ -159,10 +159,12 @@ class ManagedConnection:
                     end = relief.result()
                     delay_s = self._backoff.failed(end.healthy_s)
                     log.warning("%s: no relief yet: %s", self._line.name, end.reason)
+                    running.discard(relief)
                     await asyncio.wait({current}, timeout=delay_s)
                     continue
                 log.info("%s: relieved after %.0f s", self._line.name, age_s)
-                session.relieved = True
+                self._backoff.healthy(session.healthy_s)
+                session.relieve()
                 session, current = successor, relief
                 running = {task for task in running if not task.done()}
         finally:
@@ -187,7 +189,7 @@ class ManagedConnection:
         finally:
             ready.cancel()
         if not current.done() and not successor.delivers and not relief.done():
-            successor.relieved = True
+            successor.give_up()
             await asyncio.wait({relief})
 
     async def _attempt(self, session: Session) -> End:
@@ -203,6 +205,8 @@ class ManagedConnection:
             async with self._connect(url) as socket:
                 self._opened(session, url)
                 end = await session.run(socket, connection_id(self._feed, self.name))
+                # Before the farewell, for which a dead socket makes us wait.
+                self._closed(session, end)
         except ValueError as error:
             # A certificate, a port, a host name, an address within a redirect. Its text may hold
             # the whole URL. Behind the handshake it would be a fault of ours.
@@ -222,6 +226,8 @@ class ManagedConnection:
     def _opened(self, session: Session, url: str) -> None:
         self.quarantine.opened()
         self.connects += 1
+        for older in self._sessions:
+            older.superseded = True
         self._sessions.add(session)
         log.info("%s: connected to %s", self._line.name, without_query(url))
 

@@ -72,18 +72,26 @@ class Facts:
 
     async def refresh(self) -> bool:
         """Fetch the contracts' facts and publish what changed; True if all calls succeeded."""
-        complete = True
+        turn, complete, new = self._refreshes, True, False
+        # Counted at once: whoever asks for a full refresh meanwhile gets one.
+        self._refreshes += 1
         for call in self._exchange.fact_calls:
-            if self._refreshes % call.every == 0 and not await self._ask(call):
+            if turn % call.every and not new:
+                continue
+            change = await self._ask(call)
+            if change is None:
                 complete = False
-        # One that failed is asked for again in full: its turn may be far away.
-        self._refreshes = self._refreshes + 1 if complete else 0
+            elif change.listed:
+                new = True
+        if not complete:
+            # One that failed is asked for again in full: its turn may be far away.
+            self._refreshes = 0
         return complete
 
-    async def _ask(self, call: RestCall) -> bool:
+    async def _ask(self, call: RestCall) -> Change | None:
         reply = await self._replies.fetch(call)
         if reply is None:
-            return False
+            return None
         odd = unreadable(reply.slices)
         listings = self._exchange.listings(call, reply.slices)
         change = self.registry.update(call.resource, reply.slices, listings, partial=bool(odd))
@@ -92,7 +100,7 @@ class Facts:
             # Without the other facts an interval is assumed, and flagged; the stream goes on.
             self.known.set()
             self._changed(change)
-        return True
+        return change
 
     def ask_about(self, symbols: Iterable[str]) -> None:
         """Have the registry refreshed for symbols that it does not list; once for each symbol."""

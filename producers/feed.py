@@ -112,9 +112,13 @@ class Feed:
                 tasks.create_task(self.snapshots.serve())
                 tasks.create_task(self.snapshots.reconcile(poll_s if mode == "hybrid" else None))
             else:
-                tasks.create_task(self.snapshots.poll())
+                tasks.create_task(self._poll_when_listed())
             if self._settings.producer_history_days:
                 tasks.create_task(self._history_when_listed())
+
+    async def _poll_when_listed(self) -> None:
+        await self.facts.known.wait()
+        await self.snapshots.poll()
 
     async def _history_when_listed(self) -> None:
         await self.facts.known.wait()

@@ -9,7 +9,8 @@ import asyncio
 import logging
 import re
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
 import aiohttp
@@ -35,6 +36,8 @@ FORBIDDEN_S = 600.0
 """What a 429, a 418 or a 403 that does not say for how long costs (exchanges.md §1.9, §6.4)."""
 CLOCK_GRAIN_S = 1.5
 """Clocks that differ by less are equal, as far as the header and the way of a reply can tell."""
+CLOCKS_COMPARED = 3
+"""A reply that was held up somewhere is no clock: they have to agree."""
 MIN_BLOCK_S = 1.0
 MAX_BLOCK_S = 3 * 86_400.0
 _WITHOUT_TERM = {429: TOO_MANY_S, 418: BANNED_S, 403: FORBIDDEN_S}
@@ -90,7 +93,8 @@ class RestClient:
         self.barred_until_s = 0.0
         """Until this monotonic time it takes none."""
         self.clock_ahead_s = 0.0
-        """How far the exchange's clock is ahead of ours, to half a second, by its newest reply."""
+        """How far the exchange's clock is ahead of ours, to half a second, by its last replies."""
+        self._clocks_ahead_s: deque[float] = deque(maxlen=CLOCKS_COMPARED)
 
     async def fetch(
         self, call: RestCall, share: float = FOREGROUND_SHARE, timeout_s: float = TIMEOUT_S
@@ -131,6 +135,7 @@ class RestClient:
                 # An exchange has none; what answers elsewhere is not the exchange.
                 allow_redirects=False,
             ) as reply:
+                self._read_clock(reply.headers)
                 parts, length = [], 0
                 while length <= MAX_BODY_BYTES and (part := await reply.content.read(1 << 20)):
                     parts.append(part)
@@ -142,7 +147,6 @@ class RestClient:
         if len(body) > MAX_BODY_BYTES:
             raise RestError(f"{url}: the reply is longer than {MAX_BODY_BYTES} bytes", status)
         self._budget.observe(self._exchange.used(headers), time.monotonic())
-        self._read_clock(headers.get("Date", ""))
         told_s = self._exchange.retry_after_s(headers)
         blocked_s = barred_s(status, told_s, body, time.time_ns() // 1_000_000)
         if blocked_s is not None:
@@ -157,11 +161,17 @@ class RestClient:
             raise RestError(f"{url}: {fault}", status)
         return body
 
-    def _read_clock(self, date: str) -> None:
-        """Compare the clocks: the header has whole seconds, so on average it is half a one late."""
+    def _read_clock(self, headers: Mapping[str, str]) -> None:
+        """Compare the clocks when the headers arrive, unless a cache has kept the reply.
+
+        The header has whole seconds, so on average it is half a one late.
+        """
         try:
-            theirs_s = parsedate_to_datetime(date).timestamp() + 0.5
+            theirs_s = parsedate_to_datetime(headers.get("Date", "")).timestamp() + 0.5
         except (ValueError, TypeError, OverflowError):
             return
-        ahead_s = theirs_s - time.time()
+        if headers.get("Age", "0") != "0":
+            return
+        self._clocks_ahead_s.append(theirs_s - time.time())
+        ahead_s = min(self._clocks_ahead_s, key=abs)
         self.clock_ahead_s = ahead_s if abs(ahead_s) > CLOCK_GRAIN_S else 0.0

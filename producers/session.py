@@ -25,8 +25,10 @@ log = logging.getLogger(__name__)
 PAUSED_S = 5.0
 """A frame that could not be handed over for so long means that Kafka takes nothing. What the socket
 holds by then is old, and its time of receipt would be wrong: the connection is given up."""
-RELIEF_CHECK_S = 1.0
-"""How soon a session notices that it was relieved, on a socket without frames."""
+DISMISSED_CHECK_S = 1.0
+"""How soon a session notices that it is to end, on a socket without frames."""
+DRAIN_S = 2.0
+"""A relieved connection is read for so long still: frames that both bring are published once."""
 RELIEF_SHARE = 0.95
 """Of what its predecessor delivered; a successor that brings so much takes over."""
 
@@ -87,7 +89,19 @@ class Session:
         """Set when the wanted contracts have changed."""
         self.ready = asyncio.Event()
         """Set once it delivers what it is to relieve another one of."""
-        self.relieved = False
+        self.superseded = False
+        """A newer connection of the same socket is open."""
+        self._dismissed: End | None = None
+        self._dismissed_s = 0.0
+
+    def relieve(self) -> None:
+        """End as planned: another one delivers. What is on its way is still read."""
+        self._dismissed = End("relieved by a newer connection", relieved=True)
+        self._dismissed_s = time.monotonic() + DRAIN_S
+
+    def give_up(self) -> None:
+        """End because it does not deliver."""
+        self._dismissed = End("brought nothing to relieve another connection with")
 
     @property
     def delivers(self) -> bool:
@@ -125,8 +139,8 @@ class Session:
 
     async def _read(self, socket: ClientConnection, writers: Iterable[asyncio.Task[None]]) -> End:
         while True:
-            if self.relieved:
-                return End("relieved by a newer connection", self.healthy_s, relieved=True)
+            if self._dismissed is not None and time.monotonic() >= self._dismissed_s:
+                return self._dismissed._replace(healthy_s=self.healthy_s)
             due_s, reason = self._due()
             wait_s = due_s - time.monotonic()
             if wait_s <= 0:
@@ -135,7 +149,7 @@ class Session:
                 _raise_unless_closed(writer)
             try:
                 # Not wait_for: Python 3.11's loses a cancellation that meets an arriving frame.
-                async with asyncio.timeout(min(wait_s, RELIEF_CHECK_S)):
+                async with asyncio.timeout(min(wait_s, DISMISSED_CHECK_S)):
                     message = await socket.recv(decode=False)
             except TimeoutError:
                 continue
@@ -171,7 +185,8 @@ class Session:
 
     def _suspect(self, error: ConnectionClosed) -> None:
         """Note which contract may have closed the socket without a farewell."""
-        if not self._line.kind.quarantines or error.rcvd is not None or error.sent is not None:
+        farewell = error.rcvd is not None or error.sent is not None
+        if not self._line.kind.quarantines or farewell or self.superseded:
             return
         suspect = self._line.quarantine.closed(time.monotonic())
         if suspect is not None:

@@ -102,24 +102,24 @@ class Snapshots:
     async def _take(
         self, symbols: Collection[str], purpose: Purpose, wanted: Callable[[], Collection[str]]
     ) -> bool:
-        """Publish the current rates of what is `wanted` then; True if every call succeeded."""
+        """Publish the current rates of what is `wanted` then; True if any came."""
         share = SNAPSHOT_SHARE if purpose == "fallback" else FOREGROUND_SHARE
-        complete = bool(symbols)
+        answered = False
         published = 0
         for call in self._exchange.snapshot_calls(sorted(symbols)):
             reply = await self._replies.fetch(call, share, SNAPSHOT_TIMEOUT_S)
             if reply is None:
-                complete = False
                 continue
+            answered = True
             # Delisted contracts stay in the reply, frozen (exchanges.md §1.8).
             chosen = wanted()
             pieces = [piece for piece in reply.slices if _asked(piece, chosen)]
             await self._replies.publish(call, purpose, pieces, reply.received_at)
             published += len(pieces)
         if purpose == "fallback":
-            self.polls += complete
+            self.polls += answered
             self.rates += published
-        return complete
+        return answered
 
 
 def _asked(piece: Slice, chosen: Collection[str]) -> bool:

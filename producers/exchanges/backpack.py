@@ -30,6 +30,7 @@ from producers.exchanges.reading import (
     chunks,
     decoder,
     json_text,
+    micros,
     present,
     slices_of,
 )
@@ -58,7 +59,7 @@ class _Message(msgspec.Struct, gc=False):
 
 
 class _Made(msgspec.Struct, gc=False):
-    event_us: int | None = msgspec.field(name="E", default=None)
+    event_us: object = msgspec.field(name="E", default=None)
 
 
 class _Named(msgspec.Struct, gc=False):
@@ -153,7 +154,9 @@ class Backpack(Exchange):
         message = _message(data)
         channel, dot, symbol = message.stream.partition(".")
         if dot and symbol and present(message.data):
-            return Frame(channel, [Slice(symbol, data)], event_us=_made(message.data).event_us)
+            return Frame(
+                channel, [Slice(symbol, data)], event_us=micros(_made(message.data).event_us)
+            )
         if present(message.error):
             return Frame("control", (), Control(refused=True))
         raise MalformedInputError("neither a stream's data nor an error")

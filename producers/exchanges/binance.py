@@ -20,7 +20,7 @@ from producers.exchanges.description import (
     RestCall,
     Slice,
 )
-from producers.exchanges.reading import Rows, decoder, first_byte, slices_of
+from producers.exchanges.reading import Rows, decoder, first_byte, micros, slices_of
 
 STREAMING_STATUS = "TRADING"
 HISTORY_LIMIT = 1000
@@ -38,7 +38,7 @@ MAX_AGE_S = 23 * 3600.0
 
 class _Row(msgspec.Struct, gc=False):
     s: str
-    event_ms: int | None = msgspec.field(name="E", default=None)
+    event_ms: object = msgspec.field(name="E", default=None)
 
 
 class Named(Protocol):
@@ -80,7 +80,7 @@ settled = Rows(Settled)
 
 
 def _event_us(row: _Row | None) -> int | None:
-    return None if row is None or row.event_ms is None else row.event_ms * 1_000
+    return None if row is None else micros(row.event_ms, us_per=1_000)
 
 
 class Binance(Exchange):

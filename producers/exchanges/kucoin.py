@@ -34,6 +34,7 @@ from producers.exchanges.reading import (
     envelope,
     first_byte,
     json_text,
+    micros,
     percent,
     present,
     slices_of,
@@ -77,7 +78,7 @@ class _Uta(msgspec.Struct, gc=False):
 
     channel: str | None = msgspec.field(name="T", default=None)
     data: msgspec.Raw = msgspec.field(name="d", default=ABSENT)
-    pushed_ns: int | None = msgspec.field(name="P", default=None)
+    pushed_ns: object = msgspec.field(name="P", default=None)
     type: str | None = None
     message: msgspec.Raw = ABSENT
     result: msgspec.Raw = ABSENT
@@ -280,7 +281,7 @@ class Kucoin(Exchange):
         """Cut a frame of either socket; the keys tell which it is."""
         message = _message(data)
         if message.channel is not None and present(message.data):
-            event_us = None if message.pushed_ns is None else message.pushed_ns // 1_000
+            event_us = micros(message.pushed_ns, per_us=1_000)
             return _uta_frame(message.channel, message.data, data)._replace(event_us=event_us)
         if message.type == "message":
             return _classic_frame(message, data)

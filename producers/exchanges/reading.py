@@ -88,6 +88,18 @@ def slices_of(
     ]
 
 
+def micros(value: object, *, per_us: int = 1, us_per: int = 1) -> int | None:
+    """Read the time of a frame; None: there is none, or it makes no sense.
+
+    Units of `us_per` µs each, or `per_us` of them in a µs. It only tells how old a frame is, so an
+    odd one costs neither its row nor its frame.
+    """
+    if type(value) is not int or not 0 < value < _MAX_TIME:
+        return None
+    return value * us_per // per_us
+
+
+_MAX_TIME = 1 << 62
 ABSENT = msgspec.Raw(b"")
 """Default of a key that may be missing; its text, `null` included, is never empty. (msgspec reads
 `Raw | None` as `None`.)"""

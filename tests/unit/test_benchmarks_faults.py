@@ -193,6 +193,23 @@ def test_matching_finds_what_is_lost_and_what_is_made_up(
     assert len(unused) == sum(is_extra for _, _, is_extra in pushes)
 
 
+def test_without_times_a_single_missing_push_is_not_told() -> None:
+    """Two pushes may be that far apart; three are told, in about their number."""
+    contract = "hyperliquid:BTC"
+
+    def found(after: float, number: int, told: list[Audit]) -> Counter[str]:
+        around = [Update(contract, at(second), at(second), 0.1) for second in (1, after)]
+        rows = [row(each, source="receipt") for each in around]
+        missing = [lost(contract, 1 + step, 0.1) for step in range(1, number + 1)]
+        run = evidence("hyperliquid", delivered=around, stored=rows, missed=missing, audit=told)
+        return account(run, T0, END).failed
+
+    assert not found(3, 1, [])
+    assert found(4, 2, []) == {"missed and in no recorded gap": 2}
+    assert not found(6, 4, [gone(contract, 1, 6, 3)])
+    assert found(10, 8, [gone(contract, 1, 10, 4)]) == {"more missed than told": 1}
+
+
 def test_the_schedule_has_each_kind_for_each_feed_and_the_simulator_takes_it() -> None:
     """Within ten minutes."""
     subjects = dict.fromkeys(FEEDS, Subject("S", 8.0))

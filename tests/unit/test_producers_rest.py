@@ -354,20 +354,27 @@ def date_of(ahead_s: float) -> str:
 
 
 async def test_the_exchange_s_clock_is_read_from_its_replies() -> None:
-    """To half a second; what is as good as equal is equal, and what is no date says nothing."""
-    dates = [date_of(0.0), date_of(60.0), "yesterday", "", date_of(-3_600.0), date_of(-0.4)]
-    answers = iter(dates)
+    """To half a second, once the last three agree; no date, or a cached one, says nothing."""
+    dates = [date_of(0.0), *[date_of(60.0)] * 3, "yesterday", "", *[date_of(-3_600.0)] * 3]
+    answers = iter([*dates, date_of(-0.4)])
+    cached = False
 
     async def answer(_request: web.Request) -> web.Response:
-        return web.Response(headers={"Date": next(answers)})
+        age = {"Age": "240"} if cached else {}
+        return web.Response(headers={"Date": date_of(-240.0) if cached else next(answers), **age})
 
     async with client_of(answer) as (client, _budget):
         read = []
         for _ in dates:
             await client.fetch(PING)
             read.append(client.clock_ahead_s)
-    assert read[0] == 0.0
-    assert abs(read[1] - 60.0) < 1.5
-    assert read[2] == read[3] == read[1]
-    assert abs(read[4] + 3_600.0) < 1.5
-    assert read[5] == 0.0
+        cached = True
+        await client.fetch(PING)
+        assert client.clock_ahead_s == read[-1]
+        cached = False
+        await client.fetch(PING)
+        assert client.clock_ahead_s == 0.0
+    assert read[:3] == [0.0] * 3
+    assert abs(read[3] - 60.0) < 1.5
+    assert {round(ahead_s) for ahead_s in read[3:8]} == {round(read[3])}
+    assert abs(read[8] + 3_600.0) < 1.5

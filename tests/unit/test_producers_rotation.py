@@ -25,7 +25,8 @@ AGE_S = 0.3
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "RELIEF_CHECK_S", 0.01)
+    monkeypatch.setattr(session, "DISMISSED_CHECK_S", 0.01)
+    monkeypatch.setattr(session, "DRAIN_S", 0.02)
 
 
 class Exchange:
