@@ -35,6 +35,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--minutes", type=float, default=MINUTES)
     parser.add_argument("--feeds", nargs="+", choices=FEEDS, default=list(FEEDS), metavar="FEED")
     parser.add_argument("--contracts", type=int, default=CONTRACTS)
+    parser.add_argument(
+        "--limit-factor", type=float, default=1.0, help="shortens the start-up, changes no call"
+    )
     parser.add_argument("--over-the-hour", action="store_true", help="until one is in")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--data-dir", type=Path, help="where to leave data and logs")
@@ -47,6 +50,7 @@ def main(arguments: Sequence[str]) -> int:
                 tuple(given.feeds),
                 given.contracts,
                 given.minutes * 60,
+                given.limit_factor,
                 over_the_hour=given.over_the_hour,
             )
         )
@@ -68,11 +72,14 @@ async def _measure(
     feeds: tuple[str, ...],
     contracts: int,
     seconds: float,
+    limit_factor: float,
     *,
     over_the_hour: bool,
 ) -> tuple[Counter[str], list[Sample]]:
     """Return what was counted until everything was ready, and the samples from then on."""
-    options = options_of(directory, feeds, contracts, {"FUNDING_PRODUCER_LIMIT_FACTOR": "1"})
+    options = options_of(
+        directory, feeds, contracts, {"FUNDING_PRODUCER_LIMIT_FACTOR": str(limit_factor)}
+    )
     async with running(options) as run:
         begun_s = time.monotonic()
         await run.ready()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from benchmarks.accounting import Account
-from benchmarks.fault_times import STREAM_KINDS, Times
+from benchmarks.fault_times import Times, needs_notice
 from benchmarks.freshness import Freshness
 
 UPTIME = 0.999
@@ -79,7 +79,7 @@ def _failures(report: FeedReport) -> list[str]:
     for times in report.times:
         if times.return_s is None:
             found.append(f"{feed}: the stream did not return after {_name(times)}")
-        if times.fault.kind in STREAM_KINDS and times.hit and times.detect_s is None:
+        if needs_notice(times.fault) and times.hit and times.detect_s is None:
             found.append(f"{feed}: nothing showed {_name(times)}, which hit {times.hit} contracts")
     return found
 

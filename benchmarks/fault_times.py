@@ -40,6 +40,7 @@ class Times(NamedTuple):
     detect_s: float | None
     detected_by: str
     takeover_s: float | None
+    """Until REST brought a contract that was hit, or served the feed."""
     hit: int
     """Contracts that missed an update by it."""
     by_rest: int
@@ -111,18 +112,26 @@ def _times(index: _Index, fault: Fault, until: int) -> Times:
     filled = [
         row for row in index.by_rest(fault.began_at, until) if not hit or row.contract_id in hit
     ]
+    # A poll that brings what the stream brought last leaves no row: that it served is told.
+    served = [e.last for e in index.audit if e.kind == "failover" and fault.began_at <= e.last]
+    taken = [row.received_at for row in filled[:1]] + [at for at in served[:1] if at <= until]
     detected, by = _detected(index, fault, until)
     return Times(
         fault,
         _after(detected, fault.began_at),
         by,
-        _after(filled[0].received_at if filled else None, fault.began_at),
+        _after(min(taken, default=None), fault.began_at),
         len(hit),
         len({row.contract_id for row in filled}),
         _after(_returned(index, fault, hit), fault.ended_at),
         _shown(index.audit, fault, until),
         _attempts(index.status, fault),
     )
+
+
+def needs_notice(fault: Fault) -> bool:
+    """Tell whether a fault that cost updates must show: a rate in other units is a rate."""
+    return fault.kind in STREAM_KINDS and fault.parameters.get("field") != "rate"
 
 
 def _after(at: int | None, since: int) -> float | None:

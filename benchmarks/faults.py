@@ -58,6 +58,7 @@ class Plan:
     kucoin_push_s: float | None = None
     kafka_away_s: float = 0.0
     queue_mib: int | None = None
+    settle_s: float = SETTLE_S
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -141,7 +142,7 @@ async def _scene(run: Running, plan: Plan) -> Report:
     else:
         schedule, length_s = await _post(run, plan)
         await _watched(length_s)
-    pause_s = SETTLE_S + max(2 * _push_s(plan, feed) for feed in plan.feeds)
+    pause_s = plan.settle_s + max(2 * _push_s(plan, feed) for feed in plan.feeds)
     progress(f"the faults are over; {pause_s:.0f} s for the streams to come back")
     await asyncio.sleep(pause_s)
     until_us = now_us()

@@ -32,8 +32,8 @@ SNAPSHOT_TIMEOUT_S = 5.0
 MAX_BODY_BYTES = 64 << 20
 TOO_MANY_S = 60.0
 BANNED_S = 300.0
-FORBIDDEN_S = 600.0
-"""What a 429, a 418 or a 403 that does not say for how long costs (exchanges.md §1.9, §6.4)."""
+FORBIDDEN_S = 60.0
+"""What a 429, a 418 or a 403 that does not say for how long costs (exchanges.md §1.9)."""
 CLOCK_GRAIN_S = 1.5
 """Clocks that differ by less are equal, as far as the header and the way of a reply can tell."""
 CLOCKS_COMPARED = 3

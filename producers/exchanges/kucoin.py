@@ -324,9 +324,10 @@ class Kucoin(Exchange):
         return {_WEIGHT: max(0, limit - remaining)}
 
     def retry_after_s(self, headers: Mapping[str, str]) -> float | None:
-        """Read gw-ratelimit-reset, in ms (§3.5). Without it the server is overloaded."""
+        """Read Retry-After, else gw-ratelimit-reset, in ms (§3.5). Without: overload."""
         reset_ms = _whole(headers.get("gw-ratelimit-reset"))
-        return None if reset_ms is None else reset_ms / 1_000
+        told_s = super().retry_after_s(headers)
+        return reset_ms / 1_000 if told_s is None and reset_ms is not None else told_s
 
     def fault(self, call: RestCall, headers: Mapping[str, str], body: bytes) -> str | None:
         """Business errors come with HTTP 200 and a code (§3.5)."""

@@ -48,6 +48,7 @@ async def _measured(directory: Path) -> Report:
         contracts=20,
         schedule=_schedule(),
         healthy_s=2.0,
+        settle_s=7.0,
     )
     return await measure(plan, directory)
 

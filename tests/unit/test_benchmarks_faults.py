@@ -322,6 +322,24 @@ def test_times_of_a_fault() -> None:
     assert times.shown == {"failover": 1, "missed": 21}
 
 
+def test_rest_that_serves_the_same_rate_has_taken_over() -> None:
+    """It leaves no row of its own; the failover tells."""
+    fault = Fault(1, "close", FEED, at(10), at(10), {})
+    told = [Audit(FEED, "failover", 1, at(9), at(10.5), "")]
+    (times,) = times_of(evidence(faults=[fault], audit=told), END)
+    assert times.takeover_s == pytest.approx(0.5)
+
+
+def test_a_rate_in_other_units_need_not_show() -> None:
+    """Nothing in the message is wrong."""
+    for field, shown in (("rate", False), ("time", True)):
+        fault = Fault(1, "bad-units", FEED, at(10), at(20), {"field": field})
+        run = evidence(faults=[fault], missed=[lost(BTC, 12, 0.1)], stored=[row(sent(BTC, 25, 1))])
+        (times,) = times_of(run, END)
+        failures = _report(times=[times]).failures()
+        assert any("nothing showed" in failure for failure in failures) is shown
+
+
 def test_a_stream_that_does_not_come_back_is_told() -> None:
     """As a criterion that fails."""
     fault = Fault(1, "silence", FEED, at(10), at(30), {})
