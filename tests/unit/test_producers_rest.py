@@ -36,7 +36,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
     [
         (200, {"Retry-After": "9"}, b"", None),
         (503, {"Retry-After": "9"}, b"", None),
-        (403, {}, b"", 600.0),
+        (403, {}, b"", 60.0),
         (403, {"Retry-After": "3"}, b"", 3.0),
         (429, {}, b"", 60.0),
         (418, {}, b"", 300.0),
