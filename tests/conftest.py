@@ -1,7 +1,13 @@
-"""Fixtures that several test folders share."""
+"""Fixtures that several test folders share, and what holds for all tests."""
 
 from __future__ import annotations
+
+from hypothesis import HealthCheck, settings
 
 from tests.integration.stack_fixture import stack
 
 __all__ = ["stack"]
+
+# A busy machine is no error of the code: no test depends on how long an example takes.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
