@@ -20,7 +20,7 @@ from schemas.times import US_PER_S, now_us
 MAX_PRODUCER_MB = 400
 """Above the 16 MiB (here 1 MiB) of queue a feed, what a producer of all contracts needs anyway."""
 SAID = "Kafka took nothing"
-BACK_WITHIN_S = 240.0
+BACK_WITHIN_S = 120.0
 _LOOK_S = 0.5
 
 

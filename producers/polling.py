@@ -51,6 +51,8 @@ class Polling:
         self._since: dict[str, float] = {}
         self._polled: set[str] = set()
         self._polled_s: float | None = None
+        self._begun_s: float | None = None
+        """Of the poll that is under way."""
         self._failures = 0
         self._wanted_s: float | None = None
         """Since when contracts are silent without a break."""
@@ -98,20 +100,32 @@ class Polling:
 
     def begun(self, now_s: float) -> None:
         """Note that a poll begins."""
-        self._polled_s = now_s
+        self._polled_s = self._begun_s = now_s
         self._polled = set(self._since)
 
     def ended(self, now_s: float, *, served: bool) -> None:
         """Note its result."""
+        self._begun_s = None
         if served:
             self._served_s = now_s
         self._failures = 0 if served else self._failures + 1
 
-    def rest(self, now_s: float) -> Rest:
-        """Return what REST does for the contracts that the stream does not bring."""
+    def rest(self, now_s: float, expected: int) -> Rest:
+        """Return what REST does for the contracts that the stream does not bring.
+
+        `expected`: all contracts of the feed. A few that no poll has asked for yet change nothing.
+        """
         if self._wanted_s is None:
             return Rest.IDLE
-        limit_s = FAILING_S + RETRY_PERIODS * self.period_s
-        if self._served_s is not None and now_s - self._served_s <= limit_s:
-            return Rest.SERVING
+        tolerance_s = FAILING_S + RETRY_PERIODS * self.period_s
+        unasked = self._since.keys() - self._polled
+        if len(unasked) > expected * FEW_SHARE:
+            since_s = max(self._since[symbol] for symbol in unasked)
+            return Rest.FAILING if now_s - since_s > tolerance_s else Rest.IDLE
+        if self._served_s is not None:
+            waiting_s = 0.0 if self._begun_s is None else now_s - self._begun_s
+            failing_s = now_s - self._served_s if self._failures else 0.0
+            if max(waiting_s, failing_s) <= tolerance_s:
+                return Rest.SERVING
+            return Rest.FAILING
         return Rest.FAILING if now_s - self._wanted_s > FAILING_S else Rest.IDLE

@@ -1,9 +1,9 @@
 """What two sockets bring twice: the first that arrives counts, the other is left out. Pure.
 
 A hot spare, and the overlap of a rotation, deliver the same pieces byte for byte. The worker knows
-an update again by its event time; where frames have none (Hyperliquid) only their bytes and the
-sockets tell a repetition from a rate that did not move. So pieces are matched one to one: the n-th
-of a socket with the n-th of another. Not responsible for: sockets (connection.py).
+an update again by its event time; where frames have none (Hyperliquid) only their bytes, the
+sockets and the moment tell a repetition from a rate that did not move. So pieces are matched one to
+one, within less than a push. Not responsible for: sockets (connection.py).
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from collections.abc import Iterable
 from producers.exchanges.description import Slice
 
 WINDOW_S = 5.0
-"""How far one socket may be behind another."""
+"""How far one socket may be behind another, where equal bytes have the same event time."""
+TIMELESS_WINDOW_S = 0.7
+"""Where they have none: contracts are pushed 0.8 s apart or more (exchanges.md §4.6), so equal
+bytes within this are the same push. A socket that is further behind brings it once more."""
 AGAIN_S = 0.25
-"""The same bytes on the same socket within this are one piece that was sent twice, where frames
-have no time; contracts are pushed about once a second (exchanges.md §4.6)."""
+"""The same bytes on the same socket, one after the other within this, are one piece that was sent
+twice, where frames have no time."""
 REMEMBERED = 16
 """Pieces of a contract: a bound, more than are pushed within WINDOW_S."""
 
@@ -39,6 +42,7 @@ class Repeats:
     def __init__(self, *, timeless: bool) -> None:
         """`timeless`: the frames of this feed have no event time."""
         self._timeless = timeless
+        self._window_s = TIMELESS_WINDOW_S if timeless else WINDOW_S
         self._seen: dict[str, deque[_Seen]] = {}
         self.total = 0
 
@@ -52,7 +56,7 @@ class Repeats:
         seen = self._seen.get(piece.symbol)
         if seen is None:
             seen = self._seen[piece.symbol] = deque(maxlen=REMEMBERED)
-        while seen and seen[0].at_s < now_s - WINDOW_S:
+        while seen and seen[0].at_s < now_s - self._window_s:
             seen.popleft()
         for entry in seen:
             if entry.payload != piece.payload:
@@ -61,7 +65,7 @@ class Repeats:
                 entry.by.add(connection)
                 self.total += 1
                 return True
-            if self._timeless and now_s - entry.at_s < AGAIN_S:
+            if self._timeless and entry is seen[-1] and now_s - entry.at_s < AGAIN_S:
                 self.total += 1
                 return True
         seen.append(_Seen(piece.payload, now_s, connection))

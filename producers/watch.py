@@ -164,7 +164,7 @@ class Watch:
         self._tell_clock()
         self._tell_counts(now_s)
         before = self.ownership.state
-        rest = self._snapshots.polling.rest(now_s)
+        rest = self._snapshots.polling.rest(now_s, self.liveness.expected)
         streamed = self.liveness.live(now_s) if self._streams else 0
         after = self.ownership.observe(self.liveness.expected, streamed, rest)
         if after != before:

@@ -53,7 +53,7 @@ async def _measured(directory: Path) -> Report:
     return await measure(plan, directory)
 
 
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(420)
 async def test_faults_cost_nothing_that_is_not_told(tmp_path: Path) -> None:
     """Sent: stored once. Missed: in a recorded gap. REST takes over, the stream comes back."""
     report = await _measured(tmp_path)

@@ -20,7 +20,7 @@ CONTRACTS = 300
 """Their updates fill a queue of 1 MiB within 20 s."""
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(420)
 async def test_reading_pauses_and_what_it_costs_is_told(tmp_path: Path) -> None:
     """With a queue of 1 MiB a feed: connections are given up, their gaps say why."""
     plan = Plan(

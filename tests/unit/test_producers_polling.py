@@ -39,7 +39,7 @@ def test_nobody_is_asked_while_nobody_is_silent() -> None:
     """The stream has it all."""
     polling = Polling(5.0)
     assert polling.due_s(EXPECTED, 0.0) is None
-    assert polling.rest(1e9) is Rest.IDLE
+    assert polling.rest(1e9, EXPECTED) is Rest.IDLE
     polling.want(["A"], 10.0)
     polling.want([], 11.0)
     assert polling.due_s(EXPECTED, 0.0) is None
@@ -146,24 +146,47 @@ def test_the_limits_come_before_the_pace() -> None:
     assert polling.due_s(EXPECTED, 20.0) == 40.0
 
 
+def test_rare_polls_are_no_failure() -> None:
+    """A contract that is silent for long is asked for seldom; a loss of all is not REST's yet."""
+    polling = Polling(5.0)
+    polling.want(["A"], 0.0)
+    polled(polling, 1_000.0)
+    assert polling.rest(1_055.0, EXPECTED) is Rest.SERVING
+    polling.want(MANY, 1_055.0)
+    assert polling.rest(1_055.25, EXPECTED) is Rest.IDLE
+    polled(polling, 1_055.5)
+    assert polling.rest(1_055.5, EXPECTED) is Rest.SERVING
+
+
+def test_a_poll_that_hangs_is_a_failure_in_the_end() -> None:
+    """As when Kafka takes nothing."""
+    polling = Polling(5.0)
+    polling.want(["A"], 0.0)
+    polled(polling, 1.0)
+    polling.begun(6.0)
+    lasts_s = FAILING_S + RETRY_PERIODS * 5.0
+    assert polling.rest(6.0 + lasts_s, EXPECTED) is Rest.SERVING
+    assert polling.rest(6.1 + lasts_s, EXPECTED) is Rest.FAILING
+
+
 def test_what_rest_does_over_an_outage() -> None:
     """Idle until it answers, serving while it does, failing when it has not for too long."""
     polling = Polling(5.0)
     lasts_s = FAILING_S + RETRY_PERIODS * 5.0
     polling.want(["A"], 100.0)
-    assert polling.rest(100.0) is Rest.IDLE
-    assert polling.rest(100.0 + FAILING_S) is Rest.IDLE
-    assert polling.rest(100.1 + FAILING_S) is Rest.FAILING
+    assert polling.rest(100.0, EXPECTED) is Rest.IDLE
+    assert polling.rest(100.0 + FAILING_S, EXPECTED) is Rest.IDLE
+    assert polling.rest(100.1 + FAILING_S, EXPECTED) is Rest.FAILING
     polled(polling, 109.0)
-    assert polling.rest(109.0) is Rest.SERVING
+    assert polling.rest(109.0, EXPECTED) is Rest.SERVING
     polled(polling, 114.0, served=False)
-    assert polling.rest(109.0 + lasts_s) is Rest.SERVING
-    assert polling.rest(109.1 + lasts_s) is Rest.FAILING
+    assert polling.rest(109.0 + lasts_s, EXPECTED) is Rest.SERVING
+    assert polling.rest(109.1 + lasts_s, EXPECTED) is Rest.FAILING
     polled(polling, 130.0)
     polling.want([], 131.0)
-    assert polling.rest(131.0) is Rest.IDLE
+    assert polling.rest(131.0, EXPECTED) is Rest.IDLE
     polling.want(["A"], 132.0)
-    assert polling.rest(132.0) is Rest.IDLE
+    assert polling.rest(132.0, EXPECTED) is Rest.IDLE
 
 
 @pytest.mark.parametrize("feed", FEEDS)

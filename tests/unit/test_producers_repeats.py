@@ -68,6 +68,21 @@ def test_what_is_longer_ago_is_new() -> None:
     assert bring(repeats, "three", b"1", WINDOW_S + 0.001)
 
 
+def test_a_quiet_contract_goes_on_when_the_older_socket_ends() -> None:
+    """Equal bytes for ten seconds, a second socket in the middle: one piece a second throughout."""
+    repeats = Repeats(timeless=True)
+    pushes = [(float(at), "one") for at in range(8)]
+    pushes += [(at + 0.05, "two") for at in range(5, 13)]
+    fresh = [at_s for at_s, socket in sorted(pushes) if bring(repeats, socket, b"same", at_s)]
+    assert [int(at_s) for at_s in fresh] == list(range(13))
+
+
+def test_a_rate_that_goes_there_and_back_on_one_socket_is_no_repetition() -> None:
+    """However quickly."""
+    repeats = Repeats(timeless=True)
+    assert all(bring(repeats, "one", rate, 1.0) for rate in (b"P", b"Q", b"P"))
+
+
 def test_memory_is_bounded() -> None:
     """So many pieces of a contract, and no contract that is gone."""
     repeats = Repeats(timeless=False)
@@ -127,11 +142,15 @@ def published(both: list[Arrival], *, timeless: bool) -> Counter[tuple[str, byte
     return out
 
 
-@given(rates, lags, lags, jitters, jitters, losses)
+small_lags = st.floats(0.0, 0.2)
+small_jitters = st.lists(st.floats(0.0, 0.1), min_size=25, max_size=25)
+
+
+@given(rates, small_lags, small_lags, small_jitters, small_jitters, losses)
 def test_of_two_sockets_comes_out_what_the_whole_one_brought(
     values: list[list[int]],
-    lag_1: int,
-    lag_2: int,
+    lag_1: float,
+    lag_2: float,
     jitter_1: list[float],
     jitter_2: list[float],
     lost: set[tuple[int, int]],

@@ -143,9 +143,9 @@ async def test_polls_go_on_until_the_stream_is_back_and_stop_then() -> None:
     async with running(Snapshots.serve) as case:
         case.taken.want({"A"})
         await case.published(3)
-        assert case.taken.polling.rest(time.monotonic()) is Rest.SERVING
+        assert case.taken.polling.rest(time.monotonic(), 3) is Rest.SERVING
         case.taken.want(())
-        assert case.taken.polling.rest(time.monotonic()) is Rest.IDLE
+        assert case.taken.polling.rest(time.monotonic(), 3) is Rest.IDLE
         before, asked = len(case.log.symbols()), case.small.asked
         case.taken.want({"C"})
         await case.asked(asked + 2)
@@ -177,7 +177,7 @@ async def test_a_failed_poll_is_made_again() -> None:
         case.taken.want({"A"})
         await case.asked(2)
         assert case.log.log == []
-        assert case.taken.polling.rest(time.monotonic()) is Rest.IDLE
+        assert case.taken.polling.rest(time.monotonic(), 3) is Rest.IDLE
         case.small.status, case.small.body = 200, "<html>"
         await _until(case.log.changed, lambda: bool(case.log.log))
         assert case.log.log[0] == ("stream", UNREADABLE, [Slice(None, b"<html>")])
@@ -231,4 +231,4 @@ async def test_without_a_stream_all_contracts_are_polled() -> None:
         await case.published(len(case.log.symbols()) + 1)
         assert all(symbols == set(LISTED) for symbols in case.log.symbols())
         assert case.taken.polling.wanted == set(LISTED)
-        assert case.taken.polling.rest(time.monotonic()) is Rest.SERVING
+        assert case.taken.polling.rest(time.monotonic(), 3) is Rest.SERVING
