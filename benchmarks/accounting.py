@@ -210,8 +210,12 @@ class _Comparison:
         }
         damaged: set[Key] = set()
         wrong = self._bad_units
+        # A second socket tells the same update with a time of its own.
+        by_rate = {(u.contract_id, _rounded(u.rate * PERCENT)): u for u in missed.values()}
         for row in rows.values():
             update = missed.get((row.contract_id, row.event_time))
+            if update is None:
+                update = by_rate.get((row.contract_id, _rounded(row.rate)))
             during = any(f.began_at <= row.received_at <= f.ended_at + FAR_US for f in wrong)
             if during and update is not None and _close(row.rate, update.rate * PERCENT):
                 damaged.add(_key(update))

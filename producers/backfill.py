@@ -151,10 +151,12 @@ async def _fill_one(one: _Filling) -> None:
     listing = asyncio.create_task(one.facts.run())
     try:
         async with asyncio.timeout(LISTED_WITHIN_S):
-            await one.facts.known.wait()
+            # The intervals as well: the worker reads settlements by them.
+            await one.facts.complete.wait()
     except TimeoutError:
         raise UnavailableError(
-            f"{one.exchange.feed}: no contract list within {LISTED_WITHIN_S:g} s; the log says why"
+            f"{one.exchange.feed}: the contracts' facts have not come within "
+            f"{LISTED_WITHIN_S:g} s; the log says why"
         ) from None
     finally:
         listing.cancel()

@@ -89,10 +89,14 @@ async def _run(
         for task in running:
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await task
-        for publisher in publishers.values():
-            await publisher.delivered()
+        left = await asyncio.gather(
+            *(publisher.delivered() for publisher in publishers.values()), return_exceptions=True
+        )
         for task in done - {stopped}:
             raise _reason(task.exception())
+        for error in left:
+            if error is not None:
+                raise error
 
 
 def _reason(error: BaseException | None) -> BaseException:

@@ -27,7 +27,7 @@ from producers.places import without_query
 from producers.publisher import connection_id
 from producers.quarantine import Quarantine
 from producers.rest import RestError
-from producers.session import End, Line, OnFrame, Session, turn
+from producers.session import RELIEF_SHARE, End, Line, OnFrame, Session, turn
 from schemas.errors import MalformedInputError
 
 log = logging.getLogger(__name__)
@@ -38,8 +38,11 @@ MAX_FRAME_BYTES = 16 << 20
 FRAMES_QUEUED = 16
 """Beyond this the library stops reading from the socket, so TCP slows the exchange down."""
 RELIEF_TIMEOUT_S = 120.0
-"""A successor that has not brought all that its predecessor brings takes over after this time if
-it brings anything, else it is tried again."""
+"""A successor that does not bring what its predecessor brings within this is given up."""
+PARTIAL_S = 120.0
+"""A socket that brings only a part of its contracts for so long is relieved."""
+PARTIAL_AGAIN_S = 1_800.0
+PARTIAL_CHECK_S = 10.0
 
 _WIRE_LOG = logging.getLogger(f"{__name__}.wire")
 _WIRE_LOG.setLevel(logging.INFO)  # at DEBUG the library would log the token in a URL
@@ -81,10 +84,12 @@ class ManagedConnection:
         opening: Iterable[str] = (),
         frames: Pacer | None = None,
         attempts: Pacer | None = None,
+        relief: asyncio.Lock | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """`opening` is sent first; `frames` and `attempts` are shared by a feed's sockets.
+        """`opening` is sent first; `frames`, `attempts` and `relief` are the feed's.
 
+        `relief`: one socket is relieved at a time, since exchanges limit what an address may have.
         `tls` is for wss; without it the system's authorities are trusted.
         """
         self._feed, self.name = feed, name
@@ -95,6 +100,9 @@ class ManagedConnection:
         self._tls = tls
         self._backoff = Backoff(random.random)
         self._candidate = 0
+        self._relief = relief or asyncio.Lock()
+        self._relief_s = float("-inf")
+        """When a successor was last begun."""
         self._needed = asyncio.Event()
         self._sessions: set[Session] = set()
         self.quarantine = Quarantine()
@@ -145,14 +153,18 @@ class ManagedConnection:
         running = {current}
         try:
             while True:
-                age_s = time.monotonic() - session.opened_s
-                await asyncio.wait({current}, timeout=max(0.0, self._kind.max_age_s - age_s))
+                await self._until_relief(current, session)
                 if current.done():
                     return current.result()
-                successor = Session(self._line, len(session.seen))
-                relief = asyncio.create_task(self._attempt(successor))
-                running.add(relief)
-                await self._handover(current, relief, successor)
+                async with self._relief:
+                    if current.done():
+                        return current.result()
+                    age_s = time.monotonic() - session.opened_s
+                    self._relief_s = time.monotonic()
+                    successor = Session(self._line, session.delivering(time.monotonic()))
+                    relief = asyncio.create_task(self._attempt(successor))
+                    running.add(relief)
+                    await self._handover(current, relief, session, successor)
                 if current.done():
                     current.result()
                 elif relief.done():
@@ -172,12 +184,40 @@ class ManagedConnection:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
 
+    async def _until_relief(self, current: asyncio.Task[End], session: Session) -> None:
+        """Wait until a connection is old, or has brought a part of its contracts for long, or ends.
+
+        Exchanges lose subscriptions (exchanges.md §4.13): a new connection subscribes all.
+        """
+        partial_since_s: float | None = None
+        while True:
+            now_s = time.monotonic()
+            wanted = len(self.wanted) if self._kind.capacity is not None else 0
+            if session.delivering(now_s) >= wanted * RELIEF_SHARE:
+                partial_since_s = None
+            elif partial_since_s is None:
+                partial_since_s = now_s
+            due_s = session.opened_s + self._kind.max_age_s
+            if partial_since_s is not None:
+                patience_s = max(PARTIAL_S, self._kind.silent_s)
+                again_s = self._relief_s + PARTIAL_AGAIN_S
+                due_s = min(due_s, max(partial_since_s + patience_s, again_s))
+            if due_s <= now_s:
+                return
+            await asyncio.wait({current}, timeout=min(due_s - now_s, PARTIAL_CHECK_S))
+            if current.done():
+                return
+
     async def _handover(
-        self, current: asyncio.Task[End], relief: asyncio.Task[End], successor: Session
+        self,
+        current: asyncio.Task[End],
+        relief: asyncio.Task[End],
+        session: Session,
+        successor: Session,
     ) -> None:
         """Wait until the successor brings all, or one of the two has ended.
 
-        A successor that brings nothing is ended.
+        A successor that brings less than the session is ended.
         """
         ready = asyncio.create_task(successor.ready.wait())
         try:
@@ -188,7 +228,11 @@ class ManagedConnection:
             )
         finally:
             ready.cancel()
-        if not current.done() and not successor.delivers and not relief.done():
+        if current.done() or relief.done() or successor.ready.is_set():
+            return
+        now_s = time.monotonic()
+        brought = successor.delivering(now_s)
+        if not brought or brought < session.delivering(now_s) * RELIEF_SHARE:
             successor.give_up()
             await asyncio.wait({relief})
 

@@ -20,6 +20,8 @@ class Change(NamedTuple):
     facts: Sequence[Slice]
     listed: frozenset[str]
     delisted: frozenset[str]
+    doubtful: bool = False
+    """So many went that the next reply has to confirm it, soon."""
 
 
 def _whole(_resource: str, payload: bytes) -> bytes:
@@ -64,17 +66,19 @@ class ContractRegistry:
         So it may when most are missing: the next reply has to confirm that.
         """
         before = self.streaming
+        doubtful = False
         if listings is not None:
             entries = list(listings)
             listed = frozenset(entry.symbol for entry in entries)
-            missing = self._listed - listed
-            doubtful = len(missing) > max(MANY, len(self._listed) // 2) and not self._doubted
-            self._doubted = doubtful
+            streaming = frozenset(entry.symbol for entry in entries if entry.streaming)
+            missing, stopped = self._listed - listed, before - streaming
+            many = _many(missing, self._listed) or _many(stopped, before)
+            self._doubted = doubtful = many and not self._doubted
             if not (partial or doubtful):
                 missing = frozenset()
+            kept = stopped if doubtful else before & missing
             self._listed = listed | missing
-            streaming = frozenset(entry.symbol for entry in entries if entry.streaming)
-            self.streaming = streaming | (self.streaming & missing)
+            self.streaming = streaming | kept
         changed = []
         for piece in slices:
             if piece.symbol is None or piece.symbol not in self._listed:
@@ -84,4 +88,8 @@ class ContractRegistry:
             if self._facts.get(key) != identity:
                 self._facts[key] = identity
                 changed.append(piece)
-        return Change(changed, self.streaming - before, before - self.streaming)
+        return Change(changed, self.streaming - before, before - self.streaming, doubtful)
+
+
+def _many(gone: frozenset[str], of: frozenset[str]) -> bool:
+    return len(gone) > max(MANY, len(of) // 2)

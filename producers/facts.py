@@ -22,6 +22,7 @@ RETRY_S = 5.0
 AGAIN_S = 86_400.0
 """The raw log is kept for 7 days; a replay of what is left of it needs the contracts' facts."""
 DOUBT_EVERY_S = 300.0
+UNKNOWN_EVERY_S = 60.0
 MAX_ASKED_ABOUT = 10_000
 
 
@@ -43,10 +44,12 @@ class Facts:
         self.registry = ContractRegistry(exchange.fact_identity)
         self.known = asyncio.Event()
         """Set once contracts are listed."""
+        self.complete = asyncio.Event()
+        """Set once all of their facts have come."""
         self._wanted = asyncio.Event()
         self._asked_about: set[str] = set()
         self._refreshes = 0
-        self._doubted_s = float("-inf")
+        self._doubted_s = self._unknown_s = float("-inf")
 
     async def run(self) -> None:
         """Refresh at intervals, and soon when asked to, until cancelled."""
@@ -86,6 +89,8 @@ class Facts:
         if not complete:
             # One that failed is asked for again in full: its turn may be far away.
             self._refreshes = 0
+        else:
+            self.complete.set()
         return complete
 
     async def _ask(self, call: RestCall) -> Change | None:
@@ -96,6 +101,8 @@ class Facts:
         listings = self._exchange.listings(call, reply.slices)
         change = self.registry.update(call.resource, reply.slices, listings, partial=bool(odd))
         await self._replies.publish(call, "contract", [*change.facts, *odd], reply.received_at)
+        if change.doubtful:
+            self._refresh_soon()
         if self.registry.listed:
             # Without the other facts an interval is assumed, and flagged; the stream goes on.
             self.known.set()
@@ -107,7 +114,10 @@ class Facts:
         if not self.known.is_set():
             return
         new = set(symbols) - self._asked_about - self.registry.listed
-        if new:
+        now_s = time.monotonic()
+        # An exchange that makes up symbols does not make us ask all the time.
+        if new and now_s - self._unknown_s >= UNKNOWN_EVERY_S:
+            self._unknown_s = now_s
             if len(self._asked_about) > MAX_ASKED_ABOUT:
                 self._asked_about.clear()
             self._asked_about |= new

@@ -32,7 +32,7 @@ from producers.sockets import Sockets
 from producers.symbol_history import history_of
 from producers.watch import CHECK_S, Watch
 from schemas.errors import MalformedInputError
-from schemas.markers import MAX_UNREADABLE_BYTES, TICK_S, UNREADABLE
+from schemas.markers import MAX_UNREADABLE_BYTES, TICK_S, UNREADABLE, FeedEvent
 from schemas.records import FeedStatus
 from schemas.times import US_PER_S, now_us
 
@@ -96,6 +96,8 @@ class Feed:
     async def run(self) -> None:
         """Run all parts; ends when cancelled or when Kafka refuses a record for good."""
         mode, poll_s = self._settings.producer_mode, self._settings.producer_poll_s
+        at = now_us()
+        self.journal.note(FeedEvent("started", self.exchange.feed, at, at, detail=f"mode {mode}"))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._publisher.serve())
             tasks.create_task(self.facts.run())

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+MAX_CONTRACTS = 10_000
+"""Of a connection: what an exchange makes up beyond them is not remembered."""
 _NEVER = float("-inf")
 
 
@@ -53,6 +55,8 @@ class Liveness:
         for symbol in symbols:
             if symbol is None:
                 continue
+            if symbol not in newest and len(delivered) >= MAX_CONTRACTS:
+                continue
             # One that overtook it told more.
             delivered[symbol] = max(at_s, delivered.get(symbol, _NEVER))
             known_s = newest.get(symbol)
@@ -83,8 +87,10 @@ class Liveness:
         return {symbol for symbol, at_s in self._newest.items() if at_s < oldest}
 
     def live(self, now_s: float) -> int:
-        """Count the expected contracts that the stream delivers."""
+        """Count the expected contracts that the stream delivers; of all where no list has come."""
         oldest, waiting = now_s - self._silent_s, self._waiting
+        if not self._newest:
+            return sum(at_s >= oldest for of in self._delivered.values() for at_s in of.values())
         return sum(
             1 for symbol, at_s in self._newest.items() if at_s >= oldest and symbol not in waiting
         )

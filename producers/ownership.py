@@ -15,6 +15,10 @@ from schemas.records import FeedState, Transport
 
 WHOLE_SHARE = 0.95
 """Of the expected contracts; the stream counts as whole from here on (design §4)."""
+NOTHING_SHARE = 0.05
+"""Of the expected contracts: a stream that delivers fewer delivers nothing to speak of."""
+STEADY_LOOKS = 120
+"""Observations (four a second) without progress: what was returning has stopped to."""
 STEP_SHARE = 0.02
 """Of the expected contracts: fewer that come or go are no change of direction."""
 
@@ -29,7 +33,7 @@ class Stream(StrEnum):
     PART = "part"
     """It delivers some, and no more than it did."""
     NONE = "none"
-    """It delivers nothing."""
+    """It delivers nothing, or next to nothing."""
 
 
 class Rest(StrEnum):
@@ -100,6 +104,7 @@ class Ownership:
         self._extreme = 0
         """Fewest contracts since the stream last lost some."""
         self._returning = False
+        self._steady = 0
 
     def observe(self, expected: int, streamed: int, rest: Rest) -> FeedState:
         """Take an observation and return the state that follows.
@@ -111,7 +116,7 @@ class Ownership:
 
     def _stream(self, expected: int, streamed: int) -> Stream:
         self._follow(max(1, int(expected * STEP_SHARE)), streamed)
-        if streamed == 0:
+        if streamed == 0 or streamed < expected * NOTHING_SHARE:
             return Stream.NONE
         if streamed >= expected * WHOLE_SHARE:
             return Stream.WHOLE
@@ -120,11 +125,14 @@ class Ownership:
     def _follow(self, step: int, streamed: int) -> None:
         """Follow the direction: it turns when the count has left its extreme by a step."""
         if self._returning:
+            self._steady += 1
             if streamed > self._extreme:
-                self._extreme = streamed
+                self._extreme, self._steady = streamed, 0
+            elif self._steady > STEADY_LOOKS:
+                self._returning = False
             elif streamed <= self._extreme - step:
                 self._returning, self._extreme = False, streamed
         elif streamed < self._extreme:
             self._extreme = streamed
         elif streamed >= self._extreme + step:
-            self._returning, self._extreme = True, streamed
+            self._returning, self._extreme, self._steady = True, streamed, 0

@@ -16,14 +16,17 @@ SHARE = 0.6
 SOON_S = 1.0
 """Between two polls when many more contracts have gone silent since the last one."""
 RETRY_S = 1.0
-"""After a poll that failed; twice as long after each further one, up to RETRY_PERIODS periods."""
-RETRY_PERIODS = 2.0
+"""After a poll that failed; twice as long after each further one, up to the period."""
 FAILING_S = 8.0
-"""REST fails when nothing came for so long, or for RETRY_PERIODS periods more than that."""
+TOLERATED_PERIODS = 2.0
+"""REST fails when nothing came for FAILING_S, once it served for so many periods more."""
 LONG_S = 600.0
 """A few contracts that are silent for so long are asked for SELDOM_S apart: the exchange lists
 them and does not stream them."""
 SELDOM_S = 60.0
+VERY_LONG_S = 3_600.0
+VERY_SELDOM_S = 300.0
+"""After an hour, a quarter of what a healthy feed may ask for."""
 FEW_SHARE = 0.05
 
 
@@ -87,16 +90,21 @@ class Polling:
         return self._polled_s + max(floor_s, self._pause_s(expected))
 
     def _pause_s(self, expected: int) -> float:
-        if self._failures:
-            return min(RETRY_PERIODS * self.period_s, RETRY_S * 2.0 ** min(self._failures - 1, 30))
         few = expected * FEW_SHARE
         new = len(self._since.keys() - self._polled)
+        if new > few:
+            return SOON_S
+        if self._failures:
+            return min(self.period_s, RETRY_S * 2.0 ** min(self._failures - 1, 30))
         if new:
-            return SOON_S if new > few else min(self.period_s / 2, SELDOM_S)
+            return min(self.period_s / 2, SELDOM_S)
         assert self._polled_s is not None
-        if len(self._since) <= few and max(self._since.values()) <= self._polled_s - LONG_S:
-            return max(self.period_s, SELDOM_S)
-        return self.period_s
+        if len(self._since) > few:
+            return self.period_s
+        silent_s = self._polled_s - max(self._since.values())
+        if silent_s >= VERY_LONG_S:
+            return max(self.period_s, VERY_SELDOM_S)
+        return max(self.period_s, SELDOM_S) if silent_s >= LONG_S else self.period_s
 
     def begun(self, now_s: float) -> None:
         """Note that a poll begins."""
@@ -117,7 +125,7 @@ class Polling:
         """
         if self._wanted_s is None:
             return Rest.IDLE
-        tolerance_s = FAILING_S + RETRY_PERIODS * self.period_s
+        tolerance_s = FAILING_S + TOLERATED_PERIODS * self.period_s
         unasked = self._since.keys() - self._polled
         if len(unasked) > expected * FEW_SHARE:
             since_s = max(self._since[symbol] for symbol in unasked)

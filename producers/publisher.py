@@ -148,9 +148,18 @@ class Publisher:
         async with self._sending:
             gathered, self._gathered = self._gathered, {}
             closed, self._closed = self._closed, []
-            for group, items in gathered.items():
-                for chunk in _chunks(items):
-                    await self._send(group, chunk)
+            try:
+                for group in list(gathered):
+                    items = gathered[group]
+                    for chunk in list(_chunks(items)):
+                        await self._send(group, chunk)
+                        del items[: len(chunk)]
+                    del gathered[group]
+            finally:
+                # Cancelled while Kafka took nothing: what is left goes first the next time.
+                for group, items in self._gathered.items():
+                    gathered.setdefault(group, []).extend(items)
+                self._gathered = gathered
             for key in [key for key in self._sequences if key[0] in closed]:
                 del self._sequences[key]
 

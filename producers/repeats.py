@@ -21,6 +21,8 @@ bytes within this are the same push. A socket that is further behind brings it o
 AGAIN_S = 0.25
 """The same bytes on the same socket, one after the other within this, are one piece that was sent
 twice, where frames have no time."""
+MAX_CONTRACTS = 10_000
+"""What an exchange makes up beyond them may come twice."""
 REMEMBERED = 16
 """Pieces of a contract: a bound, more than are pushed within WINDOW_S."""
 
@@ -55,6 +57,8 @@ class Repeats:
             return False
         seen = self._seen.get(piece.symbol)
         if seen is None:
+            if len(self._seen) >= MAX_CONTRACTS:
+                return False
             seen = self._seen[piece.symbol] = deque(maxlen=REMEMBERED)
         while seen and seen[0].at_s < now_s - self._window_s:
             seen.popleft()

@@ -29,6 +29,7 @@ DISMISSED_CHECK_S = 1.0
 """How soon a session notices that it is to end, on a socket without frames."""
 DRAIN_S = 2.0
 """A relieved connection is read for so long still: frames that both bring are published once."""
+MAX_CONTRACTS = 10_000
 RELIEF_SHARE = 0.95
 """Of what its predecessor delivered; a successor that brings so much takes over."""
 
@@ -84,7 +85,8 @@ class Session:
         self._first_data_s: float | None = None
         self.last_data_at: int | None = None
         """Receipt of its newest data, µs."""
-        self.seen: set[str] = set()
+        self._delivered: dict[str, float] = {}
+        """When each contract was brought last."""
         self.changed = asyncio.Event()
         """Set when the wanted contracts have changed."""
         self.ready = asyncio.Event()
@@ -110,8 +112,13 @@ class Session:
 
     @property
     def healthy_s(self) -> float:
-        """For how long it has brought data."""
-        return 0.0 if self._first_data_s is None else self._last_data_s - self._first_data_s
+        """For how long it has brought data; since it opened, as some push once a minute."""
+        return 0.0 if self._first_data_s is None else self._last_data_s - self.opened_s
+
+    def delivering(self, now_s: float) -> int:
+        """Count the contracts that it has brought within the time in which a socket is silent."""
+        oldest = now_s - self._line.kind.silent_s
+        return sum(at_s >= oldest for at_s in self._delivered.values())
 
     async def run(self, socket: ClientConnection, identity: str) -> End:
         """Serve an open socket until it ends; closing it is the caller's."""
@@ -170,8 +177,9 @@ class Session:
         if heard.data:
             self._last_data_s, self.last_data_at = now_s, received_at
             self._first_data_s = self._first_data_s or now_s
-            self.seen.update(heard.symbols)
-            if len(self.seen) >= self._relieves * RELIEF_SHARE:
+            if len(self._delivered) < MAX_CONTRACTS:
+                self._delivered.update(dict.fromkeys(heard.symbols, now_s))
+            if len(self._delivered) >= self._relieves * RELIEF_SHARE:
                 self.ready.set()
         if heard.control is None:
             return

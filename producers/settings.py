@@ -29,7 +29,7 @@ class ProducerSettings(SharedSettings):
     REST checks it all the time. poll: REST only."""
     producer_poll_s: Annotated[float, Field(ge=1, le=3_600)] = 30.0
     """Between two REST snapshots in the modes poll and hybrid."""
-    producer_connections: Annotated[int, Field(ge=1, le=3)] = 1
+    producer_connections: Annotated[int, Field(ge=1, le=2)] = 1
     """Connections of each socket; from 2 on one that fails is not noticed by anybody."""
     producer_queue_mib: Annotated[int, Field(ge=1, le=1_024)] = 16
     """Of each feed: what waits for Kafka. When it is full, reading pauses."""

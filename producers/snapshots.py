@@ -19,6 +19,8 @@ from producers.rest import FOREGROUND_SHARE, SNAPSHOT_SHARE, SNAPSHOT_TIMEOUT_S
 from schemas.records import Purpose
 from schemas.times import now_us
 
+RECONCILE_ATTEMPTS = 3
+RECONCILE_RETRY_S = 30.0
 RECONCILE_AFTER_S = 150.0
 """After the full hour, when what settled has settled (exchanges.md §8.2)."""
 
@@ -96,30 +98,33 @@ class Snapshots:
                 await sleep_until_ms(due_ms + MS_PER_HOUR * (due_ms <= now_us() // 1_000))
             else:
                 await asyncio.sleep(period_s)
-            streaming = self._registry.streaming
-            await self._take(streaming, "reconcile", lambda: self._registry.streaming)
+            for _ in range(RECONCILE_ATTEMPTS):
+                streaming = self._registry.streaming
+                if await self._take(streaming, "reconcile", lambda: self._registry.streaming):
+                    break
+                await asyncio.sleep(RECONCILE_RETRY_S)
 
     async def _take(
         self, symbols: Collection[str], purpose: Purpose, wanted: Callable[[], Collection[str]]
     ) -> bool:
-        """Publish the current rates of what is `wanted` then; True if any came."""
+        """Publish the current rates of what is `wanted` then; True if any of them came."""
         share = SNAPSHOT_SHARE if purpose == "fallback" else FOREGROUND_SHARE
-        answered = False
         published = 0
+        needed = True
         for call in self._exchange.snapshot_calls(sorted(symbols)):
             reply = await self._replies.fetch(call, share, SNAPSHOT_TIMEOUT_S)
             if reply is None:
                 continue
-            answered = True
             # Delisted contracts stay in the reply, frozen (exchanges.md §1.8).
             chosen = wanted()
+            needed = bool(chosen)
             pieces = [piece for piece in reply.slices if _asked(piece, chosen)]
             await self._replies.publish(call, purpose, pieces, reply.received_at)
-            published += len(pieces)
+            published += sum(piece.readable for piece in pieces)
         if purpose == "fallback":
-            self.polls += answered
+            self.polls += published > 0
             self.rates += published
-        return answered
+        return published > 0 or not needed
 
 
 def _asked(piece: Slice, chosen: Collection[str]) -> bool:

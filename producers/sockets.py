@@ -48,6 +48,7 @@ class Sockets:
         self._spares = spares
         self._frames = Pacer(exchange.frames_per_s)
         self._attempts = Pacer(ATTEMPTS_PER_S)
+        self._relief = asyncio.Lock()
         self._connections: dict[str, list[list[ManagedConnection]]] = {}
         """By kind and index; each socket has its first connection and its spares."""
 
@@ -95,6 +96,7 @@ class Sockets:
             opening=() if index else kind.opening,
             frames=self._frames,
             attempts=self._attempts,
+            relief=self._relief,
         )
 
     def _address(self, kind: SocketKind) -> Address:

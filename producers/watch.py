@@ -16,7 +16,7 @@ from producers.exchanges.description import Exchange
 from producers.journal import Journal
 from producers.liveness import Liveness
 from producers.outages import Filled, Outages
-from producers.ownership import Ownership
+from producers.ownership import Ownership, Rest
 from producers.polling import FEW_SHARE
 from producers.repeats import Repeats
 from producers.rest import RestClient
@@ -30,6 +30,8 @@ CHECK_S = 0.25
 """Between two looks; what is silent is noticed this soon, what is closed at once."""
 COUNTED_EVERY_S = 60.0
 MAX_NAMED = 3
+UNLISTED_S = 30.0
+"""Without a contract that should deliver for so long, REST serves nobody."""
 KAFKA_FULL_S = 2.0
 """A queue that is full for longer explains why nothing comes."""
 _BLIND: frozenset[FeedState] = frozenset({"down"})
@@ -77,11 +79,13 @@ class Watch:
         self._outages = Outages(exchange.feed)
         self._connections: dict[str, _Delivering] = {}
         """Those that have brought data."""
+        self._left_silent: set[str] = set()
+        """Sockets whose end left contracts that no other brings."""
         self.since = now_us()
         self.detail = "starting"
         self.last_data_at: int | None = None
         self._skew_told_s = 0.0
-        self._counted_s = time.monotonic()
+        self._counted_s = self._begun_s = time.monotonic()
         self._counted = {"repeated": 0, "rate_limited": 0}
 
     @property
@@ -132,7 +136,9 @@ class Watch:
             if gap is not None:
                 self._journal.note(gap)
                 hour = gap.first_event_time // US_PER_HOUR
-                missed_an_hour = hour < received_at // US_PER_HOUR
+                over_an_hour = hour < received_at // US_PER_HOUR
+                missed_an_hour = over_an_hour and socket in self._left_silent
+            self._left_silent.discard(socket)
         return unknown, missed_an_hour
 
     def closed(self, closed: Closed) -> None:
@@ -141,6 +147,8 @@ class Watch:
         delivered = self._connections.pop(closed.identity, None)
         if closed.relieved:
             return
+        if self.liveness.silent(time.monotonic()):
+            self._left_silent.add(closed.socket)
         self.detail = f"socket {closed.socket}: {closed.reason}"
         others = (connection.socket for connection in self._connections.values())
         if delivered is not None and closed.socket not in others:
@@ -165,6 +173,8 @@ class Watch:
         self._tell_counts(now_s)
         before = self.ownership.state
         rest = self._snapshots.polling.rest(now_s, self.liveness.expected)
+        if self.liveness.expected == 0 and now_s - self._begun_s > UNLISTED_S:
+            rest, self.detail = Rest.FAILING, "no contract is known to trade"
         streamed = self.liveness.live(now_s) if self._streams else 0
         after = self.ownership.observe(self.liveness.expected, streamed, rest)
         if after != before:

@@ -177,8 +177,8 @@ class Hyperliquid(Exchange):
     )
 
     def snapshot_calls(self, symbols: Sequence[str]) -> Sequence[RestCall]:
-        """One call for the main dex, and one for each builder's dex with a live coin (§4.9a)."""
-        dexs = sorted({dex_of(symbol) for symbol in symbols} | {""})
+        """One call for each dex that one of the coins belongs to (§4.9a); none: the main dex."""
+        dexs = sorted({dex_of(symbol) for symbol in symbols} or {""})
         return [
             _info("metaAndAssetCtxs", dex=dex) if dex else _info("metaAndAssetCtxs") for dex in dexs
         ]

@@ -89,6 +89,8 @@ class Sink:
         self._batchers: dict[str, TopicBatcher] = {}
         self._early: deque[Any] = deque()
         self._generation = 0
+        self._assigned = False
+        """Partitions came, and have not been seen to yet."""
         self._lag_at_s = 0.0
 
     def run(self, writers: Mapping[str, TableWriter]) -> None:
@@ -126,6 +128,10 @@ class Sink:
         """Take what one poll brings and return the chunks that are to be stored now."""
         timeout_s = 0 if self._early else _POLL_S
         polled = self._consumer.consume(_POLL_MESSAGES, timeout=timeout_s)
+        if self._assigned:
+            # `wait` may have paused them when they were ours before; a pause outlives that.
+            self._assigned = False
+            self._consumer.resume(self._consumer.assignment())
         # Only now: a rebalance during the call empties what was polled before it.
         messages = [*self._early, *polled]
         self._early.clear()
@@ -196,6 +202,7 @@ class Sink:
             except KafkaException as error:
                 # The Replacing keys still hold without a plan.
                 log.warning("committed offsets not read (%s): no plans", error.args[0].str())
+        self._assigned = True
         by_topic: dict[str, dict[int, tuple[int, str]]] = {topic: {} for topic in self._writers}
         for item in committed:
             by_topic[item.topic][item.partition] = (item.offset, item.metadata or "")

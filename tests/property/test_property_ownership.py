@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.ownership import STEP_SHARE, WHOLE_SHARE, Ownership, Rest
+from producers.ownership import NOTHING_SHARE, STEP_SHARE, WHOLE_SHARE, Ownership, Rest
 
 rests = st.sampled_from(Rest)
 shares = st.floats(0.0, 1.0)
@@ -72,7 +73,7 @@ def test_a_feed_that_expects_nobody_is_never_live(
     assert ownership.observe(0, 0, rest) != "live"
 
 
-@given(runs, st.integers(100, 2_000), st.floats(0.05, 0.85), st.lists(shares, max_size=30))
+@given(runs, st.integers(100, 2_000), st.floats(0.1, 0.85), st.lists(shares, max_size=30))
 def test_counts_that_tremble_do_not_flap(
     seen: Seen, expected: int, around: float, tremor: list[float]
 ) -> None:
@@ -102,7 +103,7 @@ def test_the_direction_follows_the_counts(
     """A count that has come or gone by a step tells where it goes, in however small portions."""
     ownership = after(expected, seen)
     step = max(1, int(expected * STEP_SHARE))
-    low, high = 1, int(expected * WHOLE_SHARE) - 1
+    low, high = math.ceil(expected * NOTHING_SHARE), int(expected * WHOLE_SHARE) - 1
     count = low if rises else high
     ownership.observe(expected, count, Rest.SERVING)
     begun_at = count

@@ -11,7 +11,7 @@ import pytest
 
 from producers.exchanges import exchange
 from producers.ownership import TRANSITIONS, WHOLE_SHARE, Ownership, Rest, Stream, transport
-from producers.polling import FAILING_S, RETRY_PERIODS
+from producers.polling import FAILING_S, TOLERATED_PERIODS
 from schemas.feeds import FEEDS, spec
 from schemas.records import FeedState
 
@@ -44,7 +44,7 @@ OBSERVED: Mapping[Stream | Rest, str] = {
     Stream.PART: "it brings some, and no more than it did",
     Stream.NONE: "it brings nothing",
     Rest.IDLE: "not asked, or it has not answered yet",
-    Rest.SERVING: f"it has brought rates within {FAILING_S:g} s and {RETRY_PERIODS:g} periods",
+    Rest.SERVING: f"it has brought rates within {FAILING_S:g} s and {TOLERATED_PERIODS:g} periods",
     Rest.FAILING: f"nothing for longer, or for {FAILING_S:g} s from when it was needed",
 }
 

@@ -15,7 +15,7 @@ from websockets.http11 import Request, Response
 
 from producers import connection, session
 from producers.connection import ManagedConnection, Watcher
-from producers.exchanges.description import SocketKind
+from producers.exchanges.description import SocketKind, SubscribeFrame
 from producers.session import Heard
 from tests.unit.test_producers_connection import Recorder, connected, kind_of, server
 
@@ -158,17 +158,46 @@ async def test_a_successor_that_stays_silent_is_given_up(monkeypatch: pytest.Mon
     assert first.last_data_at is not None
 
 
-async def test_a_successor_that_brings_a_part_takes_over_in_the_end(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The age limit is the exchange's, who will close the old one anyway."""
+async def test_a_successor_that_brings_a_part_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The old one goes on with all, and others are tried."""
     monkeypatch.setattr(connection, "RELIEF_TIMEOUT_S", 0.1)
     async with exchange() as (there, url), connected(url, max_age_s=AGE_S) as (_, recorder):
         await there.say(0, "data A B C")
         await recorder.until(heard(recorder, b"data A B C"))
         await there.say(1, "data A")
         await recorder.until(lambda: bool(recorder.closed))
-        assert recorder.closed[0].identity == recorder.frames[0][0]
+        assert recorder.closed[0].identity != recorder.frames[0][0]
+        assert not recorder.closed[0].relieved
+        await there.say(0, "data A B C again")
+        await recorder.until(heard(recorder, b"data A B C again"))
+        assert recorder.frames[-1][0] == recorder.frames[0][0]
+
+
+async def test_a_socket_that_brings_a_part_is_relieved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exchange that has lost a subscription is asked for all of them anew."""
+    monkeypatch.setattr(connection, "PARTIAL_S", 0.1)
+    monkeypatch.setattr(connection, "PARTIAL_CHECK_S", 0.02)
+    kind = SocketKind(
+        "mark",
+        0.2,
+        3_600.0,
+        capacity=10,
+        subscribe=lambda symbols: [SubscribeFrame(" ".join(symbols), tuple(symbols))],
+    )
+    async with exchange() as (there, url), connected(url, kind=kind, wanted="ABC") as (_, recorder):
+        stop = asyncio.Event()
+
+        async def keep(number: int, text: str) -> None:
+            while not stop.is_set():
+                await there.say(number, text)
+                await asyncio.sleep(0.02)
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(keep(0, "data A"))
+            await recorder.until(heard(recorder, b"data A"))
+            tasks.create_task(keep(1, "data A B C"))
+            await recorder.until(lambda: bool(recorder.closed))
+            stop.set()
         assert recorder.closed[0].relieved
 
 
