@@ -42,7 +42,7 @@ OBSERVED: Mapping[Stream | Rest, str] = {
     Stream.WHOLE: f"it brings at least {WHOLE_SHARE * 100:g} % of the expected contracts",
     Stream.RETURNING: "it brings some, and more than it did",
     Stream.PART: "it brings some, and no more than it did",
-    Stream.NONE: "it brings nothing",
+    Stream.NONE: f"it brings nothing, or less than {NOTHING_SHARE * 100:g} %",
     Rest.IDLE: "not asked, or it has not answered yet",
     Rest.SERVING: f"it has brought rates within {FAILING_S:g} s and {TOLERATED_PERIODS:g} periods",
     Rest.FAILING: f"nothing for longer, or for {FAILING_S:g} s from when it was needed",
