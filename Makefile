@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 EXTRAS := embedded,dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test test-clients check format bench constraints install clean help
+.PHONY: demo test test-clients check lint format bench constraints install clean help
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -29,10 +29,12 @@ demo: $(VENV)/.installed ## simulated exchanges, all the way to SQL and the page
 test: $(VENV)/.installed ## every test, the ones with real Kafka and ClickHouse included (ARGS="-k name")
 	$(BIN)/python -m pytest $(ARGS)
 
-check: $(VENV)/.installed ## format, lint, types and the quick tests
+lint: $(VENV)/.installed ## format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+check: lint ## format, lint, types and the quick tests
 	$(BIN)/python -m pytest -q -m "not integration and not browser"
 
 test-clients: $(VENV)-clients/.installed ## foreign clients against the simulator, and fuzzing by coverage

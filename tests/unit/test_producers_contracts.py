@@ -142,6 +142,20 @@ def test_a_list_that_loses_most_has_to_say_so_twice() -> None:
     assert registry.listed == set(names[:5])
 
 
+def test_a_list_in_which_nothing_trades_has_to_say_so_twice() -> None:
+    """Maintenance may show as a status as well; the doubt is told: the list is asked for soon."""
+    registry = ContractRegistry()
+    names = [f"S{number}USDT" for number in range(30)]
+    refresh(registry, *map(entry, names))
+    halted = [entry(name, status="SETTLING") for name in names]
+    change = refresh(registry, *halted)
+    assert (change.delisted, change.doubtful) == (frozenset(), True)
+    assert registry.streaming == set(names)
+    change = refresh(registry, *halted)
+    assert (change.delisted, change.doubtful) == (set(names), False)
+    assert registry.streaming == frozenset()
+
+
 def test_facts_are_published_again_on_request() -> None:
     """The raw log forgets the first time in a week."""
     registry = ContractRegistry()

@@ -10,7 +10,15 @@ from typing import get_args
 import pytest
 
 from producers.exchanges import exchange
-from producers.ownership import TRANSITIONS, WHOLE_SHARE, Ownership, Rest, Stream, transport
+from producers.ownership import (
+    NOTHING_SHARE,
+    TRANSITIONS,
+    WHOLE_SHARE,
+    Ownership,
+    Rest,
+    Stream,
+    transport,
+)
 from producers.polling import FAILING_S, TOLERATED_PERIODS
 from schemas.feeds import FEEDS, spec
 from schemas.records import FeedState

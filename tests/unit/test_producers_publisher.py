@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import defaultdict
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -374,3 +375,25 @@ async def test_how_long_kafka_takes_nothing_is_known(
     fake.full = 0
     assert await waiting == 50
     assert to.full_for_s == 0.0
+
+
+async def test_a_cancelled_flush_loses_nothing(kafka: tuple[Publisher, FakeProducer]) -> None:
+    """What waits for room when a feed is ended goes out with the next flush, in order, once."""
+    to, fake = kafka
+    pieces = [Slice(f"S{n}USDT", b"%d" % n) for n in range(50)]
+    fake.full = 1_000_000
+    waiting = asyncio.create_task(publish(to, pieces))
+    async with asyncio.timeout(10):
+        while to.full_for_s == 0.0:  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0)
+    waiting.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await waiting
+    fake.full = 0
+    await publish(to, [Slice("S0USDT", b"later")])
+    await to.flush()
+    sent = [item for _, batch in batches(fake) for item in batch["items"]]
+    expected = sorted([*(piece.payload for piece in pieces), b"later"])
+    assert sorted(item["payload"] for item in sent) == expected
+    mine = [item["payload"] for item in sent if item["symbol"] == "S0USDT"]
+    assert mine == [b"0", b"later"]

@@ -232,3 +232,16 @@ async def test_without_a_stream_all_contracts_are_polled() -> None:
         assert all(symbols == set(LISTED) for symbols in case.log.symbols())
         assert case.taken.polling.wanted == set(LISTED)
         assert case.taken.polling.rest(time.monotonic(), 3) is Rest.SERVING
+
+
+async def test_replies_without_what_was_asked_for_serve_nobody() -> None:
+    """An exchange that answers 200 and nothing is no fallback."""
+    async with running(Snapshots.serve) as case:
+        case.small.body = "[]"
+        case.taken.want({"A"})
+        await case.asked(3)
+        assert case.taken.polling.rest(time.monotonic(), 3) is Rest.IDLE
+        assert case.taken.filled == Filled(0, 0)
+        case.small.body = '[{"symbol":"X","lastFundingRate":"0.1"}]'
+        await case.asked(5)
+        assert case.taken.polling.rest(time.monotonic(), 3) is Rest.IDLE

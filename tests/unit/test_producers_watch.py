@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from producers import watch
 from producers.connection import Closed
 from producers.contracts import Change
 from producers.feed import Feed
@@ -353,3 +354,32 @@ async def test_a_slow_stream_s_contracts_are_rest_s_at_start(tmp_path: Path) -> 
     listed(case.feed, "A", "B", "NEW")
     case.watch.step()
     assert case.wanted == {"B"}
+
+
+async def test_a_feed_without_a_list_is_down_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is served by what nobody knows; data alone makes it live."""
+    publisher = FakePublisher()
+    case = Case(feed_of(tmp_path, publisher), publisher)
+    states = []
+    for unlisted_s in (30.0, -1.0):
+        monkeypatch.setattr(watch, "UNLISTED_S", unlisted_s)
+        case.watch.step()
+        states.append(case.watch.state)
+    assert await case.kinds() == ["feed_state", "feed_down"]
+    case.bring(["A"])
+    case.watch.step()
+    assert [*states, case.watch.state] == ["connecting", "down", "live"]
+
+
+async def test_settlements_are_asked_for_where_nobody_brought_the_contracts(case: Case) -> None:
+    """A gap over the full hour of a socket whose contracts another one brought is none."""
+    at = now_us() // US_PER_HOUR * US_PER_HOUR - US_PER_S
+    case.bring("ABC")
+    case.bring("ABC", SPARE)
+    case.close(SPARE, at=at)
+    assert case.bring("ABC", SPARE.replace("/3", "/4")) == ([], False)
+    case.close(SPARE.replace("/3", "/4"))
+    case.close(ONE, at=at)
+    assert case.bring("ABC", TWO) == ([], True)
