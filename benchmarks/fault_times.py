@@ -15,7 +15,7 @@ from schemas.times import US_PER_S
 
 AT_ONCE = frozenset({
     "gap_opened", "failover", "feed_state", "feed_down", "clock_skew", "reading_paused",
-    "listed", "delisted", "trading_ended",
+    "listed", "delisted", "trading_began", "trading_ended",
 })  # fmt: skip
 """Audit events that are told when they are noticed, at their last event time."""
 SHOWS = AT_ONCE | {

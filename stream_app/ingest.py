@@ -199,6 +199,13 @@ class Ingest:
         self.progress_at = time.monotonic()
         now = now_us()
         state = intake.state
+        if gone:
+            # Before the record is read, which may fail: nothing else remembers it.
+            lost_at = now if message.timestamp is None else round(message.timestamp * US_PER_S)
+            detail = f"offsets {offset - gone} to {offset - 1} are gone from the log"
+            times = (lost_at, lost_at)
+            state.journal.tell(state.feed, "lost_records", times, gone, detail, (offset, -1))
+            self._publish(state)
         try:
             batch = self._decoder.decode(message.value or b"")
         except MalformedInputError as error:
@@ -208,10 +215,6 @@ class Ingest:
             )
             self._outbox.publish(Outputs((), (), (letter,)), partition)
             return
-        if gone:
-            at, detail = batch["received_at"], f"offsets {offset - gone} to {offset - 1}"
-            detail += " are gone from the log"
-            state.journal.tell(state.feed, "lost_records", (at, at), gone, detail, (offset, -1))
         state.apply(batch, offset, now)
         self._publish(state)
         self.counts["batches"] += 1

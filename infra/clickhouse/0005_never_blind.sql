@@ -5,9 +5,21 @@ ALTER TABLE funding.feeds ADD COLUMN IF NOT EXISTS connect_attempts Int64 DEFAUL
 ALTER TABLE funding.feeds ADD COLUMN IF NOT EXISTS rest_failures Int64 DEFAULT 0 CODEC(Delta(8), ZSTD(1));
 ALTER TABLE funding.feeds ADD COLUMN IF NOT EXISTS repeated Int64 DEFAULT 0 CODEC(Delta(8), ZSTD(1));
 
+-- A contract whose newest word is that it trades no longer.
+CREATE OR REPLACE VIEW funding.gone AS
+SELECT
+    subject AS contract_id,
+    maxIf(last_event_time, kind IN ('trading_ended', 'delisted')) AS ended_at
+FROM funding.audit
+WHERE kind IN ('trading_ended', 'delisted', 'trading_began', 'listed') AND position(subject, ':') > 0
+GROUP BY subject
+HAVING ended_at > maxIf(last_event_time, kind IN ('trading_began', 'listed'))
+COMMENT 'Contracts that are delisted or trade no longer, and since when';
+
 -- An end names its gap by the beginning, and by the socket where it is one of a feed's connections.
 -- A gap without an end of its own (the contract is gone, the producer has died) ends with the first
--- end of its subject that comes after it began.
+-- end of its subject and socket that comes after it began, or with the next start of the producer.
+-- What a gone contract still brought ends no later than it began to be silent.
 CREATE OR REPLACE VIEW funding.gaps AS
 WITH
     opened AS
@@ -23,34 +35,61 @@ WITH
         FROM funding.audit FINAL
         WHERE kind = 'gap_closed'
     ),
+    ended AS
+    (
+        SELECT subject, last_event_time AS until,
+            if(kind = 'started', 'the producer was restarted', 'delisted') AS detail
+        FROM funding.audit FINAL
+        WHERE kind IN ('trading_ended', 'delisted', 'started')
+    ),
     later AS
     (
-        SELECT subject, last_event_time AS until, if(kind = 'gap_closed', 'a later end', 'delisted') AS detail
-        FROM funding.audit FINAL
-        WHERE kind IN ('gap_closed', 'trading_ended', 'delisted')
+        SELECT subject, socket, until, 'a later end' AS detail FROM closed
+        UNION ALL
+        SELECT ended.subject AS subject, known.socket AS socket, ended.until AS until, ended.detail AS detail
+        FROM ended INNER JOIN (SELECT DISTINCT subject, socket FROM opened) AS known USING (subject)
     ),
     own AS
     (
-        SELECT opened.subject AS subject, opened.since AS since, closed.until AS until,
-            closed.count AS count, closed.detail AS detail
+        SELECT opened.subject AS subject, opened.socket AS socket, opened.since AS since,
+            closed.until AS until, closed.count AS count, closed.detail AS detail
         FROM opened LEFT JOIN closed USING (subject, since, socket)
+    ),
+    paired AS
+    (
+        SELECT own.subject AS subject, own.since AS since, own.count AS count,
+            if(own.until > own.since, own.until, later.until) AS until,
+            if(own.until > own.since, own.detail, later.detail) AS detail
+        FROM own
+        ASOF LEFT JOIN later
+            ON own.subject = later.subject AND own.socket = later.socket AND later.until > own.since
     )
 SELECT
-    splitByChar(':', own.subject)[1] AS feed,
-    own.subject AS subject,
-    own.since AS opened_at,
-    nullIf(if(own.until > own.since, own.until, later.until), toDateTime64(0, 6, 'UTC')) AS closed_at,
-    dateDiff('millisecond', own.since, ifNull(closed_at, now64(6, 'UTC'))) / 1000 AS seconds,
-    if(position(own.subject, ':') > 0, own.count, 0) AS missed_ticks,
-    if(own.until > own.since, own.detail, later.detail) AS filled_by
-FROM own
-ASOF LEFT JOIN later ON own.subject = later.subject AND later.until > own.since
+    splitByChar(':', paired.subject)[1] AS feed,
+    paired.subject AS subject,
+    paired.since AS opened_at,
+    multiIf(
+        paired.until > paired.since, paired.until,
+        gone.contract_id != '', greatest(paired.since, gone.ended_at),
+        NULL
+    ) AS closed_at,
+    dateDiff('millisecond', paired.since, ifNull(closed_at, now64(6, 'UTC'))) / 1000 AS seconds,
+    if(position(paired.subject, ':') > 0, paired.count, 0) AS missed_ticks,
+    if(paired.until <= paired.since AND gone.contract_id != '', 'delisted', paired.detail) AS filled_by
+FROM paired
+LEFT JOIN funding.gone AS gone ON paired.subject = gone.contract_id
 COMMENT 'One row a gap in a contract''s stream or of a feed''s connection; closed_at is null while it is open';
 
--- Hours between a contract's first bar and its feed's newest that have no bar are known for 0 s. The
--- newest counts when silent contracts have had the time to close theirs; a contract that is gone is
--- not expected from that hour on.
+-- Hours between a contract's first bar and the newest of all feeds that have no bar are known for
+-- 0 s: a feed that is silent has no newest hour of its own. The newest counts when silent contracts
+-- have had the time to close theirs; a contract that is gone is not expected from that hour on.
 CREATE OR REPLACE VIEW funding.coverage AS
+WITH
+    (
+        SELECT toInt64(intDiv(toUnixTimestamp(max(hour)), 3600))
+        FROM funding.bars
+        WHERE hour <= now() - INTERVAL 65 MINUTE
+    ) AS newest
 SELECT feed, contract_id, hour, covered_s / 3600 AS covered, ws_s / 3600 AS covered_by_stream,
     rest_s / 3600 AS covered_by_rest, updates, late_updates
 FROM funding.bars FINAL
@@ -68,7 +107,11 @@ FROM
     SELECT
         known.feed AS feed, known.contract_id AS contract_id, known.numbers AS numbers,
         greatest(
-            if(ended.number >= known.numbers[-1], ended.number - 1, newest.number),
+            if(
+                gone.contract_id != '',
+                toInt64(intDiv(toUnixTimestamp(gone.ended_at), 3600)) - 1,
+                assumeNotNull(newest)
+            ),
             known.numbers[-1]
         ) AS expected_to
     FROM
@@ -78,24 +121,12 @@ FROM
         FROM funding.bars
         GROUP BY contract_id
     ) AS known
-    LEFT JOIN
-    (
-        SELECT feed, toInt64(intDiv(toUnixTimestamp(max(hour)), 3600)) AS number
-        FROM funding.bars
-        WHERE hour <= now() - INTERVAL 65 MINUTE
-        GROUP BY feed
-    ) AS newest ON known.feed = newest.feed
-    LEFT JOIN
-    (
-        SELECT subject, toInt64(intDiv(toUnixTimestamp(max(last_event_time)), 3600)) AS number
-        FROM funding.audit
-        WHERE kind IN ('trading_ended', 'delisted')
-        GROUP BY subject
-    ) AS ended ON known.contract_id = ended.subject
+    LEFT JOIN funding.gone AS gone ON known.contract_id = gone.contract_id
 )
 COMMENT 'One row a contract and hour from its first bar on: the share of it for which a rate is known';
 
--- The hour in which a contract appeared is not whole: it counts only where there is no other.
+-- The hour in which a contract appeared is not whole: it counts only where there is no other. Nor is
+-- that in which it ended; what it brings from then on is not expected.
 CREATE OR REPLACE VIEW funding.uptime AS
 SELECT
     feed,
@@ -112,8 +143,10 @@ FROM
         min(hour) OVER (PARTITION BY contract_id) AS first_hour,
         max(hour) OVER (PARTITION BY contract_id) AS last_hour
     FROM funding.coverage
-)
-WHERE hour > first_hour OR last_hour = first_hour
+) AS hours
+LEFT JOIN funding.gone AS gone ON hours.contract_id = gone.contract_id
+WHERE (hour > first_hour OR last_hour = first_hour)
+  AND (gone.contract_id = '' OR hour < toStartOfHour(gone.ended_at))
 GROUP BY feed, day
 ORDER BY feed, day
 COMMENT 'By feed and day: the share of its contracts'' time for which a rate younger than the stale threshold was known';

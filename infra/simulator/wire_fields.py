@@ -21,6 +21,7 @@ _NS_FROM, _US_FROM, _MS_FROM, _S_FROM = 10**17, 10**14, 10**11, 10**8
 _UNIT_US = {"s": 1_000_000, "ms": 1_000}
 _WHOLE_NUMBER = re.compile(rb"\A\d{10,}\Z")
 _INTEGER = r"\d+(?![\d.eE])"
+_KUCOIN_TIMESTAMP = r'granularity":(?:60000|1000),(?:[^{}]*,)?"timestamp'
 _NUMBER = r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
 
 
@@ -142,11 +143,12 @@ WIRES: dict[str, Wire] = {
         current="premiumIndex",
     ),
     # exchanges.md 3A, 3B, 3.5; `data` holds a number in the reply of /timestamp alone, a row that
-    # begins with `ts` is a settlement, and countdowns are too small to be taken for a time
+    # begins with `ts` is a settlement, and countdowns are too small to be taken for a time. A
+    # `timestamp` is an event's behind these granularities alone: behind others it is a funding time
     "kucoin": Wire(
-        event=("P", r"(?<!\{\")ts", "timestamp", "data"),
+        event=("P", r"(?<!\{\")ts", _KUCOIN_TIMESTAMP, "data"),
         funding=(
-            "ft", "nt", "fundingTime", "timePoint", "nextFundingRateTime",
+            "ft", "nt", "timestamp", "fundingTime", "timePoint", "nextFundingRateTime",
             "nextFundingRateDateTime",
         ),
         rate=(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from schemas.markers import FeedEvent
 from schemas.rates import rate_8h
 from schemas.records import Alert, Severity, ZScore
+from schemas.times import hour_floor
 from stream_app.core.blocks import Contract
 from stream_app.core.reconcile import MISMATCH_SHARE
 from stream_app.core.rows import Position
@@ -110,13 +111,14 @@ def feed_alert(event: FeedEvent, severity: Severity, at: Position) -> Alert:
 
 
 def mismatch_alert(severity: Severity, mismatched: int, compared: int, at: Position) -> Alert:
-    """Return the alert of a snapshot that many rates do not match.
+    """Return the alert of a snapshot that many rates of a partition do not match.
 
-    One snapshot comes in a record for each partition: they give the same id and time, so that
-    SQL has one row of them, that of one partition.
+    Its id is that of the feed, the partition and the hour. How bad the whole feed is follows from
+    the counts of all partitions, in SQL.
     """
+    hour = hour_floor(at.batch_received_at)
     return {
-        "alert_id": f"mismatch/{at.feed}/{at.batch_received_at}",
+        "alert_id": f"mismatch/{at.feed}/{at.partition}/{hour}",
         "subject": at.feed,
         "kind": "mismatch",
         "severity": severity,

@@ -11,9 +11,19 @@ from collections.abc import Iterable
 import msgspec
 
 from schemas.records import AuditEvent
-from schemas.times import US_PER_MINUTE
+from schemas.times import US_PER_MINUTE, hour_floor
 
 MAX_DETAIL_CHARS = 200
+_BY_HOUR = frozenset({"settled_matched", "settled_differs", "settlement_differs"})
+"""Counted by the hour of their funding time as well: the history after an outage brings several
+hours within one minute."""
+
+
+_Key = tuple[str, str, int, int]
+
+
+def _key(subject: str, kind: str, minute: int, since: int) -> _Key:
+    return subject, kind, minute, hour_floor(since) if kind in _BY_HOUR else 0
 
 
 class AuditCount(msgspec.Struct, array_like=True, gc=False):
@@ -35,6 +45,11 @@ class AuditCount(msgspec.Struct, array_like=True, gc=False):
         """The end of the minute: when it is published."""
         return self.minute + US_PER_MINUTE
 
+    @property
+    def key(self) -> _Key:
+        """What it is counted by."""
+        return _key(self.subject, self.kind, self.minute, self.first_event_time)
+
 
 class Noted(msgspec.Struct, frozen=True, gc=False):
     """Decisions of one item: what, about whom, when by event time and by receipt."""
@@ -55,16 +70,19 @@ class AuditBook:
     """The decisions that are counted and not yet published."""
 
     def __init__(self, entries: Iterable[AuditCount] = ()) -> None:
-        self._entries = {(e.subject, e.kind, e.minute): e for e in entries}
+        self._entries = {entry.key: entry for entry in entries}
 
     def __bool__(self) -> bool:
         return bool(self._entries)
 
     def note(self, noted: Noted) -> None:
-        """Count a decision by subject, kind and minute; the newest detail stays."""
+        """Count a decision by subject, kind and minute; the newest detail stays.
+
+        What is about settlements is counted by their hour as well.
+        """
         minute = noted.received_at - noted.received_at % US_PER_MINUTE
-        key = (noted.subject, noted.kind, minute)
         since = noted.event_time if noted.since is None else noted.since
+        key = _key(noted.subject, noted.kind, minute, since)
         entry = self._entries.get(key)
         if entry is None:
             entry = self._entries[key] = AuditCount(
@@ -88,7 +106,7 @@ class AuditBook:
         """Take out and return the entries whose minute ended at or before `boundary`."""
         due = [entry for entry in self._entries.values() if entry.due_at <= boundary]
         for entry in due:
-            del self._entries[entry.subject, entry.kind, entry.minute]
+            del self._entries[entry.key]
         return due
 
     def entries(self) -> list[AuditCount]:

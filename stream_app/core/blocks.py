@@ -98,6 +98,8 @@ class Block(msgspec.Struct, array_like=True):
     contracts: list[Contract]
     audits: list[AuditCount] = []
     """Decisions counted in the current minute, not yet published."""
+    mismatch_hour: int = 0
+    """In the first block: the hour (received_at, µs) of the partition's newest mismatch alert."""
 
     def pack(self) -> bytes:
         """Return the bytes that `unpack` reads."""

@@ -6,7 +6,7 @@ Not responsible for: what follows from it (partition.py).
 from __future__ import annotations
 
 from schemas.errors import MalformedInputError
-from schemas.times import US_PER_HOUR, US_PER_MINUTE
+from schemas.times import US_PER_HOUR, US_PER_MINUTE, US_PER_S
 from stream_app.core.blocks import Contract
 from stream_app.normalise.readings import RateReading, Reading, SettlementReading
 
@@ -16,6 +16,9 @@ MAX_SETTLED_AHEAD_US = US_PER_MINUTE
 """A settlement lies in the past, clocks and stamps apart."""
 MAX_RATE = 1.0
 """An estimate beyond it is no rate at all; caps are below 4 % (exchanges.md)."""
+MAX_OFF_HOUR_US = 5 * US_PER_S
+"""Of a settlement that a stream tells: funding is due at full hours, stamps are seconds off at most
+(exchanges.md §0.3). By a wrong clock it would count beside the same one of the history."""
 DEFAULT_CAP = 0.10
 """Per interval, where the exchange tells no cap. No settlement is beyond it."""
 _TOLERANCE = 1 + 1e-9
@@ -36,6 +39,9 @@ def check_plausible(reading: Reading, received_at: int, max_ahead_us: int) -> No
     elif isinstance(reading, SettlementReading):
         time_us, rate, limit = reading.funding_time_raw, reading.rate, DEFAULT_CAP
         ahead_us = MAX_SETTLED_AHEAD_US
+        off_us = (time_us + MAX_OFF_HOUR_US) % US_PER_HOUR
+        if reading.source == "stream" and off_us > 2 * MAX_OFF_HOUR_US:
+            raise MalformedInputError(f"settlement at {time_us}, which is no full hour")
     else:
         return
     if time_us is not None and time_us > received_at + ahead_us:

@@ -48,3 +48,10 @@ def make_current(
     contract.raw_offset = at.offset
     contract.raw_item = at.item
     contract.updates += 1
+
+
+def unnamed_time(contract: Contract, at: Position) -> int:
+    """Return the time at which an update stands that names none (exchanges.md §8)."""
+    if at.transport == "rest":
+        return contract.stream.time_of_receipt(at.received_at)
+    return at.received_at

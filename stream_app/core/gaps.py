@@ -13,6 +13,7 @@ import msgspec
 
 from schemas.feeds import FeedSpec
 from schemas.times import US_PER_S
+from stream_app.core.skew import SKEW_US
 from stream_app.core.zones import FLUSH_US
 
 TRADING_STATUSES = frozenset({"", "TRADING", "Open", "BeingSettled", "trading"})
@@ -26,14 +27,17 @@ class Pace(NamedTuple):
     cadence_us: int
     missed_us: int
     stale_us: int
+    skew_us: int = SKEW_US
+    """Event times and receipts may move on differently by this much."""
 
     @classmethod
-    def of(cls, feed: FeedSpec) -> Pace:
+    def of(cls, feed: FeedSpec, skew_us: int = SKEW_US) -> Pace:
         """Return the pace of a feed."""
         return cls(
             int(feed.cadence_s * US_PER_S),
             int(feed.missed_after_s * US_PER_S),
             int(feed.stale_s * US_PER_S),
+            skew_us,
         )
 
 
@@ -52,6 +56,24 @@ class StreamState(msgspec.Struct, array_like=True, gc=False):
     filled_to: int = 0
     """Until when the newest of them holds; 0: there was none."""
     fills: int = 0
+
+    @classmethod
+    def ended(cls, received_at: int) -> StreamState:
+        """Return the state of a contract that begins anew: what comes next ends no gap."""
+        return cls(received_at=received_at)
+
+    def time_of_receipt(self, received_at: int) -> int:
+        """Return the exchange's time at a receipt, as far as the stream shows it; µs.
+
+        A REST row that names no time stands there. By our own clock alone it would hold the
+        contract against a returning stream whose times lie behind: by the way of a push, or by an
+        exchange's clock that is slow.
+        """
+        if self.event_time == 0:
+            return received_at
+        stands_at = received_at - max(0, self.received_at - self.event_time)
+        # One that was received before the newest push says nothing newer than that.
+        return stands_at if received_at < self.received_at else max(stands_at, self.event_time)
 
     def silent_at(self, boundary: int, stale_us: int) -> bool:
         """Tell whether a gap is to be opened at a flush boundary."""
@@ -79,7 +101,7 @@ class StreamState(msgspec.Struct, array_like=True, gc=False):
         since = self.event_time
         step = None
         if since and (self.opened or event_time - since > pace.missed_us):
-            step = self._step(event_time, pace)
+            step = self._step(event_time, received_at, pace)
             self.opened = False
         if self.fills:
             self.filled_us = self.filled_to = self.fills = 0
@@ -89,19 +111,29 @@ class StreamState(msgspec.Struct, array_like=True, gc=False):
         self.raw_item = raw_item
         return step
 
-    def _step(self, event_time: int, pace: Pace) -> Step:
+    def _step(self, event_time: int, received_at: int, pace: Pace) -> Step:
         since, cadence_us = self.event_time, pace.cadence_us
-        duration_us = event_time - since
+        duration_us, receipts_us = event_time - since, received_at - self.received_at
+        shifted_us = duration_us - receipts_us
+        skewed = abs(shifted_us) > pace.skew_us
         missed = 0
-        if duration_us > pace.missed_us:
+        if duration_us > pace.missed_us and not skewed:
             missed = (duration_us + cadence_us // 2) // cadence_us - 1
+        if skewed:
+            # By event time alone it would be the clock's step, or the delay's, that is told.
+            is_gap = self.opened or receipts_us > pace.stale_us
+            duration_us = max(duration_us, receipts_us) if is_gap else duration_us
+        else:
+            is_gap = self.opened or duration_us > pace.stale_us
+        until = since + duration_us
         return Step(
             since=since,
-            until=event_time,
+            until=until,
             missed=missed,
-            is_gap=self.opened or duration_us > pace.stale_us,
+            shifted_us=shifted_us if skewed else 0,
+            is_gap=is_gap,
             was_opened=self.opened,
-            opened_at=min(self.silent_from(pace.stale_us), event_time),
+            opened_at=min(self.silent_from(pace.stale_us), until),
             filled_us=max(0, self.filled_us - max(0, self.filled_to - event_time)),
             fills=self.fills,
         )
@@ -113,7 +145,10 @@ class Step(NamedTuple):
     since: int
     until: int
     missed: int
-    """Ticks that did not come."""
+    """Ticks that did not come; 0 where the clock has changed: nobody knows."""
+    shifted_us: int
+    """By how much more the event times moved on than the receipts, where that is more than a skew:
+    the exchange's clock was set, or updates had been delayed; else 0."""
     is_gap: bool
     was_opened: bool
     """The gap had been told before it ended."""
@@ -125,7 +160,7 @@ class Step(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """How long, by event time."""
+        """How long: by event time; where the clock has changed, by receipt if that is longer."""
         return (self.until - self.since) / US_PER_S
 
     def describe(self) -> str:

@@ -11,6 +11,7 @@ from collections import Counter
 from schemas import topics
 from schemas.contracts import contract_id
 from schemas.records import Alert, AuditEvent, RawItem
+from schemas.times import hour_floor
 from stream_app.core.audit import MAX_DETAIL_CHARS, Noted, audit_event
 from stream_app.core.outputs import DeadLetter, Output
 from stream_app.core.rows import Position
@@ -119,6 +120,17 @@ class Journal:
             event = audit_event(entry, self.topic, self.partition)
             self.outputs.append(Output(topics.AUDIT, entry.subject, event))
             shard.dirty = True
+
+    def begins_hour_of_mismatch(self, at: Position) -> bool:
+        """Tell whether a record is the first of its hour with a mismatch alert, and remember it.
+
+        The partition's first block does: a contract that was compared is in some block.
+        """
+        shard, hour = self._store.shards[0], hour_floor(at.batch_received_at)
+        if hour <= shard.block.mismatch_hour:
+            return False
+        shard.block.mismatch_hour, shard.dirty = hour, True
+        return True
 
     def alert(self, alert: Alert) -> None:
         """Raise an alert."""

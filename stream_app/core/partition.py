@@ -29,7 +29,7 @@ from stream_app.core.bounds import (
     derived_settlement,
     is_settling,
 )
-from stream_app.core.current import interval_change, interval_of, make_current
+from stream_app.core.current import interval_change, interval_of, make_current, unnamed_time
 from stream_app.core.emission import Emission, zscore_of
 from stream_app.core.journal import Journal
 from stream_app.core.ordering import Verdict, judge
@@ -272,7 +272,9 @@ class FeedPartition:
     def _apply_rate(self, reading: RateReading, at: Position) -> None:
         cell = self.store.cells.get(reading.symbol) or self._create(reading.symbol, at)
         contract = cell.contract
-        event_time = at.received_at if reading.event_time is None else reading.event_time
+        event_time = reading.event_time
+        if event_time is None:
+            event_time = unnamed_time(contract, at)
         if event_time > at.received_at + self._skew_us or contract.skewed:
             reading, event_time = self._timed(contract, reading, event_time, at)
         if at.is_stream and event_time > contract.stream.event_time:
@@ -331,8 +333,9 @@ class FeedPartition:
         ahead_us = event_time - received_at
         stands_at = standing_time(contract.skewed, event_time, received_at, self._skew_us)
         if ahead_us > self._skew_us:
-            detail = f"{ahead_us / US_PER_S:.1f} s ahead of its receipt"
-            self._audit(reading.symbol, "clock_skew", stands_at, at, detail)
+            # One fact about the feed: our clock, or its own.
+            detail = f"{reading.symbol}: {ahead_us / US_PER_S:.1f} s ahead of its receipt"
+            self.journal.note_feed(reading.symbol, "clock_skew", stands_at, at, detail)
         if stands_at == event_time:
             return reading, event_time
         return msgspec.structs.replace(reading, event_time=None), stands_at

@@ -24,8 +24,9 @@ MAX_DRIFT = 5e-5
 MISMATCH_SHARE = 0.10
 """Of the contracts compared: beyond it, the feed's stream or our reading of it is wrong."""
 CRITICAL_SHARE = 0.50
-MIN_MISMATCHES = 3
-"""Fewer are a matter of these contracts, not of the feed."""
+MIN_MISMATCHES, MANY_MISMATCHES = 2, 3
+"""A single one is a matter of its contract, not of the feed; so are two, unless nothing but these
+two was compared: a record holds the contracts of one partition, which may be few."""
 
 SETTLED_RELATIVE = 0.10
 SETTLED_TOLERANCE = 2e-6
@@ -88,7 +89,8 @@ def _streamed(contract: Contract) -> Iterator[tuple[int, float]]:
 
 def mismatch_severity(compared: int, mismatched: int) -> Severity | None:
     """Return how bad the mismatches of one snapshot are; None: not worth an alert."""
-    if mismatched < MIN_MISMATCHES or mismatched <= MISMATCH_SHARE * compared:
+    least = max(MIN_MISMATCHES, min(MANY_MISMATCHES, compared))
+    if mismatched < least or mismatched <= MISMATCH_SHARE * compared:
         return None
     return "critical" if mismatched >= CRITICAL_SHARE * compared else "warning"
 

@@ -12,6 +12,7 @@ from schemas.times import hour_floor
 from stream_app.core.audit import AuditBook
 from stream_app.core.baseline import Baseline
 from stream_app.core.blocks import BLOCK_CONTRACTS, DEFAULT_INTERVAL_HOURS, Block, Contract
+from stream_app.core.gaps import TRADING_STATUSES, StreamState
 from stream_app.core.rows import Interval
 from stream_app.core.statistics import Statistics
 from stream_app.normalise.assets import canonical_asset, split_symbol
@@ -110,6 +111,8 @@ class Store:
             baseline = (
                 Baseline() if stored is None else Baseline.unpack(stored, block.applied_offset)
             )
+            if contract.stream.received_at == 0:
+                _seed_stream(contract)
             self._add(contract, shard, baseline)
 
     def _add(self, contract: Contract, shard: Shard, baseline: Baseline) -> Cell:
@@ -173,3 +176,14 @@ class Store:
             shard.dirty = False
         dirty, self._dirty_baselines = self._dirty_baselines, {}
         return blocks, [(contract, dirty[contract].pack()) for contract in sorted(dirty)]
+
+
+def _seed_stream(contract: Contract) -> None:
+    """Let a contract's stream begin where state of a version before it was watched has left it.
+
+    Without that the time over the upgrade would be no gap.
+    """
+    if contract.updates and contract.transport == "ws" and contract.status in TRADING_STATUSES:
+        contract.stream = StreamState(
+            contract.event_time, contract.received_at, contract.raw_offset, contract.raw_item
+        )

@@ -13,7 +13,7 @@ from schemas.records import RawItem
 from schemas.times import US_PER_S
 from stream_app.core.alerts import FEED_SEVERITIES, feed_alert, mismatch_alert
 from stream_app.core.blocks import Contract
-from stream_app.core.bounds import is_settling
+from stream_app.core.bounds import beyond_cap, is_settling
 from stream_app.core.gaps import TRADING_STATUSES, Pace, Step, StreamState
 from stream_app.core.journal import Journal
 from stream_app.core.reconcile import (
@@ -35,17 +35,23 @@ class Watch:
         """`skew_us`: how far ahead of its receipt an event is still believed to be."""
         self._journal = journal
         self._skew_us = skew_us
-        self._pace = Pace.of(feed)
+        self._pace = Pace.of(feed, skew_us)
         self._settling_us = int(feed.settling_s * US_PER_S)
         self._compared = self._mismatched = 0
 
     def streamed(self, cell: Cell, event_time: int, at: Position) -> None:
         """Take note of a newer stream update: it may end a gap, and show what did not come."""
         contract = cell.contract
+        if contract.status not in TRADING_STATUSES:
+            # What was still under way begins no stream that could fall silent.
+            return
         step = contract.stream.advance(event_time, at.received_at, at.offset, at.item, self._pace)
         cell.shard.dirty = True
         if step is None:
             return
+        if step.shifted_us:
+            detail = f"{contract.symbol}: {step.shifted_us / US_PER_S:+.1f} s between two updates"
+            self._journal.note_feed(contract.symbol, "clock_skew", event_time, at, detail)
         if step.missed:
             detail = f"{step.seconds:.1f} s between updates"
             self._journal.note(
@@ -86,23 +92,28 @@ class Watch:
         self._open(contract.contract_id, times, (stream.raw_offset, stream.raw_item))
 
     def status_changed(self, cell: Cell, status: str, at: Position) -> None:
-        """Tell that a contract with rates trades no longer, which ends its gap."""
+        """Tell that a contract with rates trades no longer, which ends its gap, or trades again."""
         contract, now, raw = cell.contract, at.received_at, (at.offset, at.item)
-        if status in TRADING_STATUSES or contract.status not in TRADING_STATUSES:
+        begins = status in TRADING_STATUSES
+        if begins == (contract.status in TRADING_STATUSES):
             return
         if contract.updates:
             change = f"{contract.status or 'unknown'} -> {status}"
-            self._journal.tell(contract.contract_id, "trading_ended", (now, now), 1, change, raw)
+            kind = "trading_began" if begins else "trading_ended"
+            self._journal.tell(contract.contract_id, kind, (now, now), 1, change, raw)
         if contract.stream.opened:
             times = (contract.stream.event_time, max(contract.stream.event_time, now))
             self._journal.tell(contract.contract_id, "gap_closed", times, 0, "delisted", raw)
-        # Should it trade again, the time between is no gap.
-        contract.stream = StreamState()
+        # The time in which it does not trade is no gap.
+        contract.stream = StreamState.ended(now)
 
     def reconcile(self, cell: Cell | None, reading: RateReading, at: Position) -> None:
         """Compare a row of a REST snapshot with what the stream has told."""
         time_us = at.received_at
-        if reading.event_time is not None and reading.event_time <= time_us + self._skew_us:
+        if reading.event_time is None:
+            if cell is not None:
+                time_us = cell.contract.stream.time_of_receipt(time_us)
+        elif reading.event_time <= time_us + self._skew_us:
             time_us = reading.event_time
         found = self._comparison(cell, reading, time_us)
         journal = self._journal
@@ -125,16 +136,18 @@ class Watch:
             return Comparison("not_compared", "not trading")
         if self._settling_us and is_settling(contract, reading, time_us, self._settling_us):
             return Comparison("not_compared", "settling")
+        if beyond_cap(contract, reading.rate):
+            # The stream's own rate of that kind is not held either: there is nothing beside it.
+            return Comparison("not_compared", "beyond the cap")
         return compare(contract, reading.rate, time_us, self._pace.stale_us)
 
     def end_of_record(self, at: Position, *, is_new: bool) -> None:
-        """Raise an alert if too much of the record's snapshot did not match."""
-        if self._compared == 0:
-            return
-        severity = mismatch_severity(self._compared, self._mismatched)
-        if severity is not None and is_new:
-            self._journal.alert(mismatch_alert(severity, self._mismatched, self._compared, at))
+        """Raise an alert if too much of the record's snapshot did not match: one an hour."""
+        compared, mismatched = self._compared, self._mismatched
         self._compared = self._mismatched = 0
+        severity = mismatch_severity(compared, mismatched) if compared and is_new else None
+        if severity is not None and self._journal.begins_hour_of_mismatch(at):
+            self._journal.alert(mismatch_alert(severity, mismatched, compared, at))
 
     def settled(self, contract: Contract, funding_time: int, rate: float, at: Position) -> None:
         """Compare the exchange's settled rate with the last estimate before it."""

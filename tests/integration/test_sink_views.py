@@ -249,7 +249,7 @@ def hours_of_two_feeds(clickhouse: ClickHouseServer) -> None:
 
 
 def test_coverage_shows_the_hours_without_a_bar(clickhouse: ClickHouseServer) -> None:
-    """As zero, between a contract's first bar and its feed's newest; none for who is gone."""
+    """As zero, from a contract's first bar to the newest of all feeds; none for who is gone."""
     hours_of_two_feeds(clickhouse)
     found = clickhouse.rows(
         "SELECT contract_id, toHour(hour), covered, covered_by_stream, covered_by_rest, updates "
@@ -264,7 +264,49 @@ def test_coverage_shows_the_hours_without_a_bar(clickhouse: ClickHouseServer) ->
     assert found[5][2:] == (0, 0, 0, 0)
     assert found[6][2:] == pytest.approx((0.5, 1 / 3, 1 / 6, 7))
     others = "SELECT toHour(hour), covered FROM funding.coverage WHERE feed = 'backpack'"
-    assert sorted(clickhouse.rows(others)) == [(1, 10 / 3_600), (2, 0.75)]
+    assert sorted(clickhouse.rows(others)) == [(1, 10 / 3_600), (2, 0.75), (3, 0), (4, 0)]
+
+
+def test_a_feed_that_is_silent_is_covered_for_nothing(clickhouse: ClickHouseServer) -> None:
+    """However long, as long as any other brings bars."""
+    hour0 = now_us() // US_PER_HOUR * US_PER_HOUR
+    insert(
+        clickhouse, "bars",
+        *(bar("kucoin:X", hour0 - n * US_PER_HOUR, 3_600) for n in range(31, 41)),
+        *(bar("backpack:Z", hour0 - n * US_PER_HOUR, 3_600) for n in range(2, 41)),
+    )  # fmt: skip
+    found = clickhouse.rows(
+        "SELECT feed, sum(contract_hours), sum(contract_hours * uptime) "
+        "FROM funding.uptime GROUP BY feed ORDER BY feed"
+    )
+    assert found == [("backpack", 38, 38), ("kucoin", 38, pytest.approx(9))]
+
+
+def test_a_contract_that_has_ended_is_expected_no_longer(clickhouse: ClickHouseServer) -> None:
+    """Neither the hour of its end nor what it brings afterwards counts, unless it trades again."""
+    hour = [DAY_US + number * US_PER_HOUR for number in range(10)]
+    ended = hour[3] + 3_599 * US_PER_S
+    insert(
+        clickhouse, "bars",
+        *(bar("kucoin:LIVE", at, 3_600) for at in hour[1:9]),
+        *(bar("kucoin:GONE", at, 3_600) for at in hour[1:4]), bar("kucoin:GONE", hour[4], 5),
+        *(bar("kucoin:BACK", at, 3_600) for at in (*hour[1:4], hour[6])),
+    )  # fmt: skip
+    insert(
+        clickhouse, "audit",
+        audit("kucoin:GONE", "trading_ended", ended, ended),
+        audit("kucoin:BACK", "trading_ended", ended, ended),
+        audit("kucoin:BACK", "trading_began", hour[6], hour[6]),
+    )  # fmt: skip
+    found = clickhouse.rows(
+        "SELECT contract_id, count(), countIf(covered = 0), toHour(max(hour)) "
+        "FROM funding.coverage GROUP BY contract_id ORDER BY contract_id"
+    )
+    assert found == [("kucoin:BACK", 8, 4, 8), ("kucoin:GONE", 4, 0, 4), ("kucoin:LIVE", 8, 0, 8)]
+    # LIVE 7; GONE 1, its hour 2; BACK 3 of 7.
+    assert clickhouse.rows("SELECT contract_hours, uptime FROM funding.uptime") == [
+        (15, pytest.approx(11 / 15))
+    ]
 
 
 def test_uptime_is_the_share_of_the_time_in_which_contracts_are_known(
@@ -274,8 +316,8 @@ def test_uptime_is_the_share_of_the_time_in_which_contracts_are_known(
     hours_of_two_feeds(clickhouse)
     found = clickhouse.rows("SELECT * FROM funding.uptime")
     day = datetime.fromtimestamp(DAY_US // US_PER_S, tz=UTC).date()
-    assert [row[:4] for row in found] == [("backpack", day, 1, 1), ("kucoin", day, 4, 7)]
-    assert found[0][4:] == pytest.approx((0.75, 0.75, 0))
+    assert [row[:4] for row in found] == [("backpack", day, 1, 3), ("kucoin", day, 4, 7)]
+    assert found[0][4:] == pytest.approx((0.25, 0.25, 0))
     # X 1, 0 and a half; Y 1 and 1; GONE 1; NEW a third.
     assert found[1][4:] == pytest.approx((29 / 6 / 7, 26 / 6 / 7, 1 / 2 / 7))
 
@@ -320,6 +362,40 @@ def test_gaps_pairs_what_opened_with_what_closed(clickhouse: ClickHouseServer) -
     ((_feed, subject, since, until, seconds, missed, filled_by),) = found[-1:]
     assert (subject, since, until, missed, filled_by) == ("backpack:Z", opened, None, 0, "")
     assert 90 <= seconds < 120
+
+
+def test_a_gap_ends_with_its_own_socket_or_a_start(clickhouse: ClickHouseServer) -> None:
+    """Another socket's end is none; a gap of a contract that is gone is over."""
+    at = [DAY_US + second * US_PER_S for second in range(400)]
+    insert(
+        clickhouse, "audit",
+        audit("hyperliquid", "gap_opened", at[0], at[1], detail="socket hip3: closed"),
+        audit("hyperliquid", "gap_opened", at[50], at[51], detail="socket main: closed"),
+        audit("hyperliquid", "gap_closed", at[50], at[53], detail="socket main: 3.0 s (closed)"),
+        audit("backpack", "gap_opened", at[10], at[11], detail="socket 1: closed"),
+        audit("backpack", "gap_opened", at[12], at[13], detail="socket 2: closed", raw_item=2),
+        audit("backpack", "started", at[80], at[80], detail="mode auto"),
+        audit("backpack", "gap_opened", at[90], at[91], detail="socket 2: closed"),
+        audit("kucoin:GONE", "delisted", at[20], at[20]),
+        audit("kucoin:GONE", "gap_opened", at[80], at[230]),
+        audit("kucoin:BACK", "delisted", at[20], at[20]),
+        audit("kucoin:BACK", "listed", at[30], at[30]),
+        audit("kucoin:BACK", "gap_opened", at[80], at[230]),
+    )  # fmt: skip
+    found = clickhouse.rows(
+        "SELECT subject, toUnixTimestamp64Micro(opened_at), toUnixTimestamp64Micro(closed_at), "
+        "filled_by FROM funding.gaps ORDER BY subject, opened_at"
+    )
+    restarted = "the producer was restarted"
+    assert found == [
+        ("backpack", at[10], at[80], restarted),
+        ("backpack", at[12], at[80], restarted),
+        ("backpack", at[90], None, ""),
+        ("hyperliquid", at[0], None, ""),
+        ("hyperliquid", at[50], at[53], "socket main: 3.0 s (closed)"),
+        ("kucoin:BACK", at[80], None, ""),
+        ("kucoin:GONE", at[80], at[80], "delisted"),
+    ]
 
 
 def test_reconciliation_adds_up_partitions_and_minutes(clickhouse: ClickHouseServer) -> None:

@@ -188,3 +188,29 @@ def test_what_filled_a_gap_is_the_time_that_rest_rates_held(polls: list[int], en
         if poll >= 0:  # what is older than the stream's newest rate is not in force
             held += min(poll + PACE.stale_us, following) - poll
     assert step.filled_us == held
+
+
+@given(
+    lag_us=st.integers(-5 * S, 300 * S),
+    jitter_us=st.integers(0, S // 2),
+    pushes=st.lists(st.integers(S, 90 * S), min_size=1, max_size=8),
+    at=st.integers(-5 * S, 200 * S),
+)
+def test_a_rest_row_without_a_time_stands_between_the_pushes_around_it(
+    lag_us: int, jitter_us: int, pushes: list[int], at: int
+) -> None:
+    """Whatever the lag of the exchange's clock: never behind one that is received after it."""
+    state, received_at, row_at = StreamState(), HOUR_US, HOUR_US + at
+    state.advance(received_at - lag_us, received_at, 0, 0, PACE)
+    for step_us in pushes:
+        if row_at <= received_at:
+            return
+        before, received_at = state.event_time, received_at + step_us
+        # Each push is somewhat quicker than the one before it: the row is placed by that.
+        event_time = received_at - lag_us + jitter_us
+        if row_at < received_at:
+            assert before <= state.time_of_receipt(row_at) <= max(row_at, event_time, before)
+            if lag_us >= 0:
+                assert state.time_of_receipt(row_at) < event_time
+        state.advance(event_time, received_at, 0, 0, PACE)
+        lag_us -= jitter_us

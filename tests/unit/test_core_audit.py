@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.times import US_PER_MINUTE
+from schemas.times import US_PER_HOUR, US_PER_MINUTE
 from stream_app.core.audit import AuditBook, Noted, audit_event
 
 MINUTE = 29_850_000 * US_PER_MINUTE
@@ -68,3 +68,20 @@ def test_what_is_stored_goes_on_counting() -> None:
     again = AuditBook(book.entries())
     again.note(noted("late", 2))
     assert [entry.count for entry in again.take_due(MINUTE + US_PER_MINUTE)] == [2]
+
+
+def test_settlements_of_several_hours_are_several_events() -> None:
+    """The history after an outage brings them within one minute; a restart keeps them apart."""
+    book = AuditBook()
+    hours = [MINUTE - number * US_PER_HOUR for number in (3, 2, 1)]
+    for number, hour in enumerate((*hours, hours[0])):
+        book.note(Noted("f:A", "settled_differs", hour, MINUTE + number, number, 7, f"at {number}"))
+    again = AuditBook(book.entries())
+    again.note(Noted("f:A", "settled_differs", hours[1], MINUTE + 9, 9, 7, "at 9"))
+    found = again.take_due(MINUTE + US_PER_MINUTE)
+    assert [(entry.first_event_time, entry.count, entry.detail) for entry in found] == [
+        (hours[0], 2, "at 3"),
+        (hours[1], 2, "at 9"),
+        (hours[2], 1, "at 2"),
+    ]
+    assert not again

@@ -328,3 +328,48 @@ def test_a_settlement_ahead_of_its_receipt_is_refused() -> None:
     with pytest.raises(AssertionError):
         feed.run("fundingHistory", "SOL", row, HOUR_US, "history")
     assert len(feed.store.cells["SOL"].baseline if "SOL" in feed.store.cells else ()) == 0
+
+
+@pytest.mark.parametrize("behind_s", [0, 1, 20])
+def test_a_rest_row_without_a_time_does_not_hold_up_the_stream(behind_s: int) -> None:
+    """Whatever the exchange's clock says: it stands where the stream's own times stand."""
+    feed = Feed("backpack")
+
+    def push(second: int, rate: str) -> None:
+        at = HOUR_US + second * US_PER_S
+        data = {"e": "markPrice", "E": at - behind_s * US_PER_S, "s": "SOL_USDC_PERP", "f": rate,
+                "p": "141.31", "i": "141.29", "n": (HOUR_US + US_PER_HOUR) // 1_000}  # fmt: skip
+        message = {"stream": "markPrice.SOL_USDC_PERP", "data": data}
+        feed.run("markPrice", "SOL_USDC_PERP", message, at)
+
+    push(0, "0.00011")
+    coming_ms = (HOUR_US + US_PER_HOUR) // 1_000
+    row = {"symbol": "SOL_USDC_PERP", "fundingRate": "0.00022", "markPrice": "141.5",
+           "indexPrice": "141.6", "nextFundingTimestamp": coming_ms}  # fmt: skip
+    at = HOUR_US + 14 * US_PER_S + 600_000
+    (rate,) = of(feed.run("markPrices", "SOL_USDC_PERP", row, at, "fallback"), "rates")
+    assert (rate["event_time"], rate["event_time_source"]) == (at - behind_s * US_PER_S, "receipt")
+    contract = feed.store.cells["SOL_USDC_PERP"].contract
+    assert (contract.rate, contract.transport) == (0.00022, "rest")
+    push(15, "0.00033")
+    assert (contract.rate, contract.transport) == (0.00033, "ws")
+    assert feed.counts["out_of_order"] == feed.counts["late"] == 0
+
+
+@pytest.mark.parametrize(
+    ("off_s", "kept"), [(0, True), (-5, True), (5, True), (-6, False), (6, False)]
+)
+def test_a_streamed_settlement_off_the_full_hour_is_refused(off_s: int, kept: bool) -> None:  # noqa: FBT001
+    """By a wrong clock it would count beside the one of the history."""
+    feed = Feed("kucoin")
+    data = {"granularity": 28_800_000, "fundingRate": 0.0001,
+            "timestamp": HOUR_US // 1_000 + off_s * 1_000}  # fmt: skip
+    message = {"topic": "/contract/instrument:SOLUSDTM", "type": "message",
+               "subject": "funding.rate", "data": data}  # fmt: skip
+    channel, at = "instrument:funding.rate", HOUR_US + 2 * US_PER_S
+    if not kept:
+        with pytest.raises(AssertionError, match="no full hour"):
+            feed.run(channel, "SOLUSDTM", message, at)
+        return
+    (row,) = of(feed.run(channel, "SOLUSDTM", message, at), "settlements")
+    assert row["funding_time"] == HOUR_US

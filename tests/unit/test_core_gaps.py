@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from schemas.records import Transport
 from schemas.times import US_PER_MINUTE
+from stream_app.core.blocks import Block
 from stream_app.core.gaps import Pace, StreamState
+from stream_app.core.outputs import Output
 from stream_app.core.partition import FeedPartition
 from stream_app.normalise.binance_usdm import normalise
 from tests.unit.partition_case import (
@@ -42,7 +45,7 @@ class TestMissed:
         """Each whole cadence beyond the first is a tick."""
         state = StreamState()
         assert state.advance(T0, T0, 1, 0, PACE) is None
-        step = state.advance(T0 + step_ms * 1_000, T0 + 30 * S, 2, 0, PACE)
+        step = state.advance(T0 + step_ms * 1_000, T0 + step_ms * 1_000 + 4 * S, 2, 0, PACE)
         assert (step.missed if step else 0) == missed
         assert not (step and step.is_gap)
 
@@ -115,8 +118,8 @@ class TestSilence:
         ]
 
     def test_a_step_that_no_boundary_saw_opens_and_closes(self, new: Partition) -> None:
-        """The updates waited somewhere: what they say of themselves is a gap."""
-        new.ticks(tick("AUSDT", 0.0001, T0, lag_us=9 * S), received_at=T0 + 9 * S)
+        """Between two boundaries there is time enough."""
+        new.ticks(tick("AUSDT", 0.0001, T0), received_at=T0)
         outputs = new.ticks(tick("AUSDT", 0.0001, T0 + 11 * S), received_at=T0 + 11 * S)
         assert audits(outputs) == [
             (A, "gap_opened", 1, "no stream update for 10 s"),
@@ -141,10 +144,23 @@ class TestSilence:
         ]
         assert status(new, "SETTLING") == []
         assert audits(new.run(clock(T0 + 60 * S)), "gap_opened") == []
-        assert status(new, "TRADING") == []
+        assert status(new, "TRADING") == [(A, "trading_began", 1, "SETTLING -> TRADING")]
         new.ticks(tick("AUSDT", 0.0001, T0 + 90 * S), received_at=T0 + 90 * S)
         opened = audits(new.run(clock(T0 + 105 * S)), "gap_opened", "gap_closed")
         assert [kind for _, kind, _, _ in opened] == ["gap_opened"]
+
+    def test_a_halt_is_no_gap_though_a_push_comes_after_it(self, new: Partition) -> None:
+        """One that was under way when the status changed."""
+        status(new, "TRADING")
+        new.ticks(tick("AUSDT", 0.0001, T0), received_at=T0)
+        status(new, "SETTLING")
+        new.ticks(tick("AUSDT", 0.0001, T0 + S), received_at=T0 + S)
+        outputs = new.run(clock(T0 + 60 * S))
+        status(new, "TRADING")
+        outputs += new.run(clock(T0 + 90 * S))
+        outputs += new.ticks(tick("AUSDT", 0.0001, T0 + 92 * S), received_at=T0 + 92 * S)
+        assert audits(outputs, "gap_opened", "gap_closed") == []
+        assert new.counts["missed"] == 0
 
     def test_a_contract_that_never_had_a_rate_ends_in_silence(self, new: Partition) -> None:
         """Of a hundred that are settling when a producer starts nobody needs to hear."""
@@ -166,3 +182,101 @@ class TestSilence:
         assert closed == [
             (A, "gap_closed", 20, "21.0 s without stream; rest filled 10.0 s with 1 update")
         ]
+
+
+def ticks_at(new: Partition, *times: tuple[float, float]) -> list[Output]:
+    """Apply an update for each (event time, receipt), in seconds from T0; return what is told."""
+    outputs = []
+    for event_s, received_s in times:
+        at, received_at = T0 + int(event_s * S), T0 + int(received_s * S)
+        outputs += new.ticks(tick("AUSDT", 0.0001, at, received_at - at), received_at=received_at)
+    return outputs
+
+
+class TestSteppedClocks:
+    """Where event times move on otherwise than receipts, nobody knows what did not come."""
+
+    @pytest.mark.parametrize(("step_s", "told"), [(30.0, "+30.0"), (12.5, "+12.5")])
+    def test_a_step_forward_misses_nothing(self, new: Partition, step_s: float, told: str) -> None:
+        """An update a second was received all the time."""
+        outputs = ticks_at(new, (-60, 0), (-59, 1), (step_s - 58, 2), (step_s - 57, 3))
+        assert audits(outputs, "gap_opened", "gap_closed") == []
+        assert new.counts["missed"] == 0
+        assert audits(new.run(clock(T0 + US_PER_MINUTE)), "clock_skew") == [
+            ("binance-usdm", "clock_skew", 1, f"AUSDT: {told} s between two updates")
+        ]
+
+    def test_what_ends_a_silence_says_how_long_it_was(self, new: Partition) -> None:
+        """By receipt, where the event times say less; what came late was not missed."""
+        outputs = ticks_at(new, (0, 0), (1, 1), (2, 61), (3, 61.1))
+        assert audits(outputs, "gap_opened", "gap_closed") == [
+            (A, "gap_opened", 1, "no stream update for 10 s"),
+            (A, "gap_closed", 0, "60.0 s without stream; nothing filled it"),
+        ]
+        closed = of(outputs, "audit")[-1]
+        assert (closed["first_event_time"], closed["last_event_time"]) == (T0 + S, T0 + 61 * S)
+
+    def test_a_skew_is_one_row_a_minute_for_all_contracts(self, new: Partition) -> None:
+        """It is one fact: our clock, or that of the exchange."""
+        for second in range(3):
+            at = T0 + second * S
+            symbols = [f"C{number}USDT" for number in range(7)]
+            items = [tick(symbol, 0.0001, at + 6 * S, -6 * S) for symbol in symbols]
+            new.ticks(*items, received_at=at)
+        assert audits(new.run(clock(T0 + US_PER_MINUTE)), "clock_skew") == [
+            ("binance-usdm", "clock_skew", 21, "C6USDT: 6.0 s ahead of its receipt")
+        ]
+
+
+class TestStateOfBefore:
+    """State of a version that did not watch streams."""
+
+    @pytest.mark.parametrize(("transport", "kinds"), [("ws", 2), ("rest", 0)])
+    def test_the_gap_over_the_upgrade_is_told(
+        self, new: Partition, transport: Transport, kinds: int
+    ) -> None:
+        """Where the newest rate came by stream."""
+        new.ticks(tick("AUSDT", 0.0001, T0), received_at=T0)
+        new.store.mark_applied(new.offset - 1)
+        block = Block.unpack(new.store.take_dirty()[0][0][1])
+        block.contracts[0].stream = StreamState()
+        block.contracts[0].transport = transport
+        again = FeedPartition("binance-usdm", 3, normalise, [block.pack()])
+        at = T0 + 3_600 * S
+        again.apply(clock(at), 200, NOW)
+        again.apply(batch([tick("AUSDT", 0.0003, at)], at), 201, NOW)
+        told = audits(again.take_outputs().records(), "gap_opened", "gap_closed")
+        assert [count for _, _, count, _ in told] == [1, 3_599][:kinds]
+
+    def test_a_restart_in_a_halt_brings_no_gap_back(self, new: Partition) -> None:
+        """A stream that was ended is not one of before."""
+        status(new, "TRADING")
+        new.ticks(tick("AUSDT", 0.0001, T0), received_at=T0)
+        status(new, "SETTLING")
+        status(new, "TRADING")
+        new.store.mark_applied(new.offset - 1)
+        blocks = [data for _, data in new.store.take_dirty()[0]]
+        again = FeedPartition("binance-usdm", 3, normalise, blocks)
+        again.apply(clock(T0 + 90 * S), 200, NOW)
+        assert audits(again.take_outputs().records(), "gap_opened") == []
+
+
+class TestTimeOfReceipt:
+    """Where a REST row stands that names no time."""
+
+    @pytest.mark.parametrize(
+        ("lag_s", "received_s", "stands_s"),
+        [(0, 7, 7), (2, 7, 5), (20, 7, -13), (-3, 7, 7), (-3, 1, 3), (2, -1, -3), (0, -1, -1)],
+    )
+    def test_it_follows_the_clock_of_the_stream(
+        self, lag_s: int, received_s: int, stands_s: int
+    ) -> None:
+        """Behind it by as much; never before the newest push, unless it was received before."""
+        state = StreamState()
+        state.advance(T0 - lag_s * S, T0, 1, 0, PACE)
+        assert state.time_of_receipt(T0 + received_s * S) == T0 + stands_s * S
+
+    def test_without_a_stream_it_is_the_receipt(self) -> None:
+        """As on a feed whose stream names no times either."""
+        assert StreamState().time_of_receipt(T0) == T0
+        assert StreamState.ended(T0 - 9).time_of_receipt(T0) == T0

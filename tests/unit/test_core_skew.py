@@ -33,7 +33,7 @@ def test_an_update_from_the_future_stands_at_its_receipt(new: Partition) -> None
     assert (rate["event_time"], rate["event_time_source"]) == (T0 + S, "receipt")
     assert (rate["late"], rate["received_at"]) == (False, T0 + S)
     told = audits(new.run(clock(T0 + 60 * S)), "clock_skew")
-    assert told == [(A, "clock_skew", 1, "30.0 s ahead of its receipt")]
+    assert told == [("binance-usdm", "clock_skew", 1, "AUSDT: 30.0 s ahead of its receipt")]
 
 
 def test_up_to_five_seconds_are_believed(new: Partition) -> None:

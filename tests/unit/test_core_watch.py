@@ -177,12 +177,20 @@ class TestReconciliation:
 
     @pytest.mark.parametrize(
         ("wrong", "compared", "severity"),
-        [(2, 4, None), (3, 30, None), (3, 29, "warning"), (9, 19, "warning"), (9, 18, "critical")],
+        [
+            (1, 1, None),
+            (2, 2, "critical"),
+            (2, 3, None),
+            (3, 30, None),
+            (3, 29, "warning"),
+            (9, 19, "warning"),
+            (9, 18, "critical"),
+        ],
     )
     def test_many_mismatches_are_an_alert(
         self, new: Partition, wrong: int, compared: int, severity: str | None
     ) -> None:
-        """At least three, and more than a tenth of what one record compared."""
+        """At least three, or both of two, and more than a tenth of what one record compared."""
         symbols = [f"C{number}USDT" for number in range(compared)]
         new.ticks(*(tick(symbol, 0.0001, T0) for symbol in symbols))
         rates = [(s, 0.0003 if i < wrong else 0.0001, T0) for i, s in enumerate(symbols)]
@@ -192,12 +200,37 @@ class TestReconciliation:
         assert [alert["severity"] for alert in alerts] == ([severity] if severity else [])
         for alert in alerts:
             assert (alert["alert_id"], alert["event_time"]) == (
-                f"mismatch/binance-usdm/{received_at}",
+                f"mismatch/binance-usdm/3/{HOUR_US}",
                 received_at,
             )
             assert (alert["subject"], alert["value"]) == (FEED, wrong / compared)
             assert (alert["kind"], alert["threshold"]) == ("mismatch", 0.10)
         assert of(new.run(snapshot(("C0USDT", 0.0001, T0), received_at=T0)), "alerts") == []
+
+    def test_a_mismatch_that_lasts_is_one_alert_an_hour(self, new: Partition) -> None:
+        """Whether or not the worker is restarted meanwhile."""
+        found = []
+        for minute in range(0, 120, 10):
+            at = T0 + minute * US_PER_MINUTE
+            new.ticks(*(tick(symbol, 0.0001, at) for symbol in ("AUSDT", "BUSDT")), received_at=at)
+            rates = [(symbol, 0.0009, at) for symbol in ("AUSDT", "BUSDT")]
+            found += of(new.run(snapshot(*rates, received_at=at, purpose="reconcile")), "alerts")
+            new.store.mark_applied(new.offset - 1)
+            blocks = [data for _, data in new.store.take_dirty()[0]]
+            offset, new = new.offset, Partition()
+            FeedPartition.__init__(new, FEED, 3, normalise, blocks)
+            new.offset = offset
+        ids = [alert["alert_id"] for alert in found if alert["kind"] == "mismatch"]
+        hours = [HOUR_US + number * US_PER_HOUR for number in range(3)]
+        assert ids == [f"mismatch/{FEED}/3/{hour}" for hour in hours]
+
+    def test_a_rate_beyond_the_cap_is_not_compared(self, new: Partition) -> None:
+        """The stream told the same, and it was not held."""
+        row = {"symbol": "AUSDT", "adjustedFundingRateCap": "0.01",
+               "adjustedFundingRateFloor": "-0.01", "fundingIntervalHours": 8}  # fmt: skip
+        new.facts(row, "fundingInfo")
+        new.ticks(tick("AUSDT", 0.0001, T0), tick("AUSDT", 0.02, T0 + 400_000))
+        assert self.compared(new, 0.02) == [(FEED, "not_compared", 1, "beyond the cap")]
 
     def test_tolerance_grows_with_time_and_rate_to_its_cap(self) -> None:
         """Twice 1e-7 a second, half a basis point at most, one percent at least."""

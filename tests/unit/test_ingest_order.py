@@ -156,6 +156,7 @@ class Message:
     value: bytes | None
     partition: int = 0
     topic: str = TOPIC
+    timestamp: float = HOUR_US / S + 7.5
 
 
 class Event:
@@ -416,6 +417,16 @@ class TestHoles:
         await bench.feed(*ticks(11, 13))
         assert bench.applied() == [5, 6, 7, 11, 12, 13]
         assert bench.ingest.counts["lost_records"] == 3
+
+    async def test_what_is_lost_is_told_though_the_next_cannot_be_read(self, bench: Bench) -> None:
+        """At Kafka's time of the record that shows it."""
+        await self.stored_up_to_7(bench)
+        bench.log.begins[TOPIC, 0] = 11
+        await bench.feed(Message(11, b"no record"))
+        (told,) = [e for e in bench.outbox.records("funding.audit") if e["kind"] == "lost_records"]
+        assert (told["subject"], told["count"], told["raw_offset"]) == ("binance-usdm", 3, 11)
+        assert told["first_event_time"] == told["last_event_time"] == HOUR_US + 7_500_000
+        assert told["detail"] == "offsets 8 to 10 are gone from the log"
 
     async def test_a_restart_after_records_without_effect_sees_no_hole(self, bench: Bench) -> None:
         """Control frames change no state, but the stored offset follows the ack."""

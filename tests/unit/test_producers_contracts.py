@@ -152,7 +152,7 @@ def test_a_list_in_which_nothing_trades_has_to_say_so_twice() -> None:
     assert (change.delisted, change.doubtful) == (frozenset(), True)
     assert registry.streaming == set(names)
     change = refresh(registry, *halted)
-    assert (change.delisted, change.doubtful) == (set(names), False)
+    assert (change.delisted, change.doubtful) == (frozenset(names), False)
     assert registry.streaming == frozenset()
 
 

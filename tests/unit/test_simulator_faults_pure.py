@@ -227,6 +227,24 @@ def test_times_in_any_unit(at_s: int, scale: int, unit: tuple[str, int], skew_s:
     assert moved["T"] == str(at_s * scale)
 
 
+def test_a_time_of_kucoin_is_an_event_or_a_settlement_by_its_granularity() -> None:
+    """A clock that is wrong moves estimates and prices; settled rows stay."""
+    wire, at_ms, skew_us = WIRES["kucoin"], 1_791_273_600_000, 40_000_000
+    frame = '{{"period":1,"granularity":{},"fundingRate":0.0001,"timestamp":{}}}'
+    for granularity, moved_ms in (
+        (60_000, 40_000),
+        (1_000, 40_000),
+        (28_800_000, 0),
+        (3_600_000, 0),
+    ):
+        text = frame.format(granularity, at_ms).encode()
+        assert wire.shifted(text, skew_us) == frame.format(granularity, at_ms + moved_ms).encode()
+        in_s = frame.format(granularity, at_ms // 1_000).encode()
+        assert wire.in_unit(text, "s") == in_s
+    price = b'{"markPrice":7.5,"indexPrice":7.5,"granularity":1000,"timestamp":1791273600000}'
+    assert wire.shifted(price, skew_us).endswith(b'"timestamp":1791273640000}')
+
+
 def test_what_is_not_a_time_is_not_moved() -> None:
     """KuCoin's countdown and its settled rows; Hyperliquid's; a channel's name in `T`."""
     kucoin, hyperliquid = WIRES["kucoin"], WIRES["hyperliquid"]
