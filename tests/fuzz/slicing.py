@@ -18,7 +18,14 @@ from tests.fuzz.samples import FEEDS, RECEIVED_AT_US, Sample
 from tests.fuzz.targets import read_or_refuse
 
 SYMBOLS = {
-    feed: tuple({m.sample.symbol for m in FRAMES if m.sample.feed == feed}) for feed in FEEDS
+    feed: tuple(
+        {
+            m.sample.symbol
+            for m in (*FRAMES, *REPLIES)
+            if m.sample.feed == feed and m.sample.purpose in {"stream", "fallback"}
+        }
+    )
+    for feed in FEEDS
 }
 SETTLED = {m.sample.feed: m.sample.symbol for m in REPLIES if m.sample.purpose == "history"}
 NOW_MS = RECEIVED_AT_US // 1_000
