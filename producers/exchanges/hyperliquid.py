@@ -36,9 +36,10 @@ _INFO_WEIGHT = 20
 _ROWS_PER_WEIGHT = 20
 """fundingHistory costs 1 more for each so many rows (§4.9b)."""
 SILENT_S = 10.0
-CONTRACT_SILENT_S = 8.0
+CONTRACT_SILENT_S = 6.0
 """Coins are pushed about once a second, quiet ones less often; stale after 15 s (§8)."""
-FALLBACK_S = 10.0
+FALLBACK_S = 7.0
+"""Twice within 15 s; with five dexs the limits make it 8.3 s (polling.SHARE)."""
 MAX_AGE_S = 23 * 3600.0
 """No maximum is published (§4.4); issues tell of subscriptions that die after a day (§4.13)."""
 MAIN_COINS, DEX_COINS = 600, 400

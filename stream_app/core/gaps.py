@@ -41,6 +41,10 @@ class Pace(NamedTuple):
         )
 
 
+LAG_RISES_BY = 8
+"""A lag that stays is believed after so many times itself."""
+
+
 class StreamState(msgspec.Struct, array_like=True, gc=False):
     """The newest update of a contract's stream, and what REST filled in since."""
 
@@ -56,6 +60,8 @@ class StreamState(msgspec.Struct, array_like=True, gc=False):
     filled_to: int = 0
     """Until when the newest of them holds; 0: there was none."""
     fills: int = 0
+    lag_us: int = 0
+    """How far the stream's times lie behind their receipts: the least of the newest updates."""
 
     @classmethod
     def ended(cls, received_at: int) -> StreamState:
@@ -71,7 +77,7 @@ class StreamState(msgspec.Struct, array_like=True, gc=False):
         """
         if self.event_time == 0:
             return received_at
-        stands_at = received_at - max(0, self.received_at - self.event_time)
+        stands_at = received_at - self.lag_us
         # One that was received before the newest push says nothing newer than that.
         return stands_at if received_at < self.received_at else max(stands_at, self.event_time)
 
@@ -105,11 +111,20 @@ class StreamState(msgspec.Struct, array_like=True, gc=False):
             self.opened = False
         if self.fills:
             self.filled_us = self.filled_to = self.fills = 0
+        self._follow(event_time, received_at)
         self.event_time = event_time
         self.received_at = max(self.received_at, received_at)
         self.raw_offset = raw_offset
         self.raw_item = raw_item
         return step
+
+    def _follow(self, event_time: int, received_at: int) -> None:
+        """Follow the lag: down at once, up slowly: one push that was held up is no slow clock."""
+        lag_us = max(0, received_at - event_time)
+        if self.event_time:
+            elapsed_us = max(0, received_at - self.received_at)
+            lag_us = min(lag_us, self.lag_us + elapsed_us // LAG_RISES_BY)
+        self.lag_us = lag_us
 
     def _step(self, event_time: int, received_at: int, pace: Pace) -> Step:
         since, cadence_us = self.event_time, pace.cadence_us
@@ -117,8 +132,9 @@ class StreamState(msgspec.Struct, array_like=True, gc=False):
         shifted_us = duration_us - receipts_us
         skewed = abs(shifted_us) > pace.skew_us
         missed = 0
-        if duration_us > pace.missed_us and not skewed:
-            missed = (duration_us + cadence_us // 2) // cadence_us - 1
+        silence_us = min(duration_us, receipts_us) if skewed else duration_us
+        if silence_us > pace.missed_us:
+            missed = (silence_us + cadence_us // 2) // cadence_us - 1
         if skewed:
             # By event time alone it would be the clock's step, or the delay's, that is told.
             is_gap = self.opened or receipts_us > pace.stale_us
@@ -145,7 +161,7 @@ class Step(NamedTuple):
     since: int
     until: int
     missed: int
-    """Ticks that did not come; 0 where the clock has changed: nobody knows."""
+    """Ticks that did not come; where the clock has changed, by the shorter of both its steps."""
     shifted_us: int
     """By how much more the event times moved on than the receipts, where that is more than a skew:
     the exchange's clock was set, or updates had been delayed; else 0."""

@@ -49,6 +49,18 @@ class TestMissed:
         assert (step.missed if step else 0) == missed
         assert not (step and step.is_gap)
 
+    def test_a_push_that_was_held_up_hides_none_and_is_no_clock(self) -> None:
+        """It comes with the next one a minute late; the one after that does not come at all."""
+        pace = Pace(cadence_us=60 * S, missed_us=90 * S, stale_us=150 * S)
+        state = StreamState()
+        for event_s, received_s in ((0, 0), (60, 60), (120, 180)):
+            state.advance(T0 + event_s * S, T0 + received_s * S, 1, 0, pace)
+        behind_us = T0 + 190 * S - state.time_of_receipt(T0 + 190 * S)
+        assert behind_us <= 120 * S / 8
+        step = state.advance(T0 + 300 * S, T0 + 300 * S, 2, 0, pace)
+        assert step is not None
+        assert (step.missed, step.since, step.until) == (1, T0 + 120 * S, T0 + 300 * S)
+
     def test_they_are_counted_by_minute(self, new: Partition) -> None:
         """From the update before the first to the one after the last."""
         for second in (0, 1, 4, 5, 7):
