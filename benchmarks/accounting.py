@@ -32,6 +32,7 @@ CUT_US = 15 * US_PER_S
 """What was written into a socket so long before its end may have been lost with it."""
 CUTS = frozenset({"close", "half-open", "maintenance", "silence"})
 """Kinds that end sockets, at their begin or at their end."""
+ZERO = "zero in every unit, in a frame with wrong ones (bad-units)"
 TOO_LARGE = "sent and stored 100 times too large (bad-units)"
 COUNT_TOLERANCE = 1.25
 """Where frames have no time, a count follows from their mean distance: pushes are 0.8 to 1.8 s
@@ -220,6 +221,9 @@ class _Comparison:
             if during and update is not None and _close(row.rate, update.rate * PERCENT):
                 damaged.add(_key(update))
                 self._account.named[TOO_LARGE] += 1
+            elif during and row.rate == 0:
+                # A hundred times nothing: the row is right in a frame that is wrong.
+                self._account.named[ZERO] += 1
             elif during and any(f.parameters.get("field") == "time" for f in wrong):
                 self._account.named["sent and stored with a time in another unit (bad-units)"] += 1
             else:
