@@ -56,24 +56,25 @@ class Report:
         found = list(self.failures_of_run)
         for each in self.feeds:
             found += _failures(each)
+            # Without Kafka nobody can be told anything, whatever REST brings.
+            if "kafka_away" not in self.extra and not each.freshness.uptime_reachable >= UPTIME:
+                found.append(
+                    f"{each.feed}: uptime {each.freshness.uptime_reachable:.4%} where REST was "
+                    f"reachable, below {UPTIME:.1%}"
+                )
         if self.duplicates:
             found.append(f"funding.duplicates has {self.duplicates} rows: must be empty")
         return found
 
 
 def _failures(report: FeedReport) -> list[str]:
-    feed, fresh, account = report.feed, report.freshness, report.account
+    feed, account = report.feed, report.account
     found = [
         f"{feed}: {what}: {number} (of {account.delivered} sent, {account.missed} missed)"
         for what, number in account.failed.items()
     ]
     if not account.delivered:
         found.append(f"{feed}: nothing was sent")
-    if not fresh.uptime_reachable >= UPTIME:
-        found.append(
-            f"{feed}: uptime {fresh.uptime_reachable:.4%} where REST was reachable, "
-            f"below {UPTIME:.1%}"
-        )
     if report.most_attempts > MAX_ATTEMPTS_A_MINUTE:
         found.append(f"{feed}: {report.most_attempts} connection attempts within a minute")
     for times in report.times:
