@@ -46,6 +46,8 @@ WITH scored AS
     WHERE z.z IS NOT NULL AND s.received_at <= z.computed_at
       AND s.funding_time > z.stats_as_of - INTERVAL 30 DAY AND s.funding_time <= z.stats_as_of
     GROUP BY ALL
+    -- What settled within 2 s of the score may not have been read by then.
+    HAVING min(abs(dateDiff('millisecond', s.received_at, z.computed_at))) > 2000
 )
 SELECT
     count(), uniq(contract_id), countIf(samples != sql_samples),

@@ -139,7 +139,8 @@ async def test_contracts_come_and_go_without_a_restart(five: RunningStack) -> No
 
     async def expected(feed: str) -> tuple[int, int]:
         rows = await five.rows(
-            f"SELECT contracts_expected, connects FROM funding.feeds FINAL WHERE feed = '{feed}'"
+            "SELECT contracts_expected, connects FROM funding.feeds FINAL "
+            f"WHERE feed = '{feed}' ORDER BY reported_at DESC LIMIT 1"
         )
         return int(rows[0][0]), int(rows[0][1])
 

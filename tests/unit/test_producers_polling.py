@@ -191,13 +191,12 @@ def test_what_rest_does_over_an_outage() -> None:
 
 @pytest.mark.parametrize("feed", FEEDS)
 def test_each_feed_is_served_before_its_rates_are_stale(feed: str) -> None:
-    """Silence is noticed, asked about, answered; and the period is one that its limits allow."""
+    """Silence is noticed, asked about, answered, and again as often as its limits allow."""
     found, stale_s = exchange(feed), spec(feed).stale_s
     symbols = ["BTC", *(f"{dex}:A" for dex in ("flx", "hyna", "km", "vntl", "xyz"))]
     calls = found.snapshot_calls(symbols)
-    assert affordable_s(calls, found.limits) <= found.fallback_s
     assert found.silent_s + SOON_S + 1.0 < stale_s
-    assert found.fallback_s < stale_s
+    assert max(found.fallback_s, affordable_s(calls, found.limits)) < stale_s
 
 
 pools = st.sampled_from(["weight", "funding"])
