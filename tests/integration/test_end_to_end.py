@@ -16,7 +16,7 @@ from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
 from schemas.contracts import PARTITIONS
-from schemas.times import now_us
+from schemas.times import US_PER_S, now_us
 from schemas.topics import raw_topic
 from tests.integration.stack_fixture import (
     CONTRACTS,
@@ -138,8 +138,8 @@ def _read(stack: RunningStack, topic: str) -> list[dict[str, Any]]:
 async def test_strangers_read_the_topics_with_a_plain_avro_consumer(stack: RunningStack) -> None:
     """Confluent's own deserialiser gives what SQL gives, with times as datetimes."""
     async with stack.quiet():
-        # A long silence brings a REST snapshot; what both sides had by now is compared.
-        until = now_us()
+        # A silence brings REST snapshots; what both sides had a moment ago is compared.
+        until = now_us() - 3 * US_PER_S
         after, before = settled_for_sure()
         rates, scores, settlements, feeds = await asyncio.gather(
             *(
