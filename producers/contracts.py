@@ -44,10 +44,6 @@ class ContractRegistry:
         """All contracts of the exchange's list, streaming or not."""
         return self._listed
 
-    def streams(self, symbol: str | None) -> bool:
-        """Tell whether a contract may have a current rate; True where the list does not say."""
-        return symbol in self.streaming or symbol not in self._listed
-
     def forget_published(self) -> None:
         """Have all facts published again by the next replies: the raw log forgets them in time."""
         self._facts.clear()

@@ -103,7 +103,7 @@ class Session:
 
     def give_up(self) -> None:
         """End because it does not deliver."""
-        self._dismissed = End("brought nothing to relieve another connection with")
+        self._dismissed = End("brought too little to relieve another connection")
 
     @property
     def delivers(self) -> bool:

@@ -106,14 +106,11 @@ def test_facts_that_arrive_before_the_listing_are_published_with_it() -> None:
 
 
 def test_a_delisted_contract_has_no_current_rate() -> None:
-    """Snapshots go on showing its last value; whom the list does not name may be new."""
+    """Snapshots go on showing its last value: only who streams is taken from them."""
     registry = ContractRegistry()
-    assert registry.streams("AUSDT")
     refresh(registry, entry("AUSDT"), entry("OLDUSDT", "SETTLING"))
-    assert registry.streams("AUSDT")
-    assert not registry.streams("OLDUSDT")
-    assert registry.streams("NEWUSDT")
-    assert registry.streams(None)
+    assert registry.listed == {"AUSDT", "OLDUSDT"}
+    assert registry.streaming == {"AUSDT"}
 
 
 def test_an_odd_row_in_the_list_delists_nobody() -> None:
