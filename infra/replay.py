@@ -21,13 +21,13 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import click
-from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from infra.embedded.ports import free_port
 from infra.embedded.readiness import http_ready
 from infra.embedded.supervisor import NEVER, Service, Supervisor
 from infra.lag import LagReader
+from infra.topic_reader import Ends, Span, read_topic, topic_ends
 from schemas.errors import ConfigurationError, FundingStreamError, UnavailableError
 from schemas.feeds import FEEDS
 from schemas.kafka import ensure_topics
@@ -47,8 +47,6 @@ SETTLE_S = 40.0
 TICKED_S = 8.0
 """One that has is flushed by them: what was read has to become durable, no more."""
 _POLL_S = 0.5
-_READ_TIMEOUT_S = 30.0
-_SPAN_FIELDS = ("received_at", "hour", "last_event_time", "event_time")
 _SHOWN = 5
 
 
@@ -72,12 +70,21 @@ class Compared(NamedTuple):
 
 
 def compare(
-    topic: str, published: Iterable[dict[str, Any]], replayed: Iterable[dict[str, Any]]
+    topic: str,
+    published: Iterable[dict[str, Any]],
+    replayed: Iterable[dict[str, Any]],
+    later: Iterable[dict[str, Any]] = (),
 ) -> Compared:
-    """Compare records as sets, without their volatile fields. Pure."""
+    """Compare records as sets, without their volatile fields. Pure.
+
+    `published` stood on the live topic when the replay began, so what they follow from was read
+    by it. `later` ones were published meanwhile: the replay may have reached them or not.
+    """
     live = Counter(_identity(record) for record in published)
     again = Counter(_identity(record) for record in replayed)
-    missing, extra = live.keys() - again.keys(), again.keys() - live.keys()
+    missing = live.keys() - again.keys()
+    live += Counter(_identity(record) for record in later)
+    extra = again.keys() - live.keys()
     return Compared(
         topic,
         len(live),
@@ -92,12 +99,6 @@ def compare(
 def _identity(record: dict[str, Any]) -> str:
     kept = {name: value for name, value in record.items() if name not in VOLATILE}
     return json.dumps(kept, sort_keys=True, ensure_ascii=False)
-
-
-def within(record: dict[str, Any], from_us: int, to_us: int) -> bool:
-    """Tell whether a record lies in the span, by receipt or by the time that it has instead."""
-    time_us = next((record[name] for name in _SPAN_FIELDS if name in record), None)
-    return time_us is not None and from_us <= time_us < to_us
 
 
 @click.command()
@@ -151,18 +152,42 @@ async def _replay(
     own = [*outputs, letters, *changelogs]
     ensure_topics(settings, own)
     try:
+        begun = [topic_ends(settings, topic.name, topic.partitions) for topic in PUBLISHED]
         await run_second_worker(settings, name, prefix, timeout_s)
         catalog = SchemaCatalog(settings)
         return [
-            compare(
-                topic.name,
-                _records(settings, catalog, topic, "", from_us, to_us),
-                _records(settings, catalog, topic, prefix, from_us, to_us),
-            )
-            for topic in PUBLISHED
+            _compare_topic(settings, catalog, topic, prefix, Span(from_us, to_us), ends)
+            for topic, ends in zip(PUBLISHED, begun, strict=True)
         ]
     finally:
         _delete(settings, [topic.name for topic in own])
+
+
+def _compare_topic(
+    settings: WorkerSettings,
+    catalog: SchemaCatalog,
+    topic: TopicSpec,
+    prefix: str,
+    span: Span,
+    begun: Ends,
+) -> Compared:
+    """Compare a live topic, which ended at `begun` before the replay, with the replay's own."""
+    assert topic.record_type is not None
+    decode = catalog.decoder(topic.record_type).decode
+    again = prefix + topic.name
+    return compare(
+        topic.name,
+        read_topic(settings, topic.name, decode, span, begun),
+        read_topic(settings, again, decode, span, topic_ends(settings, again, topic.partitions)),
+        read_topic(
+            settings,
+            topic.name,
+            decode,
+            span,
+            topic_ends(settings, topic.name, topic.partitions),
+            begun,
+        ),
+    )
 
 
 async def run_second_worker(
@@ -238,44 +263,6 @@ def _wait_read(
         return True
     finally:
         reader.close()
-
-
-def _records(
-    settings: WorkerSettings,
-    catalog: SchemaCatalog,
-    topic: TopicSpec,
-    prefix: str,
-    from_us: int,
-    to_us: int,
-) -> Iterable[dict[str, Any]]:
-    """Read a topic from its beginning to its present end; yield what lies in the span."""
-    assert topic.record_type is not None
-    decode = catalog.decoder(topic.record_type).decode
-    name = prefix + topic.name
-    consumer: Any = Consumer(
-        {**settings.librdkafka(), "group.id": "fundingstream-replay", "enable.auto.commit": False}
-    )
-    try:
-        ends = {
-            partition: consumer.get_watermark_offsets(
-                TopicPartition(name, partition), timeout=_READ_TIMEOUT_S
-            )
-            for partition in range(topic.partitions)
-        }
-        left = sum(high - low for low, high in ends.values())
-        consumer.assign([TopicPartition(name, p, OFFSET_BEGINNING) for p in ends])
-        while left > 0:
-            messages = consumer.consume(min(left, 1_000), timeout=_READ_TIMEOUT_S)
-            if not messages:
-                raise UnavailableError(f"{left} records of {name} do not come")
-            for message in messages:
-                if message.error() is None and message.offset() < ends[message.partition()][1]:
-                    left -= 1
-                    record = decode(message.value())
-                    if within(record, from_us, to_us):
-                        yield record
-    finally:
-        consumer.close()
 
 
 def _delete(settings: WorkerSettings, names: list[str]) -> None:

@@ -99,8 +99,10 @@ async def ended(
     limit = asyncio.Semaphore(_AT_A_TIME)
 
     async def run(name: str, *arguments: str, env: Mapping[str, str]) -> tuple[str, Ended]:
+        own = cwd / name
+        own.mkdir()  # Side by side, two producers of one feed and directory would refuse.
         async with limit:
-            return name, await fundingstream(*arguments, cwd=cwd, env=env)
+            return name, await fundingstream(*arguments, cwd=own, env=env)
 
     with taken_port() as port:
         async with background(*broker, cwd=cwd), background(*empty_registry, cwd=cwd):
