@@ -43,13 +43,25 @@ class _Collector:
             "Contracts whose baseline is being filled: their z is withheld",
             labels=["feed"],
         )
+        stale = GaugeMetricFamily(
+            "fundingstream_stale_contracts",
+            "Contracts whose newest rate is older than their feed's stale threshold",
+            labels=["feed"],
+        )
+        by_rest = GaugeMetricFamily(
+            "fundingstream_contracts_by_rest",
+            "Contracts whose newest rate REST brought",
+            labels=["feed"],
+        )
         for feed in self._view.feeds():
             label = [feed["feed"]]
             contracts.add_metric(label, feed["contracts"])
             age.add_metric(label, feed["newest_age_s"])
             oldest.add_metric(label, feed["oldest_age_s"])
+            stale.add_metric(label, feed["stale"])
+            by_rest.add_metric(label, feed["by_rest"])
             loading.add_metric(label, feed["backfilling"])
-        yield from (contracts, age, oldest, loading)
+        yield from (contracts, age, oldest, stale, by_rest, loading)
         latency = GaugeMetricFamily(
             "fundingstream_worker_latency_seconds",
             "Received at the producer to handed to Kafka by the worker, newest batches",

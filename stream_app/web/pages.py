@@ -20,7 +20,7 @@ _CONTENT_SECURITY = (
 )
 _ASSETS = {"page.css": "text/css", "page.js": "text/javascript"}
 _DASH = "–"
-STALE_S = 10.0
+_STALE = ' class="stale"'
 
 
 def add_pages(app: web.Application, view: WorkerView) -> None:
@@ -142,12 +142,14 @@ def _feeds_table(feeds: list[dict[str, Any]]) -> str:
     rows = "".join(
         f"<tr><td>{escape(f['feed'])}</td><td>{f['contracts']:,}</td><td>{f['updates']:,}</td>"
         f"<td>{f['newest_age_s']:.1f}</td><td>{f['oldest_age_s']:.1f}</td>"
+        f"<td{_STALE if f['stale'] else ''}>{f['stale']:,}</td><td>{f['by_rest']:,}</td>"
         f"<td>{f['backfilling']:,}</td></tr>"
         for f in feeds
     )
     return (
         "<h2>Feeds</h2><table><thead><tr><th>feed</th><th>contracts</th><th>updates</th>"
-        "<th>newest, s</th><th>oldest, s</th><th>baseline loading</th></tr></thead>"
+        "<th>newest, s</th><th>oldest, s</th><th>stale</th><th>by REST</th>"
+        "<th>baseline loading</th></tr></thead>"
         f"<tbody>{rows}</tbody></table>"
     )
 
@@ -166,7 +168,7 @@ def _contract_row(row: dict[str, Any]) -> str:
     z = _DASH if row["z"] is None else f"{row['z']:+.2f}"
     zone = "loading" if row["backfilling"] else row["zone"]
     mark = _DASH if row["mark_price"] is None else f"{row['mark_price']:,.8g}"
-    stale = ' class="stale"' if row["age_s"] > STALE_S else ""
+    stale = _STALE if row["stale"] else ""
     assumed = "?" if row["interval_source"] == "assumed" else ""
     return (
         f'<tr class="{escape(zone)}"><td>{escape(row["contract_id"])}</td>'

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from schemas.feeds import stale_s
 from schemas.rates import apr, rate_8h
 from schemas.records import HourlyBar
 from schemas.times import US_PER_S, now_us
@@ -64,11 +65,15 @@ class WorkerView:
             "next_funding_time": contract.next_funding_time,
             "event_time": contract.event_time,
             "age_s": (now - contract.event_time) / US_PER_S,
+            "stale": _stale(contract, feed, now),
             "transport": contract.transport,
         }
 
     def feeds(self) -> list[dict[str, Any]]:
-        """Return one entry per feed: contracts, newest update, share of fresh contracts."""
+        """Return one entry per feed: contracts, how old their rates are, how many REST serves.
+
+        `stale` ones are older than the feed's threshold; `by_rest` ones have their rate from REST.
+        """
         now = now_us()
         by_feed: dict[str, list[Contract]] = {}
         for state in self._ingest.partitions():
@@ -80,6 +85,8 @@ class WorkerView:
                 "updates": sum(c.updates for c in contracts),
                 "newest_age_s": min((now - c.event_time for c in contracts), default=0) / US_PER_S,
                 "oldest_age_s": max((now - c.event_time for c in contracts), default=0) / US_PER_S,
+                "stale": sum(_stale(c, feed, now) for c in contracts),
+                "by_rest": sum(c.transport == "rest" for c in contracts),
                 "backfilling": sum(c.backfilling for c in contracts),
             }
             for feed, contracts in sorted(by_feed.items())
@@ -134,3 +141,7 @@ class WorkerView:
     def ready(self) -> bool:
         """True when partitions are assigned and their state is loaded."""
         return any(True for _ in self._ingest.partitions())
+
+
+def _stale(contract: Contract, feed: str, now: int) -> bool:
+    return now - contract.event_time > stale_s(feed) * US_PER_S

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import shutil
 import struct
@@ -15,7 +16,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tests.integration.stack_fixture import CONTRACTS, FEED, RunningStack
+from tests.integration.stack_fixture import CONTRACTS, FEED, RunningStack, until
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -118,3 +119,29 @@ async def test_the_page_can_be_seen(stack: RunningStack, tmp_path: Path) -> None
     assert data[:8] == b"\x89PNG\r\n\x1a\n"
     assert struct.unpack(">II", data[16:24]) == (1200, 900)
     assert len(data) > 20_000, "an empty page compresses to less"
+
+
+async def test_a_silent_stream_is_shown_as_served_by_rest(
+    stack: RunningStack, tmp_path: Path
+) -> None:
+    """The feed's row counts the contracts whose rate REST brought, and none when it is over."""
+
+    async def by_rest() -> int:
+        feeds = json.loads((await stack.get(f"{stack.options.web}/api/feeds"))[1])
+        return next(int(feed["by_rest"]) for feed in feeds if feed["feed"] == FEED)
+
+    async def all_by_rest() -> bool:
+        return await by_rest() >= CONTRACTS
+
+    async def none_by_rest() -> bool:
+        return await by_rest() == 0
+
+    await stack.control("silence")
+    try:
+        await until(all_by_rest, "REST serves every contract", 60)
+        dom = await chromium(tmp_path, "--dump-dom", f"{stack.options.web}/")
+    finally:
+        await stack.control("resume")
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", dom.split(f"<tr><td>{FEED}</td>")[1])
+    assert int(cells[5].replace(",", "")) >= CONTRACTS
+    await until(none_by_rest, "the stream serves every contract", 60)
