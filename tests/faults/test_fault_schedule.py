@@ -64,7 +64,10 @@ async def test_faults_cost_nothing_that_is_not_told(tmp_path: Path) -> None:
         assert not account.failed, shown
         assert account.delivered > 0, shown
         assert account.missed > 0, shown
-        assert account.missed_in_gaps == account.missed, shown
+        # Of a feed without times a single push that is missing shows to nobody: it has a name.
+        nameless = account.named["missed, too few to be told without times"]
+        assert nameless == 0 or feed.feed == "hyperliquid", shown
+        assert account.missed_in_gaps == account.missed - nameless > 0, shown
         silence = _of_kind(feed, "silence")
         assert silence.hit == feed.freshness.contracts, shown
         assert silence.detected_by, shown
