@@ -16,7 +16,7 @@ from schemas.codec import schema_id_of
 from schemas.errors import ConfigurationError, MalformedInputError, UnavailableError
 from schemas.kafka import TopicResult, ensure_topics
 from schemas.registry import SchemaCatalog
-from schemas.settings import ENV_PREFIX, SharedSettings, load_settings
+from schemas.settings import ENV_PREFIX, SharedSettings, load_settings, shown_url
 from schemas.topics import TopicSpec, all_topics, changelog_topic_spec
 from stream_app.settings import WorkerSettings
 from stream_app.worker import TABLES
@@ -137,7 +137,8 @@ def config(as_json: bool) -> None:  # noqa: FBT001 - click passes flags so
             row = rows.setdefault(f"{ENV_PREFIX}{name.upper()}", {"parts": []})
             row["parts"].append(part)
             hidden = "********" if isinstance(value, SecretStr) and value else ""
-            row["value"] = hidden if isinstance(value, SecretStr) else value
+            shown = shown_url(value) if name.endswith("_url") else value
+            row["value"] = hidden if isinstance(value, SecretStr) else shown
     if as_json:
         click.echo(json.dumps(rows))
         return

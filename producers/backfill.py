@@ -7,7 +7,6 @@ more than half of the exchanges' limits. Not responsible for: how (history.py, s
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -25,6 +24,7 @@ from producers.exchanges import exchange
 from producers.exchanges.description import Exchange
 from producers.facts import Facts
 from producers.history import HistoryRunner
+from producers.keeper import concerning_all
 from producers.pacing import Pacer
 from producers.places import Place
 from producers.publisher import Publisher
@@ -111,18 +111,28 @@ async def _fill(
             _filling(found, settings, publishers[name], session, shared, pacer, cluster_id)
             for name, found in exchanges.items()
         ]
-        serving = [asyncio.create_task(one.publisher.serve()) for one in fillings]
-        bar = asyncio.create_task(_show(fillings))
         try:
-            await asyncio.gather(*map(_fill_one, fillings))
-            for one in fillings:
-                await one.publisher.delivered()
-        finally:
-            for task in (*serving, bar):
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+            await _fill_all(fillings)
+        except BaseExceptionGroup as errors:
+            common = concerning_all(errors)
+            if common is None:
+                raise
+            raise common from errors
     return {one.exchange.feed: one.result() for one in fillings}
+
+
+async def _fill_all(fillings: Sequence[_Filling]) -> None:
+    """Fill all; what goes wrong in any of the tasks ends the others at once."""
+    async with asyncio.TaskGroup() as tasks:
+        around = [tasks.create_task(one.publisher.serve()) for one in fillings]
+        around.append(tasks.create_task(_show(fillings)))
+        async with asyncio.TaskGroup() as filling:
+            for one in fillings:
+                filling.create_task(_fill_one(one))
+        for one in fillings:
+            await one.publisher.delivered()
+        for task in around:
+            task.cancel()
 
 
 def _filling(
@@ -148,17 +158,17 @@ def _ignore(_change: Change) -> None:
 
 
 async def _fill_one(one: _Filling) -> None:
-    listing = asyncio.create_task(one.facts.run())
-    try:
-        async with asyncio.timeout(LISTED_WITHIN_S):
-            # The intervals as well: the worker reads settlements by them.
-            await one.facts.complete.wait()
-    except TimeoutError:
-        raise UnavailableError(
-            f"{one.exchange.feed}: the contracts' facts have not come within "
-            f"{LISTED_WITHIN_S:g} s; the log says why"
-        ) from None
-    finally:
+    async with asyncio.TaskGroup() as tasks:
+        listing = tasks.create_task(one.facts.run())
+        try:
+            async with asyncio.timeout(LISTED_WITHIN_S):
+                # The intervals as well: the worker reads settlements by them.
+                await one.facts.complete.wait()
+        except TimeoutError:
+            raise UnavailableError(
+                f"{one.exchange.feed}: the contracts' facts have not come within "
+                f"{LISTED_WITHIN_S:g} s; the log says why"
+            ) from None
         listing.cancel()
     await one.history.fill()
 

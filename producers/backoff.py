@@ -18,16 +18,22 @@ class Backoff:
     """Delays between attempts: uniform in [0, min(cap, first × 2^n))."""
 
     def __init__(
-        self, random: Callable[[], float], first_s: float = FIRST_S, cap_s: float = CAP_S
+        self,
+        random: Callable[[], float],
+        first_s: float = FIRST_S,
+        cap_s: float = CAP_S,
+        healthy_s: float = HEALTHY_S,
     ) -> None:
+        """`healthy_s`: health that lasted so long is forgiveness."""
         self._random = random
+        self._healthy_s = healthy_s
         self._first_s = first_s
         self.cap_s = cap_s
         self.failures = 0
 
     def healthy(self, healthy_s: float) -> None:
         """Note data for so long, without a failure behind it."""
-        if healthy_s >= HEALTHY_S:
+        if healthy_s >= self._healthy_s:
             self.failures = 0
 
     def failed(self, healthy_s: float = 0.0) -> float:

@@ -6,11 +6,11 @@ Not responsible for: what a feed does (feed.py).
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -21,6 +21,7 @@ from producers.budget import budgets
 from producers.claim import claim
 from producers.exchanges import exchange
 from producers.feed import Feed
+from producers.keeper import Keeper
 from producers.metrics import serve_metrics
 from producers.pacing import Pacer
 from producers.publisher import Publisher
@@ -68,41 +69,46 @@ async def _run(
         exchanges = {name: exchange(name) for name in publishers}
         shared = budgets(exchanges.values(), settings.producer_limit_factor)
         history_pacer = Pacer(settings.producer_history_rows_per_s)
-        feeds = [
-            Feed(
-                exchanges[name],
-                settings,
+        keepers = [
+            Keeper(
+                name,
                 publisher,
-                session,
-                shared[exchanges[name].limits_group],
-                history_pacer,
-                cluster_id,
+                partial(
+                    Feed,
+                    exchanges[name],
+                    settings,
+                    publisher,
+                    session,
+                    shared[exchanges[name].limits_group],
+                    history_pacer,
+                    cluster_id,
+                ),
             )
             for name, publisher in publishers.items()
         ]
-        serve_metrics(feeds, settings)
-        running: list[asyncio.Task[Any]] = [asyncio.create_task(feed.run()) for feed in feeds]
+        serve_metrics(keepers, settings)
+        running: list[asyncio.Task[Any]] = [asyncio.create_task(one.run()) for one in keepers]
         stopped: asyncio.Task[Any] = asyncio.create_task(stop.wait())
         done, _ = await asyncio.wait([*running, stopped], return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
         for task in running:
             task.cancel()
-        for task in running:
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await task
+        ended = await asyncio.gather(*running, return_exceptions=True)
         left = await asyncio.gather(
             *(publisher.delivered() for publisher in publishers.values()), return_exceptions=True
         )
-        for task in done - {stopped}:
-            raise _reason(task.exception())
-        for error in left:
-            if error is not None:
-                raise error
+        # What ended the process first; that a feed went wrong while it was stopped is only told.
+        first = [error for task, error in zip(running, ended, strict=True) if task in done]
+        later = [error for task, error in zip(running, ended, strict=True) if task not in done]
+        errors = [error for error in (*first, *left) if error is not None]
+        _tell([*errors[1:], *later])
+        if errors:
+            raise errors[0]
 
 
-def _reason(error: BaseException | None) -> BaseException:
-    """Return the error of ours within a task group's, if there is one."""
-    if isinstance(error, BaseExceptionGroup):
-        ours, _others = error.split(FundingStreamError)
-        if ours is not None:
-            return _reason(ours.exceptions[0])
-    return error or RuntimeError("a feed ended without a reason")
+def _tell(errors: Iterable[BaseException]) -> None:
+    """Log the errors that are not raised, those that nobody expected with their tracebacks."""
+    for error in errors:
+        if not isinstance(error, asyncio.CancelledError):
+            unexpected = None if isinstance(error, FundingStreamError) else error
+            log.error("while stopping: %s", error, exc_info=unexpected)

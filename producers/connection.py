@@ -23,12 +23,12 @@ from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketExcepti
 from producers.backoff import Backoff
 from producers.exchanges.description import SocketKind
 from producers.pacing import Pacer
-from producers.places import without_query
 from producers.publisher import connection_id
 from producers.quarantine import Quarantine
 from producers.rest import RestError
 from producers.session import RELIEF_SHARE, End, Line, OnFrame, Session, turn
 from schemas.errors import MalformedInputError
+from schemas.settings import shown_url
 
 log = logging.getLogger(__name__)
 
@@ -273,7 +273,7 @@ class ManagedConnection:
         for older in self._sessions:
             older.superseded = True
         self._sessions.add(session)
-        log.info("%s: connected to %s", self._line.name, without_query(url))
+        log.info("%s: connected to %s", self._line.name, shown_url(url))
 
     def _closed(self, session: Session, end: End) -> None:
         if session not in self._sessions:

@@ -54,8 +54,12 @@ class Feed:
         budget: Budget,
         history_pacer: Pacer,
         cluster_id: str,
+        journal: Journal | None = None,
     ) -> None:
-        """`budget` may be shared with other feeds of the exchange's limits group, the pacer is."""
+        """`budget` may be shared with other feeds of the exchange's limits group, the pacer is.
+
+        `journal`: that of an earlier run, with what it has not told yet.
+        """
         self.exchange = exchange
         self._settings = settings
         self._publisher = publisher
@@ -67,7 +71,7 @@ class Feed:
         self.registry = self.facts.registry
         period_s = exchange.fallback_s if self._streams else settings.producer_poll_s
         self.snapshots = Snapshots(exchange, replies, self.registry, period_s)
-        self.journal = Journal(exchange.feed, publisher)
+        self.journal = journal or Journal(exchange.feed, publisher)
         self.watch = Watch(
             exchange,
             self.rest,
@@ -94,7 +98,7 @@ class Feed:
         self.updates = 0
 
     async def run(self) -> None:
-        """Run all parts; ends when cancelled or when Kafka refuses a record for good."""
+        """Run all parts, once; ends when cancelled, and with an error when a part fails."""
         mode, poll_s = self._settings.producer_mode, self._settings.producer_poll_s
         at = now_us()
         self.journal.note(FeedEvent("started", self.exchange.feed, at, at, detail=f"mode {mode}"))

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from producers.feed import Feed
+from producers.keeper import Keeper
 from producers.settings import ProducerSettings
 from schemas.errors import UnavailableError
 from schemas.records import FeedState
@@ -38,12 +39,14 @@ _COUNTERS = {
 class FeedCollector:
     """Yields the metrics of all feeds of this process."""
 
-    def __init__(self, feeds: Sequence[Feed]) -> None:
-        self._feeds = feeds
+    def __init__(self, keepers: Sequence[Keeper]) -> None:
+        self._keepers = keepers
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric of the producers."""
-        statuses: list[dict[str, Any]] = [dict(feed.status()) for feed in self._feeds]
+        # Those that run now: a feed that failed is followed by another one.
+        feeds = [keeper.feed for keeper in self._keepers]
+        statuses: list[dict[str, Any]] = [dict(feed.status()) for feed in feeds]
         for name, text in _GAUGES.items():
             gauge = GaugeMetricFamily(f"fundingstream_feed_{name}", text, labels=["feed"])
             for status in statuses:
@@ -61,21 +64,32 @@ class FeedCollector:
             for name in _STATES:
                 state.add_metric([status["feed"], name], status["state"] == name)
         yield state
-        yield from self._extra()
+        yield from self._extra(feeds)
+        yield self._failures()
         unreadable = CounterMetricFamily(
             "fundingstream_feed_unreadable", "Messages sent to the dead letters", labels=["feed"]
         )
         age = GaugeMetricFamily(
             "fundingstream_feed_data_age_seconds", "Age of the newest data frame", labels=["feed"]
         )
-        for feed in self._feeds:
+        for feed in feeds:
             unreadable.add_metric([feed.exchange.feed], feed.unreadable)
             if (age_s := feed.data_age_s()) is not None:
                 age.add_metric([feed.exchange.feed], age_s)
         yield unreadable
         yield age
 
-    def _extra(self) -> Iterator[Metric]:
+    def _failures(self) -> Metric:
+        failed = CounterMetricFamily(
+            "fundingstream_feed_failures",
+            "Times that the feed failed for a reason of its own and was run anew",
+            labels=["feed"],
+        )
+        for keeper in self._keepers:
+            failed.add_metric([keeper.feed.exchange.feed], keeper.failures)
+        return failed
+
+    def _extra(self, feeds: Sequence[Feed]) -> Iterator[Metric]:
         """Yield what the feed's status does not hold."""
         held = GaugeMetricFamily(
             "fundingstream_feed_contracts_held_back", "Contracts in quarantine", labels=["feed"]
@@ -99,7 +113,7 @@ class FeedCollector:
             "For how long the exchange still refuses REST calls",
             labels=["feed"],
         )
-        for feed in self._feeds:
+        for feed in feeds:
             label = [feed.exchange.feed]
             ahead.add_metric(label, feed.rest.clock_ahead_s)
             barred.add_metric(label, max(0.0, feed.rest.barred_until_s - time.monotonic()))
@@ -111,14 +125,14 @@ class FeedCollector:
         yield from counters.values()
 
 
-def serve_metrics(feeds: Sequence[Feed], settings: ProducerSettings) -> None:
+def serve_metrics(keepers: Sequence[Keeper], settings: ProducerSettings) -> None:
     """Serve /metrics in a thread.
 
     Raises:
         UnavailableError: the port is taken.
     """
     registry = CollectorRegistry()
-    registry.register(FeedCollector(feeds))
+    registry.register(FeedCollector(keepers))
     try:
         start_http_server(settings.producer_metrics_port, settings.producer_metrics_host, registry)
     except OSError as error:

@@ -48,8 +48,3 @@ class Place:
         path = parts.path if own else self._below + (parts.path or "/")
         scheme = "wss" if self._root.scheme == "https" else "ws"
         return urlunsplit((scheme, self._root.netloc, path, parts.query, ""))
-
-
-def without_query(url: str) -> str:
-    """Return a URL as it may be logged: a query may hold a token."""
-    return url.partition("?")[0]

@@ -155,13 +155,15 @@ class Publisher:
                         await self._send(group, chunk)
                         del items[: len(chunk)]
                     del gathered[group]
+                for key in [key for key in self._sequences if key[0] in closed]:
+                    del self._sequences[key]
+                closed = []
             finally:
                 # Cancelled while Kafka took nothing: what is left goes first the next time.
                 for group, items in self._gathered.items():
                     gathered.setdefault(group, []).extend(items)
                 self._gathered = gathered
-            for key in [key for key in self._sequences if key[0] in closed]:
-                del self._sequences[key]
+                self._closed[:0] = closed
 
     async def _send(self, group: _Group, items: list[RawItem]) -> None:
         key = (group.connection_id, group.partition)
@@ -190,6 +192,10 @@ class Publisher:
     def forget(self, connection_id: str) -> None:
         """Drop the sequence counters of a connection that is closed for good."""
         self._closed.append(connection_id)
+
+    def forget_all_but(self, connection_id: str) -> None:
+        """Drop the sequence counters of all connections but one: the others are closed for good."""
+        self._closed.extend({of for of, _partition in self._sequences} - {connection_id})
 
     async def publish_status(self, status: FeedStatus) -> None:
         """Publish the feed's status."""

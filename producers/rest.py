@@ -18,6 +18,7 @@ import aiohttp
 from producers.budget import Budget
 from producers.exchanges.description import Exchange, RestCall
 from schemas.errors import UnavailableError
+from schemas.settings import shown_url
 
 log = logging.getLogger(__name__)
 
@@ -124,6 +125,7 @@ class RestClient:
 
     async def _fetch(self, call: RestCall, timeout_s: float) -> bytes:
         url = self._base_url + call.path
+        shown = shown_url(url)
         try:
             async with self._session.request(
                 call.method,
@@ -143,9 +145,11 @@ class RestClient:
                 body = b"".join(parts)
                 status, headers = reply.status, reply.headers
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise RestError(f"{url}: {type(error).__name__} {error}") from error
+            # The text of an invalid URL holds the whole of it.
+            text = "" if isinstance(error, aiohttp.InvalidURL) else str(error)
+            raise RestError(f"{shown}: {type(error).__name__} {text}".rstrip()) from error
         if len(body) > MAX_BODY_BYTES:
-            raise RestError(f"{url}: the reply is longer than {MAX_BODY_BYTES} bytes", status)
+            raise RestError(f"{shown}: the reply is longer than {MAX_BODY_BYTES} bytes", status)
         self._budget.observe(self._exchange.used(headers), time.monotonic())
         told_s = self._exchange.retry_after_s(headers)
         blocked_s = barred_s(status, told_s, body, time.time_ns() // 1_000_000)
@@ -153,12 +157,12 @@ class RestClient:
             self.refusals += 1
             self.barred_until_s = time.monotonic() + blocked_s
             self._budget.block(self.barred_until_s)
-            log.warning("%s: HTTP %d, no call for %.0f s", url, status, blocked_s)
+            log.warning("%s: HTTP %d, no call for %.0f s", shown, status, blocked_s)
         if status != 200:
-            raise RestError(f"{url}: HTTP {status}: {body[:200]!r}", status)
+            raise RestError(f"{shown}: HTTP {status}: {body[:200]!r}", status)
         fault = self._exchange.fault(call, headers, body)
         if fault is not None:
-            raise RestError(f"{url}: {fault}", status)
+            raise RestError(f"{shown}: {fault}", status)
         return body
 
     def _read_clock(self, headers: Mapping[str, str]) -> None:

@@ -129,11 +129,16 @@ class Session:
             asyncio.create_task(self._ping(socket)),
         ]
         try:
-            return await self._read(socket, writers)
+            end = await self._read(socket, writers)
         finally:
             for writer in writers:
                 writer.cancel()
             await asyncio.gather(*writers, return_exceptions=True)
+        for writer in writers:
+            # The socket may have ended before the reader looked.
+            if not writer.cancelled():
+                _raise_unless_closed(writer)
+        return end
 
     def _due(self) -> tuple[float, str]:
         """Return when this connection is to end if nothing comes, and why."""

@@ -15,7 +15,7 @@ from confluent_kafka.schema_registry.error import SchemaRegistryError
 from schemas.codec import Decoder, Encoder
 from schemas.errors import SchemaError, UnavailableError
 from schemas.records import RecordType
-from schemas.settings import SharedSettings
+from schemas.settings import SharedSettings, shown_url
 from schemas.topics import TopicSpec
 
 COMPATIBILITY = "BACKWARD"
@@ -27,7 +27,7 @@ class SchemaCatalog:
     """Gives encoders and decoders for topics. Calls block: build them before an event loop runs."""
 
     def __init__(self, settings: SharedSettings) -> None:
-        self._url = settings.registry_url
+        self._url = shown_url(settings.registry_url)
         self._client: Any = SchemaRegistryClient(settings.schema_registry())
         self._text_by_id = lru_cache(maxsize=1024)(self._fetch_text)
 

@@ -6,6 +6,7 @@ part extends `SharedSettings` with its own. Not responsible for: command-line fl
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal, TypeVar
 
 from pydantic import SecretStr, ValidationError
@@ -14,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from schemas.errors import ConfigurationError
 
 ENV_PREFIX = "FUNDING_"
+_HIDDEN = "***"
 
 
 class SharedSettings(BaseSettings):
@@ -81,3 +83,19 @@ def load_settings(settings_type: type[S], **overrides: Any) -> S:
 def variable_names(settings_type: type[SharedSettings]) -> set[str]:
     """Return the environment variables that a settings type reads."""
     return {f"{ENV_PREFIX}{name.upper()}" for name in settings_type.model_fields}
+
+
+def shown_url(url: str) -> str:
+    """Return a URL as it may be shown: without user, password and query, which may hold secrets.
+
+    Takes anything: what is no proper URL (a password whose `/`, `?` or `@` is not escaped, several
+    URLs with commas between) loses rather too much than too little.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        scheme, rest = "", url
+    before, at, place = rest.rpartition("@")
+    if at and re.search(r"[?#]", before):
+        return f"{scheme}{separator}{_HIDDEN}"  # The @ may be within a query.
+    place, mark, _query = place.partition("?")
+    return f"{scheme}{separator}{_HIDDEN + at if at else ''}{place}{mark and mark + _HIDDEN}"

@@ -13,6 +13,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from schemas.errors import ConfigurationError, FundingStreamError, StateError, UnavailableError
+from schemas.settings import shown_url
 from stream_app.settings import SinkSettings
 from stream_app.sink.faults import Fault, classify, one_line
 from stream_app.sink.tables import DATABASE, TableSpec
@@ -28,7 +29,7 @@ def connect(settings: SinkSettings) -> Any:
 
     Raises:
         UnavailableError: nothing answers at the URL.
-        ConfigurationError: the server refuses the user or the password.
+        ConfigurationError: the URL is none, or the server refuses the user or the password.
     """
     try:
         return clickhouse_connect.get_client(
@@ -41,28 +42,35 @@ def connect(settings: SinkSettings) -> Any:
             compress=False,
             query_retries=0,
         )
+    except ValueError:
+        # Its text may hold a part of a password that is not escaped.
+        raise ConfigurationError(
+            f"FUNDING_CLICKHOUSE_URL ({shown_url(settings.clickhouse_url)}) is no URL with a host "
+            "and a port: `@`, `:`, `/`, `?` and `#` in a password have to be escaped; better set "
+            "FUNDING_CLICKHOUSE_PASSWORD"
+        ) from None
     except (ClickHouseError, OSError) as error:
         raise explain(error, settings) from error
 
 
 def explain(error: Exception, settings: SinkSettings) -> FundingStreamError:
     """Return the typed error that says what to do about an exception of the client."""
-    fault = classify(error)
+    fault, url = classify(error), shown_url(settings.clickhouse_url)
     if fault is Fault.MISSING:
         return ConfigurationError(
-            f"ClickHouse at {settings.clickhouse_url} lacks a table or column of this version "
+            f"ClickHouse at {url} lacks a table or column of this version "
             f"({one_line(error)}): run `fundingstream migrate`"
         )
     if fault is Fault.DENIED:
         return ConfigurationError(
-            f"ClickHouse at {settings.clickhouse_url} refuses user "
+            f"ClickHouse at {url} refuses user "
             f"{settings.clickhouse_username!r} ({one_line(error)}): set "
             "FUNDING_CLICKHOUSE_USERNAME and FUNDING_CLICKHOUSE_PASSWORD"
         )
     if fault in {Fault.REFUSED, Fault.UNKNOWN}:
-        return StateError(f"ClickHouse at {settings.clickhouse_url} refuses: {one_line(error)}")
+        return StateError(f"ClickHouse at {url} refuses: {one_line(error)}")
     return UnavailableError(
-        f"ClickHouse at {settings.clickhouse_url} does not answer ({one_line(error)}): start it, "
+        f"ClickHouse at {url} does not answer ({one_line(error)}): start it, "
         "or set FUNDING_CLICKHOUSE_URL"
     )
 
@@ -90,5 +98,5 @@ def check_tables(client: Any, settings: SinkSettings, tables: Sequence[TableSpec
             what = f"column {lacking[0]} of table" if table.name in columns else "table"
             raise ConfigurationError(
                 f"{what} {table.full_name} is missing in ClickHouse at "
-                f"{settings.clickhouse_url}: run `fundingstream migrate`"
+                f"{shown_url(settings.clickhouse_url)}: run `fundingstream migrate`"
             )

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from producers.exchanges import exchange
-from producers.places import Place, without_query
+from producers.places import Place
 from schemas.errors import MalformedInputError
 
 ROOT = "http://127.0.0.1:9443"
@@ -50,11 +50,6 @@ def test_below_a_root_only_path_and_query_count(root: str, url: str, expected: s
 def test_rest_goes_below_the_root() -> None:
     """Whatever the exchange's host."""
     assert Place("feed", ROOT).rest("https://api.x") == "http://127.0.0.1:9443/feed"
-
-
-def test_a_logged_url_has_no_query() -> None:
-    """Tokens stand there."""
-    assert without_query("wss://a/b?token=t") == "wss://a/b"
 
 
 def test_the_classic_ticket_is_an_address_with_a_quoted_token() -> None:

@@ -397,3 +397,44 @@ async def test_a_cancelled_flush_loses_nothing(kafka: tuple[Publisher, FakeProdu
     assert sorted(item["payload"] for item in sent) == expected
     mine = [item["payload"] for item in sent if item["symbol"] == "S0USDT"]
     assert mine == [b"0", b"later"]
+
+
+async def test_what_is_closed_is_forgotten_though_a_flush_was_cancelled(
+    kafka: tuple[Publisher, FakeProducer],
+) -> None:
+    """By the next one; a feed that runs anew keeps its journal's counters alone."""
+    to, fake = kafka
+    for connection in ("old/ws", "old/rest", "journal"):
+        await publish(to, [Slice("AUSDT", b"1")], connection)
+    await to.flush()
+    await publish(to, [Slice("AUSDT", b"2")], "journal")
+    to.forget_all_but("journal")
+    fake.full = 1_000_000
+    flushing = asyncio.create_task(to.flush())
+    async with asyncio.timeout(10):
+        while to.full_for_s == 0.0:  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0)
+    flushing.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await flushing
+    fake.full = 0
+    await to.flush()
+    assert {connection for connection, _ in to._sequences} == {"journal"}
+    assert [b["sequence"] for _, b in batches(fake) if b["connection_id"] == "journal"] == [0, 1]
+
+
+async def test_serving_goes_on_after_it_was_cancelled(
+    kafka: tuple[Publisher, FakeProducer],
+) -> None:
+    """What was gathered between the two, while nobody served, is sent by the second."""
+    to, fake = kafka
+    for number in (b"1", b"2"):
+        await publish(to, [Slice("AUSDT", number)])
+        serving = asyncio.create_task(to.serve())
+        async with asyncio.timeout(10):
+            while len(fake.sent) < int(number):  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0)
+        serving.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
+    assert [b["items"][0]["payload"] for _, b in batches(fake)] == [b"1", b"2"]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from infra.cli import check_environment
 from infra.config import PARTS, known_variables
 from schemas.errors import ConfigurationError
-from schemas.settings import SharedSettings, load_settings, variable_names
+from schemas.settings import SharedSettings, load_settings, shown_url, variable_names
 from stream_app.settings import SinkSettings, WorkerSettings
 
 SECRET = "hunter2-hunter2"
@@ -122,3 +124,35 @@ def test_every_variable_of_every_part_is_known() -> None:
     assert {"FUNDING_WEB_PORT", "FUNDING_CLICKHOUSE_URL", "FUNDING_EXCHANGE_BASE_URL"} < (
         known_variables()
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://127.0.0.1:8123", "http://127.0.0.1:8123"),
+        ("http://h:8081/path", "http://h:8081/path"),
+        (f"https://u:{SECRET}@h:8443/db", "https://***@h:8443/db"),
+        (f"https://{SECRET}@h", "https://***@h"),
+        (f"u:{SECRET}@h:1", "***@h:1"),
+        (f"http://h:1/?password={SECRET}", "http://h:1/?***"),
+        (f"wss://h/b?token={SECRET}", "wss://h/b?***"),
+        (f"http://h:1/?password=a@{SECRET}", "http://***"),
+        (f"http://u:p?{SECRET}@h:1", "http://***"),
+        (f"http://u:p#{SECRET}@h:1", "http://***"),
+        (f"http://u:p/{SECRET}@h:1/x", "http://***@h:1/x"),
+        (f"http://u:p@{SECRET}@h:1/x", "http://***@h:1/x"),
+        (f"http://u:{SECRET}@a:1,http://v:{SECRET}@b:2", "http://***@b:2"),
+        ("", ""),
+    ],
+)
+def test_a_url_is_shown_without_its_secrets(url: str, shown: str) -> None:
+    """Whether they are escaped as they should be or not."""
+    assert shown_url(url) == shown
+
+
+@given(st.text(min_size=1), st.text(min_size=1))
+def test_no_password_in_a_url_is_shown(user: str, password: str) -> None:
+    """Whatever stands in it."""
+    marked = f"{password}{SECRET}{password}"
+    assert SECRET not in shown_url(f"http://{user}:{marked}@host:8123/db")
+    assert SECRET not in shown_url(f"http://{user}@host:8123/db?user=x&password={marked}")
