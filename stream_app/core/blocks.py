@@ -100,6 +100,8 @@ class Block(msgspec.Struct, array_like=True):
     """Decisions counted in the current minute, not yet published."""
     mismatch_hour: int = 0
     """In the first block: the hour (received_at, µs) of the partition's newest mismatch alert."""
+    stream_began: int = 0
+    """In the first block: when the partition's first stream update was received; 0: none was."""
 
     def pack(self) -> bytes:
         """Return the bytes that `unpack` reads."""

@@ -62,11 +62,32 @@ class StreamState(msgspec.Struct, array_like=True, gc=False):
     fills: int = 0
     lag_us: int = 0
     """How far the stream's times lie behind their receipts: the least of the newest updates."""
+    expected_since: int = 0
+    """While there was no stream update: since when one is due, µs of receipt; 0: none is."""
 
     @classmethod
     def ended(cls, received_at: int) -> StreamState:
         """Return the state of a contract that begins anew: what comes next ends no gap."""
         return cls(received_at=received_at)
+
+    @property
+    def since(self) -> int:
+        """From when on something is missing, if anything is: the newest update, or when it was due.
+
+        0: nothing is due.
+        """
+        return self.event_time or self.expected_since
+
+    def expect(self, received_at: int, raw_offset: int, raw_item: int) -> None:
+        """Note the record by which a contract, of which nothing has come, is said to stream."""
+        if self.since == 0:
+            self.received_at = self.expected_since = received_at
+            self.raw_offset, self.raw_item = raw_offset, raw_item
+
+    def due_from(self, began: int) -> None:
+        """Make a first update due no earlier than the feed's stream began."""
+        if self.event_time == 0 and self.expected_since and not self.opened:
+            self.received_at = self.expected_since = max(self.expected_since, began)
 
     def time_of_receipt(self, received_at: int) -> int:
         """Return the exchange's time at a receipt, as far as the stream shows it; µs.
@@ -83,7 +104,7 @@ class StreamState(msgspec.Struct, array_like=True, gc=False):
 
     def silent_at(self, boundary: int, stale_us: int) -> bool:
         """Tell whether a gap is to be opened at a flush boundary."""
-        return boundary - self.received_at >= stale_us and self.event_time > 0 and not self.opened
+        return boundary - self.received_at >= stale_us and self.since > 0 and not self.opened
 
     def silent_from(self, stale_us: int) -> int:
         """Return the first flush boundary at which a gap is due, whichever is the one at hand."""
@@ -92,8 +113,8 @@ class StreamState(msgspec.Struct, array_like=True, gc=False):
     def fill(self, event_time: int, stale_us: int) -> None:
         """Note a REST rate that is in force from `event_time` on, at most `stale_us`."""
         end = event_time + stale_us
-        start = max(event_time, self.filled_to)
-        if self.event_time == 0 or event_time < self.event_time or end <= start:
+        start, since = max(event_time, self.filled_to), self.since
+        if since == 0 or event_time < since or end <= start:
             return
         self.filled_us += end - start
         self.filled_to = end
@@ -109,6 +130,9 @@ class StreamState(msgspec.Struct, array_like=True, gc=False):
         if since and (self.opened or event_time - since > pace.missed_us):
             step = self._step(event_time, received_at, pace)
             self.opened = False
+        elif not since and self.expected_since:
+            step = self._first(received_at, pace)
+            self.opened, self.expected_since = False, 0
         if self.fills:
             self.filled_us = self.filled_to = self.fills = 0
         self._follow(event_time, received_at)
@@ -125,6 +149,27 @@ class StreamState(msgspec.Struct, array_like=True, gc=False):
             elapsed_us = max(0, received_at - self.received_at)
             lag_us = min(lag_us, self.lag_us + elapsed_us // LAG_RISES_BY)
         self.lag_us = lag_us
+
+    def _first(self, received_at: int, pace: Pace) -> Step | None:
+        """Return the gap before the first update, if there was one; by receipt: there was no time.
+
+        A contract that is listed may begin to stream a while later: only what is a gap is missing.
+        """
+        since = self.expected_since
+        until = max(since, received_at)
+        if not self.opened and until - since <= pace.stale_us:
+            return None
+        return Step(
+            since=since,
+            until=until,
+            missed=(until - since) // pace.cadence_us,
+            shifted_us=0,
+            is_gap=True,
+            was_opened=self.opened,
+            opened_at=min(self.silent_from(pace.stale_us), until),
+            filled_us=max(0, self.filled_us - max(0, self.filled_to - until)),
+            fills=self.fills,
+        )
 
     def _step(self, event_time: int, received_at: int, pace: Pace) -> Step:
         since, cadence_us = self.event_time, pace.cadence_us

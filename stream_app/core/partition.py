@@ -82,7 +82,7 @@ class FeedPartition:
         self._max_ahead_us = max_ahead_us
         # Who allows times further ahead than that lets a clock run on its own: no skew to speak of.
         self._skew_us = SKEW_US if max_ahead_us <= MAX_AHEAD_US else max_ahead_us
-        self._watch = Watch(self.journal, known, self._skew_us)
+        self._watch = Watch(self.journal, self.store, known, self._skew_us)
         self._normalise = normalise
 
     @property
@@ -239,6 +239,8 @@ class FeedPartition:
             value = getattr(facts, field)
             if value is not None:
                 setattr(contract, field, value)
+        if facts.status is not None:
+            self._watch.listed(cell, at)
         if facts.interval_hours is not None:
             contract.listed_interval_hours = facts.interval_hours
         cell.changed()

@@ -24,16 +24,17 @@ from stream_app.core.reconcile import (
     settled_differs,
 )
 from stream_app.core.rows import Position
-from stream_app.core.store import Cell
+from stream_app.core.store import Cell, Store
 from stream_app.normalise.readings import RateReading
 
 
 class Watch:
     """What is noticed about the contracts of one partition, beside their numbers."""
 
-    def __init__(self, journal: Journal, feed: FeedSpec, skew_us: int) -> None:
+    def __init__(self, journal: Journal, store: Store, feed: FeedSpec, skew_us: int) -> None:
         """`skew_us`: how far ahead of its receipt an event is still believed to be."""
         self._journal = journal
+        self._store = store
         self._skew_us = skew_us
         self._pace = Pace.of(feed, skew_us)
         self._settling_us = int(feed.settling_s * US_PER_S)
@@ -45,6 +46,8 @@ class Watch:
         if contract.status not in TRADING_STATUSES:
             # What was still under way begins no stream that could fall silent.
             return
+        if contract.stream.event_time == 0:
+            contract.stream.due_from(self._begun(at.received_at))
         step = contract.stream.advance(event_time, at.received_at, at.offset, at.item, self._pace)
         cell.shard.dirty = True
         if step is None:
@@ -60,6 +63,18 @@ class Watch:
             )  # fmt: skip
         if step.is_gap:
             self._close(contract, step, at)
+
+    def _begun(self, received_at: int) -> int:
+        """Return when the partition's stream began: with this update if it is the first."""
+        shard = self._store.shards[0]
+        if shard.block.stream_began == 0:
+            shard.block.stream_began, shard.dirty = received_at, True
+        return shard.block.stream_began
+
+    def listed(self, cell: Cell, at: Position) -> None:
+        """Take note of what the exchange says of a contract: if it trades, a stream is due."""
+        if cell.contract.status in TRADING_STATUSES:
+            cell.contract.stream.expect(at.received_at, at.offset, at.item)
 
     def _close(self, contract: Contract, step: Step, at: Position) -> None:
         raw, times = (at.offset, at.item), (step.since, step.until)
@@ -84,11 +99,17 @@ class Watch:
         """Open a gap at a flush boundary, if one is due."""
         contract, stale_us = cell.contract, self._pace.stale_us
         stream = contract.stream
+        if stream.event_time == 0:
+            began = self._store.shards[0].block.stream_began
+            if not (began and stream.expected_since):
+                # A feed that is polled only, or has not begun: its producer tells that.
+                return
+            stream.due_from(began)
         if not stream.silent_at(boundary, stale_us) or contract.status not in TRADING_STATUSES:
             return
         stream.opened = cell.shard.dirty = True
         # Not `boundary`: while a producer is down boundaries are passed over, or the wall clock's.
-        times = (stream.event_time, stream.silent_from(stale_us))
+        times = (stream.since, stream.silent_from(stale_us))
         self._open(contract.contract_id, times, (stream.raw_offset, stream.raw_item))
 
     def status_changed(self, cell: Cell, status: str, at: Position) -> None:
@@ -102,7 +123,7 @@ class Watch:
             kind = "trading_began" if begins else "trading_ended"
             self._journal.tell(contract.contract_id, kind, (now, now), 1, change, raw)
         if contract.stream.opened:
-            times = (contract.stream.event_time, max(contract.stream.event_time, now))
+            times = (contract.stream.since, max(contract.stream.since, now))
             self._journal.tell(contract.contract_id, "gap_closed", times, 0, "delisted", raw)
         # The time in which it does not trade is no gap.
         contract.stream = StreamState.ended(now)

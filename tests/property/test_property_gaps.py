@@ -25,9 +25,10 @@ PACE = Pace(cadence_us=S, missed_us=3 * S // 2, stale_us=10 * S)
 
 
 class Second(NamedTuple):
-    """What comes in one second: which contracts stream, which REST brings, whether time is told."""
+    """What comes in one second: which contracts are listed, streamed, polled; a tick of time."""
 
     step_s: int
+    listed: frozenset[str]
     streamed: frozenset[str]
     polled: frozenset[str]
     ticks: bool
@@ -36,7 +37,7 @@ class Second(NamedTuple):
 subsets = st.frozensets(st.sampled_from(SYMBOLS))
 rare = st.just(frozenset[str]()) | subsets
 seconds = st.lists(
-    st.builds(Second, st.sampled_from([1, 1, 1, 2, 7, 15, 63]), subsets, rare, st.booleans()),
+    st.builds(Second, st.sampled_from([1, 1, 1, 2, 7, 15, 63]), rare, subsets, rare, st.booleans()),
     min_size=1,
     max_size=40,
 )
@@ -46,7 +47,7 @@ def raw(channel: str, purpose: Any, items: list[RawItem], received_at: int) -> R
     """A raw record."""
     return {
         "feed": "binance-usdm",
-        "transport": "rest" if purpose == "fallback" else "ws",
+        "transport": "ws" if purpose == "stream" else "rest",
         "purpose": purpose,
         "channel": channel,
         "connection_id": "c",
@@ -63,6 +64,12 @@ def stream_item(symbol: str, at: int) -> RawItem:
     return {"symbol": symbol, "payload": json.dumps(row).encode(), "received_at": at + 2_000}
 
 
+def fact_item(symbol: str, at: int) -> RawItem:
+    """A contract that trades, told just before the second's stream."""
+    row = {"symbol": symbol, "status": "TRADING", "baseAsset": symbol[0], "quoteAsset": "USDT"}
+    return {"symbol": symbol, "payload": json.dumps(row).encode(), "received_at": at + 1_000}
+
+
 def rest_item(symbol: str, at: int) -> RawItem:
     """A row of REST, a quarter of a second younger."""
     row = {"symbol": symbol, "markPrice": "7.5", "lastFundingRate": "0.0002",
@@ -76,6 +83,9 @@ def log_of(story: list[Second]) -> list[RawBatch]:
     at, log = HOUR_US, []
     for second in story:
         at += second.step_s * S
+        if second.listed:
+            items = [fact_item(symbol, at) for symbol in sorted(second.listed)]
+            log.append(raw("exchangeInfo", "contract", items, at + 1_000))
         if second.streamed:
             items = [stream_item(symbol, at) for symbol in sorted(second.streamed)]
             log.append(raw("!markPrice@arr@1s", "stream", items, at + 2_000))

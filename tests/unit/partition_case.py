@@ -106,9 +106,10 @@ class Partition(FeedPartition):
         """Apply a batch of history."""
         return self.run(batch(items, purpose="history", channel="fundingRate", transport="rest"))
 
-    def facts(self, row: dict[str, Any], channel: str) -> list[Output]:
+    def facts(self, row: dict[str, Any], channel: str, received_at: int = T0) -> list[Output]:
         """Apply a batch of contract facts."""
-        return self.run(batch([item(row, T0)], purpose="contract", channel=channel))
+        items = [item(row, received_at)]
+        return self.run(batch(items, received_at, purpose="contract", channel=channel))
 
     def mark(self, symbol: str, channel: str) -> list[Output]:
         """Apply a marker of a backfill."""

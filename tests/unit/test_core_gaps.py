@@ -28,10 +28,12 @@ A = "binance-usdm:AUSDT"
 PACE = Pace(cadence_us=S, missed_us=3 * S // 2, stale_us=10 * S)
 
 
-def status(partition: Partition, value: str) -> list[tuple[str, str, int, str]]:
+def status(
+    partition: Partition, value: str, received_at: int = T0
+) -> list[tuple[str, str, int, str]]:
     """Apply a status of A and return what it is told."""
     row = {"symbol": "AUSDT", "status": value, "baseAsset": "A", "quoteAsset": "USDT"}
-    return audits(partition.facts(row, "exchangeInfo"))
+    return audits(partition.facts(row, "exchangeInfo", received_at))
 
 
 class TestMissed:
@@ -168,7 +170,7 @@ class TestSilence:
         status(new, "SETTLING")
         new.ticks(tick("AUSDT", 0.0001, T0 + S), received_at=T0 + S)
         outputs = new.run(clock(T0 + 60 * S))
-        status(new, "TRADING")
+        status(new, "TRADING", T0 + 85 * S)
         outputs += new.run(clock(T0 + 90 * S))
         outputs += new.ticks(tick("AUSDT", 0.0001, T0 + 92 * S), received_at=T0 + 92 * S)
         assert audits(outputs, "gap_opened", "gap_closed") == []
@@ -240,6 +242,73 @@ class TestSteppedClocks:
         ]
 
 
+class TestNeverPushed:
+    """A contract that trades by the facts, and of which the stream brings nothing."""
+
+    def test_it_is_a_gap_beside_others_that_stream(self, new: Partition) -> None:
+        """From the fact on, or from when the feed's stream began; REST fills it."""
+        status(new, "TRADING")
+        outputs = new.ticks(tick("BUSDT", 0.0001, T0 + 3 * S), received_at=T0 + 3 * S)
+        outputs += new.run(snapshot(("AUSDT", 0.0001, T0 + 5 * S), received_at=T0 + 5 * S))
+        outputs += new.ticks(tick("BUSDT", 0.0001, T0 + 12 * S), received_at=T0 + 12 * S)
+        assert audits(outputs, "gap_opened", "gap_closed") == []
+        outputs += new.run(clock(T0 + 16 * S))
+        assert audits(outputs, "gap_opened") == [(A, "gap_opened", 1, "no stream update for 10 s")]
+        outputs += new.ticks(tick("AUSDT", 0.0001, T0 + 33 * S), received_at=T0 + 33 * S)
+        assert audits(outputs, "gap_closed") == [
+            (A, "gap_closed", 30, "30.0 s without stream; rest filled 10.0 s with 1 update")
+        ]
+        opened, closed = (
+            event
+            for event in of(outputs, "audit")
+            if event["kind"].startswith("gap_") and event["subject"] == A
+        )
+        # By receipt, two milliseconds after the events: of the first there is no other time.
+        since, until = T0 + 3 * S + 2_000, T0 + 33 * S + 2_000
+        assert (opened["first_event_time"], opened["last_event_time"]) == (since, T0 + 15 * S)
+        assert (closed["first_event_time"], closed["last_event_time"]) == (since, until)
+        assert (opened["raw_offset"], opened["raw_item"]) == (100, 0)
+
+    def test_it_is_none_while_the_whole_feed_brings_nothing(self, new: Partition) -> None:
+        """As of a producer that polls, or has not connected yet: that is for it to tell."""
+        status(new, "TRADING")
+        outputs = new.run(snapshot(("AUSDT", 0.0001, T0 + 5 * S), received_at=T0 + 5 * S))
+        outputs += new.run(clock(T0 + 600 * S))
+        at = T0 + 700 * S
+        outputs += new.ticks(tick("AUSDT", 0.0001, at), received_at=at)
+        assert audits(outputs, "gap_opened", "gap_closed", "missed") == []
+
+    def test_it_is_none_if_the_first_push_comes_in_time(self, new: Partition) -> None:
+        """Nobody knows since when a contract that was just listed is pushed."""
+        new.ticks(tick("BUSDT", 0.0001, T0), received_at=T0)
+        status(new, "TRADING")
+        outputs = new.ticks(tick("AUSDT", 0.0001, T0 + 9 * S), received_at=T0 + 9 * S)
+        outputs += new.run(clock(T0 + 15 * S))
+        told = audits(outputs, "gap_opened", "gap_closed", "missed")
+        assert [subject for subject, *_ in told] == ["binance-usdm:BUSDT"]
+
+    def test_a_delisting_ends_it(self, new: Partition) -> None:
+        """And one that does not trade when it is first heard of has none."""
+        new.ticks(tick("BUSDT", 0.0001, T0), received_at=T0)
+        status(new, "TRADING")
+        assert A in {subject for subject, *_ in audits(new.run(clock(T0 + 20 * S)), "gap_opened")}
+        assert audits(new.run(clock(T0 + 40 * S)), "gap_opened") == []
+        told = status(new, "SETTLING", T0 + 60 * S)
+        assert (A, "gap_closed", 0, "delisted") in told
+        assert audits(new.run(clock(T0 + 90 * S)), "gap_opened") == []
+
+    def test_a_restart_of_the_worker_forgets_nothing(self, new: Partition) -> None:
+        """Neither that it is due, nor that the feed streams."""
+        new.ticks(tick("BUSDT", 0.0001, T0), received_at=T0)
+        status(new, "TRADING")
+        new.store.mark_applied(new.offset - 1)
+        blocks = [data for _, data in new.store.take_dirty()[0]]
+        again = FeedPartition("binance-usdm", 3, normalise, blocks)
+        again.apply(clock(T0 + 20 * S), 200, NOW)
+        told = audits(again.take_outputs().records(), "gap_opened")
+        assert {subject for subject, *_ in told} == {A, "binance-usdm:BUSDT"}
+
+
 class TestStateOfBefore:
     """State of a version that did not watch streams."""
 
@@ -265,7 +334,7 @@ class TestStateOfBefore:
         status(new, "TRADING")
         new.ticks(tick("AUSDT", 0.0001, T0), received_at=T0)
         status(new, "SETTLING")
-        status(new, "TRADING")
+        status(new, "TRADING", T0 + 85 * S)
         new.store.mark_applied(new.offset - 1)
         blocks = [data for _, data in new.store.take_dirty()[0]]
         again = FeedPartition("binance-usdm", 3, normalise, blocks)
