@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
-from benchmarks.evidence import Audit, Fault, FeedEvidence, Stored, Update
+from benchmarks.evidence import Fault, FeedEvidence, Stored, Update
+from benchmarks.recorded_gaps import Span, spans_of
 from schemas.feeds import spec
 from schemas.times import US_PER_S
 
@@ -34,6 +34,8 @@ CUTS = frozenset({"close", "half-open", "maintenance", "silence"})
 """Kinds that end sockets, at their begin or at their end."""
 ZERO = "zero in every unit, in a frame with wrong ones (bad-units)"
 TOO_LARGE = "sent and stored 100 times too large (bad-units)"
+UNTOLD = "missed, too few to be told without times"
+"""Its neighbours came no further apart than two pushes may be."""
 COUNT_TOLERANCE = 1.25
 """Where frames have no time, a count follows from their mean distance: pushes are 0.8 to 1.8 s
 apart (exchanges.md §4.6)."""
@@ -43,14 +45,6 @@ _EXAMPLES = 5
 END = 2**62
 
 Key = tuple[str, int, float]
-
-
-class Span(NamedTuple):
-    """A recorded absence of a contract's stream; µs. `number`: of updates, None: any."""
-
-    first: int
-    last: int
-    number: int | None
 
 
 @dataclass
@@ -260,7 +254,7 @@ class _Comparison:
         elif _key(update) in self._known:
             account.named["missed by the stream, stored by REST"] += 1
         elif self._timeless and self._is_short(update):
-            account.named["missed, too few to be told without times"] += 1
+            account.named[UNTOLD] += 1
         elif at > self._ends.get(contract_id, END) - self._stale_us:
             account.named["missed just before the contract was delisted"] += 1
         else:
@@ -289,51 +283,6 @@ class _Comparison:
             0 <= update.event_time - at < noise_us
             for at in self._evidence.settled.get(update.contract_id, ())
         )
-
-
-class Spans:
-    """Recorded absences by contract."""
-
-    def __init__(self, counted: dict[str, list[Span]], gaps: dict[str, list[Span]]) -> None:
-        """`counted` from `missed`, which do not overlap; `gaps` may."""
-        self._counted = {subject: sorted(spans) for subject, spans in counted.items()}
-        self._starts = {subject: [s.first for s in spans] for subject, spans in counted.items()}
-        for starts in self._starts.values():
-            starts.sort()
-        self._gaps = gaps
-
-    def find(self, subject: str, at: int, slack: int) -> Span | None:
-        """Return a span that a time lies in, a counted one first."""
-        spans = self._counted.get(subject, [])
-        index = bisect_right(self._starts.get(subject, []), at + slack) - 1
-        for candidate in spans[max(0, index - 1) : index + 1][::-1]:
-            if candidate.first - slack <= at <= candidate.last + slack:
-                return candidate
-        for candidate in self._gaps.get(subject, ()):
-            if candidate.first - slack <= at <= candidate.last + slack:
-                return candidate
-        return None
-
-
-def spans_of(audit: Iterable[Audit], until_us: int) -> Spans:
-    """Return the recorded absences of contracts; a gap that nothing closed is still open."""
-    counted: defaultdict[str, list[Span]] = defaultdict(list)
-    gaps: defaultdict[str, list[Span]] = defaultdict(list)
-    opened: dict[tuple[str, int], Audit] = {}
-    for event in audit:
-        if ":" not in event.subject:
-            continue
-        if event.kind == "missed":
-            counted[event.subject].append(Span(event.first, event.last, event.number))
-        elif event.kind == "gap_opened":
-            opened[event.subject, event.first] = event
-        elif event.kind == "gap_closed":
-            gaps[event.subject].append(Span(event.first, event.last, None))
-    closed = {(subject, span.first) for subject, spans in gaps.items() for span in spans}
-    for (subject, first), event in opened.items():
-        if (subject, first) not in closed:
-            gaps[subject].append(Span(event.first, max(event.last, until_us), None))
-    return Spans(counted, gaps)
 
 
 def match(sent: Sequence[Update], rows: Sequence[Stored]) -> tuple[list[Update], list[Stored]]:

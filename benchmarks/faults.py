@@ -237,6 +237,9 @@ async def _drained(run: Running) -> list[str]:
     found = [f"{end.name} was given up: {end.message}" for end in run.supervisor.failures]
     if not await run.stack.drain():
         found.append("the worker or the sink did not get through their input")
+    # Before Kafka: the supervisor ends what it started last first, and that may be the broker.
+    for name in ("worker", "sink"):
+        await run.supervisor.stop_service(name)
     return found
 
 

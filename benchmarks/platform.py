@@ -10,7 +10,7 @@ import json
 import sys
 import time
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,7 +38,6 @@ RIVAL_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 """Of the virtual environment that `make bench` makes: quixstreams' clients conflict with ours."""
 _ASK_S = 30.0
 _RETRY_S = 0.1
-_DRAIN_POLL_S = 0.2
 
 
 class Platform:
@@ -113,16 +112,8 @@ class Platform:
         Raises:
             UnavailableError: it has ended, or is not done in time.
         """
-        reader = LagReader(self.settings, self.settings.worker_id)
-        deadline_s = time.monotonic() + timeout_s
-        try:
-            while (left := await asyncio.to_thread(reader.lag, [topic])) > 0:
-                self.require("worker")
-                if time.monotonic() > deadline_s:
-                    raise UnavailableError(f"{left} records are left after {timeout_s:g} s")
-                await asyncio.sleep(_DRAIN_POLL_S)
-        finally:
-            reader.close()
+        with closing(LagReader(self.settings, self.settings.worker_id)) as reader:
+            await reader.wait([topic], timeout_s, still=lambda _left: self.require("worker"))
 
 
 class Rival(NamedTuple):

@@ -5,8 +5,9 @@ Not responsible for: what to do about it.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -19,6 +20,7 @@ Ends = dict[tuple[str, int], int]
 
 _TIMEOUT_S = 5.0
 _ASK_AGAIN_S = 0.2
+_WAIT_POLL_S = 0.25
 _COORDINATOR_MOVES = frozenset({
     KafkaError.NOT_COORDINATOR,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
@@ -27,7 +29,10 @@ _COORDINATOR_MOVES = frozenset({
 
 
 class LagReader:
-    """Reads the committed offsets of one group against the ends of topics. Calls block."""
+    """Reads the committed offsets of one group against the ends of topics.
+
+    All calls but `wait` block.
+    """
 
     def __init__(self, settings: SharedSettings, group: str) -> None:
         self._consumer: Any = Consumer(
@@ -93,6 +98,37 @@ class LagReader:
                 time.sleep(_ASK_AGAIN_S)
             else:
                 return found
+
+    async def wait(
+        self,
+        topics: Collection[str],
+        timeout_s: float,
+        *,
+        ends: Ends | None = None,
+        still: Callable[[int], None] = lambda _left: None,
+    ) -> None:
+        """Wait until the group has committed all of `topics`, or what lies before `ends`.
+
+        `still` is told how many records are left each time that there are any; what it raises
+        ends the wait. Only one wait at a time.
+
+        Raises:
+            UnavailableError: it took longer than `timeout_s`, or Kafka does not answer.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        while (left := await self._lag_aside(topics, ends)) > 0:
+            still(left)
+            if time.monotonic() > deadline_s:
+                raise UnavailableError(f"{left} records are left after {timeout_s:g} s")
+            await asyncio.sleep(_WAIT_POLL_S)
+
+    async def _lag_aside(self, topics: Collection[str], ends: Ends | None) -> int:
+        """Return the lag, read in a thread, which has ended when this ends: then it may close."""
+        asked = asyncio.create_task(asyncio.to_thread(self.lag, topics, ends))
+        try:
+            return await asyncio.shield(asked)
+        finally:
+            await asyncio.wait([asked])
 
     def close(self) -> None:
         """Let the connection go."""

@@ -13,10 +13,9 @@ import json
 import os
 import sys
 import tempfile
-import threading
-import time
 from collections import Counter, deque
 from collections.abc import Iterable
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -46,7 +45,6 @@ SETTLE_S = 40.0
 """A log that has no ticks at its end is flushed by the wall clock, after twice QUIET_FLUSH_US."""
 TICKED_S = 8.0
 """One that has is flushed by them: what was read has to become durable, no more."""
-_POLL_S = 0.5
 _SHOWN = 5
 
 
@@ -191,9 +189,16 @@ def _compare_topic(
 
 
 async def run_second_worker(
-    settings: WorkerSettings, name: str, prefix: str, timeout_s: float
+    settings: WorkerSettings, name: str, prefix: str, timeout_s: float, *, owing: bool = True
 ) -> None:
-    """Run the second worker until it has read all of the log."""
+    """Run the second worker until it has read all of the log and published what follows from it.
+
+    Not `owing`: the last record of each partition is so late that nothing is left for ticks or
+    the wall clock, so what was committed is all.
+
+    Raises:
+        UnavailableError: the worker has ended, did not get through in time, or Kafka is away.
+    """
     port = free_port()
     with tempfile.TemporaryDirectory() as directory:
         service = Service(
@@ -217,52 +222,29 @@ async def run_second_worker(
         said: deque[str] = deque(maxlen=LINES_KEPT)
         async with Supervisor(sink=lambda _name, line: said.append(line)) as supervisor:
             await supervisor.start(service)
-            ended = threading.Event()
-            reading = asyncio.create_task(
-                asyncio.to_thread(_wait_read, settings, name, timeout_s, ended)
-            )
-            failing = asyncio.create_task(supervisor.wait_failed())
-            await asyncio.wait([reading, failing], return_when=asyncio.FIRST_COMPLETED)
-            ended.set()
-            failing.cancel()
-            if not await reading:
-                raise UnavailableError("the worker of the replay has ended:\n" + "\n".join(said))
-            await _settle(settings, name)
+
+            def still(left: int) -> None:
+                if supervisor.failures:
+                    last = "\n".join(said)
+                    raise UnavailableError(f"the worker of the replay has ended:\n{last}")
+                click.echo(f"  {left:,} raw records to go", err=True)
+
+            topics = [raw_topic(feed) for feed in FEEDS]
+            with closing(LagReader(settings, name)) as reader:
+                ends = await asyncio.to_thread(reader.ends, topics)
+                await reader.wait(topics, timeout_s, ends=ends, still=still)
+                if owing:
+                    await _settle(reader, topics)
             await supervisor.stop_service("replay")
 
 
-async def _settle(settings: WorkerSettings, group: str) -> None:
-    """Wait until what was read is flushed and durable."""
-    reader = LagReader(settings, group)
-    topics = [raw_topic(feed) for feed in FEEDS]
-    try:
-        before = await asyncio.to_thread(reader.ends, topics)
-        await asyncio.sleep(TICKED_S)
-        after = await asyncio.to_thread(reader.ends, topics)
-    finally:
-        reader.close()
+async def _settle(reader: LagReader, topics: list[str]) -> None:
+    """Wait until what is owed at the end of the log is flushed and durable."""
+    before = await asyncio.to_thread(reader.ends, topics)
+    await asyncio.sleep(TICKED_S)
+    after = await asyncio.to_thread(reader.ends, topics)
     if any(end and after.get(partition) == end for partition, end in before.items()):
         await asyncio.sleep(SETTLE_S - TICKED_S)
-
-
-def _wait_read(
-    settings: WorkerSettings, group: str, timeout_s: float, ended: threading.Event
-) -> bool:
-    """Wait until the group has read the log as it is now; False: its worker ended before."""
-    reader = LagReader(settings, group)
-    topics = [raw_topic(feed) for feed in FEEDS]
-    deadline_s = time.monotonic() + timeout_s
-    try:
-        ends = reader.ends(topics)
-        while (left := reader.lag(topics, ends)) > 0:
-            if time.monotonic() > deadline_s:
-                raise UnavailableError(f"{left} raw records are left after {timeout_s:g} s")
-            click.echo(f"  {left:,} raw records to go", err=True)
-            if ended.wait(_POLL_S):
-                return False
-        return True
-    finally:
-        reader.close()
 
 
 def _delete(settings: WorkerSettings, names: list[str]) -> None:

@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from infra.embedded.readiness import http_ready, kafka_ready, tcp_ready
 from infra.embedded.supervisor import Service, Supervisor
 from infra.lag import LagReader
 from infra.tools import create_topics_and_schemas
-from schemas.errors import FundingStreamError
+from schemas.errors import UnavailableError
 from schemas.feeds import FEEDS
 from schemas.settings import load_settings
 from schemas.topics import OUTPUT_TOPICS, raw_topic
@@ -32,7 +33,6 @@ DEMO_CONTRACTS = 1874
 SIMULATED_LIMIT_FACTOR = 50
 """A simulated exchange has no neighbours to spare: 30 days of history in seconds, not in the 40
 minutes that Hyperliquid's limits ask for."""
-_DRAIN_POLL_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,21 +243,10 @@ class Stack:
                 await self.supervisor.stop_service(name)
         worker = (self.worker_settings.worker_id, [raw_topic(feed) for feed in FEEDS])
         sink = (self.sink_settings.sink_group, [topic.name for topic in OUTPUT_TOPICS])
-        for group, topics in (worker, sink):
-            if not await asyncio.to_thread(self._wait_drained, group, topics):
-                return False
-        return True
-
-    def _wait_drained(self, group: str, topics: list[str]) -> bool:
-        reader = LagReader(self.worker_settings, group)
-        deadline_s = time.monotonic() + DRAIN_TIMEOUT_S
         try:
-            while time.monotonic() < deadline_s:
-                if reader.lag(topics) == 0:
-                    return True
-                time.sleep(_DRAIN_POLL_S)
-        except FundingStreamError:
+            for group, topics in (worker, sink):
+                with closing(LagReader(self.worker_settings, group)) as reader:
+                    await reader.wait(topics, DRAIN_TIMEOUT_S)
+        except UnavailableError:
             return False
-        finally:
-            reader.close()
-        return False
+        return True

@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from infra.clickhouse.migrate import migrate
 from infra.embedded.ports import free_port
+from schemas.codec import HEADER_BYTES, Encoder
 from schemas.contracts import partition_of
 from schemas.errors import UnavailableError
 from schemas.kafka import ensure_topics
@@ -26,6 +27,9 @@ from schemas.registry import SchemaCatalog
 from schemas.times import now_us
 from schemas.topics import OUTPUT_TOPICS, TopicSpec, all_topics
 from stream_app.settings import SinkSettings
+from stream_app.sink.clickhouse import connect
+from stream_app.sink.container import container, container_header
+from stream_app.sink.tables import TABLES
 
 START_TIMEOUT_S = 40.0
 
@@ -113,6 +117,22 @@ class ClickHouseServer:
             return list(client.query(query).result_rows)
         finally:
             client.close()
+
+
+def insert(clickhouse: ClickHouseServer, table_name: str, *records: Any, token: str = "") -> None:
+    """Insert records as the sink does."""
+    table = next(t for t in TABLES if t.name == table_name)
+    encoder = Encoder(table.record_type, 1)
+    data = container(
+        container_header(table.record_type.text),
+        [encoder.encode(r)[HEADER_BYTES:] for r in records],
+    )
+    client = connect(clickhouse.settings)
+    client.raw_insert(
+        table.full_name, list(table.record_type.fields), data, fmt="Avro",
+        settings={"insert_deduplication_token": token} if token else {},
+    )  # fmt: skip
+    client.close()
 
 
 class SinkProcess(Part):

@@ -13,7 +13,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -33,6 +33,7 @@ from schemas.topics import OUTPUT_TOPICS, raw_topic
 
 FEED = "binance-usdm"
 CONTRACTS = 60
+DRAIN_TIMEOUT_S = 30.0
 T = TypeVar("T")
 
 
@@ -202,15 +203,8 @@ class RunningStack:
             (self.stack.sink_settings.sink_group, [topic.name for topic in OUTPUT_TOPICS]),
         )
         for group, topics in groups:
-            reader = LagReader(self.stack.worker_settings, group)
-            try:
-
-                async def nothing_left(topics: list[str] = topics, r: LagReader = reader) -> bool:
-                    return await asyncio.to_thread(r.lag, topics) == 0
-
-                await until(nothing_left, f"{group} has read everything")
-            finally:
-                reader.close()
+            with closing(LagReader(self.stack.worker_settings, group)) as reader:
+                await reader.wait(topics, DRAIN_TIMEOUT_S)
 
     async def check_rates(self) -> None:
         """funding.rates is the truth: each update once, to the last digit; call it when quiet.

@@ -5,6 +5,7 @@ Not responsible for: faults (test_end_to_end.py), protocols in detail (test_simu
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -144,23 +145,27 @@ async def test_contracts_come_and_go_without_a_restart(five: RunningStack) -> No
         )
         return int(rows[0][0]), int(rows[0][1])
 
-    before = {feed: await expected(feed) for feed in FEEDS}
-    for feed in FEEDS:
+    async def come_and_go(feed: str) -> None:
+        before = await expected(feed)
         symbol = (await five.control("list", feed=feed))["symbol"]
         sql = (
             "SELECT count() FROM funding.rates WHERE transport = 'ws' "
             f"AND contract_id = '{feed}:{symbol}'"
         )
 
-        async def streams(sql: str = sql) -> bool:
+        async def streams() -> bool:
             return int((await five.rows(sql))[0][0]) > 0
 
         await until(streams, f"{feed}:{symbol} streams", 60)
         gone = (await five.control("delist", feed=feed, symbol=symbol))["symbol"]
         assert gone == symbol
 
-        async def forgotten(feed: str = feed) -> bool:
-            return (await expected(feed))[0] == before[feed][0]
+        async def forgotten() -> bool:
+            return (await expected(feed))[0] == before[0]
 
         await until(forgotten, f"{feed}:{symbol} is no longer expected", 60)
-        assert (await expected(feed))[1] == before[feed][1], f"{feed} reconnected"
+        assert (await expected(feed))[1] == before[1], f"{feed} reconnected"
+
+    async with asyncio.TaskGroup() as feeds:
+        for feed in FEEDS:
+            feeds.create_task(come_and_go(feed))

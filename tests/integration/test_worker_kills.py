@@ -16,19 +16,16 @@ import os
 import random
 import signal
 import tempfile
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
-from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
 
 import aiohttp
 import click
 import pytest
-from confluent_kafka import OFFSET_END, TopicPartition
 
 from infra.clickhouse.migrate import migrate
 from infra.embedded.supervisor import RestartPolicy, Supervisor
@@ -36,27 +33,15 @@ from infra.lag import LagReader
 from infra.replay import VOLATILE, run_second_worker
 from infra.stack import Stack, service
 from infra.tools import create_topics_and_schemas
-from schemas.contracts import PARTITIONS
 from schemas.kafka import ensure_topics
-from schemas.records import FUNDING_RATE
-from schemas.registry import SchemaCatalog
-from schemas.settings import SharedSettings
-from schemas.times import US_PER_S, now_us
-from schemas.topics import DEAD_LETTERS, RATES, TopicSpec, changelog_topic_spec, raw_topic
+from schemas.times import now_us
+from schemas.topics import DEAD_LETTERS, TopicSpec, changelog_topic_spec, raw_topic
 from stream_app.outbox import PUBLISHED
 from stream_app.sink.clickhouse import connect
 from stream_app.sink.tables import TABLES
 from stream_app.worker import TABLES as WORKER_TABLES
-from tests.integration.kills import (
-    FEED,
-    Differences,
-    Load,
-    classify,
-    consumer_of,
-    differences,
-    store,
-    values,
-)
+from tests.integration.kills import FEED, Load, classify, differences, store, values
+from tests.integration.kills_report import Compared, Kill, Report, Watch
 from tests.integration.stack_fixture import RunningStack, options_of, until
 
 MAX_AHEAD_S = 86_400.0
@@ -70,129 +55,6 @@ EARLY_SHARE = 0.3
 """Kills that do not wait for the recovery from the one before."""
 ENDLESS = RestartPolicy(max_restarts=1_000_000, window_s=1.0)
 """`up` gives up at the sixth end within a minute; here each restart has the delay of a first."""
-CURRENT_US = US_PER_S
-"""A worker that is less than this behind has caught up."""
-_COLUMNS = "rows missing extra changed on-topic repeated unlike before-FINAL undisturbed"
-_HEADER = f"{'table':12}" + "".join(f"{name:>13}" for name in _COLUMNS.split())
-
-
-@dataclass
-class Kill:
-    """One kill -9, and when its effect was over; µs of the wall clock."""
-
-    at_us: int
-    recovered_us: int | None = None
-    """A rate came whose raw record is younger than the kill."""
-    current_us: int | None = None
-    """Every partition's newest rate was less than CURRENT_US behind the load."""
-
-
-@dataclass
-class Watch:
-    """Follows funding.rates from a thread of its own and dates the recoveries."""
-
-    settings: SharedSettings
-    load: Load
-    kills: list[Kill] = field(default_factory=list)
-    seen_us: list[int] = field(default_factory=lambda: [0] * PARTITIONS)
-
-    def start(self) -> None:
-        """Begin to follow."""
-        self._stopped = threading.Event()
-        self._decode = SchemaCatalog(self.settings).decoder(FUNDING_RATE).decode
-        self._thread = threading.Thread(target=self._run, name="watch")
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End."""
-        self._stopped.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        consumer = consumer_of(self.settings)
-        consumer.assign([TopicPartition(RATES.name, p, OFFSET_END) for p in range(PARTITIONS)])
-        while not self._stopped.is_set():
-            newest = {m.partition(): m for m in consumer.consume(1_000, 0.05) if not m.error()}
-            for partition, message in newest.items():
-                self.seen_us[partition] = self._decode(message.value())["received_at"]
-            self._date(now_us())
-        consumer.close()
-
-    def _date(self, at_us: int) -> None:
-        behind = zip(self.seen_us, self.load.newest_us, strict=True)
-        current = all(seen >= written - CURRENT_US for seen, written in behind)
-        for kill in self.kills:
-            if kill.recovered_us is None and max(self.seen_us) > kill.at_us:
-                kill.recovered_us = at_us
-            if kill.current_us is None and kill.recovered_us is not None and current:
-                kill.current_us = at_us
-
-
-class Compared(NamedTuple):
-    """One table: what is stored, what an undisturbed run would have stored, and what it took."""
-
-    table: str
-    rows: int
-    stored: int
-    """Rows before equal keys are merged."""
-    published: int
-    """Records on the topic: what is more than `rows` came again after a kill."""
-    replayed: int
-    """Records on the topic of the undisturbed run."""
-    differing: Differences
-    unlike: Differences
-    """Of what was published, again or not, against the undisturbed run."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """The figures of a run."""
-
-    kills: list[Kill]
-    load: Load
-    load_s: float
-    replay_s: float
-    tables: list[Compared]
-    duplicates: int
-    deaths: int
-    """Ends of the worker that were no kill: it gives up on what it cannot be sure of."""
-
-    @property
-    def differing(self) -> int:
-        """Rows that are not those of the undisturbed run, stored or only published."""
-        return sum(table.differing.total + table.unlike.total for table in self.tables)
-
-    def lines(self) -> list[str]:
-        """A small table for people."""
-        recovered = [(k.recovered_us - k.at_us) / US_PER_S for k in self.kills if k.recovered_us]
-        current = [(k.current_us - k.at_us) / US_PER_S for k in self.kills if k.current_us]
-        early = sum(
-            kill.recovered_us is None or kill.recovered_us > following.at_us
-            for kill, following in pairwise(self.kills)
-        )
-        load, per_s = self.load, self.load.rows / self.load_s
-        lines = [
-            f"{len(self.kills)} kills in {self.load_s:.0f} s of load, {early} during a recovery",
-            f"ends of the worker that were no kill: {self.deaths}",
-            f"{load.rows:,} rows in {load.records:,} raw records, {per_s:,.0f} rows/s",
-            f"undisturbed run: {self.replay_s:.0f} s",
-            f"recovery: p50 {median(recovered):.1f} s, max {max(recovered):.1f} s",
-            f"less than 1 s behind after: p50 {median(current):.1f} s, max {max(current):.1f} s"
-            if current
-            else "never less than 1 s behind: this machine is too small for the load",
-            _HEADER,
-        ]
-        for table in self.tables:
-            found = table.differing
-            figures = (
-                table.rows,
-                *(found.missing, found.extra, found.changed),
-                *(table.published, table.published - table.rows, table.unlike.total),
-                *(table.stored, table.replayed),
-            )
-            lines.append(f"{table.table:12}" + "".join(f"{figure:13,}" for figure in figures))
-            lines += [f"    {e}" for e in (*found.examples, *table.unlike.examples)]
-        return lines
 
 
 class Scene:
@@ -249,17 +111,8 @@ class Scene:
         worker = (self.settings.worker_id, [raw_topic(FEED)])
         sink = (self.stack.stack.sink_settings.sink_group, [topic.name for topic in PUBLISHED])
         for group, topics in (worker, sink):
-            reader = LagReader(self.settings, group)
-            try:
-                await self._read(reader, topics, group)
-            finally:
-                reader.close()
-
-    async def _read(self, reader: LagReader, topics: list[str], group: str) -> None:
-        async def nothing_left() -> bool:
-            return await asyncio.to_thread(reader.lag, topics) == 0
-
-        await until(nothing_left, f"{group} has read everything", DRAIN_TIMEOUT_S)
+            with closing(LagReader(self.settings, group)) as reader:
+                await reader.wait(topics, DRAIN_TIMEOUT_S)
 
     async def undisturbed(self) -> str:
         """Run a worker that nobody kills over the same raw log; return its topics' prefix."""
@@ -271,7 +124,7 @@ class Scene:
             *(changelog_topic_spec(name, table) for table in WORKER_TABLES),
         ]
         await asyncio.to_thread(ensure_topics, self.settings, own)
-        await run_second_worker(self.settings, name, prefix, REPLAY_TIMEOUT_S)
+        await run_second_worker(self.settings, name, prefix, REPLAY_TIMEOUT_S, owing=False)
         return prefix
 
     def compare(self, prefix: str) -> list[Compared]:

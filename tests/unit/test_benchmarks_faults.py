@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.accounting import Account, Span, account, match, spans_of
+from benchmarks.accounting import Account, account, match
 from benchmarks.evidence import Audit, Fault, FeedEvidence, Status, Stored, Update
 from benchmarks.fault_report import FeedReport, Report, as_json, calls_of, markdown
 from benchmarks.fault_schedule import Subject, default_schedule
 from benchmarks.fault_times import most_in_a_minute, times_of
 from benchmarks.freshness import freshness, listed_spans, unreachable
+from benchmarks.recorded_gaps import Span, spans_of
 from infra.simulator.fault_kinds import KINDS
 from infra.simulator.schedule import parse
 from schemas.feeds import FEEDS

@@ -1,0 +1,156 @@
+"""One suite over every registered exchange: sockets, pings, calls and limits as documented."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import count, islice
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from producers.exchanges import exchange
+from producers.exchanges.description import Control, Exchange, RestCall, SocketKind
+from producers.history import SETTLED_AFTER_S
+from producers.settings import ProducerSettings
+from schemas.feeds import FEEDS, spec
+from tests.contract.every_exchange import EXCHANGES, SYMBOL_KINDS, each_feed, each_kind, samples
+
+
+@each_feed
+def test_calls_draw_on_pools_that_exist(feed: str) -> None:
+    """And within one window's limit, on paths below the exchange's host."""
+    found = exchange(feed)
+    ticket_calls = [kind.ticket.call for kind in found.socket_kinds if kind.ticket is not None]
+    walk = found.history(["A"], 0, 10**12).next_call()
+    assert walk is not None
+    calls = [*found.fact_calls, *found.snapshot_calls(["A", "x:B"]), *ticket_calls, walk]
+    for call in calls:
+        assert call.path.startswith("/")
+        assert call.costs
+        for pool, units in call.costs.items():
+            assert 0 < units <= found.limits[pool].limit / 2
+        assert bool(call.body) <= (call.method == "POST")
+    assert urlsplit(found.rest_url).scheme == "https"
+
+
+@each_kind
+def test_a_socket_is_replaced_within_a_day_and_judged_by_data(
+    found: Exchange, kind: SocketKind
+) -> None:
+    """Addresses are wss or come by a call; silence ends within the feed's stale threshold.
+
+    A contract's silence is noticed no later than its socket's, and not between two pushes.
+    """
+    assert bool(kind.urls) != (kind.ticket is not None)
+    assert all(urlsplit(url).scheme == "wss" for url in kind.urls)
+    assert 0 < kind.max_age_s < 24 * 3600
+    assert 0 < kind.silent_s <= spec(found.feed).stale_s
+    assert spec(found.feed).cadence_s < found.silent_s < spec(found.feed).stale_s
+    assert kind.secondary or found.silent_s <= kind.silent_s
+
+
+@pytest.mark.parametrize(
+    ("found", "kind"),
+    SYMBOL_KINDS,
+    ids=[f"{found.feed}-{kind.name}" for found, kind in SYMBOL_KINDS],
+)
+@given(number=st.integers(0, 700))
+@settings(max_examples=15)
+def test_every_contract_is_subscribed_once(found: Exchange, kind: SocketKind, number: int) -> None:
+    """In frames that name their contracts and are JSON; unsubscribing is the same backwards."""
+    symbols = [f"Ünit{n}.X_PERP" for n in range(number)]
+    for frames in (kind.subscribe(symbols), kind.unsubscribe(symbols)):
+        assert [symbol for frame in frames for symbol in frame.symbols] == symbols
+        for frame in frames:
+            document = json.dumps(json.loads(frame.text), ensure_ascii=False).lower()
+            assert all(symbol.lower() in document for symbol in frame.symbols)
+            assert len(frame.symbols) <= 100
+    assert found.frames_per_s <= 20
+
+
+def pings(kind: SocketKind) -> Iterator[dict[str, Any]]:
+    """The pings of a connection."""
+    assert kind.ping is not None
+    return (json.loads(kind.ping.text(number)) for number in count(1))
+
+
+@each_kind
+def test_pings_are_json_and_often_enough(found: Exchange, kind: SocketKind) -> None:
+    """Within the 60 s after which KuCoin and Hyperliquid close (§3A, §3B, §4.5)."""
+    if kind.ping is None:
+        assert found.feed.startswith(("binance", "backpack")), "their servers ping"
+        return
+    assert kind.ping.every_s <= 30
+    sent = list(islice(pings(kind), 3))
+    assert all("ping" in ping.values() for ping in sent)
+    if found.feed == "kucoin":
+        assert len({ping["id"] for ping in sent}) == 3
+
+
+def test_hosts_and_paths_are_the_documented_ones() -> None:
+    """exchanges.md §1.1, §2.1, §3A, §4.1, §5.1 and the REST roots."""
+    urls = {found.feed: [u for k in found.socket_kinds for u in k.urls] for found in EXCHANGES}
+    assert urls == {
+        "binance-usdm": ["wss://fstream.binance.com/market/ws/!markPrice@arr@1s"],
+        "binance-coinm": [
+            "wss://dstream.binance.com/stream",
+            "wss://dstream.binance.com/market/stream",
+            "wss://fstream.binance.com/market/stream",
+        ],
+        "kucoin": ["wss://x-push-futures.kucoin.com/"],
+        "hyperliquid": ["wss://api.hyperliquid.xyz/ws"] * 2,
+        "backpack": ["wss://ws.backpack.exchange/"],
+    }
+    assert [found.rest_url for found in EXCHANGES] == [
+        "https://fapi.binance.com",
+        "https://dapi.binance.com",
+        "https://api-futures.kucoin.com",
+        "https://api.hyperliquid.xyz",
+        "https://api.backpack.exchange",
+    ]
+
+
+def call_of(feed: str) -> tuple[RestCall, ...]:
+    """Facts and snapshots."""
+    found = exchange(feed)
+    return (*found.fact_calls, *found.snapshot_calls(["A", "xyz:B"]))
+
+
+def test_weights_are_the_documented_ones() -> None:
+    """exchanges.md §1.9, §2.6, §3.5, §4.9."""
+    weights = {f: {c.resource: [*c.costs.values()] for c in call_of(f)} for f in FEEDS}
+    assert weights == {
+        "binance-usdm": {"exchangeInfo": [1], "fundingInfo": [1], "premiumIndex": [10]},
+        "binance-coinm": {"exchangeInfo": [1], "fundingInfo": [1], "premiumIndex": [10]},
+        "kucoin": {"contracts/active": [3]},
+        "hyperliquid": {"allPerpMetas": [20], "metaAndAssetCtxs": [20]},
+        "backpack": {"markets": [1], "markPrices": [1]},
+    }
+
+
+def test_a_healthy_feed_makes_at_most_fifteen_calls_an_hour() -> None:
+    """The contract list at the default pace, settlements, what the stream is compared with."""
+    refreshes = 3600 / ProducerSettings.model_fields["producer_registry_refresh_s"].default
+    for found in EXCHANGES:
+        facts = sum(refreshes / call.every for call in found.fact_calls)
+        settlements = found.true_up_calls_per_hour or len(SETTLED_AFTER_S)
+        snapshot = len(found.snapshot_calls(["BTC", *(f"dex{n}:A" for n in range(4))]))
+        assert facts + settlements + snapshot <= 15, found.feed
+
+
+def test_frames_have_a_time_wherever_the_exchange_sends_one() -> None:
+    """exchanges.md §1.6, §2.4, §3A, §5.2; Hyperliquid's have none (§4.6)."""
+    for found in EXCHANGES:
+        timed = [e.event_us is not None for _, e in samples(found.feed).data if e.published]
+        assert any(timed) is not found.timeless, found.feed
+
+
+def test_no_control_frame_claims_a_ping_that_would_be_refused() -> None:
+    """More than one ping a second drops a KuCoin connection (§3A)."""
+    for wanted in (0, 10, 999, 10**9, -5, 0.5):
+        greeting = json.dumps({"message": "welcome", "pingInterval": wanted}).encode()
+        assert exchange("kucoin").slice_frame(greeting).control == Control(greeting=True)
