@@ -12,6 +12,7 @@ from schemas.rates import rate_8h
 from schemas.records import Alert, Severity, ZScore
 from schemas.times import hour_floor
 from stream_app.core.blocks import Contract
+from stream_app.core.letters import LETTERS_SHARE
 from stream_app.core.reconcile import MISMATCH_SHARE
 from stream_app.core.rows import Position
 
@@ -128,6 +129,33 @@ def mismatch_alert(severity: Severity, mismatched: int, compared: int, at: Posit
             f"{at.feed}: {mismatched} of {compared} rates of partition {at.partition} are not "
             "what REST says"
         ),
+        "event_time": at.batch_received_at,
+        "created_at": at.now_us,
+        "raw_topic": at.topic,
+        "raw_partition": at.partition,
+        "raw_offset": at.offset,
+        "raw_item": None,
+    }
+
+
+def dead_letters_alert(letters: int, items: int, newest: str, at: Position) -> Alert:
+    """Return the alert of a partition whose items are dead letters for the most part.
+
+    Its id is that of the feed, the partition and the hour. `newest`: why the last one is.
+    """
+    hour = hour_floor(at.batch_received_at)
+    message = (
+        f"{at.feed}: {letters} of {items} items of partition {at.partition} within a minute are "
+        f"dead letters, the newest in {newest}"
+    )
+    return {
+        "alert_id": f"dead_letters/{at.feed}/{at.partition}/{hour}",
+        "subject": at.feed,
+        "kind": "dead_letters",
+        "severity": "critical",
+        "value": letters / items,
+        "threshold": LETTERS_SHARE,
+        "message": message[:MAX_MESSAGE_CHARS],
         "event_time": at.batch_received_at,
         "created_at": at.now_us,
         "raw_topic": at.topic,

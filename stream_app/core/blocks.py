@@ -14,6 +14,7 @@ from schemas.records import IntervalSource, Transport
 from stream_app.core.audit import AuditCount
 from stream_app.core.bars import BarState
 from stream_app.core.gaps import StreamState
+from stream_app.core.letters import LetterCount
 from stream_app.core.skew import Skewed
 
 BLOCK_CONTRACTS = 256
@@ -100,8 +101,8 @@ class Block(msgspec.Struct, array_like=True):
     """Decisions counted in the current minute, not yet published."""
     mismatch_hour: int = 0
     """In the first block: the hour (received_at, µs) of the partition's newest mismatch alert."""
-    stream_began: int = 0
-    """In the first block: when the partition's first stream update was received; 0: none was."""
+    letters: LetterCount = msgspec.field(default_factory=LetterCount)
+    """In the first block: the partition's dead letters."""
 
     def pack(self) -> bytes:
         """Return the bytes that `unpack` reads."""

@@ -62,8 +62,10 @@ class StreamState(msgspec.Struct, array_like=True, gc=False):
     fills: int = 0
     lag_us: int = 0
     """How far the stream's times lie behind their receipts: the least of the newest updates."""
-    expected_since: int = 0
+    due_since: int = 0
     """While there was no stream update: since when one is due, µs of receipt; 0: none is."""
+    awaited: bool = False
+    """It was listed and nothing has streamed since, neither it nor others of its partition."""
 
     @classmethod
     def ended(cls, received_at: int) -> StreamState:
@@ -76,18 +78,23 @@ class StreamState(msgspec.Struct, array_like=True, gc=False):
 
         0: nothing is due.
         """
-        return self.event_time or self.expected_since
+        return self.event_time or self.due_since
 
-    def expect(self, received_at: int, raw_offset: int, raw_item: int) -> None:
-        """Note the record by which a contract, of which nothing has come, is said to stream."""
-        if self.since == 0:
-            self.received_at = self.expected_since = received_at
-            self.raw_offset, self.raw_item = raw_offset, raw_item
+    def expect(self, received_at: int, raw_offset: int, raw_item: int) -> bool:
+        """Await the stream of a contract, of which nothing has come, by the record that lists it.
 
-    def due_from(self, began: int) -> None:
-        """Make a first update due no earlier than the feed's stream began."""
-        if self.event_time == 0 and self.expected_since and not self.opened:
-            self.received_at = self.expected_since = max(self.expected_since, began)
+        False: something has come, or it is awaited already.
+        """
+        if self.since or self.awaited:
+            return False
+        self.awaited, self.received_at = True, received_at
+        self.raw_offset, self.raw_item = raw_offset, raw_item
+        return True
+
+    def become_due(self, received_at: int) -> None:
+        """Make the first update due: others of the feed stream after this one was listed."""
+        self.awaited = False
+        self.received_at = self.due_since = max(self.received_at, received_at)
 
     def time_of_receipt(self, received_at: int) -> int:
         """Return the exchange's time at a receipt, as far as the stream shows it; µs.
@@ -130,9 +137,9 @@ class StreamState(msgspec.Struct, array_like=True, gc=False):
         if since and (self.opened or event_time - since > pace.missed_us):
             step = self._step(event_time, received_at, pace)
             self.opened = False
-        elif not since and self.expected_since:
+        elif self.due_since:
             step = self._first(received_at, pace)
-            self.opened, self.expected_since = False, 0
+            self.opened, self.due_since = False, 0
         if self.fills:
             self.filled_us = self.filled_to = self.fills = 0
         self._follow(event_time, received_at)
@@ -155,14 +162,14 @@ class StreamState(msgspec.Struct, array_like=True, gc=False):
 
         A contract that is listed may begin to stream a while later: only what is a gap is missing.
         """
-        since = self.expected_since
+        since = self.due_since
         until = max(since, received_at)
         if not self.opened and until - since <= pace.stale_us:
             return None
         return Step(
             since=since,
             until=until,
-            missed=(until - since) // pace.cadence_us,
+            missed=(until - since + pace.cadence_us // 2) // pace.cadence_us,
             shifted_us=0,
             is_gap=True,
             was_opened=self.opened,

@@ -12,6 +12,7 @@ from schemas import topics
 from schemas.contracts import contract_id
 from schemas.records import Alert, AuditEvent, RawItem
 from schemas.times import hour_floor
+from stream_app.core.alerts import dead_letters_alert
 from stream_app.core.audit import MAX_DETAIL_CHARS, Noted, audit_event
 from stream_app.core.outputs import DeadLetter, Output
 from stream_app.core.rows import Position
@@ -131,6 +132,24 @@ class Journal:
             return False
         shard.block.mismatch_hour, shard.dirty = hour, True
         return True
+
+    def count_letters(self, at: Position, letters: int, items: int) -> None:
+        """Count a record's dead letters; raise an alert if they are most of what comes.
+
+        The partition's first block counts, so that a record that comes again is counted once.
+        """
+        shards = self._store.shards
+        if not shards and not letters:
+            return
+        shard = shards[0] if shards else self._store.last_shard(at.offset, at.boundary)
+        count, received_at = shard.block.letters, at.batch_received_at
+        if at.offset <= shard.block.applied_offset or not count.concerns(received_at, letters):
+            return
+        shard.dirty = True
+        if count.count(received_at, letters, items):
+            newest = self.dead_letters[-1]
+            why = f"{newest.stage}: {newest.error}"
+            self.alert(dead_letters_alert(count.letters, count.items, why, at))
 
     def alert(self, alert: Alert) -> None:
         """Raise an alert."""

@@ -99,6 +99,9 @@ class FeedPartition:
         journal = self.journal
         rows = self._rows = []
         items = batch["items"]
+        if at.is_stream and items and items[0]["symbol"] is not None:
+            self._watch.stream_goes_on(items[0]["received_at"], offset)
+        letters = len(journal.dead_letters)
         read = self._normalise.frame(batch["purpose"], batch["channel"], items)
         for index, item in enumerate(items):
             at.item, at.received_at = index, item["received_at"]
@@ -117,6 +120,8 @@ class FeedPartition:
         if rows:
             self.rates.append(RateRows(at, rows))
         self._watch.end_of_record(at, is_new=is_new)
+        if batch["channel"] != TICK:
+            journal.count_letters(at, len(journal.dead_letters) - letters, len(items))
 
     def flush(self, boundary: int, now_us: int) -> None:
         """Emit what is owed at a flush boundary (µs of received_at), once for each boundary."""

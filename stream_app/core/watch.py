@@ -34,7 +34,7 @@ class Watch:
     def __init__(self, journal: Journal, store: Store, feed: FeedSpec, skew_us: int) -> None:
         """`skew_us`: how far ahead of its receipt an event is still believed to be."""
         self._journal = journal
-        self._store = store
+        self._awaited = [c for c in store.cells.values() if c.contract.stream.awaited]
         self._skew_us = skew_us
         self._pace = Pace.of(feed, skew_us)
         self._settling_us = int(feed.settling_s * US_PER_S)
@@ -46,8 +46,6 @@ class Watch:
         if contract.status not in TRADING_STATUSES:
             # What was still under way begins no stream that could fall silent.
             return
-        if contract.stream.event_time == 0:
-            contract.stream.due_from(self._begun(at.received_at))
         step = contract.stream.advance(event_time, at.received_at, at.offset, at.item, self._pace)
         cell.shard.dirty = True
         if step is None:
@@ -64,17 +62,32 @@ class Watch:
         if step.is_gap:
             self._close(contract, step, at)
 
-    def _begun(self, received_at: int) -> int:
-        """Return when the partition's stream began: with this update if it is the first."""
-        shard = self._store.shards[0]
-        if shard.block.stream_began == 0:
-            shard.block.stream_began, shard.dirty = received_at, True
-        return shard.block.stream_began
-
     def listed(self, cell: Cell, at: Position) -> None:
-        """Take note of what the exchange says of a contract: if it trades, a stream is due."""
-        if cell.contract.status in TRADING_STATUSES:
-            cell.contract.stream.expect(at.received_at, at.offset, at.item)
+        """Take note of what the exchange says of a contract: if it trades, a stream is awaited."""
+        contract = cell.contract
+        if contract.status in TRADING_STATUSES and contract.stream.expect(
+            at.received_at, at.offset, at.item
+        ):
+            self._awaited.append(cell)
+            cell.shard.dirty = True
+
+    def stream_goes_on(self, received_at: int, offset: int) -> None:
+        """Take note of a record of the stream: what was awaited until now is due from it on.
+
+        Not from the listing on: how long the first sockets took, and whether a feed is polled
+        only, is of the feed, and its producer tells it.
+        """
+        if not self._awaited:
+            return
+        kept = []
+        for cell in self._awaited:
+            if offset <= cell.shard.block.applied_offset:
+                # What is stored has it; another shard may not.
+                kept.append(cell)
+            elif cell.contract.stream.awaited:
+                cell.contract.stream.become_due(received_at)
+                cell.shard.dirty = True
+        self._awaited = kept
 
     def _close(self, contract: Contract, step: Step, at: Position) -> None:
         raw, times = (at.offset, at.item), (step.since, step.until)
@@ -99,12 +112,6 @@ class Watch:
         """Open a gap at a flush boundary, if one is due."""
         contract, stale_us = cell.contract, self._pace.stale_us
         stream = contract.stream
-        if stream.event_time == 0:
-            began = self._store.shards[0].block.stream_began
-            if not (began and stream.expected_since):
-                # A feed that is polled only, or has not begun: its producer tells that.
-                return
-            stream.due_from(began)
         if not stream.silent_at(boundary, stale_us) or contract.status not in TRADING_STATUSES:
             return
         stream.opened = cell.shard.dirty = True

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from schemas.records import Transport
 from schemas.times import US_PER_MINUTE
-from stream_app.core.blocks import Block
+from stream_app.core.blocks import BLOCK_CONTRACTS, Block
 from stream_app.core.gaps import Pace, StreamState
 from stream_app.core.outputs import Output
 from stream_app.core.partition import FeedPartition
@@ -19,12 +20,14 @@ from tests.unit.partition_case import (
     audits,
     batch,
     clock,
+    item,
     of,
     snapshot,
     tick,
 )
 
 A = "binance-usdm:AUSDT"
+FACTS = "exchangeInfo"
 PACE = Pace(cadence_us=S, missed_us=3 * S // 2, stale_us=10 * S)
 
 
@@ -278,6 +281,62 @@ class TestNeverPushed:
         outputs += new.ticks(tick("AUSDT", 0.0001, at), received_at=at)
         assert audits(outputs, "gap_opened", "gap_closed", "missed") == []
 
+    def test_it_is_none_where_the_feed_is_polled_since(self, new: Partition) -> None:
+        """What is listed then is due when the stream is back."""
+        new.ticks(tick("BUSDT", 0.0001, T0), received_at=T0)
+        status(new, "TRADING", T0 + 30 * S)
+        outputs = new.run(snapshot(("AUSDT", 0.0001, T0 + 35 * S), received_at=T0 + 35 * S))
+        outputs += new.run(clock(T0 + 600 * S))
+        assert audits(outputs, "gap_opened") == []
+        at = T0 + 700 * S
+        new.ticks(tick("BUSDT", 0.0001, at), received_at=at)
+        (opened,) = (
+            event
+            for event in of(new.run(clock(at + 15 * S)), "audit")
+            if (event["subject"], event["kind"]) == (A, "gap_opened")
+        )
+        assert opened["first_event_time"] == at + 2_000
+
+    def test_it_is_one_after_an_upgrade(self, new: Partition) -> None:
+        """The others stream, and no push is the first of its contract."""
+        new.ticks(tick("BUSDT", 0.0001, T0), received_at=T0)
+        new.store.mark_applied(new.offset - 1)
+        (_, data), *_ = new.store.take_dirty()[0]
+        fields = msgspec.msgpack.decode(data)
+        del fields[6:]
+        again = FeedPartition("binance-usdm", 3, normalise, [msgspec.msgpack.encode(fields)])
+        listed = item({"symbol": "AUSDT", "status": "TRADING"}, T0 + S)
+        again.apply(batch([listed], T0 + S, "contract", FACTS), 200, NOW)
+        at = T0 + 2 * S
+        again.apply(batch([tick("BUSDT", 0.0001, at)], at), 201, NOW)
+        again.apply(clock(at + 15 * S), 202, NOW)
+        told = audits(again.take_outputs().records(), "gap_opened")
+        assert {subject for subject, *_ in told} == {A, "binance-usdm:BUSDT"}
+
+    def test_shards_that_were_stored_at_different_records_agree(self, new: Partition) -> None:
+        """Each contract becomes due by the record, not by its neighbour in another shard."""
+        for number in range(BLOCK_CONTRACTS):
+            new.facts({"symbol": f"C{number}USDT", "status": "SETTLING"}, "exchangeInfo")
+        status(new, "TRADING")
+        new.store.mark_applied(new.offset - 1)
+        (_, _old_0), (_, old_1) = new.store.take_dirty()[0]
+        at = T0 + 3 * S
+        first = batch([tick("C0USDT", 0.0001, at), tick("BUSDT", 0.0001, at)], at)
+        offset = new.offset
+        new.run(first)
+        new.store.mark_applied(offset)
+        new_0 = new.store.shards[0].pack()
+        torn = FeedPartition("binance-usdm", 3, normalise, [new_0, old_1])
+        for partition in (new, torn):
+            if partition is torn:
+                partition.apply(first, offset, NOW)
+            partition.apply(clock(at + 15 * S), offset + 1, NOW)
+        told = [
+            {e["subject"]: e["first_event_time"] for e in of(p.take_outputs().records(), "audit")}
+            for p in (new, torn)
+        ]
+        assert told[0][A] == told[1][A] == at + 2_000
+
     def test_it_is_none_if_the_first_push_comes_in_time(self, new: Partition) -> None:
         """Nobody knows since when a contract that was just listed is pushed."""
         new.ticks(tick("BUSDT", 0.0001, T0), received_at=T0)
@@ -289,8 +348,8 @@ class TestNeverPushed:
 
     def test_a_delisting_ends_it(self, new: Partition) -> None:
         """And one that does not trade when it is first heard of has none."""
-        new.ticks(tick("BUSDT", 0.0001, T0), received_at=T0)
         status(new, "TRADING")
+        new.ticks(tick("BUSDT", 0.0001, T0), received_at=T0)
         assert A in {subject for subject, *_ in audits(new.run(clock(T0 + 20 * S)), "gap_opened")}
         assert audits(new.run(clock(T0 + 40 * S)), "gap_opened") == []
         told = status(new, "SETTLING", T0 + 60 * S)
@@ -298,14 +357,19 @@ class TestNeverPushed:
         assert audits(new.run(clock(T0 + 90 * S)), "gap_opened") == []
 
     def test_a_restart_of_the_worker_forgets_nothing(self, new: Partition) -> None:
-        """Neither that it is due, nor that the feed streams."""
-        new.ticks(tick("BUSDT", 0.0001, T0), received_at=T0)
-        status(new, "TRADING")
-        new.store.mark_applied(new.offset - 1)
-        blocks = [data for _, data in new.store.take_dirty()[0]]
-        again = FeedPartition("binance-usdm", 3, normalise, blocks)
-        again.apply(clock(T0 + 20 * S), 200, NOW)
-        told = audits(again.take_outputs().records(), "gap_opened")
+        """Neither that it is awaited, nor that it is due."""
+        again: FeedPartition = new
+        records = [
+            batch([item({"symbol": "AUSDT", "status": "TRADING"}, T0)], T0, "contract", FACTS),
+            batch([tick("BUSDT", 0.0001, T0 + S)], T0 + S),
+            clock(T0 + 20 * S),
+        ]
+        for offset, record in enumerate(records, start=100):
+            again.apply(record, offset, NOW)
+            again.store.mark_applied(offset)
+            told = audits(again.take_outputs().records(), "gap_opened")
+            blocks = [shard.pack() for shard in again.store.shards]
+            again = FeedPartition("binance-usdm", 3, normalise, blocks)
         assert {subject for subject, *_ in told} == {A, "binance-usdm:BUSDT"}
 
 
