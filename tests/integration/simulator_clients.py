@@ -254,7 +254,10 @@ def symbols(frames: Sequence[bytes]) -> set[str]:
 async def eventually(condition: Callable[[], bool | Awaitable[bool]], within_s: float = 8) -> None:
     """Wait until a condition holds."""
     async with asyncio.timeout(within_s):
-        while not condition():  # noqa: ASYNC110 - what is polled is another task's progress
+        while True:
+            holds = condition()
+            if holds if isinstance(holds, bool) else await holds:
+                return
             await asyncio.sleep(0.005)
 
 
