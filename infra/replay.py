@@ -223,10 +223,13 @@ async def run_second_worker(
         async with Supervisor(sink=lambda _name, line: said.append(line)) as supervisor:
             await supervisor.start(service)
 
-            def still(left: int) -> None:
+            def require_running() -> None:
                 if supervisor.failures:
                     last = "\n".join(said)
                     raise UnavailableError(f"the worker of the replay has ended:\n{last}")
+
+            def still(left: int) -> None:
+                require_running()
                 click.echo(f"  {left:,} raw records to go", err=True)
 
             topics = [raw_topic(feed) for feed in FEEDS]
@@ -235,6 +238,7 @@ async def run_second_worker(
                 await reader.wait(topics, timeout_s, ends=ends, still=still)
                 if owing:
                     await _settle(reader, topics)
+            require_running()
             await supervisor.stop_service("replay")
 
 

@@ -16,6 +16,7 @@ from schemas.errors import ConfigurationError
 
 ENV_PREFIX = "FUNDING_"
 _HIDDEN = "***"
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 class SharedSettings(BaseSettings):
@@ -86,16 +87,15 @@ def variable_names(settings_type: type[SharedSettings]) -> set[str]:
 
 
 def shown_url(url: str) -> str:
-    """Return a URL as it may be shown: without user, password and query, which may hold secrets.
+    """Return a URL as it may be shown: without user, password, query and fragment, secrets maybe.
 
     Takes anything: what is no proper URL (a password whose `/`, `?` or `@` is not escaped, several
     URLs with commas between) loses rather too much than too little.
     """
-    scheme, separator, rest = url.partition("://")
-    if not separator:
-        scheme, rest = "", url
-    before, at, place = rest.rpartition("@")
+    proper = _SCHEME.match(url)
+    scheme = proper[0] if proper else ""
+    before, at, place = url[len(scheme) :].rpartition("@")
     if at and re.search(r"[?#]", before):
-        return f"{scheme}{separator}{_HIDDEN}"  # The @ may be within a query.
-    place, mark, _query = place.partition("?")
-    return f"{scheme}{separator}{_HIDDEN + at if at else ''}{place}{mark and mark + _HIDDEN}"
+        return f"{scheme}{_HIDDEN}"  # The @ may be within a query.
+    place, *hidden = re.split(r"[?#]", place, maxsplit=1)
+    return f"{scheme}{_HIDDEN + at if at else ''}{place}{'?' + _HIDDEN if hidden else ''}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from infra.cli import check_environment
 from infra.config import PARTS, known_variables
 from schemas.errors import ConfigurationError
+from schemas.registry import SchemaCatalog
 from schemas.settings import SharedSettings, load_settings, shown_url, variable_names
 from stream_app.settings import SinkSettings, WorkerSettings
 
@@ -142,6 +145,8 @@ def test_every_variable_of_every_part_is_known() -> None:
         (f"http://u:p/{SECRET}@h:1/x", "http://***@h:1/x"),
         (f"http://u:p@{SECRET}@h:1/x", "http://***@h:1/x"),
         (f"http://u:{SECRET}@a:1,http://v:{SECRET}@b:2", "http://***@b:2"),
+        (f"http://h/p#access_token={SECRET}", "http://h/p?***"),
+        (f"u:{SECRET}://{SECRET}@h", "***@h"),
         ("", ""),
     ],
 )
@@ -156,3 +161,22 @@ def test_no_password_in_a_url_is_shown(user: str, password: str) -> None:
     marked = f"{password}{SECRET}{password}"
     assert SECRET not in shown_url(f"http://{user}:{marked}@host:8123/db")
     assert SECRET not in shown_url(f"http://{user}@host:8123/db?user=x&password={marked}")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"user:{SECRET}@127.0.0.1:1",
+        f"htp://user:{SECRET}@127.0.0.1:1",
+        f"http://user:{SECRET}/{SECRET}@127.0.0.1:1",
+        f"http://user:p[{SECRET}@127.0.0.1:1",
+        f"http://a:1,{SECRET}@b",
+        "",
+    ],
+)
+def test_a_registry_url_that_is_none_is_told_without_its_secrets(url: str) -> None:
+    """Before the client can print it."""
+    with pytest.raises(ConfigurationError, match="FUNDING_REGISTRY_URL") as told:
+        SchemaCatalog(SharedSettings(registry_url=url))
+    assert SECRET not in str(told.value)
+    assert SECRET not in "".join(traceback.format_exception(told.value))
