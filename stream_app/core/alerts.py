@@ -117,25 +117,11 @@ def mismatch_alert(severity: Severity, mismatched: int, compared: int, at: Posit
     Its id is that of the feed, the partition and the hour. How bad the whole feed is follows from
     the counts of all partitions, in SQL.
     """
-    hour = hour_floor(at.batch_received_at)
-    return {
-        "alert_id": f"mismatch/{at.feed}/{at.partition}/{hour}",
-        "subject": at.feed,
-        "kind": "mismatch",
-        "severity": severity,
-        "value": mismatched / compared,
-        "threshold": MISMATCH_SHARE,
-        "message": (
-            f"{at.feed}: {mismatched} of {compared} rates of partition {at.partition} are not "
-            "what REST says"
-        ),
-        "event_time": at.batch_received_at,
-        "created_at": at.now_us,
-        "raw_topic": at.topic,
-        "raw_partition": at.partition,
-        "raw_offset": at.offset,
-        "raw_item": None,
-    }
+    message = (
+        f"{at.feed}: {mismatched} of {compared} rates of partition {at.partition} are not "
+        "what REST says"
+    )
+    return _hourly("mismatch", severity, mismatched / compared, MISMATCH_SHARE, message, at)
 
 
 def dead_letters_alert(letters: int, items: int, newest: str, at: Position) -> Alert:
@@ -143,18 +129,24 @@ def dead_letters_alert(letters: int, items: int, newest: str, at: Position) -> A
 
     Its id is that of the feed, the partition and the hour. `newest`: why the last one is.
     """
-    hour = hour_floor(at.batch_received_at)
     message = (
         f"{at.feed}: {letters} of {items} items of partition {at.partition} within a minute are "
         f"dead letters, the newest in {newest}"
     )
+    return _hourly("dead_letters", "critical", letters / items, LETTERS_SHARE, message, at)
+
+
+def _hourly(
+    kind: str, severity: Severity, share: float, threshold: float, message: str, at: Position
+) -> Alert:
+    """Return the alert of a feed's partition that is raised once an hour."""
     return {
-        "alert_id": f"dead_letters/{at.feed}/{at.partition}/{hour}",
+        "alert_id": f"{kind}/{at.feed}/{at.partition}/{hour_floor(at.batch_received_at)}",
         "subject": at.feed,
-        "kind": "dead_letters",
-        "severity": "critical",
-        "value": letters / items,
-        "threshold": LETTERS_SHARE,
+        "kind": kind,
+        "severity": severity,
+        "value": share,
+        "threshold": threshold,
         "message": message[:MAX_MESSAGE_CHARS],
         "event_time": at.batch_received_at,
         "created_at": at.now_us,

@@ -108,6 +108,21 @@ class Simulated:
 
 
 @asynccontextmanager
+async def serving(
+    data_dir: Path, feeds: Sequence[str], options: SimulatorOptions, contracts: int
+) -> AsyncIterator[str]:
+    """The URL of a simulator of some feeds, on a free port."""
+    with TruthLog(data_dir, options.seed) as truth:
+        exchanges = create_exchanges(feeds, options, contracts, time.time_ns() // 1_000_000)
+        server = SimulatorServer(exchanges, truth, port=0, housekeeping_s=0.02)
+        await server.start()
+        try:
+            yield f"http://127.0.0.1:{server.port}"
+        finally:
+            await server.stop()
+
+
+@asynccontextmanager
 async def simulated(
     data_dir: Path,
     client: str,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -14,9 +13,6 @@ from typing import Any, cast
 
 import aiohttp
 
-from infra.simulator.exchanges import create_exchanges
-from infra.simulator.server import SimulatorServer
-from infra.simulator.truth import TruthLog
 from producers.budget import Budget
 from producers.exchanges import exchange
 from producers.exchanges.description import Exchange, Frame, Slice
@@ -26,7 +22,7 @@ from producers.metrics import FeedCollector
 from producers.pacing import Pacer
 from producers.settings import ProducerSettings
 from schemas.markers import FEED_EVENT, FeedEvent
-from tests.integration.simulator_clients import OPTIONS, eventually
+from tests.integration.simulator_clients import OPTIONS, eventually, serving
 
 SOUND, BUGGY = "binance-usdm", "backpack"
 BEFORE_THE_BUG = 3
@@ -82,19 +78,6 @@ def with_a_bug(found: Exchange) -> Exchange:
 
 
 @asynccontextmanager
-async def simulated(data_dir: Path) -> AsyncIterator[str]:
-    """Both exchanges on a free port; yields their root."""
-    with TruthLog(data_dir, OPTIONS.seed) as truth:
-        exchanges = create_exchanges([SOUND, BUGGY], OPTIONS, 5, time.time_ns() // 1_000_000)
-        server = SimulatorServer(exchanges, truth, port=0, housekeeping_s=0.02)
-        await server.start()
-        try:
-            yield f"http://127.0.0.1:{server.port}"
-        finally:
-            await server.stop()
-
-
-@asynccontextmanager
 async def kept(root: str, data_dir: Path) -> AsyncIterator[dict[str, tuple[Keeper, Kafka]]]:
     """Both feeds, running as the command runs them."""
     settings = ProducerSettings(
@@ -139,7 +122,10 @@ def sampled(keepers: list[Keeper], name: str) -> dict[str, float]:
 
 async def test_a_bug_in_one_feed_restarts_it_alone(tmp_path: Path) -> None:
     """The other keeps its socket; the failed one is live again, and its gap is on record."""
-    async with simulated(tmp_path) as root, kept(root, tmp_path) as found:
+    async with (
+        serving(tmp_path, [SOUND, BUGGY], OPTIONS, 5) as root,
+        kept(root, tmp_path) as found,
+    ):
         (sound, sound_kafka), (buggy, kafka) = found.values()
         unharmed, failing = sound.feed, buggy.feed
         await eventually(lambda: unharmed.watch.state == "live", 20)

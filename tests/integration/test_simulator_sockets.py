@@ -7,7 +7,7 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,9 @@ import websockets
 from websockets.asyncio.client import ClientConnection
 
 from infra.simulator import kucoin_classic
-from infra.simulator.exchanges import create_exchanges
 from infra.simulator.feed import SocketRules
 from infra.simulator.options import SimulatorOptions
-from infra.simulator.server import SimulatorServer
-from infra.simulator.truth import TruthLog
+from tests.integration.simulator_clients import serving
 
 OPTIONS = SimulatorOptions(seed=7, tick_ms=50, kucoin_push_ms=200)
 SUBSCRIBE_ALL = '{"id":"1","action":"SUBSCRIBE","channel":"funding-fee-all-symbols"}'
@@ -30,18 +28,9 @@ INSTRUMENTS = (
 )
 
 
-@asynccontextmanager
-async def simulator(data_dir: Path, feed: str, contracts: int = 12) -> AsyncIterator[str]:
+def simulator(data_dir: Path, feed: str, contracts: int = 12) -> AbstractAsyncContextManager[str]:
     """The URL of a simulator of one feed, on a free port."""
-    now_ms = time.time_ns() // 1_000_000
-    with TruthLog(data_dir, OPTIONS.seed) as truth:
-        exchanges = create_exchanges([feed], OPTIONS, contracts, now_ms)
-        server = SimulatorServer(exchanges, truth, port=0, housekeeping_s=0.02)
-        await server.start()
-        try:
-            yield f"http://127.0.0.1:{server.port}"
-        finally:
-            await server.stop()
+    return serving(data_dir, [feed], OPTIONS, contracts)
 
 
 @asynccontextmanager
