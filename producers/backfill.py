@@ -32,13 +32,14 @@ from producers.replies import Replies
 from producers.rest import RestClient
 from producers.settings import ProducerSettings, check_limit_factor
 from producers.symbol_history import history_of
+from producers.worker_reports import yielding_pacer
 from schemas.errors import UnavailableError
 from schemas.feeds import FEEDS
 from schemas.kafka import require_topics
 from schemas.logs import setup_logging
 from schemas.registry import SchemaCatalog
 from schemas.settings import load_settings
-from schemas.topics import STATUS, raw_topic
+from schemas.topics import STATUS, WORKERS, raw_topic
 
 STEPS = 1_000
 SHOWN_EVERY_S = 0.2
@@ -81,12 +82,12 @@ def backfill(
     check_limit_factor(settings)
     names = feeds or FEEDS
     catalog = SchemaCatalog(settings)
-    cluster_id = require_topics(settings, [*map(raw_topic, names), STATUS.name])
+    cluster_id = require_topics(settings, [*map(raw_topic, names), STATUS.name, WORKERS.name])
     with ExitStack() as claims:
         for name in names:
             claims.enter_context(claim(settings.producer_data_dir, name))
         publishers = {feed: Publisher(feed, settings, catalog) for feed in names}
-        results = uvloop.run(_fill(settings, publishers, cluster_id))
+        results = uvloop.run(_fill(settings, publishers, catalog, cluster_id))
     if as_json:
         click.echo(json.dumps(results, indent=2))
     for feed, result in results.items():
@@ -101,12 +102,17 @@ def backfill(
 
 
 async def _fill(
-    settings: ProducerSettings, publishers: Mapping[str, Publisher], cluster_id: str
+    settings: ProducerSettings,
+    publishers: Mapping[str, Publisher],
+    catalog: SchemaCatalog,
+    cluster_id: str,
 ) -> dict[str, dict[str, Any]]:
     exchanges = {name: exchange(name) for name in publishers}
     shared = budgets(exchanges.values(), settings.producer_limit_factor)
-    pacer = Pacer(settings.producer_history_rows_per_s)
-    async with aiohttp.ClientSession(headers={"User-Agent": "fundingstream"}) as session:
+    async with (
+        aiohttp.ClientSession(headers={"User-Agent": "fundingstream"}) as session,
+        yielding_pacer(settings, catalog) as pacer,
+    ):
         fillings = [
             _filling(found, settings, publishers[name], session, shared, pacer, cluster_id)
             for name, found in exchanges.items()

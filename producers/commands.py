@@ -23,16 +23,16 @@ from producers.exchanges import exchange
 from producers.feed import Feed
 from producers.keeper import Keeper
 from producers.metrics import serve_metrics
-from producers.pacing import Pacer
 from producers.publisher import Publisher
 from producers.settings import ProducerSettings, check_limit_factor
+from producers.worker_reports import yielding_pacer
 from schemas.errors import FundingStreamError
 from schemas.feeds import FEEDS
 from schemas.kafka import require_topics
 from schemas.logs import setup_logging
 from schemas.registry import SchemaCatalog
 from schemas.settings import load_settings
-from schemas.topics import STATUS, raw_topic
+from schemas.topics import STATUS, WORKERS, raw_topic
 
 log = logging.getLogger(__name__)
 
@@ -50,25 +50,30 @@ def producer(feeds: Sequence[str], metrics_port: int | None, base_url: str | Non
     check_limit_factor(settings)
     catalog = SchemaCatalog(settings)
     names = feeds or FEEDS
-    cluster_id = require_topics(settings, [*map(raw_topic, names), STATUS.name])
+    cluster_id = require_topics(settings, [*map(raw_topic, names), STATUS.name, WORKERS.name])
     with ExitStack() as claims:
         for name in names:
             claims.enter_context(claim(settings.producer_data_dir, name))
         publishers = {feed: Publisher(feed, settings, catalog) for feed in names}
-        uvloop.run(_run(settings, publishers, cluster_id))
+        uvloop.run(_run(settings, publishers, catalog, cluster_id))
 
 
 async def _run(
-    settings: ProducerSettings, publishers: dict[str, Publisher], cluster_id: str
+    settings: ProducerSettings,
+    publishers: dict[str, Publisher],
+    catalog: SchemaCatalog,
+    cluster_id: str,
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with aiohttp.ClientSession(headers={"User-Agent": "fundingstream"}) as session:
+    async with (
+        aiohttp.ClientSession(headers={"User-Agent": "fundingstream"}) as session,
+        yielding_pacer(settings, catalog) as history_pacer,
+    ):
         exchanges = {name: exchange(name) for name in publishers}
         shared = budgets(exchanges.values(), settings.producer_limit_factor)
-        history_pacer = Pacer(settings.producer_history_rows_per_s)
         keepers = [
             Keeper(
                 name,

@@ -21,8 +21,8 @@ class ProducerSettings(SharedSettings):
     """Where the progress of a backfill is kept."""
     producer_history_days: Annotated[int, Field(ge=0, le=90)] = 30
     producer_history_rows_per_s: Annotated[float, Field(gt=0)] = 8_000.0
-    """Settlements published a second at start, by all feeds together: the worker has to score the
-    live stream meanwhile."""
+    """Settlements published a second at most, by all feeds together; fewer while workers report
+    that live rates wait."""
     producer_registry_refresh_s: Annotated[float, Field(gt=0)] = 600.0
     producer_mode: Literal["stream", "hybrid", "poll"] = "stream"
     """stream: WebSocket first, REST for what it does not bring and to check it each hour. hybrid:

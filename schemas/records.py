@@ -187,6 +187,17 @@ class FeedStatus(TypedDict):
     repeated: int
 
 
+class WorkerStatus(TypedDict):
+    worker: str
+    reported_at: int
+    started_at: int
+    partitions: int
+    records_behind: int
+    records: int
+    delay_p50_s: float | None
+    delay_p99_s: float | None
+
+
 @dataclass(frozen=True, slots=True)
 class RecordType:
     """One Avro record: its name, which is also its file's, and its Python type."""
@@ -219,6 +230,7 @@ HOURLY_BAR = RecordType("HourlyBar", HourlyBar)
 ALERT = RecordType("Alert", Alert)
 AUDIT_EVENT = RecordType("AuditEvent", AuditEvent)
 FEED_STATUS = RecordType("FeedStatus", FeedStatus)
+WORKER_STATUS = RecordType("WorkerStatus", WorkerStatus)
 
 RECORD_TYPES: tuple[RecordType, ...] = (
     RAW_BATCH,
@@ -229,4 +241,5 @@ RECORD_TYPES: tuple[RecordType, ...] = (
     ALERT,
     AUDIT_EVENT,
     FEED_STATUS,
+    WORKER_STATUS,
 )

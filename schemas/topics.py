@@ -17,6 +17,7 @@ from schemas.records import (
     HOURLY_BAR,
     RAW_BATCH,
     SETTLEMENT,
+    WORKER_STATUS,
     ZSCORE,
     RecordType,
 )
@@ -79,9 +80,13 @@ ALERTS = TopicSpec("funding.alerts", ALERT, config=_kept_for(90))
 BARS = TopicSpec("funding.bars", HOURLY_BAR, config=_kept_for(60))
 AUDIT = TopicSpec("funding.audit", AUDIT_EVENT, config=_kept_for(90))
 STATUS = TopicSpec("funding.feeds", FEED_STATUS, partitions=1, config=_COMPACTED)
+WORKERS = TopicSpec("funding.workers", WORKER_STATUS, partitions=1, config=_COMPACTED)
+"""How far each worker is behind: for producers, which let history wait for what is live, and for
+monitoring. Nothing of it is stored in ClickHouse."""
 DEAD_LETTERS = TopicSpec("funding.dead-letters", None, config=_kept_for(30))
 
 OUTPUT_TOPICS: tuple[TopicSpec, ...] = (SETTLEMENTS, RATES, ZSCORES, ALERTS, BARS, AUDIT, STATUS)
+"""What the sink stores: one table each."""
 
 
 def raw_topic_spec(feed: str) -> TopicSpec:
@@ -96,4 +101,4 @@ def changelog_topic_spec(app_id: str, table: str) -> TopicSpec:
 
 def all_topics(feeds: tuple[str, ...] = FEEDS) -> tuple[TopicSpec, ...]:
     """Return every topic that outside consumers and our parts rely on."""
-    return (*(raw_topic_spec(feed) for feed in feeds), *OUTPUT_TOPICS, DEAD_LETTERS)
+    return (*(raw_topic_spec(feed) for feed in feeds), *OUTPUT_TOPICS, WORKERS, DEAD_LETTERS)

@@ -11,12 +11,12 @@ import asyncio
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from schemas.codec import Decoder
 from schemas.errors import FundingStreamError, MalformedInputError, StateError
-from schemas.records import HourlyBar
+from schemas.records import HourlyBar, WorkerStatus
 from schemas.times import US_PER_S, now_us
 from schemas.topics import feed_of_raw_topic
 from stream_app.core.blocks import block_key
@@ -40,8 +40,17 @@ _LATENCIES_KEPT = 512
 """About half a minute of one feed: start-up must not pass for the present."""
 
 
+_DELAYS_REPORTED = 4_096
+"""More stream records than a worker applies within a second."""
+
+
 class HoleError(FundingStreamError):
     """Records of the raw log were passed over."""
+
+
+def quantile(ordered: Sequence[float], share: float) -> float | None:
+    """Return the value below which a share of ascending values lies; None if there is none."""
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else None
 
 
 class Store(Protocol):
@@ -51,8 +60,8 @@ class Store(Protocol):
         """Return a stored value."""
         ...
 
-    def put(self, partition: int, key: bytes, value: bytes) -> Awaitable[Any]:
-        """Store a value; the result is done when the changelog has it."""
+    async def put(self, records: Sequence[tuple[int, bytes, bytes]]) -> None:
+        """Store values by (partition, key, value); return when the changelog has them."""
         ...
 
 
@@ -135,6 +144,7 @@ class Ingest:
         self.counts: Counter[str] = Counter()
         self.latencies_s: deque[float] = deque(maxlen=_LATENCIES_KEPT)
         """Received at the producer → handed to the output producer, newest last."""
+        self._unreported_s: deque[float] = deque(maxlen=_DELAYS_REPORTED)
         self.progress_at = time.monotonic()
         self.started_at_us = now_us()
 
@@ -219,7 +229,24 @@ class Ingest:
         self._publish(state)
         self.counts["batches"] += 1
         if batch["purpose"] == "stream":
-            self.latencies_s.append((now_us() - batch["received_at"]) / US_PER_S)
+            delay_s = (now_us() - batch["received_at"]) / US_PER_S
+            self.latencies_s.append(delay_s)
+            self._unreported_s.append(delay_s)
+
+    def report(self, worker: str) -> WorkerStatus:
+        """Return how far this worker is behind, with the delays since the report before."""
+        delays_s, records = sorted(self._unreported_s), len(self._unreported_s)
+        self._unreported_s.clear()
+        return {
+            "worker": worker,
+            "reported_at": now_us(),
+            "started_at": self.started_at_us,
+            "partitions": len(self._intakes),
+            "records_behind": self.lag(),
+            "records": records,
+            "delay_p50_s": quantile(delays_s, 0.50),
+            "delay_p99_s": quantile(delays_s, 0.99),
+        }
 
     def _publish(self, state: FeedPartition) -> None:
         self.counts["unencodable"] += self._outbox.publish(state.take_outputs(), state.partition)
@@ -290,19 +317,21 @@ class Ingest:
                 await asyncio.sleep(0)
             await self._outbox.delivered(self._outbox.cut())
             await asyncio.gather(
-                *(
-                    self._baselines.put(s.partition, contract.encode(), data)
-                    for s in snapshots
-                    for contract, data in s.baselines
+                self._baselines.put(
+                    [
+                        (s.partition, contract.encode(), data)
+                        for s in snapshots
+                        for contract, data in s.baselines
+                    ]
                 ),
                 *(self.bars.put(s.partition, bar) for s in snapshots for bar in s.bars),
             )
-            await asyncio.gather(
-                *(
-                    self._contracts.put(s.partition, block_key(s.feed, s.partition, shard), data)
+            await self._contracts.put(
+                [
+                    (s.partition, block_key(s.feed, s.partition, shard), data)
                     for s in snapshots
                     for shard, data in s.blocks
-                )
+                ]
             )
             for snapshot in snapshots:
                 for event in snapshot.events:

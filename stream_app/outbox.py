@@ -1,7 +1,8 @@
 """What leaves the worker: encodes outputs, produces them, and knows when they are delivered.
 
-A confluent-kafka producer inside the worker: librdkafka batches, while Faust's own `send` costs
-200-400 µs a record. Not responsible for: what is published (core), state and acks (ingest.py).
+State for the changelogs of the tables goes the same way. A confluent-kafka producer inside the
+worker: librdkafka batches and compresses in its own thread, while Faust's own `send` costs 200-400
+µs a record, compresses on the event loop and stops the intake while more than a few records wait.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import compress
 from typing import Any
@@ -20,6 +21,7 @@ from schemas import topics
 from schemas.codec import Encoder
 from schemas.errors import SchemaError, UnavailableError
 from schemas.rate_columns import Origin, RateColumnsEncoder
+from schemas.records import WorkerStatus
 from schemas.registry import SchemaCatalog
 from stream_app.core.outputs import DeadLetter, Output, Outputs, RateRows
 from stream_app.core.rows import rate_columns
@@ -43,11 +45,12 @@ PUBLISHED = (
     topics.BARS,
     topics.AUDIT,
 )
+"""What follows from the raw log: a replay publishes the same."""
 
 
 def output_encoders(catalog: SchemaCatalog) -> dict[str, Encoder]:
     """Return the encoders of all outputs. Blocks on the registry."""
-    return {topic.name: catalog.encoder(topic) for topic in PUBLISHED}
+    return {topic.name: catalog.encoder(topic) for topic in (*PUBLISHED, topics.WORKERS)}
 
 
 Message = dict[str, Any]
@@ -107,7 +110,7 @@ class Outbox:
         for rates in outputs.rates:
             self._add_rates(rates, messages)
         for name, batch in messages.items():
-            self._produce_batch(name, batch, partition)
+            self._produce_batch(self._prefix + name, batch, partition, self._generation)
         for letter in outputs.dead_letters:
             self._dead_letter(letter)
         self._producer.poll(0)
@@ -140,6 +143,16 @@ class Outbox:
                 batch.append({"value": next(encoded), "key": row.contract.contract_id.encode()})
             else:
                 self._add(RateRows(at, (row,)).outputs()[0], messages)
+
+    def report(self, status: WorkerStatus) -> None:
+        """Publish how far this worker is behind. A report that finds no room is left out.
+
+        It would be old by the time that there is; what is wrong with Kafka the next flush tells.
+        """
+        topic = topics.WORKERS.name
+        value, key = self._encode[topic](status), status["worker"].encode()
+        with suppress(BufferError, KafkaException):
+            self._producer.produce(topic, value, key, 0)
 
     def _dead_letter(self, letter: DeadLetter) -> None:
         headers = {
@@ -206,9 +219,24 @@ class Outbox:
             generation.pending += 1
             return
 
-    def _produce_batch(self, topic: str, messages: list[Message], partition: int) -> None:
+    async def store(self, changelog: str, records: Sequence[tuple[int, bytes, bytes]]) -> None:
+        """Write (partition, key, value) records to the changelog of a table, and wait for them.
+
+        Raises:
+            UnavailableError: one was refused, or the broker is away for DELIVERY_TIMEOUT_S.
+        """
+        generation = Generation()
+        by_partition: dict[int, list[Message]] = {}
+        for partition, key, value in records:
+            by_partition.setdefault(partition, []).append({"value": value, "key": key})
+        for partition, messages in by_partition.items():
+            self._produce_batch(changelog, messages, partition, generation)
+        await self.delivered(generation)
+
+    def _produce_batch(
+        self, topic: str, messages: list[Message], partition: int, generation: Generation
+    ) -> None:
         """Hand over many records by one call: a third of the cost of as many single ones."""
-        generation = self._generation
         deadline = time.monotonic() + DELIVERY_TIMEOUT_S
         while messages:
             # The queue is the bound: wait here, which stops the intake behind us. Asked first,
@@ -216,7 +244,7 @@ class Outbox:
             if len(self._producer) + len(messages) > QUEUE_RECORDS:
                 self._producer.poll(0.05)
             generation.pending += self._producer.produce_batch(
-                self._prefix + topic, messages, partition, on_delivery=generation.on_delivery
+                topic, messages, partition, on_delivery=generation.on_delivery
             )
             messages = [message for message in messages if "_error" in message]
             for message in messages:

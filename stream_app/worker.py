@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from schemas.kafka import require_topics
 from schemas.records import RAW_BATCH, HourlyBar
 from schemas.registry import SchemaCatalog
 from schemas.times import US_PER_HOUR, US_PER_S, hour_floor, now_us
-from schemas.topics import DEAD_LETTERS, RAW_PREFIX, changelog_topic_spec, raw_topic
+from schemas.topics import DEAD_LETTERS, RAW_PREFIX, WORKERS, changelog_topic_spec, raw_topic
 from stream_app.ingest import HoleError, Ingest
 from stream_app.outbox import PUBLISHED, Outbox, output_encoders
 from stream_app.settings import WorkerSettings
@@ -41,30 +41,31 @@ TABLES = (CONTRACTS_TABLE, BASELINES_TABLE, BARS_TABLE)
 BAR_S = 3600.0
 BARS_KEPT_S = 48 * 3600.0
 FLUSH_INTERVAL_S = 1.0
+REPORT_INTERVAL_S = 1.0
 OVERSLEPT_S = 2 * FLUSH_INTERVAL_S
 ANSWERED_WITHIN_S = 3.0
 EXIT_FATAL = 70
 
 
 class _TableStore:
-    """A Faust table written outside of events: data first, then its changelog record by hand.
+    """A Faust table written outside of events: data first, then its changelog records.
 
-    Faust refuses a plain write outside of an event (faust-streaming/faust#497).
+    Faust refuses a plain write outside of an event (faust-streaming/faust#497), and its own
+    producer is no match for the thousand baselines that change each second of a backfill.
     """
 
-    def __init__(self, table: Any) -> None:
+    def __init__(self, table: Any, outbox: Outbox, changelog: str) -> None:
         self._table = table
+        self._outbox = outbox
+        self._changelog = changelog
 
     def get(self, key: bytes) -> bytes | None:
         value: bytes | None = self._table.data.get(key)
         return value
 
-    def put(self, partition: int, key: bytes, value: bytes) -> Awaitable[Any]:
-        self._table.data[key] = value
-        sent: Awaitable[Any] = self._table.send_changelog(
-            partition, key, value, key_serializer="raw", value_serializer="raw"
-        )
-        return sent
+    async def put(self, records: Sequence[tuple[int, bytes, bytes]]) -> None:
+        self._table.data.update((key, value) for _, key, value in records)
+        await self._outbox.store(self._changelog, records)
 
 
 class _BarTable:
@@ -148,14 +149,15 @@ def create_app(settings: WorkerSettings) -> FundingApp:
         value_serializer="raw",
         partitions=PARTITIONS,
     )
-    tables = {
-        name: _table(app, settings.worker_id, name) for name in (CONTRACTS_TABLE, BASELINES_TABLE)
-    }
+    contracts, baselines = (
+        _table_store(app, settings.worker_id, name, outbox)
+        for name in (CONTRACTS_TABLE, BASELINES_TABLE)
+    )
     ingest = Ingest(
         decoder,
         outbox,
-        _TableStore(tables[CONTRACTS_TABLE]),
-        _TableStore(tables[BASELINES_TABLE]),
+        contracts,
+        baselines,
         _BarTable(_bar_table(app, settings.worker_id)),
         _FaustLog(app),
         int(settings.worker_max_ahead_s * US_PER_S),
@@ -163,6 +165,9 @@ def create_app(settings: WorkerSettings) -> FundingApp:
     app.ingest = ingest
     _add_agent(app, raw, ingest)
     _add_tasks(app, ingest, settings)
+    if not settings.worker_output_prefix:
+        # A replay's worker reads what is past: its delays are nobody's.
+        _add_reports(app, ingest, outbox, settings.worker_instance)
     add_pages(app.web.web_app, WorkerView(ingest, settings))
     return app
 
@@ -171,6 +176,8 @@ def needed_topics(settings: WorkerSettings) -> list[str]:
     """Return the topics that must exist before the worker starts."""
     raw = [raw_topic(feed) for feed in FEEDS]
     outputs = [settings.worker_output_prefix + spec.name for spec in (*PUBLISHED, DEAD_LETTERS)]
+    if not settings.worker_output_prefix:
+        outputs.append(WORKERS.name)
     changelogs = [changelog_topic_spec(settings.worker_id, table).name for table in TABLES]
     return [*raw, *outputs, *changelogs]
 
@@ -231,15 +238,16 @@ def _security(settings: WorkerSettings) -> dict[str, Any]:
     return {"broker_credentials": faust.SSLCredentials(context=context)}
 
 
-def _table(app: FundingApp, app_id: str, name: str) -> Any:
+def _table_store(app: FundingApp, app_id: str, name: str, outbox: Outbox) -> _TableStore:
     spec = changelog_topic_spec(app_id, name)
-    return app.Table(
+    table = app.Table(
         name,
         key_type=bytes,
         value_type=bytes,
         partitions=spec.partitions,
         extra_topic_configs=spec.config,
     )
+    return _TableStore(table, outbox, spec.name)
 
 
 def _bar_table(app: FundingApp, app_id: str) -> Any:
@@ -309,6 +317,14 @@ def _add_tasks(app: FundingApp, ingest: Ingest, settings: WorkerSettings) -> Non
             await asyncio.sleep(settings.worker_watchdog_s / 4)
             if not app.rebalancing and not app.in_recovery and _stuck(ingest, settings):
                 _die(f"input advances and processing has not for {settings.worker_watchdog_s:g} s")
+
+
+def _add_reports(app: FundingApp, ingest: Ingest, outbox: Outbox, worker: str) -> None:
+    @app.task  # type: ignore[untyped-decorator]
+    async def _report_forever() -> None:
+        while not app.should_stop:
+            await asyncio.sleep(REPORT_INTERVAL_S)
+            outbox.report(ingest.report(worker))
 
 
 def _stuck(ingest: Ingest, settings: WorkerSettings) -> bool:

@@ -16,7 +16,7 @@ from stream_app.core.blocks import Contract
 from stream_app.core.statistics import z_of
 from stream_app.core.store import Cell
 from stream_app.core.zones import zone_of
-from stream_app.ingest import Ingest
+from stream_app.ingest import Ingest, quantile
 from stream_app.settings import WorkerSettings
 
 _TOP = 10
@@ -122,12 +122,7 @@ class WorkerView:
     def latency_s(self) -> dict[str, float | None]:
         """Return p50 and p99 of received at the producer → handed to Kafka, over the newest."""
         ordered = sorted(self._ingest.latencies_s)
-        if not ordered:
-            return {"p50": None, "p99": None}
-        return {
-            "p50": ordered[len(ordered) // 2],
-            "p99": ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)],
-        }
+        return {"p50": quantile(ordered, 0.50), "p99": quantile(ordered, 0.99)}
 
     def uptime_s(self) -> float:
         """Return seconds since the worker started."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -43,7 +43,7 @@ class Journal:
 
 
 class MemoryStore:
-    """A table in memory. A value is stored when its changelog future is awaited."""
+    """A table in memory. Values are stored when `put` is awaited."""
 
     def __init__(self, journal: Journal, name: str) -> None:
         self.journal, self.name = journal, name
@@ -53,15 +53,12 @@ class MemoryStore:
         """A stored value."""
         return self.values.get(key)
 
-    def put(self, partition: int, key: bytes, value: bytes) -> Awaitable[Any]:
+    async def put(self, records: Sequence[tuple[int, bytes, bytes]]) -> None:
         """Store, durable a moment later."""
-
-        async def changelog() -> None:
-            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        for partition, key, value in records:
             self.values[key] = value
             self.journal.entries.append((f"{self.name} stored", (partition, key)))
-
-        return changelog()
 
 
 class MemoryBars:

@@ -14,6 +14,7 @@ from schemas.records import (
     HOURLY_BAR,
     RAW_BATCH,
     SETTLEMENT,
+    WORKER_STATUS,
     ZSCORE,
     RecordType,
 )
@@ -28,6 +29,7 @@ TABLE: list[tuple[str, RecordType | None, int, str, int | None]] = [
     ("funding.bars", HOURLY_BAR, 8, "delete", 60),
     ("funding.audit", AUDIT_EVENT, 8, "delete", 90),
     ("funding.feeds", FEED_STATUS, 1, "compact", None),
+    ("funding.workers", WORKER_STATUS, 1, "compact", None),
     ("funding.dead-letters", None, 8, "delete", 30),
 ]
 
