@@ -10,9 +10,9 @@ LEDBAT (RFC 6817) has it for transfers in the background.
 
 from __future__ import annotations
 
-CALM_S = 0.12
+CALM_S = 0.15
 """While half of the live records are through within this, history may go faster."""
-LATE_S = 0.25
+LATE_S = 0.3
 """Once half of them take longer than this, history goes slower. The median is looked at: it grows
 with a queue, while single records are late for many reasons."""
 FIRST_SHARE = 0.5
@@ -20,7 +20,7 @@ FIRST_SHARE = 0.5
 SLOWER = 0.5
 FASTER_SHARE = 0.2
 """Of the limit, a report."""
-FLOOR_SHARE = 0.1
+FLOOR_SHARE = 0.2
 """Of the limit: history never stops, since the live rates need it for their z-scores."""
 SILENT_S = 4.0
 """A worker that reported lately and is silent for so long is too busy to report."""

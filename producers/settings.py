@@ -20,7 +20,7 @@ class ProducerSettings(SharedSettings):
     producer_data_dir: str = ".fundingstream/producer"
     """Where the progress of a backfill is kept."""
     producer_history_days: Annotated[int, Field(ge=0, le=90)] = 30
-    producer_history_rows_per_s: Annotated[float, Field(gt=0)] = 8_000.0
+    producer_history_rows_per_s: Annotated[float, Field(gt=0)] = 10_000.0
     """Settlements published a second at most, by all feeds together; fewer while workers report
     that live rates wait."""
     producer_registry_refresh_s: Annotated[float, Field(gt=0)] = 600.0
