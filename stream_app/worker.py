@@ -21,6 +21,7 @@ from faust.types import TP
 from schemas.contracts import PARTITIONS
 from schemas.errors import FundingStreamError, StateError
 from schemas.feeds import FEEDS
+from schemas.http_server import guard, quiet_malformed_requests
 from schemas.kafka import require_topics
 from schemas.records import RAW_BATCH, HourlyBar
 from schemas.registry import SchemaCatalog
@@ -139,7 +140,7 @@ def create_app(settings: WorkerSettings) -> FundingApp:
     # Faust would end in a traceback, or wait without a word.
     require_topics(settings, needed_topics(settings))
     outbox = Outbox(settings, encoders)
-    app = _faust_app(settings)
+    app = faust_app(settings)
     raw = app.topic(
         *(raw_topic(feed) for feed in FEEDS),
         key_type=bytes,
@@ -163,6 +164,7 @@ def create_app(settings: WorkerSettings) -> FundingApp:
     app.ingest = ingest
     _add_agent(app, raw, ingest)
     _add_tasks(app, ingest, settings)
+    quiet_malformed_requests()
     add_pages(app.web.web_app, WorkerView(ingest, settings))
     return app
 
@@ -175,7 +177,8 @@ def needed_topics(settings: WorkerSettings) -> list[str]:
     return [*raw, *outputs, *changelogs]
 
 
-def _faust_app(settings: WorkerSettings) -> FundingApp:
+def faust_app(settings: WorkerSettings) -> FundingApp:
+    """Return the bare Faust app: its connection, its group membership, its guarded web server."""
     data_dir = Path(settings.worker_data_dir)
     data_dir.mkdir(parents=True, exist_ok=True)
     return FundingApp(
@@ -205,6 +208,13 @@ def _faust_app(settings: WorkerSettings) -> FundingApp:
         web_bind=settings.web_host,
         web_host=settings.web_host,
         web_port=settings.web_port,
+        web_application_options={"middlewares": [guard(settings.allowed_hosts)]},
+        # Faust's own pages show every table's content to whoever asks.
+        web_tables_enabled=False,
+        web_router_enabled=False,
+        web_graph_enabled=False,
+        web_stats_enabled=False,
+        web_metrics_enabled=False,
         **_security(settings),
     )
 

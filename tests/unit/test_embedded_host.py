@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from infra.embedded.broker_config import Listeners, cluster_id, properties_text, server_properties
-from infra.embedded.browser_guard import is_loopback, refusal
 from infra.embedded.ports import free_port, port_holder, require_free_port
 from infra.embedded.storage import DataDirectory
 from infra.embedded.supervisor import RestartPolicy
+from schemas.browser_guard import is_loopback, refusal
 from schemas.errors import ConfigurationError, UnavailableError
 
 
