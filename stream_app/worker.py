@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import sys
 import time
 from collections.abc import Awaitable
 from pathlib import Path
@@ -30,6 +28,7 @@ from schemas.topics import DEAD_LETTERS, RAW_PREFIX, changelog_topic_spec, raw_t
 from stream_app.ingest import HoleError, Ingest
 from stream_app.outbox import PUBLISHED, Outbox, output_encoders
 from stream_app.settings import WorkerSettings
+from stream_app.watchdog import end_process
 from stream_app.web.pages import add_pages
 from stream_app.web.view import WorkerView
 
@@ -44,7 +43,11 @@ BARS_KEPT_S = 48 * 3600.0
 FLUSH_INTERVAL_S = 1.0
 OVERSLEPT_S = 2 * FLUSH_INTERVAL_S
 ANSWERED_WITHIN_S = 3.0
-EXIT_FATAL = 70
+MAX_TOLD_CHARS = 300
+LAST_FLUSH_S = 10.0
+"""How long an orderly end waits for what it still wants to make durable."""
+MAX_CHANGELOG_BYTES = 4 << 20
+"""Of one record: as much as the changelog topics take."""
 
 
 class _TableStore:
@@ -118,14 +121,36 @@ class FundingApp(faust.App):  # type: ignore[misc]
     ingest: Ingest | None = None
 
     async def on_stop(self) -> None:
-        """Flush and commit while the consumer still lives, then stop as Faust does."""
-        if self.ingest is not None and self._consumer is not None:
+        """Flush and commit while the consumer still lives, then stop as Faust does.
+
+        After a crash there is nothing to flush with: what is not durable comes again.
+        """
+        if self.ingest is not None and self._consumer is not None and not self.crashed:
             try:
-                await self.ingest.flush()
-                await self._consumer.commit()
-            except FundingStreamError as error:
-                log.error("stopping without a last flush: %s", error)  # noqa: TRY400
+                async with asyncio.timeout(LAST_FLUSH_S):
+                    await self.ingest.flush()
+                    await self._consumer.commit()
+            except (FundingStreamError, TimeoutError) as error:
+                told = str(error) or f"it took longer than {LAST_FLUSH_S:g} s"
+                log.error("stopping without a last flush: %s", told)  # noqa: TRY400
         await super().on_stop()
+
+    def fallen(self) -> str | None:
+        """Return in words that a service has failed or stopped; None: all of them run.
+
+        Safe to call in any thread. mode marks the app as crashed when any service below it that
+        nobody restarts has crashed.
+        """
+        if self.crashed:
+            told = " ".join(f"{self.crash_reason!r}".split())[:MAX_TOLD_CHARS]
+            return f"Faust has crashed ({told})"
+        return "Faust has stopped" if self.should_stop else None
+
+    def processing(self) -> frozenset[tuple[str, int]]:
+        """Return the raw partitions that are to be processed now; none while there is no state."""
+        if self.ingest is None or self.rebalancing or self.in_recovery:
+            return frozenset()
+        return frozenset(self.ingest.assigned())
 
 
 def create_app(settings: WorkerSettings) -> FundingApp:
@@ -163,7 +188,7 @@ def create_app(settings: WorkerSettings) -> FundingApp:
     )
     app.ingest = ingest
     _add_agent(app, raw, ingest)
-    _add_tasks(app, ingest, settings)
+    _add_flush(app, ingest)
     quiet_malformed_requests()
     add_pages(app.web.web_app, WorkerView(ingest, settings))
     return app
@@ -192,7 +217,7 @@ def faust_app(settings: WorkerSettings) -> FundingApp:
         topic_disable_leader=True,
         producer_linger=0.005,
         producer_compression_type="lz4",
-        producer_max_request_size=4 << 20,
+        producer_max_request_size=MAX_CHANGELOG_BYTES,
         broker_max_poll_records=4000,
         broker_session_timeout=10,
         broker_heartbeat_interval=2,
@@ -265,9 +290,9 @@ def _add_agent(app: FundingApp, raw: Any, ingest: Ingest) -> None:
             try:
                 await ingest.handle(event)
             except (HoleError, StateError) as error:
-                _die(str(error))
+                end_process(str(error))
             except Exception:  # noqa: BLE001 - an agent's exception would ack the event and go on
-                _die("a raw record could not be processed")
+                end_process("a raw record could not be processed")
 
     @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
     async def _on_revoked(_app: Any, revoked: Any, **_kwargs: Any) -> None:
@@ -297,7 +322,7 @@ async def _answers(app: FundingApp) -> bool:
     return True
 
 
-def _add_tasks(app: FundingApp, ingest: Ingest, settings: WorkerSettings) -> None:
+def _add_flush(app: FundingApp, ingest: Ingest) -> None:
     @app.task  # type: ignore[untyped-decorator]
     async def _flush_forever() -> None:
         while not app.should_stop:
@@ -311,31 +336,4 @@ def _add_tasks(app: FundingApp, ingest: Ingest, settings: WorkerSettings) -> Non
             try:
                 await _flush_once(app, ingest)
             except Exception:  # noqa: BLE001 - outputs or state could not be made durable: start again
-                _die("the flush failed")
-
-    @app.task  # type: ignore[untyped-decorator]
-    async def _watchdog() -> None:
-        while not app.should_stop:
-            await asyncio.sleep(settings.worker_watchdog_s / 4)
-            if not app.rebalancing and not app.in_recovery and _stuck(ingest, settings):
-                _die(f"input advances and processing has not for {settings.worker_watchdog_s:g} s")
-
-
-def _stuck(ingest: Ingest, settings: WorkerSettings) -> bool:
-    if time.monotonic() - ingest.progress_at < settings.worker_watchdog_s:
-        return False
-    return ingest.lag() > 0
-
-
-def _die(reason: str) -> None:
-    """End the process at once: the supervisor restarts it, the changelog rebuilds the state."""
-    error = sys.exc_info()[1]
-    known = isinstance(error, FundingStreamError)
-    log.critical(
-        "%s: exiting, to restart from the last acknowledged state",
-        f"{reason}: {error}" if known and str(error) != reason else reason,
-        exc_info=None if known else error,
-    )
-    logging.shutdown()
-    sys.stderr.flush()
-    os._exit(EXIT_FATAL)
+                end_process("the flush failed")
