@@ -44,10 +44,13 @@ def run_worker(app: FundingApp, settings: WorkerSettings) -> None:
     def asked_to_stop() -> bool:
         return worker._signal_stop_time is not None  # noqa: SLF001 - mode tells it nowhere else
 
+    assert app.reports is not None, "made by create_app"
+    app.reports.start()
     Watchdog(settings, worker.loop, app.processing, app.fallen, asked_to_stop).start()
     with suppress(SystemExit):
         # mode's exit codes: 1 after a crash, 0 after whatever other end.
         worker.execute_from_commandline()
+    app.reports.stop()
     if app.crashed or not asked_to_stop():
         raise FatalError(f"{app.fallen() or 'Faust has not started'}: start the worker again")
 

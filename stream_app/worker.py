@@ -25,6 +25,7 @@ from schemas.records import RAW_BATCH, HourlyBar
 from schemas.registry import SchemaCatalog
 from schemas.times import US_PER_HOUR, US_PER_S, hour_floor, now_us
 from schemas.topics import DEAD_LETTERS, RAW_PREFIX, changelog_topic_spec, raw_topic
+from stream_app.feed_reports import FeedReports
 from stream_app.ingest import HoleError, Ingest
 from stream_app.outbox import PUBLISHED, Outbox, output_encoders
 from stream_app.settings import WorkerSettings
@@ -119,6 +120,7 @@ class FundingApp(faust.App):  # type: ignore[misc]
     """The Faust app; stops by making everything durable first."""
 
     ingest: Ingest | None = None
+    reports: FeedReports | None = None
 
     async def on_stop(self) -> None:
         """Flush and commit while the consumer still lives, then stop as Faust does.
@@ -190,7 +192,8 @@ def create_app(settings: WorkerSettings) -> FundingApp:
     _add_agent(app, raw, ingest)
     _add_flush(app, ingest)
     quiet_malformed_requests()
-    add_pages(app.web.web_app, WorkerView(ingest, settings))
+    app.reports = FeedReports(settings, catalog)
+    add_pages(app.web.web_app, WorkerView(ingest, app.reports.newest))
     return app
 
 
