@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import socket
 from contextlib import suppress
 
@@ -12,9 +13,12 @@ import faust
 from schemas.errors import FatalError, UnavailableError
 from schemas.logs import setup_logging
 from schemas.settings import load_settings
+from stream_app.instance import claim_instance
 from stream_app.settings import WorkerSettings
 from stream_app.watchdog import Watchdog
 from stream_app.worker import FundingApp, create_app
+
+log = logging.getLogger(__name__)
 
 GC_THRESHOLDS = (100_000, 50, 100)
 
@@ -28,7 +32,9 @@ def worker(web_port: int | None, web_host: str | None) -> None:
     setup_logging(settings.log_level)
     # Faust would end in a traceback.
     _require_free_port(settings.web_host, settings.web_port)
-    run_worker(create_app(settings), settings)
+    instance = claim_instance(settings)
+    log.info("worker %s of the group %s", instance.name, settings.worker_id)
+    run_worker(create_app(settings, instance), settings)
 
 
 def run_worker(app: FundingApp, settings: WorkerSettings) -> None:

@@ -27,6 +27,7 @@ from schemas.times import US_PER_HOUR, US_PER_S, hour_floor, now_us
 from schemas.topics import DEAD_LETTERS, RAW_PREFIX, changelog_topic_spec, raw_topic
 from stream_app.feed_reports import FeedReports
 from stream_app.ingest import HoleError, Ingest
+from stream_app.instance import SESSION_S, Expulsions, Instance
 from stream_app.outbox import PUBLISHED, Outbox, output_encoders
 from stream_app.settings import WorkerSettings
 from stream_app.watchdog import end_process
@@ -42,6 +43,7 @@ TABLES = (CONTRACTS_TABLE, BASELINES_TABLE, BARS_TABLE)
 BAR_S = 3600.0
 BARS_KEPT_S = 48 * 3600.0
 FLUSH_INTERVAL_S = 1.0
+MEMBERSHIP_EVERY_S = 0.5
 OVERSLEPT_S = 2 * FLUSH_INTERVAL_S
 ANSWERED_WITHIN_S = 3.0
 MAX_TOLD_CHARS = 300
@@ -148,6 +150,16 @@ class FundingApp(faust.App):  # type: ignore[misc]
             return f"Faust has crashed ({told})"
         return "Faust has stopped" if self.should_stop else None
 
+    def member_id(self) -> str:
+        """Return the id that Kafka has given this member of the group; empty: it is none now.
+
+        Faust and aiokafka keep it to themselves.
+        """
+        inner: Any = self._consumer
+        for attribute in ("_thread", "_consumer", "_coordinator", "member_id"):
+            inner = getattr(inner, attribute, None)
+        return inner or ""
+
     def processing(self) -> frozenset[tuple[str, int]]:
         """Return the raw partitions that are to be processed now; none while there is no state."""
         if self.ingest is None or self.rebalancing or self.in_recovery:
@@ -155,8 +167,10 @@ class FundingApp(faust.App):  # type: ignore[misc]
         return frozenset(self.ingest.assigned())
 
 
-def create_app(settings: WorkerSettings) -> FundingApp:
+def create_app(settings: WorkerSettings, instance: Instance) -> FundingApp:
     """Build the worker. Blocks on registry and Kafka: call it before an event loop runs.
+
+    `instance`: its name in the group, as `claim_instance` gives it.
 
     Raises:
         FundingStreamError: one of them is away, or schemas or topics are missing.
@@ -167,7 +181,7 @@ def create_app(settings: WorkerSettings) -> FundingApp:
     # Faust would end in a traceback, or wait without a word.
     require_topics(settings, needed_topics(settings))
     outbox = Outbox(settings, encoders)
-    app = faust_app(settings)
+    app = faust_app(settings, instance.name)
     raw = app.topic(
         *(raw_topic(feed) for feed in FEEDS),
         key_type=bytes,
@@ -191,6 +205,7 @@ def create_app(settings: WorkerSettings) -> FundingApp:
     app.ingest = ingest
     _add_agent(app, raw, ingest)
     _add_flush(app, ingest)
+    _add_membership(app, instance)
     quiet_malformed_requests()
     app.reports = FeedReports(settings, catalog)
     add_pages(app.web.web_app, WorkerView(ingest, app.reports.newest))
@@ -205,7 +220,7 @@ def needed_topics(settings: WorkerSettings) -> list[str]:
     return [*raw, *outputs, *changelogs]
 
 
-def faust_app(settings: WorkerSettings) -> FundingApp:
+def faust_app(settings: WorkerSettings, instance: str) -> FundingApp:
     """Return the bare Faust app: its connection, its group membership, its guarded web server."""
     data_dir = Path(settings.worker_data_dir)
     data_dir.mkdir(parents=True, exist_ok=True)
@@ -222,17 +237,17 @@ def faust_app(settings: WorkerSettings) -> FundingApp:
         producer_compression_type="lz4",
         producer_max_request_size=MAX_CHANGELOG_BYTES,
         broker_max_poll_records=4000,
-        broker_session_timeout=10,
+        broker_session_timeout=SESSION_S,
         broker_heartbeat_interval=2,
         broker_commit_interval=1.0,
         consumer_max_fetch_size=4 << 20,
         consumer_auto_offset_reset="earliest",
-        consumer_group_instance_id=settings.worker_instance,
+        consumer_group_instance_id=instance,
         stream_wait_empty=False,
         stream_buffer_maxsize=4096,
         table_standby_replicas=0,
         # The group remembers a static member's URL: it must not change with the page's port.
-        canonical_url=f"http://{settings.worker_instance}",
+        canonical_url=f"http://{instance}",
         web_bind=settings.web_host,
         web_host=settings.web_host,
         web_port=settings.web_port,
@@ -302,6 +317,23 @@ def _add_agent(app: FundingApp, raw: Any, ingest: Ingest) -> None:
         for tp in revoked:
             if tp.topic.startswith(RAW_PREFIX):
                 ingest.revoke(tp.topic, tp.partition)
+
+
+def _add_membership(app: FundingApp, instance: Instance) -> None:
+    @app.task  # type: ignore[untyped-decorator]
+    async def _watch_membership() -> None:
+        expulsions = Expulsions(time.monotonic())
+        while not app.should_stop:
+            await asyncio.sleep(MEMBERSHIP_EVERY_S)
+            member_id = app.member_id()
+            if member_id:
+                instance.remember(member_id)
+            if expulsions.expelled(time.monotonic(), member_id):
+                end_process(
+                    f"another worker uses the name {instance.name} and has thrown this one out of "
+                    f"the group {app.conf.id} again and again: give each its own "
+                    "FUNDING_WORKER_INSTANCE, or none"
+                )
 
 
 async def _flush_once(app: FundingApp, ingest: Ingest) -> None:

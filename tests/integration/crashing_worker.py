@@ -11,12 +11,13 @@ import asyncio
 from schemas.logs import setup_logging
 from schemas.settings import load_settings
 from stream_app.commands import run_worker
+from stream_app.instance import claim_instance
 from stream_app.settings import WorkerSettings
 from stream_app.worker import CONTRACTS_TABLE, MAX_CHANGELOG_BYTES, create_app
 
 settings = load_settings(WorkerSettings)
 setup_logging(settings.log_level)
-app = create_app(settings)
+app = create_app(settings, claim_instance(settings))
 
 
 @app.task  # type: ignore[untyped-decorator]
