@@ -11,6 +11,7 @@ import sys
 import threading
 from typing import Any
 
+from schemas.errors import FundingStreamError
 from schemas.logs import setup_logging
 from schemas.settings import load_settings
 from stream_app.commands import run_worker
@@ -55,4 +56,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except FundingStreamError as error:
+        # As infra.cli does for every command.
+        sys.stderr.write(f"fundingstream: {error}\n")
+        sys.exit(error.exit_code)

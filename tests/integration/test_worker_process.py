@@ -15,14 +15,15 @@ import pytest_asyncio
 from confluent_kafka import Producer
 
 from infra.lag import LagReader
+from schemas.contracts import PARTITIONS
 from schemas.kafka import static_members
-from schemas.records import FeedState
+from schemas.markers import TICK
+from schemas.records import FeedState, RawBatch
 from schemas.registry import SchemaCatalog
 from schemas.times import now_us
-from schemas.topics import RAW_PREFIX, STATUS, raw_topic
+from schemas.topics import RAW_PREFIX, STATUS, raw_topic, raw_topic_spec
 from tests.integration.stack_fixture import until
 from tests.integration.worker_scene import Scene, running_scene
-from tests.unit.ingest_case import raw
 from tests.unit.test_web_readiness import report
 
 FEED = "binance-usdm"
@@ -50,11 +51,22 @@ def report_state(scene: Scene, state: FeedState, detail: str = "") -> None:
 
 
 def produce_raw(scene: Scene) -> None:
-    """Put one record on each partition of a raw topic."""
+    """Put one record on each partition of a raw topic: a tick, which changes no contract."""
     producer: Any = Producer(scene.settings.librdkafka())
-    for partition in range(8):
-        value = raw([{"symbol": None, "payload": b"{}", "received_at": now_us()}], now_us())
-        producer.produce(raw_topic(FEED), value, partition=partition)
+    encoder = SchemaCatalog(scene.settings).encoder(raw_topic_spec(FEED))
+    now = now_us()
+    record: RawBatch = {
+        "feed": FEED,
+        "transport": "ws",
+        "purpose": "stream",
+        "channel": TICK,
+        "connection_id": "test",
+        "sequence": 0,
+        "received_at": now,
+        "items": [{"symbol": None, "payload": b"", "received_at": now}],
+    }
+    for partition in range(PARTITIONS):
+        producer.produce(raw_topic(FEED), encoder.encode(record), partition=partition)
     assert producer.flush(10) == 0
 
 
@@ -64,7 +76,7 @@ async def members(scene: Scene) -> dict[str, str]:
 
 
 async def test_a_worker_whose_faust_has_crashed_ends(scene: Scene) -> None:
-    """Its producer refuses a record: exit code 70, in one line why, and no restart is needed."""
+    """Its producer refuses a record while a flush waits for it: exit code 70, and one line why."""
     async with scene.worker(command=CRASHING, FUNDING_WORKER_ID="fundingstream") as worker:
         begun_s = time.monotonic()
         assert await worker.ended(90) == FATAL
