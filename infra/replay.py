@@ -215,7 +215,7 @@ async def run_second_worker(
                 "FUNDING_WORKER_DATA_DIR": directory,
                 "FUNDING_WEB_PORT": str(port),
             },
-            ready=http_ready(f"http://127.0.0.1:{port}/readyz"),
+            ready=http_ready(f"http://127.0.0.1:{port}/startupz"),
             restart=NEVER,
             stop_timeout_s=30.0,
         )

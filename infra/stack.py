@@ -166,7 +166,7 @@ def service(options: StackOptions, name: str) -> Service:
         "registry": http_ready(f"{options.registry}/subjects"),
         "clickhouse": http_ready(f"{options.clickhouse}/ping"),
         "simulator": http_ready(f"http://{HOST}:{ports.simulator}/healthz"),
-        "worker": http_ready(f"{options.web}/readyz"),
+        "worker": http_ready(f"{options.web}/startupz"),
         "sink": tcp_ready(HOST, ports.sink_metrics),
         "producer": tcp_ready(HOST, ports.producer_metrics),
     }

@@ -22,7 +22,7 @@ from producers.claim import claim
 from producers.exchanges import exchange
 from producers.feed import Feed
 from producers.keeper import Keeper
-from producers.metrics import serve_metrics
+from producers.metrics import serve_feeds
 from producers.publisher import Publisher
 from producers.settings import ProducerSettings, check_limit_factor
 from producers.worker_reports import yielding_pacer
@@ -91,7 +91,7 @@ async def _run(
             )
             for name, publisher in publishers.items()
         ]
-        serve_metrics(keepers, settings)
+        serve_feeds(keepers, settings)
         running: list[asyncio.Task[Any]] = [asyncio.create_task(one.run()) for one in keepers]
         stopped: asyncio.Task[Any] = asyncio.create_task(stop.wait())
         done, _ = await asyncio.wait([*running, stopped], return_when=asyncio.FIRST_COMPLETED)

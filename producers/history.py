@@ -144,8 +144,8 @@ class HistoryRunner(ABC):
 
     @property
     def complete(self) -> int:
-        """Contracts whose history at start is published."""
-        return len(self._symbols()) if self.progress >= 1.0 else 0
+        """Contracts whose history at start is published; all where none is asked for."""
+        return len(self._symbols()) if self.progress >= 1.0 or not self._days else 0
 
     @abstractmethod
     async def fill(self) -> None:

@@ -9,13 +9,13 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from producers.feed import Feed
 from producers.keeper import Keeper
 from producers.settings import ProducerSettings
-from schemas.errors import UnavailableError
+from schemas.metrics_server import serve_metrics
 from schemas.records import FeedState
 
 _STATES: tuple[FeedState, ...] = get_args(FeedState)
@@ -125,18 +125,18 @@ class FeedCollector:
         yield from counters.values()
 
 
-def serve_metrics(keepers: Sequence[Keeper], settings: ProducerSettings) -> None:
-    """Serve /metrics in a thread.
+def serve_feeds(keepers: Sequence[Keeper], settings: ProducerSettings) -> None:
+    """Serve the feeds' metrics for as long as the process lives.
 
     Raises:
         UnavailableError: the port is taken.
     """
     registry = CollectorRegistry()
     registry.register(FeedCollector(keepers))
-    try:
-        start_http_server(settings.producer_metrics_port, settings.producer_metrics_host, registry)
-    except OSError as error:
-        raise UnavailableError(
-            f"port {settings.producer_metrics_port} for the producers' metrics is not free "
-            f"({error.strerror}): set FUNDING_PRODUCER_METRICS_PORT"
-        ) from error
+    serve_metrics(
+        registry,
+        settings.producer_metrics_host,
+        settings.producer_metrics_port,
+        settings.allowed_hosts,
+        "FUNDING_PRODUCER_METRICS_PORT",
+    )

@@ -65,8 +65,9 @@ class SymbolHistory(HistoryRunner):
 
     @property
     def complete(self) -> int:
-        """Contracts whose 30 days are published."""
-        return len(self._complete_symbols(self._symbols()))
+        """Contracts whose 30 days are published; all where none are asked for."""
+        symbols = self._symbols()
+        return len(self._complete_symbols(symbols) if self._days else symbols)
 
     async def fill(self) -> None:
         """Publish what is missing, once; `progress` is 1 if all of it came."""

@@ -43,3 +43,12 @@ class StateError(FundingStreamError):
     """Stored state that this version cannot use (newer, or damaged)."""
 
     exit_code = 6
+
+
+class FatalError(FundingStreamError):
+    """A running part cannot go on: what it was doing has failed, and a new process may do better.
+
+    Not for errors of start-up, which are one of the others.
+    """
+
+    exit_code = 70

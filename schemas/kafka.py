@@ -1,6 +1,6 @@
-"""Creates topics, and checks those that exist. The only admin client of the project.
+"""What is asked of Kafka beside producing and consuming: topics, and who is in a group.
 
-Not responsible for: what the topics are (topics.py), producing or consuming.
+What the topics are is topics.py's.
 """
 
 from __future__ import annotations
@@ -79,6 +79,23 @@ def require_topics(
             "`fundingstream topics`"
         )
     return str(metadata.cluster_id)
+
+
+def static_members(
+    settings: SharedSettings, group: str, timeout_s: float = _TIMEOUT_S
+) -> dict[str, str] | None:
+    """Return the static members of a consumer group: instance id → member id.
+
+    None where the broker does not say: it is away, does not know how, or may not be asked.
+    """
+    client: Any = AdminClient({**settings.librdkafka(), "log_level": 0})
+    futures = client.describe_consumer_groups([group], request_timeout=timeout_s)
+    try:
+        described = futures[group].result(timeout_s)
+    except (KafkaException, TimeoutError):
+        return None
+    found = ((member.group_instance_id, member.member_id) for member in described.members)
+    return {instance: member for instance, member in found if instance}
 
 
 def _away(settings: SharedSettings, timeout_s: float, error: KafkaException) -> UnavailableError:

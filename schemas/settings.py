@@ -7,9 +7,9 @@ part extends `SharedSettings` with its own. Not responsible for: command-line fl
 from __future__ import annotations
 
 import re
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.errors import ConfigurationError
@@ -35,6 +35,15 @@ class SharedSettings(BaseSettings):
     registry_username: str = ""
     registry_password: SecretStr = SecretStr("")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    http_allowed_hosts: Annotated[str, Field(max_length=4_096, pattern=r"^[\w.\-, ]*$")] = ""
+    """Host names, with commas between, by which clients may call the HTTP servers of any part.
+    Addresses and localhost always work; a container's name, for example, has to be listed."""
+
+    @property
+    def allowed_hosts(self) -> frozenset[str]:
+        """The names of `http_allowed_hosts`."""
+        names = (name.strip().lower() for name in self.http_allowed_hosts.split(","))
+        return frozenset(name for name in names if name)
 
     def librdkafka(self) -> dict[str, Any]:
         """Return the connection part of a librdkafka configuration."""

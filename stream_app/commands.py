@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import gc
+import logging
 import socket
+from contextlib import suppress
 
 import click
 import faust
 
-from schemas.errors import UnavailableError
+from schemas.errors import FatalError, UnavailableError
 from schemas.logs import setup_logging
 from schemas.settings import load_settings
+from stream_app.instance import claim_instance
 from stream_app.settings import WorkerSettings
-from stream_app.worker import create_app
+from stream_app.watchdog import Watchdog
+from stream_app.worker import FundingApp, create_app
+
+log = logging.getLogger(__name__)
 
 GC_THRESHOLDS = (100_000, 50, 100)
 
@@ -26,10 +32,33 @@ def worker(web_port: int | None, web_host: str | None) -> None:
     setup_logging(settings.log_level)
     # Faust would end in a traceback.
     _require_free_port(settings.web_host, settings.web_port)
-    app = create_app(settings)
+    instance = claim_instance(settings)
+    log.info("worker %s of the group %s", instance.name, settings.worker_id)
+    run_worker(create_app(settings, instance), settings)
+
+
+def run_worker(app: FundingApp, settings: WorkerSettings) -> None:
+    """Run the app until a signal; what else ends it is an error, and never goes unnoticed.
+
+    Raises:
+        FatalError: Faust has crashed, or has stopped without being asked.
+    """
     # Records come and go without cycles; collections over the state would only add to the latency.
     gc.set_threshold(*GC_THRESHOLDS)
-    faust.Worker(app, override_logging=False, quiet=True).execute_from_commandline()
+    worker = faust.Worker(app, override_logging=False, quiet=True)
+
+    def asked_to_stop() -> bool:
+        return worker._signal_stop_time is not None  # noqa: SLF001 - mode tells it nowhere else
+
+    assert app.reports is not None, "made by create_app"
+    app.reports.start()
+    Watchdog(settings, worker.loop, app.processing, app.fallen, asked_to_stop).start()
+    with suppress(SystemExit):
+        # mode's exit codes: 1 after a crash, 0 after whatever other end.
+        worker.execute_from_commandline()
+    app.reports.stop()
+    if app.crashed or not asked_to_stop():
+        raise FatalError(f"{app.fallen() or 'Faust has not started'}: start the worker again")
 
 
 def _require_free_port(host: str, port: int) -> None:

@@ -152,6 +152,10 @@ class Ingest:
         """Return the state of all assigned partitions."""
         return (intake.state for intake in self._intakes.values())
 
+    def assigned(self) -> Iterator[tuple[str, int]]:
+        """Return topic and number of all assigned partitions."""
+        return iter(self._intakes)
+
     def lag(self) -> int:
         """Return how many raw records are in the log and not yet applied."""
         total = 0

@@ -13,6 +13,8 @@ from pydantic import Field, SecretStr
 from schemas.settings import SharedSettings
 
 Port = Annotated[int, Field(ge=0, le=65535)]
+INSTANCE_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+"""It names files and stands in a URL, beside what Kafka allows."""
 
 
 class WorkerSettings(SharedSettings):
@@ -20,8 +22,9 @@ class WorkerSettings(SharedSettings):
 
     worker_id: str = "fundingstream"
     """Name of the Faust app: consumer group, and prefix of the changelog topics."""
-    worker_instance: str = "worker-1"
-    """Static member id in the group: one for each worker, the same over its restarts."""
+    worker_instance: Annotated[str, Field(pattern=f"^({INSTANCE_PATTERN})?$")] = ""
+    """Static member id in the group: one for each worker, the same over its restarts. Empty: the
+    first free one of the data directory (instance.py)."""
     worker_output_prefix: str = ""
     """Put before the name of every output topic: a replay publishes beside the live topics."""
     worker_data_dir: str = ".fundingstream/worker"

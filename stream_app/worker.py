@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import sys
 import time
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
@@ -21,14 +19,18 @@ from faust.types import TP
 from schemas.contracts import PARTITIONS
 from schemas.errors import FundingStreamError, StateError
 from schemas.feeds import FEEDS
+from schemas.http_server import guard, quiet_malformed_requests
 from schemas.kafka import require_topics
 from schemas.records import RAW_BATCH, HourlyBar
 from schemas.registry import SchemaCatalog
 from schemas.times import US_PER_HOUR, US_PER_S, hour_floor, now_us
 from schemas.topics import DEAD_LETTERS, RAW_PREFIX, WORKERS, changelog_topic_spec, raw_topic
+from stream_app.feed_reports import FeedReports
 from stream_app.ingest import HoleError, Ingest
+from stream_app.instance import SESSION_S, Expulsions, Instance
 from stream_app.outbox import PUBLISHED, Outbox, output_encoders
 from stream_app.settings import WorkerSettings
+from stream_app.watchdog import end_process
 from stream_app.web.pages import add_pages
 from stream_app.web.view import WorkerView
 
@@ -42,9 +44,14 @@ BAR_S = 3600.0
 BARS_KEPT_S = 48 * 3600.0
 FLUSH_INTERVAL_S = 1.0
 REPORT_INTERVAL_S = 1.0
+MEMBERSHIP_EVERY_S = 0.5
 OVERSLEPT_S = 2 * FLUSH_INTERVAL_S
 ANSWERED_WITHIN_S = 3.0
-EXIT_FATAL = 70
+MAX_TOLD_CHARS = 300
+LAST_FLUSH_S = 10.0
+"""How long an orderly end waits for what it still wants to make durable."""
+MAX_CHANGELOG_BYTES = 4 << 20
+"""Of one record: as much as the changelog topics take."""
 
 
 class _TableStore:
@@ -116,20 +123,55 @@ class FundingApp(faust.App):  # type: ignore[misc]
     """The Faust app; stops by making everything durable first."""
 
     ingest: Ingest | None = None
+    reports: FeedReports | None = None
 
     async def on_stop(self) -> None:
-        """Flush and commit while the consumer still lives, then stop as Faust does."""
-        if self.ingest is not None and self._consumer is not None:
+        """Flush and commit while the consumer still lives, then stop as Faust does.
+
+        After a crash there is nothing to flush with: what is not durable comes again.
+        """
+        if self.ingest is not None and self._consumer is not None and not self.crashed:
             try:
-                await self.ingest.flush()
-                await self._consumer.commit()
-            except FundingStreamError as error:
-                log.error("stopping without a last flush: %s", error)  # noqa: TRY400
+                async with asyncio.timeout(LAST_FLUSH_S):
+                    await self.ingest.flush()
+                    await self._consumer.commit()
+            except (FundingStreamError, TimeoutError) as error:
+                told = str(error) or f"it took longer than {LAST_FLUSH_S:g} s"
+                log.error("stopping without a last flush: %s", told)  # noqa: TRY400
         await super().on_stop()
 
+    def fallen(self) -> str | None:
+        """Return in words that a service has failed or stopped; None: all of them run.
 
-def create_app(settings: WorkerSettings) -> FundingApp:
+        Safe to call in any thread. mode marks the app as crashed when any service below it that
+        nobody restarts has crashed.
+        """
+        if self.crashed:
+            told = " ".join(f"{self.crash_reason!r}".split())[:MAX_TOLD_CHARS]
+            return f"Faust has crashed ({told})"
+        return "Faust has stopped" if self.should_stop else None
+
+    def member_id(self) -> str:
+        """Return the id that Kafka has given this member of the group; empty: it is none now.
+
+        Faust and aiokafka keep it to themselves.
+        """
+        inner: Any = self._consumer
+        for attribute in ("_thread", "_consumer", "_coordinator", "member_id"):
+            inner = getattr(inner, attribute, None)
+        return inner or ""
+
+    def processing(self) -> frozenset[tuple[str, int]]:
+        """Return the raw partitions that are to be processed now; none while there is no state."""
+        if self.ingest is None or self.rebalancing or self.in_recovery:
+            return frozenset()
+        return frozenset(self.ingest.assigned())
+
+
+def create_app(settings: WorkerSettings, instance: Instance) -> FundingApp:
     """Build the worker. Blocks on registry and Kafka: call it before an event loop runs.
+
+    `instance`: its name in the group, as `claim_instance` gives it.
 
     Raises:
         FundingStreamError: one of them is away, or schemas or topics are missing.
@@ -140,7 +182,7 @@ def create_app(settings: WorkerSettings) -> FundingApp:
     # Faust would end in a traceback, or wait without a word.
     require_topics(settings, needed_topics(settings))
     outbox = Outbox(settings, encoders)
-    app = _faust_app(settings)
+    app = faust_app(settings, instance.name)
     raw = app.topic(
         *(raw_topic(feed) for feed in FEEDS),
         key_type=bytes,
@@ -164,11 +206,14 @@ def create_app(settings: WorkerSettings) -> FundingApp:
     )
     app.ingest = ingest
     _add_agent(app, raw, ingest)
-    _add_tasks(app, ingest, settings)
+    _add_flush(app, ingest)
+    _add_membership(app, instance)
     if not settings.worker_output_prefix:
         # A replay's worker reads what is past: its delays are nobody's.
-        _add_reports(app, ingest, outbox, settings.worker_instance)
-    add_pages(app.web.web_app, WorkerView(ingest, settings))
+        _add_reports(app, ingest, outbox, instance.name)
+    quiet_malformed_requests()
+    app.reports = FeedReports(settings, catalog)
+    add_pages(app.web.web_app, WorkerView(ingest, app.reports.newest))
     return app
 
 
@@ -182,7 +227,8 @@ def needed_topics(settings: WorkerSettings) -> list[str]:
     return [*raw, *outputs, *changelogs]
 
 
-def _faust_app(settings: WorkerSettings) -> FundingApp:
+def faust_app(settings: WorkerSettings, instance: str) -> FundingApp:
+    """Return the bare Faust app: its connection, its group membership, its guarded web server."""
     data_dir = Path(settings.worker_data_dir)
     data_dir.mkdir(parents=True, exist_ok=True)
     return FundingApp(
@@ -196,22 +242,29 @@ def _faust_app(settings: WorkerSettings) -> FundingApp:
         topic_disable_leader=True,
         producer_linger=0.005,
         producer_compression_type="lz4",
-        producer_max_request_size=4 << 20,
+        producer_max_request_size=MAX_CHANGELOG_BYTES,
         broker_max_poll_records=4000,
-        broker_session_timeout=10,
+        broker_session_timeout=SESSION_S,
         broker_heartbeat_interval=2,
         broker_commit_interval=1.0,
         consumer_max_fetch_size=4 << 20,
         consumer_auto_offset_reset="earliest",
-        consumer_group_instance_id=settings.worker_instance,
+        consumer_group_instance_id=instance,
         stream_wait_empty=False,
         stream_buffer_maxsize=4096,
         table_standby_replicas=0,
         # The group remembers a static member's URL: it must not change with the page's port.
-        canonical_url=f"http://{settings.worker_instance}",
+        canonical_url=f"http://{instance}",
         web_bind=settings.web_host,
         web_host=settings.web_host,
         web_port=settings.web_port,
+        web_application_options={"middlewares": [guard(settings.allowed_hosts)]},
+        # Faust's own pages show every table's content to whoever asks.
+        web_tables_enabled=False,
+        web_router_enabled=False,
+        web_graph_enabled=False,
+        web_stats_enabled=False,
+        web_metrics_enabled=False,
         **_security(settings),
     )
 
@@ -263,15 +316,32 @@ def _add_agent(app: FundingApp, raw: Any, ingest: Ingest) -> None:
             try:
                 await ingest.handle(event)
             except (HoleError, StateError) as error:
-                _die(str(error))
+                end_process(str(error))
             except Exception:  # noqa: BLE001 - an agent's exception would ack the event and go on
-                _die("a raw record could not be processed")
+                end_process("a raw record could not be processed")
 
     @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
     async def _on_revoked(_app: Any, revoked: Any, **_kwargs: Any) -> None:
         for tp in revoked:
             if tp.topic.startswith(RAW_PREFIX):
                 ingest.revoke(tp.topic, tp.partition)
+
+
+def _add_membership(app: FundingApp, instance: Instance) -> None:
+    @app.task  # type: ignore[untyped-decorator]
+    async def _watch_membership() -> None:
+        expulsions = Expulsions(time.monotonic())
+        while not app.should_stop:
+            await asyncio.sleep(MEMBERSHIP_EVERY_S)
+            member_id = app.member_id()
+            if member_id:
+                instance.remember(member_id)
+            if expulsions.expelled(time.monotonic(), member_id):
+                end_process(
+                    f"another worker uses the name {instance.name} and has thrown this one out of "
+                    f"the group {app.conf.id} again and again: give each its own "
+                    "FUNDING_WORKER_INSTANCE, or none"
+                )
 
 
 async def _flush_once(app: FundingApp, ingest: Ingest) -> None:
@@ -295,7 +365,7 @@ async def _answers(app: FundingApp) -> bool:
     return True
 
 
-def _add_tasks(app: FundingApp, ingest: Ingest, settings: WorkerSettings) -> None:
+def _add_flush(app: FundingApp, ingest: Ingest) -> None:
     @app.task  # type: ignore[untyped-decorator]
     async def _flush_forever() -> None:
         while not app.should_stop:
@@ -309,14 +379,7 @@ def _add_tasks(app: FundingApp, ingest: Ingest, settings: WorkerSettings) -> Non
             try:
                 await _flush_once(app, ingest)
             except Exception:  # noqa: BLE001 - outputs or state could not be made durable: start again
-                _die("the flush failed")
-
-    @app.task  # type: ignore[untyped-decorator]
-    async def _watchdog() -> None:
-        while not app.should_stop:
-            await asyncio.sleep(settings.worker_watchdog_s / 4)
-            if not app.rebalancing and not app.in_recovery and _stuck(ingest, settings):
-                _die(f"input advances and processing has not for {settings.worker_watchdog_s:g} s")
+                end_process("the flush failed")
 
 
 def _add_reports(app: FundingApp, ingest: Ingest, outbox: Outbox, worker: str) -> None:
@@ -325,23 +388,3 @@ def _add_reports(app: FundingApp, ingest: Ingest, outbox: Outbox, worker: str) -
         while not app.should_stop:
             await asyncio.sleep(REPORT_INTERVAL_S)
             outbox.report(ingest.report(worker))
-
-
-def _stuck(ingest: Ingest, settings: WorkerSettings) -> bool:
-    if time.monotonic() - ingest.progress_at < settings.worker_watchdog_s:
-        return False
-    return ingest.lag() > 0
-
-
-def _die(reason: str) -> None:
-    """End the process at once: the supervisor restarts it, the changelog rebuilds the state."""
-    error = sys.exc_info()[1]
-    known = isinstance(error, FundingStreamError)
-    log.critical(
-        "%s: exiting, to restart from the last acknowledged state",
-        f"{reason}: {error}" if known and str(error) != reason else reason,
-        exc_info=None if known else error,
-    )
-    logging.shutdown()
-    sys.stderr.flush()
-    os._exit(EXIT_FATAL)

@@ -60,9 +60,18 @@ _allow_host = click.option(
     "--allow-host",
     multiple=True,
     metavar="NAME",
-    help="A further host name that clients use. Addresses and localhost always work; other names"
-    " are refused because a web page could use them (DNS rebinding).",
+    help="A further host name that clients use, beside those of FUNDING_HTTP_ALLOWED_HOSTS."
+    " Addresses and localhost always work; other names are refused because a web page could use"
+    " them (DNS rebinding).",
 )
+
+
+def _allowed(allow_host: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of the option and of the setting that all parts share."""
+    from schemas.settings import SharedSettings, load_settings  # noqa: PLC0415
+
+    shared = load_settings(SharedSettings).allowed_hosts
+    return (*(name.lower() for name in allow_host), *sorted(shared))
 
 
 @click.command()
@@ -118,7 +127,9 @@ def registry(host: str, port: int, data_dir: Path, allow_host: tuple[str, ...]) 
     from infra.embedded import registry as part  # noqa: PLC0415
 
     part.run(
-        part.RegistryOptions(data_dir=data_dir, host=host, port=port, allowed_hosts=allow_host)
+        part.RegistryOptions(
+            data_dir=data_dir, host=host, port=port, allowed_hosts=_allowed(allow_host)
+        )
     )
 
 
@@ -165,7 +176,7 @@ def clickhouse(
             password=password,
             max_memory_bytes=max_memory_mb * 1024 * 1024 if max_memory_mb else None,
             sandbox=sandbox,
-            allowed_hosts=allow_host,
+            allowed_hosts=_allowed(allow_host),
         )
     )
 

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from schemas.errors import UnavailableError
+from schemas.http_server import quiet_malformed_requests
 
 _KEEPALIVE_TIMEOUT_S = 30.0
 _SHUTDOWN_TIMEOUT_S = 2.0
@@ -33,6 +34,7 @@ async def serve_until_signal(
     `drain` runs first, while requests still go on: it lets them end, or makes them. What is still
     running a moment after it is cancelled.
     """
+    quiet_malformed_requests()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -15,12 +15,13 @@ from typing import Any
 
 from aiohttp import web
 
-from infra.embedded.browser_guard import is_loopback, refusal
 from infra.embedded.httpserver import serve_until_signal
 from infra.embedded.ports import LOOPBACK, require_free_port
 from infra.embedded.registry_log import RegistryLog
 from infra.embedded.registry_store import RegistryError, RegistryStore, Version
 from infra.embedded.storage import DataDirectory
+from schemas.browser_guard import is_loopback
+from schemas.http_server import guard
 
 DEFAULT_PORT = 8081
 _CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
@@ -73,7 +74,7 @@ def make_app(
 ) -> web.Application:
     """The application; `log` must write into `store`."""
     app = web.Application(
-        client_max_size=_MAX_REQUEST_BYTES, middlewares=[_guard(allowed_hosts), _errors]
+        client_max_size=_MAX_REQUEST_BYTES, middlewares=[guard(allowed_hosts, _refused), _errors]
     )
     _Subjects(store, log).add_routes(app.router)
     _Schemas(store).add_routes(app.router)
@@ -81,15 +82,8 @@ def make_app(
     return app
 
 
-def _guard(allowed_hosts: tuple[str, ...]) -> Any:
-    @web.middleware
-    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        reason = refusal(request.headers, allowed_hosts)
-        if reason is not None:
-            return _answer({"error_code": 403, "message": reason}, 403)
-        return await handler(request)
-
-    return guard
+def _refused(reason: str) -> web.Response:
+    return _answer({"error_code": 403, "message": reason}, 403)
 
 
 @web.middleware

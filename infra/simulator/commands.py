@@ -20,6 +20,7 @@ from infra.simulator.options import SimulatorOptions
 from infra.simulator.server import SimulatorServer
 from infra.simulator.truth import TruthLog
 from schemas.errors import ConfigurationError
+from schemas.settings import SharedSettings, load_settings
 
 
 @click.command()
@@ -157,6 +158,7 @@ def simulator(
             tls=context,
             faults=faults,
             truth_missed=truth_missed,
+            allowed_hosts=load_settings(SharedSettings).allowed_hosts,
         )
         with _runner() as runner:
             runner.run(_serve(server, "https" if context else "http"))

@@ -4,8 +4,8 @@
 `POST /control/<kind>` begins a fault with an optional JSON body of `feed`, `seconds` and the kind's
 parameters; `POST /control/refuse` is short for `refuse-ws` and `refuse-rest`, by its `target`;
 `POST /control/resume` ends faults, `POST /control/schedule` takes a list of them. The kinds are in
-docs/faults.md. Not responsible for: doing any of it (fault_control.py), nor for authentication:
-the simulator is a test tool and listens on loopback.
+docs/faults.md, doing any of it is fault_control.py's. There is no password: the simulator is a test
+tool and listens on loopback, and the guard of server.py keeps web pages from using it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def add_routes(app: web.Application, server: SimulatorServer) -> None:
 
     async def act(request: web.Request) -> web.Response:
         try:
-            document = _document(await request.text())
+            document = _document(await request.read())
             reply = await _act(server.faults, request.match_info["action"], document)
         except ConfigurationError as error:
             return web.json_response({"error": str(error)}, status=400)
@@ -101,10 +101,10 @@ def _refused(document: dict[str, Any]) -> tuple[str, ...]:
     return _TARGETS[target]
 
 
-def _document(text: str) -> Any:
-    if not text.strip():
+def _document(body: bytes) -> Any:
+    if not body.strip():
         return {}
     try:
-        return json.loads(text)
+        return json.loads(body)
     except (ValueError, RecursionError):
         raise ConfigurationError("the body must be JSON") from None

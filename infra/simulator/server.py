@@ -14,7 +14,7 @@ import itertools
 import ssl
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 
 from aiohttp import web
 
@@ -28,6 +28,7 @@ from infra.simulator.schedule import Entry
 from infra.simulator.truth import Delivery, TruthLog
 from infra.simulator.wire_fields import WIRES
 from schemas.errors import UnavailableError
+from schemas.http_server import guard, quiet_malformed_requests
 
 _LEAD_S = 0.02  # a tick is computed this long before its event time
 _FLUSH_S = 0.25
@@ -49,6 +50,7 @@ class SimulatorServer:
         housekeeping_s: how often heartbeats and ages are looked at.
         faults: begun one by one, from the start on.
         truth_missed: record as well what nobody got.
+        allowed_hosts: names, beside addresses and localhost, by which clients call the server.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class SimulatorServer:
         housekeeping_s: float = _HOUSEKEEPING_S,
         faults: Sequence[Entry] = (),
         truth_missed: bool = False,
+        allowed_hosts: Collection[str] = (),
     ) -> None:
         self.host = host
         self.port = port
@@ -73,6 +76,7 @@ class SimulatorServer:
             self._exchanges, self.connections, truth, wall_ns, time.monotonic
         )
         self._planned = faults
+        self._allowed_hosts = allowed_hosts
         self._opened = itertools.count()
         self._truth = truth
         self._truth_missed = truth_missed
@@ -84,7 +88,10 @@ class SimulatorServer:
 
     async def start(self) -> None:
         """Listen, record the history, and begin to tick."""
-        app = web.Application(client_max_size=_MAX_BODY_BYTES)
+        quiet_malformed_requests()
+        app = web.Application(
+            client_max_size=_MAX_BODY_BYTES, middlewares=[guard(self._allowed_hosts)]
+        )
         control.add_routes(app, self)
         for name in self._exchanges:
             for route in (f"/{name}", f"/{name}/{{path:.*}}"):

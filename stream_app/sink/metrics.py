@@ -5,13 +5,12 @@ Not responsible for: when they are counted (writer.py, runner.py).
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable
-from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from schemas.errors import UnavailableError
+from schemas.metrics_server import serve_metrics
+from stream_app.settings import SinkSettings
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _LATENCY = (0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60, 300, 3600)
@@ -57,24 +56,16 @@ class SinkMetrics:
     def _counter(self, name: str, what: str, *labels: str) -> Counter:
         return Counter(f"fundingstream_sink_{name}", what, labels, registry=self.registry)
 
-    def serve(self, host: str, port: int) -> Callable[[], None]:
+    def serve(self, settings: SinkSettings) -> Callable[[], None]:
         """Serve /metrics; return what stops it.
 
         Raises:
             UnavailableError: the port is taken.
         """
-        try:
-            served: Any = start_http_server(port, addr=host, registry=self.registry)
-        except OSError as error:
-            taken = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used ({error})"
-            raise UnavailableError(
-                f"metrics port {host}:{port} {taken}: set FUNDING_SINK_METRICS_PORT"
-            ) from error
-        server, thread = served
-
-        def stop() -> None:
-            server.shutdown()
-            server.server_close()
-            thread.join(timeout=5)
-
-        return stop
+        return serve_metrics(
+            self.registry,
+            settings.sink_metrics_host,
+            settings.sink_metrics_port,
+            settings.allowed_hosts,
+            "FUNDING_SINK_METRICS_PORT",
+        )

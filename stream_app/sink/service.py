@@ -48,7 +48,7 @@ def run_sink(settings: SinkSettings, *, stop: threading.Event | None = None) -> 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
     metrics = SinkMetrics()
-    stop_metrics = metrics.serve(settings.sink_metrics_host, settings.sink_metrics_port)
+    stop_metrics = metrics.serve(settings)
     try:
         client = _until_available(lambda: _ready_clickhouse(settings), stop)
         _until_available(lambda: _check_topics(settings), stop)

@@ -56,8 +56,9 @@ class _Collector:
         for feed in self._view.feeds():
             label = [feed["feed"]]
             contracts.add_metric(label, feed["contracts"])
-            age.add_metric(label, feed["newest_age_s"])
-            oldest.add_metric(label, feed["oldest_age_s"])
+            if feed["contracts"]:
+                age.add_metric(label, feed["newest_age_s"])
+                oldest.add_metric(label, feed["oldest_age_s"])
             stale.add_metric(label, feed["stale"])
             by_rest.add_metric(label, feed["by_rest"])
             loading.add_metric(label, feed["backfilling"])
@@ -71,6 +72,11 @@ class _Collector:
             if value is not None:
                 latency.add_metric([quantile], value)
         yield latency
+        yield GaugeMetricFamily(
+            "fundingstream_worker_ready",
+            "1 while every feed that has a producer is delivered; /readyz says why it is 0",
+            value=self._view.readiness()["ready"],
+        )
         yield GaugeMetricFamily(
             "fundingstream_worker_idle_seconds",
             "Since the last raw record was processed",

@@ -1,7 +1,4 @@
-"""HTTP on the worker's port: the status page, its JSON, `/healthz`, `/readyz`, `/metrics`.
-
-Not responsible for: what the numbers are (view.py). Text from outside is escaped here.
-"""
+"""The status page: HTML from a snapshot of the worker's state; text from outside is escaped."""
 
 from __future__ import annotations
 
@@ -11,34 +8,36 @@ from typing import Any
 
 from aiohttp import web
 
-from schemas.times import US_PER_S
+from schemas.times import US_PER_S, now_us
+from stream_app.web.api import add_api
 from stream_app.web.metrics import metrics_text
 from stream_app.web.view import WorkerView
 
-_CONTENT_SECURITY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'"
-)
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; "
+    "connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
 _ASSETS = {"page.css": "text/css", "page.js": "text/javascript"}
 _DASH = "–"
 _STALE = ' class="stale"'
 
 
 def add_pages(app: web.Application, view: WorkerView) -> None:
-    """Add our routes to the worker's web application."""
+    """Add all our routes to the worker's web application."""
     pages = _Pages(view)
     for path, handler in (
         ("/", pages.page),
         ("/fragment", pages.fragment),
-        ("/api/contracts", pages.contracts),
-        ("/api/feeds", pages.feeds),
-        ("/api/summary", pages.summary),
-        ("/api/bars", pages.bars),
-        ("/healthz", pages.health),
-        ("/readyz", pages.ready),
         ("/metrics", pages.metrics),
         ("/assets/{name}", pages.asset),
     ):
         app.router.add_get(path, handler)
+    add_api(app, view)
 
 
 class _Pages:
@@ -53,28 +52,6 @@ class _Pages:
     async def fragment(self, _request: web.Request) -> web.Response:
         return _html(render(self._view))
 
-    async def contracts(self, _request: web.Request) -> web.Response:
-        return web.json_response(self._view.contracts())
-
-    async def feeds(self, _request: web.Request) -> web.Response:
-        return web.json_response(self._view.feeds())
-
-    async def summary(self, _request: web.Request) -> web.Response:
-        return web.json_response(self._view.summary())
-
-    async def bars(self, request: web.Request) -> web.Response:
-        contract = request.query.get("contract", "")
-        if not contract:
-            raise web.HTTPBadRequest(text="name a contract: /api/bars?contract=<feed>:<symbol>")
-        return web.json_response(self._view.bars(contract))
-
-    async def health(self, _request: web.Request) -> web.Response:
-        return web.json_response({"status": "ok", "uptime_s": round(self._view.uptime_s(), 1)})
-
-    async def ready(self, _request: web.Request) -> web.Response:
-        body = {"ready": self._view.ready, "idle_s": round(self._view.idle_s(), 1)}
-        return web.json_response(body, status=200 if self._view.ready else 503)
-
     async def metrics(self, _request: web.Request) -> web.Response:
         return web.Response(text=metrics_text(self._view), content_type="text/plain")
 
@@ -83,15 +60,11 @@ class _Pages:
         if name not in _ASSETS:
             raise web.HTTPNotFound
         text = files("stream_app.web").joinpath("static", name).read_text(encoding="utf-8")
-        return web.Response(text=text, content_type=_ASSETS[name])
+        return web.Response(text=text, content_type=_ASSETS[name], headers=_HEADERS)
 
 
 def _html(text: str) -> web.Response:
-    return web.Response(
-        text=text,
-        content_type="text/html",
-        headers={"Content-Security-Policy": _CONTENT_SECURITY, "X-Content-Type-Options": "nosniff"},
-    )
+    return web.Response(text=text, content_type="text/html", headers=_HEADERS)
 
 
 def _document(view: WorkerView) -> str:
@@ -122,16 +95,33 @@ def render(view: WorkerView) -> str:
     return (
         "<header><h1>fundingstream</h1><p>Live funding rates of perpetual contracts. "
         "z: rate against the settlements of 30 days.</p></header>"
+        f"{_state(summary)}"
         f'<section class="tiles">{"".join(_tile(*tile) for tile in tiles)}</section>'
-        f"{_feeds_table(view.feeds())}{_contracts_table(contracts)}{_counts(view.counts())}"
+        f"{_feeds_table(summary['feeds'])}{_contracts_table(contracts)}{_counts(view.counts())}"
         '<footer><a href="/api/contracts">/api/contracts</a> <a href="/api/feeds">/api/feeds</a> '
         '<a href="/metrics">/metrics</a> <a href="/healthz">/healthz</a> '
         '<a href="/readyz">/readyz</a></footer>'
     )
 
 
+def _state(summary: dict[str, Any]) -> str:
+    """Say what is missing: baselines that load calmly, what is not delivered plainly."""
+    lines = ""
+    if summary["warming_up"] is not None:
+        loaded, expected = summary["warming_up"]["loaded"], summary["warming_up"]["expected"]
+        lines += f'<p class="warming">warming up, {loaded:,} of {expected:,} baselines</p>'
+    if not summary["ready"]:
+        reasons = "".join(f"<li>{escape(reason)}</li>" for reason in summary["why"])
+        lines += f'<div class="waiting">not ready:<ul>{reasons}</ul></div>'
+    return lines
+
+
 def _ms(seconds: float | None) -> str:
     return _DASH if seconds is None else f"{seconds * 1_000:.0f} ms"
+
+
+def _s(seconds: float | None) -> str:
+    return _DASH if seconds is None else f"{seconds:.1f}"
 
 
 def _tile(label: str, value: str) -> str:
@@ -141,17 +131,22 @@ def _tile(label: str, value: str) -> str:
 def _feeds_table(feeds: list[dict[str, Any]]) -> str:
     rows = "".join(
         f"<tr><td>{escape(f['feed'])}</td><td>{f['contracts']:,}</td><td>{f['updates']:,}</td>"
-        f"<td>{f['newest_age_s']:.1f}</td><td>{f['oldest_age_s']:.1f}</td>"
+        f"<td>{_s(f['newest_age_s'])}</td><td>{_s(f['oldest_age_s'])}</td>"
         f"<td{_STALE if f['stale'] else ''}>{f['stale']:,}</td><td>{f['by_rest']:,}</td>"
-        f"<td>{f['backfilling']:,}</td></tr>"
+        f"<td>{f['backfilling']:,}</td><td>{escape(f['state'] or _DASH)}</td>"
+        f"<td>{_since(f['since'])}</td><td>{escape(f['detail'])}</td></tr>"
         for f in feeds
     )
     return (
         "<h2>Feeds</h2><table><thead><tr><th>feed</th><th>contracts</th><th>updates</th>"
         "<th>newest, s</th><th>oldest, s</th><th>stale</th><th>by REST</th>"
-        "<th>baseline loading</th></tr></thead>"
+        "<th>baseline loading</th><th>state</th><th>for, s</th><th>reason</th></tr></thead>"
         f"<tbody>{rows}</tbody></table>"
     )
+
+
+def _since(since_us: int | None) -> str:
+    return _DASH if since_us is None else f"{max(0, now_us() - since_us) / US_PER_S:,.0f}"
 
 
 def _contracts_table(contracts: list[dict[str, Any]]) -> str:

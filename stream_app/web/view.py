@@ -1,23 +1,25 @@
 """What the status page, the JSON and the metrics show: a read-only view of the worker's state.
 
-Not responsible for: HTML and HTTP (pages.py).
+readiness.py judges it, pages.py and api.py give it a form.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from schemas.feeds import stale_s
 from schemas.rates import apr, rate_8h
-from schemas.records import HourlyBar
+from schemas.records import FeedStatus, HourlyBar
 from schemas.times import US_PER_S, now_us
 from stream_app.core.blocks import Contract
+from stream_app.core.gaps import TRADING_STATUSES
 from stream_app.core.statistics import z_of
 from stream_app.core.store import Cell
 from stream_app.core.zones import zone_of
 from stream_app.ingest import Ingest, quantile
-from stream_app.settings import WorkerSettings
+from stream_app.web.readiness import Arrivals, reasons, told, warming_up
 
 _TOP = 10
 BARS_SHOWN = 48
@@ -26,9 +28,10 @@ BARS_SHOWN = 48
 class WorkerView:
     """Snapshots of the worker's state as plain data."""
 
-    def __init__(self, ingest: Ingest, settings: WorkerSettings) -> None:
+    def __init__(self, ingest: Ingest, reports: Callable[[], Mapping[str, FeedStatus]]) -> None:
+        """`reports` returns what the producers last said of their feeds."""
         self._ingest = ingest
-        self.settings = settings
+        self._reports = reports
 
     def contracts(self) -> list[dict[str, Any]]:
         """Return one entry per contract that has a rate, highest |z| first."""
@@ -69,22 +72,35 @@ class WorkerView:
             "transport": contract.transport,
         }
 
+    def knows(self, contract: str) -> bool:
+        """Tell whether a contract is in one of this worker's partitions."""
+        feed, _, symbol = contract.partition(":")
+        return any(
+            state.feed == feed and symbol in state.store.cells
+            for state in self._ingest.partitions()
+        )
+
     def feeds(self) -> list[dict[str, Any]]:
-        """Return one entry per feed: contracts, how old their rates are, how many REST serves.
+        """Return one entry per feed: its producer's report, its contracts, how old their rates are.
 
         `stale` ones are older than the feed's threshold; `by_rest` ones have their rate from REST.
+        What nobody has reported yet, and ages where there is no rate, are None.
         """
         now = now_us()
-        by_feed: dict[str, list[Contract]] = {}
+        reports = self._reports()
+        by_feed: dict[str, list[Contract]] = {feed: [] for feed in reports}
         for state in self._ingest.partitions():
-            by_feed.setdefault(state.feed, []).extend(c for c in state.contracts if c.updates)
+            contracts = [c for c in state.contracts if c.updates]
+            if contracts or state.feed in by_feed:
+                by_feed.setdefault(state.feed, []).extend(contracts)
         return [
             {
                 "feed": feed,
+                **_reported(reports.get(feed)),
                 "contracts": len(contracts),
                 "updates": sum(c.updates for c in contracts),
-                "newest_age_s": min((now - c.event_time for c in contracts), default=0) / US_PER_S,
-                "oldest_age_s": max((now - c.event_time for c in contracts), default=0) / US_PER_S,
+                "newest_age_s": _age_s(now, max((c.event_time for c in contracts), default=None)),
+                "oldest_age_s": _age_s(now, min((c.event_time for c in contracts), default=None)),
                 "stale": sum(_stale(c, feed, now) for c in contracts),
                 "by_rest": sum(c.transport == "rest" for c in contracts),
                 "backfilling": sum(c.backfilling for c in contracts),
@@ -92,15 +108,40 @@ class WorkerView:
             for feed, contracts in sorted(by_feed.items())
         ]
 
+    def _arrivals(self) -> dict[str, Arrivals]:
+        """Return what has come of each feed of which any contract is known."""
+        by_feed: dict[str, list[Cell]] = {}
+        for state in self._ingest.partitions():
+            if state.store.cells:
+                by_feed.setdefault(state.feed, []).extend(state.store.cells.values())
+        return {feed: _arrived(cells) for feed, cells in by_feed.items()}
+
+    @property
+    def started(self) -> bool:
+        """True when partitions are assigned and their state is loaded."""
+        return any(True for _ in self._ingest.partitions())
+
+    def readiness(self) -> dict[str, Any]:
+        """Return `ready`, `why` (the reasons if not) and `warming_up`."""
+        reports, arrivals = self._reports(), self._arrivals()
+        why = reasons(now_us(), started=self.started, reports=reports, arrivals=arrivals)
+        warming = warming_up(reports, arrivals)
+        return {
+            "ready": not why,
+            "why": why,
+            "warming_up": None if warming is None else warming._asdict(),
+        }
+
     def bars(self, contract: str) -> list[HourlyBar]:
         """Return the closed bars of a contract's last 48 hours, oldest first."""
         return self._ingest.bars.newest(contract, BARS_SHOWN)
 
     def summary(self) -> dict[str, Any]:
-        """Return what fits on one line: totals, latency, lag, the highest |z|."""
+        """Return the state at a glance: readiness, feeds, totals, latency, lag, the highest |z|."""
         contracts = self.contracts()
         feeds = self.feeds()
         return {
+            **self.readiness(),
             "contracts": len(contracts),
             "high": sum(row["zone"] == "high" for row in contracts),
             "updates": sum(feed["updates"] for feed in feeds),
@@ -109,6 +150,7 @@ class WorkerView:
             "lag": self._ingest.lag(),
             "idle_s": self.idle_s(),
             "uptime_s": self.uptime_s(),
+            "feeds": feeds,
             "top": [row for row in contracts[:_TOP] if row["z"] is not None],
         }
 
@@ -132,11 +174,35 @@ class WorkerView:
         """Return seconds since the last raw record was processed."""
         return time.monotonic() - self._ingest.progress_at
 
-    @property
-    def ready(self) -> bool:
-        """True when partitions are assigned and their state is loaded."""
-        return any(True for _ in self._ingest.partitions())
-
 
 def _stale(contract: Contract, feed: str, now: int) -> bool:
     return now - contract.event_time > stale_s(feed) * US_PER_S
+
+
+def _age_s(now: int, event_time: int | None) -> float | None:
+    return None if event_time is None else (now - event_time) / US_PER_S
+
+
+def _reported(report: FeedStatus | None) -> dict[str, Any]:
+    """Return what a producer says of its feed."""
+    if report is None:
+        return {"state": None, "detail": "", "since": None, "reported_at": None}
+    return {
+        "state": report["state"],
+        "detail": told(report["detail"]),
+        "since": report["since"],
+        "reported_at": report["reported_at"],
+    }
+
+
+def _arrived(cells: list[Cell]) -> Arrivals:
+    trading = [cell for cell in cells if cell.contract.status in TRADING_STATUSES]
+    there = [cell for cell in trading if not cell.contract.backfilling]
+    settled = sum(len(cell.baseline) > 0 for cell in there)
+    rated = [cell.contract for cell in cells if cell.contract.updates]
+    return Arrivals(
+        trading=len(trading),
+        settled=settled,
+        unsettled=len(there) - settled,
+        newest_received_at=max((c.received_at for c in rated), default=None),
+    )

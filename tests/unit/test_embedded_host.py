@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from infra.embedded.broker_config import Listeners, cluster_id, properties_text, server_properties
-from infra.embedded.browser_guard import is_loopback, refusal
 from infra.embedded.ports import free_port, port_holder, require_free_port
 from infra.embedded.storage import DataDirectory
 from infra.embedded.supervisor import RestartPolicy
+from schemas.browser_guard import is_loopback, refusal
 from schemas.errors import ConfigurationError, UnavailableError
 
 
@@ -62,6 +62,31 @@ def test_a_full_disk_is_said_before_it_hurts(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match=r"MB left .* needs \d+ MB"):
         DataDirectory(tmp_path, "the test", "--dir", min_free_bytes=1 << 60)
     DataDirectory(tmp_path, "the test", "--dir").close()
+
+
+def test_a_directory_is_cleared_around_its_lock(tmp_path: Path) -> None:
+    """Nobody else can have it meanwhile; a link is removed, not what it leads to."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").touch()
+    with DataDirectory(tmp_path / "data", "the test", "--dir") as directory:
+        (directory.path / "kafka" / "deep").mkdir(parents=True)
+        (directory.path / "log").touch()
+        (directory.path / "link").symlink_to(outside)
+        directory.clear()
+        assert [entry.name for entry in directory.path.iterdir()] == [".lock"]
+        with pytest.raises(UnavailableError, match="in use"):
+            DataDirectory(directory.path, "the test", "--dir")
+    assert (outside / "kept").exists()
+
+
+@pytest.mark.parametrize(
+    "path", ["/sys/kernel", "/proc", "/dev/null", "~nobody-of-this-name", "\0"]
+)
+def test_a_directory_that_cannot_be_is_a_configuration_error(path: str) -> None:
+    """Pseudo file systems, files, homes of nobody: one line with the way out."""
+    with pytest.raises(ConfigurationError, match=r"the test cannot use .*: choose another --dir"):
+        DataDirectory(Path(path), "the test", "--dir")
 
 
 def test_properties_survive_javas_reader() -> None:

@@ -99,6 +99,13 @@ def test_a_bookmark_of_bytes_is_no_bookmark(tmp_path: Path) -> None:
     assert Bookmark(tmp_path, "c").read_ms() is None
 
 
+def test_without_days_of_history_every_contract_is_complete(tmp_path: Path) -> None:
+    """None is to come: nobody waits for their baselines."""
+    rest, publisher = FakeRest(b"[]"), FakePublisher()
+    assert history_of(tmp_path / "b.json", "c", rest, publisher, days=0).complete == 2
+    assert history_of(tmp_path / "b.json", "c", rest, publisher, days=1).complete == 0
+
+
 async def test_a_first_start_fetches_30_days_between_marks(tmp_path: Path) -> None:
     """Begin, rows, everything delivered, then end: in between the baseline counts as partial."""
     body = json.dumps([{"symbol": s, "fundingTime": now_us() // 1_000} for s in ("AUSDT", "X")])

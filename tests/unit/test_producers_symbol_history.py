@@ -58,7 +58,9 @@ class FakePublisher:
 class Scene:
     """A history of some listed contracts over fakes."""
 
-    def __init__(self, folder: Path, symbols: list[str], cluster: str = "c") -> None:
+    def __init__(
+        self, folder: Path, symbols: list[str], cluster: str = "c", days: int = 30
+    ) -> None:
         self.symbols = symbols
         self.rest, self.publisher = FakeRest(), FakePublisher()
         self.bookmark = Bookmark(folder / "f.json", cluster)
@@ -67,7 +69,7 @@ class Scene:
             cast("Any", self.rest),
             cast("Any", self.publisher),
             self.bookmark,
-            30,
+            days,
             lambda: self.symbols,
             Pacer(1e9),
         )
@@ -99,6 +101,11 @@ async def test_each_contract_is_complete_for_itself(tmp_path: Path) -> None:
     assert scene.history.complete == 2
     span = int(scene.rest.asked[0]["endTime"]) - int(scene.rest.asked[0]["startTime"])
     assert abs(span - 30 * MS_PER_DAY) < 60_000
+
+
+async def test_without_days_of_history_every_contract_is_complete(tmp_path: Path) -> None:
+    """None is to come: nobody waits for their baselines."""
+    assert Scene(tmp_path, ["A", "B"], days=0).history.complete == 2
 
 
 async def test_a_restart_goes_on_with_those_that_are_missing(tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from typing import ParamSpec, TypeVar
 
 from aiohttp import web
 
-from infra.embedded.browser_guard import refusal
 from infra.embedded.clickhouse.access import Credentials, credentials_of, require
 from infra.embedded.clickhouse.answers import Answer, late_exception, result_headers
 from infra.embedded.clickhouse.compression import accepted_coding, compressor
@@ -32,6 +31,7 @@ from infra.embedded.clickhouse.sqltext import (
     reaches_for_files,
     result_format,
 )
+from schemas.browser_guard import refusal
 
 log = logging.getLogger(__name__)
 _P = ParamSpec("_P")

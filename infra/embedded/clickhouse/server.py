@@ -12,12 +12,12 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from infra.embedded.browser_guard import is_loopback
 from infra.embedded.clickhouse.access import Credentials
 from infra.embedded.clickhouse.sandbox import confine
 from infra.embedded.httpserver import serve_until_signal
 from infra.embedded.ports import LOOPBACK, require_free_port
 from infra.embedded.storage import DataDirectory
+from schemas.browser_guard import is_loopback
 from schemas.errors import ConfigurationError
 
 DEFAULT_PORT = 8123

@@ -1,7 +1,8 @@
-"""Keeps web pages from driving a local server: Host and Origin are checked. Pure.
+"""Keeps web pages from driving a server of ours: Host and Origin are checked. Pure.
 
 A page can make the browser send requests to loopback ports, with its own site as Origin, or, after
-DNS rebinding, with its own name as Host. Not responsible for passwords.
+DNS rebinding, with its own name as Host. http_server.py and metrics_server.py ask this module
+before anything else; passwords are another matter.
 """
 
 from __future__ import annotations
