@@ -1,28 +1,24 @@
-"""A part's data directory: created, locked against a second process, and on a disk with room.
+"""A data directory: created, locked against a second process, and on a disk with room.
 
-Not responsible for what is stored in it.
+Each embedded part has one, and so has a whole run of `fundingstream up`.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from schemas.errors import ConfigurationError, UnavailableError
+from schemas.locks import FileLock, LockedError
 
 MIN_FREE_BYTES = 512 * 1024 * 1024
 _LOCK_NAME = ".lock"
 
 
 class DataDirectory:
-    """Holds the lock of a data directory from construction to `close` (or the process's end).
-
-    The lock is the kernel's (flock), so a kill -9 leaves nothing to clean up.
-    """
+    """Holds the lock of a data directory from construction to `close` (or the process's end)."""
 
     def __init__(
         self, path: Path, what: str, flag: str, *, min_free_bytes: int = MIN_FREE_BYTES
@@ -34,35 +30,53 @@ class DataDirectory:
             what: Its owner in a reader's words, as in "the ClickHouse server".
             flag: The option that changes the directory.
             min_free_bytes: The room that must be left on its disk.
+
+        Raises:
+            UnavailableError: another process holds it (the message names its pid), or the disk
+                has too little room.
+            ConfigurationError: there can be no such directory.
         """
-        self.path = path.expanduser().absolute()
+        self.path = path
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-            descriptor = os.open(self.path / _LOCK_NAME, flags, 0o600)
-        except OSError as error:
+            self.path = path.expanduser().absolute()
+            self._lock = FileLock(self.path / _LOCK_NAME)
+        except LockedError as error:
+            raise UnavailableError(
+                f"{self.path} is in use by {error.holder}:"
+                f" stop it, or give {what} its own directory with {flag}"
+            ) from None
+        except (ConfigurationError, RuntimeError) as error:  # RuntimeError: `~` of nobody
             raise ConfigurationError(
-                f"{what} cannot use {self.path} ({error.strerror}): choose another {flag}"
+                f"{what} cannot use its data directory ({error}): choose another {flag}"
             ) from error
         try:
-            _lock(descriptor, self.path, what, flag)
             _require_space(self.path, what, flag, min_free_bytes)
         except BaseException:
-            os.close(descriptor)
+            self.close()
             raise
-        self._descriptor: int | None = descriptor
 
     @property
     def descriptor(self) -> int:
         """The lock's descriptor: a child that inherits it keeps the lock while it lives."""
-        assert self._descriptor is not None, "the directory is closed"
-        return self._descriptor
+        return self._lock.descriptor
+
+    def clear(self) -> None:
+        """Remove everything but the lock, which stays held meanwhile.
+
+        Raises:
+            OSError: something cannot be removed.
+        """
+        for entry in self.path.iterdir():
+            if entry.name == _LOCK_NAME:
+                continue
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
 
     def close(self) -> None:
         """Gives the lock back. Idempotent."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        self._lock.close()
 
     def __enter__(self) -> Self:
         return self
@@ -74,28 +88,6 @@ class DataDirectory:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _lock(descriptor: int, path: Path, what: str, flag: str) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        owner = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
-        raise UnavailableError(
-            f"{path} is in use by another process{f' (pid {owner})' if owner else ''}:"
-            f" stop it, or give {what} its own directory with {flag}"
-        ) from None
-    except OSError as error:
-        raise ConfigurationError(
-            f"{path} is on a file system without locks ({error.strerror}):"
-            f" choose another {flag} for {what}"
-        ) from error
-    try:
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-    except OSError:
-        # A full disk: the lock itself holds, and the next check names the disk.
-        return
 
 
 def _require_space(path: Path, what: str, flag: str, min_free_bytes: int) -> None:

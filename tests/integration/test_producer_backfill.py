@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas.errors import UnavailableError
 from tests.integration.stack_fixture import CONTRACTS, FEED, RunningStack
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
@@ -53,6 +54,7 @@ async def test_it_fetches_a_day_then_goes_on_from_there(
 async def test_a_running_producer_keeps_its_bookmarks(stack: RunningStack) -> None:
     """Two writers of one file would lose each other's place."""
     code, out, err = await backfill(stack, stack.options.data_dir / "producer")
-    assert (code, out) == (2, "")
+    assert (code, out) == (UnavailableError.exit_code, "")
     assert f"another producer or backfill of {FEED}" in err
+    assert f"pid {stack.supervisor.pids['producer']}" in err
     assert "Traceback" not in err

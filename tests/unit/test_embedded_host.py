@@ -64,6 +64,31 @@ def test_a_full_disk_is_said_before_it_hurts(tmp_path: Path) -> None:
     DataDirectory(tmp_path, "the test", "--dir").close()
 
 
+def test_a_directory_is_cleared_around_its_lock(tmp_path: Path) -> None:
+    """Nobody else can have it meanwhile; a link is removed, not what it leads to."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").touch()
+    with DataDirectory(tmp_path / "data", "the test", "--dir") as directory:
+        (directory.path / "kafka" / "deep").mkdir(parents=True)
+        (directory.path / "log").touch()
+        (directory.path / "link").symlink_to(outside)
+        directory.clear()
+        assert [entry.name for entry in directory.path.iterdir()] == [".lock"]
+        with pytest.raises(UnavailableError, match="in use"):
+            DataDirectory(directory.path, "the test", "--dir")
+    assert (outside / "kept").exists()
+
+
+@pytest.mark.parametrize(
+    "path", ["/sys/kernel", "/proc", "/dev/null", "~nobody-of-this-name", "\0"]
+)
+def test_a_directory_that_cannot_be_is_a_configuration_error(path: str) -> None:
+    """Pseudo file systems, files, homes of nobody: one line with the way out."""
+    with pytest.raises(ConfigurationError, match=r"the test cannot use .*: choose another --dir"):
+        DataDirectory(Path(path), "the test", "--dir")
+
+
 def test_properties_survive_javas_reader() -> None:
     """Backslashes and everything outside ASCII are escaped."""
     assert properties_text({"a": "b\\c ä 😀"}) == "a=b\\\\c \\u00e4 \\ud83d\\ude00\n"

@@ -1,0 +1,102 @@
+"""A lock file: one process at a time holds it, and the others are told which one does.
+
+The lock is the kernel's (flock), so the end of a process gives it back, kill -9 included. The file
+itself stays, and its content, the holder's process id, is only there to be shown.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from schemas.errors import ConfigurationError, UnavailableError
+
+_PID_BYTES = 32
+
+
+class LockedError(UnavailableError):
+    """Another process holds the lock. `pid` is its process id, None where it is not known."""
+
+    def __init__(self, path: Path, pid: int | None) -> None:
+        self.path = path
+        self.pid = pid
+        super().__init__(f"{path} is locked by {self.holder}: stop it first")
+
+    @property
+    def holder(self) -> str:
+        """The other process in a reader's words."""
+        return "another process" + ("" if self.pid is None else f" (pid {self.pid})")
+
+
+class FileLock:
+    """Holds the lock from construction to `close`, the end of the `with` block or the process."""
+
+    def __init__(self, path: Path) -> None:
+        """Make the file and its directory where they are missing, and lock it without waiting.
+
+        Raises:
+            LockedError: another process holds it, or another FileLock of this one.
+            ConfigurationError: there can be no lock file at `path`; the message says why.
+        """
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+            reason = getattr(error, "strerror", None) or error
+            raise ConfigurationError(f"{str(path)!r} cannot be written ({reason})") from error
+        try:
+            _lock(descriptor, path)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._descriptor: int | None = descriptor
+
+    @property
+    def descriptor(self) -> int:
+        """The open file: a child process that inherits it keeps the lock while it lives."""
+        assert self._descriptor is not None, "the lock has been given back"
+        return self._descriptor
+
+    def close(self) -> None:
+        """Give the lock back. Safe to repeat."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise LockedError(path, _holder(descriptor)) from None
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} is on a file system without locks ({error.strerror})"
+        ) from error
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+    except OSError:
+        # On a full disk the lock holds all the same; only its holder is not known to others.
+        return
+
+
+def _holder(descriptor: int) -> int | None:
+    """Return the process id in the file; None while its holder has not written it."""
+    written = os.pread(descriptor, _PID_BYTES, 0)
+    return int(written) if written.isdigit() else None
