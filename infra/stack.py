@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from infra.clickhouse.migrate import migrate as migrate_database
+from infra.config import ENV_FILE_VARIABLE
 from infra.embedded.ports import require_free_port
 from infra.embedded.readiness import http_ready, kafka_ready, tcp_ready
 from infra.embedded.supervisor import Service, Supervisor
@@ -107,6 +108,8 @@ class StackOptions:
                 if self.simulated
                 else {}
             ),
+            # What a file had to say stands in ours; it may be another one when a part is restarted.
+            ENV_FILE_VARIABLE: "",
             "FUNDING_KAFKA_BOOTSTRAP": self.bootstrap,
             "FUNDING_REGISTRY_URL": self.registry,
             "FUNDING_CLICKHOUSE_URL": self.clickhouse,

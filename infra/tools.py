@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from typing import Any
@@ -11,7 +12,7 @@ import click
 from confluent_kafka import Consumer, KafkaException
 from pydantic import SecretStr
 
-from infra.config import PARTS
+from infra.config import DEFAULT_ENV_FILE, ENV_FILE_VARIABLE, PARTS
 from schemas.codec import schema_id_of
 from schemas.errors import ConfigurationError, MalformedInputError, UnavailableError
 from schemas.kafka import TopicResult, ensure_topics
@@ -127,20 +128,37 @@ def _shown(message: Any, decoder: Any) -> dict[str, Any]:
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
-def config(as_json: bool) -> None:  # noqa: FBT001 - click passes flags so
-    """Show every setting, its variable and its value now; secrets stay hidden."""
+@click.pass_obj
+def config(from_file: frozenset[str] | None, as_json: bool) -> None:  # noqa: FBT001
+    """Show every setting: its variable, its value now, where that comes from, who reads it.
+
+    Secrets stay hidden.
+    """
     rows: dict[str, dict[str, Any]] = {}
     for part, settings_type in PARTS.items():
         settings = load_settings(settings_type)
         for name in settings_type.model_fields:
-            value = getattr(settings, name)
-            row = rows.setdefault(f"{ENV_PREFIX}{name.upper()}", {"parts": []})
+            variable = f"{ENV_PREFIX}{name.upper()}"
+            row = rows.setdefault(variable, {"parts": []})
             row["parts"].append(part)
-            hidden = "********" if isinstance(value, SecretStr) and value else ""
-            shown = shown_url(value) if name.endswith("_url") else value
-            row["value"] = hidden if isinstance(value, SecretStr) else shown
+            row["value"] = _shown_setting(name, getattr(settings, name))
+    rows[ENV_FILE_VARIABLE] = {
+        "parts": ["console script"],
+        "value": os.environ.get(ENV_FILE_VARIABLE, DEFAULT_ENV_FILE),
+    }
+    file = rows[ENV_FILE_VARIABLE]["value"]
+    for variable, row in rows.items():
+        own = variable in os.environ
+        row["source"] = file if variable in (from_file or ()) else "environment" if own else ""
     if as_json:
         click.echo(json.dumps(rows))
         return
     for variable, row in sorted(rows.items()):
-        click.echo(f"{variable}={row['value']}   # {', '.join(row['parts'])}")
+        source = f"from {row['source']}; " if row["source"] else ""
+        click.echo(f"{variable}={row['value']}   # {source}{', '.join(row['parts'])}")
+
+
+def _shown_setting(name: str, value: Any) -> Any:
+    if isinstance(value, SecretStr):
+        return "********" if value else ""
+    return shown_url(value) if name.endswith("_url") else value
