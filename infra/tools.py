@@ -9,13 +9,13 @@ import time
 from typing import Any
 
 import click
-from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import Consumer, KafkaError
 from pydantic import SecretStr
 
 from infra.config import DEFAULT_ENV_FILE, ENV_FILE_VARIABLE, PARTS
 from schemas.codec import schema_id_of
-from schemas.errors import ConfigurationError, MalformedInputError, UnavailableError
-from schemas.kafka import TopicResult, ensure_topics
+from schemas.errors import ConfigurationError, MalformedInputError
+from schemas.kafka import TopicResult, ensure_topics, require_topics
 from schemas.registry import SchemaCatalog
 from schemas.settings import ENV_PREFIX, SharedSettings, load_settings, shown_url
 from schemas.topics import TopicSpec, all_topics, changelog_topic_spec
@@ -77,23 +77,18 @@ def tail(topic: str, count: int | None, from_beginning: bool, idle_s: float | No
     """Print the records of a topic as JSON lines (`rates` is short for `funding.rates`)."""
     spec = _spec_of(topic)
     settings = load_settings(SharedSettings)
+    require_topics(settings, [spec.name])
     catalog = SchemaCatalog(settings)
     decoder = catalog.decoder(spec.record_type) if spec.record_type is not None else None
     consumer: Any = Consumer(
         {
-            **settings.librdkafka(),
+            **settings.quiet_librdkafka(),
             "group.id": f"fundingstream-tail-{time.time_ns()}",
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest" if from_beginning else "latest",
+            "error_cb": _tell_that_kafka_is_away,
         }
     )
-    try:
-        consumer.list_topics(timeout=10)
-    except KafkaException as error:
-        raise UnavailableError(
-            f"Kafka at {settings.kafka_bootstrap} does not answer: start it, or set "
-            "FUNDING_KAFKA_BOOTSTRAP"
-        ) from error
     consumer.subscribe([spec.name])
     shown, last_s = 0, time.monotonic()
     try:
@@ -109,6 +104,12 @@ def tail(topic: str, count: int | None, from_beginning: bool, idle_s: float | No
             sys.stdout.flush()
     finally:
         consumer.close()
+
+
+def _tell_that_kafka_is_away(error: KafkaError) -> None:
+    """Say so once for each time that the last connection is lost; the client connects anew."""
+    if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - librdkafka's name for it
+        click.echo("Kafka is away: waiting for it", err=True)
 
 
 def _shown(message: Any, decoder: Any) -> dict[str, Any]:

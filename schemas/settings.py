@@ -75,6 +75,13 @@ class SharedSettings(BaseSettings):
             config["ssl.ca.location"] = self.kafka_ssl_ca_file
         return config
 
+    def quiet_librdkafka(self) -> dict[str, Any]:
+        """Return the same for a client whose owner tells each failure itself, once.
+
+        librdkafka alone would write a line to stderr for each attempt to connect.
+        """
+        return {**self.librdkafka(), "log_level": 0}
+
     def schema_registry(self) -> dict[str, Any]:
         """Return the configuration of confluent-kafka's SchemaRegistryClient."""
         config: dict[str, Any] = {"url": self.registry_url, "timeout": 10}

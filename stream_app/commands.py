@@ -29,7 +29,9 @@ def worker(web_port: int | None, web_host: str | None) -> None:
     app = create_app(settings)
     # Records come and go without cycles; collections over the state would only add to the latency.
     gc.set_threshold(*GC_THRESHOLDS)
-    faust.Worker(app, override_logging=False, quiet=True).execute_from_commandline()
+    service = faust.Worker(app, override_logging=False, quiet=True)
+    service.spinner = None  # It writes cursor codes, to what is no terminal as well.
+    service.execute_from_commandline()
 
 
 def _require_free_port(host: str, port: int) -> None:
