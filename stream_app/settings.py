@@ -21,7 +21,7 @@ class WorkerSettings(SharedSettings):
 
     worker_id: Name = "fundingstream"
     """Name of the Faust app: consumer group, and prefix of the changelog topics."""
-    worker_instance: Name = "worker-1"
+    worker_instance: str = "worker-1"
     """Static member id in the group: one for each worker, the same over its restarts."""
     worker_output_prefix: NameOrNothing = ""
     """Put before the name of every output topic: a replay publishes beside the live topics."""

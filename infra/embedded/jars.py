@@ -9,6 +9,7 @@ import fcntl
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,6 +55,8 @@ def ensure_jars(directory: Path) -> Path:
         directory.parent.mkdir(parents=True, exist_ok=True)
         with _locked(directory.with_name(f"{directory.name}.lock")):
             if not jars_present(directory):
+                sys.stdout.write("notice: Maven brings Apache Kafka, once; it takes a minute\n")
+                sys.stdout.flush()
                 _download(maven, directory)
     except OSError as error:
         raise UnavailableError(
