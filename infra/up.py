@@ -179,7 +179,7 @@ class Run:
         stopping.cancel()
         if self._stop.is_set():
             starting.cancel()
-            await asyncio.wait([starting])
+            await asyncio.gather(starting, return_exceptions=True)
             return False
         await starting
         return True
