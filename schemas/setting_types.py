@@ -1,15 +1,14 @@
-"""What a setting's text may be: addresses, URLs, names and files that people write. No client of
-ours meets a value that these have not let through.
+"""What a setting's text may be: addresses, URLs and names that people write.
+
+No client of ours meets a value that these have not let through.
 
 Each check returns the value or raises ValueError, whose text says what is expected and never
-repeats the value: it may be a secret in the wrong place. `certificates_file` reads a file, the
-others are pure.
+repeats the value: it may be a secret in the wrong place. Pure.
 """
 
 from __future__ import annotations
 
 import re
-import ssl
 from collections.abc import Callable
 from functools import partial
 from ipaddress import AddressValueError, IPv6Address
@@ -109,23 +108,12 @@ def name(text: str) -> str:
     return text
 
 
-def certificates_file(text: str) -> str:
-    """Check that a file, if one is given, can be read and holds certificates."""
-    if text:
-        try:
-            ssl.create_default_context(cafile=text)
-        except (OSError, ValueError) as error:  # An SSLError is an OSError.
-            raise ValueError("is no file with certificates (PEM) that can be read") from error
-    return text
-
-
 Host = Annotated[str, AfterValidator(host)]
 """An address to listen on."""
 Directory = Annotated[str, Field(min_length=1, max_length=4_096)]
 Bootstrap = Annotated[str, AfterValidator(bootstrap)]
 Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(name)]
 NameOrNothing = Annotated[str, Field(max_length=100), AfterValidator(name)]
-CertificatesFile = Annotated[str, AfterValidator(certificates_file)]
 RegistryUrls = Annotated[
     str,
     AfterValidator(

@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.errors import ConfigurationError
-from schemas.setting_types import Bootstrap, CertificatesFile, RegistryUrls
+from schemas.setting_types import Bootstrap, RegistryUrls
 
 ENV_PREFIX = "FUNDING_"
 _HIDDEN = "***"
@@ -40,7 +40,7 @@ class SharedSettings(BaseSettings):
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
     kafka_sasl_username: str = ""
     kafka_sasl_password: SecretStr = SecretStr("")
-    kafka_ssl_ca_file: CertificatesFile = ""
+    kafka_ssl_ca_file: str = ""
     kafka_replication: Annotated[int, Field(ge=1, le=32_767)] = 1
     registry_url: RegistryUrls = "http://127.0.0.1:8081"
     registry_username: Annotated[str, Field(pattern=r"^[^:]*$")] = ""

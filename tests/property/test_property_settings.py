@@ -72,7 +72,7 @@ def test_any_text_is_a_setting_or_an_error_of_ours(
     part, name = field
     found = loaded(part, **{f"{ENV_PREFIX}{name.upper()}": text})
     if found is not None and "password" in name:
-        assert text == "" or text not in repr(found).replace("*", "")
+        assert SECRET not in f"{found!r} {found.model_dump()} {found.model_dump_json()}"
 
 
 @settings(max_examples=30)  # Each starts threads.
@@ -144,8 +144,6 @@ def test_an_accepted_exchange_root_leads_somewhere(text: str) -> None:
         ("KAFKA_BOOTSTRAP", "h:9092, h2:9092"),
         ("KAFKA_BOOTSTRAP", "[::1:9092"),
         ("KAFKA_SECURITY_PROTOCOL", "SASL_SSL"),
-        ("KAFKA_SSL_CA_FILE", "/nowhere.pem"),
-        ("KAFKA_SSL_CA_FILE", "/dev/null"),
         ("WEB_HOST", "a" * 70),
         ("WEB_HOST", "x y"),
         ("WORKER_ID", "with space"),
