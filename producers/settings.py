@@ -24,7 +24,7 @@ class ProducerSettings(SharedSettings):
     producer_history_rows_per_s: Annotated[float, Field(gt=0, le=1e9)] = 10_000.0
     """Settlements published a second at most, by all feeds together; fewer while workers report
     that live rates wait."""
-    producer_registry_refresh_s: Annotated[float, Field(gt=0, le=1e9)] = 600.0
+    producer_registry_refresh_s: Annotated[float, Field(gt=0, le=86_400)] = 600.0
     producer_mode: Literal["stream", "hybrid", "poll"] = "stream"
     """stream: WebSocket first, REST for what it does not bring and to check it each hour. hybrid:
     REST checks it all the time. poll: REST only."""

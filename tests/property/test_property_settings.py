@@ -81,7 +81,7 @@ def test_kafkas_client_takes_every_accepted_address(text: str) -> None:
     """It would end in an exception of its own."""
     found = loaded(SharedSettings, FUNDING_KAFKA_BOOTSTRAP=text)
     if found is not None:
-        AdminClient({**found.librdkafka(), "log_level": 0})
+        AdminClient(found.quiet_librdkafka())
 
 
 @given(_TEXTS, _TEXTS, _TEXTS)
