@@ -3,7 +3,19 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS := embedded,dev
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# A comma within an argument of $(call …).
+, := ,
+# A pipe fails when any of its commands fails.
+SHELL := bash
+.SHELLFLAGS := -o pipefail -ec
+
+# $(call pip_install,VENV,ARGUMENTS) shows one word for each package: pip's own lines are hundreds.
+pip_install = @echo "installing into $(1), once; it takes a minute or two:"; \
+	$(1)/bin/python -m pip --disable-pip-version-check install --progress-bar off $(2) | { \
+	while read -r what name _; do case "$$what $$name" in \
+	"Collecting "*) printf '%s ' "$${name%%[<>=!~;[]*}" ;; \
+	"Installing collected") printf '\nunpacking ...' ;; \
+	esac; done; echo; }
 
 .PHONY: demo test test-clients check lint format bench constraints install clean help
 
@@ -12,18 +24,18 @@ help:
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install -c constraints.txt -e '.[$(EXTRAS)]'
+	$(call pip_install,$(VENV),-c constraints.txt -e '.[$(EXTRAS)]')
 	@touch $@
 
 # Apart from the rest: these clients have dependencies of their own mind.
 $(VENV)-clients/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)-clients
-	$(VENV)-clients/bin/python -m pip --disable-pip-version-check --quiet install -e '.[$(EXTRAS),clients,fuzz]'
+	$(call pip_install,$(VENV)-clients,-e '.[$(EXTRAS)$(,)clients$(,)fuzz]')
 	@touch $@
 
 install: $(VENV)/.installed ## the virtual environment, with everything to run and to test
 
-demo: $(VENV)/.installed ## simulated exchanges, all the way to SQL and the page (ARGS="--duration 40")
+demo: $(VENV)/.installed ## simulated exchanges, all the way to SQL and the page; begins anew (ARGS="--duration 40")
 	$(BIN)/fundingstream up $(ARGS)
 
 test: $(VENV)/.installed ## every test, the ones with real Kafka and ClickHouse included (ARGS="-k name")
@@ -56,7 +68,7 @@ bench: $(VENV)/.installed .venv-bench/.installed ## benchmarks beside other prog
 constraints: ## take the newest versions that the ranges allow into constraints.txt
 	rm -rf .venv-constraints
 	$(PYTHON) -m venv .venv-constraints
-	.venv-constraints/bin/python -m pip --disable-pip-version-check --quiet install '.[$(EXTRAS)]'
+	$(call pip_install,.venv-constraints,'.[$(EXTRAS)]')
 	.venv-constraints/bin/python -m pip freeze --exclude fundingstream | grep -v ' @ ' > constraints.txt
 	rm -rf .venv-constraints
 

@@ -52,7 +52,7 @@ class Platform:
             kafka_bootstrap=options.bootstrap,
             registry_url=options.registry,
         )
-        self._admin: Any = AdminClient({**self.settings.librdkafka(), "log_level": 0})
+        self._admin: Any = AdminClient(self.settings.quiet_librdkafka())
 
     def create(self, names: Iterable[str]) -> None:
         """Create plain topics."""

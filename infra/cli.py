@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import MutableMapping
 from importlib import import_module
 
 import click
 
 from schemas import __version__
-from schemas.errors import ConfigurationError, FundingStreamError
+from schemas.errors import FundingStreamError
 
 _COMMANDS = {
     "up": "infra.up",
@@ -53,30 +54,34 @@ def cli() -> None:
     """Live perpetual-futures funding rates: exchanges to Kafka, z-scores, ClickHouse.
 
     `fundingstream up` runs everything on this machine; the other commands are its parts and tools.
-    Settings come from FUNDING_... variables: `fundingstream config` shows them.
+    Settings come from FUNDING_... variables, of the environment or of a file `.env` in the working
+    directory: `fundingstream config` shows them.
     """
 
 
-def check_environment(environment: dict[str, str]) -> None:
-    """Refuse FUNDING_ variables that no part reads: a typing error must not pass silently.
+def take_env_file(environment: MutableMapping[str, str]) -> frozenset[str]:
+    """Put the settings of the `.env` file into the environment; what stands there already wins.
+
+    Every part, the options that read variables and the children of `up` then see the same.
+
+    Returns:
+        The variables that the file has set.
 
     Raises:
-        ConfigurationError: names the unknown variables.
+        ConfigurationError: a variable that no part reads, or a file that cannot be used.
     """
-    from infra.config import known_variables  # noqa: PLC0415 - pydantic is slow to import
+    from infra.config import check_variables, read_env_file  # noqa: PLC0415 - pydantic is slow
 
-    given = {name for name in environment if name.startswith("FUNDING_")}
-    if given and (unknown := given - known_variables()):
-        raise ConfigurationError(
-            f"unknown settings: {', '.join(sorted(unknown))}; `fundingstream config` lists all"
-        )
+    check_variables(set(environment), "the environment")
+    settings = read_env_file(environment)
+    environment.update(settings)
+    return frozenset(settings)
 
 
 def main() -> None:
     """Run the console script."""
     try:
-        check_environment(dict(os.environ))
-        cli(standalone_mode=False)
+        cli(standalone_mode=False, obj=take_env_file(os.environ))
     except FundingStreamError as error:
         click.echo(f"fundingstream: {error}", err=True)
         sys.exit(error.exit_code)

@@ -36,7 +36,7 @@ class LagReader:
 
     def __init__(self, settings: SharedSettings, group: str) -> None:
         self._consumer: Any = Consumer(
-            {**settings.librdkafka(), "group.id": group, "enable.auto.commit": False}
+            {**settings.quiet_librdkafka(), "group.id": group, "enable.auto.commit": False}
         )
 
     def ends(self, topics: Iterable[str]) -> Ends:

@@ -252,6 +252,6 @@ async def _settle(reader: LagReader, topics: list[str]) -> None:
 
 
 def _delete(settings: WorkerSettings, names: list[str]) -> None:
-    admin: Any = AdminClient({**settings.librdkafka(), "log_level": 0})
+    admin: Any = AdminClient(settings.quiet_librdkafka())
     for future in admin.delete_topics(names, operation_timeout=10).values():
         future.exception(timeout=15)

@@ -15,19 +15,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from infra.clickhouse.migrate import migrate as migrate_database
+from infra.config import ENV_FILE_VARIABLE, PARTS
 from infra.embedded.ports import require_free_port
 from infra.embedded.readiness import http_ready, kafka_ready, tcp_ready
 from infra.embedded.supervisor import Service, Supervisor
 from infra.lag import LagReader
 from infra.tools import create_topics_and_schemas
-from schemas.errors import UnavailableError
+from producers.settings import ProducerSettings, check_limit_factor
+from schemas.errors import ConfigurationError, UnavailableError
 from schemas.feeds import FEEDS
-from schemas.settings import load_settings
+from schemas.settings import ENV_PREFIX, S, load_settings
 from schemas.topics import OUTPUT_TOPICS, raw_topic
 from stream_app.settings import SinkSettings, WorkerSettings
 
 HOST = "127.0.0.1"
 DRAIN_TIMEOUT_S = 30.0
+DRAIN_TOLD_EVERY_S = 3.0
 DEMO_CONTRACTS = 1874
 """As many as the five exchanges listed in autumn 2026 (exchanges.md §8)."""
 SIMULATED_LIMIT_FACTOR = 50
@@ -74,7 +77,7 @@ class StackOptions:
     @property
     def clickhouse(self) -> str:
         """Where ClickHouse is."""
-        return self.clickhouse_url or f"http://{HOST}:{self.ports.clickhouse}"
+        return (self.clickhouse_url or f"http://{HOST}:{self.ports.clickhouse}").rstrip("/")
 
     @property
     def registry(self) -> str:
@@ -107,6 +110,8 @@ class StackOptions:
                 if self.simulated
                 else {}
             ),
+            # What a file had to say stands in ours; it may be another one when a part is restarted.
+            ENV_FILE_VARIABLE: "",
             "FUNDING_KAFKA_BOOTSTRAP": self.bootstrap,
             "FUNDING_REGISTRY_URL": self.registry,
             "FUNDING_CLICKHOUSE_URL": self.clickhouse,
@@ -120,12 +125,35 @@ class StackOptions:
             **self.extra_env,
         }
 
+    def settings(self, part: type[S]) -> S:
+        """Return a part's settings as the part itself will read them.
+
+        Raises:
+            ConfigurationError: a value of the environment or of an option is wrong.
+        """
+        environment = self.environment()
+        named = {name: f"{ENV_PREFIX}{name.upper()}" for name in part.model_fields}
+        given = {name: environment.get(variable) for name, variable in named.items()}
+        return load_settings(part, **given)
+
+
+def check_settings(options: StackOptions) -> None:
+    """Check the settings of every part, before any of them starts.
+
+    Raises:
+        ConfigurationError: a value is wrong; the message names its variable.
+    """
+    for part in PARTS.values():
+        options.settings(part)
+    check_limit_factor(options.settings(ProducerSettings))
+
 
 def require_free_ports(options: StackOptions) -> None:
     """Check every port that the stack will listen on, before anything starts.
 
     Raises:
         UnavailableError: a port is taken; the message names the flag that changes it.
+        ConfigurationError: a number is no port, or given to two parts.
     """
     ports = options.ports
     wanted = [
@@ -140,6 +168,11 @@ def require_free_ports(options: StackOptions) -> None:
         wanted.append((ports.clickhouse, "ClickHouse", "--clickhouse-port"))
     if options.simulated:
         wanted.append((ports.simulator, "the simulator", "--simulator-port"))
+    flags: dict[int, str] = {}
+    for port, _, flag in wanted:
+        if port in flags:
+            raise ConfigurationError(f"{flags[port]} and {flag} are both {port}: change one")
+        flags[port] = flag
     for port, what, flag in wanted:
         require_free_port(port, what, flag)
 
@@ -164,7 +197,7 @@ def service(options: StackOptions, name: str) -> Service:
     ready = {
         "broker": kafka_ready(HOST, ports.kafka),
         "registry": http_ready(f"{options.registry}/subjects"),
-        "clickhouse": http_ready(f"{options.clickhouse}/ping"),
+        "clickhouse": http_ready(f"http://{HOST}:{ports.clickhouse}/ping"),
         "simulator": http_ready(f"http://{HOST}:{ports.simulator}/healthz"),
         "worker": http_ready(f"{options.web}/startupz"),
         "sink": tcp_ready(HOST, ports.sink_metrics),
@@ -191,14 +224,8 @@ class Stack:
         self.options = options
         self.supervisor = supervisor
         self._progress = progress
-        environment = {
-            "kafka_bootstrap": options.bootstrap,
-            "registry_url": options.registry,
-        }
-        self.worker_settings = load_settings(WorkerSettings, **environment)
-        self.sink_settings = load_settings(
-            SinkSettings, clickhouse_url=options.clickhouse, **environment
-        )
+        self.worker_settings = options.settings(WorkerSettings)
+        self.sink_settings = options.settings(SinkSettings)
 
     async def start(self) -> None:
         """Start everything, each part when what it needs is there.
@@ -241,12 +268,24 @@ class Stack:
         for name in ("simulator", "producer"):
             if name in self.supervisor.pids:
                 await self.supervisor.stop_service(name)
-        worker = (self.worker_settings.worker_id, [raw_topic(feed) for feed in FEEDS])
-        sink = (self.sink_settings.sink_group, [topic.name for topic in OUTPUT_TOPICS])
+        worker = ("processed", self.worker_settings.worker_id, [raw_topic(feed) for feed in FEEDS])
+        sink = ("stored", self.sink_settings.sink_group, [topic.name for topic in OUTPUT_TOPICS])
         try:
-            for group, topics in (worker, sink):
+            for what, group, topics in (worker, sink):
                 with closing(LagReader(self.worker_settings, group)) as reader:
-                    await reader.wait(topics, DRAIN_TIMEOUT_S)
+                    await reader.wait(topics, DRAIN_TIMEOUT_S, still=self._still(what))
         except UnavailableError:
             return False
         return True
+
+    def _still(self, what: str) -> Callable[[int], None]:
+        """Return a listener that tells every few seconds how many records are left."""
+        told_s = time.monotonic()
+
+        def listen(left: int) -> None:
+            nonlocal told_s
+            if time.monotonic() - told_s > DRAIN_TOLD_EVERY_S:
+                told_s = time.monotonic()
+                self._progress(f"{left:,} records have still to be {what}")
+
+        return listen

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from typing import Any
 
 import click
-from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import Consumer, KafkaError
 from pydantic import SecretStr
 
-from infra.config import PARTS
+from infra.config import DEFAULT_ENV_FILE, ENV_FILE_VARIABLE, PARTS
 from schemas.codec import schema_id_of
-from schemas.errors import ConfigurationError, MalformedInputError, UnavailableError
-from schemas.kafka import TopicResult, ensure_topics
+from schemas.errors import ConfigurationError, MalformedInputError
+from schemas.kafka import TopicResult, ensure_topics, require_topics
 from schemas.registry import SchemaCatalog
 from schemas.settings import ENV_PREFIX, SharedSettings, load_settings, shown_url
 from schemas.topics import TopicSpec, all_topics, changelog_topic_spec
@@ -76,23 +77,18 @@ def tail(topic: str, count: int | None, from_beginning: bool, idle_s: float | No
     """Print the records of a topic as JSON lines (`rates` is short for `funding.rates`)."""
     spec = _spec_of(topic)
     settings = load_settings(SharedSettings)
+    require_topics(settings, [spec.name])
     catalog = SchemaCatalog(settings)
     decoder = catalog.decoder(spec.record_type) if spec.record_type is not None else None
     consumer: Any = Consumer(
         {
-            **settings.librdkafka(),
+            **settings.quiet_librdkafka(),
             "group.id": f"fundingstream-tail-{time.time_ns()}",
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest" if from_beginning else "latest",
+            "error_cb": _tell_that_kafka_is_away,
         }
     )
-    try:
-        consumer.list_topics(timeout=10)
-    except KafkaException as error:
-        raise UnavailableError(
-            f"Kafka at {settings.kafka_bootstrap} does not answer: start it, or set "
-            "FUNDING_KAFKA_BOOTSTRAP"
-        ) from error
     consumer.subscribe([spec.name])
     shown, last_s = 0, time.monotonic()
     try:
@@ -108,6 +104,12 @@ def tail(topic: str, count: int | None, from_beginning: bool, idle_s: float | No
             sys.stdout.flush()
     finally:
         consumer.close()
+
+
+def _tell_that_kafka_is_away(error: KafkaError) -> None:
+    """Say so once for each time that the last connection is lost; the client connects anew."""
+    if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - librdkafka's name for it
+        click.echo("Kafka is away: waiting for it", err=True)
 
 
 def _shown(message: Any, decoder: Any) -> dict[str, Any]:
@@ -127,20 +129,37 @@ def _shown(message: Any, decoder: Any) -> dict[str, Any]:
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
-def config(as_json: bool) -> None:  # noqa: FBT001 - click passes flags so
-    """Show every setting, its variable and its value now; secrets stay hidden."""
+@click.pass_obj
+def config(from_file: frozenset[str] | None, as_json: bool) -> None:  # noqa: FBT001
+    """Show every setting: its variable, its value now, where that comes from, who reads it.
+
+    Secrets stay hidden.
+    """
     rows: dict[str, dict[str, Any]] = {}
     for part, settings_type in PARTS.items():
         settings = load_settings(settings_type)
         for name in settings_type.model_fields:
-            value = getattr(settings, name)
-            row = rows.setdefault(f"{ENV_PREFIX}{name.upper()}", {"parts": []})
+            variable = f"{ENV_PREFIX}{name.upper()}"
+            row = rows.setdefault(variable, {"parts": []})
             row["parts"].append(part)
-            hidden = "********" if isinstance(value, SecretStr) and value else ""
-            shown = shown_url(value) if name.endswith("_url") else value
-            row["value"] = hidden if isinstance(value, SecretStr) else shown
+            row["value"] = _shown_setting(name, getattr(settings, name))
+    rows[ENV_FILE_VARIABLE] = {
+        "parts": ["console script"],
+        "value": os.environ.get(ENV_FILE_VARIABLE, DEFAULT_ENV_FILE),
+    }
+    file = rows[ENV_FILE_VARIABLE]["value"]
+    for variable, row in rows.items():
+        own = variable in os.environ
+        row["source"] = file if variable in (from_file or ()) else "environment" if own else ""
     if as_json:
         click.echo(json.dumps(rows))
         return
     for variable, row in sorted(rows.items()):
-        click.echo(f"{variable}={row['value']}   # {', '.join(row['parts'])}")
+        source = f"from {row['source']}; " if row["source"] else ""
+        click.echo(f"{variable}={row['value']}   # {source}{', '.join(row['parts'])}")
+
+
+def _shown_setting(name: str, value: Any) -> Any:
+    if isinstance(value, SecretStr):
+        return "********" if value else ""
+    return shown_url(value) if name.endswith("_url") else value

@@ -95,7 +95,11 @@ def _watermarks(consumer: Any, topic: str, partition: int) -> tuple[int, int]:
 @contextmanager
 def _consumer(settings: SharedSettings) -> Iterator[Any]:
     consumer: Any = Consumer(
-        {**settings.librdkafka(), "group.id": "fundingstream-replay", "enable.auto.commit": False}
+        {
+            **settings.quiet_librdkafka(),
+            "group.id": "fundingstream-replay",
+            "enable.auto.commit": False,
+        }
     )
     try:
         yield consumer

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from schemas.errors import ConfigurationError
+from schemas.setting_types import Directory, ExchangeBaseUrl, Host
 from schemas.settings import SharedSettings
 
 
@@ -17,13 +18,13 @@ class ProducerSettings(SharedSettings):
     """One or more feeds in one process."""
 
     producer_linger_ms: Annotated[float, Field(ge=0, le=1000)] = 1.0
-    producer_data_dir: str = ".fundingstream/producer"
+    producer_data_dir: Directory = ".fundingstream/producer"
     """Where the progress of a backfill is kept."""
     producer_history_days: Annotated[int, Field(ge=0, le=90)] = 30
-    producer_history_rows_per_s: Annotated[float, Field(gt=0)] = 10_000.0
+    producer_history_rows_per_s: Annotated[float, Field(gt=0, le=1e9)] = 10_000.0
     """Settlements published a second at most, by all feeds together; fewer while workers report
     that live rates wait."""
-    producer_registry_refresh_s: Annotated[float, Field(gt=0)] = 600.0
+    producer_registry_refresh_s: Annotated[float, Field(gt=0, le=86_400)] = 600.0
     producer_mode: Literal["stream", "hybrid", "poll"] = "stream"
     """stream: WebSocket first, REST for what it does not bring and to check it each hour. hybrid:
     REST checks it all the time. poll: REST only."""
@@ -37,9 +38,9 @@ class ProducerSettings(SharedSettings):
     """Also open the sockets that are a second source of what others deliver (KuCoin's classic)."""
     producer_limit_factor: Annotated[float, Field(ge=1, le=10_000)] = 1.0
     """Multiplies the exchanges' REST limits. For simulated exchanges only: the real ones ban."""
-    producer_metrics_host: str = "127.0.0.1"
+    producer_metrics_host: Host = "127.0.0.1"
     producer_metrics_port: Annotated[int, Field(ge=0, le=65535)] = 9101
-    exchange_base_url: str = ""
+    exchange_base_url: ExchangeBaseUrl = ""
     """Root under which every exchange is reached as <root>/<feed>: the simulator's URL.
     Empty: the exchanges themselves."""
 

@@ -38,7 +38,7 @@ def ensure_topics(
         ConfigurationError: a topic exists with another number of partitions.
     """
     wanted = list(topics)
-    admin: Any = AdminClient({**settings.librdkafka(), "log_level": 0})
+    admin: Any = AdminClient(settings.quiet_librdkafka())
     try:
         present = admin.list_topics(timeout=timeout_s).topics
     except KafkaException as error:
@@ -67,7 +67,7 @@ def require_topics(
     Raises:
         UnavailableError: the broker does not answer within `timeout_s`, or a topic is missing.
     """
-    client: Any = AdminClient({**settings.librdkafka(), "log_level": 0})
+    client: Any = AdminClient(settings.quiet_librdkafka())
     try:
         metadata = client.list_topics(timeout=timeout_s)
     except KafkaException as error:

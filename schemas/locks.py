@@ -34,8 +34,12 @@ class LockedError(UnavailableError):
 class FileLock:
     """Holds the lock from construction to `close`, the end of the `with` block or the process."""
 
-    def __init__(self, path: Path) -> None:
-        """Make the file and its directory where they are missing, and lock it without waiting.
+    def __init__(self, path: Path, *, wait: bool = False) -> None:
+        """Make the file and its directory where they are missing, and lock it.
+
+        Args:
+            path: The lock file.
+            wait: Wait until nobody else holds it, however long that takes.
 
         Raises:
             LockedError: another process holds it, or another FileLock of this one.
@@ -49,7 +53,7 @@ class FileLock:
             reason = getattr(error, "strerror", None) or error
             raise ConfigurationError(f"{str(path)!r} cannot be written ({reason})") from error
         try:
-            _lock(descriptor, path)
+            _lock(descriptor, path, wait=wait)
         except BaseException:
             os.close(descriptor)
             raise
@@ -79,9 +83,9 @@ class FileLock:
         self.close()
 
 
-def _lock(descriptor: int, path: Path) -> None:
+def _lock(descriptor: int, path: Path, *, wait: bool) -> None:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         raise LockedError(path, _holder(descriptor)) from None
     except OSError as error:

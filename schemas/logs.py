@@ -1,21 +1,25 @@
-"""One log format for every part: UTC time, level, logger, message; libraries only when they warn.
-
-Not responsible for: where the output goes (the supervisor, a process manager).
-"""
+"""One log format for every part: UTC time, level, logger, message; libraries only warn."""
 
 from __future__ import annotations
 
 import logging
+import re
 import time
 
-_QUIET = ("aiokafka", "faust", "mode", "httpx", "httpx2", "asyncio")
+_LIBRARIES = ("aiokafka", "faust", "mode", "httpx", "httpx2", "asyncio")
 _SILENT = ("urllib3",)
 """These log what their callers handle and report anyway."""
+_REPEATED_EVERY_S = 60.0
+_MAX_KINDS = 256
+_NUMBER = re.compile(r"\d+")
+_CONTROLS = {
+    code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"
+}
 
 
 def setup_logging(level: str) -> None:
     """Set up logging for a process. `DEBUG` lets the libraries speak as well."""
-    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s")
+    formatter = _Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s")
     formatter.datefmt = "%Y-%m-%dT%H:%M:%S"
     formatter.converter = time.gmtime
     handler = logging.StreamHandler()
@@ -24,6 +28,50 @@ def setup_logging(level: str) -> None:
     for name in _SILENT:
         logging.getLogger(name).setLevel(logging.ERROR)
     if level != "DEBUG":
+        handler.addFilter(RepetitionFilter())
         # aiokafka builds a debug record for each fetch, whether or not it is wanted.
-        for name in _QUIET:
+        for name in _LIBRARIES:
             logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def printable(text: str) -> str:
+    r"""Return text from outside as a terminal may get it: control characters as `\x1b`.
+
+    Line ends and tabs stay.
+    """
+    return text.translate(_CONTROLS)
+
+
+class _Formatter(logging.Formatter):
+    """What an exchange or a server says may stand in a message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
+class RepetitionFilter(logging.Filter):
+    """Lets a line that a library repeats through once a minute, with the number of those between.
+
+    Faust, for example, warns of each wait for its producer's buffer: tens of lines a second while
+    baselines load. Lines are the same when they differ in numbers alone. Our own lines all pass.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kinds: dict[tuple[str, str], tuple[float, int]] = {}
+        """When a kind of line passed last, in seconds, and how many were held back since."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether the line passes."""
+        if record.name.partition(".")[0] not in _LIBRARIES:
+            return True
+        message = record.getMessage()
+        kind = record.name, _NUMBER.sub("0", message)
+        passed_s, held_back = self._kinds.pop(kind, (float("-inf"), 0))
+        passes = not 0 <= record.created - passed_s < _REPEATED_EVERY_S
+        self._kinds[kind] = (record.created, 0) if passes else (passed_s, held_back + 1)
+        if len(self._kinds) > _MAX_KINDS:
+            del self._kinds[next(iter(self._kinds))]  # The one that is seen least.
+        if passes and held_back:
+            record.msg, record.args = f"{message} ({held_back} more like it since)", ()
+        return passes

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 from typing import Any
-from urllib.parse import urlsplit
 
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
 from schemas.codec import Decoder, Encoder
-from schemas.errors import ConfigurationError, SchemaError, UnavailableError
+from schemas.errors import SchemaError, UnavailableError
 from schemas.records import RecordType
 from schemas.settings import SharedSettings, shown_url
 from schemas.topics import TopicSpec
@@ -28,15 +27,7 @@ class SchemaCatalog:
     """Gives encoders and decoders for topics. Calls block: build them before an event loop runs."""
 
     def __init__(self, settings: SharedSettings) -> None:
-        """Raises ConfigurationError: FUNDING_REGISTRY_URL is no URL."""
         self._url = shown_url(settings.registry_url)
-        if not all(map(_is_url, settings.registry_url.split(","))):
-            # The client's own errors would show the URL, or a part of a password in it.
-            raise ConfigurationError(
-                f"FUNDING_REGISTRY_URL ({self._url}) is no http(s) URL with a host: `@`, `:`, `/`, "
-                "`?`, `#` and `,` in a password have to be escaped; better set "
-                "FUNDING_REGISTRY_USERNAME and FUNDING_REGISTRY_PASSWORD"
-            )
         self._client: Any = SchemaRegistryClient(settings.schema_registry())
         self._text_by_id = lru_cache(maxsize=1024)(self._fetch_text)
 
@@ -107,11 +98,3 @@ class SchemaCatalog:
 def _schema(topic: TopicSpec) -> Schema:
     assert topic.record_type is not None
     return Schema(topic.record_type.text, "AVRO")
-
-
-def _is_url(text: str) -> bool:
-    try:
-        parts = urlsplit(text.strip())
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False

@@ -1,38 +1,50 @@
 """Settings that every part shares: how to reach Kafka and the registry, and how to log.
 
-Values come from environment variables `FUNDING_…`; secrets are SecretStr and never printed. Each
-part extends `SharedSettings` with its own. Not responsible for: command-line flags.
+Values come from environment variables `FUNDING_…` (the console script puts those of a `.env` file
+there first); secrets are SecretStr and never printed. Each part extends `SharedSettings` with its
+own.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.errors import ConfigurationError
+from schemas.setting_types import Bootstrap, RegistryUrls
 
 ENV_PREFIX = "FUNDING_"
 _HIDDEN = "***"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_PLACE = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?([/?#]|$)")
+"""How a URL without a user goes on behind its scheme."""
 
 
 class SharedSettings(BaseSettings):
     """What producers, worker, sink and tools have in common."""
 
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, env_file=None, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_file=None,
+        extra="forbid",
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+    )
 
-    kafka_bootstrap: str = "127.0.0.1:9092"
+    kafka_bootstrap: Bootstrap = "127.0.0.1:9092"
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
     kafka_sasl_username: str = ""
     kafka_sasl_password: SecretStr = SecretStr("")
     kafka_ssl_ca_file: str = ""
-    kafka_replication: int = 1
-    registry_url: str = "http://127.0.0.1:8081"
-    registry_username: str = ""
+    kafka_replication: Annotated[int, Field(ge=1, le=32_767)] = 1
+    registry_url: RegistryUrls = "http://127.0.0.1:8081"
+    registry_username: Annotated[str, Field(pattern=r"^[^:]*$")] = ""
+    """Basic authentication ends the user's name at the first colon."""
     registry_password: SecretStr = SecretStr("")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     http_allowed_hosts: Annotated[str, Field(max_length=4_096, pattern=r"^[\w.\-, ]*$")] = ""
@@ -44,6 +56,17 @@ class SharedSettings(BaseSettings):
         """The names of `http_allowed_hosts`."""
         names = (name.strip().lower() for name in self.http_allowed_hosts.split(","))
         return frozenset(name for name in names if name)
+
+    @model_validator(mode="after")
+    def _sasl_has_credentials(self) -> Self:
+        """Kafka's clients would end in errors of their own."""
+        named = self.kafka_sasl_username and self.kafka_sasl_password.get_secret_value()
+        if self.kafka_security_protocol.startswith("SASL") and not named:
+            raise ValueError(
+                f"{ENV_PREFIX}KAFKA_SECURITY_PROTOCOL {self.kafka_security_protocol} needs "
+                f"{ENV_PREFIX}KAFKA_SASL_USERNAME and {ENV_PREFIX}KAFKA_SASL_PASSWORD"
+            )
+        return self
 
     def librdkafka(self) -> dict[str, Any]:
         """Return the connection part of a librdkafka configuration."""
@@ -60,6 +83,13 @@ class SharedSettings(BaseSettings):
         if self.kafka_ssl_ca_file:
             config["ssl.ca.location"] = self.kafka_ssl_ca_file
         return config
+
+    def quiet_librdkafka(self) -> dict[str, Any]:
+        """Return the same for a client whose owner tells each failure itself, once.
+
+        librdkafka alone would write a line to stderr for each attempt to connect.
+        """
+        return {**self.librdkafka(), "log_level": 0}
 
     def schema_registry(self) -> dict[str, Any]:
         """Return the configuration of confluent-kafka's SchemaRegistryClient."""
@@ -83,11 +113,15 @@ def load_settings(settings_type: type[S], **overrides: Any) -> S:
     try:
         return settings_type(**given)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{ENV_PREFIX}{'.'.join(map(str, item['loc'])).upper()}: {item['msg']}"
-            for item in error.errors(include_input=False)
-        )
+        problems = "; ".join(_problem(item) for item in error.errors(include_input=False))
         raise ConfigurationError(f"wrong settings: {problems}") from None
+
+
+def _problem(item: ErrorDetails) -> str:
+    """Return one of pydantic's findings with the variable's name for the field's."""
+    message = item["msg"].removeprefix("Value error, ")
+    where = ".".join(map(str, item["loc"])).upper()
+    return f"{ENV_PREFIX}{where}: {message}" if where else message
 
 
 def variable_names(settings_type: type[SharedSettings]) -> set[str]:
@@ -99,11 +133,17 @@ def shown_url(url: str) -> str:
     """Return a URL as it may be shown: without user, password, query and fragment, secrets maybe.
 
     Takes anything: what is no proper URL (a password whose `/`, `?` or `@` is not escaped, several
-    URLs with commas between) loses rather too much than too little.
+    URLs with commas between) loses rather too much than too little. A WebSocket URL is written by
+    no person but by an exchange or by us, so that an `@` behind its host is a part of the path, as
+    in `/ws/!markPrice@arr@1s`.
     """
     proper = _SCHEME.match(url)
     scheme = proper[0] if proper else ""
-    before, at, place = url[len(scheme) :].rpartition("@")
+    rest = url[len(scheme) :]
+    if scheme.lower() in {"ws://", "wss://"} and _PLACE.match(rest):
+        before, at, place = "", "", rest
+    else:
+        before, at, place = rest.rpartition("@")
     if at and re.search(r"[?#]", before):
         return f"{scheme}{_HIDDEN}"  # The @ may be within a query.
     place, *hidden = re.split(r"[?#]", place, maxsplit=1)

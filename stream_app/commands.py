@@ -46,6 +46,7 @@ def run_worker(app: FundingApp, settings: WorkerSettings) -> None:
     # Records come and go without cycles; collections over the state would only add to the latency.
     gc.set_threshold(*GC_THRESHOLDS)
     worker = faust.Worker(app, override_logging=False, quiet=True)
+    worker.spinner = None  # It writes cursor codes, to what is no terminal as well.
 
     def asked_to_stop() -> bool:
         return worker._signal_stop_time is not None  # noqa: SLF001 - mode tells it nowhere else

@@ -10,6 +10,7 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr
 
+from schemas.setting_types import ClickHouseUrl, Directory, Host, Name, NameOrNothing
 from schemas.settings import SharedSettings
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -20,35 +21,35 @@ INSTANCE_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 class WorkerSettings(SharedSettings):
     """The Faust worker."""
 
-    worker_id: str = "fundingstream"
+    worker_id: Name = "fundingstream"
     """Name of the Faust app: consumer group, and prefix of the changelog topics."""
     worker_instance: Annotated[str, Field(pattern=f"^({INSTANCE_PATTERN})?$")] = ""
     """Static member id in the group: one for each worker, the same over its restarts. Empty: the
     first free one of the data directory (instance.py)."""
-    worker_output_prefix: str = ""
+    worker_output_prefix: NameOrNothing = ""
     """Put before the name of every output topic: a replay publishes beside the live topics."""
-    worker_data_dir: str = ".fundingstream/worker"
-    web_host: str = "127.0.0.1"
+    worker_data_dir: Directory = ".fundingstream/worker"
+    web_host: Host = "127.0.0.1"
     web_port: Port = 6066
     worker_linger_ms: Annotated[float, Field(ge=0, le=1000)] = 2.0
     """How long the outputs' producer waits for company."""
-    worker_max_ahead_s: Annotated[float, Field(gt=0)] = 600.0
+    worker_max_ahead_s: Annotated[float, Field(gt=0, le=86_400)] = 600.0
     """An event that lies further ahead of its receipt is refused: its time is wrong, or ours."""
-    worker_watchdog_s: Annotated[float, Field(gt=0)] = 60.0
+    worker_watchdog_s: Annotated[float, Field(gt=0, le=86_400)] = 60.0
     """Exit when input advances and processing does not for this long."""
 
 
 class SinkSettings(SharedSettings):
     """The ClickHouse sink, and the tools that speak to ClickHouse."""
 
-    clickhouse_url: str = "http://127.0.0.1:8123"
+    clickhouse_url: ClickHouseUrl = "http://127.0.0.1:8123"
     clickhouse_username: str = "default"
     clickhouse_password: SecretStr = SecretStr("")
-    clickhouse_timeout_s: Annotated[float, Field(gt=0)] = 30.0
-    sink_group: str = "fundingstream-sink"
-    sink_instance: str = ""
+    clickhouse_timeout_s: Annotated[float, Field(gt=0, le=3_600)] = 30.0
+    sink_group: Name = "fundingstream-sink"
+    sink_instance: NameOrNothing = ""
     """Static member id in the group: one for each sink. Empty: a dynamic member."""
     sink_batch_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 5_000
     sink_batch_age_s: Annotated[float, Field(gt=0, le=60)] = 1.0
-    sink_metrics_host: str = "127.0.0.1"
+    sink_metrics_host: Host = "127.0.0.1"
     sink_metrics_port: Port = 9102

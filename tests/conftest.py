@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 from hypothesis import HealthCheck, settings
 
 from tests.integration.stack_fixture import stack
 
 __all__ = ["stack"]
+
+# A developer's settings in a file `.env` reach no test and nothing that it starts.
+os.environ["FUNDING_ENV_FILE"] = ""
 
 # A busy machine is no error of the code: no test depends on how long an example takes.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])

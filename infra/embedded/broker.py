@@ -231,10 +231,9 @@ def _format(java: list[str], properties: Path, log_directory: Path) -> None:
             f"Kafka did not format {log_directory} within {_FORMAT_TIMEOUT_S:g} s"
         ) from error
     if done.returncode != 0:
-        lines = (done.stderr + done.stdout).strip().splitlines()
-        raise UnavailableError(
-            f"Kafka cannot format {log_directory} ({lines[-1] if lines else 'no reason given'})"
-        )
+        lines = (done.stderr + done.stdout).strip().splitlines() or ["no reason given"]
+        reason = next((line for line in lines if "Exception" in line), lines[-1])
+        raise UnavailableError(f"Kafka cannot format {log_directory} ({reason.strip()})")
 
 
 def _require_java() -> str:

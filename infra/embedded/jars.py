@@ -5,17 +5,16 @@ Not responsible for running them.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import infra
-from schemas.errors import UnavailableError
+from schemas.errors import ConfigurationError, UnavailableError
+from schemas.locks import FileLock
 
 KAFKA_VERSION = "4.3.1"
 _MAVEN_TIMEOUT_S = 600.0
@@ -52,12 +51,15 @@ def ensure_jars(directory: Path) -> Path:
         )
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(directory.with_name(f"{directory.name}.lock")):
+        # Maven's own time-out bounds how long another start holds it.
+        with FileLock(directory.with_name(f"{directory.name}.lock"), wait=True):
             if not jars_present(directory):
+                sys.stdout.write("notice: Maven brings Apache Kafka, once; it takes a minute\n")
+                sys.stdout.flush()
                 _download(maven, directory)
-    except OSError as error:
+    except (OSError, ConfigurationError) as error:
         raise UnavailableError(
-            f"the cache {directory.parent} cannot be written ({error.strerror}):"
+            f"the cache {directory.parent} cannot be written ({error}):"
             " set XDG_CACHE_HOME to a directory of yours"
         ) from error
     return directory
@@ -111,11 +113,3 @@ def _run_maven(argv: list[str]) -> None:
             f"Maven could not bring Apache Kafka ({reason.strip()[:_REASON_CHARS]}):"
             " check the network, or use --engine noida for a look"
         )
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """An exclusive lock among processes. Maven's own time-out bounds how long one holds it."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

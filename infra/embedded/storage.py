@@ -60,14 +60,18 @@ class DataDirectory:
         """The lock's descriptor: a child that inherits it keeps the lock while it lives."""
         return self._lock.descriptor
 
-    def clear(self) -> None:
-        """Remove everything but the lock, which stays held meanwhile.
+    def is_empty(self) -> bool:
+        """Whether there is nothing in it but the lock."""
+        return all(entry.name == _LOCK_NAME for entry in self.path.iterdir())
+
+    def clear(self, *, keep: str = "") -> None:
+        """Remove everything but the lock, which stays held, and the entry `keep`.
 
         Raises:
             OSError: something cannot be removed.
         """
         for entry in self.path.iterdir():
-            if entry.name == _LOCK_NAME:
+            if entry.name in {_LOCK_NAME, keep}:
                 continue
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)

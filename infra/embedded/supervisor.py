@@ -157,10 +157,17 @@ class Supervisor:
             for name in reversed(list(self._runs)):
                 await self.stop_service(name)
         except BaseException:
-            for run in self._runs.values():
-                if run.process is not None:
-                    run.process.kill()
+            self.kill()
             raise
+
+    def kill(self) -> None:
+        """Sends SIGKILL to every service and whatever it started; nothing is restarted."""
+        self._stopping = True
+        for run in self._runs.values():
+            if run.monitor is not None:
+                run.monitor.cancel()
+            if run.process is not None:
+                run.process.kill()
 
     async def wait_failed(self) -> ServiceEnd:
         """Returns when the supervisor gives up on a service (at once if it already has)."""

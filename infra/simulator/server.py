@@ -148,9 +148,10 @@ class SimulatorServer:
         site = web.TCPSite(runner, self.host, self.port, ssl_context=self._tls)
         try:
             await site.start()
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # UnicodeError: no name of a host
             await runner.cleanup()
-            reason = "the port is in use" if error.errno == errno.EADDRINUSE else error.strerror
+            taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+            reason = "the port is in use" if taken else getattr(error, "strerror", error)
             where = f"{self.host}:{self.port}"
             message = f"simulator cannot listen on {where}: {reason}; choose another --port"
             raise UnavailableError(message) from error

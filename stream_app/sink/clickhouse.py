@@ -29,7 +29,7 @@ def connect(settings: SinkSettings) -> Any:
 
     Raises:
         UnavailableError: nothing answers at the URL.
-        ConfigurationError: the URL is none, or the server refuses the user or the password.
+        ConfigurationError: the server refuses the user or the password.
     """
     try:
         return clickhouse_connect.get_client(
@@ -42,13 +42,6 @@ def connect(settings: SinkSettings) -> Any:
             compress=False,
             query_retries=0,
         )
-    except ValueError:
-        # Its text may hold a part of a password that is not escaped.
-        raise ConfigurationError(
-            f"FUNDING_CLICKHOUSE_URL ({shown_url(settings.clickhouse_url)}) is no URL with a host "
-            "and a port: `@`, `:`, `/`, `?` and `#` in a password have to be escaped; better set "
-            "FUNDING_CLICKHOUSE_PASSWORD"
-        ) from None
     except (ClickHouseError, OSError) as error:
         raise explain(error, settings) from error
 

@@ -82,7 +82,7 @@ def _ready_clickhouse(settings: SinkSettings) -> Any:
 
 
 def _check_topics(settings: SinkSettings) -> None:
-    admin: Any = AdminClient({**settings.librdkafka(), "log_level": 0})
+    admin: Any = AdminClient(settings.quiet_librdkafka())
     try:
         present = admin.list_topics(timeout=_KAFKA_TIMEOUT_S).topics
     except KafkaException as error:

@@ -174,6 +174,21 @@ async def test_a_service_deaf_to_sigterm_is_killed() -> None:
     await until(lambda: not alive(child), "the end of the child")
 
 
+async def test_everything_can_be_killed_at_once() -> None:
+    """What is deaf to SIGTERM too; nothing comes back, and no end is one that nobody asked for."""
+    lines = Lines()
+    deaf = f"{STUBBORN}; time.sleep(60)"
+    async with supervisor(lines) as running:
+        for name in ("first", "second"):
+            await running.start(service(name, deaf, restart=RestartPolicy()))
+        await until(lambda: lines.said("first", "up") and lines.said("second", "up"), "both")
+        pids = list(running.pids.values())
+        running.kill()
+        await until(lambda: not any(map(alive, pids)), "both have ended")
+    assert running.pids == {}
+    assert lines.ends == []
+
+
 async def test_output_is_bounded_and_a_lost_reader_blocks_nobody() -> None:
     """A megabyte without a line end comes in pieces; a sink that fails does not stall the child."""
     lines = Lines()

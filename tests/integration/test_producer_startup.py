@@ -113,6 +113,9 @@ async def ended(
                 await asyncio.gather(
                     run("producer without Kafka", "producer", env=no_kafka),
                     run("topics without Kafka", "topics", env=no_kafka),
+                    run("tail without Kafka", "tail", "rates", env=no_kafka),
+                    run("tail without topics", "tail", "rates",
+                        env={**here, KAFKA: f"127.0.0.1:{no_topics}"}),
                     run("producer without a registry", "producer",
                         env={**here, REGISTRY: f"http://{NOWHERE}"}),
                     run("worker without a registry", "worker", "--web-port", str(free_port()),
@@ -127,6 +130,10 @@ async def ended(
                     run("worker on a busy port", "worker", "--web-port", busy, env=here | {
                         "FUNDING_WORKER_ID": "nobody"}),
                     run("up on a busy port", "up", "--registry-port", busy, *data, env={}),
+                    run("a password in a URL", "sql", "SELECT 1",
+                        env={"FUNDING_CLICKHOUSE_URL": "http://h/?password=hunter2"}),
+                    run("a user in a URL", "topics",
+                        env={REGISTRY: "http://u:hunter2@h", "FUNDING_REGISTRY_USERNAME": "u"}),
                     run("a misspelt setting", "producer", env={"FUNDING_KAFKA_BOOTSTRAPS": "x"}),
                     run("a wrong setting", "producer", env={"FUNDING_PRODUCER_METRICS_PORT": "x"}),
                 )
@@ -136,6 +143,14 @@ async def ended(
 CASES = {
     "producer without Kafka": (UnavailableError, NOWHERE, "set FUNDING_KAFKA_BOOTSTRAP"),
     "topics without Kafka": (UnavailableError, NOWHERE, "set FUNDING_KAFKA_BOOTSTRAP"),
+    "tail without Kafka": (UnavailableError, NOWHERE, "set FUNDING_KAFKA_BOOTSTRAP"),
+    "tail without topics": (UnavailableError, "funding.rates", "fundingstream topics"),
+    "a password in a URL": (
+        ConfigurationError,
+        "FUNDING_CLICKHOUSE_URL",
+        "set FUNDING_CLICKHOUSE_USERNAME",
+    ),
+    "a user in a URL": (ConfigurationError, REGISTRY, "set FUNDING_REGISTRY_USERNAME"),
     "producer without a registry": (UnavailableError, NOWHERE, "set FUNDING_REGISTRY_URL"),
     "worker without a registry": (UnavailableError, NOWHERE, "set FUNDING_REGISTRY_URL"),
     "worker without Kafka": (UnavailableError, NOWHERE, "set FUNDING_KAFKA_BOOTSTRAP"),
@@ -160,11 +175,12 @@ CASES = {
 @pytest.mark.asyncio(loop_scope="session")
 async def test_what_is_missing_is_told_in_one_line(ended: dict[str, Ended], name: str) -> None:
     """What is wrong, where, and what to do; the exit code of its kind of error; no traceback."""
-    if name == "producer without topics" and find_spec("noida_db") is None:
+    if name.endswith("without topics") and find_spec("noida_db") is None:
         pytest.skip("needs the noida-db wheel")
     error, where, way_out = CASES[name]
     end = ended[name]
     assert "Traceback" not in end.out + end.err
+    assert "hunter2" not in end.out + end.err
     assert end.code == error.exit_code
     lines = end.err.splitlines()
     assert len(lines) == 1, end.err

@@ -114,6 +114,15 @@ def test_a_busy_port_is_one_typed_error(tmp_path: Path) -> None:
     assert "--port" in str(result.exception)
 
 
+def test_a_host_that_is_none_is_one_typed_error(tmp_path: Path) -> None:
+    """Also where the name is longer than any can be."""
+    for host in ("no host", "a" * 80):
+        arguments = ["--host", host, "--contracts", "4", "--data-dir", str(tmp_path)]
+        result = CliRunner().invoke(simulator, [*arguments, "--feeds", "binance-usdm"])
+        assert isinstance(result.exception, UnavailableError)
+        assert "cannot listen" in str(result.exception)
+
+
 def test_tls_files_belong_together(tmp_path: Path) -> None:
     """A certificate without its key is a mistake."""
     certificate = tmp_path / "c.pem"

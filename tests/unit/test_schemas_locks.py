@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from schemas.locks import FileLock, LockedError
 
 HOLD = """
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from schemas.locks import FileLock
 with FileLock(Path(sys.argv[1])):
@@ -46,6 +48,24 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
         holder.wait()
     with FileLock(path):
         assert path.read_text() == str(os.getpid())
+
+
+def test_a_lock_can_be_waited_for(tmp_path: Path) -> None:
+    """Until its holder gives it back."""
+    path = tmp_path / ".lock"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdin is not None
+        assert holder.stdout.readline() == b"held\n"
+        with ThreadPoolExecutor() as pool:
+            waiting = pool.submit(FileLock, path, wait=True)
+            with pytest.raises(LockedError):
+                FileLock(path)
+            assert not waiting.done()
+            holder.stdin.close()
+            waiting.result(timeout=30).close()
 
 
 def test_a_holder_that_has_not_written_its_pid_is_another_process(tmp_path: Path) -> None:
