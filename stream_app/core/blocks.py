@@ -16,8 +16,10 @@ from stream_app.core.bars import BarState
 from stream_app.core.gaps import StreamState
 from stream_app.core.letters import LetterCount
 from stream_app.core.skew import Skewed
+from stream_app.core.waiting import WaitingItem
 
 BLOCK_CONTRACTS = 256
+"""A block that has so many takes no further symbol; those that wait in it are still created."""
 VERSION = 1
 DEFAULT_INTERVAL_HOURS = 8.0
 
@@ -89,7 +91,10 @@ class _Versioned(msgspec.Struct, array_like=True):
 
 
 class Block(msgspec.Struct, array_like=True):
-    """Up to BLOCK_CONTRACTS contracts of one feed and partition."""
+    """Contracts of one feed and partition: BLOCK_CONTRACTS, and MAX_WAITING_SYMBOLS at most more.
+
+    Whatever the exchange sends, a packed block stays below topics.MAX_MESSAGE_BYTES.
+    """
 
     version: int
     applied_offset: int
@@ -103,6 +108,10 @@ class Block(msgspec.Struct, array_like=True):
     """In the first block: the hour (received_at, µs) of the partition's newest mismatch alert."""
     letters: LetterCount = msgspec.field(default_factory=LetterCount)
     """In the first block: the partition's dead letters."""
+    waiting: list[WaitingItem] = []
+    """Items of symbols that are not listed (yet); the contracts would be created in this block."""
+    cap_hour: int = 0
+    """In the first block: the hour (received_at, µs) of the newest alert of too many contracts."""
 
     def pack(self) -> bytes:
         """Return the bytes that `unpack` reads."""

@@ -8,29 +8,33 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from schemas.contracts import contract_id
+from schemas.symbols import MAX_NAME_BYTES, clip, symbol_fault
 from schemas.times import hour_floor
-from stream_app.core.audit import AuditBook
+from stream_app.core.audit import AuditBook, Noted
 from stream_app.core.baseline import Baseline
 from stream_app.core.blocks import BLOCK_CONTRACTS, DEFAULT_INTERVAL_HOURS, Block, Contract
 from stream_app.core.gaps import TRADING_STATUSES, StreamState
 from stream_app.core.rows import Interval
 from stream_app.core.statistics import Statistics
+from stream_app.core.waiting import WaitingRoom
 from stream_app.normalise.assets import canonical_asset, split_symbol
 
 
 class Shard:
     """A block and what is derived from it."""
 
-    def __init__(self, index: int, block: Block) -> None:
+    def __init__(self, feed: str, index: int, block: Block) -> None:
         self.index = index
         self.block = block
-        self.audits = AuditBook(block.audits)
+        self.audits = AuditBook(feed, block.audits)
+        self.waiting = WaitingRoom(block.waiting)
         self.cells: list[Cell] = []
         self.dirty = False
 
     def pack(self) -> bytes:
         """Return the block as it is stored."""
         self.block.audits = self.audits.entries()
+        self.block.waiting = self.waiting.items()
         return self.block.pack()
 
 
@@ -104,8 +108,9 @@ class Store:
             self._load(Block.unpack(data), stored_baseline)
 
     def _load(self, block: Block, stored_baseline: Callable[[str], bytes | None]) -> None:
-        shard = Shard(len(self.shards), block)
+        shard = Shard(self.feed, len(self.shards), block)
         self.shards.append(shard)
+        _bound(shard, self.feed)
         for contract in block.contracts:
             stored = stored_baseline(contract.contract_id)
             baseline = (
@@ -136,20 +141,33 @@ class Store:
         emitted.
         """
         if not self.shards or len(self.shards[-1].block.contracts) >= BLOCK_CONTRACTS:
-            shard = Shard(len(self.shards), Block.new())
+            shard = Shard(self.feed, len(self.shards), Block.new())
             # A new block has, trivially, applied all that came before the record at hand.
             shard.block.applied_offset = offset - 1
             shard.block.flushed_at = boundary
             self.shards.append(shard)
         return self.shards[-1]
 
-    def create(self, symbol: str, offset: int, boundary: int) -> Cell:
-        """Return the cell of a contract that was not met before."""
-        shard = self.last_shard(offset, boundary)
+    def home(self, symbol: str, offset: int, boundary: int) -> Shard:
+        """Return the shard of a symbol: its contract's, or where it waits, or would be created.
+
+        `offset`, `boundary`: as of `last_shard`.
+        """
+        cell = self.cells.get(symbol)
+        if cell is not None:
+            return cell.shard
+        for shard in self.shards:
+            if symbol in shard.waiting:
+                return shard
+        return self.last_shard(offset, boundary)
+
+    def create(self, symbol: str, shard: Shard) -> Cell:
+        """Return the cell of a contract that was not met before, in its `home`."""
         base, quote = split_symbol(symbol)
         asset, multiplier = canonical_asset(base)
         contract = Contract(symbol, contract_id(self.feed, symbol), asset, quote, multiplier)
         shard.block.contracts.append(contract)
+        shard.dirty = True
         return self._add(contract, shard, Baseline())
 
     def baseline_changed(self, cell: Cell) -> None:
@@ -176,6 +194,27 @@ class Store:
             shard.dirty = False
         dirty, self._dirty_baselines = self._dirty_baselines, {}
         return blocks, [(contract, dirty[contract].pack()) for contract in sorted(dirty)]
+
+
+def _bound(shard: Shard, feed: str) -> None:
+    """Take out of a stored block what a version without bounds has let in, and count it."""
+    block = shard.block
+    contracts = [c for c in block.contracts if symbol_fault(c.symbol) is None]
+    for contract in contracts:
+        for name in ("base", "quote", "status"):
+            setattr(contract, name, clip(getattr(contract, name), MAX_NAME_BYTES))
+    refused = len(block.contracts) - len(contracts)
+    prefix = contract_id(feed, "")
+    audits = [e for e in block.audits if symbol_fault(e.subject.removeprefix(prefix)) is None]
+    if not refused and len(audits) == len(block.audits):
+        return
+    block.contracts, block.audits = contracts, audits
+    shard.audits = AuditBook(feed, audits)
+    at = block.flushed_at
+    detail = "stored contracts whose symbols can be none"
+    noted = Noted(feed, "bad_symbol", at, at, block.applied_offset, -1, detail, max(1, refused))
+    shard.audits.note(noted)
+    shard.dirty = True
 
 
 def _seed_stream(contract: Contract) -> None:
