@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from schemas.times import US_PER_HOUR, US_PER_MINUTE
-from stream_app.core.audit import AuditBook, Noted, audit_event
+from stream_app.core.audit import (
+    MAX_DETAIL_BYTES,
+    MAX_ENTRIES,
+    OTHER,
+    AuditBook,
+    Noted,
+    audit_event,
+)
 
 MINUTE = 29_850_000 * US_PER_MINUTE
 
@@ -85,3 +92,29 @@ def test_settlements_of_several_hours_are_several_events() -> None:
         (hours[2], 1, "at 2"),
     ]
     assert not again
+
+
+def test_more_than_the_bound_is_one_entry() -> None:
+    """Of the feed, with what the newest one was; it is published like the others."""
+    book = AuditBook("f")
+    for index in range(MAX_ENTRIES + 1_000):
+        book.note(noted("late", 1, f"f:C{index}"))
+    book.note(noted("late", 2, "f:C3"))
+    assert len(book.entries()) == MAX_ENTRIES + 1
+    (other,) = [entry for entry in book.entries() if entry.kind == OTHER]
+    newest = f"late of f:C{MAX_ENTRIES + 999}: detail 1"
+    assert (other.subject, other.count, other.detail) == ("f", 1_000, newest)
+    again = AuditBook("f", book.entries())
+    again.note(noted("late", 130, "f:NEW"))
+    assert len(again.entries()) == MAX_ENTRIES + 1
+    due = again.take_due(MINUTE + US_PER_MINUTE)
+    assert sum(entry.count for entry in due) == MAX_ENTRIES + 1_000 + 2
+    assert again.entries() == []
+
+
+def test_details_are_bounded_in_bytes() -> None:
+    """Whatever script a symbol or a message brings in."""
+    book = AuditBook("f")
+    book.note(Noted("f:A", "late", 1, MINUTE, 1, 0, "币" * 1_000))
+    (entry,) = book.entries()
+    assert entry.detail == "币" * (MAX_DETAIL_BYTES // 3)
