@@ -60,7 +60,8 @@ class Facts:
         self._asked_about: Counter[str] = Counter()
         self._refreshes = 0
         self._doubted_s = self._unknown_s = float("-inf")
-        self._unknown_every_s = UNKNOWN_EVERY_S
+        self._in_vain = 0
+        """Refreshes for unknown symbols since one of them listed something new."""
 
     async def run(self) -> None:
         """Refresh at intervals, and soon when asked to, until cancelled."""
@@ -114,12 +115,18 @@ class Facts:
         if change.doubtful:
             self._refresh_soon()
         if change.listed:
-            self._unknown_every_s = UNKNOWN_EVERY_S
+            self._in_vain = 0
         if self.registry.listed:
             # Without the other facts an interval is assumed, and flagged; the stream goes on.
             self.known.set()
             self._changed(change)
         return change
+
+    @property
+    def _unknown_every_s(self) -> float:
+        """How long after a refresh for unknown symbols there may be another one."""
+        doubled_s = UNKNOWN_EVERY_S * 2.0 ** max(0, min(self._in_vain, 20) - 1)
+        return min(doubled_s, max(self._refresh_s, UNKNOWN_EVERY_S))
 
     def ask_about(self, symbols: Iterable[str]) -> None:
         """Have the registry refreshed for symbols that it does not list, ASKS_EACH times for each.
@@ -135,9 +142,9 @@ class Facts:
         since_s = now_s - self._unknown_s
         if not unknown or since_s < self._unknown_every_s:
             return
-        calm = since_s >= 2 * self._refresh_s
-        after_s = UNKNOWN_EVERY_S if calm else 2 * self._unknown_every_s
-        self._unknown_every_s = min(after_s, max(self._refresh_s, UNKNOWN_EVERY_S))
+        if since_s >= 2 * self._refresh_s:
+            self._in_vain = 0
+        self._in_vain += 1
         self._unknown_s = now_s
         if len(asked) + len(unknown) > MAX_ASKED_ABOUT:
             asked.clear()

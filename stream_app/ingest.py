@@ -20,7 +20,7 @@ from schemas.records import HourlyBar
 from schemas.times import US_PER_S, now_us
 from schemas.topics import feed_of_raw_topic
 from stream_app.core.blocks import block_key
-from stream_app.core.bounds import MAX_AHEAD_US
+from stream_app.core.bounds import MAX_AHEAD_US, check_size
 from stream_app.core.outputs import DeadLetter, Outputs
 from stream_app.core.partition import FeedPartition
 from stream_app.core.zones import flush_boundary
@@ -208,6 +208,7 @@ class Ingest:
             self._publish(state)
         try:
             batch = self._decoder.decode(message.value or b"")
+            check_size(batch)
         except MalformedInputError as error:
             self.counts["dead_letter"] += 1
             letter = DeadLetter(

@@ -6,6 +6,7 @@ Not responsible for: what follows from it (partition.py).
 from __future__ import annotations
 
 from schemas.errors import MalformedInputError
+from schemas.records import MAX_READ_ITEMS, RawBatch
 from schemas.symbols import name_fault
 from schemas.times import US_PER_HOUR, US_PER_MINUTE, US_PER_S
 from stream_app.core.blocks import Contract
@@ -31,10 +32,21 @@ _TOLERANCE = 1 + 1e-9
 """A cap that was written in basis points may miss the rate at the cap by a rounding."""
 
 
-def check_plausible(reading: Reading, received_at: int, max_ahead_us: int) -> None:
-    """Refuse what would spoil a contract's state for long: times ahead, rates beyond any cap.
+def check_size(batch: RawBatch) -> None:
+    """Refuse a record of more items than any producer makes.
 
-    And names of any length.
+    Raises:
+        MalformedInputError: says how many it has.
+    """
+    items = len(batch["items"])
+    if items > MAX_READ_ITEMS:
+        raise MalformedInputError(f"a record of {items} items, more than {MAX_READ_ITEMS}")
+
+
+def check_plausible(reading: Reading, received_at: int, max_ahead_us: int) -> None:
+    """Refuse what would spoil a contract's state for long.
+
+    Times ahead, rates beyond any cap, and names without a bound.
 
     `max_ahead_us`: how far ahead of its receipt an event may be.
 

@@ -10,6 +10,7 @@ import pytest
 from schemas.errors import UnavailableError
 from schemas.records import RawItem
 from schemas.times import US_PER_HOUR
+from stream_app.core import bounds
 from tests.unit.ingest_case import HOUR_US, TOPIC, Bench, Message, S, raw, settled, tick, ticks
 
 
@@ -167,6 +168,18 @@ class TestDeadLetters:
         await bench.ingest.flush()
         assert bench.journal.of("acked") == [5, 6]
         assert bench.ingest.counts["dead_letter"] == 1
+
+    async def test_a_record_of_too_many_items_is_one_dead_letter(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """No producer makes such a record; the next one is applied."""
+        monkeypatch.setattr(bounds, "MAX_READ_ITEMS", 2)
+        items: list[RawItem] = [{"symbol": None, "payload": b"", "received_at": HOUR_US}] * 3
+        await bench.feed(Message(5, raw(items, HOUR_US)), *ticks(6, 6))
+        (letter,) = bench.outbox.letters
+        assert (letter.stage, letter.error) == ("decode", "a record of 3 items, more than 2")
+        assert letter.value == raw(items, HOUR_US)
+        assert bench.applied() == [6]
 
     async def test_a_malformed_item_is_a_dead_letter(self, bench: Bench) -> None:
         """From within a record that is otherwise applied."""
