@@ -149,7 +149,10 @@ def largest_contract() -> Contract:
     """Every field as large as it can be."""
     symbol, name = "X" * MAX_SYMBOL_BYTES, "N" * MAX_NAME_BYTES
     held = [Held(BIG, RATE, RATE, RATE, "rest", RATE)] * (MAX_HELD + 1)
-    bar = OpenBar(BIG, *[RATE] * 6, *[BIG] * 3, *[RATE] * 5)
+    bar = OpenBar(
+        *(BIG, RATE, RATE, RATE, RATE, RATE, RATE, BIG, BIG, BIG),
+        *(RATE, RATE, RATE, RATE, RATE),
+    )
     return Contract(
         symbol=symbol,
         contract_id=f"{max(FEEDS, key=len)}:{symbol}",

@@ -47,7 +47,7 @@ class Strict(FeedPartition):
         self.letters = list(taken.dead_letters)
         return taken.records()
 
-    def list(self, *symbols: str, at: int = T0, **more: Any) -> list[Any]:
+    def listing(self, *symbols: str, at: int = T0, **more: Any) -> list[Any]:
         """Apply an exchangeInfo reply of trading contracts."""
         rows = [{"symbol": s, "status": "TRADING", "baseAsset": s[:1], **more} for s in symbols]
         items = [item(row, at) for row in rows]
@@ -95,14 +95,14 @@ class TestListing:
 
     def test_the_list_does(self, strict: Strict) -> None:
         """An entry with a status; then it streams."""
-        strict.list("AUSDT")
+        strict.listing("AUSDT")
         assert rates(strict.run(batch([tick("AUSDT", 0.0001, T0)]))) == [("AUSDT", 0.0001, 101, 0)]
         strict.run(batch([item({"symbol": "BUSDT"}, T0)], T0, "contract", "exchangeInfo", "rest"))
         assert [c.symbol for c in strict.contracts] == ["AUSDT"]
 
     def test_what_state_knows_goes_on_without_a_list(self, strict: Strict) -> None:
         """The list is down while the worker starts anew."""
-        strict.list("AUSDT")
+        strict.listing("AUSDT")
         again = strict.stored()
         assert len(rates(again.run(batch([tick("AUSDT", 0.0001, T0)])))) == 1
 
@@ -116,7 +116,7 @@ class TestWaiting:
             at = T0 + second * S
             strict.run(batch([tick("OUSDT", 0.5, at), tick("NUSDT", 0.0001 + second / 1e6, at)]))
         again = strict.stored()
-        outputs = again.list("NUSDT", at=T0 + 9 * S, quoteAsset="USDX")
+        outputs = again.listing("NUSDT", at=T0 + 9 * S, quoteAsset="USDX")
         assert rates(outputs) == [("NUSDT", 0.0001, 100, 1), ("NUSDT", 0.000101, 101, 1)]
         first, second_rate = of(outputs, "rates")
         assert (first["received_at"], first["event_time"]) == (T0 + 2_000, T0)
@@ -131,7 +131,7 @@ class TestWaiting:
         """The stream goes on behind what waited."""
         for second in range(3):
             strict.run(batch([tick("NUSDT", 0.0001, T0 + second * S)], T0 + second * S))
-        strict.list("NUSDT", at=T0 + 3 * S)
+        strict.listing("NUSDT", at=T0 + 3 * S)
         for second in range(3, 90):
             at = T0 + second * S
             outputs = strict.run(batch([tick("NUSDT", 0.0001, at)], at))
@@ -141,7 +141,7 @@ class TestWaiting:
         """The newest few; the others are one audit event of the feed."""
         for second in range(9):
             strict.run(batch([tick("NUSDT", 0.0001, T0 + second * S)], T0 + second * S))
-        outputs = strict.list("NUSDT", at=T0 + 9 * S)
+        outputs = strict.listing("NUSDT", at=T0 + 9 * S)
         assert len(rates(outputs)) == MAX_WAITING_ITEMS
         told = audits(strict.run(clock(T0 + 2 * US_PER_MINUTE)), "unlisted")
         dropped = 9 - MAX_WAITING_ITEMS
@@ -157,14 +157,14 @@ class TestWaiting:
         assert strict.store.shards[0].waiting.items() == []
         told = audits(strict.run(clock(T0 + WAITING_US + 2 * US_PER_MINUTE)), "unlisted")
         assert told == [(FEED, "unlisted", 1, "NUSDT is not in the exchange's list")]
-        assert rates(strict.list("NUSDT")) == []
+        assert rates(strict.listing("NUSDT")) == []
 
     def test_a_bug_met_by_one_that_waited_costs_no_other(self, strict: Strict) -> None:
         """As of any other item; the listing stands."""
         strict.run(batch([tick("NUSDT", 0.0001, T0), tick("NUSDT", 0.0002, T0 + S)]))
         judge = strict._judge
-        strict._judge = lambda *args: 1 / 0 if args[2] == 0.0001 else judge(*args)  # type: ignore[assignment,return-value,method-assign]
-        assert rates(strict.list("NUSDT")) == [("NUSDT", 0.0002, 100, 1)]
+        strict._judge = lambda *args: 1 / 0 if args[2] == 0.0001 else judge(*args)  # type: ignore[assignment,method-assign]
+        assert rates(strict.listing("NUSDT")) == [("NUSDT", 0.0002, 100, 1)]
         assert [(letter.stage, letter.offset, letter.item) for letter in strict.letters] == [
             ("core", 100, 0)
         ]
@@ -206,7 +206,7 @@ class TestForged:
 
     def test_state_of_an_older_program_is_rid_of_them(self, strict: Strict) -> None:
         """A worker that was wedged by them starts, and tells it; the others stay."""
-        strict.list("AUSDT", "BUSDT")
+        strict.listing("AUSDT", "BUSDT")
         strict.run(batch([tick("AUSDT", 0.0001, T0), tick("AUSDT", 0.0002, T0)]))
         stored = strict.stored()
         block = stored.store.shards[0].block
@@ -227,7 +227,7 @@ class TestFlood:
 
     def test_ninety_thousand_are_a_handful_of_audit_events(self, strict: Strict) -> None:
         """No contract; what waits and what is stored stays small, and a real one gets through."""
-        strict.list("AUSDT")
+        strict.listing("AUSDT")
         published = []
         for start in range(0, 90_000, 3_000):
             items = [tick(f"X{n:05d}USDT", 0.0001, T0) for n in range(start, start + 3_000)]
@@ -235,7 +235,7 @@ class TestFlood:
         assert [c.symbol for c in strict.contracts] == ["AUSDT"]
         assert published == []
         assert sum(len(shard.pack()) for shard in strict.store.shards) < 64 << 10
-        assert rates(strict.list("NUSDT"))[-1][:2] == ("NUSDT", 0.0002)
+        assert rates(strict.listing("NUSDT"))[-1][:2] == ("NUSDT", 0.0002)
         told = audits(strict.run(clock(T0 + 2 * US_PER_MINUTE)))
         assert [kind for subject, kind, *_ in told if subject == FEED] == ["unlisted"]
         assert {subject for subject, *_ in told} <= {FEED, f"{FEED}:AUSDT", f"{FEED}:NUSDT"}
@@ -252,7 +252,7 @@ class TestFlood:
     def test_a_partition_takes_no_more_contracts_than_its_cap(self, strict: Strict) -> None:
         """Whoever lists more gets one alert an hour; the listed ones go on."""
         strict._gate.cap = 3
-        outputs = strict.list(*(f"C{n}USDT" for n in range(5)))
+        outputs = strict.listing(*(f"C{n}USDT" for n in range(5)))
         (alert,) = of(outputs, "alerts")
         assert (alert["kind"], alert["subject"], alert["severity"]) == (
             "contract_cap",
@@ -263,9 +263,9 @@ class TestFlood:
         assert [c.symbol for c in strict.contracts] == ["C0USDT", "C1USDT", "C2USDT"]
         again = strict.stored()
         again._gate.cap = 3
-        soon = again.list("C4USDT", at=T0 + US_PER_MINUTE)
+        soon = again.listing("C4USDT", at=T0 + US_PER_MINUTE)
         assert of(soon, "alerts") == []
-        later = again.list("C4USDT", at=T0 + US_PER_HOUR)
+        later = again.listing("C4USDT", at=T0 + US_PER_HOUR)
         assert len(of(later, "alerts")) == 1
         counted = [count for _, _, count, _ in audits([*soon, *later], "contract_cap")]
         assert counted == [2, 1]
@@ -278,5 +278,5 @@ class TestFlood:
 def test_a_rest_rate_that_waited_is_one_of_rest(strict: Strict) -> None:
     """What an item was for waits with it."""
     strict.run(snapshot(("NUSDT", 0.0003, T0), received_at=T0))
-    (rate,) = of(strict.list("NUSDT", at=T0 + S), "rates")
+    (rate,) = of(strict.listing("NUSDT", at=T0 + S), "rates")
     assert (rate["transport"], rate["rate"], rate["raw_offset"]) == ("rest", 0.0003, 100)
