@@ -16,7 +16,7 @@ from schemas.times import US_PER_MINUTE, hour_floor
 
 MAX_DETAIL_BYTES = 200
 MAX_ENTRIES = 2_048
-"""Of one block, which has at most 288 contracts: a minute's decisions, and those of the minute
+"""Of one block, which has at most 256 contracts: a minute's decisions, and those of the minute
 before that are not yet published. What exceeds it is counted in one entry of the kind `other`."""
 OTHER = "other"
 _BY_HOUR = frozenset({"settled_matched", "settled_differs", "settlement_differs"})

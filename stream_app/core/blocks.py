@@ -19,7 +19,6 @@ from stream_app.core.skew import Skewed
 from stream_app.core.waiting import WaitingItem
 
 BLOCK_CONTRACTS = 256
-"""A block that has so many takes no further symbol; those that wait in it are still created."""
 VERSION = 1
 DEFAULT_INTERVAL_HOURS = 8.0
 
@@ -77,6 +76,8 @@ class Contract(msgspec.Struct, array_like=True):
     """Updates whose time is not believed, by the exchange's time; none while its clock is right."""
     estimates: list[Estimate] = []
     """The newest few, oldest first."""
+    listed_by: tuple[int, int] = (-1, -1)
+    """Raw offset and item that created it. What comes again from before was of no contract then."""
 
     @property
     def owes(self) -> bool:
@@ -91,7 +92,7 @@ class _Versioned(msgspec.Struct, array_like=True):
 
 
 class Block(msgspec.Struct, array_like=True):
-    """Contracts of one feed and partition: BLOCK_CONTRACTS, and MAX_WAITING_SYMBOLS at most more.
+    """Up to BLOCK_CONTRACTS contracts of one feed and partition; or what is kept of no contract.
 
     Whatever the exchange sends, a packed block stays below topics.MAX_MESSAGE_BYTES.
     """
@@ -108,10 +109,12 @@ class Block(msgspec.Struct, array_like=True):
     """In the first block: the hour (received_at, µs) of the partition's newest mismatch alert."""
     letters: LetterCount = msgspec.field(default_factory=LetterCount)
     """In the first block: the partition's dead letters."""
+    is_unlisted: bool = False
+    """The one block of a partition that has no contracts: what follows, and audits of symbols that
+    the exchange does not list. It is stored after all others."""
     waiting: list[WaitingItem] = []
-    """Items of symbols that are not listed (yet); the contracts would be created in this block."""
     cap_hour: int = 0
-    """In the first block: the hour (received_at, µs) of the newest alert of too many contracts."""
+    """The hour (received_at, µs) of the newest alert of too many contracts."""
 
     def pack(self) -> bytes:
         """Return the bytes that `unpack` reads."""
@@ -142,6 +145,10 @@ class Block(msgspec.Struct, array_like=True):
             return msgspec.msgpack.decode(data, type=cls)
         except msgspec.DecodeError as error:
             raise StateError(f"a stored state block is damaged: {error}") from error
+
+
+UNLISTED = -1
+"""The number of the block that has no contracts; the others are counted from 0."""
 
 
 def block_key(feed: str, partition: int, shard: int) -> bytes:

@@ -53,7 +53,7 @@ class Journal:
         """
         self.counts[kind] += count
         subject = contract_id(self.feed, symbol)
-        if symbol not in self._store.cells:
+        if self._store.home(symbol, at) is self._store.unlisted:
             # Whoever makes up symbols shall not make up as many audit events.
             subject, detail = self.feed, f"{symbol}: {detail}"
         self._note(subject, symbol, kind, event_time, at, detail, count, since)
@@ -76,7 +76,7 @@ class Journal:
         count: int,
         since: int | None,
     ) -> None:
-        shard = self._store.home(symbol, at.applied_by, at.boundary)
+        shard = self._store.home(symbol, at)
         if at.applied_by <= shard.block.applied_offset:
             return
         shard.audits.note(
@@ -119,11 +119,9 @@ class Journal:
         }
         self.outputs.append(Output(topics.AUDIT, subject, event))
 
-    def unlisted(self, shard: Shard, dropped: Iterable[WaitingItem], at: Position) -> None:
-        """Count items that are dropped because no list knows their contract.
-
-        `shard`: where they waited, or would have.
-        """
+    def unlisted(self, dropped: Iterable[WaitingItem], at: Position) -> None:
+        """Count items that are dropped because no list knows their contract."""
+        shard = self._store.unlisted
         for item in dropped:
             self.counts["unlisted"] += 1
             shard.audits.note(
@@ -140,14 +138,11 @@ class Journal:
             shard.dirty = True
 
     def beyond_cap(self, symbol: str, cap: int, at: Position) -> None:
-        """Count a listed contract that is one too many; raise an alert once an hour.
-
-        The partition's first block remembers the hour: a partition that is full has one.
-        """
+        """Count a listed contract that is one too many; raise an alert once an hour."""
         detail = f"the partition has {cap} contracts"
         self.note(symbol, "contract_cap", at.received_at, at, detail)
-        shard, hour = self._store.shards[0], hour_floor(at.batch_received_at)
-        if at.applied_by > shard.block.applied_offset and hour > shard.block.cap_hour:
+        shard, hour = self._store.unlisted, hour_floor(at.batch_received_at)
+        if hour > shard.block.cap_hour:
             shard.block.cap_hour, shard.dirty = hour, True
             self.alert(contract_cap_alert(symbol, cap, at))
 

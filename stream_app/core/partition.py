@@ -40,7 +40,7 @@ from stream_app.core.reconcile import remember_estimate
 from stream_app.core.rows import Interval, Position, RateRow, bar_row, settlement_row
 from stream_app.core.skew import SKEW_US, standing_time
 from stream_app.core.statistics import z_of
-from stream_app.core.store import Cell, Shard, Store
+from stream_app.core.store import Cell, Store
 from stream_app.core.watch import Watch
 from stream_app.core.zones import flush_boundary
 from stream_app.normalise.readings import (
@@ -138,7 +138,7 @@ class FeedPartition:
 
     def flush(self, boundary: int, now_us: int) -> None:
         """Emit what is owed at a flush boundary (µs of received_at), once for each boundary."""
-        for shard in self.store.shards:
+        for shard in self.store.all_shards:
             if boundary <= shard.block.flushed_at:
                 continue
             shard.block.flushed_at = boundary
@@ -171,7 +171,10 @@ class FeedPartition:
             self._apply_unlisted(item, symbol, at, read)
             return
         if at.applied_by <= cell.shard.block.applied_offset:
-            self.counts["redelivered"] += 1
+            if at.place <= cell.contract.listed_by:
+                self._apply_unlisted(item, symbol, at, read)
+            else:
+                self.counts["redelivered"] += 1
             return
         if at.channel in (BACKFILL_BEGIN, BACKFILL_END):
             cell.contract.backfilling = at.channel == BACKFILL_BEGIN
@@ -179,55 +182,61 @@ class FeedPartition:
             cell.changed()
             return
         for reading in self._read(item, symbol, at, read):
-            if isinstance(reading, RateReading):
-                if at.purpose == "reconcile":
-                    self._watch.reconcile(cell, reading, at)
-                else:
-                    self._apply_rate(cell, reading, at)
-            elif isinstance(reading, SettlementReading):
-                self._apply_settlement(cell, reading, at)
-            elif isinstance(reading, ContractReading):
-                self._apply_facts(cell, reading, at)
-                if reading.lists:
-                    self._watch.listed(cell, at)
+            self._apply_reading(cell, reading, at)
+
+    def _apply_reading(self, cell: Cell, reading: Reading, at: Position) -> None:
+        if isinstance(reading, RateReading):
+            if at.purpose == "reconcile":
+                self._watch.reconcile(cell, reading, at)
             else:
-                self._audit(reading.symbol, "no_rate", at.received_at, at, reading.reason)
+                self._apply_rate(cell, reading, at)
+        elif isinstance(reading, SettlementReading):
+            self._apply_settlement(cell, reading, at)
+        elif isinstance(reading, ContractReading):
+            self._apply_facts(cell, reading, at)
+            if reading.lists:
+                self._watch.listed(cell, at)
+        else:
+            self._audit(reading.symbol, "no_rate", at.received_at, at, reading.reason)
 
     def _apply_unlisted(
         self, item: RawItem, symbol: str, at: Position, read: ReadItem | None
     ) -> None:
-        """Apply an item of a symbol that is no contract: unless it is listed here, it waits."""
+        """Apply an item of a symbol that is no contract: unless it is listed here, it waits.
+
+        Or that was none when this item came first: then only what is kept of unlisted symbols may
+        not have it.
+        """
         fault = symbol_fault(symbol)
         if fault is not None:
             self._gate.refuse(item, at, fault)
             return
-        shard = self.store.home(symbol, at.applied_by, at.boundary)
-        if at.applied_by <= shard.block.applied_offset:
+        if self._gate.has_applied(at):
             self.counts["redelivered"] += 1
             return
         if at.channel in (BACKFILL_BEGIN, BACKFILL_END):
-            self._gate.keep(item, shard, at)
+            self._gate.keep(item, at)
             return
         for reading in self._read(item, symbol, at, read):
             if isinstance(reading, NoRate):
                 self._audit(symbol, "no_rate", at.received_at, at, reading.reason)
             elif isinstance(reading, ContractReading) and reading.lists:
-                self._list(reading, shard, at)
+                self._list(reading, at)
             elif isinstance(reading, RateReading) and at.purpose == "reconcile":
                 self._watch.reconcile(None, reading, at)
             else:
                 # All that it says is read again when it is listed.
-                self._gate.keep(item, shard, at)
+                self._gate.keep(item, at)
                 return
 
-    def _list(self, facts: ContractReading, shard: Shard, at: Position) -> None:
+    def _list(self, facts: ContractReading, at: Position) -> None:
         """Create a contract that the exchange lists, and apply what has waited for it."""
-        cell = self._gate.admit(facts.symbol, shard, at)
+        cell, waited = self._gate.admit(facts.symbol, at)
         if cell is None:
             return
         self._apply_facts(cell, facts, at)
         outer = self._rows
-        for waiting in shard.waiting.take(facts.symbol):
+        for waiting in waited:
             position = at.of_waiting(waiting)
             item: RawItem = {
                 "symbol": waiting.symbol,

@@ -29,6 +29,7 @@ class Position:
 
     __slots__ = (
         "applied_by",
+        "applied_item",
         "batch_received_at",
         "boundary",
         "channel",
@@ -60,6 +61,8 @@ class Position:
         self.applied_by = offset
         """Offset of the record that brings the item into the state: its own, or, of an item that
         waited for its contract to be listed, that of the listing."""
+        self.applied_item = -1
+        """The listing's item; −1: it did not wait."""
         self.feed = batch["feed"]
         self.transport = batch["transport"]
         self.purpose = batch["purpose"]
@@ -71,9 +74,15 @@ class Position:
         self.item = -1
         self.received_at = 0
 
+    @property
+    def place(self) -> tuple[int, int]:
+        """Offset and item in whose turn the item at hand is applied."""
+        return self.applied_by, self.item if self.applied_item < 0 else self.applied_item
+
     def of_waiting(self, waiting: WaitingItem) -> Position:
         """Return the position of an item that has waited and is applied now, in its own place."""
         at = copy(self)
+        at.applied_item = self.item
         at.offset, at.item = waiting.raw_offset, waiting.raw_item
         at.received_at = at.batch_received_at = waiting.received_at
         at.purpose, at.transport = waiting.purpose, waiting.transport

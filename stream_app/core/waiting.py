@@ -1,9 +1,9 @@
 """Items of symbols that the exchange does not list: kept for a while, until its list knows them.
 
 An exchange may stream a new contract before its list has it. A contract exists when it is listed;
-until then its newest items wait in the block that it would be created in, so that a crash loses
-none of them and a replay does the same. Whatever exceeds the bounds below is returned to the
-caller, which counts it.
+until then its newest items wait in the stored state of its partition, so that a crash loses none of
+them and a replay does the same. Whatever exceeds the bounds below is returned to the caller, which
+counts it.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ from collections.abc import Iterable
 
 import msgspec
 
-from schemas.records import MAX_CHANNEL_CHARS, Purpose, Transport
+from schemas.records import Purpose, Transport
 from schemas.times import US_PER_MINUTE
 
 MAX_WAITING_SYMBOLS = 32
-"""Of one block: more make the one that was heard of the longest ago give way."""
-MAX_WAITING_ITEMS = 4
-"""Of one symbol: the newest ones."""
-MAX_WAITING_BYTES = 4 << 10
-"""Of one payload. Those of a rate have some hundred bytes."""
+"""Of one partition: more make the one that was heard of the longest ago give way."""
+MAX_WAITING_ITEMS = 64
+"""Of one symbol, the newest ones: a push a second, for as long as a producer may have to wait until
+it asks for the list again (producers/facts.py)."""
+MAX_WAITING_BYTES = 16 << 10
+"""Of the payloads of one symbol, the newest ones. A rate's have some hundred bytes each."""
+MAX_WAITING_CHANNEL_BYTES = 64
 WAITING_US = 15 * US_PER_MINUTE
 """An exchange's list is asked for every 10 minutes at least."""
 
@@ -40,11 +42,12 @@ class WaitingItem(msgspec.Struct, array_like=True, gc=False):
     @property
     def fits(self) -> bool:
         """True if it is small enough to wait."""
-        return len(self.payload) <= MAX_WAITING_BYTES and len(self.channel) <= MAX_CHANNEL_CHARS
+        has_channel = len(self.channel.encode()) <= MAX_WAITING_CHANNEL_BYTES
+        return has_channel and len(self.payload) <= MAX_WAITING_BYTES
 
 
 class WaitingRoom:
-    """The items that wait in one block, the symbol that was heard of the longest ago first."""
+    """The items that wait in one partition, the symbol that was heard of the longest ago first."""
 
     def __init__(self, items: Iterable[WaitingItem] = ()) -> None:
         self._items: dict[str, list[WaitingItem]] = {}
@@ -64,8 +67,13 @@ class WaitingRoom:
         items = self._items.pop(item.symbol, [])
         items.append(item)
         self._items[item.symbol] = items
-        dropped = items[:-MAX_WAITING_ITEMS]
-        del items[:-MAX_WAITING_ITEMS]
+        excess = max(0, len(items) - MAX_WAITING_ITEMS)
+        size = sum(len(kept.payload) for kept in items[excess:])
+        while size > MAX_WAITING_BYTES:
+            size -= len(items[excess].payload)
+            excess += 1
+        dropped = items[:excess]
+        del items[:excess]
         if len(self._items) > MAX_WAITING_SYMBOLS:
             dropped += self._items.pop(next(iter(self._items)))
         return dropped

@@ -37,7 +37,7 @@ STEP_MS = 10_000
 HOUR_MS = 3_600_000
 FRAMES_AN_HOUR = HOUR_MS // STEP_MS
 LISTED_AFTER_FRAMES = 6
-"""A new contract streams before the list has it: more updates of it wait than may."""
+"""A new contract streams for so many frames before the list has it."""
 SETTLEMENTS = 40
 BIG_PARTITION = 3
 SILENCE_FRAMES = (220, 190)

@@ -17,6 +17,7 @@ from schemas.records import Purpose, RawBatch, RawItem, Transport
 from schemas.times import US_PER_HOUR
 from stream_app.core.outputs import DeadLetter, Output
 from stream_app.core.partition import FeedPartition
+from stream_app.core.rows import Position
 from stream_app.core.zones import flush_boundary
 from stream_app.normalise.binance_usdm import normalise
 
@@ -96,10 +97,12 @@ def know(partition: FeedPartition, raw: RawBatch, offset: int) -> None:
     store = partition.store
     if raw["purpose"] == "reconcile":
         return
-    for symbol in (item["symbol"] for item in raw["items"]):
+    boundary = flush_boundary(raw["received_at"])
+    at = Position(partition.topic, partition.partition, offset, raw, boundary, NOW)
+    for at.item, each in enumerate(raw["items"]):
+        symbol = each["symbol"]
         if symbol is not None and symbol not in store.cells and not _DATED.fullmatch(symbol):
-            boundary = flush_boundary(raw["received_at"])
-            store.create(symbol, store.home(symbol, offset, boundary))
+            store.create(symbol, at)
 
 
 class Partition(FeedPartition):

@@ -7,7 +7,6 @@ import pytest
 
 from schemas.errors import StateError
 from schemas.feeds import FEEDS
-from schemas.records import MAX_CHANNEL_CHARS
 from schemas.symbols import MAX_NAME_BYTES, MAX_SYMBOL_BYTES
 from schemas.topics import MAX_MESSAGE_BYTES
 from stream_app.core.audit import MAX_DETAIL_BYTES, MAX_ENTRIES, AuditCount
@@ -26,6 +25,7 @@ from stream_app.core.reconcile import KEPT_ESTIMATES
 from stream_app.core.skew import MAX_SKEWED
 from stream_app.core.waiting import (
     MAX_WAITING_BYTES,
+    MAX_WAITING_CHANNEL_BYTES,
     MAX_WAITING_ITEMS,
     MAX_WAITING_SYMBOLS,
     WaitingItem,
@@ -193,6 +193,7 @@ def largest_contract() -> Contract:
         ),
         skewed=[(BIG, BIG)] * MAX_SKEWED,
         estimates=[Estimate(BIG, RATE, RATE)] * KEPT_ESTIMATES,
+        listed_by=(BIG, BIG),
     )
 
 
@@ -201,22 +202,27 @@ def test_the_largest_block_fits_into_a_record() -> None:
     contract = largest_contract()
     subject, detail = contract.contract_id, "d" * MAX_DETAIL_BYTES
     audit = AuditCount(subject, "settlement_differs", BIG, BIG, BIG, BIG, detail, BIG, BIG)
+    block = Block(
+        *(VERSION, BIG, BIG),
+        contracts=[contract] * BLOCK_CONTRACTS,
+        audits=[audit] * (MAX_ENTRIES + 1),
+        mismatch_hour=BIG,
+        letters=LetterCount(BIG, BIG, BIG, BIG),
+    )
     waiting = WaitingItem(
         *(contract.symbol, BIG, BIG, BIG, "reconcile", "rest"),
-        channel="币" * MAX_CHANNEL_CHARS,
-        payload=b"x" * MAX_WAITING_BYTES,
+        channel="c" * MAX_WAITING_CHANNEL_BYTES,
+        payload=b"x" * (MAX_WAITING_BYTES // MAX_WAITING_ITEMS),
     )
-    block = Block(
-        VERSION,
-        BIG,
-        BIG,
-        [contract] * (BLOCK_CONTRACTS + MAX_WAITING_SYMBOLS),
-        [audit] * (MAX_ENTRIES + 1),
-        BIG,
-        LetterCount(BIG, BIG, BIG, BIG),
-        [waiting] * (MAX_WAITING_SYMBOLS * MAX_WAITING_ITEMS),
-        BIG,
+    unlisted = Block(
+        *(VERSION, BIG, BIG),
+        contracts=[],
+        audits=[audit] * (MAX_ENTRIES + 1),
+        is_unlisted=True,
+        waiting=[waiting] * (MAX_WAITING_SYMBOLS * MAX_WAITING_ITEMS),
+        cap_hour=BIG,
     )
-    assert len(msgspec.structs.fields(Block)) == 9, "a new field is to be bounded here, too"
-    assert len(msgspec.structs.fields(Contract)) == 30, "a new field is to be bounded here, too"
-    assert len(block.pack()) < MAX_MESSAGE_BYTES - RECORD_OVERHEAD_BYTES
+    assert len(msgspec.structs.fields(Block)) == 10, "a new field is to be bounded here, too"
+    assert len(msgspec.structs.fields(Contract)) == 31, "a new field is to be bounded here, too"
+    for largest in (block, unlisted):
+        assert len(largest.pack()) < MAX_MESSAGE_BYTES - RECORD_OVERHEAD_BYTES

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.records import MAX_CHANNEL_CHARS
 from stream_app.core.waiting import (
     MAX_WAITING_BYTES,
+    MAX_WAITING_CHANNEL_BYTES,
     MAX_WAITING_ITEMS,
     MAX_WAITING_SYMBOLS,
     WaitingItem,
@@ -28,6 +28,17 @@ def test_the_newest_items_of_a_symbol_wait() -> None:
     assert "A" not in room
 
 
+def test_the_payloads_of_a_symbol_are_bounded_together() -> None:
+    """As many of the newest as fit."""
+    room = WaitingRoom()
+    third = b"x" * (MAX_WAITING_BYTES // 3)
+    dropped = [room.put(item("A", offset, third)) for offset in range(5)]
+    assert [[i.raw_offset for i in each] for each in dropped] == [[], [], [], [0], [1]]
+    whole = item("A", 5, b"x" * MAX_WAITING_BYTES)
+    assert [i.raw_offset for i in room.put(whole)] == [2, 3, 4]
+    assert room.items() == [whole]
+
+
 def test_the_symbol_that_was_heard_of_the_longest_ago_gives_way() -> None:
     """A contract that streams stays among any number of symbols that come once."""
     room = WaitingRoom()
@@ -45,7 +56,7 @@ def test_the_symbol_that_was_heard_of_the_longest_ago_gives_way() -> None:
     "large",
     [
         item("A", 1, payload=b"x" * (MAX_WAITING_BYTES + 1)),
-        item("A", 1, channel="c" * (MAX_CHANNEL_CHARS + 1)),
+        item("A", 1, channel="c" * (MAX_WAITING_CHANNEL_BYTES + 1)),
     ],
 )
 def test_what_is_too_large_does_not_wait(large: WaitingItem) -> None:
