@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import Producer
 
-from benchmarks.load import FEED, Instrument, facts_batch, history_batches, update_batch
+from benchmarks.load import FEED, Instrument, facts_batches, history_batches, update_batch
 from schemas.records import RawBatch
 from schemas.registry import SchemaCatalog
 from schemas.settings import SharedSettings
@@ -68,8 +68,8 @@ def send_history(feeder: Feeder, market: Sequence[Sequence[Instrument]], receive
     """Produce facts and history of all contracts; return the number of settlements."""
     settlements = 0
     for partition, instruments in enumerate(market):
-        facts = facts_batch(instruments, received_at)
-        for batch in (facts, *history_batches(instruments, received_at)):
+        facts = facts_batches(instruments, received_at)
+        for batch in (*facts, *history_batches(instruments, received_at)):
             feeder.send([raw_topic(FEED)], partition, feeder.encode(batch), b"%d" % partition)
             settlements += len(batch["items"]) if batch["channel"] == "fundingRate" else 0
     feeder.delivered()

@@ -19,6 +19,7 @@ from schemas.records import Purpose, RawBatch
 from schemas.times import US_PER_HOUR, US_PER_MS, hour_floor
 
 FEED = "binance-usdm"
+QUOTE = "USDT"
 STREAM = "!markPrice@arr@1s"
 SETTLEMENTS_EACH = 100
 INTERVAL_US = 8 * US_PER_HOUR
@@ -68,7 +69,7 @@ def market(each: int, seed: int = 1) -> list[list[Instrument]]:
     chance = random.Random(seed)
     found: list[list[Instrument]] = [[] for _ in range(PARTITIONS)]
     for number in count():
-        symbol = f"B{number:05d}USDT"
+        symbol = f"B{number:05d}{QUOTE}"
         home = found[partition_of(contract_id(FEED, symbol))]
         if len(home) < each:
             home.append(Instrument(symbol, chance))
@@ -106,13 +107,18 @@ def history_batches(instruments: Sequence[Instrument], received_at: int) -> Iter
     yield _batch("history", BACKFILL_END, marks, received_at)
 
 
-def facts_batch(instruments: Sequence[Instrument], received_at: int) -> RawBatch:
-    """Return the raw record of one partition's contract facts."""
+def facts_batches(instruments: Sequence[Instrument], received_at: int) -> Iterator[RawBatch]:
+    """Return the raw records of one partition's contract facts: the list, then the intervals."""
+    listed = f'"status":"TRADING","contractType":"PERPETUAL","quoteAsset":"{QUOTE}"'
+    rows = [
+        (each.symbol, f'{{"symbol":"{each.symbol}",{listed}}}'.encode()) for each in instruments
+    ]
+    yield _batch("contract", "exchangeInfo", rows, received_at)
     rows = [
         (each.symbol, f'{{"symbol":"{each.symbol}","fundingIntervalHours":8}}'.encode())
         for each in instruments
     ]
-    return _batch("contract", "fundingInfo", rows, received_at)
+    yield _batch("contract", "fundingInfo", rows, received_at)
 
 
 def _settlement(instrument: Instrument, newest_ms: int, index: int) -> bytes:

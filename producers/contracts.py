@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from producers.exchanges.description import Listing, Slice
+from schemas.feeds import MAX_CONTRACTS
 
 MANY = 10
 """More contracts than this, and half of the list, go only if the next reply agrees."""
@@ -22,6 +23,8 @@ class Change(NamedTuple):
     delisted: frozenset[str]
     doubtful: bool = False
     """So many went that the next reply has to confirm it, soon."""
+    surplus: int = 0
+    """Contracts of the list that are left out because it is too long."""
 
 
 def _whole(_resource: str, payload: bytes) -> bytes:
@@ -31,9 +34,17 @@ def _whole(_resource: str, payload: bytes) -> bytes:
 class ContractRegistry:
     """Facts of all listed contracts as the exchange last sent them."""
 
-    def __init__(self, identity: Callable[[str, bytes], bytes] = _whole) -> None:
-        """`identity` of (resource, fact): the part of it whose change counts."""
+    def __init__(
+        self,
+        identity: Callable[[str, bytes], bytes] = _whole,
+        max_contracts: int = MAX_CONTRACTS,
+    ) -> None:
+        """`identity` of (resource, fact): the part of it whose change counts.
+
+        `max_contracts`: a longer list is cut.
+        """
         self._identity = identity
+        self._max_contracts = max_contracts
         self._facts: dict[tuple[str, str], bytes] = {}
         self._listed: frozenset[str] = frozenset()
         self._doubted = False
@@ -62,7 +73,7 @@ class ContractRegistry:
         So it may when most are missing: the next reply has to confirm that.
         """
         before = self.streaming
-        doubtful = False
+        doubtful, surplus = False, 0
         if listings is not None:
             entries = list(listings)
             listed = frozenset(entry.symbol for entry in entries)
@@ -73,8 +84,8 @@ class ContractRegistry:
             if not (partial or doubtful):
                 missing = frozenset()
             kept = stopped if doubtful else before & missing
-            self._listed = listed | missing
-            self.streaming = streaming | kept
+            surplus = self._take(listed, missing)
+            self.streaming = (streaming | kept) & self._listed
         changed = []
         for piece in slices:
             if piece.symbol is None or piece.symbol not in self._listed:
@@ -84,7 +95,19 @@ class ContractRegistry:
             if self._facts.get(key) != identity:
                 self._facts[key] = identity
                 changed.append(piece)
-        return Change(changed, self.streaming - before, before - self.streaming, doubtful)
+        return Change(changed, self.streaming - before, before - self.streaming, doubtful, surplus)
+
+    def _take(self, listed: frozenset[str], missing: frozenset[str]) -> int:
+        """Make a list the current one, and what it should not miss; return how much is left out.
+
+        Contracts that were listed before stay; of new ones the first by their symbols are taken.
+        """
+        known = missing | (listed & self._listed)
+        new = sorted(listed - self._listed)
+        taken = new[: max(0, self._max_contracts - len(known))]
+        self._listed = known.union(taken)
+        self._facts = {key: fact for key, fact in self._facts.items() if key[1] in self._listed}
+        return len(new) - len(taken)
 
 
 def _many(gone: frozenset[str], of: frozenset[str]) -> bool:

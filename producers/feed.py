@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 FACTS_WAIT_S = 15.0
 """The stream waits this long for the contracts' facts, and no longer: never blind."""
 
+SURPLUS_TOLD_EVERY_S = 3_600.0
+
 
 class Feed:
     """Runs one exchange until cancelled."""
@@ -93,6 +95,7 @@ class Feed:
             spares=settings.producer_connections - 1,
         )
         self._tasks: asyncio.TaskGroup | None = None
+        self._surplus_told_s = float("-inf")
         self.ignored = 0
         self.frames = 0
         self.updates = 0
@@ -134,9 +137,19 @@ class Feed:
         if change.listed or change.delisted:
             came, went = len(change.listed), len(change.delisted)
             log.info("%s: %d contracts came, %d went", self.exchange.feed, came, went)
+        self._tell_surplus(change)
         self.watch.listed(change, self.registry.streaming)
         if self._tasks is not None:
             self.sockets.sync(self._tasks, self.registry.streaming)
+
+    def _tell_surplus(self, change: Change) -> None:
+        """Tell once an hour that the exchange lists more contracts than a feed may have."""
+        now_s = time.monotonic()
+        if change.surplus and now_s - self._surplus_told_s >= SURPLUS_TOLD_EVERY_S:
+            self._surplus_told_s = now_s
+            at, feed = now_us(), self.exchange.feed
+            detail = f"the exchange lists {change.surplus} contracts beyond the limit of the feed"
+            self.journal.note(FeedEvent("contract_cap", feed, at, at, change.surplus, detail))
 
     async def _on_frame(self, identity: str, message: bytes, received_at: int) -> Heard:
         try:
@@ -162,6 +175,9 @@ class Feed:
         await self._publish(fresh, frame.channel, identity, received_at)
         if unknown:
             self.facts.ask_about(unknown)
+            if listed := self.registry.listed:
+                # What the exchange makes up is nothing that a connection delivers.
+                symbols = [symbol for symbol in symbols if symbol in listed]
         if missed_an_hour:
             self.history.missed_an_hour()
         return Heard(data=bool(frame.slices), symbols=symbols)

@@ -56,6 +56,7 @@ class Liveness:
             if symbol is None:
                 continue
             if symbol not in newest and len(delivered) >= MAX_CONTRACTS:
+                unknown.append(symbol)
                 continue
             # One that overtook it told more.
             delivered[symbol] = max(at_s, delivered.get(symbol, _NEVER))

@@ -21,8 +21,17 @@ from schemas import topics
 from schemas.contracts import PARTITIONS, contract_id, partition_of
 from schemas.errors import UnavailableError
 from schemas.markers import MAX_UNREADABLE_BYTES, TICK, UNREADABLE
-from schemas.records import FeedStatus, Purpose, RawBatch, RawItem, Transport
+from schemas.records import (
+    MAX_BATCH_ITEMS,
+    MAX_CHANNEL_CHARS,
+    FeedStatus,
+    Purpose,
+    RawBatch,
+    RawItem,
+    Transport,
+)
 from schemas.registry import SchemaCatalog
+from schemas.symbols import symbol_fault
 from schemas.times import now_us
 
 log = logging.getLogger(__name__)
@@ -38,6 +47,8 @@ BATCH_BYTES = 1 << 20
 """A record is cut before it grows beyond this; the topic takes four times as much."""
 MAX_ITEM_BYTES = topics.MAX_MESSAGE_BYTES - (64 << 10)
 """A longer piece fits into no record: its beginning goes to the dead letters."""
+MAX_LETTERS = 32
+"""Dead letters that one message can make."""
 _FULL_S = 0.05
 
 
@@ -106,25 +117,31 @@ class Publisher:
 
         Pieces without a symbol go to partition 0. Streamed pieces may wait up to GATHER_S; records
         of one group keep the order of the calls, and a call that does not wait overtakes none.
-        Pieces that are not readable, or too long for a record, go to the dead letters.
-        Returns the number of items.
+        Pieces that are not readable, or too long for a record, go to the dead letters; so do those
+        of a symbol or a channel that can be none. Returns the number of items.
         """
         count = 0
         full = False
+        odd: list[bytes] = []
+        has_channel = len(channel) <= MAX_CHANNEL_CHARS
         base = _Group(transport, purpose, channel, connection_id, 0)
         for symbol, payload, readable in slices:
             count += 1
-            group = base if symbol is None else base._replace(partition=self._partition(symbol))
-            item: RawItem = {"symbol": symbol, "payload": payload, "received_at": received_at}
             oversized = len(payload) > MAX_ITEM_BYTES
-            if oversized or not readable:
-                group = group._replace(channel=UNREADABLE, partition=0)
-                item["symbol"], item["payload"] = None, payload[:MAX_UNREADABLE_BYTES]
+            has_symbol = symbol is None or symbol_fault(symbol) is None
+            if oversized or not (readable and has_symbol and has_channel):
+                odd.append(payload)
                 self.oversized += oversized
-            self.unreadable += group.channel == UNREADABLE and not oversized
+                self.unreadable += not oversized
+                continue
+            self.unreadable += channel == UNREADABLE
+            group = base if symbol is None else base._replace(partition=self._partition(symbol))
             items = self._gathered.setdefault(group, [])
-            items.append(item)
+            items.append({"symbol": symbol, "payload": payload, "received_at": received_at})
             full = full or len(items) >= GATHER_ITEMS
+        for payload in _letters(odd):
+            letter: RawItem = {"symbol": None, "payload": payload, "received_at": received_at}
+            self._gathered.setdefault(base._replace(channel=UNREADABLE), []).append(letter)
         self.items += count
         if full or count >= GATHER_BELOW or purpose != "stream":
             await self.flush()
@@ -299,13 +316,34 @@ class Publisher:
             )
 
 
+def _letters(odd: list[bytes]) -> Iterable[bytes]:
+    """Return the dead letters of one message's odd pieces: MAX_LETTERS at most, none too long.
+
+    The last one holds all the rest of the pieces, a line each, as far as it goes.
+    """
+    for payload in odd[: MAX_LETTERS - 1]:
+        yield payload[:MAX_UNREADABLE_BYTES]
+    rest = odd[MAX_LETTERS - 1 :]
+    if rest:
+        size, last = 0, []
+        for payload in rest:
+            last.append(payload[:MAX_UNREADABLE_BYTES])
+            size += len(payload) + 1
+            if size > MAX_UNREADABLE_BYTES:
+                break
+        yield b"\n".join(last)[:MAX_UNREADABLE_BYTES]
+
+
 def _chunks(items: list[RawItem]) -> Iterable[list[RawItem]]:
-    """Cut items so that a record stays below BATCH_BYTES; a single larger item goes alone."""
+    """Cut items so that a record has MAX_BATCH_ITEMS at most and stays below BATCH_BYTES.
+
+    A single larger item goes alone.
+    """
     chunk: list[RawItem] = []
     size = 0
     for item in items:
         length = len(item["payload"]) + 64
-        if chunk and size + length > BATCH_BYTES:
+        if chunk and (size + length > BATCH_BYTES or len(chunk) >= MAX_BATCH_ITEMS):
             yield chunk
             chunk, size = [], 0
         chunk.append(item)

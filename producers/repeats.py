@@ -23,6 +23,8 @@ AGAIN_S = 0.25
 twice, where frames have no time."""
 MAX_CONTRACTS = 10_000
 """What an exchange makes up beyond them may come twice."""
+MAX_REMEMBERED_BYTES = 16 << 10
+"""A longer piece may come twice, too: the worker knows it again by its time."""
 REMEMBERED = 16
 """Pieces of a contract: a bound, more than are pushed within WINDOW_S."""
 
@@ -46,6 +48,7 @@ class Repeats:
         self._timeless = timeless
         self._window_s = TIMELESS_WINDOW_S if timeless else WINDOW_S
         self._seen: dict[str, deque[_Seen]] = {}
+        self._listed: frozenset[str] = frozenset()
         self.total = 0
 
     def fresh(self, connection: str, pieces: Iterable[Slice], now_s: float) -> list[Slice]:
@@ -53,7 +56,9 @@ class Repeats:
         return [piece for piece in pieces if not self._repeated(connection, piece, now_s)]
 
     def _repeated(self, connection: str, piece: Slice, now_s: float) -> bool:
-        if piece.symbol is None:
+        if piece.symbol is None or len(piece.payload) > MAX_REMEMBERED_BYTES:
+            return False
+        if self._listed and piece.symbol not in self._listed:
             return False
         seen = self._seen.get(piece.symbol)
         if seen is None:
@@ -76,6 +81,6 @@ class Repeats:
         return False
 
     def keep(self, symbols: Iterable[str]) -> None:
-        """Forget all contracts but these."""
-        kept = set(symbols)
-        self._seen = {symbol: seen for symbol, seen in self._seen.items() if symbol in kept}
+        """Remember these contracts alone from now on."""
+        self._listed = listed = frozenset(symbols)
+        self._seen = {symbol: seen for symbol, seen in self._seen.items() if symbol in listed}

@@ -182,8 +182,9 @@ class Session:
         if heard.data:
             self._last_data_s, self.last_data_at = now_s, received_at
             self._first_data_s = self._first_data_s or now_s
-            if len(self._delivered) < MAX_CONTRACTS:
-                self._delivered.update(dict.fromkeys(heard.symbols, now_s))
+            for symbol in heard.symbols:
+                if symbol in self._delivered or len(self._delivered) < MAX_CONTRACTS:
+                    self._delivered[symbol] = now_s
             if len(self._delivered) >= self._relieves * RELIEF_SHARE:
                 self.ready.set()
         if heard.control is None:

@@ -35,7 +35,7 @@ def murmur2(data: bytes) -> int:
     return h ^ h >> 15
 
 
-@lru_cache(maxsize=1 << 18)
+@lru_cache(maxsize=1 << 15)
 def partition_of(contract: str, partitions: int = PARTITIONS) -> int:
     """Return the partition of a contract id: the one that a keyed Java producer would choose."""
     return (murmur2(contract.encode()) & 0x7FFFFFFF) % partitions

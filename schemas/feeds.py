@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+MAX_CONTRACTS = 5_000
+"""Of one feed: more than twice the largest list that any exchange has (exchanges.md §1.8)."""
+
 
 class FeedSpec(NamedTuple):
     """What producers and worker both need to know of a feed."""
@@ -25,6 +28,8 @@ class FeedSpec(NamedTuple):
     history has the row (exchanges.md §2.6b, §4.7, §5.4b)."""
     settling_s: float = 0.0
     """Estimates this soon after a settlement are noise and ignored (exchanges.md §3.3)."""
+    max_contracts: int = MAX_CONTRACTS
+    """A longer list is cut to so many contracts, and an alert tells it."""
 
 
 _SPECS: tuple[FeedSpec, ...] = (

@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 
 from schemas.errors import MalformedInputError
+from schemas.symbols import MAX_SYMBOL_BYTES
 
 BACKFILL_BEGIN = "fundingstream.backfill-begin"
 BACKFILL_END = "fundingstream.backfill-end"
@@ -39,7 +40,7 @@ Time = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
 class FeedEvent(msgspec.Struct, frozen=True):
     """A producer's decision, or what it saw of a feed; the worker makes an audit event of it."""
 
-    kind: str
+    kind: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_SYMBOL_BYTES)]
     subject: str
     """The feed, or one of its contracts."""
     first_event_time: Time

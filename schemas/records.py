@@ -24,6 +24,13 @@ Severity = Literal["info", "warning", "critical"]
 FeedState = Literal["connecting", "live", "stalled", "fallback", "recovering", "down"]
 
 
+MAX_BATCH_ITEMS = 4_096
+"""Of one RawBatch, as producers make them."""
+MAX_READ_ITEMS = 4 * MAX_BATCH_ITEMS
+"""A record of more items is read by nobody: no version of the producers made one."""
+MAX_CHANNEL_CHARS = 128
+
+
 class RawItem(TypedDict):
     symbol: str | None
     payload: bytes

@@ -19,8 +19,8 @@ from schemas.errors import FundingStreamError, MalformedInputError, StateError
 from schemas.records import HourlyBar, WorkerStatus
 from schemas.times import US_PER_S, now_us
 from schemas.topics import feed_of_raw_topic
-from stream_app.core.blocks import block_key
-from stream_app.core.bounds import MAX_AHEAD_US
+from stream_app.core.blocks import UNLISTED, block_key
+from stream_app.core.bounds import MAX_AHEAD_US, check_size
 from stream_app.core.outputs import DeadLetter, Outputs
 from stream_app.core.partition import FeedPartition
 from stream_app.core.zones import flush_boundary
@@ -94,7 +94,7 @@ class _Intake:
 
     def __init__(self, state: FeedPartition) -> None:
         self.state = state
-        self.next_offset = state.store.applied_offset + 1 if state.store.shards else None
+        self.next_offset = None if state.store.is_empty else state.store.applied_offset + 1
         self.first_offset: int | None = None
         self.quiet_rounds = 0
         self.held: list[Any] = []
@@ -175,6 +175,9 @@ class Ingest:
                 data := self._contracts.get(block_key(feed, partition, len(blocks)))
             ) is not None:
                 blocks.append(data)
+            unlisted = self._contracts.get(block_key(feed, partition, UNLISTED))
+            if unlisted is not None:
+                blocks.append(unlisted)
             state = FeedPartition(
                 feed,
                 partition,
@@ -222,6 +225,7 @@ class Ingest:
             self._publish(state)
         try:
             batch = self._decoder.decode(message.value or b"")
+            check_size(batch)
         except MalformedInputError as error:
             self.counts["dead_letter"] += 1
             letter = DeadLetter(
@@ -330,6 +334,7 @@ class Ingest:
                 ),
                 *(self.bars.put(s.partition, bar) for s in snapshots for bar in s.bars),
             )
+            # One after the other, as they come: what waits to be listed is in the last one.
             await self._contracts.put(
                 [
                     (s.partition, block_key(s.feed, s.partition, shard), data)

@@ -23,6 +23,7 @@ from producers.exchanges.description import (
     Slice,
     SocketKind,
     SubscribeFrame,
+    piece_of,
 )
 from producers.exchanges.reading import (
     ABSENT,
@@ -155,7 +156,7 @@ class Backpack(Exchange):
         channel, dot, symbol = message.stream.partition(".")
         if dot and symbol and present(message.data):
             return Frame(
-                channel, [Slice(symbol, data)], event_us=micros(_made(message.data).event_us)
+                channel, [piece_of(symbol, data)], event_us=micros(_made(message.data).event_us)
             )
         if present(message.error):
             return Frame("control", (), Control(refused=True))

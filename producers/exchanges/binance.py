@@ -19,6 +19,7 @@ from producers.exchanges.description import (
     RateLimit,
     RestCall,
     Slice,
+    piece_of,
 )
 from producers.exchanges.reading import Rows, decoder, first_byte, micros, slices_of
 
@@ -123,14 +124,14 @@ class Binance(Exchange):
             pieces = slices_of(rows, lambda row: row.s)
             return Frame(self.channel(stream), pieces, event_us=_event_us(first))
         row = _row(data)
-        return Frame(self.channel(stream), [Slice(row.s, bytes(data))], event_us=_event_us(row))
+        return Frame(self.channel(stream), [piece_of(row.s, bytes(data))], event_us=_event_us(row))
 
     def slice_reply(self, call: RestCall, body: bytes) -> Sequence[Slice]:
         """Cut a reply into one piece per row; a bare object (`symbol=`) is one row."""
         if call.resource == "exchangeInfo":
             return self._entries(_exchange_info(body).symbols)
         if first_byte(body) != ord("["):
-            return [Slice(_one_named(body).symbol, body)]
+            return [piece_of(_one_named(body).symbol, body)]
         return slices_of(_named(body), lambda row: row.symbol)
 
     def _entries(self, array: msgspec.Raw) -> list[Slice]:

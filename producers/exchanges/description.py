@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
+from schemas.symbols import symbol_fault
+
 
 class Slice(NamedTuple):
     """A piece of a message, byte for byte, and the contract that it is about.
@@ -29,6 +31,13 @@ class Slice(NamedTuple):
 def unreadable(slices: Iterable[Slice]) -> list[Slice]:
     """Return the pieces that go to the dead letters."""
     return [piece for piece in slices if not piece.readable]
+
+
+def piece_of(symbol: str | None, payload: bytes) -> Slice:
+    """Return the piece of a contract; what cannot be a symbol makes it an unreadable one."""
+    if symbol is None or symbol_fault(symbol) is None:
+        return Slice(symbol, payload)
+    return Slice(None, payload, readable=False)
 
 
 class Control(NamedTuple):

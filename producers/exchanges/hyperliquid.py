@@ -23,6 +23,7 @@ from producers.exchanges.description import (
     Slice,
     SocketKind,
     SubscribeFrame,
+    piece_of,
 )
 from producers.exchanges.reading import ABSENT, Rows, decoder, json_text, slices_of
 from producers.exchanges.symbol_walk import Forward, PerSymbolWalk, SettledRow, Span
@@ -188,7 +189,7 @@ class Hyperliquid(Exchange):
         """A context is one piece; its frame has no time (§4.6)."""
         message = _message(data)
         if message.channel == CHANNEL:
-            return Frame(CHANNEL, [Slice(_coin(message.data).coin, data)])
+            return Frame(CHANNEL, [piece_of(_coin(message.data).coin, data)])
         if message.channel == "subscriptionResponse":
             response = _response(message.data)
             coin = response.subscription.coin if response.method == "subscribe" else None

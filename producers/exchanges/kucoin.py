@@ -25,6 +25,7 @@ from producers.exchanges.description import (
     SocketKind,
     SubscribeFrame,
     Ticket,
+    piece_of,
 )
 from producers.exchanges.reading import (
     ABSENT,
@@ -189,7 +190,7 @@ def _read(body: bytes) -> list[SettledRow]:
 def _uta_frame(channel: str, inner: msgspec.Raw, data: bytes) -> Frame:
     """Cut an array into its rows, each in the frame's envelope; a single row is the frame."""
     if first_byte(memoryview(inner)) != ord("["):
-        return Frame(channel, [Slice(_row(inner).s, data)])
+        return Frame(channel, [piece_of(_row(inner).s, data)])
     around = envelope(data, "d", bytes(inner)).around
     pieces = slices_of(_rows(inner), lambda row: row.s)
     return Frame(
@@ -209,7 +210,7 @@ def _classic_frame(message: _Uta, data: bytes) -> Frame:
     if not symbol or symbol == "ALL":
         symbol = _symbol(message.classic).symbol
     channel = f"{kind}:{message.subject}"
-    return Frame(channel, [Slice(symbol, data)], published=channel not in _UNPUBLISHED)
+    return Frame(channel, [piece_of(symbol, data)], published=channel not in _UNPUBLISHED)
 
 
 def _control(message: _Uta) -> Control:

@@ -12,7 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from producers.exchanges.description import Slice
+from producers.exchanges.description import Slice, piece_of
 from schemas.errors import MalformedInputError
 
 T = TypeVar("T")
@@ -83,7 +83,7 @@ def slices_of(
 ) -> list[Slice]:
     """Return a piece for each row, unreadable ones as such."""
     return [
-        Slice(None, piece, readable=False) if row is None else Slice(symbol(row), piece)
+        Slice(None, piece, readable=False) if row is None else piece_of(symbol(row), piece)
         for row, piece in rows
     ]
 

@@ -18,7 +18,11 @@ from stream_app.core.rows import Position
 
 MAX_MESSAGE_CHARS = 300
 CRITICAL_Z = 3.0
-FEED_SEVERITIES: dict[str, Severity] = {"feed_down": "critical", "feed_recovered": "info"}
+FEED_SEVERITIES: dict[str, Severity] = {
+    "feed_down": "critical",
+    "feed_recovered": "info",
+    "contract_cap": "warning",
+}
 """Kinds of feed events that are alerts too."""
 CLEAR_SIGN_8H = 1e-5
 """A rate_8h this far from zero (0.1 bp) has a sign: a rate that hums around zero does not alert."""
@@ -136,8 +140,20 @@ def dead_letters_alert(letters: int, items: int, newest: str, at: Position) -> A
     return _hourly("dead_letters", "critical", letters / items, LETTERS_SHARE, message, at)
 
 
+def contract_cap_alert(symbol: str, cap: int, at: Position) -> Alert:
+    """Return the alert of a partition that has as many contracts as it may have.
+
+    `symbol`: a listed contract that is one too many.
+    """
+    message = (
+        f"{at.feed}: partition {at.partition} has {cap} contracts, which is the limit; {symbol} "
+        "and others that are listed are left out"
+    )
+    return _hourly("contract_cap", "warning", float(cap), float(cap), message, at)
+
+
 def _hourly(
-    kind: str, severity: Severity, share: float, threshold: float, message: str, at: Position
+    kind: str, severity: Severity, value: float, threshold: float, message: str, at: Position
 ) -> Alert:
     """Return the alert of a feed's partition that is raised once an hour."""
     return {
@@ -145,7 +161,7 @@ def _hourly(
         "subject": at.feed,
         "kind": kind,
         "severity": severity,
-        "value": share,
+        "value": value,
         "threshold": threshold,
         "message": message[:MAX_MESSAGE_CHARS],
         "event_time": at.batch_received_at,

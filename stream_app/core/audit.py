@@ -11,9 +11,14 @@ from collections.abc import Iterable
 import msgspec
 
 from schemas.records import AuditEvent
+from schemas.symbols import clip
 from schemas.times import US_PER_MINUTE, hour_floor
 
-MAX_DETAIL_CHARS = 200
+MAX_DETAIL_BYTES = 200
+MAX_ENTRIES = 2_048
+"""Of one block, which has at most 256 contracts: a minute's decisions, and those of the minute
+before that are not yet published. What exceeds it is counted in one entry of the kind `other`."""
+OTHER = "other"
 _BY_HOUR = frozenset({"settled_matched", "settled_differs", "settlement_differs"})
 """Counted by the hour of their funding time as well: the history after an outage brings several
 hours within one minute."""
@@ -69,7 +74,9 @@ class Noted(msgspec.Struct, frozen=True, gc=False):
 class AuditBook:
     """The decisions that are counted and not yet published."""
 
-    def __init__(self, entries: Iterable[AuditCount] = ()) -> None:
+    def __init__(self, feed: str, entries: Iterable[AuditCount] = ()) -> None:
+        """`feed`: whom decisions are counted for that exceed MAX_ENTRIES."""
+        self._feed = feed
         self._entries = {entry.key: entry for entry in entries}
 
     def __bool__(self) -> bool:
@@ -83,11 +90,16 @@ class AuditBook:
         minute = noted.received_at - noted.received_at % US_PER_MINUTE
         since = noted.event_time if noted.since is None else noted.since
         key = _key(noted.subject, noted.kind, minute, since)
+        subject, kind, detail = noted.subject, noted.kind, noted.detail
         entry = self._entries.get(key)
+        if entry is None and len(self._entries) >= MAX_ENTRIES:
+            entry = self._other()
+            detail = f"{kind} of {subject}: {detail}"
+            subject, kind = self._feed, OTHER
         if entry is None:
-            entry = self._entries[key] = AuditCount(
-                noted.subject,
-                noted.kind,
+            entry = AuditCount(
+                subject,
+                kind,
                 minute,
                 0,
                 since,
@@ -96,11 +108,16 @@ class AuditBook:
                 noted.raw_offset,
                 noted.raw_item,
             )
+            self._entries[entry.key] = entry
         entry.count += noted.count
         entry.first_event_time = min(entry.first_event_time, since)
         entry.last_event_time = max(entry.last_event_time, noted.event_time)
-        entry.detail = noted.detail[:MAX_DETAIL_CHARS]
+        entry.detail = clip(detail, MAX_DETAIL_BYTES)
         entry.raw_offset, entry.raw_item = noted.raw_offset, noted.raw_item
+
+    def _other(self) -> AuditCount | None:
+        """Return the one entry of what exceeds the bound, if there is one already."""
+        return next((e for e in reversed(self._entries.values()) if e.kind == OTHER), None)
 
     def take_due(self, boundary: int) -> list[AuditCount]:
         """Take out and return the entries whose minute ended at or before `boundary`."""

@@ -24,8 +24,9 @@ LATENESS_US = 10 * US_PER_S
 """How much older than the newest an update may be and still count (design §5.4)."""
 SILENT_CLOSE_US = 2 * US_PER_MINUTE
 """How long after its end the wall clock closes the bar of a silent contract."""
-MAX_HELD = 1024
-"""Bounds the updates of one contract that wait for `settle`: 60 a second."""
+MAX_HELD = 128
+"""Bounds the updates of one contract that wait for `settle`, at 8 a second or more: a block of
+contracts that all have so many still fits into a record."""
 
 
 class Held(msgspec.Struct, array_like=True, gc=False):

@@ -16,6 +16,7 @@ from stream_app.core.bars import BarState
 from stream_app.core.gaps import StreamState
 from stream_app.core.letters import LetterCount
 from stream_app.core.skew import Skewed
+from stream_app.core.waiting import WaitingItem
 
 BLOCK_CONTRACTS = 256
 VERSION = 1
@@ -75,6 +76,8 @@ class Contract(msgspec.Struct, array_like=True):
     """Updates whose time is not believed, by the exchange's time; none while its clock is right."""
     estimates: list[Estimate] = []
     """The newest few, oldest first."""
+    listed_by: tuple[int, int] = (-1, -1)
+    """Raw offset and item that created it. What comes again from before was of no contract then."""
 
     @property
     def owes(self) -> bool:
@@ -89,7 +92,10 @@ class _Versioned(msgspec.Struct, array_like=True):
 
 
 class Block(msgspec.Struct, array_like=True):
-    """Up to BLOCK_CONTRACTS contracts of one feed and partition."""
+    """Up to BLOCK_CONTRACTS contracts of one feed and partition; or what is kept of no contract.
+
+    Whatever the exchange sends, a packed block stays below topics.MAX_MESSAGE_BYTES.
+    """
 
     version: int
     applied_offset: int
@@ -103,6 +109,12 @@ class Block(msgspec.Struct, array_like=True):
     """In the first block: the hour (received_at, µs) of the partition's newest mismatch alert."""
     letters: LetterCount = msgspec.field(default_factory=LetterCount)
     """In the first block: the partition's dead letters."""
+    is_unlisted: bool = False
+    """The one block of a partition that has no contracts: what follows, and audits of symbols that
+    the exchange does not list. It is stored after all others."""
+    waiting: list[WaitingItem] = []
+    cap_hour: int = 0
+    """The hour (received_at, µs) of the newest alert of too many contracts."""
 
     def pack(self) -> bytes:
         """Return the bytes that `unpack` reads."""
@@ -133,6 +145,10 @@ class Block(msgspec.Struct, array_like=True):
             return msgspec.msgpack.decode(data, type=cls)
         except msgspec.DecodeError as error:
             raise StateError(f"a stored state block is damaged: {error}") from error
+
+
+UNLISTED = -1
+"""The number of the block that has no contracts; the others are counted from 0."""
 
 
 def block_key(feed: str, partition: int, shard: int) -> bytes:

@@ -6,9 +6,16 @@ Not responsible for: what follows from it (partition.py).
 from __future__ import annotations
 
 from schemas.errors import MalformedInputError
+from schemas.records import MAX_READ_ITEMS, RawBatch
+from schemas.symbols import name_fault
 from schemas.times import US_PER_HOUR, US_PER_MINUTE, US_PER_S
 from stream_app.core.blocks import Contract
-from stream_app.normalise.readings import RateReading, Reading, SettlementReading
+from stream_app.normalise.readings import (
+    ContractReading,
+    RateReading,
+    Reading,
+    SettlementReading,
+)
 
 MAX_AHEAD_US = 10 * US_PER_MINUTE
 """Of an event, unless the settings say otherwise: one further ahead makes all that follow late."""
@@ -25,8 +32,21 @@ _TOLERANCE = 1 + 1e-9
 """A cap that was written in basis points may miss the rate at the cap by a rounding."""
 
 
+def check_size(batch: RawBatch) -> None:
+    """Refuse a record of more items than any producer makes.
+
+    Raises:
+        MalformedInputError: says how many it has.
+    """
+    items = len(batch["items"])
+    if items > MAX_READ_ITEMS:
+        raise MalformedInputError(f"a record of {items} items, more than {MAX_READ_ITEMS}")
+
+
 def check_plausible(reading: Reading, received_at: int, max_ahead_us: int) -> None:
-    """Refuse what would spoil a contract's state for long: times ahead, rates beyond any cap.
+    """Refuse what would spoil a contract's state for long.
+
+    Times ahead, rates beyond any cap, and names without a bound.
 
     `max_ahead_us`: how far ahead of its receipt an event may be.
 
@@ -43,11 +63,20 @@ def check_plausible(reading: Reading, received_at: int, max_ahead_us: int) -> No
         if reading.source == "stream" and off_us > 2 * MAX_OFF_HOUR_US:
             raise MalformedInputError(f"settlement at {time_us}, which is no full hour")
     else:
+        if isinstance(reading, ContractReading):
+            _check_names(reading)
         return
     if time_us is not None and time_us > received_at + ahead_us:
         raise MalformedInputError(f"time {time_us} lies too far ahead of its receipt {received_at}")
     if not -limit <= rate <= limit:
         raise MalformedInputError(f"rate {rate!r} is beyond {limit:.0%} per interval")
+
+
+def _check_names(facts: ContractReading) -> None:
+    for field in ("base", "quote", "status"):
+        name = getattr(facts, field)
+        if name is not None and (fault := name_fault(name)):
+            raise MalformedInputError(f"{field} is {fault}: {name!r:.60}")
 
 
 def beyond_cap(contract: Contract, rate: float) -> bool:

@@ -7,16 +7,19 @@ twice. Pure. Not responsible for: what is decided (partition.py, watch.py).
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 from schemas import topics
 from schemas.contracts import contract_id
 from schemas.records import Alert, AuditEvent, RawItem
+from schemas.symbols import clip, symbol_fault
 from schemas.times import hour_floor
-from stream_app.core.alerts import dead_letters_alert
-from stream_app.core.audit import MAX_DETAIL_CHARS, Noted, audit_event
+from stream_app.core.alerts import contract_cap_alert, dead_letters_alert
+from stream_app.core.audit import MAX_DETAIL_BYTES, Noted, audit_event
 from stream_app.core.outputs import DeadLetter, Output
 from stream_app.core.rows import Position
 from stream_app.core.store import Shard, Store
+from stream_app.core.waiting import WaitingItem
 
 MAX_ERROR_CHARS = 500
 
@@ -44,14 +47,16 @@ class Journal:
         count: int = 1,
         since: int | None = None,
     ) -> None:
-        """Count a decision about a contract, or about a symbol that is none of ours.
+        """Count a decision about a contract; of a symbol that is not listed, about the feed.
 
         `since`: where it is about a time span, its beginning.
         """
         self.counts[kind] += count
-        self._note(
-            contract_id(self.feed, symbol), symbol, kind, event_time, at, detail, count, since
-        )
+        subject = contract_id(self.feed, symbol)
+        if self._store.home(symbol, at) is self._store.unlisted:
+            # Whoever makes up symbols shall not make up as many audit events.
+            subject, detail = self.feed, f"{symbol}: {detail}"
+        self._note(subject, symbol, kind, event_time, at, detail, count, since)
 
     def note_feed(
         self, symbol: str, kind: str, event_time: int, at: Position, detail: str = ""
@@ -71,9 +76,8 @@ class Journal:
         count: int,
         since: int | None,
     ) -> None:
-        cell = self._store.cells.get(symbol)
-        shard = cell.shard if cell else self._store.last_shard(at.offset, at.boundary)
-        if at.offset <= shard.block.applied_offset:
+        shard = self._store.home(symbol, at)
+        if at.applied_by <= shard.block.applied_offset:
             return
         shard.audits.note(
             Noted(
@@ -107,13 +111,40 @@ class Journal:
             "count": count,
             "first_event_time": times[0],
             "last_event_time": times[1],
-            "detail": detail[:MAX_DETAIL_CHARS],
+            "detail": clip(detail, MAX_DETAIL_BYTES),
             "raw_topic": self.topic,
             "raw_partition": self.partition,
             "raw_offset": raw[0],
             "raw_item": raw[1],
         }
         self.outputs.append(Output(topics.AUDIT, subject, event))
+
+    def unlisted(self, dropped: Iterable[WaitingItem], at: Position) -> None:
+        """Count items that are dropped because no list knows their contract."""
+        shard = self._store.unlisted
+        for item in dropped:
+            self.counts["unlisted"] += 1
+            shard.audits.note(
+                Noted(
+                    self.feed,
+                    "unlisted",
+                    item.received_at,
+                    at.batch_received_at,
+                    item.raw_offset,
+                    item.raw_item,
+                    f"{item.symbol} is not in the exchange's list",
+                )
+            )
+            shard.dirty = True
+
+    def beyond_cap(self, symbol: str, cap: int, at: Position) -> None:
+        """Count a listed contract that is one too many; raise an alert once an hour."""
+        detail = f"the partition has {cap} contracts"
+        self.note(symbol, "contract_cap", at.received_at, at, detail)
+        shard, hour = self._store.unlisted, hour_floor(at.batch_received_at)
+        if hour > shard.block.cap_hour:
+            shard.block.cap_hour, shard.dirty = hour, True
+            self.alert(contract_cap_alert(symbol, cap, at))
 
     def publish_due(self, shard: Shard, boundary: int) -> None:
         """Publish what a shard counted in minutes that ended at or before a flush boundary."""
@@ -157,9 +188,10 @@ class Journal:
         self.counts["alert"] += 1
 
     def dead_letter(self, item: RawItem, at: Position, error: str, stage: str) -> None:
-        """Hand on what could not be read."""
+        """Hand on what could not be read. Its key is its symbol, if it can be one."""
+        symbol = item["symbol"]
         letter = DeadLetter(
-            item["symbol"],
+            symbol if symbol is not None and symbol_fault(symbol) is None else None,
             item["payload"],
             stage,
             error[:MAX_ERROR_CHARS],

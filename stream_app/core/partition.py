@@ -18,6 +18,7 @@ from schemas.feeds import spec
 from schemas.markers import BACKFILL_BEGIN, BACKFILL_END, FEED_EVENT, TICK, UNREADABLE
 from schemas.rates import rate_8h
 from schemas.records import HourlyBar, RawBatch, RawItem
+from schemas.symbols import symbol_fault
 from schemas.times import US_PER_HOUR, US_PER_S, minute_round
 from stream_app.core.alerts import crossing_alert, flip_alert, sign_of
 from stream_app.core.bars import ClosedBar, Held
@@ -31,6 +32,7 @@ from stream_app.core.bounds import (
 )
 from stream_app.core.current import interval_change, interval_of, make_current, unnamed_time
 from stream_app.core.emission import Emission, zscore_of
+from stream_app.core.gate import Gate
 from stream_app.core.journal import Journal
 from stream_app.core.ordering import Verdict, judge
 from stream_app.core.outputs import Output, Outputs, RateRows
@@ -43,6 +45,7 @@ from stream_app.core.watch import Watch
 from stream_app.core.zones import flush_boundary
 from stream_app.normalise.readings import (
     ContractReading,
+    NoRate,
     Normaliser,
     RateReading,
     Reading,
@@ -83,6 +86,7 @@ class FeedPartition:
         # Who allows times further ahead than that lets a clock run on its own: no skew to speak of.
         self._skew_us = SKEW_US if max_ahead_us <= MAX_AHEAD_US else max_ahead_us
         self._watch = Watch(self.journal, self.store, known, self._skew_us)
+        self._gate = Gate(self.journal, self.store, known)
         self._normalise = normalise
 
     @property
@@ -101,31 +105,40 @@ class FeedPartition:
         items = batch["items"]
         if at.is_stream and items and items[0]["symbol"] is not None:
             self._watch.stream_goes_on(items[0]["received_at"], offset)
+        self._gate.expire(at)
         letters = len(journal.dead_letters)
         read = self._normalise.frame(batch["purpose"], batch["channel"], items)
         for index, item in enumerate(items):
             at.item, at.received_at = index, item["received_at"]
-            published, accepted = len(journal.outputs), len(rows)
-            closed = len(self.closed_bars)
-            try:
-                if item["symbol"] is None:
-                    self._apply_nameless(item, batch["channel"], at, is_new=is_new)
-                else:
-                    self._apply_item(batch, item, at, read[index] if read else None)
-            except Exception as error:  # noqa: BLE001 - a bug of ours met by one item must not
-                # stop the others: the item is kept, with what went wrong.
-                del journal.outputs[published:], rows[accepted:], self.closed_bars[closed:]
-                self.counts["failed"] += 1
-                journal.dead_letter(item, at, repr(error), "core")
+            self._apply_guarded(item, at, read[index] if read else None, is_new=is_new)
         if rows:
             self.rates.append(RateRows(at, rows))
         self._watch.end_of_record(at, is_new=is_new)
         if batch["channel"] != TICK:
             journal.count_letters(at, len(journal.dead_letters) - letters, len(items))
 
+    def _apply_guarded(
+        self, item: RawItem, at: Position, read: ReadItem | None, *, is_new: bool
+    ) -> None:
+        """Apply one item. A bug of ours that it meets must not stop the others."""
+        journal, rows = self.journal, self._rows
+        published, accepted = len(journal.outputs), len(rows)
+        closed, updated = len(self.closed_bars), len(self.rates)
+        try:
+            if item["symbol"] is None:
+                self._apply_nameless(item, at, is_new=is_new)
+            else:
+                self._apply_item(item, item["symbol"], at, read)
+        except Exception as error:  # noqa: BLE001 - the item is kept, with what went wrong
+            del journal.outputs[published:], rows[accepted:]
+            del self.closed_bars[closed:], self.rates[updated:]
+            self._rows = rows
+            self.counts["failed"] += 1
+            journal.dead_letter(item, at, repr(error), "core")
+
     def flush(self, boundary: int, now_us: int) -> None:
         """Emit what is owed at a flush boundary (µs of received_at), once for each boundary."""
-        for shard in self.store.shards:
+        for shard in self.store.all_shards:
             if boundary <= shard.block.flushed_at:
                 continue
             shard.block.flushed_at = boundary
@@ -152,47 +165,99 @@ class FeedPartition:
         taken, self.closed_bars = self.closed_bars, []
         return taken
 
-    def _apply_item(
-        self, batch: RawBatch, item: RawItem, at: Position, read: ReadItem | None
-    ) -> None:
-        symbol, channel = item["symbol"], batch["channel"]
-        assert symbol is not None
+    def _apply_item(self, item: RawItem, symbol: str, at: Position, read: ReadItem | None) -> None:
         cell = self.store.cells.get(symbol)
-        if cell is not None and at.offset <= cell.shard.block.applied_offset:
-            self.counts["redelivered"] += 1
+        if cell is None:
+            self._apply_unlisted(item, symbol, at, read)
             return
-        if channel in (BACKFILL_BEGIN, BACKFILL_END):
-            cell = cell or self._create(symbol, at)
-            cell.contract.backfilling = channel == BACKFILL_BEGIN
+        if at.applied_by <= cell.shard.block.applied_offset:
+            if at.place <= cell.contract.listed_by:
+                self._apply_unlisted(item, symbol, at, read)
+            else:
+                self.counts["redelivered"] += 1
+            return
+        if at.channel in (BACKFILL_BEGIN, BACKFILL_END):
+            cell.contract.backfilling = at.channel == BACKFILL_BEGIN
             cell.shard.dirty = True
             cell.changed()
             return
-        for reading in self._read(batch, item, symbol, at, read):
-            if isinstance(reading, RateReading):
-                if at.purpose == "reconcile":
-                    self._watch.reconcile(cell, reading, at)
-                else:
-                    self._apply_rate(reading, at)
-            elif isinstance(reading, SettlementReading):
-                self._apply_settlement(reading, at)
-            elif isinstance(reading, ContractReading):
-                self._apply_facts(reading, at)
+        for reading in self._read(item, symbol, at, read):
+            self._apply_reading(cell, reading, at)
+
+    def _apply_reading(self, cell: Cell, reading: Reading, at: Position) -> None:
+        if isinstance(reading, RateReading):
+            if at.purpose == "reconcile":
+                self._watch.reconcile(cell, reading, at)
             else:
-                self._audit(reading.symbol, "no_rate", at.received_at, at, reading.reason)
+                self._apply_rate(cell, reading, at)
+        elif isinstance(reading, SettlementReading):
+            self._apply_settlement(cell, reading, at)
+        elif isinstance(reading, ContractReading):
+            self._apply_facts(cell, reading, at)
+            if reading.lists:
+                self._watch.listed(cell, at)
+        else:
+            self._audit(reading.symbol, "no_rate", at.received_at, at, reading.reason)
+
+    def _apply_unlisted(
+        self, item: RawItem, symbol: str, at: Position, read: ReadItem | None
+    ) -> None:
+        """Apply an item of a symbol that is no contract: unless it is listed here, it waits.
+
+        Or that was none when this item came first: then only what is kept of unlisted symbols may
+        not have it.
+        """
+        fault = symbol_fault(symbol)
+        if fault is not None:
+            self._gate.refuse(item, at, fault)
+            return
+        if self._gate.has_applied(at):
+            self.counts["redelivered"] += 1
+            return
+        if at.channel in (BACKFILL_BEGIN, BACKFILL_END):
+            self._gate.keep(item, at)
+            return
+        for reading in self._read(item, symbol, at, read):
+            if isinstance(reading, NoRate):
+                self._audit(symbol, "no_rate", at.received_at, at, reading.reason)
+            elif isinstance(reading, ContractReading) and reading.lists:
+                self._list(reading, at)
+            elif isinstance(reading, RateReading) and at.purpose == "reconcile":
+                self._watch.reconcile(None, reading, at)
+            else:
+                # All that it says is read again when it is listed.
+                self._gate.keep(item, at)
+                return
+
+    def _list(self, facts: ContractReading, at: Position) -> None:
+        """Create a contract that the exchange lists, and apply what has waited for it."""
+        cell, waited = self._gate.admit(facts.symbol, at)
+        if cell is None:
+            return
+        self._apply_facts(cell, facts, at)
+        outer = self._rows
+        for waiting in waited:
+            position = at.of_waiting(waiting)
+            item: RawItem = {
+                "symbol": waiting.symbol,
+                "payload": waiting.payload,
+                "received_at": waiting.received_at,
+            }
+            self._rows = []
+            self._apply_guarded(item, position, None, is_new=True)
+            if self._rows:
+                self.rates.append(RateRows(position, self._rows))
+        self._rows = outer
+        self._watch.listed(cell, at)
 
     def _read(
-        self,
-        batch: RawBatch,
-        item: RawItem,
-        symbol: str,
-        at: Position,
-        read: ReadItem | None,
+        self, item: RawItem, symbol: str, at: Position, read: ReadItem | None
     ) -> Sequence[Reading]:
         """Return what an item means; nothing if it goes to the dead letters."""
         try:
             if read is None:
                 read = self._normalise(
-                    batch["purpose"], batch["channel"], symbol, item["payload"], at.received_at
+                    at.purpose, at.channel, symbol, item["payload"], at.received_at
                 )
             elif isinstance(read, MalformedInputError):
                 raise read
@@ -204,8 +269,9 @@ class FeedPartition:
             return ()
         return read
 
-    def _apply_nameless(self, item: RawItem, channel: str, at: Position, *, is_new: bool) -> None:
+    def _apply_nameless(self, item: RawItem, at: Position, *, is_new: bool) -> None:
         """Apply an item that is about no contract. `is_new`: no stored block has its record yet."""
+        channel = at.channel
         if channel == UNREADABLE:
             self.counts["dead_letter"] += 1
             self.journal.dead_letter(item, at, "not a message of this exchange", "slice")
@@ -224,17 +290,8 @@ class FeedPartition:
     ) -> None:
         self.journal.note(symbol, kind, event_time, at, detail)
 
-    def _create(self, symbol: str, at: Position) -> Cell:
-        return self.store.create(symbol, at.offset, at.boundary)
-
-    def _cell(self, symbol: str, at: Position) -> Cell:
-        """Return a contract's cell, its shard marked as changed by the record at hand."""
-        cell = self.store.cells.get(symbol) or self._create(symbol, at)
+    def _apply_facts(self, cell: Cell, facts: ContractReading, at: Position) -> None:
         cell.shard.dirty = True
-        return cell
-
-    def _apply_facts(self, facts: ContractReading, at: Position) -> None:
-        cell = self._cell(facts.symbol, at)
         contract = cell.contract
         if facts.status is not None and facts.status != contract.status:
             change = f"{contract.status or 'unknown'} -> {facts.status}"
@@ -244,15 +301,13 @@ class FeedPartition:
             value = getattr(facts, field)
             if value is not None:
                 setattr(contract, field, value)
-        if facts.status is not None:
-            self._watch.listed(cell, at)
         if facts.interval_hours is not None:
             contract.listed_interval_hours = facts.interval_hours
         cell.changed()
         self.counts["facts"] += 1
 
-    def _apply_settlement(self, reading: SettlementReading, at: Position) -> None:
-        cell = self._cell(reading.symbol, at)
+    def _apply_settlement(self, cell: Cell, reading: SettlementReading, at: Position) -> None:
+        cell.shard.dirty = True
         funding_time = minute_round(reading.funding_time_raw)
         before = cell.baseline.known(funding_time)
         new = cell.baseline.add(
@@ -260,7 +315,7 @@ class FeedPartition:
             reading.rate,
             reading.interval_hours,
             cell.contract.listed_interval_hours or DEFAULT_INTERVAL_HOURS,
-            at.offset,
+            at.applied_by,
             reading.source,
         )
         self.counts["settlement" if new else "settlement_known"] += 1
@@ -276,8 +331,7 @@ class FeedPartition:
             row = settlement_row(cell.contract, entry, raw, at)
             self.journal.outputs.append(Output(topics.SETTLEMENTS, row["contract_id"], row))
 
-    def _apply_rate(self, reading: RateReading, at: Position) -> None:
-        cell = self.store.cells.get(reading.symbol) or self._create(reading.symbol, at)
+    def _apply_rate(self, cell: Cell, reading: RateReading, at: Position) -> None:
         contract = cell.contract
         event_time = reading.event_time
         if event_time is None:
@@ -294,7 +348,7 @@ class FeedPartition:
             return
         cell.shard.dirty = True
         if self._derives and (settled := derived_settlement(contract, event_time, self._stale_us)):
-            self._apply_settlement(settled, at)
+            self._apply_settlement(cell, settled, at)
         cell.refresh(event_time)
         interval = interval_of(cell, reading)
         late, beyond = verdict == "late", beyond_cap(contract, reading.rate)

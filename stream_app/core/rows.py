@@ -6,6 +6,7 @@ Not responsible for: z-scores and alerts (emission.py), audit events (audit.py).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from schemas.records import FundingRate, HourlyBar, IntervalSource, RawBatch, Se
 from stream_app.core.bars import ClosedBar
 from stream_app.core.baseline import Settled
 from stream_app.core.blocks import Contract
+from stream_app.core.waiting import WaitingItem
 from stream_app.normalise.readings import RateReading
 
 
@@ -26,8 +28,11 @@ class Position:
     """
 
     __slots__ = (
+        "applied_by",
+        "applied_item",
         "batch_received_at",
         "boundary",
+        "channel",
         "feed",
         "is_stream",
         "item",
@@ -53,15 +58,37 @@ class Position:
         self.topic = topic
         self.partition = partition
         self.offset = offset
+        self.applied_by = offset
+        """Offset of the record that brings the item into the state: its own, or, of an item that
+        waited for its contract to be listed, that of the listing."""
+        self.applied_item = -1
+        """The listing's item; −1: it did not wait."""
         self.feed = batch["feed"]
         self.transport = batch["transport"]
         self.purpose = batch["purpose"]
+        self.channel = batch["channel"]
         self.is_stream = batch["purpose"] == "stream" and batch["transport"] == "ws"
         self.batch_received_at = batch["received_at"]
         self.boundary = boundary
         self.now_us = now_us
         self.item = -1
         self.received_at = 0
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Offset and item in whose turn the item at hand is applied."""
+        return self.applied_by, self.item if self.applied_item < 0 else self.applied_item
+
+    def of_waiting(self, waiting: WaitingItem) -> Position:
+        """Return the position of an item that has waited and is applied now, in its own place."""
+        at = copy(self)
+        at.applied_item = self.item
+        at.offset, at.item = waiting.raw_offset, waiting.raw_item
+        at.received_at = at.batch_received_at = waiting.received_at
+        at.purpose, at.transport = waiting.purpose, waiting.transport
+        at.channel = waiting.channel
+        at.is_stream = waiting.purpose == "stream" and waiting.transport == "ws"
+        return at
 
 
 class Interval(NamedTuple):

@@ -8,29 +8,39 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from schemas.contracts import contract_id
+from schemas.symbols import MAX_NAME_BYTES, clip, symbol_fault
 from schemas.times import hour_floor
-from stream_app.core.audit import AuditBook
+from stream_app.core.audit import AuditBook, Noted
 from stream_app.core.baseline import Baseline
-from stream_app.core.blocks import BLOCK_CONTRACTS, DEFAULT_INTERVAL_HOURS, Block, Contract
+from stream_app.core.blocks import (
+    BLOCK_CONTRACTS,
+    DEFAULT_INTERVAL_HOURS,
+    UNLISTED,
+    Block,
+    Contract,
+)
 from stream_app.core.gaps import TRADING_STATUSES, StreamState
-from stream_app.core.rows import Interval
+from stream_app.core.rows import Interval, Position
 from stream_app.core.statistics import Statistics
+from stream_app.core.waiting import WaitingRoom
 from stream_app.normalise.assets import canonical_asset, split_symbol
 
 
 class Shard:
     """A block and what is derived from it."""
 
-    def __init__(self, index: int, block: Block) -> None:
+    def __init__(self, feed: str, index: int, block: Block) -> None:
         self.index = index
         self.block = block
-        self.audits = AuditBook(block.audits)
+        self.audits = AuditBook(feed, block.audits)
+        self.waiting = WaitingRoom(block.waiting)
         self.cells: list[Cell] = []
         self.dirty = False
 
     def pack(self) -> bytes:
         """Return the block as it is stored."""
         self.block.audits = self.audits.entries()
+        self.block.waiting = self.waiting.items()
         return self.block.pack()
 
 
@@ -95,17 +105,28 @@ class Store:
         blocks: Iterable[bytes],
         stored_baseline: Callable[[str], bytes | None],
     ) -> None:
-        """`blocks` in the order of their shards; `stored_baseline` is asked per contract id."""
+        """`blocks` in the order of their shards, the one of what is not listed anywhere among them.
+
+        `stored_baseline` is asked per contract id.
+        """
         self.feed = feed
         self.shards: list[Shard] = []
+        """Those with contracts."""
+        self.unlisted = Shard(feed, UNLISTED, Block.new())
+        """What is kept of symbols that are no contracts."""
+        self.unlisted.block.is_unlisted = True
         self.cells: dict[str, Cell] = {}
         self._dirty_baselines: dict[str, Baseline] = {}
         for data in blocks:
             self._load(Block.unpack(data), stored_baseline)
 
     def _load(self, block: Block, stored_baseline: Callable[[str], bytes | None]) -> None:
-        shard = Shard(len(self.shards), block)
+        if block.is_unlisted:
+            self.unlisted = Shard(self.feed, UNLISTED, block)
+            return
+        shard = Shard(self.feed, len(self.shards), block)
         self.shards.append(shard)
+        _bound(shard, self.feed)
         for contract in block.contracts:
             stored = stored_baseline(contract.contract_id)
             baseline = (
@@ -121,9 +142,23 @@ class Store:
         return cell
 
     @property
+    def all_shards(self) -> list[Shard]:
+        """All shards in the order in which they are stored.
+
+        What is not listed comes last: once it is stored, so is every contract that has left it.
+        """
+        return [*self.shards, self.unlisted]
+
+    @property
+    def is_empty(self) -> bool:
+        """True while there is nothing to store."""
+        unlisted = self.unlisted
+        return not self.shards and unlisted.block.applied_offset < 0 and not unlisted.dirty
+
+    @property
     def applied_offset(self) -> int:
         """The newest raw offset that any shard has applied; −1: none."""
-        return max((shard.block.applied_offset for shard in self.shards), default=-1)
+        return max(shard.block.applied_offset for shard in self.all_shards)
 
     def contracts(self) -> Iterator[Contract]:
         """Return all contracts, in the order in which they were met."""
@@ -136,20 +171,32 @@ class Store:
         emitted.
         """
         if not self.shards or len(self.shards[-1].block.contracts) >= BLOCK_CONTRACTS:
-            shard = Shard(len(self.shards), Block.new())
+            shard = Shard(self.feed, len(self.shards), Block.new())
             # A new block has, trivially, applied all that came before the record at hand.
             shard.block.applied_offset = offset - 1
             shard.block.flushed_at = boundary
             self.shards.append(shard)
         return self.shards[-1]
 
-    def create(self, symbol: str, offset: int, boundary: int) -> Cell:
+    def home(self, symbol: str, at: Position) -> Shard:
+        """Return the shard that knows what became of an item of a symbol: its contract's.
+
+        Where there is none, or was none when an item that comes again came first: `unlisted`.
+        """
+        cell = self.cells.get(symbol)
+        if cell is None or at.place < cell.contract.listed_by:
+            return self.unlisted
+        return cell.shard
+
+    def create(self, symbol: str, at: Position) -> Cell:
         """Return the cell of a contract that was not met before."""
-        shard = self.last_shard(offset, boundary)
+        shard = self.last_shard(at.applied_by, at.boundary)
         base, quote = split_symbol(symbol)
         asset, multiplier = canonical_asset(base)
         contract = Contract(symbol, contract_id(self.feed, symbol), asset, quote, multiplier)
+        contract.listed_by = at.place
         shard.block.contracts.append(contract)
+        shard.dirty = True
         return self._add(contract, shard, Baseline())
 
     def baseline_changed(self, cell: Cell) -> None:
@@ -163,19 +210,43 @@ class Store:
         If they changed none, the newest block carries the offset: what is stored must never lag
         behind what is acked, or a restart would take the difference for a hole.
         """
-        if self.shards and offset > self.applied_offset and not any(s.dirty for s in self.shards):
-            self.shards[-1].dirty = True
-        for shard in self.shards:
+        shards = self.all_shards
+        clean = not any(shard.dirty for shard in shards)
+        if clean and not self.is_empty and offset > self.applied_offset:
+            (self.shards or shards)[-1].dirty = True
+        for shard in shards:
             if shard.dirty:
                 shard.block.applied_offset = max(offset, shard.block.applied_offset)
 
     def take_dirty(self) -> tuple[list[tuple[int, bytes]], list[tuple[str, bytes]]]:
         """Return (shard, packed block) and (contract id, packed baseline) of all that changed."""
-        blocks = [(s.index, s.pack()) for s in self.shards if s.dirty]
-        for shard in self.shards:
+        shards = self.all_shards
+        blocks = [(shard.index, shard.pack()) for shard in shards if shard.dirty]
+        for shard in shards:
             shard.dirty = False
         dirty, self._dirty_baselines = self._dirty_baselines, {}
         return blocks, [(contract, dirty[contract].pack()) for contract in sorted(dirty)]
+
+
+def _bound(shard: Shard, feed: str) -> None:
+    """Take out of a stored block what a version without bounds has let in, and count it."""
+    block = shard.block
+    contracts = [c for c in block.contracts if symbol_fault(c.symbol) is None]
+    for contract in contracts:
+        for name in ("base", "quote", "status"):
+            setattr(contract, name, clip(getattr(contract, name), MAX_NAME_BYTES))
+    refused = len(block.contracts) - len(contracts)
+    prefix = contract_id(feed, "")
+    audits = [e for e in block.audits if symbol_fault(e.subject.removeprefix(prefix)) is None]
+    if not refused and len(audits) == len(block.audits):
+        return
+    block.contracts, block.audits = contracts, audits
+    shard.audits = AuditBook(feed, audits)
+    at = block.flushed_at
+    detail = "stored contracts whose symbols can be none"
+    noted = Noted(feed, "bad_symbol", at, at, block.applied_offset, -1, detail, max(1, refused))
+    shard.audits.note(noted)
+    shard.dirty = True
 
 
 def _seed_stream(contract: Contract) -> None:

@@ -10,6 +10,7 @@ from schemas.errors import MalformedInputError
 from schemas.feeds import FeedSpec
 from schemas.markers import FeedEvent
 from schemas.records import RawItem
+from schemas.symbols import symbol_fault
 from schemas.times import US_PER_S
 from stream_app.core.alerts import FEED_SEVERITIES, feed_alert, mismatch_alert
 from stream_app.core.blocks import Contract
@@ -188,10 +189,21 @@ class Watch:
         else:
             self._journal.note_feed(contract.symbol, "settled_matched", funding_time, at)
 
+    @staticmethod
+    def _check_subject(subject: str, at: Position) -> None:
+        """Refuse an event that is about neither the feed nor what can be one of its contracts."""
+        if subject == at.feed:
+            return
+        feed, _, symbol = subject.partition(":")
+        fault = symbol_fault(symbol) if feed == at.feed else "another feed's subject"
+        if fault is not None:
+            raise MalformedInputError(f"an event of {fault}")
+
     def feed_event(self, item: RawItem, at: Position) -> None:
         """Make an audit event of what a producer tells, and an alert where it is one."""
         try:
             event = FeedEvent.unpack(item["payload"])
+            self._check_subject(event.subject, at)
         except MalformedInputError as error:
             self._journal.counts["dead_letter"] += 1
             self._journal.dead_letter(item, at, str(error), "event")

@@ -15,7 +15,7 @@ _KILO = re.compile(r"^k([A-Z][A-Z0-9]*)$")
 _MEGA = re.compile(r"^1M([A-Z]{3,})$")
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 14)
 def canonical_asset(name: str) -> tuple[str, float]:
     """Return (asset, multiplier) of an exchange's base asset name.
 

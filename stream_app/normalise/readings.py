@@ -52,6 +52,11 @@ class ContractReading(msgspec.Struct, frozen=True, gc=False):
     rate_cap: float | None = None
     rate_floor: float | None = None
 
+    @property
+    def lists(self) -> bool:
+        """True if it is of the exchange's list of contracts: such a fact tells a status."""
+        return bool(self.status)
+
 
 class NoRate(msgspec.Struct, frozen=True, gc=False):
     """A row that is well-formed and carries no rate: never a rate of 0, never a row."""

@@ -36,6 +36,8 @@ STEP_MS = 10_000
 """Event time from frame to frame: an hour of it passes in 36 s, so that bars close."""
 HOUR_MS = 3_600_000
 FRAMES_AN_HOUR = HOUR_MS // STEP_MS
+LISTED_AFTER_FRAMES = 6
+"""A new contract streams for so many frames before the list has it."""
 SETTLEMENTS = 40
 BIG_PARTITION = 3
 SILENCE_FRAMES = (220, 190)
@@ -116,6 +118,11 @@ def info_row(symbol: str, hours: int) -> bytes:
     ).encode()
 
 
+def list_row(symbol: str) -> bytes:
+    """An entry of exchangeInfo, §1.9c."""
+    return f'{{"symbol":"{symbol}","status":"TRADING","contractType":"PERPETUAL"}}'.encode()
+
+
 JUNK = (
     b'{"e":"markPriceUpdate","E":',
     b'{"e":"markPriceUpdate","E":1791269856000,"s":"X","p":"1","r":"2.5","T":1791273600000}',
@@ -132,11 +139,13 @@ class Market:
         self._start_ms = start_ms
         self.contracts = listings(self._rng)
         self._backfills: dict[int, str] = {}
+        self._unlisted = {c.symbol for c in self.contracts if c.first_frame}
 
     def prelude(self) -> Iterator[Record]:
         """Facts and a history for each contract that is listed by now, half between markers."""
         rng = self._rng
         listed = [c for c in self.contracts if c.first_frame == 0]
+        yield Record("contract", "exchangeInfo", [(c.symbol, list_row(c.symbol)) for c in listed])
         facts: list[Piece] = [(c.symbol, info_row(c.symbol, 8)) for c in listed]
         yield Record("contract", "fundingInfo", facts)
         marked: list[Piece] = [(c.symbol, b"") for c in listed[::2]]
@@ -162,6 +171,10 @@ class Market:
             if self._rng.random() > 0.02:
                 rows += self._updates(contract, number, now_ms)
         yield Record("stream", MARK_PRICE_ARRAY, rows)
+        new = [c.symbol for c in awake if self._is_new(c, number)]
+        if new:
+            self._unlisted.difference_update(new)
+            yield Record("contract", "exchangeInfo", [(symbol, list_row(symbol)) for symbol in new])
         yield from self._settled(awake, number, now_ms)
         yield from self._backfilled(awake, number)
         if number % 50 == 0:
@@ -170,6 +183,11 @@ class Market:
             yield Record("contract", "fundingInfo", [(symbol, info_row(symbol, hours))])
         if number % 90 == 0:
             yield Record("stream", UNREADABLE, [(None, b"\xff\xfe not a message")])
+
+    def _is_new(self, contract: Listed, frame: int) -> bool:
+        """Whether it is listed with this frame."""
+        due = contract.first_frame + LISTED_AFTER_FRAMES
+        return contract.symbol in self._unlisted and frame >= due
 
     def _updates(self, contract: Listed, frame: int, now_ms: int) -> Iterator[Piece]:
         """The update of a frame, and the few that are repeated, conflicting, late or broken."""

@@ -86,7 +86,7 @@ class Record(NamedTuple):
 
 
 def records(rng: random.Random) -> Iterator[Record]:
-    """Thirty days of settlements, then a day of ticks and of the settlements in it."""
+    """The list, thirty days of settlements, then a day of ticks and of the settlements in it."""
     contracts = universe(CONTRACTS, 0, 0, START_MS)[:CONTRACTS]
     market = Market(1, FEED, contracts)
     names = [contract.symbol for contract in contracts]
@@ -100,6 +100,8 @@ def records(rng: random.Random) -> Iterator[Record]:
              for row, at, units in zip(rows.row, rows.funding_ms, rows.rate_units, strict=True)],
         )  # fmt: skip
 
+    listed = [(name, {"symbol": name, "status": "TRADING"}) for name in names]
+    yield Record(START_MS, "contract", "exchangeInfo", listed)
     yield settled(START_MS - 30 * DAY_MS, START_MS, START_MS)
     for tick in range(START_MS, START_MS + DAY_MS, TICK_MS):
         if tick % HOUR_MS == TICK_MS * 3:

@@ -17,6 +17,7 @@ from stream_app.core.gaps import Pace, StreamState
 from stream_app.core.outputs import Output
 from stream_app.core.partition import FeedPartition
 from stream_app.normalise.binance_usdm import normalise
+from tests.unit.partition_case import know
 
 S = 1_000_000
 HOUR_US = 1_791_273_600_000_000
@@ -116,6 +117,7 @@ def told(log: list[RawBatch], restart_each: int = 10**9) -> Counter[tuple[Any, .
     partition = FeedPartition("binance-usdm", 3, normalise)
     outputs: list[Output] = []
     for offset, record in enumerate(log):
+        know(partition, record, offset)
         partition.apply(record, offset, 1)
         if offset % restart_each == 0:
             partition.store.mark_applied(offset)

@@ -26,7 +26,11 @@ from stream_app.normalise.binance_usdm import normalise
 
 S = 1_000_000
 HOUR_US = 1_791_273_600_000_000
-SYMBOLS = ["AUSDT", "BUSDT", "CUSDT", "DUSDT"]
+SYMBOLS = ["AUSDT", "BUSDT", "CUSDT", "DUSDT", "EUSDT", "FUSDT"]
+LISTED = SYMBOLS[:3]
+"""From the beginning; the others wait until a status of theirs comes by."""
+FORGED = ["", "A USDT", "A\u202eUSDT", "X" * 65]
+"""What no contract is called."""
 RATES = [0.0001, 0.000101, 0.00012, 0.00015, -0.0003, 0.0]
 
 
@@ -91,7 +95,9 @@ class Exchange:
         """A log that begins with baselines for some contracts and goes on with anything."""
         kinds = ["stream"] * 5 + ["history"] * 3 + ["facts", "mark", "status", "event"]
         kinds += ["fallback"] * 2 + ["reconcile"] * 2 + ["tick"] * 2
-        raws = [raw_of("history", self.old_settlements(), self.received_at)]
+        listing = [status_row(symbol, "TRADING") for symbol in LISTED]
+        raws = [raw_of("status", listing, self.received_at)]
+        raws.append(raw_of("history", self.old_settlements(), self.received_at))
         for _ in range(length):
             self.received_at += self.chance.choice([0, S, S, 3 * S, 6 * S, 12 * S, -S])
             raws.append(self.raw(self.chance.choice(kinds)))
@@ -99,10 +105,10 @@ class Exchange:
         return [Step(first + index, raw) for index, raw in enumerate(raws)]
 
     def old_settlements(self) -> list[tuple[str, bytes]]:
-        """Nine to fourteen for each contract but the last: not all are enough for a z."""
+        """Nine to fourteen for each contract but one: not all are enough for a z."""
         return [
             history_row(symbol, -age * 8, 0.0001 + age % 3 * 1e-5)
-            for symbol in SYMBOLS[:-1]
+            for symbol in LISTED[:-1]
             for age in range(self.chance.randint(9, 14), 0, -1)
         ]
 
@@ -131,6 +137,8 @@ class Exchange:
         symbol = self.chance.choice(SYMBOLS)
         if self.chance.random() < 0.05:
             return symbol, b'{"e":'
+        if self.chance.random() < 0.05:
+            symbol = self.chance.choice(FORGED)
         at = self.received_at - self.chance.randrange(24) * S // 2
         if self.chance.random() < 0.1:
             at += self.chance.randrange(40) * S
@@ -157,9 +165,8 @@ class Exchange:
 
     def status(self) -> tuple[str, bytes]:
         """A contract that trades, or no longer."""
-        symbol = self.chance.choice(SYMBOLS)
-        row = {"symbol": symbol, "status": self.chance.choice(["TRADING", "TRADING", "SETTLING"])}
-        return symbol, json.dumps(row).encode()
+        status = self.chance.choice(["TRADING", "TRADING", "SETTLING"])
+        return status_row(self.chance.choice(SYMBOLS), status)
 
     def event(self) -> bytes:
         """What a producer tells."""
@@ -173,6 +180,11 @@ class Exchange:
         symbol = self.chance.choice(SYMBOLS)
         row = {"symbol": symbol, "fundingIntervalHours": self.chance.choice([1, 4, 8])}
         return symbol, json.dumps(row).encode()
+
+
+def status_row(symbol: str, status: str) -> tuple[str, bytes]:
+    """An entry of the exchange's list."""
+    return symbol, json.dumps({"symbol": symbol, "status": status}).encode()
 
 
 def history_row(symbol: str, hours: int, rate: float) -> tuple[str, bytes]:
@@ -249,9 +261,12 @@ def final_state(partition: FeedPartition) -> Any:
             symbol: [s[:3] for s in c.baseline.settled]
             for symbol, c in partition.store.cells.items()
         },
+        partition.store.unlisted.waiting.items(),
     )
 
 
+@patch("stream_app.core.gate.WAITING_US", 20 * S)
+@patch("stream_app.core.waiting.MAX_WAITING_SYMBOLS", 2)
 @patch("stream_app.core.store.BLOCK_CONTRACTS", 2)
 @settings(max_examples=300, deadline=None)
 @given(log=logs, data=st.data())
@@ -268,7 +283,7 @@ def test_a_crash_changes_nothing_that_anybody_sees(log: list[Step], data: st.Dat
         worker.store(log[acked - 1].offset)
     worker.run(log[acked:crashed], now=3)
     if crashed:
-        worker.store(log[crashed - 1].offset, blocks=data.draw(st.integers(0, 3), label="blocks"))
+        worker.store(log[crashed - 1].offset, blocks=data.draw(st.integers(0, 4), label="blocks"))
 
     worker.start()
     redelivered = data.draw(st.integers(0, acked), label="redelivered")

@@ -5,17 +5,20 @@ journal of what is asked of them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from schemas.codec import Decoder, Encoder
+from schemas.errors import MalformedInputError
 from schemas.records import RAW_BATCH, HourlyBar, Purpose, RawItem
 from schemas.times import US_PER_HOUR
 from stream_app.core.outputs import DeadLetter, Output, Outputs
 from stream_app.ingest import Ingest
 from stream_app.outbox import Generation, Outbox
+from tests.unit.partition_case import know
 
 TOPIC = "funding.raw.binance-usdm"
 S = 1_000_000
@@ -212,12 +215,13 @@ class Bench:
         self.bars = MemoryBars(self.journal)
         self.log = MemoryLog(self.journal)
         self.outbox = MemoryOutbox(self.journal)
+        self._decoder = Decoder(RAW_BATCH, lambda _id: RAW_BATCH.text)
         self.restart()
 
     def restart(self) -> None:
         """A new process."""
         self.ingest = Ingest(
-            Decoder(RAW_BATCH, lambda _id: RAW_BATCH.text),
+            self._decoder,
             cast("Outbox", self.outbox),
             self.contracts,
             self.baselines,
@@ -226,9 +230,16 @@ class Bench:
         )
 
     async def feed(self, *messages: Message) -> None:
-        """Hand over messages in this order."""
+        """Hand over messages in this order. The contracts in them are known."""
         for message in messages:
+            self._know(message)
             await self.ingest.handle(Event(self.journal, message))
+
+    def _know(self, message: Message) -> None:
+        with contextlib.suppress(MalformedInputError):
+            batch = self._decoder.decode(message.value or b"")
+            state = self.ingest.assign(message.topic, message.partition).state
+            know(state, batch, message.offset)
 
     def applied(self) -> list[int]:
         """Offsets of the accepted rates, in the order in which they were applied."""

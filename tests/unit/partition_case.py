@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from schemas.records import Purpose, RawBatch, RawItem, Transport
 from schemas.times import US_PER_HOUR
 from stream_app.core.outputs import DeadLetter, Output
 from stream_app.core.partition import FeedPartition
+from stream_app.core.rows import Position
+from stream_app.core.zones import flush_boundary
 from stream_app.normalise.binance_usdm import normalise
 
 S = 1_000_000
@@ -81,8 +84,29 @@ def batch(
     }
 
 
+_DATED = re.compile(r".+_\d{6}")
+"""A contract with an end: no list of perpetuals has it."""
+
+
+def know(partition: FeedPartition, raw: RawBatch, offset: int) -> None:
+    """Have the symbols of a record be contracts, as if their listing was applied before it.
+
+    Without status and facts, as tests of what follows a listing send these themselves. A snapshot
+    that is only compared makes nobody known.
+    """
+    store = partition.store
+    if raw["purpose"] == "reconcile":
+        return
+    boundary = flush_boundary(raw["received_at"])
+    at = Position(partition.topic, partition.partition, offset, raw, boundary, NOW)
+    for at.item, each in enumerate(raw["items"]):
+        symbol = each["symbol"]
+        if symbol is not None and symbol not in store.cells and not _DATED.fullmatch(symbol):
+            store.create(symbol, at)
+
+
 class Partition(FeedPartition):
-    """A partition that is given the next offset with each batch."""
+    """A partition that is given the next offset with each batch, and knows its contracts."""
 
     def __init__(self) -> None:
         super().__init__("binance-usdm", 3, normalise)
@@ -90,6 +114,7 @@ class Partition(FeedPartition):
 
     def run(self, raw: RawBatch) -> list[Output]:
         """Apply a batch and return what it leads to."""
+        know(self, raw, self.offset)
         self.apply(raw, self.offset, NOW)
         self.offset += 1
         taken = self.take_outputs()

@@ -11,7 +11,7 @@ from benchmarks.load import (
     FEED,
     SETTLEMENTS_EACH,
     WINDOW_SETTLEMENTS,
-    facts_batch,
+    facts_batches,
     history_batches,
     market,
     update_batch,
@@ -47,7 +47,7 @@ def test_the_worker_scores_the_load_as_the_rivals_do() -> None:
     instruments = market(20)[0]
     state = FeedPartition(FEED, 0, normaliser(FEED))
     before = NOW_US + US_PER_S
-    batches = [facts_batch(instruments, before), *history_batches(instruments, before)]
+    batches = [*facts_batches(instruments, before), *history_batches(instruments, before)]
     for second in range(2, 5):
         at = NOW_US + second * US_PER_S
         batches.append(update_batch(instruments, at // 1_000, at))

@@ -6,10 +6,30 @@ import msgspec
 import pytest
 
 from schemas.errors import StateError
-from stream_app.core.audit import AuditCount
-from stream_app.core.bars import BarState, Held, OpenBar
-from stream_app.core.blocks import VERSION, Block, Contract, Estimate, block_key
+from schemas.feeds import FEEDS
+from schemas.symbols import MAX_NAME_BYTES, MAX_SYMBOL_BYTES
+from schemas.topics import MAX_MESSAGE_BYTES
+from stream_app.core.audit import MAX_DETAIL_BYTES, MAX_ENTRIES, AuditCount
+from stream_app.core.bars import MAX_HELD, BarState, Held, OpenBar
+from stream_app.core.blocks import (
+    BLOCK_CONTRACTS,
+    VERSION,
+    Block,
+    Contract,
+    Estimate,
+    block_key,
+)
 from stream_app.core.gaps import StreamState
+from stream_app.core.letters import LetterCount
+from stream_app.core.reconcile import KEPT_ESTIMATES
+from stream_app.core.skew import MAX_SKEWED
+from stream_app.core.waiting import (
+    MAX_WAITING_BYTES,
+    MAX_WAITING_CHANNEL_BYTES,
+    MAX_WAITING_ITEMS,
+    MAX_WAITING_SYMBOLS,
+    WaitingItem,
+)
 
 CONTRACT = Contract(
     symbol="币安人生USDT",
@@ -117,3 +137,92 @@ def test_a_key_names_feed_partition_and_shard() -> None:
     """One place in the table for each block."""
     assert block_key("binance-usdm", 3, 1) == b"binance-usdm/3/1"
     assert len({block_key("f", p, s) for p in range(12) for s in range(12)}) == 144
+
+
+BIG = 2**62
+RATE = 0.123456789
+RECORD_OVERHEAD_BYTES = 4_096
+"""Key, headers and framing of a record."""
+
+
+def largest_contract() -> Contract:
+    """Every field as large as it can be."""
+    symbol, name = "X" * MAX_SYMBOL_BYTES, "N" * MAX_NAME_BYTES
+    held = [Held(BIG, RATE, RATE, RATE, "rest", RATE)] * (MAX_HELD + 1)
+    bar = OpenBar(
+        *(BIG, RATE, RATE, RATE, RATE, RATE, RATE, BIG, BIG, BIG),
+        *(RATE, RATE, RATE, RATE, RATE),
+    )
+    return Contract(
+        symbol=symbol,
+        contract_id=f"{max(FEEDS, key=len)}:{symbol}",
+        base=name,
+        quote=name,
+        multiplier=RATE,
+        status=name,
+        listed_interval_hours=RATE,
+        rate_cap=RATE,
+        rate_floor=RATE,
+        backfilling=True,
+        event_time=BIG,
+        received_at=BIG,
+        rate=RATE,
+        interval_hours=RATE,
+        interval_source="exchange_info",
+        mark_price=RATE,
+        index_price=RATE,
+        next_funding_time=BIG,
+        transport="rest",
+        raw_offset=BIG,
+        raw_item=BIG,
+        updates=BIG,
+        emitted_updates=BIG,
+        emitted_rate=RATE,
+        emitted_z=RATE,
+        sign=-1,
+        bars=BarState(held, BIG, bar, BIG, BIG),
+        stream=StreamState(
+            *(BIG, BIG, BIG, BIG),
+            opened=True,
+            filled_us=BIG,
+            filled_to=BIG,
+            fills=BIG,
+            lag_us=BIG,
+            due_since=BIG,
+            awaited=True,
+        ),
+        skewed=[(BIG, BIG)] * MAX_SKEWED,
+        estimates=[Estimate(BIG, RATE, RATE)] * KEPT_ESTIMATES,
+        listed_by=(BIG, BIG),
+    )
+
+
+def test_the_largest_block_fits_into_a_record() -> None:
+    """Whatever exchanges send: else no restart could ever store it."""
+    contract = largest_contract()
+    subject, detail = contract.contract_id, "d" * MAX_DETAIL_BYTES
+    audit = AuditCount(subject, "settlement_differs", BIG, BIG, BIG, BIG, detail, BIG, BIG)
+    block = Block(
+        *(VERSION, BIG, BIG),
+        contracts=[contract] * BLOCK_CONTRACTS,
+        audits=[audit] * (MAX_ENTRIES + 1),
+        mismatch_hour=BIG,
+        letters=LetterCount(BIG, BIG, BIG, BIG),
+    )
+    waiting = WaitingItem(
+        *(contract.symbol, BIG, BIG, BIG, "reconcile", "rest"),
+        channel="c" * MAX_WAITING_CHANNEL_BYTES,
+        payload=b"x" * (MAX_WAITING_BYTES // MAX_WAITING_ITEMS),
+    )
+    unlisted = Block(
+        *(VERSION, BIG, BIG),
+        contracts=[],
+        audits=[audit] * (MAX_ENTRIES + 1),
+        is_unlisted=True,
+        waiting=[waiting] * (MAX_WAITING_SYMBOLS * MAX_WAITING_ITEMS),
+        cap_hour=BIG,
+    )
+    assert len(msgspec.structs.fields(Block)) == 10, "a new field is to be bounded here, too"
+    assert len(msgspec.structs.fields(Contract)) == 31, "a new field is to be bounded here, too"
+    for largest in (block, unlisted):
+        assert len(largest.pack()) < MAX_MESSAGE_BYTES - RECORD_OVERHEAD_BYTES

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from schemas.records import Purpose, RawItem
+from schemas.records import Purpose, RawBatch, RawItem
 from schemas.times import US_PER_HOUR, US_PER_MINUTE, US_PER_S
 from stream_app.core.outputs import Output
 from stream_app.core.partition import FeedPartition
 from stream_app.normalise import normaliser
-from tests.unit.partition_case import of
+from tests.unit.partition_case import know, of
 
 HOUR_US = 1_791_273_600_000_000
 
@@ -37,20 +37,18 @@ class Feed(FeedPartition):
             "payload": json.dumps(message).encode(),
             "received_at": at,
         }
-        self.apply(
-            {
-                "feed": self.feed,
-                "transport": "ws" if purpose == "stream" else "rest",
-                "purpose": purpose,
-                "channel": channel,
-                "connection_id": "c",
-                "sequence": self.offset,
-                "received_at": at,
-                "items": [item],
-            },
-            self.offset,
-            at,
-        )
+        raw: RawBatch = {
+            "feed": self.feed,
+            "transport": "ws" if purpose == "stream" else "rest",
+            "purpose": purpose,
+            "channel": channel,
+            "connection_id": "c",
+            "sequence": self.offset,
+            "received_at": at,
+            "items": [item],
+        }
+        know(self, raw, self.offset)
+        self.apply(raw, self.offset, at)
         self.offset += 1
         taken = self.take_outputs()
         assert taken.dead_letters == []

@@ -21,6 +21,7 @@ from tests.unit.partition_case import (
     batch,
     clock,
     item,
+    know,
     of,
     snapshot,
     tick,
@@ -365,6 +366,7 @@ class TestNeverPushed:
             clock(T0 + 20 * S),
         ]
         for offset, record in enumerate(records, start=100):
+            know(again, record, offset)
             again.apply(record, offset, NOW)
             again.store.mark_applied(offset)
             told = audits(again.take_outputs().records(), "gap_opened")

@@ -101,6 +101,18 @@ class TestFeedEvents:
         assert [(letter.stage, letter.value) for letter in new.letters] == [("event", payload)]
         assert new.counts["failed"] == 0
 
+    @pytest.mark.parametrize(
+        "subject", ["", "kucoin", "binance-usdm:", "kucoin:A", f"{FEED}:A B", f"{FEED}:{'A' * 65}"]
+    )
+    def test_it_is_about_the_feed_or_a_contract_of_it(self, new: Partition, subject: str) -> None:
+        """Its subject is the key of records; anybody may write to the raw topic."""
+        forged = FeedEvent("feed_down", subject, T0, T0)
+        assert new.run(batch([event(forged.pack())], channel=FEED_EVENT)) == []
+        assert [letter.stage for letter in new.letters] == ["event"]
+        real = FeedEvent("listed", f"{FEED}:币安人生USDT", T0, T0)
+        (output,) = new.run(batch([event(real.pack())], channel=FEED_EVENT))
+        assert output.key == f"{FEED}:币安人生USDT"
+
     def test_a_record_that_comes_again_tells_nothing(self, new: Partition) -> None:
         """What is stored has it."""
         new.ticks(tick("AUSDT", 0.0001, T0))

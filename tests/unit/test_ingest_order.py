@@ -10,6 +10,7 @@ import pytest
 from schemas.errors import UnavailableError
 from schemas.records import RawItem
 from schemas.times import US_PER_HOUR
+from stream_app.core import bounds
 from tests.unit.ingest_case import HOUR_US, TOPIC, Bench, Message, S, raw, settled, tick, ticks
 
 
@@ -142,6 +143,28 @@ class TestRestart:
         assert len(list(state.contracts)) == 300
         assert len(state.store.cells["C299USDT"].baseline) == 1
 
+    async def test_what_waits_to_be_listed_is_stored_and_loaded(self, bench: Bench) -> None:
+        """After all other blocks, though there is no other one; acked like any record."""
+        symbol = "NEW_260925"
+        await bench.feed(Message(5, tick(0.0001, HOUR_US, symbol)))
+        await bench.ingest.flush()
+        assert bench.applied() == []
+        assert bench.journal.of("acked") == [5]
+        assert list(bench.contracts.values) == [b"binance-usdm/0/-1"]
+        bench.restart()
+        entry = json.dumps({"symbol": symbol, "status": "TRADING"}).encode()
+        items: list[RawItem] = [{"symbol": symbol, "payload": entry, "received_at": HOUR_US + S}]
+        await bench.feed(
+            Message(5, tick(0.0001, HOUR_US, symbol)),
+            Message(6, raw(items, HOUR_US + S, "contract", "exchangeInfo")),
+        )
+        assert bench.applied() == [5]
+        await bench.ingest.flush()
+        assert bench.journal.of("blocks stored")[-2:] == [
+            (0, b"binance-usdm/0/0"),
+            (0, b"binance-usdm/0/-1"),
+        ]
+
     async def test_a_revoked_partition_is_loaded_anew(self, bench: Bench) -> None:
         """Its unflushed state belongs to whoever gets it now."""
         await bench.feed(*ticks(5, 6))
@@ -167,6 +190,18 @@ class TestDeadLetters:
         await bench.ingest.flush()
         assert bench.journal.of("acked") == [5, 6]
         assert bench.ingest.counts["dead_letter"] == 1
+
+    async def test_a_record_of_too_many_items_is_one_dead_letter(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """No producer makes such a record; the next one is applied."""
+        monkeypatch.setattr(bounds, "MAX_READ_ITEMS", 2)
+        items: list[RawItem] = [{"symbol": None, "payload": b"", "received_at": HOUR_US}] * 3
+        await bench.feed(Message(5, raw(items, HOUR_US)), *ticks(6, 6))
+        (letter,) = bench.outbox.letters
+        assert (letter.stage, letter.error) == ("decode", "a record of 3 items, more than 2")
+        assert letter.value == raw(items, HOUR_US)
+        assert bench.applied() == [6]
 
     async def test_a_malformed_item_is_a_dead_letter(self, bench: Bench) -> None:
         """From within a record that is otherwise applied."""

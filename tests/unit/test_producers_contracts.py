@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from producers.contracts import Change, ContractRegistry
@@ -162,3 +163,38 @@ def test_facts_are_published_again_on_request() -> None:
     change = refresh(registry, entry("AUSDT"))
     assert symbols(change) == ["AUSDT"]
     assert not change.listed
+
+
+def capped(names: Iterable[str], registry: ContractRegistry) -> int:
+    """Take a list of trading contracts; how many are left out."""
+    return refresh(registry, *map(entry, names)).surplus
+
+
+def test_a_list_that_is_too_long_is_cut() -> None:
+    """To the same contracts each time: those known before, then the first by their symbols."""
+    registry = ContractRegistry(max_contracts=3)
+    assert capped(["D", "C"], registry) == 0
+    assert capped(["D", "B", "C", "A", "E"], registry) == 2
+    assert registry.listed == registry.streaming == {"A", "C", "D"}
+    assert capped(["E", "D", "C", "B", "A"], registry) == 2
+    assert registry.listed == {"A", "C", "D"}
+    assert capped(["E", "D", "B"], registry) == 0
+    assert registry.listed == {"B", "D", "E"}
+
+
+def test_a_list_that_is_another_each_time_grows_nothing() -> None:
+    """Neither the contracts, while a doubtful list waits to be confirmed, nor their facts."""
+    registry = ContractRegistry(max_contracts=30)
+    for turn in range(20):
+        capped([f"S{turn}X{number}" for number in range(1_000)], registry)
+        assert len(registry.listed) == 30
+        assert registry.streaming <= registry.listed
+        assert len(registry._facts) <= 30
+
+
+def test_a_symbol_that_can_be_none_is_not_listed() -> None:
+    """Its entry is an unreadable one."""
+    registry = ContractRegistry()
+    change = refresh(registry, entry("AUSDT"), entry("A B"), entry("X" * 65), entry(""))
+    assert symbols(change) == ["AUSDT"]
+    assert registry.listed == {"AUSDT"}

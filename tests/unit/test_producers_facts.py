@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import Any, cast
 
 import aiohttp
@@ -149,7 +150,7 @@ async def test_an_unknown_contract_has_the_list_asked_for_in_full(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Soon, once, and with the intervals: they are what is new of it."""
-    monkeypatch.setattr(facts, "RETRY_S", 0.01)
+    monkeypatch.setattr(facts, "GATHER_S", 0.01)
     async with running(case.facts):
         # The second call may still be on its way: the round after this one has to be whole.
         await case.small.until(2)
@@ -188,3 +189,71 @@ async def test_a_failed_round_is_made_again_before_its_time(
     async with running(case.facts):
         await case.small.until(6)
         assert case.small.asked[:6] == [INFO, FUNDING] * 3
+
+
+class Clock:
+    """A monotonic clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
+
+    def monotonic(self) -> float:
+        """The time."""
+        return self.now_s
+
+
+async def asked_at(
+    case: Case, clock: Clock, seconds: int, symbols: Callable[[int], list[str]]
+) -> list[int]:
+    """When a refresh is asked for, second by second, with these symbols streaming."""
+    found = []
+    begin_s = clock.now_s
+    for second in range(seconds):
+        clock.now_s = begin_s + second
+        case.facts.ask_about(symbols(second))
+        if case.facts._wanted.is_set():
+            case.facts._wanted.clear()
+            found.append(second)
+    return found
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of the module under test."""
+    made = Clock()
+    monkeypatch.setattr(facts, "time", made)
+    return made
+
+
+async def test_a_symbol_that_streams_before_it_is_listed_is_asked_about_again(
+    case: Case, clock: Clock
+) -> None:
+    """At once, then after 1, 3 and 7 minutes; what is listed by then is asked about no more."""
+    await case.facts.refresh()
+    assert await asked_at(case, clock, 3_000, lambda _: ["A", "NEW"]) == [0, 60, 180, 420]
+    clock.now_s += 10_000
+    assert await asked_at(case, clock, 3_000, lambda _: ["NEW", "LATER"]) == [0, 60, 180, 420]
+
+
+async def test_made_up_symbols_have_the_list_asked_for_ever_more_seldom(
+    case: Case, clock: Clock
+) -> None:
+    """New ones in each second: no more often than the regular refresh in the end."""
+    case.facts._refresh_s = 600.0
+    await case.facts.refresh()
+    asked = await asked_at(case, clock, 4_000, lambda s: [f"X{s}-{n}" for n in range(20)])
+    assert asked[:5] == [0, 60, 180, 420, 900]
+    assert {b - a for a, b in pairwise(asked[4:])} == {600}
+    assert len(case.facts._asked_about) <= facts.MAX_ASKED_ABOUT
+
+
+async def test_a_contract_that_was_found_makes_the_next_one_be_asked_about_soon(
+    case: Case, clock: Clock
+) -> None:
+    """An exchange that lists many in a row is no hostile one."""
+    await case.facts.refresh()
+    await asked_at(case, clock, 500, lambda _: ["NEW"])
+    case.small.symbols.append("NEW")
+    await case.facts.refresh()
+    clock.now_s += facts.UNKNOWN_EVERY_S
+    assert (await asked_at(case, clock, 100, lambda _: ["NEXT"]))[:2] == [0, 60]

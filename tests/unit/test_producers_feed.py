@@ -9,6 +9,7 @@ import pytest
 
 from producers.budget import Budget
 from producers.connection import Closed
+from producers.contracts import Change
 from producers.exchanges import exchange
 from producers.exchanges.description import Control, Listing, RestCall, Slice
 from producers.feed import Feed
@@ -147,3 +148,27 @@ async def test_the_mode_and_who_delivers_stand_in_the_status(tmp_path: Path) -> 
     status = feed_of(tmp_path, FakePublisher(), producer_mode="poll").status()
     assert (status["mode"], status["state"], status["transport"]) == ("poll", "connecting", None)
     assert (status["contracts_by_rest"], status["connect_attempts"]) == (0, 0)
+
+
+async def test_made_up_symbols_are_nothing_that_a_connection_delivers(tmp_path: Path) -> None:
+    """A successor need not bring them; one that can be no symbol is nobody's piece."""
+    publisher = FakePublisher()
+    feed = feed_of(tmp_path, publisher)
+    listed(feed, "BTCUSDT")
+    rows = [ROW.replace(b"BTCUSDT", b"X%dUSDT" % number) for number in range(20)]
+    forged = ROW.replace(b"BTCUSDT", b"BTC USDT")
+    frame = b"[" + b",".join([ROW, forged, *rows]) + b"]"
+    heard = await feed._on_frame("binance-usdm/mark-price/1", frame, NOW_US)
+    assert heard.symbols == ["BTCUSDT"]
+    (sent,) = [slices for _, _, slices in publisher.log]
+    assert [s.symbol for s in sent] == ["BTCUSDT", None, *(f"X{n}USDT" for n in range(20))]
+    assert sent[1] == Slice(None, forged, readable=False)
+
+
+async def test_a_list_that_is_too_long_is_told_once_an_hour(tmp_path: Path) -> None:
+    """With how many contracts are left out; the worker makes an alert of it."""
+    feed = feed_of(tmp_path, FakePublisher())
+    for _ in range(3):
+        feed._on_listed(Change((), frozenset(), frozenset(), surplus=7))
+    told = [(e.kind, e.subject, e.count) for e in feed.journal._waiting]
+    assert told == [("contract_cap", "binance-usdm", 7)]

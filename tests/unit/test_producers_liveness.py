@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.liveness import Liveness
+from producers.liveness import MAX_CONTRACTS, Liveness
 
 NEVER = float("-inf")
 
@@ -189,3 +189,14 @@ def test_it_says_what_a_list_of_all_deliveries_says(
         if naive.since:
             assert liveness.live(now_s) == naive.live(now_s)
         assert liveness.expected == len(naive.since)
+
+
+def test_any_number_of_made_up_symbols_hides_no_new_contract() -> None:
+    """A connection remembers only so many of them; whoever is new is reported all the same."""
+    liveness = Liveness(10.0)
+    liveness.expect(["A"], 0.0)
+    made_up = [f"X{number}" for number in range(3 * MAX_CONTRACTS)]
+    assert liveness.data("c/1", made_up, 1.0) == made_up
+    assert liveness.data("c/1", ["A", "NEW"], 2.0) == ["NEW"]
+    assert len(liveness._delivered["c/1"]) <= MAX_CONTRACTS + 1
+    assert liveness.live(2.0) == 1

@@ -20,8 +20,8 @@ from producers.publisher import Publisher, UndeliveredError
 from producers.settings import ProducerSettings
 from schemas.contracts import PARTITIONS, contract_id, partition_of
 from schemas.errors import UnavailableError
-from schemas.markers import TICK, UNREADABLE
-from schemas.records import RawBatch, RawItem
+from schemas.markers import MAX_UNREADABLE_BYTES, TICK, UNREADABLE
+from schemas.records import MAX_BATCH_ITEMS, RawBatch, RawItem
 
 FEED = "binance-usdm"
 
@@ -438,3 +438,60 @@ async def test_serving_goes_on_after_it_was_cancelled(
         with contextlib.suppress(asyncio.CancelledError):
             await serving
     assert [b["items"][0]["payload"] for _, b in batches(fake)] == [b"1", b"2"]
+
+
+HOSTILE = ["", "A B", "A\x00", "BTC\u202eTDSU", "<b>", "X" * 1_000_000]
+
+
+@pytest.mark.parametrize("symbol", HOSTILE, ids=lambda symbol: repr(symbol[:8]))
+async def test_a_symbol_that_can_be_none_is_a_dead_letter(
+    kafka: tuple[Publisher, FakeProducer], symbol: str
+) -> None:
+    """Without a name, on partition 0, and counted; the others of its message go out."""
+    to, fake = kafka
+    await publish(to, [Slice(symbol, b"{}"), Slice("AUSDT", b"[]")])
+    await to.flush()
+    by_channel = {batch["channel"]: (partition, batch) for partition, batch in batches(fake)}
+    partition, odd = by_channel[UNREADABLE]
+    assert (partition, odd["items"][0]["symbol"], odd["items"][0]["payload"]) == (0, None, b"{}")
+    assert by_channel["!markPrice@arr@1s"][1]["items"][0]["symbol"] == "AUSDT"
+    assert (to.unreadable, to.items) == (1, 2)
+
+
+async def test_a_message_makes_only_so_many_dead_letters(
+    kafka: tuple[Publisher, FakeProducer],
+) -> None:
+    """The last one has all the other pieces, as far as it goes; each is counted."""
+    to, fake = kafka
+    many = [Slice(None, b"piece %d" % n, readable=False) for n in range(90_000)]
+    await publish(to, many)
+    payloads = [item["payload"] for _, batch in batches(fake) for item in batch["items"]]
+    assert len(payloads) == publisher.MAX_LETTERS
+    assert payloads[:2] == [b"piece 0", b"piece 1"]
+    assert payloads[-1].startswith(b"piece 31\npiece 32\n")
+    assert len(payloads[-1]) <= MAX_UNREADABLE_BYTES
+    assert to.unreadable == 90_000
+
+
+async def test_a_channel_without_a_bound_is_none(kafka: tuple[Publisher, FakeProducer]) -> None:
+    """An exchange names its streams as it likes; ours have a hundred characters at most."""
+    to, fake = kafka
+    await to.publish(
+        [Slice("AUSDT", b"{}")],
+        transport="ws",
+        purpose="stream",
+        channel="c" * 1_000,
+        connection_id="c/1",
+        received_at=1,
+    )
+    await to.flush()
+    assert [batch["channel"] for _, batch in batches(fake)] == [UNREADABLE]
+
+
+async def test_a_record_has_only_so_many_items(kafka: tuple[Publisher, FakeProducer]) -> None:
+    """However short they are: the worker refuses records that are much longer."""
+    to, fake = kafka
+    count = 2 * MAX_BATCH_ITEMS + 1
+    await publish(to, [Slice("AUSDT", b"{}")] * count)
+    sizes = [len(batch["items"]) for _, batch in batches(fake)]
+    assert sizes == [MAX_BATCH_ITEMS, MAX_BATCH_ITEMS, 1]

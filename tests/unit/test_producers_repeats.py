@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producers.exchanges.description import Slice
-from producers.repeats import AGAIN_S, REMEMBERED, WINDOW_S, Repeats
+from producers.repeats import AGAIN_S, MAX_REMEMBERED_BYTES, REMEMBERED, WINDOW_S, Repeats
 
 
 def bring(repeats: Repeats, socket: str, payload: bytes, at_s: float, symbol: str = "A") -> bool:
@@ -179,3 +179,23 @@ def test_of_two_sockets_with_holes_comes_out_all_that_either_brought(
     two = arrivals("two", ticks, lag_2, jitter_2, lost_2)
     expected = Counter({(arrival.symbol, arrival.payload) for arrival in [*one, *two]})
     assert published([*one, *two], timeless=False) == expected
+
+
+def test_only_listed_contracts_are_remembered() -> None:
+    """Once there is a list: what an exchange makes up costs no memory, and may come twice."""
+    repeats = Repeats(timeless=False)
+    repeats.keep(["A"])
+    for number in range(90_000):
+        assert bring(repeats, "one", b"x", 0.0, f"X{number}")
+    assert set(repeats._seen) <= {"A"}
+    assert bring(repeats, "one", b"x", 0.0, "A")
+    assert not bring(repeats, "two", b"x", 0.1, "A")
+
+
+def test_long_pieces_are_not_remembered() -> None:
+    """Some thousand contracts with 16 pieces each have to fit into memory."""
+    repeats = Repeats(timeless=False)
+    long = b"x" * (MAX_REMEMBERED_BYTES + 1)
+    assert bring(repeats, "one", long, 0.0)
+    assert bring(repeats, "two", long, 0.1)
+    assert not repeats._seen

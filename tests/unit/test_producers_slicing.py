@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from producers.exchanges.binance_usdm import EXCHANGE, STREAM
-from producers.exchanges.description import Frame, RestCall, Slice
+from producers.exchanges.description import Frame, RestCall, Slice, piece_of
 from schemas.errors import MalformedInputError
 
 ROW = (
@@ -87,7 +87,7 @@ def test_an_array_is_cut_into_exactly_its_rows(
     """Nothing is lost, added, reordered or rewritten, whatever the rows hold."""
     found, text = array
     frame = EXCHANGE.slice_frame(lead.encode() + text)
-    pieces = [Slice(symbol, row) for symbol, row in found]
+    pieces = [piece_of(symbol, row) for symbol, row in found]
     assert frame == Frame(STREAM, pieces, event_us=event_us(found))
 
 
@@ -100,7 +100,7 @@ def test_a_combined_frame_is_cut_like_the_array_in_it(
     found, text = array
     name, pad = stream.encode(), gap.encode()
     frame = EXCHANGE.slice_frame(b'{"stream":"' + name + b'",' + pad + b'"data":' + text + b"}")
-    pieces = [Slice(symbol, row) for symbol, row in found]
+    pieces = [piece_of(symbol, row) for symbol, row in found]
     assert frame == Frame(stream, pieces, event_us=event_us(found))
 
 
@@ -111,7 +111,7 @@ def test_a_row_in_a_wrapper_loses_only_the_wrapper(
     """`data` may be one object as well; order of the wrapper's keys is free."""
     symbol, text = row
     wrapped = b'{"data":' + before.encode() + text + after.encode() + b',"stream":"x@markPrice"}'
-    expected = Frame("x@markPrice", [Slice(symbol, text)], event_us=event_us([row]))
+    expected = Frame("x@markPrice", [piece_of(symbol, text)], event_us=event_us([row]))
     assert EXCHANGE.slice_frame(wrapped) == expected
 
 
@@ -122,7 +122,7 @@ def test_a_reply_is_cut_into_exactly_its_rows(
 ) -> None:
     """REST rows name their contract by `symbol`."""
     found, text = array
-    expected = [Slice(symbol, row) for symbol, row in found]
+    expected = [piece_of(symbol, row) for symbol, row in found]
     assert EXCHANGE.slice_reply(PREMIUM, text) == expected
     info = b'{"timezone":"UTC","symbols":' + text + b',"assets":[]}'
     assert EXCHANGE.slice_reply(INFO, info) == expected

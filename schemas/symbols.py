@@ -1,0 +1,57 @@
+"""What an exchange may call a contract: the one definition, for producers and worker alike.
+
+A symbol becomes the key of state, of Kafka records and of rows, so it is bounded and shows as what
+it is. The letters are those of any script: Binance lists `币安人生USDT` (exchanges.md §1.8).
+"""
+
+from __future__ import annotations
+
+import re
+from unicodedata import is_normalized
+
+MAX_SYMBOL_BYTES = 64
+"""As UTF-8. The longest that any exchange was seen to use has 24."""
+MAX_NAME_BYTES = 64
+"""Of a base or quote asset and of a status, as UTF-8."""
+_PUNCTUATION = frozenset("_-:./@+")
+"""As in BTCUSD_PERP, BTC-USDT-SWAP, xyz:NVDA, ETH.P, BTC/USD and @123."""
+_INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0")
+"""Hangul fillers: letters by their category, and nothing to see."""
+_is_plain = re.compile(rf"[A-Za-z0-9_\-:./@+]{{1,{MAX_SYMBOL_BYTES}}}").fullmatch
+
+
+def symbol_fault(symbol: str) -> str | None:
+    """Return why a text cannot be a symbol, without quoting it; None: it can be one.
+
+    Refused are the empty text, more than MAX_SYMBOL_BYTES, spaces, control and format characters
+    (a right-to-left override among them), markup, and text that is not in Unicode's form NFC, of
+    which two that look the same would be two contracts.
+    """
+    if _is_plain(symbol):
+        return None
+    if not symbol:
+        return "an empty symbol"
+    if len(symbol) > MAX_SYMBOL_BYTES:
+        return f"a symbol of {len(symbol)} characters"
+    for character in symbol:
+        is_word = character.isalpha() or character.isdecimal()
+        if not (is_word or character in _PUNCTUATION) or character in _INVISIBLE:
+            return f"a symbol with U+{ord(character):04X} in it"
+    if len(symbol.encode()) > MAX_SYMBOL_BYTES:
+        return f"a symbol of {len(symbol.encode())} bytes"
+    return None if is_normalized("NFC", symbol) else "a symbol that is not in the form NFC"
+
+
+def name_fault(name: str) -> str | None:
+    """Return why a text cannot be the name of an asset or a status; None: it can be one."""
+    if len(name) > MAX_NAME_BYTES or len(name.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
+        return f"longer than {MAX_NAME_BYTES} bytes"
+    return None if name.isprintable() else "with characters that do not show"
+
+
+def clip(text: str, limit_bytes: int) -> str:
+    """Return the beginning of a text that fits into so many bytes of UTF-8."""
+    if len(text) * 4 <= limit_bytes:
+        return text
+    # What UTF-8 cannot hold (half a surrogate pair) becomes a question mark.
+    return text[:limit_bytes].encode(errors="replace")[:limit_bytes].decode(errors="ignore")
