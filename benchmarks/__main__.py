@@ -15,7 +15,7 @@ from schemas.errors import FundingStreamError
 BENCHMARKS = ("pipeline", "worker")
 PARTS = ("throughput", "latency")
 """Of the worker's, to be run by name."""
-COMMANDS = ("faults", "calls", "modes")
+COMMANDS = ("faults", "calls", "modes", "alerts")
 """With a command line and a verdict of their own."""
 QUICK_S = 10.0
 

@@ -13,6 +13,7 @@ from schemas.errors import StateError
 from schemas.records import IntervalSource, Transport
 from stream_app.core.audit import AuditCount
 from stream_app.core.bars import BarState
+from stream_app.core.damping import AlertState
 from stream_app.core.gaps import StreamState
 from stream_app.core.letters import LetterCount
 from stream_app.core.skew import Skewed
@@ -75,6 +76,8 @@ class Contract(msgspec.Struct, array_like=True):
     """Updates whose time is not believed, by the exchange's time; none while its clock is right."""
     estimates: list[Estimate] = []
     """The newest few, oldest first."""
+
+    alerts: AlertState = msgspec.field(default_factory=AlertState)
 
     @property
     def owes(self) -> bool:

@@ -19,7 +19,7 @@ from schemas.markers import BACKFILL_BEGIN, BACKFILL_END, FEED_EVENT, TICK, UNRE
 from schemas.rates import rate_8h
 from schemas.records import HourlyBar, RawBatch, RawItem
 from schemas.times import US_PER_HOUR, US_PER_S, minute_round
-from stream_app.core.alerts import crossing_alert, flip_alert, sign_of
+from stream_app.core.alarms import Alarms
 from stream_app.core.bars import ClosedBar, Held
 from stream_app.core.blocks import DEFAULT_INTERVAL_HOURS, Contract
 from stream_app.core.bounds import (
@@ -83,6 +83,7 @@ class FeedPartition:
         # Who allows times further ahead than that lets a clock run on its own: no skew to speak of.
         self._skew_us = SKEW_US if max_ahead_us <= MAX_AHEAD_US else max_ahead_us
         self._watch = Watch(self.journal, self.store, known, self._skew_us)
+        self._alarms = Alarms(self.journal)
         self._normalise = normalise
 
     @property
@@ -368,8 +369,8 @@ class FeedPartition:
             self._audit(contract.symbol, "interval_change", event_time, at, change)
         make_current(contract, reading, event_time, interval, at)
         cell.judged_z = z
-        if rate_changed:
-            self._note_sign(contract, rate_8h(reading.rate, interval.hours), at)
+        if not as_before or contract.alerts.awaits:
+            self._alarms.judge(contract, z, at)
         if as_before:
             return
         emission = Emission.at_once(cell, z, rate_changed=rate_changed and not first)
@@ -399,22 +400,11 @@ class FeedPartition:
         self.journal.outputs.append(Output(topics.BARS, row["contract_id"], row))
         self.closed_bars.append(row)
 
-    def _note_sign(self, contract: Contract, scaled: float, at: Position) -> None:
-        """Remember a clear sign of the current rate; another one than before is an alert."""
-        sign = sign_of(scaled)
-        if sign and sign != contract.sign:
-            flipped = contract.sign != 0
-            contract.sign = sign
-            if flipped:
-                self.journal.alert(flip_alert(contract, at))
-
     def _emit(self, emission: Emission, now_us: int) -> None:
         contract = emission.cell.contract
         record = zscore_of(emission, self.feed, self.topic, self.partition, now_us)
         self.journal.outputs.append(Output(topics.ZSCORES, contract.contract_id, record))
         self.counts["emitted"] += 1
-        if emission.crossed is not None and emission.z is not None:
-            self.journal.alert(crossing_alert(record, emission.z, emission.crossed))
         contract.emitted_updates = contract.updates
         contract.emitted_rate = contract.rate
         contract.emitted_z = emission.z

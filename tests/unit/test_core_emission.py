@@ -6,6 +6,7 @@ import pytest
 
 from schemas.markers import BACKFILL_BEGIN, BACKFILL_END
 from schemas.times import US_PER_HOUR
+from stream_app.core.damping import PAUSE_US
 from tests.unit.partition_case import (
     HOUR_US,
     MEAN,
@@ -99,15 +100,14 @@ class TestEmission:
             (2.9, 3.1, 3.0, "critical"),
             (1.9, 3.1, 3.0, "critical"),
             (-1.9, -2.1, -2.0, "warning"),
-            (-2.1, -1.9, -2.0, "info"),
-            (3.1, 2.9, 3.0, "info"),
+            (2.1, 3.1, 3.0, "critical"),
             (-3.1, 3.1, 3.0, "critical"),
         ],
     )
     def test_a_crossing_is_emitted_with_an_alert(
         self, rated: Partition, before: float, after: float, threshold: float, severity: str
     ) -> None:
-        """Outward a warning or worse, back inside an information."""
+        """Beyond 2 a warning, beyond 3 critical; told with the record that shows it."""
         rated.ticks(tick("AUSDT", at_z(before), T0))
         outputs = rated.ticks(tick("AUSDT", at_z(after), T0 + S))
         (record,), (alert,) = of(outputs, "zscores"), of(outputs, "alerts")
@@ -117,11 +117,22 @@ class TestEmission:
         assert alert["value"] == record["z"] == pytest.approx(after)
         assert (alert["event_time"], alert["created_at"]) == (T0 + S, NOW)
 
-    def test_an_alerts_id_names_the_raw_record_alone(self, rated: Partition) -> None:
+    def test_an_alerts_id_names_the_raw_record_and_the_threshold(self, rated: Partition) -> None:
         """A replay gives the same id, at whatever time it runs."""
         rated.ticks(tick("AUSDT", at_z(1.9), T0))
         (alert,) = of(rated.ticks(tick("AUSDT", at_z(2.1), T0 + S)), "alerts")
-        assert alert["alert_id"] == "z_cross/funding.raw.binance-usdm/3/102/0"
+        assert alert["alert_id"] == "z_cross/funding.raw.binance-usdm/3/102/0/+2"
+
+    @pytest.mark.parametrize(("before", "after", "crossed"), [(2.1, 1.9, 2.0), (3.1, 2.9, 3.0)])
+    def test_a_crossing_back_is_emitted_without_an_alert(
+        self, rated: Partition, before: float, after: float, crossed: float
+    ) -> None:
+        """It may be outside again within a second."""
+        rated.ticks(tick("AUSDT", at_z(1.0), T0))
+        rated.ticks(tick("AUSDT", at_z(before), T0 + S))
+        outputs = rated.ticks(tick("AUSDT", at_z(after), T0 + 2 * S))
+        assert [r["crossed"] for r in of(outputs, "zscores")] == [crossed]
+        assert of(outputs, "alerts") == []
 
     def test_a_crossing_is_told_once(self, rated: Partition) -> None:
         """Beyond the threshold, further changes are of the zone."""
@@ -198,17 +209,20 @@ class TestFlush:
         assert triggers(outputs) == [("AUSDT", "flush")]
         assert triggers(owing.ticks(received_at=T0 + 5 * S)) == []
 
-    def test_a_crossing_by_a_new_baseline_is_told_by_the_flush(self, rated: Partition) -> None:
-        """The rate hardly moved; nineteen settlements on the mean made the deviation smaller."""
+    def test_a_crossing_by_a_new_baseline_is_emitted_by_the_flush(self, rated: Partition) -> None:
+        """Nineteen settlements on the mean made the deviation smaller; an alert has time until the
+        next update.
+        """
         rated.ticks(tick("AUSDT", at_z(1.9), T0))
         rated.ticks(tick("AUSDT", at_z(1.91), T0 + S), received_at=T0 + S)
         for index in range(19):
             at = HOUR_US - (20 + index) * 8 * US_PER_HOUR
             rated.settle(settled("AUSDT", 0.0001, at))
-        outputs = rated.ticks(received_at=T0 + 5 * S)
-        (record,), (alert,) = of(outputs, "zscores"), of(outputs, "alerts")
-        assert record["trigger"] == "flush"
-        assert record["crossed"] == alert["threshold"] == 2.0
+        (record,) = of(rated.ticks(received_at=T0 + 5 * S), "zscores")
+        assert (record["trigger"], record["crossed"]) == ("flush", 2.0)
+        same = tick("AUSDT", at_z(1.91), T0 + 6 * S)
+        (alert,) = of(rated.ticks(same, received_at=T0 + 6 * S), "alerts")
+        assert (alert["threshold"], alert["value"]) == (2.0, record["z"])
 
 
 class TestBackfill:
@@ -254,8 +268,9 @@ class TestSignFlips:
         assert (alert["subject"], alert["value"]) == ("binance-usdm:AUSDT", -0.0002)
         assert "shorts pay longs" in alert["message"]
         assert alert["alert_id"] == "sign_flip/funding.raw.binance-usdm/3/101/0"
-        (back,) = of(new.ticks(tick("AUSDT", 0.0001, T0 + 2 * S)), "alerts")
-        assert "longs pay shorts" in back["message"]
+        back = T0 + 2 * S + PAUSE_US
+        (alert,) = of(new.ticks(tick("AUSDT", 0.0001, back), received_at=back), "alerts")
+        assert "longs pay shorts" in alert["message"]
 
     def test_a_rate_that_hums_around_zero_does_not_flip(self, new: Partition) -> None:
         """Below a tenth of a basis point per 8 h there is no sign; the one before stays."""
