@@ -21,25 +21,24 @@ class Alarms:
     def judge(self, contract: Contract, z: float | None, at: Position) -> None:
         """Tell what the current update of a contract means. `z` None: nothing of z."""
         self._judge_sign(contract, at)
-        if z is None:
+        crossing = None if z is None else contract.alerts.cross(z, contract.event_time)
+        if z is None or crossing is None:
             return
-        crossing = contract.alerts.cross(z, contract.event_time)
-        if crossing is None:
-            return
-        if crossing.kind == "held_back":
-            self._hold_back(contract, f"z {z:+.2f} beyond {crossing.standing.threshold:+g}", at)
-        else:
-            self._journal.alert(crossing_alert(contract, z, crossing, at))
+        for threshold in crossing.held_back:
+            self._hold_back(contract, f"z {z:+.2f}, threshold {threshold:+g}", at)
+        if crossing.told is not None:
+            self._journal.alert(crossing_alert(contract, z, crossing.told, at))
 
     def _judge_sign(self, contract: Contract, at: Position) -> None:
-        sign, before = sign_of(rate_8h(contract.rate, contract.interval_hours)), contract.sign
-        contract.sign = sign or before
-        flipped = sign * before < 0
-        flip = contract.alerts.flip(contract.event_time, flipped=flipped)
-        if flip == "told":
+        sign = sign_of(rate_8h(contract.rate, contract.interval_hours))
+        if contract.sign == 0:
+            contract.sign = sign
+            return
+        told = contract.alerts.flip(contract.sign, sign, contract.event_time)
+        if told:
+            contract.sign = -contract.sign
             self._journal.alert(flip_alert(contract, at))
-            contract.alerts.flips = 0
-        elif flip == "held_back":
+        elif told is False:
             self._hold_back(contract, f"sign of {contract.rate!r}", at)
 
     def _hold_back(self, contract: Contract, detail: str, at: Position) -> None:

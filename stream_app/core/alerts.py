@@ -9,9 +9,9 @@ from __future__ import annotations
 from schemas.markers import FeedEvent
 from schemas.rates import apr, rate_8h
 from schemas.records import Alert, Severity
-from schemas.times import US_PER_MINUTE, hour_floor
+from schemas.times import US_PER_HOUR, US_PER_MINUTE, hour_floor
 from stream_app.core.blocks import Contract
-from stream_app.core.damping import PAUSE_US, Crossing
+from stream_app.core.damping import QUIET_US, Excursion
 from stream_app.core.letters import LETTERS_SHARE
 from stream_app.core.reconcile import MISMATCH_SHARE
 from stream_app.core.rows import Position
@@ -31,23 +31,15 @@ def sign_of(scaled: float) -> int:
     return -1 if scaled <= -CLEAR_SIGN_8H else 0
 
 
-def crossing_alert(contract: Contract, z: float, crossing: Crossing, at: Position) -> Alert:
-    """Return the alert of a z that went beyond a threshold, or has been back inside it for long.
+def crossing_alert(contract: Contract, z: float, excursion: Excursion, at: Position) -> Alert:
+    """Return the alert of a z that has been beyond a threshold for long.
 
     `contract`: its current rate is the one that the item at hand brought.
     """
-    standing = crossing.standing
-    threshold = standing.threshold
-    severity: Severity = "info"
-    if crossing.kind == "beyond":
-        severity = "critical" if abs(threshold) >= CRITICAL_Z else "warning"
-        what = f"z {z:+.2f} went beyond {threshold:+g}"
-    else:
-        beyond_min = (standing.beyond_at - standing.since) // US_PER_MINUTE
-        what = (
-            f"z {z:+.2f}, inside {threshold:+g} for {PAUSE_US // US_PER_MINUTE} min again, "
-            f"after {beyond_min} min in which it passed it {standing.repeats + 1} time(s)"
-        )
+    threshold = excursion.threshold
+    severity: Severity = "critical" if abs(threshold) >= CRITICAL_Z else "warning"
+    lasted_min = (contract.event_time - excursion.since) // US_PER_MINUTE
+    what = f"z {z:+.2f}, beyond {threshold:+g} for {lasted_min} min"
     yearly = apr(contract.rate, contract.interval_hours)
     message = (
         f"{contract.contract_id}: {what}, rate {contract.rate * 100:+.4f} % "
@@ -73,8 +65,6 @@ def crossing_alert(contract: Contract, z: float, crossing: Crossing, at: Positio
 def flip_alert(contract: Contract, at: Position) -> Alert:
     """Return the alert of a contract whose current rate has another sign than was told last."""
     payer = "longs pay shorts" if contract.sign > 0 else "shorts pay longs"
-    flips = contract.alerts.flips
-    meanwhile = f", {flips} flip(s) meanwhile" if flips else ""
     return {
         "alert_id": _alert_id("sign_flip", at),
         "subject": contract.contract_id,
@@ -83,8 +73,8 @@ def flip_alert(contract: Contract, at: Position) -> Alert:
         "value": rate_8h(contract.rate, contract.interval_hours),
         "threshold": 0.0,
         "message": (
-            f"{contract.contract_id}: now {payer}, rate {contract.rate * 100:+.4f} % "
-            f"per {contract.interval_hours:g} h{meanwhile}"
+            f"{contract.contract_id}: {payer} for {QUIET_US // US_PER_HOUR} h now, "
+            f"rate {contract.rate * 100:+.4f} % per {contract.interval_hours:g} h"
         ),
         "event_time": contract.event_time,
         "created_at": at.now_us,

@@ -1,56 +1,56 @@
-"""Which changes of a contract's z and sign a person is told of: hysteresis and a pause. Pure.
+"""Which excursions of a contract's z, and which changes of its sign, a person is told of. Pure.
 
-An exchange moves rates each second, so a z near a threshold passes it a hundred times an hour. The
-rule, for each threshold (±2, ±3) by itself and by event time alone:
+An exchange moves rates each second: a z near a threshold passes it a hundred times an hour, and
+most excursions are over before anybody is charged. The rule, for each threshold (±2, ±3) by itself
+and by event time alone:
 
-- z passes it outward beyond |2| or |3|, and inward only below it by BAND (hysteresis).
-- Passing outward is told at once. From then on the threshold *stands*: until z has been inside it
-  for PAUSE_US, passing it again is the same excursion and is counted, not told.
-- When the last standing threshold of a contract ends so, that is told once: z is back inside.
+- z passes a threshold outward beyond |2| or |3|, and is back when it is BAND inside (hysteresis).
+- An excursion is told when it has lasted: LASTING_US, shorter for the outer threshold. Who is told
+  of ±3 is not told of ±2 as well.
+- Then the threshold stands until z has been back for QUIET_US: what passes it again before that is
+  the same excursion. So 2 to 3, and the other side, are told while ±2 stands.
+- What z is when it first exists is a fact and no excursion.
+- A sign is told when it has been another than the one told last for QUIET_US.
 
-So what a reader was told last holds, or ended less than PAUSE_US ago; an excursion is never told
-later than it begins, and 2 to 3, or the other side, waits for nothing. What z is when it first
-exists is a fact and no crossing. A sign that changes is told at once as well, and the next change
-not before PAUSE_US; if the sign then is another than the reader knows, it is told then.
+What is over sooner, or told already, is counted. It is not lost either: every crossing is in the
+z-scores, at once.
 """
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
-from schemas.times import US_PER_MINUTE
+from schemas.times import US_PER_HOUR, US_PER_MINUTE
 from stream_app.core.zones import CROSSINGS
 
 BAND = 0.5
-"""z has left a threshold when it is this far inside it."""
-PAUSE_US = 30 * US_PER_MINUTE
-"""How long z is inside a threshold before passing it is news again, and between two sign flips."""
+"""z is back when it is this far inside a threshold."""
+LASTING_US = {2.0: 60 * US_PER_MINUTE, 3.0: 15 * US_PER_MINUTE}
+"""How long an excursion lasts before it is told, by the threshold's size."""
+QUIET_US = 4 * US_PER_HOUR
+"""How long z is back before an excursion is a new one; how long a new sign lasts before it is
+told."""
 _OUTERMOST_FIRST = sorted(CROSSINGS, key=abs, reverse=True)
 
 
-class Standing(msgspec.Struct, array_like=True, gc=False):
-    """A threshold that z is beyond, or was within the last PAUSE_US. Times in µs, of events."""
+class Excursion(msgspec.Struct, array_like=True, gc=False):
+    """A threshold that z is beyond, or was beyond within QUIET_US. Times in µs, of events."""
 
     threshold: float
     since: int
     beyond_at: int
     """The newest time at which z was beyond it."""
-    told: bool = True
-    """False: z was beyond it when it first existed."""
-    repeats: int = 0
-    """How often it was passed outward again."""
+    told: bool
 
 
 class Crossing(NamedTuple):
-    """What an update's z means: `held_back` is counted, the others are told."""
+    """What an update's z leads to."""
 
-    kind: Literal["beyond", "inside", "held_back"]
-    standing: Standing
-
-
-Flip = Literal["told", "held_back"]
+    told: Excursion | None
+    held_back: list[float]
+    """Thresholds of excursions that are over too soon, or were told already."""
 
 
 class AlertState(msgspec.Struct, array_like=True, gc=False):
@@ -58,68 +58,76 @@ class AlertState(msgspec.Struct, array_like=True, gc=False):
 
     level: float | None = None
     """The outermost threshold that z is beyond, 0.0: none; None: there was no z yet."""
-    standing: list[Standing] = []
+    excursions: list[Excursion] = []
     flipped_at: int = 0
-    """When a sign flip was told last (event time, µs); 0: never."""
-    flip_owed: bool = False
-    """The sign is another than the one that was told last."""
-    flips: int = 0
-    """Sign flips that were held back since."""
+    """Since when the rate has another sign than the known one (event time, µs); 0: it has not."""
 
     @property
     def awaits(self) -> bool:
         """True if time alone may lead to an alert."""
-        return self.flip_owed or bool(self.standing)
+        return bool(self.flipped_at or self.excursions)
 
     def cross(self, z: float, at: int) -> Crossing | None:
-        """Take note of the z of an update at `at` (µs); return what it means, if anything."""
-        before = self.level
-        level = self.level = level_of(z, before or 0.0)
+        """Take note of the z of an update at `at` (µs); return what it leads to, if anything."""
+        before, level = self.level, level_of(z, self.level or 0.0)
+        self.level = level
         if before is None:
-            self.standing = [Standing(t, at, at, told=False) for t in _within(level)]
+            self.excursions = [Excursion(t, at, at, told=True) for t in _within(level)]
             return None
-        if not self.standing and not level:
+        if not self.excursions and not level:
             return None
-        for standing in self.standing:
-            # A rate holds until the next one.
-            if standing.threshold in _within(before):
-                standing.beyond_at = at
-        over = [s for s in self.standing if at - s.beyond_at >= PAUSE_US]
-        self.standing = [s for s in self.standing if at - s.beyond_at < PAUSE_US]
-        passed = [t for t in _within(level) if t not in _within(before)]
-        return self._outward(passed, at) if passed else self._ended(over)
+        held_back = self._move(_within(before), _within(level), at)
+        told = self._lasting(at)
+        return Crossing(told, held_back) if told or held_back else None
 
-    def _outward(self, passed: list[float], at: int) -> Crossing:
-        """Note what z has passed outward, outermost first; of what is new, the first is told."""
-        known = {s.threshold: s for s in self.standing}
-        for threshold in passed:
-            if threshold in known:
-                known[threshold].beyond_at = at
-                known[threshold].repeats += 1
-        new = [Standing(t, at, at) for t in passed if t not in known]
-        self.standing += new
-        if not new:
-            return Crossing("held_back", known[passed[0]])
-        for standing in self.standing:
-            standing.told |= standing.threshold * new[0].threshold > 0
-        return Crossing("beyond", new[0])
+    def _move(self, before: list[float], beyond: list[float], at: int) -> list[float]:
+        """Begin and end excursions; return the thresholds of those that are nobody's news."""
+        held_back, kept = [], []
+        for excursion in self.excursions:
+            threshold = excursion.threshold
+            if threshold in before:
+                # A rate holds until the next one.
+                excursion.beyond_at = at
+            if at - excursion.beyond_at >= QUIET_US:
+                continue
+            if excursion.told and threshold in beyond and threshold not in before:
+                excursion.beyond_at = at
+                held_back.append(threshold)
+            if excursion.told or threshold in beyond:
+                kept.append(excursion)
+            else:
+                held_back.append(threshold)
+        known = {excursion.threshold for excursion in kept}
+        kept += [Excursion(t, at, at, told=False) for t in beyond if t not in known]
+        self.excursions = kept
+        return held_back
 
-    def _ended(self, over: list[Standing]) -> Crossing | None:
-        if self.standing or not any(s.told for s in over):
+    def _lasting(self, at: int) -> Excursion | None:
+        """Return the outermost excursion that is told now, with those inside of it."""
+        news = [e for e in self.excursions if not e.told and at - e.since >= _lasting_us(e)]
+        if not news:
             return None
-        return Crossing("inside", max(over, key=lambda s: (s.beyond_at, -abs(s.threshold))))
+        outermost = max(news, key=lambda e: abs(e.threshold))
+        for excursion in self.excursions:
+            if excursion.threshold in _within(outermost.threshold):
+                excursion.told = True
+        return outermost
 
-    def flip(self, at: int, *, flipped: bool) -> Flip | None:
-        """Take note of an update at `at` (µs), whose sign may be another than the one before."""
-        if flipped:
-            self.flip_owed = not self.flip_owed
-        if self.flip_owed and at - self.flipped_at >= PAUSE_US:
-            self.flip_owed, self.flipped_at = False, at
-            return "told"
-        if flipped:
-            self.flips += 1
-            return "held_back"
-        return None
+    def flip(self, known: int, sign: int, at: int) -> bool | None:
+        """Take note of the sign of an update at `at` (µs): 1, −1, or 0 where it is not clear.
+
+        `known`: the sign that a reader knows. Returns True if another one is told, False if it is
+        over too soon.
+        """
+        if sign == known and self.flipped_at:
+            self.flipped_at = 0
+            return False
+        if sign == -known and sign and not self.flipped_at:
+            self.flipped_at = at
+        if not self.flipped_at or at - self.flipped_at < QUIET_US:
+            return None
+        self.flipped_at = 0
+        return True
 
 
 def level_of(z: float, before: float) -> float:
@@ -128,9 +136,8 @@ def level_of(z: float, before: float) -> float:
     Beyond +2 means > 2, as in `zone_of`; from there on it is left below 2 − BAND.
     """
     for threshold in _OUTERMOST_FIRST:
-        side = 1.0 if threshold > 0 else -1.0
+        outward = z if threshold > 0 else -z
         was_beyond = threshold in _within(before)
-        outward = side * z
         if outward > abs(threshold) or (was_beyond and outward >= abs(threshold) - BAND):
             return threshold
     return 0.0
@@ -139,3 +146,7 @@ def level_of(z: float, before: float) -> float:
 def _within(level: float) -> list[float]:
     """Return the thresholds that a z at a level is beyond, outermost first."""
     return [t for t in _OUTERMOST_FIRST if t * level > 0 and abs(t) <= abs(level)]
+
+
+def _lasting_us(excursion: Excursion) -> int:
+    return LASTING_US[abs(excursion.threshold)]

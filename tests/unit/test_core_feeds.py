@@ -314,7 +314,10 @@ class TestOutOfRange:
         assert feed.store.cells["SOL_USDC_PERP"].contract.rate == 0.0015
         outputs = self.mark(feed, "0.0015", HOUR_US + 3 * US_PER_S)
         assert (of(outputs, "alerts"), of(outputs, "zscores")) == ([], [])
-        assert len(of(self.mark(feed, "-0.001", HOUR_US + 4 * US_PER_S), "alerts")) >= 1
+        contract = feed.store.cells["SOL_USDC_PERP"].contract
+        assert (contract.alerts.excursions, contract.alerts.flipped_at) == ([], 0)
+        self.mark(feed, "-0.001", HOUR_US + 4 * US_PER_S)
+        assert contract.alerts.flipped_at == HOUR_US + 4 * US_PER_S
 
 
 def test_a_settlement_ahead_of_its_receipt_is_refused() -> None:
