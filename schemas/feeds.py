@@ -8,6 +8,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+SAME_PUSH_S = 0.7
+"""Where frames have no event time: contracts are pushed 0.8 s apart or more (exchanges.md §4.6), so
+what two connections bring alike within this is one push. A connection that is further behind brings
+it once more."""
+
 
 class FeedSpec(NamedTuple):
     """What producers and worker both need to know of a feed."""
@@ -25,6 +30,8 @@ class FeedSpec(NamedTuple):
     history has the row (exchanges.md §2.6b, §4.7, §5.4b)."""
     settling_s: float = 0.0
     """Estimates this soon after a settlement are noise and ignored (exchanges.md §3.3)."""
+    timeless: bool = False
+    """Frames of the stream have no event time: receipt stands in for it (exchanges.md §4.6)."""
 
 
 _SPECS: tuple[FeedSpec, ...] = (
@@ -35,7 +42,12 @@ _SPECS: tuple[FeedSpec, ...] = (
     FeedSpec("kucoin", stale_s=150.0, cadence_s=60.0, missed_after_s=90.0, settling_s=90.0),
     # Coins are pushed 0.8 to 1.8 s apart (exchanges.md §4.6): a single one is not to be missed.
     FeedSpec(
-        "hyperliquid", stale_s=15.0, cadence_s=1.0, missed_after_s=2.5, derive_settlements=True
+        "hyperliquid",
+        stale_s=15.0,
+        cadence_s=1.0,
+        missed_after_s=2.5,
+        derive_settlements=True,
+        timeless=True,
     ),
     FeedSpec("backpack", stale_s=10.0, cadence_s=1.0, missed_after_s=1.5, derive_settlements=True),
 )

@@ -16,6 +16,7 @@ from stream_app.core.bars import BarState
 from stream_app.core.damping import AlertState
 from stream_app.core.gaps import StreamState
 from stream_app.core.letters import LetterCount
+from stream_app.core.pushes import Push
 from stream_app.core.skew import Skewed
 
 BLOCK_CONTRACTS = 256
@@ -67,7 +68,7 @@ class Contract(msgspec.Struct, array_like=True):
     emitted_z: float | None = None
 
     sign: int = 0
-    """Sign of the newest rate that was clearly not zero; 0: there was none."""
+    """The sign that was told last, before that the first clear one; 0: no rate was clear of 0."""
 
     bars: BarState = msgspec.field(default_factory=BarState)
 
@@ -78,6 +79,8 @@ class Contract(msgspec.Struct, array_like=True):
     """The newest few, oldest first."""
 
     alerts: AlertState = msgspec.field(default_factory=AlertState)
+    pushes: list[Push] = []
+    """The newest few, where two connections' copies are known by what they read."""
 
     @property
     def owes(self) -> bool:

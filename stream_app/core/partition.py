@@ -34,6 +34,7 @@ from stream_app.core.emission import Emission, zscore_of
 from stream_app.core.journal import Journal
 from stream_app.core.ordering import Verdict, judge
 from stream_app.core.outputs import Output, Outputs, RateRows
+from stream_app.core.pushes import is_copy
 from stream_app.core.reconcile import remember_estimate
 from stream_app.core.rows import Interval, Position, RateRow, bar_row, settlement_row
 from stream_app.core.skew import SKEW_US, standing_time
@@ -79,6 +80,7 @@ class FeedPartition:
         self._stale_us = int(known.stale_s * US_PER_S)
         self._settling_us = int(known.settling_s * US_PER_S)
         self._derives = known.derive_settlements
+        self._timeless = known.timeless
         self._max_ahead_us = max_ahead_us
         # Who allows times further ahead than that lets a clock run on its own: no skew to speak of.
         self._skew_us = SKEW_US if max_ahead_us <= MAX_AHEAD_US else max_ahead_us
@@ -290,7 +292,7 @@ class FeedPartition:
         if self._settling_us and is_settling(contract, reading, event_time, self._settling_us):
             self._audit(reading.symbol, "settling", event_time, at, f"rate {reading.rate!r}")
             return
-        verdict = self._judge(contract, event_time, reading.rate, at)
+        verdict = self._judge(contract, reading, event_time, at)
         if verdict == "duplicate":
             return
         cell.shard.dirty = True
@@ -377,12 +379,22 @@ class FeedPartition:
         if emission is not None:
             self._emit(emission, at.now_us)
 
-    def _judge(self, contract: Contract, event_time: int, rate: float, at: Position) -> Verdict:
+    def _judge(
+        self, contract: Contract, reading: RateReading, event_time: int, at: Position
+    ) -> Verdict:
         """Place an update by its time, and count what is not the plain path."""
-        if event_time > contract.event_time:
+        rate = reading.rate
+        if (
+            self._timeless
+            and at.is_stream
+            and is_copy(contract.pushes, reading, at.connection_id, at.received_at)
+        ):
+            verdict: Verdict = "duplicate"
+        elif event_time > contract.event_time:
             self.counts["accepted"] += 1
             return "accepted"
-        verdict = judge(contract, event_time, rate)
+        else:
+            verdict = judge(contract, event_time, rate)
         if verdict == "accepted":
             self.counts[verdict] += 1
         else:

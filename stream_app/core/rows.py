@@ -28,6 +28,7 @@ class Position:
     __slots__ = (
         "batch_received_at",
         "boundary",
+        "connection_id",
         "feed",
         "is_stream",
         "item",
@@ -54,6 +55,7 @@ class Position:
         self.partition = partition
         self.offset = offset
         self.feed = batch["feed"]
+        self.connection_id = batch["connection_id"]
         self.transport = batch["transport"]
         self.purpose = batch["purpose"]
         self.is_stream = batch["purpose"] == "stream" and batch["transport"] == "ws"
