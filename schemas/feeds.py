@@ -28,6 +28,10 @@ class FeedSpec(NamedTuple):
     derive_settlements: bool = False
     """No timely source of settlements: the last estimate before the hour stands in for them until
     history has the row (exchanges.md §2.6b, §4.7, §5.4b)."""
+    settled_decimals: int | None = None
+    """Settled rates are rounded to so many decimals, and estimates are not (exchanges.md §5.4b); a
+    derived settlement is rounded so as well. None: the two have the same digits, or it is not known
+    that they differ (Hyperliquid)."""
     settling_s: float = 0.0
     """Estimates this soon after a settlement are noise and ignored (exchanges.md §3.3)."""
     timeless: bool = False
@@ -49,7 +53,14 @@ _SPECS: tuple[FeedSpec, ...] = (
         derive_settlements=True,
         timeless=True,
     ),
-    FeedSpec("backpack", stale_s=10.0, cadence_s=1.0, missed_after_s=1.5, derive_settlements=True),
+    FeedSpec(
+        "backpack",
+        stale_s=10.0,
+        cadence_s=1.0,
+        missed_after_s=1.5,
+        derive_settlements=True,
+        settled_decimals=9,
+    ),
 )
 
 FEEDS: tuple[str, ...] = tuple(spec.name for spec in _SPECS)

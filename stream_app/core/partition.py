@@ -76,11 +76,9 @@ class FeedPartition:
         """Closed since they were last taken, for the table of bars."""
         self._rows: list[RateRow] = []
         """Accepted updates of the record at hand."""
-        known = spec(feed)
+        self._spec = known = spec(feed)
         self._stale_us = int(known.stale_s * US_PER_S)
         self._settling_us = int(known.settling_s * US_PER_S)
-        self._derives = known.derive_settlements
-        self._timeless = known.timeless
         self._max_ahead_us = max_ahead_us
         # Who allows times further ahead than that lets a clock run on its own: no skew to speak of.
         self._skew_us = SKEW_US if max_ahead_us <= MAX_AHEAD_US else max_ahead_us
@@ -296,7 +294,7 @@ class FeedPartition:
         if verdict == "duplicate":
             return
         cell.shard.dirty = True
-        if self._derives and (settled := derived_settlement(contract, event_time, self._stale_us)):
+        if settled := derived_settlement(contract, event_time, self._spec):
             self._apply_settlement(settled, at)
         cell.refresh(event_time)
         interval = interval_of(cell, reading)
@@ -385,7 +383,7 @@ class FeedPartition:
         """Place an update by its time, and count what is not the plain path."""
         rate = reading.rate
         if (
-            self._timeless
+            self._spec.timeless
             and at.is_stream
             and is_copy(contract.pushes, reading, at.connection_id, at.received_at)
         ):
