@@ -138,7 +138,7 @@ class Day:
 
 
 def count(alerts: Sequence[Alert]) -> dict[str, int]:
-    """Return the numbers by kind and severity, and the closest two of one subject and kind."""
+    """Return how many there are of each kind and severity."""
     return dict(sorted(Counter(f"{a['kind']} {a['severity']}" for a in alerts).items()))
 
 
