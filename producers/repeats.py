@@ -12,12 +12,10 @@ from collections import deque
 from collections.abc import Iterable
 
 from producers.exchanges.description import Slice
+from schemas.feeds import SAME_PUSH_S
 
 WINDOW_S = 5.0
 """How far one socket may be behind another, where equal bytes have the same event time."""
-TIMELESS_WINDOW_S = 0.7
-"""Where they have none: contracts are pushed 0.8 s apart or more (exchanges.md §4.6), so equal
-bytes within this are the same push. A socket that is further behind brings it once more."""
 AGAIN_S = 0.25
 """The same bytes on the same socket, one after the other within this, are one piece that was sent
 twice, where frames have no time."""
@@ -46,7 +44,7 @@ class Repeats:
     def __init__(self, *, timeless: bool) -> None:
         """`timeless`: the frames of this feed have no event time."""
         self._timeless = timeless
-        self._window_s = TIMELESS_WINDOW_S if timeless else WINDOW_S
+        self._window_s = SAME_PUSH_S if timeless else WINDOW_S
         self._seen: dict[str, deque[_Seen]] = {}
         self._listed: frozenset[str] = frozenset()
         self.total = 0

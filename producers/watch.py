@@ -22,6 +22,7 @@ from producers.repeats import Repeats
 from producers.rest import RestClient
 from producers.snapshots import Snapshots
 from schemas.contracts import contract_id
+from schemas.feeds import spec
 from schemas.markers import FeedEvent
 from schemas.records import FeedState
 from schemas.times import US_PER_HOUR, US_PER_S, now_us
@@ -75,7 +76,7 @@ class Watch:
         self._doubted: set[str] = set()
         self.liveness = Liveness(exchange.silent_s)
         self.ownership = Ownership()
-        self.repeats = Repeats(timeless=exchange.timeless)
+        self.repeats = Repeats(timeless=spec(exchange.feed).timeless)
         self._outages = Outages(exchange.feed)
         self._connections: dict[str, _Delivering] = {}
         """Those that have brought data."""

@@ -10,6 +10,10 @@ from typing import NamedTuple
 
 MAX_CONTRACTS = 5_000
 """Of one feed: more than twice the largest list that any exchange has (exchanges.md §1.8)."""
+SAME_PUSH_S = 0.7
+"""Where frames have no event time: contracts are pushed 0.8 s apart or more (exchanges.md §4.6), so
+what two connections bring alike within this is one push. A connection that is further behind brings
+it once more."""
 
 
 class FeedSpec(NamedTuple):
@@ -26,10 +30,16 @@ class FeedSpec(NamedTuple):
     derive_settlements: bool = False
     """No timely source of settlements: the last estimate before the hour stands in for them until
     history has the row (exchanges.md §2.6b, §4.7, §5.4b)."""
+    settled_decimals: int | None = None
+    """Settled rates are rounded to so many decimals, and estimates are not (exchanges.md §5.4b); a
+    derived settlement is rounded so as well. None: the two have the same digits, or it is not known
+    that they differ (Hyperliquid)."""
     settling_s: float = 0.0
     """Estimates this soon after a settlement are noise and ignored (exchanges.md §3.3)."""
     max_contracts: int = MAX_CONTRACTS
     """A longer list is cut to so many contracts, and an alert tells it."""
+    timeless: bool = False
+    """Frames of the stream have no event time: receipt stands in for it (exchanges.md §4.6)."""
 
 
 _SPECS: tuple[FeedSpec, ...] = (
@@ -40,9 +50,21 @@ _SPECS: tuple[FeedSpec, ...] = (
     FeedSpec("kucoin", stale_s=150.0, cadence_s=60.0, missed_after_s=90.0, settling_s=90.0),
     # Coins are pushed 0.8 to 1.8 s apart (exchanges.md §4.6): a single one is not to be missed.
     FeedSpec(
-        "hyperliquid", stale_s=15.0, cadence_s=1.0, missed_after_s=2.5, derive_settlements=True
+        "hyperliquid",
+        stale_s=15.0,
+        cadence_s=1.0,
+        missed_after_s=2.5,
+        derive_settlements=True,
+        timeless=True,
     ),
-    FeedSpec("backpack", stale_s=10.0, cadence_s=1.0, missed_after_s=1.5, derive_settlements=True),
+    FeedSpec(
+        "backpack",
+        stale_s=10.0,
+        cadence_s=1.0,
+        missed_after_s=1.5,
+        derive_settlements=True,
+        settled_decimals=9,
+    ),
 )
 
 FEEDS: tuple[str, ...] = tuple(spec.name for spec in _SPECS)

@@ -197,8 +197,6 @@ class Exchange(ABC):
     fallback_s: float
     """How often REST is asked for what the stream does not bring: within the stale threshold, and
     within the limits (exchanges.md §8.1)."""
-    timeless: bool = False
-    """Frames have no event time."""
     limits: Mapping[str, RateLimit]
     """Pools by name."""
     limits_group: str

@@ -167,7 +167,6 @@ class Hyperliquid(Exchange):
     rest_url = "https://api.hyperliquid.xyz"
     silent_s = CONTRACT_SILENT_S
     fallback_s = FALLBACK_S
-    timeless = True
     limits: Mapping[str, RateLimit] = {_WEIGHT: RateLimit(1200, 60.0)}
     limits_group = "hyperliquid"
     fact_calls = (_info("allPerpMetas"),)

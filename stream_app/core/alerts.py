@@ -1,17 +1,17 @@
 """Alerts that the core raises: of a contract's z and sign, of a feed's health and mismatches. Pure.
 
-An alert's id follows from its kind and the raw record alone, so a replay gives the same. Not
-responsible for: when z is looked at (zones.py), what is a mismatch (reconcile.py), when a feed is
-down (producers).
+An alert's id follows from its kind, its threshold and the raw record alone, so a replay gives the
+same. What of a contract is told, and what is not: damping.py; when a feed is down: producers.
 """
 
 from __future__ import annotations
 
 from schemas.markers import FeedEvent
-from schemas.rates import rate_8h
-from schemas.records import Alert, Severity, ZScore
-from schemas.times import hour_floor
+from schemas.rates import apr, rate_8h
+from schemas.records import Alert, Severity
+from schemas.times import US_PER_HOUR, US_PER_MINUTE, hour_floor
 from stream_app.core.blocks import Contract
+from stream_app.core.damping import QUIET_US, Excursion
 from stream_app.core.letters import LETTERS_SHARE
 from stream_app.core.reconcile import MISMATCH_SHARE
 from stream_app.core.rows import Position
@@ -35,54 +35,50 @@ def sign_of(scaled: float) -> int:
     return -1 if scaled <= -CLEAR_SIGN_8H else 0
 
 
-def crossing_alert(record: ZScore, z: float, crossed: float) -> Alert:
-    """Return the alert of a z that went over `crossed`, from the record that shows it."""
-    outward = abs(z) > abs(crossed)
-    severity: Severity = "info"
-    if outward:
-        severity = "critical" if abs(crossed) >= CRITICAL_Z else "warning"
-    way = "beyond" if outward else "back inside"
+def crossing_alert(contract: Contract, z: float, excursion: Excursion, at: Position) -> Alert:
+    """Return the alert of a z that has been beyond a threshold for long.
+
+    `contract`: its current rate is the one that the item at hand brought.
+    """
+    threshold = excursion.threshold
+    severity: Severity = "critical" if abs(threshold) >= CRITICAL_Z else "warning"
+    lasted_min = (contract.event_time - excursion.since) // US_PER_MINUTE
+    what = f"z {z:+.2f}, beyond {threshold:+g} for {lasted_min} min"
+    yearly = apr(contract.rate, contract.interval_hours)
     message = (
-        f"{record['contract_id']}: z {z:+.2f} went {way} {crossed:+g}, "
-        f"rate {record['rate'] * 100:+.4f} % per {record['interval_hours']:g} h "
-        f"({record['apr'] * 100:+.1f} % a year)"
+        f"{contract.contract_id}: {what}, rate {contract.rate * 100:+.4f} % "
+        f"per {contract.interval_hours:g} h ({yearly * 100:+.1f} % a year)"
     )
     return {
-        "alert_id": _alert_id(
-            "z_cross",
-            record["raw_topic"],
-            record["raw_partition"],
-            record["raw_offset"],
-            record["raw_item"],
-        ),
-        "subject": record["contract_id"],
+        "alert_id": f"{_alert_id('z_cross', at)}/{threshold:+g}",
+        "subject": contract.contract_id,
         "kind": "z_cross",
         "severity": severity,
         "value": z,
-        "threshold": crossed,
+        "threshold": threshold,
         "message": message,
-        "event_time": record["event_time"],
-        "created_at": record["computed_at"],
-        "raw_topic": record["raw_topic"],
-        "raw_partition": record["raw_partition"],
-        "raw_offset": record["raw_offset"],
-        "raw_item": record["raw_item"],
+        "event_time": contract.event_time,
+        "created_at": at.now_us,
+        "raw_topic": at.topic,
+        "raw_partition": at.partition,
+        "raw_offset": at.offset,
+        "raw_item": at.item,
     }
 
 
 def flip_alert(contract: Contract, at: Position) -> Alert:
-    """Return the alert of a contract whose current rate has the other sign than before."""
+    """Return the alert of a contract whose current rate has another sign than was told last."""
     payer = "longs pay shorts" if contract.sign > 0 else "shorts pay longs"
     return {
-        "alert_id": _alert_id("sign_flip", at.topic, at.partition, at.offset, at.item),
+        "alert_id": _alert_id("sign_flip", at),
         "subject": contract.contract_id,
         "kind": "sign_flip",
         "severity": "info",
         "value": rate_8h(contract.rate, contract.interval_hours),
         "threshold": 0.0,
         "message": (
-            f"{contract.contract_id}: now {payer}, rate {contract.rate * 100:+.4f} % "
-            f"per {contract.interval_hours:g} h"
+            f"{contract.contract_id}: {payer} for {QUIET_US // US_PER_HOUR} h now, "
+            f"rate {contract.rate * 100:+.4f} % per {contract.interval_hours:g} h"
         ),
         "event_time": contract.event_time,
         "created_at": at.now_us,
@@ -97,7 +93,7 @@ def feed_alert(event: FeedEvent, severity: Severity, at: Position) -> Alert:
     """Return the alert of a feed event that is one."""
     what = event.kind.replace("_", " ")
     return {
-        "alert_id": _alert_id(event.kind, at.topic, at.partition, at.offset, at.item),
+        "alert_id": _alert_id(event.kind, at),
         "subject": event.subject,
         "kind": event.kind,
         "severity": severity,
@@ -173,5 +169,5 @@ def _hourly(
     }
 
 
-def _alert_id(kind: str, topic: str, partition: int, offset: int, item: int) -> str:
-    return f"{kind}/{topic}/{partition}/{offset}/{item}"
+def _alert_id(kind: str, at: Position) -> str:
+    return f"{kind}/{at.topic}/{at.partition}/{at.offset}/{at.item}"

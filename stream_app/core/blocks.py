@@ -13,8 +13,10 @@ from schemas.errors import StateError
 from schemas.records import IntervalSource, Transport
 from stream_app.core.audit import AuditCount
 from stream_app.core.bars import BarState
+from stream_app.core.damping import AlertState
 from stream_app.core.gaps import StreamState
 from stream_app.core.letters import LetterCount
+from stream_app.core.pushes import Push
 from stream_app.core.skew import Skewed
 from stream_app.core.waiting import WaitingItem
 
@@ -67,7 +69,7 @@ class Contract(msgspec.Struct, array_like=True):
     emitted_z: float | None = None
 
     sign: int = 0
-    """Sign of the newest rate that was clearly not zero; 0: there was none."""
+    """The sign that was told last, before that the first clear one; 0: no rate was clear of 0."""
 
     bars: BarState = msgspec.field(default_factory=BarState)
 
@@ -78,6 +80,10 @@ class Contract(msgspec.Struct, array_like=True):
     """The newest few, oldest first."""
     listed_by: tuple[int, int] = (-1, -1)
     """Raw offset and item that created it. What comes again from before was of no contract then."""
+
+    alerts: AlertState = msgspec.field(default_factory=AlertState)
+    pushes: list[Push] = []
+    """The newest few, where two connections' copies are known by what they read."""
 
     @property
     def owes(self) -> bool:

@@ -5,7 +5,10 @@ Not responsible for: what follows from it (partition.py).
 
 from __future__ import annotations
 
+from decimal import ROUND_HALF_EVEN, Decimal
+
 from schemas.errors import MalformedInputError
+from schemas.feeds import FeedSpec
 from schemas.records import MAX_READ_ITEMS, RawBatch
 from schemas.symbols import name_fault
 from schemas.times import US_PER_HOUR, US_PER_MINUTE, US_PER_S
@@ -104,19 +107,34 @@ def is_settling(
 
 
 def derived_settlement(
-    contract: Contract, event_time: int, stale_us: int
+    contract: Contract, event_time: int, feed: FeedSpec
 ) -> SettlementReading | None:
     """Return the settlement that an update shows to have happened since the one before it.
 
-    The last estimate before the funding time stands in for the settled rate (exchanges.md §4.7).
-    None if no funding time lies between, or the last estimate was stale by then: what was charged
-    is then better left to the exchange's history.
+    The last estimate before the funding time stands in for the settled rate (exchanges.md §4.7),
+    rounded as the exchange rounds. None if the feed's settlements come in time, no funding time
+    lies between, or the last estimate was stale by then: what was charged is then better left to
+    the exchange's history.
     """
     funding_time = contract.next_funding_time
-    if contract.updates == 0 or funding_time is None or event_time < funding_time:
+    if not feed.derive_settlements or contract.updates == 0:
         return None
-    if not 0 <= funding_time - contract.event_time <= stale_us:
+    if funding_time is None or event_time < funding_time:
         return None
+    if not 0 <= funding_time - contract.event_time <= feed.stale_s * US_PER_S:
+        return None
+    decimals = feed.settled_decimals
+    rate = contract.rate if decimals is None else rounded(contract.rate, decimals)
     return SettlementReading(
-        contract.symbol, funding_time, contract.rate, "derived", contract.interval_hours
+        contract.symbol, funding_time, rate, "derived", contract.interval_hours
     )
+
+
+def rounded(rate: float, decimals: int) -> float:
+    """Return a rate rounded in decimal, as an exchange does, which has no binary fractions.
+
+    Half goes to even; no source shows what an exchange does with a half.
+    """
+    exact = Decimal(repr(rate)).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_EVEN)
+    # No negative zero.
+    return float(exact) + 0.0

@@ -49,6 +49,7 @@ class Gate:
             at.transport,
             at.channel,
             item["payload"],
+            at.connection,
         )
         if at.purpose == "history" or at.channel in (BACKFILL_BEGIN, BACKFILL_END):
             dropped = [waiting]

@@ -20,7 +20,7 @@ from schemas.rates import rate_8h
 from schemas.records import HourlyBar, RawBatch, RawItem
 from schemas.symbols import symbol_fault
 from schemas.times import US_PER_HOUR, US_PER_S, minute_round
-from stream_app.core.alerts import crossing_alert, flip_alert, sign_of
+from stream_app.core.alarms import Alarms
 from stream_app.core.bars import ClosedBar, Held
 from stream_app.core.blocks import DEFAULT_INTERVAL_HOURS, Contract
 from stream_app.core.bounds import (
@@ -36,6 +36,7 @@ from stream_app.core.gate import Gate
 from stream_app.core.journal import Journal
 from stream_app.core.ordering import Verdict, judge
 from stream_app.core.outputs import Output, Outputs, RateRows
+from stream_app.core.pushes import is_copy
 from stream_app.core.reconcile import remember_estimate
 from stream_app.core.rows import Interval, Position, RateRow, bar_row, settlement_row
 from stream_app.core.skew import SKEW_US, standing_time
@@ -78,15 +79,15 @@ class FeedPartition:
         """Closed since they were last taken, for the table of bars."""
         self._rows: list[RateRow] = []
         """Accepted updates of the record at hand."""
-        known = spec(feed)
+        self._spec = known = spec(feed)
         self._stale_us = int(known.stale_s * US_PER_S)
         self._settling_us = int(known.settling_s * US_PER_S)
-        self._derives = known.derive_settlements
         self._max_ahead_us = max_ahead_us
         # Who allows times further ahead than that lets a clock run on its own: no skew to speak of.
         self._skew_us = SKEW_US if max_ahead_us <= MAX_AHEAD_US else max_ahead_us
         self._watch = Watch(self.journal, self.store, known, self._skew_us)
         self._gate = Gate(self.journal, self.store, known)
+        self._alarms = Alarms(self.journal)
         self._normalise = normalise
 
     @property
@@ -343,11 +344,11 @@ class FeedPartition:
         if self._settling_us and is_settling(contract, reading, event_time, self._settling_us):
             self._audit(reading.symbol, "settling", event_time, at, f"rate {reading.rate!r}")
             return
-        verdict = self._judge(contract, event_time, reading.rate, at)
+        verdict = self._judge(contract, reading, event_time, at)
         if verdict == "duplicate":
             return
         cell.shard.dirty = True
-        if self._derives and (settled := derived_settlement(contract, event_time, self._stale_us)):
+        if settled := derived_settlement(contract, event_time, self._spec):
             self._apply_settlement(cell, settled, at)
         cell.refresh(event_time)
         interval = interval_of(cell, reading)
@@ -422,20 +423,30 @@ class FeedPartition:
             self._audit(contract.symbol, "interval_change", event_time, at, change)
         make_current(contract, reading, event_time, interval, at)
         cell.judged_z = z
-        if rate_changed:
-            self._note_sign(contract, rate_8h(reading.rate, interval.hours), at)
+        if not as_before or contract.alerts.awaits:
+            self._alarms.judge(contract, z, at)
         if as_before:
             return
         emission = Emission.at_once(cell, z, rate_changed=rate_changed and not first)
         if emission is not None:
             self._emit(emission, at.now_us)
 
-    def _judge(self, contract: Contract, event_time: int, rate: float, at: Position) -> Verdict:
+    def _judge(
+        self, contract: Contract, reading: RateReading, event_time: int, at: Position
+    ) -> Verdict:
         """Place an update by its time, and count what is not the plain path."""
-        if event_time > contract.event_time:
+        rate = reading.rate
+        if (
+            self._spec.timeless
+            and at.is_stream
+            and is_copy(contract.pushes, reading, at.connection, at.received_at)
+        ):
+            verdict: Verdict = "duplicate"
+        elif event_time > contract.event_time:
             self.counts["accepted"] += 1
             return "accepted"
-        verdict = judge(contract, event_time, rate)
+        else:
+            verdict = judge(contract, event_time, rate)
         if verdict == "accepted":
             self.counts[verdict] += 1
         else:
@@ -453,22 +464,11 @@ class FeedPartition:
         self.journal.outputs.append(Output(topics.BARS, row["contract_id"], row))
         self.closed_bars.append(row)
 
-    def _note_sign(self, contract: Contract, scaled: float, at: Position) -> None:
-        """Remember a clear sign of the current rate; another one than before is an alert."""
-        sign = sign_of(scaled)
-        if sign and sign != contract.sign:
-            flipped = contract.sign != 0
-            contract.sign = sign
-            if flipped:
-                self.journal.alert(flip_alert(contract, at))
-
     def _emit(self, emission: Emission, now_us: int) -> None:
         contract = emission.cell.contract
         record = zscore_of(emission, self.feed, self.topic, self.partition, now_us)
         self.journal.outputs.append(Output(topics.ZSCORES, contract.contract_id, record))
         self.counts["emitted"] += 1
-        if emission.crossed is not None and emission.z is not None:
-            self.journal.alert(crossing_alert(record, emission.z, emission.crossed))
         contract.emitted_updates = contract.updates
         contract.emitted_rate = contract.rate
         contract.emitted_z = emission.z

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from typing import NamedTuple
+from zlib import crc32
 
 import numpy as np
 
@@ -33,6 +34,7 @@ class Position:
         "batch_received_at",
         "boundary",
         "channel",
+        "connection",
         "feed",
         "is_stream",
         "item",
@@ -64,6 +66,8 @@ class Position:
         self.applied_item = -1
         """The listing's item; −1: it did not wait."""
         self.feed = batch["feed"]
+        self.connection = crc32(batch["connection_id"].encode())
+        """A number that tells connections apart: their ids have no bound."""
         self.transport = batch["transport"]
         self.purpose = batch["purpose"]
         self.channel = batch["channel"]
@@ -86,7 +90,7 @@ class Position:
         at.offset, at.item = waiting.raw_offset, waiting.raw_item
         at.received_at = at.batch_received_at = waiting.received_at
         at.purpose, at.transport = waiting.purpose, waiting.transport
-        at.channel = waiting.channel
+        at.channel, at.connection = waiting.channel, waiting.connection
         at.is_stream = waiting.purpose == "stream" and waiting.transport == "ws"
         return at
 

@@ -38,6 +38,8 @@ class WaitingItem(msgspec.Struct, array_like=True, gc=False):
     transport: Transport
     channel: str
     payload: bytes
+    connection: int = 0
+    """As Position has it."""
 
     @property
     def fits(self) -> bool:

@@ -146,7 +146,7 @@ def test_frames_have_a_time_wherever_the_exchange_sends_one() -> None:
     """exchanges.md §1.6, §2.4, §3A, §5.2; Hyperliquid's have none (§4.6)."""
     for found in EXCHANGES:
         timed = [e.event_us is not None for _, e in samples(found.feed).data if e.published]
-        assert any(timed) is not found.timeless, found.feed
+        assert any(timed) is not spec(found.feed).timeless, found.feed
 
 
 def test_no_control_frame_claims_a_ping_that_would_be_refused() -> None:

@@ -268,6 +268,8 @@ def final_state(partition: FeedPartition) -> Any:
 @patch("stream_app.core.gate.WAITING_US", 20 * S)
 @patch("stream_app.core.waiting.MAX_WAITING_SYMBOLS", 2)
 @patch("stream_app.core.store.BLOCK_CONTRACTS", 2)
+@patch("stream_app.core.damping.QUIET_US", 12 * S)
+@patch.dict("stream_app.core.damping.LASTING_US", {2.0: 6 * S, 3.0: 2 * S})
 @settings(max_examples=300, deadline=None)
 @given(log=logs, data=st.data())
 def test_a_crash_changes_nothing_that_anybody_sees(log: list[Step], data: st.DataObject) -> None:

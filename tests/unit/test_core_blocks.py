@@ -19,8 +19,10 @@ from stream_app.core.blocks import (
     Estimate,
     block_key,
 )
+from stream_app.core.damping import AlertState, Excursion
 from stream_app.core.gaps import StreamState
 from stream_app.core.letters import LetterCount
+from stream_app.core.pushes import MAX_CONNECTIONS, REMEMBERED, Push
 from stream_app.core.reconcile import KEPT_ESTIMATES
 from stream_app.core.skew import MAX_SKEWED
 from stream_app.core.waiting import (
@@ -30,6 +32,7 @@ from stream_app.core.waiting import (
     MAX_WAITING_SYMBOLS,
     WaitingItem,
 )
+from stream_app.core.zones import CROSSINGS
 
 CONTRACT = Contract(
     symbol="币安人生USDT",
@@ -194,6 +197,8 @@ def largest_contract() -> Contract:
         skewed=[(BIG, BIG)] * MAX_SKEWED,
         estimates=[Estimate(BIG, RATE, RATE)] * KEPT_ESTIMATES,
         listed_by=(BIG, BIG),
+        alerts=AlertState(-3.0, [Excursion(-3.0, BIG, BIG, told=True)] * len(CROSSINGS), BIG),
+        pushes=[Push(BIG, RATE, RATE, RATE, RATE, [BIG] * MAX_CONNECTIONS)] * REMEMBERED,
     )
 
 
@@ -213,6 +218,7 @@ def test_the_largest_block_fits_into_a_record() -> None:
         *(contract.symbol, BIG, BIG, BIG, "reconcile", "rest"),
         channel="c" * MAX_WAITING_CHANNEL_BYTES,
         payload=b"x" * (MAX_WAITING_BYTES // MAX_WAITING_ITEMS),
+        connection=BIG,
     )
     unlisted = Block(
         *(VERSION, BIG, BIG),
@@ -223,6 +229,6 @@ def test_the_largest_block_fits_into_a_record() -> None:
         cap_hour=BIG,
     )
     assert len(msgspec.structs.fields(Block)) == 10, "a new field is to be bounded here, too"
-    assert len(msgspec.structs.fields(Contract)) == 31, "a new field is to be bounded here, too"
+    assert len(msgspec.structs.fields(Contract)) == 33, "a new field is to be bounded here, too"
     for largest in (block, unlisted):
         assert len(largest.pack()) < MAX_MESSAGE_BYTES - RECORD_OVERHEAD_BYTES

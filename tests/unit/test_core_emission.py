@@ -93,42 +93,34 @@ class TestEmission:
         assert emitted == [[], [], [("AUSDT", "rate_change")]]
 
     @pytest.mark.parametrize(
-        ("before", "after", "threshold", "severity"),
+        ("before", "after", "threshold"),
         [
-            (1.9, 2.1, 2.0, "warning"),
-            (2.9, 3.1, 3.0, "critical"),
-            (1.9, 3.1, 3.0, "critical"),
-            (-1.9, -2.1, -2.0, "warning"),
-            (-2.1, -1.9, -2.0, "info"),
-            (3.1, 2.9, 3.0, "info"),
-            (-3.1, 3.1, 3.0, "critical"),
+            (1.9, 2.1, 2.0),
+            (2.9, 3.1, 3.0),
+            (1.9, 3.1, 3.0),
+            (-1.9, -2.1, -2.0),
+            (-2.1, -1.9, -2.0),
+            (3.1, 2.9, 3.0),
+            (-3.1, 3.1, 3.0),
         ],
     )
-    def test_a_crossing_is_emitted_with_an_alert(
-        self, rated: Partition, before: float, after: float, threshold: float, severity: str
+    def test_a_crossing_is_emitted_at_once(
+        self, rated: Partition, before: float, after: float, threshold: float
     ) -> None:
-        """Outward a warning or worse, back inside an information."""
+        """Either way. It is no alert: it may be back within a second."""
         rated.ticks(tick("AUSDT", at_z(before), T0))
         outputs = rated.ticks(tick("AUSDT", at_z(after), T0 + S))
-        (record,), (alert,) = of(outputs, "zscores"), of(outputs, "alerts")
+        (record,) = of(outputs, "zscores")
         assert (record["trigger"], record["crossed"]) == ("cross", threshold)
-        assert (alert["threshold"], alert["severity"]) == (threshold, severity)
-        assert (alert["kind"], alert["subject"]) == ("z_cross", "binance-usdm:AUSDT")
-        assert alert["value"] == record["z"] == pytest.approx(after)
-        assert (alert["event_time"], alert["created_at"]) == (T0 + S, NOW)
+        assert record["z"] == pytest.approx(after)
+        assert of(outputs, "alerts") == []
 
-    def test_an_alerts_id_names_the_raw_record_alone(self, rated: Partition) -> None:
-        """A replay gives the same id, at whatever time it runs."""
-        rated.ticks(tick("AUSDT", at_z(1.9), T0))
-        (alert,) = of(rated.ticks(tick("AUSDT", at_z(2.1), T0 + S)), "alerts")
-        assert alert["alert_id"] == "z_cross/funding.raw.binance-usdm/3/102/0"
-
-    def test_a_crossing_is_told_once(self, rated: Partition) -> None:
+    def test_a_crossing_is_emitted_once(self, rated: Partition) -> None:
         """Beyond the threshold, further changes are of the zone."""
         rated.ticks(tick("AUSDT", at_z(1.9), T0))
         rated.ticks(tick("AUSDT", at_z(2.1), T0 + S))
         outputs = rated.ticks(tick("AUSDT", at_z(2.15), T0 + 2 * S))
-        assert (triggers(outputs), of(outputs, "alerts")) == ([("AUSDT", "zone")], [])
+        assert triggers(outputs) == [("AUSDT", "zone")]
 
     def test_z_is_against_settlements_up_to_the_hour_of_the_event(self, rated: Partition) -> None:
         """A settlement after the full hour is not yet in the baseline of that hour."""
@@ -198,17 +190,15 @@ class TestFlush:
         assert triggers(outputs) == [("AUSDT", "flush")]
         assert triggers(owing.ticks(received_at=T0 + 5 * S)) == []
 
-    def test_a_crossing_by_a_new_baseline_is_told_by_the_flush(self, rated: Partition) -> None:
+    def test_a_crossing_by_a_new_baseline_is_emitted_by_the_flush(self, rated: Partition) -> None:
         """The rate hardly moved; nineteen settlements on the mean made the deviation smaller."""
         rated.ticks(tick("AUSDT", at_z(1.9), T0))
         rated.ticks(tick("AUSDT", at_z(1.91), T0 + S), received_at=T0 + S)
         for index in range(19):
             at = HOUR_US - (20 + index) * 8 * US_PER_HOUR
             rated.settle(settled("AUSDT", 0.0001, at))
-        outputs = rated.ticks(received_at=T0 + 5 * S)
-        (record,), (alert,) = of(outputs, "zscores"), of(outputs, "alerts")
-        assert record["trigger"] == "flush"
-        assert record["crossed"] == alert["threshold"] == 2.0
+        (record,) = of(rated.ticks(received_at=T0 + 5 * S), "zscores")
+        assert (record["trigger"], record["crossed"]) == ("flush", 2.0)
 
 
 class TestBackfill:
@@ -241,35 +231,3 @@ class TestBackfill:
         """Only z waits."""
         new.mark("AUSDT", BACKFILL_BEGIN)
         assert len(of(new.settle(settled("AUSDT", 0.0001, HOUR_US)), "settlements")) == 1
-
-
-class TestSignFlips:
-    """The rate's sign tells who pays; a change of it is an alert."""
-
-    def test_a_flip_is_an_alert(self, new: Partition) -> None:
-        """With the side that pays now, and an id of its own kind."""
-        new.ticks(tick("AUSDT", 0.0001, T0))
-        (alert,) = of(new.ticks(tick("AUSDT", -0.0002, T0 + S)), "alerts")
-        assert (alert["kind"], alert["severity"]) == ("sign_flip", "info")
-        assert (alert["subject"], alert["value"]) == ("binance-usdm:AUSDT", -0.0002)
-        assert "shorts pay longs" in alert["message"]
-        assert alert["alert_id"] == "sign_flip/funding.raw.binance-usdm/3/101/0"
-        (back,) = of(new.ticks(tick("AUSDT", 0.0001, T0 + 2 * S)), "alerts")
-        assert "longs pay shorts" in back["message"]
-
-    def test_a_rate_that_hums_around_zero_does_not_flip(self, new: Partition) -> None:
-        """Below a tenth of a basis point per 8 h there is no sign; the one before stays."""
-        new.ticks(tick("AUSDT", 0.0001, T0))
-        rates: list[float | str] = [0.000009, -0.000009, 0.0, "-0.0", 0.00002]
-        for second, rate in enumerate(rates):
-            assert of(new.ticks(tick("AUSDT", rate, T0 + (1 + second) * S)), "alerts") == []
-        assert len(of(new.ticks(tick("AUSDT", -0.00002, T0 + 9 * S)), "alerts")) == 1
-
-    def test_the_first_rate_is_no_flip(self, new: Partition) -> None:
-        """Nothing stood before it."""
-        assert of(new.ticks(tick("AUSDT", -0.0001, T0)), "alerts") == []
-
-    def test_an_older_update_flips_nothing(self, new: Partition) -> None:
-        """Only the current rate has a sign to lose."""
-        new.ticks(tick("AUSDT", 0.0001, T0 + S))
-        assert of(new.ticks(tick("AUSDT", -0.0001, T0)), "alerts") == []

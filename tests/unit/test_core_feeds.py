@@ -13,6 +13,7 @@ import pytest
 
 from schemas.records import Purpose, RawBatch, RawItem
 from schemas.times import US_PER_HOUR, US_PER_MINUTE, US_PER_S
+from stream_app.core.bounds import rounded
 from stream_app.core.outputs import Output
 from stream_app.core.partition import FeedPartition
 from stream_app.normalise import normaliser
@@ -107,6 +108,67 @@ class TestDerivedSettlements:
             of(self.history(feed, "0.0000312", HOUR_US, HOUR_US + US_PER_HOUR), "settlements") == []
         )
         assert [s.rate for s in feed.store.cells["SOL"].baseline.settled] == [0.0000312]
+
+    def backpack(self, feed: Feed, rate: str, at: int) -> list[Output]:
+        """One mark price of Backpack."""
+        coming_ms = (at - at % US_PER_HOUR + US_PER_HOUR) // 1_000
+        data = {"e": "markPrice", "E": at, "s": "SOL_USDC_PERP", "p": "1.5", "i": "1.4",
+                "f": rate, "n": coming_ms}  # fmt: skip
+        return feed.run("markPrice", "SOL_USDC_PERP", {"data": data}, at)
+
+    def settled(self, feed: Feed, rate: str, hours_ago: int, at: int) -> list[Output]:
+        """One row of Backpack's history."""
+        end = datetime.fromtimestamp((HOUR_US - hours_ago * US_PER_HOUR) / 1e6, UTC)
+        row = {"symbol": "SOL_USDC_PERP", "fundingRate": rate,
+               "intervalEndTimestamp": end.strftime("%Y-%m-%dT%H:%M:%S")}  # fmt: skip
+        return feed.run("fundingRates", "SOL_USDC_PERP", row, at, "history")
+
+    def test_it_is_rounded_as_the_exchange_rounds(self) -> None:
+        """Backpack streams up to 28 digits and settles 9 decimals (exchanges.md §5.4)."""
+        feed = Feed("backpack")
+        self.backpack(feed, "0.00003212285565620417123456", HOUR_US - US_PER_S)
+        outputs = self.backpack(feed, "0.0000125", HOUR_US)
+        assert [(r["rate"], r["source"]) for r in of(outputs, "settlements")] == [
+            (0.000032123, "derived")
+        ]
+        later = self.settled(feed, "0.000032123", 0, HOUR_US + US_PER_MINUTE)
+        assert [(r["rate"], r["source"]) for r in of(later, "settlements")] == [
+            (0.000032123, "history")
+        ]
+        assert feed.counts["settlement_differs"] == 0
+
+    def test_a_correction_in_the_last_digit_reaches_baseline_and_z(self) -> None:
+        """Within the hour: the settlement is told again, and the next update is scored by it."""
+        feed = Feed("backpack")
+        for hours_ago in range(1, 20):
+            self.settled(feed, f"0.0000{30 + hours_ago % 2}", hours_ago, HOUR_US - US_PER_MINUTE)
+        self.backpack(feed, "0.000032123", HOUR_US - US_PER_S)
+        at = HOUR_US + US_PER_MINUTE
+        (before,) = of(self.backpack(feed, "0.0000125", at), "zscores")
+        (row,) = of(self.settled(feed, "0.000032124", 0, at + US_PER_S), "settlements")
+        assert (row["funding_time"], row["rate"]) == (HOUR_US, 0.000032124)
+        assert feed.counts["settlement_differs"] == 1
+        (after,) = of(self.backpack(feed, "0.0000225", at + 2 * US_PER_S), "zscores")
+        assert after["samples"] == before["samples"] == 20
+        assert after["mean"] - before["mean"] == pytest.approx(8 * 1e-9 / 20)
+        assert after["z"] == pytest.approx((0.0000225 * 8 - after["mean"]) / after["std"])
+
+    @pytest.mark.parametrize(
+        ("rate", "expected"),
+        [
+            (3.212285565620417e-05, 3.2123e-05),
+            (-3.212285565620417e-05, -3.2123e-05),
+            (1.25e-05, 1.25e-05),
+            (1.25e-08, 1.2e-08),
+            (1.35e-08, 1.4e-08),
+            (-4.9e-10, 0.0),
+            (0.0, 0.0),
+            (0.015, 0.015),
+        ],
+    )
+    def test_a_half_goes_to_even_in_decimal(self, rate: float, expected: float) -> None:
+        """Not in binary: 1.25e-08 as a double is no half."""
+        assert repr(rounded(rate, 9)) == repr(expected)
 
     def test_a_clock_that_is_ahead_derives_no_wrong_settlement(self) -> None:
         """It names the next funding time before the hour is over: that hour is for the history."""
@@ -312,7 +374,10 @@ class TestOutOfRange:
         assert feed.store.cells["SOL_USDC_PERP"].contract.rate == 0.0015
         outputs = self.mark(feed, "0.0015", HOUR_US + 3 * US_PER_S)
         assert (of(outputs, "alerts"), of(outputs, "zscores")) == ([], [])
-        assert len(of(self.mark(feed, "-0.001", HOUR_US + 4 * US_PER_S), "alerts")) >= 1
+        contract = feed.store.cells["SOL_USDC_PERP"].contract
+        assert (contract.alerts.excursions, contract.alerts.flipped_at) == ([], 0)
+        self.mark(feed, "-0.001", HOUR_US + 4 * US_PER_S)
+        assert contract.alerts.flipped_at == HOUR_US + 4 * US_PER_S
 
 
 def test_a_settlement_ahead_of_its_receipt_is_refused() -> None:

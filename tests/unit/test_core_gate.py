@@ -162,7 +162,7 @@ class TestWaiting:
         """As of any other item; the listing stands."""
         strict.run(batch([tick("NUSDT", 0.0001, T0), tick("NUSDT", 0.0002, T0 + S)]))
         judge = strict._judge
-        strict._judge = lambda *args: 1 / 0 if args[2] == 0.0001 else judge(*args)  # type: ignore[assignment,method-assign]
+        strict._judge = lambda *args: 1 / 0 if args[1].rate == 0.0001 else judge(*args)  # type: ignore[assignment,method-assign]
         assert rates(strict.listing("NUSDT")) == [("NUSDT", 0.0002, 100, 1)]
         assert [(letter.stage, letter.offset, letter.item) for letter in strict.letters] == [
             ("core", 100, 0)

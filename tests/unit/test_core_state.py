@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 
+import msgspec
+
 from schemas.markers import UNREADABLE
 from schemas.records import RawItem
-from stream_app.core.blocks import BLOCK_CONTRACTS, Block
+from stream_app.core.blocks import BLOCK_CONTRACTS, Block, Contract
+from stream_app.core.damping import AlertState
 from stream_app.core.journal import MAX_ERROR_CHARS
 from stream_app.core.partition import FeedPartition
 from stream_app.normalise.binance_usdm import normalise
@@ -122,6 +125,17 @@ class TestState:
             "C0USDT": 0.0005,
             "C256USDT": 0.0006,
         }
+
+    def test_state_without_alerts_and_pushes_is_read(self, new: Partition) -> None:
+        """As a version wrote it that had neither: nothing was told, and no z was there yet."""
+        new.ticks(tick("AUSDT", 0.0001, T0))
+        ((_, stored),), _ = new.store.take_dirty()
+        fields = msgspec.msgpack.decode(stored)
+        known = Contract.__struct_fields__.index("alerts")
+        fields[3] = [contract[:known] for contract in fields[3]]
+        (contract,) = Block.unpack(msgspec.msgpack.encode(fields)).contracts
+        assert (contract.rate, contract.sign) == (0.0001, 1)
+        assert (contract.alerts, contract.pushes) == (AlertState(), [])
 
     def test_an_empty_baseline_is_as_none(self, new: Partition) -> None:
         """A contract without settlements is emitted the same before and after a restart."""

@@ -1,0 +1,179 @@
+"""`python -m benchmarks alerts`: how many alerts the simulated market makes of a day, by kind.
+
+The market model goes through the worker's core without sockets and without waiting: 30 days of
+settlements, then an update of each contract every few seconds, then what settles at each hour. So
+it counts what an ordinary market alone leads to; what feeds tell of themselves is not in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from benchmarks.fault_report import table
+from infra.simulator.exchanges import create_exchanges, default_feeds
+from infra.simulator.market import HOUR_MS, Market
+from infra.simulator.options import SimulatorOptions
+from infra.simulator.universe import UNITS_PER_ONE
+from schemas.feeds import spec
+from schemas.records import Alert, Purpose, RawBatch, RawItem
+from schemas.times import US_PER_HOUR, US_PER_MS
+from schemas.topics import ALERTS
+from stream_app.core.partition import FeedPartition
+from stream_app.normalise.readings import RateReading, Reading, ReadItem, SettlementReading
+
+START_MS = 1_791_244_800_000
+"""2026-10-06 00:00 UTC."""
+HISTORY_MS = 30 * 24 * HOUR_MS
+SETTLED_AFTER_MS = 20_000
+"""When the settlements of an hour are known: as soon as a producer asks for them."""
+STEP_S = 10.0
+Instant = list[Reading]
+
+
+class ReadAlready:
+    """A normaliser for readings that were never payloads: it gives those of the batch at hand."""
+
+    def __init__(self) -> None:
+        self.readings: Instant = []
+
+    def __call__(self, *_item: Any, **_named: Any) -> Sequence[Reading]:
+        """Items are read with their batch."""
+        raise NotImplementedError
+
+    def frame(
+        self, purpose: Purpose, channel: str, items: Sequence[RawItem]
+    ) -> list[ReadItem] | None:
+        """Return the readings, an item each."""
+        del purpose, channel, items
+        return [(reading,) for reading in self.readings]
+
+
+class Day:
+    """One feed's contracts in one partition of the core."""
+
+    def __init__(self, feed: str, market: Market) -> None:
+        self.feed = feed
+        self._market = market
+        self._rows = [
+            row
+            for row, contract in enumerate(market.contracts)
+            if contract.kind in {"crypto", "tradfi"} and not contract.frozen
+        ]
+        self._symbols = [contract.symbol for contract in market.contracts]
+        self._normaliser = ReadAlready()
+        self._partition = FeedPartition(feed, 0, self._normaliser)
+        self._offset = 0
+
+    @property
+    def contracts(self) -> int:
+        """Contracts with rates."""
+        return len(self._rows)
+
+    def run(self, hours: float, step_s: float) -> Iterator[Alert]:
+        """Return what a time from START_MS on leads to."""
+        yield from self._settle(START_MS - HISTORY_MS, START_MS, START_MS)
+        step_ms = int(max(step_s, spec(self.feed).cadence_s) * 1_000)
+        settled_ms = START_MS
+        for at_ms in range(START_MS + step_ms, START_MS + int(hours * HOUR_MS) + 1, step_ms):
+            hour_ms = at_ms // HOUR_MS * HOUR_MS
+            if hour_ms > settled_ms and at_ms >= hour_ms + SETTLED_AFTER_MS:
+                yield from self._settle(settled_ms, hour_ms, at_ms)
+                settled_ms = hour_ms
+            yield from self._apply(self._updates(at_ms), at_ms, "stream")
+
+    def _updates(self, at_ms: int) -> Instant:
+        shown = self._market.snapshot(at_ms)
+        rates, due = shown.rate_units.tolist(), shown.next_funding_ms.tolist()
+        return [
+            RateReading(
+                self._symbols[row],
+                rates[row] / UNITS_PER_ONE,
+                at_ms * US_PER_MS,
+                next_funding_time=due[row] * US_PER_MS,
+                interval_hours=float(self._market.interval_hours(row)),
+            )
+            for row in self._rows
+        ]
+
+    def _settle(self, after_ms: int, until_ms: int, at_ms: int) -> Iterator[Alert]:
+        known = self._market.settlements(after_ms, until_ms)
+        columns = (known.row, known.funding_ms, known.rate_units)
+        settled: Instant = [
+            SettlementReading(
+                self._symbols[row],
+                funding_ms * US_PER_MS,
+                units / UNITS_PER_ONE,
+                interval_hours=float(self._market.interval_hours(row)),
+            )
+            for row, funding_ms, units in zip(*(c.tolist() for c in columns), strict=True)
+        ]
+        yield from self._apply(settled, at_ms, "history")
+
+    def _apply(self, readings: Instant, at_ms: int, purpose: Purpose) -> Iterator[Alert]:
+        received_at = at_ms * US_PER_MS
+        batch: RawBatch = {
+            "feed": self.feed,
+            "transport": "ws" if purpose == "stream" else "rest",
+            "purpose": purpose,
+            "channel": purpose,
+            "connection_id": "benchmark",
+            "sequence": self._offset,
+            "received_at": received_at,
+            "items": [
+                {"symbol": reading.symbol, "payload": b"", "received_at": received_at}
+                for reading in readings
+            ],
+        }
+        self._normaliser.readings = readings
+        self._partition.apply(batch, self._offset, received_at)
+        self._offset += 1
+        outputs = self._partition.take_outputs()
+        self._partition.take_closed_bars()
+        assert not outputs.dead_letters, outputs.dead_letters[0]
+        yield from (output.record for output in outputs.others if output.topic is ALERTS)
+
+
+def count(alerts: Sequence[Alert]) -> dict[str, int]:
+    """Return how many there are of each kind and severity."""
+    return dict(sorted(Counter(f"{a['kind']} {a['severity']}" for a in alerts).items()))
+
+
+def busiest_hour(alerts: Sequence[Alert]) -> int:
+    """Return the most alerts of one hour."""
+    return max(Counter(a["event_time"] // US_PER_HOUR for a in alerts).values(), default=0)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the days of all feeds, print what they led to."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks alerts", description=__doc__)
+    parser.add_argument("--hours", type=float, default=24.0)
+    parser.add_argument("--contracts", type=int, default=1874)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--step-s", type=float, default=STEP_S, help="between two updates")
+    parser.add_argument("--feeds", default=",".join(default_feeds()))
+    parser.add_argument("--json", action="store_true", help="each alert, a line each")
+    chosen = parser.parse_args(arguments)
+    options = SimulatorOptions(seed=chosen.seed)
+    feeds = chosen.feeds.split(",")
+    rows: list[tuple[object, ...]] = []
+    total: Counter[str] = Counter()
+    for exchange in create_exchanges(feeds, options, chosen.contracts, START_MS):
+        day = Day(exchange.name, exchange.market)
+        alerts = list(day.run(chosen.hours, chosen.step_s))
+        if chosen.json:
+            for alert in alerts:
+                print(json.dumps(alert))
+        counts = count(alerts)
+        total.update(counts)
+        subjects = len({alert["subject"] for alert in alerts})
+        told = ", ".join(f"{kind} {number}" for kind, number in counts.items())
+        rows.append((day.feed, day.contracts, len(alerts), subjects, busiest_hour(alerts), told))
+    if not chosen.json:
+        header = ("feed", "contracts", "alerts", "of contracts", "busiest hour", "by kind")
+        print(table(header, rows))
+        print(f"\n{chosen.hours:g} h, all feeds: {dict(total)}")
+    return 0
