@@ -2,8 +2,8 @@
 
 What was applied is recorded with a checksum in `funding.schema_migrations`. ClickHouse has no
 transactions over DDL: a migration that failed half-way is told from the others by its record, which
-is written before its statements (applied = 0) and after them (1). Not responsible for: waiting for
-the server.
+is written before its statements (applied = 0) and after them (1). What a person has dropped since
+is made again (expected.py).
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from infra.clickhouse.expected import Found, expected_of, repairs
 from schemas.errors import StateError
 from stream_app.settings import SinkSettings
 from stream_app.sink.clickhouse import connect, explain
@@ -75,14 +76,20 @@ def own_migrations() -> tuple[Migration, ...]:
     return tuple(found)
 
 
-def migrate(
-    settings: SinkSettings, migrations: Sequence[Migration] | None = None
-) -> list[Migration]:
-    """Apply what is missing and return it.
+class Outcome(NamedTuple):
+    """What a run has done."""
+
+    applied: list[Migration]
+    made: list[str]
+    """Tables, columns and views that earlier migrations had made and that were missing."""
+
+
+def migrate(settings: SinkSettings, migrations: Sequence[Migration] | None = None) -> Outcome:
+    """Apply what is pending, make what is missing, and return both.
 
     Raises:
-        StateError: the database is newer than this code, an applied file was changed, or a
-            migration failed.
+        StateError: the database is newer than this code, an applied file was changed, a migration
+            failed, or a table is not the one that the migrations make.
         UnavailableError: the server does not answer.
         ConfigurationError: the server refuses the user.
     """
@@ -96,13 +103,15 @@ def migrate(
         ).result_rows
         recorded = {row[0]: (row[1], row[2], bool(row[3])) for row in rows}
         pending = plan(wanted, recorded)
+        # A pending migration may read what is missing.
+        made = _repair(client, [m for m in wanted if m not in pending])
         for migration in pending:
             _apply(client, migration)
     except (ClickHouseError, OSError) as error:
         raise explain(error, settings) from error
     finally:
         client.close()
-    return pending
+    return Outcome(pending, made)
 
 
 def plan(
@@ -146,6 +155,31 @@ def _apply(client: Any, migration: Migration) -> None:
                 f"{len(migration.statements)}, failed: {one_line(error)}"
             ) from error
     _record(client, migration, applied=True)
+
+
+def _repair(client: Any, applied: Sequence[Migration]) -> list[str]:
+    """Make again what these migrations have made and is not there; return its names."""
+    expected = expected_of(statement for m in applied for statement in m.statements)
+    database = {"database": DATABASE}
+    engines = client.query(
+        "SELECT name, engine FROM system.tables WHERE database = {database:String}", database
+    ).result_rows
+    columns: dict[str, dict[str, str]] = {}
+    for table, name, column_type in client.query(
+        "SELECT table, name, type FROM system.columns WHERE database = {database:String}", database
+    ).result_rows:
+        columns.setdefault(table, {})[name] = column_type
+    made: list[str] = []
+    for repair in repairs(expected, Found(dict(engines), columns)):
+        try:
+            client.command(repair.statement)
+        except ClickHouseError as error:
+            raise StateError(
+                f"{', '.join(repair.made) or 'a view'} is missing in {DATABASE} and cannot be "
+                f"made: {one_line(error)}"
+            ) from error
+        made += repair.made
+    return made
 
 
 def _record(client: Any, migration: Migration, *, applied: bool) -> None:
