@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import shutil
 import signal
 import sys
@@ -22,12 +23,13 @@ from infra.embedded.supervisor import ServiceEnd, Supervisor
 from infra.stack import DEMO_CONTRACTS, Ports, Stack, StackOptions, require_free_ports
 from schemas.errors import ConfigurationError, UnavailableError
 from schemas.feeds import FEEDS
+from schemas.logs import NOTICE
 
 DEMO_MARKER = ".fundingstream-demo"
 DEFAULT_ROOT = Path(".fundingstream")
 SUMMARY_EVERY_S = 5.0
-NOTICE = "notice:"
-"""How a part's line begins that a person should see in any case."""
+_NOTICE = re.compile(rf"(?:\S+Z [A-Z]+ \S+ )?({NOTICE}.*)")
+"""A line of a part that a person should see in any case, printed or logged."""
 _TOP = 3
 
 
@@ -103,11 +105,13 @@ async def _run(options: StackOptions, duration_s: float | None, *, verbose: bool
         def sink(name: str, line: str) -> None:
             log.write(f"{name}: {line}\n")
             log.flush()
-            if verbose or line.startswith(NOTICE):
-                click.echo(f"{name}: {line}")
+            notice = _NOTICE.fullmatch(line)
+            if verbose or notice:
+                click.echo(f"{name}: {notice[1] if notice and not verbose else line}")
 
+        ends = _Ends()
         begun_s = time.monotonic()
-        async with Supervisor(sink=sink, on_end=_on_end) as supervisor:
+        async with Supervisor(sink, ends.ended, ends.back) as supervisor:
             stack = Stack(options, supervisor, lambda line: click.echo(f"  {line}"))
             starting = asyncio.create_task(stack.start())
             stopping = asyncio.create_task(stop.wait())
@@ -124,8 +128,33 @@ async def _run(options: StackOptions, duration_s: float | None, *, verbose: bool
     click.echo(f"stopped. Data: {options.data_dir}")
 
 
-def _on_end(end: ServiceEnd) -> None:
-    click.echo(f"! {end.message}", err=True)
+class _Ends:
+    """Shows the ends of parts that nobody asked for.
+
+    A part that the others do not need is restarted without an end to it: it is shown once that it
+    is down, and once that it is back.
+    """
+
+    def __init__(self) -> None:
+        self._down: set[str] = set()
+
+    def ended(self, end: ServiceEnd) -> None:
+        """Take the end of a part."""
+        if end.vital:
+            click.echo(f"! {end.message}", err=True)
+        elif end.name not in self._down:
+            self._down.add(end.name)
+            click.echo(
+                f"! {end.message}; it is started again and again, the other parts go on, and Kafka "
+                "keeps what it owes",
+                err=True,
+            )
+
+    def back(self, name: str) -> None:
+        """Take that a part runs again."""
+        if name in self._down:
+            self._down.remove(name)
+            click.echo(f"! {name} is back", err=True)
 
 
 async def _until_the_end(

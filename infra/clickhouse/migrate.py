@@ -19,6 +19,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from infra.clickhouse.expected import Found, expected_of, repairs
 from schemas.errors import StateError
+from schemas.feeds import FEEDS, stale_s
 from stream_app.settings import SinkSettings
 from stream_app.sink.clickhouse import connect, explain
 from stream_app.sink.faults import one_line
@@ -101,6 +102,7 @@ def migrate(settings: SinkSettings, migrations: Sequence[Migration] | None = Non
         rows = client.query(
             f"SELECT version, name, checksum, applied FROM {_LEDGER} FINAL"  # noqa: S608
         ).result_rows
+        client.command(thresholds_view())
         recorded = {row[0]: (row[1], row[2], bool(row[3])) for row in rows}
         pending = plan(wanted, recorded)
         # A pending migration may read what is missing.
@@ -141,6 +143,16 @@ def plan(
         if not applied:
             pending.append(migration)
     return pending
+
+
+def thresholds_view() -> str:
+    """Return the statement that gives SQL what schemas/feeds.py says; made anew by every run."""
+    feeds = ", ".join(f"('{feed}', {stale_s(feed):.1f})" for feed in FEEDS)
+    return (
+        f"CREATE OR REPLACE VIEW {DATABASE}.thresholds AS SELECT known.1 AS feed, "
+        f"known.2 AS stale_s FROM (SELECT arrayJoin([{feeds}]) AS known) "
+        "COMMENT 'By feed: for how long a rate holds that nothing follows, in seconds'"
+    )
 
 
 def _apply(client: Any, migration: Migration) -> None:

@@ -69,9 +69,9 @@ class Fault(Enum):
     REFUSED = "refused"
     """The rows themselves: look for the bad ones."""
     MISSING = "missing"
-    """A database, table or column is not there: migrate."""
+    """A database, table or column is not there: somebody has to migrate; retry until then."""
     DENIED = "denied"
-    """User, password or rights."""
+    """User, password or rights: somebody has to give them; retry until then."""
     UNKNOWN = "unknown"
     """An error of the server that is none of these: retry a few times, then look at the rows."""
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from infra.clickhouse.commands import BROKEN_PIPE_EXIT, sql
 from infra.clickhouse.migrate import Migration, migrate, own_migrations
-from schemas.errors import ConfigurationError, StateError
+from schemas.errors import ConfigurationError, StateError, UnavailableError
 from schemas.times import US_PER_HOUR, US_PER_S, now_us
 from stream_app.sink.clickhouse import check_tables, connect
 from stream_app.sink.tables import TABLES
@@ -91,10 +91,10 @@ def test_a_missing_table_or_column_says_migrate(clickhouse: ClickHouseServer) ->
     client = connect(clickhouse.settings)
     check_tables(client, clickhouse.settings, TABLES)
     clickhouse.rows("ALTER TABLE funding.bars DROP COLUMN ws_s")
-    with pytest.raises(ConfigurationError, match=r"column ws_s .*funding\.bars.*migrate"):
+    with pytest.raises(UnavailableError, match=r"column ws_s .*funding\.bars.*migrate"):
         check_tables(client, clickhouse.settings, TABLES)
     clickhouse.rows("DROP TABLE funding.bars")
-    with pytest.raises(ConfigurationError, match=r"table funding\.bars.*migrate"):
+    with pytest.raises(UnavailableError, match=r"table funding\.bars.*migrate"):
         check_tables(client, clickhouse.settings, TABLES)
     client.close()
 
