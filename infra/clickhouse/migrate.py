@@ -149,7 +149,7 @@ def thresholds_view() -> str:
     """Return the statement that gives SQL what schemas/feeds.py says; made anew by every run."""
     feeds = ", ".join(f"('{feed}', {stale_s(feed):.1f})" for feed in FEEDS)
     return (
-        f"CREATE OR REPLACE VIEW {DATABASE}.thresholds AS SELECT known.1 AS feed, "
+        f"CREATE OR REPLACE VIEW {DATABASE}.thresholds AS SELECT known.1 AS feed, "  # noqa: S608
         f"known.2 AS stale_s FROM (SELECT arrayJoin([{feeds}]) AS known) "
         "COMMENT 'By feed: for how long a rate holds that nothing follows, in seconds'"
     )

@@ -214,6 +214,42 @@ def test_duplicates_finds_each_kind(clickhouse: ClickHouseServer) -> None:
     assert found == [("alerts", 2), ("rates", 2), ("rates", 2), ("zscores", 2)]
 
 
+def test_each_row_is_counted_once(clickhouse: ClickHouseServer) -> None:
+    """Whatever was delivered twice or corrected, each table has a view without it, with bases."""
+    now = now_us()
+    first, second, third = (settlement(n, funding_time=now - n) for n in (1, 2, 3))
+    insert(clickhouse, "settlements", first, second, third)
+    insert(clickhouse, "settlements", {**first, "rate": 5e-4}, second)
+    insert(clickhouse, "zscores", zscore(1, event_time=now, base="AAA"))
+    insert(clickhouse, "zscores", zscore(1, event_time=now, base="AAA"))
+    insert(clickhouse, "rates", rate(2, event_time=now, base="BBB"))
+    insert(clickhouse, "rates", rate(2, event_time=now, base="BBB"))
+    times = {
+        **dict.fromkeys(("raw_topic", "raw_partition", "raw_offset", "raw_item")),
+        "first_event_time": now, "last_event_time": now,
+    }  # fmt: skip
+    for subject in ("binance-usdm:S1USDT", "binance-usdm:S1USDT", "kucoin"):
+        event = {"subject": subject, "kind": "late", "count": 1, "detail": "", **times}
+        insert(clickhouse, "audit", event)
+    counts = {
+        name: clickhouse.rows(f"SELECT count() FROM funding.{name}_once")[0][0]
+        for name in (table.name for table in TABLES)
+    }
+    assert counts == {
+        "settlements": 3, "zscores": 1, "rates": 1, "audit": 2, "bars": 0, "alerts": 0, "feeds": 0,
+    }  # fmt: skip
+    assert clickhouse.rows(
+        "SELECT feed, symbol, base, rate FROM funding.settlements_once ORDER BY symbol"
+    ) == [
+        ("binance-usdm", "S1USDT", "AAA", 5e-4),
+        ("binance-usdm", "S2USDT", "", 1e-4),
+        ("binance-usdm", "S3USDT", "", 1e-4),
+    ]
+    assert clickhouse.rows(
+        "SELECT subject, feed, symbol, base FROM funding.audit_once ORDER BY subject"
+    ) == [("binance-usdm:S1USDT", "binance-usdm", "S1USDT", "AAA"), ("kucoin", "kucoin", "", "")]
+
+
 def test_sql_binds_parameters_and_formats(clickhouse: ClickHouseServer) -> None:
     """`fundingstream sql` never puts a value into the text of the query."""
     insert(clickhouse, "rates", rate(1), rate(2))
