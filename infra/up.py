@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import re
 import shutil
 import signal
 import sys
@@ -19,17 +18,15 @@ from typing import Any
 import aiohttp
 import click
 
-from infra.embedded.supervisor import ServiceEnd, Supervisor
+from infra.embedded.supervisor import Supervisor
+from infra.notices import Ends, notice_in
 from infra.stack import DEMO_CONTRACTS, Ports, Stack, StackOptions, require_free_ports
 from schemas.errors import ConfigurationError, UnavailableError
 from schemas.feeds import FEEDS
-from schemas.logs import NOTICE
 
 DEMO_MARKER = ".fundingstream-demo"
 DEFAULT_ROOT = Path(".fundingstream")
 SUMMARY_EVERY_S = 5.0
-_NOTICE = re.compile(rf"(?:\S+Z [A-Z]+ \S+ )?({NOTICE}.*)")
-"""A line of a part that a person should see in any case, printed or logged."""
 _TOP = 3
 
 
@@ -105,11 +102,11 @@ async def _run(options: StackOptions, duration_s: float | None, *, verbose: bool
         def sink(name: str, line: str) -> None:
             log.write(f"{name}: {line}\n")
             log.flush()
-            notice = _NOTICE.fullmatch(line)
-            if verbose or notice:
-                click.echo(f"{name}: {notice[1] if notice and not verbose else line}")
+            shown = line if verbose else notice_in(line)
+            if shown is not None:
+                click.echo(f"{name}: {shown}")
 
-        ends = _Ends()
+        ends = Ends()
         begun_s = time.monotonic()
         async with Supervisor(sink, ends.ended, ends.back) as supervisor:
             stack = Stack(options, supervisor, lambda line: click.echo(f"  {line}"))
@@ -126,35 +123,6 @@ async def _run(options: StackOptions, duration_s: float | None, *, verbose: bool
             if not await stack.drain():
                 click.echo("stopped before everything was stored; it is still in Kafka", err=True)
     click.echo(f"stopped. Data: {options.data_dir}")
-
-
-class _Ends:
-    """Shows the ends of parts that nobody asked for.
-
-    A part that the others do not need is restarted without an end to it: it is shown once that it
-    is down, and once that it is back.
-    """
-
-    def __init__(self) -> None:
-        self._down: set[str] = set()
-
-    def ended(self, end: ServiceEnd) -> None:
-        """Take the end of a part."""
-        if end.vital:
-            click.echo(f"! {end.message}", err=True)
-        elif end.name not in self._down:
-            self._down.add(end.name)
-            click.echo(
-                f"! {end.message}; it is started again and again, the other parts go on, and Kafka "
-                "keeps what it owes",
-                err=True,
-            )
-
-    def back(self, name: str) -> None:
-        """Take that a part runs again."""
-        if name in self._down:
-            self._down.remove(name)
-            click.echo(f"! {name} is back", err=True)
 
 
 async def _until_the_end(
