@@ -28,8 +28,10 @@ def test_a_part_that_others_do_not_need_is_told_once(capsys: pytest.CaptureFixtu
         ends.ended(ServiceEnd("worker", 1, "worker ended", restarting=True))
     ends.back("worker")
     assert capsys.readouterr().err.splitlines() == [
-        "! sink ended: wrong table; it is started again and again, the other parts go on, and Kafka "
-        "keeps what it owes",
+        (
+            "! sink ended: wrong table; it is started again and again, the other parts go on, and "
+            "Kafka keeps what it owes"
+        ),
         "! sink is back",
         "! worker ended",
         "! worker ended",
