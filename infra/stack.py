@@ -210,6 +210,8 @@ def service(options: StackOptions, name: str) -> Service:
         ready=ready[name],
         # The broker's first start downloads its jars.
         ready_timeout_s=300.0 if name == "broker" else 60.0,
+        # The log keeps what the sink owes: whatever becomes of it, data goes on coming in.
+        vital=name != "sink",
         stop_timeout_s=30.0,
     )
 

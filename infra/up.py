@@ -20,7 +20,8 @@ import click
 
 from infra import console
 from infra.embedded.storage import DataDirectory
-from infra.embedded.supervisor import ServiceEnd, Supervisor
+from infra.embedded.supervisor import Supervisor
+from infra.notices import Ends, notice_in
 from infra.stack import (
     DEMO_CONTRACTS,
     Ports,
@@ -39,8 +40,6 @@ DEMO_MARKER = ".fundingstream-demo"
 DEFAULT_ROOT = Path(".fundingstream")
 LOG_NAME = "fundingstream.log"
 SUMMARY_EVERY_S = 5.0
-NOTICE = "notice:"
-"""How a part's line begins that a person should see in any case."""
 EXIT_INTERRUPTED = 130
 _MAX_SUMMARY_BYTES = 1 << 20
 
@@ -125,7 +124,8 @@ class Run:
         self._log = log
         self._verbose = verbose
         self._begins_anew = begins_anew
-        self._supervisor = Supervisor(sink=self._line, on_end=_tell_end)
+        ends = Ends()
+        self._supervisor = Supervisor(self._line, ends.ended, ends.back)
         self._stop = asyncio.Event()
 
     async def until_stopped(self, duration_s: float | None) -> None:
@@ -168,8 +168,9 @@ class Run:
         text = printable(line)
         self._log.write(f"{name}: {text}\n")
         self._log.flush()
-        if self._verbose or text.startswith(NOTICE):
-            click.echo(f"{name}: {text}")
+        shown = text if self._verbose else notice_in(text)
+        if shown is not None:
+            click.echo(f"{name}: {shown}")
 
     async def _started(self, stack: Stack) -> bool:
         """Start the parts; False when a signal came before all of them were up."""
@@ -217,10 +218,6 @@ class Run:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
-
-
-def _tell_end(end: ServiceEnd) -> None:
-    click.echo(f"! {printable(end.message)}", err=True)
 
 
 def needed_exports(options: StackOptions) -> dict[str, str]:

@@ -6,6 +6,8 @@ import logging
 import re
 import time
 
+NOTICE = "notice:"
+"""How a message begins that a person at the console of `up` should see in any case."""
 _LIBRARIES = ("aiokafka", "faust", "mode", "httpx", "httpx2", "asyncio")
 _SILENT = ("urllib3",)
 """These log what their callers handle and report anyway."""

@@ -1,44 +1,56 @@
-"""The commands `migrate` and `sql`.
-
-Not responsible for: turning errors into one line and an exit code (infra/cli.py).
-"""
+"""The commands `migrate` and `sql`. Errors become one line and an exit code in infra/cli.py."""
 
 from __future__ import annotations
 
+import os
 import re
 import sys
+from typing import Any, BinaryIO
 
 import click
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from infra.clickhouse.migrate import migrate as run_migrations
 from infra.clickhouse.migrate import own_migrations
-from schemas.errors import ConfigurationError
+from schemas.errors import ConfigurationError, FundingStreamError
 from schemas.settings import load_settings
 from stream_app.settings import SinkSettings
 from stream_app.sink.clickhouse import connect, explain
-from stream_app.sink.faults import Fault, classify, one_line
+from stream_app.sink.faults import Fault, classify, is_read_only_refusal, one_line
 from stream_app.sink.tables import DATABASE
 
 _PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CHUNK_BYTES = 1 << 16
+_READS_ONLY = {"readonly": 2}
+"""ClickHouse's own setting: nothing is written, and the setting itself cannot be changed. 2 and not
+1, so that a query may still bring settings of its own (`SELECT … SETTINGS max_threads = 1`)."""
+BROKEN_PIPE_EXIT = 141
+"""128 + SIGPIPE: what a shell reports of any tool whose reader, such as `head`, has gone."""
 
 
 @click.command()
 @click.option("--clickhouse", "url", help="ClickHouse's HTTP URL.")
 def migrate(url: str | None) -> None:
-    """Create or upgrade the tables and views in ClickHouse."""
+    """Create or upgrade the tables and views in ClickHouse, and make again what is missing."""
     settings = load_settings(SinkSettings, clickhouse_url=url)
-    applied = run_migrations(settings)
-    for migration in applied:
+    done = run_migrations(settings)
+    for migration in done.applied:
         click.echo(f"applied {migration.version:04d}_{migration.name}")
-    if not applied:
+    for name in done.made:
+        click.echo(f"made {name} (was missing)")
+    if not done.applied:
         click.echo(f"database {DATABASE} is at version {own_migrations()[-1].version:04d}")
 
 
 @click.command()
 @click.argument("query")
-@click.option("--format", "output_format", default="PrettyCompact", help="ClickHouse's formats.")
+@click.option(
+    "--format",
+    "output_format",
+    default="PrettyCompact",
+    show_default=True,
+    help="One of ClickHouse's formats; a FORMAT in the query wins.",
+)
 @click.option(
     "-p",
     "--param",
@@ -47,27 +59,83 @@ def migrate(url: str | None) -> None:
     metavar="NAME=VALUE",
     help="Value of {NAME:Type} in the query; bound by the server, never put into the text.",
 )
+@click.option("--write", is_flag=True, help="Let the statement change something.")
 @click.option("--clickhouse", "url", help="ClickHouse's HTTP URL.")
-def sql(query: str, output_format: str, parameters: tuple[str, ...], url: str | None) -> None:
-    """Run QUERY in ClickHouse, database `funding`; `-` reads it from standard input."""
+def sql(
+    query: str, output_format: str, parameters: tuple[str, ...], url: str | None, *, write: bool
+) -> None:
+    """Run QUERY in ClickHouse, database `funding`; `-` reads it from standard input.
+
+    It only reads, unless --write is given.
+    """
     settings = load_settings(SinkSettings, clickhouse_url=url)
     text = sys.stdin.read() if query == "-" else query
     bound = dict(_parameter(item, text) for item in parameters)
-    client = connect(settings)
+    client = _client(settings, write=write)
     try:
-        stream = client.raw_stream(
-            text, parameters=bound, fmt=output_format, settings={"database": DATABASE}
+        answer = client.raw_stream(
+            text,
+            parameters=bound,
+            settings={
+                "database": DATABASE,
+                "default_format": output_format,
+                **({} if write else _READS_ONLY),
+            },
         )
-        out = click.get_binary_stream("stdout")
-        while block := stream.read(_CHUNK_BYTES):
-            out.write(block)
-        out.flush()
+        printed = _print(answer)
     except (ClickHouseError, OSError) as error:
-        if classify(error) in {Fault.TRANSIENT, Fault.DENIED}:
-            raise explain(error, settings) from error
-        raise ConfigurationError(one_line(error)) from error
+        raise _refusal(error, settings, write=write) from error
     finally:
         client.close()
+    # A Pretty table of no rows has no header either; other formats are read by programs.
+    pretty = answer.headers.get("X-ClickHouse-Format", output_format).startswith("Pretty")
+    if pretty and not printed and not write:
+        click.echo("0 rows", err=True)
+
+
+def _client(settings: SinkSettings, *, write: bool) -> Any:
+    """Return the client that asks: the one place that chooses whose name is used.
+
+    Reading and writing use FUNDING_CLICKHOUSE_USERNAME and _PASSWORD alike.
+    """
+    del write
+    return connect(settings)
+
+
+def _print(answer: Any) -> bool:
+    """Copy the answer to standard output; return whether there was any.
+
+    Ends the process where the reader of standard output has gone.
+    """
+    out: BinaryIO = click.get_binary_stream("stdout")
+    printed = False
+    while block := answer.read(_CHUNK_BYTES):
+        printed = True
+        try:
+            out.write(block)
+            out.flush()
+        except BrokenPipeError:
+            # What is still buffered would raise once more when the interpreter ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+            sys.exit(BROKEN_PIPE_EXIT)
+    return printed
+
+
+def _refusal(error: Exception, settings: SinkSettings, *, write: bool) -> FundingStreamError:
+    """Return the typed error that says what to do about a query that failed."""
+    if is_read_only_refusal(error) and not write:
+        return ConfigurationError(
+            "`fundingstream sql` only reads, and this statement is more than that: "
+            "add --write if you mean it"
+        )
+    if is_read_only_refusal(error):
+        return ConfigurationError(
+            f"ClickHouse lets user {settings.clickhouse_username!r} only read: set "
+            "FUNDING_CLICKHOUSE_USERNAME and FUNDING_CLICKHOUSE_PASSWORD to one that may write"
+        )
+    if classify(error) in {Fault.TRANSIENT, Fault.DENIED}:
+        return explain(error, settings)
+    return ConfigurationError(one_line(error))
 
 
 def _parameter(item: str, query: str) -> tuple[str, str]:

@@ -2,8 +2,8 @@
 
 What was applied is recorded with a checksum in `funding.schema_migrations`. ClickHouse has no
 transactions over DDL: a migration that failed half-way is told from the others by its record, which
-is written before its statements (applied = 0) and after them (1). Not responsible for: waiting for
-the server.
+is written before its statements (applied = 0) and after them (1). What a person has dropped since
+is made again (expected.py).
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from infra.clickhouse.expected import Found, expected_of, repairs
 from schemas.errors import StateError
+from schemas.feeds import FEEDS, stale_s
 from stream_app.settings import SinkSettings
 from stream_app.sink.clickhouse import connect, explain
 from stream_app.sink.faults import one_line
@@ -75,14 +77,20 @@ def own_migrations() -> tuple[Migration, ...]:
     return tuple(found)
 
 
-def migrate(
-    settings: SinkSettings, migrations: Sequence[Migration] | None = None
-) -> list[Migration]:
-    """Apply what is missing and return it.
+class Outcome(NamedTuple):
+    """What a run has done."""
+
+    applied: list[Migration]
+    made: list[str]
+    """Tables, columns and views that earlier migrations had made and that were missing."""
+
+
+def migrate(settings: SinkSettings, migrations: Sequence[Migration] | None = None) -> Outcome:
+    """Apply what is pending, make what is missing, and return both.
 
     Raises:
-        StateError: the database is newer than this code, an applied file was changed, or a
-            migration failed.
+        StateError: the database is newer than this code, an applied file was changed, a migration
+            failed, or a table is not the one that the migrations make.
         UnavailableError: the server does not answer.
         ConfigurationError: the server refuses the user.
     """
@@ -94,15 +102,18 @@ def migrate(
         rows = client.query(
             f"SELECT version, name, checksum, applied FROM {_LEDGER} FINAL"  # noqa: S608
         ).result_rows
+        client.command(thresholds_view())
         recorded = {row[0]: (row[1], row[2], bool(row[3])) for row in rows}
         pending = plan(wanted, recorded)
+        # A pending migration may read what is missing.
+        made = _repair(client, [m for m in wanted if m not in pending])
         for migration in pending:
             _apply(client, migration)
     except (ClickHouseError, OSError) as error:
         raise explain(error, settings) from error
     finally:
         client.close()
-    return pending
+    return Outcome(pending, made)
 
 
 def plan(
@@ -134,6 +145,16 @@ def plan(
     return pending
 
 
+def thresholds_view() -> str:
+    """Return the statement that gives SQL what schemas/feeds.py says; made anew by every run."""
+    feeds = ", ".join(f"('{feed}', {stale_s(feed):.1f})" for feed in FEEDS)
+    return (
+        f"CREATE OR REPLACE VIEW {DATABASE}.thresholds AS SELECT known.1 AS feed, "  # noqa: S608
+        f"known.2 AS stale_s FROM (SELECT arrayJoin([{feeds}]) AS known) "
+        "COMMENT 'By feed: for how long a rate holds that nothing follows, in seconds'"
+    )
+
+
 def _apply(client: Any, migration: Migration) -> None:
     """Run a migration. Each statement must be safe to run again: a crash may repeat it."""
     _record(client, migration, applied=False)
@@ -146,6 +167,31 @@ def _apply(client: Any, migration: Migration) -> None:
                 f"{len(migration.statements)}, failed: {one_line(error)}"
             ) from error
     _record(client, migration, applied=True)
+
+
+def _repair(client: Any, applied: Sequence[Migration]) -> list[str]:
+    """Make again what these migrations have made and is not there; return its names."""
+    expected = expected_of(statement for m in applied for statement in m.statements)
+    database = {"database": DATABASE}
+    engines = client.query(
+        "SELECT name, engine FROM system.tables WHERE database = {database:String}", database
+    ).result_rows
+    columns: dict[str, dict[str, str]] = {}
+    for table, name, column_type in client.query(
+        "SELECT table, name, type FROM system.columns WHERE database = {database:String}", database
+    ).result_rows:
+        columns.setdefault(table, {})[name] = column_type
+    made: list[str] = []
+    for repair in repairs(expected, Found(dict(engines), columns)):
+        try:
+            client.command(repair.statement)
+        except ClickHouseError as error:
+            raise StateError(
+                f"{', '.join(repair.made) or 'a view'} is missing in {DATABASE} and cannot be "
+                f"made: {one_line(error)}"
+            ) from error
+        made += repair.made
+    return made
 
 
 def _record(client: Any, migration: Migration, *, applied: bool) -> None:

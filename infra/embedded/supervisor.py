@@ -26,6 +26,8 @@ from schemas.errors import UnavailableError
 
 LineSink = Callable[[str, str], None]
 
+STEADY_S = 10.0
+"""A service that has run for so long since its restart is back: it does not end again at once."""
 _POLL_INTERVAL_S = 0.05
 
 
@@ -51,6 +53,8 @@ class Service:
     """What to run and how to tell that it serves.
 
     `env` replaces the environment when given. `ready` is asked again and again until it is true.
+    A service that is not `vital` is restarted for as long as it takes, whatever its policy says:
+    the others go on without it.
     """
 
     name: str
@@ -60,17 +64,22 @@ class Service:
     ready: ReadyCheck | None = None
     ready_timeout_s: float = 60.0
     restart: RestartPolicy = field(default_factory=RestartPolicy)
+    vital: bool = True
     stop_timeout_s: float = 15.0
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceEnd:
-    """An end that nobody asked for. `restarting` is false when the supervisor has given up."""
+    """An end that nobody asked for. `restarting` is false when the supervisor has given up.
+
+    `vital` is the service's: whether the others need it.
+    """
 
     name: str
     exit_code: int
     message: str
     restarting: bool
+    vital: bool = True
 
 
 class _Run:
@@ -89,11 +98,18 @@ class Supervisor:
     """
 
     def __init__(
-        self, sink: LineSink | None = None, on_end: Callable[[ServiceEnd], None] | None = None
+        self,
+        sink: LineSink | None = None,
+        on_end: Callable[[ServiceEnd], None] | None = None,
+        on_back: Callable[[str], None] | None = None,
     ) -> None:
-        """`sink` gets (service, line) for all output; `on_end` each end that nobody asked for."""
+        """`sink` gets (service, line) for all output; `on_end` each end that nobody asked for.
+
+        `on_back` gets the name of a service that has run for STEADY_S since it was restarted.
+        """
         self._sink = sink or prefixed_lines(sys.stdout)
         self._on_end = on_end
+        self._on_back = on_back
         self._runs: dict[str, _Run] = {}
         self._failures: list[ServiceEnd] = []
         self._failed = asyncio.Event()
@@ -208,16 +224,15 @@ class Supervisor:
 
     async def _monitor(self, run: _Run) -> None:
         """Restarts the service as its policy allows, then reports the failure and ends."""
-        policy = run.service.restart
+        policy, vital = run.service.restart, run.service.vital
         restarts: deque[float] = deque(maxlen=max(1, policy.max_restarts))
         while True:
             assert run.process is not None, "monitored after its first start"
-            code = await run.process.wait()
-            assert code is not None, "waited without a time-out"
+            code = await self._wait_end(run, run.process, restarted=bool(restarts))
             now = time.monotonic()
             while restarts and now - restarts[0] > policy.window_s:
                 restarts.popleft()
-            restarting = len(restarts) < policy.max_restarts
+            restarting = not vital or len(restarts) < policy.max_restarts
             self._report(run, code, run.process, restarting=restarting)
             if not restarting:
                 return
@@ -227,10 +242,22 @@ class Supervisor:
             with contextlib.suppress(UnavailableError):  # the next round counts and reports it
                 await self._launch(run)
 
+    async def _wait_end(self, run: _Run, process: ManagedProcess, *, restarted: bool) -> int:
+        """Waits for the end of the process; tells on the way that a restarted one is back."""
+        if restarted:
+            code = await process.wait(STEADY_S)
+            if code is not None:
+                return code
+            if self._on_back is not None:
+                self._on_back(run.service.name)
+        code = await process.wait()
+        assert code is not None, "waited without a time-out"
+        return code
+
     def _report(self, run: _Run, code: int, process: ManagedProcess, *, restarting: bool) -> None:
         name = run.service.name
         message = f"{name} {_ended(code)} unexpectedly{_said(process)}"
-        end = ServiceEnd(name, code, message, restarting)
+        end = ServiceEnd(name, code, message, restarting, run.service.vital)
         outlook = "restarting" if restarting else "giving up"
         with contextlib.suppress(OSError):
             self._sink(name, f"{_ended(code)} unexpectedly, {outlook}")

@@ -50,7 +50,7 @@ def explain(error: Exception, settings: SinkSettings) -> FundingStreamError:
     """Return the typed error that says what to do about an exception of the client."""
     fault, url = classify(error), shown_url(settings.clickhouse_url)
     if fault is Fault.MISSING:
-        return ConfigurationError(
+        return UnavailableError(
             f"ClickHouse at {url} lacks a table or column of this version "
             f"({one_line(error)}): run `fundingstream migrate`"
         )
@@ -72,8 +72,8 @@ def check_tables(client: Any, settings: SinkSettings, tables: Sequence[TableSpec
     """Check that each table has a column for each Avro field.
 
     Raises:
-        ConfigurationError: one is missing; the message says which, and to migrate.
-        UnavailableError: the server does not answer.
+        UnavailableError: one is missing, and the message says which, and to migrate; or the server
+            does not answer.
     """
     try:
         found = client.query(
@@ -89,7 +89,7 @@ def check_tables(client: Any, settings: SinkSettings, tables: Sequence[TableSpec
         lacking = [f for f in table.record_type.fields if f not in columns.get(table.name, ())]
         if lacking:
             what = f"column {lacking[0]} of table" if table.name in columns else "table"
-            raise ConfigurationError(
+            raise UnavailableError(
                 f"{what} {table.full_name} is missing in ClickHouse at "
                 f"{shown_url(settings.clickhouse_url)}: run `fundingstream migrate`"
             )

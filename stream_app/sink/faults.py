@@ -30,6 +30,7 @@ _REFUSED = frozenset(
         691,  # UNKNOWN_ELEMENT_OF_ENUM
     }
 )
+_READONLY = 164
 _MISSING = frozenset({16, 60, 81})  # NO_SUCH_COLUMN_IN_TABLE, UNKNOWN_TABLE, UNKNOWN_DATABASE
 _DENIED = frozenset({192, 193, 194, 291, 492, 497, 516})  # users, passwords, rights
 _TRANSIENT = frozenset(
@@ -39,7 +40,7 @@ _TRANSIENT = frozenset(
         75,  # CANNOT_WRITE_TO_FILE_DESCRIPTOR
         159,  # TIMEOUT_EXCEEDED
         160,  # TOO_SLOW
-        164,  # READONLY: a server may be switched to it for a while
+        _READONLY,  # a server may be switched to it for a while
         201,  # QUOTA_EXCEEDED
         202,  # TOO_MANY_SIMULTANEOUS_QUERIES
         203,  # NO_FREE_CONNECTION
@@ -68,9 +69,9 @@ class Fault(Enum):
     REFUSED = "refused"
     """The rows themselves: look for the bad ones."""
     MISSING = "missing"
-    """A database, table or column is not there: migrate."""
+    """A database, table or column is not there: somebody has to migrate; retry until then."""
     DENIED = "denied"
-    """User, password or rights."""
+    """User, password or rights: somebody has to give them; retry until then."""
     UNKNOWN = "unknown"
     """An error of the server that is none of these: retry a few times, then look at the rows."""
 
@@ -89,6 +90,12 @@ def classify(error: Exception) -> Fault:
     if code in _MISSING:
         return Fault.MISSING
     return Fault.DENIED if code in _DENIED else Fault.UNKNOWN
+
+
+def is_read_only_refusal(error: Exception) -> bool:
+    """Whether the server refused a statement because it, or its user, may only read."""
+    match = _CODE.search(str(error))
+    return match is not None and int(match.group(1)) == _READONLY
 
 
 def one_line(error: Exception) -> str:

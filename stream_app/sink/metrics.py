@@ -44,6 +44,12 @@ class SinkMetrics:
         self.lag = Gauge(
             "fundingstream_sink_lag", "Messages not yet stored", ["topic"], registry=self.registry
         )
+        self.waiting = Gauge(
+            "fundingstream_sink_waiting",
+            "1 while nothing can be stored, by cause",
+            ["cause"],
+            registry=self.registry,
+        )
         self.buffered = Gauge(
             "fundingstream_sink_buffered_rows", "Messages in open chunks", registry=self.registry
         )

@@ -21,6 +21,7 @@ from stream_app.settings import SinkSettings
 from stream_app.sink.clickhouse import check_tables, connect
 from stream_app.sink.deadletters import DeadLetterQueue
 from stream_app.sink.metrics import SinkMetrics
+from stream_app.sink.outage import Outage
 from stream_app.sink.runner import Sink
 from stream_app.sink.tables import TABLES, RowReader, TableSpec
 from stream_app.sink.writer import TableWriter
@@ -36,10 +37,13 @@ T = TypeVar("T")
 def run_sink(settings: SinkSettings, *, stop: threading.Event | None = None) -> int:
     """Run the sink until SIGTERM, SIGINT or `stop`; return the exit code 0.
 
-    Servers that do not answer are waited for.
+    Servers that do not answer are waited for, and so are missing tables and topics. While it runs,
+    a user that ClickHouse refuses is waited for as well, since rights may come back on the server.
+    At the start it is an error: the password comes from the environment, which only a new process
+    reads anew.
 
     Raises:
-        ConfigurationError: tables are missing, or a server refuses the user.
+        ConfigurationError: ClickHouse refuses the user at the start, or the URL is none.
         StateError: a table is not the one that this version writes.
         UnavailableError: the metrics port is taken, or another sink has this instance id.
     """
@@ -48,13 +52,14 @@ def run_sink(settings: SinkSettings, *, stop: threading.Event | None = None) -> 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
     metrics = SinkMetrics()
+    outage = Outage(metrics)
     stop_metrics = metrics.serve(settings)
     try:
-        client = _until_available(lambda: _ready_clickhouse(settings), stop)
-        _until_available(lambda: _check_topics(settings), stop)
+        client = _until_available("clickhouse", lambda: _ready_clickhouse(settings), outage, stop)
+        _until_available("kafka", lambda: _check_topics(settings), outage, stop)
         if client is not None and not stop.is_set():
             sink = Sink(settings, metrics, stop)
-            sink.run(_writers(settings, client, metrics, sink))
+            sink.run(_writers(settings, client, metrics, outage, sink))
     finally:
         stop_metrics()
     log.info("sink stopped")
@@ -62,7 +67,7 @@ def run_sink(settings: SinkSettings, *, stop: threading.Event | None = None) -> 
 
 
 def _writers(
-    settings: SinkSettings, client: Any, metrics: SinkMetrics, sink: Sink
+    settings: SinkSettings, client: Any, metrics: SinkMetrics, outage: Outage, sink: Sink
 ) -> dict[str, TableWriter]:
     catalog = SchemaCatalog(settings)
     letters = DeadLetterQueue(settings)
@@ -70,7 +75,7 @@ def _writers(
     def writer(table: TableSpec) -> TableWriter:
         decoder = catalog.decoder(table.record_type)
         reader = RowReader(table, decoder, catalog.schema_text)
-        return TableWriter(table, client, reader, letters, metrics, sink.wait)
+        return TableWriter(table, client, reader, letters, metrics, outage, sink.wait)
 
     return {table.topic.name: writer(table) for table in TABLES}
 
@@ -99,12 +104,17 @@ def _check_topics(settings: SinkSettings) -> None:
         )
 
 
-def _until_available(attempt: Callable[[], T], stop: threading.Event) -> T | None:
+def _until_available(
+    cause: str, attempt: Callable[[], T], outage: Outage, stop: threading.Event
+) -> T | None:
     """Try until it works or the sink is to stop: a service outlives its neighbours' restarts."""
     while not stop.is_set():
         try:
-            return attempt()
+            result = attempt()
         except UnavailableError as error:
-            log.warning("waiting: %s", error)
+            outage.failed(cause, str(error))
             stop.wait(_WAIT_S)
+        else:
+            outage.over()
+            return result
     return None

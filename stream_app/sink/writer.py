@@ -14,13 +14,14 @@ from typing import Any, Protocol
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from schemas.errors import ConfigurationError, MalformedInputError, StateError, UnavailableError
+from schemas.errors import MalformedInputError, StateError, UnavailableError
 from schemas.times import US_PER_S, now_us
 from stream_app.sink.batches import Chunk, Message
 from stream_app.sink.container import container, container_header
 from stream_app.sink.deadletters import DeadLetter, UndeliverableError
 from stream_app.sink.faults import Fault, classify, one_line
 from stream_app.sink.metrics import SinkMetrics
+from stream_app.sink.outage import Outage
 from stream_app.sink.tables import Row, RowReader, TableSpec
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class TableWriter:
         reader: RowReader,
         letters: Letters,
         metrics: SinkMetrics,
+        outage: Outage,
         wait: Wait,
     ) -> None:
         self._table = table
@@ -65,15 +67,15 @@ class TableWriter:
         self._reader = reader
         self._letters = letters
         self._metrics = metrics
+        self._outage = outage
         self._wait = wait
         self._columns = list(table.record_type.fields)
         self._header = container_header(table.record_type.text)
 
     def store(self, chunk: Chunk) -> None:
-        """Store a chunk, for as long as it takes.
+        """Store a chunk, for as long as it takes: servers that are away or refuse are waited for.
 
         Raises:
-            ConfigurationError: the table is missing, or the user may not write.
             StateError: ClickHouse refuses so many rows that the table must be wrong.
         """
         messages, rows, letters = self._read(chunk)
@@ -88,6 +90,7 @@ class TableWriter:
         self._metrics.dead_letters.labels(name, "malformed").inc(malformed)
         self._metrics.dead_letters.labels(name, "refused").inc(len(refused))
         self._count(rows, {index for index, _ in refused})
+        self._outage.over()
 
     def _read(self, chunk: Chunk) -> tuple[list[Message], list[Row], list[DeadLetter]]:
         messages, rows, letters = [], [], []
@@ -108,7 +111,7 @@ class TableWriter:
             try:
                 return self._reader.read(value)
             except UnavailableError as error:
-                log.warning("%s; trying again in %.1f s", error, backoff_s)
+                self._outage.failed("registry", str(error))
                 self._wait(_jittered(backoff_s))
                 backoff_s = min(2 * backoff_s, _BACKOFF_MAX_S)
 
@@ -135,7 +138,7 @@ class TableWriter:
             self._insert_or_bisect(rows, middle, high, token, refused)
 
     def _insert(self, rows: Sequence[Row], token: str) -> None:
-        """Insert rows, again and again while the fault is transient."""
+        """Insert rows, again and again until ClickHouse takes them or refuses what they are."""
         data = container(self._header, [row.body for row in rows])
         backoff_s = _BACKOFF_FIRST_S
         unknown = 0
@@ -152,11 +155,9 @@ class TableWriter:
             except (ClickHouseError, OSError) as error:
                 fault = classify(error)
                 unknown += fault is Fault.UNKNOWN
-                self._give_up(fault, error, unknown)
-                log.warning(
-                    "%s: %d rows not stored (%s); trying again in %.1f s",
-                    *(self._table.full_name, len(rows), one_line(error), backoff_s),
-                )
+                if fault is Fault.REFUSED or unknown >= _UNKNOWN_TRIES:
+                    raise _RefusedError(one_line(error)) from error
+                self._outage.failed(fault.value, self._advice(fault, error))
             else:
                 elapsed_s = time.perf_counter() - started_s
                 self._metrics.insert_seconds.labels(self._table.name).observe(elapsed_s)
@@ -165,20 +166,20 @@ class TableWriter:
             self._wait(_jittered(backoff_s))
             backoff_s = min(2 * backoff_s, _BACKOFF_MAX_S)
 
-    def _give_up(self, fault: Fault, error: Exception, unknown: int) -> None:
-        """Raise what ends the retries of an insert, if this fault does."""
-        if fault is Fault.REFUSED or unknown >= _UNKNOWN_TRIES:
-            raise _RefusedError(one_line(error)) from error
+    def _advice(self, fault: Fault, error: Exception) -> str:
+        """Say what is wrong and, where a person must do something about it, what."""
+        name, said = self._table.full_name, one_line(error)
         if fault is Fault.MISSING:
-            raise ConfigurationError(
-                f"{self._table.full_name} is missing or older than this version "
-                f"({one_line(error)}): run `fundingstream migrate`"
-            ) from error
+            return (
+                f"{name} is missing or older than this version ({said}): "
+                "run `fundingstream migrate`"
+            )
         if fault is Fault.DENIED:
-            raise ConfigurationError(
-                f"ClickHouse does not let the sink write {self._table.full_name} "
-                f"({one_line(error)}): check FUNDING_CLICKHOUSE_USERNAME and _PASSWORD"
-            ) from error
+            return (
+                f"ClickHouse does not let the sink write {name} ({said}): let it, or set "
+                "FUNDING_CLICKHOUSE_USERNAME and _PASSWORD and start the sink again"
+            )
+        return f"{name}: {said}"
 
     def _bury(self, letters: Sequence[DeadLetter]) -> None:
         backoff_s = _BACKOFF_FIRST_S
@@ -191,7 +192,7 @@ class TableWriter:
             try:
                 self._letters.publish(letters, self._wait)
             except UndeliverableError as error:
-                log.warning("dead letters not delivered (%s); trying again", error)
+                self._outage.failed("dead letters", f"dead letters are not delivered ({error})")
                 self._wait(_jittered(backoff_s))
                 backoff_s = min(2 * backoff_s, _BACKOFF_MAX_S)
             else:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas.topics import all_topics
 from tests.integration.stack_fixture import RunningStack
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
@@ -76,9 +77,8 @@ async def test_a_tool_answers(command: str, stack: RunningStack) -> None:
     if argv[1] == "tail":
         argv += ["--from-beginning"]
     output = await run([str(BIN / "fundingstream"), *argv[1:]], stack)
-    # Of gaps, and of whole hours, a stack that is healthy and young has none to show.
-    may_be_empty = any(view in command for view in ("FROM gaps", "FROM uptime"))
-    assert may_be_empty or "binance-usdm" in output or "funding_time" in output
+    # Of gaps a stack that is healthy has none to show.
+    assert "FROM gaps" in command or "binance-usdm" in output or "funding_time" in output
 
 
 @pytest.mark.parametrize("command", commands("curl "))
@@ -95,4 +95,22 @@ async def test_the_example_consumer_prints_z_scores(stack: RunningStack) -> None
     assert "fundingstream" not in example
     output = await run([sys.executable, "-c", here(example, stack)], stack)
     assert len(output.splitlines()) == 10
-    assert all(line.startswith("binance-usdm:") for line in output.splitlines())
+    for line in output.splitlines():
+        contract_id, rate, z, zone, _day, _time = line.split()
+        assert contract_id.startswith("binance-usdm:")
+        assert abs(float(rate)) < 1
+        assert (abs(float(z)) > 2) == (zone == "high")
+
+
+async def test_the_topics_are_what_the_table_says() -> None:
+    """Record types and subjects: dead letters have none, raw topics do."""
+    rows = re.findall(r"^\| (`.*`.*?) \| .* \| (.*) \| (.*) \|$", README, re.MULTILINE)
+    table = {name: row[1:] for row in rows for name in re.findall(r"`([a-z.<>-]+)`", row[0])}
+    for spec in all_topics():
+        name = spec.name.removeprefix("funding.")
+        told, subject = table["raw.<feed>" if name.startswith("raw.") else name]
+        if spec.record_type is None:
+            assert (subject, "original bytes" in told) == ("none", True)
+        else:
+            assert f"`{spec.record_type.name}`" in told
+            assert subject == "`<topic>-value`"

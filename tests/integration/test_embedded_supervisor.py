@@ -125,6 +125,33 @@ async def test_a_service_that_ends_is_restarted_until_the_cap() -> None:
     assert sum(line == "broken pipe dream" for _, line in lines.lines) == 3
 
 
+async def test_a_service_that_is_not_vital_is_never_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes back however often it ended, stops nobody, and that it is back is told once."""
+    monkeypatch.setattr("infra.embedded.supervisor.STEADY_S", 0.3)
+    lines, back = Lines(), list[str]()
+    policy = RestartPolicy(max_restarts=1, window_s=60, delay_first_s=0.02, delay_max_s=0.05)
+    code = f"""
+        import pathlib, sys, time
+        if not pathlib.Path({str(tmp_path / "mended")!r}).exists():
+            sys.exit(3)
+        time.sleep(60)
+    """
+    weak = Service(
+        "weak", [sys.executable, "-c", textwrap.dedent(code)], restart=policy, vital=False
+    )
+    async with Supervisor(lines, lines.ends.append, back.append) as running:
+        await running.start(Service("strong", SLEEP))
+        await running.start(weak)
+        await until(lambda: len(lines.ends) >= 5, "it ends more often than the policy allows")
+        assert all(end.restarting and not end.vital for end in lines.ends)
+        assert (running.failures, back) == ((), [])
+        (tmp_path / "mended").touch()
+        await until(lambda: back == ["weak"], "it is back")
+        assert set(running.pids) == {"strong", "weak"}
+
+
 async def test_kill_9_of_a_service_brings_a_new_process() -> None:
     """The restarted process is another one, and it is stopped as well."""
     lines = Lines()

@@ -12,8 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from infra.clickhouse.commands import sql
+from schemas.feeds import FEEDS, stale_s
 from schemas.times import US_PER_DAY, US_PER_HOUR, US_PER_S, now_us
-from tests.integration.sink_stack import ClickHouseServer, insert
+from tests.integration.sink_stack import ClickHouseServer, insert, rate
 
 pytestmark = pytest.mark.integration
 
@@ -140,14 +141,139 @@ def test_a_contract_that_has_ended_is_expected_no_longer(clickhouse: ClickHouseS
 def test_uptime_is_the_share_of_the_time_in_which_contracts_are_known(
     clickhouse: ClickHouseServer,
 ) -> None:
-    """Without the hour in which each appeared, unless it has no other."""
+    """Without the hour in which each appeared, where nobody knows when within it."""
     hours_of_two_feeds(clickhouse)
     found = clickhouse.rows("SELECT * FROM funding.uptime")
     day = datetime.fromtimestamp(DAY_US // US_PER_S, tz=UTC).date()
-    assert [row[:4] for row in found] == [("backpack", day, 1, 3), ("kucoin", day, 4, 7)]
+    assert [row[:4] for row in found] == [("backpack", day, 1, 3), ("kucoin", day, 3, 6)]
     assert found[0][4:] == pytest.approx((0.25, 0.25, 0))
-    # X 1, 0 and a half; Y 1 and 1; GONE 1; NEW a third.
-    assert found[1][4:] == pytest.approx((29 / 6 / 7, 26 / 6 / 7, 1 / 2 / 7))
+    # X 1, 0 and a half; Y 1 and 1; GONE 1.
+    assert found[1][4:] == pytest.approx((4.5 / 6, (4 + 1 / 3) / 6, 1 / 6 / 6))
+
+
+def report(feed: str, at: int, state: str = "live") -> dict[str, Any]:
+    """What a producer reports at a time."""
+    counts = (
+        *("contracts_expected", "contracts_live", "connections", "connects", "frames", "updates"),
+        *("rest_calls", "backfill_done", "contracts_by_rest", "connect_attempts"),
+        *("rest_failures", "repeated"),
+    )
+    return {
+        "feed": feed, "state": state, "transport": None, "since": at, "reported_at": at,
+        "last_data_at": None, "detail": "", "mode": "stream", **dict.fromkeys(counts, 0),
+    }  # fmt: skip
+
+
+def test_uptime_counts_from_the_first_observation_on(clickhouse: ClickHouseServer) -> None:
+    """A first hour of which the feed ran a half; a fault of 63 s; a contract that came later."""
+    hour = [DAY_US + number * US_PER_HOUR for number in range(4)]
+    since = hour[1] + 1_800 * US_PER_S
+    insert(
+        clickhouse, "feeds",
+        report("kucoin", since - 9 * US_PER_S, "connecting"), report("kucoin", since),
+        report("kucoin", since + 5 * US_PER_S), report("kucoin", hour[3], "stalled"),
+    )  # fmt: skip
+    insert(
+        clickhouse, "bars",
+        bar("kucoin:X", hour[1], 1_800), bar("kucoin:X", hour[2], 3_537),
+        bar("kucoin:Y", hour[1], 1_805), bar("kucoin:Y", hour[2], 3_600),
+        bar("kucoin:NEW", hour[2], 7), bar("kucoin:NEW", hour[3], 3_600),
+        bar("kucoin:X", hour[3], 3_500, 100), bar("kucoin:Y", hour[3], 3_600),
+    )  # fmt: skip
+    seconds = 2 * 1_800 + 2 * 3_600 + 3 * 3_600
+    ((contracts, hours, uptime, by_stream, by_rest),) = clickhouse.rows(
+        "SELECT contracts, contract_hours, uptime, uptime_by_stream, uptime_by_rest "
+        "FROM funding.uptime"
+    )
+    assert (contracts, hours) == (3, pytest.approx(seconds / 3_600))
+    assert uptime == pytest.approx(1 - 63 / seconds)
+    assert (by_stream, by_rest) == pytest.approx((1 - 163 / seconds, 100 / seconds))
+
+
+def test_a_day_counts_from_its_own_first_observation_on(clickhouse: ClickHouseServer) -> None:
+    """Over midnight nothing is lost; a night in which the producer was off does not count."""
+    midnight = DAY_US + US_PER_DAY
+    insert(
+        clickhouse, "feeds",
+        report("kucoin", midnight - 1_800 * US_PER_S), report("kucoin", midnight + 4 * US_PER_S),
+        report("backpack", midnight - US_PER_HOUR),
+        report("backpack", midnight + 2 * US_PER_HOUR + 600 * US_PER_S),
+    )  # fmt: skip
+    insert(
+        clickhouse, "bars",
+        bar("kucoin:X", midnight - US_PER_HOUR, 1_800),
+        *(bar("kucoin:X", midnight + n * US_PER_HOUR, 3_600) for n in range(4)),
+        bar("backpack:Z", midnight - US_PER_HOUR, 3_600),
+        bar("backpack:Z", midnight + 2 * US_PER_HOUR, 3_000),
+        bar("backpack:Z", midnight + 3 * US_PER_HOUR, 3_600),
+    )  # fmt: skip
+    found = clickhouse.rows("SELECT feed, uptime, contract_hours * 3600 FROM funding.uptime")
+    assert found == [
+        ("backpack", 1, 3_600), ("backpack", 1, 3_000 + 3_600),
+        ("kucoin", 1, 1_800), ("kucoin", 1, pytest.approx(4 * 3_600 - 4)),
+    ]  # fmt: skip
+
+
+def seen_each_second(contract: str, since: int, seconds: range, transport: str = "ws") -> list[Any]:
+    """Updates of a contract, one at each of these seconds after a time."""
+    feed, symbol = contract.split(":", 1)
+    times = [since + second * US_PER_S for second in seconds]
+    return [
+        rate(
+            at // US_PER_S, contract_id=contract, feed=feed, symbol=symbol, event_time=at,
+            received_at=at, transport=transport, raw_offset=at // US_PER_S, raw_item=0,
+        )
+        for at in times
+    ]  # fmt: skip
+
+
+def totals(clickhouse: ClickHouseServer) -> dict[str, tuple[float, ...]]:
+    """By feed: seconds expected, known by stream, known by REST. The run may be over midnight."""
+    found = clickhouse.rows(
+        "SELECT feed, sum(contract_hours * 3600), sum(contract_hours * 3600 * uptime_by_stream), "
+        "sum(contract_hours * 3600 * uptime_by_rest) FROM funding.uptime GROUP BY feed"
+    )
+    return {row[0]: row[1:] for row in found}
+
+
+def test_uptime_is_told_a_minute_after_the_start(clickhouse: ClickHouseServer) -> None:
+    """From rates, while no hour is over: whole without a fault, else less what was not known."""
+    since = now_us() - 90 * US_PER_S
+    insert(
+        clickhouse, "feeds",
+        report("backpack", since - 3 * US_PER_S, "connecting"),
+        report("backpack", since), report("kucoin", since),
+    )  # fmt: skip
+    insert(
+        clickhouse, "rates",
+        *seen_each_second("kucoin:X", since, range(0, 61, 60)),
+        *seen_each_second("backpack:A", since, range(81)),
+        *seen_each_second("backpack:B", since, range(20)),
+        *seen_each_second("backpack:B", since, range(50, 81)),
+        *seen_each_second("backpack:C", since, range(20)),
+        *seen_each_second("backpack:C", since, range(20, 50), "rest"),
+        *seen_each_second("backpack:C", since, range(50, 81)),
+    )  # fmt: skip
+    found = totals(clickhouse)
+    assert found["kucoin"] == pytest.approx((80, 80, 0))
+    # B is silent from 19 to 50, and a rate of Backpack holds for 10 s; C is served by REST then.
+    assert found["backpack"] == pytest.approx((240, 240 - 21 - 30, 30))
+
+
+def test_what_is_silent_altogether_counts_from_a_minute_on(clickhouse: ClickHouseServer) -> None:
+    """The newest report of a producer says that time went on, where no rate does."""
+    since = now_us() - 300 * US_PER_S
+    insert(clickhouse, "feeds", report("backpack", since))
+    insert(clickhouse, "rates", *seen_each_second("backpack:A", since, range(101)))
+    assert totals(clickhouse)["backpack"] == pytest.approx((100, 100, 0))
+    insert(clickhouse, "feeds", report("backpack", since + 280 * US_PER_S, "down"))
+    assert totals(clickhouse)["backpack"] == pytest.approx((220, 110, 0))
+
+
+def test_thresholds_are_those_of_the_code(clickhouse: ClickHouseServer) -> None:
+    """SQL has no numbers of its own."""
+    found = clickhouse.rows("SELECT feed, stale_s FROM funding.thresholds ORDER BY feed")
+    assert found == sorted((feed, stale_s(feed)) for feed in FEEDS)
 
 
 def test_gaps_pairs_what_opened_with_what_closed(clickhouse: ClickHouseServer) -> None:

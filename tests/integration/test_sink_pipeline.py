@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer
 
+from infra.clickhouse.migrate import migrate
 from schemas.codec import Encoder
 from schemas.records import FUNDING_RATE
 from schemas.topics import AUDIT, DEAD_LETTERS, RATES, SETTLEMENTS, STATUS, ZSCORES
@@ -199,16 +200,40 @@ def test_poison_goes_to_the_dead_letters_and_the_rest_is_stored(stack: Stack) ->
     stack.assert_exact()
 
 
-def test_without_tables_it_says_migrate(stack: Stack) -> None:
-    """One line, exit code 2."""
-    stack.clickhouse.rows("RENAME TABLE funding.bars TO funding.bars_away")
-    try:
-        sink = stack.sink()
-        until(lambda: sink.process.poll() is not None, "the sink ends")
-        assert sink.process.returncode == 2
-        assert "run `fundingstream migrate`" in sink.log.read_text().splitlines()[-1]
-    finally:
-        stack.clickhouse.rows("RENAME TABLE funding.bars_away TO funding.bars")
+def test_a_dropped_table_is_waited_for_and_nothing_is_lost(stack: Stack) -> None:
+    """It says migrate, commits nothing, and goes on by itself when the table is there again."""
+    sink = stack.sink()
+    before = len(sink.log.read_text())
+    stack.rates(200)
+    until(stack.all_rates_stored, "the first rates are stored")
+    until(lambda: sink.metric("fundingstream_sink_lag", topic=RATES.name) == 0, "no lag")
+    stack.clickhouse.rows("DROP TABLE funding.rates")
+    dropped, stack.next_number = stack.next_number, 0
+    stack.kafka.publish(RATES, [rate(n) for n in range(dropped, dropped + 300)])
+    until(lambda: sink.metric("fundingstream_sink_retries_total", table="rates") >= 3, "retries")
+    assert sink.metric("fundingstream_sink_waiting", cause="missing") == 1
+    assert migrate(stack.clickhouse.settings).made == ["funding.rates"]
+    stack.next_number = 300
+    until(stack.all_rates_stored, "what came meanwhile is stored", 30)
+    until(lambda: sink.metric("fundingstream_sink_waiting", cause="missing") == 0, "it goes on")
+    assert sink.stop() == 0
+    log = sink.log.read_text()[before:]
+    assert log.count("run `fundingstream migrate`") == 1
+    assert log.count("the sink goes on") == 1
+    stack.assert_exact()
+
+
+def test_a_sink_that_starts_without_a_table_waits_for_it(stack: Stack) -> None:
+    """It ends by a signal as any other, and stores when the table has come."""
+    stack.clickhouse.rows("DROP TABLE funding.rates")
+    sink = stack.sink()
+    before = len(sink.log.read_text())
+    until(lambda: "fundingstream migrate" in sink.log.read_text()[before:], "it says what to do")
+    assert sink.metric("fundingstream_sink_waiting", cause="clickhouse") == 1
+    migrate(stack.clickhouse.settings)
+    stack.kafka.publish(RATES, [rate(stack.next_number + n) for n in range(50)])
+    until(lambda: stack.stored() == 50, "the rates are stored", 30)
+    assert sink.stop() == 0
 
 
 def dead_letters(stack: Stack, count: int) -> list[Any]:

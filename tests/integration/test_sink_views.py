@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -9,9 +11,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from infra.clickhouse.commands import sql
+from infra.clickhouse.commands import BROKEN_PIPE_EXIT, sql
 from infra.clickhouse.migrate import Migration, migrate, own_migrations
-from schemas.errors import ConfigurationError, StateError
+from schemas.errors import ConfigurationError, StateError, UnavailableError
 from schemas.times import US_PER_HOUR, US_PER_S, now_us
 from stream_app.sink.clickhouse import check_tables, connect
 from stream_app.sink.tables import TABLES
@@ -38,7 +40,7 @@ def clickhouse(server: ClickHouseServer) -> ClickHouseServer:
 
 def test_migrations_are_applied_once(clickhouse: ClickHouseServer) -> None:
     """A second run does nothing; a changed or unknown version is refused."""
-    assert migrate(clickhouse.settings) == []
+    assert migrate(clickhouse.settings) == ([], [])
     first, *others = own_migrations()
     changed = [Migration(first.version, first.name, first.sql + " "), *others]
     with pytest.raises(StateError, match="was changed"):
@@ -54,8 +56,34 @@ def test_a_migration_that_fails_is_finished_when_it_is_mended(clickhouse: ClickH
     with pytest.raises(StateError, match="statement 1 of 1, failed"):
         migrate(clickhouse.settings, [*own, Migration(number, "next", "CREATE TABLE nonsense;\n")])
     mended = Migration(number, "next", "CREATE OR REPLACE VIEW funding.v AS SELECT 1 AS x;\n")
-    assert migrate(clickhouse.settings, [*own, mended]) == [mended]
+    assert migrate(clickhouse.settings, [*own, mended]) == ([mended], [])
     assert clickhouse.rows("SELECT x FROM funding.v") == [(1,)]
+
+
+def test_migrate_makes_what_is_missing(clickhouse: ClickHouseServer) -> None:
+    """Tables, columns and views come back as they were; a column of another type is told."""
+    shape = (
+        "SELECT table, name, type, default_expression, compression_codec FROM system.columns "
+        "WHERE database = 'funding' ORDER BY table, name"
+    )
+    before = clickhouse.rows(shape)
+    for statement in (
+        "DROP TABLE funding.rates",
+        "DROP VIEW funding.uptime",
+        "DROP VIEW funding.latest",
+        "ALTER TABLE funding.feeds DROP COLUMN mode",
+        "ALTER TABLE funding.bars DROP COLUMN std",
+    ):
+        clickhouse.rows(statement)
+    assert migrate(clickhouse.settings).made == [
+        "funding.rates", "funding.bars.std", "funding.feeds.mode", "funding.latest",
+        "funding.uptime",
+    ]  # fmt: skip
+    assert migrate(clickhouse.settings) == ([], [])
+    assert clickhouse.rows(shape) == before
+    clickhouse.rows("ALTER TABLE funding.bars MODIFY COLUMN updates Int32")
+    with pytest.raises(StateError, match=r"funding\.bars\.updates is of type Int32, not Int64"):
+        migrate(clickhouse.settings)
 
 
 def test_a_missing_table_or_column_says_migrate(clickhouse: ClickHouseServer) -> None:
@@ -63,10 +91,10 @@ def test_a_missing_table_or_column_says_migrate(clickhouse: ClickHouseServer) ->
     client = connect(clickhouse.settings)
     check_tables(client, clickhouse.settings, TABLES)
     clickhouse.rows("ALTER TABLE funding.bars DROP COLUMN ws_s")
-    with pytest.raises(ConfigurationError, match=r"column ws_s .*funding\.bars.*migrate"):
+    with pytest.raises(UnavailableError, match=r"column ws_s .*funding\.bars.*migrate"):
         check_tables(client, clickhouse.settings, TABLES)
     clickhouse.rows("DROP TABLE funding.bars")
-    with pytest.raises(ConfigurationError, match=r"table funding\.bars.*migrate"):
+    with pytest.raises(UnavailableError, match=r"table funding\.bars.*migrate"):
         check_tables(client, clickhouse.settings, TABLES)
     client.close()
 
@@ -186,6 +214,42 @@ def test_duplicates_finds_each_kind(clickhouse: ClickHouseServer) -> None:
     assert found == [("alerts", 2), ("rates", 2), ("rates", 2), ("zscores", 2)]
 
 
+def test_each_row_is_counted_once(clickhouse: ClickHouseServer) -> None:
+    """Whatever was delivered twice or corrected, each table has a view without it, with bases."""
+    now = now_us()
+    first, second, third = (settlement(n, funding_time=now - n) for n in (1, 2, 3))
+    insert(clickhouse, "settlements", first, second, third)
+    insert(clickhouse, "settlements", {**first, "rate": 5e-4}, second)
+    insert(clickhouse, "zscores", zscore(1, event_time=now, base="AAA"))
+    insert(clickhouse, "zscores", zscore(1, event_time=now, base="AAA"))
+    insert(clickhouse, "rates", rate(2, event_time=now, base="BBB"))
+    insert(clickhouse, "rates", rate(2, event_time=now, base="BBB"))
+    times = {
+        **dict.fromkeys(("raw_topic", "raw_partition", "raw_offset", "raw_item")),
+        "first_event_time": now, "last_event_time": now,
+    }  # fmt: skip
+    for subject in ("binance-usdm:S1USDT", "binance-usdm:S1USDT", "kucoin"):
+        event = {"subject": subject, "kind": "late", "count": 1, "detail": "", **times}
+        insert(clickhouse, "audit", event)
+    counts = {
+        name: clickhouse.rows(f"SELECT count() FROM funding.{name}_once")[0][0]
+        for name in (table.name for table in TABLES)
+    }
+    assert counts == {
+        "settlements": 3, "zscores": 1, "rates": 1, "audit": 2, "bars": 0, "alerts": 0, "feeds": 0,
+    }  # fmt: skip
+    assert clickhouse.rows(
+        "SELECT feed, symbol, base, rate FROM funding.settlements_once ORDER BY symbol"
+    ) == [
+        ("binance-usdm", "S1USDT", "AAA", 5e-4),
+        ("binance-usdm", "S2USDT", "", 1e-4),
+        ("binance-usdm", "S3USDT", "", 1e-4),
+    ]
+    assert clickhouse.rows(
+        "SELECT subject, feed, symbol, base FROM funding.audit_once ORDER BY subject"
+    ) == [("binance-usdm:S1USDT", "binance-usdm", "S1USDT", "AAA"), ("kucoin", "kucoin", "", "")]
+
+
 def test_sql_binds_parameters_and_formats(clickhouse: ClickHouseServer) -> None:
     """`fundingstream sql` never puts a value into the text of the query."""
     insert(clickhouse, "rates", rate(1), rate(2))
@@ -201,3 +265,70 @@ def test_sql_binds_parameters_and_formats(clickhouse: ClickHouseServer) -> None:
     result = CliRunner().invoke(sql, ["SELECT * FROM nothing", *arguments[-2:]])
     assert isinstance(result.exception, ConfigurationError)
     assert "UNKNOWN_TABLE" in str(result.exception)
+
+
+def run_sql(clickhouse: ClickHouseServer, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command as a process of its own."""
+    url = clickhouse.settings.clickhouse_url
+    return subprocess.run(
+        [sys.executable, "-m", "infra.cli", "sql", *arguments, "--clickhouse", url],
+        capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["DROP TABLE rates", "ALTER TABLE rates DROP COLUMN apr", "TRUNCATE TABLE rates",
+     "INSERT INTO audit (subject) VALUES ('x')", "OPTIMIZE TABLE rates"],
+)  # fmt: skip
+def test_sql_only_reads_unless_told_to_write(clickhouse: ClickHouseServer, statement: str) -> None:
+    """One sentence that names --write, exit code 2, and nothing has changed."""
+    insert(clickhouse, "rates", rate(1))
+    refused = run_sql(clickhouse, statement)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "add --write" in refused.stderr
+    assert clickhouse.rows("SELECT count(), sum(apr) > 0 FROM funding.rates") == [(1, True)]
+    assert clickhouse.rows("SELECT count() FROM funding.audit") == [(0,)]
+    written = run_sql(clickhouse, statement, "--write")
+    assert (written.returncode, written.stdout, written.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["SELECT 1 SETTINGS max_threads = 1", "WITH 1 AS x SELECT x", "SHOW TABLES", "DESCRIBE rates",
+     "EXPLAIN SELECT 1", "EXISTS rates"],
+)  # fmt: skip
+def test_sql_lets_whatever_reads_pass(clickhouse: ClickHouseServer, statement: str) -> None:
+    """With the settings that a query brings itself."""
+    done = run_sql(clickhouse, statement)
+    assert (done.returncode, done.stderr, bool(done.stdout)) == (0, "", True)
+
+
+def test_sql_takes_the_format_of_the_query(clickhouse: ClickHouseServer) -> None:
+    """A FORMAT clause wins over --format."""
+    done = run_sql(clickhouse, "SELECT 1 AS x FORMAT JSONEachRow", "--format", "CSV")
+    assert (done.returncode, done.stdout) == (0, '{"x":1}\n')
+
+
+def test_sql_says_that_there_are_no_rows(clickhouse: ClickHouseServer) -> None:
+    """On standard error, and only where a person reads."""
+    query = "SELECT * FROM rates"
+    assert (run_sql(clickhouse, query).stderr) == "0 rows\n"
+    for arguments in ((query, "--format", "CSV"), (f"{query} FORMAT TSV",)):
+        done = run_sql(clickhouse, *arguments)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_sql_ends_in_silence_when_its_reader_goes(clickhouse: ClickHouseServer) -> None:
+    """As any Unix tool: 128 + SIGPIPE and not a word."""
+    query = "SELECT number FROM numbers(3000000)"
+    with subprocess.Popen(
+        [sys.executable, "-m", "infra.cli", "sql", query, "--format", "CSV",
+         "--clickhouse", clickhouse.settings.clickhouse_url],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "0\n"
+        process.stdout.close()
+        assert (process.wait(30), process.stderr.read()) == (BROKEN_PIPE_EXIT, "")

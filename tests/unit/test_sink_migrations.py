@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from infra.clickhouse.expected import Found, column_type, expected_of, repairs
 from infra.clickhouse.migrate import Migration, own_migrations, plan
 from schemas.errors import StateError
 
@@ -59,3 +60,65 @@ def test_own_statements_may_be_repeated() -> None:
             assert statement.startswith(
                 ("CREATE TABLE IF NOT EXISTS", "CREATE OR REPLACE VIEW", "ALTER TABLE")
             )
+
+
+SMALL = (
+    (
+        "CREATE TABLE IF NOT EXISTS funding.t\n(\n    a Int8,\n    b String CODEC(ZSTD(1))\n)\n"
+        "ENGINE = ReplacingMergeTree\nORDER BY a"
+    ),
+    "CREATE OR REPLACE VIEW funding.v AS SELECT 1 AS old",
+    "ALTER TABLE funding.t ADD COLUMN IF NOT EXISTS c Bool DEFAULT false CODEC(ZSTD(1))",
+    "CREATE OR REPLACE VIEW funding.v AS SELECT 2 AS new",
+)
+ENGINES = {"t": "ReplacingMergeTree", "v": "View"}
+COLUMNS = {"t": {"a": "Int8", "b": "String", "c": "Bool"}}
+
+
+def test_every_own_statement_can_be_made_again() -> None:
+    """The migrations say what exists; a statement of another kind fails here."""
+    expected = expected_of(s for m in own_migrations() for s in m.statements)
+    assert {"rates", "zscores", "settlements", "bars"} <= set(expected.tables)
+    assert {"latest", "duplicates", "uptime"} <= set(expected.views)
+    assert column_type(expected.tables["rates"].columns["next_funding_time"]) == (
+        "Nullable(DateTime64(6, 'UTC'))"
+    )
+    assert column_type(expected.tables["feeds"].columns["mode"]) == "LowCardinality(String)"
+
+
+def test_nothing_is_made_where_all_is_there() -> None:
+    """The replicated kind of an engine is the engine."""
+    assert repairs(expected_of(SMALL), Found(ENGINES, COLUMNS)) == []
+    cluster = {**ENGINES, "t": "ReplicatedReplacingMergeTree"}
+    assert repairs(expected_of(SMALL), Found(cluster, COLUMNS)) == []
+
+
+def test_a_missing_table_is_made_with_its_later_columns_and_views_end_newest() -> None:
+    """The order is that of the history."""
+    found = repairs(expected_of(SMALL), Found({}, {}))
+    assert [repair.statement for repair in found] == [SMALL[0], SMALL[2], SMALL[1], SMALL[3]]
+    assert [name for repair in found for name in repair.made] == ["funding.t", "funding.v"]
+
+
+def test_a_missing_column_is_added_with_its_definition() -> None:
+    """Of the first form of the table, and of later ones."""
+    found = repairs(expected_of(SMALL), Found(ENGINES, {"t": {"a": "Int8"}}))
+    assert [repair.made for repair in found] == [("funding.t.b",), ("funding.t.c",)]
+    assert found[0].statement.endswith("IF NOT EXISTS b String CODEC(ZSTD(1))")
+
+
+@pytest.mark.parametrize(
+    ("engines", "columns", "what"),
+    [
+        (ENGINES, {"t": {**COLUMNS["t"], "b": "Int64"}}, r"funding\.t\.b is of type Int64"),
+        ({**ENGINES, "t": "Log"}, COLUMNS, r"funding\.t is of the engine Log"),
+        ({**ENGINES, "t": "View"}, COLUMNS, r"funding\.t is of the engine View"),
+        ({**ENGINES, "v": "Log"}, COLUMNS, r"funding\.v is a table"),
+    ],
+)
+def test_what_cannot_be_remade_is_told(
+    engines: dict[str, str], columns: dict[str, dict[str, str]], what: str
+) -> None:
+    """Nothing of a person's is changed or dropped."""
+    with pytest.raises(StateError, match=what):
+        repairs(expected_of(SMALL), Found(engines, columns))

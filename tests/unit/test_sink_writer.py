@@ -13,13 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.codec import HEADER_BYTES, Decoder, Encoder
-from schemas.errors import ConfigurationError, StateError, UnavailableError
+from schemas.errors import StateError, UnavailableError
 from schemas.records import ALERT, FUNDING_RATE, RECORD_TYPES
 from stream_app.sink.batches import Chunk, Message, OffsetRange
 from stream_app.sink.container import container, container_header
 from stream_app.sink.deadletters import DeadLetter
 from stream_app.sink.faults import Fault, classify, one_line
 from stream_app.sink.metrics import SinkMetrics
+from stream_app.sink.outage import Outage
 from stream_app.sink.tables import TABLES, RowReader
 from stream_app.sink.writer import TableWriter
 
@@ -82,11 +83,13 @@ class Bench:
         self.letters = Letters()
         self.metrics = SinkMetrics()
         self.waits_s: list[float] = []
+        self.outage = Outage(self.metrics)
         self.texts: Callable[[int], str] = self.schema_text
         reader = RowReader(ALERTS, Decoder(ALERT, self._text), self._text)
         self.writer = TableWriter(
-            ALERTS, self.clickhouse, reader, self.letters, self.metrics, self.waits_s.append
-        )
+            ALERTS, self.clickhouse, reader, self.letters, self.metrics, self.outage,
+            self.waits_s.append,
+        )  # fmt: skip
 
     def _text(self, schema_id: int) -> str:
         return self.texts(schema_id)
@@ -251,11 +254,19 @@ def test_an_unknown_error_is_retried_then_looked_into() -> None:
 
 
 @pytest.mark.parametrize(("code", "hint"), [(60, "fundingstream migrate"), (516, "PASSWORD")])
-def test_what_a_person_must_mend_ends_the_sink(code: int, hint: str) -> None:
-    """A missing table or a wrong password is one line that says what to do."""
-    bench = Bench(lambda _: DatabaseError(f"Code: {code}. DB::Exception: no"))
-    with pytest.raises(ConfigurationError, match=hint):
-        bench.writer.store(chunk_of([ENCODER.encode(alert(1))]))
+def test_what_a_person_must_mend_is_waited_for(
+    code: int, hint: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A missing table or right: told once with what to do, then stored as if nothing had been."""
+    left = [DatabaseError(f"Code: {code}. DB::Exception: no")] * 20
+    bench = Bench(lambda _: left.pop() if left else None)
+    bench.writer.store(chunk_of([ENCODER.encode(alert(1))]))
+    assert list(bench.clickhouse.stored) == ["funding.alerts:3:0-0"]
+    assert bench.letters.letters == []
+    assert bench.waits_s[-1] >= 5.0
+    told, back = (record.getMessage() for record in caplog.records)
+    assert hint in told
+    assert "goes on" in back
 
 
 def test_a_silent_registry_is_waited_for() -> None:

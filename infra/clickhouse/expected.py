@@ -1,0 +1,138 @@
+"""What the migrations make, derived from their own statements, and what of it is missing. Pure.
+
+Every statement of a migration makes a table, adds a column or makes a view, and may be run again.
+So the files say what a database of this version holds, and how each part of it is made.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from schemas.errors import StateError
+from stream_app.sink.tables import DATABASE
+
+_TABLE = re.compile(
+    rf"CREATE TABLE IF NOT EXISTS {DATABASE}\.(\w+)\s*\(\n(.*?)\n\)\s*ENGINE = (\w+)", re.DOTALL
+)
+_COLUMN = re.compile(r"\s*(\w+)\s+(.+?),?")
+_ADDED = re.compile(rf"ALTER TABLE {DATABASE}\.(\w+) ADD COLUMN IF NOT EXISTS (\w+) (.+)")
+_VIEW = re.compile(rf"CREATE OR REPLACE VIEW {DATABASE}\.(\w+) AS\b")
+_TYPE_ENDS = re.compile(r"\s+(?:DEFAULT|CODEC)\b")
+_VIEW_ENGINE = "View"
+
+
+@dataclass(slots=True)
+class Table:
+    """A table as the migrations leave it."""
+
+    statement: str
+    engine: str
+    columns: dict[str, str] = field(default_factory=dict)
+    """Name to definition: type, default, codec."""
+
+
+@dataclass(slots=True)
+class Expected:
+    """What a database of this version holds."""
+
+    tables: dict[str, Table] = field(default_factory=dict)
+    views: dict[str, None] = field(default_factory=dict)
+    view_statements: list[str] = field(default_factory=list)
+    """All of them, in their order. A later one may replace a view that another reads, so a view is
+    made again by the whole sequence, which ends in the newest form of each."""
+
+
+class Found(NamedTuple):
+    """What a database holds."""
+
+    engines: Mapping[str, str]
+    """Of tables and views."""
+    columns: Mapping[str, Mapping[str, str]]
+    """By table: name to type."""
+
+
+class Repair(NamedTuple):
+    """A statement, and what it makes; empty where it only leads to what another one makes."""
+
+    made: tuple[str, ...]
+    statement: str
+
+
+def expected_of(statements: Iterable[str]) -> Expected:
+    """Read the statements of all migrations, in their order."""
+    expected = Expected()
+    for statement in statements:
+        if table := _TABLE.match(statement):
+            name, body, engine = table.groups()
+            made = expected.tables.setdefault(name, Table(statement, engine))
+            for line in body.splitlines():
+                column = _COLUMN.fullmatch(line)
+                assert column, f"a column of {name} that cannot be made again: {line}"
+                made.columns[column[1]] = column[2]
+        elif added := _ADDED.fullmatch(statement):
+            expected.tables[added[1]].columns[added[2]] = added[3]
+        elif view := _VIEW.match(statement):
+            expected.views[view[1]] = None
+            expected.view_statements.append(statement)
+        else:
+            raise AssertionError(f"a statement that cannot be run again: {statement}")
+    return expected
+
+
+def repairs(expected: Expected, found: Found) -> list[Repair]:
+    """Return what makes the missing tables, columns and views, in the order to run it.
+
+    Raises:
+        StateError: something of the name is there and is not what the migrations make.
+    """
+    wanted: list[Repair] = []
+    for name, table in expected.tables.items():
+        full_name = f"{DATABASE}.{name}"
+        has = found.columns.get(name, {})
+        is_there = name in found.engines
+        if is_there:
+            _check_table(full_name, table, found.engines[name], has)
+        else:
+            wanted.append(Repair((full_name,), table.statement))
+            has = expected_of([table.statement]).tables[name].columns
+        for column, definition in table.columns.items():
+            if column not in has:
+                made = (f"{full_name}.{column}",) if is_there else ()
+                text = f"ALTER TABLE {full_name} ADD COLUMN IF NOT EXISTS {column} {definition}"
+                wanted.append(Repair(made, text))
+    missing = []
+    for name in expected.views:
+        engine = found.engines.get(name)
+        if engine is None:
+            missing.append(f"{DATABASE}.{name}")
+        elif engine != _VIEW_ENGINE:
+            raise _not_ours(f"{DATABASE}.{name}", f"a table ({engine}), not a view")
+    if missing:
+        wanted += [Repair((), statement) for statement in expected.view_statements[:-1]]
+        wanted.append(Repair(tuple(missing), expected.view_statements[-1]))
+    return wanted
+
+
+def column_type(definition: str) -> str:
+    """Return the type in the definition of a column."""
+    return _TYPE_ENDS.split(definition, maxsplit=1)[0]
+
+
+def _check_table(name: str, table: Table, engine: str, columns: Mapping[str, str]) -> None:
+    # A cluster has the replicated or shared kind of the same engine.
+    if not engine.endswith(table.engine):
+        raise _not_ours(name, f"of the engine {engine}, not {table.engine}")
+    for column, definition in table.columns.items():
+        wanted = column_type(definition)
+        if columns.get(column, wanted) != wanted:
+            raise _not_ours(f"{name}.{column}", f"of type {columns[column]}, not {wanted}")
+
+
+def _not_ours(name: str, what: str) -> StateError:
+    return StateError(
+        f"{name} is {what}, and cannot be changed into it without its rows: rename the table "
+        "away (RENAME TABLE … TO …), then run `fundingstream migrate` again"
+    )
