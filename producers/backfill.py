@@ -29,7 +29,7 @@ from producers.pacing import Pacer
 from producers.places import Place
 from producers.publisher import Publisher
 from producers.replies import Replies
-from producers.rest import RestClient
+from producers.rest import RestClient, http_session
 from producers.settings import ProducerSettings, check_limit_factor
 from producers.symbol_history import history_of
 from schemas.errors import UnavailableError
@@ -106,7 +106,7 @@ async def _fill(
     exchanges = {name: exchange(name) for name in publishers}
     shared = budgets(exchanges.values(), settings.producer_limit_factor)
     pacer = Pacer(settings.producer_history_rows_per_s)
-    async with aiohttp.ClientSession(headers={"User-Agent": "fundingstream"}) as session:
+    async with http_session() as session:
         fillings = [
             _filling(found, settings, publishers[name], session, shared, pacer, cluster_id)
             for name, found in exchanges.items()

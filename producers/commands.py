@@ -13,7 +13,6 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
-import aiohttp
 import click
 import uvloop
 
@@ -25,6 +24,7 @@ from producers.keeper import Keeper
 from producers.metrics import serve_metrics
 from producers.pacing import Pacer
 from producers.publisher import Publisher
+from producers.rest import http_session
 from producers.settings import ProducerSettings, check_limit_factor
 from schemas.errors import FundingStreamError
 from schemas.feeds import FEEDS
@@ -65,7 +65,7 @@ async def _run(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with aiohttp.ClientSession(headers={"User-Agent": "fundingstream"}) as session:
+    async with http_session() as session:
         exchanges = {name: exchange(name) for name in publishers}
         shared = budgets(exchanges.values(), settings.producer_limit_factor)
         history_pacer = Pacer(settings.producer_history_rows_per_s)
