@@ -28,7 +28,7 @@ class SchemaCatalog:
     """Gives encoders and decoders for topics. Calls block: build them before an event loop runs."""
 
     def __init__(self, settings: SharedSettings) -> None:
-        """Raises ConfigurationError: FUNDING_REGISTRY_URL is no URL."""
+        """Raises ConfigurationError: the registry's URL is none, a file for TLS cannot be used."""
         self._url = shown_url(settings.registry_url)
         if not all(map(_is_url, settings.registry_url.split(","))):
             # The client's own errors would show the URL, or a part of a password in it.
@@ -37,6 +37,7 @@ class SchemaCatalog:
                 "`?`, `#` and `,` in a password have to be escaped; better set "
                 "FUNDING_REGISTRY_USERNAME and FUNDING_REGISTRY_PASSWORD"
             )
+        self._tls = settings.registry_tls
         self._client: Any = SchemaRegistryClient(settings.schema_registry())
         self._text_by_id = lru_cache(maxsize=1024)(self._fetch_text)
 
@@ -98,9 +99,9 @@ class SchemaCatalog:
         return text
 
     def _unavailable(self, error: Exception) -> UnavailableError:
+        advice = self._tls.advice(error) or "start it, or set FUNDING_REGISTRY_URL"
         return UnavailableError(
-            f"the schema registry at {self._url} does not answer ({error}): start it, or set "
-            "FUNDING_REGISTRY_URL"
+            f"the schema registry at {self._url} does not answer ({error}): {advice}"
         )
 
 

@@ -13,6 +13,7 @@ from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.errors import ConfigurationError
+from schemas.tls import TlsFiles
 
 ENV_PREFIX = "FUNDING_"
 _HIDDEN = "***"
@@ -30,14 +31,26 @@ class SharedSettings(BaseSettings):
     kafka_sasl_username: str = ""
     kafka_sasl_password: SecretStr = SecretStr("")
     kafka_ssl_ca_file: str = ""
+    kafka_ssl_certificate_file: str = ""
+    """Ours, for brokers that ask for one; PEM, as its key."""
+    kafka_ssl_key_file: str = ""
+    kafka_ssl_key_password: SecretStr = SecretStr("")
     kafka_replication: int = 1
     registry_url: str = "http://127.0.0.1:8081"
     registry_username: str = ""
     registry_password: SecretStr = SecretStr("")
+    registry_ca_file: str = ""
+    registry_certificate_file: str = ""
+    registry_key_file: str = ""
+    registry_key_password: SecretStr = SecretStr("")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     def librdkafka(self) -> dict[str, Any]:
-        """Return the connection part of a librdkafka configuration."""
+        """Return the connection part of a librdkafka configuration.
+
+        Raises:
+            ConfigurationError: a file for TLS cannot be used.
+        """
         config: dict[str, Any] = {
             "bootstrap.servers": self.kafka_bootstrap,
             "security.protocol": self.kafka_security_protocol,
@@ -48,17 +61,67 @@ class SharedSettings(BaseSettings):
             config["sasl.mechanism"] = self.kafka_sasl_mechanism
             config["sasl.username"] = self.kafka_sasl_username
             config["sasl.password"] = self.kafka_sasl_password.get_secret_value()
-        if self.kafka_ssl_ca_file:
-            config["ssl.ca.location"] = self.kafka_ssl_ca_file
+        if self.kafka_tls is not None:
+            self.kafka_tls.check()
+            config |= _without_empty(
+                {
+                    "ssl.ca.location": self.kafka_ssl_ca_file,
+                    "ssl.certificate.location": self.kafka_ssl_certificate_file,
+                    "ssl.key.location": self.kafka_ssl_key_file,
+                    "ssl.key.password": self.kafka_ssl_key_password.get_secret_value(),
+                }
+            )
         return config
 
+    @property
+    def kafka_tls(self) -> TlsFiles | None:
+        """The files of TLS to Kafka; None: it is not spoken."""
+        if not self.kafka_security_protocol.endswith("SSL"):
+            return None
+        return TlsFiles(
+            f"{ENV_PREFIX}KAFKA_SSL",
+            self.kafka_ssl_ca_file,
+            self.kafka_ssl_certificate_file,
+            self.kafka_ssl_key_file,
+            self.kafka_ssl_key_password,
+        )
+
+    @property
+    def registry_tls(self) -> TlsFiles:
+        """The files of TLS to the registry, which are read where a URL of its is https."""
+        return TlsFiles(
+            f"{ENV_PREFIX}REGISTRY",
+            self.registry_ca_file,
+            self.registry_certificate_file,
+            self.registry_key_file,
+            self.registry_key_password,
+        )
+
     def schema_registry(self) -> dict[str, Any]:
-        """Return the configuration of confluent-kafka's SchemaRegistryClient."""
+        """Return the configuration of confluent-kafka's SchemaRegistryClient.
+
+        Raises:
+            ConfigurationError: a file for TLS cannot be used.
+        """
         config: dict[str, Any] = {"url": self.registry_url, "timeout": 10}
         if self.registry_username:
             secret = self.registry_password.get_secret_value()
             config["basic.auth.user.info"] = f"{self.registry_username}:{secret}"
+        if "https://" in self.registry_url.lower():
+            self.registry_tls.check()
+            config |= _without_empty(
+                {
+                    "ssl.ca.location": self.registry_ca_file,
+                    "ssl.certificate.location": self.registry_certificate_file,
+                    "ssl.key.location": self.registry_key_file,
+                    "ssl.key.password": self.registry_key_password.get_secret_value(),
+                }
+            )
         return config
+
+
+def _without_empty(config: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in config.items() if value}
 
 
 S = TypeVar("S", bound=SharedSettings)
