@@ -16,7 +16,7 @@ import aiohttp
 from producers.budget import Budget
 from producers.connection import Closed, Watcher
 from producers.contracts import Change
-from producers.exchanges.description import Exchange, Slice
+from producers.exchanges.description import Exchange, Slice, read_frame
 from producers.facts import Facts
 from producers.journal import Journal
 from producers.ownership import transport
@@ -140,7 +140,7 @@ class Feed:
 
     async def _on_frame(self, identity: str, message: bytes, received_at: int) -> Heard:
         try:
-            frame = self.exchange.slice_frame(message)
+            frame = read_frame(self.exchange, message)
         except MalformedInputError as error:
             log.warning("%s: unreadable frame: %s", self.exchange.feed, error)
             whole = (Slice(None, message[:MAX_UNREADABLE_BYTES]),)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaException, Producer
 
-from producers.exchanges.description import Slice
+from producers.exchanges.description import Slice, bounded
 from producers.settings import ProducerSettings
 from schemas import topics
 from schemas.contracts import PARTITIONS, contract_id, partition_of
@@ -112,7 +112,8 @@ class Publisher:
         count = 0
         full = False
         base = _Group(transport, purpose, channel, connection_id, 0)
-        for symbol, payload, readable in slices:
+        # Once more, for the pages of history, which nobody else looks at.
+        for symbol, payload, readable in bounded(list(slices)):
             count += 1
             group = base if symbol is None else base._replace(partition=self._partition(symbol))
             item: RawItem = {"symbol": symbol, "payload": payload, "received_at": received_at}

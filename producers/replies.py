@@ -9,7 +9,7 @@ import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from producers.exchanges.description import Exchange, RestCall, Slice, unreadable
+from producers.exchanges.description import Exchange, RestCall, Slice, bounded, unreadable
 from producers.publisher import Publisher, connection_id
 from producers.rest import FOREGROUND_SHARE, TIMEOUT_S, RestClient, RestError
 from schemas.errors import MalformedInputError
@@ -48,7 +48,7 @@ class Replies:
             return None
         received_at = now_us()
         try:
-            slices = self._exchange.slice_reply(call, body)
+            slices = bounded(self._exchange.slice_reply(call, body))
         except MalformedInputError as error:
             log.warning("%s: unreadable %s: %s", feed, call.resource, error)
             whole = (Slice(None, body[:MAX_UNREADABLE_BYTES]),)

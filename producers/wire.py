@@ -28,7 +28,8 @@ from schemas.errors import UnavailableError
 
 OPEN_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 2.0
-MAX_FRAME_BYTES = 16 << 20
+MAX_FRAME_BYTES = 4 << 20
+"""Of a message, inflated: more than twenty times the largest that an exchange sends."""
 FRAMES_QUEUED = 16
 """Beyond this the library stops reading from the socket, so TCP slows the exchange down."""
 MAX_UNSENT_BYTES = 1 << 20

@@ -8,6 +8,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 PARTITIONS = 8
+MAX_SYMBOL_CHARS = 128
+"""Twice the longest that an exchange lists; what is longer names no contract."""
 _SEED = 0x9747B28C
 _M = 0x5BD1E995
 _MASK = 0xFFFFFFFF
@@ -16,6 +18,11 @@ _MASK = 0xFFFFFFFF
 def contract_id(feed: str, symbol: str) -> str:
     """Join a feed id and the exchange's own symbol: `binance-usdm:BTCUSDT`."""
     return f"{feed}:{symbol}"
+
+
+def is_symbol(text: str) -> bool:
+    """Tell whether a text may be an exchange's symbol: short, and nothing in it that is unseen."""
+    return 0 < len(text) <= MAX_SYMBOL_CHARS and text.isprintable()
 
 
 def murmur2(data: bytes) -> int:

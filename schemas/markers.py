@@ -23,6 +23,9 @@ sends it to the dead letters."""
 MAX_UNREADABLE_BYTES = 1 << 20
 """A longer message is kept up to here."""
 
+MAX_CHANNEL_CHARS = 128
+"""A frame that names a longer channel is unreadable."""
+
 TICK = "fundingstream.tick"
 """One item without a symbol and payload, on each partition every TICK_S while its producer runs: it
 carries the log's time over partitions in which nothing happens."""

@@ -11,6 +11,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
+from schemas.contracts import is_symbol
+from schemas.errors import MalformedInputError
+from schemas.markers import MAX_CHANNEL_CHARS
+
 
 class Slice(NamedTuple):
     """A piece of a message, byte for byte, and the contract that it is about.
@@ -29,6 +33,21 @@ class Slice(NamedTuple):
 def unreadable(slices: Iterable[Slice]) -> list[Slice]:
     """Return the pieces that go to the dead letters."""
     return [piece for piece in slices if not piece.readable]
+
+
+def bounded(slices: Sequence[Slice]) -> Sequence[Slice]:
+    """Return pieces none of which claims to be about what cannot be a symbol; such are unreadable.
+
+    What a contract is called is kept in many places: it must be short.
+    """
+    if all(piece.symbol is None or is_symbol(piece.symbol) for piece in slices):
+        return slices
+    return [
+        piece
+        if piece.symbol is None or is_symbol(piece.symbol)
+        else Slice(None, piece.payload, readable=False)
+        for piece in slices
+    ]
 
 
 class Control(NamedTuple):
@@ -249,3 +268,15 @@ class Exchange(ABC):
         """Tell what makes a reply with HTTP 200 a failure all the same; None: nothing."""
         del call, headers, body
         return None
+
+
+def read_frame(exchange: Exchange, data: bytes) -> Frame:
+    """Cut a message by its exchange's description; channel and symbols are short then.
+
+    Raises:
+        MalformedInputError: it cannot be read.
+    """
+    frame = exchange.slice_frame(data)
+    if len(frame.channel) > MAX_CHANNEL_CHARS:
+        raise MalformedInputError(f"its channel has {len(frame.channel)} characters")
+    return frame._replace(slices=bounded(frame.slices))

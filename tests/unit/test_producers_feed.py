@@ -14,6 +14,7 @@ from producers.exchanges.description import Control, Listing, RestCall, Slice
 from producers.feed import Feed
 from producers.pacing import Pacer
 from producers.settings import ProducerSettings
+from schemas.markers import UNREADABLE
 
 ROW = b'{"e":"markPriceUpdate","E":1791269856000,"s":"BTCUSDT","r":"0.00000523","T":1791273600000}'
 ODD = b'{"e":"markPriceUpdate"}'
@@ -65,16 +66,40 @@ async def test_an_odd_row_keeps_neither_its_frame_nor_its_socket_from_living(
     assert "1 unreadable rows" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "symbol", [b"A" * 129, b"A" * 999_999, b"", b"A\\nB", b"A\\u0000", b"\\u202e"]
+)
+async def test_a_symbol_that_is_none_is_remembered_by_nobody(tmp_path: Path, symbol: bytes) -> None:
+    """Its row is unreadable, and what is kept by contract stays small."""
+    publisher = FakePublisher()
+    feed = feed_of(tmp_path, publisher)
+    odd = ROW.replace(b"BTCUSDT", symbol)
+    heard = await feed._on_frame("id", b"[" + ROW + b"," + odd + b"]", 1_791_269_856_000_000)
+    assert heard.symbols == ["BTCUSDT"]
+    assert publisher.log[0][2] == [Slice("BTCUSDT", ROW), Slice(None, odd, readable=False)]
+    assert set(feed.watch.repeats._seen) == {"BTCUSDT"}
+
+
+async def test_a_channel_that_is_too_long_makes_a_frame_unreadable(tmp_path: Path) -> None:
+    """It would stand in every record."""
+    publisher = FakePublisher()
+    frame = b'{"stream":"' + b"x" * 129 + b'","data":' + ROW + b"}"
+    heard = await feed_of(tmp_path, publisher)._on_frame("id", frame, 1_791_269_856_000_000)
+    assert not heard.data
+    assert publisher.log == [("stream", UNREADABLE, [Slice(None, frame)])]
+
+
 async def test_an_odd_fact_neither_ends_the_feed_nor_hides_the_others(tmp_path: Path) -> None:
     """It is published as unreadable, and the contracts beside it are listed."""
     good = b'{"symbol":"BTCUSDT","status":"TRADING","contractType":"PERPETUAL"}'
     odd = b'{"symbol":"ETHUSDT","status":5,"contractType":"PERPETUAL"}'
+    long = good.replace(b"BTC", b"BTC" * 99)
 
     async def fetch(call: RestCall, share: float = 1.0, timeout_s: float = 1.0) -> bytes:
         assert share > 0
         assert timeout_s > 0
         info = call.resource == "exchangeInfo"
-        return b'{"symbols":[' + good + b"," + odd + b"]}" if info else b"[]"
+        return b'{"symbols":[' + good + b"," + odd + b"," + long + b"]}" if info else b"[]"
 
     publisher = FakePublisher()
     feed = feed_of(tmp_path, publisher)
@@ -84,7 +109,11 @@ async def test_an_odd_fact_neither_ends_the_feed_nor_hides_the_others(tmp_path: 
     assert publisher.log[0] == (
         "contract",
         "exchangeInfo",
-        [Slice("BTCUSDT", good), Slice(None, odd, readable=False)],
+        [
+            Slice("BTCUSDT", good),
+            Slice(None, odd, readable=False),
+            Slice(None, long, readable=False),
+        ],
     )
 
 
