@@ -179,7 +179,7 @@ async def test_a_socket_that_brings_a_part_is_relieved(monkeypatch: pytest.Monke
     monkeypatch.setattr(connection, "PARTIAL_CHECK_S", 0.02)
     kind = SocketKind(
         "mark",
-        0.2,
+        1.0,  # a busy machine may send nothing for long
         3_600.0,
         capacity=10,
         subscribe=lambda symbols: [SubscribeFrame(" ".join(symbols), tuple(symbols))],

@@ -134,3 +134,21 @@ def test_the_worker_takes_the_same_files(authority: Authority, protocol: str) ->
     broken = settings.model_copy(update={"kafka_ssl_ca_file": str(ours.key)})
     with pytest.raises(ConfigurationError, match="FUNDING_KAFKA_SSL_CA_FILE"):
         _security(broken)
+
+
+@pytest.mark.parametrize(
+    ("error", "variable"),
+    [
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed", "FUNDING_X_CA_FILE"),
+        ("error:0A000086:SSL routines::certificate verify failed: broker", "FUNDING_X_CA_FILE"),
+        ("Receive failed: ssl/tls alert bad certificate: number 42", "FUNDING_X_CERTIFICATE_FILE"),
+        ("[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert", "FUNDING_X_CERTIFICATE_FILE"),
+        ("tlsv1 alert unknown ca", "FUNDING_X_CERTIFICATE_FILE"),
+        ("Connect failed: Connection refused", ""),
+    ],
+)
+def test_a_refusal_says_which_file_is_lacking(error: str, variable: str) -> None:
+    """By the words of OpenSSL, in which every client tells it; others are no matter of TLS."""
+    advice = TlsFiles(P).advice(OSError(error))
+    assert variable in advice
+    assert bool(advice) == bool(variable)
