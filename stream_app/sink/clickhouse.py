@@ -62,6 +62,8 @@ def _tls(settings: SinkSettings) -> dict[str, str]:
         return {}
     settings.clickhouse_tls.check()
     tls = {
+        # The driver goes by the port: it would speak plain HTTP to any but 443 and 8443.
+        "interface": "https",
         "ca_cert": settings.clickhouse_ca_file,
         "client_cert": settings.clickhouse_certificate_file,
         "client_cert_key": settings.clickhouse_key_file,
