@@ -62,15 +62,7 @@ class SharedSettings(BaseSettings):
             config["sasl.username"] = self.kafka_sasl_username
             config["sasl.password"] = self.kafka_sasl_password.get_secret_value()
         if self.kafka_tls is not None:
-            self.kafka_tls.check()
-            config |= _without_empty(
-                {
-                    "ssl.ca.location": self.kafka_ssl_ca_file,
-                    "ssl.certificate.location": self.kafka_ssl_certificate_file,
-                    "ssl.key.location": self.kafka_ssl_key_file,
-                    "ssl.key.password": self.kafka_ssl_key_password.get_secret_value(),
-                }
-            )
+            config |= self.kafka_tls.confluent()
         return config
 
     @property
@@ -108,20 +100,8 @@ class SharedSettings(BaseSettings):
             secret = self.registry_password.get_secret_value()
             config["basic.auth.user.info"] = f"{self.registry_username}:{secret}"
         if "https://" in self.registry_url.lower():
-            self.registry_tls.check()
-            config |= _without_empty(
-                {
-                    "ssl.ca.location": self.registry_ca_file,
-                    "ssl.certificate.location": self.registry_certificate_file,
-                    "ssl.key.location": self.registry_key_file,
-                    "ssl.key.password": self.registry_key_password.get_secret_value(),
-                }
-            )
+            config |= self.registry_tls.confluent()
         return config
-
-
-def _without_empty(config: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in config.items() if value}
 
 
 S = TypeVar("S", bound=SharedSettings)

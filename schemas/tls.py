@@ -14,7 +14,11 @@ from pydantic import SecretStr
 from schemas.errors import ConfigurationError
 
 _UNTRUSTED = ("certificate verify failed", "certificate_verify_failed")
-_UNKNOWN_US = ("certificate required", "certificate_required", "bad certificate", "unknown ca")
+_UNKNOWN_US = (
+    *("certificate required", "certificate_required", "bad certificate", "unknown ca"),
+    # What is left of the alert where the server ends the connection behind it.
+    "eof occurred in violation of protocol",
+)
 
 
 class TlsFiles(NamedTuple):
@@ -46,6 +50,20 @@ class TlsFiles(NamedTuple):
         self._load(context)
         return context
 
+    def confluent(self) -> dict[str, str]:
+        """Return the settings of Confluent's clients, of Kafka and of the registry alike.
+
+        Raises:
+            ConfigurationError: as `check` does.
+        """
+        self.check()
+        config = {"ssl.ca.location": self.ca_file}
+        if self.certificate_file:
+            config["ssl.certificate.location"] = self.certificate_file
+            config["ssl.key.location"] = self.key_file
+            config["ssl.key.password"] = self.key_password.get_secret_value()
+        return {name: value for name, value in config.items() if value}
+
     def advice(self, error: object) -> str:
         """Return what to set after a connection failed with this text; empty: TLS is no reason."""
         text = str(error).lower()
@@ -53,7 +71,7 @@ class TlsFiles(NamedTuple):
             return f"{self.prefix}_CA_FILE has to name the authority of its certificate"
         if any(part in text for part in _UNKNOWN_US):
             return (
-                f"it asks for a certificate that it trusts: set {self.prefix}_CERTIFICATE_FILE "
+                f"it may ask for a certificate that it trusts: set {self.prefix}_CERTIFICATE_FILE "
                 f"and {self.prefix}_KEY_FILE"
             )
         return ""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import datetime as dt
 import ipaddress
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 PASSWORD = "hunter2-hunter2"
+_IDLE_S = 60.0
 
 
 class Pair(NamedTuple):
@@ -97,40 +98,48 @@ def _certificate(
 @contextmanager
 def front(context: ssl.SSLContext, port: int) -> Iterator[int]:
     """A port on loopback that speaks TLS and passes everything on to a plain one."""
-    ports: list[int] = []
-    ready, loop = threading.Event(), asyncio.new_event_loop()
-
-    async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(_copy(reader, back), _copy(there, writer))
-
-    async def serve() -> None:
-        server = await asyncio.start_server(meet, "127.0.0.1", 0, ssl=context)
-        ports.append(server.sockets[0].getsockname()[1])
-        ready.set()
-
-    def run() -> None:
-        loop.set_exception_handler(lambda *_: None)  # refused handshakes are what is tested
-        loop.run_until_complete(serve())
-        loop.run_forever()
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
-        loop.run_until_complete(asyncio.sleep(0))
-        loop.close()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    assert ready.wait(10)
-    try:
-        yield ports[0]
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        accepting = threading.Thread(target=_accept, args=(listening, context, port), daemon=True)
+        accepting.start()
+        try:
+            yield int(listening.getsockname()[1])
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            accepting.join(10)
 
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+def _accept(listening: socket.socket, context: ssl.SSLContext, port: int) -> None:
     with contextlib.suppress(OSError):
-        while data := await reader.read(1 << 16):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
+        while True:
+            client, _address = listening.accept()
+            client.settimeout(_IDLE_S)
+            threading.Thread(target=_meet, args=(client, context, port), daemon=True).start()
+
+
+def _meet(client: socket.socket, context: ssl.SSLContext, port: int) -> None:
+    # By hand: asyncio's servers end a refused handshake without the alert that says why.
+    with client, contextlib.suppress(OSError):
+        raw = client.dup()
+        try:
+            secure = context.wrap_socket(client, server_side=True)
+        except ssl.SSLError:
+            with raw:
+                raw.shutdown(socket.SHUT_WR)
+                # A reset would take the alert with it.
+                while raw.recv(1 << 16):
+                    pass
+            return
+        raw.close()
+        with secure, socket.create_connection(("127.0.0.1", port), _IDLE_S) as server:
+            back = threading.Thread(target=_copy, args=(server, secure), daemon=True)
+            back.start()
+            _copy(secure, server)
+            back.join(_IDLE_S)
+
+
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(1 << 16):
+            target.sendall(data)
+    with contextlib.suppress(OSError):
+        target.shutdown(socket.SHUT_WR)

@@ -206,14 +206,14 @@ REFUSED: dict[str, tuple[str, dict[str, str], type[Exception], str]] = {
         "topics",
         {"KAFKA_SSL_CERTIFICATE_FILE": "", "KAFKA_SSL_KEY_FILE": ""},
         UnavailableError,
-        "set FUNDING_KAFKA_SSL_CERTIFICATE_FILE and FUNDING_KAFKA_SSL_KEY_FILE",
+        "FUNDING_KAFKA_SSL_CERTIFICATE_FILE and FUNDING_KAFKA_SSL_KEY_FILE",
     ),
     "Kafka with a stranger's": (
         "worker",
         {"KAFKA_SSL_CERTIFICATE_FILE": "{stranger.certificate}",
          "KAFKA_SSL_KEY_FILE": "{stranger.key}"},
         UnavailableError,
-        "it asks for a certificate that it trusts",
+        "it may ask for a certificate that it trusts",
     ),
     "Kafka of another authority": (
         "producer",
@@ -231,7 +231,7 @@ REFUSED: dict[str, tuple[str, dict[str, str], type[Exception], str]] = {
         "producer",
         {"REGISTRY_CERTIFICATE_FILE": "", "REGISTRY_KEY_FILE": ""},
         UnavailableError,
-        "set FUNDING_REGISTRY_CERTIFICATE_FILE and FUNDING_REGISTRY_KEY_FILE",
+        "FUNDING_REGISTRY_CERTIFICATE_FILE and FUNDING_REGISTRY_KEY_FILE",
     ),
     "a registry of another authority": (
         "worker",
@@ -243,7 +243,7 @@ REFUSED: dict[str, tuple[str, dict[str, str], type[Exception], str]] = {
         "migrate",
         {"CLICKHOUSE_CERTIFICATE_FILE": "", "CLICKHOUSE_KEY_FILE": ""},
         UnavailableError,
-        "set FUNDING_CLICKHOUSE_CERTIFICATE_FILE and FUNDING_CLICKHOUSE_KEY_FILE",
+        "FUNDING_CLICKHOUSE_CERTIFICATE_FILE and FUNDING_CLICKHOUSE_KEY_FILE",
     ),
     "ClickHouse of another authority": (
         "migrate",

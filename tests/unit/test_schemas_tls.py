@@ -41,6 +41,11 @@ def test_right_files_make_a_context_that_verifies(authority: Authority, password
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
 
 
+def test_a_password_without_a_key_is_handed_to_nobody() -> None:
+    """The registry's client would end in a traceback."""
+    assert TlsFiles(P, key_password=SecretStr(PASSWORD)).confluent() == {}
+
+
 def test_without_files_the_systems_authorities_are_trusted() -> None:
     """And there is nothing to check."""
     TlsFiles(P).check()
@@ -144,6 +149,7 @@ def test_the_worker_takes_the_same_files(authority: Authority, protocol: str) ->
         ("Receive failed: ssl/tls alert bad certificate: number 42", "FUNDING_X_CERTIFICATE_FILE"),
         ("[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert", "FUNDING_X_CERTIFICATE_FILE"),
         ("tlsv1 alert unknown ca", "FUNDING_X_CERTIFICATE_FILE"),
+        ("EOF occurred in violation of protocol (_ssl.c:2427)", "FUNDING_X_CERTIFICATE_FILE"),
         ("Connect failed: Connection refused", ""),
     ],
 )
