@@ -161,6 +161,11 @@ def _secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
                 "FUNDING_CLICKHOUSE_CA_FILE": str(authority.ca_file),
                 "FUNDING_CLICKHOUSE_CERTIFICATE_FILE": str(open_key.certificate),
                 "FUNDING_CLICKHOUSE_KEY_FILE": str(open_key.key),
+                "FUNDING_WEB_PORT": str(free_port()),
+                "FUNDING_SINK_METRICS_PORT": str(free_port()),
+                "FUNDING_PRODUCER_METRICS_PORT": str(free_port()),
+                "FUNDING_PRODUCER_DATA_DIR": str(folder / "producer"),
+                "FUNDING_EXCHANGE_BASE_URL": "http://127.0.0.1:1",
             },
             foreign.pair("stranger"),
             foreign,
@@ -185,16 +190,10 @@ def test_every_part_connects_with_its_certificate(secured: Secured) -> None:
         return bool(end)
 
     consumer = Consumer({**secured.settings().librdkafka(), "group.id": "the-test"})
-    metrics = {
-        **secured.env,
-        "FUNDING_SINK_METRICS_PORT": str(free_port()),
-        "FUNDING_EXCHANGE_BASE_URL": "http://127.0.0.1:1",
-        "FUNDING_PRODUCER_DATA_DIR": str(secured.folder / "producer"),
-    }
     with (
-        part(secured.folder, metrics, "worker", "--web-port", str(free_port())),
-        part(secured.folder, metrics, "sink"),
-        part(secured.folder, metrics, "producer", "backpack", "--metrics-port", str(free_port())),
+        part(secured.folder, secured.env, "worker"),
+        part(secured.folder, secured.env, "sink"),
+        part(secured.folder, secured.env, "producer", "backpack"),
     ):
         until(joined, START_TIMEOUT_S, "worker and sink are in their groups")
         until(told, START_TIMEOUT_S, "the producer has published its status")
