@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS := embedded,dev
+SEEDS ?= 0 1 2 3 4 5 6 7 8 9
 # A comma within an argument of $(call …).
 , := ,
 # A pipe fails when any of its commands fails.
@@ -17,7 +18,7 @@ pip_install = @echo "installing into $(1), once; it takes a minute or two:"; \
 	"Installing collected") printf '\nunpacking ...' ;; \
 	esac; done; echo; }
 
-.PHONY: demo test test-clients check lint format bench constraints install clean help
+.PHONY: demo test test-clients check explore lint format bench constraints install clean help
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -51,6 +52,12 @@ check: lint ## format, lint, types and the quick tests
 
 test-clients: $(VENV)-clients/.installed ## foreign clients against the simulator, and fuzzing by coverage
 	$(VENV)-clients/bin/python -m pytest -q tests/fuzz tests/integration/test_simulator_foreign_clients.py tests/integration/test_simulator_hyperliquid_clients.py
+
+explore: $(VENV)/.installed ## the property tests with other examples, by ten seeds (SEEDS="7 8")
+	for seed in $(SEEDS); do \
+		$(BIN)/python -m pytest -q -m hypothesis --hypothesis-profile=exploring \
+			--hypothesis-seed=$$seed || exit 1; \
+	done
 
 format: $(VENV)/.installed ## rewrite the sources in the one format
 	$(BIN)/ruff format .

@@ -29,7 +29,7 @@ from producers.pacing import Pacer
 from producers.places import Place
 from producers.publisher import Publisher
 from producers.replies import Replies
-from producers.rest import RestClient
+from producers.rest import RestClient, http_session
 from producers.settings import ProducerSettings, check_limit_factor
 from producers.symbol_history import history_of
 from producers.worker_reports import yielding_pacer
@@ -110,7 +110,7 @@ async def _fill(
     exchanges = {name: exchange(name) for name in publishers}
     shared = budgets(exchanges.values(), settings.producer_limit_factor)
     async with (
-        aiohttp.ClientSession(headers={"User-Agent": "fundingstream"}) as session,
+        http_session() as session,
         yielding_pacer(settings, catalog) as pacer,
     ):
         fillings = [

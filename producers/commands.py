@@ -13,7 +13,6 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
-import aiohttp
 import click
 import uvloop
 
@@ -24,6 +23,7 @@ from producers.feed import Feed
 from producers.keeper import Keeper
 from producers.metrics import serve_feeds
 from producers.publisher import Publisher
+from producers.rest import http_session
 from producers.settings import ProducerSettings, check_limit_factor
 from producers.worker_reports import yielding_pacer
 from schemas.errors import FundingStreamError
@@ -69,7 +69,7 @@ async def _run(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with (
-        aiohttp.ClientSession(headers={"User-Agent": "fundingstream"}) as session,
+        http_session() as session,
         yielding_pacer(settings, catalog) as history_pacer,
     ):
         exchanges = {name: exchange(name) for name in publishers}

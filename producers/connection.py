@@ -14,11 +14,7 @@ import random
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from functools import cache
 from typing import NamedTuple
-
-from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
 
 from producers.backoff import Backoff
 from producers.exchanges.description import SocketKind
@@ -27,25 +23,18 @@ from producers.publisher import connection_id
 from producers.quarantine import Quarantine
 from producers.rest import RestError
 from producers.session import RELIEF_SHARE, End, Line, OnFrame, Session, turn
+from producers.wire import WireError, opened
 from schemas.errors import MalformedInputError
 from schemas.settings import shown_url
 
 log = logging.getLogger(__name__)
 
-OPEN_TIMEOUT_S = 10.0
-CLOSE_TIMEOUT_S = 2.0
-MAX_FRAME_BYTES = 16 << 20
-FRAMES_QUEUED = 16
-"""Beyond this the library stops reading from the socket, so TCP slows the exchange down."""
 RELIEF_TIMEOUT_S = 120.0
 """A successor that does not bring what its predecessor brings within this is given up."""
 PARTIAL_S = 120.0
 """A socket that brings only a part of its contracts for so long is relieved."""
 PARTIAL_AGAIN_S = 1_800.0
 PARTIAL_CHECK_S = 10.0
-
-_WIRE_LOG = logging.getLogger(f"{__name__}.wire")
-_WIRE_LOG.setLevel(logging.INFO)  # at DEBUG the library would log the token in a URL
 
 Address = Callable[[int], Awaitable[str]]
 """The URL of the n-th candidate, asked for before each attempt. Raises RestError or
@@ -246,21 +235,13 @@ class ManagedConnection:
             return End(f"no address: {error}")
         end = End("stopped")
         try:
-            async with self._connect(url) as socket:
+            async with opened(url, self._tls) as wire:
                 self._opened(session, url)
-                end = await session.run(socket, connection_id(self._feed, self.name))
+                end = await session.run(wire, connection_id(self._feed, self.name))
                 # Before the farewell, for which a dead socket makes us wait.
                 self._closed(session, end)
-        except ValueError as error:
-            # A certificate, a port, a host name, an address within a redirect. Its text may hold
-            # the whole URL. Behind the handshake it would be a fault of ours.
-            if session in self._sessions:
-                raise
-            end = End(f"no connection: {type(error).__name__}")
-        except (OSError, EOFError, ImportError, ConnectionClosed) as error:
-            end = End(f"{type(error).__name__}: {error}")
-        except WebSocketException as error:
-            end = End(_without_address(error))
+        except WireError as error:
+            end = End(str(error))
         finally:
             self._closed(session, end)
         if not session.delivers:
@@ -282,37 +263,3 @@ class ManagedConnection:
         self._watcher.on_close(
             Closed(self.name, session.identity, end.reason, session.last_data_at, end.relieved)
         )
-
-    def _connect(self, url: str) -> connect:
-        secure = url.lower().startswith("wss:")
-        return _Connect(
-            url,
-            ssl=(self._tls or _verifying()) if secure else None,
-            open_timeout=OPEN_TIMEOUT_S,
-            close_timeout=CLOSE_TIMEOUT_S,
-            ping_interval=None,
-            max_size=MAX_FRAME_BYTES,
-            max_queue=FRAMES_QUEUED,
-            user_agent_header="fundingstream",
-            logger=_WIRE_LOG,
-        )
-
-
-class _Connect(connect):
-    """Follows no redirect: an exchange has none, and a token must not go elsewhere."""
-
-    def process_redirect(self, exc: Exception) -> Exception | str:
-        """Take every redirect for the refusal that it is."""
-        return exc
-
-
-@cache
-def _verifying() -> ssl.SSLContext:
-    """Return the context of all sockets: reading the authorities takes time, so it is done once."""
-    return ssl.create_default_context()
-
-
-def _without_address(error: WebSocketException) -> str:
-    """Name a refused handshake; the text of an invalid URI holds the whole URL."""
-    name = type(error).__name__
-    return name if isinstance(error, InvalidURI) else f"{name}: {error}"

@@ -21,6 +21,8 @@ from producers.feed import Feed
 from producers.journal import Journal
 from producers.publisher import Publisher
 from producers.rest import RestError
+from producers.told import told
+from producers.wire import WireError
 from schemas.errors import FundingStreamError, MalformedInputError
 from schemas.markers import FeedEvent
 from schemas.times import now_us
@@ -31,8 +33,7 @@ MAX_IN_A_ROW = 5
 """Failures; then the process ends, so that its supervisor sees that there is no way."""
 HEALTHY_S = 300.0
 """A run that lasted so long makes the next failure a first one."""
-MAX_TOLD_CHARS = 200
-_OF_ONE_EXCHANGE = (MalformedInputError, RestError)
+_OF_ONE_EXCHANGE = (MalformedInputError, RestError, WireError)
 """Typed, but about what one exchange sent or did not send: where they escape, it is a bug."""
 
 
@@ -105,14 +106,14 @@ class Keeper:
             raise common from error
         self.failures += 1
         delay_s = self._backoff.failed(lasted_s)
-        told = _told(error)
-        log.error("%s: failed after %.0f s: %s", self._name, lasted_s, told, exc_info=error)
+        text = _told(error)
+        log.error("%s: failed after %.0f s: %s", self._name, lasted_s, text, exc_info=error)
         if self._backoff.failures >= MAX_IN_A_ROW:
             raise FeedFailedError(
-                f"{self._name} failed {MAX_IN_A_ROW} times in a row, last with {told}: the log has "
+                f"{self._name} failed {MAX_IN_A_ROW} times in a row, last with {text}: the log has "
                 "the tracebacks; until it is mended, run the other feeds without it"
             ) from error
-        detail = f"{told}; again in {delay_s:.1f} s"
+        detail = f"{text}; again in {delay_s:.1f} s"
         self._journal.note(FeedEvent("feed_failed", self._name, began_us, now_us(), detail=detail))
         return delay_s
 
@@ -143,5 +144,5 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 def _told(error: BaseException) -> str:
     """Return an error in one line; of a group the first, and how many more there are."""
     first, *others = _leaves(error)
-    text = " ".join(f"{type(first).__name__}: {first}".split())[:MAX_TOLD_CHARS]
+    text = told(f"{type(first).__name__}: {first}")
     return f"{text} (and {len(others)} more)" if others else text

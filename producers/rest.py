@@ -17,6 +17,7 @@ import aiohttp
 
 from producers.budget import Budget
 from producers.exchanges.description import Exchange, RestCall
+from producers.told import told
 from schemas.errors import UnavailableError
 from schemas.settings import shown_url
 
@@ -31,6 +32,8 @@ TIMEOUT_S = 15.0
 SNAPSHOT_TIMEOUT_S = 5.0
 """A current rate that takes longer is asked for again."""
 MAX_BODY_BYTES = 64 << 20
+MAX_ERROR_CHARS = 500
+"""Of a failure's text: what was asked, and the beginning of what came."""
 TOO_MANY_S = 60.0
 BANNED_S = 300.0
 FORBIDDEN_S = 60.0
@@ -49,7 +52,7 @@ class RestError(UnavailableError):
     """A REST call failed. `status` None: no reply at all."""
 
     def __init__(self, message: str, status: int | None = None) -> None:
-        super().__init__(message)
+        super().__init__(told(message, MAX_ERROR_CHARS))
         self.status = status
 
 
@@ -67,6 +70,13 @@ def barred_s(status: int, told_s: float | None, body: bytes, now_ms: int) -> flo
     if match:
         return min(max(1.0, (int(match[1]) - now_ms) / 1_000), MAX_BLOCK_S)
     return without_term_s
+
+
+def http_session() -> aiohttp.ClientSession:
+    """Return the session of all calls of a process. It keeps no cookies: they have no bound."""
+    return aiohttp.ClientSession(
+        headers={"User-Agent": "fundingstream"}, cookie_jar=aiohttp.DummyCookieJar()
+    )
 
 
 class RestClient:
@@ -137,19 +147,21 @@ class RestClient:
                 # An exchange has none; what answers elsewhere is not the exchange.
                 allow_redirects=False,
             ) as reply:
-                self._read_clock(reply.headers)
+                arrived_s = time.time()
                 parts, length = [], 0
                 while length <= MAX_BODY_BYTES and (part := await reply.content.read(1 << 20)):
                     parts.append(part)
                     length += len(part)
                 body = b"".join(parts)
                 status, headers = reply.status, reply.headers
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except Exception as error:  # the library's alone: a reply may break it, never the feed
+            known = isinstance(error, aiohttp.ClientError | TimeoutError | OSError)
             # The text of an invalid URL holds the whole of it.
-            text = "" if isinstance(error, aiohttp.InvalidURL) else str(error)
+            text = str(error) if known and not isinstance(error, aiohttp.InvalidURL) else ""
             raise RestError(f"{shown}: {type(error).__name__} {text}".rstrip()) from error
         if len(body) > MAX_BODY_BYTES:
             raise RestError(f"{shown}: the reply is longer than {MAX_BODY_BYTES} bytes", status)
+        self._read_clock(headers, arrived_s)
         self._budget.observe(self._exchange.used(headers), time.monotonic())
         told_s = self._exchange.retry_after_s(headers)
         blocked_s = barred_s(status, told_s, body, time.time_ns() // 1_000_000)
@@ -165,8 +177,8 @@ class RestClient:
             raise RestError(f"{shown}: {fault}", status)
         return body
 
-    def _read_clock(self, headers: Mapping[str, str]) -> None:
-        """Compare the clocks when the headers arrive, unless a cache has kept the reply.
+    def _read_clock(self, headers: Mapping[str, str], arrived_s: float) -> None:
+        """Compare the clocks when the headers arrived, unless a cache has kept the reply.
 
         The header has whole seconds, so on average it is half a one late.
         """
@@ -176,6 +188,6 @@ class RestClient:
             return
         if headers.get("Age", "0") != "0":
             return
-        self._clocks_ahead_s.append(theirs_s - time.time())
+        self._clocks_ahead_s.append(theirs_s - arrived_s)
         ahead_s = min(self._clocks_ahead_s, key=abs)
         self.clock_ahead_s = ahead_s if abs(ahead_s) > CLOCK_GRAIN_S else 0.0

@@ -12,12 +12,10 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed
-
 from producers.exchanges.description import Control, SocketKind
 from producers.pacing import Pacer
 from producers.quarantine import Quarantine
+from producers.wire import Wire, WireError
 from schemas.times import now_us
 
 log = logging.getLogger(__name__)
@@ -120,16 +118,16 @@ class Session:
         oldest = now_s - self._line.kind.silent_s
         return sum(at_s >= oldest for at_s in self._delivered.values())
 
-    async def run(self, socket: ClientConnection, identity: str) -> End:
-        """Serve an open socket until it ends; closing it is the caller's."""
+    async def run(self, wire: Wire, identity: str) -> End:
+        """Serve an open connection until it ends; closing it is the caller's."""
         self.identity = identity
         self.opened_s = self._last_data_s = time.monotonic()
         writers = [
-            asyncio.create_task(self._subscribe(socket)),
-            asyncio.create_task(self._ping(socket)),
+            asyncio.create_task(self._subscribe(wire)),
+            asyncio.create_task(self._ping(wire)),
         ]
         try:
-            end = await self._read(socket, writers)
+            end = await self._read(wire, writers)
         finally:
             for writer in writers:
                 writer.cancel()
@@ -149,7 +147,7 @@ class Session:
             return due
         return min(due, (self.opened_s + timeout_s, f"no greeting within {timeout_s:g} s"))
 
-    async def _read(self, socket: ClientConnection, writers: Iterable[asyncio.Task[None]]) -> End:
+    async def _read(self, wire: Wire, writers: Iterable[asyncio.Task[None]]) -> End:
         while True:
             if self._dismissed is not None and time.monotonic() >= self._dismissed_s:
                 return self._dismissed._replace(healthy_s=self.healthy_s)
@@ -160,14 +158,12 @@ class Session:
             for writer in writers:
                 _raise_unless_closed(writer)
             try:
-                # Not wait_for: Python 3.11's loses a cancellation that meets an arriving frame.
-                async with asyncio.timeout(min(wait_s, DISMISSED_CHECK_S)):
-                    message = await socket.recv(decode=False)
-            except TimeoutError:
-                continue
-            except ConnectionClosed as error:
+                message = await wire.recv(min(wait_s, DISMISSED_CHECK_S))
+            except WireError as error:
                 self._suspect(error)
-                return End(f"closed by the exchange: {error}", self.healthy_s)
+                return End(str(error), self.healthy_s)
+            if message is None:
+                continue
             received_s = time.monotonic()
             heard = await self._line.on_frame(self.identity, message, received_at := now_us())
             self._note(heard, received_at)
@@ -197,22 +193,21 @@ class Session:
         elif heard.control.refused:
             self._line.quarantine.refused()
 
-    def _suspect(self, error: ConnectionClosed) -> None:
+    def _suspect(self, error: WireError) -> None:
         """Note which contract may have closed the socket without a farewell."""
-        farewell = error.rcvd is not None or error.sent is not None
-        if not self._line.kind.quarantines or farewell or self.superseded:
+        if not self._line.kind.quarantines or error.farewell or self.superseded:
             return
         suspect = self._line.quarantine.closed(time.monotonic())
         if suspect is not None:
             log.warning("%s: %r is held back: it closes the socket", self._line.name, suspect)
 
-    async def _subscribe(self, socket: ClientConnection) -> None:
+    async def _subscribe(self, wire: Wire) -> None:
         """Send what opens the stream, then keep the subscriptions equal to what is wanted."""
         line, kind, quarantine = self._line, self._line.kind, self._line.quarantine
         await self._greeted.wait()
         for text in line.opening:
             await turn(line.frames)
-            await socket.send(text)
+            await wire.send(text)
         subscribed: set[str] = set()
         while True:
             self.changed.clear()
@@ -222,14 +217,14 @@ class Session:
             new = [symbol for symbol in allowed if symbol not in subscribed]
             for frame in kind.unsubscribe(gone):
                 await turn(line.frames)
-                await socket.send(frame.text)
+                await wire.send(frame.text)
             subscribed -= set(gone)
             for frame in kind.subscribe(new):
                 await turn(line.frames)
                 if kind.quarantines:
                     for symbol in frame.symbols:
                         quarantine.sent(symbol, time.monotonic())
-                await socket.send(frame.text)
+                await wire.send(frame.text)
                 subscribed.update(frame.symbols)
             release_s = quarantine.next_release_s(time.monotonic())
             timeout_s = None if release_s is None else release_s - time.monotonic()
@@ -239,7 +234,7 @@ class Session:
             except TimeoutError:
                 continue
 
-    async def _ping(self, socket: ClientConnection) -> None:
+    async def _ping(self, wire: Wire) -> None:
         ping = self._line.kind.ping
         if ping is None:
             return
@@ -248,12 +243,12 @@ class Session:
         while True:
             await asyncio.sleep(self._ping_every_s or ping.every_s)
             number += 1
-            await socket.send(ping.text(number))
+            await wire.send(ping.text(number))
 
 
 def _raise_unless_closed(writer: asyncio.Task[None]) -> None:
     """Raise what ended a writer; a closed socket is told by the reader."""
-    if writer.done() and not isinstance(writer.exception(), ConnectionClosed):
+    if writer.done() and not isinstance(writer.exception(), WireError):
         writer.result()
 
 

@@ -38,11 +38,8 @@ def ensure_topics(
         ConfigurationError: a topic exists with another number of partitions.
     """
     wanted = list(topics)
-    admin: Any = AdminClient(settings.quiet_librdkafka())
-    try:
-        present = admin.list_topics(timeout=timeout_s).topics
-    except KafkaException as error:
-        raise _away(settings, timeout_s, error) from error
+    admin, metadata = _connect(settings, timeout_s)
+    present = metadata.topics
     missing = [topic for topic in wanted if topic.name not in present]
     for topic in wanted:
         if topic.name in present and len(present[topic.name].partitions) != topic.partitions:
@@ -67,11 +64,7 @@ def require_topics(
     Raises:
         UnavailableError: the broker does not answer within `timeout_s`, or a topic is missing.
     """
-    client: Any = AdminClient(settings.quiet_librdkafka())
-    try:
-        metadata = client.list_topics(timeout=timeout_s)
-    except KafkaException as error:
-        raise _away(settings, timeout_s, error) from error
+    _admin, metadata = _connect(settings, timeout_s)
     missing = sorted(set(names) - set(metadata.topics))
     if missing:
         raise UnavailableError(
@@ -88,7 +81,7 @@ def static_members(
 
     None where the broker does not say: it is away, does not know how, or may not be asked.
     """
-    client: Any = AdminClient({**settings.librdkafka(), "log_level": 0})
+    client: Any = AdminClient(settings.quiet_librdkafka())
     futures = client.describe_consumer_groups([group], request_timeout=timeout_s)
     try:
         described = futures[group].result(timeout_s)
@@ -98,11 +91,22 @@ def static_members(
     return {instance: member for instance, member in found if instance}
 
 
-def _away(settings: SharedSettings, timeout_s: float, error: KafkaException) -> UnavailableError:
-    return UnavailableError(
-        f"Kafka at {settings.kafka_bootstrap} does not answer within {timeout_s:g} s "
-        f"({error.args[0].str()}): start it, or set FUNDING_KAFKA_BOOTSTRAP"
-    )
+def _connect(settings: SharedSettings, timeout_s: float) -> tuple[Any, Any]:
+    """Return an admin client and the cluster's metadata. Raises UnavailableError."""
+    told: list[KafkaError] = []
+    admin: Any = AdminClient({**settings.quiet_librdkafka(), "error_cb": told.append})
+    try:
+        return admin, admin.list_topics(timeout=timeout_s)
+    except KafkaException as error:
+        # What is wrong with TLS is told to the callback alone, and only by polling.
+        admin.poll(0)
+        tls = settings.kafka_tls
+        advices = [tls.advice(one.str()) for one in told] if tls is not None else []
+        advice = next(filter(None, advices), "start it, or set FUNDING_KAFKA_BOOTSTRAP")
+        raise UnavailableError(
+            f"Kafka at {settings.kafka_bootstrap} does not answer within {timeout_s:g} s "
+            f"({error.args[0].str()}): {advice}"
+        ) from error
 
 
 def _create(admin: Any, topics: list[TopicSpec], replication: int, timeout_s: float) -> None:

@@ -27,7 +27,9 @@ class SchemaCatalog:
     """Gives encoders and decoders for topics. Calls block: build them before an event loop runs."""
 
     def __init__(self, settings: SharedSettings) -> None:
+        """Raises ConfigurationError: a file for TLS cannot be used."""
         self._url = shown_url(settings.registry_url)
+        self._tls = settings.registry_tls
         self._client: Any = SchemaRegistryClient(settings.schema_registry())
         self._text_by_id = lru_cache(maxsize=1024)(self._fetch_text)
 
@@ -89,9 +91,9 @@ class SchemaCatalog:
         return text
 
     def _unavailable(self, error: Exception) -> UnavailableError:
+        advice = self._tls.advice(error) or "start it, or set FUNDING_REGISTRY_URL"
         return UnavailableError(
-            f"the schema registry at {self._url} does not answer ({error}): start it, or set "
-            "FUNDING_REGISTRY_URL"
+            f"the schema registry at {self._url} does not answer ({error}): {advice}"
         )
 
 

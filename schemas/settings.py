@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.errors import ConfigurationError
 from schemas.setting_types import Bootstrap, RegistryUrls
+from schemas.tls import TlsFiles
 
 ENV_PREFIX = "FUNDING_"
 _HIDDEN = "***"
@@ -41,11 +42,19 @@ class SharedSettings(BaseSettings):
     kafka_sasl_username: str = ""
     kafka_sasl_password: SecretStr = SecretStr("")
     kafka_ssl_ca_file: str = ""
+    kafka_ssl_certificate_file: str = ""
+    """Ours, for brokers that ask for one; PEM, as its key."""
+    kafka_ssl_key_file: str = ""
+    kafka_ssl_key_password: SecretStr = SecretStr("")
     kafka_replication: Annotated[int, Field(ge=1, le=32_767)] = 1
     registry_url: RegistryUrls = "http://127.0.0.1:8081"
     registry_username: Annotated[str, Field(pattern=r"^[^:]*$")] = ""
     """Basic authentication ends the user's name at the first colon."""
     registry_password: SecretStr = SecretStr("")
+    registry_ca_file: str = ""
+    registry_certificate_file: str = ""
+    registry_key_file: str = ""
+    registry_key_password: SecretStr = SecretStr("")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     http_allowed_hosts: Annotated[str, Field(max_length=4_096, pattern=r"^[\w.\-, ]*$")] = ""
     """Host names, with commas between, by which clients may call the HTTP servers of any part.
@@ -69,7 +78,11 @@ class SharedSettings(BaseSettings):
         return self
 
     def librdkafka(self) -> dict[str, Any]:
-        """Return the connection part of a librdkafka configuration."""
+        """Return the connection part of a librdkafka configuration.
+
+        Raises:
+            ConfigurationError: a file for TLS cannot be used.
+        """
         config: dict[str, Any] = {
             "bootstrap.servers": self.kafka_bootstrap,
             "security.protocol": self.kafka_security_protocol,
@@ -80,8 +93,8 @@ class SharedSettings(BaseSettings):
             config["sasl.mechanism"] = self.kafka_sasl_mechanism
             config["sasl.username"] = self.kafka_sasl_username
             config["sasl.password"] = self.kafka_sasl_password.get_secret_value()
-        if self.kafka_ssl_ca_file:
-            config["ssl.ca.location"] = self.kafka_ssl_ca_file
+        if self.kafka_tls is not None:
+            config |= self.kafka_tls.confluent()
         return config
 
     def quiet_librdkafka(self) -> dict[str, Any]:
@@ -91,12 +104,42 @@ class SharedSettings(BaseSettings):
         """
         return {**self.librdkafka(), "log_level": 0}
 
+    @property
+    def kafka_tls(self) -> TlsFiles | None:
+        """The files of TLS to Kafka; None: it is not spoken."""
+        if not self.kafka_security_protocol.endswith("SSL"):
+            return None
+        return TlsFiles(
+            f"{ENV_PREFIX}KAFKA_SSL",
+            self.kafka_ssl_ca_file,
+            self.kafka_ssl_certificate_file,
+            self.kafka_ssl_key_file,
+            self.kafka_ssl_key_password,
+        )
+
+    @property
+    def registry_tls(self) -> TlsFiles:
+        """The files of TLS to the registry, which are read where a URL of its is https."""
+        return TlsFiles(
+            f"{ENV_PREFIX}REGISTRY",
+            self.registry_ca_file,
+            self.registry_certificate_file,
+            self.registry_key_file,
+            self.registry_key_password,
+        )
+
     def schema_registry(self) -> dict[str, Any]:
-        """Return the configuration of confluent-kafka's SchemaRegistryClient."""
+        """Return the configuration of confluent-kafka's SchemaRegistryClient.
+
+        Raises:
+            ConfigurationError: a file for TLS cannot be used.
+        """
         config: dict[str, Any] = {"url": self.registry_url, "timeout": 10}
         if self.registry_username:
             secret = self.registry_password.get_secret_value()
             config["basic.auth.user.info"] = f"{self.registry_username}:{secret}"
+        if "https://" in self.registry_url.lower():
+            config |= self.registry_tls.confluent()
         return config
 
 

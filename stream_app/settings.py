@@ -11,7 +11,8 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 
 from schemas.setting_types import ClickHouseUrl, Directory, Host, Name, NameOrNothing
-from schemas.settings import SharedSettings
+from schemas.settings import ENV_PREFIX, SharedSettings
+from schemas.tls import TlsFiles
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 INSTANCE_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
@@ -45,6 +46,11 @@ class SinkSettings(SharedSettings):
     clickhouse_url: ClickHouseUrl = "http://127.0.0.1:8123"
     clickhouse_username: str = "default"
     clickhouse_password: SecretStr = SecretStr("")
+    clickhouse_ca_file: str = ""
+    clickhouse_certificate_file: str = ""
+    """Ours, for servers that ask for one; without a password it is also what logs the user in."""
+    clickhouse_key_file: str = ""
+    """PEM without a password: the driver takes none."""
     clickhouse_timeout_s: Annotated[float, Field(gt=0, le=3_600)] = 30.0
     sink_group: Name = "fundingstream-sink"
     sink_instance: NameOrNothing = ""
@@ -53,3 +59,13 @@ class SinkSettings(SharedSettings):
     sink_batch_age_s: Annotated[float, Field(gt=0, le=60)] = 1.0
     sink_metrics_host: Host = "127.0.0.1"
     sink_metrics_port: Port = 9102
+
+    @property
+    def clickhouse_tls(self) -> TlsFiles:
+        """The files of TLS to ClickHouse, which are read where its URL is https."""
+        return TlsFiles(
+            f"{ENV_PREFIX}CLICKHOUSE",
+            self.clickhouse_ca_file,
+            self.clickhouse_certificate_file,
+            self.clickhouse_key_file,
+        )

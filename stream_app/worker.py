@@ -274,11 +274,7 @@ def _security(settings: WorkerSettings) -> dict[str, Any]:
     protocol = settings.kafka_security_protocol
     if protocol == "PLAINTEXT":
         return {}
-    import ssl  # noqa: PLC0415 - only where it is asked for
-
-    context = None
-    if protocol.endswith("SSL"):
-        context = ssl.create_default_context(cafile=settings.kafka_ssl_ca_file or None)
+    context = None if settings.kafka_tls is None else settings.kafka_tls.context()
     if protocol.startswith("SASL"):
         return {
             "broker_credentials": faust.SASLCredentials(

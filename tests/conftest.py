@@ -14,5 +14,9 @@ __all__ = ["stack"]
 os.environ["FUNDING_ENV_FILE"] = ""
 
 # A busy machine is no error of the code: no test depends on how long an example takes.
-settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("unhurried")
+_UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The same examples for everybody: who clones the repository sees what its authors saw.
+settings.register_profile("repeatable", _UNHURRIED, derandomize=True)
+# Others each time, or by --hypothesis-seed: `make explore`.
+settings.register_profile("exploring", _UNHURRIED)
+settings.load_profile("repeatable")

@@ -29,8 +29,10 @@ def connect(settings: SinkSettings) -> Any:
 
     Raises:
         UnavailableError: nothing answers at the URL.
-        ConfigurationError: the server refuses the user or the password.
+        ConfigurationError: a file for TLS cannot be used, or the server refuses the user or the
+            password.
     """
+    tls = _tls(settings)
     try:
         return clickhouse_connect.get_client(
             dsn=settings.clickhouse_url,
@@ -41,9 +43,29 @@ def connect(settings: SinkSettings) -> Any:
             autogenerate_session_id=False,  # a session would serialise the requests of its owner
             compress=False,
             query_retries=0,
+            **tls,
         )
     except (ClickHouseError, OSError) as error:
         raise explain(error, settings) from error
+
+
+def _tls(settings: SinkSettings) -> dict[str, str]:
+    """Return the driver's arguments for https. Raises ConfigurationError."""
+    if not settings.clickhouse_url.lower().startswith("https:"):
+        return {}
+    settings.clickhouse_tls.check()
+    tls = {
+        # The driver goes by the port: it would speak plain HTTP to any but 443 and 8443.
+        "interface": "https",
+        "ca_cert": settings.clickhouse_ca_file,
+        "client_cert": settings.clickhouse_certificate_file,
+        "client_cert_key": settings.clickhouse_key_file,
+    }
+    if settings.clickhouse_certificate_file:
+        # In the mode `mutual` the driver sends no password: the certificate logs the user in.
+        secret = settings.clickhouse_password.get_secret_value() or "@" in settings.clickhouse_url
+        tls["tls_mode"] = "strict" if secret else "mutual"
+    return {name: value for name, value in tls.items() if value}
 
 
 def explain(error: Exception, settings: SinkSettings) -> FundingStreamError:
@@ -62,10 +84,8 @@ def explain(error: Exception, settings: SinkSettings) -> FundingStreamError:
         )
     if fault in {Fault.REFUSED, Fault.UNKNOWN}:
         return StateError(f"ClickHouse at {url} refuses: {one_line(error)}")
-    return UnavailableError(
-        f"ClickHouse at {url} does not answer ({one_line(error)}): start it, "
-        "or set FUNDING_CLICKHOUSE_URL"
-    )
+    advice = settings.clickhouse_tls.advice(error) or "start it, or set FUNDING_CLICKHOUSE_URL"
+    return UnavailableError(f"ClickHouse at {url} does not answer ({one_line(error)}): {advice}")
 
 
 def check_tables(client: Any, settings: SinkSettings, tables: Sequence[TableSpec]) -> None:

@@ -11,10 +11,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
-
 from schemas.errors import UnavailableError
+from schemas.kafka import require_topics
 from schemas.registry import SchemaCatalog
 from schemas.topics import DEAD_LETTERS
 from stream_app.settings import SinkSettings
@@ -56,7 +54,10 @@ def run_sink(settings: SinkSettings, *, stop: threading.Event | None = None) -> 
     stop_metrics = metrics.serve(settings)
     try:
         client = _until_available("clickhouse", lambda: _ready_clickhouse(settings), outage, stop)
-        _until_available("kafka", lambda: _check_topics(settings), outage, stop)
+        topics = [*(table.topic.name for table in TABLES), DEAD_LETTERS.name]
+        _until_available(
+            "kafka", lambda: require_topics(settings, topics, _KAFKA_TIMEOUT_S), outage, stop
+        )
         if client is not None and not stop.is_set():
             sink = Sink(settings, metrics, stop)
             sink.run(_writers(settings, client, metrics, outage, sink))
@@ -84,24 +85,6 @@ def _ready_clickhouse(settings: SinkSettings) -> Any:
     client = connect(settings)
     check_tables(client, settings, TABLES)
     return client
-
-
-def _check_topics(settings: SinkSettings) -> None:
-    admin: Any = AdminClient(settings.quiet_librdkafka())
-    try:
-        present = admin.list_topics(timeout=_KAFKA_TIMEOUT_S).topics
-    except KafkaException as error:
-        raise UnavailableError(
-            f"Kafka at {settings.kafka_bootstrap} does not answer ({error.args[0].str()}): start "
-            "it, or set FUNDING_KAFKA_BOOTSTRAP"
-        ) from error
-    wanted = [*(table.topic for table in TABLES), DEAD_LETTERS]
-    missing = [topic.name for topic in wanted if topic.name not in present]
-    if missing:
-        raise UnavailableError(
-            f"Kafka at {settings.kafka_bootstrap} lacks {', '.join(missing)}: "
-            "run `fundingstream topics`"
-        )
 
 
 def _until_available(

@@ -5,16 +5,20 @@ Seam between the two sides: what a description cuts is what the normaliser of it
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.symbols import symbol_fault
 from tests.fuzz.messages import FRAMES, REPLIES, Message
 from tests.fuzz.samples import RECEIVED_AT_US
 from tests.fuzz.slicing import TARGETS, slice_input, slice_or_refuse, slice_seeds, target_of
@@ -49,6 +53,41 @@ def test_a_damaged_message_is_cut_or_refused(seed: bytes, cuts: list[int], middl
     """Nothing but MalformedInputError escapes, from a description or from a normaliser."""
     body = seed[1:]
     slice_input(seed[:1] + body[: cuts[0]] + middle + body[cuts[1] :])
+
+
+DEEP = 20_000
+ODD = (
+    *(b"[" * DEEP, b"[" * DEEP + b"]" * DEEP, b'{"a":' * DEEP, b"9" * DEEP, b"-" + b"9" * DEEP),
+    *(b"1e999999999", b"NaN", b"-Infinity", b"18446744073709551616", b"1e308", b"0", b"-1"),
+    *(b'"\\ud800"', b'"\\udfff\\ud800"', b'"\xff\xfe"', b'"\\u0000"', b'"\\n"', b'""', b"null"),
+    *(b'"' + b"A" * DEEP + b'"', b'"1e999"', b'"nan"', b'"' + b"9" * 5_000 + b'"', b'"\xd9\xa3"'),
+    *(b"true", b"{}", b"[]", b"\xef\xbb\xbf[]"),
+)
+HERE = "@here@"
+
+
+def places(value: Any) -> Iterator[Any]:
+    """Copies of a JSON value, with HERE in each place in turn."""
+    yield HERE
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from ({**value, key: copy} for copy in places(inner))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            for copy in places(inner):
+                yield [*value[:index], copy, *value[index + 1 :]]
+
+
+@pytest.mark.parametrize("seed", slice_seeds(), ids=lambda seed: repr(seed[:50]))
+def test_an_odd_value_in_any_place_is_cut_or_refused(seed: bytes) -> None:
+    """Too deep, too long, too large, no number, no text: no other error, and short symbols."""
+    target = TARGETS[seed[0] % len(TARGETS)]
+    for copy in places(json.loads(seed[1:])):
+        text = json.dumps(copy, ensure_ascii=False).encode()
+        for odd in ODD:
+            body = text.replace(f'"{HERE}"'.encode(), odd)
+            for _channel, piece in slice_or_refuse(target, body):
+                assert piece.symbol is None or symbol_fault(piece.symbol) is None
 
 
 @pytest.mark.parametrize("target", [normalise_input, slice_input])

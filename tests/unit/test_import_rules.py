@@ -32,6 +32,7 @@ IMPURE_MODULES = (
     *("stream_app.ingest", "stream_app.outbox", "stream_app.worker", "stream_app.settings"),
     *("stream_app.sink", "stream_app.web", "stream_app.commands"),
     *("producers.publisher", "producers.rest", "producers.connection", "producers.feed"),
+    "producers.wire",
     *("producers.history", "producers.settings", "producers.commands", "producers.metrics"),
 )
 CLOCKS = frozenset({"now", "utcnow", "today"})

@@ -31,7 +31,7 @@ class Recorder:
         assert received_at > 0
         self.frames.append((identity, message))
         self.changed.set()
-        kind, _, text = message.decode().partition(" ")
+        kind, _, text = message.decode(errors="replace").partition(" ")
         if kind == "welcome":
             return Heard(data=False, control=Control(greeting=True, ping_every_s=0.01))
         if kind == "acked":

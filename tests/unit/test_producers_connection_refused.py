@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 from websockets.asyncio.server import ServerConnection
 
+from producers import wire
 from producers.connection import ManagedConnection, Watcher
 from producers.session import Heard
 from schemas.errors import UnavailableError
@@ -25,7 +27,23 @@ from tests.unit.test_producers_connection import Recorder, connected, kind_of, s
         b"HTTP/1.1 302 Found\r\nLocation: ws://h:99999/\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.1 302 Found\r\nLocation: http://[bad/\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.1 302 Found\r\nLocation: ws://%b.com/\r\n\r\n" % (b"a" * 70),
+        b"\x00" * 70_000,
+        b"HTTP/1.1 200 " + b"O" * 70_000,
+        b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 70_000,
+        b"HTTP/1.1 200 OK\r\nA: " + b"b" * 70_000,
+        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (2 << 20),
+        b"HTTP/1.1 99999 \xff\xfe\r\n\r\n",
+        b"HTTP/9.9 101 Switching Protocols\r\n\r\n",
+        (
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: \xff\r\nSec-WebSocket-Accept: a\r\n\r\n"
+        ),
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: ,,,\r\nConnection: \x80\r\n\r\n",
     ],
+    ids=lambda reply: repr(reply[:40]),
 )
 async def test_no_refused_handshake_ends_it(reply: bytes) -> None:
     """Whatever answers instead of the exchange, another attempt follows."""
@@ -50,6 +68,37 @@ async def test_no_refused_handshake_ends_it(reply: bytes) -> None:
         assert connection.open == 0
         assert connection.attempts >= 3
     assert recorder.closed == []
+
+
+@pytest.mark.parametrize("endless", [b"", b"HTTP/1.1 200 OK\r\nA: b", b"HTTP/1.1 200 OK\r\n\r\n"])
+async def test_an_endless_answer_is_cut_off(
+    endless: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No answer, a header and a body without an end: other attempts follow."""
+    monkeypatch.setattr(wire, "OPEN_TIMEOUT_S", 0.3)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            await reader.readuntil(b"\r\n\r\n")
+            attempts.append(1)
+            heard.set()
+            writer.write(endless)
+            while endless:
+                writer.write(b"x" * 999)
+                await writer.drain()
+            await reader.read()
+        writer.close()
+
+    attempts: list[int] = []
+    heard = asyncio.Event()
+    listening = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    async with listening, connected(f"ws://127.0.0.1:{port}/") as (connection, _):
+        async with asyncio.timeout(10):
+            while len(attempts) < 3:
+                heard.clear()
+                await heard.wait()
+        assert connection.connects == 0
 
 
 @pytest.mark.parametrize(

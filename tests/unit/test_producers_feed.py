@@ -66,16 +66,31 @@ async def test_an_odd_row_keeps_neither_its_frame_nor_its_socket_from_living(
     assert "1 unreadable rows" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "symbol", [b"A" * 129, b"A" * 999_999, b"", b"A\\nB", b"A\\u0000", b"\\u202e"]
+)
+async def test_a_symbol_that_is_none_is_remembered_by_nobody(tmp_path: Path, symbol: bytes) -> None:
+    """Its row is unreadable, and what is kept by contract stays small."""
+    publisher = FakePublisher()
+    feed = feed_of(tmp_path, publisher)
+    odd = ROW.replace(b"BTCUSDT", symbol)
+    heard = await feed._on_frame("id", b"[" + ROW + b"," + odd + b"]", 1_791_269_856_000_000)
+    assert heard.symbols == ["BTCUSDT"]
+    assert publisher.log[0][2] == [Slice("BTCUSDT", ROW), Slice(None, odd, readable=False)]
+    assert set(feed.watch.repeats._seen) == {"BTCUSDT"}
+
+
 async def test_an_odd_fact_neither_ends_the_feed_nor_hides_the_others(tmp_path: Path) -> None:
     """It is published as unreadable, and the contracts beside it are listed."""
     good = b'{"symbol":"BTCUSDT","status":"TRADING","contractType":"PERPETUAL"}'
     odd = b'{"symbol":"ETHUSDT","status":5,"contractType":"PERPETUAL"}'
+    long = good.replace(b"BTC", b"BTC" * 99)
 
     async def fetch(call: RestCall, share: float = 1.0, timeout_s: float = 1.0) -> bytes:
         assert share > 0
         assert timeout_s > 0
         info = call.resource == "exchangeInfo"
-        return b'{"symbols":[' + good + b"," + odd + b"]}" if info else b"[]"
+        return b'{"symbols":[' + good + b"," + odd + b"," + long + b"]}" if info else b"[]"
 
     publisher = FakePublisher()
     feed = feed_of(tmp_path, publisher)
@@ -85,7 +100,11 @@ async def test_an_odd_fact_neither_ends_the_feed_nor_hides_the_others(tmp_path: 
     assert publisher.log[0] == (
         "contract",
         "exchangeInfo",
-        [Slice("BTCUSDT", good), Slice(None, odd, readable=False)],
+        [
+            Slice("BTCUSDT", good),
+            Slice(None, odd, readable=False),
+            Slice(None, long, readable=False),
+        ],
     )
 
 

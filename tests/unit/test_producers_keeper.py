@@ -17,6 +17,7 @@ from producers.exchanges.description import Slice
 from producers.journal import Journal
 from producers.keeper import HEALTHY_S, MAX_IN_A_ROW, FeedFailedError, Keeper, concerning_all
 from producers.rest import RestError
+from producers.wire import WireError
 from schemas.errors import ConfigurationError, FundingStreamError, MalformedInputError
 from schemas.markers import FeedEvent
 from schemas.times import now_us
@@ -151,7 +152,9 @@ async def test_what_concerns_all_feeds_passes_between_runs_too() -> None:
     assert feeds.runs == 1
 
 
-@pytest.mark.parametrize("error", [MalformedInputError("odd"), RestError("HTTP 500", 500)])
+@pytest.mark.parametrize(
+    "error", [MalformedInputError("odd"), RestError("HTTP 500", 500), WireError("closed")]
+)
 async def test_typed_errors_about_one_exchange_are_that_feeds(error: Exception) -> None:
     """Where they escape somebody forgot to handle them; the others have no part in it."""
     feeds = Feeds(error, None)

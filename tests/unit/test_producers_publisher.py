@@ -324,6 +324,27 @@ async def test_an_unreadable_row_goes_to_the_dead_letters(
     assert (to.unreadable, to.oversized) == (1, 0)
 
 
+async def test_a_symbol_that_is_none_makes_no_record_too_large(
+    kafka: tuple[Publisher, FakeProducer],
+) -> None:
+    """Kafka would refuse the record, and that ends all feeds: its row goes to the dead letters."""
+    to, fake = kafka
+    long = "A" * (3 << 20)
+    await publish(
+        to, [Slice(long, b"{long}"), Slice("A\nB", b"{odd}"), Slice("币安人生USDT", b"{}")]
+    )
+    await to.flush()
+    found = [
+        (b["channel"], i["symbol"], i["payload"]) for _, b in batches(fake) for i in b["items"]
+    ]
+    assert sorted(found, key=str) == [
+        ("!markPrice@arr@1s", "币安人生USDT", b"{}"),
+        (UNREADABLE, None, b"{long}"),
+        (UNREADABLE, None, b"{odd}"),
+    ]
+    assert to.unreadable == 2
+
+
 async def test_a_tick_reaches_every_partition_behind_what_came_before(
     kafka: tuple[Publisher, FakeProducer],
 ) -> None:

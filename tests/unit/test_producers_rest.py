@@ -355,8 +355,9 @@ def date_of(ahead_s: float) -> str:
 
 async def test_the_exchange_s_clock_is_read_from_its_replies() -> None:
     """To half a second, once the last three agree; no date, or a cached one, says nothing."""
-    dates = [date_of(0.0), *[date_of(60.0)] * 3, "yesterday", "", *[date_of(-3_600.0)] * 3]
-    answers = iter([*dates, date_of(-0.4)])
+    dates = [0.0, 60.0, 60.0, 60.0, "yesterday", "", -3_600.0, -3_600.0, -3_600.0]
+    # Each made when it is sent: a busy machine may take long over the others.
+    answers = (date_of(d) if isinstance(d, float) else str(d) for d in [*dates, 0.0])
     cached = False
 
     async def answer(_request: web.Request) -> web.Response:
@@ -375,6 +376,5 @@ async def test_the_exchange_s_clock_is_read_from_its_replies() -> None:
         await client.fetch(PING)
         assert client.clock_ahead_s == 0.0
     assert read[:3] == [0.0] * 3
-    assert abs(read[3] - 60.0) < 1.5
-    assert {round(ahead_s) for ahead_s in read[3:8]} == {round(read[3])}
+    assert all(abs(ahead_s - 60.0) < 1.5 for ahead_s in read[3:8])
     assert abs(read[8] + 3_600.0) < 1.5

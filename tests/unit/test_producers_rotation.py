@@ -13,7 +13,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from producers import connection, session
+from producers import connection, session, wire
 from producers.connection import ManagedConnection, Watcher
 from producers.exchanges.description import SocketKind, SubscribeFrame
 from producers.session import Heard
@@ -179,7 +179,7 @@ async def test_a_socket_that_brings_a_part_is_relieved(monkeypatch: pytest.Monke
     monkeypatch.setattr(connection, "PARTIAL_CHECK_S", 0.02)
     kind = SocketKind(
         "mark",
-        0.2,
+        1.0,  # a busy machine may send nothing for long
         3_600.0,
         capacity=10,
         subscribe=lambda symbols: [SubscribeFrame(" ".join(symbols), tuple(symbols))],
@@ -307,7 +307,7 @@ async def test_a_reader_that_was_paused_ends_its_connection(
 ) -> None:
     """What the socket holds by then is old: it would be published with a wrong time of receipt."""
     monkeypatch.setattr(session, "PAUSED_S", 0.05)
-    monkeypatch.setattr(connection, "CLOSE_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(wire, "CLOSE_TIMEOUT_S", 0.05)
     frames: list[tuple[str, bytes]] = []
     again = asyncio.Event()
 

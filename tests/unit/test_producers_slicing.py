@@ -74,9 +74,9 @@ def arrays(draw: st.DrawFn, key: str) -> tuple[list[tuple[str, bytes]], bytes]:
 
 
 def event_us(found: list[tuple[str, bytes]]) -> int | None:
-    """When the first row says that it was made."""
+    """When the first row says that it was made; a nought says nothing."""
     event_ms = json.loads(found[0][1]).get("E") if found else None
-    return None if event_ms is None else int(event_ms) * 1_000
+    return int(event_ms) * 1_000 if event_ms else None
 
 
 @settings(max_examples=40)
@@ -134,6 +134,18 @@ def test_a_bare_row_is_one_piece() -> None:
     assert EXCHANGE.slice_frame(ROW) == frame
     body = b'{"symbol":"BTCUSDT","lastFundingRate":"0.0001"}'
     assert EXCHANGE.slice_reply(PREMIUM, body) == [Slice("BTCUSDT", body)]
+
+
+@pytest.mark.parametrize("nothing", ["0", "-1", "null", "true", '"1790000123000"', "1e3", "9e99"])
+def test_what_is_no_time_tells_none(nothing: str) -> None:
+    """A frame of 1970 would be an hour late at once: odd times cost neither row nor frame."""
+    row = b'{"E":' + nothing.encode() + b',"s":"BTCUSDT"}'
+    pieces = [Slice("BTCUSDT", row)]
+    assert EXCHANGE.slice_frame(row) == Frame(STREAM, pieces)
+    assert EXCHANGE.slice_frame(b"[" + row + b"]") == Frame(STREAM, pieces)
+    assert EXCHANGE.slice_frame(b'{"stream":"' + STREAM.encode() + b'","data":' + row + b"}") == (
+        Frame(STREAM, pieces)
+    )
 
 
 def test_a_symbol_is_read_through_its_escapes() -> None:

@@ -211,14 +211,23 @@ async def test_the_stream_is_compared_with_all_contracts() -> None:
 async def test_the_stream_is_compared_once_after_the_full_hour(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """So long after it that all has settled."""
-    past_s = time.time() % 3_600.0
-    monkeypatch.setattr(snapshots, "RECONCILE_AFTER_S", past_s + 0.2)
+    """So long after it that all has settled; the next time an hour later."""
+    hour_ms = 1_790_002_800_000
+    now_ms, dues = [hour_ms + 5_000], []
+
+    async def sleep_until_ms(due_ms: int) -> None:
+        dues.append(due_ms)
+        if len(dues) > 2:
+            await asyncio.Event().wait()
+        now_ms[0] = due_ms
+
+    monkeypatch.setattr(snapshots, "now_us", lambda: now_ms[0] * 1_000)
+    monkeypatch.setattr(snapshots, "sleep_until_ms", sleep_until_ms)
     async with running(lambda taken: taken.reconcile(None)) as case:
-        assert case.small.asked == 0
-        await case.published(1, "reconcile")
-        assert case.log.symbols("reconcile") == [set(LISTED)]
-        assert case.small.asked == 1
+        await case.published(2, "reconcile")
+        assert case.log.symbols("reconcile") == [set(LISTED)] * 2
+        assert case.small.asked == 2
+    assert [due_ms - hour_ms for due_ms in dues[:2]] == [150_000, 3_750_000]
 
 
 async def test_without_a_stream_all_contracts_are_polled() -> None:

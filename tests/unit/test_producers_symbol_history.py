@@ -256,7 +256,10 @@ async def test_a_gap_over_a_full_hour_is_filled_at_once(
     """The slow round would come to a contract after a day and more; who is up to date is spared."""
     monkeypatch.setattr(symbol_history, "LATE_MS", 0)
     scene = Scene(tmp_path, ["A", "B", "C"])
-    now_ms = now_us() // 1_000
+    # No hour ends meanwhile.
+    now = now_us()
+    monkeypatch.setattr(symbol_history, "now_us", lambda: now)
+    now_ms = now // 1_000
     for symbol, hours in (("A", 3), ("B", 3), ("C", 0)):
         scene.bookmark.write_ms(now_ms - hours * MS_PER_HOUR, symbol)
     await scene.history._pause(0.001)

@@ -17,7 +17,7 @@ from infra.simulator.options import SimulatorOptions
 from infra.simulator.server import SimulatorServer
 from infra.simulator.tls import self_signed, server_context
 from infra.simulator.truth import TruthLog
-from producers import connection
+from producers import wire
 from producers.backoff import Backoff
 from producers.connection import ManagedConnection, Watcher
 from producers.exchanges import exchange
@@ -30,9 +30,9 @@ OPTIONS = SimulatorOptions(seed=7, tick_ms=50)
 @pytest.fixture(autouse=True)
 def _fresh_context() -> Iterator[None]:
     """The default context is made once in a process; here the authorities change."""
-    connection._verifying.cache_clear()
+    wire.verifying.cache_clear()
     yield
-    connection._verifying.cache_clear()
+    wire.verifying.cache_clear()
 
 
 @asynccontextmanager

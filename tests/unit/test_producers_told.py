@@ -9,7 +9,6 @@ from typing import Any, NoReturn, cast
 
 import aiohttp
 import pytest
-from websockets.exceptions import ConnectionClosedError
 
 from producers import backfill
 from producers.budget import Budget
@@ -18,6 +17,7 @@ from producers.exchanges.description import RestCall, SocketKind, SubscribeFrame
 from producers.quarantine import Quarantine
 from producers.rest import RestClient, RestError
 from producers.session import Heard, Line, Session
+from producers.wire import WireError
 from schemas.errors import UnavailableError
 
 SECRET = "hunter2-hunter2"
@@ -36,16 +36,16 @@ async def test_a_failed_call_does_not_tell_the_password(port: str) -> None:
     assert str(caught.value).startswith("http://***@127.0.0.1:1/ping: ")
 
 
-class ClosingSocket:
-    """An open socket that the exchange closes as soon as our subscribing has failed."""
+class ClosingWire:
+    """A connection that the exchange closes as soon as our subscribing has failed."""
 
     def __init__(self) -> None:
         self.failed = asyncio.Event()
 
-    async def recv(self, *, decode: bool) -> NoReturn:
-        assert not decode
+    async def recv(self, timeout_s: float) -> NoReturn:
+        assert timeout_s > 0
         await self.failed.wait()
-        raise ConnectionClosedError(None, None)
+        raise WireError("closed")
 
     async def send(self, _text: str) -> None:
         """Takes everything."""
@@ -53,10 +53,10 @@ class ClosingSocket:
 
 async def test_a_bug_in_subscribing_is_told_though_the_socket_ends_first() -> None:
     """Else the connection would come back for ever, and nobody would know why it brings nothing."""
-    socket = ClosingSocket()
+    wire = ClosingWire()
 
     def subscribe(_symbols: Sequence[str]) -> Sequence[SubscribeFrame]:
-        socket.failed.set()
+        wire.failed.set()
         raise KeyError("ours")
 
     async def on_frame(_identity: str, _message: bytes, _received_at: int) -> Heard:
@@ -65,7 +65,7 @@ async def test_a_bug_in_subscribing_is_told_though_the_socket_ends_first() -> No
     kind = SocketKind("mark", 30.0, 3_600.0, capacity=5, subscribe=subscribe)
     line = Line("test/mark", kind, on_frame, Quarantine(), (), None, lambda: frozenset({"A"}))
     with pytest.raises(KeyError, match="ours"):
-        await Session(line).run(cast("Any", socket), "test/mark/1")
+        await Session(line).run(cast("Any", wire), "test/mark/1")
 
 
 class Part:

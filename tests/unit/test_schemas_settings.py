@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -12,6 +13,7 @@ from infra.config import PARTS, known_variables
 from schemas.errors import ConfigurationError
 from schemas.settings import SharedSettings, load_settings, shown_url, variable_names
 from stream_app.settings import SinkSettings, WorkerSettings
+from tests.tls_case import Authority
 
 SECRET = "hunter2-hunter2"
 
@@ -88,21 +90,43 @@ def test_secrets_are_in_no_representation(
     assert SECRET not in shown
 
 
-def test_a_secret_reaches_the_clients_that_need_it() -> None:
-    """Kafka's and the registry's client get the password itself."""
+def test_a_secret_reaches_the_clients_that_need_it(tmp_path: Path) -> None:
+    """Kafka's and the registry's client get the password itself, and the files of TLS."""
+    authority = Authority(tmp_path)
+    ours = authority.pair("ours", SECRET)
     loaded = load_settings(
         SinkSettings,
         kafka_security_protocol="SASL_SSL",
         kafka_sasl_username="worker",
         kafka_sasl_password=SECRET,
-        kafka_ssl_ca_file="/ca.pem",
+        kafka_ssl_ca_file=str(authority.ca_file),
+        kafka_ssl_certificate_file=str(ours.certificate),
+        kafka_ssl_key_file=str(ours.key),
+        kafka_ssl_key_password=SECRET,
+        registry_url="https://127.0.0.1:1",
         registry_username="reader",
         registry_password=SECRET,
+        registry_ca_file=str(authority.ca_file),
     )
-    kafka = loaded.librdkafka()
+    kafka, registry = loaded.librdkafka(), loaded.schema_registry()
     assert (kafka["sasl.username"], kafka["sasl.password"]) == ("worker", SECRET)
-    assert (kafka["security.protocol"], kafka["ssl.ca.location"]) == ("SASL_SSL", "/ca.pem")
-    assert loaded.schema_registry()["basic.auth.user.info"] == f"reader:{SECRET}"
+    assert (kafka["security.protocol"], kafka["ssl.key.password"]) == ("SASL_SSL", SECRET)
+    assert kafka["ssl.ca.location"] == registry["ssl.ca.location"] == str(authority.ca_file)
+    assert kafka["ssl.certificate.location"] == str(ours.certificate)
+    assert registry["basic.auth.user.info"] == f"reader:{SECRET}"
+    assert "ssl.key.location" not in registry
+
+
+def test_files_for_tls_are_left_alone_where_none_is_spoken() -> None:
+    """One environment serves parts that are started against a plain server as well."""
+    loaded = load_settings(
+        SinkSettings,
+        kafka_ssl_ca_file="/nowhere",
+        registry_ca_file="/nowhere",
+        clickhouse_ca_file="/nowhere",
+    )
+    assert not [name for name in loaded.librdkafka() if name.startswith("ssl")]
+    assert not [name for name in loaded.schema_registry() if name.startswith("ssl")]
 
 
 def test_without_sasl_no_credentials_are_handed_on() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import traceback
 
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
+from pydantic import SecretStr
 
 from schemas.errors import UnavailableError
 from schemas.settings import load_settings
@@ -46,3 +48,22 @@ def test_connecting_tells_no_secret() -> None:
     with pytest.raises(UnavailableError) as caught:
         connect(SETTINGS)
     assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_an_https_url_never_sends_the_password_in_the_clear() -> None:
+    """Whatever its port: the first bytes are those of a TLS handshake."""
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.put_nowait(await reader.read(64))
+        writer.close()
+
+    listening = await asyncio.start_server(listen, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    settings = SinkSettings(
+        clickhouse_url=f"https://127.0.0.1:{port}", clickhouse_password=SecretStr(SECRET)
+    )
+    async with listening, asyncio.timeout(30):
+        with pytest.raises(UnavailableError):
+            await asyncio.to_thread(connect, settings)
+        assert (await heard.get())[:2] == b"\x16\x03"
