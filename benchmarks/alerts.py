@@ -23,7 +23,13 @@ from schemas.records import Alert, Purpose, RawBatch, RawItem
 from schemas.times import US_PER_HOUR, US_PER_MS
 from schemas.topics import ALERTS
 from stream_app.core.partition import FeedPartition
-from stream_app.normalise.readings import RateReading, Reading, ReadItem, SettlementReading
+from stream_app.normalise.readings import (
+    ContractReading,
+    RateReading,
+    Reading,
+    ReadItem,
+    SettlementReading,
+)
 
 START_MS = 1_791_244_800_000
 """2026-10-06 00:00 UTC."""
@@ -75,6 +81,7 @@ class Day:
 
     def run(self, hours: float, step_s: float) -> Iterator[Alert]:
         """Return what a time from START_MS on leads to."""
+        yield from self._apply(self._listed(), START_MS, "contract")
         yield from self._settle(START_MS - HISTORY_MS, START_MS, START_MS)
         step_ms = int(max(step_s, spec(self.feed).cadence_s) * 1_000)
         settled_ms = START_MS
@@ -84,6 +91,16 @@ class Day:
                 yield from self._settle(settled_ms, hour_ms, at_ms)
                 settled_ms = hour_ms
             yield from self._apply(self._updates(at_ms), at_ms, "stream")
+
+    def _listed(self) -> Instant:
+        return [
+            ContractReading(
+                self._symbols[row],
+                status="trading",
+                interval_hours=float(self._market.interval_hours(row)),
+            )
+            for row in self._rows
+        ]
 
     def _updates(self, at_ms: int) -> Instant:
         shown = self._market.snapshot(at_ms)

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import msgspec
 
 from schemas.times import US_PER_HOUR, US_PER_MINUTE
-from stream_app.core.zones import CROSSINGS
+from stream_app.core.zones import CROSSINGS, HIGH_Z
 
 BAND = 0.5
 """z is back when it is this far inside a threshold."""
@@ -69,12 +69,12 @@ class AlertState(msgspec.Struct, array_like=True, gc=False):
 
     def cross(self, z: float, at: int) -> Crossing | None:
         """Take note of the z of an update at `at` (µs); return what it leads to, if anything."""
-        before, level = self.level, level_of(z, self.level or 0.0)
-        self.level = level
+        before = self.level
+        if before == 0.0 and not self.excursions and -HIGH_Z <= z <= HIGH_Z:
+            return None
+        level = self.level = level_of(z, before or 0.0)
         if before is None:
             self.excursions = [Excursion(t, at, at, told=True) for t in _within(level)]
-            return None
-        if not self.excursions and not level:
             return None
         held_back = self._move(_within(before), _within(level), at)
         told = self._lasting(at)

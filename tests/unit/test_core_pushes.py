@@ -25,6 +25,7 @@ S = US_PER_S
 HOUR_US = 1_791_273_600_000_000
 T0 = HOUR_US + 100 * S
 Reading = tuple[str, str, str]
+SAME: Reading = ("0.0000125", "80654.0", "80698.0")
 READINGS = st.sampled_from(
     [(rate, mark, "80698.0") for rate in ("0.0000125", "-0.0000031") for mark in ("1", "2")]
 )
@@ -77,6 +78,18 @@ class Hyperliquid(FeedPartition):
         return Hyperliquid([block for _, block in self.store.take_dirty()[0]], self.offset)
 
 
+def listed() -> Hyperliquid:
+    """A partition that knows the coin."""
+    partition = Hyperliquid()
+    facts = batch("facts", T0 - S, SAME)
+    facts["items"][0]["payload"] = b'{"name":"BTC","szDecimals":5,"maxLeverage":40}'
+    facts["purpose"], facts["channel"], facts["transport"] = "contract", "meta", "rest"
+    partition.apply(facts, partition.offset, T0 - S)
+    partition.offset += 1
+    partition.take_outputs()
+    return partition
+
+
 def rows(outputs: Iterable[Output]) -> list[tuple[float, float]]:
     """Rate and mark price of the rows, in the order of their times."""
     found = sorted(of(list(outputs), "rates"), key=lambda row: row["event_time"])
@@ -121,7 +134,7 @@ def test_two_copies_give_the_rows_of_one(
     times = pushed(len(readings), chance)
     one, two = (arrivals(times, readings, chance) for _ in range(2))
     log = interleaved(one, two, chance, lag)
-    partition, outputs = Hyperliquid(), []
+    partition, outputs = listed(), []
     for connection, arrival in log:
         if chance.random() < 0.1:
             partition = partition.again()
@@ -132,7 +145,7 @@ def test_two_copies_give_the_rows_of_one(
 @given(st.lists(READINGS, max_size=25), st.randoms(use_true_random=False))
 def test_one_copy_is_untouched(readings: list[Reading], chance: random.Random) -> None:
     """An unchanged reading is a push like any other; several within the window as well."""
-    partition = Hyperliquid()
+    partition = listed()
     times = sorted(T0 + chance.randrange(len(readings) * S) for _ in readings)
     if any(before == after for before, after in pairwise(times)):
         return
@@ -144,12 +157,9 @@ def test_one_copy_is_untouched(readings: list[Reading], chance: random.Random) -
     assert rows(outputs) == [(float(rate), float(mark)) for rate, mark, _ in readings]
 
 
-SAME: Reading = ("0.0000125", "80654.0", "80698.0")
-
-
 def test_a_copy_is_counted_and_is_no_row() -> None:
     """The stream goes on with it: it is evidence that the feed is alive."""
-    partition = Hyperliquid()
+    partition = listed()
     assert len(of(partition.bring("one", T0, SAME), "rates")) == 1
     assert of(partition.bring("two", T0 + 300_000, SAME), "rates") == []
     assert partition.counts["duplicate"] == 1
@@ -159,7 +169,7 @@ def test_a_copy_is_counted_and_is_no_row() -> None:
 
 def test_a_copy_across_the_hour_is_one() -> None:
     """The next funding time follows from the receipt, and is no part of what was pushed."""
-    partition = Hyperliquid()
+    partition = listed()
     hour = HOUR_US + US_PER_HOUR
     partition.bring("one", hour - 100_000, SAME)
     assert of(partition.bring("two", hour + 100_000, SAME), "rates") == []
@@ -177,14 +187,14 @@ def test_a_copy_across_the_hour_is_one() -> None:
 )
 def test_what_differs_is_another_push(connection: str, after_s: float, reading: Reading) -> None:
     """By its connection, its moment, or anything that the row shows."""
-    partition = Hyperliquid()
+    partition = listed()
     partition.bring("one", T0, SAME)
     assert len(of(partition.bring(connection, T0 + int(after_s * S), reading), "rates")) == 1
 
 
 def test_a_second_copy_of_the_same_connection_is_another_push() -> None:
     """The n-th of one is the n-th of the other."""
-    partition = Hyperliquid()
+    partition = listed()
     found = [
         len(of(partition.bring(connection, T0 + after_ms * 1_000, SAME), "rates"))
         for connection, after_ms in [
