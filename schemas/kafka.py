@@ -88,7 +88,7 @@ def static_members(
 
     None where the broker does not say: it is away, does not know how, or may not be asked.
     """
-    client: Any = AdminClient({**settings.librdkafka(), "log_level": 0})
+    client: Any = AdminClient(settings.quiet_librdkafka())
     futures = client.describe_consumer_groups([group], request_timeout=timeout_s)
     try:
         described = futures[group].result(timeout_s)
