@@ -203,7 +203,7 @@ class _GroupLag:
     """Asks Kafka how far the worker's group is, with a client that Faust has no part in."""
 
     def __init__(self, settings: WorkerSettings) -> None:
-        self._admin: Any = AdminClient({**settings.librdkafka(), "log_level": 0})
+        self._admin: Any = AdminClient(settings.quiet_librdkafka())
         self._group = settings.worker_id
 
     def behind(self, partitions: frozenset[Partition]) -> Behind:

@@ -46,7 +46,7 @@ class DeadLetterQueue:
     def __init__(self, settings: SharedSettings, producer: Any = None) -> None:
         self._producer = producer or Producer(
             {
-                **settings.librdkafka(),
+                **settings.quiet_librdkafka(),
                 "client.id": "fundingstream-sink-dead-letters",
                 "acks": "all",
                 "message.timeout.ms": 0,  # `wait` decides how long
