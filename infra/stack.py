@@ -15,6 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from infra.clickhouse.migrate import migrate as migrate_database
+from infra.embedded.clickhouse.access import (
+    WRITER_NAME,
+    WRITER_VARIABLE,
+    Credentials,
+    ensure_writer_credentials,
+)
 from infra.embedded.ports import require_free_port
 from infra.embedded.readiness import http_ready, kafka_ready, tcp_ready
 from infra.embedded.supervisor import Service, Supervisor
@@ -98,6 +104,18 @@ class StackOptions:
         """Whether a simulator of our own is the exchanges."""
         return self.exchange_base_url is None and not self.live
 
+    def clickhouse_writer(self) -> Credentials | None:
+        """Return who writes to the embedded ClickHouse; None: to a ClickHouse of somebody else.
+
+        The password is the environment's, or a secret that is kept beside the server's data.
+        """
+        if self.clickhouse_url is not None:
+            return None
+        given = {**os.environ, **self.extra_env}.get(WRITER_VARIABLE)
+        if given:
+            return Credentials(WRITER_NAME, given)
+        return ensure_writer_credentials(self.data_dir / "clickhouse")
+
     def environment(self) -> dict[str, str]:
         """Return the environment of the parts: ours, with what the options say."""
         return {
@@ -170,10 +188,16 @@ def service(options: StackOptions, name: str) -> Service:
         "sink": tcp_ready(HOST, ports.sink_metrics),
         "producer": tcp_ready(HOST, ports.producer_metrics),
     }
+    environment = options.environment()
+    if name in {"clickhouse", "sink"} and (writer := options.clickhouse_writer()) is not None:
+        environment |= {
+            "FUNDING_CLICKHOUSE_USERNAME": writer.user,
+            WRITER_VARIABLE: writer.password,
+        }
     return Service(
         name=name,
         argv=[sys.executable, "-m", "infra.cli", name, *arguments[name]],
-        env=options.environment(),
+        env=environment,
         ready=ready[name],
         # The broker's first start downloads its jars.
         ready_timeout_s=300.0 if name == "broker" else 60.0,
@@ -196,8 +220,13 @@ class Stack:
             "registry_url": options.registry,
         }
         self.worker_settings = load_settings(WorkerSettings, **environment)
+        writer = options.clickhouse_writer()
         self.sink_settings = load_settings(
-            SinkSettings, clickhouse_url=options.clickhouse, **environment
+            SinkSettings,
+            clickhouse_url=options.clickhouse,
+            clickhouse_username=writer.user if writer else None,
+            clickhouse_password=writer.password if writer else None,
+            **environment,
         )
 
     async def start(self) -> None:

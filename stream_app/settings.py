@@ -41,6 +41,8 @@ class SinkSettings(SharedSettings):
     clickhouse_url: str = "http://127.0.0.1:8123"
     clickhouse_username: str = "default"
     clickhouse_password: SecretStr = SecretStr("")
+    clickhouse_reader_password: SecretStr = SecretStr("")
+    """Of the embedded server's user `default`, who reads; empty: none is asked for."""
     clickhouse_timeout_s: Annotated[float, Field(gt=0)] = 30.0
     sink_group: str = "fundingstream-sink"
     sink_instance: str = ""

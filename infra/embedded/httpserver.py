@@ -27,11 +27,14 @@ async def serve_until_signal(
     port: int,
     announcement: str,
     drain: Callable[[], Awaitable[None]] | None = None,
+    *,
+    cancel_when_left: bool = False,
 ) -> None:
     """Serves, says so in one line, and on a signal closes.
 
     `drain` runs first, while requests still go on: it lets them end, or makes them. What is still
-    running a moment after it is cancelled.
+    running a moment after it is cancelled. With `cancel_when_left` so is a request whose client
+    closes the connection.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -43,6 +46,7 @@ async def serve_until_signal(
         auto_decompress=False,
         keepalive_timeout=_KEEPALIVE_TIMEOUT_S,
         shutdown_timeout=_SHUTDOWN_TIMEOUT_S,
+        handler_cancellation=cancel_when_left,
         max_line_size=_MAX_LINE_BYTES,
         max_field_size=_MAX_LINE_BYTES,
     )
