@@ -57,6 +57,7 @@ _FILE_CALLS = frozenset(
 )
 _FILE_WORDS = frozenset((b"INFILE", b"OUTFILE"))
 _OPENING, _CLOSING = frozenset((b"(", b"[", b"{")), frozenset((b")", b"]", b"}"))
+_VALUE_ENDS = _CLOSING | {b",", b";"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +193,7 @@ def _value_end(found: list[Token], position: int) -> int:
             open_brackets += (token.text in _OPENING) - (token.text in _CLOSING)
         position += 1
         follows = position < len(found) and found[position].start == token.end
-        continues = follows and (found[position].text != b"," or bool(found[position].quote))
+        continues = follows and found[position].text not in _VALUE_ENDS
         if open_brackets <= 0 and not continues:
             break
     return position
