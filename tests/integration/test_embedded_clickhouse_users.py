@@ -295,7 +295,7 @@ def test_half_a_megabyte_of_sql_is_refused_and_holds_nobody_up(server: Server) -
     pinger.start()
     try:
         assert code_of(server.read(long_text)) is None
-        assert code_of(server.read("INSERT INTO d.t SELECT " + "(" * 200_000)) in {"62", "497"}
+        assert code_of(server.read("INSERT INTO d.t SELECT " + "(" * 200_000)) in {"306", "497"}
         refused = server.read(f"SELECT '{'x' * 512 * 1024}'")
         assert (refused.status_code, code_of(refused)) == (400, "62")
     finally:
@@ -320,8 +320,8 @@ def test_half_a_megabyte_of_sql_is_refused_and_holds_nobody_up(server: Server) -
             b"Content-Length: 4\r\n\r\nabcd"
         ),
         (
-            b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data;boundary=b\r\n"
-            b"Content-Length: 9\r\n\r\n--c\r\nabcd"
+            b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data;boundary=b"
+            b"\r\nContent-Length: 9\r\n\r\n--c\r\nabcd"
         ),
         (
             b"POST /?session_id=s&session_timeout=nan HTTP/1.1\r\nHost: 127.0.0.1\r\n"

@@ -129,7 +129,12 @@ class Handle:
         """The statement as the engine would write it: no comments, one way to quote."""
         with self._turn, _engine_errors():
             form = "SELECT formatQuerySingleLine({sql:String})"
-            answer = self._connection.query(form, "RawBLOB", params={"sql": sql})
+            try:
+                answer = self._connection.query(form, "RawBLOB", params={"sql": sql})
+            except Exception as error:
+                # The rest would tell of our question instead of the caller's.
+                text = str(error).partition(": In scope SELECT formatQuery")[0]
+                raise ClickHouseError.from_engine(text) from error
             return bytes(answer.bytes()).decode(errors="replace")
 
     def load_external(self, name: str, structure: str, input_format: str, data: bytes) -> None:

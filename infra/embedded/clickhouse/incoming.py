@@ -95,7 +95,12 @@ async def read_request(request: web.Request) -> Incoming:
     for name, value in query.items():
         _take(incoming, name, value, externals)
     if request.content_type == "multipart/form-data":
-        await _read_multipart(request, incoming, query, externals)
+        try:
+            await _read_multipart(request, incoming, query, externals)
+        except ValueError as error:
+            raise ClickHouseError(
+                36, f"The multipart body cannot be read: {error}", "BAD_ARGUMENTS"
+            ) from error
         pieces = _nothing()
     else:
         pieces = _body_pieces(request)
