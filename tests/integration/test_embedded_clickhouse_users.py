@@ -54,6 +54,7 @@ def code_of(answer: requests.Response) -> str | None:
         "(SELECT a FROM d.t ORDER BY a)",
         "SELECT a FROM d.t ORDER BY a SETTINGS max_threads = 1, max_memory_usage = 100000000;",
         "-- a note\nSELECT a FROM d.t ORDER BY a",
+        "SELECT a\nFROM d.t\t\nWHERE '\\t' != '\\\\'\nORDER BY a\nSETTINGS max_threads = 1\n",
     ],
 )
 def test_people_read(server: Server, statement: str) -> None:
@@ -159,6 +160,8 @@ def test_people_lift_no_limit_in_a_statement(server: Server, clause: str) -> Non
         f"SELECT 1 SETTINGS {clause}",
         f"SELECT * FROM (SELECT 1 SETTINGS {clause})",
         f"WITH x AS (SELECT 1 SETTINGS {clause}) SELECT * FROM x",
+        f"SELECT '\\\\' SETTINGS {clause}",
+        f"SELECT 'it\\'s',\n\t'SETTINGS'\nSETTINGS\n\t{clause}\nFORMAT TSV",
     ):
         answer = server.read(statement, params={"param_p": "0"})
         assert code_of(answer) == "452", answer.text

@@ -20,7 +20,7 @@ import chdb
 from infra.embedded.clickhouse.errors import ClickHouseError, denied
 from infra.embedded.clickhouse.layout import OVERLAY_NAME, prepare_default_database
 from infra.embedded.clickhouse.roles import Role, write_engine_configuration
-from infra.embedded.clickhouse.sqltext import quoted, quoted_name
+from infra.embedded.clickhouse.sqltext import escaped, quoted, quoted_name
 from schemas.errors import StateError, UnavailableError
 
 PIECE_BYTES = 1 << 20
@@ -130,7 +130,7 @@ class Handle:
         with self._turn, _engine_errors():
             form = "SELECT formatQuerySingleLine({sql:String})"
             try:
-                answer = self._connection.query(form, "RawBLOB", params={"sql": sql})
+                answer = self._connection.query(form, "RawBLOB", params={"sql": escaped(sql)})
             except Exception as error:
                 # The rest would tell of our question instead of the caller's.
                 text = str(error).partition(": In scope SELECT formatQuery")[0]

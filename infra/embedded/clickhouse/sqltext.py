@@ -57,6 +57,7 @@ _FILE_CALLS = frozenset(
 )
 _FILE_WORDS = frozenset((b"INFILE", b"OUTFILE"))
 _OPENING, _CLOSING = frozenset((b"(", b"[", b"{")), frozenset((b")", b"]", b"}"))
+_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r", "\0": "\\0"})
 _VALUE_ENDS = _CLOSING | {b",", b";"}
 
 
@@ -229,6 +230,11 @@ def reaches_for_files(sql: bytes) -> bool:
 def quoted(value: str) -> str:
     """A string literal."""
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def escaped(value: str) -> str:
+    """A parameter's value as the engine reads it: escaped as in TabSeparated."""
+    return value.translate(_ESCAPES)
 
 
 def quoted_name(name: str) -> str:
