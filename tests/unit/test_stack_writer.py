@@ -10,6 +10,13 @@ from infra.embedded.clickhouse.access import WRITER_NAME, WRITER_VARIABLE, write
 from infra.stack import StackOptions, service
 
 
+def env_of(options: StackOptions, name: str) -> dict[str, str]:
+    """A part's environment."""
+    env = service(options, name).env
+    assert env is not None
+    return dict(env)
+
+
 @pytest.fixture(autouse=True)
 def _no_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(WRITER_VARIABLE, raising=False)
@@ -25,15 +32,15 @@ def test_a_secret_is_made_for_those_who_need_it(tmp_path: Path) -> None:
     for name in ("broker", "registry", "clickhouse", "simulator", "worker", "sink", "producer"):
         part = service(options, name)
         assert writer.password not in " ".join(part.argv)
-        told = writer.password in part.env.values()
+        told = writer.password in env_of(options, name).values()
         assert told == (name in {"clickhouse", "sink"}), name
-    assert service(options, "sink").env["FUNDING_CLICKHOUSE_USERNAME"] == WRITER_NAME
+    assert env_of(options, "sink")["FUNDING_CLICKHOUSE_USERNAME"] == WRITER_NAME
 
 
 def test_a_password_of_the_environment_is_taken(tmp_path: Path) -> None:
     """Then there is no file."""
     options = StackOptions(data_dir=tmp_path, extra_env={WRITER_VARIABLE: "given"})
-    assert service(options, "sink").env[WRITER_VARIABLE] == "given"
+    assert env_of(options, "sink")[WRITER_VARIABLE] == "given"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -44,6 +51,6 @@ def test_a_clickhouse_of_ones_own_keeps_its_user(
     monkeypatch.setenv("FUNDING_CLICKHOUSE_USERNAME", "me")
     monkeypatch.setenv(WRITER_VARIABLE, "mine")
     options = StackOptions(data_dir=tmp_path, clickhouse_url="http://127.0.0.1:1")
-    env = service(options, "sink").env
+    env = env_of(options, "sink")
     assert (env["FUNDING_CLICKHOUSE_USERNAME"], env[WRITER_VARIABLE]) == ("me", "mine")
     assert list(tmp_path.iterdir()) == []

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 from infra.embedded.clickhouse.errors import too_busy
 
@@ -27,7 +27,7 @@ class Lane:
         self._pending = 0
 
     @contextlib.contextmanager
-    def admitted(self) -> Any:
+    def admitted(self) -> Iterator[None]:
         """Counts a request from its beginning to its end."""
         if self._pending >= self._max_waiting:
             raise too_busy("requests")

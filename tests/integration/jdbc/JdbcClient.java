@@ -34,9 +34,9 @@ public class JdbcClient {
             bound.setLong(1, 5);
             bound.setString(2, "it's");
             show("prepared", bound.executeQuery());
-            show("table", statement.executeQuery("SELECT count(), max(b) FROM default.jdbc"));
+            show("table", statement.executeQuery("SELECT count(), max(b) FROM default.driver"));
             try {
-                statement.execute("INSERT INTO default.jdbc VALUES (9, 'x')");
+                statement.execute("INSERT INTO default.driver VALUES (9, 'x')");
                 System.out.println("inserted");
             } catch (SQLException error) {
                 System.out.println("refused " + error.getErrorCode());
@@ -45,10 +45,10 @@ public class JdbcClient {
     }
 
     private static void write(Connection connection, Statement statement) throws SQLException {
-        statement.execute("CREATE TABLE default.jdbc (a Int64, b String)"
+        statement.execute("CREATE TABLE default.driver (a Int64, b String)"
                 + " ENGINE = MergeTree ORDER BY a");
         PreparedStatement insert =
-                connection.prepareStatement("INSERT INTO default.jdbc (a, b) VALUES (?, ?)");
+                connection.prepareStatement("INSERT INTO default.driver (a, b) VALUES (?, ?)");
         for (int row = 0; row < 3; row++) {
             insert.setLong(1, row);
             insert.setString(2, "it's " + row);
