@@ -14,8 +14,16 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from infra.clickhouse.migrate import migrate as migrate_database
 from infra.config import ENV_FILE_VARIABLE, PARTS
+from infra.embedded.clickhouse.access import (
+    WRITER_NAME,
+    WRITER_VARIABLE,
+    Credentials,
+    ensure_writer_credentials,
+)
 from infra.embedded.ports import require_free_port
 from infra.embedded.readiness import http_ready, kafka_ready, tcp_ready
 from infra.embedded.supervisor import Service, Supervisor
@@ -100,6 +108,18 @@ class StackOptions:
     def simulated(self) -> bool:
         """Whether a simulator of our own is the exchanges."""
         return self.exchange_base_url is None and not self.live
+
+    def clickhouse_writer(self) -> Credentials | None:
+        """Return who writes to the embedded ClickHouse; None: to a ClickHouse of somebody else.
+
+        The password is the environment's, or a secret that is kept beside the server's data.
+        """
+        if self.clickhouse_url is not None:
+            return None
+        given = {**os.environ, **self.extra_env}.get(WRITER_VARIABLE)
+        if given:
+            return Credentials(WRITER_NAME, given)
+        return ensure_writer_credentials(self.data_dir / "clickhouse")
 
     def environment(self) -> dict[str, str]:
         """Return the environment of the parts: ours, with what the options say."""
@@ -203,10 +223,16 @@ def service(options: StackOptions, name: str) -> Service:
         "sink": tcp_ready(HOST, ports.sink_metrics),
         "producer": tcp_ready(HOST, ports.producer_metrics),
     }
+    environment = options.environment()
+    if name in {"clickhouse", "sink"} and (writer := options.clickhouse_writer()) is not None:
+        environment |= {
+            "FUNDING_CLICKHOUSE_USERNAME": writer.user,
+            WRITER_VARIABLE: writer.password,
+        }
     return Service(
         name=name,
         argv=[sys.executable, "-m", "infra.cli", name, *arguments[name]],
-        env=options.environment(),
+        env=environment,
         ready=ready[name],
         # The broker's first start downloads its jars.
         ready_timeout_s=300.0 if name == "broker" else 60.0,
@@ -228,6 +254,14 @@ class Stack:
         self._progress = progress
         self.worker_settings = options.settings(WorkerSettings)
         self.sink_settings = options.settings(SinkSettings)
+        writer = options.clickhouse_writer()
+        if writer is not None:
+            self.sink_settings = self.sink_settings.model_copy(
+                update={
+                    "clickhouse_username": writer.user,
+                    "clickhouse_password": SecretStr(writer.password),
+                }
+            )
 
     async def start(self) -> None:
         """Start everything, each part when what it needs is there.

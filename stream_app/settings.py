@@ -46,6 +46,8 @@ class SinkSettings(SharedSettings):
     clickhouse_url: ClickHouseUrl = "http://127.0.0.1:8123"
     clickhouse_username: str = "default"
     clickhouse_password: SecretStr = SecretStr("")
+    clickhouse_reader_password: SecretStr = SecretStr("")
+    """Of the embedded server's user `default`, who reads; empty: none is asked for."""
     clickhouse_ca_file: str = ""
     clickhouse_certificate_file: str = ""
     """Ours, for servers that ask for one; without a password it is also what logs the user in."""

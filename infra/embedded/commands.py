@@ -139,14 +139,25 @@ def registry(host: str, port: int, data_dir: Path, allow_host: tuple[str, ...]) 
 @click.option(
     "--max-memory-mb",
     type=click.IntRange(64, 1_048_576),
-    help="The memory that one statement may use. Default: a quarter of the machine, at most 1024.",
+    help="The memory that one statement may use; all together may use twice that. Default: a"
+    " quarter of the machine, at most 1024.",
+)
+@click.option(
+    "--reader-password",
+    envvar="FUNDING_CLICKHOUSE_READER_PASSWORD",
+    default="",
+    show_envvar=True,
+    help="The password of the user `default`, who reads; none by default. Prefer the variable:"
+    " others can see arguments.",
 )
 @click.option(
     "--password",
+    "writer_password",
     envvar="FUNDING_CLICKHOUSE_PASSWORD",
     default="",
     show_envvar=True,
-    help="The password of the user `default`. Prefer the variable: others can see arguments.",
+    help="The password of the user `fundingstream`, who writes. Default: a random one, kept in the"
+    " data directory as writer.secret.",
 )
 @click.option(
     "--sandbox/--no-sandbox",
@@ -160,7 +171,8 @@ def clickhouse(
     data_dir: Path,
     allow_host: tuple[str, ...],
     max_memory_mb: int | None,
-    password: str,
+    reader_password: str,
+    writer_password: str,
     *,
     sandbox: bool,
 ) -> None:
@@ -173,7 +185,8 @@ def clickhouse(
             data_dir=data_dir,
             host=host,
             port=port,
-            password=password,
+            reader_password=reader_password,
+            writer_password=writer_password,
             max_memory_bytes=max_memory_mb * 1024 * 1024 if max_memory_mb else None,
             sandbox=sandbox,
             allowed_hosts=_allowed(allow_host),

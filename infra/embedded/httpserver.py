@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import signal
 import sys
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from schemas.errors import UnavailableError
 from schemas.http_server import quiet_malformed_requests
@@ -28,11 +30,14 @@ async def serve_until_signal(
     port: int,
     announcement: str,
     drain: Callable[[], Awaitable[None]] | None = None,
+    *,
+    cancel_when_left: bool = False,
 ) -> None:
     """Serves, says so in one line, and on a signal closes.
 
     `drain` runs first, while requests still go on: it lets them end, or makes them. What is still
-    running a moment after it is cancelled.
+    running a moment after it is cancelled. With `cancel_when_left` so is a request whose client
+    closes the connection.
     """
     quiet_malformed_requests()
     stop = asyncio.Event()
@@ -45,6 +50,8 @@ async def serve_until_signal(
         auto_decompress=False,
         keepalive_timeout=_KEEPALIVE_TIMEOUT_S,
         shutdown_timeout=_SHUTDOWN_TIMEOUT_S,
+        handler_cancellation=cancel_when_left,
+        logger=_server_log(),
         max_line_size=_MAX_LINE_BYTES,
         max_field_size=_MAX_LINE_BYTES,
     )
@@ -65,3 +72,20 @@ async def serve_until_signal(
             await drain()
     finally:
         await runner.cleanup()
+
+
+def _server_log() -> logging.Logger:
+    log = logging.getLogger(__name__)
+    if not log.filters:
+        log.addFilter(_one_line_for_bad_requests)
+    return log
+
+
+def _one_line_for_bad_requests(record: logging.LogRecord) -> bool:
+    """What is no HTTP is its sender's fault: where in our code it was noticed says nothing."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        record.msg = f"{record.getMessage()}: {' '.join(str(error).split())[:200]}"
+        record.args, record.exc_info, record.exc_text = None, None, None
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+    return True

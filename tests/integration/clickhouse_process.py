@@ -19,6 +19,7 @@ from infra.embedded.ports import free_port
 from infra.embedded.readiness import http_ready, wait_ready
 
 START_TIMEOUT_S = 30.0
+WRITER = ("fundingstream", "s3cret-of-tests")
 
 
 def command(port: int, data_dir: Path, *more: str) -> list[str]:
@@ -32,20 +33,27 @@ class Server:
 
     def __init__(self, data_dir: Path, *more: str, **env: str) -> None:
         self.port = free_port()
+        self.log = data_dir.with_name(f"{data_dir.name}.stderr")
         self.url = f"http://127.0.0.1:{self.port}"
         self.process = subprocess.Popen(
             command(self.port, data_dir, *more),
-            env={**os.environ, **env},
+            env={**os.environ, "FUNDING_CLICKHOUSE_PASSWORD": WRITER[1], **env},
             stdout=subprocess.DEVNULL,
+            stderr=self.log.open("ab"),
         )
         asyncio.run(wait_ready(http_ready(f"{self.url}/ping"), START_TIMEOUT_S, "clickhouse"))
 
     def client(self, **options: Any) -> Any:
-        """A clickhouse-connect client."""
-        return clickhouse_connect.get_client(host="127.0.0.1", port=self.port, **options)
+        """A clickhouse-connect client of the writer."""
+        user = {"username": WRITER[0], "password": WRITER[1], **options}
+        return clickhouse_connect.get_client(host="127.0.0.1", port=self.port, **user)
 
     def sql(self, sql: str, **options: Any) -> requests.Response:
-        """A statement as curl would send it."""
+        """A statement as curl would send it, by the writer."""
+        return self.read(sql, **{"auth": WRITER, **options})
+
+    def read(self, sql: str, **options: Any) -> requests.Response:
+        """A statement as curl would send it without credentials."""
         return requests.post(self.url, data=sql.encode(), timeout=20, **options)
 
     def stop(self) -> int:

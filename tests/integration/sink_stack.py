@@ -11,12 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import clickhouse_connect
 import requests
 from confluent_kafka import KafkaException, Producer
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
 
 from infra.clickhouse.migrate import migrate
+from infra.embedded.clickhouse.access import WRITER_NAME, WRITER_VARIABLE
 from infra.embedded.ports import free_port
 from schemas.codec import HEADER_BYTES, Encoder
 from schemas.contracts import partition_of
@@ -82,9 +83,20 @@ class ClickHouseServer:
         self.directory = directory
         self.port = free_port()
         self.settings = SinkSettings(
-            clickhouse_url=f"http://127.0.0.1:{self.port}", clickhouse_timeout_s=20
+            clickhouse_url=f"http://127.0.0.1:{self.port}",
+            clickhouse_username=WRITER_NAME,
+            clickhouse_password=SecretStr("s3cret-of-tests"),
+            clickhouse_timeout_s=20,
         )
         self.part: Part | None = None
+
+    @property
+    def writer_env(self) -> dict[str, str]:
+        """The variables that make a process the writer, and the server know it."""
+        return {
+            "FUNDING_CLICKHOUSE_USERNAME": self.settings.clickhouse_username,
+            WRITER_VARIABLE: self.settings.clickhouse_password.get_secret_value(),
+        }
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
@@ -93,7 +105,7 @@ class ClickHouseServer:
             "clickhouse",
             ["-m", "infra.embedded.commands", "clickhouse", *arguments],
             self.directory / "clickhouse.log",
-            {},
+            self.writer_env,
         )
         url = f"{self.settings.clickhouse_url}/ping"
         until(lambda: part.answers(url), "ClickHouse answers", START_TIMEOUT_S)
@@ -110,9 +122,7 @@ class ClickHouseServer:
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """Run a query, return its rows."""
-        client = clickhouse_connect.get_client(
-            dsn=self.settings.clickhouse_url, autogenerate_session_id=False
-        )
+        client = connect(self.settings)
         try:
             return list(client.query(query).result_rows)
         finally:
@@ -144,6 +154,7 @@ class SinkProcess(Part):
         self.metrics_port = free_port()
         env = {
             **kafka.env,
+            **clickhouse.writer_env,
             "FUNDING_CLICKHOUSE_URL": clickhouse.settings.clickhouse_url,
             "FUNDING_CLICKHOUSE_TIMEOUT_S": "5",
             "FUNDING_SINK_METRICS_PORT": str(self.metrics_port),

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import aiohttp
-import clickhouse_connect
 import pytest
 import pytest_asyncio
 
@@ -30,9 +29,11 @@ from infra.stack import Ports, Stack, StackOptions, service
 from schemas.feeds import FEEDS
 from schemas.times import US_PER_DAY, US_PER_HOUR, US_PER_MINUTE, now_us
 from schemas.topics import OUTPUT_TOPICS, raw_topic
+from stream_app.sink.clickhouse import connect
 
 FEED = "binance-usdm"
 CONTRACTS = 60
+_QUERY_TIMEOUT_S = 120.0
 DRAIN_TIMEOUT_S = 30.0
 T = TypeVar("T")
 
@@ -90,12 +91,12 @@ class RunningStack:
             return reply.status, await reply.text()
 
     async def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """Rows of a query, by a client of ClickHouse."""
+        """Rows of a query, by the writer."""
         return await asyncio.to_thread(self._rows, sql)
 
     def _rows(self, sql: str) -> list[tuple[Any, ...]]:
-        client = clickhouse_connect.get_client(
-            dsn=self.options.clickhouse, autogenerate_session_id=False
+        client = connect(
+            self.stack.sink_settings.model_copy(update={"clickhouse_timeout_s": _QUERY_TIMEOUT_S})
         )
         try:
             return list(client.query(sql).result_rows)

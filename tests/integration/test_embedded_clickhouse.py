@@ -11,7 +11,7 @@ import fastavro
 import pytest
 import requests
 
-from tests.integration.clickhouse_process import Server, until
+from tests.integration.clickhouse_process import WRITER, Server, until
 
 pytestmark = pytest.mark.integration
 AVRO_SCHEMA = fastavro.parse_schema(
@@ -77,6 +77,7 @@ def test_an_avro_file_is_inserted(server: Server, table: str) -> None:
         server.url,
         params={"query": f"INSERT INTO {table} FORMAT Avro"},
         data=file.getvalue()[:-40],
+        auth=WRITER,
         timeout=20,
     )
     assert answer.status_code >= 400, "a cut file must not be accepted"
@@ -154,7 +155,7 @@ def test_a_session_keeps_temporary_tables_and_only_those(server: Server) -> None
     once = {**session, "max_threads": "1"}
     assert server.sql("SELECT getSetting('max_threads')", params=once).text == "1\n"
     read = {**session, "query": "SELECT count() FROM kept"}
-    assert requests.get(server.url, params=read, timeout=20).text == "0\n"
+    assert requests.get(server.url, params=read, auth=WRITER, timeout=20).text == "0\n"
     server.sql("INSERT INTO kept VALUES (1), (2)", params=session).raise_for_status()
     assert server.sql("SELECT sum(a) FROM kept", params=session).text == "3\n"
     assert server.sql("SELECT getSetting('max_threads')", params=session).text != "1\n"
@@ -201,7 +202,7 @@ def test_statements_are_bounded_in_memory(server: Server) -> None:
 
 
 async def test_parallel_requests_of_the_async_client(server: Server) -> None:
-    """Twenty at once on eight slots, all answered, none mixed up."""
+    """Twenty at once on six slots, all answered, none mixed up."""
     client = await clickhouse_connect.get_async_client(
         host="127.0.0.1", port=server.port, autogenerate_session_id=False
     )

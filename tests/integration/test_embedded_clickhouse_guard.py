@@ -12,7 +12,7 @@ import requests
 
 from infra.embedded.clickhouse.sandbox import can_confine
 from infra.embedded.ports import free_port
-from tests.integration.clickhouse_process import Server, command, refusal, until
+from tests.integration.clickhouse_process import WRITER, Server, command, refusal, until
 
 pytestmark = pytest.mark.integration
 
@@ -41,7 +41,7 @@ def test_get_requests_cannot_write(server: Server, table: str) -> None:
         f"DROP TABLE {table}",
         "SET max_threads=1",
     ):
-        answer = requests.get(server.url, params={"query": statement}, timeout=20)
+        answer = requests.get(server.url, params={"query": statement}, auth=WRITER, timeout=20)
         assert answer.headers["X-ClickHouse-Exception-Code"] == "164", statement
     assert server.sql(f"SELECT count() FROM {table}").text == "0\n"
 
@@ -105,12 +105,15 @@ def test_ways_around_the_refusal_meet_the_sandbox(
 
 def test_a_password_is_asked_for(tmp_path: Path) -> None:
     """Header, basic authentication and the driver; a wrong or missing one is refused."""
-    server = Server(tmp_path, FUNDING_CLICKHOUSE_PASSWORD="s3cret")
+    server = Server(tmp_path, FUNDING_CLICKHOUSE_READER_PASSWORD="r34d")
     try:
-        assert server.sql("SELECT 1").status_code == 403
-        assert server.sql("SELECT 1", auth=("default", "wrong")).status_code == 403
-        assert server.sql("SELECT 1", auth=("default", "s3cret")).text == "1\n"
-        assert server.client(username="default", password="s3cret").command("SELECT 2") == 2
+        assert server.read("SELECT 1").status_code == 403
+        assert server.read("SELECT 1", auth=("default", "wrong")).status_code == 403
+        assert server.read("SELECT 1", auth=("default", WRITER[1])).status_code == 403
+        assert server.read("SELECT 1", auth=(WRITER[0], "r34d")).status_code == 403
+        assert server.read("SELECT 1", auth=("default", "r34d")).text == "1\n"
+        assert server.client(username="default", password="r34d").command("SELECT 2") == 2
+        assert server.sql("SELECT 3").text == "3\n"
     finally:
         assert server.stop() == 0
 

@@ -10,7 +10,7 @@ import lz4.frame
 import pytest
 import zstandard
 
-from infra.embedded.clickhouse.access import Credentials, credentials_of, require
+from infra.embedded.clickhouse.access import Credentials, Users, credentials_of
 from infra.embedded.clickhouse.compression import (
     accepted_coding,
     compressor,
@@ -85,7 +85,7 @@ def test_credentials_come_from_header_basic_or_url() -> None:
     with pytest.raises(ClickHouseError, match="Authentication"):
         credentials_of({"Authorization": "Basic %%%"}, {})
     with pytest.raises(ClickHouseError, match="Authentication"):
-        require(Credentials("default", "no"), Credentials("default", "yes"))
+        Users(Credentials(password="yes"), Credentials("w", "w")).role_of(Credentials())
 
 
 class FakeHandles:

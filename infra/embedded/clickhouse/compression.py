@@ -1,6 +1,6 @@
-"""HTTP content codings both ways. Pure: bytes in, bytes out.
+"""How bodies are compressed, both ways: HTTP content codings, with ClickHouse's own blocks within.
 
-Not responsible for ClickHouse's own block compression (`compress=1`), which is refused.
+Pure: bytes in, bytes out. The blocks themselves are in blocks.py.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import lz4.frame
 import zstandard
 
+from infra.embedded.clickhouse.blocks import BlockCompressor
 from infra.embedded.clickhouse.errors import ClickHouseError
 
 # A few bytes may stand for many. Small slices bound what one step can swell to.
@@ -59,6 +60,8 @@ def decompressed(decompress: Decompress, data: bytes) -> Iterator[bytes]:
     for start in range(0, len(data), _SLICE_BYTES):
         try:
             piece = decompress(data[start : start + _SLICE_BYTES])
+        except ClickHouseError:
+            raise
         except Exception as error:  # each library has its own
             raise ClickHouseError(
                 354, f"The request's body cannot be decompressed: {error}", "ZLIB_INFLATE_FAILED"
@@ -73,8 +76,10 @@ def accepted_coding(accept_encoding: str) -> str | None:
     return next((coding for coding in _OFFERED if coding in offered), None)
 
 
-def compressor(coding: str | None) -> Compressor:
-    """A compressor of the given coding; None passes through."""
+def compressor(coding: str | None, *, in_blocks: bool = False) -> Compressor:
+    """A compressor of the given coding; None passes through. `in_blocks`: ClickHouse's within."""
+    if in_blocks:
+        return _Chain(BlockCompressor(), compressor(coding))
     match coding:
         case None:
             return _Identity()
@@ -88,6 +93,20 @@ def compressor(coding: str | None) -> Compressor:
             return _Lz4()
         case other:
             raise AssertionError(f"{other} is not offered")
+
+
+class _Chain:
+    """Two compressors: what the inner one makes is the outer one's data."""
+
+    def __init__(self, inner: Compressor, outer: Compressor) -> None:
+        self._inner = inner
+        self._outer = outer
+
+    def compress(self, data: bytes) -> bytes:
+        return self._outer.compress(self._inner.compress(data))
+
+    def finish(self) -> bytes:
+        return self._outer.compress(self._inner.finish()) + self._outer.finish()
 
 
 class _Identity:

@@ -17,8 +17,10 @@ from typing import Any
 
 import chdb
 
-from infra.embedded.clickhouse.errors import ClickHouseError
-from infra.embedded.clickhouse.sqltext import quoted, quoted_name
+from infra.embedded.clickhouse.errors import ClickHouseError, denied
+from infra.embedded.clickhouse.layout import OVERLAY_NAME, prepare_default_database
+from infra.embedded.clickhouse.roles import Role, write_engine_configuration
+from infra.embedded.clickhouse.sqltext import escaped, quoted, quoted_name
 from schemas.errors import StateError, UnavailableError
 
 PIECE_BYTES = 1 << 20
@@ -32,6 +34,8 @@ _SERVER_SETTINGS = {
     "primary_index_cache_size": 64 * 1024 * 1024,
     "background_pool_size": 2,
 }
+# A setting that has no effect but shows in system.processes: how a statement is found again.
+_MARK = "log_comment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +50,26 @@ class Result:
 class Engine:
     """Owns the path. `close` ends what still runs."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, max_total_memory_bytes: int) -> None:
+        """`max_total_memory_bytes` is for all statements, merges and caches together."""
         self._path = str(path)
         if "?" in self._path:
             raise UnavailableError(f"the engine cannot use {path}: a question mark ends its path")
-        settings = "&".join(f"{name}={value}" for name, value in _SERVER_SETTINGS.items())
+        options: dict[str, object] = {
+            **_SERVER_SETTINGS,
+            "max_server_memory_usage": max_total_memory_bytes,
+            "default_database": OVERLAY_NAME,
+            # Named, or the engine would take a config.xml of the working directory.
+            "config-file": write_engine_configuration(path.with_name("engine-config")),
+        }
+        prepare_default_database(path)
+        given = "&".join(f"{name}={value}" for name, value in options.items())
         try:
-            self._owner = chdb.connect(f"{self._path}?{settings}")
+            self._owner = chdb.connect(f"{self._path}?{given}")
+            self._owner.query(f"SET ROLE {Role.OWNER}", "Null")
         except Exception as error:
             raise _start_error(path, str(error)) from error
+        self._owner_turn = threading.Lock()
         row = self._owner.query("SELECT version(), timezone()", "TSV").bytes().decode()
         self.version, self.timezone = row.strip().split("\t")
 
@@ -65,12 +80,19 @@ class Engine:
 
     def cancel_running(self) -> None:
         """Asks all running statements to end; they fail with QUERY_WAS_CANCELLED."""
-        with _engine_errors():
-            self._owner.query("KILL QUERY WHERE query NOT LIKE 'KILL QUERY%' ASYNC", "TSV")
+        self._kill("query NOT LIKE 'KILL QUERY%'")
+
+    def cancel(self, mark: str) -> None:
+        """Asks the statement of that mark to end, if it runs."""
+        self._kill(f"Settings[{quoted(_MARK)}] = {quoted(mark)}")
 
     def close(self) -> None:
         """Closes the path; all handles must be closed."""
         self._owner.close()
+
+    def _kill(self, condition: str) -> None:
+        with self._owner_turn, _engine_errors():
+            self._owner.query(f"KILL QUERY WHERE {condition} ASYNC", "TSV")
 
 
 class Handle:
@@ -79,6 +101,53 @@ class Handle:
     def __init__(self, connection: Any) -> None:
         self._connection = connection
         self._turn = threading.RLock()
+
+    def become(self, role: Role, mark: str) -> None:
+        """From here on the engine lets the handle do what the role may; `mark` is for `cancel`."""
+        with self._turn, _engine_errors():
+            self._connection.query(f"SET ROLE {role}", "Null")
+            self._connection.query(f"SET {_MARK} = {quoted(mark)}", "Null")
+
+    def require_read(self, sql: str) -> None:
+        """Refuses all but one statement that only reads, as the engine's parser sees it.
+
+        The role refuses writes as well, but not what is about the session or about other
+        statements: SET ROLE, KILL QUERY, a second statement behind a semicolon.
+        """
+        with self._turn, _engine_errors():
+            # The one method without a public name; chdb.durable is built on it.
+            report = self._connection._conn.classify_query(sql, "")  # noqa: SLF001
+            if report["query_class"].name == "UNKNOWN":
+                self.canonical(sql)  # says what is wrong with the syntax, if that is it
+        if report["query_class"].name != "READ_ONLY" or report["statement_count"] != 1:
+            raise denied(
+                "Not enough privileges: this user may SELECT, SHOW, DESCRIBE, EXPLAIN and EXISTS,"
+                " one statement at a time, with settings in the URL or in a SETTINGS clause."
+            )
+
+    def canonical(self, sql: str) -> str:
+        """The statement as the engine would write it: no comments, one way to quote."""
+        with self._turn, _engine_errors():
+            form = "SELECT formatQuerySingleLine({sql:String})"
+            try:
+                answer = self._connection.query(form, "RawBLOB", params={"sql": escaped(sql)})
+            except Exception as error:
+                # The rest would tell of our question instead of the caller's.
+                text = str(error).partition(": In scope SELECT formatQuery")[0]
+                raise ClickHouseError.from_engine(text) from error
+            return bytes(answer.bytes()).decode(errors="replace")
+
+    def load_external(self, name: str, structure: str, input_format: str, data: bytes) -> None:
+        """Makes a temporary table of a request's data."""
+        sql = f"CREATE OR REPLACE TEMPORARY TABLE {quoted_name(name)} ({structure})"
+        with self._turn, _engine_errors():
+            report = self._connection._conn.classify_query(sql, "")  # noqa: SLF001
+        if report["statement_count"] != 1:
+            raise ClickHouseError(36, f"Bad structure of external table {name!r}.", "BAD_ARGUMENTS")
+        self.query(sql, "Null", {})
+        insert = self.insert(f"INSERT INTO {quoted_name(name)}", input_format)
+        insert.append(data)
+        insert.finish()
 
     def apply(self, database: str | None, settings: Mapping[str, str]) -> None:
         """Sets the current database and settings, in their order."""

@@ -99,6 +99,6 @@ def too_busy(what: str) -> ClickHouseError:
     )
 
 
-def not_supported(what: str) -> ClickHouseError:
-    """Something of a real server that this one does not do."""
-    return ClickHouseError(48, f"{what} is not supported by the embedded server", "NOT_IMPLEMENTED")
+def denied(what: str) -> ClickHouseError:
+    """Something that the caller has no right to."""
+    return ClickHouseError(497, what, "ACCESS_DENIED")

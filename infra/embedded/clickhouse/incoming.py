@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 
 from aiohttp import BodyPartReader, web
 
+from infra.embedded.clickhouse.blocks import BlockDecompressor
 from infra.embedded.clickhouse.compression import decompressed, decompressor
 from infra.embedded.clickhouse.engine import PIECE_BYTES
-from infra.embedded.clickhouse.errors import ClickHouseError, not_supported
+from infra.embedded.clickhouse.errors import ClickHouseError
 from infra.embedded.clickhouse.sqltext import InsertHead, insert_head
 
 # URL parameters that are not settings of the engine.
@@ -26,6 +27,7 @@ _RESERVED = frozenset(
         "quota_key",
         "role",
         "query_id",
+        "log_comment",  # the server's own mark of a statement (engine.py)
         "default_format",
         "session_id",
         "session_timeout",
@@ -47,11 +49,13 @@ _RESERVED = frozenset(
     )
 )
 _EXTERNAL_SUFFIXES = ("structure", "format", "types")
-# Twice what the engine parses by default (max_query_size); an INSERT's data does not count.
-MAX_STATEMENT_BYTES = 512 * 1024
+# What the engine parses by default (max_query_size); an INSERT's data does not count.
+MAX_STATEMENT_BYTES = 256 * 1024
 _MAX_EXTERNAL_BYTES = 64 * 1024 * 1024
 # An INSERT's head must lie in this much of the request.
-_HEAD_BYTES = 256 * 1024
+_HEAD_BYTES = 64 * 1024
+# Looking at more text than this would hold up other requests: a thread does it.
+_SHORT_BYTES = 4 * 1024
 _READ_TIMEOUT_S = 60.0
 
 
@@ -82,8 +86,6 @@ class Incoming:
 async def read_request(request: web.Request) -> Incoming:
     """Takes the request apart. Of an INSERT's data only the first pieces are read."""
     query = request.query
-    if "1" in (query.get("compress"), query.get("decompress")):
-        raise not_supported("ClickHouse's own block compression (use Content-Encoding)")
     externals = {key[: -len("_structure")] for key in query if key.endswith("_structure")}
     incoming = Incoming(
         sql=query.get("query", "").encode(),
@@ -93,7 +95,12 @@ async def read_request(request: web.Request) -> Incoming:
     for name, value in query.items():
         _take(incoming, name, value, externals)
     if request.content_type == "multipart/form-data":
-        await _read_multipart(request, incoming, query, externals)
+        try:
+            await _read_multipart(request, incoming, query, externals)
+        except ValueError as error:
+            raise ClickHouseError(
+                36, f"The multipart body cannot be read: {error}", "BAD_ARGUMENTS"
+            ) from error
         pieces = _nothing()
     else:
         pieces = _body_pieces(request)
@@ -114,12 +121,12 @@ def _take(incoming: Incoming, name: str, value: str, externals: set[str]) -> Non
 
 async def _split(incoming: Incoming, pieces: AsyncIterator[bytes]) -> None:
     """Statement and data: the statement may be in the URL, in the body, or begin there."""
-    head = insert_head(incoming.sql) if incoming.sql else None
+    head = await _head_of(incoming.sql) if incoming.sql else None
     if not incoming.sql:
         first = await anext(pieces, b"")
         while len(first) < _HEAD_BYTES and (more := await anext(pieces, b"")):
             first += more
-        head = insert_head(first[:_HEAD_BYTES])
+        head = await _head_of(first)
         incoming.sql = first
     elif head is None:
         incoming.sql += b"\n"
@@ -133,16 +140,24 @@ async def _split(incoming: Incoming, pieces: AsyncIterator[bytes]) -> None:
         incoming.insert = head
         incoming.data = _chain(rest, pieces)
         return
-    parts = [incoming.sql]
-    size = len(incoming.sql)
+    parts = [_bounded(incoming.sql, 0)]
     async for piece in pieces:
-        size += len(piece)
-        if size > MAX_STATEMENT_BYTES:
-            raise ClickHouseError(
-                62, f"Max query size exceeded: {MAX_STATEMENT_BYTES} bytes.", "SYNTAX_ERROR"
-            )
-        parts.append(piece)
+        parts.append(_bounded(piece, sum(map(len, parts))))
     incoming.sql = b"".join(parts).rstrip(b"\n") if len(parts) > 1 else incoming.sql
+
+
+async def _head_of(sql: bytes) -> InsertHead | None:
+    if len(sql) <= _SHORT_BYTES:
+        return insert_head(sql)
+    return await asyncio.to_thread(insert_head, sql[:_HEAD_BYTES])
+
+
+def _bounded(piece: bytes, size_before: int) -> bytes:
+    if size_before + len(piece) > MAX_STATEMENT_BYTES:
+        raise ClickHouseError(
+            62, f"Max query size exceeded: {MAX_STATEMENT_BYTES} bytes.", "SYNTAX_ERROR"
+        )
+    return piece
 
 
 def reaches_past(sql: bytes, head: InsertHead) -> bool:
@@ -153,6 +168,7 @@ def reaches_past(sql: bytes, head: InsertHead) -> bool:
 async def _body_pieces(request: web.Request) -> AsyncIterator[bytes]:
     """The decoded body in pieces of about a mebibyte. A sender that stalls is given up."""
     decompress = decompressor(request.headers.get("Content-Encoding", ""))
+    blocks = BlockDecompressor() if request.query.get("decompress") == "1" else None
     pieces: list[bytes] = []
     size = 0
     while True:
@@ -165,12 +181,15 @@ async def _body_pieces(request: web.Request) -> AsyncIterator[bytes]:
             ) from error
         if not raw and request.content.at_eof():
             break
-        for piece in decompressed(decompress, raw):
+        for coded in decompressed(decompress, raw):
+            piece = coded if blocks is None else blocks(coded)
             pieces.append(piece)
             size += len(piece)
             if size > PIECE_BYTES:
                 yield b"".join(pieces)
                 pieces, size = [], 0
+    if blocks is not None:
+        blocks.finish()
     if pieces:
         yield b"".join(pieces)
 

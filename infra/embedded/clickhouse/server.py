@@ -12,7 +12,16 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from infra.embedded.clickhouse.access import Credentials
+from infra.embedded.clickhouse.access import (
+    READER_NAME,
+    READER_VARIABLE,
+    WRITER_NAME,
+    WRITER_VARIABLE,
+    Credentials,
+    Users,
+    ensure_writer_credentials,
+)
+from infra.embedded.clickhouse.roles import Role
 from infra.embedded.clickhouse.sandbox import confine
 from infra.embedded.httpserver import serve_until_signal
 from infra.embedded.ports import LOOPBACK, require_free_port
@@ -21,26 +30,33 @@ from schemas.browser_guard import is_loopback
 from schemas.errors import ConfigurationError
 
 DEFAULT_PORT = 8123
-PASSWORD_VARIABLE = "FUNDING_CLICKHOUSE_PASSWORD"  # noqa: S105 - its name, not its value
 _WHAT = "the ClickHouse server"
 _MIN_MEMORY_BYTES = 256 * 1024 * 1024
 _MAX_MEMORY_BYTES = 1024 * 1024 * 1024
-_MAX_EXECUTION_S = 600
+# All statements together may take what two of the largest may; merges and caches are among them.
+_TOTAL_PER_STATEMENT = 2
+_READ_S = 60
+_WRITE_S = 600
+_MAX_THREADS = 64
 _UNCONFINED = (
     "notice: this system cannot confine the ClickHouse server to its own files (Linux 5.19 with"
-    f" Landlock can): on a machine with other users set {PASSWORD_VARIABLE}"
+    f" Landlock can): on a machine with other users set {READER_VARIABLE}"
 )
 _MAX_BUFFERED_RESULT_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class ClickHouseOptions:
-    """What a person may choose. `allowed_hosts`: further names that clients use for this server."""
+    """What a person may choose. `allowed_hosts`: further names that clients use for this server.
+
+    Without a `writer_password` a random one is made and kept in the data directory (access.py).
+    """
 
     data_dir: Path
     host: str = LOOPBACK
     port: int = DEFAULT_PORT
-    password: str = field(default="", repr=False)
+    reader_password: str = field(default="", repr=False)
+    writer_password: str = field(default="", repr=False)
     max_memory_bytes: int | None = None
     sandbox: bool = True
     allowed_hosts: tuple[str, ...] = ()
@@ -50,27 +66,42 @@ class ClickHouseOptions:
 
 def run(options: ClickHouseOptions) -> None:
     """Serves until SIGTERM or SIGINT; each failure to start is one line with the way out."""
-    if not is_loopback(options.host) and not options.password:
+    if not is_loopback(options.host) and not options.reader_password:
         raise ConfigurationError(
-            f"{_WHAT} on {options.host} would be open to the network: set {PASSWORD_VARIABLE},"
-            f" or listen on --host {LOOPBACK}"
+            f"{_WHAT} on {options.host} would be open to the network: set {READER_VARIABLE} for"
+            f" those who read and {WRITER_VARIABLE} for those who write, or listen on"
+            f" --host {LOOPBACK}"
         )
     require_free_port(options.port, _WHAT, options.port_flag, options.host)
     with DataDirectory(options.data_dir, _WHAT, options.data_dir_flag) as directory:
         _own_temporary_directory(directory.path / "tmp")
         if options.sandbox and not confine(directory.path):
             sys.stdout.write(f"{_UNCONFINED}\n")
-        asyncio.run(_serve(directory.path / "engine", options))
+        users = _users(directory.path, options)
+        asyncio.run(_serve(directory.path / "engine", users, options))
 
 
-def default_settings(max_memory_bytes: int) -> dict[str, str]:
-    """Where each statement starts from; a request or a session may set others."""
+def default_settings(max_memory_bytes: int, max_execution_s: int) -> dict[str, str]:
+    """Where each statement starts from."""
     half = str(max_memory_bytes // 2)
     return {
         "max_memory_usage": str(max_memory_bytes),
         "max_bytes_before_external_group_by": half,
         "max_bytes_before_external_sort": half,
-        "max_execution_time": str(_MAX_EXECUTION_S),
+        "max_execution_time": str(max_execution_s),
+    }
+
+
+def reader_ceilings(max_memory_bytes: int) -> dict[str, int]:
+    """What those who read may set at most; more would be at the cost of the others."""
+    return {
+        "max_memory_usage": max_memory_bytes,
+        "max_execution_time": _READ_S,
+        "max_result_bytes": _MAX_BUFFERED_RESULT_BYTES,
+        "max_query_size": 256 * 1024,  # the engine's default
+        "max_threads": _MAX_THREADS,
+        "max_block_size": 1 << 20,
+        "function_sleep_max_microseconds_per_block": _READ_S * 1_000_000,
     }
 
 
@@ -90,19 +121,40 @@ def _own_temporary_directory(path: Path) -> None:
     os.environ["TMPDIR"] = str(path)
 
 
-async def _serve(path: Path, options: ClickHouseOptions) -> None:
+def _users(data_dir: Path, options: ClickHouseOptions) -> Users:
+    """The two users, the writer's password from the options or from the data directory."""
+    if options.writer_password:
+        writer = Credentials(WRITER_NAME, options.writer_password)
+    else:
+        writer = ensure_writer_credentials(data_dir)
+    return Users(Credentials(READER_NAME, options.reader_password), writer)
+
+
+async def _serve(path: Path, users: Users, options: ClickHouseOptions) -> None:
     # Imported here: chdb starts threads at import, and threads from before the sandbox escape it.
     from infra.embedded.clickhouse.engine import Engine  # noqa: PLC0415
-    from infra.embedded.clickhouse.http import HttpInterface, HttpOptions  # noqa: PLC0415
+    from infra.embedded.clickhouse.http import (  # noqa: PLC0415
+        HttpInterface,
+        HttpOptions,
+        UserLimits,
+    )
+    from infra.embedded.clickhouse.statements import StatementLimits  # noqa: PLC0415
 
-    engine = Engine(path)
     memory = options.max_memory_bytes or default_memory_bytes()
+    engine = Engine(path, memory * _TOTAL_PER_STATEMENT)
+    buffered = {"max_result_bytes": str(_MAX_BUFFERED_RESULT_BYTES)}
+
+    def limits(seconds: int, ceilings: dict[str, int] | None) -> StatementLimits:
+        return StatementLimits(default_settings(memory, seconds), buffered, ceilings, seconds)
+
     interface = HttpInterface(
         engine,
         HttpOptions(
-            credentials=Credentials(password=options.password),
-            default_settings=default_settings(memory),
-            buffered_settings={"max_result_bytes": str(_MAX_BUFFERED_RESULT_BYTES)},
+            users=users,
+            limits={
+                Role.READER: UserLimits(6, 256, limits(_READ_S, reader_ceilings(memory))),
+                Role.WRITER: UserLimits(4, 64, limits(_WRITE_S, None)),
+            },
             allowed_hosts=options.allowed_hosts,
         ),
     )
@@ -112,4 +164,5 @@ async def _serve(path: Path, options: ClickHouseOptions) -> None:
         options.port,
         f"ClickHouse {engine.version} on http://{options.host}:{options.port}",
         interface.drain,
+        cancel_when_left=True,
     )

@@ -1,0 +1,78 @@
+"""Where statements run: slots and threads of a user's own, so that no other user can take them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+from infra.embedded.clickhouse.errors import too_busy
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_ASK_AGAIN_S = 0.1
+
+
+class Lane:
+    """At most `max_running` statements at once and `max_waiting` requests in all."""
+
+    def __init__(self, name: str, max_running: int, max_waiting: int) -> None:
+        # Two threads more than statements, so that closing handles never waits for a slot.
+        self._threads = ThreadPoolExecutor(max_running + 2, name)
+        self._slots = asyncio.Semaphore(max_running)
+        self._max_waiting = max_waiting
+        self._pending = 0
+
+    @contextlib.contextmanager
+    def admitted(self) -> Iterator[None]:
+        """Counts a request from its beginning to its end."""
+        if self._pending >= self._max_waiting:
+            raise too_busy("requests")
+        self._pending += 1
+        try:
+            yield
+        finally:
+            self._pending -= 1
+
+    @contextlib.asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """Waits for a slot and holds it."""
+        async with self._slots:
+            yield
+
+    async def run(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Runs a blocking call in a thread. A caller that is cancelled waits for its end."""
+        return await self.run_stoppable(None, call, *args, **kwargs)
+
+    async def run_stoppable(
+        self,
+        stop: Callable[[], None] | None,
+        call: Callable[_P, _T],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> _T:
+        """As `run`; when the caller is cancelled, `stop` is called until the call has ended.
+
+        Again and again, because a statement can be stopped only once the engine has begun it.
+        """
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(self._threads, partial(call, *args, **kwargs))
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            while not future.done():
+                # A second cancellation changes nothing: the thread cannot be left behind.
+                with contextlib.suppress(asyncio.CancelledError):
+                    if stop is not None:
+                        await asyncio.to_thread(stop)
+                    await asyncio.wait((future,), timeout=_ASK_AGAIN_S)
+            if not future.cancelled():
+                future.exception()  # looked at: nobody else will
+            raise
+
+    def close(self) -> None:
+        """Ends the threads; no call may be running."""
+        self._threads.shutdown()

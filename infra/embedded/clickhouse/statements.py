@@ -1,0 +1,242 @@
+"""Runs one statement: its rights and limits, the engine's calls, the answer.
+
+A statement that reads ends when its client leaves or its time is over; one that writes runs to its
+end. What a statement's text means is in sqltext.py, what a role may do in roles.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from aiohttp import web
+
+from infra.embedded.clickhouse.answers import Answer, late_exception, result_headers
+from infra.embedded.clickhouse.compression import Compressor, accepted_coding, compressor
+from infra.embedded.clickhouse.engine import Engine, Handle, Result, Stream
+from infra.embedded.clickhouse.errors import ClickHouseError
+from infra.embedded.clickhouse.incoming import Incoming
+from infra.embedded.clickhouse.lanes import Lane
+from infra.embedded.clickhouse.limits import check_settings
+from infra.embedded.clickhouse.roles import Role
+from infra.embedded.clickhouse.sessions import Session
+from infra.embedded.clickhouse.sqltext import (
+    is_read,
+    is_streamable,
+    reaches_for_files,
+    result_format,
+    settings_changes,
+)
+
+_WRITE_TIMEOUT_S = 120.0
+# The engine ends a statement itself at its max_execution_time, where it can look at the clock.
+_GRACE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class StatementLimits:
+    """Settings that a statement starts from, those of them that are ceilings, and its time."""
+
+    defaults: Mapping[str, str]
+    buffered: Mapping[str, str]
+    """On top of the defaults, for a result that is not streamed."""
+    ceilings: Mapping[str, int] | None
+    """None: the user may set what it likes."""
+    max_read_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How a statement is to be run."""
+
+    sql: str
+    output_format: str
+    streamed: bool
+    reads: bool
+
+    @classmethod
+    def of(cls, request: web.Request, incoming: Incoming) -> _Plan:
+        sql = incoming.sql.decode(errors="replace")
+        output_format = (
+            result_format(sql)
+            or request.query.get("default_format")
+            or request.headers.get("X-ClickHouse-Format")
+            or "TabSeparated"
+        )
+        whole = request.query.get("wait_end_of_query") == "1"
+        reads = incoming.insert is None and is_read(incoming.sql)
+        streamed = reads and not whole and is_streamable(incoming.sql, output_format)
+        return cls(sql, output_format, streamed, reads)
+
+
+class Statement:
+    """One request's statement. It holds a slot of its user's lane while it runs."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        lane: Lane,
+        user: Role,
+        limits: StatementLimits,
+        request: web.Request,
+        incoming: Incoming,
+    ) -> None:
+        self._engine = engine
+        self._lane = lane
+        # A GET is a link or an image tag: whoever asks, it reads at most.
+        self._role = Role.READER if incoming.read_only else user
+        self._limits = limits
+        self._request = request
+        self._incoming = incoming
+        self._mark = uuid.uuid4().hex
+
+    async def execute(self, session: Session | None, answer: Answer) -> web.StreamResponse:
+        """Runs it, in its session's handle or in one of its own."""
+        plan = await self._lane.run(_Plan.of, self._request, self._incoming)
+        deadline_s = self._limits.max_read_s + _GRACE_S if plan.reads else None
+        try:
+            async with asyncio.timeout(deadline_s):
+                return await self._with_handle(session, plan, answer)
+        except TimeoutError as error:
+            raise ClickHouseError(
+                159, f"Timeout exceeded: {self._limits.max_read_s:g} s.", "TIMEOUT_EXCEEDED"
+            ) from error
+
+    async def _with_handle(
+        self, session: Session | None, plan: _Plan, answer: Answer
+    ) -> web.StreamResponse:
+        lane, incoming = self._lane, self._incoming
+        handle = session.handle if session is not None else await lane.run(self._engine.open)
+        settings: dict[str, str] = {}
+        try:
+            await lane.run(handle.become, self._role, self._mark)
+            await self._check(handle, plan)
+            settings = self._settings(plan)
+            await lane.run(handle.apply, incoming.database, settings)
+            await self._load_external(handle)
+            if incoming.insert is not None:
+                return await self._insert(handle, answer)
+            return await self._query(handle, plan, answer)
+        finally:
+            # Shielded: a cancelled request must not leave its settings or its handle behind.
+            if session is None:
+                await asyncio.shield(lane.run(handle.close))
+            else:
+                await asyncio.shield(self._reset(handle, list(settings)))
+
+    async def _check(self, handle: Handle, plan: _Plan) -> None:
+        """Refuses what the caller may not do, beyond what the engine's roles refuse."""
+        if self._role is Role.READER:
+            try:
+                await self._lane.run(handle.require_read, plan.sql)
+            except ClickHouseError as error:
+                if error.code == 497 and self._incoming.read_only:
+                    raise ClickHouseError(
+                        164, "Cannot execute query in readonly mode: GET only reads.", "READONLY"
+                    ) from error
+                raise
+        if self._limits.ceilings is None:
+            return
+        ceilings = dict(self._limits.ceilings)
+        if plan.streamed:
+            ceilings.pop("max_result_bytes", None)
+        check_settings(self._incoming.settings.items(), ceilings)
+        if "SETTINGS" in plan.sql.upper():
+            canonical = await self._lane.run(handle.canonical, plan.sql)
+            changes = await self._lane.run(lambda: list(settings_changes(canonical.encode())))
+            check_settings(changes, ceilings)
+
+    def _settings(self, plan: _Plan) -> dict[str, str]:
+        buffered = {} if plan.streamed else self._limits.buffered
+        settings = {**self._limits.defaults, **buffered, **self._incoming.settings}
+        if self._role is Role.READER:
+            # The role says so already; set, it would forbid the settings behind it.
+            settings.pop("readonly", None)
+        return settings
+
+    async def _reset(self, handle: Handle, names: list[str]) -> None:
+        with contextlib.suppress(ClickHouseError):
+            await self._lane.run(handle.reset, names, self._limits.defaults)
+
+    async def _load_external(self, handle: Handle) -> None:
+        for table in self._incoming.external:
+            if not table.name.isidentifier() or reaches_for_files(table.structure.encode()):
+                raise ClickHouseError(36, f"Bad external table {table.name!r}.", "BAD_ARGUMENTS")
+            await self._lane.run(
+                handle.load_external, table.name, table.structure, table.format, table.data
+            )
+
+    async def _insert(self, handle: Handle, answer: Answer) -> web.StreamResponse:
+        lane, incoming = self._lane, self._incoming
+        assert incoming.insert is not None, "an INSERT with data"
+        assert incoming.data is not None, "an INSERT with data"
+        if incoming.parameters:
+            await lane.run(handle.bind, incoming.parameters)
+        insert = await lane.run(handle.insert, incoming.insert.statement, incoming.insert.format)
+        try:
+            async for piece in incoming.data:
+                await lane.run(insert.append, piece)
+            summary = await lane.run(insert.finish)
+        except BaseException:
+            await asyncio.shield(lane.run(insert.cancel))
+            raise
+        return web.Response(headers=answer.headers(summary), content_type="text/plain")
+
+    async def _query(self, handle: Handle, plan: _Plan, answer: Answer) -> web.StreamResponse:
+        stop = partial(self._engine.cancel, self._mark) if plan.reads else None
+        call = handle.stream if plan.streamed else handle.query
+        result = await self._lane.run_stoppable(
+            stop, call, plan.sql, plan.output_format, self._incoming.parameters
+        )
+        headers = answer.headers(result.summary)
+        headers |= result_headers(plan.output_format)
+        query, coding = self._request.query, None
+        if query.get("enable_http_compression") == "1":
+            coding = accepted_coding(self._request.headers.get("Accept-Encoding", ""))
+        if coding is not None:
+            headers["Content-Encoding"] = coding
+        packer = compressor(coding, in_blocks=query.get("compress") == "1")
+        if result.rest is None:
+            body = await self._lane.run(lambda: packer.compress(result.data) + packer.finish())
+            return web.Response(body=body, headers=headers)
+        return await self._send_stream(result, result.rest, headers, packer)
+
+    async def _send_stream(
+        self, result: Result, rest: Stream, headers: dict[str, str], packer: Compressor
+    ) -> web.StreamResponse:
+        """Sends a result while it is computed. A late error goes into the body, marked by a tag."""
+        tag = uuid.uuid4().hex[:16]
+        headers["X-ClickHouse-Exception-Tag"] = tag
+        response = web.StreamResponse(headers=headers)
+        stop = partial(self._engine.cancel, self._mark)
+        data, ended = result.data, False
+        try:
+            response.enable_chunked_encoding()
+            await response.prepare(self._request)
+            while True:
+                await _write(response, await self._lane.run(packer.compress, data))
+                if ended:
+                    break
+                try:
+                    data, ended = await self._lane.run_stoppable(stop, rest.next_piece)
+                except ClickHouseError as error:
+                    data, ended = late_exception(error, tag), True
+            await _write(response, packer.finish())
+        except (asyncio.CancelledError, ConnectionError, TimeoutError):
+            # Half an answer must not look like a whole one, nor be followed by another.
+            if self._request.transport is not None:
+                self._request.transport.abort()
+            await asyncio.shield(self._lane.run(rest.cancel))
+            raise
+        await response.write_eof()
+        return response
+
+
+async def _write(response: web.StreamResponse, data: bytes) -> None:
+    if data:
+        async with asyncio.timeout(_WRITE_TIMEOUT_S):
+            await response.write(data)
