@@ -22,6 +22,7 @@ from infra import console
 from infra.embedded.storage import DataDirectory
 from infra.embedded.supervisor import Supervisor
 from infra.notices import Ends, notice_in
+from infra.runs import RUN_DIRECTORIES
 from infra.stack import (
     DEMO_CONTRACTS,
     Ports,
@@ -37,7 +38,6 @@ from schemas.settings import ENV_PREFIX, load_settings
 from stream_app.settings import SinkSettings
 
 DEMO_MARKER = ".fundingstream-demo"
-DEFAULT_ROOT = Path(".fundingstream")
 LOG_NAME = "fundingstream.log"
 SUMMARY_EVERY_S = 5.0
 EXIT_INTERRUPTED = 130
@@ -78,7 +78,7 @@ def up(**given: Any) -> None:
     verbose, duration_s = given.pop("verbose"), given.pop("duration_s")
     asked_for = given.pop("data_dir")
     feeds = given.pop("feeds") or FEEDS
-    data_dir = asked_for or DEFAULT_ROOT / ("live" if given["live"] else "demo")
+    data_dir = asked_for or RUN_DIRECTORIES["live" if given["live"] else "demo"]
     ports = Ports(**{name: given.pop(f"{name}_port") for name in Ports.__dataclass_fields__})
     begin_anew = asked_for is None and not given["live"]
     with DataDirectory(data_dir, "this run", "--data-dir") as directory:

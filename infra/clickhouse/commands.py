@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
@@ -12,6 +13,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from infra.clickhouse.migrate import migrate as run_migrations
 from infra.clickhouse.migrate import own_migrations
+from infra.clickhouse.writer import as_writer
 from schemas.errors import ConfigurationError, FundingStreamError
 from schemas.settings import load_settings
 from stream_app.settings import SinkSettings
@@ -28,11 +30,20 @@ BROKEN_PIPE_EXIT = 141
 """128 + SIGPIPE: what a shell reports of any tool whose reader, such as `head`, has gone."""
 
 
+_of_run = click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write as the writer of the run of `up` with this data directory. Default: the run that "
+    "holds .fundingstream/live or .fundingstream/demo now, unless a user is set.",
+)
+
+
 @click.command()
 @click.option("--clickhouse", "url", help="ClickHouse's HTTP URL.")
-def migrate(url: str | None) -> None:
+@_of_run
+def migrate(url: str | None, data_dir: Path | None) -> None:
     """Create or upgrade the tables and views in ClickHouse, and make again what is missing."""
-    settings = load_settings(SinkSettings, clickhouse_url=url)
+    settings = as_writer(load_settings(SinkSettings, clickhouse_url=url), data_dir)
     done = run_migrations(settings)
     for migration in done.applied:
         click.echo(f"applied {migration.version:04d}_{migration.name}")
@@ -61,17 +72,26 @@ def migrate(url: str | None) -> None:
 )
 @click.option("--write", is_flag=True, help="Let the statement change something.")
 @click.option("--clickhouse", "url", help="ClickHouse's HTTP URL.")
+@_of_run
 def sql(
-    query: str, output_format: str, parameters: tuple[str, ...], url: str | None, *, write: bool
+    query: str,
+    output_format: str,
+    parameters: tuple[str, ...],
+    url: str | None,
+    data_dir: Path | None,
+    *,
+    write: bool,
 ) -> None:
     """Run QUERY in ClickHouse, database `funding`; `-` reads it from standard input.
 
     It only reads, unless --write is given.
     """
     settings = load_settings(SinkSettings, clickhouse_url=url)
+    if write:
+        settings = as_writer(settings, data_dir)
     text = sys.stdin.read() if query == "-" else query
     bound = dict(_parameter(item, text) for item in parameters)
-    client = _client(settings, write=write)
+    client = connect(settings)
     try:
         answer = client.raw_stream(
             text,
@@ -91,15 +111,6 @@ def sql(
     pretty = answer.headers.get("X-ClickHouse-Format", output_format).startswith("Pretty")
     if pretty and not printed and not write:
         click.echo("0 rows", err=True)
-
-
-def _client(settings: SinkSettings, *, write: bool) -> Any:
-    """Return the client that asks: the one place that chooses whose name is used.
-
-    Reading and writing use FUNDING_CLICKHOUSE_USERNAME and _PASSWORD alike.
-    """
-    del write
-    return connect(settings)
 
 
 def _print(answer: Any) -> bool:
@@ -126,12 +137,13 @@ def _refusal(error: Exception, settings: SinkSettings, *, write: bool) -> Fundin
     if is_read_only_refusal(error) and not write:
         return ConfigurationError(
             "`fundingstream sql` only reads, and this statement is more than that: "
-            "add --write if you mean it"
+            f"add --write if you mean it ({one_line(error)})"
         )
     if is_read_only_refusal(error):
         return ConfigurationError(
-            f"ClickHouse lets user {settings.clickhouse_username!r} only read: set "
-            "FUNDING_CLICKHOUSE_USERNAME and FUNDING_CLICKHOUSE_PASSWORD to one that may write"
+            f"ClickHouse does not let user {settings.clickhouse_username!r} do this "
+            f"({one_line(error)}): set FUNDING_CLICKHOUSE_USERNAME and FUNDING_CLICKHOUSE_PASSWORD "
+            "to one that may, or give the --data-dir of the run whose ClickHouse it is"
         )
     if classify(error) in {Fault.TRANSIENT, Fault.DENIED}:
         return explain(error, settings)

@@ -101,3 +101,19 @@ def _require_space(path: Path, what: str, flag: str, min_free_bytes: int) -> Non
             f"the disk of {path} has {free_bytes // 2**20} MB left and {what} needs"
             f" {min_free_bytes // 2**20} MB: make room, or choose another {flag}"
         )
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process holds the lock of a data directory now. Makes nothing.
+
+    Raises:
+        OSError: the directory cannot be read.
+    """
+    lock = path / _LOCK_NAME
+    if not lock.exists():
+        return False
+    try:
+        FileLock(lock).close()
+    except LockedError:
+        return True
+    return False

@@ -43,7 +43,7 @@ def crossing_alert(contract: Contract, z: float, excursion: Excursion, at: Posit
     threshold = excursion.threshold
     severity: Severity = "critical" if abs(threshold) >= CRITICAL_Z else "warning"
     lasted_min = (contract.event_time - excursion.since) // US_PER_MINUTE
-    what = f"z {z:+.2f}, beyond {threshold:+g} for {lasted_min} min"
+    what = f"z {z:+.2f}, beyond {threshold:+g}{f' for {lasted_min} min' if lasted_min else ''}"
     yearly = apr(contract.rate, contract.interval_hours)
     message = (
         f"{contract.contract_id}: {what}, rate {contract.rate * 100:+.4f} % "

@@ -1,12 +1,11 @@
 """Which excursions of a contract's z, and which changes of its sign, a person is told of. Pure.
 
-An exchange moves rates each second: a z near a threshold passes it a hundred times an hour, and
-most excursions are over before anybody is charged. The rule, for each threshold (±2, ±3) by itself
-and by event time alone:
+An exchange moves rates each second: a z near a threshold passes it a hundred times an hour. The
+rule, for each threshold (±2, ±3) by itself and by event time alone:
 
 - z passes a threshold outward beyond |2| or |3|, and is back when it is BAND inside (hysteresis).
-- An excursion is told when it has lasted: LASTING_US, shorter for the outer threshold. Who is told
-  of ±3 is not told of ±2 as well.
+- Beyond ±3 is told at once, beyond ±2 when it has lasted (LASTING_US), as most such are over
+  before. Who is told of ±3 is not told of ±2 as well.
 - Then the threshold stands until z has been back for QUIET_US: what passes it again before that is
   the same excursion. So 2 to 3, and the other side, are told while ±2 stands.
 - What z is when it first exists is a fact and no excursion.
@@ -27,7 +26,7 @@ from stream_app.core.zones import CROSSINGS, HIGH_Z
 
 BAND = 0.5
 """z is back when it is this far inside a threshold."""
-LASTING_US = {2.0: 60 * US_PER_MINUTE, 3.0: 15 * US_PER_MINUTE}
+LASTING_US = {2.0: 5 * US_PER_MINUTE, 3.0: 0}
 """How long an excursion lasts before it is told, by the threshold's size."""
 QUIET_US = 4 * US_PER_HOUR
 """How long z is back before an excursion is a new one; how long a new sign lasts before it is

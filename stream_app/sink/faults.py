@@ -31,8 +31,9 @@ _REFUSED = frozenset(
     }
 )
 _READONLY = 164
+_ACCESS_DENIED = 497
 _MISSING = frozenset({16, 60, 81})  # NO_SUCH_COLUMN_IN_TABLE, UNKNOWN_TABLE, UNKNOWN_DATABASE
-_DENIED = frozenset({192, 193, 194, 291, 492, 497, 516})  # users, passwords, rights
+_DENIED = frozenset({192, 193, 194, 291, 492, _ACCESS_DENIED, 516})  # users, passwords, rights
 _TRANSIENT = frozenset(
     {
         3,  # UNEXPECTED_END_OF_FILE
@@ -95,7 +96,7 @@ def classify(error: Exception) -> Fault:
 def is_read_only_refusal(error: Exception) -> bool:
     """Whether the server refused a statement because it, or its user, may only read."""
     match = _CODE.search(str(error))
-    return match is not None and int(match.group(1)) == _READONLY
+    return match is not None and int(match.group(1)) in {_READONLY, _ACCESS_DENIED}
 
 
 def one_line(error: Exception) -> str:

@@ -1,0 +1,60 @@
+"""As whom `migrate` and `sql --write` come: the settings' user, or the writer of a run of `up`.
+
+The embedded ClickHouse lets people read without a password. Its writer's secret lies in the data
+directory of the run, for whoever may read that.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from infra.embedded.clickhouse.access import READER_NAME, SECRET_NAME, writer_credentials
+from infra.embedded.storage import is_held
+from infra.runs import RUN_DIRECTORIES
+from schemas.browser_guard import is_loopback
+from schemas.errors import ConfigurationError
+from stream_app.settings import SinkSettings
+
+
+def as_writer(settings: SinkSettings, data_dir: Path | None) -> SinkSettings:
+    """Return the settings with the name and the password of who may write.
+
+    Whoever sets a user or a password is taken at their word. Else it is the writer of the run whose
+    data is in `data_dir`, or of the one that holds the default directory now; without any run the
+    settings stay as they are. A secret is sent to this machine only.
+
+    Raises:
+        ConfigurationError: `data_dir` holds no secret, or the server is on another machine.
+    """
+    own = settings.clickhouse_username != READER_NAME or settings.clickhouse_password
+    if own and data_dir is None:
+        return settings
+    local = is_loopback(urlsplit(settings.clickhouse_url).hostname or "")
+    if data_dir is not None and not local:
+        raise ConfigurationError(
+            "--data-dir is for the ClickHouse of a run on this machine: set "
+            "FUNDING_CLICKHOUSE_USERNAME and FUNDING_CLICKHOUSE_PASSWORD for another one"
+        )
+    found = data_dir if data_dir is not None else _running() if local else None
+    if found is None:
+        return settings
+    writer = writer_credentials(found / "clickhouse")
+    return settings.model_copy(
+        update={
+            "clickhouse_username": writer.user,
+            "clickhouse_password": SecretStr(writer.password),
+        }
+    )
+
+
+def _running() -> Path | None:
+    """Return the default directory of `up` that a run holds now; None: there is no such run."""
+    for path in RUN_DIRECTORIES.values():
+        with suppress(OSError):
+            if is_held(path) and (path / "clickhouse" / SECRET_NAME).exists():
+                return path
+    return None

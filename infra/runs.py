@@ -1,0 +1,9 @@
+"""Where runs of `up` keep their data unless they are told otherwise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+DEFAULT_ROOT = Path(".fundingstream")
+RUN_DIRECTORIES = {"live": DEFAULT_ROOT / "live", "demo": DEFAULT_ROOT / "demo"}
+"""By kind of run, relative to the working directory. The demo's is begun anew by each run."""
