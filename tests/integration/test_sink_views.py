@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -268,10 +269,16 @@ def test_sql_binds_parameters_and_formats(clickhouse: ClickHouseServer) -> None:
 
 
 def run_sql(clickhouse: ClickHouseServer, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command as a process of its own."""
-    url = clickhouse.settings.clickhouse_url
+    """The command as a process of its own; who writes comes as the server's writer."""
+    settings = clickhouse.settings
+    writer = {
+        "FUNDING_CLICKHOUSE_USERNAME": settings.clickhouse_username,
+        "FUNDING_CLICKHOUSE_PASSWORD": settings.clickhouse_password.get_secret_value(),
+    }
     return subprocess.run(
-        [sys.executable, "-m", "infra.cli", "sql", *arguments, "--clickhouse", url],
+        [sys.executable, "-m", "infra.cli", "sql", *arguments,
+         "--clickhouse", settings.clickhouse_url],
+        env={**os.environ, **(writer if "--write" in arguments else {})},
         capture_output=True, text=True, timeout=30, check=False,
     )  # fmt: skip
 
