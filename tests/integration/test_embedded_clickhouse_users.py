@@ -256,7 +256,7 @@ def test_all_statements_share_one_memory(server: Server) -> None:
     done.set()
     watcher.join()
     assert codes == ["241"] * 4
-    # Without the limit four answers would take some 5 GB; the allocator keeps some of what was freed.
+    # Without the limit four answers would take some 5 GB; the allocator keeps some of it.
     assert peak[0] < 2_000 * 2**20, f"{peak[0] / 2**20:.0f} MB"
     assert server.read("SELECT 1").text == "1\n"
 
