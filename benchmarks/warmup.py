@@ -24,11 +24,11 @@ import aiohttp
 from benchmarks.fault_report import table
 from benchmarks.running import Running, Usage, options_of, progress, running
 from infra.stack import DEMO_CONTRACTS
-from producers.settings import ProducerSettings
-from producers.worker_reports import WorkerReports
 from schemas.feeds import FEEDS
+from schemas.following import TopicFollower
 from schemas.records import WorkerStatus
 from schemas.registry import SchemaCatalog
+from schemas.topics import WORKERS
 
 SECONDS = 200.0
 EVERY_S = 10.0
@@ -117,11 +117,15 @@ async def _measure(data_dir: Path, contracts: int, seconds: float) -> tuple[floa
     async with running(options_of(data_dir, FEEDS, contracts, {})) as stack:
         started_s = time.monotonic() - begun_s
         progress(f"all parts are up after {started_s:.1f} s")
-        settings = ProducerSettings(
-            kafka_bootstrap=stack.options.bootstrap, registry_url=stack.options.registry
-        )
+        settings = stack.stack.worker_settings
         reports: list[WorkerStatus] = []
-        reader = WorkerReports(settings, SchemaCatalog(settings), reports.append)
+        reader = TopicFollower(
+            settings,
+            SchemaCatalog(settings),
+            WORKERS,
+            lambda _key, report: reports.append(report),
+            from_beginning=False,
+        )
         reader.start()
         try:
             return started_s, await _rows(stack, reports, seconds)

@@ -9,7 +9,8 @@ from confluent_kafka import Producer
 
 from producers.history_pace import FLOOR_SHARE
 from producers.settings import ProducerSettings
-from producers.worker_reports import WorkerReports, yielding_pacer
+from producers.worker_reports import yielding_pacer
+from schemas.following import TopicFollower
 from schemas.records import WorkerStatus
 from schemas.registry import SchemaCatalog
 from schemas.times import now_us
@@ -33,7 +34,13 @@ async def test_a_worker_reports_its_delays(stack: RunningStack) -> None:
     """About once a second, with the records of that second."""
     settings = settings_of(stack)
     found: list[WorkerStatus] = []
-    reports = WorkerReports(settings, SchemaCatalog(settings), found.append)
+    reports = TopicFollower(
+        settings,
+        SchemaCatalog(settings),
+        WORKERS,
+        lambda _key, report: found.append(report),
+        from_beginning=False,
+    )
     reports.start()
 
     async def three() -> bool:
