@@ -33,8 +33,9 @@ def worker(web_port: int | None, web_host: str | None) -> None:
     # Faust would end in a traceback.
     _require_free_port(settings.web_host, settings.web_port)
     instance = claim_instance(settings)
+    app = create_app(settings, instance)
     log.info("worker %s of the group %s", instance.name, settings.worker_id)
-    run_worker(create_app(settings, instance), settings)
+    run_worker(app, settings)
 
 
 def run_worker(app: FundingApp, settings: WorkerSettings) -> None:
