@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from typing import Any
+from typing import Any, cast
 
 from schemas.errors import FundingStreamError
 from schemas.logs import setup_logging
+from schemas.records import HourlyBar
 from schemas.settings import load_settings
+from schemas.times import hour_floor, now_us
 from stream_app.commands import run_worker
 from stream_app.ingest import Snapshot
 from stream_app.instance import claim_instance
@@ -41,7 +43,8 @@ def _fail(app: FundingApp, how: str) -> None:
 
         def too_much(intake: Any) -> Snapshot:
             taken: Snapshot = snapshot(intake)
-            return taken._replace(blocks=[(0, b"x" * (MAX_CHANGELOG_BYTES + 1))])
+            bar = {"contract_id": "x" * (MAX_CHANGELOG_BYTES + 1), "hour": hour_floor(now_us())}
+            return taken._replace(bars=[cast("HourlyBar", bar)])
 
         ingest._snapshot = too_much
 

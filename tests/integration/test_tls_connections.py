@@ -22,7 +22,7 @@ from infra.embedded.readiness import http_ready, wait_ready
 from schemas.errors import ConfigurationError, UnavailableError
 from schemas.settings import SharedSettings
 from schemas.topics import STATUS
-from tests.integration.clickhouse_process import Server, until
+from tests.integration.clickhouse_process import WRITER, Server, until
 from tests.integration.test_producer_startup import Ended, fundingstream
 from tests.tls_case import PASSWORD, Authority, Pair, front
 
@@ -158,6 +158,8 @@ def _secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
                 "FUNDING_REGISTRY_KEY_FILE": str(ours.key),
                 "FUNDING_REGISTRY_KEY_PASSWORD": PASSWORD,
                 "FUNDING_CLICKHOUSE_URL": f"https://127.0.0.1:{clickhouse}",
+                "FUNDING_CLICKHOUSE_USERNAME": WRITER[0],
+                "FUNDING_CLICKHOUSE_PASSWORD": WRITER[1],
                 "FUNDING_CLICKHOUSE_CA_FILE": str(authority.ca_file),
                 "FUNDING_CLICKHOUSE_CERTIFICATE_FILE": str(open_key.certificate),
                 "FUNDING_CLICKHOUSE_KEY_FILE": str(open_key.key),
