@@ -125,9 +125,11 @@ async def test_workers_need_no_names(scene: Scene) -> None:
         await asyncio.gather(first.started(), second.started())
 
         async def both() -> bool:
-            return len(await members(scene)) == 2
+            ids = set((await members(scene)).values())
+            noted = {path.read_text() for path in scene.options.data_dir.rglob("*.member")}
+            return len(ids) == 2 and ids <= noted
 
-        await until(both, "both are members")
+        await until(both, "both are members, and have noted their ids for a successor")
         before = await members(scene)
         first.send(signal.SIGKILL)
         await first.process.wait()
