@@ -13,7 +13,7 @@ from typing import Any
 from infra.stack import StackOptions
 from schemas.logs import printable
 
-WARM_UP_S = 75
+WARM_UP_S = 90
 """How long the baselines of a whole simulated market take to load, on two cores."""
 SIMULATED_WARM_UP = f"baselines load for about {WARM_UP_S} s, then z appears"
 LIVE_WARM_UP = (

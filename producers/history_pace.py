@@ -10,15 +10,15 @@ LEDBAT (RFC 6817) has it for transfers in the background.
 
 from __future__ import annotations
 
-CALM_S = 0.15
+CALM_S = 0.12
 """While half of the live records are through within this, history may go faster."""
-LATE_S = 0.3
+LATE_S = 0.22
 """Once half of them take longer than this, history goes slower. The median is looked at: it grows
 with a queue, while single records are late for many reasons."""
-FIRST_SHARE = 0.5
+FIRST_SHARE = 0.7
 """Of the limit, before the first report."""
-SLOWER = 0.5
-FASTER_SHARE = 0.2
+SLOWER = 0.6
+FASTER_SHARE = 0.15
 """Of the limit, a report."""
 FLOOR_SHARE = 0.2
 """Of the limit: history never stops, since the live rates need it for their z-scores."""

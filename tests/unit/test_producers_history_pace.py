@@ -42,7 +42,7 @@ def test_it_never_stops() -> None:
 
 def test_calm_reports_bring_it_to_its_limit() -> None:
     """From the floor as well, within seconds."""
-    assert reported(*[60.0] * 20, *[0.02] * 5).look(24.0) == LIMIT
+    assert reported(*[60.0] * 20, *[0.02] * 6).look(25.0) == LIMIT
 
 
 def test_a_report_between_the_two_changes_nothing() -> None:
