@@ -7,3 +7,5 @@ from pathlib import Path
 DEFAULT_ROOT = Path(".fundingstream")
 RUN_DIRECTORIES = {"live": DEFAULT_ROOT / "live", "demo": DEFAULT_ROOT / "demo"}
 """By kind of run, relative to the working directory. The demo's is begun anew by each run."""
+CLICKHOUSE_URL_FILE = "clickhouse.url"
+"""In a run's directory: where its own ClickHouse listens, for tools that come as its writer."""

@@ -28,6 +28,7 @@ from infra.embedded.ports import require_free_port
 from infra.embedded.readiness import http_ready, kafka_ready, tcp_ready
 from infra.embedded.supervisor import Service, Supervisor
 from infra.lag import LagReader
+from infra.runs import CLICKHOUSE_URL_FILE
 from infra.tools import create_topics_and_schemas
 from producers.settings import ProducerSettings, check_limit_factor
 from schemas.errors import ConfigurationError, UnavailableError
@@ -256,6 +257,7 @@ class Stack:
         self.sink_settings = options.settings(SinkSettings)
         writer = options.clickhouse_writer()
         if writer is not None:
+            (options.data_dir / CLICKHOUSE_URL_FILE).write_text(options.clickhouse, "utf-8")
             self.sink_settings = self.sink_settings.model_copy(
                 update={
                     "clickhouse_username": writer.user,

@@ -2,13 +2,15 @@
 
 History goes through the same partitions as the live rates, so a worker that is busy with 30 days
 of settlements would score what is live late. Workers report once a second how long live records
-took until their outputs left (`funding.workers`). While that stays short, history is published
-faster and faster up to its limit; once it grows, history is slowed down at once. This is additive
-increase and multiplicative decrease, as TCP does it, with the delay as the sign of congestion, as
-LEDBAT (RFC 6817) has it for transfers in the background.
+took until their outputs left (`funding.workers`). While that stays short for all of them, history
+is published faster and faster up to its limit; once it grows for one, history is slowed down at
+once. This is additive increase and multiplicative decrease, as TCP does it, with the delay as the
+sign of congestion, as LEDBAT (RFC 6817) has it for transfers in the background.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 CALM_S = 0.12
 """While half of the live records are through within this, history may go faster."""
@@ -19,41 +21,61 @@ FIRST_SHARE = 0.7
 """Of the limit, before the first report."""
 SLOWER = 0.6
 FASTER_SHARE = 0.15
-"""Of the limit, a report."""
+"""Of the limit, a step."""
+STEP_S = 1.0
+"""Between two changes of the pace: workers report once a second."""
 FLOOR_SHARE = 0.2
 """Of the limit: history never stops, since the live rates need it for their z-scores."""
 SILENT_S = 4.0
 """A worker that reported lately and is silent for so long is too busy to report."""
 GONE_S = 20.0
-"""After so long without any report no worker runs, so nobody's live rates wait."""
+"""After so long without a report a worker does not run, so nobody's live rates wait for it."""
+MAX_WORKERS = 256
+"""That are followed: more than there are partitions to share."""
+
+
+class _Report(NamedTuple):
+    at_s: float
+    delay_s: float | None
 
 
 class HistoryPace:
-    """Follows the workers' delay and says how many settlements may be published a second."""
+    """Follows the workers' delays and says how many settlements may be published a second."""
 
     def __init__(self, limit_per_s: float, now_s: float) -> None:
         """`limit_per_s`: what is never exceeded."""
         self._limit = limit_per_s
         self._floor = limit_per_s * FLOOR_SHARE
-        self._reported_s = now_s
-        self._any = False
+        self._begun_s = self._stepped_s = now_s
+        self._newest: dict[str, _Report] = {}
+        """By worker."""
         self.per_s = limit_per_s * FIRST_SHARE
 
-    def report(self, delay_s: float | None, now_s: float) -> None:
-        """Take a worker's report: the median delay of live records; None: it had none."""
-        self._reported_s, self._any = now_s, True
-        if delay_s is None:
-            return
-        if delay_s > LATE_S:
-            self.per_s = max(self._floor, self.per_s * SLOWER)
-        elif delay_s < CALM_S:
-            self.per_s = min(self._limit, self.per_s + self._limit * FASTER_SHARE)
+    def report(self, worker: str, delay_s: float | None, now_s: float) -> None:
+        """Take a worker's report: the median delay of its live records; None: it had none."""
+        if worker in self._newest or len(self._newest) < MAX_WORKERS:
+            self._newest[worker] = _Report(now_s, delay_s)
 
     def look(self, now_s: float) -> float:
         """Return the settlements that may be published a second now."""
-        silent_s = now_s - self._reported_s
-        if silent_s >= GONE_S:
-            self.per_s = self._limit
-        elif self._any and silent_s >= SILENT_S:
+        self._newest = {w: r for w, r in self._newest.items() if now_s - r.at_s < GONE_S}
+        if not self._newest:
+            if now_s - self._begun_s >= GONE_S:
+                self.per_s = self._limit
+        elif any(now_s - report.at_s >= SILENT_S for report in self._newest.values()):
             self.per_s = self._floor
+        elif now_s - self._stepped_s >= STEP_S:
+            self._step(now_s)
         return self.per_s
+
+    def _step(self, now_s: float) -> None:
+        """Follow the worst of the delays that were reported since the last step."""
+        news = (r.delay_s for r in self._newest.values() if r.at_s > self._stepped_s)
+        worst_s = max((delay_s for delay_s in news if delay_s is not None), default=None)
+        self._stepped_s = now_s
+        if worst_s is None:
+            return
+        if worst_s > LATE_S:
+            self.per_s = max(self._floor, self.per_s * SLOWER)
+        elif worst_s < CALM_S:
+            self.per_s = min(self._limit, self.per_s + self._limit * FASTER_SHARE)

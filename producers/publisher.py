@@ -23,7 +23,7 @@ from schemas.errors import UnavailableError
 from schemas.markers import MAX_UNREADABLE_BYTES, TICK, UNREADABLE
 from schemas.records import (
     MAX_BATCH_ITEMS,
-    MAX_CHANNEL_CHARS,
+    MAX_CHANNEL_BYTES,
     FeedStatus,
     Purpose,
     RawBatch,
@@ -123,7 +123,7 @@ class Publisher:
         count = 0
         full = False
         odd: list[bytes] = []
-        has_channel = len(channel) <= MAX_CHANNEL_CHARS
+        has_channel = len(channel.encode()) <= MAX_CHANNEL_BYTES
         base = _Group(transport, purpose, channel, connection_id, 0)
         for symbol, payload, readable in slices:
             count += 1

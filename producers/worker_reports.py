@@ -30,7 +30,8 @@ async def yielding_pacer(
 
     def take(_key: bytes | None, report: WorkerStatus | None) -> None:
         if report is not None:
-            loop.call_soon_threadsafe(pace.report, report["delay_p50_s"], time.monotonic())
+            delay_s = report["delay_p50_s"]
+            loop.call_soon_threadsafe(pace.report, report["worker"], delay_s, time.monotonic())
 
     async def look() -> None:
         while True:

@@ -21,7 +21,7 @@ def refusal(headers: Mapping[str, str], allowed_hosts: Collection[str] = ()) -> 
     if not _is_local_name(_hostname(host), allowed_hosts):
         return f"the Host header {host!r} is not a name of this server (DNS rebinding?)"
     origin = headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+    if origin is not None and _place(origin) != host.lower():
         return f"a page of {origin!r} may not use this server"
     if headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}:
         return "a page of another site may not use this server"
@@ -45,6 +45,14 @@ def _is_local_name(name: str, allowed_hosts: Collection[str]) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _place(origin: str) -> str | None:
+    """Return host and port of an origin; None where it cannot be read."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _hostname(host: str) -> str:

@@ -71,7 +71,7 @@ class TopicFollower(threading.Thread):
             consumer.assign([TopicPartition(self._topic, 0, self._from)])
             while not self._stopped.is_set():
                 for message in self._consume(consumer):
-                    self._take(message)
+                    self._take_guarded(message)
         finally:
             consumer.close()
 
@@ -83,6 +83,13 @@ class TopicFollower(threading.Thread):
             self._stopped.wait(_AGAIN_S)
             return []
         return messages
+
+    def _take_guarded(self, message: Any) -> None:
+        """Take a record. A bug of ours that it meets must not end the following for good."""
+        try:
+            self._take(message)
+        except Exception:
+            log.exception("%s offset %s", self._topic, message.offset())
 
     def _take(self, message: Any) -> None:
         if message.error() is not None:

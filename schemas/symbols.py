@@ -13,24 +13,25 @@ MAX_SYMBOL_BYTES = 64
 """As UTF-8. The longest that any exchange was seen to use has 24."""
 MAX_NAME_BYTES = 64
 """Of a base or quote asset and of a status, as UTF-8."""
-_PUNCTUATION = frozenset("_-:./@+")
+_PUNCTUATION_TEXT = "_-:./@+"
+_PUNCTUATION = frozenset(_PUNCTUATION_TEXT)
 """As in BTCUSD_PERP, BTC-USDT-SWAP, xyz:NVDA, ETH.P, BTC/USD and @123."""
 _INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0")
 """Hangul fillers: letters by their category, and nothing to see."""
-_is_plain = re.compile(rf"[A-Za-z0-9_\-:./@+]{{1,{MAX_SYMBOL_BYTES}}}").fullmatch
+_is_plain = re.compile(rf"(?=.*[A-Za-z0-9])[A-Za-z0-9_\-:./@+]{{1,{MAX_SYMBOL_BYTES}}}").fullmatch
 
 
 def symbol_fault(symbol: str) -> str | None:
     """Return why a text cannot be a symbol, without quoting it; None: it can be one.
 
-    Refused are the empty text, more than MAX_SYMBOL_BYTES, spaces, control and format characters
-    (a right-to-left override among them), markup, and text that is not in Unicode's form NFC, of
-    which two that look the same would be two contracts.
+    Refused are a text without a letter or a digit, more than MAX_SYMBOL_BYTES, spaces, control and
+    format characters (a right-to-left override among them), markup, and text that is not in
+    Unicode's form NFC, of which two that look the same would be two contracts.
     """
     if _is_plain(symbol):
         return None
-    if not symbol:
-        return "an empty symbol"
+    if not symbol.strip(_PUNCTUATION_TEXT):
+        return "a symbol without a letter or a digit"
     if len(symbol) > MAX_SYMBOL_BYTES:
         return f"a symbol of {len(symbol)} characters"
     for character in symbol:

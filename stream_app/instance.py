@@ -92,6 +92,7 @@ def claim_instance(settings: WorkerSettings) -> Instance:
         instance = Instance(f"{base}-{slot}", lock)
         if not _in_use(settings, instance):
             return instance
+        instance.close()
         log.warning("%s is another worker's name: taking the next one", instance.name)
     raise UnavailableError(
         f"{MAX_SLOTS} workers use {directory} already: give this one a FUNDING_WORKER_DATA_DIR of "

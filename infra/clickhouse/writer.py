@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from infra.embedded.clickhouse.access import READER_NAME, SECRET_NAME, writer_credentials
+from infra.embedded.clickhouse.access import READER_NAME, writer_credentials
 from infra.embedded.storage import is_held
-from infra.runs import RUN_DIRECTORIES
+from infra.runs import CLICKHOUSE_URL_FILE, RUN_DIRECTORIES
 from schemas.browser_guard import is_loopback
 from schemas.errors import ConfigurationError
 from stream_app.settings import SinkSettings
@@ -39,7 +39,7 @@ def as_writer(settings: SinkSettings, data_dir: Path | None) -> SinkSettings:
             "--data-dir is for the ClickHouse of a run on this machine: set "
             "FUNDING_CLICKHOUSE_USERNAME and FUNDING_CLICKHOUSE_PASSWORD for another one"
         )
-    found = data_dir if data_dir is not None else _running() if local else None
+    found = data_dir if data_dir is not None or not local else _running(settings.clickhouse_url)
     if found is None:
         return settings
     writer = writer_credentials(found / "clickhouse")
@@ -51,10 +51,14 @@ def as_writer(settings: SinkSettings, data_dir: Path | None) -> SinkSettings:
     )
 
 
-def _running() -> Path | None:
-    """Return the default directory of `up` that a run holds now; None: there is no such run."""
+def _running(url: str) -> Path | None:
+    """Return the default directory of the run of `up` whose ClickHouse is at `url`; None: no run.
+
+    Another ClickHouse on this machine is not asked with a run's secret.
+    """
     for path in RUN_DIRECTORIES.values():
-        with suppress(OSError):
-            if is_held(path) and (path / "clickhouse" / SECRET_NAME).exists():
+        with suppress(OSError, ValueError):
+            own = urlsplit((path / CLICKHOUSE_URL_FILE).read_text("utf-8"))
+            if own.port == urlsplit(url).port and is_held(path):
                 return path
     return None

@@ -123,7 +123,8 @@ class AlertState(msgspec.Struct, array_like=True, gc=False):
             return False
         if sign == -known and sign and not self.flipped_at:
             self.flipped_at = at
-        if not self.flipped_at or at - self.flipped_at < QUIET_US:
+        # Around zero nobody pays: what lasted is told by the next update that has the sign.
+        if not self.flipped_at or sign != -known or at - self.flipped_at < QUIET_US:
             return None
         self.flipped_at = 0
         return True

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from schemas.records import Purpose, Transport
+from schemas.records import MAX_CHANNEL_BYTES, Purpose, Transport
 from schemas.times import US_PER_MINUTE
 
 MAX_WAITING_SYMBOLS = 32
@@ -22,7 +22,6 @@ MAX_WAITING_ITEMS = 64
 it asks for the list again (producers/facts.py)."""
 MAX_WAITING_BYTES = 16 << 10
 """Of the payloads of one symbol, the newest ones. A rate's have some hundred bytes each."""
-MAX_WAITING_CHANNEL_BYTES = 64
 WAITING_US = 15 * US_PER_MINUTE
 """An exchange's list is asked for every 10 minutes at least."""
 
@@ -44,7 +43,7 @@ class WaitingItem(msgspec.Struct, array_like=True, gc=False):
     @property
     def fits(self) -> bool:
         """True if it is small enough to wait."""
-        has_channel = len(self.channel.encode()) <= MAX_WAITING_CHANNEL_BYTES
+        has_channel = len(self.channel.encode()) <= MAX_CHANNEL_BYTES
         return has_channel and len(self.payload) <= MAX_WAITING_BYTES
 
 

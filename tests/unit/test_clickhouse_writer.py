@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from infra.clickhouse.writer import as_writer
 from infra.embedded.clickhouse.access import ensure_writer_credentials
 from infra.embedded.storage import DataDirectory, is_held
-from infra.runs import RUN_DIRECTORIES
+from infra.runs import CLICKHOUSE_URL_FILE, RUN_DIRECTORIES
 from schemas.errors import ConfigurationError
 from stream_app.settings import SinkSettings
 
@@ -36,10 +36,13 @@ def test_the_run_that_holds_a_default_directory_is_found(
     assert as_writer(settings, None) == settings
     for kind in ("demo", "live"):
         writer = ensure_writer_credentials(RUN_DIRECTORIES[kind] / "clickhouse")
+        (RUN_DIRECTORIES[kind] / CLICKHOUSE_URL_FILE).write_text("http://127.0.0.1:8123")
         with DataDirectory(RUN_DIRECTORIES[kind], "the test", "--dir", min_free_bytes=0):
             assert is_held(RUN_DIRECTORIES[kind])
             found = as_writer(settings, None)
             assert found.clickhouse_password.get_secret_value() == writer.password
+            another = SinkSettings(clickhouse_url="http://localhost:8124")
+            assert as_writer(another, None) == another
         assert not is_held(RUN_DIRECTORIES[kind])
         assert as_writer(settings, None) == settings
 
@@ -50,6 +53,7 @@ def test_who_sets_a_user_is_taken_at_their_word(
     """Beside a run as well."""
     monkeypatch.chdir(tmp_path)
     ensure_writer_credentials(RUN_DIRECTORIES["demo"] / "clickhouse")
+    (RUN_DIRECTORIES["demo"] / CLICKHOUSE_URL_FILE).write_text("http://127.0.0.1:8123")
     own = SinkSettings(clickhouse_username="desk", clickhouse_password=SecretStr("own"))
     with DataDirectory(RUN_DIRECTORIES["demo"], "the test", "--dir", min_free_bytes=0):
         assert as_writer(own, None) == own
@@ -60,6 +64,7 @@ def test_a_secret_goes_to_no_other_machine(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     directory = RUN_DIRECTORIES["demo"]
     ensure_writer_credentials(directory / "clickhouse")
+    (directory / CLICKHOUSE_URL_FILE).write_text(ELSEWHERE)
     settings = SinkSettings(clickhouse_url=ELSEWHERE)
     with DataDirectory(directory, "the test", "--dir", min_free_bytes=0):
         assert as_writer(settings, None) == settings

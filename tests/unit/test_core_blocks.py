@@ -7,6 +7,7 @@ import pytest
 
 from schemas.errors import StateError
 from schemas.feeds import FEEDS
+from schemas.records import MAX_CHANNEL_BYTES
 from schemas.symbols import MAX_NAME_BYTES, MAX_SYMBOL_BYTES
 from schemas.topics import MAX_MESSAGE_BYTES
 from stream_app.core.audit import MAX_DETAIL_BYTES, MAX_ENTRIES, AuditCount
@@ -27,7 +28,6 @@ from stream_app.core.reconcile import KEPT_ESTIMATES
 from stream_app.core.skew import MAX_SKEWED
 from stream_app.core.waiting import (
     MAX_WAITING_BYTES,
-    MAX_WAITING_CHANNEL_BYTES,
     MAX_WAITING_ITEMS,
     MAX_WAITING_SYMBOLS,
     WaitingItem,
@@ -216,7 +216,7 @@ def test_the_largest_block_fits_into_a_record() -> None:
     )
     waiting = WaitingItem(
         *(contract.symbol, BIG, BIG, BIG, "reconcile", "rest"),
-        channel="c" * MAX_WAITING_CHANNEL_BYTES,
+        channel="c" * MAX_CHANNEL_BYTES,
         payload=b"x" * (MAX_WAITING_BYTES // MAX_WAITING_ITEMS),
         connection=BIG,
     )

@@ -186,5 +186,6 @@ class TestFlips:
         assert flips((0, -1), (3, 1), (4, -1), (7, -1)) == [None, False, None, None]
 
     def test_a_rate_about_zero_neither_flips_nor_flips_back(self) -> None:
-        """It has no clear sign: what it had goes on."""
-        assert flips((0, 0), (1, -1), (2, 0), (5, 0), (6, 0)) == [None, None, None, True, None]
+        """It has no clear sign: what it had goes on, and is told once the sign is clear again."""
+        steps = ((0, 0), (1, -1), (2, 0), (5, 0), (6, -1), (7, -1))
+        assert flips(*steps) == [None, None, None, None, True, None]

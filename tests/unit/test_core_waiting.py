@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from schemas.records import MAX_CHANNEL_BYTES
 from stream_app.core.waiting import (
     MAX_WAITING_BYTES,
-    MAX_WAITING_CHANNEL_BYTES,
     MAX_WAITING_ITEMS,
     MAX_WAITING_SYMBOLS,
     WaitingItem,
@@ -56,7 +56,7 @@ def test_the_symbol_that_was_heard_of_the_longest_ago_gives_way() -> None:
     "large",
     [
         item("A", 1, payload=b"x" * (MAX_WAITING_BYTES + 1)),
-        item("A", 1, channel="c" * (MAX_WAITING_CHANNEL_BYTES + 1)),
+        item("A", 1, channel="c" * (MAX_CHANNEL_BYTES + 1)),
     ],
 )
 def test_what_is_too_large_does_not_wait(large: WaitingItem) -> None:

@@ -31,6 +31,8 @@ FOREIGN = {
     "another site's Origin": {"Origin": "https://evil.example"},
     "another port's Origin": {"Origin": "http://127.0.0.1:1"},
     "a sandboxed page": {"Origin": "null"},
+    "an Origin that is none": {"Origin": "http://["},
+    "an Origin of a name that is none": {"Origin": "http://\u2100.example"},
     "a rebound name": {"Host": "evil.example"},
     "no Origin, but from another site": {"Sec-Fetch-Site": "cross-site"},
     "another port of the same site": {"Sec-Fetch-Site": "same-site"},

@@ -25,7 +25,7 @@ def test_what_exchanges_call_contracts_is_a_symbol(symbol: str) -> None:
 @pytest.mark.parametrize(
     ("symbol", "fault"),
     [
-        ("", "empty"),
+        *((text, "without a letter or a digit") for text in ("", ".", "..", "/", "@", "_-:./@+")),
         (" ", "U+0020"),
         ("BTC USDT", "U+0020"),
         ("BTCUSDT\n", "U+000A"),
