@@ -142,6 +142,10 @@ def test_people_change_nothing(server: Server, statement: str) -> None:
     [
         "max_memory_usage = 0",
         "max_memory_usage = DEFAULT",
+        "use_uncompressed_cache, max_memory_usage = 0",
+        "use_uncompressed_cache, `max_memory_usage` = 0, max_threads",
+        "max_threads = 1, use_uncompressed_cache, max_execution_time = 0",
+        "max_threads = 1, profile",
         "max_memory_usage = {p:UInt64}",
         "`max_memory\\x5fusage` = 0",
         "max_threads = 1, /* SETTINGS */ max_memory_usage = 0",
@@ -184,6 +188,41 @@ def test_external_tables_are_data_not_statements(server: Server) -> None:
     query["e_structure"] = "a Int64); SET ROLE ALL; DROP TABLE d.t; SELECT (1"
     assert code_of(requests.post(server.url, params=query, files=files, timeout=20)) is not None
     assert server.read("SELECT count() FROM d.t").text == "2\n"
+    for structure in (
+        "a Int64) ENGINE = Memory AS SELECT number FROM numbers(9) SETTINGS max_memory_usage=0 -- ",
+        "a Int64 DEFAULT sleep(1)",
+    ):
+        query["e_structure"] = structure
+        answer = requests.post(server.url, params=query, files=files, timeout=20)
+        assert code_of(answer) == "36", answer.text
+    query |= {"e_structure": "a Int64", "e_format": "TSV SETTINGS max_memory_usage=0"}
+    assert code_of(requests.post(server.url, params=query, files=files, timeout=20)) == "73"
+
+
+def test_types_of_external_tables_may_have_arguments(server: Server) -> None:
+    """Those that people use."""
+    structure = (
+        "a Enum8('x'=1, 'y' = -2), b Decimal(10,2), c Array(Tuple(a String, b UInt8)),"
+        " d Nullable(Int8), e LowCardinality(String), `f g` DateTime64(3, 'UTC')"
+    )
+    row = "x\t1.50\t[('s',1)]\t\\N\tl\t2024-01-01 00:00:00.000\n"
+    answer = requests.post(
+        server.url,
+        params={"query": "SELECT * FROM e", "e_structure": structure},
+        files={"e": ("e", row.encode())},
+        timeout=20,
+    )
+    assert answer.text.replace("1.5\t", "1.50\t") == row
+
+
+@pytest.mark.parametrize("statement", ["SELECT 1", "SELECT", "SELECT number FROM numbers(3)"])
+def test_a_query_id_may_be_any_text(server: Server, statement: str) -> None:
+    """It goes into a header, as far as a header can hold it; the log stays clean (see `server`)."""
+    for given in ("\0a\x7f\u00e9b", "ab\r\nX: y", "\0"):
+        answer = server.read(statement, params={"query_id": given})
+        assert answer.status_code in {200, 400}, answer.text
+        assert answer.headers["X-ClickHouse-Query-Id"].isprintable()
+        assert "X" not in answer.headers
 
 
 def abandoned(server: Server, statement: str, auth: str = "") -> socket.socket:

@@ -6,6 +6,7 @@ Not responsible for results (http.py) nor for which error it is (errors.py).
 from __future__ import annotations
 
 import json
+import re
 import time
 import uuid
 from collections.abc import Mapping
@@ -42,6 +43,10 @@ _SUMMARY_NAMES = (
 )
 
 
+_NOT_PRINTABLE = re.compile(r"[^ -~]+")
+_MAX_HEADER_CHARS = 200
+
+
 class Answer:
     """What the headers of a request's answer need to know."""
 
@@ -50,8 +55,8 @@ class Answer:
         self._host_name = host_name
         self._started = time.perf_counter()
         self._query_id = (
-            request.query.get("query_id")
-            or request.headers.get("X-ClickHouse-Query-Id")
+            header_text(request.query.get("query_id", ""))
+            or header_text(request.headers.get("X-ClickHouse-Query-Id", ""))
             or str(uuid.uuid4())
         )
 
@@ -61,7 +66,7 @@ class Answer:
         counters["elapsed_ns"] = str(int((time.perf_counter() - self._started) * 1e9))
         return {
             "X-ClickHouse-Server-Display-Name": self._host_name,
-            "X-ClickHouse-Query-Id": self._query_id.replace("\r", "").replace("\n", ""),
+            "X-ClickHouse-Query-Id": self._query_id,
             "X-ClickHouse-Timezone": self._engine.timezone,
             "X-ClickHouse-Server-Timezone": self._engine.timezone,
             "X-ClickHouse-Summary": json.dumps(counters, separators=(",", ":")),
@@ -98,4 +103,9 @@ def late_exception(error: ClickHouseError, tag: str) -> bytes:
 def result_headers(output_format: str) -> dict[str, str]:
     """What tells a client how to read a result."""
     content_type = _CONTENT_TYPES.get(output_format.lower(), _DEFAULT_CONTENT_TYPE)
-    return {"X-ClickHouse-Format": output_format, "Content-Type": content_type}
+    return {"X-ClickHouse-Format": header_text(output_format), "Content-Type": content_type}
+
+
+def header_text(text: str) -> str:
+    """What a header can hold of a caller's text: printable ASCII, not too much of it."""
+    return _NOT_PRINTABLE.sub("", text[:_MAX_HEADER_CHARS]).strip()

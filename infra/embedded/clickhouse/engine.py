@@ -138,16 +138,17 @@ class Handle:
             return bytes(answer.bytes()).decode(errors="replace")
 
     def load_external(self, name: str, structure: str, input_format: str, data: bytes) -> None:
-        """Makes a temporary table of a request's data."""
+        """Makes a temporary table of a request's data. The texts are checked (incoming.py)."""
         sql = f"CREATE OR REPLACE TEMPORARY TABLE {quoted_name(name)} ({structure})"
-        with self._turn, _engine_errors():
-            report = self._connection._conn.classify_query(sql, "")  # noqa: SLF001
-        if report["statement_count"] != 1:
-            raise ClickHouseError(36, f"Bad structure of external table {name!r}.", "BAD_ARGUMENTS")
         self.query(sql, "Null", {})
         insert = self.insert(f"INSERT INTO {quoted_name(name)}", input_format)
-        insert.append(data)
-        insert.finish()
+        try:
+            for start in range(0, len(data), PIECE_BYTES):
+                insert.append(data[start : start + PIECE_BYTES])
+            insert.finish()
+        except ClickHouseError:
+            insert.cancel()
+            raise
 
     def apply(self, database: str | None, settings: Mapping[str, str]) -> None:
         """Sets the current database and settings, in their order."""

@@ -6,12 +6,14 @@ Not responsible for running it (http.py) nor for who sent it (access.py).
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
 from aiohttp import BodyPartReader, web
 
 from infra.embedded.clickhouse.blocks import BlockDecompressor
+from infra.embedded.clickhouse.clauses import is_column_list
 from infra.embedded.clickhouse.compression import decompressed, decompressor
 from infra.embedded.clickhouse.engine import PIECE_BYTES
 from infra.embedded.clickhouse.errors import ClickHouseError
@@ -48,10 +50,13 @@ _RESERVED = frozenset(
         "cancel_http_readonly_queries_on_client_close",
     )
 )
+_FORMAT_NAME = re.compile(r"[A-Za-z0-9_]+")
 _EXTERNAL_SUFFIXES = ("structure", "format", "types")
 # What the engine parses by default (max_query_size); an INSERT's data does not count.
 MAX_STATEMENT_BYTES = 256 * 1024
-_MAX_EXTERNAL_BYTES = 64 * 1024 * 1024
+# Of a multipart request, all its parts together.
+_MAX_MULTIPART_BYTES = 64 * 1024 * 1024
+_MAX_PARTS = 1_000
 # An INSERT's head must lie in this much of the request.
 _HEAD_BYTES = 64 * 1024
 # Looking at more text than this would hold up other requests: a thread does it.
@@ -197,29 +202,42 @@ async def _body_pieces(request: web.Request) -> AsyncIterator[bytes]:
 async def _read_multipart(
     request: web.Request, incoming: Incoming, query: Mapping[str, str], externals: set[str]
 ) -> None:
+    count, size = 0, 0
     async for part in await request.multipart():
+        count += 1
+        if count > _MAX_PARTS:
+            raise ClickHouseError(36, f"There are more than {_MAX_PARTS} parts.", "BAD_ARGUMENTS")
         if not isinstance(part, BodyPartReader) or part.name is None:
             continue
         data = bytearray()
         while chunk := await part.read_chunk():
             data += chunk
-            if len(data) > _MAX_EXTERNAL_BYTES:
+            size += len(chunk)
+            if size > _MAX_MULTIPART_BYTES:
                 raise ClickHouseError(
-                    241, f"A part exceeds {_MAX_EXTERNAL_BYTES} bytes.", "MEMORY_LIMIT_EXCEEDED"
+                    241, f"The parts exceed {_MAX_MULTIPART_BYTES} bytes.", "MEMORY_LIMIT_EXCEEDED"
                 )
         if part.name in externals:
-            incoming.external.append(
-                ExternalTable(
-                    part.name,
-                    query[f"{part.name}_structure"],
-                    query.get(f"{part.name}_format", "TabSeparated"),
-                    bytes(data),
-                )
-            )
+            incoming.external.append(external_table(part.name, query, bytes(data)))
         elif part.name == "query":
             incoming.sql = bytes(data)
         else:
             _take(incoming, part.name, data.decode(errors="replace"), externals)
+
+
+def external_table(name: str, query: Mapping[str, str], data: bytes) -> ExternalTable:
+    """Takes the texts only as what they are called: they become part of statements."""
+    structure = query[f"{name}_structure"]
+    input_format = query.get(f"{name}_format", "TabSeparated")
+    if not name.isidentifier() or not is_column_list(structure):
+        raise ClickHouseError(
+            36,
+            f"Bad external table {name!r}: its structure may be names and types only.",
+            "BAD_ARGUMENTS",
+        )
+    if not _FORMAT_NAME.fullmatch(input_format):
+        raise ClickHouseError(73, f"Unknown format {input_format!r}.", "UNKNOWN_FORMAT")
+    return ExternalTable(name, structure, input_format, data)
 
 
 async def _chain(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

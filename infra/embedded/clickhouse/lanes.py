@@ -67,7 +67,9 @@ class Lane:
                 # A second cancellation changes nothing: the thread cannot be left behind.
                 with contextlib.suppress(asyncio.CancelledError):
                     if stop is not None:
-                        await asyncio.to_thread(stop)
+                        # Nor does a stop that fails: it is asked again.
+                        with contextlib.suppress(Exception):
+                            await asyncio.to_thread(stop)
                     await asyncio.wait((future,), timeout=_ASK_AGAIN_S)
             if not future.cancelled():
                 future.exception()  # looked at: nobody else will

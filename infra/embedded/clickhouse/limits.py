@@ -7,8 +7,9 @@ engine's own (roles.py).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from infra.embedded.clickhouse.errors import ClickHouseError
 
@@ -40,6 +41,12 @@ _FIXED = frozenset(
         "use_query_cache",
     )
 )
+# As the engine reads a number, so that both see the same one. A part of a second goes for a time
+# alone, and less than a millisecond might become 0.
+_INTEGER = re.compile(r"[0-9]{1,20}")
+_DECIMAL = re.compile(r"[0-9]{1,20}(?:\.[0-9]{0,20})?")
+_TIMES = frozenset(("max_execution_time",))
+_LEAST_TIME_S = Decimal("0.001")
 # Drivers send these values to say that they only read, which is so in any case.
 _HARMLESS = {"readonly": ("1", "2"), "dialect": ("clickhouse",)}
 
@@ -58,15 +65,16 @@ def check_settings(changes: Iterable[tuple[str, str | None]], ceilings: Mapping[
         if name in _FIXED and value not in _HARMLESS.get(name, ()):
             raise _violation(f"Setting {name} should not be changed.")
         ceiling = ceilings.get(name)
-        if ceiling is not None and not _is_within(value, ceiling):
+        if ceiling is not None and not _is_within(name, value, ceiling):
             raise _violation(f"Setting {name} should be from 1 to {ceiling}, and a plain number.")
 
 
-def _is_within(value: str | None, ceiling: int) -> bool:
-    try:
-        return value is not None and len(value) <= 40 and 0 < Decimal(value) <= ceiling
-    except InvalidOperation:
+def _is_within(name: str, value: str | None, ceiling: int) -> bool:
+    if value is None:
         return False
+    if name in _TIMES:
+        return bool(_DECIMAL.fullmatch(value)) and _LEAST_TIME_S <= Decimal(value) <= ceiling
+    return bool(_INTEGER.fullmatch(value)) and 1 <= int(value) <= ceiling
 
 
 def _violation(message: str) -> ClickHouseError:

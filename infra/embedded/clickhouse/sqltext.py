@@ -1,7 +1,8 @@
 """What the server must know about a statement's text before the engine sees it. Pure.
 
 Where an INSERT's data begins, which FORMAT a result has, whether a statement only reads, and
-whether it reaches for files of this machine. Not a parser: the engine judges syntax.
+whether it reaches for files of this machine. Not a parser: the engine judges syntax. SETTINGS
+clauses are in clauses.py.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _IDENTIFIER = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*")
-_NAME_PART = re.compile(rb"[\w.]+")
 _TAIL_FORMAT = re.compile(r"\bFORMAT\s+([A-Za-z0-9_]+)\s*(?:SETTINGS\b[^;]*)?;?\s*$", re.IGNORECASE)
 _TAIL_CHARS = 4_000
 _QUERY_SOURCES = (b"SELECT", b"WITH", b"WATCH", b"INFILE")
@@ -56,9 +56,7 @@ _FILE_CALLS = frozenset(
     )
 )
 _FILE_WORDS = frozenset((b"INFILE", b"OUTFILE"))
-_OPENING, _CLOSING = frozenset((b"(", b"[", b"{")), frozenset((b")", b"]", b"}"))
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r", "\0": "\\0"})
-_VALUE_ENDS = _CLOSING | {b",", b";"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,59 +151,6 @@ def is_read(sql: bytes) -> bool:
 def is_streamable(sql: bytes, output_format: str) -> bool:
     """Whether the result may be sent piece by piece while it is computed."""
     return output_format.lower() in _STREAMABLE_FORMATS and first_word(sql) in _STREAMABLE_STARTS
-
-
-def settings_changes(canonical: bytes) -> Iterator[tuple[str, str | None]]:
-    """The names and values of all SETTINGS clauses of a statement in the engine's own writing.
-
-    The value is None where it is not a plain number, word or string: a parameter, an array.
-    """
-    found = list(tokens(canonical)) if b"SETTINGS" in canonical.upper() else []
-    position = 0
-    while position < len(found):
-        in_clause = found[position].text == b"SETTINGS" and not found[position].quote
-        position += 1
-        while in_clause and (equals := _next_equals(found, position)) is not None:
-            name = canonical[found[position].start : found[equals].start].strip().strip(b'`"')
-            position = _value_end(found, equals + 1)
-            value = canonical[found[equals].end : found[position - 1].end].strip()
-            yield _text(name), _plain_value(value)
-            in_clause = position < len(found) and found[position].text == b","
-            position += in_clause
-
-
-def _next_equals(found: list[Token], position: int) -> int | None:
-    """The `=` behind a setting's name, which may have dots; None where no setting begins."""
-    for index in range(position, len(found)):
-        token = found[index]
-        if token.text == b"=" and not token.quote:
-            return index if index > position else None
-        if not token.quote and not _NAME_PART.fullmatch(token.text):
-            return None
-    return None
-
-
-def _value_end(found: list[Token], position: int) -> int:
-    """The index behind a value: what is in brackets, or touches, belongs together."""
-    open_brackets = 0
-    while position < len(found):
-        token = found[position]
-        if not token.quote:
-            open_brackets += (token.text in _OPENING) - (token.text in _CLOSING)
-        position += 1
-        follows = position < len(found) and found[position].start == token.end
-        continues = follows and found[position].text not in _VALUE_ENDS
-        if open_brackets <= 0 and not continues:
-            break
-    return position
-
-
-def _plain_value(value: bytes) -> str | None:
-    if value[:1] == b"'" and value[-1:] == b"'" and b"\\" not in value:
-        return _text(value[1:-1])
-    if value.upper() == b"DEFAULT" or not re.fullmatch(rb"[\w.+-]+", value):
-        return None
-    return _text(value)
 
 
 def reaches_for_files(sql: bytes) -> bool:

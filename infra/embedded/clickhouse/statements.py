@@ -16,6 +16,7 @@ from functools import partial
 from aiohttp import web
 
 from infra.embedded.clickhouse.answers import Answer, late_exception, result_headers
+from infra.embedded.clickhouse.clauses import settings_changes
 from infra.embedded.clickhouse.compression import Compressor, accepted_coding, compressor
 from infra.embedded.clickhouse.engine import Engine, Handle, Result, Stream
 from infra.embedded.clickhouse.errors import ClickHouseError
@@ -27,9 +28,7 @@ from infra.embedded.clickhouse.sessions import Session
 from infra.embedded.clickhouse.sqltext import (
     is_read,
     is_streamable,
-    reaches_for_files,
     result_format,
-    settings_changes,
 )
 
 _WRITE_TIMEOUT_S = 120.0
@@ -163,11 +162,11 @@ class Statement:
             await self._lane.run(handle.reset, names, self._limits.defaults)
 
     async def _load_external(self, handle: Handle) -> None:
+        """Stoppable whatever the statement does: nothing but the request's own table is written."""
+        stop = partial(self._engine.cancel, self._mark)
         for table in self._incoming.external:
-            if not table.name.isidentifier() or reaches_for_files(table.structure.encode()):
-                raise ClickHouseError(36, f"Bad external table {table.name!r}.", "BAD_ARGUMENTS")
-            await self._lane.run(
-                handle.load_external, table.name, table.structure, table.format, table.data
+            await self._lane.run_stoppable(
+                stop, handle.load_external, table.name, table.structure, table.format, table.data
             )
 
     async def _insert(self, handle: Handle, answer: Answer) -> web.StreamResponse:
