@@ -30,7 +30,7 @@ from stream_app.ingest import HoleError, Ingest
 from stream_app.instance import SESSION_S, Expulsions, Instance
 from stream_app.outbox import PUBLISHED, Outbox, output_encoders
 from stream_app.settings import WorkerSettings
-from stream_app.watchdog import end_process
+from stream_app.watchdog import Work, end_process
 from stream_app.web.pages import add_pages
 from stream_app.web.view import WorkerView
 
@@ -161,11 +161,24 @@ class FundingApp(faust.App):  # type: ignore[misc]
             inner = getattr(inner, attribute, None)
         return inner or ""
 
-    def processing(self) -> frozenset[tuple[str, int]]:
-        """Return the raw partitions that are to be processed now; none while there is no state."""
-        if self.ingest is None or self.rebalancing or self.in_recovery:
-            return frozenset()
-        return frozenset(self.ingest.assigned())
+    def processing(self) -> Work:
+        """Return what is to be processed now, or how far the worker is in getting ready for it.
+
+        Faust's flags tell a worker that gets ready from one that is ready and has no partition,
+        which happens in a group with more workers than partitions: both flags are down then.
+        Before the first rebalance they are down as well.
+        """
+        if self.ingest is None:
+            return Work()
+        if self.rebalancing or self.in_recovery or not self.rebalancing_count:
+            return Work(preparing=self._records_recovered())
+        return Work(frozenset(self.ingest.assigned()))
+
+    def _records_recovered(self) -> int:
+        """Return a number that grows with each changelog record that a recovery reads."""
+        if not self.in_recovery:
+            return 0
+        return sum(offset or 0 for offset in self.tables.recovery.active_offsets.values())
 
 
 def create_app(settings: WorkerSettings, instance: Instance) -> FundingApp:
