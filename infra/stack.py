@@ -257,6 +257,7 @@ class Stack:
         self.sink_settings = options.settings(SinkSettings)
         writer = options.clickhouse_writer()
         if writer is not None:
+            options.data_dir.mkdir(parents=True, exist_ok=True)
             (options.data_dir / CLICKHOUSE_URL_FILE).write_text(options.clickhouse, "utf-8")
             self.sink_settings = self.sink_settings.model_copy(
                 update={
