@@ -24,7 +24,14 @@ from schemas.kafka import require_topics
 from schemas.records import RAW_BATCH, HourlyBar
 from schemas.registry import SchemaCatalog
 from schemas.times import US_PER_HOUR, US_PER_S, hour_floor, now_us
-from schemas.topics import DEAD_LETTERS, RAW_PREFIX, WORKERS, changelog_topic_spec, raw_topic
+from schemas.topics import (
+    DEAD_LETTERS,
+    MAX_MESSAGE_BYTES,
+    RAW_PREFIX,
+    WORKERS,
+    changelog_topic_spec,
+    raw_topic,
+)
 from stream_app.feed_reports import FeedReports
 from stream_app.ingest import HoleError, Ingest
 from stream_app.instance import SESSION_S, Expulsions, Instance
@@ -50,8 +57,6 @@ ANSWERED_WITHIN_S = 3.0
 MAX_TOLD_CHARS = 300
 LAST_FLUSH_S = 10.0
 """How long an orderly end waits for what it still wants to make durable."""
-MAX_CHANGELOG_BYTES = 4 << 20
-"""Of one record: as much as the changelog topics take."""
 
 
 class _TableStore:
@@ -255,7 +260,7 @@ def faust_app(settings: WorkerSettings, instance: str) -> FundingApp:
         topic_disable_leader=True,
         producer_linger=0.005,
         producer_compression_type="lz4",
-        producer_max_request_size=MAX_CHANGELOG_BYTES,
+        producer_max_request_size=MAX_MESSAGE_BYTES,
         broker_max_poll_records=4000,
         broker_session_timeout=SESSION_S,
         broker_heartbeat_interval=2,

@@ -16,11 +16,12 @@ from schemas.logs import setup_logging
 from schemas.records import HourlyBar
 from schemas.settings import load_settings
 from schemas.times import hour_floor, now_us
+from schemas.topics import MAX_MESSAGE_BYTES
 from stream_app.commands import run_worker
 from stream_app.ingest import Snapshot
 from stream_app.instance import claim_instance
 from stream_app.settings import WorkerSettings
-from stream_app.worker import MAX_CHANGELOG_BYTES, FundingApp, create_app
+from stream_app.worker import FundingApp, create_app
 
 
 def _fail(app: FundingApp, how: str) -> None:
@@ -43,7 +44,7 @@ def _fail(app: FundingApp, how: str) -> None:
 
         def too_much(intake: Any) -> Snapshot:
             taken: Snapshot = snapshot(intake)
-            bar = {"contract_id": "x" * (MAX_CHANGELOG_BYTES + 1), "hour": hour_floor(now_us())}
+            bar = {"contract_id": "x" * (MAX_MESSAGE_BYTES + 1), "hour": hour_floor(now_us())}
             return taken._replace(bars=[cast("HourlyBar", bar)])
 
         ingest._snapshot = too_much
