@@ -51,7 +51,7 @@ check: lint ## format, lint, types and the quick tests
 	$(BIN)/python -m pytest -q -m "not integration and not browser"
 
 test-clients: $(VENV)-clients/.installed ## foreign clients against the simulator, and fuzzing by coverage
-	$(VENV)-clients/bin/python -m pytest -q tests/fuzz tests/integration/test_simulator_foreign_clients.py tests/integration/test_simulator_hyperliquid_clients.py
+	$(VENV)-clients/bin/python -m pytest -q tests/fuzz tests/integration/simulator/test_foreign_clients.py tests/integration/simulator/test_hyperliquid_clients.py
 
 explore: $(VENV)/.installed ## the property tests with other examples, by ten seeds (SEEDS="7 8")
 	for seed in $(SEEDS); do \

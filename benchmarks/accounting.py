@@ -40,7 +40,7 @@ COUNT_TOLERANCE = 1.25
 """Where frames have no time, a count follows from their mean distance: pushes are 0.8 to 1.8 s
 apart (exchanges.md §4.6)."""
 PERCENT = 100.0
-"""By how much a rate is too large under bad-units (infra/simulator/wire_fields.py)."""
+"""By how much a rate is too large under bad-units (infra/simulator/faults/wire_fields.py)."""
 _EXAMPLES = 5
 END = 2**62
 

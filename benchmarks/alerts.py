@@ -14,16 +14,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from benchmarks.fault_report import table
-from infra.simulator.exchanges import create_exchanges, default_feeds
-from infra.simulator.market import HOUR_MS, Market
+from infra.simulator.market.market import HOUR_MS, Market
+from infra.simulator.market.universe import UNITS_PER_ONE
 from infra.simulator.options import SimulatorOptions
-from infra.simulator.universe import UNITS_PER_ONE
+from infra.simulator.registry import create_exchanges, default_feeds
 from schemas.feeds import spec
 from schemas.records import Alert, Purpose, RawBatch, RawItem
 from schemas.times import US_PER_HOUR, US_PER_MS
 from schemas.topics import ALERTS
 from stream_app.core.partition import FeedPartition
-from stream_app.normalise.readings import (
+from stream_app.model import (
     ContractReading,
     RateReading,
     Reading,

@@ -12,10 +12,10 @@ from typing import Any, Literal, NamedTuple
 
 from confluent_kafka import Consumer, TopicPartition
 
-from schemas.contracts import PARTITIONS
+from schemas.config.settings import SharedSettings
+from schemas.partitioning import PARTITIONS
 from schemas.records import ZSCORE
-from schemas.registry import SchemaCatalog
-from schemas.settings import SharedSettings
+from schemas.serde.registry import SchemaCatalog
 from schemas.times import now_us
 from schemas.topics import ZSCORES
 

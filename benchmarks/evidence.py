@@ -1,6 +1,6 @@
 """What a run with faults leaves behind, as plain records: the truth's files and the stored rows.
 
-The truth is what the simulator sent, missed and did wrong (infra/simulator/truth.py); the rest is
+The truth is what the simulator sent, missed and did wrong (simulator/market/truth.py); the rest is
 what fundingstream stored. Not responsible for: what follows from comparing them (accounting.py,
 fault_times.py, freshness.py).
 """

@@ -3,7 +3,7 @@
 A feed that pushes each second gets one fault after another, with a healthy pause behind each, so
 that detection, takeover and return can be told apart. One that pushes once a minute has no time for
 that: there, faults that leave each other alone share a slot. The feeds run side by side, each a bit
-later than the one before. Not responsible for: what a kind does (infra/simulator/fault_kinds.py).
+later than the one before. Not responsible for: what a kind does (infra/simulator/faults/kinds.py).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from infra.simulator.fault_kinds import KINDS, parse
-from infra.simulator.wire_fields import WIRES
+from infra.simulator.faults.kinds import KINDS, parse
+from infra.simulator.faults.wire_fields import WIRES
 from schemas.errors import ConfigurationError
 from schemas.feeds import spec
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import psutil
 
 from benchmarks.running import Running, progress
-from infra.stack import service
+from infra.stack.parts import service
 from schemas.times import US_PER_S, now_us
 
 MAX_PRODUCER_MB = 400

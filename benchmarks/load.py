@@ -13,8 +13,8 @@ import statistics
 from collections.abc import Iterator, Sequence
 from itertools import count
 
-from schemas.contracts import PARTITIONS, contract_id, partition_of
-from schemas.markers import BACKFILL_BEGIN, BACKFILL_END
+from schemas.control_items import BACKFILL_BEGIN, BACKFILL_END
+from schemas.partitioning import PARTITIONS, contract_id, partition_of
 from schemas.records import Purpose, RawBatch
 from schemas.times import US_PER_HOUR, US_PER_MS, hour_floor
 

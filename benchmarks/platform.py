@@ -20,15 +20,15 @@ import psutil
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from infra.cli.tools import create_topics_and_schemas
 from infra.embedded.ports import free_port
-from infra.embedded.supervisor import NEVER, Service, Supervisor
-from infra.lag import LagReader
-from infra.stack import Ports, StackOptions, service
-from infra.tools import create_topics_and_schemas
-from schemas.contracts import PARTITIONS
+from infra.embedded.supervision.supervisor import NEVER, Service, Supervisor
+from infra.kafka.lag import LagReader
+from infra.stack.parts import Ports, StackOptions, service
+from schemas.config.settings import load_settings
 from schemas.errors import UnavailableError
-from schemas.kafka import ensure_topics
-from schemas.settings import load_settings
+from schemas.kafka.admin import ensure_topics
+from schemas.partitioning import PARTITIONS
 from schemas.topics import MAX_MESSAGE_BYTES, TopicSpec
 from stream_app.settings import WorkerSettings
 

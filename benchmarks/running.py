@@ -1,7 +1,7 @@
 """A whole stack under measurement: started on free ports, asked, and stopped at the end.
 
 What faults, calls and modes have in common. Not responsible for: what is measured (their own
-modules), which parts there are (infra/stack.py).
+modules), which parts there are (infra/stack/parts.py).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import clickhouse_connect
 import psutil
 
 from infra.embedded.ports import free_port
-from infra.embedded.supervisor import Supervisor
-from infra.stack import Ports, Stack, StackOptions
+from infra.embedded.supervision.supervisor import Supervisor
+from infra.stack.parts import Ports, Stack, StackOptions
 from schemas.errors import UnavailableError
 from schemas.times import now_us
 

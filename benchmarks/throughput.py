@@ -29,7 +29,7 @@ from benchmarks.platform import (
     platform,
     quixstreams_version,
 )
-from schemas.contracts import PARTITIONS
+from schemas.partitioning import PARTITIONS
 from schemas.times import US_PER_HOUR, US_PER_S, hour_floor, now_us
 from schemas.topics import RATES, SETTLEMENTS, raw_topic
 

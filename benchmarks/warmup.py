@@ -23,11 +23,11 @@ import aiohttp
 
 from benchmarks.fault_report import table
 from benchmarks.running import Running, Usage, options_of, progress, running
-from infra.stack import DEMO_CONTRACTS
+from infra.stack.parts import DEMO_CONTRACTS
 from schemas.feeds import FEEDS
-from schemas.following import TopicFollower
+from schemas.kafka.topic_follower import TopicFollower
 from schemas.records import WorkerStatus
-from schemas.registry import SchemaCatalog
+from schemas.serde.registry import SchemaCatalog
 from schemas.topics import WORKERS
 
 SECONDS = 200.0

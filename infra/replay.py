@@ -23,20 +23,20 @@ import click
 from confluent_kafka.admin import AdminClient
 
 from infra.embedded.ports import free_port
-from infra.embedded.readiness import http_ready
-from infra.embedded.supervisor import NEVER, Service, Supervisor
-from infra.lag import LagReader
-from infra.topic_reader import Ends, Span, read_topic, topic_ends
+from infra.embedded.supervision.readiness import http_ready
+from infra.embedded.supervision.supervisor import NEVER, Service, Supervisor
+from infra.kafka.lag import LagReader
+from infra.kafka.topic_reader import Ends, Span, read_topic, topic_ends
+from schemas.config.settings import load_settings
 from schemas.errors import ConfigurationError, FundingStreamError, UnavailableError
 from schemas.feeds import FEEDS
-from schemas.kafka import ensure_topics
-from schemas.registry import SchemaCatalog
-from schemas.settings import load_settings
+from schemas.kafka.admin import ensure_topics
+from schemas.serde.registry import SchemaCatalog
 from schemas.times import now_us
 from schemas.topics import DEAD_LETTERS, TopicSpec, changelog_topic_spec, raw_topic
-from stream_app.outbox import PUBLISHED
 from stream_app.settings import WorkerSettings
-from stream_app.worker import TABLES
+from stream_app.worker.app import TABLES
+from stream_app.worker.output_producer import PUBLISHED
 
 VOLATILE = frozenset({"computed_at", "created_at"})
 """When something was computed is the one thing that a replay does not repeat."""

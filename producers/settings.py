@@ -1,6 +1,6 @@
 """Settings of the producers, read from `FUNDING_…` environment variables.
 
-Not responsible for: Kafka and the registry (schemas.settings), what an exchange is (exchanges/).
+Not responsible for: Kafka and the registry (schemas.config), what an exchange is (exchanges/).
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from schemas.config.setting_types import Directory, ExchangeBaseUrl, Host
+from schemas.config.settings import SharedSettings
 from schemas.errors import ConfigurationError
-from schemas.setting_types import Directory, ExchangeBaseUrl, Host
-from schemas.settings import SharedSettings
 
 
 class ProducerSettings(SharedSettings):

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from schemas.contracts import PARTITIONS
 from schemas.feeds import FEEDS
+from schemas.partitioning import PARTITIONS
 from schemas.records import (
     ALERT,
     AUDIT_EVENT,

@@ -1,6 +1,6 @@
 """Settings of the worker and the sink, read from `FUNDING_…` environment variables.
 
-Not responsible for: Kafka and the registry (schemas.settings), the semantics' thresholds, which
+Not responsible for: Kafka and the registry (schemas.config), the semantics' thresholds, which
 are constants of stream_app/core, since another value would be another product.
 """
 
@@ -10,9 +10,9 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr
 
-from schemas.setting_types import ClickHouseUrl, Directory, Host, Name, NameOrNothing
-from schemas.settings import ENV_PREFIX, SharedSettings
-from schemas.tls import TlsFiles
+from schemas.config.setting_types import ClickHouseUrl, Directory, Host, Name, NameOrNothing
+from schemas.config.settings import ENV_PREFIX, SharedSettings
+from schemas.config.tls import TlsFiles
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 INSTANCE_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"

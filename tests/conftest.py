@@ -6,7 +6,7 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-from tests.integration.stack_fixture import stack
+from tests.support.stack_fixture import stack
 
 __all__ = ["stack"]
 

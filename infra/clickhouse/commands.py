@@ -1,4 +1,4 @@
-"""The commands `migrate` and `sql`. Errors become one line and an exit code in infra/cli.py."""
+"""The commands `migrate` and `sql`. Errors end in infra/cli/main.py."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from infra.clickhouse.migrate import migrate as run_migrations
 from infra.clickhouse.migrate import own_migrations
 from infra.clickhouse.writer import as_writer
+from schemas.config.settings import load_settings
 from schemas.errors import ConfigurationError, FundingStreamError
-from schemas.settings import load_settings
 from stream_app.settings import SinkSettings
 from stream_app.sink.clickhouse import connect, explain
-from stream_app.sink.faults import Fault, classify, is_read_only_refusal, one_line
+from stream_app.sink.clickhouse_errors import Fault, classify, is_read_only_refusal, one_line
 from stream_app.sink.tables import DATABASE
 
 _PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

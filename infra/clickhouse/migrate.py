@@ -22,7 +22,7 @@ from schemas.errors import StateError
 from schemas.feeds import FEEDS, stale_s
 from stream_app.settings import SinkSettings
 from stream_app.sink.clickhouse import connect, explain
-from stream_app.sink.faults import one_line
+from stream_app.sink.clickhouse_errors import one_line
 from stream_app.sink.tables import DATABASE
 
 _NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")

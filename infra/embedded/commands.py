@@ -1,7 +1,7 @@
 """The console commands of the embedded parts: `broker`, `registry`, `clickhouse`.
 
 Each runs in the foreground until SIGTERM or SIGINT and then exits 0. Not responsible for turning
-errors into one line and an exit code: infra/cli.py does that for all commands (and `__main__` here
+errors into one line and an exit code: cli/main.py does that for all commands (and `__main__` here
 for runs without it).
 """
 
@@ -68,7 +68,7 @@ _allow_host = click.option(
 
 def _allowed(allow_host: tuple[str, ...]) -> tuple[str, ...]:
     """Return the names of the option and of the setting that all parts share."""
-    from schemas.settings import SharedSettings, load_settings  # noqa: PLC0415
+    from schemas.config.settings import SharedSettings, load_settings  # noqa: PLC0415
 
     shared = load_settings(SharedSettings).allowed_hosts
     return (*(name.lower() for name in allow_host), *sorted(shared))
@@ -104,7 +104,7 @@ def broker(
     heap_mb: int,
 ) -> None:
     """Run the Kafka broker (one node) until SIGTERM or Ctrl-C."""
-    from infra.embedded import broker as part  # noqa: PLC0415
+    from infra.embedded.kafka import broker as part  # noqa: PLC0415
 
     part.run(
         part.BrokerOptions(
@@ -124,7 +124,7 @@ def broker(
 def registry(host: str, port: int, data_dir: Path, allow_host: tuple[str, ...]) -> None:
     """Run the schema registry (Confluent's REST API, Avro) until SIGTERM or Ctrl-C."""
     _exit_cleanly_on_signals()
-    from infra.embedded import registry as part  # noqa: PLC0415
+    from infra.embedded.registry import server as part  # noqa: PLC0415
 
     part.run(
         part.RegistryOptions(

@@ -16,7 +16,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from schemas.errors import UnavailableError
-from schemas.http_server import quiet_malformed_requests
+from schemas.http.server import quiet_malformed_requests
 
 _KEEPALIVE_TIMEOUT_S = 30.0
 _SHUTDOWN_TIMEOUT_S = 2.0

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from schemas.errors import ConfigurationError, UnavailableError
-from schemas.locks import FileLock, LockedError
+from schemas.process.locks import FileLock, LockedError
 
 MIN_FREE_BYTES = 512 * 1024 * 1024
 _LOCK_NAME = ".lock"

@@ -14,13 +14,14 @@ from pathlib import Path
 
 import click
 
-from infra.simulator import schedule, tls
-from infra.simulator.exchanges import ALL_CONTRACTS, create_exchanges, default_feeds
+from infra.simulator.faults import schedule
+from infra.simulator.market.truth import TruthLog
 from infra.simulator.options import SimulatorOptions
-from infra.simulator.server import SimulatorServer
-from infra.simulator.truth import TruthLog
+from infra.simulator.registry import ALL_CONTRACTS, create_exchanges, default_feeds
+from infra.simulator.server import tls
+from infra.simulator.server.server import SimulatorServer
+from schemas.config.settings import SharedSettings, load_settings
 from schemas.errors import ConfigurationError
-from schemas.settings import SharedSettings, load_settings
 
 
 @click.command()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from infra.simulator.binance_limits import RateLimits
+from infra.simulator.binance.limits import RateLimits
 
 HELD_BACK = 2
 """Contracts of each feed that are not listed until `/control/list`."""

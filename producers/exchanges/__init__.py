@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib import import_module
 
-from producers.exchanges.description import Exchange
+from producers.exchanges.spec import Exchange
 from schemas.errors import ConfigurationError
 from schemas.feeds import FEEDS, module_name
 

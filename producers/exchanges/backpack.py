@@ -12,7 +12,18 @@ from typing import Any
 
 import msgspec
 
-from producers.exchanges.description import (
+from producers.exchanges.history_paging import Offset, PerSymbolWalk, SettledRow, Span
+from producers.exchanges.json_slicing import (
+    ABSENT,
+    Rows,
+    chunks,
+    decoder,
+    json_text,
+    micros,
+    present,
+    slices_of,
+)
+from producers.exchanges.spec import (
     Control,
     Exchange,
     Frame,
@@ -25,17 +36,6 @@ from producers.exchanges.description import (
     SubscribeFrame,
     piece_of,
 )
-from producers.exchanges.reading import (
-    ABSENT,
-    Rows,
-    chunks,
-    decoder,
-    json_text,
-    micros,
-    present,
-    slices_of,
-)
-from producers.exchanges.symbol_walk import Offset, PerSymbolWalk, SettledRow, Span
 from schemas.errors import MalformedInputError
 
 HISTORY_LIMIT = 1000

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from producers.exchanges.description import (
+from producers.exchanges.json_slicing import Rows, decoder, first_byte, micros, slices_of
+from producers.exchanges.spec import (
     Control,
     Exchange,
     Frame,
@@ -21,7 +22,6 @@ from producers.exchanges.description import (
     Slice,
     piece_of,
 )
-from producers.exchanges.reading import Rows, decoder, first_byte, micros, slices_of
 
 STREAMING_STATUS = "TRADING"
 HISTORY_LIMIT = 1000

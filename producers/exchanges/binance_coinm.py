@@ -20,7 +20,9 @@ from producers.exchanges.binance import (
     Binance,
     settled,
 )
-from producers.exchanges.description import (
+from producers.exchanges.history_paging import Forward, PerSymbolWalk, SettledRow, Span
+from producers.exchanges.json_slicing import Rows, chunks, decoder, json_text
+from producers.exchanges.spec import (
     HistoryWalk,
     Listing,
     RateLimit,
@@ -28,8 +30,6 @@ from producers.exchanges.description import (
     SocketKind,
     SubscribeFrame,
 )
-from producers.exchanges.reading import Rows, chunks, decoder, json_text
-from producers.exchanges.symbol_walk import Forward, PerSymbolWalk, SettledRow, Span
 
 CHANNEL = "markPrice"
 """One for all contracts, although each has a stream of its own: records are made by channel."""

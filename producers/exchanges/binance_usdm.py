@@ -20,7 +20,8 @@ from producers.exchanges.binance import (
     Binance,
     settled,
 )
-from producers.exchanges.description import (
+from producers.exchanges.json_slicing import Rows, decoder, slices_of
+from producers.exchanges.spec import (
     HistoryPage,
     HistoryWalk,
     Listing,
@@ -29,7 +30,6 @@ from producers.exchanges.description import (
     Slice,
     SocketKind,
 )
-from producers.exchanges.reading import Rows, decoder, slices_of
 
 STREAM = "!markPrice@arr@1s"
 PERPETUAL_TYPES = frozenset({"PERPETUAL", "TRADIFI_PERPETUAL"})

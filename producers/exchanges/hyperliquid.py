@@ -11,7 +11,9 @@ from typing import Any
 
 import msgspec
 
-from producers.exchanges.description import (
+from producers.exchanges.history_paging import Forward, PerSymbolWalk, SettledRow, Span
+from producers.exchanges.json_slicing import ABSENT, Rows, decoder, json_text, slices_of
+from producers.exchanges.spec import (
     ClientPing,
     Control,
     Exchange,
@@ -25,8 +27,6 @@ from producers.exchanges.description import (
     SubscribeFrame,
     piece_of,
 )
-from producers.exchanges.reading import ABSENT, Rows, decoder, json_text, slices_of
-from producers.exchanges.symbol_walk import Forward, PerSymbolWalk, SettledRow, Span
 from schemas.errors import MalformedInputError
 
 CHANNEL = "activeAssetCtx"

@@ -12,7 +12,21 @@ from typing import Any
 
 import msgspec
 
-from producers.exchanges.description import (
+from producers.exchanges.history_paging import PerSymbolWalk, SettledRow, Span, Windows
+from producers.exchanges.json_slicing import (
+    ABSENT,
+    Rows,
+    chunks,
+    decoder,
+    envelope,
+    first_byte,
+    json_text,
+    micros,
+    percent,
+    present,
+    slices_of,
+)
+from producers.exchanges.spec import (
     ClientPing,
     Control,
     Exchange,
@@ -27,20 +41,6 @@ from producers.exchanges.description import (
     Ticket,
     piece_of,
 )
-from producers.exchanges.reading import (
-    ABSENT,
-    Rows,
-    chunks,
-    decoder,
-    envelope,
-    first_byte,
-    json_text,
-    micros,
-    percent,
-    present,
-    slices_of,
-)
-from producers.exchanges.symbol_walk import PerSymbolWalk, SettledRow, Span, Windows
 from schemas.errors import MalformedInputError
 
 UTA_CHANNEL = "funding-fee-all-symbols"

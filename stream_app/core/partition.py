@@ -13,38 +13,43 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import msgspec
 
 from schemas import topics
+from schemas.control_items import BACKFILL_BEGIN, BACKFILL_END, FEED_EVENT, TICK, UNREADABLE
 from schemas.errors import MalformedInputError
 from schemas.feeds import spec
-from schemas.markers import BACKFILL_BEGIN, BACKFILL_END, FEED_EVENT, TICK, UNREADABLE
 from schemas.rates import rate_8h
 from schemas.records import HourlyBar, RawBatch, RawItem
 from schemas.symbols import symbol_fault
 from schemas.times import US_PER_HOUR, US_PER_S, minute_round
-from stream_app.core.alarms import Alarms
-from stream_app.core.bars import ClosedBar, Held
-from stream_app.core.blocks import DEFAULT_INTERVAL_HOURS, Contract
-from stream_app.core.bounds import (
+from stream_app.core.monitoring.reconciliation import remember_estimate
+from stream_app.core.monitoring.stream_monitor import Watch
+from stream_app.core.output.alarms import Alarms
+from stream_app.core.output.collector import Journal
+from stream_app.core.output.emission import Emission, zscore_of
+from stream_app.core.output.outputs import Output, Outputs, RateRows
+from stream_app.core.output.records import Interval, Position, RateRow, bar_row, settlement_row
+from stream_app.core.scoring.statistics import z_of
+from stream_app.core.scoring.zones import flush_boundary
+from stream_app.core.state.bars import ClosedBar, Held
+from stream_app.core.state.clock_skew import SKEW_US, standing_time
+from stream_app.core.state.contract_state import DEFAULT_INTERVAL_HOURS, Contract
+from stream_app.core.state.contract_store import Cell, Store
+from stream_app.core.state.pushes import is_copy
+from stream_app.core.updates.admission import Gate
+from stream_app.core.updates.current_rate import (
+    interval_change,
+    interval_of,
+    make_current,
+    unnamed_time,
+)
+from stream_app.core.updates.ordering import Verdict, judge
+from stream_app.core.updates.plausibility import (
     MAX_AHEAD_US,
     beyond_cap,
     check_plausible,
     derived_settlement,
     is_settling,
 )
-from stream_app.core.current import interval_change, interval_of, make_current, unnamed_time
-from stream_app.core.emission import Emission, zscore_of
-from stream_app.core.gate import Gate
-from stream_app.core.journal import Journal
-from stream_app.core.ordering import Verdict, judge
-from stream_app.core.outputs import Output, Outputs, RateRows
-from stream_app.core.pushes import is_copy
-from stream_app.core.reconcile import remember_estimate
-from stream_app.core.rows import Interval, Position, RateRow, bar_row, settlement_row
-from stream_app.core.skew import SKEW_US, standing_time
-from stream_app.core.statistics import z_of
-from stream_app.core.store import Cell, Store
-from stream_app.core.watch import Watch
-from stream_app.core.zones import flush_boundary
-from stream_app.normalise.readings import (
+from stream_app.model import (
     ContractReading,
     NoRate,
     Normaliser,

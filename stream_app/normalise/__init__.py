@@ -10,7 +10,7 @@ from importlib import import_module
 
 from schemas.errors import ConfigurationError
 from schemas.feeds import FEEDS, module_name
-from stream_app.normalise.readings import Normaliser
+from stream_app.model import Normaliser
 
 
 @cache

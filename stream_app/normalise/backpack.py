@@ -11,6 +11,13 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from schemas.errors import MalformedInputError
+from stream_app.model import (
+    ContractReading,
+    NoRate,
+    RateReading,
+    Reading,
+    SettlementReading,
+)
 from stream_app.normalise.assets import canonical_asset, split_symbol
 from stream_app.normalise.numbers import (
     Number,
@@ -22,13 +29,6 @@ from stream_app.normalise.numbers import (
     time_us,
 )
 from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader
-from stream_app.normalise.readings import (
-    ContractReading,
-    NoRate,
-    RateReading,
-    Reading,
-    SettlementReading,
-)
 
 INTERVAL_HOURS = 1.0
 """Of all perpetuals; what is sent is the hourly rate already (§5.3)."""

@@ -12,10 +12,7 @@ from typing import Annotated
 import msgspec
 
 from schemas.errors import MalformedInputError
-from stream_app.normalise.assets import canonical_asset
-from stream_app.normalise.numbers import MAX_INTERVAL_HOURS, next_time_us, number, price, time_us
-from stream_app.normalise.payloads import ANY_CHANNEL, ChannelNormaliser, Item, PayloadReader
-from stream_app.normalise.readings import (
+from stream_app.model import (
     ContractReading,
     NoRate,
     Normaliser,
@@ -23,6 +20,9 @@ from stream_app.normalise.readings import (
     Reading,
     SettlementReading,
 )
+from stream_app.normalise.assets import canonical_asset
+from stream_app.normalise.numbers import MAX_INTERVAL_HOURS, next_time_us, number, price, time_us
+from stream_app.normalise.payloads import ANY_CHANNEL, ChannelNormaliser, Item, PayloadReader
 
 USD_M = 1
 COIN_M = 2

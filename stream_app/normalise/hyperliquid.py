@@ -13,16 +13,16 @@ import msgspec
 
 from schemas.errors import MalformedInputError
 from schemas.times import US_PER_HOUR, hour_floor
-from stream_app.normalise.assets import canonical_asset
-from stream_app.normalise.numbers import Number, Time, number, price, time_us
-from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader
-from stream_app.normalise.readings import (
+from stream_app.model import (
     ContractReading,
     NoRate,
     RateReading,
     Reading,
     SettlementReading,
 )
+from stream_app.normalise.assets import canonical_asset
+from stream_app.normalise.numbers import Number, Time, number, price, time_us
+from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader
 
 INTERVAL_HOURS = 1.0
 RATE_CAP = 0.04

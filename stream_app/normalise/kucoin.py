@@ -12,6 +12,13 @@ import msgspec
 
 from schemas.errors import MalformedInputError
 from schemas.times import US_PER_S, minute_round
+from stream_app.model import (
+    ContractReading,
+    NoRate,
+    RateReading,
+    Reading,
+    SettlementReading,
+)
 from stream_app.normalise.assets import canonical_asset
 from stream_app.normalise.numbers import (
     MAX_NEXT_AHEAD_US,
@@ -24,13 +31,6 @@ from stream_app.normalise.numbers import (
     time_us,
 )
 from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader
-from stream_app.normalise.readings import (
-    ContractReading,
-    NoRate,
-    RateReading,
-    Reading,
-    SettlementReading,
-)
 
 UTA_CHANNELS = ("funding-fee-all-symbols", "funding-fee")
 ESTIMATE_GRANULARITY_MS = 60_000

@@ -12,7 +12,7 @@ import msgspec
 
 from schemas.errors import MalformedInputError
 from schemas.records import Purpose, RawItem
-from stream_app.normalise.readings import Reading, ReadItem
+from stream_app.model import Reading, ReadItem
 
 ANY_CHANNEL = "*"
 """In a table of readers: every channel of the purpose that has no reader of its own."""

@@ -12,10 +12,10 @@ from typing import Any
 import clickhouse_connect
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from schemas.config.settings import shown_url
 from schemas.errors import ConfigurationError, FundingStreamError, StateError, UnavailableError
-from schemas.settings import shown_url
 from stream_app.settings import SinkSettings
-from stream_app.sink.faults import Fault, classify, one_line
+from stream_app.sink.clickhouse_errors import Fault, classify, one_line
 from stream_app.sink.tables import DATABASE, TableSpec
 
 _CONNECT_TIMEOUT_S = 5

@@ -1,4 +1,4 @@
-"""The command `sink`. Not responsible for: turning errors into exit codes (infra/cli.py)."""
+"""The command `sink`. Not responsible for: turning errors into exit codes (infra/cli/main.py)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import sys
 
 import click
 
-from schemas.logs import setup_logging
-from schemas.settings import load_settings
+from schemas.config.settings import load_settings
+from schemas.process.logs import setup_logging
 from stream_app.settings import SinkSettings
 from stream_app.sink.service import run_sink
 

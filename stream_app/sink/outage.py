@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from schemas.logs import NOTICE
+from schemas.process.logs import NOTICE
 from stream_app.sink.metrics import SinkMetrics
 
 log = logging.getLogger(__name__)

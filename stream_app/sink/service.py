@@ -1,6 +1,6 @@
 """The sink as a service: waits for what it needs, wires the parts, ends cleanly on a signal.
 
-Not responsible for: the loop (runner.py), the console script (infra/cli.py).
+Not responsible for: the loop (runner.py), the console script (infra/cli/main.py).
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from schemas.errors import UnavailableError
-from schemas.kafka import require_topics
-from schemas.registry import SchemaCatalog
+from schemas.kafka.admin import require_topics
+from schemas.serde.registry import SchemaCatalog
 from schemas.topics import DEAD_LETTERS
 from stream_app.settings import SinkSettings
 from stream_app.sink.clickhouse import check_tables, connect
-from stream_app.sink.deadletters import DeadLetterQueue
+from stream_app.sink.consumer import Sink
+from stream_app.sink.dead_letters import DeadLetterQueue
 from stream_app.sink.metrics import SinkMetrics
 from stream_app.sink.outage import Outage
-from stream_app.sink.runner import Sink
 from stream_app.sink.tables import TABLES, RowReader, TableSpec
 from stream_app.sink.writer import TableWriter
 

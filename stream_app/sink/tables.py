@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas import topics
-from schemas.codec import HEADER_BYTES, Decoder, Encoder, parse_schema, schema_id_of
 from schemas.errors import MalformedInputError, UnavailableError
 from schemas.records import RecordType
+from schemas.serde.codec import HEADER_BYTES, Decoder, Encoder, parse_schema, schema_id_of
 from schemas.times import US_PER_DAY
 from schemas.topics import TopicSpec
 

@@ -16,10 +16,10 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from schemas.errors import MalformedInputError, StateError, UnavailableError
 from schemas.times import US_PER_S, now_us
+from stream_app.sink.avro_container import container, container_header
 from stream_app.sink.batches import Chunk, Message
-from stream_app.sink.container import container, container_header
-from stream_app.sink.deadletters import DeadLetter, UndeliverableError
-from stream_app.sink.faults import Fault, classify, one_line
+from stream_app.sink.clickhouse_errors import Fault, classify, one_line
+from stream_app.sink.dead_letters import DeadLetter, UndeliverableError
 from stream_app.sink.metrics import SinkMetrics
 from stream_app.sink.outage import Outage
 from stream_app.sink.tables import Row, RowReader, TableSpec

@@ -13,13 +13,13 @@ from schemas.feeds import stale_s
 from schemas.rates import apr, rate_8h
 from schemas.records import FeedStatus, HourlyBar
 from schemas.times import US_PER_S, now_us
-from stream_app.core.blocks import Contract
-from stream_app.core.gaps import TRADING_STATUSES
-from stream_app.core.statistics import z_of
-from stream_app.core.store import Cell
-from stream_app.core.zones import zone_of
-from stream_app.ingest import Ingest, quantile
+from stream_app.core.scoring.statistics import z_of
+from stream_app.core.scoring.zones import zone_of
+from stream_app.core.state.contract_state import Contract
+from stream_app.core.state.contract_store import Cell
+from stream_app.core.state.gaps import TRADING_STATUSES
 from stream_app.web.readiness import Arrivals, reasons, told, warming_up
+from stream_app.worker.processor import Ingest, quantile
 
 _TOP = 10
 BARS_SHOWN = 48

@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tests.integration.stack_fixture import CONTRACTS, FEED, RunningStack, until
+from tests.support.stack_fixture import CONTRACTS, FEED, RunningStack, until
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None

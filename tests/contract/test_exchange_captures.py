@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from producers.exchanges import exchange
+from tests.support.paths import SHARED_FIXTURES
 
-MESSAGES = Path(__file__).resolve().parents[3] / "shared" / "fixtures" / "messages"
+MESSAGES = SHARED_FIXTURES / "messages"
 
 DATA = {
     "binancecoinm/qr_ws_mark_price_btcusd_perp.json": ("binance-coinm", "markPrice", "BTCUSD_PERP"),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from producers.exchanges import exchange
-from producers.exchanges.description import Slice, unreadable
+from producers.exchanges.spec import Slice, unreadable
 from schemas.feeds import FEEDS
 from tests.contract.test_exchange_samples import SAMPLES
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from producers.exchanges.description import Control
+from producers.exchanges.spec import Control
 
 Piece = tuple[str | None, bytes]
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producers.exchanges import exchange
-from producers.exchanges.description import Exchange
+from producers.exchanges.spec import Exchange
 from schemas.errors import MalformedInputError
-from tests.contract.every_exchange import each_feed, samples
+from tests.support.every_exchange import each_feed, samples
 
 
 @each_feed

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from schemas.feeds import module_name
 from schemas.records import Purpose
-from stream_app.normalise.readings import Normaliser
+from stream_app.model import Normaliser
 
 FEEDS = ("binance-usdm", "binance-coinm", "kucoin", "hyperliquid", "backpack")
 RECEIVED_AT_US = 1_790_000_123_456_789

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-from producers.exchanges.description import Exchange, RestCall, Slice
+from producers.exchanges.spec import Exchange, RestCall, Slice
 from schemas.errors import MalformedInputError
 from schemas.feeds import module_name
 from schemas.records import Purpose

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 
 from schemas.errors import MalformedInputError
-from stream_app.normalise.readings import (
+from stream_app.model import (
     ContractReading,
     NoRate,
     RateReading,

@@ -23,8 +23,8 @@ from tests.fuzz.messages import FRAMES, REPLIES, Message
 from tests.fuzz.samples import RECEIVED_AT_US
 from tests.fuzz.slicing import TARGETS, slice_input, slice_or_refuse, slice_seeds, target_of
 from tests.fuzz.targets import normalise_input, normalise_seeds, read_or_refuse
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 RUNS = 20_000
 
 

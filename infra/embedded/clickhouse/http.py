@@ -25,7 +25,7 @@ from infra.embedded.clickhouse.roles import Role
 from infra.embedded.clickhouse.sessions import Sessions
 from infra.embedded.clickhouse.sqltext import reaches_for_files
 from infra.embedded.clickhouse.statements import Statement, StatementLimits
-from schemas.browser_guard import refusal
+from schemas.http.browser_guard import refusal
 
 log = logging.getLogger(__name__)
 

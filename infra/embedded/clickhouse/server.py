@@ -26,8 +26,8 @@ from infra.embedded.clickhouse.sandbox import confine
 from infra.embedded.httpserver import serve_until_signal
 from infra.embedded.ports import LOOPBACK, require_free_port
 from infra.embedded.storage import DataDirectory
-from schemas.browser_guard import is_loopback
 from schemas.errors import ConfigurationError
+from schemas.http.browser_guard import is_loopback
 
 DEFAULT_PORT = 8123
 _WHAT = "the ClickHouse server"

@@ -1,0 +1,99 @@
+"""The console script `fundingstream`: one command for each part and tool.
+
+Turns errors of ours into one line and an exit code (schemas/errors.py lists them). Not responsible
+for: what a command does; each is imported when it is called, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import MutableMapping
+from importlib import import_module
+
+import click
+
+from schemas import __version__
+from schemas.errors import FundingStreamError
+
+_COMMANDS = {
+    "up": "infra.stack.up",
+    "producer": "producers.feed.service",
+    "backfill": "producers.feed.backfill",
+    "worker": "stream_app.worker.service",
+    "sink": "stream_app.sink.commands",
+    "simulator": "infra.simulator.commands",
+    "broker": "infra.embedded.commands",
+    "registry": "infra.embedded.commands",
+    "clickhouse": "infra.embedded.commands",
+    "topics": "infra.cli.tools",
+    "migrate": "infra.clickhouse.commands",
+    "sql": "infra.clickhouse.commands",
+    "tail": "infra.cli.tools",
+    "replay": "infra.replay",
+    "config": "infra.cli.tools",
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(_COMMANDS[cmd_name]), cmd_name)
+        return command
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="fundingstream")
+def cli() -> None:
+    """Live perpetual-futures funding rates: exchanges to Kafka, z-scores, ClickHouse.
+
+    `fundingstream up` runs everything on this machine; the other commands are its parts and tools.
+    Settings come from FUNDING_... variables, of the environment or of a file `.env` in the working
+    directory: `fundingstream config` shows them.
+    """
+
+
+def take_env_file(environment: MutableMapping[str, str]) -> frozenset[str]:
+    """Put the settings of the `.env` file into the environment; what stands there already wins.
+
+    Every part, the options that read variables and the children of `up` then see the same.
+
+    Returns:
+        The variables that the file has set.
+
+    Raises:
+        ConfigurationError: a variable that no part reads, or a file that cannot be used.
+    """
+    from infra.cli.settings_file import check_variables, read_env_file  # noqa: PLC0415 - pydantic is slow
+
+    check_variables(set(environment), "the environment")
+    settings = read_env_file(environment)
+    environment.update(settings)
+    return frozenset(settings)
+
+
+def main() -> None:
+    """Run the console script."""
+    try:
+        cli(standalone_mode=False, obj=take_env_file(os.environ))
+    except FundingStreamError as error:
+        click.echo(f"fundingstream: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("fundingstream: stopped", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

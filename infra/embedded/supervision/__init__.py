@@ -1,0 +1,1 @@
+"""Child processes: started, kept running, checked for readiness, ended."""

@@ -1,0 +1,107 @@
+"""Reads stretches of the worker's output topics, decoded, those of a span of receipt only.
+
+Not responsible for: what is done with the records; whose topics they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+
+from schemas.config.settings import SharedSettings
+from schemas.errors import UnavailableError
+
+_READ_TIMEOUT_S = 30.0
+_BATCH = 1_000
+_SPAN_FIELDS = ("received_at", "hour", "last_event_time", "event_time")
+
+Ends = dict[int, int]
+"""Offset by partition."""
+
+
+class Span(NamedTuple):
+    """A span of receipt: from the first microsecond to before the last."""
+
+    from_us: int
+    to_us: int
+
+    def holds(self, record: dict[str, Any]) -> bool:
+        """Tell whether a record lies in the span, by receipt or by the time that it has instead."""
+        time_us = next((record[name] for name in _SPAN_FIELDS if name in record), None)
+        return time_us is not None and self.from_us <= time_us < self.to_us
+
+
+def topic_ends(settings: SharedSettings, topic: str, partitions: int) -> Ends:
+    """Return where each partition ends now.
+
+    Raises:
+        UnavailableError: Kafka does not answer.
+    """
+    with _consumer(settings) as consumer:
+        return {p: _watermarks(consumer, topic, p)[1] for p in range(partitions)}
+
+
+def read_topic(
+    settings: SharedSettings,
+    topic: str,
+    decode: Callable[[bytes], dict[str, Any]],
+    span: Span,
+    ends: Ends,
+    starts: Ends | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Yield what lies in the span of a topic, from `starts` or its beginning to before `ends`.
+
+    Raises:
+        UnavailableError: Kafka does not give the records.
+    """
+    starts = starts or {}
+    with _consumer(settings) as consumer:
+        left = 0
+        wanted = []
+        for partition, end in ends.items():
+            low, _ = _watermarks(consumer, topic, partition)
+            start = max(low, starts.get(partition, low))
+            if start < end:
+                left += end - start
+                begin = start if partition in starts else OFFSET_BEGINNING
+                wanted.append(TopicPartition(topic, partition, begin))
+        if not wanted:
+            return
+        consumer.assign(wanted)
+        while left > 0:
+            messages = consumer.consume(min(left, _BATCH), timeout=_READ_TIMEOUT_S)
+            if not messages:
+                raise UnavailableError(f"{left} records of {topic} do not come")
+            for message in messages:
+                if message.error() is None and message.offset() < ends[message.partition()]:
+                    left -= 1
+                    record = decode(message.value())
+                    if span.holds(record):
+                        yield record
+
+
+def _watermarks(consumer: Any, topic: str, partition: int) -> tuple[int, int]:
+    at = TopicPartition(topic, partition)
+    try:
+        low, high = consumer.get_watermark_offsets(at, timeout=_READ_TIMEOUT_S)
+    except KafkaException as error:
+        raise UnavailableError(f"Kafka does not tell the ends of {topic}: {error}") from error
+    return low, high
+
+
+@contextmanager
+def _consumer(settings: SharedSettings) -> Iterator[Any]:
+    consumer: Any = Consumer(
+        {
+            **settings.quiet_librdkafka(),
+            "group.id": "fundingstream-replay",
+            "enable.auto.commit": False,
+        }
+    )
+    try:
+        yield consumer
+    finally:
+        consumer.close()

@@ -1,0 +1,254 @@
+"""Simulated Backpack: its socket, its ticks (exchanges.md section 5).
+
+Responsible for: subscriptions, what they deliver, errors. Reads no clock and does no I/O. Not
+responsible for: REST bodies (backpack_rest.py), texts (backpack_frames.py), which markets there
+are (backpack_universe.py), PINGs (the server enforces the `SocketRules` given here).
+
+The truth's `event_time` is `E` of the frame, in µs as on the wire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import msgspec
+
+from infra.simulator.backpack import universe
+from infra.simulator.backpack.frames import history_text, rate_text, stream_frame
+from infra.simulator.backpack.rest import BackpackRest
+from infra.simulator.exchange import (
+    Close,
+    Frame,
+    RestCall,
+    RestReply,
+    Session,
+    SettledRate,
+    SocketRules,
+)
+from infra.simulator.market.history import DAY_MS, SettlementBook
+from infra.simulator.market.listings import Listings
+from infra.simulator.market.market import Market, Settlements, Snapshot
+from infra.simulator.market.minute_budget import MinuteBudget
+from infra.simulator.market.truth import TickLedger, head
+from infra.simulator.options import HELD_BACK, NO_LIMIT, SimulatorOptions
+
+FEED = "backpack"
+RULES = SocketRules(ping_every_s=60.0, pong_within_s=120.0)
+_MARK_PRICE = "markPrice"
+_OTHER_STREAMS = frozenset({"ticker", "depth", "bookTicker", "trade", "kline", "openInterest"})
+_INVALID_STREAM = 4006, "Invalid stream"
+_PARSE_ERROR = 4002, "Parse error"
+_FROZEN_BLOCK_MS = 30 * DAY_MS
+
+
+@dataclass(frozen=True, slots=True)
+class BackpackOptions:
+    """What can be varied. Defaults follow exchanges.md §5.1, §5.4 and §5.5."""
+
+    contracts: int = universe.OPEN_PERPS
+    held_back: int = 0
+    tick_ms: int = 1_000
+    requests_per_minute: int = 2_000
+    age_s: int | None = None
+    retry_after: bool = False
+    rules: SocketRules = RULES
+
+
+class BackpackSession:
+    """One connection: its streams, and nothing but errors as answers."""
+
+    def __init__(self, rules: SocketRules) -> None:
+        self.rules = rules
+        self.streams: dict[str, None] = {}
+
+    def opened(self) -> Sequence[Frame | Close]:
+        """Backpack greets nobody."""
+        return ()
+
+    def on_text(self, text: str, now_ms: int) -> Sequence[Frame | Close]:
+        """Apply a control frame. Success has no answer (exchanges.md §5.1)."""
+        del now_ms
+        request = _object(text)
+        if request is None:
+            return (_error(None, _PARSE_ERROR),)
+        method, names = request.get("method"), _texts(request.get("params"))
+        request_id = request.get("id")
+        if method not in {"SUBSCRIBE", "UNSUBSCRIBE"} or names is None:
+            return (_error(request_id, _PARSE_ERROR),)
+        if not all(map(_is_stream, names)):
+            return (_error(request_id, _INVALID_STREAM),)
+        for name in names:
+            if method == "SUBSCRIBE":
+                self.streams[name] = None
+            else:
+                self.streams.pop(name, None)
+        return ()
+
+    def on_binary(self, data: bytes, now_ms: int) -> Sequence[Frame | Close]:
+        """What becomes of binary frames is not documented: refused like unreadable text here."""
+        del data, now_ms
+        return (_error(None, _PARSE_ERROR),)
+
+    def subscribed(self) -> Sequence[str]:
+        """The stream names, known or not."""
+        return list(self.streams)
+
+
+class BackpackTick:
+    """One tick: a snapshot, and frames that are built when first asked for."""
+
+    def __init__(self, exchange: Backpack, snapshot: Snapshot) -> None:
+        self._exchange = exchange
+        self.snapshot = snapshot
+        self._ledger: TickLedger | None = None
+        self._rates: list[str | None] = []
+        self._built: dict[int, bytes] = {}
+
+    @property
+    def event_ms(self) -> int:
+        """The first ms that no event time in it lies behind."""
+        return self.snapshot.at_ms + 1
+
+    def frames(self, session: Session) -> Iterator[Frame]:
+        """What this session's subscriptions deliver now."""
+        streams = self._exchange.streams
+        for name in cast("BackpackSession", session).streams:
+            row = streams.get(name)
+            if row is not None and self._exchange.api.is_open(row):
+                ledger = self.ledger()
+                if row not in self._built:
+                    self._built[row] = self._build(row)
+                yield Frame(self._built[row], ledger=ledger, rows=(row,))
+
+    def published(self) -> None:
+        """Show this tick's values in markPrices."""
+        self._exchange.api.show(self.snapshot)
+
+    def ledgers(self) -> Sequence[TickLedger]:
+        """The one of all sockets."""
+        return (self.ledger(),)
+
+    def rows(self) -> Sequence[int]:
+        """The open markets."""
+        return [row for row in self._exchange.listings.rows() if self._exchange.api.is_open(row)]
+
+    def ledger(self) -> TickLedger:
+        """The tick's entry in the truth, shared by all connections."""
+        if self._ledger is None:
+            contracts = self._exchange.contracts
+            units = self.snapshot.rate_units.tolist()
+            self._rates = [
+                None if contract.kind == "dated" else rate_text(contract, rate)
+                for contract, rate in zip(contracts, units, strict=True)
+            ]
+            event_us = [self._event_us(row) for row in range(len(contracts))]
+            self._ledger = TickLedger(self._exchange.heads, event_us, self._rates)
+        return self._ledger
+
+    def _build(self, row: int) -> bytes:
+        contract, rate = self._exchange.contracts[row], self._rates[row]
+        return stream_frame(contract, self.snapshot, row, rate, self._event_us(row))
+
+    def _event_us(self, row: int) -> int:
+        at_ms = self.snapshot.at_ms
+        return at_ms * 1_000 + ((at_ms // 10 * 2_654_435_761 + row * 40_503) >> 7) % 1_000
+
+
+class Backpack:
+    """The exchange: created at a time, then driven by ticks, sessions and calls."""
+
+    name = FEED
+
+    def __init__(self, seed: int, options: BackpackOptions, now_ms: int) -> None:
+        self.tick_ms = options.tick_ms
+        self._rules = options.rules
+        self.contracts = universe.contracts(options.contracts, options.held_back)
+        self.listings = Listings([c.symbol for c in self.contracts], options.held_back)
+        self.market = Market(seed, FEED, self.contracts)
+        self.heads = [head(FEED, contract.symbol) for contract in self.contracts]
+        self.streams = {
+            f"{_MARK_PRICE}.{contract.symbol}": row for row, contract in enumerate(self.contracts)
+        }
+        self.book = SettlementBook(self.market, now_ms, self.listings)
+        frozen_ms = now_ms // _FROZEN_BLOCK_MS * _FROZEN_BLOCK_MS - 31 * DAY_MS
+        self.api = BackpackRest(
+            self.market,
+            self.book,
+            self.listings,
+            self.market.snapshot(frozen_ms),
+            MinuteBudget(options.requests_per_minute),
+            age_s=options.age_s,
+            retry_after=options.retry_after,
+        )
+        # REST answers from the start: with the tick before the first that is streamed.
+        self.prepare(now_ms // self.tick_ms * self.tick_ms).published()
+
+    def session(self, path: str, query: Mapping[str, str]) -> BackpackSession | None:
+        """Open a connection (exchanges.md §5.1): the address has no path."""
+        del query
+        return BackpackSession(self._rules) if path in {"", "/"} else None
+
+    def rest(self, call: RestCall) -> RestReply:
+        """Answer an HTTP request."""
+        return self.api.answer(call)
+
+    def prepare(self, at_ms: int) -> BackpackTick:
+        """Compute the tick of a grid time."""
+        return BackpackTick(self, self.market.snapshot(at_ms))
+
+    def settled_at_start(self) -> Iterable[SettledRate]:
+        """The 30 days before the start."""
+        return self._settled(self.book.all)
+
+    def settle(self, now_ms: int) -> Iterable[SettledRate]:
+        """What has settled since the last call."""
+        return self._settled(self.book.settle(now_ms))
+
+    def _settled(self, settlements: Settlements) -> Iterable[SettledRate]:
+        columns = (settlements.row, settlements.funding_ms, settlements.rate_units)
+        for row, funding_ms, units in zip(*(column.tolist() for column in columns), strict=True):
+            contract = self.contracts[row]
+            rate = history_text(rate_text(contract, units))
+            yield SettledRate(contract.symbol, funding_ms, rate, 1)
+
+
+def create(options: SimulatorOptions, contracts: int, now_ms: int) -> Backpack:
+    """Create the feed as the options of a simulator process ask for it."""
+    own = BackpackOptions(
+        contracts=contracts,
+        held_back=HELD_BACK,
+        tick_ms=options.tick_ms,
+        requests_per_minute=NO_LIMIT if options.open_limits else 2_000,
+        retry_after=options.retry_after,
+        rules=replace(RULES, ping_every_s=min(RULES.ping_every_s, options.ping_every_s)),
+    )
+    return Backpack(options.seed, own, now_ms)
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    try:
+        request = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+    return request if isinstance(request, dict) else None
+
+
+def _texts(names: object) -> list[str] | None:
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return None
+    return names
+
+
+def _is_stream(name: str) -> bool:
+    """Whether a stream of that type exists; whether its symbol does is not looked at."""
+    kind, dot, symbol = name.partition(".")
+    return bool(dot and symbol) and (kind == _MARK_PRICE or kind in _OTHER_STREAMS)
+
+
+def _error(request_id: object, error: tuple[int, str]) -> Frame:
+    code, message = error
+    known = request_id if isinstance(request_id, int) else None
+    reply = {"id": known, "error": {"code": code, "message": message}}
+    return Frame(msgspec.json.encode(reply))

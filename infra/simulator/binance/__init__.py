@@ -1,0 +1,1 @@
+"""Simulated Binance USD-M and COIN-M."""

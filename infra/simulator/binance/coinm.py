@@ -1,0 +1,111 @@
+"""Simulated Binance COIN-M: its routes, pair streams and options (exchanges.md section 2).
+
+Responsible for: which of the disputed paths delivers, which rows travel together. Not responsible
+for: ticks and sessions (binance_streams.py), REST (binance_rest.py), contracts
+(binance_coinm_universe.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from infra.simulator.binance import coinm_universe, universe
+from infra.simulator.binance.limits import RateLimits
+from infra.simulator.binance.rest import CoinmRest
+from infra.simulator.binance.streams import (
+    RULES,
+    BinanceExchange,
+    BinanceSession,
+    StreamPlan,
+    opened_session,
+)
+from infra.simulator.exchange import SocketRules
+from infra.simulator.market.history import SettlementBook
+from infra.simulator.market.listings import Listings
+from infra.simulator.market.market import Market
+from infra.simulator.options import HELD_BACK, SimulatorOptions
+
+FEED = "binance-coinm"
+
+Route = Literal["", "/market"]
+"""What precedes `/stream` and `/ws`: the sources disagree (exchanges.md 2.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CoinmOptions:
+    """What can be varied. Defaults follow exchanges.md sections 2.1, 2.3 and 2.7.
+
+    `delivering` is the route that delivers; the other acks and stays silent.
+    """
+
+    contracts: int = 30
+    held_back: int = 0
+    delivering: Route = ""
+    tick_ms: int = 1_000
+    max_streams: int = 1_024
+    retry_after: bool = False
+    rules: SocketRules = RULES
+
+
+def create(options: SimulatorOptions, contracts: int, now_ms: int) -> BinanceCoinm:
+    """The exchange of a simulator process."""
+    own = CoinmOptions(
+        contracts=contracts,
+        held_back=HELD_BACK,
+        delivering=options.coinm_route,
+        tick_ms=options.tick_ms,
+        retry_after=options.retry_after,
+        rules=replace(RULES, ping_every_s=options.ping_every_s),
+    )
+    return BinanceCoinm(options.seed, own, now_ms, options.binance_limits)
+
+
+class BinanceCoinm(BinanceExchange):
+    """The exchange. `limits`: shared with USD-M where both are hosted; None: its own."""
+
+    def __init__(
+        self, seed: int, options: CoinmOptions, now_ms: int, limits: RateLimits | None = None
+    ) -> None:
+        self._options = options
+        contracts = coinm_universe.contracts(options.contracts, now_ms, options.held_back)
+        market = Market(seed, FEED, contracts)
+        listings = Listings([contract.symbol for contract in contracts], options.held_back)
+        book = SettlementBook(market, now_ms, listings)
+        api = CoinmRest(
+            market,
+            listings,
+            book,
+            limits or RateLimits(),
+            frozen=market.snapshot(universe.frozen_at_ms(now_ms)),
+            retry_after=options.retry_after,
+        )
+        super().__init__(FEED, market, listings, book, api, self._pairs, tick_ms=options.tick_ms)
+        # REST answers from the start: with the tick before the first that is streamed.
+        self.prepare(now_ms // self.tick_ms * self.tick_ms).published()
+
+    def session(self, path: str, query: Mapping[str, str]) -> BinanceSession | None:
+        """Open a connection at one of the candidate paths (exchanges.md 2.1)."""
+        route: Route = "/market" if path.startswith("/market/") else ""
+        return opened_session(
+            path.removeprefix(route),
+            query,
+            self._options.rules,
+            self._options.max_streams,
+            delivers=route == self._options.delivering,
+        )
+
+    def _pairs(self, live: Sequence[int]) -> StreamPlan:
+        """One array per pair, delivery contracts included (exchanges.md 2.2, 2.4).
+
+        `!markPrice@arr` is not documented here, and stays silent.
+        """
+        members: dict[str, list[int]] = {}
+        for row in live:
+            members.setdefault(universe.pair(self.contracts[row]), []).append(row)
+        named: list[tuple[str, int | Sequence[int]]] = [
+            (f"{self.contracts[row].symbol.lower()}@markPrice", row) for row in live
+        ]
+        named += [(f"{pair.lower()}@markPrice", (number,)) for number, pair in enumerate(members)]
+        return StreamPlan(list(members.values()), named)

@@ -1,0 +1,88 @@
+"""The contracts of the simulated Binance COIN-M, and their facts (exchanges.md 2.5, 2.6).
+
+Responsible for: inverse perpetuals, dated contracts, exchangeInfo with `contractStatus`. Not
+responsible for: values that change.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from infra.simulator.binance import universe as binance_universe
+from infra.simulator.binance.universe import SERVER_TIME
+from infra.simulator.market import universe
+from infra.simulator.market.universe import Asset, Contract
+
+
+def contracts(perpetuals: int, start_ms: int, held_back: int = 0) -> tuple[Contract, ...]:
+    """All contracts: perpetuals, then two quarters of BTC and ETH, then those held back."""
+    # Inverse contracts exist on plain coins only: no multipliers, no names outside ASCII.
+    plain = (a for a in universe.crypto_assets() if a.name.isascii() and a.name.isalpha())
+    assets = [next(plain) for _ in range(perpetuals + held_back)]
+    listed = [_perpetual(position, asset) for position, asset in enumerate(assets)]
+    dated = [
+        binance_universe.dated_contract(asset, "USD", expiry_ms)
+        for expiry_ms in universe.quarter_ends_ms(start_ms)
+        for asset in assets[:2]
+    ]
+    return (*listed[:perpetuals], *dated, *listed[perpetuals:])
+
+
+def exchange_info(known: Sequence[tuple[int, Contract, bool]]) -> bytes:
+    """The body of `/dapi/v1/exchangeInfo`; SERVER_TIME is left open.
+
+    Args:
+        known: row, contract, and whether it trades, of every contract that is shown.
+    """
+    near_ms = min((c.expiry_ms for _, c, _ in known if c.kind == "dated"), default=0)
+    body = {
+        "timezone": "UTC",
+        "serverTime": SERVER_TIME[1:-1],
+        "rateLimits": binance_universe.RATE_LIMITS,
+        "exchangeFilters": [],
+        "symbols": [_info(row, contract, near_ms, trades=t) for row, contract, t in known],
+    }
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _perpetual(position: int, asset: Asset) -> Contract:
+    return Contract(
+        symbol=f"{asset.name}USD_PERP",
+        asset=asset,
+        quote="USD",
+        kind="crypto",
+        # Normally 8 h (exchanges.md 2.5): few others, so that fundingInfo is not ignored unseen.
+        interval_hours=4 if position % 10 == 3 else 8,
+        cap_units=universe.cap_units(position, asset),
+        behaviour=universe.behaviour(position),
+        price_usd=universe.price_usd(asset),
+    )
+
+
+def _info(row: int, contract: Contract, near_ms: int, *, trades: bool) -> dict[str, object]:
+    return {
+        "symbol": contract.symbol,
+        "pair": binance_universe.pair(contract),
+        "contractType": binance_universe.contract_type(contract, near_ms),
+        "deliveryDate": contract.expiry_ms or binance_universe.PERPETUAL_DELIVERY_MS,
+        "onboardDate": binance_universe.onboard_ms(row),
+        "contractStatus": "TRADING" if trades else "SETTLING",
+        "contractSize": 100 if contract.asset.name == "BTC" else 10,
+        "marginAsset": contract.asset.name,
+        "maintMarginPercent": "2.5000",
+        "requiredMarginPercent": "5.0000",
+        "baseAsset": contract.asset.name,
+        "quoteAsset": "USD",
+        "pricePrecision": 1,
+        "quantityPrecision": 0,
+        "baseAssetPrecision": 8,
+        "quotePrecision": 8,
+        "equalQtyPrecision": 4,
+        "underlyingType": "COIN",
+        "underlyingSubType": [],
+        "triggerProtect": "0.0500",
+        "filters": [],
+        "orderTypes": ["LIMIT", "MARKET"],
+        "timeInForce": ["GTC"],
+    }

@@ -1,0 +1,137 @@
+"""Texts of Binance mark-price rows: arrays, objects, premiumIndex (exchanges.md 1.6, 1.9a, 2.4).
+
+Responsible for: turning a snapshot of the market into the exchange's bytes, once per tick for all
+clients. Everything that is constant between two funding times is baked into one byte template, so
+a tick costs one formatting pass. Not responsible for: who gets what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from infra.simulator.market.market import Ints, Snapshot
+from infra.simulator.market.universe import UNITS_PER_ONE, Contract
+
+_EVENT = b"@E@"  # replaced by the event time in ms; no symbol contains it
+
+
+def rate_texts(snapshot: Snapshot, contracts: Sequence[Contract]) -> list[str | None]:
+    """Each contract's rate as printed, 8 decimals; None for dated contracts."""
+    rates = (snapshot.rate_units / UNITS_PER_ONE).tolist()
+    return [
+        None if contract.kind == "dated" else f"{rate:.8f}"
+        for contract, rate in zip(contracts, rates, strict=True)
+    ]
+
+
+class StreamTexts:
+    """The rows of the mark-price streams for a fixed list of contracts. `feed` decides `st`."""
+
+    def __init__(
+        self, feed: str, contracts: Sequence[Contract], shards: Sequence[Sequence[int]]
+    ) -> None:
+        own = 2 if feed == "binance-coinm" else 1
+        self._st = [2 if contract.kind == "foreign" else own for contract in contracts]
+        self._contracts = contracts
+        self._shards = [list(shard) for shard in shards]
+        self._next_funding_ms: Ints | None = None
+        self._rows: list[bytes] = []
+        self._arrays: list[bytes] = []
+
+    def arrays(self, snapshot: Snapshot, event_ms: Sequence[int]) -> list[bytes]:
+        """One JSON array per shard. `event_ms` holds one event time per shard."""
+        self._refresh(snapshot)
+        values = _values(snapshot)
+        return [
+            template.replace(_EVENT, str(at).encode()) % tuple(values[shard].ravel().tolist())
+            for template, shard, at in zip(self._arrays, self._shards, event_ms, strict=True)
+        ]
+
+    def rows(self, snapshot: Snapshot, event_ms: Sequence[int]) -> Callable[[int], bytes]:
+        """A function that gives one contract's object, with the same text as in its array."""
+        self._refresh(snapshot)
+        values = _values(snapshot).tolist()
+        templates = self._rows
+
+        def row_text(row: int) -> bytes:
+            event = str(event_ms[row]).encode()
+            return templates[row].replace(_EVENT, event) % tuple(values[row])
+
+        return row_text
+
+    def _refresh(self, snapshot: Snapshot) -> None:
+        known = self._next_funding_ms
+        if known is not None and np.array_equal(known, snapshot.next_funding_ms):
+            return
+        self._next_funding_ms = snapshot.next_funding_ms
+        self._rows = [
+            _stream_row(contract, next_ms, st)
+            for contract, next_ms, st in zip(
+                self._contracts, snapshot.next_funding_ms.tolist(), self._st, strict=True
+            )
+        ]
+        self._arrays = [
+            b"[" + b",".join([self._rows[row] for row in shard]) + b"]" for shard in self._shards
+        ]
+
+
+def premium_rows(
+    contracts: Sequence[Contract],
+    snapshot: Snapshot,
+    event_ms: Sequence[int],
+    *,
+    pairs: bool = False,
+) -> list[bytes]:
+    """The premiumIndex objects of all contracts (exchanges.md 1.9a; with `pairs` 2.6a)."""
+
+    def pair_text(contract: Contract) -> str:
+        return f'"pair":"{contract.asset.name}{contract.quote}",' if pairs else ""
+
+    rates = rate_texts(snapshot, contracts)
+    columns = zip(
+        contracts,
+        snapshot.mark.tolist(),
+        snapshot.index.tolist(),
+        snapshot.settle.tolist(),
+        rates,
+        snapshot.next_funding_ms.tolist(),
+        event_ms,
+        strict=True,
+    )
+    return [
+        (
+            f'{{"symbol":"{contract.symbol}",'
+            f"{pair_text(contract)}"
+            f'"markPrice":"{mark:.8f}","indexPrice":"{index:.8f}",'
+            f'"estimatedSettlePrice":"{settle:.8f}","lastFundingRate":"{rate or ""}",'
+            f'"interestRate":"{"" if rate is None else "0.00010000"}",'
+            f'"nextFundingTime":{0 if rate is None else next_ms},"time":{at}}}'
+        ).encode()
+        for contract, mark, index, settle, rate, next_ms, at in columns
+    ]
+
+
+def wrapped(stream: str, data: bytes) -> bytes:
+    """The combined form of a frame (exchanges.md 1.1)."""
+    return b'{"stream":"' + stream.encode() + b'","data":' + data + b"}"
+
+
+def _values(snapshot: Snapshot) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    return np.column_stack((
+        snapshot.mark,
+        snapshot.average,
+        snapshot.settle,
+        snapshot.index,
+        snapshot.rate_units / UNITS_PER_ONE,
+    ))  # fmt: skip
+
+
+def _stream_row(contract: Contract, next_funding_ms: int, st: int) -> bytes:
+    # %.0a swallows the value: a dated contract prints an empty rate.
+    rate, next_ms = ("%.0a", 0) if contract.kind == "dated" else ("%.8f", next_funding_ms)
+    return (
+        f'{{"e":"markPriceUpdate","E":@E@,"s":"{contract.symbol}","p":"%.8f","ap":"%.8f",'
+        f'"P":"%.8f","i":"%.8f","r":"{rate}","T":{next_ms},"st":{st}}}'
+    ).encode()

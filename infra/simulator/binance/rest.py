@@ -1,0 +1,293 @@
+"""REST of simulated Binance (exchanges.md 1.9, 2.6): bodies, weights, refusals.
+
+Responsible for: `/fapi/v1/` and `/dapi/v1/` premiumIndex, fundingRate, fundingInfo, exchangeInfo,
+time and ping. Not responsible for: sockets; counting (binance_limits.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+
+from infra.simulator.binance import coinm_universe
+from infra.simulator.binance import universe as binance_universe
+from infra.simulator.binance.frames import premium_rows
+from infra.simulator.binance.limits import RateLimits, Verdict
+from infra.simulator.exchange import RestCall, RestReply
+from infra.simulator.market.history import SettlementBook
+from infra.simulator.market.listings import Listings
+from infra.simulator.market.market import Ints, Market, Snapshot
+from infra.simulator.market.universe import UNITS_PER_ONE, Contract
+
+_SERVER_TIME = binance_universe.SERVER_TIME.encode()
+_DEFAULT_ROWS = 100
+_MAX_ROWS = 1_000
+_LATEST_ROWS = 200  # what fundingRate returns when no times are given
+
+
+class RestError(Exception):
+    """A refusal with Binance's own code."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class BinanceRest:
+    """Answers calls of USD-M from the newest tick and the settled history.
+
+    `frozen` is the market when the contracts that are not traded any more were last updated.
+    """
+
+    prefix = "/fapi/v1/"
+    pooled = frozenset({"fundingRate", "fundingInfo"})
+    """What shares 500 requests in 5 minutes (exchanges.md 1.9b)."""
+
+    def __init__(
+        self,
+        market: Market,
+        listings: Listings,
+        book: SettlementBook,
+        limits: RateLimits,
+        *,
+        frozen: Snapshot,
+        retry_after: bool,
+    ) -> None:
+        self._market = market
+        self._contracts = market.contracts
+        self._listings = listings
+        self._book = book
+        self._limits = limits
+        self._retry_after = retry_after
+        self._frozen_ms = frozen.at_ms
+        texts = self._premium_texts(frozen, [frozen.at_ms] * len(self._contracts))
+        self._frozen_rows = {
+            row: texts[row] for row, contract in enumerate(self._contracts) if contract.frozen
+        }
+        self._version = -1
+        self._rows: dict[str, int] = {}
+        self._info_body = b""
+        self._funding_body = b""
+        self._shown: tuple[Snapshot, Callable[[], Sequence[int]]] | None = None
+        self._premium: list[bytes] | None = None
+        self._calls: Mapping[str, Callable[[RestCall], bytes]] = {
+            "premiumIndex": self._premium_index,
+            "fundingRate": self._funding_rate,
+            "fundingInfo": self._funding_info,
+            "exchangeInfo": self._exchange_info,
+            "time": lambda call: b'{"serverTime":%d}' % call.now_ms,
+            "ping": lambda _call: b"{}",
+        }
+
+    def show(self, snapshot: Snapshot, event_ms: Callable[[], Sequence[int]]) -> None:
+        """Answer premiumIndex from this tick from now on; what is delisted keeps its last row."""
+        self._refresh()
+        for symbol, row in self._rows.items():
+            if not self._listings.is_delisted(symbol):
+                if not self._contracts[row].frozen:
+                    self._frozen_rows.pop(row, None)
+            elif row not in self._frozen_rows:
+                self._frozen_rows[row] = self._premium_row(row)
+        self._shown = snapshot, event_ms
+        self._premium = None
+
+    def answer(self, call: RestCall) -> RestReply:
+        """Answer one request, refusals included."""
+        name = call.path.removeprefix(self.prefix)
+        handler = self._calls.get(name) if call.path.startswith(self.prefix) else None
+        if handler is None:
+            return RestReply(b"<html><body>404 Not Found</body></html>", 404, {}, "text/html")
+        if call.method != "GET":
+            return RestReply(_error(-1000, f"Request method '{call.method}' not supported"), 405)
+        verdict = self._limits.charge(
+            call.client_ip,
+            self._weight(name, call.query),
+            call.now_ms,
+            pooled=name in self.pooled,
+        )
+        headers = self._headers(verdict)
+        if verdict.status != 200:
+            return RestReply(_error(-1003, verdict.message), verdict.status, headers)
+        self._refresh()
+        try:
+            return RestReply(handler(call), 200, headers)
+        except RestError as error:
+            return RestReply(_error(error.code, str(error)), 400, headers)
+
+    def _weight(self, name: str, query: Mapping[str, str]) -> int:
+        if name in {"fundingRate", "fundingInfo"}:
+            return 0
+        return 10 if name == "premiumIndex" and "symbol" not in query else 1
+
+    def _headers(self, verdict: Verdict) -> dict[str, str]:
+        headers = {"X-MBX-USED-WEIGHT-1M": str(verdict.used_weight)}
+        if self._retry_after and verdict.retry_after_s:
+            headers["Retry-After"] = str(verdict.retry_after_s)
+        return headers
+
+    def _refresh(self) -> None:
+        """Follow the listings: what is not listed yet is not shown at all."""
+        if self._version == self._listings.version:
+            return
+        self._version = self._listings.version
+        self._rows = {
+            self._contracts[row].symbol: row
+            for row in self._listings.known_rows()
+            if self._contracts[row].kind != "foreign"
+        }
+        known = [
+            (row, contract, self._trades(contract))
+            for row in self._rows.values()
+            for contract in (self._contracts[row],)
+        ]
+        self._info_body = self._info(known)
+        self._funding_body = self._funding_rows()
+
+    def _trades(self, contract: Contract) -> bool:
+        return self._listings.is_listed(contract.symbol) and not contract.frozen
+
+    def _info(self, known: Sequence[tuple[int, Contract, bool]]) -> bytes:
+        return binance_universe.exchange_info(known, self._frozen_ms)
+
+    def _premium_texts(self, snapshot: Snapshot, event_ms: Sequence[int]) -> list[bytes]:
+        return premium_rows(self._contracts, snapshot, event_ms)
+
+    def _premium_row(self, row: int) -> bytes:
+        if row in self._frozen_rows:
+            return self._frozen_rows[row]
+        if self._shown is None:
+            raise RestError(-1016, "This service is no longer available.")
+        if self._premium is None:
+            snapshot, event_ms = self._shown
+            self._premium = self._premium_texts(snapshot, event_ms())
+        return self._premium[row]
+
+    def _premium_index(self, call: RestCall) -> bytes:
+        row = self._row(call.query)
+        if row is not None:
+            return self._premium_row(row)
+        return b"[" + b",".join(map(self._premium_row, self._rows.values())) + b"]"
+
+    def _funding_rate(self, call: RestCall) -> bytes:
+        row = self._row(call.query)
+        start_ms = _integer(call.query, "startTime")
+        end_ms = _integer(call.query, "endTime")
+        limit = _integer(call.query, "limit")
+        if limit is not None and not 1 <= limit <= _MAX_ROWS:
+            raise RestError(-1130, "Data sent for parameter 'limit' is not valid.")
+        if start_ms is not None and end_ms is not None and start_ms > end_ms:
+            raise RestError(-1023, "Start time is greater than end time.")
+        found = self._book.positions(row, start_ms, end_ms)
+        if start_ms is None and end_ms is None:
+            found = found[-min(limit or _LATEST_ROWS, _LATEST_ROWS) :]
+        else:
+            found = found[: limit or _DEFAULT_ROWS]
+        return self._settled_rows(found)
+
+    def _settled_rows(self, positions: Ints) -> bytes:
+        """The rows of fundingRate, as of 2026-10 (exchanges.md 1.9b)."""
+        settled = self._book.all
+        rows = settled.row[positions]
+        columns = zip(
+            rows.tolist(),
+            settled.raw_ms[positions].tolist(),
+            (settled.rate_units[positions] / UNITS_PER_ONE).tolist(),
+            self._market.mark_at(rows, settled.funding_ms[positions]).tolist(),
+            strict=True,
+        )
+        body = ",".join(
+            f'{{"symbol":"{self._contracts[row].symbol}","fundingTime":{raw_ms},'
+            f'"fundingRate":"{rate:.8f}","markPrice":"{mark:.8f}","rateType":"Regular"}}'
+            for row, raw_ms, rate, mark in columns
+        )
+        return f"[{body}]".encode()
+
+    def _funding_info(self, call: RestCall) -> bytes:
+        del call
+        return self._funding_body
+
+    def _funding_rows(self) -> bytes:
+        rows = [
+            {
+                "symbol": contract.symbol,
+                "adjustedFundingRateCap": f"{contract.cap_units / UNITS_PER_ONE:.8f}",
+                "adjustedFundingRateFloor": f"{-contract.cap_units / UNITS_PER_ONE:.8f}",
+                "fundingIntervalHours": hours,
+                "disclaimer": False,
+            }
+            for row in self._rows.values()
+            for contract, hours in ((self._contracts[row], self._market.interval_hours(row)),)
+            # What has been adjusted is listed.
+            if (binance_universe.in_funding_info(row, contract) or hours != contract.interval_hours)
+            and self._listings.is_listed(contract.symbol)
+        ]
+        return json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode()
+
+    def _exchange_info(self, call: RestCall) -> bytes:
+        return self._info_body.replace(_SERVER_TIME, str(call.now_ms).encode(), 1)
+
+    def _row(self, query: Mapping[str, str]) -> int | None:
+        symbol = query.get("symbol")
+        if symbol is None:
+            return None
+        row = self._rows.get(symbol)
+        if row is None:
+            raise RestError(-1121, "Invalid symbol.")
+        return row
+
+
+class CoinmRest(BinanceRest):
+    """Answers calls of COIN-M, where they differ (exchanges.md 2.6)."""
+
+    prefix = "/dapi/v1/"
+    pooled = frozenset()
+
+    def _weight(self, name: str, query: Mapping[str, str]) -> int:
+        del query
+        return 10 if name == "premiumIndex" else 1
+
+    def _info(self, known: Sequence[tuple[int, Contract, bool]]) -> bytes:
+        return coinm_universe.exchange_info(known)
+
+    def _premium_texts(self, snapshot: Snapshot, event_ms: Sequence[int]) -> list[bytes]:
+        return premium_rows(self._contracts, snapshot, event_ms, pairs=True)
+
+    def _premium_index(self, call: RestCall) -> bytes:
+        """Always an array; `pair` is ignored, as one production user found."""
+        body = super()._premium_index(call)
+        return body if body.startswith(b"[") else b"[" + body + b"]"
+
+    def _funding_rate(self, call: RestCall) -> bytes:
+        if not call.query.get("symbol"):
+            message = "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed."
+            raise RestError(-1102, message)
+        return super()._funding_rate(call)
+
+    def _settled_rows(self, positions: Ints) -> bytes:
+        settled = self._book.all
+        columns = zip(
+            settled.row[positions].tolist(),
+            settled.raw_ms[positions].tolist(),
+            (settled.rate_units[positions] / UNITS_PER_ONE).tolist(),
+            strict=True,
+        )
+        body = ",".join(
+            f'{{"symbol":"{self._contracts[row].symbol}","fundingTime":{raw_ms},'
+            f'"fundingRate":"{rate:.8f}"}}'
+            for row, raw_ms, rate in columns
+        )
+        return f"[{body}]".encode()
+
+
+def _integer(query: Mapping[str, str], name: str) -> int | None:
+    text = query.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        message = f"Illegal characters found in parameter '{name}'; legal range is '[0-9]{{1,20}}'."
+        raise RestError(-1100, message)
+    return int(text)
+
+
+def _error(code: int, message: str) -> bytes:
+    return json.dumps({"code": code, "msg": message}, separators=(",", ":")).encode()

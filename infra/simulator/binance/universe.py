@@ -1,0 +1,179 @@
+"""The contracts of the simulated Binance USD-M: symbols, dates and exchangeInfo facts.
+
+Responsible for: exchanges.md 1.8 and 1.13: crypto and TradFi perpetuals, USDC quotes, multiplier
+and non-ASCII symbols, dated rows, SETTLING rows. Not responsible for: values that change.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Sequence
+
+from infra.simulator.market import universe
+from infra.simulator.market.universe import Asset, Contract
+
+DAY_MS = 86_400_000
+PERPETUAL_DELIVERY_MS = 4_133_404_800_000
+_FIRST_ONBOARD_MS = 1_569_398_400_000
+RATE_LIMITS = [
+    {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 2400}
+]
+SERVER_TIME = '"@NOW@"'  # stands for a number of ms
+_USDC_EVERY = 20  # about 5 % of the perpetuals are quoted in USDC
+_FROZEN_BLOCK_MS = 30 * DAY_MS
+
+
+def contracts(
+    perpetuals: int, settling: int, coinm_rows: int, start_ms: int, held_back: int = 0
+) -> tuple[Contract, ...]:
+    """All rows of the simulated exchange: perpetuals first, in a fixed order.
+
+    Args:
+        perpetuals: how many trading perpetuals, TradFi included.
+        settling: how many delisted ones are still listed, with frozen values.
+        coinm_rows: how many rows of COIN-M appear in the arrays (exchanges.md 1.8: UNVERIFIED,
+            so it can be switched on).
+        start_ms: decides the expiries of the dated rows.
+        held_back: how many more perpetuals end the list.
+    """
+    crypto, tradfi = universe.crypto_assets(), universe.tradfi_assets()
+    listed: list[Contract] = []
+    bases: list[Asset] = []
+    frozen = range(perpetuals, perpetuals + settling)
+    for position in range(frozen.stop + held_back):
+        if position % 4 == 3:
+            asset, quote = next(tradfi), "USDT"
+        elif position % _USDC_EVERY == 6:
+            asset, quote = bases[position // _USDC_EVERY], "USDC"
+        else:
+            asset, quote = next(crypto), "USDT"
+            bases.append(asset)
+        listed.append(_perpetual(position, asset, quote, frozen=position in frozen))
+    dated = [
+        dated_contract(asset, "USDT", expiry_ms)
+        for expiry_ms in universe.quarter_ends_ms(start_ms)
+        for asset in bases[:2]
+    ]
+    foreign = [_coinm(position, asset) for position, asset in enumerate(bases[:coinm_rows])]
+    return (*listed[: frozen.stop], *dated, *foreign, *listed[frozen.stop :])
+
+
+def frozen_at_ms(start_ms: int) -> int:
+    """When the SETTLING contracts stopped: 31 days or more ago, in steps of 30 days."""
+    return start_ms // _FROZEN_BLOCK_MS * _FROZEN_BLOCK_MS - 31 * DAY_MS
+
+
+def exchange_info(known: Sequence[tuple[int, Contract, bool]], frozen_ms: int) -> bytes:
+    """The body of `/fapi/v1/exchangeInfo` (exchanges.md 1.9c); SERVER_TIME is left open.
+
+    Args:
+        known: row, contract, and whether it trades, of every contract that is shown.
+        frozen_ms: when those that do not were to be delivered.
+    """
+    near_ms = min((c.expiry_ms for _, c, _ in known if c.kind == "dated"), default=0)
+    symbols = [
+        _info(row, contract, near_ms, None if trades else frozen_ms)
+        for row, contract, trades in known
+    ]
+    body = {
+        "timezone": "UTC",
+        "serverTime": SERVER_TIME[1:-1],
+        "futuresType": "U_MARGINED",
+        "rateLimits": RATE_LIMITS,
+        "exchangeFilters": [],
+        "assets": [{"asset": name, "marginAvailable": True} for name in ("USDT", "USDC")],
+        "symbols": symbols,
+    }
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def in_funding_info(position: int, contract: Contract) -> bool:
+    """Whether fundingInfo lists it: only adjusted symbols are (760 of 875, exchanges.md 1.9c)."""
+    if contract.kind not in {"crypto", "tradfi"}:
+        return False
+    return contract.interval_hours != 8 or position % 4 != 2
+
+
+def _perpetual(position: int, asset: Asset, quote: str, *, frozen: bool) -> Contract:
+    return Contract(
+        symbol=asset.name + quote,
+        asset=asset,
+        quote=quote,
+        kind="tradfi" if asset.tradfi else "crypto",
+        interval_hours=universe.interval_hours(position),
+        cap_units=universe.cap_units(position, asset),
+        behaviour=universe.behaviour(position),
+        price_usd=universe.price_usd(asset),
+        frozen=frozen,
+    )
+
+
+def pair(contract: Contract) -> str:
+    """What the contracts on one asset and quote have in common: `BTCUSDT`, `BTCUSD`."""
+    return contract.asset.name + contract.quote
+
+
+def contract_type(contract: Contract, near_ms: int) -> str:
+    """The `contractType` of exchangeInfo; `near_ms` is the nearest expiry of all."""
+    if contract.kind == "dated":
+        return "CURRENT_QUARTER" if contract.expiry_ms == near_ms else "NEXT_QUARTER"
+    return "TRADIFI_PERPETUAL" if contract.kind == "tradfi" else "PERPETUAL"
+
+
+def onboard_ms(row: int) -> int:
+    """A plausible listing date for each row."""
+    return _FIRST_ONBOARD_MS + 2 * row * DAY_MS
+
+
+def dated_contract(asset: Asset, quote: str, expiry_ms: int) -> Contract:
+    """A delivery contract, which carries no rate."""
+    day = dt.datetime.fromtimestamp(expiry_ms / 1_000, dt.UTC)
+    return Contract(
+        symbol=f"{asset.name}{quote}_{day:%y%m%d}",
+        asset=asset,
+        quote=quote,
+        kind="dated",
+        interval_hours=8,
+        cap_units=0,
+        behaviour="zero",
+        price_usd=universe.price_usd(asset),
+        expiry_ms=expiry_ms,
+    )
+
+
+def _coinm(position: int, asset: Asset) -> Contract:
+    return Contract(
+        symbol=f"{asset.name}USD_PERP",
+        asset=asset,
+        quote="USD",
+        kind="foreign",
+        interval_hours=8,
+        cap_units=universe.cap_units(position, asset),
+        behaviour="active",
+        price_usd=universe.price_usd(asset),
+    )
+
+
+def _info(row: int, contract: Contract, near_ms: int, ended_ms: int | None) -> dict[str, object]:
+    underlying = "COIN"
+    if contract.asset.tradfi:
+        underlying = "COMMODITY" if contract.asset.commodity else "EQUITY"
+    return {
+        "symbol": contract.symbol,
+        "pair": pair(contract),
+        "contractType": contract_type(contract, near_ms),
+        "deliveryDate": ended_ms or contract.expiry_ms or PERPETUAL_DELIVERY_MS,
+        "onboardDate": onboard_ms(row),
+        "status": "TRADING" if ended_ms is None else "SETTLING",
+        "baseAsset": contract.asset.name,
+        "quoteAsset": contract.quote,
+        "marginAsset": contract.quote,
+        "pricePrecision": 7,
+        "quantityPrecision": 0,
+        "baseAssetPrecision": 8,
+        "quotePrecision": 8,
+        "underlyingType": underlying,
+        "underlyingSubType": ["TradFi"] if contract.asset.tradfi else [],
+        "triggerProtect": "0.0500",
+    }

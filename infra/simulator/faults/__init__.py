@@ -1,0 +1,1 @@
+"""Faults that a simulated exchange can show on request or by a schedule."""

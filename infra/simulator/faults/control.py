@@ -1,0 +1,291 @@
+"""Begins and ends faults in a running simulator: the hand of fault control and of schedules.
+
+Responsible for: clocks, sockets that faults close or freeze, state that they change in an
+exchange, the record in `truth/faults.ndjson`. Not responsible for: which faults run (faults.py),
+what they make of frames and replies (fault_frames.py, fault_replies.py), HTTP (control.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from infra.simulator.exchange import Exchange
+from infra.simulator.faults.book import FaultBook, Running
+from infra.simulator.faults.kinds import Fault
+from infra.simulator.faults.schedule import Entry, Resume
+from infra.simulator.market.history import Lateness
+from infra.simulator.market.truth import TruthLog
+from infra.simulator.server.connection import ClientConnection
+from schemas.errors import ConfigurationError
+
+DRAIN_S = 5.0
+_RESTART = "service restart"
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What starting a fault has done: sockets or faults concerned, its number, a symbol."""
+
+    done: int
+    number: int
+    symbol: str | None = None
+
+
+class FaultControl:
+    """The faults of one server.
+
+    Args:
+        exchanges: the hosted feeds.
+        connections: their open sockets.
+        truth: where begins and ends are recorded.
+        wall_ns: the wall clock.
+        clock_s: a steady clock.
+    """
+
+    def __init__(
+        self,
+        exchanges: Mapping[str, Exchange],
+        connections: Mapping[str, set[ClientConnection]],
+        truth: TruthLog,
+        wall_ns: Callable[[], int],
+        clock_s: Callable[[], float],
+    ) -> None:
+        self._exchanges = exchanges
+        self._connections = connections
+        self._truth = truth
+        self._wall_ns = wall_ns
+        self._clock_s = clock_s
+        self._book = FaultBook()
+        self._scheduled: list[tuple[float, Entry]] = []
+        self._changed = asyncio.Event()
+        self._closing: set[asyncio.Task[Begun]] = set()
+
+    @property
+    def feeds(self) -> Sequence[str]:
+        """What faults can be about."""
+        return tuple(self._exchanges)
+
+    @property
+    def scheduled(self) -> int:
+        """How many entries are still to come."""
+        return len(self._scheduled)
+
+    def of(self, feed: str) -> Sequence[Running]:
+        """What runs for a feed; empty almost always, and then cheap."""
+        self._expire()
+        return self._book.of(feed)
+
+    def on_frames(self, feed: str, connection: int) -> Sequence[Running]:
+        """What concerns the data frames of a connection."""
+        return self._book.on_frames(feed, connection)
+
+    def first(self, feed: str, *kinds: str) -> Running | None:
+        """The oldest running fault of some kinds."""
+        self._expire()
+        return self._book.first(feed, kinds)
+
+    def names(self) -> list[str]:
+        """What runs, as `kind:feed`."""
+        self._expire()
+        return self._book.names()
+
+    def running(self) -> list[dict[str, Any]]:
+        """What runs, for `GET /control`."""
+        self._expire()
+        now_s = self._clock_s()
+        return [
+            {
+                "id": running.number,
+                "kind": running.kind,
+                "feed": running.fault.feed,
+                "parameters": running.fault.parameters,
+                "seconds_left": None
+                if running.until_s is None
+                else round(running.until_s - now_s, 3),
+            }
+            for running in self._book.running()
+        ]
+
+    def opened(self, feed: str, connection: ClientConnection) -> None:
+        """A new socket: it is as late as the others."""
+        connection.delay_s = self._book.delay_s(feed, connection.number)
+
+    async def start(self, fault: Fault) -> Begun:
+        """Begin a fault; one that closes sockets is done when they are closed.
+
+        Raises:
+            ConfigurationError: it cannot be done in the present state.
+        """
+        self._expire()
+        targets = self._targets(fault)
+        symbol = self._change_exchange(fault)
+        about = frozenset(connection.number for connection in targets)
+        # Sockets that open later are as free of a half-open connection as of another's fault.
+        limited = fault.kind == "half-open" or "connection" in fault.parameters
+        now_us = self._wall_ns() // 1_000
+        begun, replaced = self._book.begin(
+            fault, self._clock_s(), now_us, about if limited else None
+        )
+        self._ended(replaced)
+        self._record(begun, ended_us=now_us if fault.instant else None)
+        self._settle()
+        done = len(targets) if fault.kind in {"close", "half-open", "maintenance"} else 1
+        if fault.kind == "half-open":
+            for connection in targets:
+                connection.freeze()
+        elif fault.kind == "maintenance":
+            await _close(targets, fault.parameters["code"], _RESTART)
+        elif fault.kind == "close" and fault.parameters["abort"]:
+            for connection in targets:
+                connection.abort("fault control", by_fault=True)
+        elif fault.kind == "close":
+            await _close(targets, fault.parameters["code"], "")
+        return Begun(done, begun.number, symbol)
+
+    def resume(self, what: Resume) -> int:
+        """End faults; returns how many."""
+        self._expire()
+        ended = self._book.end(what.feed, what.kind, what.number)
+        self._ended(ended)
+        self._settle()
+        return len(ended)
+
+    def schedule(self, entries: Iterable[Entry]) -> None:
+        """Do these from now on: it is their time 0."""
+        now_s = self._clock_s()
+        self._scheduled += [(now_s + entry.at_s, entry) for entry in entries]
+        self._scheduled.sort(key=lambda due: due[0])
+        self._changed.set()
+
+    async def run(self) -> None:
+        """End faults and follow the schedule, each when its time has come."""
+        while True:
+            self._changed.clear()
+            self._expire()
+            while self._scheduled and self._scheduled[0][0] <= self._clock_s():
+                self._do(self._scheduled.pop(0)[1].what)
+            times = [at_s for at_s, _ in self._scheduled[:1]]
+            end_s = self._book.next_end_s()
+            times += [] if end_s is None else [end_s]
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(times) - self._clock_s() if times else None):
+                    await self._changed.wait()
+
+    def stopped(self) -> None:
+        """The simulator ends, and every fault with it."""
+        self._scheduled.clear()
+        for task in self._closing:
+            task.cancel()
+        self._ended(self._book.end())
+
+    def _do(self, what: Fault | Resume) -> None:
+        if isinstance(what, Resume):
+            self.resume(what)
+            return
+        # Its sockets may take seconds to close; the schedule goes on meanwhile.
+        task = asyncio.create_task(self._start_scheduled(what))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _start_scheduled(self, fault: Fault) -> Begun:
+        try:
+            return await self.start(fault)
+        except ConfigurationError as error:
+            now_us = self._wall_ns() // 1_000
+            self._truth.fault({**_about(0, fault), "began_at": now_us, "ended_at": now_us,
+                               "parameters": fault.parameters, "error": str(error)})  # fmt: skip
+            return Begun(0, 0)
+
+    def _targets(self, fault: Fault) -> list[ClientConnection]:
+        """The open sockets that a fault is about, the oldest first."""
+        index = fault.parameters.get("connection")
+        chosen: list[ClientConnection] = []
+        for feed, connections in self._connections.items():
+            if fault.feed in {None, feed}:
+                ordered = sorted(connections, key=lambda connection: connection.number)
+                chosen += ordered if index is None else ordered[index : index + 1]
+        if index is not None and not chosen:
+            raise ConfigurationError(f"no open socket has the index {index}")
+        return chosen
+
+    def _change_exchange(self, fault: Fault) -> str | None:
+        """List, delist, or change the interval of a contract; returns its symbol."""
+        if fault.feed is None or fault.kind not in {"list", "delist", "interval-change"}:
+            return None
+        exchange = self._exchanges[fault.feed]
+        symbol: str | None = fault.parameters.get("symbol")
+        listings = exchange.listings
+        if fault.kind == "interval-change":
+            self._change_interval(exchange, fault)
+        elif symbol is None:
+            symbol = listings.list_next() if fault.kind == "list" else listings.delist_one()
+            if symbol is None:
+                raise ConfigurationError(f"{fault.feed} has no contract left to {fault.kind}")
+        elif fault.kind == "list":
+            listings.list_symbol(symbol)
+        else:
+            listings.delist(symbol)
+        return symbol
+
+    def _change_interval(self, exchange: Exchange, fault: Fault) -> None:
+        symbol, hours = fault.parameters["symbol"], fault.parameters["interval_hours"]
+        contracts = exchange.market.contracts
+        row = next((row for row, c in enumerate(contracts) if c.symbol == symbol), None)
+        if row is None or not exchange.listings.is_listed(symbol) or contracts[row].kind == "dated":
+            raise ConfigurationError(f"{exchange.name} has no listed perpetual {symbol!r}")
+        if exchange.market.interval_hours(row) == hours:
+            raise ConfigurationError(f"{symbol} settles every {hours} h already")
+        exchange.market.change_interval(row, hours, self._wall_ns() // 1_000_000)
+        exchange.listings.touch()
+
+    def _expire(self) -> None:
+        end_s = self._book.next_end_s()
+        if end_s is not None and end_s <= self._clock_s():
+            self._ended(self._book.expire(self._clock_s()))
+            self._settle()
+
+    def _ended(self, ended: Iterable[Running]) -> None:
+        for running in ended:
+            self._record(running, ended_us=self._wall_ns() // 1_000)
+            if running.kind == "half-open":
+                for connections in self._connections.values():
+                    for connection in list(connections):
+                        if connection.number in (running.connections or ()):
+                            connection.abort("fault control", by_fault=True)
+
+    def _settle(self) -> None:
+        """Bring what follows from the running faults into force."""
+        for feed, exchange in self._exchanges.items():
+            for connection in self._connections[feed]:
+                connection.delay_s = self._book.delay_s(feed, connection.number)
+            late = self._book.first(feed, ("settle-late",))
+            exchange.book.lateness = None if late is None else _lateness(late)
+        self._changed.set()
+
+    def _record(self, running: Running, ended_us: int | None) -> None:
+        self._truth.fault({
+            **_about(running.number, running.fault),
+            "began_at": running.began_us,
+            "ended_at": ended_us,
+            "parameters": running.fault.parameters,
+        })  # fmt: skip
+
+
+def _about(number: int, fault: Fault) -> dict[str, Any]:
+    return {"id": number, "kind": fault.kind, "feed": fault.feed}
+
+
+def _lateness(fault: Running) -> Lateness:
+    return Lateness(
+        since_ms=fault.began_us // 1_000,
+        delay_ms=round(fault.get("delay_s") * 1_000),
+        newest_first=fault.get("order") == "newest-first",
+    )
+
+
+async def _close(connections: Iterable[ClientConnection], code: int, reason: str) -> None:
+    await asyncio.gather(*(c.finish(code, reason, DRAIN_S) for c in connections))

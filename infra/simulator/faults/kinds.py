@@ -1,0 +1,282 @@
+"""Which faults there are, and what each can be told: the only list of them.
+
+Responsible for: turning a JSON object from a person, a test or a schedule into a checked `Fault`,
+and describing the kinds for `GET /control`. Pure. Not responsible for: when a fault runs
+(faults.py), nor for what it does (fault_frames.py, fault_replies.py, fault_control.py).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from infra.simulator.faults.wire_fields import WIRES
+from schemas.errors import ConfigurationError
+
+_MAX_SECONDS = 7 * 86_400.0
+_MAX_DELAY_S = 3_600.0
+_MAX_SYMBOLS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault that was asked for.
+
+    Attributes:
+        kind: a key of KINDS.
+        feed: None: every feed.
+        seconds: how long it lasts; None: until `resume`, or at once where it is `instant`.
+        parameters: checked; defaults filled in.
+    """
+
+    kind: str
+    feed: str | None
+    seconds: float | None
+    parameters: Mapping[str, Any]
+
+    @property
+    def instant(self) -> bool:
+        """Whether it happens at once and has no end."""
+        return KINDS[self.kind].instant
+
+
+@dataclass(frozen=True, slots=True)
+class _Parameter:
+    """`valid` answers for JSON values; a parameter without a default may be left out."""
+
+    text: str
+    valid: Callable[[Any], bool]
+    default: object = None
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    parameters: Mapping[str, _Parameter]
+    instant: bool = False
+    needs_feed: bool = False
+
+
+def _is_number(value: Any, low: float, high: float) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and math.isfinite(value) and low <= value <= high
+
+
+def _is_integer(value: Any, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _is_symbols(value: Any) -> bool:
+    is_list = isinstance(value, list) and 0 < len(value) <= _MAX_SYMBOLS
+    return is_list and all(map(_is_text, value))
+
+
+def _one_of(*choices: object, default: object = None) -> _Parameter:
+    text = "one of " + ", ".join(map(str, choices))
+    # A bool equals an int in Python, and is not one in JSON.
+    return _Parameter(
+        text,
+        lambda value: not isinstance(value, bool) and value in choices,
+        default,
+        required=default is None,
+    )
+
+
+_CONNECTION = {
+    "connection": _Parameter(
+        "an index of the feed's open sockets, the oldest is 0",
+        lambda value: _is_integer(value, 0, 10_000),
+    )
+}
+_CHANCE = {
+    "p": _Parameter("a probability from 0 to 1", lambda value: _is_number(value, 0, 1), 1.0),
+    "seed": _Parameter("an integer from 0", lambda value: _is_integer(value, 0, 2**63), 1),
+    **_CONNECTION,
+}
+_CODE = _Parameter("a close code from 1000 to 4999", lambda value: _is_integer(value, 1000, 4999))
+_DELAY = _Parameter(
+    "seconds from 0 to 3600", lambda value: _is_number(value, 0, _MAX_DELAY_S), required=True
+)
+_HOW = {"how": _one_of("503", "cut", default="503")}
+_RETRY = {
+    "retry_after_s": _Parameter(
+        "whole seconds from 0 to 86400", lambda value: _is_integer(value, 0, 86_400)
+    )
+}
+_SYMBOL = _Parameter("a contract's symbol", _is_text)
+
+
+def _code(default: int) -> _Parameter:
+    return _Parameter(_CODE.text, _CODE.valid, default)
+
+
+KINDS: Mapping[str, _Kind] = {
+    "close": _Kind(
+        {
+            "code": _code(1001),
+            "abort": _Parameter(
+                "true or false", lambda value: isinstance(value, bool), default=False
+            ),
+            **_CONNECTION,
+        },
+        instant=True,
+    ),
+    "half-open": _Kind(_CONNECTION),
+    "silence": _Kind(
+        {
+            "symbols": _Parameter("a list of contract symbols", _is_symbols),
+            "share": _Parameter(
+                "a share of the contracts from 0 to 1", lambda value: _is_number(value, 0, 1)
+            ),
+            **_CONNECTION,
+        }
+    ),
+    "drop": _Kind(_CHANCE),
+    "duplicate": _Kind(_CHANCE),
+    "reorder": _Kind(_CHANCE),
+    "corrupt": _Kind({**_CHANCE, "how": _one_of("flip", "cut", default="flip")}),
+    "delay": _Kind({"delay_s": _DELAY, **_CONNECTION}),
+    "bad-units": _Kind(
+        {"field": _one_of("time", "rate"), "unit": _one_of("s", "ms", "us", default="s")}
+    ),
+    "clock-skew": _Kind(
+        {
+            "skew_s": _Parameter(
+                "seconds from -86400 to 86400",
+                lambda value: _is_number(value, -86_400, 86_400),
+                required=True,
+            )
+        }
+    ),
+    "refuse-ws": _Kind(_HOW),
+    "refuse-rest": _Kind(_HOW),
+    "http-429": _Kind(_RETRY),
+    "http-418": _Kind(_RETRY),
+    "http-403": _Kind(_RETRY),
+    "http-5xx": _Kind(
+        {
+            "status": _Parameter(
+                "a status from 500 to 599", lambda value: _is_integer(value, 500, 599), 503
+            ),
+            **_RETRY,
+        }
+    ),
+    "slow-rest": _Kind({"delay_s": _DELAY}),
+    "settle-late": _Kind(
+        {"delay_s": _DELAY, "order": _one_of("late", "newest-first", default="late")}
+    ),
+    "maintenance": _Kind({"code": _code(1012)}),
+    "interval-change": _Kind(
+        {
+            "symbol": _Parameter(_SYMBOL.text, _is_text, required=True),
+            "interval_hours": _one_of(1, 2, 4, 8),
+        },
+        instant=True,
+        needs_feed=True,
+    ),
+    "list": _Kind({"symbol": _SYMBOL}, instant=True, needs_feed=True),
+    "delist": _Kind({"symbol": _SYMBOL}, instant=True, needs_feed=True),
+}
+
+
+def parse(kind: str, arguments: Mapping[str, Any], feeds: Collection[str]) -> Fault:
+    """Check what was asked for.
+
+    Args:
+        kind: which fault.
+        arguments: `feed`, `seconds` and the kind's parameters, as decoded from JSON.
+        feeds: those that are hosted.
+
+    Raises:
+        ConfigurationError: says in one sentence what is wrong and what would be right.
+    """
+    known = KINDS.get(kind)
+    if known is None:
+        raise ConfigurationError(f"unknown kind {kind!r}: use one of {', '.join(sorted(KINDS))}")
+    feed = check_feed(arguments.get("feed"), feeds)
+    if feed is None and known.needs_feed:
+        raise ConfigurationError(f"{kind} needs a feed: one of {', '.join(feeds)}")
+    _check_names(kind, known, arguments)
+    parameters = {
+        name: value
+        for name, parameter in known.parameters.items()
+        for value in (_value(kind, name, parameter, arguments.get(name)),)
+        if value is not None
+    }
+    if "symbols" in parameters and "share" in parameters:
+        raise ConfigurationError("silence takes symbols or share, not both")
+    if kind == "bad-units" and parameters["field"] == "rate":
+        del parameters["unit"]
+    _check_feed_can(kind, feed, parameters)
+    return Fault(kind, feed, _seconds(kind, known, arguments.get("seconds")), parameters)
+
+
+def check_feed(feed: Any, feeds: Collection[str]) -> str | None:
+    """A hosted feed, or None.
+
+    Raises:
+        ConfigurationError: it is neither.
+    """
+    if feed is None:
+        return None
+    if not isinstance(feed, str) or feed not in feeds:
+        raise ConfigurationError(f"unknown feed {feed!r}: use one of {', '.join(feeds)}")
+    return feed
+
+
+def described() -> dict[str, dict[str, str]]:
+    """The kinds and what their parameters take, for `GET /control`."""
+    return {
+        kind: {
+            name: parameter.text
+            + (" (required)" if parameter.required else "")
+            + ("" if parameter.default is None else f" (default {parameter.default})")
+            for name, parameter in known.parameters.items()
+        }
+        for kind, known in KINDS.items()
+    }
+
+
+def _check_names(kind: str, known: _Kind, arguments: Mapping[str, Any]) -> None:
+    common = ("feed",) if known.instant else ("feed", "seconds")
+    allowed = (*common, *known.parameters)
+    for name in arguments:
+        if name not in allowed:
+            raise ConfigurationError(f"{kind} has no {name!r}: it takes {', '.join(allowed)}")
+
+
+def _value(kind: str, name: str, parameter: _Parameter, value: Any) -> Any:
+    if value is None:
+        if parameter.required:
+            raise ConfigurationError(f"{kind} needs {name}: {parameter.text}")
+        return parameter.default
+    if not parameter.valid(value):
+        raise ConfigurationError(f"{name} of {kind} must be {parameter.text}, not {value!r}")
+    return value
+
+
+def _seconds(kind: str, known: _Kind, seconds: Any) -> float | None:
+    if seconds is None or known.instant:
+        return None
+    if not _is_number(seconds, 0, _MAX_SECONDS) or seconds == 0:
+        raise ConfigurationError(
+            f"seconds of {kind} must be a positive number up to {_MAX_SECONDS:.0f}, not {seconds!r}"
+        )
+    return float(seconds)
+
+
+def _check_feed_can(kind: str, feed: str | None, parameters: Mapping[str, Any]) -> None:
+    if feed is None:
+        return
+    wire = WIRES[feed]
+    if kind == "bad-units" and parameters["field"] == "time" and not wire.rates_have_times:
+        raise ConfigurationError(f"the rates of {feed} name no time: use field rate")
+    if kind == "interval-change" and wire.fixed_interval_hours:
+        hours = wire.fixed_interval_hours
+        raise ConfigurationError(f"{feed} settles every {hours} h, always: no interval-change")

@@ -1,0 +1,276 @@
+"""Simulated Hyperliquid: its socket, its ticks (exchanges.md section 4).
+
+Responsible for: what a subscription delivers and when. Reads no clock and does no I/O. Not
+responsible for: control messages (hyperliquid_control.py), REST bodies (hyperliquid_rest.py),
+texts (hyperliquid_frames.py), which coins there are (hyperliquid_universe.py).
+
+The truth. A frame names no time (§4.6), so a correct reader stamps it on receipt. The truth's
+`event_time` is the time of the tick that sent it: what a reader has stored of a contract must be
+the truth's sequence of rates of that contract in its order, each with `sent_at` <= `received_at`.
+`allDexsAssetCtxs` repeats what `activeAssetCtx` has said, without names: it is not in the truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from infra.simulator.exchange import Frame, RestCall, RestReply, Session, SettledRate
+from infra.simulator.hyperliquid.frames import (
+    ContextTexts,
+    all_dexs_frame,
+    context_frame,
+    rate_text,
+)
+from infra.simulator.hyperliquid.rest import HyperliquidRest
+from infra.simulator.hyperliquid.session import (
+    ALL_DEXS_KEY,
+    HyperliquidSession,
+    SocketLimits,
+    coin_key,
+)
+from infra.simulator.hyperliquid.universe import DEXS, coins, rows_by_dex
+from infra.simulator.market.history import DAY_MS, SettlementBook
+from infra.simulator.market.listings import Listings
+from infra.simulator.market.market import Market, Settlements, Snapshot
+from infra.simulator.market.minute_budget import MinuteBudget
+from infra.simulator.market.truth import TickLedger, head
+from infra.simulator.options import HELD_BACK, NO_LIMIT, SimulatorOptions
+
+FEED = "hyperliquid"
+_STEPS = 5  # a coin's frame comes in one of so many steps of its second, each second another
+_MIN_STEP_MS = 50
+_FROZEN_BLOCK_MS = 30 * DAY_MS
+
+
+@dataclass(frozen=True, slots=True)
+class HyperliquidOptions:
+    """What can be varied. Defaults follow exchanges.md §4.2, §4.4, §4.5, §4.8 and §4.9."""
+
+    contracts: int = 326
+    held_back: int = 0
+    tick_ms: int = 1_000
+    all_dexs_ms: int = 13_600
+    connections: int = 10
+    connections_per_minute: int = 30
+    subscriptions: int = 1_000
+    messages_per_minute: int = 2_000
+    weight_per_minute: int = 1_200
+    retry_after: bool = False
+
+
+class HyperliquidTick:
+    """One step: the coins whose frames are due, and once in a while all dexs."""
+
+    def __init__(
+        self,
+        exchange: Hyperliquid,
+        at_ms: int,
+        due: Mapping[int, tuple[str, bytes]],
+        *,
+        all_dexs: bool,
+    ) -> None:
+        self._exchange = exchange
+        self._at_ms = at_ms
+        self._due = due
+        self._all_dexs = all_dexs
+        self._ledger: TickLedger | None = None
+
+    @property
+    def event_ms(self) -> int:
+        """The grid time itself."""
+        return self._at_ms
+
+    def frames(self, session: Session) -> Iterator[Frame]:
+        """What this session's subscriptions deliver now."""
+        own = cast("HyperliquidSession", session)
+        self._exchange.sockets.saw(own)
+        wanted = own.subscriptions
+        delivered = False
+        keys = self._exchange.keys
+        for row, (_, context) in self._due.items():
+            if keys[row] in wanted:
+                delivered = True
+                coin = self._exchange.contracts[row].symbol
+                yield Frame(context_frame(coin, context), ledger=self.ledger(), rows=(row,))
+        if self._all_dexs and ALL_DEXS_KEY in wanted:
+            delivered = True
+            yield Frame(all_dexs_frame(self._exchange.all_contexts(self._due)))
+        if delivered:
+            own.sent(self._at_ms)
+        else:
+            own.nothing_sent(self._at_ms)
+
+    def published(self) -> None:
+        """Show these contexts in REST."""
+        self._exchange.show(self._due)
+
+    def ledgers(self) -> Sequence[TickLedger]:
+        """The one of all sockets."""
+        return (self.ledger(),)
+
+    def rows(self) -> Sequence[int]:
+        """The coins whose frames are due."""
+        return list(self._due)
+
+    def ledger(self) -> TickLedger:
+        """The tick's entry in the truth, shared by all connections."""
+        if self._ledger is None:
+            rates: list[str | None] = [None] * len(self._exchange.contracts)
+            for row, (rate, _) in self._due.items():
+                rates[row] = rate
+            event_us = [self._at_ms * 1_000] * len(rates)
+            self._ledger = TickLedger(self._exchange.heads, event_us, rates)
+        return self._ledger
+
+
+class Hyperliquid:
+    """The exchange: created at a time, then driven by ticks, sessions and calls."""
+
+    name = FEED
+
+    def __init__(self, seed: int, options: HyperliquidOptions, now_ms: int) -> None:
+        self._options = options
+        step_ms, rest = divmod(options.tick_ms, _STEPS)
+        self._steps = _STEPS if rest == 0 and step_ms >= _MIN_STEP_MS else 1
+        self.tick_ms = options.tick_ms // self._steps
+        listed = coins(options.contracts, options.held_back)
+        self.contracts = listed.contracts
+        self.listings = Listings([c.symbol for c in self.contracts], options.held_back)
+        self.market = Market(seed, FEED, self.contracts)
+        self.heads = [head(FEED, contract.symbol) for contract in self.contracts]
+        self.keys = [coin_key(contract.symbol) for contract in self.contracts]
+        self.sockets = SocketLimits(
+            options.connections,
+            options.connections_per_minute,
+            options.subscriptions,
+            options.messages_per_minute,
+        )
+        self._rows = {contract.symbol: row for row, contract in enumerate(self.contracts)}
+        self._dex_rows = rows_by_dex(listed.dexs)
+        self.book = SettlementBook(self.market, now_ms, self.listings)
+        self._texts = ContextTexts(self.contracts)
+        self._seen_version = self.listings.version
+        self.api = HyperliquidRest(
+            self.market,
+            self.book,
+            self.listings,
+            self._dex_rows,
+            lambda row: self._contexts[row],
+            MinuteBudget(options.weight_per_minute),
+            retry_after=options.retry_after,
+        )
+        # REST answers from the start: with the tick before the first that is streamed.
+        started = self.market.snapshot(now_ms // self.tick_ms * self.tick_ms)
+        frozen = self.market.snapshot(now_ms // _FROZEN_BLOCK_MS * _FROZEN_BLOCK_MS - 31 * DAY_MS)
+        self._contexts = [
+            self._texts.delisted(frozen, row)
+            if contract.frozen
+            else self._texts.context(started, row)[1]
+            for row, contract in enumerate(self.contracts)
+        ]
+        self.sockets.begin_tick(now_ms)
+
+    def session(self, path: str, query: Mapping[str, str]) -> HyperliquidSession | None:
+        """Open a connection (exchanges.md §4.1).
+
+        One too many (§4.4) is refused in the handshake; how the exchange does it is not known.
+        """
+        del query
+        if path != "/ws":
+            return None
+        session = HyperliquidSession(self.sockets, self._exists)
+        return session if self.sockets.open(session) else None
+
+    def rest(self, call: RestCall) -> RestReply:
+        """Answer an HTTP request."""
+        return self.api.answer(call)
+
+    def prepare(self, at_ms: int) -> HyperliquidTick:
+        """Compute the step of a grid time."""
+        self.sockets.begin_tick(at_ms)
+        snapshot = self.market.snapshot(at_ms)
+        if self.listings.version != self._seen_version:
+            self._seen_version = self.listings.version
+            self._relist(snapshot)
+        due = {row: self._texts.context(snapshot, row) for row in self._due_rows(at_ms)}
+        all_dexs_ms = self._options.all_dexs_ms
+        all_dexs = at_ms // all_dexs_ms != (at_ms - self.tick_ms) // all_dexs_ms
+        return HyperliquidTick(self, at_ms, due, all_dexs=all_dexs)
+
+    def show(self, due: Mapping[int, tuple[str, bytes]]) -> None:
+        """Take these contexts as the newest."""
+        for row, (_, context) in due.items():
+            self._contexts[row] = context
+
+    def all_contexts(self, due: Mapping[int, tuple[str, bytes]]) -> list[tuple[str, list[bytes]]]:
+        """The contexts of all known assets by dex in universe order, delisted ones included."""
+        known = set(self.listings.known_rows())
+        return [
+            (
+                dex,
+                [
+                    due[row][1] if row in due else self._contexts[row]
+                    for row in self._dex_rows[dex]
+                    if row in known
+                ],
+            )
+            for dex in DEXS
+        ]
+
+    def settled_at_start(self) -> Iterable[SettledRate]:
+        """The 30 days before the start."""
+        return self._settled(self.book.all)
+
+    def settle(self, now_ms: int) -> Iterable[SettledRate]:
+        """What has settled since the last call."""
+        return self._settled(self.book.settle(now_ms))
+
+    def _due_rows(self, at_ms: int) -> list[int]:
+        second, within_ms = divmod(at_ms, self._options.tick_ms)
+        step = within_ms // self.tick_ms
+        contracts = self.contracts
+        return [
+            row
+            for row in self.listings.rows()
+            if not contracts[row].frozen and _step(row, second, self._steps) == step
+        ]
+
+    def _relist(self, snapshot: Snapshot) -> None:
+        """Show what was delisted as such, and what was listed with the values of now."""
+        for row in self.listings.known_rows():
+            if self.contracts[row].frozen:
+                continue
+            self._contexts[row] = (
+                self._texts.delisted(snapshot, row)
+                if self.api.is_delisted(row)
+                else self._texts.context(snapshot, row)[1]
+            )
+
+    def _exists(self, coin: str) -> bool:
+        row = self._rows.get(coin)
+        return row is not None and row in self.listings.known_rows()
+
+    def _settled(self, settlements: Settlements) -> Iterable[SettledRate]:
+        columns = (settlements.row, settlements.funding_ms, settlements.rate_units)
+        for row, funding_ms, units in zip(*(column.tolist() for column in columns), strict=True):
+            coin = self.contracts[row].symbol
+            yield SettledRate(coin, funding_ms, rate_text(coin, units), 1)
+
+
+def create(options: SimulatorOptions, contracts: int, now_ms: int) -> Hyperliquid:
+    """Create the feed as the options of a simulator process ask for it."""
+    own = HyperliquidOptions(
+        contracts=contracts,
+        held_back=HELD_BACK,
+        tick_ms=options.tick_ms,
+        weight_per_minute=NO_LIMIT if options.open_limits else 1_200,
+        retry_after=options.retry_after,
+    )
+    return Hyperliquid(options.seed, own, now_ms)
+
+
+def _step(row: int, second: int, steps: int) -> int:
+    """In which step of a second a coin's frame comes."""
+    return ((second * 2_654_435_761 + row * 40_503) >> 7) % steps

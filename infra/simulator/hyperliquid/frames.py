@@ -1,0 +1,112 @@
+"""Texts of Hyperliquid: rates, asset contexts, socket frames (exchanges.md §4.3, §4.6).
+
+Responsible for: turning a snapshot of the market into the exchange's bytes: rates of 10 decimals,
+prices of up to 6 digits, nulls for what is delisted. Not responsible for: who gets what.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import msgspec
+
+from infra.simulator.hyperliquid.universe import HALVED_DEXS, dex_of
+from infra.simulator.market.market import HOUR_MS, Ints, Snapshot
+from infra.simulator.market.universe import Contract
+
+_REST_UNITS = 1_250  # 0.0000125 an hour, where most assets are at any time (exchanges.md §4.7)
+_BAND_UNITS = 3_000  # a rate of the market that is so near to it is printed as exactly that
+_E10_PER_UNIT = 100  # 10 decimals on the wire, 8 in the market
+_E10 = 10**10
+_MAX_LATE_MS = 118  # exchanges.md §4.9b
+
+DELISTED_RATE = "0.0"
+
+
+def rate_text(coin: str, rate_units: int) -> str:
+    """The rate as printed for what the market says: the same for estimates and settlements.
+
+    Most values end at the interest rate, as the exchange's formula has it; the digits that the
+    market does not have follow from the coin and its value. HIP-3 dexs with a multiplier print
+    half of it, exactly.
+    """
+    away = rate_units - _REST_UNITS
+    value = _REST_UNITS * _E10_PER_UNIT
+    if abs(away) > _BAND_UNITS:
+        moved = rate_units - (_BAND_UNITS if away > 0 else -_BAND_UNITS)
+        digest = hashlib.blake2b(f"{coin}/{rate_units}".encode(), digest_size=2).digest()
+        value = moved * _E10_PER_UNIT + int.from_bytes(digest, "big") % _E10_PER_UNIT
+    if dex_of(coin) in HALVED_DEXS:
+        value //= 2
+    whole, part = divmod(abs(value), _E10)
+    digits = f"{part:010d}".rstrip("0") or "0"
+    return f"{'-' if value < 0 else ''}{whole}.{digits}"
+
+
+def stamps_ms(row: int, funding_ms: Ints) -> Ints:
+    """When the history says that settlements happened: 1 to 118 ms late (exchanges.md §4.9b)."""
+    mixed = (funding_ms // HOUR_MS * 2_654_435_761 + row * 40_503) >> 7
+    stamps: Ints = funding_ms + 1 + mixed % _MAX_LATE_MS
+    return stamps
+
+
+class ContextTexts:
+    """The asset contexts of a fixed list of contracts."""
+
+    def __init__(self, contracts: Sequence[Contract]) -> None:
+        self._contracts = contracts
+        digests = [
+            hashlib.blake2b(contract.symbol.encode(), digest_size=8).digest()
+            for contract in contracts
+        ]
+        # Open interest and volume in units of the asset, constant: no test is about them.
+        self._sizes = [
+            (int.from_bytes(d[:4], "big") / 1e5, int.from_bytes(d[4:], "big") / 7e4)
+            for d in digests
+        ]
+
+    def delisted(self, snapshot: Snapshot, row: int) -> bytes:
+        """What is left of a delisted asset: rate 0.0, no book (exchanges.md §4.6)."""
+        index, settle = _price(snapshot.index[row]), _price(snapshot.settle[row])
+        return (
+            f'{{"funding":"{DELISTED_RATE}","openInterest":"0.0","prevDayPx":"{settle}",'
+            f'"dayNtlVlm":"0.0","premium":null,"oraclePx":"{index}","markPx":"{settle}",'
+            '"midPx":null,"impactPxs":null,"dayBaseVlm":"0.0"}'
+        ).encode()
+
+    def context(self, snapshot: Snapshot, row: int) -> tuple[str, bytes]:
+        """The rate text and the context object (exchanges.md §4.6) of a row."""
+        rate = rate_text(self._contracts[row].symbol, int(snapshot.rate_units[row]))
+        mark, index = float(snapshot.mark[row]), float(snapshot.index[row])
+        middle = float(snapshot.average[row])
+        interest, volume = self._sizes[row]
+        bid, ask = _price(middle * (1 - 4e-5)), _price(middle * (1 + 6e-5))
+        return rate, (
+            f'{{"funding":"{rate}","openInterest":"{interest:.5f}",'
+            f'"prevDayPx":"{_price(float(snapshot.settle[row]))}",'
+            f'"dayNtlVlm":"{volume * mark:.10f}","premium":"{middle / index - 1:.10f}",'
+            f'"oraclePx":"{_price(index)}","markPx":"{_price(mark)}","midPx":"{_price(middle)}",'
+            f'"impactPxs":["{bid}","{ask}"],"dayBaseVlm":"{volume:.5f}"}}'
+        ).encode()
+
+
+def context_frame(coin: str, context: bytes) -> bytes:
+    """An `activeAssetCtx` frame."""
+    return b'{"channel":"activeAssetCtx","data":{"coin":"%b","ctx":%b}}' % (coin.encode(), context)
+
+
+def all_dexs_frame(contexts: Sequence[tuple[str, Sequence[bytes]]]) -> bytes:
+    """An `allDexsAssetCtxs` frame: contexts by dex in universe order, without names."""
+    dexs = b",".join(b'["%b",[%b]]' % (dex.encode(), b",".join(texts)) for dex, texts in contexts)
+    return b'{"channel":"allDexsAssetCtxs","data":{"ctxs":[%b]}}' % dexs
+
+
+def error_frame(message: str) -> bytes:
+    """An error on the socket."""
+    return msgspec.json.encode({"channel": "error", "data": message})
+
+
+def _price(value: float) -> str:
+    text = f"{value:.6g}"
+    return text if "." in text else f"{text}.0"

@@ -1,0 +1,196 @@
+"""One tick of simulated KuCoin: every frame that it can bring, built when first asked for.
+
+Responsible for: the texts of exchanges.md 3A and 3B, and the ledgers of both sockets: they send the
+same estimate with different event times. Not responsible for: who gets what (the sessions), the
+numbers (market.py, kucoin_estimates.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from infra.simulator.exchange import Frame, Session
+from infra.simulator.kucoin.estimates import (
+    Shown,
+    decimal_text,
+    number_text,
+    price_text,
+    uses_exponents,
+)
+from infra.simulator.market.market import Floats, Snapshot
+from infra.simulator.market.truth import TickLedger
+
+if TYPE_CHECKING:
+    from infra.simulator.kucoin.exchange import Kucoin
+
+ANNOUNCEMENT = "/contract/announcement"
+INSTRUMENT = "/contract/instrument:"
+_END_AFTER_MS = 10_000  # funding.end comes 10 s after funding.begin
+_RATE_SUBJECT = "funding.rate"
+_MINUTE_GRANULARITY_MS = 60_000
+
+
+class KucoinTick:
+    """A tick; `rows` of symbols without a rate, or not listed, bring nothing."""
+
+    def __init__(self, exchange: Kucoin, at_ms: int) -> None:
+        self._exchange = exchange
+        self.at_ms = at_ms
+        self.is_push = exchange.estimates.is_push(at_ms)
+        # A push time: nanoseconds whose last digits a double cannot hold.
+        self._push_ns = at_ms * 1_000_000 + (at_ms // 10 * 2_654_435_761 >> 7) % 499_979 * 2 + 1
+
+    @property
+    def event_ms(self) -> int:
+        """Just after its push time."""
+        return self.at_ms + 1
+
+    def frames(self, session: Session) -> Iterator[Frame]:
+        """What this session's subscriptions deliver now."""
+        return self._exchange.due(session, self)
+
+    def published(self) -> None:
+        """REST shows prices of this tick."""
+        self._exchange.api.show(self)
+
+    def ledgers(self) -> Sequence[TickLedger]:
+        """Of both sockets: each tells the same estimates with its own times."""
+        return (self._uta_ledger, self._classic_ledger)
+
+    def rows(self) -> Sequence[int]:
+        """What is pushed."""
+        return self._exchange.rated_rows() if self.is_push else ()
+
+    @cached_property
+    def prices(self) -> Snapshot:
+        """The market at the tick, for its prices."""
+        return self._exchange.market.snapshot(self.at_ms)
+
+    @cached_property
+    def all_estimates(self) -> Frame:
+        """The push of `funding-fee-all-symbols`."""
+        rows = self._exchange.rated_rows()
+        body = ",".join(self._estimate(row) for row in rows)
+        return self._uta("funding-fee-all-symbols", f"[{body}]", rows)
+
+    def estimate(self, row: int) -> Frame:
+        """The push of `funding-fee` for one contract."""
+        return self._uta("funding-fee", self._estimate(row), (row,))
+
+    def mark_price(self, row: int) -> Frame:
+        """The push of `mark-price` for one contract."""
+        body = (
+            f'{{"s":"{self._symbol(row)}","mp":"{self._price(self.prices.mark, row)}",'
+            f'"ip":"{self._price(self.prices.index, row)}",'
+            f'"oi":"{10_000 + row * 37}","ts":{self.at_ms}}}'
+        )
+        return self._uta("mark-price", body, ())
+
+    def instrument(self, row: int) -> Iterator[Frame]:
+        """The messages of `/contract/instrument:` for one contract."""
+        topic = f"{INSTRUMENT}{self._symbol(row)}"
+        yield _classic(
+            topic,
+            "mark.index.price",
+            f'{{"markPrice":{self._price(self.prices.mark, row)},'
+            f'"indexPrice":{self._price(self.prices.index, row)},'
+            f'"granularity":1000,"timestamp":{self.at_ms}}}',
+        )
+        if not self._exchange.is_rated(row):
+            return
+        if row in self._settled_now:
+            funding_ms, rate = self._settled_now[row]
+            granularity_ms = int(self._exchange.market.interval_ms[row])
+            yield _classic(topic, _RATE_SUBJECT, _rate(granularity_ms, rate, funding_ms))
+        if self.is_push:
+            rate = self._classic_rates[row]
+            data = _rate(_MINUTE_GRANULARITY_MS, rate, self._shown.estimated_ms)
+            frame = _classic(topic, _RATE_SUBJECT, '{"period":1,' + data[1:])
+            yield Frame(frame.payload, ledger=self._classic_ledger, rows=(row,))
+
+    def announcements(self) -> Iterator[Frame]:
+        """`funding.begin` and `funding.end` of what has settled."""
+        for subject, ago_ms in (("funding.begin", 0), ("funding.end", _END_AFTER_MS)):
+            for row, funding_ms, rate in self._settled_since(ago_ms):
+                yield _classic(
+                    ANNOUNCEMENT,
+                    subject,
+                    f'{{"symbol":"{self._symbol(row)}","fundingTime":{funding_ms},'
+                    f'"fundingRate":{rate},"timestamp":{funding_ms + ago_ms}}}',
+                )
+
+    @cached_property
+    def _settled_now(self) -> dict[int, tuple[int, str]]:
+        """Funding time and rate of what has just settled, by row."""
+        return {row: (funding_ms, rate) for row, funding_ms, rate in self._settled_since(0)}
+
+    @cached_property
+    def _shown(self) -> Shown:
+        return self._exchange.estimates.at(self.at_ms)
+
+    @cached_property
+    def _uta_rates(self) -> list[str]:
+        return [decimal_text(units) for units in self._shown.rate_units.tolist()]
+
+    @cached_property
+    def _classic_rates(self) -> list[str]:
+        units = self._shown.rate_units.tolist()
+        return [number_text(u, exponent=uses_exponents(row)) for row, u in enumerate(units)]
+
+    @cached_property
+    def _uta_ledger(self) -> TickLedger:
+        return self._ledger(self._push_ns // 1_000, self._uta_rates)
+
+    @cached_property
+    def _classic_ledger(self) -> TickLedger:
+        return self._ledger(self._shown.estimated_ms * 1_000, self._classic_rates)
+
+    def _ledger(self, event_us: int, rates: Sequence[str]) -> TickLedger:
+        return TickLedger(self._exchange.heads, [event_us] * len(rates), rates)
+
+    def _estimate(self, row: int) -> str:
+        shown, cap = self._shown, self._exchange.contracts[row].cap_units
+        return (
+            f'{{"s":"{self._symbol(row)}","fr":"{self._uta_rates[row]}",'
+            f'"ft":{shown.start_ms[row]},"lfr":"{decimal_text(int(shown.last_units[row]))}",'
+            f'"nt":{shown.next_ms[row]},"gl":{self._exchange.market.interval_ms[row]},'
+            f'"fc":"{decimal_text(cap)}","ff":"{decimal_text(-cap)}"}}'
+        )
+
+    def _uta(self, channel: str, body: str, rows: Sequence[int]) -> Frame:
+        payload = f'{{"T":"{channel}","P":{self._push_ns},"d":{body}}}'.encode()
+        ledger = self._uta_ledger if rows else None
+        return Frame(payload, binary=True, ledger=ledger, rows=rows)
+
+    def _settled_since(self, ago_ms: int) -> list[tuple[int, int, str]]:
+        """Row, funding time and rate of what settled between the last tick and this, or earlier."""
+        until_ms = self.at_ms - ago_ms
+        settled = self._exchange.market.settlements(until_ms - self._exchange.tick_ms, until_ms)
+        return [
+            (row, funding_ms, number_text(units, exponent=uses_exponents(row)))
+            for row, funding_ms, units in zip(
+                settled.row.tolist(),
+                settled.funding_ms.tolist(),
+                settled.rate_units.tolist(),
+                strict=True,
+            )
+            if self._exchange.is_rated(row)
+        ]
+
+    def _symbol(self, row: int) -> str:
+        return self._exchange.contracts[row].symbol
+
+    @staticmethod
+    def _price(prices: Floats, row: int) -> str:
+        return price_text(float(prices[row]))
+
+
+def _rate(granularity_ms: int, rate: str, timestamp_ms: int) -> str:
+    return f'{{"granularity":{granularity_ms},"fundingRate":{rate},"timestamp":{timestamp_ms}}}'
+
+
+def _classic(topic: str, subject: str, data: str) -> Frame:
+    text = f'{{"topic":"{topic}","type":"message","subject":"{subject}","data":{data}}}'
+    return Frame(text.encode())

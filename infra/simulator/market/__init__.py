@@ -1,0 +1,1 @@
+"""The simulated market: contracts, rates, settlements, and the record of the truth."""

@@ -1,0 +1,1 @@
+"""The server that hosts simulated exchanges: HTTP, WebSocket, TLS."""

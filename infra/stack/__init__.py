@@ -1,0 +1,1 @@
+"""`fundingstream up`: the whole of fundingstream on one machine."""

@@ -1,0 +1,140 @@
+"""The words that `fundingstream up` prints: what runs, where it is, what to paste, how it goes.
+
+Pure: text from options and from the worker's /api/summary, whose keys may be absent at its start.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from infra.stack.parts import StackOptions
+from schemas.process.logs import printable
+
+WARM_UP_S = 90
+"""How long the baselines of a whole simulated market take to load, on two cores."""
+SIMULATED_WARM_UP = f"baselines load for about {WARM_UP_S} s, then z appears"
+LIVE_WARM_UP = (
+    "the settlements of 30 days are fetched within the exchanges' limits (minutes, of Hyperliquid "
+    "about 40 at the first start); each contract has its z when its own are there"
+)
+STOPPING = (
+    "stopping: the input ends, the rest is processed and stored (up to a minute); "
+    "Ctrl-C again stops at once"
+)
+STOPPING_AT_ONCE = "stopping at once: what is not stored yet stays in Kafka"
+SQL_TO_PASTE = "SELECT contract_id, rate, apr, z, zone FROM latest ORDER BY abs(z) DESC LIMIT 5"
+LIVE = "live"
+"""The state of a feed whose stream brings what is expected of it (FeedStatus)."""
+_TOP = 3
+_MAX_NOTES = 6
+_MAX_NOTE_CHARS = 160
+_UNREADY = "waiting for data: "
+
+
+def market(options: StackOptions) -> str:
+    """Return the first line: whether these rates are real."""
+    feeds = ", ".join(options.feeds)
+    if options.live:
+        return f"LIVE market: the real rates, from the exchanges themselves ({feeds})"
+    return (
+        f"SIMULATED market, nothing in it is real: {options.contracts:,} contracts of {feeds}, "
+        f"seed {options.seed}. --live takes the exchanges themselves"
+    )
+
+
+def welcome(
+    options: StackOptions,
+    took_s: float,
+    log_path: Path,
+    *,
+    script: str,
+    exports: Mapping[str, str],
+    begins_anew: bool,
+) -> str:
+    """Return what is told once all parts run.
+
+    Args:
+        options: Of this run.
+        took_s: How long the start took.
+        log_path: Where the parts' output is.
+        script: The console script, as a shell finds it.
+        exports: Variables that the lines to paste need.
+        begins_anew: Whether the next start without options removes this run's data.
+    """
+    command = shlex.quote(script)
+    variables = " ".join(f"{name}={shlex.quote(value)}" for name, value in exports.items())
+    paste = [f"export {variables}"] if exports else []
+    paste += [f'{command} sql "{SQL_TO_PASTE}"', f"{command} tail zscores --count 5"]
+    kept = "; the next start begins anew (--data-dir keeps the data)" if begins_anew else ""
+    return "\n".join(
+        [
+            f"all parts are up in {took_s:.1f} s",
+            f"  page      {options.web}/",
+            f"  SQL       {options.clickhouse} (ClickHouse over HTTP)",
+            f"  Kafka     {options.bootstrap}, schema registry {options.registry}",
+            f"  log       {log_path}",
+            f"next: {LIVE_WARM_UP if options.live else SIMULATED_WARM_UP}",
+            "to paste into another terminal, in this directory:",
+            *(f"  {line}" for line in paste),
+            f"Ctrl-C stops it{kept}",
+        ]
+    )
+
+
+def summary_lines(summary: Mapping[str, Any], updates_per_s: float) -> str:
+    """Return the summary: a line of figures, then one of the feeds that are not live, with reasons.
+
+    Before anything has come there is only the second.
+    """
+    notes = _notes(summary)
+    unready = summary.get("ready") is False
+    told = f"{_UNREADY if unready else 'not live: '}{_joined(notes)}" if notes else ""
+    if unready and not notes:
+        told = f"{_UNREADY}the feeds have not told anything yet"
+    lines = []
+    if summary.get("contracts") or not told:
+        lines.append(_figures(summary, updates_per_s))
+    if told:
+        lines.append(f"  {told}")
+    return "\n".join(lines)
+
+
+def _figures(summary: Mapping[str, Any], updates_per_s: float) -> str:
+    p99_s = (summary.get("latency_s") or {}).get("p99")
+    parts = [
+        f"{updates_per_s:7,.0f} updates/s",
+        f"{summary.get('contracts', 0):,} contracts",
+        f"p99 {'–' if p99_s is None else f'{p99_s * 1_000:.0f} ms'}",
+        f"lag {summary.get('lag', 0):,}",
+    ]
+    if warming_up := summary.get("warming_up"):
+        loaded, expected = warming_up["loaded"], warming_up["expected"]
+        parts.append(f"warming up, {loaded:,} of {expected:,} baselines")
+    top = [f"{row['contract_id']} {row['z']:+.2f}" for row in summary.get("top", ())[:_TOP]]
+    if top:
+        parts.append(f"|z|: {'  '.join(top)}")
+    return f"  {printable('  '.join(parts))}"
+
+
+def _notes(summary: Mapping[str, Any]) -> list[str]:
+    """Return why it is not ready, and the other feeds that are not live, each with its reason."""
+    notes = [str(reason) for reason in summary.get("why") or ()]
+    for feed in summary.get("feeds") or ():
+        state = feed.get("state") or LIVE  # A feed of before has told no state.
+        if state != LIVE and not any(note.startswith(f"{feed['feed']}:") for note in notes):
+            detail = f" ({feed['detail']})" if feed.get("detail") else ""
+            notes.append(f"{feed['feed']}: {state}{detail}")
+    return notes
+
+
+def _joined(notes: Sequence[str]) -> str:
+    shown = [_shortened(printable(note.replace("\n", " "))) for note in notes[:_MAX_NOTES]]
+    more = f"; {len(notes) - _MAX_NOTES} more" if len(notes) > _MAX_NOTES else ""
+    return "; ".join(shown) + more
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MAX_NOTE_CHARS else f"{text[: _MAX_NOTE_CHARS - 1]}…"

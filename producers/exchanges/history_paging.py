@@ -1,0 +1,185 @@
+"""A walk over one contract's settled history, page by page; how to page is a small strategy.
+
+Pure. Not responsible for: which contract is walked when (symbol_history.py), what a row means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import NamedTuple, Protocol
+
+from producers.exchanges.spec import HistoryPage, RestCall, Slice
+
+MS_PER_HOUR = 3_600_000
+
+
+class SettledRow(NamedTuple):
+    """A row as far as paging has to know it."""
+
+    time_ms: int | None
+    """None: the row cannot be read. It counts as one, and says nothing."""
+    payload: bytes
+
+
+class Span(NamedTuple):
+    """What the next page is asked for: times inclusive, and the rows to pass over."""
+
+    from_ms: int
+    to_ms: int
+    offset: int = 0
+
+    @property
+    def hours(self) -> int:
+        """Full hours that it touches: no contract settles more often."""
+        return (self.to_ms - self.from_ms) // MS_PER_HOUR + 1
+
+
+class Paging(Protocol):
+    """How an exchange pages."""
+
+    newest_first: bool
+    """Later pages are older: they are held back until the last one has come."""
+
+    def first(self, whole: Span) -> Span:
+        """Return the first page's span."""
+        ...
+
+    def following(self, whole: Span, last: Span, count: int, times: Sequence[int]) -> Span | None:
+        """Return the span after a page of `count` rows with these times; None: it was the last.
+
+        A span that begins where the last one did replaces it.
+        """
+        ...
+
+
+class Forward:
+    """Ascending rows, at most `limit` from the start: go on behind the last one."""
+
+    newest_first = False
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+
+    def first(self, whole: Span) -> Span:
+        """Begin at the oldest."""
+        return whole
+
+    def following(self, whole: Span, last: Span, count: int, times: Sequence[int]) -> Span | None:
+        """Go on one millisecond after the newest row."""
+        if count < self.limit:
+            return None
+        after_ms = max(times) + 1
+        return Span(after_ms, whole.to_ms) if last.from_ms < after_ms <= whole.to_ms else None
+
+
+class Windows:
+    """Windows of at most `intervals` settlements, oldest first, where replies are cut in silence.
+
+    The interval is not known here and may have changed: a window is as wide as the closest rows of
+    the page before allow, and asked again narrowly if it brings more rows than it should hold.
+    """
+
+    newest_first = False
+
+    def __init__(self, intervals: int) -> None:
+        self.intervals = intervals
+        self._narrow_ms = intervals * MS_PER_HOUR
+
+    def first(self, whole: Span) -> Span:
+        """Begin with a window that fits an hourly contract."""
+        return self._window(whole, whole.from_ms, self._narrow_ms)
+
+    def following(self, whole: Span, last: Span, count: int, times: Sequence[int]) -> Span | None:
+        """Go on behind the last window."""
+        width_ms = last.to_ms - last.from_ms
+        if count > self.intervals + 1 and width_ms > self._narrow_ms:
+            return self._window(whole, last.from_ms, self._narrow_ms)
+        if last.to_ms >= whole.to_ms:
+            return None
+        gaps = [after - before for before, after in pairwise(sorted(times))]
+        gap_ms = min((gap for gap in gaps if gap > 0), default=MS_PER_HOUR)
+        hours = max(1, round(gap_ms / MS_PER_HOUR))
+        return self._window(whole, last.to_ms + 1, hours * self._narrow_ms)
+
+    def _window(self, whole: Span, from_ms: int, width_ms: int) -> Span:
+        return Span(from_ms, min(whole.to_ms, from_ms + width_ms))
+
+
+class Offset:
+    """Newest first, `limit` rows after `offset`: go on until a row is older than the span."""
+
+    newest_first = True
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+
+    def first(self, whole: Span) -> Span:
+        """Begin with the newest."""
+        return whole
+
+    def following(self, whole: Span, last: Span, count: int, times: Sequence[int]) -> Span | None:
+        """Pass over what was taken."""
+        if count < self.limit or min(times) < whole.from_ms:
+            return None
+        return last._replace(offset=last.offset + count)
+
+
+def _time_ms(row: SettledRow) -> int:
+    return row.time_ms or 0
+
+
+class PerSymbolWalk:
+    """The settled rates of one contract, until the strategy has seen the whole span.
+
+    Rows leave in the order of their time, whatever the exchange's: what settled before tells the
+    worker over which interval a rate was settled.
+    """
+
+    def __init__(
+        self,
+        symbol: str,
+        whole: Span,
+        paging: Paging,
+        call: Callable[[str, Span], RestCall],
+        read: Callable[[bytes], Sequence[SettledRow]],
+    ) -> None:
+        """`read` raises MalformedInputError."""
+        self._symbol = symbol
+        self._whole = whole
+        self._paging = paging
+        self._call = call
+        self._read = read
+        self._span: Span | None = paging.first(whole) if whole.from_ms <= whole.to_ms else None
+        self._held: list[SettledRow] = []
+
+    def next_call(self) -> RestCall | None:
+        """Return the next page's call, or None when done."""
+        return None if self._span is None else self._call(self._symbol, self._span)
+
+    def take(self, body: bytes) -> HistoryPage:
+        """Take the reply to the last call. Raises MalformedInputError; the page stays wanted."""
+        assert self._span is not None
+        rows = self._read(body)
+        times = [row.time_ms for row in rows if row.time_ms is not None]
+        last = self._span
+        self._span = self._paging.following(self._whole, last, len(rows), times)
+        if self._paging.newest_first:
+            self._held = rows = [*self._held, *rows]
+            ready = self._span is None
+        else:
+            # Asked again narrowly, the page's rows come once more, and older ones before them.
+            ready = self._span is None or self._span.from_ms != last.from_ms
+        return HistoryPage(self._slices(rows) if ready else ())
+
+    def _slices(self, rows: Sequence[SettledRow]) -> list[Slice]:
+        good = sorted((row for row in rows if row.time_ms is not None), key=_time_ms)
+        return [
+            *(Slice(self._symbol, row.payload) for row in good),
+            *(Slice(None, row.payload, readable=False) for row in rows if row.time_ms is None),
+        ]
+
+    @property
+    def progress(self) -> float:
+        """All or nothing: a contract is a few pages."""
+        return 1.0 if self._span is None else 0.0

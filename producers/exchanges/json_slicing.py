@@ -1,0 +1,181 @@
+"""Reading JSON of an exchange: typed decoders that raise one error, exact cuts, subscribe chunks.
+
+Not responsible for: any exchange's fields (its own module).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import msgspec
+
+from producers.exchanges.spec import Slice, piece_of
+from schemas.errors import MalformedInputError
+
+T = TypeVar("T")
+
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s"{}\[\],:]+')
+
+
+def decoder(kind: type[T] | Any) -> Callable[[Any], T]:
+    """Return a decoder of one JSON type whose only error is MalformedInputError."""
+    decode = msgspec.json.Decoder(kind).decode
+
+    def checked(data: Any) -> T:
+        try:
+            value: T = decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise MalformedInputError(f"not as documented: {error}") from None
+        return value
+
+    return checked
+
+
+raws: Callable[[Any], list[msgspec.Raw]] = decoder(list[msgspec.Raw])
+"""The elements of an array as their exact bytes."""
+
+
+class Rows(Generic[T]):
+    """Reads arrays row by row: what one row holds costs none of the others.
+
+    An array of which no row can be read is no array of this kind: it is refused as a whole, so that
+    a changed format makes one dead letter of a message and not one of each row.
+    """
+
+    def __init__(self, kind: type[T], check: Callable[[T], object] = lambda _row: None) -> None:
+        """`check` may refuse a row with MalformedInputError."""
+        self._all: Callable[[Any], list[T]] = decoder(list[kind])  # type: ignore[valid-type]
+        self._one: Callable[[Any], T] = decoder(kind)
+        self._check = check
+
+    def __call__(self, array: Any) -> list[tuple[T | None, bytes]]:
+        """Return each row as it is read, None where it cannot be, and its exact bytes.
+
+        Raises:
+            MalformedInputError: no array, or one without a single readable row.
+        """
+        pieces = [bytes(raw) for raw in raws(array)]
+        try:
+            rows = self._all(array)
+            for row in rows:
+                self._check(row)
+        except MalformedInputError as error:
+            read = [(self._or_none(piece), piece) for piece in pieces]
+            if all(row is None for row, _ in read):
+                raise MalformedInputError(f"no readable row: {error}") from None
+            return read
+        return list(zip(rows, pieces, strict=True))
+
+    def _or_none(self, piece: bytes) -> T | None:
+        try:
+            row = self._one(piece)
+            self._check(row)
+        except MalformedInputError:
+            return None
+        return row
+
+
+def slices_of(
+    rows: Iterable[tuple[T | None, bytes]], symbol: Callable[[T], str | None]
+) -> list[Slice]:
+    """Return a piece for each row, unreadable ones as such."""
+    return [
+        Slice(None, piece, readable=False) if row is None else piece_of(symbol(row), piece)
+        for row, piece in rows
+    ]
+
+
+def micros(value: object, *, per_us: int = 1, us_per: int = 1) -> int | None:
+    """Read the time of a frame; None: there is none, or it makes no sense.
+
+    Units of `us_per` µs each, or `per_us` of them in a µs. It only tells how old a frame is, so an
+    odd one costs neither its row nor its frame.
+    """
+    if type(value) is not int or not 0 < value < _MAX_TIME:
+        return None
+    return value * us_per // per_us
+
+
+_MAX_TIME = 1 << 62
+ABSENT = msgspec.Raw(b"")
+"""Default of a key that may be missing; its text, `null` included, is never empty. (msgspec reads
+`Raw | None` as `None`.)"""
+
+
+def present(raw: msgspec.Raw) -> bool:
+    """Tell whether a key was there."""
+    return bool(memoryview(raw))
+
+
+_ENCODER = msgspec.json.Encoder()
+
+
+def json_text(value: Any) -> str:
+    """Write what we send."""
+    return _ENCODER.encode(value).decode()
+
+
+def first_byte(data: bytes | memoryview) -> int:
+    """Return the first byte that is no white space, 0 if there is none in the first 64."""
+    for byte in bytes(data[:64]):
+        if byte not in b" \t\r\n":
+            return byte
+    return 0
+
+
+class Envelope(NamedTuple):
+    """The bytes of a frame before the first and behind the last element of an array in it."""
+
+    head: bytes
+    tail: bytes
+
+    def around(self, row: bytes) -> bytes:
+        """Return the frame as it would read with a single row."""
+        return self.head + row + self.tail
+
+
+def envelope(data: bytes, key: str, array: bytes) -> Envelope:
+    """Find an array that stands under a key of the frame's outermost object.
+
+    Args:
+        data: the frame.
+        key: the key.
+        array: the array's exact bytes.
+
+    Raises:
+        MalformedInputError: it is not there.
+    """
+    quoted = b'"' + key.encode() + b'"'
+    depth, before, last = 0, b"", b""
+    for match in _TOKEN.finditer(data):
+        token = match[0]
+        if depth == 1 and before == quoted and last == b":":
+            start = match.start()
+            if not data.startswith(array, start):
+                break
+            end = start + len(array)
+            return Envelope(data[: start + 1], data[end - 1 :])
+        if token in b"{[":
+            depth += 1
+        elif token in b"}]":
+            depth -= 1
+        before, last = last, token
+    raise MalformedInputError(f"no array under {key!r}")
+
+
+def percent(text: str) -> str:
+    """Quote text for the query of a URL."""
+    return "".join(
+        chr(byte) if (chr(byte).isalnum() and byte < 128) or byte in b"-_.~" else f"%{byte:02X}"
+        for byte in text.encode("utf-8", "surrogatepass")
+    )
+
+
+def chunks(symbols: Iterable[str], size: int) -> Iterable[tuple[str, ...]]:
+    """Cut symbols into tuples of at most `size`."""
+    rest = iter(symbols)
+    while chunk := tuple(islice(rest, size)):
+        yield chunk

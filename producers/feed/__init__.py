@@ -1,0 +1,1 @@
+"""One running feed: its wiring, its monitor, its supervisor and its lock."""

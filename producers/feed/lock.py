@@ -1,0 +1,29 @@
+"""One producer a feed and data directory: the bookmarks of a backfill have a single writer.
+
+Not responsible for: two producers with directories of their own. Where updates have a time the
+worker knows those of the second one as duplicates; Hyperliquid's it would count twice.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from schemas.errors import UnavailableError
+from schemas.process.locks import FileLock, LockedError
+
+
+def claim(data_dir: str, feed: str) -> FileLock:
+    """Lock a feed's bookmarks for as long as the returned lock is held.
+
+    Raises:
+        UnavailableError: another process has them; the message names it.
+        ConfigurationError: the directory cannot be written.
+    """
+    path = Path(data_dir) / f"{feed}.lock"
+    try:
+        return FileLock(path)
+    except LockedError as error:
+        raise UnavailableError(
+            f"another producer or backfill of {feed} uses {path.parent} ({error.holder}): end it, "
+            "or set FUNDING_PRODUCER_DATA_DIR"
+        ) from None

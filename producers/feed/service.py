@@ -1,0 +1,119 @@
+"""The console command `fundingstream producer FEED…`: runs feeds in one process until stopped.
+
+Not responsible for: what a feed does (feed.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+import click
+import uvloop
+
+from producers.exchanges import exchange
+from producers.feed.feed import Feed
+from producers.feed.lock import claim
+from producers.feed.metrics import serve_feeds
+from producers.feed.supervisor import Keeper
+from producers.kafka.publisher import Publisher
+from producers.kafka.worker_reports import yielding_pacer
+from producers.policy.rate_limiter import budgets
+from producers.rest.client import http_session
+from producers.settings import ProducerSettings, check_limit_factor
+from schemas.config.settings import load_settings
+from schemas.errors import FundingStreamError
+from schemas.feeds import FEEDS
+from schemas.kafka.admin import require_topics
+from schemas.process.logs import setup_logging
+from schemas.serde.registry import SchemaCatalog
+from schemas.topics import STATUS, WORKERS, raw_topic
+
+log = logging.getLogger(__name__)
+
+
+@click.command()
+@click.argument("feeds", nargs=-1, type=click.Choice(FEEDS), metavar="FEED...")
+@click.option("--metrics-port", type=int, help="FUNDING_PRODUCER_METRICS_PORT.")
+@click.option("--base-url", help="Root of the exchanges, for a simulator.")
+def producer(feeds: Sequence[str], metrics_port: int | None, base_url: str | None) -> None:
+    """Stream the given feeds (default: all) from their exchanges to Kafka."""
+    settings = load_settings(
+        ProducerSettings, producer_metrics_port=metrics_port, exchange_base_url=base_url
+    )
+    setup_logging(settings.log_level)
+    check_limit_factor(settings)
+    catalog = SchemaCatalog(settings)
+    names = feeds or FEEDS
+    cluster_id = require_topics(settings, [*map(raw_topic, names), STATUS.name, WORKERS.name])
+    with ExitStack() as claims:
+        for name in names:
+            claims.enter_context(claim(settings.producer_data_dir, name))
+        publishers = {feed: Publisher(feed, settings, catalog) for feed in names}
+        uvloop.run(_run(settings, publishers, catalog, cluster_id))
+
+
+async def _run(
+    settings: ProducerSettings,
+    publishers: dict[str, Publisher],
+    catalog: SchemaCatalog,
+    cluster_id: str,
+) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with (
+        http_session() as session,
+        yielding_pacer(settings, catalog) as history_pacer,
+    ):
+        exchanges = {name: exchange(name) for name in publishers}
+        shared = budgets(exchanges.values(), settings.producer_limit_factor)
+        keepers = [
+            Keeper(
+                name,
+                publisher,
+                partial(
+                    Feed,
+                    exchanges[name],
+                    settings,
+                    publisher,
+                    session,
+                    shared[exchanges[name].limits_group],
+                    history_pacer,
+                    cluster_id,
+                ),
+            )
+            for name, publisher in publishers.items()
+        ]
+        serve_feeds(keepers, settings)
+        running: list[asyncio.Task[Any]] = [asyncio.create_task(one.run()) for one in keepers]
+        stopped: asyncio.Task[Any] = asyncio.create_task(stop.wait())
+        done, _ = await asyncio.wait([*running, stopped], return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        for task in running:
+            task.cancel()
+        ended = await asyncio.gather(*running, return_exceptions=True)
+        left = await asyncio.gather(
+            *(publisher.delivered() for publisher in publishers.values()), return_exceptions=True
+        )
+        # What ended the process first; that a feed went wrong while it was stopped is only told.
+        first = [error for task, error in zip(running, ended, strict=True) if task in done]
+        later = [error for task, error in zip(running, ended, strict=True) if task not in done]
+        errors = [error for error in (*first, *left) if error is not None]
+        _tell([*errors[1:], *later])
+        if errors:
+            raise errors[0]
+
+
+def _tell(errors: Iterable[BaseException]) -> None:
+    """Log the errors that are not raised, those that nobody expected with their tracebacks."""
+    for error in errors:
+        if not isinstance(error, asyncio.CancelledError):
+            unexpected = None if isinstance(error, FundingStreamError) else error
+            log.error("while stopping: %s", error, exc_info=unexpected)

@@ -1,0 +1,148 @@
+"""Keeps one feed running: what goes wrong in it alone ends neither the others nor the process.
+
+An error that nobody expected (a bug of ours in one exchange's code) ends this run of the feed; with
+backoff a new one begins, which has nothing of the old but the publisher, its claim, the shared
+limits and the journal, so that what the old one noted is still told. Not responsible for: what a
+feed does (feed.py), the errors that concern all feeds, which pass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator
+from typing import NoReturn
+
+from producers.feed.feed import Feed
+from producers.kafka.event_log import Journal
+from producers.kafka.publisher import Publisher
+from producers.policy.backoff import Backoff
+from producers.policy.untrusted_text import told
+from producers.rest.client import RestError
+from producers.websocket.transport import WireError
+from schemas.control_items import FeedEvent
+from schemas.errors import FundingStreamError, MalformedInputError
+from schemas.times import now_us
+
+log = logging.getLogger(__name__)
+
+MAX_IN_A_ROW = 5
+"""Failures; then the process ends, so that its supervisor sees that there is no way."""
+HEALTHY_S = 300.0
+"""A run that lasted so long makes the next failure a first one."""
+_OF_ONE_EXCHANGE = (MalformedInputError, RestError, WireError)
+"""Typed, but about what one exchange sent or did not send: where they escape, it is a bug."""
+
+
+class FeedFailedError(FundingStreamError):
+    """A feed failed again and again for a reason of its own; the log has the tracebacks."""
+
+
+class Keeper:
+    """Runs one feed anew whenever it fails for a reason of its own."""
+
+    def __init__(
+        self,
+        name: str,
+        publisher: Publisher,
+        make: Callable[[Journal], Feed],
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """`make` returns a feed that is not running yet, each time a new one.
+
+        `chance`: uniform in [0, 1), for the delays.
+        """
+        self._name = name
+        self._publisher = publisher
+        self._make = make
+        self._backoff = Backoff(chance, healthy_s=HEALTHY_S)
+        self._journal = Journal(name, publisher)
+        self.feed = make(self._journal)
+        """The one that runs, or ran last."""
+        self.failures = 0
+        """Since the process started."""
+
+    async def run(self) -> NoReturn:
+        """Run the feed until cancelled.
+
+        Raises:
+            FeedFailedError: it failed MAX_IN_A_ROW times without HEALTHY_S between.
+            FundingStreamError: something that concerns all feeds.
+        """
+        delay_s: float | None = None
+        while True:
+            began_s, began_us = time.monotonic(), now_us()
+            try:
+                if delay_s is not None:
+                    await self._pause(delay_s)
+                    self._publisher.forget_all_but(self._journal.identity)
+                    self.feed = self._make(self._journal)
+                    began_s, began_us = time.monotonic(), now_us()
+                # A task of its own: a task group that fails may leave it marked as cancelled.
+                await asyncio.create_task(self.feed.run())
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the others go on
+                delay_s = self._failed(error, began_us, time.monotonic() - began_s)
+            else:
+                ended = RuntimeError("it ended without a reason")
+                delay_s = self._failed(ended, began_us, time.monotonic() - began_s)
+
+    def _failed(self, error: BaseException, began_us: int, lasted_s: float) -> float:
+        """Tell of a failure; return the delay before the next run.
+
+        Raises:
+            BaseException: there is to be no next run.
+        """
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            # A task group that is cancelled while one of its tasks fails tells the failure only.
+            raise error
+        common = concerning_all(error)
+        if common is not None:
+            if not all(isinstance(leaf, FundingStreamError) for leaf in _leaves(error)):
+                log.error("%s: failed: %s", self._name, _told(error), exc_info=error)
+            raise common from error
+        self.failures += 1
+        delay_s = self._backoff.failed(lasted_s)
+        text = _told(error)
+        log.error("%s: failed after %.0f s: %s", self._name, lasted_s, text, exc_info=error)
+        if self._backoff.failures >= MAX_IN_A_ROW:
+            raise FeedFailedError(
+                f"{self._name} failed {MAX_IN_A_ROW} times in a row, last with {text}: the log has "
+                "the tracebacks; until it is mended, run the other feeds without it"
+            ) from error
+        detail = f"{text}; again in {delay_s:.1f} s"
+        self._journal.note(FeedEvent("feed_failed", self._name, began_us, now_us(), detail=detail))
+        return delay_s
+
+    async def _pause(self, delay_s: float) -> None:
+        """Wait; what the failed run has left is sent meanwhile."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay_s):
+                await self._journal.publish()
+                await self._publisher.serve()
+
+
+def concerning_all(error: BaseException) -> FundingStreamError | None:
+    """Return the error within (groups of) errors that concerns every feed, if there is one."""
+    for leaf in _leaves(error):
+        if isinstance(leaf, FundingStreamError) and not isinstance(leaf, _OF_ONE_EXCHANGE):
+            return leaf
+    return None
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
+
+
+def _told(error: BaseException) -> str:
+    """Return an error in one line; of a group the first, and how many more there are."""
+    first, *others = _leaves(error)
+    text = told(f"{type(first).__name__}: {first}")
+    return f"{text} (and {len(others)} more)" if others else text

@@ -1,0 +1,1 @@
+"""What producers write to Kafka and read from it: raw batches, feed status, worker reports."""

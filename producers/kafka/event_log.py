@@ -1,0 +1,61 @@
+"""What a producer decides, kept until it is on the raw log: transitions, gaps, refusals.
+
+Not responsible for: what is worth noting (feed.py, outages.py), what becomes of it (the worker).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+
+from producers.exchanges.spec import Slice
+from producers.kafka.publisher import Publisher, connection_id
+from schemas.control_items import FEED_EVENT, FeedEvent
+from schemas.times import now_us
+
+log = logging.getLogger(__name__)
+
+MAX_WAITING = 2_000
+"""While Kafka is away; the newest are kept, and how many went is noted in their place."""
+
+
+class Journal:
+    """The events of one feed that wait to be published."""
+
+    def __init__(self, feed: str, publisher: Publisher) -> None:
+        self._feed = feed
+        self._publisher = publisher
+        self._waiting: deque[FeedEvent] = deque()
+        self._lost = 0
+        self.identity = connection_id(feed, "producer")
+        self.news = asyncio.Event()
+        """Set while something waits."""
+
+    def note(self, event: FeedEvent) -> None:
+        """Take an event; never waits."""
+        log.info("%s: %s %s", self._feed, event.kind, event.detail)
+        self._waiting.append(event)
+        self.news.set()
+        if len(self._waiting) > MAX_WAITING:
+            self._waiting.popleft()
+            self._lost += 1
+
+    async def publish(self) -> None:
+        """Put what waits on the raw log."""
+        self.news.clear()
+        if self._lost:
+            at = now_us()
+            self._waiting.append(FeedEvent("events_lost", self._feed, at, at, self._lost))
+            self._lost = 0
+        if self._waiting:
+            pieces = [Slice(None, event.pack()) for event in self._waiting]
+            self._waiting.clear()
+            await self._publisher.publish(
+                pieces,
+                transport="rest",
+                purpose="contract",
+                channel=FEED_EVENT,
+                connection_id=self.identity,
+                received_at=now_us(),
+            )

@@ -1,0 +1,1 @@
+"""Decisions of a producer as pure values: no I/O and no clock; times are passed in."""

@@ -1,0 +1,139 @@
+"""When REST is asked for the rates that the stream does not bring: soon, then steadily. Pure.
+
+Times are passed in (monotonic, s). Not responsible for: asking (snapshots.py), the exchange's
+limits call by call (budget.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from producers.exchanges.spec import RateLimit, RestCall
+from producers.policy.ownership import Rest
+
+SHARE = 0.6
+"""Of the limits: history and the registry have to go on meanwhile."""
+SOON_S = 1.0
+"""Between two polls when many more contracts have gone silent since the last one."""
+RETRY_S = 1.0
+"""After a poll that failed; twice as long after each further one, up to the period."""
+FAILING_S = 8.0
+TOLERATED_PERIODS = 2.0
+"""REST fails when nothing came for FAILING_S, once it served for so many periods more."""
+LONG_S = 600.0
+"""A few contracts that are silent for so long are asked for SELDOM_S apart: the exchange lists
+them and does not stream them."""
+SELDOM_S = 60.0
+VERY_LONG_S = 3_600.0
+VERY_SELDOM_S = 300.0
+"""After an hour, a quarter of what a healthy feed may ask for."""
+FEW_SHARE = 0.05
+
+
+def affordable_s(calls: Iterable[RestCall], limits: Mapping[str, RateLimit]) -> float:
+    """Return how far apart rounds of these calls have to be to stay within SHARE of the limits."""
+    drawn: dict[str, int] = {}
+    for call in calls:
+        for pool, cost in call.costs.items():
+            drawn[pool] = drawn.get(pool, 0) + cost
+    return max(
+        (
+            cost * limits[pool].window_s / (limits[pool].limit * SHARE)
+            for pool, cost in drawn.items()
+        ),
+        default=0.0,
+    )
+
+
+class Polling:
+    """The pace of one feed's polls, and whether they bring anything."""
+
+    def __init__(self, period_s: float) -> None:
+        """`period_s`: between two polls while nothing is in the way."""
+        self.period_s = period_s
+        self._since: dict[str, float] = {}
+        self._polled: set[str] = set()
+        self._polled_s: float | None = None
+        self._begun_s: float | None = None
+        """Of the poll that is under way."""
+        self._failures = 0
+        self._wanted_s: float | None = None
+        """Since when contracts are silent without a break."""
+        self._served_s: float | None = None
+
+    def want(self, silent: Iterable[str], now_s: float) -> None:
+        """Set the contracts that the stream does not bring."""
+        since = self._since
+        self._since = {symbol: since.get(symbol, now_s) for symbol in silent}
+        if not self._since:
+            self._polled.clear()
+            self._failures = 0
+            self._wanted_s = self._served_s = None
+        elif self._wanted_s is None:
+            self._wanted_s = now_s
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        """The contracts that the stream does not bring."""
+        return frozenset(self._since)
+
+    def due_s(self, expected: int, floor_s: float) -> float | None:
+        """Return when the next poll is due; None: nobody needs one.
+
+        At once when many contracts went silent that no poll has asked for, else a period after the
+        last poll. `floor_s`: no closer than this, for the limits.
+        """
+        if not self._since:
+            return None
+        if self._polled_s is None:
+            return self._wanted_s
+        return self._polled_s + max(floor_s, self._pause_s(expected))
+
+    def _pause_s(self, expected: int) -> float:
+        few = expected * FEW_SHARE
+        new = len(self._since.keys() - self._polled)
+        if new > few:
+            return SOON_S
+        if self._failures:
+            return min(self.period_s, RETRY_S * 2.0 ** min(self._failures - 1, 30))
+        if new:
+            return min(self.period_s / 2, SELDOM_S)
+        assert self._polled_s is not None
+        if len(self._since) > few:
+            return self.period_s
+        silent_s = self._polled_s - max(self._since.values())
+        if silent_s >= VERY_LONG_S:
+            return max(self.period_s, VERY_SELDOM_S)
+        return max(self.period_s, SELDOM_S) if silent_s >= LONG_S else self.period_s
+
+    def begun(self, now_s: float) -> None:
+        """Note that a poll begins."""
+        self._polled_s = self._begun_s = now_s
+        self._polled = set(self._since)
+
+    def ended(self, now_s: float, *, served: bool) -> None:
+        """Note its result."""
+        self._begun_s = None
+        if served:
+            self._served_s = now_s
+        self._failures = 0 if served else self._failures + 1
+
+    def rest(self, now_s: float, expected: int) -> Rest:
+        """Return what REST does for the contracts that the stream does not bring.
+
+        `expected`: all contracts of the feed. A few that no poll has asked for yet change nothing.
+        """
+        if self._wanted_s is None:
+            return Rest.IDLE
+        tolerance_s = FAILING_S + TOLERATED_PERIODS * self.period_s
+        unasked = self._since.keys() - self._polled
+        if len(unasked) > expected * FEW_SHARE:
+            since_s = max(self._since[symbol] for symbol in unasked)
+            return Rest.FAILING if now_s - since_s > tolerance_s else Rest.IDLE
+        if self._served_s is not None:
+            waiting_s = 0.0 if self._begun_s is None else now_s - self._begun_s
+            failing_s = now_s - self._served_s if self._failures else 0.0
+            if max(waiting_s, failing_s) <= tolerance_s:
+                return Rest.SERVING
+            return Rest.FAILING
+        return Rest.FAILING if now_s - self._wanted_s > FAILING_S else Rest.IDLE

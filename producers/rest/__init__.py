@@ -1,0 +1,1 @@
+"""What a feed asks an exchange by REST: instruments, snapshots of rates, settled history."""

@@ -1,0 +1,193 @@
+"""One paced REST client for an exchange's host.
+
+Not responsible for: what to ask and how to read it (exchanges/), when to ask (feed.py, history.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections import defaultdict, deque
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+
+import aiohttp
+
+from producers.exchanges.spec import Exchange, RestCall
+from producers.policy.rate_limiter import Budget
+from producers.policy.untrusted_text import told
+from schemas.config.settings import shown_url
+from schemas.errors import UnavailableError
+
+log = logging.getLogger(__name__)
+
+SNAPSHOT_SHARE = 0.9
+FOREGROUND_SHARE = 0.8
+BACKGROUND_SHARE = 0.5
+"""Of the exchange's limits: others may share our address, current rates go before the registry,
+and history never holds up the rest."""
+TIMEOUT_S = 15.0
+SNAPSHOT_TIMEOUT_S = 5.0
+"""A current rate that takes longer is asked for again."""
+MAX_BODY_BYTES = 64 << 20
+MAX_ERROR_CHARS = 500
+"""Of a failure's text: what was asked, and the beginning of what came."""
+TOO_MANY_S = 60.0
+BANNED_S = 300.0
+FORBIDDEN_S = 60.0
+"""What a 429, a 418 or a 403 that does not say for how long costs (exchanges.md §1.9)."""
+CLOCK_GRAIN_S = 1.5
+"""Clocks that differ by less are equal, as far as the header and the way of a reply can tell."""
+CLOCKS_COMPARED = 3
+"""A reply that was held up somewhere is no clock: they have to agree."""
+MIN_BLOCK_S = 1.0
+MAX_BLOCK_S = 3 * 86_400.0
+_WITHOUT_TERM = {429: TOO_MANY_S, 418: BANNED_S, 403: FORBIDDEN_S}
+_BANNED_UNTIL = re.compile(rb"banned until (\d{13})")
+
+
+class RestError(UnavailableError):
+    """A REST call failed. `status` None: no reply at all."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(told(message, MAX_ERROR_CHARS))
+        self.status = status
+
+
+def barred_s(status: int, told_s: float | None, body: bytes, now_ms: int) -> float | None:
+    """Return for how long a refusal bars us; None: it is no refusal for too many calls.
+
+    `told_s` is what the headers say.
+    """
+    without_term_s = _WITHOUT_TERM.get(status)
+    if without_term_s is None:
+        return None
+    if told_s is not None:
+        return min(max(MIN_BLOCK_S, told_s), MAX_BLOCK_S)
+    match = _BANNED_UNTIL.search(body)
+    if match:
+        return min(max(1.0, (int(match[1]) - now_ms) / 1_000), MAX_BLOCK_S)
+    return without_term_s
+
+
+def http_session() -> aiohttp.ClientSession:
+    """Return the session of all calls of a process. It keeps no cookies: they have no bound."""
+    return aiohttp.ClientSession(
+        headers={"User-Agent": "fundingstream"}, cookie_jar=aiohttp.DummyCookieJar()
+    )
+
+
+class RestClient:
+    """Calls to one exchange within its limits, one at a time of each share.
+
+    A slow page of history holds up nobody who asks for a current rate.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        base_url: str,
+        session: aiohttp.ClientSession,
+        budget: Budget,
+    ) -> None:
+        self._exchange = exchange
+        self._base_url = base_url.rstrip("/")
+        self._session = session
+        self._budget = budget
+        self._locks: defaultdict[float, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self.calls = 0
+        self.failures = 0
+        self.refusals = 0
+        """Calls that the exchange refused because there were too many."""
+        self.barred_until_s = 0.0
+        """Until this monotonic time it takes none."""
+        self.clock_ahead_s = 0.0
+        """How far the exchange's clock is ahead of ours, to half a second, by its last replies."""
+        self._clocks_ahead_s: deque[float] = deque(maxlen=CLOCKS_COMPARED)
+
+    async def fetch(
+        self, call: RestCall, share: float = FOREGROUND_SHARE, timeout_s: float = TIMEOUT_S
+    ) -> bytes:
+        """Return the body of a 200 reply. `share` of the limits may be used up by it.
+
+        Raises:
+            RestError: no reply, another status, too large a body, or a failure that the exchange
+                reports with status 200.
+        """
+        while True:
+            async with self._locks[share]:
+                wait_s = self._budget.wait_s(call.costs, time.monotonic(), share)
+                if wait_s <= 0:
+                    return await self._draw_and_fetch(call, timeout_s)
+            # Outside of the lock: a call that waits for its pool holds up no call of another.
+            await asyncio.sleep(wait_s)
+
+    async def _draw_and_fetch(self, call: RestCall, timeout_s: float) -> bytes:
+        self._budget.draw(call.costs, time.monotonic())
+        self.calls += 1
+        try:
+            return await self._fetch(call, timeout_s)
+        except RestError:
+            self.failures += 1
+            raise
+
+    async def _fetch(self, call: RestCall, timeout_s: float) -> bytes:
+        url = self._base_url + call.path
+        shown = shown_url(url)
+        try:
+            async with self._session.request(
+                call.method,
+                url,
+                params=dict(call.params),
+                data=call.body or None,
+                headers={"Content-Type": "application/json"} if call.body else None,
+                timeout=aiohttp.ClientTimeout(total=timeout_s),
+                # An exchange has none; what answers elsewhere is not the exchange.
+                allow_redirects=False,
+            ) as reply:
+                arrived_s = time.time()
+                parts, length = [], 0
+                while length <= MAX_BODY_BYTES and (part := await reply.content.read(1 << 20)):
+                    parts.append(part)
+                    length += len(part)
+                body = b"".join(parts)
+                status, headers = reply.status, reply.headers
+        except Exception as error:  # the library's alone: a reply may break it, never the feed
+            known = isinstance(error, aiohttp.ClientError | TimeoutError | OSError)
+            # The text of an invalid URL holds the whole of it.
+            text = str(error) if known and not isinstance(error, aiohttp.InvalidURL) else ""
+            raise RestError(f"{shown}: {type(error).__name__} {text}".rstrip()) from error
+        if len(body) > MAX_BODY_BYTES:
+            raise RestError(f"{shown}: the reply is longer than {MAX_BODY_BYTES} bytes", status)
+        self._read_clock(headers, arrived_s)
+        self._budget.observe(self._exchange.used(headers), time.monotonic())
+        told_s = self._exchange.retry_after_s(headers)
+        blocked_s = barred_s(status, told_s, body, time.time_ns() // 1_000_000)
+        if blocked_s is not None:
+            self.refusals += 1
+            self.barred_until_s = time.monotonic() + blocked_s
+            self._budget.block(self.barred_until_s)
+            log.warning("%s: HTTP %d, no call for %.0f s", shown, status, blocked_s)
+        if status != 200:
+            raise RestError(f"{shown}: HTTP {status}: {body[:200]!r}", status)
+        fault = self._exchange.fault(call, headers, body)
+        if fault is not None:
+            raise RestError(f"{shown}: {fault}", status)
+        return body
+
+    def _read_clock(self, headers: Mapping[str, str], arrived_s: float) -> None:
+        """Compare the clocks when the headers arrived, unless a cache has kept the reply.
+
+        The header has whole seconds, so on average it is half a one late.
+        """
+        try:
+            theirs_s = parsedate_to_datetime(headers.get("Date", "")).timestamp() + 0.5
+        except (ValueError, TypeError, OverflowError):
+            return
+        if headers.get("Age", "0") != "0":
+            return
+        self._clocks_ahead_s.append(theirs_s - arrived_s)
+        ahead_s = min(self._clocks_ahead_s, key=abs)
+        self.clock_ahead_s = ahead_s if abs(ahead_s) > CLOCK_GRAIN_S else 0.0

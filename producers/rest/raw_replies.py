@@ -1,0 +1,86 @@
+"""REST replies of one feed: fetched, cut into pieces, published raw.
+
+Not responsible for: what is asked and when (facts.py, snapshots.py, history.py).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from producers.exchanges.spec import Exchange, RestCall, Slice, unreadable
+from producers.kafka.publisher import Publisher, connection_id
+from producers.rest.client import FOREGROUND_SHARE, TIMEOUT_S, RestClient, RestError
+from schemas.control_items import MAX_UNREADABLE_BYTES, UNREADABLE
+from schemas.errors import MalformedInputError
+from schemas.records import Purpose
+from schemas.times import now_us
+
+log = logging.getLogger(__name__)
+
+
+class Reply(NamedTuple):
+    """A usable reply: its pieces and its time of receipt, µs."""
+
+    slices: Sequence[Slice]
+    received_at: int
+
+
+class Replies:
+    """Fetches and publishes for one feed, all under one connection id."""
+
+    def __init__(self, exchange: Exchange, rest: RestClient, publisher: Publisher) -> None:
+        self._exchange = exchange
+        self._rest = rest
+        self._publisher = publisher
+        self._identity = connection_id(exchange.feed, "rest")
+
+    async def fetch(
+        self, call: RestCall, share: float = FOREGROUND_SHARE, timeout_s: float = TIMEOUT_S
+    ) -> Reply | None:
+        """Return a reply; None if there is no usable one, which is logged."""
+        feed = self._exchange.feed
+        try:
+            body = await self._rest.fetch(call, share, timeout_s)
+        except RestError as error:
+            log.warning("%s: %s", feed, error)
+            return None
+        received_at = now_us()
+        try:
+            slices = self._exchange.slice_reply(call, body)
+        except MalformedInputError as error:
+            log.warning("%s: unreadable %s: %s", feed, call.resource, error)
+            whole = (Slice(None, body[:MAX_UNREADABLE_BYTES]),)
+            await self._publish(UNREADABLE, "stream", whole, received_at)
+            return None
+        tell_unreadable(feed, call.resource, slices)
+        return Reply(slices, received_at)
+
+    async def publish(
+        self, call: RestCall, purpose: Purpose, slices: Sequence[Slice], received_at: int
+    ) -> None:
+        """Publish pieces of a call's reply."""
+        await self._publish(call.resource, purpose, slices, received_at)
+
+    async def _publish(
+        self, channel: str, purpose: Purpose, slices: Sequence[Slice], received_at: int
+    ) -> None:
+        await self._publisher.publish(
+            slices,
+            transport="rest",
+            purpose=purpose,
+            channel=channel,
+            connection_id=self._identity,
+            received_at=received_at,
+        )
+
+
+def tell_unreadable(feed: str, channel: str, slices: Sequence[Slice]) -> int:
+    """Log the rows of a message that are to go to the dead letters, and count them."""
+    odd = unreadable(slices)
+    if odd:
+        log.warning(
+            "%s: %d unreadable rows in %s: %r", feed, len(odd), channel, odd[0].payload[:200]
+        )
+    return len(odd)

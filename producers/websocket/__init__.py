@@ -1,0 +1,1 @@
+"""WebSocket connections of a feed: sessions, reconnects, rotation, the pool of all of them."""

@@ -1,0 +1,1 @@
+"""Settings that every part shares, the forms of their values, TLS files."""

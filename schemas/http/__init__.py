@@ -1,0 +1,1 @@
+"""What all HTTP servers of fundingstream share: the guard against web pages, metrics."""

@@ -1,0 +1,85 @@
+"""What every aiohttp server of ours has: the guard against web pages, and a calm log.
+
+`guard` is a middleware that asks browser_guard.py before any handler runs.
+`quiet_malformed_requests` keeps bytes that are no HTTP from filling the log with tracebacks.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Collection
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.typedefs import Middleware
+
+from schemas.http.browser_guard import refusal
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Refused = Callable[[str], web.StreamResponse]
+
+TOLD_EVERY_S = 10.0
+_MAX_TOLD_CHARS = 160
+_SERVER_LOG = "aiohttp.server"
+_MALFORMED = (HttpProcessingError, web.RequestPayloadError)
+
+
+def refused_as_json(reason: str) -> web.StreamResponse:
+    """Return 403 with the reason in a JSON object."""
+    return web.json_response({"error": reason}, status=403)
+
+
+def guard(allowed_hosts: Collection[str] = (), refused: Refused = refused_as_json) -> Middleware:
+    """Return a middleware that answers 403 to requests which a foreign web page may have caused.
+
+    `allowed_hosts`: names beside addresses and localhost by which clients may call the server.
+    """
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        reason = refusal(request.headers, allowed_hosts)
+        if reason is not None:
+            return refused(reason)
+        return await handler(request)
+
+    return check
+
+
+class MalformedRequests(logging.Filter):
+    """Turns aiohttp's traceback of a request that is no HTTP into one line, now and then.
+
+    Errors of our own handlers pass unchanged: those are bugs.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock`: monotonic seconds."""
+        super().__init__()
+        self._clock = clock
+        self._quiet_until_s = 0.0
+        self._untold = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Rewrite the record in place; False: it is not to be logged."""
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, _MALFORMED):
+            return True
+        now_s = self._clock()
+        if now_s < self._quiet_until_s:
+            self._untold += 1
+            return False
+        self._quiet_until_s = now_s + TOLD_EVERY_S
+        more = f" ({self._untold} more since the last such line)" if self._untold else ""
+        self._untold = 0
+        told = " ".join(str(error).split())[:_MAX_TOLD_CHARS]
+        record.msg, record.args = "malformed request refused%s: %s", (more, ascii(told))
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.exc_info = record.exc_text = None
+        return True
+
+
+def quiet_malformed_requests() -> None:
+    """Let the aiohttp servers of this process tell malformed requests in one line. Repeatable."""
+    server_log = logging.getLogger(_SERVER_LOG)
+    if not any(isinstance(one, MalformedRequests) for one in server_log.filters):
+        server_log.addFilter(MalformedRequests())

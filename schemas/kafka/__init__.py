@@ -1,0 +1,1 @@
+"""What every part asks of Kafka beside producing and consuming."""

@@ -1,0 +1,1 @@
+"""What every process of fundingstream has: log format, lock files."""

@@ -1,0 +1,1 @@
+"""Avro records to bytes and back, and the registry that holds their schemas."""

@@ -1,0 +1,1 @@
+"""What watches over contracts: silence, reconciliation with REST. Pure."""

@@ -1,0 +1,145 @@
+"""Compares what the stream told with what REST tells, and settled rates with estimates. Pure.
+
+Nothing here changes a rate, a bar or an order. Not responsible for: counting and telling what is
+found (watch.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Literal, NamedTuple
+
+from schemas.records import Severity
+from schemas.times import US_PER_HOUR, US_PER_S, hour_floor, minute_round
+from stream_app.core.state.contract_state import Contract, Estimate
+
+RELATIVE_TOLERANCE = 0.01
+"""Of the rate: REST caches round and average."""
+BASE_TOLERANCE = 1e-6
+TOLERANCE_PER_S = 2e-7
+MAX_DRIFT = 5e-5
+"""A rate may move meanwhile, but not without bound: half a basis point."""
+
+MISMATCH_SHARE = 0.10
+"""Of the contracts compared: beyond it, the feed's stream or our reading of it is wrong."""
+CRITICAL_SHARE = 0.50
+MIN_MISMATCHES, MANY_MISMATCHES = 2, 3
+"""A single one is a matter of its contract, not of the feed; so are two, unless nothing but these
+two was compared: a record holds the contracts of one partition, which may be few."""
+
+SETTLED_RELATIVE = 0.10
+SETTLED_TOLERANCE = 2e-6
+"""A settled rate is an average over the interval, the last estimate nearly so (exchanges.md
+§8.2)."""
+KEPT_ESTIMATES = 4
+"""The history of an hour may come some hours late."""
+
+
+class Comparison(NamedTuple):
+    """What comparing a REST rate with the stream gives."""
+
+    kind: Literal["matched", "mismatch", "not_compared"]
+    detail: str
+
+
+def tolerance(rate: float, apart_us: int) -> float:
+    """Return by how much two readings of a rate that are `apart_us` apart may differ.
+
+    max(1 % of |rate|, min(1e-6 + 2e-7 × seconds, 5e-5)): two readings of one instant differ by
+    rounding, two of different instants by what the rate drifts in between.
+    """
+    drift = min(BASE_TOLERANCE + TOLERANCE_PER_S * apart_us / US_PER_S, MAX_DRIFT)
+    return max(RELATIVE_TOLERANCE * abs(rate), drift)
+
+
+def compare(contract: Contract, rate: float, time_us: int, stale_us: int) -> Comparison:
+    """Compare a REST rate at `time_us` with each rate that the stream told around that time.
+
+    Without a stream rate within `stale_us` of it nothing is compared: a rate that REST brought
+    itself would always match.
+    """
+    nearest: tuple[int, int, float] | None = None
+    for at, streamed in _streamed(contract):
+        apart_us = abs(time_us - at)
+        if apart_us > stale_us:
+            continue
+        if abs(rate - streamed) <= tolerance(streamed, apart_us):
+            return Comparison("matched", "")
+        if nearest is None or apart_us < nearest[0]:
+            nearest = apart_us, at, streamed
+    if nearest is None:
+        return Comparison("not_compared", f"stale: no stream rate within {stale_us / US_PER_S:g} s")
+    apart_us, at, streamed = nearest
+    return Comparison(
+        "mismatch",
+        f"rest {rate!r} at {_clock(time_us)}, stream {streamed!r} at {_clock(at)}, "
+        f"tolerance {tolerance(streamed, apart_us):.3g}",
+    )
+
+
+def _streamed(contract: Contract) -> Iterator[tuple[int, float]]:
+    """Return (event time, rate) of what the stream told, the current rate first."""
+    if contract.updates and contract.transport == "ws":
+        yield contract.event_time, contract.rate
+    for held in reversed(contract.bars.held):
+        if held.transport == "ws":
+            yield held.event_time, held.rate
+
+
+def mismatch_severity(compared: int, mismatched: int) -> Severity | None:
+    """Return how bad the mismatches of one snapshot are; None: not worth an alert."""
+    least = max(MIN_MISMATCHES, min(MANY_MISMATCHES, compared))
+    if mismatched < least or mismatched <= MISMATCH_SHARE * compared:
+        return None
+    return "critical" if mismatched >= CRITICAL_SHARE * compared else "warning"
+
+
+def remember_estimate(contract: Contract, event_time: int, stale_us: int) -> None:
+    """Keep the current rate as the last estimate of its hour; the update at hand begins another."""
+    if contract.updates:
+        estimate = _current_estimate(contract, stale_us)
+        if estimate is not None and estimate.hour <= event_time:
+            contract.estimates = [*contract.estimates[1 - KEPT_ESTIMATES :], estimate]
+
+
+def _current_estimate(contract: Contract, stale_us: int) -> Estimate | None:
+    """Return the current rate as an estimate of the coming full hour.
+
+    None if it is stale by then, or an estimate for another funding time.
+    """
+    coming = hour_floor(contract.event_time) + US_PER_HOUR
+    if coming - contract.event_time > stale_us:
+        return None
+    stated = contract.next_funding_time
+    if stated is not None and minute_round(stated) != coming:
+        return None
+    return Estimate(coming, contract.rate, contract.interval_hours)
+
+
+def estimate_of(contract: Contract, funding_time: int, stale_us: int) -> Estimate | None:
+    """Return the last estimate before a funding time; None if there is none that was for it."""
+    for estimate in contract.estimates:
+        if estimate.hour == funding_time:
+            return estimate
+    if contract.updates and contract.event_time < funding_time:
+        current = _current_estimate(contract, stale_us)
+        if current is not None and current.hour == funding_time:
+            return current
+    return None
+
+
+def settled_differs(estimate: Estimate, rate: float) -> str:
+    """Say how a settled rate differs from its last estimate; empty: it does not."""
+    allowed = max(SETTLED_RELATIVE * abs(estimate.rate), SETTLED_TOLERANCE)
+    if abs(rate - estimate.rate) <= allowed:
+        return ""
+    return (
+        f"estimate {estimate.rate!r}, settled {rate!r} per {estimate.interval_hours:g} h: "
+        f"{(rate - estimate.rate) * 1e4:+.3f} bp"
+    )
+
+
+def _clock(time_us: int) -> str:
+    moment = datetime.fromtimestamp(time_us / US_PER_S, tz=UTC)
+    return moment.strftime("%H:%M:%S.%f")[:-3]

@@ -1,0 +1,1 @@
+"""What the core publishes: records, alerts, audit events, and their collection. Pure."""

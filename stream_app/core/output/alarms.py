@@ -1,0 +1,45 @@
+"""From a contract's newest update to what a person is told of its z and its sign. Pure.
+
+damping.py decides; what it holds back is counted in the audit, by contract and minute.
+"""
+
+from __future__ import annotations
+
+from schemas.rates import rate_8h
+from stream_app.core.output.alerts import crossing_alert, flip_alert, sign_of
+from stream_app.core.output.collector import Journal
+from stream_app.core.output.records import Position
+from stream_app.core.state.contract_state import Contract
+
+
+class Alarms:
+    """The alerts of one partition's contracts."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def judge(self, contract: Contract, z: float | None, at: Position) -> None:
+        """Tell what the current update of a contract means. `z` None: nothing of z."""
+        self._judge_sign(contract, at)
+        crossing = None if z is None else contract.alerts.cross(z, contract.event_time)
+        if z is None or crossing is None:
+            return
+        for threshold in crossing.held_back:
+            self._hold_back(contract, f"z {z:+.2f}, threshold {threshold:+g}", at)
+        if crossing.told is not None:
+            self._journal.alert(crossing_alert(contract, z, crossing.told, at))
+
+    def _judge_sign(self, contract: Contract, at: Position) -> None:
+        sign = sign_of(rate_8h(contract.rate, contract.interval_hours))
+        if contract.sign == 0:
+            contract.sign = sign
+            return
+        told = contract.alerts.flip(contract.sign, sign, contract.event_time)
+        if told:
+            contract.sign = -contract.sign
+            self._journal.alert(flip_alert(contract, at))
+        elif told is False:
+            self._hold_back(contract, f"sign of {contract.rate!r}", at)
+
+    def _hold_back(self, contract: Contract, detail: str, at: Position) -> None:
+        self._journal.note(contract.symbol, "alert_held_back", contract.event_time, at, detail)

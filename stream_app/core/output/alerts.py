@@ -1,0 +1,173 @@
+"""Alerts that the core raises: of a contract's z and sign, of a feed's health and mismatches. Pure.
+
+An alert's id follows from its kind, its threshold and the raw record alone, so a replay gives the
+same. What of a contract is told, and what is not: damping.py; when a feed is down: producers.
+"""
+
+from __future__ import annotations
+
+from schemas.control_items import FeedEvent
+from schemas.rates import apr, rate_8h
+from schemas.records import Alert, Severity
+from schemas.times import US_PER_HOUR, US_PER_MINUTE, hour_floor
+from stream_app.core.monitoring.reconciliation import MISMATCH_SHARE
+from stream_app.core.output.records import Position
+from stream_app.core.scoring.excursions import QUIET_US, Excursion
+from stream_app.core.state.contract_state import Contract
+from stream_app.core.state.dead_letter_rate import LETTERS_SHARE
+
+MAX_MESSAGE_CHARS = 300
+CRITICAL_Z = 3.0
+FEED_SEVERITIES: dict[str, Severity] = {
+    "feed_down": "critical",
+    "feed_recovered": "info",
+    "contract_cap": "warning",
+}
+"""Kinds of feed events that are alerts too."""
+CLEAR_SIGN_8H = 1e-5
+"""A rate_8h this far from zero (0.1 bp) has a sign: a rate that hums around zero does not alert."""
+
+
+def sign_of(scaled: float) -> int:
+    """Return the sign of a rate_8h that is clearly not zero, else 0."""
+    if scaled >= CLEAR_SIGN_8H:
+        return 1
+    return -1 if scaled <= -CLEAR_SIGN_8H else 0
+
+
+def crossing_alert(contract: Contract, z: float, excursion: Excursion, at: Position) -> Alert:
+    """Return the alert of a z that has been beyond a threshold for long.
+
+    `contract`: its current rate is the one that the item at hand brought.
+    """
+    threshold = excursion.threshold
+    severity: Severity = "critical" if abs(threshold) >= CRITICAL_Z else "warning"
+    lasted_min = (contract.event_time - excursion.since) // US_PER_MINUTE
+    what = f"z {z:+.2f}, beyond {threshold:+g}{f' for {lasted_min} min' if lasted_min else ''}"
+    yearly = apr(contract.rate, contract.interval_hours)
+    message = (
+        f"{contract.contract_id}: {what}, rate {contract.rate * 100:+.4f} % "
+        f"per {contract.interval_hours:g} h ({yearly * 100:+.1f} % a year)"
+    )
+    return {
+        "alert_id": f"{_alert_id('z_cross', at)}/{threshold:+g}",
+        "subject": contract.contract_id,
+        "kind": "z_cross",
+        "severity": severity,
+        "value": z,
+        "threshold": threshold,
+        "message": message,
+        "event_time": contract.event_time,
+        "created_at": at.now_us,
+        "raw_topic": at.topic,
+        "raw_partition": at.partition,
+        "raw_offset": at.offset,
+        "raw_item": at.item,
+    }
+
+
+def flip_alert(contract: Contract, at: Position) -> Alert:
+    """Return the alert of a contract whose current rate has another sign than was told last."""
+    payer = "longs pay shorts" if contract.sign > 0 else "shorts pay longs"
+    return {
+        "alert_id": _alert_id("sign_flip", at),
+        "subject": contract.contract_id,
+        "kind": "sign_flip",
+        "severity": "info",
+        "value": rate_8h(contract.rate, contract.interval_hours),
+        "threshold": 0.0,
+        "message": (
+            f"{contract.contract_id}: {payer} for {QUIET_US // US_PER_HOUR} h now, "
+            f"rate {contract.rate * 100:+.4f} % per {contract.interval_hours:g} h"
+        ),
+        "event_time": contract.event_time,
+        "created_at": at.now_us,
+        "raw_topic": at.topic,
+        "raw_partition": at.partition,
+        "raw_offset": at.offset,
+        "raw_item": at.item,
+    }
+
+
+def feed_alert(event: FeedEvent, severity: Severity, at: Position) -> Alert:
+    """Return the alert of a feed event that is one."""
+    what = event.kind.replace("_", " ")
+    return {
+        "alert_id": _alert_id(event.kind, at),
+        "subject": event.subject,
+        "kind": event.kind,
+        "severity": severity,
+        "value": None,
+        "threshold": None,
+        "message": f"{event.subject}: {what}{': ' if event.detail else ''}{event.detail}"[
+            :MAX_MESSAGE_CHARS
+        ],
+        "event_time": event.last_event_time,
+        "created_at": at.now_us,
+        "raw_topic": at.topic,
+        "raw_partition": at.partition,
+        "raw_offset": at.offset,
+        "raw_item": at.item,
+    }
+
+
+def mismatch_alert(severity: Severity, mismatched: int, compared: int, at: Position) -> Alert:
+    """Return the alert of a snapshot that many rates of a partition do not match.
+
+    Its id is that of the feed, the partition and the hour. How bad the whole feed is follows from
+    the counts of all partitions, in SQL.
+    """
+    message = (
+        f"{at.feed}: {mismatched} of {compared} rates of partition {at.partition} are not "
+        "what REST says"
+    )
+    return _hourly("mismatch", severity, mismatched / compared, MISMATCH_SHARE, message, at)
+
+
+def dead_letters_alert(letters: int, items: int, newest: str, at: Position) -> Alert:
+    """Return the alert of a partition whose items are dead letters for the most part.
+
+    Its id is that of the feed, the partition and the hour. `newest`: why the last one is.
+    """
+    message = (
+        f"{at.feed}: {letters} of {items} items of partition {at.partition} within a minute are "
+        f"dead letters, the newest in {newest}"
+    )
+    return _hourly("dead_letters", "critical", letters / items, LETTERS_SHARE, message, at)
+
+
+def contract_cap_alert(symbol: str, cap: int, at: Position) -> Alert:
+    """Return the alert of a partition that has as many contracts as it may have.
+
+    `symbol`: a listed contract that is one too many.
+    """
+    message = (
+        f"{at.feed}: partition {at.partition} has {cap} contracts, which is the limit; {symbol} "
+        "and others that are listed are left out"
+    )
+    return _hourly("contract_cap", "warning", float(cap), float(cap), message, at)
+
+
+def _hourly(
+    kind: str, severity: Severity, value: float, threshold: float, message: str, at: Position
+) -> Alert:
+    """Return the alert of a feed's partition that is raised once an hour."""
+    return {
+        "alert_id": f"{kind}/{at.feed}/{at.partition}/{hour_floor(at.batch_received_at)}",
+        "subject": at.feed,
+        "kind": kind,
+        "severity": severity,
+        "value": value,
+        "threshold": threshold,
+        "message": message[:MAX_MESSAGE_CHARS],
+        "event_time": at.batch_received_at,
+        "created_at": at.now_us,
+        "raw_topic": at.topic,
+        "raw_partition": at.partition,
+        "raw_offset": at.offset,
+        "raw_item": None,
+    }
+
+
+def _alert_id(kind: str, at: Position) -> str:
+    return f"{kind}/{at.topic}/{at.partition}/{at.offset}/{at.item}"

@@ -1,0 +1,203 @@
+"""What a partition has to tell beside its numbers: audit events, alerts, dead letters.
+
+Collects them until they are taken, and sees to it that a record that comes again is not told
+twice. Pure. Not responsible for: what is decided (partition.py, watch.py).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from schemas import topics
+from schemas.partitioning import contract_id
+from schemas.records import Alert, AuditEvent, RawItem
+from schemas.symbols import clip, symbol_fault
+from schemas.times import hour_floor
+from stream_app.core.output.alerts import contract_cap_alert, dead_letters_alert
+from stream_app.core.output.outputs import DeadLetter, Output
+from stream_app.core.output.records import Position
+from stream_app.core.state.audit_counts import MAX_DETAIL_BYTES, Noted, audit_event
+from stream_app.core.state.contract_store import Shard, Store
+from stream_app.core.state.waiting_room import WaitingItem
+
+MAX_ERROR_CHARS = 500
+
+
+class Journal:
+    """Outputs of one partition that are no rates, and how often each decision was taken."""
+
+    def __init__(self, feed: str, topic: str, partition: int, store: Store) -> None:
+        self.feed = feed
+        self.topic = topic
+        self.partition = partition
+        self.counts: Counter[str] = Counter()
+        self.outputs: list[Output] = []
+        self.dead_letters: list[DeadLetter] = []
+        self._store = store
+
+    def note(
+        self,
+        symbol: str,
+        kind: str,
+        event_time: int,
+        at: Position,
+        detail: str = "",
+        *,
+        count: int = 1,
+        since: int | None = None,
+    ) -> None:
+        """Count a decision about a contract; of a symbol that is not listed, about the feed.
+
+        `since`: where it is about a time span, its beginning.
+        """
+        self.counts[kind] += count
+        subject = contract_id(self.feed, symbol)
+        if self._store.home(symbol, at) is self._store.unlisted:
+            # Whoever makes up symbols shall not make up as many audit events.
+            subject, detail = self.feed, f"{symbol}: {detail}"
+        self._note(subject, symbol, kind, event_time, at, detail, count, since)
+
+    def note_feed(
+        self, symbol: str, kind: str, event_time: int, at: Position, detail: str = ""
+    ) -> None:
+        """Count a decision about the feed, which one of its contracts led to."""
+        self.counts[kind] += 1
+        self._note(self.feed, symbol, kind, event_time, at, detail, 1, None)
+
+    def _note(
+        self,
+        subject: str,
+        symbol: str,
+        kind: str,
+        event_time: int,
+        at: Position,
+        detail: str,
+        count: int,
+        since: int | None,
+    ) -> None:
+        shard = self._store.home(symbol, at)
+        if at.applied_by <= shard.block.applied_offset:
+            return
+        shard.audits.note(
+            Noted(
+                subject,
+                kind,
+                event_time,
+                at.received_at,
+                at.offset,
+                at.item,
+                detail,
+                count,
+                since,
+            )
+        )
+        shard.dirty = True
+
+    def tell(
+        self,
+        subject: str,
+        kind: str,
+        times: tuple[int, int],
+        count: int,
+        detail: str,
+        raw: tuple[int, int],
+    ) -> None:
+        """Make an audit event at once. `times`: from and to; `raw`: offset and item."""
+        self.counts[kind] += 1
+        event: AuditEvent = {
+            "subject": subject,
+            "kind": kind,
+            "count": count,
+            "first_event_time": times[0],
+            "last_event_time": times[1],
+            "detail": clip(detail, MAX_DETAIL_BYTES),
+            "raw_topic": self.topic,
+            "raw_partition": self.partition,
+            "raw_offset": raw[0],
+            "raw_item": raw[1],
+        }
+        self.outputs.append(Output(topics.AUDIT, subject, event))
+
+    def unlisted(self, dropped: Iterable[WaitingItem], at: Position) -> None:
+        """Count items that are dropped because no list knows their contract."""
+        shard = self._store.unlisted
+        for item in dropped:
+            self.counts["unlisted"] += 1
+            shard.audits.note(
+                Noted(
+                    self.feed,
+                    "unlisted",
+                    item.received_at,
+                    at.batch_received_at,
+                    item.raw_offset,
+                    item.raw_item,
+                    f"{item.symbol} is not in the exchange's list",
+                )
+            )
+            shard.dirty = True
+
+    def beyond_cap(self, symbol: str, cap: int, at: Position) -> None:
+        """Count a listed contract that is one too many; raise an alert once an hour."""
+        detail = f"the partition has {cap} contracts"
+        self.note(symbol, "contract_cap", at.received_at, at, detail)
+        shard, hour = self._store.unlisted, hour_floor(at.batch_received_at)
+        if hour > shard.block.cap_hour:
+            shard.block.cap_hour, shard.dirty = hour, True
+            self.alert(contract_cap_alert(symbol, cap, at))
+
+    def publish_due(self, shard: Shard, boundary: int) -> None:
+        """Publish what a shard counted in minutes that ended at or before a flush boundary."""
+        for entry in shard.audits.take_due(boundary):
+            event = audit_event(entry, self.topic, self.partition)
+            self.outputs.append(Output(topics.AUDIT, entry.subject, event))
+            shard.dirty = True
+
+    def begins_hour_of_mismatch(self, at: Position) -> bool:
+        """Tell whether a record is the first of its hour with a mismatch alert, and remember it.
+
+        The partition's first block does: a contract that was compared is in some block.
+        """
+        shard, hour = self._store.shards[0], hour_floor(at.batch_received_at)
+        if hour <= shard.block.mismatch_hour:
+            return False
+        shard.block.mismatch_hour, shard.dirty = hour, True
+        return True
+
+    def count_letters(self, at: Position, letters: int, items: int) -> None:
+        """Count a record's dead letters; raise an alert if they are most of what comes.
+
+        The partition's first block counts, so that a record that comes again is counted once.
+        """
+        shards = self._store.shards
+        if not shards and not letters:
+            return
+        shard = shards[0] if shards else self._store.last_shard(at.offset, at.boundary)
+        count, received_at = shard.block.letters, at.batch_received_at
+        if at.offset <= shard.block.applied_offset or not count.concerns(received_at, letters):
+            return
+        shard.dirty = True
+        if count.count(received_at, letters, items):
+            newest = self.dead_letters[-1]
+            why = f"{newest.stage}: {newest.error}"
+            self.alert(dead_letters_alert(count.letters, count.items, why, at))
+
+    def alert(self, alert: Alert) -> None:
+        """Raise an alert."""
+        self.outputs.append(Output(topics.ALERTS, alert["subject"], alert))
+        self.counts["alert"] += 1
+
+    def dead_letter(self, item: RawItem, at: Position, error: str, stage: str) -> None:
+        """Hand on what could not be read. Its key is its symbol, if it can be one."""
+        symbol = item["symbol"]
+        letter = DeadLetter(
+            symbol if symbol is not None and symbol_fault(symbol) is None else None,
+            item["payload"],
+            stage,
+            error[:MAX_ERROR_CHARS],
+            self.topic,
+            self.partition,
+            at.offset,
+            at.item,
+        )
+        self.dead_letters.append(letter)

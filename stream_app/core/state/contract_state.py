@@ -1,0 +1,162 @@
+"""State of contracts, packed into blocks of at most 256: what the `contracts` table holds.
+
+A block is the unit of recovery: it carries the raw offset up to which it is applied, so that a
+record that comes again is skipped exactly there. Pure. Not responsible for: what the state means
+(partition.py), writing tables (worker.py).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from schemas.errors import StateError
+from schemas.records import IntervalSource, Transport
+from stream_app.core.scoring.excursions import AlertState
+from stream_app.core.state.audit_counts import AuditCount
+from stream_app.core.state.bars import BarState
+from stream_app.core.state.clock_skew import Skewed
+from stream_app.core.state.dead_letter_rate import LetterCount
+from stream_app.core.state.gaps import StreamState
+from stream_app.core.state.pushes import Push
+from stream_app.core.state.waiting_room import WaitingItem
+
+BLOCK_CONTRACTS = 256
+VERSION = 1
+DEFAULT_INTERVAL_HOURS = 8.0
+
+
+class Estimate(msgspec.Struct, array_like=True, gc=False):
+    """The last estimate before a full hour at which funding was due."""
+
+    hour: int
+    rate: float
+    interval_hours: float
+
+
+class Contract(msgspec.Struct, array_like=True):
+    """Everything known of one contract except its baseline. Fields are only ever appended."""
+
+    symbol: str
+    contract_id: str
+    base: str
+    quote: str
+    multiplier: float = 1.0
+    status: str = ""
+    listed_interval_hours: float | None = None
+    """As the exchange lists it; None: it does not."""
+    rate_cap: float | None = None
+    rate_floor: float | None = None
+    backfilling: bool = False
+    """True between the backfill's begin and end: the baseline is partial, so z is withheld."""
+
+    event_time: int = 0
+    received_at: int = 0
+    rate: float = 0.0
+    interval_hours: float = DEFAULT_INTERVAL_HOURS
+    interval_source: IntervalSource = "assumed"
+    mark_price: float | None = None
+    index_price: float | None = None
+    next_funding_time: int | None = None
+    transport: Transport = "ws"
+    raw_offset: int = -1
+    raw_item: int = -1
+    updates: int = 0
+    """Accepted updates; 0: no rate is known yet."""
+
+    emitted_updates: int = 0
+    """`updates` at the last emission: less than `updates` is what the next flush owes."""
+    emitted_rate: float = 0.0
+    emitted_z: float | None = None
+
+    sign: int = 0
+    """The sign that was told last, before that the first clear one; 0: no rate was clear of 0."""
+
+    bars: BarState = msgspec.field(default_factory=BarState)
+
+    stream: StreamState = msgspec.field(default_factory=StreamState)
+    skewed: list[Skewed] = []
+    """Updates whose time is not believed, by the exchange's time; none while its clock is right."""
+    estimates: list[Estimate] = []
+    """The newest few, oldest first."""
+    listed_by: tuple[int, int] = (-1, -1)
+    """Raw offset and item that created it. What comes again from before was of no contract then."""
+
+    alerts: AlertState = msgspec.field(default_factory=AlertState)
+    pushes: list[Push] = []
+    """The newest few, where two connections' copies are known by what they read."""
+
+    @property
+    def owes(self) -> bool:
+        """True if something was updated since the last emission."""
+        return self.updates > self.emitted_updates
+
+
+class _Versioned(msgspec.Struct, array_like=True):
+    """What blocks of every version begin with."""
+
+    version: int
+
+
+class Block(msgspec.Struct, array_like=True):
+    """Up to BLOCK_CONTRACTS contracts of one feed and partition; or what is kept of no contract.
+
+    Whatever the exchange sends, a packed block stays below topics.MAX_MESSAGE_BYTES.
+    """
+
+    version: int
+    applied_offset: int
+    """Raw offset of the newest record whose effect is in here; −1: none."""
+    flushed_at: int
+    """The flush boundary (received_at, µs) up to which this block has emitted; 0: none."""
+    contracts: list[Contract]
+    audits: list[AuditCount] = []
+    """Decisions counted in the current minute, not yet published."""
+    mismatch_hour: int = 0
+    """In the first block: the hour (received_at, µs) of the partition's newest mismatch alert."""
+    letters: LetterCount = msgspec.field(default_factory=LetterCount)
+    """In the first block: the partition's dead letters."""
+    is_unlisted: bool = False
+    """The one block of a partition that has no contracts: what follows, and audits of symbols that
+    the exchange does not list. It is stored after all others."""
+    waiting: list[WaitingItem] = []
+    cap_hour: int = 0
+    """The hour (received_at, µs) of the newest alert of too many contracts."""
+
+    def pack(self) -> bytes:
+        """Return the bytes that `unpack` reads."""
+        return msgspec.msgpack.encode(self)
+
+    @classmethod
+    def new(cls) -> Block:
+        """Return an empty block that has applied nothing."""
+        return cls(VERSION, -1, 0, [])
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Block:
+        """Read what `pack` wrote.
+
+        Raises:
+            StateError: the bytes are damaged or of a newer version.
+        """
+        try:
+            version = msgspec.msgpack.decode(data, type=_Versioned).version
+        except msgspec.DecodeError as error:
+            raise StateError(f"a stored state block is damaged: {error}") from error
+        if version > VERSION:
+            raise StateError(
+                f"a stored state block has version {version}, this program reads up to {VERSION}: "
+                "run the newer fundingstream that wrote it"
+            )
+        try:
+            return msgspec.msgpack.decode(data, type=cls)
+        except msgspec.DecodeError as error:
+            raise StateError(f"a stored state block is damaged: {error}") from error
+
+
+UNLISTED = -1
+"""The number of the block that has no contracts; the others are counted from 0."""
+
+
+def block_key(feed: str, partition: int, shard: int) -> bytes:
+    """Return the key of a block in the `contracts` table."""
+    return f"{feed}/{partition}/{shard}".encode()

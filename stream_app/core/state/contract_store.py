@@ -1,0 +1,260 @@
+"""The contracts of one partition, in their shards, with what is derived from them. Pure.
+
+Not responsible for: what happens to a contract (partition.py), the stored form (blocks.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from schemas.partitioning import contract_id
+from schemas.symbols import MAX_NAME_BYTES, clip, symbol_fault
+from schemas.times import hour_floor
+from stream_app.core.output.records import Interval, Position
+from stream_app.core.scoring.baseline import Baseline
+from stream_app.core.scoring.statistics import Statistics
+from stream_app.core.state.audit_counts import AuditBook, Noted
+from stream_app.core.state.contract_state import (
+    BLOCK_CONTRACTS,
+    DEFAULT_INTERVAL_HOURS,
+    UNLISTED,
+    Block,
+    Contract,
+)
+from stream_app.core.state.gaps import TRADING_STATUSES, StreamState
+from stream_app.core.state.waiting_room import WaitingRoom
+from stream_app.normalise.assets import canonical_asset, split_symbol
+
+
+class Shard:
+    """A block and what is derived from it."""
+
+    def __init__(self, feed: str, index: int, block: Block) -> None:
+        self.index = index
+        self.block = block
+        self.audits = AuditBook(feed, block.audits)
+        self.waiting = WaitingRoom(block.waiting)
+        self.cells: list[Cell] = []
+        self.dirty = False
+
+    def pack(self) -> bytes:
+        """Return the block as it is stored."""
+        self.block.audits = self.audits.entries()
+        self.block.waiting = self.waiting.items()
+        return self.block.pack()
+
+
+class Cell:
+    """One contract with its shard, its baseline, and what both mean for the current hour."""
+
+    __slots__ = (
+        "_hour",
+        "baseline",
+        "contract",
+        "interval",
+        "judged_z",
+        "shard",
+        "stats",
+    )
+
+    def __init__(self, contract: Contract, shard: Shard, baseline: Baseline) -> None:
+        self.contract = contract
+        self.shard = shard
+        self.baseline = baseline
+        self.stats: Statistics | None = None
+        """What rates of the hour are scored against; None while the baseline is being filled."""
+        self.interval = Interval(DEFAULT_INTERVAL_HOURS, "assumed")
+        """What holds where a payload does not say."""
+        self.judged_z: float | None = None
+        """z of the newest accepted update; without meaning until there is one."""
+        self._hour = -1
+
+    def refresh(self, event_time: int) -> None:
+        """Make `stats` and `interval` those of the hour of `event_time`."""
+        hour = hour_floor(event_time)
+        if hour == self._hour:
+            return
+        self._hour = hour
+        contract, baseline = self.contract, self.baseline
+        # An empty baseline is as none: only one of the two survives a restart.
+        scored = len(baseline) > 0 and not contract.backfilling
+        self.stats = baseline.statistics(hour) if scored else None
+        self.interval = self._interval()
+
+    def changed(self) -> None:
+        """Note that facts or settlements have changed: the next `refresh` looks at them again."""
+        self._hour = -1
+
+    def _interval(self) -> Interval:
+        """Choose the interval by exchanges.md's order: listing, settlements, 8 h."""
+        listed = self.contract.listed_interval_hours
+        if listed is not None:
+            return Interval(listed, "exchange_info")
+        observed = self.baseline.observed_interval_hours()
+        if observed is not None:
+            return Interval(observed, "observed")
+        return Interval(DEFAULT_INTERVAL_HOURS, "assumed")
+
+
+class Store:
+    """All contracts of one (feed, partition), by symbol and by shard."""
+
+    def __init__(
+        self,
+        feed: str,
+        blocks: Iterable[bytes],
+        stored_baseline: Callable[[str], bytes | None],
+    ) -> None:
+        """`blocks` in the order of their shards, the one of what is not listed anywhere among them.
+
+        `stored_baseline` is asked per contract id.
+        """
+        self.feed = feed
+        self.shards: list[Shard] = []
+        """Those with contracts."""
+        self.unlisted = Shard(feed, UNLISTED, Block.new())
+        """What is kept of symbols that are no contracts."""
+        self.unlisted.block.is_unlisted = True
+        self.cells: dict[str, Cell] = {}
+        self._dirty_baselines: dict[str, Baseline] = {}
+        for data in blocks:
+            self._load(Block.unpack(data), stored_baseline)
+
+    def _load(self, block: Block, stored_baseline: Callable[[str], bytes | None]) -> None:
+        if block.is_unlisted:
+            self.unlisted = Shard(self.feed, UNLISTED, block)
+            return
+        shard = Shard(self.feed, len(self.shards), block)
+        self.shards.append(shard)
+        _bound(shard, self.feed)
+        for contract in block.contracts:
+            stored = stored_baseline(contract.contract_id)
+            baseline = (
+                Baseline() if stored is None else Baseline.unpack(stored, block.applied_offset)
+            )
+            if contract.stream.received_at == 0:
+                _seed_stream(contract)
+            self._add(contract, shard, baseline)
+
+    def _add(self, contract: Contract, shard: Shard, baseline: Baseline) -> Cell:
+        cell = self.cells[contract.symbol] = Cell(contract, shard, baseline)
+        shard.cells.append(cell)
+        return cell
+
+    @property
+    def all_shards(self) -> list[Shard]:
+        """All shards in the order in which they are stored.
+
+        What is not listed comes last: once it is stored, so is every contract that has left it.
+        """
+        return [*self.shards, self.unlisted]
+
+    @property
+    def is_empty(self) -> bool:
+        """True while there is nothing to store."""
+        unlisted = self.unlisted
+        return not self.shards and unlisted.block.applied_offset < 0 and not unlisted.dirty
+
+    @property
+    def applied_offset(self) -> int:
+        """The newest raw offset that any shard has applied; −1: none."""
+        return max(shard.block.applied_offset for shard in self.all_shards)
+
+    def contracts(self) -> Iterator[Contract]:
+        """Return all contracts, in the order in which they were met."""
+        return (cell.contract for cell in self.cells.values())
+
+    def last_shard(self, offset: int, boundary: int) -> Shard:
+        """Return the newest block's shard; where it is full or missing, a new one.
+
+        `offset`, `boundary`: of the record at hand; all that was owed at its flush boundary is
+        emitted.
+        """
+        if not self.shards or len(self.shards[-1].block.contracts) >= BLOCK_CONTRACTS:
+            shard = Shard(self.feed, len(self.shards), Block.new())
+            # A new block has, trivially, applied all that came before the record at hand.
+            shard.block.applied_offset = offset - 1
+            shard.block.flushed_at = boundary
+            self.shards.append(shard)
+        return self.shards[-1]
+
+    def home(self, symbol: str, at: Position) -> Shard:
+        """Return the shard that knows what became of an item of a symbol: its contract's.
+
+        Where there is none, or was none when an item that comes again came first: `unlisted`.
+        """
+        cell = self.cells.get(symbol)
+        if cell is None or at.place < cell.contract.listed_by:
+            return self.unlisted
+        return cell.shard
+
+    def create(self, symbol: str, at: Position) -> Cell:
+        """Return the cell of a contract that was not met before."""
+        shard = self.last_shard(at.applied_by, at.boundary)
+        base, quote = split_symbol(symbol)
+        asset, multiplier = canonical_asset(base)
+        contract = Contract(symbol, contract_id(self.feed, symbol), asset, quote, multiplier)
+        contract.listed_by = at.place
+        shard.block.contracts.append(contract)
+        shard.dirty = True
+        return self._add(contract, shard, Baseline())
+
+    def baseline_changed(self, cell: Cell) -> None:
+        """Note that a baseline is to be stored."""
+        cell.changed()
+        self._dirty_baselines[cell.contract.contract_id] = cell.baseline
+
+    def mark_applied(self, offset: int) -> None:
+        """Note that all records up to `offset` are applied, in every block that they changed.
+
+        If they changed none, the newest block carries the offset: what is stored must never lag
+        behind what is acked, or a restart would take the difference for a hole.
+        """
+        shards = self.all_shards
+        clean = not any(shard.dirty for shard in shards)
+        if clean and not self.is_empty and offset > self.applied_offset:
+            (self.shards or shards)[-1].dirty = True
+        for shard in shards:
+            if shard.dirty:
+                shard.block.applied_offset = max(offset, shard.block.applied_offset)
+
+    def take_dirty(self) -> tuple[list[tuple[int, bytes]], list[tuple[str, bytes]]]:
+        """Return (shard, packed block) and (contract id, packed baseline) of all that changed."""
+        shards = self.all_shards
+        blocks = [(shard.index, shard.pack()) for shard in shards if shard.dirty]
+        for shard in shards:
+            shard.dirty = False
+        dirty, self._dirty_baselines = self._dirty_baselines, {}
+        return blocks, [(contract, dirty[contract].pack()) for contract in sorted(dirty)]
+
+
+def _bound(shard: Shard, feed: str) -> None:
+    """Take out of a stored block what a version without bounds has let in, and count it."""
+    block = shard.block
+    contracts = [c for c in block.contracts if symbol_fault(c.symbol) is None]
+    for contract in contracts:
+        for name in ("base", "quote", "status"):
+            setattr(contract, name, clip(getattr(contract, name), MAX_NAME_BYTES))
+    refused = len(block.contracts) - len(contracts)
+    prefix = contract_id(feed, "")
+    audits = [e for e in block.audits if symbol_fault(e.subject.removeprefix(prefix)) is None]
+    if not refused and len(audits) == len(block.audits):
+        return
+    block.contracts, block.audits = contracts, audits
+    shard.audits = AuditBook(feed, audits)
+    at = block.flushed_at
+    detail = "stored contracts whose symbols can be none"
+    noted = Noted(feed, "bad_symbol", at, at, block.applied_offset, -1, detail, max(1, refused))
+    shard.audits.note(noted)
+    shard.dirty = True
+
+
+def _seed_stream(contract: Contract) -> None:
+    """Let a contract's stream begin where state of a version before it was watched has left it.
+
+    Without that the time over the upgrade would be no gap.
+    """
+    if contract.updates and contract.transport == "ws" and contract.status in TRADING_STATUSES:
+        contract.stream = StreamState(
+            contract.event_time, contract.received_at, contract.raw_offset, contract.raw_item
+        )

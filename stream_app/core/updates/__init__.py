@@ -1,0 +1,1 @@
+"""How an update is judged before it counts: admission, order, plausibility. Pure."""

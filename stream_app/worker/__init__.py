@@ -1,0 +1,1 @@
+"""The Faust worker: processor, output producer, group membership, watchdog."""

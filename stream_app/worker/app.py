@@ -1,0 +1,404 @@
+"""Faust wiring: the app, its tables, the agent over the raw topics, timers, web. Nothing else.
+
+What each record means is decided in core, in which order things become durable in ingest.py. The
+traps of Faust that shape this file are in docs/worker.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Sequence
+from pathlib import Path
+from typing import Any
+
+import faust
+from faust.types import TP
+
+from schemas.errors import FundingStreamError, StateError
+from schemas.feeds import FEEDS
+from schemas.http.server import guard, quiet_malformed_requests
+from schemas.kafka.admin import require_topics
+from schemas.partitioning import PARTITIONS
+from schemas.records import RAW_BATCH, HourlyBar
+from schemas.serde.registry import SchemaCatalog
+from schemas.times import US_PER_HOUR, US_PER_S, hour_floor, now_us
+from schemas.topics import (
+    DEAD_LETTERS,
+    MAX_MESSAGE_BYTES,
+    RAW_PREFIX,
+    WORKERS,
+    changelog_topic_spec,
+    raw_topic,
+)
+from stream_app.settings import WorkerSettings
+from stream_app.web.pages import add_pages
+from stream_app.web.view import WorkerView
+from stream_app.worker.feed_reports import FeedReports
+from stream_app.worker.instance import SESSION_S, Expulsions, Instance
+from stream_app.worker.output_producer import PUBLISHED, Outbox, output_encoders
+from stream_app.worker.processor import HoleError, Ingest
+from stream_app.worker.watchdog import Work, end_process
+
+log = logging.getLogger(__name__)
+
+CONTRACTS_TABLE = "contracts"
+BASELINES_TABLE = "baselines"
+BARS_TABLE = "bars"
+TABLES = (CONTRACTS_TABLE, BASELINES_TABLE, BARS_TABLE)
+BAR_S = 3600.0
+BARS_KEPT_S = 48 * 3600.0
+FLUSH_INTERVAL_S = 1.0
+REPORT_INTERVAL_S = 1.0
+MEMBERSHIP_EVERY_S = 0.5
+OVERSLEPT_S = 2 * FLUSH_INTERVAL_S
+ANSWERED_WITHIN_S = 3.0
+MAX_TOLD_CHARS = 300
+LAST_FLUSH_S = 10.0
+"""How long an orderly end waits for what it still wants to make durable."""
+
+
+class _TableStore:
+    """A Faust table written outside of events: data first, then its changelog records.
+
+    Faust refuses a plain write outside of an event (faust-streaming/faust#497), and its own
+    producer is no match for the thousand baselines that change each second of a backfill.
+    """
+
+    def __init__(self, table: Any, outbox: Outbox, changelog: str) -> None:
+        self._table = table
+        self._outbox = outbox
+        self._changelog = changelog
+
+    def get(self, key: bytes) -> bytes | None:
+        value: bytes | None = self._table.data.get(key)
+        return value
+
+    async def put(self, records: Sequence[tuple[int, bytes, bytes]]) -> None:
+        self._table.data.update((key, value) for _, key, value in records)
+        await self._outbox.store(self._changelog, records)
+
+
+class _BarTable:
+    """The windowed table of closed bars, written outside of events as `_TableStore` is.
+
+    Keys are (contract id, window), values plain dicts: Faust's windowed tables fail on bytes keys.
+    """
+
+    def __init__(self, table: Any) -> None:
+        self._table = table
+
+    def _window(self, hour_us: int) -> Any:
+        """The window of an hour, in the seconds that Faust counts in."""
+        return self._table.window.ranges(hour_us / US_PER_S)[0]
+
+    def put(self, partition: int, bar: HourlyBar) -> Awaitable[Any]:
+        key = (bar["contract_id"], self._window(bar["hour"]))
+        self._table.data[key] = dict(bar)
+        # What a plain write would do, so that the window expires.
+        self._table._maybe_set_key_ttl(key, partition)  # noqa: SLF001
+        sent: Awaitable[Any] = self._table.send_changelog(partition, key, dict(bar))
+        return sent
+
+    def newest(self, contract: str, limit: int) -> list[HourlyBar]:
+        hour = hour_floor(now_us())
+        hours = (hour - back * US_PER_HOUR for back in range(limit, -1, -1))
+        found = (self._table.data.get((contract, self._window(hour_us))) for hour_us in hours)
+        return [bar for bar in found if bar is not None]
+
+
+class _FaustLog:
+    """The raw log through Faust's consumer."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def begin(self, topic: str, partition: int) -> int:
+        tp = TP(topic, partition)
+        offsets: dict[TP, int] = await self._app.consumer.earliest_offsets(tp)
+        return offsets[tp]
+
+    def end(self, topic: str, partition: int) -> int | None:
+        end: int | None = self._app.consumer.highwater(TP(topic, partition))
+        return end
+
+
+class FundingApp(faust.App):  # type: ignore[misc]
+    """The Faust app; stops by making everything durable first."""
+
+    ingest: Ingest | None = None
+    reports: FeedReports | None = None
+
+    async def on_stop(self) -> None:
+        """Flush and commit while the consumer still lives, then stop as Faust does.
+
+        After a crash there is nothing to flush with: what is not durable comes again.
+        """
+        if self.ingest is not None and self._consumer is not None and not self.crashed:
+            try:
+                async with asyncio.timeout(LAST_FLUSH_S):
+                    await self.ingest.flush()
+                    await self._consumer.commit()
+            except (FundingStreamError, TimeoutError) as error:
+                told = str(error) or f"it took longer than {LAST_FLUSH_S:g} s"
+                log.error("stopping without a last flush: %s", told)  # noqa: TRY400
+        await super().on_stop()
+
+    def fallen(self) -> str | None:
+        """Return in words that a service has failed or stopped; None: all of them run.
+
+        Safe to call in any thread. mode marks the app as crashed when any service below it that
+        nobody restarts has crashed.
+        """
+        if self.crashed:
+            told = " ".join(f"{self.crash_reason!r}".split())[:MAX_TOLD_CHARS]
+            return f"Faust has crashed ({told})"
+        return "Faust has stopped" if self.should_stop else None
+
+    def member_id(self) -> str:
+        """Return the id that Kafka has given this member of the group; empty: it is none now.
+
+        Faust and aiokafka keep it to themselves.
+        """
+        inner: Any = self._consumer
+        for attribute in ("_thread", "_consumer", "_coordinator", "member_id"):
+            inner = getattr(inner, attribute, None)
+        return inner or ""
+
+    def processing(self) -> Work:
+        """Return what is to be processed now, or how far the worker is in getting ready for it.
+
+        Faust's flags tell a worker that gets ready from one that is ready and has no partition,
+        which happens in a group with more workers than partitions: both flags are down then.
+        Before the first rebalance they are down as well.
+        """
+        if self.ingest is None:
+            return Work()
+        if self.rebalancing or self.in_recovery or not self.rebalancing_count:
+            return Work(preparing=self._records_recovered())
+        return Work(frozenset(self.ingest.assigned()))
+
+    def _records_recovered(self) -> int:
+        """Return a number that grows with each changelog record that a recovery reads."""
+        if not self.in_recovery:
+            return 0
+        return sum(offset or 0 for offset in self.tables.recovery.active_offsets.values())
+
+
+def create_app(settings: WorkerSettings, instance: Instance) -> FundingApp:
+    """Build the worker. Blocks on registry and Kafka: call it before an event loop runs.
+
+    `instance`: its name in the group, as `claim_instance` gives it.
+
+    Raises:
+        FundingStreamError: one of them is away, or schemas or topics are missing.
+    """
+    catalog = SchemaCatalog(settings)
+    decoder = catalog.decoder(RAW_BATCH)
+    encoders = output_encoders(catalog)
+    # Faust would end in a traceback, or wait without a word.
+    require_topics(settings, needed_topics(settings))
+    outbox = Outbox(settings, encoders)
+    app = faust_app(settings, instance.name)
+    raw = app.topic(
+        *(raw_topic(feed) for feed in FEEDS),
+        key_type=bytes,
+        value_type=bytes,
+        key_serializer="raw",
+        value_serializer="raw",
+        partitions=PARTITIONS,
+    )
+    contracts, baselines = (
+        _table_store(app, settings.worker_id, name, outbox)
+        for name in (CONTRACTS_TABLE, BASELINES_TABLE)
+    )
+    ingest = Ingest(
+        decoder,
+        outbox,
+        contracts,
+        baselines,
+        _BarTable(_bar_table(app, settings.worker_id)),
+        _FaustLog(app),
+        int(settings.worker_max_ahead_s * US_PER_S),
+    )
+    app.ingest = ingest
+    _add_agent(app, raw, ingest)
+    _add_flush(app, ingest)
+    _add_membership(app, instance)
+    if not settings.worker_output_prefix:
+        # A replay's worker reads what is past: its delays are nobody's.
+        _add_reports(app, ingest, outbox, instance.name)
+    quiet_malformed_requests()
+    app.reports = FeedReports(settings, catalog)
+    add_pages(app.web.web_app, WorkerView(ingest, app.reports.newest))
+    return app
+
+
+def needed_topics(settings: WorkerSettings) -> list[str]:
+    """Return the topics that must exist before the worker starts."""
+    raw = [raw_topic(feed) for feed in FEEDS]
+    outputs = [settings.worker_output_prefix + spec.name for spec in (*PUBLISHED, DEAD_LETTERS)]
+    if not settings.worker_output_prefix:
+        outputs.append(WORKERS.name)
+    changelogs = [changelog_topic_spec(settings.worker_id, table).name for table in TABLES]
+    return [*raw, *outputs, *changelogs]
+
+
+def faust_app(settings: WorkerSettings, instance: str) -> FundingApp:
+    """Return the bare Faust app: its connection, its group membership, its guarded web server."""
+    data_dir = Path(settings.worker_data_dir)
+    data_dir.mkdir(parents=True, exist_ok=True)
+    return FundingApp(
+        settings.worker_id,
+        broker=[f"aiokafka://{host}" for host in settings.kafka_bootstrap.split(",")],
+        store="memory://",
+        datadir=str(data_dir),
+        topic_partitions=PARTITIONS,
+        topic_replication_factor=settings.kafka_replication,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        producer_linger=0.005,
+        producer_compression_type="lz4",
+        producer_max_request_size=MAX_MESSAGE_BYTES,
+        broker_max_poll_records=4000,
+        broker_session_timeout=SESSION_S,
+        broker_heartbeat_interval=2,
+        broker_commit_interval=1.0,
+        consumer_max_fetch_size=4 << 20,
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=instance,
+        stream_wait_empty=False,
+        stream_buffer_maxsize=4096,
+        table_standby_replicas=0,
+        # The group remembers a static member's URL: it must not change with the page's port.
+        canonical_url=f"http://{instance}",
+        web_bind=settings.web_host,
+        web_host=settings.web_host,
+        web_port=settings.web_port,
+        web_application_options={"middlewares": [guard(settings.allowed_hosts)]},
+        # Faust's own pages show every table's content to whoever asks.
+        web_tables_enabled=False,
+        web_router_enabled=False,
+        web_graph_enabled=False,
+        web_stats_enabled=False,
+        web_metrics_enabled=False,
+        **_security(settings),
+    )
+
+
+def _security(settings: WorkerSettings) -> dict[str, Any]:
+    """Return Faust's form of the TLS and SASL settings."""
+    protocol = settings.kafka_security_protocol
+    if protocol == "PLAINTEXT":
+        return {}
+    context = None if settings.kafka_tls is None else settings.kafka_tls.context()
+    if protocol.startswith("SASL"):
+        return {
+            "broker_credentials": faust.SASLCredentials(
+                username=settings.kafka_sasl_username,
+                password=settings.kafka_sasl_password.get_secret_value(),
+                mechanism=settings.kafka_sasl_mechanism,
+                ssl_context=context,
+            )
+        }
+    return {"broker_credentials": faust.SSLCredentials(context=context)}
+
+
+def _table_store(app: FundingApp, app_id: str, name: str, outbox: Outbox) -> _TableStore:
+    spec = changelog_topic_spec(app_id, name)
+    table = app.Table(
+        name,
+        key_type=bytes,
+        value_type=bytes,
+        partitions=spec.partitions,
+        extra_topic_configs=spec.config,
+    )
+    return _TableStore(table, outbox, spec.name)
+
+
+def _bar_table(app: FundingApp, app_id: str) -> Any:
+    spec = changelog_topic_spec(app_id, BARS_TABLE)
+    table = app.Table(BARS_TABLE, partitions=spec.partitions, extra_topic_configs=spec.config)
+    return table.tumbling(BAR_S, expires=BARS_KEPT_S).table
+
+
+def _add_agent(app: FundingApp, raw: Any, ingest: Ingest) -> None:
+    @app.agent(raw, concurrency=1, name="ingest")  # type: ignore[untyped-decorator]
+    async def _ingest(stream: Any) -> None:
+        async for event in stream.noack().events():
+            try:
+                await ingest.handle(event)
+            except (HoleError, StateError) as error:
+                end_process(str(error))
+            except Exception:  # noqa: BLE001 - an agent's exception would ack the event and go on
+                end_process("a raw record could not be processed")
+
+    @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
+    async def _on_revoked(_app: Any, revoked: Any, **_kwargs: Any) -> None:
+        for tp in revoked:
+            if tp.topic.startswith(RAW_PREFIX):
+                ingest.revoke(tp.topic, tp.partition)
+
+
+def _add_membership(app: FundingApp, instance: Instance) -> None:
+    @app.task  # type: ignore[untyped-decorator]
+    async def _watch_membership() -> None:
+        expulsions = Expulsions(time.monotonic())
+        while not app.should_stop:
+            await asyncio.sleep(MEMBERSHIP_EVERY_S)
+            member_id = app.member_id()
+            if member_id:
+                instance.remember(member_id)
+            if expulsions.expelled(time.monotonic(), member_id):
+                end_process(
+                    f"another worker uses the name {instance.name} and has thrown this one out of "
+                    f"the group {app.conf.id} again and again: give each its own "
+                    "FUNDING_WORKER_INSTANCE, or none"
+                )
+
+
+async def _flush_once(app: FundingApp, ingest: Ingest) -> None:
+    for tp in app.consumer.assignment():
+        if tp.topic.startswith(RAW_PREFIX):
+            ingest.assign(tp.topic, tp.partition)
+    if ingest.quiet and not await _answers(app):
+        # What a producer holds for a broker that is away is not in the log yet.
+        ingest.forget_quiet()
+    ingest.flush_quiet(now_us())
+    await ingest.flush()
+
+
+async def _answers(app: FundingApp) -> bool:
+    """Tell whether the broker answers now."""
+    try:
+        async with asyncio.timeout(ANSWERED_WITHIN_S):
+            await app.consumer.earliest_offsets(*app.consumer.assignment())
+    except Exception:  # noqa: BLE001 - whatever a client raises: it is no answer
+        return False
+    return True
+
+
+def _add_flush(app: FundingApp, ingest: Ingest) -> None:
+    @app.task  # type: ignore[untyped-decorator]
+    async def _flush_forever() -> None:
+        while not app.should_stop:
+            slept_from = time.monotonic()
+            await asyncio.sleep(FLUSH_INTERVAL_S)
+            if time.monotonic() - slept_from > OVERSLEPT_S:
+                # The process stood still: what came meanwhile has not been fetched yet.
+                ingest.forget_quiet()
+            if app.rebalancing or app.in_recovery:
+                continue
+            try:
+                await _flush_once(app, ingest)
+            except Exception:  # noqa: BLE001 - outputs or state could not be made durable: start again
+                end_process("the flush failed")
+
+
+def _add_reports(app: FundingApp, ingest: Ingest, outbox: Outbox, worker: str) -> None:
+    @app.task  # type: ignore[untyped-decorator]
+    async def _report_forever() -> None:
+        while not app.should_stop:
+            await asyncio.sleep(REPORT_INTERVAL_S)
+            outbox.report(ingest.report(worker))

@@ -1,0 +1,75 @@
+"""The console command `fundingstream worker`. Not responsible for: the worker itself."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import socket
+from contextlib import suppress
+
+import click
+import faust
+
+from schemas.config.settings import load_settings
+from schemas.errors import FatalError, UnavailableError
+from schemas.process.logs import setup_logging
+from stream_app.settings import WorkerSettings
+from stream_app.worker.app import FundingApp, create_app
+from stream_app.worker.instance import claim_instance
+from stream_app.worker.watchdog import Watchdog
+
+log = logging.getLogger(__name__)
+
+GC_THRESHOLDS = (100_000, 50, 100)
+
+
+@click.command()
+@click.option("--web-port", type=int, help="Port of the status page (FUNDING_WEB_PORT).")
+@click.option("--web-host", help="Address of the status page (FUNDING_WEB_HOST).")
+def worker(web_port: int | None, web_host: str | None) -> None:
+    """Run the Faust worker: raw records to rates, z-scores, settlements and alerts."""
+    settings = load_settings(WorkerSettings, web_port=web_port, web_host=web_host)
+    setup_logging(settings.log_level)
+    # Faust would end in a traceback.
+    _require_free_port(settings.web_host, settings.web_port)
+    instance = claim_instance(settings)
+    app = create_app(settings, instance)
+    log.info("worker %s of the group %s", instance.name, settings.worker_id)
+    run_worker(app, settings)
+
+
+def run_worker(app: FundingApp, settings: WorkerSettings) -> None:
+    """Run the app until a signal; what else ends it is an error, and never goes unnoticed.
+
+    Raises:
+        FatalError: Faust has crashed, or has stopped without being asked.
+    """
+    # Records come and go without cycles; collections over the state would only add to the latency.
+    gc.set_threshold(*GC_THRESHOLDS)
+    worker = faust.Worker(app, override_logging=False, quiet=True)
+    worker.spinner = None  # It writes cursor codes, to what is no terminal as well.
+
+    def asked_to_stop() -> bool:
+        return worker._signal_stop_time is not None  # noqa: SLF001 - mode tells it nowhere else
+
+    assert app.reports is not None, "made by create_app"
+    app.reports.start()
+    Watchdog(settings, worker.loop, app.processing, app.fallen, asked_to_stop).start()
+    with suppress(SystemExit):
+        # mode's exit codes: 1 after a crash, 0 after whatever other end.
+        worker.execute_from_commandline()
+    app.reports.stop()
+    if app.crashed or not asked_to_stop():
+        raise FatalError(f"{app.fallen() or 'Faust has not started'}: start the worker again")
+
+
+def _require_free_port(host: str, port: int) -> None:
+    try:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        raise UnavailableError(
+            f"port {port} for the status page is not free on {host} ({error.strerror}): stop what "
+            "listens there, or set FUNDING_WEB_PORT"
+        ) from error

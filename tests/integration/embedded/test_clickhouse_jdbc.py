@@ -1,0 +1,72 @@
+"""ClickHouse's JDBC driver, a client that is not ours, with its defaults (`compress=1`)."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.embedded.kafka.jars import default_jars_directory
+from tests.support.clickhouse_process import WRITER, Server
+
+pytestmark = pytest.mark.integration
+_HERE = Path(__file__).parent / "jdbc"
+_JARS = default_jars_directory().with_name("clickhouse-jdbc-0.9.9")
+_MAVEN_TIMEOUT_S = 240
+
+
+@pytest.fixture(scope="module")
+def jars() -> Path:
+    """The driver and what it needs, brought once by Maven into the user's cache."""
+    maven = shutil.which("mvn")
+    if shutil.which("java") is None or maven is None:
+        pytest.skip("needs Java and Maven")
+    if not any(_JARS.glob("clickhouse-jdbc-*.jar")):
+        done = subprocess.run(
+            [
+                *(maven, "-B", "-q", "-f", str(_HERE / "pom.xml")),
+                *("dependency:copy-dependencies", f"-DoutputDirectory={_JARS}"),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=_MAVEN_TIMEOUT_S,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+        if done.returncode != 0:
+            shutil.rmtree(_JARS, ignore_errors=True)
+            pytest.skip(f"Maven brought no JDBC driver: {done.stdout[:300]}")
+    return _JARS
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server for the driver alone."""
+    running = Server(tmp_path_factory.mktemp("clickhouse"))
+    yield running
+    assert running.stop() == 0
+
+
+def run(server: Server, jars: Path, *credentials: str) -> list[str]:
+    """What the client prints."""
+    url = f"jdbc:clickhouse://127.0.0.1:{server.port}/default"
+    client = [str(_HERE / "JdbcClient.java"), url, *credentials]
+    done = subprocess.run(
+        ["java", "-cp", f"{jars}/*", *client],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout.splitlines()
+
+
+def test_the_drivers_defaults_are_served(server: Server, jars: Path) -> None:
+    """Queries, results of megabytes, prepared statements and inserts; who reads cannot insert."""
+    asked = ["one 1", "sum 4999950000", "rows 300000", "prepared 5 it's"]
+    assert run(server, jars, *WRITER) == [*asked, "table 3 it's 2", "inserted"]
+    assert run(server, jars) == [*asked, "table 4 x", "refused 497"]

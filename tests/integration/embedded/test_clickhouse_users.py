@@ -1,0 +1,408 @@
+"""The ClickHouse server's two users: what each may do, and that neither takes the other's room."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from infra.embedded.clickhouse.access import (
+    SECRET_NAME,
+    WRITER_NAME,
+    ensure_writer_credentials,
+    writer_credentials,
+)
+from infra.embedded.clickhouse.blocks import BlockDecompressor, packed_block
+from schemas.errors import ConfigurationError
+from tests.support.clickhouse_process import WRITER, Server, until
+
+pytestmark = pytest.mark.integration
+ENDLESS = "SELECT count() FROM numbers(1000000000000) WHERE NOT ignore(sipHash64(number))"
+READERS = 6
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server with a small memory and a table."""
+    running = Server(tmp_path_factory.mktemp("clickhouse"), "--max-memory-mb", "256")
+    running.sql("CREATE DATABASE d").raise_for_status()
+    running.sql("CREATE TABLE d.t (a Int64) ENGINE MergeTree ORDER BY a").raise_for_status()
+    running.sql("CREATE VIEW d.v AS SELECT a FROM d.t").raise_for_status()
+    running.sql("INSERT INTO d.t VALUES (1), (2)").raise_for_status()
+    yield running
+    assert running.stop() == 0
+    assert "Traceback" not in running.log.read_text()
+
+
+def code_of(answer: requests.Response) -> str | None:
+    """The error's code, None for an answer."""
+    return answer.headers.get("X-ClickHouse-Exception-Code")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT a FROM d.v ORDER BY a",
+        "WITH x AS (SELECT a FROM d.t) SELECT a FROM x ORDER BY a /* SET ROLE ALL */",
+        "(SELECT a FROM d.t ORDER BY a)",
+        "SELECT a FROM d.t ORDER BY a SETTINGS max_threads = 1, max_memory_usage = 100000000;",
+        "-- a note\nSELECT a FROM d.t ORDER BY a",
+        "SELECT a\nFROM d.t\t\nWHERE '\\t' != '\\\\'\nORDER BY a\nSETTINGS max_threads = 1\n",
+    ],
+)
+def test_people_read(server: Server, statement: str) -> None:
+    """Without credentials, through views, with settings within their limits."""
+    assert server.read(statement).text == "1\n2\n"
+
+
+@pytest.mark.parametrize(
+    "statement", ["SHOW TABLES FROM d", "DESCRIBE d.t", "EXPLAIN SELECT a FROM d.t", "EXISTS d.t"]
+)
+def test_people_look_around(server: Server, statement: str) -> None:
+    """What there is, and how it is read."""
+    assert server.read(statement).status_code == 200
+
+
+@pytest.mark.parametrize("who", ["read", "sql"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT * FROM url('http://127.0.0.1:{port}/ping', 'LineAsString', 'a String')",
+        "SELECT * FROM (SELECT * FROM `u\\x72l`('http://127.0.0.1:{port}/', 'TSV', 'a String'))",
+        (
+            "WITH x AS (SELECT * FROM url('http://127.0.0.1:{port}/', 'TSV', 'a String'))"
+            " SELECT * FROM x"
+        ),
+        "SELECT * FROM /**/ url /**/ ('http://127.0.0.1:{port}/', 'TSV', 'a String')",
+        "SELECT * FROM remote('127.0.0.1:{port}', 'd.t')",
+        "SELECT * FROM s3('http://127.0.0.1:{port}/bucket/key', 'TSV', 'a String')",
+        "SELECT * FROM mysql('127.0.0.1:{port}', 'a', 'b', 'c', 'd')",
+        "INSERT INTO FUNCTION url('http://127.0.0.1:{port}/', 'TSV', 'a Int8') SELECT 1",
+        "CREATE TABLE d.u (a Int8) ENGINE = URL('http://127.0.0.1:{port}/', 'TSV')",
+        "CREATE VIEW d.w AS SELECT * FROM url('http://127.0.0.1:{port}/', 'TSV', 'a Int8')",
+        (
+            "CREATE DICTIONARY d.x (a UInt64, b String) PRIMARY KEY a"
+            " SOURCE(HTTP(URL 'http://127.0.0.1:{port}/' FORMAT TSV)) LAYOUT(FLAT()) LIFETIME(0)"
+        ),
+        "SELECT 1 INTO OUTFILE 'x'",
+        "SYSTEM SHUTDOWN",
+        "SYSTEM /* */ KILL",
+        "CREATE USER u",
+        "GRANT ALL ON *.* TO default",
+    ],
+)
+def test_nobody_reaches_out_or_ends_the_server(server: Server, who: str, statement: str) -> None:
+    """Neither those who read nor those who write, however it is written."""
+    answer = getattr(server, who)(statement.format(port=server.port))
+    assert code_of(answer) == "497", answer.text
+    assert server.read("SELECT count() FROM d.t").text == "2\n"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO d.t VALUES (3)",
+        "INSERT INTO d.t SELECT 3",
+        "WITH x AS (SELECT 3 AS a) INSERT INTO d.t SELECT a FROM x",
+        "CREATE TABLE d.n (a Int8) ENGINE Memory",
+        "CREATE TEMPORARY TABLE n (a Int8)",
+        "DROP TABLE d.t",
+        "ALTER TABLE d.t DELETE WHERE 1",
+        "DELETE FROM d.t WHERE 1",
+        "TRUNCATE TABLE d.t",
+        "SELECT 1; INSERT INTO d.t VALUES (3)",
+        "SET ROLE ALL; INSERT INTO d.t VALUES (3)",
+        "SET ROLE writer",
+        "SET ROLE DEFAULT",
+        "SET max_memory_usage = 0",
+        "SET profile = 'default'",
+        "EXECUTE AS default SELECT 1",
+        "KILL QUERY WHERE 1",
+        "SELECT 1 PARALLEL WITH SELECT 2",
+        "EXPLAIN SELECT 1; DROP TABLE d.t",
+    ],
+)
+def test_people_change_nothing(server: Server, statement: str) -> None:
+    """Data, tables, rights, settings, others' statements; in a session as well."""
+    for params in ({}, {"session_id": "people"}):
+        answer = server.read(statement, params=params)
+        assert code_of(answer) in {"497", "62"}, answer.text
+        assert server.read("SELECT count() FROM d.t", params=params).text == "2\n"
+
+
+@pytest.mark.parametrize(
+    "clause",
+    [
+        "max_memory_usage = 0",
+        "max_memory_usage = DEFAULT",
+        "use_uncompressed_cache, max_memory_usage = 0",
+        "use_uncompressed_cache, `max_memory_usage` = 0, max_threads",
+        "max_threads = 1, use_uncompressed_cache, max_execution_time = 0",
+        "max_threads = 1, profile",
+        "max_memory_usage = {p:UInt64}",
+        "`max_memory\\x5fusage` = 0",
+        "max_threads = 1, /* SETTINGS */ max_memory_usage = 0",
+        "max_execution_time = 0",
+        "max_execution_time = 100000",
+        "readonly = 0",
+        "profile = 'default'",
+        "max_untracked_memory = 100000000000",
+        "log_comment = 'x'",
+        "dialect = 'prql'",
+    ],
+)
+def test_people_lift_no_limit_in_a_statement(server: Server, clause: str) -> None:
+    """At the end, in a subquery, in a CTE."""
+    for statement in (
+        f"SELECT 1 SETTINGS {clause}",
+        f"SELECT * FROM (SELECT 1 SETTINGS {clause})",
+        f"WITH x AS (SELECT 1 SETTINGS {clause}) SELECT * FROM x",
+        f"SELECT '\\\\' SETTINGS {clause}",
+        f"SELECT 'it\\'s',\n\t'SETTINGS'\nSETTINGS\n\t{clause}\nFORMAT TSV",
+    ):
+        answer = server.read(statement, params={"param_p": "0"})
+        assert code_of(answer) == "452", answer.text
+
+
+def test_people_lift_no_limit_in_the_url(server: Server) -> None:
+    """What drivers send is taken, within the limits."""
+    for name, value in (("max_memory_usage", "0"), ("max_execution_time", "0"), ("readonly", "0")):
+        assert code_of(server.read("SELECT 1", params={name: value})) == "452", name
+    harmless = {"max_result_rows": "10", "readonly": "2", "date_time_input_format": "best_effort"}
+    assert server.read("SELECT 1", params=harmless).text == "1\n"
+    assert server.read("SELECT getSetting('max_execution_time')").text == "60\n"
+
+
+def test_external_tables_are_data_not_statements(server: Server) -> None:
+    """A structure that closes its parenthesis does not begin another statement."""
+    files = {"e": ("e", b"1\n2\n")}
+    query = {"query": "SELECT sum(a) FROM e", "e_structure": "a Int64"}
+    assert requests.post(server.url, params=query, files=files, timeout=20).text == "3\n"
+    query["e_structure"] = "a Int64); SET ROLE ALL; DROP TABLE d.t; SELECT (1"
+    assert code_of(requests.post(server.url, params=query, files=files, timeout=20)) is not None
+    assert server.read("SELECT count() FROM d.t").text == "2\n"
+    for structure in (
+        "a Int64) ENGINE = Memory AS SELECT number FROM numbers(9) SETTINGS max_memory_usage=0 -- ",
+        "a Int64 DEFAULT sleep(1)",
+    ):
+        query["e_structure"] = structure
+        answer = requests.post(server.url, params=query, files=files, timeout=20)
+        assert code_of(answer) == "36", answer.text
+    query |= {"e_structure": "a Int64", "e_format": "TSV SETTINGS max_memory_usage=0"}
+    assert code_of(requests.post(server.url, params=query, files=files, timeout=20)) == "73"
+
+
+def test_types_of_external_tables_may_have_arguments(server: Server) -> None:
+    """Those that people use."""
+    structure = (
+        "a Enum8('x'=1, 'y' = -2), b Decimal(10,2), c Array(Tuple(a String, b UInt8)),"
+        " d Nullable(Int8), e LowCardinality(String), `f g` DateTime64(3, 'UTC')"
+    )
+    row = "x\t1.50\t[('s',1)]\t\\N\tl\t2024-01-01 00:00:00.000\n"
+    answer = requests.post(
+        server.url,
+        params={"query": "SELECT * FROM e", "e_structure": structure},
+        files={"e": ("e", row.encode())},
+        timeout=20,
+    )
+    assert answer.text.replace("1.5\t", "1.50\t") == row
+
+
+@pytest.mark.parametrize("statement", ["SELECT 1", "SELECT", "SELECT number FROM numbers(3)"])
+def test_a_query_id_may_be_any_text(server: Server, statement: str) -> None:
+    """It goes into a header, as far as a header can hold it; the log stays clean (see `server`)."""
+    for given in ("\0a\x7f\u00e9b", "ab\r\nX: y", "\0"):
+        answer = server.read(statement, params={"query_id": given})
+        assert answer.status_code in {200, 400}, answer.text
+        assert answer.headers["X-ClickHouse-Query-Id"].isprintable()
+        assert "X" not in answer.headers
+
+
+def abandoned(server: Server, statement: str, auth: str = "") -> socket.socket:
+    """A request that is sent and never waited for."""
+    connection = socket.create_connection(("127.0.0.1", server.port), 10)
+    body = statement.encode()
+    head = f"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n{auth}Content-Length: {len(body)}\r\n\r\n"
+    connection.sendall(head.encode() + body)
+    return connection
+
+
+def running(server: Server) -> int:
+    """How many endless statements run, asked by the writer."""
+    pattern = "SELECT count() FROM system.processes WHERE query LIKE '%sipHash64(number)%'"
+    return int(server.sql(f"{pattern} AND query NOT LIKE '%processes%'").text)
+
+
+def test_who_leaves_frees_the_slot(server: Server) -> None:
+    """As many endless statements as there are slots, and more waiting: gone with their clients."""
+    clients = [abandoned(server, ENDLESS) for _ in range(READERS + 3)]
+    until(lambda: running(server) == READERS, 20, "the statements' start")
+    # The writer has slots of its own meanwhile.
+    assert server.sql("INSERT INTO d.t VALUES (9)").status_code == 200
+    assert server.sql("ALTER TABLE d.t DELETE WHERE a = 9 SETTINGS mutations_sync = 1").ok
+    for client in clients:
+        client.close()
+    assert server.read("SELECT 1").text == "1\n"
+    until(lambda: running(server) == 0, 10, "the statements' end")
+
+
+def test_a_stream_that_nobody_reads_is_ended(server: Server) -> None:
+    """In the middle of a result."""
+    with requests.post(
+        server.url, data="SELECT number FROM numbers(100000000000)", stream=True, timeout=20
+    ) as answer:
+        assert next(answer.iter_content(1000))
+    asked = "SELECT count() FROM system.processes WHERE query LIKE '%100000000000)'"
+    until(lambda: server.sql(asked).text == "0\n", 10, "the stream's end")
+
+
+def test_time_is_limited(server: Server) -> None:
+    """Less than the limit may be asked for, and the statement ends with ClickHouse's error."""
+    answer = server.read(ENDLESS, params={"max_execution_time": "1"})
+    assert code_of(answer) == "159"
+
+
+def test_all_statements_share_one_memory(server: Server) -> None:
+    """Twice what one may take, even for a writer that lifts its own limit; the server lives on."""
+    process = psutil.Process(server.process.pid)
+    hungry = "SELECT length(groupArray(toString(number))) FROM numbers(40000000)"
+    peak = [0]
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.02):
+            peak[0] = max(peak[0], process.memory_info().rss)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    codes: list[str | None] = []
+    unlimited = f"{hungry} SETTINGS max_memory_usage = 0"
+    askers = [
+        threading.Thread(target=lambda: codes.append(code_of(server.sql(unlimited))))
+        for _ in range(3)
+    ] + [threading.Thread(target=lambda: codes.append(code_of(server.read(hungry))))]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join()
+    done.set()
+    watcher.join()
+    assert codes == ["241"] * 4
+    # Without the limit four answers would take some 5 GB; the allocator keeps some of it.
+    assert peak[0] < 2_000 * 2**20, f"{peak[0] / 2**20:.0f} MB"
+    assert server.read("SELECT 1").text == "1\n"
+
+
+def test_native_blocks_both_ways(server: Server) -> None:
+    """compress=1 and decompress=1, small and streamed; damaged ones are refused."""
+    reader = BlockDecompressor()
+    asked = {"compress": "1", "query": "SELECT number FROM numbers(500000) FORMAT TSV"}
+    rows = reader(requests.get(server.url, params=asked, timeout=20).content)
+    reader.finish()
+    assert rows == b"".join(b"%d\n" % number for number in range(500_000))
+    insert = {"decompress": "1", "query": "INSERT INTO d.t FORMAT TSV"}
+    for data, status in (
+        (packed_block(b"7\n") + packed_block(b"8\n"), 200),
+        (packed_block(b"7\n8\n")[:-1], 400),
+        (bytes(16) + packed_block(b"7\n")[16:], 500),
+    ):
+        answer = requests.post(server.url, params=insert, data=data, auth=WRITER, timeout=20)
+        assert answer.status_code == status, answer.text
+    assert server.read("SELECT a FROM d.t WHERE a > 2 ORDER BY a").text == "7\n8\n"
+    server.sql("ALTER TABLE d.t DELETE WHERE a > 2 SETTINGS mutations_sync = 1").raise_for_status()
+
+
+def test_half_a_megabyte_of_sql_is_refused_and_holds_nobody_up(server: Server) -> None:
+    """Long texts are looked at in threads, and those beyond the engine's limit not at all."""
+    server.read("SELECT 1")
+    long_text = "SELECT 1 -- file(url(" + "file( , " * 30_000
+    longest = [0.0]
+    done = threading.Event()
+
+    def ping() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+        while not done.is_set():
+            begun = time.monotonic()
+            connection.request("GET", "/ping")
+            connection.getresponse().read()
+            longest[0] = max(longest[0], time.monotonic() - begun)
+
+    pinger = threading.Thread(target=ping)
+    pinger.start()
+    try:
+        assert code_of(server.read(long_text)) is None
+        assert code_of(server.read("INSERT INTO d.t SELECT " + "(" * 200_000)) in {"306", "497"}
+        refused = server.read(f"SELECT '{'x' * 512 * 1024}'")
+        assert (refused.status_code, code_of(refused)) == (400, "62")
+    finally:
+        done.set()
+        pinger.join()
+    assert server.read("SELECT 1").text == "1\n"
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"\x00\x01\x02\r\n\r\n",
+        b"GARBAGE / HTTP/9.9\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: x\r\n\r\n",
+        b"GET /?query=%ff%fe HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-ClickHouse-User: \xff\xfe\r\n\r\n",
+        b"GET /?query=SELECT+1&query_id=%ff HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        b"GET /?query=SELECT+1 HTTP/1.1\r\nHost: 127.0.0.1\r\nX-ClickHouse-Query-Id: \xff\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n\r\n",
+        (
+            b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data\r\n"
+            b"Content-Length: 4\r\n\r\nabcd"
+        ),
+        (
+            b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data;boundary=b"
+            b"\r\nContent-Length: 9\r\n\r\n--c\r\nabcd"
+        ),
+        (
+            b"POST /?session_id=s&session_timeout=nan HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+            b"Content-Length: 8\r\n\r\nSELECT 1"
+        ),
+        b"POST / HTTP/1.1\r\nHost: [::1\r\nContent-Length: 8\r\n\r\nSELECT 1",
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Basic /////w==\r\n\r\n",
+    ],
+)
+def test_odd_requests_are_answered_without_a_traceback(
+    server: Server, request_bytes: bytes
+) -> None:
+    """One answer or a closed connection; the log has no traceback, and the server goes on."""
+    with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
+        connection.settimeout(10)
+        connection.sendall(request_bytes)
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(65_536):
+            pass
+    assert server.read("SELECT 1").text == "1\n"
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_a_server_alone_keeps_the_writers_secret(tmp_path: Path) -> None:
+    """Made once, for the owner only, and the same after a restart."""
+    with pytest.raises(ConfigurationError, match="FUNDING_CLICKHOUSE_PASSWORD"):
+        writer_credentials(tmp_path)
+    for _ in range(2):
+        server = Server(tmp_path, FUNDING_CLICKHOUSE_PASSWORD="")
+        try:
+            writer = writer_credentials(tmp_path)
+            assert writer == ensure_writer_credentials(tmp_path)
+            statement = "CREATE TABLE IF NOT EXISTS t (a Int8) ENGINE MergeTree ORDER BY a"
+            assert server.read(statement, auth=(writer.user, writer.password)).status_code == 200
+            assert code_of(server.read(statement, auth=(writer.user, ""))) == "516"
+        finally:
+            assert server.stop() == 0
+    assert writer.user == WRITER_NAME
+    assert len(writer.password) >= 32
+    assert writer.password not in repr(writer)
+    assert (tmp_path / SECRET_NAME).stat().st_mode & 0o777 == 0o600

@@ -1,0 +1,151 @@
+"""Two feeds of one process against simulated exchanges: a bug in one of them is its own affair."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import aiohttp
+
+from producers.exchanges import exchange
+from producers.exchanges.spec import Exchange, Frame, Slice
+from producers.feed.feed import Feed
+from producers.feed.metrics import FeedCollector
+from producers.feed.supervisor import Keeper
+from producers.policy.rate_limiter import Budget
+from producers.policy.throttle import Pacer
+from producers.settings import ProducerSettings
+from schemas.control_items import FEED_EVENT, FeedEvent
+from tests.support.simulator_clients import OPTIONS, eventually, serving
+
+SOUND, BUGGY = "binance-usdm", "backpack"
+BEFORE_THE_BUG = 3
+"""Frames."""
+
+
+class Kafka:
+    """A publisher that keeps the events and counts the rest."""
+
+    def __init__(self) -> None:
+        self.events: list[FeedEvent] = []
+        self.streamed = self.unreadable = self.oversized = 0
+        self.full_for_s = 0.0
+
+    async def publish(
+        self, slices: list[Slice], *, channel: str, purpose: str, **_rest: Any
+    ) -> int:
+        if channel == FEED_EVENT:
+            self.events += [FeedEvent.unpack(piece.payload) for piece in slices]
+        self.streamed += len(slices) if purpose == "stream" else 0
+        return len(slices)
+
+    async def publish_status(self, _status: Any) -> None:
+        """Nobody reads it."""
+
+    async def tick(self, _identity: str, _received_at: int) -> None:
+        """Nobody reads it."""
+
+    async def serve(self) -> None:
+        await asyncio.Event().wait()
+
+    def forget(self, _identity: str) -> None:
+        """There are no counters."""
+
+    forget_all_but = forget
+
+
+def with_a_bug(found: Exchange) -> Exchange:
+    """The description of an exchange whose code fails at one frame, once."""
+    frames = 0
+    buggy = copy.copy(found)
+
+    def slice_frame(data: bytes) -> Frame:
+        nonlocal frames
+        frame = found.slice_frame(data)
+        frames += frame.published
+        if frame.published and frames == BEFORE_THE_BUG:
+            raise KeyError("a field that the documentation promises")
+        return frame
+
+    cast("Any", buggy).slice_frame = slice_frame
+    return buggy
+
+
+@asynccontextmanager
+async def kept(root: str, data_dir: Path) -> AsyncIterator[dict[str, tuple[Keeper, Kafka]]]:
+    """Both feeds, running as the command runs them."""
+    settings = ProducerSettings(
+        exchange_base_url=root, producer_data_dir=str(data_dir), producer_history_days=0
+    )
+    descriptions = {SOUND: exchange(SOUND), BUGGY: with_a_bug(exchange(BUGGY))}
+    async with aiohttp.ClientSession() as session:
+        found = {}
+        for name, description in descriptions.items():
+            kafka = Kafka()
+            make = partial(
+                Feed,
+                description,
+                settings,
+                cast("Any", kafka),
+                session,
+                Budget(description.limits),
+                Pacer(1e9),
+                "cluster",
+            )
+            found[name] = (Keeper(name, cast("Any", kafka), make, lambda: 0.01), kafka)
+        running = [asyncio.create_task(keeper.run()) for keeper, _ in found.values()]
+        try:
+            yield found
+            assert not any(task.done() for task in running)
+        finally:
+            for task in running:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+
+def sampled(keepers: list[Keeper], name: str) -> dict[str, float]:
+    """A metric of both feeds as it is scraped now."""
+    return {
+        sample.labels["feed"]: sample.value
+        for metric in FeedCollector(keepers).collect()
+        for sample in metric.samples
+        if sample.name == name
+    }
+
+
+async def test_a_bug_in_one_feed_restarts_it_alone(tmp_path: Path) -> None:
+    """The other keeps its socket; the failed one is live again, and its gap is on record."""
+    async with (
+        serving(tmp_path, [SOUND, BUGGY], OPTIONS, 5) as root,
+        kept(root, tmp_path) as found,
+    ):
+        (sound, sound_kafka), (buggy, kafka) = found.values()
+        unharmed, failing = sound.feed, buggy.feed
+        await eventually(lambda: unharmed.watch.state == "live", 20)
+        await eventually(lambda: buggy.failures == 1, 20)
+        await eventually(lambda: buggy.feed is not failing, 20)
+        await eventually(lambda: buggy.feed.watch.state == "live", 20)
+        streamed = sound_kafka.streamed
+        await eventually(lambda: sound_kafka.streamed > streamed)
+        assert sound.feed is unharmed
+        assert (unharmed.watch.state, unharmed.sockets.connects) == ("live", 1)
+        assert "gap_opened" not in {event.kind for event in sound_kafka.events}
+
+        wanted = ("started", "gap_opened", "feed_failed")
+        await eventually(lambda: [e.kind for e in kafka.events].count("started") == 2)
+        kinds = [event.kind for event in kafka.events if event.kind in wanted]
+        assert kinds == ["started", "gap_opened", "feed_failed", "started"]
+        (failed,) = [event for event in kafka.events if event.kind == "feed_failed"]
+        assert "KeyError: 'a field that the documentation promises'; again in" in failed.detail
+
+        both = [sound, buggy]
+        assert sampled(both, "fundingstream_feed_failures_total") == {SOUND: 0, BUGGY: 1}
+        frames = "fundingstream_feed_frames_total"
+        await eventually(lambda: sampled(both, frames)[BUGGY] > failing.frames)

@@ -1,0 +1,170 @@
+"""A client that we did not write reads the simulated exchanges: ccxt must get the truth.
+
+Skipped without ccxt, which is no dependency of ours: `pip install ccxt` (4.5 is what this was
+written with). A misreading of the exchanges' documents that our producers and our simulator share
+would show here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import aiohttp
+import pytest
+
+from infra.simulator.market.truth import TruthLog
+from infra.simulator.options import SimulatorOptions
+from infra.simulator.registry import create_exchanges
+from infra.simulator.server.server import SimulatorServer
+
+ccxt: Any = pytest.importorskip("ccxt.pro")
+
+OPTIONS = SimulatorOptions(seed=7, tick_ms=50, kucoin_push_ms=200)
+CONTRACTS = 12
+HOUR_US = 3_600_000_000
+
+
+class Simulated(NamedTuple):
+    """A running simulator of one feed."""
+
+    feed: str
+    url: str
+    data_dir: Path
+
+    def updates(self) -> set[tuple[str, float]]:
+        """Contract and rate of everything that was sent."""
+        path = self.data_dir / "truth" / f"{self.feed}.ndjson"
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return {(row["contract_id"].split(":", 1)[1], row["rate"]) for row in rows}
+
+    def settlements(self) -> dict[str, list[tuple[int, float]]]:
+        """Funding time (ms) and rate of what settled, by symbol, ascending."""
+        path = self.data_dir / "truth" / "settlements.ndjson"
+        found: dict[str, list[tuple[int, float]]] = {}
+        for line in path.read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            symbol = row["contract_id"].split(":", 1)[1]
+            found.setdefault(symbol, []).append((row["funding_time"] // 1_000, row["rate"]))
+        return found
+
+
+@asynccontextmanager
+async def simulator(data_dir: Path, feed: str) -> AsyncIterator[Simulated]:
+    """A simulator of one feed, on a free port."""
+    now_ms = time.time_ns() // 1_000_000
+    with TruthLog(data_dir, OPTIONS.seed) as truth:
+        exchanges = create_exchanges([feed], OPTIONS, CONTRACTS, now_ms)
+        server = SimulatorServer(exchanges, truth, port=0)
+        await server.start()
+        try:
+            yield Simulated(feed, f"http://127.0.0.1:{server.port}/{feed}", data_dir)
+        finally:
+            await server.stop()
+
+
+@asynccontextmanager
+async def client(name: str, urls: dict[str, Any]) -> AsyncIterator[Any]:
+    """The client that ccxt has for an exchange, pointed at other URLs."""
+    # With its own resolver and certificates the client would look beyond this machine.
+    session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=8))
+    one = getattr(ccxt, name)({"session": session, "enableRateLimit": False})
+    one.urls["api"] = {**one.urls["api"], **urls}
+    one.has["fetchCurrencies"] = False
+    try:
+        yield one
+    finally:
+        await one.close()
+        await session.close()
+
+
+def symbol_of(one: Any, unified: str) -> str:
+    """The exchange's own name of a ccxt symbol."""
+    symbol: str = one.market(unified)["id"]
+    return symbol
+
+
+@pytest.mark.parametrize(
+    ("feed", "name", "api", "subtype"),
+    [
+        ("binance-usdm", "binanceusdm", "fapi", "linear"),
+        ("binance-coinm", "binancecoinm", "dapi", "inverse"),
+    ],
+)
+async def test_binance(tmp_path: Path, feed: str, name: str, api: str, subtype: str) -> None:
+    """Streamed rates, current rates, settled rates: each as in the truth."""
+    async with simulator(tmp_path, feed) as simulated:
+        rest = f"{simulated.url}/{api}/v1"
+        # ccxt itself puts /market before /ws, on USD-M alone.
+        ws = {subtype: f"ws{simulated.url.removeprefix('http')}/ws"}
+        urls = {f"{api}Public": rest, f"{api}PublicV2": rest, "ws": ws}
+        async with client(name, urls) as one, asyncio.timeout(30):
+            markets = await one.load_markets()
+            swaps = sorted(m["symbol"] for m in markets.values() if m["swap"] and m["active"])
+            assert len(swaps) == CONTRACTS
+            while len(one.tickers) < CONTRACTS:
+                await one.watch_mark_prices(swaps)
+            streamed = {symbol_of(one, u): float(t["info"]["r"]) for u, t in one.tickers.items()}
+            rates = await one.fetch_funding_rates()
+            current = {symbol_of(one, u): rates[u] for u in swaps}
+            symbol = symbol_of(one, swaps[0])
+            history = await one.fetch_funding_rate_history(swaps[0], since=1, limit=1_000)
+    updates = simulated.updates()
+    assert set(streamed.items()) <= updates
+    assert {(name, rate["fundingRate"]) for name, rate in current.items()} <= updates
+    settled = simulated.settlements()
+    assert current.keys() == streamed.keys() == settled.keys()
+    for contract, rate in current.items():
+        assert rate["fundingTimestamp"] > settled[contract][-1][0]
+    # The stamps of settlements are up to 3 ms late.
+    got = [(row["timestamp"] // 1_000 * 1_000, row["fundingRate"]) for row in history]
+    assert len(got) >= 90
+    assert got == settled[symbol]
+
+
+async def test_kucoin(tmp_path: Path) -> None:
+    """The UTA socket, UTA's and the classic current rates, settled rates."""
+    async with simulator(tmp_path, "kucoin") as simulated:
+        futures = f"ws{simulated.url.removeprefix('http')}/"
+        kinds = ("public", "futuresPublic", "webExchange", "uta", "utaV2")
+        urls = {**dict.fromkeys(kinds, simulated.url), "ws": {"futures": futures}}
+        async with client("kucoinfutures", urls) as one, asyncio.timeout(30):
+            markets = await one.load_markets()
+            swaps = [m["symbol"] for m in markets.values() if m["swap"]]
+            assert len(swaps) == CONTRACTS
+            assert [m["id"] for m in markets.values() if m["future"]] == [
+                c.symbol for c in _dated(simulated)
+            ]
+
+            async def watched() -> dict[str, Any]:
+                found = await asyncio.gather(*map(one.watch_funding_rate, swaps))
+                return {symbol_of(one, rate["symbol"]): rate for rate in found}
+
+            streamed = await watched()
+            rates = await one.fetch_funding_rates(swaps)
+            single = await one.fetch_funding_rate(swaps[0])
+            # What REST showed has been pushed when the next push is here.
+            await watched()
+            history = await one.fetch_funding_rate_history(swaps[0], since=1)
+    updates, settled = simulated.updates(), simulated.settlements()
+    assert len(streamed) == CONTRACTS
+    for symbol, rate in streamed.items():
+        assert (symbol, rate["fundingRate"]) in updates
+        # What ccxt calls the funding timestamp of a push is the start of its interval.
+        assert rate["fundingTimestamp"] == settled[symbol][-1][0]
+    current = {rate["info"]["symbol"]: rate["fundingRate"] for rate in rates.values()}
+    assert current.keys() == settled.keys()
+    assert {*current.items(), ("XBTUSDTM", single["fundingRate"])} <= updates
+    assert single["previousFundingTimestamp"] == settled["XBTUSDTM"][-1][0]
+    assert [(row["timestamp"], row["fundingRate"]) for row in history] == settled["XBTUSDTM"]
+
+
+def _dated(simulated: Simulated) -> list[Any]:
+    now_ms = time.time_ns() // 1_000_000
+    (exchange,) = create_exchanges([simulated.feed], OPTIONS, CONTRACTS, now_ms)
+    return [c for c in exchange.contracts if c.kind == "dated"]  # type: ignore[attr-defined]

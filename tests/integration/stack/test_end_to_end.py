@@ -1,0 +1,256 @@
+"""From the exchange to SQL, by real processes: what was sent is stored, once, to the last digit."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections import Counter
+from datetime import datetime
+from typing import Any
+
+import pytest
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+from confluent_kafka.schema_registry import SchemaRegistryClient
+from confluent_kafka.schema_registry.avro import AvroDeserializer
+from confluent_kafka.serialization import MessageField, SerializationContext
+
+from schemas.partitioning import PARTITIONS
+from schemas.times import US_PER_S, now_us
+from schemas.topics import raw_topic
+from tests.support.stack_fixture import (
+    CONTRACTS,
+    FEED,
+    Outage,
+    RunningStack,
+    Update,
+    settled_for_sure,
+    until,
+)
+
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
+
+TICK_US = 1_000_000
+
+SCORES = """
+WITH scored AS
+(
+    SELECT
+        z.contract_id AS contract_id, z.event_time AS event_time, z.raw_offset AS raw_offset,
+        z.raw_item AS raw_item, z.trigger AS trigger, z.z AS z, z.mean AS mean, z.std AS std,
+        z.rate_8h AS rate_8h, z.samples AS samples, z.percentile AS percentile,
+        avg(s.rate_8h) AS sql_mean, stddevSampStable(s.rate_8h) AS sql_std,
+        count() AS sql_samples, countIf(s.rate_8h <= z.rate_8h) / count() AS sql_percentile
+    FROM (SELECT * FROM funding.zscores FINAL) AS z
+    INNER JOIN (SELECT * FROM funding.settlements FINAL) AS s ON s.contract_id = z.contract_id
+    WHERE z.z IS NOT NULL AND s.received_at <= z.computed_at
+      AND s.funding_time > z.stats_as_of - INTERVAL 30 DAY AND s.funding_time <= z.stats_as_of
+    GROUP BY ALL
+    -- What settled within 2 s of the score may not have been read by then.
+    HAVING min(abs(dateDiff('millisecond', s.received_at, z.computed_at))) > 2000
+)
+SELECT
+    count(), uniq(contract_id), countIf(samples != sql_samples),
+    max(abs(mean - sql_mean) / abs(sql_mean)), max(abs(std - sql_std) / sql_std),
+    max(abs(z - (rate_8h - sql_mean) / sql_std) / greatest(abs(z), 1e-3)),
+    max(abs(percentile - sql_percentile))
+FROM scored
+"""
+
+
+def _micros(value: datetime) -> int:
+    return round(value.timestamp() * 1_000_000)
+
+
+async def test_every_rate_is_stored_once_to_the_last_digit(stack: RunningStack) -> None:
+    """All of what the exchange sent, nothing that it did not send, nothing twice."""
+    await stack.flowing()
+    async with stack.quiet():
+        await stack.check_rates()
+        assert len({update.contract_id for update in stack.sent()}) == CONTRACTS
+
+
+async def test_settlements_are_those_of_the_exchange(stack: RunningStack) -> None:
+    """Rate, time and interval of each, 30 days back, each once."""
+
+    async def complete() -> bool:
+        states = await stack.rows("SELECT max(backfill_done) FROM funding.feeds")
+        return bool(states[0][0])
+
+    await until(complete, "the history is published")
+    after, before = settled_for_sure()
+    async with stack.quiet():
+        rows = await stack.rows(
+            "SELECT contract_id, toUnixTimestamp64Micro(funding_time), rate, interval_hours "
+            "FROM funding.settlements FINAL WHERE toUnixTimestamp64Micro(funding_time) "
+            f"BETWEEN {after} + 1 AND {before} - 1"
+        )
+        assert Counter(rows) == Counter(stack.settled(after, before))
+
+
+async def test_z_scores_equal_sql_over_the_settlements(stack: RunningStack) -> None:
+    """Mean, standard deviation, z and percentile, recomputed by another program."""
+
+    async def scored() -> bool:
+        sql = "SELECT uniq(contract_id) FROM funding.zscores WHERE z IS NOT NULL"
+        return int((await stack.rows(sql))[0][0]) >= CONTRACTS // 2
+
+    await until(scored, "z-scores are stored")
+    async with stack.quiet():
+        ((count, contracts, other_samples, mean, std, z, percentile),) = await stack.rows(SCORES)
+        unscored = await stack.rows(
+            "SELECT count() FROM funding.zscores WHERE (z IS NULL) != (zone = 'unrated')"
+        )
+    assert count >= contracts >= CONTRACTS // 2
+    assert other_samples == 0
+    assert max(mean, std, z, percentile) < 1e-9
+    assert unscored == [(0,)]
+
+
+def _read(stack: RunningStack, topic: str) -> list[dict[str, Any]]:
+    """All values of a topic, read with nothing of ours."""
+    consumer = Consumer(
+        {"bootstrap.servers": stack.options.bootstrap, "group.id": "stranger",
+         "enable.auto.commit": False, "enable.partition.eof": False}
+    )  # fmt: skip
+    decode = AvroDeserializer(SchemaRegistryClient({"url": stack.options.registry}))
+    context = SerializationContext(topic, MessageField.VALUE)
+    values: list[dict[str, Any]] = []
+    try:
+        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        left, ends = 0, {}
+        for partition in partitions:
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
+            left, ends[partition] = left + high - low, high
+        consumer.assign([TopicPartition(topic, p, OFFSET_BEGINNING) for p in partitions])
+        while left > 0:
+            messages = consumer.consume(min(500, left), timeout=10)
+            assert messages, f"{left} records of {topic} do not come"
+            for message in messages:
+                assert message.error() is None
+                # What is appended meanwhile must not stand in for what is yet to be read.
+                if message.offset() < ends[message.partition()]:
+                    values.append(decode(message.value(), context))
+                    left -= 1
+    finally:
+        consumer.close()
+    return values
+
+
+async def test_strangers_read_the_topics_with_a_plain_avro_consumer(stack: RunningStack) -> None:
+    """Confluent's own deserialiser gives what SQL gives, with times as datetimes."""
+    async with stack.quiet():
+        # A silence brings REST snapshots; what both sides had a moment ago is compared.
+        until = now_us() - 3 * US_PER_S
+        after, before = settled_for_sure()
+        rates, scores, settlements, feeds = await asyncio.gather(
+            *(
+                asyncio.to_thread(_read, stack, f"funding.{name}")
+                for name in ("rates", "zscores", "settlements", "feeds")
+            )
+        )
+        stored = await stack.rows(
+            "SELECT contract_id, toUnixTimestamp64Micro(event_time), rate FROM funding.rates FINAL "
+            f"WHERE toUnixTimestamp64Micro(received_at) < {until}"
+        )
+        sums = await stack.rows(
+            "SELECT count(), sum(z) FROM funding.zscores FINAL "
+            f"WHERE toUnixTimestamp64Micro(computed_at) < {until}"
+        )
+    assert {
+        Update(r["contract_id"], _micros(r["event_time"]), r["rate"])
+        for r in rates
+        if _micros(r["received_at"]) < until
+    } == {Update(*row) for row in stored}
+    scores = [score for score in scores if _micros(score["computed_at"]) < until]
+    assert len(scores) == sums[0][0]
+    assert math.isclose(sum(s["z"] or 0.0 for s in scores), sums[0][1], rel_tol=1e-9, abs_tol=1e-9)
+    assert {
+        (s["contract_id"], _micros(s["funding_time"]), s["rate"], s["interval_hours"])
+        for s in settlements
+        if after < _micros(s["funding_time"]) < before
+    } == set(stack.settled(after, before))
+    assert {f["feed"] for f in feeds} == {FEED}
+    assert "live" in {f["state"] for f in feeds}
+
+
+async def test_the_page_and_its_neighbours_answer(stack: RunningStack) -> None:
+    """Page, JSON, health, readiness and metrics, about the contracts that stream."""
+    status, page = await stack.get("/")
+    assert status == 200
+    assert f"{FEED}:BTCUSDT" in page
+    assert (await stack.get("/healthz"))[0] == 200
+    status, ready = await stack.get("/readyz")
+    assert (status, json.loads(ready)["ready"]) == (200, True)
+    contracts = json.loads((await stack.get("/api/contracts"))[1])
+    sent = {update.contract_id for update in stack.sent()}
+    assert sent <= {row["contract_id"] for row in contracts}
+    newest = {update.contract_id: update for update in stack.sent()}
+    btc = next(row for row in contracts if row["symbol"] == "BTCUSDT")
+    assert btc["event_time"] >= newest[f"{FEED}:BTCUSDT"].event_time - 60 * TICK_US
+    assert await stack.metric("fundingstream_worker_events_total", "accepted") > 0
+    assert await stack.metric("fundingstream_contracts", FEED) >= CONTRACTS
+    producer = f"http://127.0.0.1:{stack.options.ports.producer_metrics}/metrics"
+    assert "fundingstream_feed_frames_total" in (await stack.get(producer))[1]
+
+
+async def test_a_killed_worker_loses_and_repeats_nothing(stack: RunningStack) -> None:
+    """After kill -9 in mid-run the supervisor brings it back, every rate is there once."""
+    await stack.kill("worker")
+    await stack.flowing()
+    async with stack.quiet():
+        await stack.check_rates()
+        ((_count, contracts, other_samples, mean, std, z, percentile),) = await stack.rows(SCORES)
+    assert contracts >= CONTRACTS // 2
+    assert other_samples == 0
+    assert max(mean, std, z, percentile) < 1e-9
+
+
+def _produce_junk(stack: RunningStack) -> None:
+    """A record that is no RawBatch at the end of every partition of the raw log."""
+    producer = Producer(stack.stack.worker_settings.librdkafka())
+    for partition in range(PARTITIONS):
+        producer.produce(raw_topic(FEED), b"no raw batch", partition=partition)
+    assert producer.flush(10) == 0
+
+
+async def test_junk_at_the_end_of_a_silent_log_stops_no_partition(stack: RunningStack) -> None:
+    """A worker that is killed while junk is the newest record reads on behind it."""
+    letters = await stack.metric("fundingstream_worker_events_total", "dead_letter")
+    async with stack.quiet():
+        await asyncio.to_thread(_produce_junk, stack)
+
+        async def refused() -> bool:
+            name = "fundingstream_worker_events_total"
+            return await stack.metric(name, "dead_letter") >= letters + PARTITIONS
+
+        await until(refused, "the junk is in the dead letters")
+        await stack.drained()
+        await stack.kill("worker")
+    await stack.flowing()
+    async with stack.quiet():
+        await stack.check_rates()
+        partitions = await stack.rows(
+            "SELECT uniq(raw_partition) FROM funding.rates WHERE received_at > "
+            "(SELECT max(received_at) FROM funding.rates) - INTERVAL 5 SECOND"
+        )
+    assert partitions == [(PARTITIONS,)]
+
+
+async def test_a_killed_producer_comes_back_with_a_gap_in_between_only(stack: RunningStack) -> None:
+    """After kill -9, what is missing was sent around the outage; before and after it nothing is."""
+    since = now_us() - 2 * TICK_US  # a tick may be on its way from the socket to Kafka
+    await stack.kill("producer")
+    back_at = now_us()
+    await stack.flowing()
+    first = await stack.rows(
+        "SELECT min(toUnixTimestamp64Micro(event_time)) FROM funding.rates WHERE transport = 'ws' "
+        f"AND toUnixTimestamp64Micro(received_at) > {back_at - TICK_US}"
+    )
+    stack.outages.append(Outage(since, min(int(first[0][0]) + TICK_US, back_at + 5 * TICK_US)))
+    async with stack.quiet():
+        await stack.check_rates()
+        states = await stack.rows(
+            "SELECT state FROM funding.feeds ORDER BY reported_at DESC LIMIT 1"
+        )
+    assert states == [("live",)]

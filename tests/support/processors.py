@@ -1,0 +1,254 @@
+"""An Ingest in memory for its tests. Store, Log and Outbox are protocols of ours; here they keep a
+journal of what is asked of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from schemas.errors import MalformedInputError
+from schemas.records import RAW_BATCH, HourlyBar, Purpose, RawItem
+from schemas.serde.codec import Decoder, Encoder
+from schemas.times import US_PER_HOUR
+from stream_app.core.output.outputs import DeadLetter, Output, Outputs
+from stream_app.worker.output_producer import Generation, Outbox
+from stream_app.worker.processor import Ingest
+from tests.support.partitions import know
+
+TOPIC = "funding.raw.binance-usdm"
+S = 1_000_000
+HOUR_US = 1_791_273_600_000_000
+encode = Encoder(RAW_BATCH, 1).encode
+
+
+@dataclass
+class Journal:
+    """What happened, in order."""
+
+    entries: list[tuple[str, Any]] = field(default_factory=list)
+
+    def of(self, kind: str) -> list[Any]:
+        """What happened of one kind."""
+        return [what for happened, what in self.entries if happened == kind]
+
+    def kinds(self) -> list[str]:
+        """The kinds in order, each run of the same one once."""
+        found: list[str] = []
+        for kind, _ in self.entries:
+            if found[-1:] != [kind]:
+                found.append(kind)
+        return found
+
+
+class MemoryStore:
+    """A table in memory. Values are stored when `put` is awaited."""
+
+    def __init__(self, journal: Journal, name: str) -> None:
+        self.journal, self.name = journal, name
+        self.values: dict[bytes, bytes] = {}
+
+    def get(self, key: bytes) -> bytes | None:
+        """A stored value."""
+        return self.values.get(key)
+
+    async def put(self, records: Sequence[tuple[int, bytes, bytes]]) -> None:
+        """Store, durable a moment later."""
+        await asyncio.sleep(0)
+        for partition, key, value in records:
+            self.values[key] = value
+            self.journal.entries.append((f"{self.name} stored", (partition, key)))
+
+
+class MemoryBars:
+    """The table of bars."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.bars: list[HourlyBar] = []
+
+    def put(self, partition: int, bar: HourlyBar) -> Awaitable[Any]:
+        """Store, durable a moment later."""
+
+        async def changelog() -> None:
+            await asyncio.sleep(0)
+            self.bars.append(bar)
+            self.journal.entries.append(("bars stored", (partition, bar["hour"])))
+
+        return changelog()
+
+    def newest(self, contract: str, limit: int) -> list[HourlyBar]:
+        """All of a contract."""
+        return [bar for bar in self.bars if bar["contract_id"] == contract][-limit:]
+
+
+class MemoryLog:
+    """A raw log that only notes where it is asked to read on."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.ends: dict[tuple[str, int], int] = {}
+        self.begins: dict[tuple[str, int], int] = {}
+
+    async def begin(self, topic: str, partition: int) -> int:
+        """The oldest record that is still there."""
+        return self.begins.get((topic, partition), 0)
+
+    def end(self, topic: str, partition: int) -> int | None:
+        """The end of the log."""
+        return self.ends.get((topic, partition))
+
+
+class MemoryOutbox:
+    """Keeps what is published; delivers when it is asked to, or fails to."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.outputs: list[Output] = []
+        self.letters: list[DeadLetter] = []
+        self.undelivered: list[Output] = []
+        self.error: Exception | None = None
+        self.asked = asyncio.Event()
+
+    def publish(self, taken: Outputs, partition: int) -> int:
+        """Take records."""
+        outputs = taken.records()
+        self.outputs += outputs
+        self.letters += taken.dead_letters
+        self.undelivered += outputs
+        if outputs or taken.dead_letters:
+            self.journal.entries.append(("published", partition))
+        return 0
+
+    def cut(self) -> Generation:
+        """What was published so far."""
+        generation = Generation()
+        generation.pending = len(self.undelivered)
+        return generation
+
+    async def delivered(self, generation: Generation) -> None:
+        """Wait for the broker."""
+        self.asked.set()
+        await asyncio.sleep(0)
+        if self.error is not None:
+            raise self.error
+        del self.undelivered[: generation.pending]
+        self.journal.entries.append(("delivered", generation.pending))
+
+    def records(self, topic: str) -> list[Any]:
+        """What was published to a topic."""
+        return [o.record for o in self.outputs if o.topic.name == topic]
+
+
+@dataclass
+class Message:
+    """A Kafka message, as Faust's events carry it."""
+
+    offset: int
+    value: bytes | None
+    partition: int = 0
+    topic: str = TOPIC
+    timestamp: float = HOUR_US / S + 7.5
+
+
+class Event:
+    """A Faust event."""
+
+    def __init__(self, journal: Journal, message: Message) -> None:
+        self.journal, self.message = journal, message
+
+    def ack(self) -> None:
+        """Note the ack."""
+        self.journal.entries.append(("acked", self.message.offset))
+
+
+def raw(
+    items: list[RawItem], received_at: int, purpose: Purpose = "stream", channel: str = "c"
+) -> bytes:
+    """The value of a raw record."""
+    return encode(
+        {
+            "feed": "binance-usdm",
+            "transport": "ws",
+            "purpose": purpose,
+            "channel": channel,
+            "connection_id": "c",
+            "sequence": 0,
+            "received_at": received_at,
+            "items": items,
+        }
+    )
+
+
+def tick(rate: float, at: int, symbol: str = "AUSDT") -> bytes:
+    """A raw record of one row of the stream."""
+    row = {
+        "e": "markPriceUpdate",
+        "E": at // 1_000,
+        "s": symbol,
+        "p": "7.5",
+        "r": repr(rate),
+        "T": (HOUR_US + 8 * US_PER_HOUR) // 1_000,
+    }
+    return raw([{"symbol": symbol, "payload": json.dumps(row).encode(), "received_at": at}], at)
+
+
+def settled(hours: int, symbol: str = "AUSDT") -> bytes:
+    """A raw record of one settlement."""
+    at = HOUR_US + hours * US_PER_HOUR
+    row = {"symbol": symbol, "fundingTime": at // 1_000, "fundingRate": "0.0001"}
+    item: RawItem = {"symbol": symbol, "payload": json.dumps(row).encode(), "received_at": at}
+    return raw([item], HOUR_US, "history", "fundingRate")
+
+
+class Bench:
+    """An Ingest with its surroundings; `restart` keeps the tables alone."""
+
+    def __init__(self) -> None:
+        self.journal = Journal()
+        self.contracts = MemoryStore(self.journal, "blocks")
+        self.baselines = MemoryStore(self.journal, "baselines")
+        self.bars = MemoryBars(self.journal)
+        self.log = MemoryLog(self.journal)
+        self.outbox = MemoryOutbox(self.journal)
+        self._decoder = Decoder(RAW_BATCH, lambda _id: RAW_BATCH.text)
+        self.restart()
+
+    def restart(self) -> None:
+        """A new process."""
+        self.ingest = Ingest(
+            self._decoder,
+            cast("Outbox", self.outbox),
+            self.contracts,
+            self.baselines,
+            self.bars,
+            self.log,
+        )
+
+    async def feed(self, *messages: Message) -> None:
+        """Hand over messages in this order. The contracts in them are known."""
+        for message in messages:
+            self._know(message)
+            await self.ingest.handle(Event(self.journal, message))
+
+    def _know(self, message: Message) -> None:
+        with contextlib.suppress(MalformedInputError):
+            batch = self._decoder.decode(message.value or b"")
+            state = self.ingest.assign(message.topic, message.partition).state
+            know(state, batch, message.offset)
+
+    def applied(self) -> list[int]:
+        """Offsets of the accepted rates, in the order in which they were applied."""
+        return [record["raw_offset"] for record in self.outbox.records("funding.rates")]
+
+
+def ticks(first: int, last: int) -> list[Message]:
+    """Raw records at consecutive offsets, each with an update of its own."""
+    return [
+        Message(offset, tick(0.0001 + offset * 1e-7, HOUR_US + offset * S))
+        for offset in range(first, last + 1)
+    ]

@@ -1,0 +1,42 @@
+"""The console script: every command has help, every setting is documented."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from click.testing import CliRunner
+
+from infra.cli.main import _COMMANDS, cli
+from infra.cli.settings_file import known_variables
+from schemas.errors import ConfigurationError
+from tests.support.paths import ROOT
+
+
+@pytest.mark.parametrize("command", _COMMANDS)
+def test_a_command_explains_itself(command: str) -> None:
+    """--help of each command says what it does and exits 0."""
+    result = CliRunner().invoke(cli, [command, "--help"])
+    assert result.exit_code == 0
+    assert len(result.output.splitlines()) > 3
+
+
+def test_the_list_of_commands_is_complete() -> None:
+    """`fundingstream --help` names every command."""
+    output = CliRunner().invoke(cli, ["--help"]).output
+    assert [name for name in _COMMANDS if name not in output] == []
+
+
+def test_every_setting_stands_in_the_example() -> None:
+    """`.env.example` has exactly the variables that some part reads."""
+    text = (ROOT / ".env.example").read_text(encoding="utf-8")
+    assert set(re.findall(r"^#?(FUNDING_\w+)=", text, re.MULTILINE)) == known_variables()
+
+
+def test_the_real_exchanges_limits_cannot_be_multiplied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ban is told of before the first call."""
+    monkeypatch.setenv("FUNDING_PRODUCER_LIMIT_FACTOR", "50")
+    monkeypatch.delenv("FUNDING_EXCHANGE_BASE_URL", raising=False)
+    result = CliRunner().invoke(cli, ["producer", "kucoin"])
+    assert isinstance(result.exception, ConfigurationError)
+    assert "FUNDING_PRODUCER_LIMIT_FACTOR" in str(result.exception)

@@ -1,0 +1,218 @@
+"""Paging through one contract's history: every settlement is taken, and the walk ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from producers.exchanges import exchange
+from producers.exchanges.history_paging import (
+    MS_PER_HOUR,
+    Forward,
+    Offset,
+    Paging,
+    PerSymbolWalk,
+    SettledRow,
+    Span,
+    Windows,
+)
+from producers.exchanges.spec import RestCall, Slice
+from schemas.errors import MalformedInputError
+
+SINCE_MS = 400 * MS_PER_HOUR
+Answer = Callable[[Sequence[int], Span], list[int]]
+
+
+def forward(limit: int) -> Answer:
+    """At most `limit` rows from the start, ascending (exchanges.md §2.6b, §4.9b)."""
+    return lambda times, span: [t for t in times if span.from_ms <= t <= span.to_ms][:limit]
+
+
+def backward(limit: int) -> Answer:
+    """The newest `limit` of the window, newest first (§3.5b)."""
+    return lambda times, span: [t for t in times if span.from_ms <= t <= span.to_ms][::-1][:limit]
+
+
+def oldest(limit: int) -> Answer:
+    """The oldest `limit` of the window: which ones are cut is not documented."""
+    return lambda times, span: [t for t in times if span.from_ms <= t <= span.to_ms][:limit][::-1]
+
+
+def offset(limit: int) -> Answer:
+    """`limit` rows after the offset, newest first, whatever their time (§5.4b)."""
+    return lambda times, span: list(times)[::-1][span.offset : span.offset + limit]
+
+
+def driven(
+    paging: Paging, answer: Answer, times: Sequence[int], until_ms: int
+) -> tuple[set[int], int]:
+    """Walk to the end; the times that were taken, and the number of calls."""
+    spans: list[Span] = []
+
+    def call(symbol: str, span: Span) -> RestCall:
+        assert symbol == "A"
+        spans.append(span)
+        return RestCall("history", "/h")
+
+    walk = PerSymbolWalk("A", Span(SINCE_MS, until_ms), paging, call, read)
+    taken: list[int] = []
+    while walk.next_call() is not None:
+        page = json.dumps(answer(times, spans[-1])).encode()
+        taken += [int(piece.payload) for piece in walk.take(page).slices]
+        assert len(spans) < 2_000, "the walk does not come to an end"
+    assert walk.progress == 1.0
+    assert taken == sorted(taken), "the worker derives an interval from the settlement before"
+    return set(taken), len(spans)
+
+
+def read(body: bytes) -> list[SettledRow]:
+    """A page is an array of times here."""
+    if not body:
+        raise MalformedInputError("empty")
+    return [SettledRow(time, str(time).encode()) for time in json.loads(body)]
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> tuple[list[int], int]:
+    """Settlements with a few ms of jitter, whose interval changes now and then; and until when."""
+    hour = 380
+    times = []
+    for interval, count in draw(
+        st.lists(st.tuples(st.sampled_from([1, 2, 4, 8]), st.integers(0, 130)), max_size=4)
+    ):
+        for _ in range(count):
+            hour += interval
+            times.append(hour * MS_PER_HOUR + draw(st.integers(0, 2)) * 50)
+    return times, (hour + draw(st.integers(0, 30))) * MS_PER_HOUR
+
+
+def due_of(times: Sequence[int], until_ms: int) -> set[int]:
+    """The settlements within the span."""
+    return {time for time in times if SINCE_MS <= time <= until_ms}
+
+
+@given(histories(), st.integers(1, 60))
+def test_forward_takes_every_settlement(history: tuple[list[int], int], limit: int) -> None:
+    """Whatever the page's size."""
+    times, until_ms = history
+    taken, calls = driven(Forward(limit), forward(limit), times, until_ms)
+    assert taken == due_of(times, until_ms)
+    assert calls <= len(taken) // limit + 1
+
+
+@given(histories(), st.sampled_from([backward, oldest]), st.integers(0, 9))
+def test_windows_takes_every_settlement(
+    history: tuple[list[int], int], cut: Callable[[int], Answer], more: int
+) -> None:
+    """Also where the interval changed, and whichever rows of a too wide window are cut."""
+    times, until_ms = history
+    taken, _ = driven(Windows(90), cut(92 + more), times, until_ms)
+    assert taken == due_of(times, until_ms)
+
+
+@pytest.mark.parametrize(("interval", "calls"), [(8, 2), (4, 3), (1, 8)])
+def test_windows_soon_asks_for_wide_windows(interval: int, calls: int) -> None:
+    """30 days of an 8 h contract are not walked in hourly windows (§3.7)."""
+    hours = range(400, 400 + 720, interval)
+    times = [hour * MS_PER_HOUR for hour in hours]
+    taken, made = driven(Windows(90), backward(100), times, (400 + 719) * MS_PER_HOUR)
+    assert taken == set(times)
+    assert made == calls
+
+
+@given(histories(), st.integers(1, 60))
+def test_offset_takes_every_settlement(history: tuple[list[int], int], limit: int) -> None:
+    """And at most a page of older ones."""
+    times, until_ms = history
+    taken, _ = driven(Offset(limit), offset(limit), times, until_ms)
+    assert due_of(times, until_ms) <= taken
+
+
+@pytest.mark.parametrize(
+    ("feed", "form"),
+    [
+        ("binance-coinm", b'[{"symbol":"A","fundingTime":%s},7,{"symbol":"A","fundingTime":%s}]'),
+        ("hyperliquid", b'[{"time":%s},{"time":"x"},{"time":%s}]'),
+        ("kucoin", b'{"code":"200000","data":[{"timepoint":%s},{},{"timepoint":%s}]}'),
+    ],
+)  # fmt: skip
+def test_an_odd_row_of_a_page_costs_no_other(feed: str, form: bytes) -> None:
+    """It is cut out as it came, and the walk goes on behind the others."""
+    walk = exchange(feed).history(["A"], 0, 10 * MS_PER_HOUR)
+    assert walk.next_call() is not None
+    page = walk.take(form % (b"7200000", b"3600000"))
+    assert [piece.readable for piece in page.slices] == [True, True, False]
+    assert [b"3600000" in page.slices[0].payload, b"7200000" in page.slices[1].payload] == [
+        True
+    ] * 2
+    assert page.slices[2].payload in form
+    assert page.slices[2].symbol is None
+    assert walk.next_call() is None
+
+
+def test_backpack_cuts_an_odd_row_too() -> None:
+    """Its times are text."""
+    rows = [b'{"intervalEndTimestamp":"1970-01-01T0%d:00:00"}' % hour for hour in (5, 4)]
+    walk = exchange("backpack").history(["A"], 0, 10 * MS_PER_HOUR)
+    assert walk.next_call() is not None
+    odd = b'{"intervalEndTimestamp":"soon"}'
+    page = walk.take(b"[" + b",".join([rows[0], odd, rows[1]]) + b"]")
+    assert list(page.slices) == [
+        Slice("A", rows[1]),
+        Slice("A", rows[0]),
+        Slice(None, odd, readable=False),
+    ]
+
+
+def test_a_full_page_with_an_odd_row_is_not_the_last() -> None:
+    """It counts as a row where the exchange counts rows."""
+    walk = exchange("hyperliquid").history(["A"], 0, 10**12)
+    assert walk.next_call() is not None
+    walk.take(json.dumps([{"time": t} for t in range(499)] + [None]).encode())
+    call = walk.next_call()
+    assert call is not None
+    assert json.loads(call.body)["startTime"] == 499
+
+
+def test_an_empty_span_asks_nothing() -> None:
+    """Since after until."""
+    for paging in (Forward(5), Windows(90), Offset(5)):
+        assert driven(paging, forward(5), [SINCE_MS], SINCE_MS - 1) == (set(), 0)
+
+
+def test_an_unreadable_page_is_asked_for_again() -> None:
+    """It changes nothing."""
+    walk = exchange("hyperliquid").history(["BTC"], 0, 10 * MS_PER_HOUR)
+    call = walk.next_call()
+    for body in (b"", b"null", b'{"a":1}', b'[{"coin":"BTC"}]'):
+        with pytest.raises(MalformedInputError):
+            walk.take(body)
+        assert walk.next_call() == call
+
+
+def test_hyperliquid_pays_for_its_rows() -> None:
+    """20 and 1 for each 20 rows (§4.9b): 500 rows cost 45, a catch-up of two hours 21."""
+    found = exchange("hyperliquid")
+    whole = found.history(["BTC"], 0, 720 * MS_PER_HOUR - 1).next_call()
+    short = found.history(["BTC"], 0, 2 * MS_PER_HOUR - 1).next_call()
+    assert whole is not None
+    assert short is not None
+    assert whole.costs == {"weight": 45}
+    assert short.costs == {"weight": 21}
+    assert json.loads(short.body) == {
+        "type": "fundingHistory",
+        "coin": "BTC",
+        "startTime": 0,
+        "endTime": 2 * MS_PER_HOUR - 1,
+    }
+
+
+def test_a_walk_is_of_one_contract() -> None:
+    """Where history is asked for contract by contract."""
+    for feed in ("binance-coinm", "kucoin", "hyperliquid", "backpack"):
+        with pytest.raises(ValueError, match="unpack"):
+            exchange(feed).history(["A", "B"], 0, 1)

@@ -1,0 +1,193 @@
+"""The feed: odd rows are counted and end nothing; what two sockets bring is published once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from producers.exchanges import exchange
+from producers.exchanges.spec import Control, Listing, RestCall, Slice
+from producers.feed.feed import Feed
+from producers.policy.instruments import Change
+from producers.policy.rate_limiter import Budget
+from producers.policy.throttle import Pacer
+from producers.settings import ProducerSettings
+from producers.websocket.connection import Closed
+
+ROW = b'{"e":"markPriceUpdate","E":1791269856000,"s":"BTCUSDT","r":"0.00000523","T":1791273600000}'
+ODD = b'{"e":"markPriceUpdate"}'
+
+
+class FakePublisher:
+    """Remembers what was published."""
+
+    def __init__(self) -> None:
+        self.log: list[tuple[str, str, list[Slice]]] = []
+        self.full_for_s = 0.0
+
+    async def publish(self, slices: Any, *, channel: str, purpose: str, **_rest: Any) -> int:
+        self.log.append((purpose, channel, list(slices)))
+        return len(self.log[-1][2])
+
+    def forget(self, _connection_id: str) -> None:
+        """The counters of a connection are the real one's."""
+
+
+def feed_of(
+    folder: Path, publisher: FakePublisher, feed: str = "binance-usdm", **more: Any
+) -> Feed:
+    """A feed that is not running."""
+    found = exchange(feed)
+    return Feed(
+        found,
+        ProducerSettings(producer_data_dir=str(folder), **more),
+        cast("Any", publisher),
+        cast("Any", None),
+        Budget(found.limits),
+        Pacer(1e9),
+        "cluster",
+    )
+
+
+async def test_an_odd_row_keeps_neither_its_frame_nor_its_socket_from_living(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The frame is data, so its socket is not silent; the row goes to the dead letters."""
+    publisher = FakePublisher()
+    feed = feed_of(tmp_path, publisher)
+    heard = await feed._on_frame("id", b"[" + ROW + b"," + ODD + b"]", 1_791_269_856_000_000)
+    assert heard.data
+    assert (feed.frames, feed.updates) == (1, 1)
+    ((purpose, _channel, slices),) = publisher.log
+    assert purpose == "stream"
+    assert slices == [Slice("BTCUSDT", ROW), Slice(None, ODD, readable=False)]
+    assert "1 unreadable rows" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "symbol", [b"A" * 129, b"A" * 999_999, b"", b"A\\nB", b"A\\u0000", b"\\u202e"]
+)
+async def test_a_symbol_that_is_none_is_remembered_by_nobody(tmp_path: Path, symbol: bytes) -> None:
+    """Its row is unreadable, and what is kept by contract stays small."""
+    publisher = FakePublisher()
+    feed = feed_of(tmp_path, publisher)
+    odd = ROW.replace(b"BTCUSDT", symbol)
+    heard = await feed._on_frame("id", b"[" + ROW + b"," + odd + b"]", 1_791_269_856_000_000)
+    assert heard.symbols == ["BTCUSDT"]
+    assert publisher.log[0][2] == [Slice("BTCUSDT", ROW), Slice(None, odd, readable=False)]
+    assert set(feed.watch.repeats._seen) == {"BTCUSDT"}
+
+
+async def test_an_odd_fact_neither_ends_the_feed_nor_hides_the_others(tmp_path: Path) -> None:
+    """It is published as unreadable, and the contracts beside it are listed."""
+    good = b'{"symbol":"BTCUSDT","status":"TRADING","contractType":"PERPETUAL"}'
+    odd = b'{"symbol":"ETHUSDT","status":5,"contractType":"PERPETUAL"}'
+    long = good.replace(b"BTC", b"BTC" * 99)
+
+    async def fetch(call: RestCall, share: float = 1.0, timeout_s: float = 1.0) -> bytes:
+        assert share > 0
+        assert timeout_s > 0
+        info = call.resource == "exchangeInfo"
+        return b'{"symbols":[' + good + b"," + odd + b"," + long + b"]}" if info else b"[]"
+
+    publisher = FakePublisher()
+    feed = feed_of(tmp_path, publisher)
+    feed.rest.fetch = fetch  # type: ignore[method-assign]
+    assert await feed.facts.refresh()
+    assert feed.registry.streaming == {"BTCUSDT"}
+    assert publisher.log[0] == (
+        "contract",
+        "exchangeInfo",
+        [
+            Slice("BTCUSDT", good),
+            Slice(None, odd, readable=False),
+            Slice(None, long, readable=False),
+        ],
+    )
+
+
+def listed(feed: Feed, *symbols: str) -> None:
+    """Have contracts listed."""
+    entries = [Listing(symbol, streaming=True) for symbol in symbols]
+    feed.watch.listed(feed.registry.update("list", (), entries), feed.registry.streaming)
+
+
+NOW_US = 1_791_269_856_000_000
+
+
+async def test_a_frame_says_whom_it_is_about(tmp_path: Path) -> None:
+    """So that its connection knows what a successor has to bring; a control frame is of nobody."""
+    feed = feed_of(tmp_path, FakePublisher())
+    heard = await feed._on_frame("binance-usdm/mark-price/1", b"[" + ROW + b"]", NOW_US)
+    assert (heard.data, heard.symbols, heard.control) == (True, ["BTCUSDT"], None)
+    heard = await feed._on_frame("binance-usdm/mark-price/1", b'{"result":null,"id":1}', NOW_US)
+    assert (heard.data, heard.symbols, heard.control) == (False, (), Control())
+    heard = await feed._on_frame("binance-usdm/mark-price/1", b"{", NOW_US)
+    assert (heard.data, heard.symbols, heard.control) == (False, (), None)
+
+
+async def test_what_two_connections_bring_is_published_once(tmp_path: Path) -> None:
+    """Both are alive by it: the end of one silences nobody, the end of both does at once."""
+    publisher = FakePublisher()
+    feed = feed_of(tmp_path, publisher, "hyperliquid")
+    listed(feed, "BTC", "ETH")
+    frames = [
+        b'{"channel":"activeAssetCtx","data":{"coin":"%s","ctx":{"funding":"0.1"}}}' % coin
+        for coin in (b"BTC", b"ETH")
+    ]
+    for socket in ("main", "main-spare-1"):
+        for frame in frames:
+            await feed._on_frame(f"hyperliquid/{socket}/1", frame, NOW_US)
+    await feed._on_frame("hyperliquid/main/1", frames[0].replace(b"0.1", b"0.2"), NOW_US)
+    sent = [piece for _, channel, slices in publisher.log for piece in slices]
+    assert [piece.symbol for piece in sent] == ["BTC", "ETH", "BTC"]
+    assert (feed.status()["repeated"], feed.status()["contracts_live"]) == (2, 2)
+    for socket, wanted in (("main", set()), ("main-spare-1", {"BTC", "ETH"})):
+        feed._on_close(Closed(socket, f"hyperliquid/{socket}/1", "closed", NOW_US, relieved=False))
+        assert feed.snapshots.polling.wanted == wanted
+    assert feed.status()["contracts_by_rest"] == 2
+
+
+async def test_an_unknown_contract_has_the_list_asked_for(tmp_path: Path) -> None:
+    """Once, however often it comes."""
+    feed = feed_of(tmp_path, FakePublisher())
+    listed(feed, "ETHUSDT")
+    feed.facts.known.set()
+    await feed._on_frame("binance-usdm/mark-price/1", b"[" + ROW + b"]", NOW_US)
+    assert feed.facts._wanted.is_set()
+    feed.facts._wanted.clear()
+    await feed._on_frame("binance-usdm/mark-price/1", b"[" + ROW + b"]", NOW_US)
+    assert not feed.facts._wanted.is_set()
+
+
+async def test_the_mode_and_who_delivers_stand_in_the_status(tmp_path: Path) -> None:
+    """Before anything has arrived."""
+    status = feed_of(tmp_path, FakePublisher(), producer_mode="poll").status()
+    assert (status["mode"], status["state"], status["transport"]) == ("poll", "connecting", None)
+    assert (status["contracts_by_rest"], status["connect_attempts"]) == (0, 0)
+
+
+async def test_made_up_symbols_are_nothing_that_a_connection_delivers(tmp_path: Path) -> None:
+    """A successor need not bring them; one that can be no symbol is nobody's piece."""
+    publisher = FakePublisher()
+    feed = feed_of(tmp_path, publisher)
+    listed(feed, "BTCUSDT")
+    rows = [ROW.replace(b"BTCUSDT", b"X%dUSDT" % number) for number in range(20)]
+    forged = ROW.replace(b"BTCUSDT", b"BTC USDT")
+    frame = b"[" + b",".join([ROW, forged, *rows]) + b"]"
+    heard = await feed._on_frame("binance-usdm/mark-price/1", frame, NOW_US)
+    assert heard.symbols == ["BTCUSDT"]
+    (sent,) = [slices for _, _, slices in publisher.log]
+    assert [s.symbol for s in sent] == ["BTCUSDT", None, *(f"X{n}USDT" for n in range(20))]
+    assert sent[1] == Slice(None, forged, readable=False)
+
+
+async def test_a_list_that_is_too_long_is_told_once_an_hour(tmp_path: Path) -> None:
+    """With how many contracts are left out; the worker makes an alert of it."""
+    feed = feed_of(tmp_path, FakePublisher())
+    for _ in range(3):
+        feed._on_listed(Change((), frozenset(), frozenset(), surplus=7))
+    told = [(e.kind, e.subject, e.count) for e in feed.journal._waiting]
+    assert told == [("contract_cap", "binance-usdm", 7)]

@@ -1,0 +1,200 @@
+"""The registry: only changes are published, and only of contracts that are listed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from producers.exchanges.binance_usdm import EXCHANGE
+from producers.exchanges.spec import Slice
+from producers.policy.instruments import Change, ContractRegistry
+
+INFO, FUNDING = EXCHANGE.fact_calls
+
+
+def entry(symbol: str, status: str = "TRADING", kind: str = "PERPETUAL") -> dict[str, Any]:
+    """One symbol of exchangeInfo."""
+    return {"symbol": symbol, "status": status, "contractType": kind}
+
+
+def refresh(registry: ContractRegistry, *entries: dict[str, Any]) -> Change:
+    """Take one exchangeInfo reply, as the feed does."""
+    body = json.dumps({"timezone": "UTC", "symbols": entries}).encode()
+    slices = EXCHANGE.slice_reply(INFO, body)
+    return registry.update(INFO.resource, slices, EXCHANGE.listings(INFO, slices))
+
+
+def funding(registry: ContractRegistry, **hours: int) -> list[str | None]:
+    """Take one fundingInfo reply; the symbols whose facts are published."""
+    rows = [{"symbol": name, "fundingIntervalHours": value} for name, value in hours.items()]
+    slices = EXCHANGE.slice_reply(FUNDING, json.dumps(rows).encode())
+    assert EXCHANGE.listings(FUNDING, slices) is None
+    change = registry.update(FUNDING.resource, slices, None)
+    assert not change.listed
+    assert not change.delisted
+    return [piece.symbol for piece in change.facts]
+
+
+def symbols(change: Change) -> list[str | None]:
+    """The symbols of the facts to publish."""
+    return [piece.symbol for piece in change.facts]
+
+
+def test_the_first_reply_publishes_everything_and_the_same_again_nothing() -> None:
+    """Facts are published before the first rate and then on change."""
+    registry = ContractRegistry()
+    first = refresh(registry, entry("AUSDT"), entry("BUSDT"))
+    assert symbols(first) == ["AUSDT", "BUSDT"]
+    assert first.listed == {"AUSDT", "BUSDT"}
+    again = refresh(registry, entry("AUSDT"), entry("BUSDT"))
+    assert again == Change([], frozenset(), frozenset())
+
+
+def test_facts_go_out_byte_for_byte() -> None:
+    """What is published is the exchange's own text of that contract."""
+    text = b'{ "contractType":"PERPETUAL", "symbol" :"A\\u0055SDT","status":"TRADING" }'
+    slices = EXCHANGE.slice_reply(INFO, b'{"symbols":[' + text + b"]}")
+    change = ContractRegistry().update("exchangeInfo", slices, EXCHANGE.listings(INFO, slices))
+    assert list(change.facts) == [Slice("AUSDT", text)]
+
+
+def test_only_what_changed_is_published() -> None:
+    """A new status of one contract is one fact; interval and listing are facts of their own."""
+    registry = ContractRegistry()
+    refresh(registry, entry("AUSDT"), entry("BUSDT"))
+    assert funding(registry, AUSDT=8, BUSDT=4) == ["AUSDT", "BUSDT"]
+    assert funding(registry, AUSDT=8, BUSDT=1) == ["BUSDT"]
+    changed = refresh(registry, entry("AUSDT", "SETTLING"), entry("BUSDT"))
+    assert symbols(changed) == ["AUSDT"]
+    assert funding(registry, AUSDT=8, BUSDT=1) == []
+
+
+def test_contracts_come_and_go() -> None:
+    """Listed and delisted are about streaming: a SETTLING contract stays in the list, silent."""
+    registry = ContractRegistry()
+    refresh(registry, entry("AUSDT"), entry("BUSDT"))
+    change = refresh(registry, entry("AUSDT", "SETTLING"), entry("CUSDT"), entry("BUSDT"))
+    assert change == Change(change.facts, frozenset({"CUSDT"}), frozenset({"AUSDT"}))
+    assert registry.streaming == {"BUSDT", "CUSDT"}
+    assert registry.listed == {"AUSDT", "BUSDT", "CUSDT"}
+    change = refresh(registry, entry("BUSDT"))
+    assert change == Change([], frozenset(), frozenset({"CUSDT"}))
+
+
+def test_dated_contracts_are_left_out_and_tradfi_is_not() -> None:
+    """A quarterly contract has no funding; a filter on PERPETUAL alone would lose equities."""
+    registry = ContractRegistry()
+    change = refresh(
+        registry,
+        entry("BTCUSDT"),
+        entry("BTCUSDT_270326", kind="CURRENT_QUARTER"),
+        entry("BTCUSDT_270625", kind="NEXT_QUARTER"),
+        entry("TSLAUSDT", kind="TRADIFI_PERPETUAL"),
+        entry("SOONUSDT", "PENDING_TRADING"),
+    )
+    assert symbols(change) == ["BTCUSDT", "TSLAUSDT", "SOONUSDT"]
+    assert registry.streaming == {"BTCUSDT", "TSLAUSDT"}
+
+
+def test_facts_that_arrive_before_the_listing_are_published_with_it() -> None:
+    """The interval of an unlisted contract is held back, not swallowed."""
+    registry = ContractRegistry()
+    refresh(registry, entry("AUSDT"))
+    assert funding(registry, AUSDT=8, NEWUSDT=4) == ["AUSDT"]
+    refresh(registry, entry("AUSDT"), entry("NEWUSDT"))
+    assert funding(registry, AUSDT=8, NEWUSDT=4) == ["NEWUSDT"]
+
+
+def test_a_delisted_contract_has_no_current_rate() -> None:
+    """Snapshots go on showing its last value: only who streams is taken from them."""
+    registry = ContractRegistry()
+    refresh(registry, entry("AUSDT"), entry("OLDUSDT", "SETTLING"))
+    assert registry.listed == {"AUSDT", "OLDUSDT"}
+    assert registry.streaming == {"AUSDT"}
+
+
+def test_an_odd_row_in_the_list_delists_nobody() -> None:
+    """It may be the missing contract's; whom the list names is as it says."""
+    registry = ContractRegistry()
+    refresh(registry, entry("AUSDT"), entry("BUSDT"))
+    body = json.dumps({"symbols": [entry("AUSDT", "SETTLING"), {"odd": 1}]}).encode()
+    slices = EXCHANGE.slice_reply(INFO, body)
+    listings = EXCHANGE.listings(INFO, slices)
+    change = registry.update(INFO.resource, slices, listings, partial=True)
+    assert symbols(change) == ["AUSDT"]
+    assert change.delisted == {"AUSDT"}
+    assert registry.streaming == {"BUSDT"}
+    assert registry.listed == {"AUSDT", "BUSDT"}
+
+
+def test_a_list_that_loses_most_has_to_say_so_twice() -> None:
+    """An exchange in maintenance answers an empty list: nobody is unsubscribed for that."""
+    registry = ContractRegistry()
+    names = [f"S{number}USDT" for number in range(30)]
+    refresh(registry, *map(entry, names))
+    assert refresh(registry).delisted == frozenset()
+    assert refresh(registry, *map(entry, names)).delisted == frozenset()
+    assert refresh(registry, *map(entry, names[:5])).delisted == frozenset()
+    assert refresh(registry, *map(entry, names[:5])).delisted == set(names[5:])
+    assert registry.listed == set(names[:5])
+
+
+def test_a_list_in_which_nothing_trades_has_to_say_so_twice() -> None:
+    """Maintenance may show as a status as well; the doubt is told: the list is asked for soon."""
+    registry = ContractRegistry()
+    names = [f"S{number}USDT" for number in range(30)]
+    refresh(registry, *map(entry, names))
+    halted = [entry(name, status="SETTLING") for name in names]
+    change = refresh(registry, *halted)
+    assert (change.delisted, change.doubtful) == (frozenset(), True)
+    assert registry.streaming == set(names)
+    change = refresh(registry, *halted)
+    assert (change.delisted, change.doubtful) == (frozenset(names), False)
+    assert registry.streaming == frozenset()
+
+
+def test_facts_are_published_again_on_request() -> None:
+    """The raw log forgets the first time in a week."""
+    registry = ContractRegistry()
+    assert symbols(refresh(registry, entry("AUSDT"))) == ["AUSDT"]
+    assert symbols(refresh(registry, entry("AUSDT"))) == []
+    registry.forget_published()
+    change = refresh(registry, entry("AUSDT"))
+    assert symbols(change) == ["AUSDT"]
+    assert not change.listed
+
+
+def capped(names: Iterable[str], registry: ContractRegistry) -> int:
+    """Take a list of trading contracts; how many are left out."""
+    return refresh(registry, *map(entry, names)).surplus
+
+
+def test_a_list_that_is_too_long_is_cut() -> None:
+    """To the same contracts each time: those known before, then the first by their symbols."""
+    registry = ContractRegistry(max_contracts=3)
+    assert capped(["D", "C"], registry) == 0
+    assert capped(["D", "B", "C", "A", "E"], registry) == 2
+    assert registry.listed == registry.streaming == {"A", "C", "D"}
+    assert capped(["E", "D", "C", "B", "A"], registry) == 2
+    assert registry.listed == {"A", "C", "D"}
+    assert capped(["E", "D", "B"], registry) == 0
+    assert registry.listed == {"B", "D", "E"}
+
+
+def test_a_list_that_is_another_each_time_grows_nothing() -> None:
+    """Neither the contracts, while a doubtful list waits to be confirmed, nor their facts."""
+    registry = ContractRegistry(max_contracts=30)
+    for turn in range(20):
+        capped([f"S{turn}X{number}" for number in range(1_000)], registry)
+        assert len(registry.listed) == 30
+        assert registry.streaming <= registry.listed
+        assert len(registry._facts) <= 30
+
+
+def test_a_symbol_that_can_be_none_is_not_listed() -> None:
+    """Its entry is an unreadable one."""
+    registry = ContractRegistry()
+    change = refresh(registry, entry("AUSDT"), entry("A B"), entry("X" * 65), entry(""))
+    assert symbols(change) == ["AUSDT"]
+    assert registry.listed == {"AUSDT"}

@@ -1,0 +1,63 @@
+"""Contracts on sockets: each once, none moved while it is listed, capacities kept."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from producers.exchanges.spec import SocketKind
+from producers.policy.sharding import allocate
+
+symbols_st = st.frozensets(st.integers(0, 40).map(lambda n: f"S{n}"), max_size=30)
+
+
+def kind_of(capacity: int | None, max_sockets: int = 64) -> SocketKind:
+    """A kind of socket for contracts without a 7."""
+    return SocketKind(
+        "k",
+        1.0,
+        2.0,
+        ("wss://x/",),
+        capacity=capacity,
+        max_sockets=max_sockets,
+        takes=lambda symbol: "7" not in symbol,
+    )
+
+
+@given(st.lists(symbols_st, max_size=6), st.integers(1, 9), st.integers(1, 4))
+def test_contracts_stay_and_none_is_lost(
+    history: list[frozenset[str]], capacity: int, max_sockets: int
+) -> None:
+    """Over any sequence of lists: a partition of the wanted ones, stable, within the limits."""
+    present: list[frozenset[str]] = []
+    for wanted in history:
+        kind = kind_of(capacity, max_sockets)
+        found = allocate(kind, present, wanted)
+        mine = {symbol for symbol in wanted if "7" not in symbol}
+        placed = [symbol for socket in found.sockets for symbol in socket]
+        assert len(placed) == len(set(placed))
+        assert set(placed) | found.surplus == mine
+        assert not set(placed) & found.surplus
+        assert all(len(socket) <= capacity for socket in found.sockets)
+        assert len(found.sockets) <= max_sockets
+        if found.surplus:
+            assert len(placed) == capacity * max_sockets
+        for before, after in zip(present, found.sockets, strict=False):
+            assert before & mine <= after, "a listed contract was moved"
+        present = list(found.sockets)
+
+
+def test_new_contracts_fill_gaps_before_a_socket_is_added() -> None:
+    """A delisting makes room for a listing."""
+    first = allocate(kind_of(2), [], {"A", "B", "C"})
+    assert list(map(set, first.sockets)) == [{"A", "B"}, {"C"}]
+    more = allocate(kind_of(2), first.sockets, {"B", "C", "D", "E"})
+    assert list(map(set, more.sockets)) == [{"B", "D"}, {"C", "E"}]
+    less = allocate(kind_of(2), first.sockets, {"C"})
+    assert list(map(set, less.sockets)) == [set(), {"C"}]
+
+
+def test_a_stream_of_all_is_one_socket_whoever_is_listed() -> None:
+    """Also before the list is known."""
+    assert allocate(kind_of(None), [], set()).sockets == [frozenset()]
+    assert allocate(kind_of(None), [frozenset()], {"A"}) == ([frozenset()], frozenset())

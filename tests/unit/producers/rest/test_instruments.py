@@ -1,0 +1,259 @@
+"""The registry is refreshed: some calls in every other round, and in full after a failure."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from typing import Any, cast
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from producers.exchanges.binance_usdm import EXCHANGE
+from producers.policy.instruments import Change
+from producers.policy.rate_limiter import Budget
+from producers.rest import instruments
+from producers.rest.client import RestClient
+from producers.rest.instruments import Facts
+from producers.rest.raw_replies import Replies
+from tests.unit.producers.feed.test_feed import FakePublisher
+
+INFO, FUNDING = "/fapi/v1/exchangeInfo", "/fapi/v1/fundingInfo"
+ENTRY = '{"symbol":"%s","status":"TRADING","contractType":"PERPETUAL"}'
+
+
+class SmallBinance:
+    """The two resources that describe contracts."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.failing: set[str] = set()
+        self.symbols = ["A", "B"]
+        self.changed = asyncio.Event()
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """Answer, or fail where it is to."""
+        self.asked.append(request.path)
+        self.changed.set()
+        if request.path in self.failing:
+            return web.Response(status=500)
+        if request.path == FUNDING:
+            return web.Response(text='[{"symbol":"A","fundingIntervalHours":4}]')
+        entries = ",".join(ENTRY % symbol for symbol in self.symbols)
+        return web.Response(text=f'{{"symbols":[{entries}]}}')
+
+    async def until(self, calls: int) -> None:
+        """Wait for so many calls."""
+        async with asyncio.timeout(10):
+            while len(self.asked) < calls:
+                self.changed.clear()
+                await self.changed.wait()
+
+
+class Case:
+    """Facts over a small exchange."""
+
+    def __init__(self, small: SmallBinance, session: aiohttp.ClientSession, url: str) -> None:
+        self.small = small
+        self.publisher = FakePublisher()
+        self.changes: list[Change] = []
+        rest = RestClient(EXCHANGE, url, session, Budget(EXCHANGE.limits))
+        replies = Replies(EXCHANGE, rest, cast("Any", self.publisher))
+        self.facts = Facts(EXCHANGE, replies, 3_600.0, self.changes.append)
+
+    async def round(self) -> list[str]:
+        """What one refresh asks for."""
+        self.small.asked.clear()
+        await self.facts.refresh()
+        return list(self.small.asked)
+
+
+@pytest.fixture
+async def case() -> AsyncIterator[Case]:
+    """It has asked for nothing yet."""
+    small = SmallBinance()
+    app = web.Application()
+    app.router.add_get("/{path:.*}", small.answer)
+    async with TestServer(app) as server, aiohttp.ClientSession() as session:
+        yield Case(small, session, str(server.make_url("/")))
+
+
+@asynccontextmanager
+async def running(facts: Facts) -> AsyncIterator[None]:
+    """The loop, until the block ends."""
+    task = asyncio.create_task(facts.run())
+    try:
+        yield
+        assert not task.done()
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_funding_info_is_asked_for_in_every_other_round(case: Case) -> None:
+    """Intervals change seldom; 15 calls an hour are all that a healthy feed may make."""
+    assert [await case.round() for _ in range(4)] == [
+        [INFO, FUNDING],
+        [INFO],
+        [INFO, FUNDING],
+        [INFO],
+    ]
+
+
+@pytest.mark.parametrize("path", [INFO, FUNDING])
+async def test_a_round_that_failed_is_made_again_in_full(case: Case, path: str) -> None:
+    """Else an interval could be missing for two rounds."""
+    case.small.failing = {path}
+    assert not await case.facts.refresh()
+    assert await case.round() == [INFO, FUNDING]
+    case.small.failing = set()
+    assert await case.round() == [INFO, FUNDING]
+    assert await case.round() == [INFO]
+
+
+async def test_facts_are_published_when_they_change(case: Case) -> None:
+    """Once; contracts that come and go are told of."""
+    await case.facts.refresh()
+    assert case.facts.known.is_set()
+    told = [(channel, [s.symbol for s in slices]) for _, channel, slices in case.publisher.log]
+    assert told == [("exchangeInfo", ["A", "B"]), ("fundingInfo", ["A"])]
+    assert case.changes[0].listed == {"A", "B"}
+    case.publisher.log.clear()
+    case.small.symbols = ["B", "C"]
+    await case.facts.refresh()
+    entry, intervals = case.publisher.log
+    assert intervals[1] == "fundingInfo", "of the new one, whose interval must not wait"
+    assert entry[:2] == ("contract", "exchangeInfo")
+    assert [piece.symbol for piece in entry[2]] == ["C"]
+    assert case.changes[-2].listed == {"C"}
+    assert case.changes[-2].delisted == {"A"}
+
+
+async def test_nothing_is_known_while_no_list_has_come(case: Case) -> None:
+    """The intervals alone list nobody."""
+    case.small.failing = {INFO}
+    assert not await case.facts.refresh()
+    assert not case.facts.known.is_set()
+    assert case.changes == []
+    case.facts.ask_about(["A"])
+    case.facts.doubt()
+    assert not case.facts._wanted.is_set()
+
+
+async def test_an_unknown_contract_has_the_list_asked_for_in_full(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Soon, once, and with the intervals: they are what is new of it."""
+    monkeypatch.setattr(instruments, "GATHER_S", 0.01)
+    async with running(case.facts):
+        # The second call may still be on its way: the round after this one has to be whole.
+        await case.small.until(2)
+        await case.facts.known.wait()
+        case.small.symbols.append("NEW")
+        case.facts.ask_about(["A", "NEW"])
+        await case.small.until(4)
+        assert case.small.asked == [INFO, FUNDING] * 2
+    assert "NEW" in case.facts.registry.streaming
+    case.facts._wanted.clear()
+    case.facts.ask_about(["NEW", "B"])
+    assert not case.facts._wanted.is_set()
+
+
+async def test_silent_contracts_have_the_list_asked_for_now_and_then(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may be delisted; a contract that comes and goes does not make a call each time."""
+    await case.facts.refresh()
+    case.facts.doubt()
+    assert case.facts._wanted.is_set()
+    case.facts._wanted.clear()
+    case.facts.doubt()
+    assert not case.facts._wanted.is_set()
+    monkeypatch.setattr(instruments, "DOUBT_EVERY_S", 0.0)
+    case.facts.doubt()
+    assert case.facts._wanted.is_set()
+
+
+async def test_a_failed_round_is_made_again_before_its_time(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With backoff, not after an hour."""
+    monkeypatch.setattr(instruments, "RETRY_S", 0.01)
+    case.small.failing = {INFO}
+    async with running(case.facts):
+        await case.small.until(6)
+        assert case.small.asked[:6] == [INFO, FUNDING] * 3
+
+
+class Clock:
+    """A monotonic clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
+
+    def monotonic(self) -> float:
+        """The time."""
+        return self.now_s
+
+
+async def asked_at(
+    case: Case, clock: Clock, seconds: int, symbols: Callable[[int], list[str]]
+) -> list[int]:
+    """When a refresh is asked for, second by second, with these symbols streaming."""
+    found = []
+    begin_s = clock.now_s
+    for second in range(seconds):
+        clock.now_s = begin_s + second
+        case.facts.ask_about(symbols(second))
+        if case.facts._wanted.is_set():
+            case.facts._wanted.clear()
+            found.append(second)
+    return found
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of the module under test."""
+    made = Clock()
+    monkeypatch.setattr(instruments, "time", made)
+    return made
+
+
+async def test_a_symbol_that_streams_before_it_is_listed_is_asked_about_again(
+    case: Case, clock: Clock
+) -> None:
+    """At once, then after 1, 3 and 7 minutes; what is listed by then is asked about no more."""
+    await case.facts.refresh()
+    assert await asked_at(case, clock, 3_000, lambda _: ["A", "NEW"]) == [0, 60, 180, 420]
+    clock.now_s += 10_000
+    assert await asked_at(case, clock, 3_000, lambda _: ["NEW", "LATER"]) == [0, 60, 180, 420]
+
+
+async def test_made_up_symbols_have_the_list_asked_for_ever_more_seldom(
+    case: Case, clock: Clock
+) -> None:
+    """New ones in each second: no more often than the regular refresh in the end."""
+    case.facts._refresh_s = 600.0
+    await case.facts.refresh()
+    asked = await asked_at(case, clock, 4_000, lambda s: [f"X{s}-{n}" for n in range(20)])
+    assert asked[:5] == [0, 60, 180, 420, 900]
+    assert {b - a for a, b in pairwise(asked[4:])} == {600}
+    assert len(case.facts._asked_about) <= instruments.MAX_ASKED_ABOUT
+
+
+async def test_a_contract_that_was_found_makes_the_next_one_be_asked_about_soon(
+    case: Case, clock: Clock
+) -> None:
+    """An exchange that lists many in a row is no hostile one."""
+    await case.facts.refresh()
+    await asked_at(case, clock, 500, lambda _: ["NEW"])
+    case.small.symbols.append("NEW")
+    await case.facts.refresh()
+    clock.now_s += instruments.UNKNOWN_EVERY_S
+    assert (await asked_at(case, clock, 100, lambda _: ["NEXT"]))[:2] == [0, 60]

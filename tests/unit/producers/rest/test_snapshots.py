@@ -1,0 +1,257 @@
+"""Current rates by REST against a small Binance on loopback: whose, when, and when no more."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from producers.exchanges.binance_usdm import EXCHANGE
+from producers.exchanges.spec import Listing, RateLimit, Slice
+from producers.policy import polling
+from producers.policy.instruments import ContractRegistry
+from producers.policy.outages import Filled
+from producers.policy.ownership import Rest
+from producers.policy.rate_limiter import Budget
+from producers.rest import snapshots
+from producers.rest.client import RestClient
+from producers.rest.raw_replies import Replies
+from producers.rest.snapshots import Snapshots
+from schemas.control_items import UNREADABLE
+from tests.unit.producers.feed.test_feed import FakePublisher
+
+LISTED = "ABC"
+PLENTY = {"weight": RateLimit(1_000_000, 60.0)}
+
+
+class SmallBinance:
+    """The premium index of four contracts, one of them delisted."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.status = 200
+        self.body = json.dumps([{"symbol": s, "lastFundingRate": f"0.{s!r}"} for s in "ABCX"])
+        self.answers = asyncio.Event()
+        self.answers.set()
+        self.changed = asyncio.Event()
+
+    async def premium_index(self, _request: web.Request) -> web.Response:
+        """Answer, once it is allowed to."""
+        self.asked += 1
+        self.changed.set()
+        await self.answers.wait()
+        return web.Response(status=self.status, text=self.body)
+
+
+class Log(FakePublisher):
+    """What was published; tells when there is more of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.changed = asyncio.Event()
+
+    async def publish(self, slices: Any, *, channel: str, purpose: str, **rest: Any) -> int:
+        self.changed.set()
+        return await super().publish(slices, channel=channel, purpose=purpose, **rest)
+
+    def symbols(self, purpose: str = "fallback") -> list[set[str | None]]:
+        """Whose rates each reply brought."""
+        return [{s.symbol for s in slices} for of, _, slices in self.log if of == purpose]
+
+
+class Case:
+    """Snapshots that run, and both ends of them."""
+
+    def __init__(self, small: SmallBinance, log: Log, taken: Snapshots) -> None:
+        self.small, self.log, self.taken = small, log, taken
+
+    async def asked(self, times: int) -> None:
+        """Wait until the exchange was asked so often."""
+        await _until(self.small.changed, lambda: self.small.asked >= times)
+
+    async def published(self, times: int, purpose: str = "fallback") -> None:
+        """Wait until so many replies were published."""
+        await _until(self.log.changed, lambda: len(self.log.symbols(purpose)) >= times)
+
+
+async def _until(changed: asyncio.Event, condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            changed.clear()
+            await changed.wait()
+
+
+@asynccontextmanager
+async def running(
+    run: Callable[[Snapshots], Coroutine[Any, Any, None]],
+    *,
+    period_s: float = 0.02,
+    listed: Iterable[str] = LISTED,
+) -> AsyncIterator[Case]:
+    """One of the loops over a small exchange that costs nothing."""
+    small, log = SmallBinance(), Log()
+    app = web.Application()
+    app.router.add_get("/fapi/v1/premiumIndex", small.premium_index)
+    registry = ContractRegistry()
+    registry.update("exchangeInfo", (), [Listing(s, streaming=True) for s in listed])
+    async with TestServer(app) as server, aiohttp.ClientSession() as session:
+        rest = RestClient(EXCHANGE, str(server.make_url("/")), session, Budget(PLENTY))
+        replies = Replies(EXCHANGE, rest, cast("Any", log))
+        taken = Snapshots(EXCHANGE, replies, registry, period_s)
+        task = asyncio.create_task(run(taken))
+        try:
+            yield Case(small, log, taken)
+            assert not task.done()
+        finally:
+            small.answers.set()
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+
+@pytest.fixture(autouse=True)
+def _pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is too dear, and a failed poll is made again soon."""
+    monkeypatch.setattr(snapshots, "affordable_s", lambda _calls, _limits: 0.0)
+    monkeypatch.setattr(polling, "RETRY_S", 0.02)
+    monkeypatch.setattr(polling, "SOON_S", 0.02)
+
+
+async def test_only_silent_contracts_are_published_and_soon() -> None:
+    """The reply has them all; what the stream brings, and what is delisted, is left out."""
+    async with running(Snapshots.serve, period_s=3_600.0) as case:
+        assert case.taken.filled == Filled(0, 0)
+        case.taken.want({"A", "C"})
+        async with asyncio.timeout(1):
+            await case.published(1)
+        assert case.log.symbols() == [{"A", "C"}]
+        ((purpose, channel, slices),) = case.log.log
+        assert (purpose, channel) == ("fallback", "premiumIndex")
+        assert slices[0] == Slice("A", b'{"symbol": "A", "lastFundingRate": "0.\'A\'"}')
+
+
+async def test_polls_go_on_until_the_stream_is_back_and_stop_then() -> None:
+    """The next silence is another contract's: nobody was asked about between the two."""
+    async with running(Snapshots.serve) as case:
+        case.taken.want({"A"})
+        await case.published(3)
+        assert case.taken.polling.rest(time.monotonic(), 3) is Rest.SERVING
+        case.taken.want(())
+        assert case.taken.polling.rest(time.monotonic(), 3) is Rest.IDLE
+        before, asked = len(case.log.symbols()), case.small.asked
+        case.taken.want({"C"})
+        await case.asked(asked + 2)
+        await case.published(before + 2)
+        told = case.log.symbols()
+        assert all(symbols == {"A"} for symbols in told[:before])
+        assert told[before + 1] == {"C"}
+        assert {"B"} not in told
+        assert case.taken.filled.polls >= 4
+
+
+async def test_what_the_stream_brings_meanwhile_is_its_own() -> None:
+    """A reply that is on its way serves whom nobody has served when it is there."""
+    async with running(Snapshots.serve, period_s=3_600.0) as case:
+        case.small.answers.clear()
+        case.taken.want({"A", "B"})
+        await case.asked(1)
+        case.taken.want({"B"})
+        case.small.answers.set()
+        await case.published(1)
+        assert case.log.symbols() == [{"B"}]
+        assert case.taken.filled.rates == 1
+
+
+async def test_a_failed_poll_is_made_again() -> None:
+    """Server errors and replies that are none: nothing is published of them but what they were."""
+    async with running(Snapshots.serve, period_s=1.0) as case:
+        case.small.status = 500
+        case.taken.want({"A"})
+        await case.asked(2)
+        assert case.log.log == []
+        assert case.taken.polling.rest(time.monotonic(), 3) is Rest.IDLE
+        case.small.status, case.small.body = 200, "<html>"
+        await _until(case.log.changed, lambda: bool(case.log.log))
+        assert case.log.log[0] == ("stream", UNREADABLE, [Slice(None, b"<html>")])
+        case.small.body = '[{"symbol":"A"},{"symbol":5},{"symbol":"B"}]'
+        await case.published(1)
+        ((_, _, slices),) = (entry for entry in case.log.log if entry[0] == "fallback")
+        assert slices == [Slice("A", b'{"symbol":"A"}'), Slice(None, b'{"symbol":5}', False)]
+        assert case.taken.filled.polls == 1
+
+
+async def test_a_reply_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A current rate has to be current: it is asked for again."""
+    monkeypatch.setattr(snapshots, "SNAPSHOT_TIMEOUT_S", 0.05)
+    async with running(Snapshots.serve, period_s=1.0) as case:
+        case.small.answers.clear()
+        case.taken.want({"A"})
+        await case.asked(2)
+        case.small.answers.set()
+        await case.published(1)
+
+
+async def test_the_stream_is_compared_with_all_contracts() -> None:
+    """Hybrid: at a period, those that the stream brings above all, and it counts as no filling."""
+    async with running(lambda taken: taken.reconcile(0.02)) as case:
+        await case.published(2, "reconcile")
+        assert case.log.symbols("reconcile")[:2] == [set(LISTED)] * 2
+        assert case.log.symbols("fallback") == []
+        assert case.taken.filled == Filled(0, 0)
+
+
+async def test_the_stream_is_compared_once_after_the_full_hour(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So long after it that all has settled; the next time an hour later."""
+    hour_ms = 1_790_002_800_000
+    now_ms, dues = [hour_ms + 5_000], []
+
+    async def sleep_until_ms(due_ms: int) -> None:
+        dues.append(due_ms)
+        if len(dues) > 2:
+            await asyncio.Event().wait()
+        now_ms[0] = due_ms
+
+    monkeypatch.setattr(snapshots, "now_us", lambda: now_ms[0] * 1_000)
+    monkeypatch.setattr(snapshots, "sleep_until_ms", sleep_until_ms)
+    async with running(lambda taken: taken.reconcile(None)) as case:
+        await case.published(2, "reconcile")
+        assert case.log.symbols("reconcile") == [set(LISTED)] * 2
+        assert case.small.asked == 2
+    assert [due_ms - hour_ms for due_ms in dues[:2]] == [150_000, 3_750_000]
+
+
+async def test_without_a_stream_all_contracts_are_polled() -> None:
+    """At the period, also after a failure; whom REST serves is told of."""
+    async with running(Snapshots.poll) as case:
+        await case.published(2)
+        case.small.status = 503
+        await case.asked(case.small.asked + 2)
+        case.small.status = 200
+        await case.published(len(case.log.symbols()) + 1)
+        assert all(symbols == set(LISTED) for symbols in case.log.symbols())
+        assert case.taken.polling.wanted == set(LISTED)
+        assert case.taken.polling.rest(time.monotonic(), 3) is Rest.SERVING
+
+
+async def test_replies_without_what_was_asked_for_serve_nobody() -> None:
+    """An exchange that answers 200 and nothing is no fallback."""
+    async with running(Snapshots.serve) as case:
+        case.small.body = "[]"
+        case.taken.want({"A"})
+        await case.asked(3)
+        assert case.taken.polling.rest(time.monotonic(), 3) is Rest.IDLE
+        assert case.taken.filled == Filled(0, 0)
+        case.small.body = '[{"symbol":"X","lastFundingRate":"0.1"}]'
+        await case.asked(5)
+        assert case.taken.polling.rest(time.monotonic(), 3) is Rest.IDLE

@@ -1,0 +1,217 @@
+"""A feed's sockets against a small exchange on loopback: tickets, sources, listings."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from producers.exchanges import backpack, exchange
+from producers.policy.endpoints import Place
+from producers.policy.rate_limiter import Budget
+from producers.rest.client import RestClient
+from producers.websocket import pool
+from producers.websocket.connection import Watcher
+from producers.websocket.pool import Sockets
+from producers.websocket.session import Heard
+
+KUCOIN = exchange("kucoin")
+
+
+class SmallKucoin:
+    """Both sockets and bullet-public, as far as connecting needs them (exchanges.md §3A, §3B)."""
+
+    def __init__(self) -> None:
+        self.tokens: list[str] = []
+        self.heard: list[tuple[str, str]] = []
+        self.open: dict[str, web.WebSocketResponse] = {}
+        self.changed = asyncio.Event()
+        self.app = web.Application()
+        self.app.router.add_post("/kucoin/api/v1/bullet-public", self.bullet)
+        self.app.router.add_get("/kucoin/", self.socket)
+        self.app.router.add_get("/kucoin/classic/", self.socket)
+
+    async def bullet(self, request: web.Request) -> web.Response:
+        """Name this server, and a token that serves once."""
+        self.tokens.append(f"token/{len(self.tokens)}")
+        endpoint = f"ws://{request.host}/kucoin/classic/"
+        data = {"token": self.tokens[-1], "instanceServers": [{"endpoint": endpoint}]}
+        return web.json_response({"code": "200000", "data": data})
+
+    async def socket(self, request: web.Request) -> web.WebSocketResponse:
+        """Greet, then note what is said."""
+        name = request.query.get("token", "uta")
+        ws = web.WebSocketResponse()
+        await ws.prepare(request)
+        self.open[name] = ws
+        await ws.send_bytes(b'{"id":"1","type":"welcome","message":"welcome"}')
+        async for message in ws:
+            self.heard.append((name, message.data))
+            self.changed.set()
+        return ws
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until something that was heard makes the condition true."""
+        async with asyncio.timeout(10):
+            while not condition():
+                self.changed.clear()
+                await self.changed.wait()
+
+    def said(self, name: str, *keys: str) -> list[str]:
+        """The topics or channels that a socket was asked for."""
+        documents = [json.loads(text) for socket, text in self.heard if socket == name]
+        return [str(document[key]) for document in documents for key in keys if key in document]
+
+
+async def on_frame(_identity: str, message: bytes, _received_at: int) -> Heard:
+    """Read greetings, as the feed does."""
+    return Heard(data=False, control=KUCOIN.slice_frame(message).control)
+
+
+@asynccontextmanager
+async def running(
+    *, secondary: bool, spares: int = 0, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[SmallKucoin, Sockets, Callable[[set[str]], None]]]:
+    """The sockets of KuCoin on a small one; and how to list contracts."""
+    monkeypatch.setattr(pool, "ATTEMPTS_PER_S", 1_000.0)
+    small = SmallKucoin()
+    watcher = Watcher(on_frame, lambda _closed: None)
+    async with TestServer(small.app) as server, aiohttp.ClientSession() as session:
+        place = Place("kucoin", str(server.make_url("/")))
+        rest = RestClient(KUCOIN, place.rest(KUCOIN.rest_url), session, Budget(KUCOIN.limits))
+        made = Sockets(KUCOIN, place, rest, watcher, secondary=secondary, spares=spares)
+        stop = asyncio.Event()
+        ready: asyncio.Future[asyncio.TaskGroup] = asyncio.get_running_loop().create_future()
+
+        async def group() -> None:
+            async with asyncio.TaskGroup() as tasks:
+                ready.set_result(tasks)
+                await stop.wait()
+
+        grouped = asyncio.create_task(group())
+        tasks = await ready
+        yield small, made, lambda symbols: made.sync(tasks, frozenset(symbols))
+        grouped.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await grouped
+
+
+async def test_each_source_says_its_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One subscription on the first source; on the second topics, and announcements once."""
+    async with running(secondary=True, monkeypatch=monkeypatch) as (small, made, listed):
+        names = [f"S{n:03}USDTM" for n in range(250)]
+        listed(set(names))
+        await small.until(lambda: len(small.heard) >= 6)
+        assert small.said("uta", "channel", "topic") == ["funding-fee-all-symbols"]
+        assert made.open == 3
+        topics = [topic for token in small.tokens for topic in small.said(token, "topic")]
+        assert topics.count("/contract/announcement") == 1
+        instruments = [t.split(":")[1].split(",") for t in topics if "instrument" in t]
+        assert sorted(symbol for part in instruments for symbol in part) == names
+        assert max(map(len, instruments)) <= 100
+        assert len(small.tokens) == len(set(small.tokens)) == 2
+
+
+async def test_a_listing_is_subscribed_on_the_socket_that_is_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And a delisting unsubscribed; nobody reconnects."""
+    async with running(secondary=True, monkeypatch=monkeypatch) as (small, made, listed):
+        listed({"AUSDTM"})
+        await small.until(lambda: "/contract/instrument:AUSDTM" in small.said("token/0", "topic"))
+        listed({"BUSDTM"})
+        await small.until(lambda: small.said("token/0", "type").count("subscribe") == 3)
+        assert small.said("token/0", "topic")[-2:] == [
+            "/contract/instrument:AUSDTM",
+            "/contract/instrument:BUSDTM",
+        ]
+        assert small.said("token/0", "type")[-2:] == ["unsubscribe", "subscribe"]
+        assert made.connects == 2
+
+
+async def test_each_connect_takes_a_fresh_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A used one is refused (§3B)."""
+    async with running(secondary=True, monkeypatch=monkeypatch) as (small, _made, listed):
+        listed({"AUSDTM"})
+        await small.until(lambda: "/contract/instrument:AUSDTM" in small.said("token/0", "topic"))
+        await small.open["token/0"].close()
+        await small.until(lambda: "/contract/instrument:AUSDTM" in small.said("token/1", "topic"))
+
+
+async def test_the_second_source_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a setting."""
+    async with running(secondary=False, monkeypatch=monkeypatch) as (small, made, listed):
+        listed({"AUSDTM"})
+        await small.until(lambda: bool(small.heard))
+        assert [connection.wanted for connection in made] == [frozenset()]
+        assert small.tokens == []
+
+
+async def test_a_spare_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the first source; the second is a spare by itself."""
+    async with running(secondary=True, spares=1, monkeypatch=monkeypatch) as (small, made, listed):
+        listed({"AUSDTM"})
+        await small.until(
+            lambda: (
+                len(small.said("uta", "channel")) == 2
+                and "/contract/instrument:AUSDTM" in small.said("token/0", "topic")
+            )
+        )
+        assert small.said("uta", "channel") == ["funding-fee-all-symbols"] * 2
+        assert [connection.name for connection in made] == ["uta", "uta-spare-1", "classic"]
+        assert (made.open, made.connects, made.attempts) == (3, 3, 3)
+
+
+async def test_each_shard_has_its_spares(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its contracts, also those that are listed later."""
+    monkeypatch.setattr(backpack, "STREAMS_PER_FRAME", 1)
+    heard: list[tuple[int, str]] = []
+    changed = asyncio.Event()
+
+    async def socket(request: web.Request) -> web.WebSocketResponse:
+        ws = web.WebSocketResponse()
+        await ws.prepare(request)
+        number = len({of for of, _ in heard})
+        async for message in ws:
+            heard.append((number, json.loads(message.data)["params"][0]))
+            changed.set()
+        return ws
+
+    app = web.Application()
+    app.router.add_get("/backpack/", socket)
+    monkeypatch.setattr(pool, "ATTEMPTS_PER_S", 1_000.0)
+    (kind,) = backpack.EXCHANGE.socket_kinds
+    monkeypatch.setattr(backpack.Backpack, "socket_kinds", (dataclasses.replace(kind, capacity=2),))
+    watcher = Watcher(on_frame, lambda _closed: None)
+    async with TestServer(app) as server, aiohttp.ClientSession() as session:
+        place = Place("backpack", str(server.make_url("/")))
+        rest = RestClient(backpack.EXCHANGE, "", session, Budget(backpack.EXCHANGE.limits))
+        made = Sockets(backpack.EXCHANGE, place, rest, watcher, secondary=True, spares=2)
+        async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+            made.sync(tasks, frozenset("ABC"))
+            made.sync(tasks, frozenset("BCDE"))
+            while len(heard) < 12:
+                changed.clear()
+                await changed.wait()
+            names = {connection.name: set(connection.wanted) for connection in made}
+            for task in list(tasks._tasks):
+                task.cancel()
+    assert names == {
+        "mark-price": {"B", "D"},
+        "mark-price-spare-1": {"B", "D"},
+        "mark-price-spare-2": {"B", "D"},
+        "mark-price-2": {"C", "E"},
+        "mark-price-2-spare-1": {"C", "E"},
+        "mark-price-2-spare-2": {"C", "E"},
+    }
+    assert sorted(stream for _, stream in heard) == sorted(
+        f"markPrice.{symbol}" for symbol in "BCDE" * 3
+    )

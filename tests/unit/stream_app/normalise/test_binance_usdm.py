@@ -1,0 +1,395 @@
+"""Binance USD-M payloads: each documented edge case of exchanges.md §1.6-1.9 and §8.3.
+
+In every row each field has a value of its own, so that no field can be read for another.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from schemas.errors import ConfigurationError, MalformedInputError
+from schemas.records import Purpose
+from stream_app.model import (
+    ContractReading,
+    NoRate,
+    RateReading,
+    Reading,
+    SettlementReading,
+)
+from stream_app.normalise import normaliser
+from stream_app.normalise.binance_usdm import normalise
+
+# exchanges.md §1.6, captured 2026-10-06, with `ap` moved away from `p`.
+ROW: dict[str, Any] = {
+    "e": "markPriceUpdate",
+    "E": 1_791_269_856_000,
+    "s": "BTCUSDT",
+    "p": "85296.60260870",
+    "ap": "85290.11111111",
+    "P": "85321.91711993",
+    "i": "85345.93826087",
+    "r": "0.00000523",
+    "T": 1_791_273_600_000,
+    "st": 1,
+}
+RATE = RateReading(
+    "BTCUSDT",
+    0.00000523,
+    event_time=1_791_269_856_000_000,
+    mark_price=85296.6026087,
+    index_price=85345.93826087,
+    next_funding_time=1_791_273_600_000_000,
+    interval_hours=None,
+)
+PREMIUM: dict[str, Any] = {
+    "symbol": "ETHUSDT",
+    "markPrice": "3793.63104562",
+    "indexPrice": "3781.80495970",
+    "estimatedSettlePrice": "3785.16138815",
+    "lastFundingRate": "0.00038246",
+    "interestRate": "0.00010000",
+    "nextFundingTime": 1_791_302_400_000,
+    "time": 1_791_280_495_002,
+}
+SETTLED: dict[str, Any] = {
+    "symbol": "0GUSDT",
+    "fundingTime": 1_791_273_600_001,
+    "fundingRate": "-0.00005000",
+    "markPrice": "0.30690000",
+}
+INFO: dict[str, Any] = {
+    "symbol": "BLZUSDT",
+    "adjustedFundingRateCap": "0.02500000",
+    "adjustedFundingRateFloor": "-0.01500000",
+    "fundingIntervalHours": 4,
+    "disclaimer": False,
+}
+LISTED: dict[str, Any] = {
+    "symbol": "1000PEPEUSDT",
+    "pair": "PAIR",
+    "contractType": "PERPETUAL",
+    "deliveryDate": 4_133_404_800_000,
+    "onboardDate": 1_683_500_400_000,
+    "status": "SETTLING",
+    "baseAsset": "1000PEPE",
+    "quoteAsset": "USDT",
+    "marginAsset": "USDC",
+}
+
+
+def without(row: dict[str, Any], *keys: str) -> dict[str, Any]:
+    """The row without some keys."""
+    return {key: value for key, value in row.items() if key not in keys}
+
+
+RECEIVED_AT_US = 1_791_269_856_437_219
+STREAM = "!markPrice@arr@1s"
+
+
+def read(row: Any, purpose: Purpose = "stream", channel: str = STREAM) -> Reading:
+    """The one reading of a row, in an item of the row's own symbol."""
+    payload = json.dumps(row, ensure_ascii=False).encode()
+    symbol = row.get("s") or row.get("symbol") or "BTCUSDT"
+    (reading,) = normalise(purpose, channel, symbol, payload, RECEIVED_AT_US)
+    return reading
+
+
+def test_a_mark_price_row_is_a_rate() -> None:
+    """Each field from its own key: `P` and `ap` are prices of other things and are not read."""
+    assert read(ROW) == RATE
+
+
+def test_the_row_as_captured_from_the_wire_is_a_rate() -> None:
+    """Byte for byte §1.6, where `ap` equals `p`."""
+    payload = (
+        b'{"e":"markPriceUpdate","E":1791269856000,"s":"BTCUSDT","p":"85296.60260870",'
+        b'"ap":"85296.60260870","P":"85321.91711993","i":"85345.93826087","r":"0.00000523",'
+        b'"T":1791273600000,"st":1}'
+    )
+    assert normalise("stream", STREAM, "BTCUSDT", payload, RECEIVED_AT_US) == (RATE,)
+
+
+@pytest.mark.parametrize("absent", [("ap",), ("st",), ("ap", "st"), ("P",)])
+def test_optional_keys_may_be_absent(absent: tuple[str, ...]) -> None:
+    """Older documentation lacks `ap`, other sources lack `st` (§8.3.2)."""
+    assert read(without(ROW, *absent)) == RATE
+
+
+def test_without_an_index_price_there_is_none() -> None:
+    """A missing price is null, not another price."""
+    reading = read(without(ROW, "i"))
+    assert isinstance(reading, RateReading)
+    assert (reading.index_price, reading.mark_price) == (None, RATE.mark_price)
+
+
+@pytest.mark.parametrize(
+    ("upper", "lower"), [("E", "e"), ("P", "p"), ("T", "t"), ("I", "i"), ("R", "r"), ("S", "s")]
+)
+def test_keys_differ_by_case(upper: str, lower: str) -> None:
+    """A row that also has the other case of a key reads the same (§0.3.8)."""
+    extra = {key: "junk" for key in (upper, lower) if key not in ROW}
+    assert read({**extra, **ROW}) == RATE
+    assert read({**ROW, **extra}) == RATE
+
+
+@pytest.mark.parametrize(("required", "wrong_case"), [("E", "e"), ("p", "P"), ("T", "t")])
+def test_a_key_in_the_wrong_case_is_no_substitute(required: str, wrong_case: str) -> None:
+    """`e` never stands in for `E`, nor `P` for `p`."""
+    row = {**without(ROW, required), wrong_case: ROW[required]}
+    with pytest.raises(MalformedInputError):
+        read(row)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {**ROW, "r": "", "T": 0},
+        {**ROW, "r": ""},
+        {**ROW, "r": None},
+        {**ROW, "r": "n/a"},
+        without(ROW, "r"),
+    ],
+)
+def test_a_row_without_a_rate_is_no_rate(row: dict[str, Any]) -> None:
+    """Delivery contracts; an empty text, null and a missing key are never 0 (§0.3.5, §1.8)."""
+    assert read(row) == NoRate("BTCUSDT", "empty rate")
+
+
+def test_a_row_without_a_next_funding_time_is_no_rate() -> None:
+    """Some delivery contracts carry a rate of zero, and T = 0 gives them away (§1.8)."""
+    row = {**ROW, "s": "BTCUSDT_260925", "r": "0.00000000", "T": 0}
+    assert read(row) == NoRate("BTCUSDT_260925", "no next funding time")
+
+
+def test_a_rate_of_zero_is_a_rate() -> None:
+    """With a next funding time, zero is what the exchange says."""
+    reading = read({**ROW, "r": "0.00000000"})
+    assert isinstance(reading, RateReading)
+    assert reading.rate == 0.0
+
+
+def test_minus_zero_is_zero() -> None:
+    """The sign would otherwise reach records and comparisons of their text."""
+    reading = read({**ROW, "r": "-0.00000000"})
+    assert isinstance(reading, RateReading)
+    assert str(reading.rate) == "0.0"
+
+
+@pytest.mark.parametrize(("text", "rate"), [("6.1E-5", 6.1e-5), ("-1e-8", -1e-8), ("1E+0", 1.0)])
+def test_exponents_are_read(text: str, rate: float) -> None:
+    """Seen on other exchanges; the meaning is plain (§0.3.6)."""
+    reading = read({**ROW, "r": text})
+    assert isinstance(reading, RateReading)
+    assert reading.rate == rate
+
+
+@pytest.mark.parametrize(
+    "stamp", [-1, 5, 1_791_273_600, 1_791_266_255_999, 1_791_269_856_000 + 8 * 86_400_000 + 1]
+)
+def test_a_next_time_that_is_not_near_is_dropped(stamp: int) -> None:
+    """In seconds, long past, or more than eight days ahead: the rate stands without it."""
+    reading = read({**ROW, "T": stamp})
+    assert isinstance(reading, RateReading)
+    assert (reading.next_funding_time, reading.rate) == (None, RATE.rate)
+
+
+@pytest.mark.parametrize("stamp", [1_791_266_256_000, 1_791_269_856_000 + 8 * 86_400_000])
+def test_a_next_time_may_have_just_passed_or_be_days_ahead(stamp: int) -> None:
+    """Around the settlement the old one may still be named."""
+    reading = read({**ROW, "T": stamp})
+    assert isinstance(reading, RateReading)
+    assert reading.next_funding_time == stamp * 1_000
+
+
+@pytest.mark.parametrize(
+    ("row", "purpose", "channel"),
+    [
+        (ROW, "stream", STREAM),
+        ({**ROW, "st": 2}, "stream", STREAM),
+        (PREMIUM, "fallback", "premiumIndex"),
+        (SETTLED, "history", "fundingRate"),
+        (INFO, "contract", "fundingInfo"),
+        (LISTED, "contract", "exchangeInfo"),
+    ],
+)
+def test_a_row_of_another_symbol_is_malformed(
+    row: dict[str, Any], purpose: Purpose, channel: str
+) -> None:
+    """The item's symbol decided on its partition: another contract's state is elsewhere."""
+    with pytest.raises(MalformedInputError, match="in an item of 'XYZUSDT'"):
+        normalise(purpose, channel, "XYZUSDT", json.dumps(row).encode(), RECEIVED_AT_US)
+
+
+def test_a_coin_m_row_in_the_array_is_passed_over() -> None:
+    """Since 2026-06 `st` 2 marks rows of the other market (§1.8)."""
+    row = {**ROW, "s": "BTCUSD_PERP", "st": 2}
+    assert read(row) == NoRate("BTCUSD_PERP", "a row of another market: st is 2")
+
+
+def test_a_symbol_may_be_of_any_script() -> None:
+    """`币安人生USDT` is listed (§8.3.4), written raw or escaped."""
+    for row in (
+        json.dumps({**ROW, "s": "币安人生USDT"}),
+        json.dumps({**ROW, "s": "币安人生USDT"}, ensure_ascii=False),
+    ):
+        symbol = "币安人生USDT"
+        (reading,) = normalise("stream", STREAM, symbol, row.encode(), RECEIVED_AT_US)
+        assert reading.symbol == symbol
+
+
+def test_keys_that_nobody_knows_are_passed_over() -> None:
+    """The exchange adds keys without notice."""
+    assert read({**ROW, "zz": {"deep": [1, "2"]}, "rateType": "Regular"}) == RATE
+
+
+@pytest.mark.parametrize("zero", ["0", "0.00000000", ""])
+def test_a_price_that_is_not_there_is_null(zero: str) -> None:
+    """The rate stands without its prices."""
+    reading = read({**ROW, "p": zero, "i": zero})
+    assert isinstance(reading, RateReading)
+    assert (reading.mark_price, reading.index_price) == (None, None)
+    assert reading.rate == RATE.rate
+
+
+@pytest.mark.parametrize("purpose", ["fallback", "reconcile"])
+def test_a_premium_index_row_is_a_rate(purpose: Purpose) -> None:
+    """The same reading as the stream's: `time` is its event time, and interestRate no rate."""
+    assert read(PREMIUM, purpose, "premiumIndex") == RateReading(
+        "ETHUSDT",
+        0.00038246,
+        event_time=1_791_280_495_002_000,
+        mark_price=3793.63104562,
+        index_price=3781.8049597,
+        next_funding_time=1_791_302_400_000_000,
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"lastFundingRate": "", "nextFundingTime": 0}, "empty rate"),
+        ({"lastFundingRate": "", "interestRate": ""}, "empty rate"),
+        ({"lastFundingRate": None}, "empty rate"),
+        ({"lastFundingRate": "0.00000000", "nextFundingTime": 0}, "no next funding time"),
+    ],
+)
+def test_a_delivery_row_of_the_premium_index_is_no_rate(
+    change: dict[str, Any], reason: str
+) -> None:
+    """Documented for dapi, handled the same way here (§1.9a)."""
+    row = {**PREMIUM, "symbol": "ETHUSDT_260925", **change}
+    assert read(row, "fallback", "premiumIndex") == NoRate("ETHUSDT_260925", reason)
+
+
+def test_a_history_row_is_a_settlement_with_its_raw_stamp() -> None:
+    """The +1 ms of the exchange is kept (§8.3.20); the mark price is not the rate."""
+    assert read(SETTLED, "history", "fundingRate") == SettlementReading(
+        "0GUSDT", 1_791_273_600_001_000, -0.00005, source="history", interval_hours=None
+    )
+
+
+def test_a_history_row_with_rate_type_is_the_same_settlement() -> None:
+    """A newer key (§8.3.19)."""
+    with_type = read({**SETTLED, "rateType": "Regular"}, "history", "fundingRate")
+    assert with_type == read(without(SETTLED, "markPrice"), "history", "fundingRate")
+
+
+@pytest.mark.parametrize("row", [{**SETTLED, "fundingRate": ""}, without(SETTLED, "fundingRate")])
+def test_a_settlement_without_a_rate_is_none(row: dict[str, Any]) -> None:
+    """It never enters a baseline as 0."""
+    assert read(row, "history", "fundingRate") == NoRate("0GUSDT", "empty settled rate")
+
+
+def test_funding_info_gives_interval_and_bounds() -> None:
+    """Cap and floor each from their own key."""
+    assert read(INFO, "contract", "fundingInfo") == ContractReading(
+        "BLZUSDT", interval_hours=4.0, rate_cap=0.025, rate_floor=-0.015
+    )
+
+
+@pytest.mark.parametrize("hours", [0, -8, 24.5, 28_800, "8", None])
+def test_an_interval_that_nothing_can_be_divided_by_is_refused(hours: Any) -> None:
+    """Zero, negative, or in another unit: a rate divided by it would be nonsense or a crash."""
+    with pytest.raises(MalformedInputError, match="fundingIntervalHours"):
+        read({**INFO, "fundingIntervalHours": hours}, "contract", "fundingInfo")
+
+
+def test_exchange_info_gives_status_and_assets() -> None:
+    """The base is canonical, its unit the multiplier; interval and bounds stay as they were."""
+    assert read(LISTED, "contract", "exchangeInfo") == ContractReading(
+        "1000PEPEUSDT", base="PEPE", quote="USDT", multiplier=1000.0, status="SETTLING"
+    )
+
+
+def test_exchange_info_without_assets_says_nothing_of_them() -> None:
+    """None leaves in force what is known."""
+    row = {"symbol": "BTCUSDT", "status": "TRADING"}
+    assert read(row, "contract", "exchangeInfo") == ContractReading("BTCUSDT", status="TRADING")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"e": "24hrTicker"},
+        {"E": "1791269856000"},
+        {"E": 0},
+        {"E": 1_791_269_856},
+        {"s": None},
+        {"p": 85296.6},
+        {"r": 0.00000523},
+        {"r": "five"},
+        {"r": "1e999"},
+        {"r": ["0.1"]},
+        {"i": "?"},
+        {"st": "1"},
+    ],
+)
+def test_a_row_with_a_wrong_value_is_malformed(change: dict[str, Any]) -> None:
+    """It goes to the dead letters instead of being guessed at."""
+    with pytest.raises(MalformedInputError):
+        read({**ROW, **change})
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        *(b"", b"null", b"[]", b"{}", b"7", b'"text"', b"{", b"\xff\xfe", b"\x00"),
+        *(b'{"result":null,"id":1}', b"<html>502 Bad Gateway</html>", b"[" * 100_000),
+        json.dumps(ROW).encode()[:-1],
+        json.dumps(ROW).encode() * 2,
+        json.dumps({**ROW, "s": "\ud800"}).encode(),
+        json.dumps(ROW).encode().replace(b"BTC", b"\xc3\x28"),
+        json.dumps(ROW).encode().replace(b"1791269856000", b"9" * 5_000),
+        json.dumps(ROW).encode().replace(b"1791269856000", b"1e999"),
+    ],
+    ids=lambda p: repr(p[:24]),
+)
+def test_what_is_no_row_is_malformed(payload: bytes) -> None:
+    """Acks, HTML, broken UTF-8, depth bombs, digit bombs and halves of rows."""
+    with pytest.raises(MalformedInputError):
+        normalise("stream", STREAM, "BTCUSDT", payload, RECEIVED_AT_US)
+
+
+@pytest.mark.parametrize(
+    ("purpose", "channel"),
+    [
+        ("fallback", "fundingRate"),
+        ("history", "premiumIndex"),
+        ("contract", "time"),
+        ("history", ""),
+    ],
+)
+def test_an_unknown_channel_is_malformed(purpose: Purpose, channel: str) -> None:
+    """A reply to a call that this version does not make."""
+    with pytest.raises(MalformedInputError, match="unknown channel"):
+        read(PREMIUM, purpose, channel)
+
+
+def test_the_normaliser_is_found_by_its_feed() -> None:
+    """An unknown feed is a wrong setting, with the known ones named."""
+    assert normaliser("binance-usdm") is normalise
+    with pytest.raises(ConfigurationError, match="binance-usdm"):
+        normaliser("binance_usdm")

@@ -1,0 +1,212 @@
+"""Ingest: outputs, then baselines, then blocks, then acks, and what a restart finds."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from schemas.errors import UnavailableError
+from schemas.records import RawItem
+from schemas.times import US_PER_HOUR
+from stream_app.core.updates import plausibility
+from tests.support.processors import HOUR_US, TOPIC, Bench, Message, S, raw, settled, tick, ticks
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """Fresh tables and an empty log."""
+    return Bench()
+
+
+class TestFlush:
+    """The order that makes it correct (design §6)."""
+
+    async def test_a_closed_bar_is_published_and_stored_before_its_block(
+        self, bench: Bench
+    ) -> None:
+        """The table has what the topic has."""
+        await bench.feed(
+            Message(5, tick(0.0001, HOUR_US)),
+            Message(6, tick(0.0002, HOUR_US + US_PER_HOUR + 11 * S)),
+            Message(7, tick(0.0002, HOUR_US + US_PER_HOUR + 16 * S)),
+        )
+        await bench.ingest.flush()
+        assert [bar["hour"] for bar in bench.bars.bars] == [HOUR_US]
+        assert bench.outbox.records("funding.bars") == bench.bars.bars
+        names = [name for name, _ in bench.journal.entries]
+        assert names.index("delivered") < names.index("bars stored") < names.index("blocks stored")
+
+    async def test_outputs_then_baselines_then_blocks_then_acks(self, bench: Bench) -> None:
+        """Each step complete before the next begins."""
+        await bench.feed(Message(5, settled(0)), Message(6, tick(0.0001, HOUR_US + S)))
+        await bench.ingest.flush()
+        assert bench.journal.kinds() == [
+            "published",
+            "delivered",
+            "baselines stored",
+            "blocks stored",
+            "acked",
+        ]
+        assert bench.journal.of("delivered") == [3]
+        assert bench.journal.of("baselines stored") == [(0, b"binance-usdm:AUSDT")]
+        assert bench.journal.of("blocks stored") == [(0, b"binance-usdm/0/0")]
+        assert bench.journal.of("acked") == [5, 6]
+
+    async def test_nothing_is_acked_before_a_flush(self, bench: Bench) -> None:
+        """A crash would lose it."""
+        await bench.feed(*ticks(5, 9))
+        assert bench.journal.of("acked") == []
+
+    async def test_an_undelivered_output_stops_the_flush(self, bench: Bench) -> None:
+        """No state moves past outputs that the broker does not have."""
+        await bench.feed(*ticks(5, 6))
+        bench.outbox.error = UnavailableError("no broker")
+        with pytest.raises(UnavailableError):
+            await bench.ingest.flush()
+        assert bench.journal.kinds() == ["published"]
+        assert (bench.contracts.values, bench.baselines.values) == ({}, {})
+
+    async def test_a_flush_without_changes_stores_and_acks_nothing(self, bench: Bench) -> None:
+        """Every second on a silent log."""
+        await bench.feed(*ticks(5, 5))
+        await bench.ingest.flush()
+        before = len(bench.journal.entries)
+        await bench.ingest.flush()
+        assert [kind for kind, _ in bench.journal.entries[before:]] == ["delivered"]
+
+    async def test_what_arrives_during_a_flush_waits_for_the_next(self, bench: Bench) -> None:
+        """It is in no stored block, so it must not be acked with it."""
+        await bench.feed(*ticks(5, 6))
+        flushing = asyncio.create_task(bench.ingest.flush())
+        await bench.outbox.asked.wait()
+        await bench.feed(*ticks(7, 7))
+        await flushing
+        assert bench.journal.of("acked") == [5, 6]
+        await bench.ingest.flush()
+        assert bench.journal.of("acked") == [5, 6, 7]
+
+    async def test_partitions_are_flushed_together(self, bench: Bench) -> None:
+        """Each into its own block."""
+        await bench.feed(
+            Message(5, tick(0.0001, HOUR_US), partition=0),
+            Message(9, tick(0.0002, HOUR_US, "BUSDT"), partition=1),
+        )
+        await bench.ingest.flush()
+        assert sorted(bench.contracts.values) == [b"binance-usdm/0/0", b"binance-usdm/1/0"]
+        assert bench.journal.of("acked") == [5, 9]
+
+
+class TestRestart:
+    """The tables carry on where the last flush stood."""
+
+    async def test_a_redelivery_after_a_restart_is_skipped(self, bench: Bench) -> None:
+        """Stored, not acked: the offsets in the blocks tell. It is acked all the same."""
+        await bench.feed(*ticks(5, 7))
+        await bench.ingest.flush()
+        bench.restart()
+        await bench.feed(*ticks(6, 9))
+        assert bench.applied() == [5, 6, 7, 8, 9]
+        await bench.ingest.flush()
+        assert bench.journal.of("acked") == [5, 6, 7, 6, 7, 8, 9]
+
+    async def test_what_was_not_flushed_is_applied_again(self, bench: Bench) -> None:
+        """Its outputs come twice, with the same coordinates."""
+        await bench.feed(*ticks(5, 6))
+        await bench.ingest.flush()
+        await bench.feed(*ticks(7, 8))
+        bench.restart()
+        await bench.feed(*ticks(7, 8))
+        assert bench.applied() == [5, 6, 7, 8, 7, 8]
+        rates = bench.outbox.records("funding.rates")
+        assert rates[2:4] == rates[4:6]
+
+    async def test_a_partition_is_loaded_with_all_its_blocks(self, bench: Bench) -> None:
+        """More contracts than one block holds, and their baselines."""
+        items: list[RawItem] = [
+            {
+                "symbol": symbol,
+                "payload": json.dumps({"symbol": symbol, "fundingIntervalHours": 4}).encode(),
+                "received_at": 1,
+            }
+            for symbol in (f"C{index}USDT" for index in range(300))
+        ]
+        await bench.feed(
+            Message(5, raw(items, HOUR_US, "contract", "fundingInfo")),
+            Message(6, settled(0, "C299USDT")),
+        )
+        await bench.ingest.flush()
+        bench.restart()
+        bench.ingest.assign(TOPIC, 0)
+        (state,) = bench.ingest.partitions()
+        assert len(list(state.contracts)) == 300
+        assert len(state.store.cells["C299USDT"].baseline) == 1
+
+    async def test_what_waits_to_be_listed_is_stored_and_loaded(self, bench: Bench) -> None:
+        """After all other blocks, though there is no other one; acked like any record."""
+        symbol = "NEW_260925"
+        await bench.feed(Message(5, tick(0.0001, HOUR_US, symbol)))
+        await bench.ingest.flush()
+        assert bench.applied() == []
+        assert bench.journal.of("acked") == [5]
+        assert list(bench.contracts.values) == [b"binance-usdm/0/-1"]
+        bench.restart()
+        entry = json.dumps({"symbol": symbol, "status": "TRADING"}).encode()
+        items: list[RawItem] = [{"symbol": symbol, "payload": entry, "received_at": HOUR_US + S}]
+        await bench.feed(
+            Message(5, tick(0.0001, HOUR_US, symbol)),
+            Message(6, raw(items, HOUR_US + S, "contract", "exchangeInfo")),
+        )
+        assert bench.applied() == [5]
+        await bench.ingest.flush()
+        assert bench.journal.of("blocks stored")[-2:] == [
+            (0, b"binance-usdm/0/0"),
+            (0, b"binance-usdm/0/-1"),
+        ]
+
+    async def test_a_revoked_partition_is_loaded_anew(self, bench: Bench) -> None:
+        """Its unflushed state belongs to whoever gets it now."""
+        await bench.feed(*ticks(5, 6))
+        bench.ingest.revoke(TOPIC, 0)
+        assert list(bench.ingest.partitions()) == []
+        await bench.ingest.flush()
+        assert bench.journal.of("acked") == []
+
+
+class TestDeadLetters:
+    """A record that cannot be read is told, acked and passed over."""
+
+    @pytest.mark.parametrize("value", [b"", None, b"plain text", tick(0.1, HOUR_US)[:-1]])
+    async def test_a_malformed_record_is_a_dead_letter(
+        self, bench: Bench, value: bytes | None
+    ) -> None:
+        """With its bytes and coordinates, and the next record is applied."""
+        await bench.feed(Message(5, value), *ticks(6, 6))
+        (letter,) = bench.outbox.letters
+        assert (letter.value, letter.stage) == (value or b"", "decode")
+        assert letter[4:] == (TOPIC, 0, 5, -1)
+        assert bench.applied() == [6]
+        await bench.ingest.flush()
+        assert bench.journal.of("acked") == [5, 6]
+        assert bench.ingest.counts["dead_letter"] == 1
+
+    async def test_a_record_of_too_many_items_is_one_dead_letter(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """No producer makes such a record; the next one is applied."""
+        monkeypatch.setattr(plausibility, "MAX_READ_ITEMS", 2)
+        items: list[RawItem] = [{"symbol": None, "payload": b"", "received_at": HOUR_US}] * 3
+        await bench.feed(Message(5, raw(items, HOUR_US)), *ticks(6, 6))
+        (letter,) = bench.outbox.letters
+        assert (letter.stage, letter.error) == ("decode", "a record of 3 items, more than 2")
+        assert letter.value == raw(items, HOUR_US)
+        assert bench.applied() == [6]
+
+    async def test_a_malformed_item_is_a_dead_letter(self, bench: Bench) -> None:
+        """From within a record that is otherwise applied."""
+        broken: RawItem = {"symbol": "AUSDT", "payload": b"{", "received_at": HOUR_US}
+        await bench.feed(Message(5, raw([broken], HOUR_US)))
+        assert [(letter.stage, letter.item) for letter in bench.outbox.letters] == [
+            ("normalise", 0)
+        ]
