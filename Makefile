@@ -42,13 +42,14 @@ demo: $(VENV)/.installed ## simulated exchanges, all the way to SQL and the page
 test: $(VENV)/.installed ## every test, the ones with real Kafka and ClickHouse included (ARGS="-k name")
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: $(VENV)/.installed ## format, lint and types
+lint: $(VENV)/.installed ## format, lint, types and import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 check: lint ## format, lint, types and the quick tests
-	$(BIN)/python -m pytest -q -m "not integration and not browser"
+	$(BIN)/python -m pytest -q -n auto -m "not integration and not browser"
 
 test-clients: $(VENV)-clients/.installed ## foreign clients against the simulator, and fuzzing by coverage
 	$(VENV)-clients/bin/python -m pytest -q tests/fuzz tests/integration/simulator/test_foreign_clients.py tests/integration/simulator/test_hyperliquid_clients.py

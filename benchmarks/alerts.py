@@ -24,11 +24,11 @@ from schemas.times import US_PER_HOUR, US_PER_MS
 from schemas.topics import ALERTS
 from stream_app.core.partition import FeedPartition
 from stream_app.model import (
-    ContractReading,
-    RateReading,
-    Reading,
+    InstrumentUpdate,
+    RateUpdate,
     ReadItem,
-    SettlementReading,
+    SettlementUpdate,
+    Update,
 )
 
 START_MS = 1_791_244_800_000
@@ -37,7 +37,7 @@ HISTORY_MS = 30 * 24 * HOUR_MS
 SETTLED_AFTER_MS = 20_000
 """When the settlements of an hour are known: as soon as a producer asks for them."""
 STEP_S = 10.0
-Instant = list[Reading]
+Instant = list[Update]
 
 
 class ReadAlready:
@@ -46,7 +46,7 @@ class ReadAlready:
     def __init__(self) -> None:
         self.readings: Instant = []
 
-    def __call__(self, *_item: Any, **_named: Any) -> Sequence[Reading]:
+    def __call__(self, *_item: Any, **_named: Any) -> Sequence[Update]:
         """Items are read with their batch."""
         raise NotImplementedError
 
@@ -94,7 +94,7 @@ class Day:
 
     def _listed(self) -> Instant:
         return [
-            ContractReading(
+            InstrumentUpdate(
                 self._symbols[row],
                 status="trading",
                 interval_hours=float(self._market.interval_hours(row)),
@@ -106,7 +106,7 @@ class Day:
         shown = self._market.snapshot(at_ms)
         rates, due = shown.rate_units.tolist(), shown.next_funding_ms.tolist()
         return [
-            RateReading(
+            RateUpdate(
                 self._symbols[row],
                 rates[row] / UNITS_PER_ONE,
                 at_ms * US_PER_MS,
@@ -120,7 +120,7 @@ class Day:
         known = self._market.settlements(after_ms, until_ms)
         columns = (known.row, known.funding_ms, known.rate_units)
         settled: Instant = [
-            SettlementReading(
+            SettlementUpdate(
                 self._symbols[row],
                 funding_ms * US_PER_MS,
                 units / UNITS_PER_ONE,

@@ -12,11 +12,11 @@ from typing import Any, Literal, NamedTuple
 
 from confluent_kafka import Consumer, TopicPartition
 
+from schemas.clock import now_us
 from schemas.config.settings import SharedSettings
 from schemas.partitioning import PARTITIONS
 from schemas.records import ZSCORE
 from schemas.serde.registry import SchemaCatalog
-from schemas.times import now_us
 from schemas.topics import ZSCORES
 
 Stamp = Literal["key", "zscore"]

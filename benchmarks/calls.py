@@ -21,8 +21,9 @@ from typing import Any
 from benchmarks.fault_report import table
 from benchmarks.rest_calls import CLOCK_US, HourlyCalls, Sample, full_hours, hourly
 from benchmarks.running import Running, options_of, progress, running
+from schemas.clock import now_us
 from schemas.feeds import FEEDS
-from schemas.times import US_PER_HOUR, US_PER_MINUTE, US_PER_S, now_us
+from schemas.times import US_PER_HOUR, US_PER_MINUTE, US_PER_S
 
 CONTRACTS = 200
 MINUTES = 20.0

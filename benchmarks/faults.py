@@ -27,9 +27,10 @@ from benchmarks.fault_times import most_in_a_minute, times_of
 from benchmarks.freshness import freshness, listed_spans, unreachable
 from benchmarks.kafka_away import Outage, gaps_told, kafka_away
 from benchmarks.running import Running, options_of, progress, running
+from schemas.clock import now_us
 from schemas.errors import ConfigurationError
 from schemas.feeds import FEEDS, spec
-from schemas.times import US_PER_MINUTE, US_PER_S, now_us
+from schemas.times import US_PER_MINUTE, US_PER_S
 
 CONTRACTS = 1874
 MINUTES = 10.0

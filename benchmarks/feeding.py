@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 from confluent_kafka import Producer
 
 from benchmarks.load import FEED, Instrument, facts_batches, history_batches, update_batch
+from schemas.clock import now_us
 from schemas.config.settings import SharedSettings
 from schemas.records import RawBatch
 from schemas.serde.registry import SchemaCatalog
-from schemas.times import US_PER_MS, now_us
+from schemas.times import US_PER_MS
 from schemas.topics import MAX_MESSAGE_BYTES, raw_topic, raw_topic_spec
 
 REPEATED_EVERY = 100

@@ -15,7 +15,8 @@ import psutil
 
 from benchmarks.running import Running, progress
 from infra.stack.parts import service
-from schemas.times import US_PER_S, now_us
+from schemas.clock import now_us
+from schemas.times import US_PER_S
 
 MAX_PRODUCER_MB = 400
 """Above the 16 MiB (here 1 MiB) of queue a feed, what a producer of all contracts needs anyway."""

@@ -21,8 +21,9 @@ from benchmarks.feeding import Feeder, pace, send_history
 from benchmarks.load import FEED, Instrument, market
 from benchmarks.pipeline import quantile
 from benchmarks.platform import BARE_LOOP, EMPTY_AGENT, Platform, Rival, platform
+from schemas.clock import now_us
 from schemas.partitioning import PARTITIONS
-from schemas.times import US_PER_S, now_us
+from schemas.times import US_PER_S
 from schemas.topics import SETTLEMENTS, ZSCORES, raw_topic
 
 OURS = "fundingstream"

@@ -22,8 +22,9 @@ from benchmarks.fault_schedule import SLOW_CADENCE_S
 from benchmarks.freshness import Freshness, freshness, listed_spans
 from benchmarks.rest_calls import Sample
 from benchmarks.running import Running, options_of, progress, running
+from schemas.clock import now_us
 from schemas.feeds import FEEDS, spec
-from schemas.times import US_PER_HOUR, now_us
+from schemas.times import US_PER_HOUR
 
 MODES = ("poll", "hybrid", "stream")
 CONTRACTS = 1874

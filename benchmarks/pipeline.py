@@ -23,11 +23,11 @@ from confluent_kafka import Consumer
 from infra.embedded.ports import free_port
 from infra.embedded.supervision.supervisor import Supervisor
 from infra.stack.parts import Ports, Stack, StackOptions
+from schemas.clock import now_us
 from schemas.errors import UnavailableError
 from schemas.feeds import FEEDS
 from schemas.records import ZSCORE
 from schemas.serde.registry import SchemaCatalog
-from schemas.times import now_us
 from schemas.topics import ZSCORES
 from stream_app.sink.clickhouse import connect
 

@@ -22,8 +22,8 @@ import psutil
 from infra.embedded.ports import free_port
 from infra.embedded.supervision.supervisor import Supervisor
 from infra.stack.parts import Ports, Stack, StackOptions
+from schemas.clock import now_us
 from schemas.errors import UnavailableError
-from schemas.times import now_us
 
 READY_WITHIN_S = 300.0
 SAMPLE_S = 5.0

@@ -29,8 +29,9 @@ from benchmarks.platform import (
     platform,
     quixstreams_version,
 )
+from schemas.clock import now_us
 from schemas.partitioning import PARTITIONS
-from schemas.times import US_PER_HOUR, US_PER_S, hour_floor, now_us
+from schemas.times import US_PER_HOUR, US_PER_S, hour_floor
 from schemas.topics import RATES, SETTLEMENTS, raw_topic
 
 OURS = "fundingstream"

@@ -27,12 +27,12 @@ from infra.embedded.supervision.readiness import http_ready
 from infra.embedded.supervision.supervisor import NEVER, Service, Supervisor
 from infra.kafka.lag import LagReader
 from infra.kafka.topic_reader import Ends, Span, read_topic, topic_ends
+from schemas.clock import now_us
 from schemas.config.settings import load_settings
 from schemas.errors import ConfigurationError, FundingStreamError, UnavailableError
 from schemas.feeds import FEEDS
 from schemas.kafka.admin import ensure_topics
 from schemas.serde.registry import SchemaCatalog
-from schemas.times import now_us
 from schemas.topics import DEAD_LETTERS, TopicSpec, changelog_topic_spec, raw_topic
 from stream_app.settings import WorkerSettings
 from stream_app.worker.app import TABLES

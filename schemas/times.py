@@ -1,22 +1,12 @@
-"""Time in UTC microseconds, the only unit inside. Not responsible for reading a clock in pure code.
-
-`now_us` is the one clock of the shells; cores get times as arguments.
-"""
+"""Time in UTC microseconds, the only unit inside. Pure: clocks are in schemas/clock.py."""
 
 from __future__ import annotations
-
-import time
 
 US_PER_MS = 1_000
 US_PER_S = 1_000_000
 US_PER_MINUTE = 60 * US_PER_S
 US_PER_HOUR = 60 * US_PER_MINUTE
 US_PER_DAY = 24 * US_PER_HOUR
-
-
-def now_us() -> int:
-    """Return the wall clock, UTC microseconds since the epoch."""
-    return time.time_ns() // 1_000
 
 
 def hour_floor(time_us: int) -> int:

@@ -14,7 +14,7 @@ from schemas.errors import MalformedInputError
 from schemas.records import Purpose, RawItem, SettlementSource
 
 
-class RateReading(msgspec.Struct, frozen=True, gc=False):
+class RateUpdate(msgspec.Struct, frozen=True, gc=False):
     """An estimate of the rate at `next_funding_time`.
 
     `event_time` None: the exchange gives no time, so receipt stands in. `interval_hours` None: the
@@ -30,7 +30,7 @@ class RateReading(msgspec.Struct, frozen=True, gc=False):
     interval_hours: float | None = None
 
 
-class SettlementReading(msgspec.Struct, frozen=True, gc=False):
+class SettlementUpdate(msgspec.Struct, frozen=True, gc=False):
     """A settled rate. `interval_hours` None: to be derived from the settlement before."""
 
     symbol: str
@@ -40,7 +40,7 @@ class SettlementReading(msgspec.Struct, frozen=True, gc=False):
     interval_hours: float | None = None
 
 
-class ContractReading(msgspec.Struct, frozen=True, gc=False):
+class InstrumentUpdate(msgspec.Struct, frozen=True, gc=False):
     """Facts about a contract. None: this payload does not say, so what is known stays."""
 
     symbol: str
@@ -65,10 +65,10 @@ class NoRate(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
-Reading = RateReading | SettlementReading | ContractReading | NoRate
+Update = RateUpdate | SettlementUpdate | InstrumentUpdate | NoRate
 
 
-ReadItem = Sequence[Reading] | MalformedInputError
+ReadItem = Sequence[Update] | MalformedInputError
 """What an item means, or why it means nothing."""
 
 
@@ -77,7 +77,7 @@ class Normaliser(Protocol):
 
     def __call__(
         self, purpose: Purpose, channel: str, symbol: str, payload: bytes, received_at_us: int
-    ) -> Sequence[Reading]:
+    ) -> Sequence[Update]:
         """Read one payload.
 
         Every reading is of `symbol`, the item's: some payloads carry none, and one that names

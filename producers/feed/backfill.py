@@ -19,18 +19,18 @@ import uvloop
 
 from producers.exchanges import exchange
 from producers.exchanges.spec import Exchange
-from producers.feed.lock import claim
+from producers.feed.lock import hold_feed
 from producers.feed.supervisor import concerning_all
 from producers.kafka.publisher import Publisher
-from producers.kafka.worker_reports import yielding_pacer
-from producers.policy.endpoints import Place
+from producers.kafka.worker_reports import yielding_throttle
+from producers.policy.endpoints import Endpoints
 from producers.policy.instruments import Change
-from producers.policy.rate_limiter import Budget, budgets
-from producers.policy.throttle import Pacer
+from producers.policy.rate_limiter import RateLimiter, rate_limiters
+from producers.policy.throttle import Throttle
 from producers.rest.client import RestClient, http_session
 from producers.rest.history import HistoryRunner
-from producers.rest.instruments import Facts
-from producers.rest.raw_replies import Replies
+from producers.rest.instruments import InstrumentRefresh
+from producers.rest.raw_replies import RawReplies
 from producers.rest.symbol_history import history_of
 from producers.settings import ProducerSettings, check_limit_factor
 from schemas.config.settings import load_settings
@@ -49,7 +49,7 @@ LISTED_WITHIN_S = 60.0
 class _Filling(NamedTuple):
     exchange: Exchange
     publisher: Publisher
-    facts: Facts
+    facts: InstrumentRefresh
     history: HistoryRunner
 
     def result(self) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def backfill(
     cluster_id = require_topics(settings, [*map(raw_topic, names), STATUS.name, WORKERS.name])
     with ExitStack() as claims:
         for name in names:
-            claims.enter_context(claim(settings.producer_data_dir, name))
+            claims.enter_context(hold_feed(settings.producer_data_dir, name))
         publishers = {feed: Publisher(feed, settings, catalog) for feed in names}
         results = uvloop.run(_fill(settings, publishers, catalog, cluster_id))
     if as_json:
@@ -108,13 +108,13 @@ async def _fill(
     cluster_id: str,
 ) -> dict[str, dict[str, Any]]:
     exchanges = {name: exchange(name) for name in publishers}
-    shared = budgets(exchanges.values(), settings.producer_limit_factor)
+    shared = rate_limiters(exchanges.values(), settings.producer_limit_factor)
     async with (
         http_session() as session,
-        yielding_pacer(settings, catalog) as pacer,
+        yielding_throttle(settings, catalog) as throttle,
     ):
         fillings = [
-            _filling(found, settings, publishers[name], session, shared, pacer, cluster_id)
+            _filling(found, settings, publishers[name], session, shared, throttle, cluster_id)
             for name, found in exchanges.items()
         ]
         try:
@@ -146,16 +146,16 @@ def _filling(
     settings: ProducerSettings,
     publisher: Publisher,
     session: aiohttp.ClientSession,
-    shared: Mapping[str, Budget],
-    pacer: Pacer,
+    shared: Mapping[str, RateLimiter],
+    throttle: Throttle,
     cluster_id: str,
 ) -> _Filling:
-    url = Place(found.feed, settings.exchange_base_url).rest(found.rest_url)
+    url = Endpoints(found.feed, settings.exchange_base_url).rest(found.rest_url)
     rest = RestClient(found, url, session, shared[found.limits_group])
-    facts = Facts(
-        found, Replies(found, rest, publisher), settings.producer_registry_refresh_s, _ignore
+    facts = InstrumentRefresh(
+        found, RawReplies(found, rest, publisher), settings.producer_registry_refresh_s, _ignore
     )
-    history = history_of(found, rest, publisher, settings, facts.registry, pacer, cluster_id)
+    history = history_of(found, rest, publisher, settings, facts.registry, throttle, cluster_id)
     return _Filling(found, publisher, facts, history)
 
 

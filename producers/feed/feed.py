@@ -14,27 +14,28 @@ from collections.abc import Sequence
 import aiohttp
 
 from producers.exchanges.spec import Exchange, Slice
-from producers.feed.monitor import CHECK_S, Watch
-from producers.kafka.event_log import Journal
+from producers.feed.monitor import CHECK_S, FeedMonitor
+from producers.kafka.event_log import FeedEventLog
 from producers.kafka.publisher import Publisher
-from producers.policy.endpoints import Place
+from producers.policy.endpoints import Endpoints
 from producers.policy.instruments import Change
 from producers.policy.ownership import transport
-from producers.policy.rate_limiter import Budget
-from producers.policy.throttle import Pacer
+from producers.policy.rate_limiter import RateLimiter
+from producers.policy.throttle import Throttle
 from producers.rest.client import RestClient
-from producers.rest.instruments import Facts
-from producers.rest.raw_replies import Replies, tell_unreadable
+from producers.rest.instruments import InstrumentRefresh
+from producers.rest.raw_replies import RawReplies, tell_unreadable
 from producers.rest.snapshots import Snapshots
 from producers.rest.symbol_history import history_of
 from producers.settings import ProducerSettings
-from producers.websocket.connection import Closed, Watcher
-from producers.websocket.pool import Sockets
-from producers.websocket.session import Heard
+from producers.websocket.connection import Closed, ConnectionCallbacks
+from producers.websocket.pool import ConnectionPool
+from producers.websocket.session import FrameOutcome
+from schemas.clock import now_us
 from schemas.control_items import MAX_UNREADABLE_BYTES, TICK_S, UNREADABLE, FeedEvent
 from schemas.errors import MalformedInputError
 from schemas.records import FeedStatus
-from schemas.times import US_PER_S, now_us
+from schemas.times import US_PER_S
 
 log = logging.getLogger(__name__)
 
@@ -53,10 +54,10 @@ class Feed:
         settings: ProducerSettings,
         publisher: Publisher,
         session: aiohttp.ClientSession,
-        budget: Budget,
-        history_pacer: Pacer,
+        rate_limiter: RateLimiter,
+        history_pacer: Throttle,
         cluster_id: str,
-        journal: Journal | None = None,
+        event_log: FeedEventLog | None = None,
     ) -> None:
         """`budget` may be shared with other feeds of the exchange's limits group, the pacer is.
 
@@ -66,19 +67,21 @@ class Feed:
         self._settings = settings
         self._publisher = publisher
         self._streams = settings.producer_mode != "poll"
-        place = Place(exchange.feed, settings.exchange_base_url)
-        self.rest = RestClient(exchange, place.rest(exchange.rest_url), session, budget)
-        replies = Replies(exchange, self.rest, publisher)
-        self.facts = Facts(exchange, replies, settings.producer_registry_refresh_s, self._on_listed)
+        endpoints = Endpoints(exchange.feed, settings.exchange_base_url)
+        self.rest = RestClient(exchange, endpoints.rest(exchange.rest_url), session, rate_limiter)
+        raw_replies = RawReplies(exchange, self.rest, publisher)
+        self.facts = InstrumentRefresh(
+            exchange, raw_replies, settings.producer_registry_refresh_s, self._on_listed
+        )
         self.registry = self.facts.registry
         period_s = exchange.fallback_s if self._streams else settings.producer_poll_s
-        self.snapshots = Snapshots(exchange, replies, self.registry, period_s)
-        self.journal = journal or Journal(exchange.feed, publisher)
-        self.watch = Watch(
+        self.snapshots = Snapshots(exchange, raw_replies, self.registry, period_s)
+        self.event_log = event_log or FeedEventLog(exchange.feed, publisher)
+        self.monitor = FeedMonitor(
             exchange,
             self.rest,
             self.snapshots,
-            self.journal,
+            self.event_log,
             streams=self._streams,
             kafka_full_s=lambda: publisher.full_for_s,
             doubt=self.facts.doubt,
@@ -86,11 +89,11 @@ class Feed:
         self.history = history_of(
             exchange, self.rest, publisher, settings, self.registry, history_pacer, cluster_id
         )
-        self.sockets = Sockets(
+        self.pool = ConnectionPool(
             exchange,
-            place,
+            endpoints,
             self.rest,
-            Watcher(self._on_frame, self._on_close),
+            ConnectionCallbacks(self._on_frame, self._on_close),
             secondary=settings.producer_secondary_sources,
             spares=settings.producer_connections - 1,
         )
@@ -104,7 +107,7 @@ class Feed:
         """Run all parts, once; ends when cancelled, and with an error when a part fails."""
         mode, poll_s = self._settings.producer_mode, self._settings.producer_poll_s
         at = now_us()
-        self.journal.note(FeedEvent("started", self.exchange.feed, at, at, detail=f"mode {mode}"))
+        self.event_log.note(FeedEvent("started", self.exchange.feed, at, at, detail=f"mode {mode}"))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._publisher.serve())
             tasks.create_task(self.facts.run())
@@ -117,7 +120,7 @@ class Feed:
                 log.warning("%s: no contract list yet, streaming without it", self.exchange.feed)
             if self._streams:
                 self._tasks = tasks
-                self.sockets.sync(tasks, self.registry.streaming)
+                self.pool.sync(tasks, self.registry.streaming)
                 tasks.create_task(self.snapshots.serve())
                 tasks.create_task(self.snapshots.reconcile(poll_s if mode == "hybrid" else None))
             else:
@@ -138,9 +141,9 @@ class Feed:
             came, went = len(change.listed), len(change.delisted)
             log.info("%s: %d contracts came, %d went", self.exchange.feed, came, went)
         self._tell_surplus(change)
-        self.watch.listed(change, self.registry.streaming)
+        self.monitor.listed(change, self.registry.streaming)
         if self._tasks is not None:
-            self.sockets.sync(self._tasks, self.registry.streaming)
+            self.pool.sync(self._tasks, self.registry.streaming)
 
     def _tell_surplus(self, change: Change) -> None:
         """Tell once an hour that the exchange lists more contracts than a feed may have."""
@@ -149,29 +152,31 @@ class Feed:
             self._surplus_told_s = now_s
             at, feed = now_us(), self.exchange.feed
             detail = f"the exchange lists {change.surplus} contracts beyond the limit of the feed"
-            self.journal.note(FeedEvent("contract_cap", feed, at, at, change.surplus, detail))
+            self.event_log.note(FeedEvent("contract_cap", feed, at, at, change.surplus, detail))
 
-    async def _on_frame(self, identity: str, message: bytes, received_at: int) -> Heard:
+    async def _on_frame(self, identity: str, message: bytes, received_at: int) -> FrameOutcome:
         try:
             frame = self.exchange.slice_frame(message)
         except MalformedInputError as error:
             log.warning("%s: unreadable frame: %s", self.exchange.feed, error)
             whole = (Slice(None, message[:MAX_UNREADABLE_BYTES]),)
             await self._publish(whole, UNREADABLE, identity, received_at)
-            return Heard(data=False)
+            return FrameOutcome(data=False)
         if frame.control is not None:
             level = logging.WARNING if frame.control.refused else logging.DEBUG
             log.log(level, "%s: control frame %r", self.exchange.feed, message[:200])
-            return Heard(data=False, control=frame.control)
+            return FrameOutcome(data=False, control=frame.control)
         if not frame.published:
             self.ignored += 1
-            return Heard(data=True)
+            return FrameOutcome(data=True)
         odd = tell_unreadable(self.exchange.feed, frame.channel, frame.slices)
         self.frames += 1
         self.updates += len(frame.slices) - odd
         symbols = [s.symbol for s in frame.slices if s.readable and s.symbol is not None]
-        unknown, missed_an_hour = self.watch.heard(identity, symbols, frame.event_us, received_at)
-        fresh = self.watch.repeats.fresh(identity, frame.slices, time.monotonic())
+        unknown, missed_an_hour = self.monitor.outcome(
+            identity, symbols, frame.event_us, received_at
+        )
+        fresh = self.monitor.dedup.fresh(identity, frame.slices, time.monotonic())
         await self._publish(fresh, frame.channel, identity, received_at)
         if unknown:
             self.facts.ask_about(unknown)
@@ -180,7 +185,7 @@ class Feed:
                 symbols = [symbol for symbol in symbols if symbol in listed]
         if missed_an_hour:
             self.history.missed_an_hour()
-        return Heard(data=bool(frame.slices), symbols=symbols)
+        return FrameOutcome(data=bool(frame.slices), symbols=symbols)
 
     async def _publish(
         self, slices: Sequence[Slice], channel: str, identity: str, received_at: int
@@ -196,11 +201,11 @@ class Feed:
 
     def _on_close(self, closed: Closed) -> None:
         self._publisher.forget(closed.identity)
-        self.watch.closed(closed)
+        self.monitor.closed(closed)
 
     async def _watch_forever(self) -> None:
         while True:
-            self.watch.step()
+            self.monitor.step()
             await asyncio.sleep(CHECK_S)
 
     async def _report_forever(self) -> None:
@@ -210,41 +215,41 @@ class Feed:
         """
         due_s = time.monotonic()
         while True:
-            await self.journal.publish()
+            await self.event_log.publish()
             await self._publisher.publish_status(self.status())
             if time.monotonic() >= due_s:
-                await self._publisher.tick(self.journal.identity, now_us())
+                await self._publisher.tick(self.event_log.identity, now_us())
                 due_s += TICK_S * (1 + (time.monotonic() - due_s) // TICK_S)
             try:
                 async with asyncio.timeout(due_s - time.monotonic()):
-                    await self.journal.news.wait()
+                    await self.event_log.news.wait()
             except TimeoutError:
                 pass
 
     def status(self) -> FeedStatus:
         """Return the feed's status now."""
-        watch, liveness = self.watch, self.watch.liveness
+        monitor, liveness = self.monitor, self.monitor.liveness
         return {
             "feed": self.exchange.feed,
-            "state": watch.state,
-            "transport": transport(watch.state),
-            "since": watch.since,
+            "state": monitor.state,
+            "transport": transport(monitor.state),
+            "since": monitor.since,
             "reported_at": now_us(),
-            "last_data_at": watch.last_data_at,
+            "last_data_at": monitor.last_data_at,
             "contracts_expected": liveness.expected,
             "contracts_live": liveness.live(time.monotonic()),
-            "connections": self.sockets.open,
-            "connects": self.sockets.connects,
+            "connections": self.pool.open,
+            "connects": self.pool.connects,
             "frames": self.frames,
             "updates": self.updates,
             "rest_calls": self.rest.calls,
             "backfill_done": self.history.complete,
-            "detail": watch.detail,
+            "detail": monitor.detail,
             "mode": self._settings.producer_mode,
             "contracts_by_rest": len(self.snapshots.polling.wanted),
-            "connect_attempts": self.sockets.attempts,
+            "connect_attempts": self.pool.attempts,
             "rest_failures": self.rest.failures,
-            "repeated": watch.repeats.total,
+            "repeated": monitor.dedup.total,
         }
 
     @property
@@ -259,6 +264,6 @@ class Feed:
 
     def data_age_s(self) -> float | None:
         """Return the age of the newest data frame."""
-        if self.watch.last_data_at is None:
+        if self.monitor.last_data_at is None:
             return None
-        return (now_us() - self.watch.last_data_at) / US_PER_S
+        return (now_us() - self.monitor.last_data_at) / US_PER_S

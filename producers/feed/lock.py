@@ -12,7 +12,7 @@ from schemas.errors import UnavailableError
 from schemas.process.locks import FileLock, LockedError
 
 
-def claim(data_dir: str, feed: str) -> FileLock:
+def hold_feed(data_dir: str, feed: str) -> FileLock:
     """Lock a feed's bookmarks for as long as the returned lock is held.
 
     Raises:

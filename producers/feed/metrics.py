@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from producers.feed.feed import Feed
-from producers.feed.supervisor import Keeper
+from producers.feed.supervisor import FeedSupervisor
 from producers.settings import ProducerSettings
 from schemas.http.metrics_server import serve_metrics
 from schemas.records import FeedState
@@ -39,13 +39,13 @@ _COUNTERS = {
 class FeedCollector:
     """Yields the metrics of all feeds of this process."""
 
-    def __init__(self, keepers: Sequence[Keeper]) -> None:
-        self._keepers = keepers
+    def __init__(self, supervisors: Sequence[FeedSupervisor]) -> None:
+        self._keepers = supervisors
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric of the producers."""
         # Those that run now: a feed that failed is followed by another one.
-        feeds = [keeper.feed for keeper in self._keepers]
+        feeds = [supervisor.feed for supervisor in self._keepers]
         statuses: list[dict[str, Any]] = [dict(feed.status()) for feed in feeds]
         for name, text in _GAUGES.items():
             gauge = GaugeMetricFamily(f"fundingstream_feed_{name}", text, labels=["feed"])
@@ -85,8 +85,8 @@ class FeedCollector:
             "Times that the feed failed for a reason of its own and was run anew",
             labels=["feed"],
         )
-        for keeper in self._keepers:
-            failed.add_metric([keeper.feed.exchange.feed], keeper.failures)
+        for supervisor in self._keepers:
+            failed.add_metric([supervisor.feed.exchange.feed], supervisor.failures)
         return failed
 
     def _extra(self, feeds: Sequence[Feed]) -> Iterator[Metric]:
@@ -117,22 +117,22 @@ class FeedCollector:
             label = [feed.exchange.feed]
             ahead.add_metric(label, feed.rest.clock_ahead_s)
             barred.add_metric(label, max(0.0, feed.rest.barred_until_s - time.monotonic()))
-            held.add_metric(label, feed.sockets.held_back)
-            counters["quarantined"].add_metric(label, feed.sockets.quarantined)
+            held.add_metric(label, feed.pool.held_back)
+            counters["quarantined"].add_metric(label, feed.pool.quarantined)
             counters["ignored"].add_metric(label, feed.ignored)
             counters["oversized"].add_metric(label, feed.oversized)
         yield from (held, ahead, barred)
         yield from counters.values()
 
 
-def serve_feeds(keepers: Sequence[Keeper], settings: ProducerSettings) -> None:
+def serve_feeds(supervisors: Sequence[FeedSupervisor], settings: ProducerSettings) -> None:
     """Serve the feeds' metrics for as long as the process lives.
 
     Raises:
         UnavailableError: the port is taken.
     """
     registry = CollectorRegistry()
-    registry.register(FeedCollector(keepers))
+    registry.register(FeedCollector(supervisors))
     serve_metrics(
         registry,
         settings.producer_metrics_host,

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from producers.exchanges.spec import Exchange
-from producers.kafka.event_log import Journal
-from producers.policy.dedup import Repeats
+from producers.kafka.event_log import FeedEventLog
+from producers.policy.dedup import Deduplicator
 from producers.policy.instruments import Change
 from producers.policy.liveness import Liveness
 from producers.policy.outages import Filled, Outages
@@ -21,11 +21,12 @@ from producers.policy.polling import FEW_SHARE
 from producers.rest.client import RestClient
 from producers.rest.snapshots import Snapshots
 from producers.websocket.connection import Closed
+from schemas.clock import now_us
 from schemas.control_items import FeedEvent
 from schemas.feeds import spec
 from schemas.partitioning import contract_id
 from schemas.records import FeedState
-from schemas.times import US_PER_HOUR, US_PER_S, now_us
+from schemas.times import US_PER_HOUR, US_PER_S
 
 CHECK_S = 0.25
 """Between two looks; what is silent is noticed this soon, what is closed at once."""
@@ -47,7 +48,7 @@ class _Delivering:
     """What REST had brought when it last did."""
 
 
-class Watch:
+class FeedMonitor:
     """The state of one feed."""
 
     def __init__(
@@ -55,7 +56,7 @@ class Watch:
         exchange: Exchange,
         rest: RestClient,
         snapshots: Snapshots,
-        journal: Journal,
+        event_log: FeedEventLog,
         *,
         streams: bool,
         kafka_full_s: Callable[[], float],
@@ -69,14 +70,14 @@ class Watch:
         self._exchange = exchange
         self._rest = rest
         self._snapshots = snapshots
-        self._journal = journal
+        self._event_log = event_log
         self._streams = streams
         self._kafka_full_s = kafka_full_s
         self._doubt = doubt
         self._doubted: set[str] = set()
         self.liveness = Liveness(exchange.silent_s)
         self.ownership = Ownership()
-        self.repeats = Repeats(timeless=spec(exchange.feed).timeless)
+        self.dedup = Deduplicator(timeless=spec(exchange.feed).timeless)
         self._outages = Outages(exchange.feed)
         self._connections: dict[str, _Delivering] = {}
         """Those that have brought data."""
@@ -99,15 +100,15 @@ class Watch:
         known = self.liveness.expected > 0
         slow = self._exchange.snapshot_at_start and not known
         self.liveness.expect(streaming, float("-inf") if slow else time.monotonic())
-        self.repeats.keep(streaming)
+        self.dedup.keep(streaming)
         if known:
             at = now_us()
             for kind, symbols in (("listed", change.listed), ("delisted", change.delisted)):
                 for symbol in sorted(symbols):
                     subject = contract_id(self._exchange.feed, symbol)
-                    self._journal.note(FeedEvent(kind, subject, at, at))
+                    self._event_log.note(FeedEvent(kind, subject, at, at))
 
-    def heard(
+    def outcome(
         self,
         identity: str,
         symbols: list[str],
@@ -135,7 +136,7 @@ class Watch:
             self._connections[identity] = _Delivering(socket, self._snapshots.filled)
             gap = self._outages.delivers(socket, received_at, self._snapshots.filled)
             if gap is not None:
-                self._journal.note(gap)
+                self._event_log.note(gap)
                 hour = gap.first_event_time // US_PER_HOUR
                 over_an_hour = hour < received_at // US_PER_HOUR
                 missed_an_hour = over_an_hour and socket in self._left_silent
@@ -158,7 +159,7 @@ class Watch:
                 closed.socket, closed.last_data_at or at, at, closed.reason, delivered.filled
             )
             if gap is not None:
-                self._journal.note(gap)
+                self._event_log.note(gap)
         self.step()
 
     def step(self) -> None:
@@ -197,12 +198,14 @@ class Watch:
         if after != "live" and self.detail:
             about += f" ({self.detail})"
         feed, since = self._exchange.feed, self.since
-        self._journal.note(FeedEvent(kind, feed, since, at, detail=f"{before} -> {after}: {about}"))
+        self._event_log.note(
+            FeedEvent(kind, feed, since, at, detail=f"{before} -> {after}: {about}")
+        )
         if after in _BLIND:
-            self._journal.note(FeedEvent("feed_down", feed, since, at, detail=about))
+            self._event_log.note(FeedEvent("feed_down", feed, since, at, detail=about))
         elif before in _BLIND:
             detail = f"after {(at - since) / US_PER_S:.1f} s: {after}"
-            self._journal.note(FeedEvent("feed_recovered", feed, since, at, detail=detail))
+            self._event_log.note(FeedEvent("feed_recovered", feed, since, at, detail=detail))
         self.since = at
         if after == "live":
             self.detail = ""
@@ -212,7 +215,9 @@ class Watch:
         if bool(ahead_s) != bool(self._skew_told_s):
             at = now_us()
             detail = f"the exchange's clock is {ahead_s:+.1f} s from ours" if ahead_s else "ended"
-            self._journal.note(FeedEvent("clock_skew", self._exchange.feed, at, at, detail=detail))
+            self._event_log.note(
+                FeedEvent("clock_skew", self._exchange.feed, at, at, detail=detail)
+            )
             self._skew_told_s = ahead_s
 
     def _tell_counts(self, now_s: float) -> None:
@@ -220,9 +225,9 @@ class Watch:
             return
         at, from_us = now_us(), now_us() - int((now_s - self._counted_s) * US_PER_S)
         self._counted_s = now_s
-        totals = {"repeated": self.repeats.total, "rate_limited": self._rest.refusals}
+        totals = {"repeated": self.dedup.total, "rate_limited": self._rest.refusals}
         for kind, total in totals.items():
             new = total - self._counted[kind]
             if new:
-                self._journal.note(FeedEvent(kind, self._exchange.feed, from_us, at, new))
+                self._event_log.note(FeedEvent(kind, self._exchange.feed, from_us, at, new))
         self._counted = totals

@@ -18,12 +18,12 @@ import uvloop
 
 from producers.exchanges import exchange
 from producers.feed.feed import Feed
-from producers.feed.lock import claim
+from producers.feed.lock import hold_feed
 from producers.feed.metrics import serve_feeds
-from producers.feed.supervisor import Keeper
+from producers.feed.supervisor import FeedSupervisor
 from producers.kafka.publisher import Publisher
-from producers.kafka.worker_reports import yielding_pacer
-from producers.policy.rate_limiter import budgets
+from producers.kafka.worker_reports import yielding_throttle
+from producers.policy.rate_limiter import rate_limiters
 from producers.rest.client import http_session
 from producers.settings import ProducerSettings, check_limit_factor
 from schemas.config.settings import load_settings
@@ -53,7 +53,7 @@ def producer(feeds: Sequence[str], metrics_port: int | None, base_url: str | Non
     cluster_id = require_topics(settings, [*map(raw_topic, names), STATUS.name, WORKERS.name])
     with ExitStack() as claims:
         for name in names:
-            claims.enter_context(claim(settings.producer_data_dir, name))
+            claims.enter_context(hold_feed(settings.producer_data_dir, name))
         publishers = {feed: Publisher(feed, settings, catalog) for feed in names}
         uvloop.run(_run(settings, publishers, catalog, cluster_id))
 
@@ -70,12 +70,12 @@ async def _run(
         loop.add_signal_handler(number, stop.set)
     async with (
         http_session() as session,
-        yielding_pacer(settings, catalog) as history_pacer,
+        yielding_throttle(settings, catalog) as history_pacer,
     ):
         exchanges = {name: exchange(name) for name in publishers}
-        shared = budgets(exchanges.values(), settings.producer_limit_factor)
-        keepers = [
-            Keeper(
+        shared = rate_limiters(exchanges.values(), settings.producer_limit_factor)
+        supervisors = [
+            FeedSupervisor(
                 name,
                 publisher,
                 partial(
@@ -91,8 +91,8 @@ async def _run(
             )
             for name, publisher in publishers.items()
         ]
-        serve_feeds(keepers, settings)
-        running: list[asyncio.Task[Any]] = [asyncio.create_task(one.run()) for one in keepers]
+        serve_feeds(supervisors, settings)
+        running: list[asyncio.Task[Any]] = [asyncio.create_task(one.run()) for one in supervisors]
         stopped: asyncio.Task[Any] = asyncio.create_task(stop.wait())
         done, _ = await asyncio.wait([*running, stopped], return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()

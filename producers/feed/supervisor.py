@@ -17,15 +17,15 @@ from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 from producers.feed.feed import Feed
-from producers.kafka.event_log import Journal
+from producers.kafka.event_log import FeedEventLog
 from producers.kafka.publisher import Publisher
 from producers.policy.backoff import Backoff
-from producers.policy.untrusted_text import told
+from producers.policy.untrusted_text import one_line
 from producers.rest.client import RestError
-from producers.websocket.transport import WireError
+from producers.websocket.transport import TransportError
+from schemas.clock import now_us
 from schemas.control_items import FeedEvent
 from schemas.errors import FundingStreamError, MalformedInputError
-from schemas.times import now_us
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ MAX_IN_A_ROW = 5
 """Failures; then the process ends, so that its supervisor sees that there is no way."""
 HEALTHY_S = 300.0
 """A run that lasted so long makes the next failure a first one."""
-_OF_ONE_EXCHANGE = (MalformedInputError, RestError, WireError)
+_OF_ONE_EXCHANGE = (MalformedInputError, RestError, TransportError)
 """Typed, but about what one exchange sent or did not send: where they escape, it is a bug."""
 
 
@@ -41,14 +41,14 @@ class FeedFailedError(FundingStreamError):
     """A feed failed again and again for a reason of its own; the log has the tracebacks."""
 
 
-class Keeper:
+class FeedSupervisor:
     """Runs one feed anew whenever it fails for a reason of its own."""
 
     def __init__(
         self,
         name: str,
         publisher: Publisher,
-        make: Callable[[Journal], Feed],
+        make: Callable[[FeedEventLog], Feed],
         chance: Callable[[], float] = random.random,
     ) -> None:
         """`make` returns a feed that is not running yet, each time a new one.
@@ -59,8 +59,8 @@ class Keeper:
         self._publisher = publisher
         self._make = make
         self._backoff = Backoff(chance, healthy_s=HEALTHY_S)
-        self._journal = Journal(name, publisher)
-        self.feed = make(self._journal)
+        self._event_log = FeedEventLog(name, publisher)
+        self.feed = make(self._event_log)
         """The one that runs, or ran last."""
         self.failures = 0
         """Since the process started."""
@@ -78,8 +78,8 @@ class Keeper:
             try:
                 if delay_s is not None:
                     await self._pause(delay_s)
-                    self._publisher.forget_all_but(self._journal.identity)
-                    self.feed = self._make(self._journal)
+                    self._publisher.forget_all_but(self._event_log.identity)
+                    self.feed = self._make(self._event_log)
                     began_s, began_us = time.monotonic(), now_us()
                 # A task of its own: a task group that fails may leave it marked as cancelled.
                 await asyncio.create_task(self.feed.run())
@@ -114,14 +114,16 @@ class Keeper:
                 "the tracebacks; until it is mended, run the other feeds without it"
             ) from error
         detail = f"{text}; again in {delay_s:.1f} s"
-        self._journal.note(FeedEvent("feed_failed", self._name, began_us, now_us(), detail=detail))
+        self._event_log.note(
+            FeedEvent("feed_failed", self._name, began_us, now_us(), detail=detail)
+        )
         return delay_s
 
     async def _pause(self, delay_s: float) -> None:
         """Wait; what the failed run has left is sent meanwhile."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(delay_s):
-                await self._journal.publish()
+                await self._event_log.publish()
                 await self._publisher.serve()
 
 
@@ -144,5 +146,5 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 def _told(error: BaseException) -> str:
     """Return an error in one line; of a group the first, and how many more there are."""
     first, *others = _leaves(error)
-    text = told(f"{type(first).__name__}: {first}")
+    text = one_line(f"{type(first).__name__}: {first}")
     return f"{text} (and {len(others)} more)" if others else text

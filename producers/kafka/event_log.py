@@ -11,8 +11,8 @@ from collections import deque
 
 from producers.exchanges.spec import Slice
 from producers.kafka.publisher import Publisher, connection_id
+from schemas.clock import now_us
 from schemas.control_items import FEED_EVENT, FeedEvent
-from schemas.times import now_us
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ MAX_WAITING = 2_000
 """While Kafka is away; the newest are kept, and how many went is noted in their place."""
 
 
-class Journal:
+class FeedEventLog:
     """The events of one feed that wait to be published."""
 
     def __init__(self, feed: str, publisher: Publisher) -> None:

@@ -18,6 +18,7 @@ from confluent_kafka import KafkaException, Producer
 from producers.exchanges.spec import Slice
 from producers.settings import ProducerSettings
 from schemas import topics
+from schemas.clock import now_us
 from schemas.control_items import MAX_UNREADABLE_BYTES, TICK, UNREADABLE
 from schemas.errors import UnavailableError
 from schemas.partitioning import PARTITIONS, contract_id, partition_of
@@ -32,7 +33,6 @@ from schemas.records import (
 )
 from schemas.serde.registry import SchemaCatalog
 from schemas.symbols import symbol_fault
-from schemas.times import now_us
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from producers.policy.history_pace import HistoryPace
-from producers.policy.throttle import Pacer
+from producers.policy.throttle import Throttle
 from producers.settings import ProducerSettings
 from schemas.kafka.topic_follower import TopicFollower
 from schemas.records import WorkerStatus
@@ -20,13 +20,13 @@ LOOK_S = 0.5
 
 
 @asynccontextmanager
-async def yielding_pacer(
+async def yielding_throttle(
     settings: ProducerSettings, catalog: SchemaCatalog
-) -> AsyncIterator[Pacer]:
+) -> AsyncIterator[Throttle]:
     """Give the pacer of all settled history: a turn for each row, slower while workers are late."""
     loop = asyncio.get_running_loop()
     pace = HistoryPace(settings.producer_history_rows_per_s, time.monotonic())
-    pacer = Pacer(pace.per_s)
+    throttle = Throttle(pace.per_s)
 
     def take(_key: bytes | None, report: WorkerStatus | None) -> None:
         if report is not None:
@@ -35,14 +35,14 @@ async def yielding_pacer(
 
     async def look() -> None:
         while True:
-            pacer.per_s = pace.look(time.monotonic())
+            throttle.per_s = pace.look(time.monotonic())
             await asyncio.sleep(LOOK_S)
 
     reports = TopicFollower(settings, catalog, WORKERS, take, from_beginning=False)
     reports.start()
     looking = asyncio.create_task(look())
     try:
-        yield pacer
+        yield throttle
     finally:
         looking.cancel()
         await asyncio.to_thread(reports.stop)

@@ -38,7 +38,7 @@ class _Seen:
         self.by = {connection}
 
 
-class Repeats:
+class Deduplicator:
     """Remembers what arrived lately, by contract."""
 
     def __init__(self, *, timeless: bool) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 from schemas.errors import MalformedInputError
 
 
-class Place:
+class Endpoints:
     """Translates the addresses of one exchange's description."""
 
     def __init__(self, feed: str, root: str) -> None:

@@ -31,7 +31,7 @@ def _whole(_resource: str, payload: bytes) -> bytes:
     return payload
 
 
-class ContractRegistry:
+class InstrumentRegistry:
     """Facts of all listed contracts as the exchange last sent them."""
 
     def __init__(

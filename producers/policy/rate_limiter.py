@@ -13,7 +13,7 @@ from producers.exchanges.spec import Exchange, RateLimit
 _WHOLE = 1.0
 
 
-class Budget:
+class RateLimiter:
     """Draws on the pools of one host, shared by all who call it from here."""
 
     def __init__(self, limits: Mapping[str, RateLimit]) -> None:
@@ -66,7 +66,7 @@ class Budget:
         return drawn
 
 
-def budgets(exchanges: Iterable[Exchange], factor: float) -> Mapping[str, Budget]:
+def rate_limiters(exchanges: Iterable[Exchange], factor: float) -> Mapping[str, RateLimiter]:
     """Return one budget for each limits group: what its exchanges name, times `factor`.
 
     Two exchanges of a group that name a pool mean the same pool.
@@ -76,4 +76,4 @@ def budgets(exchanges: Iterable[Exchange], factor: float) -> Mapping[str, Budget
         group = pools.setdefault(exchange.limits_group, {})
         for name, limit in exchange.limits.items():
             group[name] = RateLimit(int(limit.limit * factor), limit.window_s)
-    return {name: Budget(limits) for name, limits in pools.items()}
+    return {name: RateLimiter(limits) for name, limits in pools.items()}

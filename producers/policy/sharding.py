@@ -11,22 +11,20 @@ from typing import NamedTuple
 from producers.exchanges.spec import SocketKind
 
 
-class Allocation(NamedTuple):
+class Shards(NamedTuple):
     """Contracts per socket of a kind, in the order of the sockets, and those that found none."""
 
-    sockets: Sequence[frozenset[str]]
+    pool: Sequence[frozenset[str]]
     surplus: frozenset[str]
 
 
-def allocate(
-    kind: SocketKind, present: Sequence[frozenset[str]], wanted: Iterable[str]
-) -> Allocation:
+def allocate(kind: SocketKind, present: Sequence[frozenset[str]], wanted: Iterable[str]) -> Shards:
     """Take what is gone off its socket, put what is new on the first with room, or on one more.
 
     A socket may be left without contracts; its place in the order stays.
     """
     if kind.capacity is None:
-        return Allocation([frozenset()], frozenset())
+        return Shards([frozenset()], frozenset())
     mine = frozenset(filter(kind.takes, wanted))
     kept = [set(symbols & mine) for symbols in present]
     new = sorted(mine.difference(*kept), reverse=True)
@@ -35,4 +33,4 @@ def allocate(
             symbols.add(new.pop())
     while new and len(kept) < kind.max_sockets:
         kept.append({new.pop() for _ in range(min(len(new), kind.capacity))})
-    return Allocation([frozenset(symbols) for symbols in kept], frozenset(new))
+    return Shards([frozenset(symbols) for symbols in kept], frozenset(new))

@@ -6,7 +6,7 @@ Not responsible for: waiting.
 from __future__ import annotations
 
 
-class Pacer:
+class Throttle:
     """Hands out turns at least `1 / per_s` seconds apart, in the order in which they are asked."""
 
     def __init__(self, per_s: float) -> None:

@@ -16,8 +16,8 @@ from email.utils import parsedate_to_datetime
 import aiohttp
 
 from producers.exchanges.spec import Exchange, RestCall
-from producers.policy.rate_limiter import Budget
-from producers.policy.untrusted_text import told
+from producers.policy.rate_limiter import RateLimiter
+from producers.policy.untrusted_text import one_line
 from schemas.config.settings import shown_url
 from schemas.errors import UnavailableError
 
@@ -52,7 +52,7 @@ class RestError(UnavailableError):
     """A REST call failed. `status` None: no reply at all."""
 
     def __init__(self, message: str, status: int | None = None) -> None:
-        super().__init__(told(message, MAX_ERROR_CHARS))
+        super().__init__(one_line(message, MAX_ERROR_CHARS))
         self.status = status
 
 
@@ -90,12 +90,12 @@ class RestClient:
         exchange: Exchange,
         base_url: str,
         session: aiohttp.ClientSession,
-        budget: Budget,
+        rate_limiter: RateLimiter,
     ) -> None:
         self._exchange = exchange
         self._base_url = base_url.rstrip("/")
         self._session = session
-        self._budget = budget
+        self._rate_limiter = rate_limiter
         self._locks: defaultdict[float, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.calls = 0
         self.failures = 0
@@ -118,14 +118,14 @@ class RestClient:
         """
         while True:
             async with self._locks[share]:
-                wait_s = self._budget.wait_s(call.costs, time.monotonic(), share)
+                wait_s = self._rate_limiter.wait_s(call.costs, time.monotonic(), share)
                 if wait_s <= 0:
                     return await self._draw_and_fetch(call, timeout_s)
             # Outside of the lock: a call that waits for its pool holds up no call of another.
             await asyncio.sleep(wait_s)
 
     async def _draw_and_fetch(self, call: RestCall, timeout_s: float) -> bytes:
-        self._budget.draw(call.costs, time.monotonic())
+        self._rate_limiter.draw(call.costs, time.monotonic())
         self.calls += 1
         try:
             return await self._fetch(call, timeout_s)
@@ -162,13 +162,13 @@ class RestClient:
         if len(body) > MAX_BODY_BYTES:
             raise RestError(f"{shown}: the reply is longer than {MAX_BODY_BYTES} bytes", status)
         self._read_clock(headers, arrived_s)
-        self._budget.observe(self._exchange.used(headers), time.monotonic())
+        self._rate_limiter.observe(self._exchange.used(headers), time.monotonic())
         told_s = self._exchange.retry_after_s(headers)
         blocked_s = barred_s(status, told_s, body, time.time_ns() // 1_000_000)
         if blocked_s is not None:
             self.refusals += 1
             self.barred_until_s = time.monotonic() + blocked_s
-            self._budget.block(self.barred_until_s)
+            self._rate_limiter.block(self.barred_until_s)
             log.warning("%s: HTTP %d, no call for %.0f s", shown, status, blocked_s)
         if status != 200:
             raise RestError(f"{shown}: HTTP {status}: {body[:200]!r}", status)

@@ -17,11 +17,11 @@ from pathlib import Path
 
 from producers.exchanges.spec import Exchange, RestCall, Slice, unreadable
 from producers.kafka.publisher import Publisher, UndeliveredError, connection_id
-from producers.policy.throttle import Pacer
+from producers.policy.throttle import Throttle
 from producers.rest.client import BACKGROUND_SHARE, RestClient, RestError
+from schemas.clock import now_us
 from schemas.control_items import BACKFILL_BEGIN, BACKFILL_END, MAX_UNREADABLE_BYTES, UNREADABLE
 from schemas.errors import MalformedInputError
-from schemas.times import now_us
 
 log = logging.getLogger(__name__)
 
@@ -127,11 +127,11 @@ class HistoryRunner(ABC):
         bookmark: Bookmark,
         days: int,
         symbols: Callable[[], Sequence[str]],
-        pacer: Pacer,
+        throttle: Throttle,
     ) -> None:
         """`pacer`: a turn for each row; all feeds of a process share it."""
         self._exchange = exchange
-        self._pacer = pacer
+        self._throttle = throttle
         self._rest = rest
         self._publisher = publisher
         self._bookmark = bookmark
@@ -200,7 +200,7 @@ class HistoryRunner(ABC):
             await self._publish_page(call, page.slices, known, received_at)
             failed = unread = 0
             self.rows += len(page.slices)
-            await asyncio.sleep(self._pacer.wait_s(time.monotonic(), len(page.slices)))
+            await asyncio.sleep(self._throttle.wait_s(time.monotonic(), len(page.slices)))
             if key == ALL:
                 self.progress = max(self.progress, walk.progress)
             pages += 1

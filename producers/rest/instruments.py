@@ -15,8 +15,8 @@ from itertools import islice
 
 from producers.exchanges.spec import Exchange, RestCall, unreadable
 from producers.policy.backoff import Backoff
-from producers.policy.instruments import Change, ContractRegistry
-from producers.rest.raw_replies import Replies
+from producers.policy.instruments import Change, InstrumentRegistry
+from producers.rest.raw_replies import RawReplies
 from schemas.feeds import spec
 
 log = logging.getLogger(__name__)
@@ -36,22 +36,24 @@ then the next regular refresh finds it, or nothing does."""
 MAX_ASKED_ABOUT = 1_000
 
 
-class Facts:
+class InstrumentRefresh:
     """The registry of one feed and what keeps it up to date."""
 
     def __init__(
         self,
         exchange: Exchange,
-        replies: Replies,
+        raw_replies: RawReplies,
         refresh_s: float,
         changed: Callable[[Change], None],
     ) -> None:
         """`changed` is called after each reply that lists contracts."""
         self._exchange = exchange
-        self._replies = replies
+        self._raw_replies = raw_replies
         self._refresh_s = refresh_s
         self._changed = changed
-        self.registry = ContractRegistry(exchange.fact_identity, spec(exchange.feed).max_contracts)
+        self.registry = InstrumentRegistry(
+            exchange.fact_identity, spec(exchange.feed).max_contracts
+        )
         self.known = asyncio.Event()
         """Set once contracts are listed."""
         self.complete = asyncio.Event()
@@ -105,13 +107,13 @@ class Facts:
         return complete
 
     async def _ask(self, call: RestCall) -> Change | None:
-        reply = await self._replies.fetch(call)
+        reply = await self._raw_replies.fetch(call)
         if reply is None:
             return None
         odd = unreadable(reply.slices)
         listings = self._exchange.listings(call, reply.slices)
         change = self.registry.update(call.resource, reply.slices, listings, partial=bool(odd))
-        await self._replies.publish(call, "contract", [*change.facts, *odd], reply.received_at)
+        await self._raw_replies.publish(call, "contract", [*change.facts, *odd], reply.received_at)
         if change.doubtful:
             self._refresh_soon()
         if change.listed:

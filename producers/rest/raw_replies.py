@@ -12,22 +12,22 @@ from typing import NamedTuple
 from producers.exchanges.spec import Exchange, RestCall, Slice, unreadable
 from producers.kafka.publisher import Publisher, connection_id
 from producers.rest.client import FOREGROUND_SHARE, TIMEOUT_S, RestClient, RestError
+from schemas.clock import now_us
 from schemas.control_items import MAX_UNREADABLE_BYTES, UNREADABLE
 from schemas.errors import MalformedInputError
 from schemas.records import Purpose
-from schemas.times import now_us
 
 log = logging.getLogger(__name__)
 
 
-class Reply(NamedTuple):
+class RawReply(NamedTuple):
     """A usable reply: its pieces and its time of receipt, µs."""
 
     slices: Sequence[Slice]
     received_at: int
 
 
-class Replies:
+class RawReplies:
     """Fetches and publishes for one feed, all under one connection id."""
 
     def __init__(self, exchange: Exchange, rest: RestClient, publisher: Publisher) -> None:
@@ -38,7 +38,7 @@ class Replies:
 
     async def fetch(
         self, call: RestCall, share: float = FOREGROUND_SHARE, timeout_s: float = TIMEOUT_S
-    ) -> Reply | None:
+    ) -> RawReply | None:
         """Return a reply; None if there is no usable one, which is logged."""
         feed = self._exchange.feed
         try:
@@ -55,7 +55,7 @@ class Replies:
             await self._publish(UNREADABLE, "stream", whole, received_at)
             return None
         tell_unreadable(feed, call.resource, slices)
-        return Reply(slices, received_at)
+        return RawReply(slices, received_at)
 
     async def publish(
         self, call: RestCall, purpose: Purpose, slices: Sequence[Slice], received_at: int

@@ -10,14 +10,14 @@ import time
 from collections.abc import Callable, Collection
 
 from producers.exchanges.spec import Exchange, Slice
-from producers.policy.instruments import ContractRegistry
+from producers.policy.instruments import InstrumentRegistry
 from producers.policy.outages import Filled
 from producers.policy.polling import Polling, affordable_s
 from producers.rest.client import FOREGROUND_SHARE, SNAPSHOT_SHARE, SNAPSHOT_TIMEOUT_S
 from producers.rest.history import MS_PER_HOUR, sleep_until_ms
-from producers.rest.raw_replies import Replies
+from producers.rest.raw_replies import RawReplies
+from schemas.clock import now_us
 from schemas.records import Purpose
-from schemas.times import now_us
 
 RECONCILE_ATTEMPTS = 3
 RECONCILE_RETRY_S = 30.0
@@ -29,11 +29,15 @@ class Snapshots:
     """Takes snapshots of one feed's contracts."""
 
     def __init__(
-        self, exchange: Exchange, replies: Replies, registry: ContractRegistry, period_s: float
+        self,
+        exchange: Exchange,
+        raw_replies: RawReplies,
+        registry: InstrumentRegistry,
+        period_s: float,
     ) -> None:
         """`period_s`: between two snapshots instead of the stream."""
         self._exchange = exchange
-        self._replies = replies
+        self._raw_replies = raw_replies
         self._registry = registry
         self.polling = Polling(period_s)
         self._changed = asyncio.Event()
@@ -112,14 +116,14 @@ class Snapshots:
         published = 0
         needed = True
         for call in self._exchange.snapshot_calls(sorted(symbols)):
-            reply = await self._replies.fetch(call, share, SNAPSHOT_TIMEOUT_S)
+            reply = await self._raw_replies.fetch(call, share, SNAPSHOT_TIMEOUT_S)
             if reply is None:
                 continue
             # Delisted contracts stay in the reply, frozen (exchanges.md §1.8).
             chosen = wanted()
             needed = bool(chosen)
             pieces = [piece for piece in reply.slices if _asked(piece, chosen)]
-            await self._replies.publish(call, purpose, pieces, reply.received_at)
+            await self._raw_replies.publish(call, purpose, pieces, reply.received_at)
             published += sum(piece.readable for piece in pieces)
         if purpose == "fallback":
             self.polls += published > 0

@@ -18,8 +18,8 @@ from typing import Any
 
 from producers.exchanges.spec import Exchange
 from producers.kafka.publisher import Publisher
-from producers.policy.instruments import ContractRegistry
-from producers.policy.throttle import Pacer
+from producers.policy.instruments import InstrumentRegistry
+from producers.policy.throttle import Throttle
 from producers.rest.client import RestClient
 from producers.rest.history import (
     MS_PER_HOUR,
@@ -30,7 +30,7 @@ from producers.rest.history import (
     sleep_until_ms,
 )
 from producers.settings import ProducerSettings
-from schemas.times import now_us
+from schemas.clock import now_us
 
 log = logging.getLogger(__name__)
 
@@ -193,8 +193,8 @@ def history_of(
     rest: RestClient,
     publisher: Publisher,
     settings: ProducerSettings,
-    registry: ContractRegistry,
-    pacer: Pacer,
+    registry: InstrumentRegistry,
+    throttle: Throttle,
     cluster_id: str,
 ) -> HistoryRunner:
     """Return the history of a feed, as its exchange has to be asked."""
@@ -208,5 +208,5 @@ def history_of(
         settings.producer_history_days,
         # Asked for one by one, contracts that no longer trade are not worth their calls.
         lambda: sorted(registry.streaming if by_symbol else registry.listed),
-        pacer,
+        throttle,
     )

@@ -20,10 +20,17 @@ from producers.exchanges.spec import SocketKind
 from producers.kafka.publisher import connection_id
 from producers.policy.backoff import Backoff
 from producers.policy.quarantine import Quarantine
-from producers.policy.throttle import Pacer
+from producers.policy.throttle import Throttle
 from producers.rest.client import RestError
-from producers.websocket.session import RELIEF_SHARE, End, Line, OnFrame, Session, turn
-from producers.websocket.transport import WireError, opened
+from producers.websocket.session import (
+    RELIEF_SHARE,
+    ConnectionContext,
+    OnFrame,
+    Session,
+    SessionEnd,
+    turn,
+)
+from producers.websocket.transport import TransportError, opened
 from schemas.config.settings import shown_url
 from schemas.errors import MalformedInputError
 
@@ -52,7 +59,7 @@ class Closed(NamedTuple):
     relieved: bool
 
 
-class Watcher(NamedTuple):
+class ConnectionCallbacks(NamedTuple):
     """Whom a connection tells what."""
 
     on_frame: OnFrame
@@ -68,11 +75,11 @@ class ManagedConnection:
         name: str,
         kind: SocketKind,
         address: Address,
-        watcher: Watcher,
+        watcher: ConnectionCallbacks,
         *,
         opening: Iterable[str] = (),
-        frames: Pacer | None = None,
-        attempts: Pacer | None = None,
+        frames: Throttle | None = None,
+        attempts: Throttle | None = None,
         relief: asyncio.Lock | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -98,7 +105,7 @@ class ManagedConnection:
         self.wanted: frozenset[str] = frozenset()
         self.attempts = 0
         self.connects = 0
-        self._line = Line(
+        self._line = ConnectionContext(
             f"{feed}/{name}",
             kind,
             watcher.on_frame,
@@ -135,7 +142,7 @@ class ManagedConnection:
             self._needed.clear()
             await self._needed.wait()
 
-    async def _serve(self) -> End:
+    async def _serve(self) -> SessionEnd:
         """Run a connection and those that relieve it, until one ends with none to take over."""
         session = Session(self._line)
         current = asyncio.create_task(self._attempt(session))
@@ -173,7 +180,7 @@ class ManagedConnection:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
 
-    async def _until_relief(self, current: asyncio.Task[End], session: Session) -> None:
+    async def _until_relief(self, current: asyncio.Task[SessionEnd], session: Session) -> None:
         """Wait until a connection is old, or has brought a part of its contracts for long, or ends.
 
         Exchanges lose subscriptions (exchanges.md §4.13): a new connection subscribes all.
@@ -199,8 +206,8 @@ class ManagedConnection:
 
     async def _handover(
         self,
-        current: asyncio.Task[End],
-        relief: asyncio.Task[End],
+        current: asyncio.Task[SessionEnd],
+        relief: asyncio.Task[SessionEnd],
         session: Session,
         successor: Session,
     ) -> None:
@@ -225,23 +232,23 @@ class ManagedConnection:
             successor.give_up()
             await asyncio.wait({relief})
 
-    async def _attempt(self, session: Session) -> End:
+    async def _attempt(self, session: Session) -> SessionEnd:
         """Run one connection from its address to its end."""
         await turn(self._attempts_pacer)
         self.attempts += 1
         try:
             url = await self._address(self._candidate)
         except (RestError, MalformedInputError) as error:
-            return End(f"no address: {error}")
-        end = End("stopped")
+            return SessionEnd(f"no address: {error}")
+        end = SessionEnd("stopped")
         try:
-            async with opened(url, self._tls) as wire:
+            async with opened(url, self._tls) as transport:
                 self._opened(session, url)
-                end = await session.run(wire, connection_id(self._feed, self.name))
+                end = await session.run(transport, connection_id(self._feed, self.name))
                 # Before the farewell, for which a dead socket makes us wait.
                 self._closed(session, end)
-        except WireError as error:
-            end = End(str(error))
+        except TransportError as error:
+            end = SessionEnd(str(error))
         finally:
             self._closed(session, end)
         if not session.delivers:
@@ -256,7 +263,7 @@ class ManagedConnection:
         self._sessions.add(session)
         log.info("%s: connected to %s", self._line.name, shown_url(url))
 
-    def _closed(self, session: Session, end: End) -> None:
+    def _closed(self, session: Session, end: SessionEnd) -> None:
         if session not in self._sessions:
             return
         self._sessions.discard(session)

@@ -11,12 +11,12 @@ import time
 from collections.abc import Iterator
 
 from producers.exchanges.spec import Exchange, SocketKind
-from producers.policy.endpoints import Place
+from producers.policy.endpoints import Endpoints
 from producers.policy.sharding import allocate
-from producers.policy.throttle import Pacer
+from producers.policy.throttle import Throttle
 from producers.rest.client import RestClient
-from producers.websocket.connection import Address, ManagedConnection, Watcher
-from schemas.times import now_us
+from producers.websocket.connection import Address, ConnectionCallbacks, ManagedConnection
+from schemas.clock import now_us
 
 log = logging.getLogger(__name__)
 
@@ -24,15 +24,15 @@ ATTEMPTS_PER_S = 0.5
 """New connections of a feed: within the 30 a minute of the strictest exchange (§4.4)."""
 
 
-class Sockets:
+class ConnectionPool:
     """The managed connections of one feed."""
 
     def __init__(
         self,
         exchange: Exchange,
-        place: Place,
+        endpoints: Endpoints,
         rest: RestClient,
-        watcher: Watcher,
+        watcher: ConnectionCallbacks,
         *,
         secondary: bool,
         spares: int = 0,
@@ -41,21 +41,21 @@ class Sockets:
         beyond the first, with the same subscriptions.
         """
         self._exchange = exchange
-        self._place = place
+        self._endpoints = endpoints
         self._rest = rest
         self._watcher = watcher
         self._secondary = secondary
         self._spares = spares
-        self._frames = Pacer(exchange.frames_per_s)
-        self._attempts = Pacer(ATTEMPTS_PER_S)
+        self._frames = Throttle(exchange.frames_per_s)
+        self._attempts = Throttle(ATTEMPTS_PER_S)
         self._relief = asyncio.Lock()
         self._connections: dict[str, list[list[ManagedConnection]]] = {}
         """By kind and index; each socket has its first connection and its spares."""
 
     def __iter__(self) -> Iterator[ManagedConnection]:
         """Yield every connection."""
-        for sockets in self._connections.values():
-            for connections in sockets:
+        for pool in self._connections.values():
+            for connections in pool:
                 yield from connections
 
     def sync(self, tasks: asyncio.TaskGroup, streaming: frozenset[str]) -> None:
@@ -63,26 +63,24 @@ class Sockets:
         for kind in self._exchange.socket_kinds:
             if kind.secondary and not self._secondary:
                 continue
-            sockets = self._connections.setdefault(kind.name, [])
-            allocation = allocate(kind, [s[0].wanted for s in sockets], streaming)
-            if allocation.surplus:
+            pool = self._connections.setdefault(kind.name, [])
+            shards = allocate(kind, [s[0].wanted for s in pool], streaming)
+            if shards.surplus:
                 log.warning(
                     "%s: no room on sockets %r for %d contracts, among them %s",
                     self._exchange.feed,
                     kind.name,
-                    len(allocation.surplus),
-                    min(allocation.surplus),
+                    len(shards.surplus),
+                    min(shards.surplus),
                 )
-            for index, symbols in enumerate(allocation.sockets):
-                if index == len(sockets):
+            for index, symbols in enumerate(shards.pool):
+                if index == len(pool):
                     # A second source is a spare by itself.
                     number = 1 if kind.secondary else 1 + self._spares
-                    sockets.append(
-                        [self._connection(kind, index, spare) for spare in range(number)]
-                    )
-                    for connection in sockets[index]:
+                    pool.append([self._connection(kind, index, spare) for spare in range(number)])
+                    for connection in pool[index]:
                         tasks.create_task(connection.run())
-                for connection in sockets[index]:
+                for connection in pool[index]:
                     connection.want(symbols)
 
     def _connection(self, kind: SocketKind, index: int, spare: int) -> ManagedConnection:
@@ -100,13 +98,13 @@ class Sockets:
         )
 
     def _address(self, kind: SocketKind) -> Address:
-        candidates = list(dict.fromkeys(map(self._place.socket, kind.urls)))
+        candidates = list(dict.fromkeys(map(self._endpoints.socket, kind.urls)))
 
         async def address(attempt: int) -> str:
             if kind.ticket is None:
                 return candidates[attempt % len(candidates)]
             body = await self._rest.fetch(kind.ticket.call)
-            return self._place.socket(kind.ticket.url(body, str(now_us())))
+            return self._endpoints.socket(kind.ticket.url(body, str(now_us())))
 
         return address
 

@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from producers.exchanges.spec import Control, SocketKind
 from producers.policy.quarantine import Quarantine
-from producers.policy.throttle import Pacer
-from producers.websocket.transport import Wire, WireError
-from schemas.times import now_us
+from producers.policy.throttle import Throttle
+from producers.websocket.transport import Transport, TransportError
+from schemas.clock import now_us
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ RELIEF_SHARE = 0.95
 """Of what its predecessor delivered; a successor that brings so much takes over."""
 
 
-class Heard(NamedTuple):
+class FrameOutcome(NamedTuple):
     """What a frame was for its connection."""
 
     data: bool
@@ -41,11 +41,11 @@ class Heard(NamedTuple):
     """Whom its data is about."""
 
 
-OnFrame = Callable[[str, bytes, int], Awaitable[Heard]]
+OnFrame = Callable[[str, bytes, int], Awaitable[FrameOutcome]]
 """(connection id, message, received_at µs) → what it was."""
 
 
-class End(NamedTuple):
+class SessionEnd(NamedTuple):
     """Why a connection ended, and for how long it had delivered."""
 
     reason: str
@@ -54,7 +54,7 @@ class End(NamedTuple):
     """As planned: another one has taken over."""
 
 
-class Line(NamedTuple):
+class ConnectionContext(NamedTuple):
     """What all connections of one socket have in common."""
 
     name: str
@@ -62,14 +62,14 @@ class Line(NamedTuple):
     on_frame: OnFrame
     quarantine: Quarantine
     opening: Sequence[str]
-    frames: Pacer | None
+    frames: Throttle | None
     wanted: Callable[[], frozenset[str]]
 
 
 class Session:
     """One connection. Times in monotonic seconds."""
 
-    def __init__(self, line: Line, relieves: int = 0) -> None:
+    def __init__(self, line: ConnectionContext, relieves: int = 0) -> None:
         """`relieves`: contracts that the connection delivers which this one is to relieve."""
         self._line = line
         self._relieves = relieves
@@ -91,17 +91,17 @@ class Session:
         """Set once it delivers what it is to relieve another one of."""
         self.superseded = False
         """A newer connection of the same socket is open."""
-        self._dismissed: End | None = None
+        self._dismissed: SessionEnd | None = None
         self._dismissed_s = 0.0
 
     def relieve(self) -> None:
         """End as planned: another one delivers. What is on its way is still read."""
-        self._dismissed = End("relieved by a newer connection", relieved=True)
+        self._dismissed = SessionEnd("relieved by a newer connection", relieved=True)
         self._dismissed_s = time.monotonic() + DRAIN_S
 
     def give_up(self) -> None:
         """End because it does not deliver."""
-        self._dismissed = End("brought too little to relieve another connection")
+        self._dismissed = SessionEnd("brought too little to relieve another connection")
 
     @property
     def delivers(self) -> bool:
@@ -118,16 +118,16 @@ class Session:
         oldest = now_s - self._line.kind.silent_s
         return sum(at_s >= oldest for at_s in self._delivered.values())
 
-    async def run(self, wire: Wire, identity: str) -> End:
+    async def run(self, transport: Transport, identity: str) -> SessionEnd:
         """Serve an open connection until it ends; closing it is the caller's."""
         self.identity = identity
         self.opened_s = self._last_data_s = time.monotonic()
         writers = [
-            asyncio.create_task(self._subscribe(wire)),
-            asyncio.create_task(self._ping(wire)),
+            asyncio.create_task(self._subscribe(transport)),
+            asyncio.create_task(self._ping(transport)),
         ]
         try:
-            end = await self._read(wire, writers)
+            end = await self._read(transport, writers)
         finally:
             for writer in writers:
                 writer.cancel()
@@ -147,53 +147,55 @@ class Session:
             return due
         return min(due, (self.opened_s + timeout_s, f"no greeting within {timeout_s:g} s"))
 
-    async def _read(self, wire: Wire, writers: Iterable[asyncio.Task[None]]) -> End:
+    async def _read(
+        self, transport: Transport, writers: Iterable[asyncio.Task[None]]
+    ) -> SessionEnd:
         while True:
             if self._dismissed is not None and time.monotonic() >= self._dismissed_s:
                 return self._dismissed._replace(healthy_s=self.healthy_s)
             due_s, reason = self._due()
             wait_s = due_s - time.monotonic()
             if wait_s <= 0:
-                return End(reason, self.healthy_s)
+                return SessionEnd(reason, self.healthy_s)
             for writer in writers:
                 _raise_unless_closed(writer)
             try:
-                message = await wire.recv(min(wait_s, DISMISSED_CHECK_S))
-            except WireError as error:
+                message = await transport.recv(min(wait_s, DISMISSED_CHECK_S))
+            except TransportError as error:
                 self._suspect(error)
-                return End(str(error), self.healthy_s)
+                return SessionEnd(str(error), self.healthy_s)
             if message is None:
                 continue
             received_s = time.monotonic()
-            heard = await self._line.on_frame(self.identity, message, received_at := now_us())
-            self._note(heard, received_at)
+            outcome = await self._line.on_frame(self.identity, message, received_at := now_us())
+            self._note(outcome, received_at)
             paused_s = time.monotonic() - received_s
             if paused_s > PAUSED_S:
-                return End(
+                return SessionEnd(
                     f"reading paused: Kafka took nothing for {paused_s:.0f} s", self.healthy_s
                 )
 
-    def _note(self, heard: Heard, received_at: int) -> None:
+    def _note(self, outcome: FrameOutcome, received_at: int) -> None:
         now_s = time.monotonic()
-        if heard.data:
+        if outcome.data:
             self._last_data_s, self.last_data_at = now_s, received_at
             self._first_data_s = self._first_data_s or now_s
-            for symbol in heard.symbols:
+            for symbol in outcome.symbols:
                 if symbol in self._delivered or len(self._delivered) < MAX_CONTRACTS:
                     self._delivered[symbol] = now_s
             if len(self._delivered) >= self._relieves * RELIEF_SHARE:
                 self.ready.set()
-        if heard.control is None:
+        if outcome.control is None:
             return
-        if heard.control.greeting:
-            self._ping_every_s = heard.control.ping_every_s
+        if outcome.control.greeting:
+            self._ping_every_s = outcome.control.ping_every_s
             self._greeted.set()
-        if heard.control.acknowledged is not None:
-            self._line.quarantine.acknowledged(heard.control.acknowledged)
-        elif heard.control.refused:
+        if outcome.control.acknowledged is not None:
+            self._line.quarantine.acknowledged(outcome.control.acknowledged)
+        elif outcome.control.refused:
             self._line.quarantine.refused()
 
-    def _suspect(self, error: WireError) -> None:
+    def _suspect(self, error: TransportError) -> None:
         """Note which contract may have closed the socket without a farewell."""
         if not self._line.kind.quarantines or error.farewell or self.superseded:
             return
@@ -201,13 +203,13 @@ class Session:
         if suspect is not None:
             log.warning("%s: %r is held back: it closes the socket", self._line.name, suspect)
 
-    async def _subscribe(self, wire: Wire) -> None:
+    async def _subscribe(self, transport: Transport) -> None:
         """Send what opens the stream, then keep the subscriptions equal to what is wanted."""
         line, kind, quarantine = self._line, self._line.kind, self._line.quarantine
         await self._greeted.wait()
         for text in line.opening:
             await turn(line.frames)
-            await wire.send(text)
+            await transport.send(text)
         subscribed: set[str] = set()
         while True:
             self.changed.clear()
@@ -217,14 +219,14 @@ class Session:
             new = [symbol for symbol in allowed if symbol not in subscribed]
             for frame in kind.unsubscribe(gone):
                 await turn(line.frames)
-                await wire.send(frame.text)
+                await transport.send(frame.text)
             subscribed -= set(gone)
             for frame in kind.subscribe(new):
                 await turn(line.frames)
                 if kind.quarantines:
                     for symbol in frame.symbols:
                         quarantine.sent(symbol, time.monotonic())
-                await wire.send(frame.text)
+                await transport.send(frame.text)
                 subscribed.update(frame.symbols)
             release_s = quarantine.next_release_s(time.monotonic())
             timeout_s = None if release_s is None else release_s - time.monotonic()
@@ -234,7 +236,7 @@ class Session:
             except TimeoutError:
                 continue
 
-    async def _ping(self, wire: Wire) -> None:
+    async def _ping(self, transport: Transport) -> None:
         ping = self._line.kind.ping
         if ping is None:
             return
@@ -243,16 +245,16 @@ class Session:
         while True:
             await asyncio.sleep(self._ping_every_s or ping.every_s)
             number += 1
-            await wire.send(ping.text(number))
+            await transport.send(ping.text(number))
 
 
 def _raise_unless_closed(writer: asyncio.Task[None]) -> None:
     """Raise what ended a writer; a closed socket is told by the reader."""
-    if writer.done() and not isinstance(writer.exception(), WireError):
+    if writer.done() and not isinstance(writer.exception(), TransportError):
         writer.result()
 
 
-async def turn(pacer: Pacer | None) -> None:
+async def turn(throttle: Throttle | None) -> None:
     """Wait for a turn, where turns are taken."""
-    if pacer is not None and (wait_s := pacer.wait_s(time.monotonic())) > 0:
+    if throttle is not None and (wait_s := throttle.wait_s(time.monotonic())) > 0:
         await asyncio.sleep(wait_s)

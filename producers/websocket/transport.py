@@ -1,8 +1,8 @@
 """One WebSocket through the library: opened, read, written and closed, with one kind of error.
 
 Whatever the other side sends, and whatever the library raises over it (its assertions included),
-is a `WireError`: it costs this connection. What our own code raises about a message passes through
-no line of this file, so that it keeps its own meaning.
+is a `TransportError`: it costs this connection. What our own code raises about a message passes
+through no line of this file, so that it keeps its own meaning.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from websockets.exceptions import (
 )
 from websockets.protocol import State
 
-from producers.policy.untrusted_text import told
+from producers.policy.untrusted_text import one_line
 from schemas.errors import UnavailableError
 
 OPEN_TIMEOUT_S = 10.0
@@ -39,7 +39,7 @@ _WIRE_LOG = logging.getLogger(f"{__name__}.library")
 _WIRE_LOG.setLevel(logging.INFO)  # at DEBUG the library would log the token in a URL
 
 
-class WireError(UnavailableError):
+class TransportError(UnavailableError):
     """A connection could not be opened, or is of no more use; the message is the reason."""
 
     def __init__(self, reason: str, *, farewell: bool = False) -> None:
@@ -48,7 +48,7 @@ class WireError(UnavailableError):
         self.farewell = farewell
 
 
-class Wire:
+class Transport:
     """An open connection. Its only errors are WireError, and the cancellation of its caller."""
 
     def __init__(self, socket: ClientConnection) -> None:
@@ -94,7 +94,7 @@ class Wire:
         finally:
             self._socket.transport.abort()
 
-    def _lost(self, error: BaseException) -> WireError:
+    def _lost(self, error: BaseException) -> TransportError:
         """Return why the connection is of no more use. Raises the error if we were cancelled."""
         _raise_if_ours(error)
         protocol = self._socket.protocol
@@ -105,11 +105,11 @@ class Wire:
             reason = f"closed by the exchange: {error}"
         else:
             reason = f"closed after an error of the library: {type(error).__name__}: {error}"
-        return WireError(told(reason), farewell=bool(sent or received))
+        return TransportError(one_line(reason), farewell=bool(sent or received))
 
 
 @contextlib.asynccontextmanager
-async def opened(url: str, tls: ssl.SSLContext | None) -> AsyncIterator[Wire]:
+async def opened(url: str, tls: ssl.SSLContext | None) -> AsyncIterator[Transport]:
     """Connect; the connection is closed behind the block. `tls` is for wss.
 
     Raises:
@@ -127,19 +127,19 @@ async def opened(url: str, tls: ssl.SSLContext | None) -> AsyncIterator[Wire]:
             max_queue=FRAMES_QUEUED,
             user_agent_header="fundingstream",
             logger=_WIRE_LOG,
-            create_connection=_Socket,
+            create_connection=_Client,
         )
     except (Exception, asyncio.CancelledError) as error:
         _raise_if_ours(error)
-        raise WireError(_refusal(error)) from error
-    wire = Wire(socket)
+        raise TransportError(_refusal(error)) from error
+    wire = Transport(socket)
     try:
         yield wire
     finally:
         await wire.close()
 
 
-class _Socket(ClientConnection):
+class _Client(ClientConnection):
     """Bounds what waits to be sent: the library answers each ping, read or not."""
 
     def data_received(self, data: bytes) -> None:
@@ -179,6 +179,6 @@ def _refusal(error: BaseException) -> str:
     name = type(error).__name__
     addressed = isinstance(error, ValueError | InvalidURI)
     known = isinstance(error, OSError | EOFError | ImportError | WebSocketException)
-    return told(
+    return one_line(
         f"no connection: {name}: {error}" if known and not addressed else (f"no connection: {name}")
     )

@@ -12,11 +12,11 @@ import msgspec
 
 from schemas.errors import MalformedInputError
 from stream_app.model import (
-    ContractReading,
+    InstrumentUpdate,
     NoRate,
-    RateReading,
-    Reading,
-    SettlementReading,
+    RateUpdate,
+    SettlementUpdate,
+    Update,
 )
 from stream_app.normalise.assets import canonical_asset, split_symbol
 from stream_app.normalise.numbers import (
@@ -86,7 +86,7 @@ class _Market(msgspec.Struct, gc=False, rename="camel"):
     funding_rate_lower_bound: Number = None
 
 
-def _frame(frame: _MarkPriceFrame, _item: Item) -> Sequence[Reading]:
+def _frame(frame: _MarkPriceFrame, _item: Item) -> Sequence[Update]:
     row = frame.data
     if row.event != "markPrice":
         raise MalformedInputError(f"not a markPrice: e is {row.event!r:.60}")
@@ -95,7 +95,7 @@ def _frame(frame: _MarkPriceFrame, _item: Item) -> Sequence[Reading]:
         return (NoRate(row.symbol, "no funding rate"),)
     event_us = time_us(row.event_time, "E")
     return (
-        RateReading(
+        RateUpdate(
             row.symbol,
             rate,
             event_time=event_us,
@@ -107,12 +107,12 @@ def _frame(frame: _MarkPriceFrame, _item: Item) -> Sequence[Reading]:
     )
 
 
-def _snapshot(row: _Snapshot, item: Item) -> Sequence[Reading]:
+def _snapshot(row: _Snapshot, item: Item) -> Sequence[Update]:
     rate = number(row.funding_rate, "fundingRate")
     if rate is None:
         return (NoRate(row.symbol, "no funding rate"),)
     return (
-        RateReading(
+        RateUpdate(
             row.symbol,
             rate,
             mark_price=price(row.mark_price, "markPrice"),
@@ -123,7 +123,7 @@ def _snapshot(row: _Snapshot, item: Item) -> Sequence[Reading]:
     )
 
 
-def _settlement(row: _FundingRate, item: Item) -> Sequence[Reading]:
+def _settlement(row: _FundingRate, item: Item) -> Sequence[Update]:
     end = row.interval_end_timestamp
     end_us = ((end if end.tzinfo else end.replace(tzinfo=UTC)) - _EPOCH) // _US
     # The newest row is the interval still running: an estimate (§5.4b).
@@ -134,7 +134,7 @@ def _settlement(row: _FundingRate, item: Item) -> Sequence[Reading]:
         return (NoRate(row.symbol, "no settled rate"),)
     if end.year <= 2001:
         raise MalformedInputError(f"intervalEndTimestamp is no time of a settlement: {end}")
-    return (SettlementReading(row.symbol, end_us, rate, interval_hours=INTERVAL_HOURS),)
+    return (SettlementUpdate(row.symbol, end_us, rate, interval_hours=INTERVAL_HOURS),)
 
 
 def _bound(value: Number, field: str) -> float | None:
@@ -143,11 +143,11 @@ def _bound(value: Number, field: str) -> float | None:
     return bps / _BPS if bps is not None and 1 <= abs(bps) <= _BPS else None
 
 
-def _market(row: _Market, _item: Item) -> Sequence[Reading]:
+def _market(row: _Market, _item: Item) -> Sequence[Update]:
     guessed_base, guessed_quote = split_symbol(row.symbol)
     asset, multiplier = canonical_asset(row.base_symbol or guessed_base)
     return (
-        ContractReading(
+        InstrumentUpdate(
             row.symbol,
             base=asset,
             quote=row.quote_symbol or guessed_quote or None,

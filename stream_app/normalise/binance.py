@@ -13,12 +13,12 @@ import msgspec
 
 from schemas.errors import MalformedInputError
 from stream_app.model import (
-    ContractReading,
+    InstrumentUpdate,
     NoRate,
     Normaliser,
-    RateReading,
-    Reading,
-    SettlementReading,
+    RateUpdate,
+    SettlementUpdate,
+    Update,
 )
 from stream_app.normalise.assets import canonical_asset
 from stream_app.normalise.numbers import MAX_INTERVAL_HOURS, next_time_us, number, price, time_us
@@ -97,7 +97,7 @@ def _rate(
     mark_price: str,
     index_price: str | None,
     next_funding_time: int | None,
-) -> Reading:
+) -> Update:
     """Delivery contracts have an empty rate or T = 0, some "0.00000000" with T = 0 (§1.8)."""
     rate = number(rate_text, "rate")
     if rate is None:
@@ -107,7 +107,7 @@ def _rate(
     if next_funding_time == 0:
         return NoRate(symbol, "no next funding time")
     event_us = time_us(event_time, "event time")
-    return RateReading(
+    return RateUpdate(
         symbol,
         rate,
         event_time=event_us,
@@ -117,8 +117,8 @@ def _rate(
     )
 
 
-def _mark_price_of(market: int) -> Callable[[_MarkPrice, Item], Sequence[Reading]]:
-    def mark_price(row: _MarkPrice, _item: Item) -> Sequence[Reading]:
+def _mark_price_of(market: int) -> Callable[[_MarkPrice, Item], Sequence[Update]]:
+    def mark_price(row: _MarkPrice, _item: Item) -> Sequence[Update]:
         if row.event != "markPriceUpdate":
             raise MalformedInputError(f"not a markPriceUpdate: e is {row.event!r:.60}")
         if row.market is None and market == USD_M and row.symbol.endswith(COIN_M_SUFFIX):
@@ -139,7 +139,7 @@ def _mark_price_of(market: int) -> Callable[[_MarkPrice, Item], Sequence[Reading
     return mark_price
 
 
-def _premium_index(row: _PremiumIndex, _item: Item) -> Sequence[Reading]:
+def _premium_index(row: _PremiumIndex, _item: Item) -> Sequence[Update]:
     return (
         _rate(
             row.symbol,
@@ -152,16 +152,16 @@ def _premium_index(row: _PremiumIndex, _item: Item) -> Sequence[Reading]:
     )
 
 
-def _settlement(row: _FundingRate, _item: Item) -> Sequence[Reading]:
+def _settlement(row: _FundingRate, _item: Item) -> Sequence[Update]:
     rate = number(row.funding_rate, "fundingRate")
     if rate is None:
         return (NoRate(row.symbol, "empty settled rate"),)
-    return (SettlementReading(row.symbol, time_us(row.funding_time, "fundingTime"), rate),)
+    return (SettlementUpdate(row.symbol, time_us(row.funding_time, "fundingTime"), rate),)
 
 
-def _funding_info(row: _FundingInfo, _item: Item) -> Sequence[Reading]:
+def _funding_info(row: _FundingInfo, _item: Item) -> Sequence[Update]:
     return (
-        ContractReading(
+        InstrumentUpdate(
             row.symbol,
             interval_hours=row.funding_interval_hours,
             rate_cap=number(row.adjusted_funding_rate_cap, "cap"),
@@ -170,10 +170,10 @@ def _funding_info(row: _FundingInfo, _item: Item) -> Sequence[Reading]:
     )
 
 
-def _symbol_info(row: _SymbolInfo, _item: Item) -> Sequence[Reading]:
+def _symbol_info(row: _SymbolInfo, _item: Item) -> Sequence[Update]:
     base, multiplier = canonical_asset(row.base_asset) if row.base_asset else (None, None)
     return (
-        ContractReading(
+        InstrumentUpdate(
             row.symbol,
             base=base,
             quote=row.quote_asset,

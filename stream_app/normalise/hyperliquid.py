@@ -14,11 +14,11 @@ import msgspec
 from schemas.errors import MalformedInputError
 from schemas.times import US_PER_HOUR, hour_floor
 from stream_app.model import (
-    ContractReading,
+    InstrumentUpdate,
     NoRate,
-    RateReading,
-    Reading,
-    SettlementReading,
+    RateUpdate,
+    SettlementUpdate,
+    Update,
 )
 from stream_app.normalise.assets import canonical_asset
 from stream_app.normalise.numbers import Number, Time, number, price, time_us
@@ -67,14 +67,14 @@ class _UniverseEntry(msgspec.Struct, gc=False, rename="camel"):
     is_delisted: bool = False
 
 
-def _rate(symbol: str, context: _Context, received_at_us: int) -> Reading:
+def _rate(symbol: str, context: _Context, received_at_us: int) -> Update:
     """Stamped on receipt: `event_time` stays None (§4.6)."""
     rate = number(context.funding, "funding")
     if rate is None:
         return NoRate(symbol, "no funding rate")
     if rate == 0.0 and context.premium is None and context.mid_px is None:
         return NoRate(symbol, "delisted")
-    return RateReading(
+    return RateUpdate(
         symbol,
         rate,
         mark_price=price(context.mark_px, "markPx"),
@@ -84,32 +84,32 @@ def _rate(symbol: str, context: _Context, received_at_us: int) -> Reading:
     )
 
 
-def _frame(frame: _ActiveAssetCtx, item: Item) -> Sequence[Reading]:
+def _frame(frame: _ActiveAssetCtx, item: Item) -> Sequence[Update]:
     if frame.channel != "activeAssetCtx":
         raise MalformedInputError(f"not an activeAssetCtx: channel is {frame.channel!r:.60}")
     return (_rate(frame.data.coin, frame.data.ctx, item.received_at_us),)
 
 
-def _context(context: _Context, item: Item) -> Sequence[Reading]:
+def _context(context: _Context, item: Item) -> Sequence[Update]:
     return (_rate(item.symbol, context, item.received_at_us),)
 
 
-def _settlement(row: _FundingHistory, _item: Item) -> Sequence[Reading]:
+def _settlement(row: _FundingHistory, _item: Item) -> Sequence[Update]:
     rate = number(row.funding_rate, "fundingRate")
     if rate is None:
         return (NoRate(row.coin, "no settled rate"),)
     return (
-        SettlementReading(row.coin, time_us(row.time, "time"), rate, interval_hours=INTERVAL_HOURS),
+        SettlementUpdate(row.coin, time_us(row.time, "time"), rate, interval_hours=INTERVAL_HOURS),
     )
 
 
-def _facts(entry: _UniverseEntry, item: Item) -> Sequence[Reading]:
+def _facts(entry: _UniverseEntry, item: Item) -> Sequence[Update]:
     dex, _, coin = item.symbol.rpartition(":")
     # No source shows whether a builder dex's own meta repeats the prefix of its names.
     symbol = item.symbol if entry.name == coin else entry.name
     base, multiplier = canonical_asset(coin)
     return (
-        ContractReading(
+        InstrumentUpdate(
             symbol,
             base=base,
             quote=QUOTE,

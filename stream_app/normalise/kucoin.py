@@ -13,11 +13,11 @@ import msgspec
 from schemas.errors import MalformedInputError
 from schemas.times import US_PER_S, minute_round
 from stream_app.model import (
-    ContractReading,
+    InstrumentUpdate,
     NoRate,
-    RateReading,
-    Reading,
-    SettlementReading,
+    RateUpdate,
+    SettlementUpdate,
+    Update,
 )
 from stream_app.normalise.assets import canonical_asset
 from stream_app.normalise.numbers import (
@@ -118,7 +118,7 @@ class _FundingRate(msgspec.Struct, gc=False, rename="camel"):
     funding_rate: Number = None
 
 
-def _uta(frame: _UtaFrame, _item: Item) -> Sequence[Reading]:
+def _uta(frame: _UtaFrame, _item: Item) -> Sequence[Update]:
     if frame.channel not in UTA_CHANNELS:
         raise MalformedInputError(f"not a funding-fee frame: T is {frame.channel!r:.60}")
     if not isinstance(frame.data, list):
@@ -137,7 +137,7 @@ def _uta(frame: _UtaFrame, _item: Item) -> Sequence[Reading]:
     if 0 <= time_us(frame.push_time, "P") - at < SETTLED_AFTER_US:
         # `ft` may have advanced before `lfr` has; the next push says it again.
         return (estimate,)
-    return (estimate, SettlementReading(row.symbol, at, settled, source="stream"))
+    return (estimate, SettlementUpdate(row.symbol, at, settled, source="stream"))
 
 
 def _is_none(at: Time) -> bool:
@@ -145,12 +145,12 @@ def _is_none(at: Time) -> bool:
     return (number(at, "time") or 0.0) <= 0.0
 
 
-def _uta_estimate(row: _UtaRow, push_time: Time) -> Reading:
+def _uta_estimate(row: _UtaRow, push_time: Time) -> Update:
     rate = number(row.rate, "fr")
     if rate is None:
         return NoRate(row.symbol, "no funding rate")
     event_us = time_us(push_time, "P")
-    return RateReading(
+    return RateUpdate(
         row.symbol,
         rate,
         event_time=event_us,
@@ -159,7 +159,7 @@ def _uta_estimate(row: _UtaRow, push_time: Time) -> Reading:
     )
 
 
-def _instrument(frame: _InstrumentFrame, _item: Item) -> Sequence[Reading]:
+def _instrument(frame: _InstrumentFrame, _item: Item) -> Sequence[Update]:
     if frame.subject != "funding.rate":
         raise MalformedInputError(f"not a funding.rate: subject is {frame.subject!r:.60}")
     row = frame.data
@@ -171,14 +171,14 @@ def _instrument(frame: _InstrumentFrame, _item: Item) -> Sequence[Reading]:
     at = time_us(row.timestamp, "timestamp")
     granularity_ms = number(row.granularity, "granularity") or 0.0
     if granularity_ms == ESTIMATE_GRANULARITY_MS:
-        return (RateReading(symbol, rate, event_time=at),)
+        return (RateUpdate(symbol, rate, event_time=at),)
     if granularity_ms < MIN_SETTLED_GRANULARITY_MS:
         raise MalformedInputError(f"granularity of no known kind: {row.granularity!s:.60}")
     hours = interval_hours_of_ms(granularity_ms, "granularity")
-    return (SettlementReading(symbol, at, rate, source="stream", interval_hours=hours),)
+    return (SettlementUpdate(symbol, at, rate, source="stream", interval_hours=hours),)
 
 
-def _announcement(frame: _AnnouncementFrame, _item: Item) -> Sequence[Reading]:
+def _announcement(frame: _AnnouncementFrame, _item: Item) -> Sequence[Update]:
     if frame.subject not in ("funding.begin", "funding.end"):
         raise MalformedInputError(f"not a settlement: subject is {frame.subject!r:.60}")
     row = frame.data
@@ -186,7 +186,7 @@ def _announcement(frame: _AnnouncementFrame, _item: Item) -> Sequence[Reading]:
     if rate is None:
         return (NoRate(row.symbol, "no settled rate"),)
     at = time_us(row.funding_time, "fundingTime")
-    return (SettlementReading(row.symbol, at, rate, source="stream"),)
+    return (SettlementUpdate(row.symbol, at, rate, source="stream"),)
 
 
 def _interval_hours(row: _Contract) -> float | None:
@@ -212,12 +212,12 @@ def _next_funding_us(row: _Contract, received_at_us: int) -> int | None:
     return next_time_us(coming_us, received_at_us)
 
 
-def _snapshot(row: _Contract, item: Item) -> Sequence[Reading]:
+def _snapshot(row: _Contract, item: Item) -> Sequence[Update]:
     rate = number(row.funding_fee_rate, "fundingFeeRate")
     if rate is None:
         return (NoRate(row.symbol, "no funding rate"),)
     return (
-        RateReading(
+        RateUpdate(
             row.symbol,
             rate,
             mark_price=price(row.mark_price, "markPrice"),
@@ -228,10 +228,10 @@ def _snapshot(row: _Contract, item: Item) -> Sequence[Reading]:
     )
 
 
-def _facts(row: _Contract, _item: Item) -> Sequence[Reading]:
+def _facts(row: _Contract, _item: Item) -> Sequence[Update]:
     base, multiplier = canonical_asset(row.base_currency) if row.base_currency else (None, None)
     return (
-        ContractReading(
+        InstrumentUpdate(
             row.symbol,
             base=base,
             quote=row.quote_currency,
@@ -244,11 +244,11 @@ def _facts(row: _Contract, _item: Item) -> Sequence[Reading]:
     )
 
 
-def _settlement(row: _FundingRate, _item: Item) -> Sequence[Reading]:
+def _settlement(row: _FundingRate, _item: Item) -> Sequence[Update]:
     rate = number(row.funding_rate, "fundingRate")
     if rate is None:
         return (NoRate(row.symbol, "no settled rate"),)
-    return (SettlementReading(row.symbol, time_us(row.timepoint, "timepoint"), rate),)
+    return (SettlementUpdate(row.symbol, time_us(row.timepoint, "timepoint"), rate),)
 
 
 _read_uta = PayloadReader(_UtaFrame, _uta)

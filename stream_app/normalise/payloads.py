@@ -12,7 +12,7 @@ import msgspec
 
 from schemas.errors import MalformedInputError
 from schemas.records import Purpose, RawItem
-from stream_app.model import Reading, ReadItem
+from stream_app.model import ReadItem, Update
 
 ANY_CHANNEL = "*"
 """In a table of readers: every channel of the purpose that has no reader of its own."""
@@ -34,7 +34,7 @@ class PayloadReader(Generic[Row]):
     """Decodes payloads of one shape, and tells what they mean."""
 
     def __init__(
-        self, row_type: type[Row], meaning: Callable[[Row, Item], Sequence[Reading]]
+        self, row_type: type[Row], meaning: Callable[[Row, Item], Sequence[Update]]
     ) -> None:
         """`meaning` raises MalformedInputError for values that make no sense."""
         self._name = row_type.__name__.lstrip("_")
@@ -42,7 +42,7 @@ class PayloadReader(Generic[Row]):
         self._decode = msgspec.json.Decoder(row_type).decode
         self._decode_all = msgspec.json.Decoder(list[row_type]).decode  # type: ignore[valid-type]
 
-    def one(self, payload: bytes, item: Item) -> Sequence[Reading]:
+    def one(self, payload: bytes, item: Item) -> Sequence[Update]:
         """Read a payload.
 
         Raises:
@@ -81,7 +81,7 @@ class PayloadReader(Generic[Row]):
                 found.append(error)
         return found
 
-    def _read(self, row: Row, item: Item) -> Sequence[Reading]:
+    def _read(self, row: Row, item: Item) -> Sequence[Update]:
         readings = self._meaning(row, item)
         for reading in readings:
             if reading.symbol != item.symbol:
@@ -99,7 +99,7 @@ class ChannelNormaliser:
 
     def __call__(
         self, purpose: Purpose, channel: str, symbol: str, payload: bytes, received_at_us: int
-    ) -> Sequence[Reading]:
+    ) -> Sequence[Update]:
         """Read one payload."""
         reader = self._reader(purpose, channel)
         if reader is None:

@@ -14,8 +14,9 @@ from typing import Any, Protocol
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from schemas.clock import now_us
 from schemas.errors import MalformedInputError, StateError, UnavailableError
-from schemas.times import US_PER_S, now_us
+from schemas.times import US_PER_S
 from stream_app.sink.avro_container import container, container_header
 from stream_app.sink.batches import Chunk, Message
 from stream_app.sink.clickhouse_errors import Fault, classify, one_line

@@ -8,7 +8,8 @@ from typing import Any
 
 from aiohttp import web
 
-from schemas.times import US_PER_S, now_us
+from schemas.clock import now_us
+from schemas.times import US_PER_S
 from stream_app.web.api import add_api
 from stream_app.web.metrics import metrics_text
 from stream_app.web.view import WorkerView

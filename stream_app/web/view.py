@@ -9,17 +9,18 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from schemas.clock import now_us
 from schemas.feeds import stale_s
 from schemas.rates import apr, rate_8h
 from schemas.records import FeedStatus, HourlyBar
-from schemas.times import US_PER_S, now_us
+from schemas.times import US_PER_S
 from stream_app.core.scoring.statistics import z_of
 from stream_app.core.scoring.zones import zone_of
-from stream_app.core.state.contract_state import Contract
-from stream_app.core.state.contract_store import Cell
+from stream_app.core.state.contract_state import ContractState
+from stream_app.core.state.contract_store import ContractEntry
 from stream_app.core.state.gaps import TRADING_STATUSES
 from stream_app.web.readiness import Arrivals, reasons, told, warming_up
-from stream_app.worker.processor import Ingest, quantile
+from stream_app.worker.processor import Processor, quantile
 
 _TOP = 10
 BARS_SHOWN = 48
@@ -28,27 +29,29 @@ BARS_SHOWN = 48
 class WorkerView:
     """Snapshots of the worker's state as plain data."""
 
-    def __init__(self, ingest: Ingest, reports: Callable[[], Mapping[str, FeedStatus]]) -> None:
+    def __init__(
+        self, processor: Processor, reports: Callable[[], Mapping[str, FeedStatus]]
+    ) -> None:
         """`reports` returns what the producers last said of their feeds."""
-        self._ingest = ingest
+        self._processor = processor
         self._reports = reports
 
     def contracts(self) -> list[dict[str, Any]]:
         """Return one entry per contract that has a rate, highest |z| first."""
         now = now_us()
         rows = [
-            self._contract(state.feed, cell, now)
-            for state in self._ingest.partitions()
-            for cell in state.store.cells.values()
-            if cell.contract.updates
+            self._contract(state.feed, entry, now)
+            for state in self._processor.partitions()
+            for entry in state.store.cells.values()
+            if entry.contract.updates
         ]
         rows.sort(key=lambda row: (-abs(row["z"] or 0.0), row["contract_id"]))
         return rows
 
-    def _contract(self, feed: str, cell: Cell, now: int) -> dict[str, Any]:
-        contract = cell.contract
-        cell.refresh(contract.event_time)
-        stats = cell.stats
+    def _contract(self, feed: str, entry: ContractEntry, now: int) -> dict[str, Any]:
+        contract = entry.contract
+        entry.refresh(contract.event_time)
+        stats = entry.stats
         z = z_of(rate_8h(contract.rate, contract.interval_hours), stats)
         return {
             "contract_id": contract.contract_id,
@@ -77,7 +80,7 @@ class WorkerView:
         feed, _, symbol = contract.partition(":")
         return any(
             state.feed == feed and symbol in state.store.cells
-            for state in self._ingest.partitions()
+            for state in self._processor.partitions()
         )
 
     def feeds(self) -> list[dict[str, Any]]:
@@ -88,8 +91,8 @@ class WorkerView:
         """
         now = now_us()
         reports = self._reports()
-        by_feed: dict[str, list[Contract]] = {feed: [] for feed in reports}
-        for state in self._ingest.partitions():
+        by_feed: dict[str, list[ContractState]] = {feed: [] for feed in reports}
+        for state in self._processor.partitions():
             contracts = [c for c in state.contracts if c.updates]
             if contracts or state.feed in by_feed:
                 by_feed.setdefault(state.feed, []).extend(contracts)
@@ -110,8 +113,8 @@ class WorkerView:
 
     def _arrivals(self) -> dict[str, Arrivals]:
         """Return what has come of each feed of which any contract is known."""
-        by_feed: dict[str, list[Cell]] = {}
-        for state in self._ingest.partitions():
+        by_feed: dict[str, list[ContractEntry]] = {}
+        for state in self._processor.partitions():
             if state.store.cells:
                 by_feed.setdefault(state.feed, []).extend(state.store.cells.values())
         return {feed: _arrived(cells) for feed, cells in by_feed.items()}
@@ -119,7 +122,7 @@ class WorkerView:
     @property
     def started(self) -> bool:
         """True when partitions are assigned and their state is loaded."""
-        return any(True for _ in self._ingest.partitions())
+        return any(True for _ in self._processor.partitions())
 
     def readiness(self) -> dict[str, Any]:
         """Return `ready`, `why` (the reasons if not) and `warming_up`."""
@@ -134,7 +137,7 @@ class WorkerView:
 
     def bars(self, contract: str) -> list[HourlyBar]:
         """Return the closed bars of a contract's last 48 hours, oldest first."""
-        return self._ingest.bars.newest(contract, BARS_SHOWN)
+        return self._processor.bars.newest(contract, BARS_SHOWN)
 
     def summary(self) -> dict[str, Any]:
         """Return the state at a glance: readiness, feeds, totals, latency, lag, the highest |z|."""
@@ -147,7 +150,7 @@ class WorkerView:
             "updates": sum(feed["updates"] for feed in feeds),
             "backfilling": sum(feed["backfilling"] for feed in feeds),
             "latency_s": self.latency_s(),
-            "lag": self._ingest.lag(),
+            "lag": self._processor.lag(),
             "idle_s": self.idle_s(),
             "uptime_s": self.uptime_s(),
             "feeds": feeds,
@@ -156,26 +159,26 @@ class WorkerView:
 
     def counts(self) -> dict[str, int]:
         """Return what was counted since start, by what happened."""
-        total = self._ingest.counts.copy()
-        for state in self._ingest.partitions():
+        total = self._processor.counts.copy()
+        for state in self._processor.partitions():
             total.update(state.counts)
         return dict(sorted(total.items()))
 
     def latency_s(self) -> dict[str, float | None]:
         """Return p50 and p99 of received at the producer → handed to Kafka, over the newest."""
-        ordered = sorted(self._ingest.latencies_s)
+        ordered = sorted(self._processor.latencies_s)
         return {"p50": quantile(ordered, 0.50), "p99": quantile(ordered, 0.99)}
 
     def uptime_s(self) -> float:
         """Return seconds since the worker started."""
-        return (now_us() - self._ingest.started_at_us) / US_PER_S
+        return (now_us() - self._processor.started_at_us) / US_PER_S
 
     def idle_s(self) -> float:
         """Return seconds since the last raw record was processed."""
-        return time.monotonic() - self._ingest.progress_at
+        return time.monotonic() - self._processor.progress_at
 
 
-def _stale(contract: Contract, feed: str, now: int) -> bool:
+def _stale(contract: ContractState, feed: str, now: int) -> bool:
     return now - contract.event_time > stale_s(feed) * US_PER_S
 
 
@@ -195,11 +198,11 @@ def _reported(report: FeedStatus | None) -> dict[str, Any]:
     }
 
 
-def _arrived(cells: list[Cell]) -> Arrivals:
-    trading = [cell for cell in cells if cell.contract.status in TRADING_STATUSES]
-    there = [cell for cell in trading if not cell.contract.backfilling]
-    settled = sum(len(cell.baseline) > 0 for cell in there)
-    rated = [cell.contract for cell in cells if cell.contract.updates]
+def _arrived(cells: list[ContractEntry]) -> Arrivals:
+    trading = [entry for entry in cells if entry.contract.status in TRADING_STATUSES]
+    there = [entry for entry in trading if not entry.contract.backfilling]
+    settled = sum(len(entry.baseline) > 0 for entry in there)
+    rated = [entry.contract for entry in cells if entry.contract.updates]
     return Arrivals(
         trading=len(trading),
         settled=settled,

@@ -16,6 +16,7 @@ from typing import Any
 import faust
 from faust.types import TP
 
+from schemas.clock import now_us
 from schemas.errors import FundingStreamError, StateError
 from schemas.feeds import FEEDS
 from schemas.http.server import guard, quiet_malformed_requests
@@ -23,7 +24,7 @@ from schemas.kafka.admin import require_topics
 from schemas.partitioning import PARTITIONS
 from schemas.records import RAW_BATCH, HourlyBar
 from schemas.serde.registry import SchemaCatalog
-from schemas.times import US_PER_HOUR, US_PER_S, hour_floor, now_us
+from schemas.times import US_PER_HOUR, US_PER_S, hour_floor
 from schemas.topics import (
     DEAD_LETTERS,
     MAX_MESSAGE_BYTES,
@@ -37,8 +38,8 @@ from stream_app.web.pages import add_pages
 from stream_app.web.view import WorkerView
 from stream_app.worker.feed_reports import FeedReports
 from stream_app.worker.instance import SESSION_S, Expulsions, Instance
-from stream_app.worker.output_producer import PUBLISHED, Outbox, output_encoders
-from stream_app.worker.processor import HoleError, Ingest
+from stream_app.worker.output_producer import PUBLISHED, OutputProducer, output_encoders
+from stream_app.worker.processor import HoleError, Processor
 from stream_app.worker.watchdog import Work, end_process
 
 log = logging.getLogger(__name__)
@@ -66,9 +67,9 @@ class _TableStore:
     producer is no match for the thousand baselines that change each second of a backfill.
     """
 
-    def __init__(self, table: Any, outbox: Outbox, changelog: str) -> None:
+    def __init__(self, table: Any, output_producer: OutputProducer, changelog: str) -> None:
         self._table = table
-        self._outbox = outbox
+        self._output_producer = output_producer
         self._changelog = changelog
 
     def get(self, key: bytes) -> bytes | None:
@@ -77,7 +78,7 @@ class _TableStore:
 
     async def put(self, records: Sequence[tuple[int, bytes, bytes]]) -> None:
         self._table.data.update((key, value) for _, key, value in records)
-        await self._outbox.store(self._changelog, records)
+        await self._output_producer.store(self._changelog, records)
 
 
 class _BarTable:
@@ -127,7 +128,7 @@ class _FaustLog:
 class FundingApp(faust.App):  # type: ignore[misc]
     """The Faust app; stops by making everything durable first."""
 
-    ingest: Ingest | None = None
+    processor: Processor | None = None
     reports: FeedReports | None = None
 
     async def on_stop(self) -> None:
@@ -135,10 +136,10 @@ class FundingApp(faust.App):  # type: ignore[misc]
 
         After a crash there is nothing to flush with: what is not durable comes again.
         """
-        if self.ingest is not None and self._consumer is not None and not self.crashed:
+        if self.processor is not None and self._consumer is not None and not self.crashed:
             try:
                 async with asyncio.timeout(LAST_FLUSH_S):
-                    await self.ingest.flush()
+                    await self.processor.flush()
                     await self._consumer.commit()
             except (FundingStreamError, TimeoutError) as error:
                 told = str(error) or f"it took longer than {LAST_FLUSH_S:g} s"
@@ -173,11 +174,11 @@ class FundingApp(faust.App):  # type: ignore[misc]
         which happens in a group with more workers than partitions: both flags are down then.
         Before the first rebalance they are down as well.
         """
-        if self.ingest is None:
+        if self.processor is None:
             return Work()
         if self.rebalancing or self.in_recovery or not self.rebalancing_count:
             return Work(preparing=self._records_recovered())
-        return Work(frozenset(self.ingest.assigned()))
+        return Work(frozenset(self.processor.assigned()))
 
     def _records_recovered(self) -> int:
         """Return a number that grows with each changelog record that a recovery reads."""
@@ -199,7 +200,7 @@ def create_app(settings: WorkerSettings, instance: Instance) -> FundingApp:
     encoders = output_encoders(catalog)
     # Faust would end in a traceback, or wait without a word.
     require_topics(settings, needed_topics(settings))
-    outbox = Outbox(settings, encoders)
+    output_producer = OutputProducer(settings, encoders)
     app = faust_app(settings, instance.name)
     raw = app.topic(
         *(raw_topic(feed) for feed in FEEDS),
@@ -210,28 +211,28 @@ def create_app(settings: WorkerSettings, instance: Instance) -> FundingApp:
         partitions=PARTITIONS,
     )
     contracts, baselines = (
-        _table_store(app, settings.worker_id, name, outbox)
+        _table_store(app, settings.worker_id, name, output_producer)
         for name in (CONTRACTS_TABLE, BASELINES_TABLE)
     )
-    ingest = Ingest(
+    processor = Processor(
         decoder,
-        outbox,
+        output_producer,
         contracts,
         baselines,
         _BarTable(_bar_table(app, settings.worker_id)),
         _FaustLog(app),
         int(settings.worker_max_ahead_s * US_PER_S),
     )
-    app.ingest = ingest
-    _add_agent(app, raw, ingest)
-    _add_flush(app, ingest)
+    app.processor = processor
+    _add_agent(app, raw, processor)
+    _add_flush(app, processor)
     _add_membership(app, instance)
     if not settings.worker_output_prefix:
         # A replay's worker reads what is past: its delays are nobody's.
-        _add_reports(app, ingest, outbox, instance.name)
+        _add_reports(app, processor, output_producer, instance.name)
     quiet_malformed_requests()
     app.reports = FeedReports(settings, catalog)
-    add_pages(app.web.web_app, WorkerView(ingest, app.reports.newest))
+    add_pages(app.web.web_app, WorkerView(processor, app.reports.newest))
     return app
 
 
@@ -305,7 +306,9 @@ def _security(settings: WorkerSettings) -> dict[str, Any]:
     return {"broker_credentials": faust.SSLCredentials(context=context)}
 
 
-def _table_store(app: FundingApp, app_id: str, name: str, outbox: Outbox) -> _TableStore:
+def _table_store(
+    app: FundingApp, app_id: str, name: str, output_producer: OutputProducer
+) -> _TableStore:
     spec = changelog_topic_spec(app_id, name)
     table = app.Table(
         name,
@@ -314,7 +317,7 @@ def _table_store(app: FundingApp, app_id: str, name: str, outbox: Outbox) -> _Ta
         partitions=spec.partitions,
         extra_topic_configs=spec.config,
     )
-    return _TableStore(table, outbox, spec.name)
+    return _TableStore(table, output_producer, spec.name)
 
 
 def _bar_table(app: FundingApp, app_id: str) -> Any:
@@ -323,12 +326,12 @@ def _bar_table(app: FundingApp, app_id: str) -> Any:
     return table.tumbling(BAR_S, expires=BARS_KEPT_S).table
 
 
-def _add_agent(app: FundingApp, raw: Any, ingest: Ingest) -> None:
+def _add_agent(app: FundingApp, raw: Any, processor: Processor) -> None:
     @app.agent(raw, concurrency=1, name="ingest")  # type: ignore[untyped-decorator]
-    async def _ingest(stream: Any) -> None:
+    async def _processor(stream: Any) -> None:
         async for event in stream.noack().events():
             try:
-                await ingest.handle(event)
+                await processor.handle(event)
             except (HoleError, StateError) as error:
                 end_process(str(error))
             except Exception:  # noqa: BLE001 - an agent's exception would ack the event and go on
@@ -338,7 +341,7 @@ def _add_agent(app: FundingApp, raw: Any, ingest: Ingest) -> None:
     async def _on_revoked(_app: Any, revoked: Any, **_kwargs: Any) -> None:
         for tp in revoked:
             if tp.topic.startswith(RAW_PREFIX):
-                ingest.revoke(tp.topic, tp.partition)
+                processor.revoke(tp.topic, tp.partition)
 
 
 def _add_membership(app: FundingApp, instance: Instance) -> None:
@@ -358,15 +361,15 @@ def _add_membership(app: FundingApp, instance: Instance) -> None:
                 )
 
 
-async def _flush_once(app: FundingApp, ingest: Ingest) -> None:
+async def _flush_once(app: FundingApp, processor: Processor) -> None:
     for tp in app.consumer.assignment():
         if tp.topic.startswith(RAW_PREFIX):
-            ingest.assign(tp.topic, tp.partition)
-    if ingest.quiet and not await _answers(app):
+            processor.assign(tp.topic, tp.partition)
+    if processor.quiet and not await _answers(app):
         # What a producer holds for a broker that is away is not in the log yet.
-        ingest.forget_quiet()
-    ingest.flush_quiet(now_us())
-    await ingest.flush()
+        processor.forget_quiet()
+    processor.flush_quiet(now_us())
+    await processor.flush()
 
 
 async def _answers(app: FundingApp) -> bool:
@@ -379,7 +382,7 @@ async def _answers(app: FundingApp) -> bool:
     return True
 
 
-def _add_flush(app: FundingApp, ingest: Ingest) -> None:
+def _add_flush(app: FundingApp, processor: Processor) -> None:
     @app.task  # type: ignore[untyped-decorator]
     async def _flush_forever() -> None:
         while not app.should_stop:
@@ -387,18 +390,20 @@ def _add_flush(app: FundingApp, ingest: Ingest) -> None:
             await asyncio.sleep(FLUSH_INTERVAL_S)
             if time.monotonic() - slept_from > OVERSLEPT_S:
                 # The process stood still: what came meanwhile has not been fetched yet.
-                ingest.forget_quiet()
+                processor.forget_quiet()
             if app.rebalancing or app.in_recovery:
                 continue
             try:
-                await _flush_once(app, ingest)
+                await _flush_once(app, processor)
             except Exception:  # noqa: BLE001 - outputs or state could not be made durable: start again
                 end_process("the flush failed")
 
 
-def _add_reports(app: FundingApp, ingest: Ingest, outbox: Outbox, worker: str) -> None:
+def _add_reports(
+    app: FundingApp, processor: Processor, output_producer: OutputProducer, worker: str
+) -> None:
     @app.task  # type: ignore[untyped-decorator]
     async def _report_forever() -> None:
         while not app.should_stop:
             await asyncio.sleep(REPORT_INTERVAL_S)
-            outbox.report(ingest.report(worker))
+            output_producer.report(processor.report(worker))

@@ -73,7 +73,7 @@ class Generation:
             self.error = f"{message.topic()}: {error}"
 
 
-class Outbox:
+class OutputProducer:
     """Publishes outputs and dead letters; every record counts into the current generation."""
 
     def __init__(self, settings: WorkerSettings, encoders: Mapping[str, Encoder]) -> None:

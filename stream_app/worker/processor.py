@@ -14,10 +14,11 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from schemas.clock import now_us
 from schemas.errors import FundingStreamError, MalformedInputError, StateError
 from schemas.records import HourlyBar, WorkerStatus
 from schemas.serde.codec import Decoder
-from schemas.times import US_PER_S, now_us
+from schemas.times import US_PER_S
 from schemas.topics import feed_of_raw_topic
 from stream_app.core.output.outputs import DeadLetter, Outputs
 from stream_app.core.partition import FeedPartition
@@ -25,7 +26,7 @@ from stream_app.core.scoring.zones import flush_boundary
 from stream_app.core.state.contract_state import UNLISTED, block_key
 from stream_app.core.updates.plausibility import MAX_AHEAD_US, check_size
 from stream_app.normalise import normaliser
-from stream_app.worker.output_producer import Outbox
+from stream_app.worker.output_producer import OutputProducer
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ def quantile(ordered: Sequence[float], share: float) -> float | None:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else None
 
 
-class Store(Protocol):
+class StateTable(Protocol):
     """A table as this module needs it: bytes by key, written with an explicit partition."""
 
     def get(self, key: bytes) -> bytes | None:
@@ -65,7 +66,7 @@ class Store(Protocol):
         ...
 
 
-class BarStore(Protocol):
+class BarTable(Protocol):
     """The table of closed bars."""
 
     def put(self, partition: int, bar: HourlyBar) -> Awaitable[Any]:
@@ -77,7 +78,7 @@ class BarStore(Protocol):
         ...
 
 
-class Log(Protocol):
+class RawLog(Protocol):
     """The raw log as this module needs it."""
 
     def begin(self, topic: str, partition: int) -> Awaitable[int]:
@@ -89,7 +90,7 @@ class Log(Protocol):
         ...
 
 
-class _Intake:
+class _PartitionIntake:
     """One assigned raw partition: its state, and the events that wait for their ack."""
 
     def __init__(self, state: FeedPartition) -> None:
@@ -119,27 +120,27 @@ class Snapshot(NamedTuple):
     events: list[Any]
 
 
-class Ingest:
+class Processor:
     """The worker's processing of raw records, without Faust."""
 
     def __init__(
         self,
         decoder: Decoder,
-        outbox: Outbox,
-        contracts: Store,
-        baselines: Store,
-        bars: BarStore,
-        raw_log: Log,
+        output_producer: OutputProducer,
+        contracts: StateTable,
+        baselines: StateTable,
+        bars: BarTable,
+        raw_log: RawLog,
         max_ahead_us: int = MAX_AHEAD_US,
     ) -> None:
         self._decoder = decoder
-        self._outbox = outbox
+        self._output_producer = output_producer
         self._contracts = contracts
         self._baselines = baselines
         self.bars = bars
         self._raw_log = raw_log
         self._max_ahead_us = max_ahead_us
-        self._intakes: dict[tuple[str, int], _Intake] = {}
+        self._intakes: dict[tuple[str, int], _PartitionIntake] = {}
         self._flush_lock = asyncio.Lock()
         self.counts: Counter[str] = Counter()
         self.latencies_s: deque[float] = deque(maxlen=_LATENCIES_KEPT)
@@ -150,7 +151,7 @@ class Ingest:
 
     def partitions(self) -> Iterator[FeedPartition]:
         """Return the state of all assigned partitions."""
-        return (intake.state for intake in self._intakes.values())
+        return (partition_intake.state for partition_intake in self._intakes.values())
 
     def assigned(self) -> Iterator[tuple[str, int]]:
         """Return topic and number of all assigned partitions."""
@@ -159,16 +160,16 @@ class Ingest:
     def lag(self) -> int:
         """Return how many raw records are in the log and not yet applied."""
         total = 0
-        for (topic, partition), intake in self._intakes.items():
+        for (topic, partition), partition_intake in self._intakes.items():
             end = self._raw_log.end(topic, partition)
-            if end is not None and intake.next_offset is not None:
-                total += max(0, end - intake.next_offset)
+            if end is not None and partition_intake.next_offset is not None:
+                total += max(0, end - partition_intake.next_offset)
         return total
 
-    def assign(self, topic: str, partition: int) -> _Intake:
+    def assign(self, topic: str, partition: int) -> _PartitionIntake:
         """Load a partition's state from the tables, once."""
-        intake = self._intakes.get((topic, partition))
-        if intake is None:
+        partition_intake = self._intakes.get((topic, partition))
+        if partition_intake is None:
             feed = feed_of_raw_topic(topic)
             blocks: list[bytes] = []
             while (
@@ -186,7 +187,7 @@ class Ingest:
                 lambda contract: self._baselines.get(contract.encode()),
                 self._max_ahead_us,
             )
-            intake = self._intakes[topic, partition] = _Intake(state)
+            partition_intake = self._intakes[topic, partition] = _PartitionIntake(state)
             if blocks:
                 log.info(
                     "%s/%d: restored %d contracts at offset %d",
@@ -195,7 +196,7 @@ class Ingest:
                     sum(1 for _ in state.contracts),
                     state.store.applied_offset,
                 )
-        return intake
+        return partition_intake
 
     def revoke(self, topic: str, partition: int) -> None:
         """Forget a partition that another worker takes over."""
@@ -205,23 +206,23 @@ class Ingest:
         """Apply one Faust event. It is acked by the flush that makes its effect durable."""
         message = event.message
         topic, partition, offset = message.topic, message.partition, message.offset
-        intake = self.assign(topic, partition)
-        gone = await self._check_order(intake, topic, partition, offset)
-        intake.held.append(event)
-        if intake.already_applied(offset):
+        partition_intake = self.assign(topic, partition)
+        gone = await self._check_order(partition_intake, topic, partition, offset)
+        partition_intake.held.append(event)
+        if partition_intake.already_applied(offset):
             return
-        if intake.first_offset is None:
-            intake.first_offset = offset
-        intake.next_offset = offset + 1
+        if partition_intake.first_offset is None:
+            partition_intake.first_offset = offset
+        partition_intake.next_offset = offset + 1
         self.progress_at = time.monotonic()
         now = now_us()
-        state = intake.state
+        state = partition_intake.state
         if gone:
             # Before the record is read, which may fail: nothing else remembers it.
             lost_at = now if message.timestamp is None else round(message.timestamp * US_PER_S)
             detail = f"offsets {offset - gone} to {offset - 1} are gone from the log"
             times = (lost_at, lost_at)
-            state.journal.tell(state.feed, "lost_records", times, gone, detail, (offset, -1))
+            state.collector.tell(state.feed, "lost_records", times, gone, detail, (offset, -1))
             self._publish(state)
         try:
             batch = self._decoder.decode(message.value or b"")
@@ -231,7 +232,7 @@ class Ingest:
             letter = DeadLetter(
                 None, message.value or b"", "decode", str(error), topic, partition, offset, -1
             )
-            self._outbox.publish(Outputs((), (), (letter,)), partition)
+            self._output_producer.publish(Outputs((), (), (letter,)), partition)
             return
         state.apply(batch, offset, now)
         self._publish(state)
@@ -257,9 +258,13 @@ class Ingest:
         }
 
     def _publish(self, state: FeedPartition) -> None:
-        self.counts["unencodable"] += self._outbox.publish(state.take_outputs(), state.partition)
+        self.counts["unencodable"] += self._output_producer.publish(
+            state.take_outputs(), state.partition
+        )
 
-    async def _check_order(self, intake: _Intake, topic: str, partition: int, offset: int) -> int:
+    async def _check_order(
+        self, partition_intake: _PartitionIntake, topic: str, partition: int, offset: int
+    ) -> int:
         """Make sure that nothing was passed over before a record; return how many are lost.
 
         Raises:
@@ -268,7 +273,7 @@ class Ingest:
                 while it recovers, and cannot be sought back reliably: what it has buffered takes
                 its read position along. A restart reads on from the last ack.
         """
-        expected = intake.next_offset
+        expected = partition_intake.next_offset
         if expected is None or offset == expected:
             return 0
         if offset < expected:
@@ -293,24 +298,27 @@ class Ingest:
     def flush_quiet(self, now: int) -> None:
         """Emit what partitions owe whose producer is dead: no tick has come for a while."""
         boundary = flush_boundary(now - QUIET_FLUSH_US)
-        for (topic, partition), intake in self._intakes.items():
-            at_end = intake.next_offset is not None and (
-                intake.next_offset == self._raw_log.end(topic, partition)
+        for (topic, partition), partition_intake in self._intakes.items():
+            at_end = partition_intake.next_offset is not None and (
+                partition_intake.next_offset == self._raw_log.end(topic, partition)
             )
-            intake.quiet_rounds = intake.quiet_rounds + 1 if at_end else 0
-            if intake.quiet_rounds > QUIET_ROUNDS:
-                intake.state.flush(boundary, now)
-                self._publish(intake.state)
+            partition_intake.quiet_rounds = partition_intake.quiet_rounds + 1 if at_end else 0
+            if partition_intake.quiet_rounds > QUIET_ROUNDS:
+                partition_intake.state.flush(boundary, now)
+                self._publish(partition_intake.state)
 
     @property
     def quiet(self) -> bool:
         """True if the wall clock is about to flush for a partition."""
-        return any(intake.quiet_rounds >= QUIET_ROUNDS for intake in self._intakes.values())
+        return any(
+            partition_intake.quiet_rounds >= QUIET_ROUNDS
+            for partition_intake in self._intakes.values()
+        )
 
     def forget_quiet(self) -> None:
         """Take no partition for quiet before it has been seen so again for a while."""
-        for intake in self._intakes.values():
-            intake.quiet_rounds = 0
+        for partition_intake in self._intakes.values():
+            partition_intake.quiet_rounds = 0
 
     async def flush(self) -> None:
         """Make everything that was applied durable, then ack it.
@@ -320,10 +328,10 @@ class Ingest:
         """
         async with self._flush_lock:
             snapshots = []
-            for intake in list(self._intakes.values()):
-                snapshots.append(self._snapshot(intake))
+            for partition_intake in list(self._intakes.values()):
+                snapshots.append(self._snapshot(partition_intake))
                 await asyncio.sleep(0)
-            await self._outbox.delivered(self._outbox.cut())
+            await self._output_producer.delivered(self._output_producer.cut())
             await asyncio.gather(
                 self._baselines.put(
                     [
@@ -346,11 +354,11 @@ class Ingest:
                 for event in snapshot.events:
                     event.ack()
 
-    def _snapshot(self, intake: _Intake) -> Snapshot:
-        state = intake.state
-        if intake.next_offset is not None:
-            state.store.mark_applied(intake.next_offset - 1)
+    def _snapshot(self, partition_intake: _PartitionIntake) -> Snapshot:
+        state = partition_intake.state
+        if partition_intake.next_offset is not None:
+            state.store.mark_applied(partition_intake.next_offset - 1)
         blocks, baselines = state.store.take_dirty()
-        events, intake.held = intake.held, []
+        events, partition_intake.held = partition_intake.held, []
         bars = state.take_closed_bars()
         return Snapshot(state.feed, state.partition, blocks, baselines, bars, events)

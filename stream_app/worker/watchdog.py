@@ -4,7 +4,7 @@ Faust may crash and leave the process standing: it processes nothing and no supe
 thread of its own looks at the process from outside the loop, and ends it with exit code 70
 (schemas.errors.FatalError) where a service has failed, where the loop no longer answers, where
 Kafka holds input that is not processed, or where the worker never gets ready to process any.
-`Judge` decides and is pure; `Watchdog` looks and acts.
+`StallDetector` decides and is pure; `Watchdog` looks and acts.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ Behind = Mapping[Partition, int]
 """Partitions with records that are not processed for good, and the offset from which on."""
 
 
-class Look(NamedTuple):
+class Observation(NamedTuple):
     """What one look at the process found."""
 
     now_s: float
@@ -75,7 +75,7 @@ class Look(NamedTuple):
 
 
 @dataclass
-class Judge:
+class StallDetector:
     """Decides from a series of looks whether the process has to be ended. Pure.
 
     Its times are seconds that the process was awake, see MAX_STEP_S. While Kafka does not answer
@@ -100,7 +100,7 @@ class Judge:
     _prepared: tuple[int, float] | None = None
     """How far the preparation has come at most, and since when; None: the worker is ready."""
 
-    def reason(self, look: Look) -> str | None:
+    def reason(self, look: Observation) -> str | None:
         """Return why the process cannot go on; None: it can, or may still recover."""
         if self._last_s is not None:
             max_step_s = min(MAX_STEP_S, self.patience_s / 4)
@@ -111,7 +111,7 @@ class Judge:
         self._last_s = look.now_s
         return self._failed(look) or self._silent(look) or self._stuck(look) or self._unready(look)
 
-    def _failed(self, look: Look) -> str | None:
+    def _failed(self, look: Observation) -> str | None:
         if look.fallen is None:
             self._fallen_s = None
             return None
@@ -122,7 +122,7 @@ class Judge:
             return None
         return f"{look.fallen}, and the process has not ended within {grace_s:g} s"
 
-    def _silent(self, look: Look) -> str | None:
+    def _silent(self, look: Observation) -> str | None:
         if look.answered:
             self._answered_s = self._awake_s
         silent_s = self._awake_s - self._answered_s
@@ -130,7 +130,7 @@ class Judge:
             return None
         return f"the event loop has not answered for {silent_s:.0f} s"
 
-    def _stuck(self, look: Look) -> str | None:
+    def _stuck(self, look: Observation) -> str | None:
         if look.behind is None or look.fallen is not None:
             return None
         before, self._waiting = self._waiting, {}
@@ -152,7 +152,7 @@ class Judge:
                 )
         return None
 
-    def _unready(self, look: Look) -> str | None:
+    def _unready(self, look: Observation) -> str | None:
         if look.preparing is None or look.fallen is not None:
             self._prepared = None
             return None
@@ -210,7 +210,7 @@ class Watchdog(threading.Thread):
         self._work = work
         self._fallen = fallen
         self._asked_to_stop = asked_to_stop
-        self._judge = Judge(settings.worker_watchdog_s)
+        self._judge = StallDetector(settings.worker_watchdog_s)
         self._answer = Answer()
         self._seen = 0
         """Number of the answer at the last look."""
@@ -232,7 +232,7 @@ class Watchdog(threading.Thread):
                 end_process(reason)
             time.sleep(LOOK_EVERY_S)
 
-    def _look(self) -> Look:
+    def _look(self) -> Observation:
         # A loop that is closed does not answer, and that is what counts.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._answers)
@@ -242,7 +242,7 @@ class Watchdog(threading.Thread):
             behind = self._ask(self._answer.work)
         answer = self._answer
         answered, self._seen = answer.number != self._seen, answer.number
-        return Look(
+        return Observation(
             time.monotonic(),
             answered,
             self._fallen(),

@@ -10,16 +10,16 @@ from collections.abc import Sequence
 
 from schemas.errors import MalformedInputError
 from stream_app.model import (
-    ContractReading,
+    InstrumentUpdate,
     NoRate,
-    RateReading,
-    Reading,
-    SettlementReading,
+    RateUpdate,
+    SettlementUpdate,
+    Update,
 )
 from tests.fuzz.samples import RECEIVED_AT_US, SAMPLES, Sample, normaliser_of
 
 
-def read_or_refuse(sample: Sample, payload: bytes, received_at_us: int) -> Sequence[Reading]:
+def read_or_refuse(sample: Sample, payload: bytes, received_at_us: int) -> Sequence[Update]:
     """Read a payload in the place of a sample's; whatever is read is usable by the core."""
     try:
         readings = normaliser_of(sample.feed)(
@@ -32,7 +32,7 @@ def read_or_refuse(sample: Sample, payload: bytes, received_at_us: int) -> Seque
     return readings
 
 
-def check(reading: Reading, sample: Sample) -> None:
+def check(reading: Update, sample: Sample) -> None:
     """What the core relies on."""
     assert reading.symbol == sample.symbol
     if isinstance(reading, NoRate):
@@ -40,16 +40,16 @@ def check(reading: Reading, sample: Sample) -> None:
         return
     hours = reading.interval_hours
     assert hours is None or 0 < hours <= 24
-    if isinstance(reading, ContractReading):
+    if isinstance(reading, InstrumentUpdate):
         for bound in (reading.rate_cap, reading.rate_floor, reading.multiplier):
             assert bound is None or math.isfinite(bound)
         return
     assert math.isfinite(reading.rate)
     assert math.copysign(1.0, reading.rate) == 1.0 or reading.rate < 0.0
-    if isinstance(reading, SettlementReading):
+    if isinstance(reading, SettlementUpdate):
         _check_time(reading.funding_time_raw)
         return
-    assert isinstance(reading, RateReading)
+    assert isinstance(reading, RateUpdate)
     if reading.event_time is not None:
         _check_time(reading.event_time)
     for quoted in (reading.mark_price, reading.index_price):

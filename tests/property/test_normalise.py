@@ -123,8 +123,8 @@ def _finite(value: Any) -> Any:
 def test_hyperliquids_next_funding_is_the_next_full_hour(received_at_us: int) -> None:
     """Later than the receipt, by at most an hour (exchanges.md §4.6)."""
     sample = next(s for s in SAMPLES if (s.feed, s.purpose) == ("hyperliquid", "stream"))
-    (reading,) = read_or_refuse(sample, sample.payload, received_at_us)
-    at = getattr(reading, "next_funding_time", None)
+    (update,) = read_or_refuse(sample, sample.payload, received_at_us)
+    at = getattr(update, "next_funding_time", None)
     assert at is not None
     assert at % US_PER_HOUR == 0
     assert 0 < at - received_at_us <= US_PER_HOUR
@@ -138,8 +138,8 @@ def test_a_countdown_ends_on_the_minute_that_is_nearest(
     """Without nextFundingRateDateTime (exchanges.md §3.5a)."""
     sample = next(s for s in SAMPLES if (s.feed, s.purpose) == ("kucoin", "fallback"))
     row = {**sample.row, "nextFundingRateDateTime": None, "nextFundingRateTime": countdown_ms}
-    (reading,) = read_or_refuse(sample, json.dumps(row).encode(), received_at_us)
-    at = getattr(reading, "next_funding_time", None)
+    (update,) = read_or_refuse(sample, json.dumps(row).encode(), received_at_us)
+    at = getattr(update, "next_funding_time", None)
     assert at is not None
     assert at % 60_000_000 == 0
     assert abs(at - (received_at_us + countdown_ms * 1_000)) <= 30_000_000

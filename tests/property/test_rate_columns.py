@@ -11,9 +11,10 @@ from schemas.records import FUNDING_RATE, RawBatch
 from schemas.serde.codec import Encoder
 from schemas.serde.rate_columns import Origin, RateColumnsEncoder
 from stream_app.core.output.outputs import RateRows
-from stream_app.core.output.records import Interval, Position, RateRow, rate_columns
-from stream_app.core.state.contract_state import Contract
-from stream_app.model import RateReading
+from stream_app.core.output.records import RateRow, rate_columns
+from stream_app.core.state.contract_state import ContractState
+from stream_app.core.state.item_context import Interval, ItemContext
+from stream_app.model import RateUpdate
 
 ENCODER = Encoder(FUNDING_RATE, 77)
 COLUMNS = RateColumnsEncoder(ENCODER.header)
@@ -22,10 +23,10 @@ prices = st.floats(1e-12, 1e12)
 hours = st.sampled_from([1.0, 2.0, 3.0, 4.0, 8.0, 24.0])
 names = st.text(min_size=1, max_size=12)
 contracts = st.builds(
-    Contract, names, names, names, names, st.sampled_from([1.0, 1000.0, 1e6])
+    ContractState, names, names, names, names, st.sampled_from([1.0, 1000.0, 1e6])
 )  # fmt: skip
 readings = st.builds(
-    RateReading,
+    RateUpdate,
     symbol=names,
     rate=st.floats(-1.0, 1.0),
     event_time=times,
@@ -49,7 +50,7 @@ rows = st.builds(
 )
 
 
-def position(transport: str) -> Position:
+def position(transport: str) -> ItemContext:
     """Where a frame stands."""
     batch: RawBatch = {
         "feed": "binance-usdm",
@@ -61,7 +62,7 @@ def position(transport: str) -> Position:
         "received_at": 10**15,
         "items": [],
     }
-    return Position("funding.raw.binance-usdm", 5, 123_456, batch, 0, 0)
+    return ItemContext("funding.raw.binance-usdm", 5, 123_456, batch, 0, 0)
 
 
 @settings(deadline=None)
@@ -91,9 +92,9 @@ def test_a_value_that_does_not_fit_is_refused(row: RateRow) -> None:
 def test_a_row_without_a_value_stands_alone(missing: str) -> None:
     """Columns have no place for what is not there, nor for what is late."""
     values = {"event_time": 1, "mark_price": 1.0, "index_price": 1.0, "next_funding_time": 1}
-    contract, interval = Contract("A", "f:A", "A", ""), Interval(8.0, "assumed")
-    full = RateReading("A", 0.1, **values)  # type: ignore[arg-type]
-    lacking = RateReading("A", 0.1, **{**values, missing: None})  # type: ignore[arg-type]
+    contract, interval = ContractState("A", "f:A", "A", ""), Interval(8.0, "assumed")
+    full = RateUpdate("A", 0.1, **values)  # type: ignore[arg-type]
+    lacking = RateUpdate("A", 0.1, **{**values, missing: None})  # type: ignore[arg-type]
     assert RateRow(contract, full, 1, interval, 0, 1, late=False).plain
     assert not RateRow(contract, full, 1, interval, 0, 1, late=True).plain
     assert not RateRow(contract, lacking, 1, interval, 0, 1, late=False).plain

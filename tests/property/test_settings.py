@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from infra.cli.settings_file import PARTS, known_variables
 from infra.cli.tools import _shown_setting
-from producers.policy.endpoints import Place
+from producers.policy.endpoints import Endpoints
 from schemas.config.settings import ENV_PREFIX, SharedSettings, load_settings
 from schemas.errors import ConfigurationError, UnavailableError
 from schemas.serde.registry import SchemaCatalog
@@ -114,7 +114,7 @@ def test_an_accepted_exchange_root_leads_somewhere(text: str) -> None:
     """REST and sockets below it."""
     found: Any = loaded(PARTS["producer"], FUNDING_EXCHANGE_BASE_URL=text)
     if found is not None:
-        place = Place("kucoin", found.exchange_base_url)
+        place = Endpoints("kucoin", found.exchange_base_url)
         assert place.rest("https://api.example").startswith("http")
         assert place.socket("wss://api.example/x").startswith("ws")
 

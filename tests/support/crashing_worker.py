@@ -11,11 +11,12 @@ import sys
 import threading
 from typing import Any, cast
 
+from schemas.clock import now_us
 from schemas.config.settings import load_settings
 from schemas.errors import FundingStreamError
 from schemas.process.logs import setup_logging
 from schemas.records import HourlyBar
-from schemas.times import hour_floor, now_us
+from schemas.times import hour_floor
 from schemas.topics import MAX_MESSAGE_BYTES
 from stream_app.settings import WorkerSettings
 from stream_app.worker.app import FundingApp, create_app
@@ -26,28 +27,28 @@ from stream_app.worker.service import run_worker
 
 def _fail(app: FundingApp, how: str) -> None:
     """Let the worker fail in one way."""
-    ingest: Any = app.ingest
+    processor: Any = app.processor
     if how == "hang":
 
         async def never(_event: Any) -> None:
             await asyncio.Event().wait()
 
-        ingest.handle = never
+        processor.handle = never
     elif how == "block":
 
         def block(_now_us: int) -> None:
             threading.Event().wait()
 
-        ingest.flush_quiet = block
+        processor.flush_quiet = block
     else:
-        snapshot = ingest._snapshot
+        snapshot = processor._snapshot
 
-        def too_much(intake: Any) -> Snapshot:
-            taken: Snapshot = snapshot(intake)
+        def too_much(partition_intake: Any) -> Snapshot:
+            taken: Snapshot = snapshot(partition_intake)
             bar = {"contract_id": "x" * (MAX_MESSAGE_BYTES + 1), "hour": hour_floor(now_us())}
             return taken._replace(bars=[cast("HourlyBar", bar)])
 
-        ingest._snapshot = too_much
+        processor._snapshot = too_much
 
 
 def main() -> None:

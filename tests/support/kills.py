@@ -18,13 +18,14 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 
+from schemas.clock import now_us
 from schemas.config.settings import SharedSettings
 from schemas.control_items import BACKFILL_BEGIN, BACKFILL_END, UNREADABLE
 from schemas.partitioning import PARTITIONS, contract_id, partition_of
 from schemas.records import Purpose, RawBatch, RawItem
 from schemas.serde.codec import HEADER_BYTES
 from schemas.serde.registry import SchemaCatalog
-from schemas.times import US_PER_MINUTE, US_PER_MS, now_us
+from schemas.times import US_PER_MINUTE, US_PER_MS
 from schemas.topics import raw_topic_spec
 from stream_app.core.state.contract_state import BLOCK_CONTRACTS
 from stream_app.sink.avro_container import container, container_header

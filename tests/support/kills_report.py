@@ -10,11 +10,12 @@ from typing import NamedTuple
 
 from confluent_kafka import OFFSET_END, TopicPartition
 
+from schemas.clock import now_us
 from schemas.config.settings import SharedSettings
 from schemas.partitioning import PARTITIONS
 from schemas.records import FUNDING_RATE
 from schemas.serde.registry import SchemaCatalog
-from schemas.times import US_PER_S, now_us
+from schemas.times import US_PER_S
 from schemas.topics import RATES
 from tests.support.kills import Differences, Load, consumer_of
 

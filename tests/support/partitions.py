@@ -16,9 +16,9 @@ from schemas.control_items import TICK
 from schemas.records import Purpose, RawBatch, RawItem, Transport
 from schemas.times import US_PER_HOUR
 from stream_app.core.output.outputs import DeadLetter, Output
-from stream_app.core.output.records import Position
 from stream_app.core.partition import FeedPartition
 from stream_app.core.scoring.zones import flush_boundary
+from stream_app.core.state.item_context import ItemContext
 from stream_app.normalise.binance_usdm import normalise
 
 S = 1_000_000
@@ -98,7 +98,7 @@ def know(partition: FeedPartition, raw: RawBatch, offset: int) -> None:
     if raw["purpose"] == "reconcile":
         return
     boundary = flush_boundary(raw["received_at"])
-    at = Position(partition.topic, partition.partition, offset, raw, boundary, NOW)
+    at = ItemContext(partition.topic, partition.partition, offset, raw, boundary, NOW)
     for at.item, each in enumerate(raw["items"]):
         symbol = each["symbol"]
         if symbol is not None and symbol not in store.cells and not _DATED.fullmatch(symbol):

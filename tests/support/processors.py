@@ -16,8 +16,8 @@ from schemas.records import RAW_BATCH, HourlyBar, Purpose, RawItem
 from schemas.serde.codec import Decoder, Encoder
 from schemas.times import US_PER_HOUR
 from stream_app.core.output.outputs import DeadLetter, Output, Outputs
-from stream_app.worker.output_producer import Generation, Outbox
-from stream_app.worker.processor import Ingest
+from stream_app.worker.output_producer import Generation, OutputProducer
+from stream_app.worker.processor import Processor
 from tests.support.partitions import know
 
 TOPIC = "funding.raw.binance-usdm"
@@ -48,8 +48,8 @@ class Journal:
 class MemoryStore:
     """A table in memory. Values are stored when `put` is awaited."""
 
-    def __init__(self, journal: Journal, name: str) -> None:
-        self.journal, self.name = journal, name
+    def __init__(self, collector: Journal, name: str) -> None:
+        self.collector, self.name = collector, name
         self.values: dict[bytes, bytes] = {}
 
     def get(self, key: bytes) -> bytes | None:
@@ -61,14 +61,14 @@ class MemoryStore:
         await asyncio.sleep(0)
         for partition, key, value in records:
             self.values[key] = value
-            self.journal.entries.append((f"{self.name} stored", (partition, key)))
+            self.collector.entries.append((f"{self.name} stored", (partition, key)))
 
 
 class MemoryBars:
     """The table of bars."""
 
-    def __init__(self, journal: Journal) -> None:
-        self.journal = journal
+    def __init__(self, collector: Journal) -> None:
+        self.collector = collector
         self.bars: list[HourlyBar] = []
 
     def put(self, partition: int, bar: HourlyBar) -> Awaitable[Any]:
@@ -77,7 +77,7 @@ class MemoryBars:
         async def changelog() -> None:
             await asyncio.sleep(0)
             self.bars.append(bar)
-            self.journal.entries.append(("bars stored", (partition, bar["hour"])))
+            self.collector.entries.append(("bars stored", (partition, bar["hour"])))
 
         return changelog()
 
@@ -89,8 +89,8 @@ class MemoryBars:
 class MemoryLog:
     """A raw log that only notes where it is asked to read on."""
 
-    def __init__(self, journal: Journal) -> None:
-        self.journal = journal
+    def __init__(self, collector: Journal) -> None:
+        self.collector = collector
         self.ends: dict[tuple[str, int], int] = {}
         self.begins: dict[tuple[str, int], int] = {}
 
@@ -106,8 +106,8 @@ class MemoryLog:
 class MemoryOutbox:
     """Keeps what is published; delivers when it is asked to, or fails to."""
 
-    def __init__(self, journal: Journal) -> None:
-        self.journal = journal
+    def __init__(self, collector: Journal) -> None:
+        self.collector = collector
         self.outputs: list[Output] = []
         self.letters: list[DeadLetter] = []
         self.undelivered: list[Output] = []
@@ -121,7 +121,7 @@ class MemoryOutbox:
         self.letters += taken.dead_letters
         self.undelivered += outputs
         if outputs or taken.dead_letters:
-            self.journal.entries.append(("published", partition))
+            self.collector.entries.append(("published", partition))
         return 0
 
     def cut(self) -> Generation:
@@ -137,7 +137,7 @@ class MemoryOutbox:
         if self.error is not None:
             raise self.error
         del self.undelivered[: generation.pending]
-        self.journal.entries.append(("delivered", generation.pending))
+        self.collector.entries.append(("delivered", generation.pending))
 
     def records(self, topic: str) -> list[Any]:
         """What was published to a topic."""
@@ -158,12 +158,12 @@ class Message:
 class Event:
     """A Faust event."""
 
-    def __init__(self, journal: Journal, message: Message) -> None:
-        self.journal, self.message = journal, message
+    def __init__(self, collector: Journal, message: Message) -> None:
+        self.collector, self.message = collector, message
 
     def ack(self) -> None:
         """Note the ack."""
-        self.journal.entries.append(("acked", self.message.offset))
+        self.collector.entries.append(("acked", self.message.offset))
 
 
 def raw(
@@ -209,20 +209,20 @@ class Bench:
     """An Ingest with its surroundings; `restart` keeps the tables alone."""
 
     def __init__(self) -> None:
-        self.journal = Journal()
-        self.contracts = MemoryStore(self.journal, "blocks")
-        self.baselines = MemoryStore(self.journal, "baselines")
-        self.bars = MemoryBars(self.journal)
-        self.log = MemoryLog(self.journal)
-        self.outbox = MemoryOutbox(self.journal)
+        self.collector = Journal()
+        self.contracts = MemoryStore(self.collector, "blocks")
+        self.baselines = MemoryStore(self.collector, "baselines")
+        self.bars = MemoryBars(self.collector)
+        self.log = MemoryLog(self.collector)
+        self.output_producer = MemoryOutbox(self.collector)
         self._decoder = Decoder(RAW_BATCH, lambda _id: RAW_BATCH.text)
         self.restart()
 
     def restart(self) -> None:
         """A new process."""
-        self.ingest = Ingest(
+        self.processor = Processor(
             self._decoder,
-            cast("Outbox", self.outbox),
+            cast("OutputProducer", self.output_producer),
             self.contracts,
             self.baselines,
             self.bars,
@@ -233,17 +233,17 @@ class Bench:
         """Hand over messages in this order. The contracts in them are known."""
         for message in messages:
             self._know(message)
-            await self.ingest.handle(Event(self.journal, message))
+            await self.processor.handle(Event(self.collector, message))
 
     def _know(self, message: Message) -> None:
         with contextlib.suppress(MalformedInputError):
             batch = self._decoder.decode(message.value or b"")
-            state = self.ingest.assign(message.topic, message.partition).state
+            state = self.processor.assign(message.topic, message.partition).state
             know(state, batch, message.offset)
 
     def applied(self) -> list[int]:
         """Offsets of the accepted rates, in the order in which they were applied."""
-        return [record["raw_offset"] for record in self.outbox.records("funding.rates")]
+        return [record["raw_offset"] for record in self.output_producer.records("funding.rates")]
 
 
 def ticks(first: int, last: int) -> list[Message]:

@@ -19,13 +19,13 @@ from pydantic import SecretStr
 from infra.clickhouse.migrate import migrate
 from infra.embedded.clickhouse.access import WRITER_NAME, WRITER_VARIABLE
 from infra.embedded.ports import free_port
+from schemas.clock import now_us
 from schemas.errors import UnavailableError
 from schemas.kafka.admin import ensure_topics
 from schemas.partitioning import partition_of
 from schemas.records import SETTLEMENT, ZSCORE
 from schemas.serde.codec import HEADER_BYTES, Encoder
 from schemas.serde.registry import SchemaCatalog
-from schemas.times import now_us
 from schemas.topics import OUTPUT_TOPICS, TopicSpec, all_topics
 from stream_app.settings import SinkSettings
 from stream_app.sink.avro_container import container, container_header

@@ -26,8 +26,9 @@ from infra.embedded.ports import free_port
 from infra.embedded.supervision.supervisor import Supervisor
 from infra.kafka.lag import LagReader
 from infra.stack.parts import Ports, Stack, StackOptions, service
+from schemas.clock import now_us
 from schemas.feeds import FEEDS
-from schemas.times import US_PER_DAY, US_PER_HOUR, US_PER_MINUTE, now_us
+from schemas.times import US_PER_DAY, US_PER_HOUR, US_PER_MINUTE
 from schemas.topics import OUTPUT_TOPICS, raw_topic
 from stream_app.sink.clickhouse import connect
 

@@ -70,13 +70,13 @@ class WorkerProcess:
         self.port = port
         self.said: list[str] = []
         self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5))
-        self._reading = asyncio.create_task(self._read())
+        self._update = asyncio.create_task(self._read())
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._reading.cancel()
+        self._update.cancel()
         await self._http.close()
 
     async def _read(self) -> None:
@@ -110,7 +110,7 @@ class WorkerProcess:
         """Wait until it ends by itself; return its exit code."""
         async with asyncio.timeout(timeout_s):
             code = await self.process.wait()
-            await self._reading
+            await self._update
         return code
 
     def send(self, number: signal.Signals) -> None:

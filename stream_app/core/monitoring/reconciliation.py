@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
-from schemas.records import Severity
 from schemas.times import US_PER_HOUR, US_PER_S, hour_floor, minute_round
-from stream_app.core.state.contract_state import Contract, Estimate
+from stream_app.core.state.contract_state import ContractState, Estimate
 
 RELATIVE_TOLERANCE = 0.01
 """Of the rate: REST caches round and average."""
@@ -20,13 +19,6 @@ BASE_TOLERANCE = 1e-6
 TOLERANCE_PER_S = 2e-7
 MAX_DRIFT = 5e-5
 """A rate may move meanwhile, but not without bound: half a basis point."""
-
-MISMATCH_SHARE = 0.10
-"""Of the contracts compared: beyond it, the feed's stream or our reading of it is wrong."""
-CRITICAL_SHARE = 0.50
-MIN_MISMATCHES, MANY_MISMATCHES = 2, 3
-"""A single one is a matter of its contract, not of the feed; so are two, unless nothing but these
-two was compared: a record holds the contracts of one partition, which may be few."""
 
 SETTLED_RELATIVE = 0.10
 SETTLED_TOLERANCE = 2e-6
@@ -53,7 +45,7 @@ def tolerance(rate: float, apart_us: int) -> float:
     return max(RELATIVE_TOLERANCE * abs(rate), drift)
 
 
-def compare(contract: Contract, rate: float, time_us: int, stale_us: int) -> Comparison:
+def compare(contract: ContractState, rate: float, time_us: int, stale_us: int) -> Comparison:
     """Compare a REST rate at `time_us` with each rate that the stream told around that time.
 
     Without a stream rate within `stale_us` of it nothing is compared: a rate that REST brought
@@ -78,7 +70,7 @@ def compare(contract: Contract, rate: float, time_us: int, stale_us: int) -> Com
     )
 
 
-def _streamed(contract: Contract) -> Iterator[tuple[int, float]]:
+def _streamed(contract: ContractState) -> Iterator[tuple[int, float]]:
     """Return (event time, rate) of what the stream told, the current rate first."""
     if contract.updates and contract.transport == "ws":
         yield contract.event_time, contract.rate
@@ -87,15 +79,7 @@ def _streamed(contract: Contract) -> Iterator[tuple[int, float]]:
             yield held.event_time, held.rate
 
 
-def mismatch_severity(compared: int, mismatched: int) -> Severity | None:
-    """Return how bad the mismatches of one snapshot are; None: not worth an alert."""
-    least = max(MIN_MISMATCHES, min(MANY_MISMATCHES, compared))
-    if mismatched < least or mismatched <= MISMATCH_SHARE * compared:
-        return None
-    return "critical" if mismatched >= CRITICAL_SHARE * compared else "warning"
-
-
-def remember_estimate(contract: Contract, event_time: int, stale_us: int) -> None:
+def remember_estimate(contract: ContractState, event_time: int, stale_us: int) -> None:
     """Keep the current rate as the last estimate of its hour; the update at hand begins another."""
     if contract.updates:
         estimate = _current_estimate(contract, stale_us)
@@ -103,7 +87,7 @@ def remember_estimate(contract: Contract, event_time: int, stale_us: int) -> Non
             contract.estimates = [*contract.estimates[1 - KEPT_ESTIMATES :], estimate]
 
 
-def _current_estimate(contract: Contract, stale_us: int) -> Estimate | None:
+def _current_estimate(contract: ContractState, stale_us: int) -> Estimate | None:
     """Return the current rate as an estimate of the coming full hour.
 
     None if it is stale by then, or an estimate for another funding time.
@@ -117,7 +101,7 @@ def _current_estimate(contract: Contract, stale_us: int) -> Estimate | None:
     return Estimate(coming, contract.rate, contract.interval_hours)
 
 
-def estimate_of(contract: Contract, funding_time: int, stale_us: int) -> Estimate | None:
+def estimate_of(contract: ContractState, funding_time: int, stale_us: int) -> Estimate | None:
     """Return the last estimate before a funding time; None if there is none that was for it."""
     for estimate in contract.estimates:
         if estimate.hour == funding_time:

@@ -16,61 +16,67 @@ from stream_app.core.monitoring.reconciliation import (
     Comparison,
     compare,
     estimate_of,
-    mismatch_severity,
     settled_differs,
 )
-from stream_app.core.output.alerts import FEED_SEVERITIES, feed_alert, mismatch_alert
-from stream_app.core.output.collector import Journal
-from stream_app.core.output.records import Position
-from stream_app.core.state.contract_state import Contract
-from stream_app.core.state.contract_store import Cell, Store
+from stream_app.core.output.alerts import (
+    FEED_SEVERITIES,
+    feed_alert,
+    mismatch_alert,
+    mismatch_severity,
+)
+from stream_app.core.output.collector import OutputCollector
+from stream_app.core.state.contract_state import ContractState
+from stream_app.core.state.contract_store import ContractEntry, ContractStore
 from stream_app.core.state.gaps import TRADING_STATUSES, Pace, Step, StreamState
+from stream_app.core.state.item_context import ItemContext
 from stream_app.core.updates.plausibility import beyond_cap, is_settling
-from stream_app.model import RateReading
+from stream_app.model import RateUpdate
 
 
-class Watch:
+class StreamMonitor:
     """What is noticed about the contracts of one partition, beside their numbers."""
 
-    def __init__(self, journal: Journal, store: Store, feed: FeedSpec, skew_us: int) -> None:
+    def __init__(
+        self, collector: OutputCollector, store: ContractStore, feed: FeedSpec, skew_us: int
+    ) -> None:
         """`skew_us`: how far ahead of its receipt an event is still believed to be."""
-        self._journal = journal
+        self._collector = collector
         self._awaited = [c for c in store.cells.values() if c.contract.stream.awaited]
         self._skew_us = skew_us
         self._pace = Pace.of(feed, skew_us)
         self._settling_us = int(feed.settling_s * US_PER_S)
         self._compared = self._mismatched = 0
 
-    def streamed(self, cell: Cell, event_time: int, at: Position) -> None:
+    def streamed(self, entry: ContractEntry, event_time: int, at: ItemContext) -> None:
         """Take note of a newer stream update: it may end a gap, and show what did not come."""
-        contract = cell.contract
+        contract = entry.contract
         if contract.status not in TRADING_STATUSES:
             # What was still under way begins no stream that could fall silent.
             return
         step = contract.stream.advance(event_time, at.received_at, at.offset, at.item, self._pace)
-        cell.shard.dirty = True
+        entry.shard.dirty = True
         if step is None:
             return
         if step.shifted_us:
             detail = f"{contract.symbol}: {step.shifted_us / US_PER_S:+.1f} s between two updates"
-            self._journal.note_feed(contract.symbol, "clock_skew", event_time, at, detail)
+            self._collector.note_feed(contract.symbol, "clock_skew", event_time, at, detail)
         if step.missed:
             detail = f"{step.seconds:.1f} s between updates"
-            self._journal.note(
+            self._collector.note(
                 contract.symbol, "missed", event_time, at, detail,
                 count=step.missed, since=step.since,
             )  # fmt: skip
         if step.is_gap:
             self._close(contract, step, at)
 
-    def listed(self, cell: Cell, at: Position) -> None:
+    def listed(self, entry: ContractEntry, at: ItemContext) -> None:
         """Take note of what the exchange says of a contract: if it trades, a stream is awaited."""
-        contract = cell.contract
+        contract = entry.contract
         if contract.status in TRADING_STATUSES and contract.stream.expect(
             at.received_at, at.offset, at.item
         ):
-            self._awaited.append(cell)
-            cell.shard.dirty = True
+            self._awaited.append(entry)
+            entry.shard.dirty = True
 
     def stream_goes_on(self, received_at: int, offset: int) -> None:
         """Take note of a record of the stream: what was awaited until now is due from it on.
@@ -81,116 +87,120 @@ class Watch:
         if not self._awaited:
             return
         kept = []
-        for cell in self._awaited:
-            if offset <= cell.shard.block.applied_offset:
+        for entry in self._awaited:
+            if offset <= entry.shard.block.applied_offset:
                 # What is stored has it; another shard may not.
-                kept.append(cell)
-            elif cell.contract.stream.awaited:
-                cell.contract.stream.become_due(received_at)
-                cell.shard.dirty = True
+                kept.append(entry)
+            elif entry.contract.stream.awaited:
+                entry.contract.stream.become_due(received_at)
+                entry.shard.dirty = True
         self._awaited = kept
 
-    def _close(self, contract: Contract, step: Step, at: Position) -> None:
+    def _close(self, contract: ContractState, step: Step, at: ItemContext) -> None:
         raw, times = (at.offset, at.item), (step.since, step.until)
         if not step.was_opened:
             # The worker or the producer was away, or the updates waited: no boundary told it.
             self._open(contract.contract_id, (step.since, step.opened_at), raw)
-        self._journal.tell(
+        self._collector.tell(
             contract.contract_id, "gap_closed", times, step.missed, step.describe(), raw
         )
 
     def _open(self, subject: str, times: tuple[int, int], raw: tuple[int, int]) -> None:
         stale_s = self._pace.stale_us / US_PER_S
-        self._journal.tell(
+        self._collector.tell(
             subject, "gap_opened", times, 1, f"no stream update for {stale_s:g} s", raw
         )
 
-    def filled(self, contract: Contract, event_time: int) -> None:
+    def filled(self, contract: ContractState, event_time: int) -> None:
         """Take note of a rate that REST brought and that is in force."""
         contract.stream.fill(event_time, self._pace.stale_us)
 
-    def silence(self, cell: Cell, boundary: int) -> None:
+    def silence(self, entry: ContractEntry, boundary: int) -> None:
         """Open a gap at a flush boundary, if one is due."""
-        contract, stale_us = cell.contract, self._pace.stale_us
+        contract, stale_us = entry.contract, self._pace.stale_us
         stream = contract.stream
         if not stream.silent_at(boundary, stale_us) or contract.status not in TRADING_STATUSES:
             return
-        stream.opened = cell.shard.dirty = True
+        stream.opened = entry.shard.dirty = True
         # Not `boundary`: while a producer is down boundaries are passed over, or the wall clock's.
         times = (stream.since, stream.silent_from(stale_us))
         self._open(contract.contract_id, times, (stream.raw_offset, stream.raw_item))
 
-    def status_changed(self, cell: Cell, status: str, at: Position) -> None:
+    def status_changed(self, entry: ContractEntry, status: str, at: ItemContext) -> None:
         """Tell that a contract with rates trades no longer, which ends its gap, or trades again."""
-        contract, now, raw = cell.contract, at.received_at, (at.offset, at.item)
+        contract, now, raw = entry.contract, at.received_at, (at.offset, at.item)
         begins = status in TRADING_STATUSES
         if begins == (contract.status in TRADING_STATUSES):
             return
         if contract.updates:
             change = f"{contract.status or 'unknown'} -> {status}"
             kind = "trading_began" if begins else "trading_ended"
-            self._journal.tell(contract.contract_id, kind, (now, now), 1, change, raw)
+            self._collector.tell(contract.contract_id, kind, (now, now), 1, change, raw)
         if contract.stream.opened:
             times = (contract.stream.since, max(contract.stream.since, now))
-            self._journal.tell(contract.contract_id, "gap_closed", times, 0, "delisted", raw)
+            self._collector.tell(contract.contract_id, "gap_closed", times, 0, "delisted", raw)
         # The time in which it does not trade is no gap.
         contract.stream = StreamState.ended(now)
 
-    def reconcile(self, cell: Cell | None, reading: RateReading, at: Position) -> None:
+    def reconcile(self, entry: ContractEntry | None, update: RateUpdate, at: ItemContext) -> None:
         """Compare a row of a REST snapshot with what the stream has told."""
         time_us = at.received_at
-        if reading.event_time is None:
-            if cell is not None:
-                time_us = cell.contract.stream.time_of_receipt(time_us)
-        elif reading.event_time <= time_us + self._skew_us:
-            time_us = reading.event_time
-        found = self._comparison(cell, reading, time_us)
-        journal = self._journal
+        if update.event_time is None:
+            if entry is not None:
+                time_us = entry.contract.stream.time_of_receipt(time_us)
+        elif update.event_time <= time_us + self._skew_us:
+            time_us = update.event_time
+        found = self._comparison(entry, update, time_us)
+        collector = self._collector
         if found.kind == "not_compared":
-            journal.note_feed(reading.symbol, found.kind, time_us, at, found.detail)
+            collector.note_feed(update.symbol, found.kind, time_us, at, found.detail)
             return
         self._compared += 1
         detail = ""
-        if found.kind == "mismatch" and cell is not None:
+        if found.kind == "mismatch" and entry is not None:
             self._mismatched += 1
-            detail = cell.contract.contract_id
-            journal.note(reading.symbol, found.kind, time_us, at, found.detail)
-        journal.note_feed(reading.symbol, found.kind, time_us, at, detail)
+            detail = entry.contract.contract_id
+            collector.note(update.symbol, found.kind, time_us, at, found.detail)
+        collector.note_feed(update.symbol, found.kind, time_us, at, detail)
 
-    def _comparison(self, cell: Cell | None, reading: RateReading, time_us: int) -> Comparison:
-        if cell is None or cell.contract.updates == 0:
+    def _comparison(
+        self, entry: ContractEntry | None, update: RateUpdate, time_us: int
+    ) -> Comparison:
+        if entry is None or entry.contract.updates == 0:
             return Comparison("not_compared", "no rate yet")
-        contract = cell.contract
+        contract = entry.contract
         if contract.status not in TRADING_STATUSES:
             return Comparison("not_compared", "not trading")
-        if self._settling_us and is_settling(contract, reading, time_us, self._settling_us):
+        if self._settling_us and is_settling(contract, update, time_us, self._settling_us):
             return Comparison("not_compared", "settling")
-        if beyond_cap(contract, reading.rate):
+        if beyond_cap(contract, update.rate):
             # The stream's own rate of that kind is not held either: there is nothing beside it.
             return Comparison("not_compared", "beyond the cap")
-        return compare(contract, reading.rate, time_us, self._pace.stale_us)
+        return compare(contract, update.rate, time_us, self._pace.stale_us)
 
-    def end_of_record(self, at: Position, *, is_new: bool) -> None:
+    def end_of_record(self, at: ItemContext, *, is_new: bool) -> None:
         """Raise an alert if too much of the record's snapshot did not match: one an hour."""
         compared, mismatched = self._compared, self._mismatched
         self._compared = self._mismatched = 0
         severity = mismatch_severity(compared, mismatched) if compared and is_new else None
-        if severity is not None and self._journal.begins_hour_of_mismatch(at):
-            self._journal.alert(mismatch_alert(severity, mismatched, compared, at))
+        if severity is not None and self._collector.begins_hour_of_mismatch(at):
+            self._collector.alert(mismatch_alert(severity, mismatched, compared, at))
 
-    def settled(self, contract: Contract, funding_time: int, rate: float, at: Position) -> None:
+    def settled(
+        self, contract: ContractState, funding_time: int, rate: float, at: ItemContext
+    ) -> None:
         """Compare the exchange's settled rate with the last estimate before it."""
         estimate = estimate_of(contract, funding_time, self._pace.stale_us)
         if estimate is None:
             return
         difference = settled_differs(estimate, rate)
         if difference:
-            self._journal.note(contract.symbol, "settled_differs", funding_time, at, difference)
+            self._collector.note(contract.symbol, "settled_differs", funding_time, at, difference)
         else:
-            self._journal.note_feed(contract.symbol, "settled_matched", funding_time, at)
+            self._collector.note_feed(contract.symbol, "settled_matched", funding_time, at)
 
     @staticmethod
-    def _check_subject(subject: str, at: Position) -> None:
+    def _check_subject(subject: str, at: ItemContext) -> None:
         """Refuse an event that is about neither the feed nor what can be one of its contracts."""
         if subject == at.feed:
             return
@@ -199,19 +209,19 @@ class Watch:
         if fault is not None:
             raise MalformedInputError(f"an event of {fault}")
 
-    def feed_event(self, item: RawItem, at: Position) -> None:
+    def feed_event(self, item: RawItem, at: ItemContext) -> None:
         """Make an audit event of what a producer tells, and an alert where it is one."""
         try:
             event = FeedEvent.unpack(item["payload"])
             self._check_subject(event.subject, at)
         except MalformedInputError as error:
-            self._journal.counts["dead_letter"] += 1
-            self._journal.dead_letter(item, at, str(error), "event")
+            self._collector.counts["dead_letter"] += 1
+            self._collector.dead_letter(item, at, str(error), "event")
             return
-        self._journal.counts["feed_event"] += 1
+        self._collector.counts["feed_event"] += 1
         times = (event.first_event_time, event.last_event_time)
         raw = (at.offset, at.item)
-        self._journal.tell(event.subject, event.kind, times, event.count, event.detail, raw)
+        self._collector.tell(event.subject, event.kind, times, event.count, event.detail, raw)
         severity = FEED_SEVERITIES.get(event.kind)
         if severity is not None:
-            self._journal.alert(feed_alert(event, severity, at))
+            self._collector.alert(feed_alert(event, severity, at))

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from schemas.rates import rate_8h
 from stream_app.core.output.alerts import crossing_alert, flip_alert, sign_of
-from stream_app.core.output.collector import Journal
-from stream_app.core.output.records import Position
-from stream_app.core.state.contract_state import Contract
+from stream_app.core.output.collector import OutputCollector
+from stream_app.core.state.contract_state import ContractState
+from stream_app.core.state.item_context import ItemContext
 
 
 class Alarms:
     """The alerts of one partition's contracts."""
 
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
+    def __init__(self, collector: OutputCollector) -> None:
+        self._collector = collector
 
-    def judge(self, contract: Contract, z: float | None, at: Position) -> None:
+    def judge(self, contract: ContractState, z: float | None, at: ItemContext) -> None:
         """Tell what the current update of a contract means. `z` None: nothing of z."""
         self._judge_sign(contract, at)
         crossing = None if z is None else contract.alerts.cross(z, contract.event_time)
@@ -27,9 +27,9 @@ class Alarms:
         for threshold in crossing.held_back:
             self._hold_back(contract, f"z {z:+.2f}, threshold {threshold:+g}", at)
         if crossing.told is not None:
-            self._journal.alert(crossing_alert(contract, z, crossing.told, at))
+            self._collector.alert(crossing_alert(contract, z, crossing.told, at))
 
-    def _judge_sign(self, contract: Contract, at: Position) -> None:
+    def _judge_sign(self, contract: ContractState, at: ItemContext) -> None:
         sign = sign_of(rate_8h(contract.rate, contract.interval_hours))
         if contract.sign == 0:
             contract.sign = sign
@@ -37,9 +37,9 @@ class Alarms:
         told = contract.alerts.flip(contract.sign, sign, contract.event_time)
         if told:
             contract.sign = -contract.sign
-            self._journal.alert(flip_alert(contract, at))
+            self._collector.alert(flip_alert(contract, at))
         elif told is False:
             self._hold_back(contract, f"sign of {contract.rate!r}", at)
 
-    def _hold_back(self, contract: Contract, detail: str, at: Position) -> None:
-        self._journal.note(contract.symbol, "alert_held_back", contract.event_time, at, detail)
+    def _hold_back(self, contract: ContractState, detail: str, at: ItemContext) -> None:
+        self._collector.note(contract.symbol, "alert_held_back", contract.event_time, at, detail)

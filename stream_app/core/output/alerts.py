@@ -10,11 +10,10 @@ from schemas.control_items import FeedEvent
 from schemas.rates import apr, rate_8h
 from schemas.records import Alert, Severity
 from schemas.times import US_PER_HOUR, US_PER_MINUTE, hour_floor
-from stream_app.core.monitoring.reconciliation import MISMATCH_SHARE
-from stream_app.core.output.records import Position
 from stream_app.core.scoring.excursions import QUIET_US, Excursion
-from stream_app.core.state.contract_state import Contract
+from stream_app.core.state.contract_state import ContractState
 from stream_app.core.state.dead_letter_rate import LETTERS_SHARE
+from stream_app.core.state.item_context import ItemContext
 
 MAX_MESSAGE_CHARS = 300
 CRITICAL_Z = 3.0
@@ -28,6 +27,14 @@ CLEAR_SIGN_8H = 1e-5
 """A rate_8h this far from zero (0.1 bp) has a sign: a rate that hums around zero does not alert."""
 
 
+MISMATCH_SHARE = 0.10
+"""Of the contracts compared: beyond it, the feed's stream or our reading of it is wrong."""
+CRITICAL_SHARE = 0.50
+MIN_MISMATCHES, MANY_MISMATCHES = 2, 3
+"""A single one is a matter of its contract, not of the feed; so are two, unless nothing but these
+two was compared: a record holds the contracts of one partition, which may be few."""
+
+
 def sign_of(scaled: float) -> int:
     """Return the sign of a rate_8h that is clearly not zero, else 0."""
     if scaled >= CLEAR_SIGN_8H:
@@ -35,7 +42,9 @@ def sign_of(scaled: float) -> int:
     return -1 if scaled <= -CLEAR_SIGN_8H else 0
 
 
-def crossing_alert(contract: Contract, z: float, excursion: Excursion, at: Position) -> Alert:
+def crossing_alert(
+    contract: ContractState, z: float, excursion: Excursion, at: ItemContext
+) -> Alert:
     """Return the alert of a z that has been beyond a threshold for long.
 
     `contract`: its current rate is the one that the item at hand brought.
@@ -66,7 +75,7 @@ def crossing_alert(contract: Contract, z: float, excursion: Excursion, at: Posit
     }
 
 
-def flip_alert(contract: Contract, at: Position) -> Alert:
+def flip_alert(contract: ContractState, at: ItemContext) -> Alert:
     """Return the alert of a contract whose current rate has another sign than was told last."""
     payer = "longs pay shorts" if contract.sign > 0 else "shorts pay longs"
     return {
@@ -89,7 +98,7 @@ def flip_alert(contract: Contract, at: Position) -> Alert:
     }
 
 
-def feed_alert(event: FeedEvent, severity: Severity, at: Position) -> Alert:
+def feed_alert(event: FeedEvent, severity: Severity, at: ItemContext) -> Alert:
     """Return the alert of a feed event that is one."""
     what = event.kind.replace("_", " ")
     return {
@@ -111,7 +120,15 @@ def feed_alert(event: FeedEvent, severity: Severity, at: Position) -> Alert:
     }
 
 
-def mismatch_alert(severity: Severity, mismatched: int, compared: int, at: Position) -> Alert:
+def mismatch_severity(compared: int, mismatched: int) -> Severity | None:
+    """Return how bad the mismatches of one snapshot are; None: not worth an alert."""
+    least = max(MIN_MISMATCHES, min(MANY_MISMATCHES, compared))
+    if mismatched < least or mismatched <= MISMATCH_SHARE * compared:
+        return None
+    return "critical" if mismatched >= CRITICAL_SHARE * compared else "warning"
+
+
+def mismatch_alert(severity: Severity, mismatched: int, compared: int, at: ItemContext) -> Alert:
     """Return the alert of a snapshot that many rates of a partition do not match.
 
     Its id is that of the feed, the partition and the hour. How bad the whole feed is follows from
@@ -124,7 +141,7 @@ def mismatch_alert(severity: Severity, mismatched: int, compared: int, at: Posit
     return _hourly("mismatch", severity, mismatched / compared, MISMATCH_SHARE, message, at)
 
 
-def dead_letters_alert(letters: int, items: int, newest: str, at: Position) -> Alert:
+def dead_letters_alert(letters: int, items: int, newest: str, at: ItemContext) -> Alert:
     """Return the alert of a partition whose items are dead letters for the most part.
 
     Its id is that of the feed, the partition and the hour. `newest`: why the last one is.
@@ -136,7 +153,7 @@ def dead_letters_alert(letters: int, items: int, newest: str, at: Position) -> A
     return _hourly("dead_letters", "critical", letters / items, LETTERS_SHARE, message, at)
 
 
-def contract_cap_alert(symbol: str, cap: int, at: Position) -> Alert:
+def contract_cap_alert(symbol: str, cap: int, at: ItemContext) -> Alert:
     """Return the alert of a partition that has as many contracts as it may have.
 
     `symbol`: a listed contract that is one too many.
@@ -149,7 +166,7 @@ def contract_cap_alert(symbol: str, cap: int, at: Position) -> Alert:
 
 
 def _hourly(
-    kind: str, severity: Severity, value: float, threshold: float, message: str, at: Position
+    kind: str, severity: Severity, value: float, threshold: float, message: str, at: ItemContext
 ) -> Alert:
     """Return the alert of a feed's partition that is raised once an hour."""
     return {
@@ -169,5 +186,5 @@ def _hourly(
     }
 
 
-def _alert_id(kind: str, at: Position) -> str:
+def _alert_id(kind: str, at: ItemContext) -> str:
     return f"{kind}/{at.topic}/{at.partition}/{at.offset}/{at.item}"

@@ -16,18 +16,18 @@ from schemas.symbols import clip, symbol_fault
 from schemas.times import hour_floor
 from stream_app.core.output.alerts import contract_cap_alert, dead_letters_alert
 from stream_app.core.output.outputs import DeadLetter, Output
-from stream_app.core.output.records import Position
 from stream_app.core.state.audit_counts import MAX_DETAIL_BYTES, Noted, audit_event
-from stream_app.core.state.contract_store import Shard, Store
+from stream_app.core.state.contract_store import ContractStore, Shard
+from stream_app.core.state.item_context import ItemContext
 from stream_app.core.state.waiting_room import WaitingItem
 
 MAX_ERROR_CHARS = 500
 
 
-class Journal:
+class OutputCollector:
     """Outputs of one partition that are no rates, and how often each decision was taken."""
 
-    def __init__(self, feed: str, topic: str, partition: int, store: Store) -> None:
+    def __init__(self, feed: str, topic: str, partition: int, store: ContractStore) -> None:
         self.feed = feed
         self.topic = topic
         self.partition = partition
@@ -41,7 +41,7 @@ class Journal:
         symbol: str,
         kind: str,
         event_time: int,
-        at: Position,
+        at: ItemContext,
         detail: str = "",
         *,
         count: int = 1,
@@ -59,7 +59,7 @@ class Journal:
         self._note(subject, symbol, kind, event_time, at, detail, count, since)
 
     def note_feed(
-        self, symbol: str, kind: str, event_time: int, at: Position, detail: str = ""
+        self, symbol: str, kind: str, event_time: int, at: ItemContext, detail: str = ""
     ) -> None:
         """Count a decision about the feed, which one of its contracts led to."""
         self.counts[kind] += 1
@@ -71,7 +71,7 @@ class Journal:
         symbol: str,
         kind: str,
         event_time: int,
-        at: Position,
+        at: ItemContext,
         detail: str,
         count: int,
         since: int | None,
@@ -119,7 +119,7 @@ class Journal:
         }
         self.outputs.append(Output(topics.AUDIT, subject, event))
 
-    def unlisted(self, dropped: Iterable[WaitingItem], at: Position) -> None:
+    def unlisted(self, dropped: Iterable[WaitingItem], at: ItemContext) -> None:
         """Count items that are dropped because no list knows their contract."""
         shard = self._store.unlisted
         for item in dropped:
@@ -137,7 +137,7 @@ class Journal:
             )
             shard.dirty = True
 
-    def beyond_cap(self, symbol: str, cap: int, at: Position) -> None:
+    def beyond_cap(self, symbol: str, cap: int, at: ItemContext) -> None:
         """Count a listed contract that is one too many; raise an alert once an hour."""
         detail = f"the partition has {cap} contracts"
         self.note(symbol, "contract_cap", at.received_at, at, detail)
@@ -153,7 +153,7 @@ class Journal:
             self.outputs.append(Output(topics.AUDIT, entry.subject, event))
             shard.dirty = True
 
-    def begins_hour_of_mismatch(self, at: Position) -> bool:
+    def begins_hour_of_mismatch(self, at: ItemContext) -> bool:
         """Tell whether a record is the first of its hour with a mismatch alert, and remember it.
 
         The partition's first block does: a contract that was compared is in some block.
@@ -164,7 +164,7 @@ class Journal:
         shard.block.mismatch_hour, shard.dirty = hour, True
         return True
 
-    def count_letters(self, at: Position, letters: int, items: int) -> None:
+    def count_letters(self, at: ItemContext, letters: int, items: int) -> None:
         """Count a record's dead letters; raise an alert if they are most of what comes.
 
         The partition's first block counts, so that a record that comes again is counted once.
@@ -187,7 +187,7 @@ class Journal:
         self.outputs.append(Output(topics.ALERTS, alert["subject"], alert))
         self.counts["alert"] += 1
 
-    def dead_letter(self, item: RawItem, at: Position, error: str, stage: str) -> None:
+    def dead_letter(self, item: RawItem, at: ItemContext, error: str, stage: str) -> None:
         """Hand on what could not be read. Its key is its symbol, if it can be one."""
         symbol = item["symbol"]
         letter = DeadLetter(

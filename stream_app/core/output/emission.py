@@ -11,21 +11,21 @@ from schemas.rates import apr, rate_8h
 from schemas.records import Trigger, ZScore
 from stream_app.core.scoring.statistics import z_of
 from stream_app.core.scoring.zones import crossed_between, trigger_of, zone_of
-from stream_app.core.state.contract_store import Cell
+from stream_app.core.state.contract_store import ContractEntry
 
 
 class Emission(NamedTuple):
     """A decision to emit a contract's newest update."""
 
-    cell: Cell
+    entry: ContractEntry
     z: float | None
     trigger: Trigger
     crossed: float | None
 
     @classmethod
-    def at_once(cls, cell: Cell, z: float | None, *, rate_changed: bool) -> Self | None:
+    def at_once(cls, entry: ContractEntry, z: float | None, *, rate_changed: bool) -> Self | None:
         """Return the emission that an update calls for at once; None if the flush has time."""
-        contract = cell.contract
+        contract = entry.contract
         first = contract.emitted_updates == 0
         crossed = None if first else crossed_between(contract.emitted_z, z)
         trigger = trigger_of(
@@ -36,25 +36,25 @@ class Emission(NamedTuple):
             z=z,
             crossed=crossed,
         )
-        return None if trigger is None else cls(cell, z, trigger, crossed)
+        return None if trigger is None else cls(entry, z, trigger, crossed)
 
     @classmethod
-    def flush(cls, cell: Cell) -> Self:
+    def flush(cls, entry: ContractEntry) -> Self:
         """Return the emission of a contract's newest update by the flush."""
-        contract = cell.contract
+        contract = entry.contract
         # The baseline may have moved since the update was judged.
-        cell.refresh(contract.event_time)
-        z = z_of(rate_8h(contract.rate, contract.interval_hours), cell.stats)
-        return cls(cell, z, "flush", crossed_between(contract.emitted_z, z))
+        entry.refresh(contract.event_time)
+        z = z_of(rate_8h(contract.rate, contract.interval_hours), entry.stats)
+        return cls(entry, z, "flush", crossed_between(contract.emitted_z, z))
 
 
 def zscore_of(
     emission: Emission, feed: str, raw_topic: str, raw_partition: int, now_us: int
 ) -> ZScore:
     """Return the record of an emission."""
-    contract, stats = emission.cell.contract, emission.cell.stats
+    contract, stats = emission.entry.contract, emission.entry.stats
     scaled = rate_8h(contract.rate, contract.interval_hours)
-    scored = emission.cell.baseline.score(scaled, stats)
+    scored = emission.entry.baseline.score(scaled, stats)
     return {
         "contract_id": contract.contract_id,
         "feed": feed,

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from schemas.topics import RATES, TopicSpec
-from stream_app.core.output.records import Position, RateRow, rate_record
+from stream_app.core.output.records import RateRow, rate_record
+from stream_app.core.state.item_context import ItemContext
 
 
 class Output(NamedTuple):
@@ -20,7 +21,7 @@ class Output(NamedTuple):
 class RateRows(NamedTuple):
     """The accepted updates of one raw record, for the topic of rates."""
 
-    at: Position
+    at: ItemContext
     rows: Sequence[RateRow]
 
     def outputs(self) -> list[Output]:

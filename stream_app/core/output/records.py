@@ -6,107 +6,25 @@ Not responsible for: z-scores and alerts (emission.py), audit events (audit.py).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import copy
 from typing import NamedTuple
-from zlib import crc32
 
 import numpy as np
 
 from schemas.rates import HOURS_A_YEAR, REFERENCE_INTERVAL_HOURS, apr, rate_8h
-from schemas.records import FundingRate, HourlyBar, IntervalSource, RawBatch, Settlement
+from schemas.records import FundingRate, HourlyBar, Settlement
 from schemas.serde.rate_columns import Identity, RateColumns
 from stream_app.core.scoring.baseline import Settled
 from stream_app.core.state.bars import ClosedBar
-from stream_app.core.state.contract_state import Contract
-from stream_app.core.state.waiting_room import WaitingItem
-from stream_app.model import RateReading
-
-
-class Position:
-    """Where the item at hand stands in the log, and what its batch says.
-
-    One object for a batch: `item` and `received_at` move on.
-    """
-
-    __slots__ = (
-        "applied_by",
-        "applied_item",
-        "batch_received_at",
-        "boundary",
-        "channel",
-        "connection",
-        "feed",
-        "is_stream",
-        "item",
-        "now_us",
-        "offset",
-        "partition",
-        "purpose",
-        "received_at",
-        "topic",
-        "transport",
-    )
-
-    def __init__(
-        self,
-        topic: str,
-        partition: int,
-        offset: int,
-        batch: RawBatch,
-        boundary: int,
-        now_us: int,
-    ) -> None:
-        """`boundary`: the flush boundary at or before the batch."""
-        self.topic = topic
-        self.partition = partition
-        self.offset = offset
-        self.applied_by = offset
-        """Offset of the record that brings the item into the state: its own, or, of an item that
-        waited for its contract to be listed, that of the listing."""
-        self.applied_item = -1
-        """The listing's item; −1: it did not wait."""
-        self.feed = batch["feed"]
-        self.connection = crc32(batch["connection_id"].encode())
-        """A number that tells connections apart: their ids have no bound."""
-        self.transport = batch["transport"]
-        self.purpose = batch["purpose"]
-        self.channel = batch["channel"]
-        self.is_stream = batch["purpose"] == "stream" and batch["transport"] == "ws"
-        self.batch_received_at = batch["received_at"]
-        self.boundary = boundary
-        self.now_us = now_us
-        self.item = -1
-        self.received_at = 0
-
-    @property
-    def place(self) -> tuple[int, int]:
-        """Offset and item in whose turn the item at hand is applied."""
-        return self.applied_by, self.item if self.applied_item < 0 else self.applied_item
-
-    def of_waiting(self, waiting: WaitingItem) -> Position:
-        """Return the position of an item that has waited and is applied now, in its own place."""
-        at = copy(self)
-        at.applied_item = self.item
-        at.offset, at.item = waiting.raw_offset, waiting.raw_item
-        at.received_at = at.batch_received_at = waiting.received_at
-        at.purpose, at.transport = waiting.purpose, waiting.transport
-        at.channel, at.connection = waiting.channel, waiting.connection
-        at.is_stream = waiting.purpose == "stream" and waiting.transport == "ws"
-        return at
-
-
-class Interval(NamedTuple):
-    """A funding interval and where it was learnt."""
-
-    hours: float
-    source: IntervalSource
+from stream_app.core.state.contract_state import ContractState
+from stream_app.core.state.item_context import Interval, ItemContext
+from stream_app.model import RateUpdate
 
 
 class RateRow(NamedTuple):
     """An accepted update of a frame, to be published before the next frame changes its contract."""
 
-    contract: Contract
-    reading: RateReading
+    contract: ContractState
+    update: RateUpdate
     event_time: int
     interval: Interval
     item: int
@@ -117,21 +35,21 @@ class RateRow(NamedTuple):
     @property
     def plain(self) -> bool:
         """True if it can stand in a column: no flag is set, and every optional value is there."""
-        reading = self.reading
+        update = self.update
         return not (
             self.late
             or self.out_of_range
-            or reading.event_time is None
-            or reading.mark_price is None
-            or reading.index_price is None
-            or reading.next_funding_time is None
+            or update.event_time is None
+            or update.mark_price is None
+            or update.index_price is None
+            or update.next_funding_time is None
         )
 
 
-def rate_record(row: RateRow, at: Position) -> FundingRate:
+def rate_record(row: RateRow, at: ItemContext) -> FundingRate:
     """Return the record of an accepted update."""
-    contract, reading, event_time, (hours, interval_source), item, received_at, late, beyond = row
-    rate = reading.rate
+    contract, update, event_time, (hours, interval_source), item, received_at, late, beyond = row
+    rate = update.rate
     return {
         "contract_id": contract.contract_id,
         "feed": at.feed,
@@ -144,11 +62,11 @@ def rate_record(row: RateRow, at: Position) -> FundingRate:
         "interval_source": interval_source,
         "rate_8h": rate_8h(rate, hours),
         "apr": apr(rate, hours),
-        "mark_price": reading.mark_price,
-        "index_price": reading.index_price,
-        "next_funding_time": reading.next_funding_time,
+        "mark_price": update.mark_price,
+        "index_price": update.index_price,
+        "next_funding_time": update.next_funding_time,
         "event_time": event_time,
-        "event_time_source": "receipt" if reading.event_time is None else "exchange",
+        "event_time_source": "receipt" if update.event_time is None else "exchange",
         "received_at": received_at,
         "transport": at.transport,
         "late": late,
@@ -187,7 +105,7 @@ def rate_columns(rows: Sequence[RateRow], feed: str) -> RateColumns:
 
 
 def settlement_row(
-    contract: Contract, entry: Settled, funding_time_raw: int | None, at: Position
+    contract: ContractState, entry: Settled, funding_time_raw: int | None, at: ItemContext
 ) -> Settlement:
     """Return the record of a settlement that is new, or known better than before.
 
@@ -211,7 +129,7 @@ def settlement_row(
     }
 
 
-def bar_row(contract: Contract, feed: str, bar: ClosedBar) -> HourlyBar:
+def bar_row(contract: ContractState, feed: str, bar: ClosedBar) -> HourlyBar:
     """Return the record of a closed bar."""
     return {
         "contract_id": contract.contract_id,

@@ -15,7 +15,7 @@ from stream_app.core.scoring.excursions import AlertState
 from stream_app.core.state.audit_counts import AuditCount
 from stream_app.core.state.bars import BarState
 from stream_app.core.state.clock_skew import Skewed
-from stream_app.core.state.dead_letter_rate import LetterCount
+from stream_app.core.state.dead_letter_rate import DeadLetterRate
 from stream_app.core.state.gaps import StreamState
 from stream_app.core.state.pushes import Push
 from stream_app.core.state.waiting_room import WaitingItem
@@ -33,7 +33,7 @@ class Estimate(msgspec.Struct, array_like=True, gc=False):
     interval_hours: float
 
 
-class Contract(msgspec.Struct, array_like=True):
+class ContractState(msgspec.Struct, array_like=True):
     """Everything known of one contract except its baseline. Fields are only ever appended."""
 
     symbol: str
@@ -97,7 +97,7 @@ class _Versioned(msgspec.Struct, array_like=True):
     version: int
 
 
-class Block(msgspec.Struct, array_like=True):
+class ContractBlock(msgspec.Struct, array_like=True):
     """Up to BLOCK_CONTRACTS contracts of one feed and partition; or what is kept of no contract.
 
     Whatever the exchange sends, a packed block stays below topics.MAX_MESSAGE_BYTES.
@@ -108,12 +108,12 @@ class Block(msgspec.Struct, array_like=True):
     """Raw offset of the newest record whose effect is in here; −1: none."""
     flushed_at: int
     """The flush boundary (received_at, µs) up to which this block has emitted; 0: none."""
-    contracts: list[Contract]
+    contracts: list[ContractState]
     audits: list[AuditCount] = []
     """Decisions counted in the current minute, not yet published."""
     mismatch_hour: int = 0
     """In the first block: the hour (received_at, µs) of the partition's newest mismatch alert."""
-    letters: LetterCount = msgspec.field(default_factory=LetterCount)
+    letters: DeadLetterRate = msgspec.field(default_factory=DeadLetterRate)
     """In the first block: the partition's dead letters."""
     is_unlisted: bool = False
     """The one block of a partition that has no contracts: what follows, and audits of symbols that
@@ -127,12 +127,12 @@ class Block(msgspec.Struct, array_like=True):
         return msgspec.msgpack.encode(self)
 
     @classmethod
-    def new(cls) -> Block:
+    def new(cls) -> ContractBlock:
         """Return an empty block that has applied nothing."""
         return cls(VERSION, -1, 0, [])
 
     @classmethod
-    def unpack(cls, data: bytes) -> Block:
+    def unpack(cls, data: bytes) -> ContractBlock:
         """Read what `pack` wrote.
 
         Raises:

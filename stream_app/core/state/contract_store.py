@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from schemas.partitioning import contract_id
 from schemas.symbols import MAX_NAME_BYTES, clip, symbol_fault
 from schemas.times import hour_floor
-from stream_app.core.output.records import Interval, Position
 from stream_app.core.scoring.baseline import Baseline
 from stream_app.core.scoring.statistics import Statistics
 from stream_app.core.state.audit_counts import AuditBook, Noted
@@ -18,10 +17,11 @@ from stream_app.core.state.contract_state import (
     BLOCK_CONTRACTS,
     DEFAULT_INTERVAL_HOURS,
     UNLISTED,
-    Block,
-    Contract,
+    ContractBlock,
+    ContractState,
 )
 from stream_app.core.state.gaps import TRADING_STATUSES, StreamState
+from stream_app.core.state.item_context import Interval, ItemContext
 from stream_app.core.state.waiting_room import WaitingRoom
 from stream_app.normalise.assets import canonical_asset, split_symbol
 
@@ -29,12 +29,12 @@ from stream_app.normalise.assets import canonical_asset, split_symbol
 class Shard:
     """A block and what is derived from it."""
 
-    def __init__(self, feed: str, index: int, block: Block) -> None:
+    def __init__(self, feed: str, index: int, block: ContractBlock) -> None:
         self.index = index
         self.block = block
         self.audits = AuditBook(feed, block.audits)
         self.waiting = WaitingRoom(block.waiting)
-        self.cells: list[Cell] = []
+        self.cells: list[ContractEntry] = []
         self.dirty = False
 
     def pack(self) -> bytes:
@@ -44,7 +44,7 @@ class Shard:
         return self.block.pack()
 
 
-class Cell:
+class ContractEntry:
     """One contract with its shard, its baseline, and what both mean for the current hour."""
 
     __slots__ = (
@@ -57,7 +57,7 @@ class Cell:
         "stats",
     )
 
-    def __init__(self, contract: Contract, shard: Shard, baseline: Baseline) -> None:
+    def __init__(self, contract: ContractState, shard: Shard, baseline: Baseline) -> None:
         self.contract = contract
         self.shard = shard
         self.baseline = baseline
@@ -96,7 +96,7 @@ class Cell:
         return Interval(DEFAULT_INTERVAL_HOURS, "assumed")
 
 
-class Store:
+class ContractStore:
     """All contracts of one (feed, partition), by symbol and by shard."""
 
     def __init__(
@@ -112,15 +112,15 @@ class Store:
         self.feed = feed
         self.shards: list[Shard] = []
         """Those with contracts."""
-        self.unlisted = Shard(feed, UNLISTED, Block.new())
+        self.unlisted = Shard(feed, UNLISTED, ContractBlock.new())
         """What is kept of symbols that are no contracts."""
         self.unlisted.block.is_unlisted = True
-        self.cells: dict[str, Cell] = {}
+        self.cells: dict[str, ContractEntry] = {}
         self._dirty_baselines: dict[str, Baseline] = {}
         for data in blocks:
-            self._load(Block.unpack(data), stored_baseline)
+            self._load(ContractBlock.unpack(data), stored_baseline)
 
-    def _load(self, block: Block, stored_baseline: Callable[[str], bytes | None]) -> None:
+    def _load(self, block: ContractBlock, stored_baseline: Callable[[str], bytes | None]) -> None:
         if block.is_unlisted:
             self.unlisted = Shard(self.feed, UNLISTED, block)
             return
@@ -136,10 +136,10 @@ class Store:
                 _seed_stream(contract)
             self._add(contract, shard, baseline)
 
-    def _add(self, contract: Contract, shard: Shard, baseline: Baseline) -> Cell:
-        cell = self.cells[contract.symbol] = Cell(contract, shard, baseline)
-        shard.cells.append(cell)
-        return cell
+    def _add(self, contract: ContractState, shard: Shard, baseline: Baseline) -> ContractEntry:
+        entry = self.cells[contract.symbol] = ContractEntry(contract, shard, baseline)
+        shard.cells.append(entry)
+        return entry
 
     @property
     def all_shards(self) -> list[Shard]:
@@ -160,9 +160,9 @@ class Store:
         """The newest raw offset that any shard has applied; −1: none."""
         return max(shard.block.applied_offset for shard in self.all_shards)
 
-    def contracts(self) -> Iterator[Contract]:
+    def contracts(self) -> Iterator[ContractState]:
         """Return all contracts, in the order in which they were met."""
-        return (cell.contract for cell in self.cells.values())
+        return (entry.contract for entry in self.cells.values())
 
     def last_shard(self, offset: int, boundary: int) -> Shard:
         """Return the newest block's shard; where it is full or missing, a new one.
@@ -171,38 +171,38 @@ class Store:
         emitted.
         """
         if not self.shards or len(self.shards[-1].block.contracts) >= BLOCK_CONTRACTS:
-            shard = Shard(self.feed, len(self.shards), Block.new())
+            shard = Shard(self.feed, len(self.shards), ContractBlock.new())
             # A new block has, trivially, applied all that came before the record at hand.
             shard.block.applied_offset = offset - 1
             shard.block.flushed_at = boundary
             self.shards.append(shard)
         return self.shards[-1]
 
-    def home(self, symbol: str, at: Position) -> Shard:
+    def home(self, symbol: str, at: ItemContext) -> Shard:
         """Return the shard that knows what became of an item of a symbol: its contract's.
 
         Where there is none, or was none when an item that comes again came first: `unlisted`.
         """
-        cell = self.cells.get(symbol)
-        if cell is None or at.place < cell.contract.listed_by:
+        entry = self.cells.get(symbol)
+        if entry is None or at.place < entry.contract.listed_by:
             return self.unlisted
-        return cell.shard
+        return entry.shard
 
-    def create(self, symbol: str, at: Position) -> Cell:
+    def create(self, symbol: str, at: ItemContext) -> ContractEntry:
         """Return the cell of a contract that was not met before."""
         shard = self.last_shard(at.applied_by, at.boundary)
         base, quote = split_symbol(symbol)
         asset, multiplier = canonical_asset(base)
-        contract = Contract(symbol, contract_id(self.feed, symbol), asset, quote, multiplier)
+        contract = ContractState(symbol, contract_id(self.feed, symbol), asset, quote, multiplier)
         contract.listed_by = at.place
         shard.block.contracts.append(contract)
         shard.dirty = True
         return self._add(contract, shard, Baseline())
 
-    def baseline_changed(self, cell: Cell) -> None:
+    def baseline_changed(self, entry: ContractEntry) -> None:
         """Note that a baseline is to be stored."""
-        cell.changed()
-        self._dirty_baselines[cell.contract.contract_id] = cell.baseline
+        entry.changed()
+        self._dirty_baselines[entry.contract.contract_id] = entry.baseline
 
     def mark_applied(self, offset: int) -> None:
         """Note that all records up to `offset` are applied, in every block that they changed.
@@ -249,7 +249,7 @@ def _bound(shard: Shard, feed: str) -> None:
     shard.dirty = True
 
 
-def _seed_stream(contract: Contract) -> None:
+def _seed_stream(contract: ContractState) -> None:
     """Let a contract's stream begin where state of a version before it was watched has left it.
 
     Without that the time over the upgrade would be no gap.

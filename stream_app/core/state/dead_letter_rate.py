@@ -17,7 +17,7 @@ LETTERS_SHARE = 0.5
 """Of the items since the minute's first dead letter: more of them are no accident."""
 
 
-class LetterCount(msgspec.Struct, array_like=True, gc=False):
+class DeadLetterRate(msgspec.Struct, array_like=True, gc=False):
     """Dead letters of one partition in the minute of its newest one, and when it was told."""
 
     minute: int = 0

@@ -12,7 +12,7 @@ import msgspec
 
 from schemas.feeds import SAME_PUSH_S
 from schemas.times import US_PER_S
-from stream_app.model import RateReading
+from stream_app.model import RateUpdate
 
 WINDOW_US = int(SAME_PUSH_S * US_PER_S)
 REMEMBERED = 8
@@ -33,7 +33,7 @@ class Push(msgspec.Struct, array_like=True, gc=False):
     """Each by its number (Position.connection)."""
 
 
-def is_copy(pushes: list[Push], reading: RateReading, connection: int, received_at: int) -> bool:
+def is_copy(pushes: list[Push], update: RateUpdate, connection: int, received_at: int) -> bool:
     """Tell whether another connection brought the push before; `pushes` remembers this one.
 
     The next funding time is not compared: where no frame tells a time it follows from the receipt,
@@ -41,10 +41,10 @@ def is_copy(pushes: list[Push], reading: RateReading, connection: int, received_
     """
     for push in pushes:
         if (
-            push.rate == reading.rate
-            and push.mark_price == reading.mark_price
-            and push.index_price == reading.index_price
-            and push.interval_hours == reading.interval_hours
+            push.rate == update.rate
+            and push.mark_price == update.mark_price
+            and push.index_price == update.index_price
+            and push.interval_hours == update.interval_hours
             and abs(received_at - push.received_at) < WINDOW_US
             and connection not in push.by
         ):
@@ -54,10 +54,10 @@ def is_copy(pushes: list[Push], reading: RateReading, connection: int, received_
     pushes.append(
         Push(
             received_at,
-            reading.rate,
-            reading.mark_price,
-            reading.index_price,
-            reading.interval_hours,
+            update.rate,
+            update.mark_price,
+            update.index_price,
+            update.interval_hours,
             [connection],
         )
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 from stream_app.core.state.bars import LATENESS_US
-from stream_app.core.state.contract_state import Contract
+from stream_app.core.state.contract_state import ContractState
 
 Verdict = Literal["accepted", "conflict", "duplicate", "out_of_order", "late"]
 """accepted: moves the current rate. conflict: same time, other rate; moves it as well.
@@ -17,7 +17,7 @@ undo a conflict. out_of_order: older, within the lateness. late: older than that
 two moves the current rate."""
 
 
-def judge(contract: Contract, event_time: int, rate: float) -> Verdict:
+def judge(contract: ContractState, event_time: int, rate: float) -> Verdict:
     """Place an update among those that the contract has accepted."""
     if contract.updates == 0 or event_time > contract.event_time:
         return "accepted"

@@ -12,12 +12,12 @@ from schemas.feeds import FeedSpec
 from schemas.records import MAX_READ_ITEMS, RawBatch
 from schemas.symbols import name_fault
 from schemas.times import US_PER_HOUR, US_PER_MINUTE, US_PER_S
-from stream_app.core.state.contract_state import Contract
+from stream_app.core.state.contract_state import ContractState
 from stream_app.model import (
-    ContractReading,
-    RateReading,
-    Reading,
-    SettlementReading,
+    InstrumentUpdate,
+    RateUpdate,
+    SettlementUpdate,
+    Update,
 )
 
 MAX_AHEAD_US = 10 * US_PER_MINUTE
@@ -46,7 +46,7 @@ def check_size(batch: RawBatch) -> None:
         raise MalformedInputError(f"a record of {items} items, more than {MAX_READ_ITEMS}")
 
 
-def check_plausible(reading: Reading, received_at: int, max_ahead_us: int) -> None:
+def check_plausible(update: Update, received_at: int, max_ahead_us: int) -> None:
     """Refuse what would spoil a contract's state for long.
 
     Times ahead, rates beyond any cap, and names without a bound.
@@ -56,18 +56,18 @@ def check_plausible(reading: Reading, received_at: int, max_ahead_us: int) -> No
     Raises:
         MalformedInputError: says which value it is.
     """
-    if isinstance(reading, RateReading):
-        time_us, rate, limit = reading.event_time, reading.rate, MAX_RATE
+    if isinstance(update, RateUpdate):
+        time_us, rate, limit = update.event_time, update.rate, MAX_RATE
         ahead_us = max_ahead_us
-    elif isinstance(reading, SettlementReading):
-        time_us, rate, limit = reading.funding_time_raw, reading.rate, DEFAULT_CAP
+    elif isinstance(update, SettlementUpdate):
+        time_us, rate, limit = update.funding_time_raw, update.rate, DEFAULT_CAP
         ahead_us = MAX_SETTLED_AHEAD_US
         off_us = (time_us + MAX_OFF_HOUR_US) % US_PER_HOUR
-        if reading.source == "stream" and off_us > 2 * MAX_OFF_HOUR_US:
+        if update.source == "stream" and off_us > 2 * MAX_OFF_HOUR_US:
             raise MalformedInputError(f"settlement at {time_us}, which is no full hour")
     else:
-        if isinstance(reading, ContractReading):
-            _check_names(reading)
+        if isinstance(update, InstrumentUpdate):
+            _check_names(update)
         return
     if time_us is not None and time_us > received_at + ahead_us:
         raise MalformedInputError(f"time {time_us} lies too far ahead of its receipt {received_at}")
@@ -75,14 +75,14 @@ def check_plausible(reading: Reading, received_at: int, max_ahead_us: int) -> No
         raise MalformedInputError(f"rate {rate!r} is beyond {limit:.0%} per interval")
 
 
-def _check_names(facts: ContractReading) -> None:
+def _check_names(facts: InstrumentUpdate) -> None:
     for field in ("base", "quote", "status"):
         name = getattr(facts, field)
         if name is not None and (fault := name_fault(name)):
             raise MalformedInputError(f"{field} is {fault}: {name!r:.60}")
 
 
-def beyond_cap(contract: Contract, rate: float) -> bool:
+def beyond_cap(contract: ContractState, rate: float) -> bool:
     """Tell whether a rate is beyond what the contract's exchange allows itself to charge."""
     cap, floor = contract.rate_cap, contract.rate_floor
     high = DEFAULT_CAP if cap is None else cap * _TOLERANCE
@@ -91,14 +91,14 @@ def beyond_cap(contract: Contract, rate: float) -> bool:
 
 
 def is_settling(
-    contract: Contract, reading: RateReading, event_time: int, settling_us: int
+    contract: ContractState, update: RateUpdate, event_time: int, settling_us: int
 ) -> bool:
     """Tell whether an estimate comes so soon after a settlement that it is noise.
 
     The time since the settlement follows from the next funding time and the interval, the
     reading's own or else the contract's; where neither is known, nothing is.
     """
-    coming, hours = reading.next_funding_time, reading.interval_hours
+    coming, hours = update.next_funding_time, update.interval_hours
     if coming is None or hours is None:
         coming, hours = contract.next_funding_time, contract.interval_hours
     if coming is None:
@@ -107,8 +107,8 @@ def is_settling(
 
 
 def derived_settlement(
-    contract: Contract, event_time: int, feed: FeedSpec
-) -> SettlementReading | None:
+    contract: ContractState, event_time: int, feed: FeedSpec
+) -> SettlementUpdate | None:
     """Return the settlement that an update shows to have happened since the one before it.
 
     The last estimate before the funding time stands in for the settled rate (exchanges.md §4.7),
@@ -125,9 +125,7 @@ def derived_settlement(
         return None
     decimals = feed.settled_decimals
     rate = contract.rate if decimals is None else rounded(contract.rate, decimals)
-    return SettlementReading(
-        contract.symbol, funding_time, rate, "derived", contract.interval_hours
-    )
+    return SettlementUpdate(contract.symbol, funding_time, rate, "derived", contract.interval_hours)
 
 
 def rounded(rate: float, decimals: int) -> float:

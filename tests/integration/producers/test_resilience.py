@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from schemas.times import now_us
+from schemas.clock import now_us
 from tests.support.stack_fixture import FEED, RunningStack, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]

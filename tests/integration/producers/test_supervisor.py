@@ -17,9 +17,9 @@ from producers.exchanges import exchange
 from producers.exchanges.spec import Exchange, Frame, Slice
 from producers.feed.feed import Feed
 from producers.feed.metrics import FeedCollector
-from producers.feed.supervisor import Keeper
-from producers.policy.rate_limiter import Budget
-from producers.policy.throttle import Pacer
+from producers.feed.supervisor import FeedSupervisor
+from producers.policy.rate_limiter import RateLimiter
+from producers.policy.throttle import Throttle
 from producers.settings import ProducerSettings
 from schemas.control_items import FEED_EVENT, FeedEvent
 from tests.support.simulator_clients import OPTIONS, eventually, serving
@@ -78,7 +78,7 @@ def with_a_bug(found: Exchange) -> Exchange:
 
 
 @asynccontextmanager
-async def kept(root: str, data_dir: Path) -> AsyncIterator[dict[str, tuple[Keeper, Kafka]]]:
+async def kept(root: str, data_dir: Path) -> AsyncIterator[dict[str, tuple[FeedSupervisor, Kafka]]]:
     """Both feeds, running as the command runs them."""
     settings = ProducerSettings(
         exchange_base_url=root, producer_data_dir=str(data_dir), producer_history_days=0
@@ -94,12 +94,12 @@ async def kept(root: str, data_dir: Path) -> AsyncIterator[dict[str, tuple[Keepe
                 settings,
                 cast("Any", kafka),
                 session,
-                Budget(description.limits),
-                Pacer(1e9),
+                RateLimiter(description.limits),
+                Throttle(1e9),
                 "cluster",
             )
-            found[name] = (Keeper(name, cast("Any", kafka), make, lambda: 0.01), kafka)
-        running = [asyncio.create_task(keeper.run()) for keeper, _ in found.values()]
+            found[name] = (FeedSupervisor(name, cast("Any", kafka), make, lambda: 0.01), kafka)
+        running = [asyncio.create_task(supervisor.run()) for supervisor, _ in found.values()]
         try:
             yield found
             assert not any(task.done() for task in running)
@@ -110,11 +110,11 @@ async def kept(root: str, data_dir: Path) -> AsyncIterator[dict[str, tuple[Keepe
                     await task
 
 
-def sampled(keepers: list[Keeper], name: str) -> dict[str, float]:
+def sampled(supervisors: list[FeedSupervisor], name: str) -> dict[str, float]:
     """A metric of both feeds as it is scraped now."""
     return {
         sample.labels["feed"]: sample.value
-        for metric in FeedCollector(keepers).collect()
+        for metric in FeedCollector(supervisors).collect()
         for sample in metric.samples
         if sample.name == name
     }
@@ -128,14 +128,14 @@ async def test_a_bug_in_one_feed_restarts_it_alone(tmp_path: Path) -> None:
     ):
         (sound, sound_kafka), (buggy, kafka) = found.values()
         unharmed, failing = sound.feed, buggy.feed
-        await eventually(lambda: unharmed.watch.state == "live", 20)
+        await eventually(lambda: unharmed.monitor.state == "live", 20)
         await eventually(lambda: buggy.failures == 1, 20)
         await eventually(lambda: buggy.feed is not failing, 20)
-        await eventually(lambda: buggy.feed.watch.state == "live", 20)
+        await eventually(lambda: buggy.feed.monitor.state == "live", 20)
         streamed = sound_kafka.streamed
         await eventually(lambda: sound_kafka.streamed > streamed)
         assert sound.feed is unharmed
-        assert (unharmed.watch.state, unharmed.sockets.connects) == ("live", 1)
+        assert (unharmed.monitor.state, unharmed.pool.connects) == ("live", 1)
         assert "gap_opened" not in {event.kind for event in sound_kafka.events}
 
         wanted = ("started", "gap_opened", "feed_failed")

@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from infra.clickhouse.commands import sql
+from schemas.clock import now_us
 from schemas.feeds import FEEDS, stale_s
-from schemas.times import US_PER_DAY, US_PER_HOUR, US_PER_S, now_us
+from schemas.times import US_PER_DAY, US_PER_HOUR, US_PER_S
 from tests.support.paths import ROOT
 from tests.support.sink_stack import ClickHouseServer, insert, rate
 

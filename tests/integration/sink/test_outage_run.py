@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from infra.clickhouse.migrate import migrate
-from schemas.times import now_us
+from schemas.clock import now_us
 from tests.support.stack_fixture import Outage, options_of, running_stack, until
 
 pytestmark = pytest.mark.integration

@@ -14,8 +14,9 @@ from click.testing import CliRunner
 
 from infra.clickhouse.commands import BROKEN_PIPE_EXIT, sql
 from infra.clickhouse.migrate import Migration, migrate, own_migrations
+from schemas.clock import now_us
 from schemas.errors import ConfigurationError, StateError, UnavailableError
-from schemas.times import US_PER_HOUR, US_PER_S, now_us
+from schemas.times import US_PER_HOUR, US_PER_S
 from stream_app.sink.clickhouse import check_tables, connect
 from stream_app.sink.tables import TABLES
 from tests.support.sink_stack import ClickHouseServer, insert, rate, settlement, zscore

@@ -15,8 +15,9 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
+from schemas.clock import now_us
 from schemas.partitioning import PARTITIONS
-from schemas.times import US_PER_S, now_us
+from schemas.times import US_PER_S
 from schemas.topics import raw_topic
 from tests.support.stack_fixture import (
     CONTRACTS,

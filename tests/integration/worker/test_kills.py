@@ -33,8 +33,8 @@ from infra.embedded.supervision.supervisor import RestartPolicy, Supervisor
 from infra.kafka.lag import LagReader
 from infra.replay import VOLATILE, run_second_worker
 from infra.stack.parts import Stack, service
+from schemas.clock import now_us
 from schemas.kafka.admin import ensure_topics
-from schemas.times import now_us
 from schemas.topics import DEAD_LETTERS, TopicSpec, changelog_topic_spec, raw_topic
 from stream_app.sink.clickhouse import connect
 from stream_app.sink.tables import TABLES

@@ -15,12 +15,12 @@ import pytest_asyncio
 from confluent_kafka import Producer
 
 from infra.kafka.lag import LagReader
+from schemas.clock import now_us
 from schemas.control_items import TICK
 from schemas.kafka.admin import static_members
 from schemas.partitioning import PARTITIONS
 from schemas.records import FeedState, RawBatch
 from schemas.serde.registry import SchemaCatalog
-from schemas.times import now_us
 from schemas.topics import RAW_PREFIX, STATUS, raw_topic, raw_topic_spec
 from tests.support.stack_fixture import until
 from tests.support.worker_scene import Scene, running_scene

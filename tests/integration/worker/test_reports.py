@@ -7,13 +7,13 @@ import asyncio
 import pytest
 from confluent_kafka import Producer
 
-from producers.kafka.worker_reports import yielding_pacer
+from producers.kafka.worker_reports import yielding_throttle
 from producers.policy.history_pace import FLOOR_SHARE
 from producers.settings import ProducerSettings
+from schemas.clock import now_us
 from schemas.kafka.topic_follower import TopicFollower
 from schemas.records import WorkerStatus
 from schemas.serde.registry import SchemaCatalog
-from schemas.times import now_us
 from schemas.topics import WORKERS
 from tests.support.stack_fixture import RunningStack, until
 
@@ -75,7 +75,7 @@ async def test_history_yields_to_a_worker_that_is_late(stack: RunningStack) -> N
         "delay_p99_s": 31.25,
     }
     client = Producer(settings.librdkafka())
-    async with yielding_pacer(settings, catalog) as pacer:
+    async with yielding_throttle(settings, catalog) as pacer:
 
         async def slow() -> bool:
             client.produce(WORKERS.name, encode(late), b"made-up", 0)

@@ -11,8 +11,8 @@ from producers.exchanges import exchange
 from producers.exchanges.spec import Control, Listing, RestCall, Slice
 from producers.feed.feed import Feed
 from producers.policy.instruments import Change
-from producers.policy.rate_limiter import Budget
-from producers.policy.throttle import Pacer
+from producers.policy.rate_limiter import RateLimiter
+from producers.policy.throttle import Throttle
 from producers.settings import ProducerSettings
 from producers.websocket.connection import Closed
 
@@ -45,8 +45,8 @@ def feed_of(
         ProducerSettings(producer_data_dir=str(folder), **more),
         cast("Any", publisher),
         cast("Any", None),
-        Budget(found.limits),
-        Pacer(1e9),
+        RateLimiter(found.limits),
+        Throttle(1e9),
         "cluster",
     )
 
@@ -57,8 +57,8 @@ async def test_an_odd_row_keeps_neither_its_frame_nor_its_socket_from_living(
     """The frame is data, so its socket is not silent; the row goes to the dead letters."""
     publisher = FakePublisher()
     feed = feed_of(tmp_path, publisher)
-    heard = await feed._on_frame("id", b"[" + ROW + b"," + ODD + b"]", 1_791_269_856_000_000)
-    assert heard.data
+    outcome = await feed._on_frame("id", b"[" + ROW + b"," + ODD + b"]", 1_791_269_856_000_000)
+    assert outcome.data
     assert (feed.frames, feed.updates) == (1, 1)
     ((purpose, _channel, slices),) = publisher.log
     assert purpose == "stream"
@@ -74,10 +74,10 @@ async def test_a_symbol_that_is_none_is_remembered_by_nobody(tmp_path: Path, sym
     publisher = FakePublisher()
     feed = feed_of(tmp_path, publisher)
     odd = ROW.replace(b"BTCUSDT", symbol)
-    heard = await feed._on_frame("id", b"[" + ROW + b"," + odd + b"]", 1_791_269_856_000_000)
-    assert heard.symbols == ["BTCUSDT"]
+    outcome = await feed._on_frame("id", b"[" + ROW + b"," + odd + b"]", 1_791_269_856_000_000)
+    assert outcome.symbols == ["BTCUSDT"]
     assert publisher.log[0][2] == [Slice("BTCUSDT", ROW), Slice(None, odd, readable=False)]
-    assert set(feed.watch.repeats._seen) == {"BTCUSDT"}
+    assert set(feed.monitor.dedup._seen) == {"BTCUSDT"}
 
 
 async def test_an_odd_fact_neither_ends_the_feed_nor_hides_the_others(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ async def test_an_odd_fact_neither_ends_the_feed_nor_hides_the_others(tmp_path: 
 def listed(feed: Feed, *symbols: str) -> None:
     """Have contracts listed."""
     entries = [Listing(symbol, streaming=True) for symbol in symbols]
-    feed.watch.listed(feed.registry.update("list", (), entries), feed.registry.streaming)
+    feed.monitor.listed(feed.registry.update("list", (), entries), feed.registry.streaming)
 
 
 NOW_US = 1_791_269_856_000_000
@@ -120,12 +120,12 @@ NOW_US = 1_791_269_856_000_000
 async def test_a_frame_says_whom_it_is_about(tmp_path: Path) -> None:
     """So that its connection knows what a successor has to bring; a control frame is of nobody."""
     feed = feed_of(tmp_path, FakePublisher())
-    heard = await feed._on_frame("binance-usdm/mark-price/1", b"[" + ROW + b"]", NOW_US)
-    assert (heard.data, heard.symbols, heard.control) == (True, ["BTCUSDT"], None)
-    heard = await feed._on_frame("binance-usdm/mark-price/1", b'{"result":null,"id":1}', NOW_US)
-    assert (heard.data, heard.symbols, heard.control) == (False, (), Control())
-    heard = await feed._on_frame("binance-usdm/mark-price/1", b"{", NOW_US)
-    assert (heard.data, heard.symbols, heard.control) == (False, (), None)
+    outcome = await feed._on_frame("binance-usdm/mark-price/1", b"[" + ROW + b"]", NOW_US)
+    assert (outcome.data, outcome.symbols, outcome.control) == (True, ["BTCUSDT"], None)
+    outcome = await feed._on_frame("binance-usdm/mark-price/1", b'{"result":null,"id":1}', NOW_US)
+    assert (outcome.data, outcome.symbols, outcome.control) == (False, (), Control())
+    outcome = await feed._on_frame("binance-usdm/mark-price/1", b"{", NOW_US)
+    assert (outcome.data, outcome.symbols, outcome.control) == (False, (), None)
 
 
 async def test_what_two_connections_bring_is_published_once(tmp_path: Path) -> None:
@@ -177,8 +177,8 @@ async def test_made_up_symbols_are_nothing_that_a_connection_delivers(tmp_path: 
     rows = [ROW.replace(b"BTCUSDT", b"X%dUSDT" % number) for number in range(20)]
     forged = ROW.replace(b"BTCUSDT", b"BTC USDT")
     frame = b"[" + b",".join([ROW, forged, *rows]) + b"]"
-    heard = await feed._on_frame("binance-usdm/mark-price/1", frame, NOW_US)
-    assert heard.symbols == ["BTCUSDT"]
+    outcome = await feed._on_frame("binance-usdm/mark-price/1", frame, NOW_US)
+    assert outcome.symbols == ["BTCUSDT"]
     (sent,) = [slices for _, _, slices in publisher.log]
     assert [s.symbol for s in sent] == ["BTCUSDT", None, *(f"X{n}USDT" for n in range(20))]
     assert sent[1] == Slice(None, forged, readable=False)
@@ -189,5 +189,5 @@ async def test_a_list_that_is_too_long_is_told_once_an_hour(tmp_path: Path) -> N
     feed = feed_of(tmp_path, FakePublisher())
     for _ in range(3):
         feed._on_listed(Change((), frozenset(), frozenset(), surplus=7))
-    told = [(e.kind, e.subject, e.count) for e in feed.journal._waiting]
+    told = [(e.kind, e.subject, e.count) for e in feed.event_log._waiting]
     assert told == [("contract_cap", "binance-usdm", 7)]

@@ -18,15 +18,15 @@ from producers.feed.supervisor import (
     HEALTHY_S,
     MAX_IN_A_ROW,
     FeedFailedError,
-    Keeper,
+    FeedSupervisor,
     concerning_all,
 )
-from producers.kafka.event_log import Journal
+from producers.kafka.event_log import FeedEventLog
 from producers.rest.client import RestError
-from producers.websocket.transport import WireError
+from producers.websocket.transport import TransportError
+from schemas.clock import now_us
 from schemas.control_items import FeedEvent
 from schemas.errors import ConfigurationError, FundingStreamError, MalformedInputError
-from schemas.times import now_us
 
 FEED = "kucoin"
 
@@ -70,23 +70,23 @@ class Feeds:
         self.runs = 0
         self.lasting = asyncio.Event()
 
-    def make(self, journal: Journal) -> Any:
+    def make(self, event_log: FeedEventLog) -> Any:
         """Return a new one."""
-        self.made.append(Feed(self, journal))
+        self.made.append(Feed(self, event_log))
         return self.made[-1]
 
 
 class Feed:
     """A feed as far as its keeper knows it."""
 
-    def __init__(self, feeds: Feeds, journal: Journal) -> None:
+    def __init__(self, feeds: Feeds, event_log: FeedEventLog) -> None:
         self.feeds = feeds
-        self.journal = journal
+        self.event_log = event_log
 
     async def run(self) -> None:
         """Note the start; fail in a task of a group, as a feed does, or stay."""
         at = now_us()
-        self.journal.note(FeedEvent("started", FEED, at, at))
+        self.event_log.note(FeedEvent("started", FEED, at, at))
         error = self.feeds.script[self.feeds.runs]
         self.feeds.runs += 1
         async with asyncio.TaskGroup() as tasks:
@@ -99,14 +99,14 @@ class Feed:
         await asyncio.Event().wait()
 
 
-def kept(feeds: Feeds, kafka: Kafka, chance: Callable[[], float] = lambda: 0.001) -> Keeper:
+def kept(feeds: Feeds, kafka: Kafka, chance: Callable[[], float] = lambda: 0.001) -> FeedSupervisor:
     """A keeper with hardly any delay."""
-    return Keeper(FEED, cast("Any", kafka), feeds.make, chance)
+    return FeedSupervisor(FEED, cast("Any", kafka), feeds.make, chance)
 
 
-async def until_lasting(keeper: Keeper, feeds: Feeds) -> None:
+async def until_lasting(supervisor: FeedSupervisor, feeds: Feeds) -> None:
     """Run it until one of its feeds goes on; then stop it, as SIGTERM does."""
-    running = asyncio.create_task(keeper.run())
+    running = asyncio.create_task(supervisor.run())
     async with asyncio.timeout(10):
         await feeds.lasting.wait()
         running.cancel()
@@ -120,19 +120,19 @@ async def test_an_unexpected_error_is_told_and_a_new_feed_runs(
 ) -> None:
     """With its traceback, on the journal that the runs share; the counters begin anew."""
     feeds, kafka = Feeds(KeyError("markPrice\nX"), None), Kafka()
-    keeper = kept(feeds, kafka)
-    first = keeper.feed
-    await until_lasting(keeper, feeds)
-    assert keeper.failures == 1
-    assert keeper.feed is cast("Any", feeds.made[1])
-    assert keeper.feed is not first
+    supervisor = kept(feeds, kafka)
+    first = supervisor.feed
+    await until_lasting(supervisor, feeds)
+    assert supervisor.failures == 1
+    assert supervisor.feed is cast("Any", feeds.made[1])
+    assert supervisor.feed is not first
     assert kafka.kinds == ["started", "feed_failed"]
     assert kafka.events[1].subject == FEED
     assert kafka.events[1].detail.startswith("KeyError: 'markPrice\\nX'; again in ")
-    assert feeds.made[0].journal is feeds.made[1].journal
-    assert [event.kind for event in feeds.made[1].journal._waiting] == ["started"]
+    assert feeds.made[0].event_log is feeds.made[1].event_log
+    assert [event.kind for event in feeds.made[1].event_log._waiting] == ["started"]
     assert kafka.served == 1, "what is on its way is looked after between the runs"
-    assert kafka.forgotten == [feeds.made[0].journal.identity]
+    assert kafka.forgotten == [feeds.made[0].event_log.identity]
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert record.exc_info is not None
     assert "in _part" in caplog.text
@@ -142,11 +142,11 @@ async def test_an_unexpected_error_is_told_and_a_new_feed_runs(
 async def test_what_concerns_all_feeds_passes_as_it_is(error: FundingStreamError) -> None:
     """With its exit code, out of the groups that it was raised in."""
     feeds, kafka = Feeds(error), Kafka()
-    keeper = kept(feeds, kafka)
+    supervisor = kept(feeds, kafka)
     with pytest.raises(FundingStreamError) as caught:
-        await keeper.run()
+        await supervisor.run()
     assert caught.value is error
-    assert (keeper.failures, feeds.runs) == (0, 1)
+    assert (supervisor.failures, feeds.runs) == (0, 1)
 
 
 async def test_what_concerns_all_feeds_passes_between_runs_too() -> None:
@@ -159,14 +159,14 @@ async def test_what_concerns_all_feeds_passes_between_runs_too() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [MalformedInputError("odd"), RestError("HTTP 500", 500), WireError("closed")]
+    "error", [MalformedInputError("odd"), RestError("HTTP 500", 500), TransportError("closed")]
 )
 async def test_typed_errors_about_one_exchange_are_that_feeds(error: Exception) -> None:
     """Where they escape somebody forgot to handle them; the others have no part in it."""
     feeds = Feeds(error, None)
-    keeper = kept(feeds, Kafka())
-    await until_lasting(keeper, feeds)
-    assert keeper.failures == 1
+    supervisor = kept(feeds, Kafka())
+    await until_lasting(supervisor, feeds)
+    assert supervisor.failures == 1
 
 
 async def test_an_unexpected_error_beside_one_that_passes_is_logged(
@@ -182,18 +182,18 @@ async def test_an_unexpected_error_beside_one_that_passes_is_logged(
 async def test_a_stray_cancellation_or_a_plain_end_is_a_failure_as_well() -> None:
     """Nobody cancelled the keeper, so the feed has to run."""
     feeds = Feeds(asyncio.CancelledError(), None)
-    keeper = kept(feeds, Kafka())
-    await until_lasting(keeper, feeds)
-    assert (keeper.failures, feeds.runs) == (1, 2)
+    supervisor = kept(feeds, Kafka())
+    await until_lasting(supervisor, feeds)
+    assert (supervisor.failures, feeds.runs) == (1, 2)
 
 
 async def test_failures_in_a_row_are_given_up(caplog: pytest.LogCaptureFixture) -> None:
     """By a typed error that names the feed and the last failure, for the supervisor to see."""
     feeds = Feeds(*(ValueError(f"no. {n}") for n in range(1, 20)))
-    keeper = kept(feeds, Kafka(), lambda: 0.0001)
+    supervisor = kept(feeds, Kafka(), lambda: 0.0001)
     with pytest.raises(FeedFailedError, match=f"{FEED} failed 5 times .* ValueError: no. 5: the"):
-        await keeper.run()
-    assert feeds.runs == keeper.failures == MAX_IN_A_ROW == 5
+        await supervisor.run()
+    assert feeds.runs == supervisor.failures == MAX_IN_A_ROW == 5
     assert [bool(record.exc_info) for record in caplog.records].count(True) == MAX_IN_A_ROW
 
 
@@ -214,13 +214,13 @@ async def test_a_run_that_lasts_makes_the_next_failure_a_first_one(
         await run(feed)
 
     monkeypatch.setattr(Feed, "run", lasting)
-    keeper = kept(feeds, Kafka(), lambda: 0.0)
+    supervisor = kept(feeds, Kafka(), lambda: 0.0)
     if given_up:
         with pytest.raises(FeedFailedError):
-            await keeper.run()
+            await supervisor.run()
     else:
-        await until_lasting(keeper, feeds)
-        assert keeper.failures == MAX_IN_A_ROW + 1
+        await until_lasting(supervisor, feeds)
+        assert supervisor.failures == MAX_IN_A_ROW + 1
 
 
 class Clock:
@@ -257,10 +257,10 @@ async def test_a_failure_at_the_moment_of_the_stop_does_not_undo_the_stop() -> N
                 raise KeyError("in a finally")
 
     feeds = Feeds(None, None)
-    keeper = Keeper(
-        FEED, cast("Any", Kafka()), lambda journal: cast("Any", Stubborn(feeds, journal))
+    supervisor = FeedSupervisor(
+        FEED, cast("Any", Kafka()), lambda event_log: cast("Any", Stubborn(feeds, event_log))
     )
-    running = asyncio.create_task(keeper.run())
+    running = asyncio.create_task(supervisor.run())
     async with asyncio.timeout(10):
         await feeds.lasting.wait()
         running.cancel()

@@ -11,36 +11,36 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producers.exchanges.spec import Slice
-from producers.policy.dedup import AGAIN_S, MAX_REMEMBERED_BYTES, REMEMBERED, WINDOW_S, Repeats
+from producers.policy.dedup import AGAIN_S, MAX_REMEMBERED_BYTES, REMEMBERED, WINDOW_S, Deduplicator
 
 
-def bring(repeats: Repeats, socket: str, payload: bytes, at_s: float, symbol: str = "A") -> bool:
+def bring(dedup: Deduplicator, socket: str, payload: bytes, at_s: float, symbol: str = "A") -> bool:
     """Whether a piece is new."""
-    return bool(repeats.fresh(socket, [Slice(symbol, payload)], at_s))
+    return bool(dedup.fresh(socket, [Slice(symbol, payload)], at_s))
 
 
 def test_the_first_that_arrives_counts() -> None:
     """Whichever socket it is; pieces keep their order, those without a contract always pass."""
-    repeats = Repeats(timeless=False)
+    dedup = Deduplicator(timeless=False)
     a, b, none = Slice("A", b"1"), Slice("B", b"2"), Slice(None, b"odd", readable=False)
-    assert repeats.fresh("one", [a, none], 0.0) == [a, none]
-    assert repeats.fresh("two", [none, b, a], 0.1) == [none, b]
-    assert repeats.fresh("one", [b], 0.2) == []
-    assert repeats.total == 2
+    assert dedup.fresh("one", [a, none], 0.0) == [a, none]
+    assert dedup.fresh("two", [none, b, a], 0.1) == [none, b]
+    assert dedup.fresh("one", [b], 0.2) == []
+    assert dedup.total == 2
 
 
 def test_equal_bytes_of_two_contracts_are_two_pieces() -> None:
     """An idle market looks like another."""
-    repeats = Repeats(timeless=True)
-    assert bring(repeats, "one", b"0", 0.0, "A")
-    assert bring(repeats, "two", b"0", 0.0, "B")
+    dedup = Deduplicator(timeless=True)
+    assert bring(dedup, "one", b"0", 0.0, "A")
+    assert bring(dedup, "two", b"0", 0.0, "B")
 
 
 def test_a_rate_that_does_not_move_is_no_repetition() -> None:
     """The n-th of one socket is the n-th of the other, whoever leads."""
-    repeats = Repeats(timeless=True)
+    dedup = Deduplicator(timeless=True)
     fresh = [
-        bring(repeats, socket, b"same", at_s)
+        bring(dedup, socket, b"same", at_s)
         for socket, at_s in [
             ("one", 0.0), ("two", 0.1),
             ("two", 1.0), ("one", 1.1),
@@ -53,49 +53,49 @@ def test_a_rate_that_does_not_move_is_no_repetition() -> None:
 @pytest.mark.parametrize("timeless", [True, False])
 def test_one_socket_twice_within_a_moment(timeless: bool) -> None:  # noqa: FBT001
     """Where frames have no time it is one piece that was sent twice; else the worker can tell."""
-    repeats = Repeats(timeless=timeless)
-    assert bring(repeats, "one", b"same", 10.0)
-    assert bring(repeats, "one", b"same", 10.0 + AGAIN_S / 2) is not timeless
-    assert bring(repeats, "one", b"other", 10.0 + AGAIN_S / 2)
-    assert bring(repeats, "one", b"same", 10.0 + AGAIN_S)
+    dedup = Deduplicator(timeless=timeless)
+    assert bring(dedup, "one", b"same", 10.0)
+    assert bring(dedup, "one", b"same", 10.0 + AGAIN_S / 2) is not timeless
+    assert bring(dedup, "one", b"other", 10.0 + AGAIN_S / 2)
+    assert bring(dedup, "one", b"same", 10.0 + AGAIN_S)
 
 
 def test_what_is_longer_ago_is_new() -> None:
     """Beyond the window a socket is not behind: a rate has come back to where it was."""
-    repeats = Repeats(timeless=False)
-    assert bring(repeats, "one", b"1", 0.0)
-    assert not bring(repeats, "two", b"1", WINDOW_S)
-    assert bring(repeats, "three", b"1", WINDOW_S + 0.001)
+    dedup = Deduplicator(timeless=False)
+    assert bring(dedup, "one", b"1", 0.0)
+    assert not bring(dedup, "two", b"1", WINDOW_S)
+    assert bring(dedup, "three", b"1", WINDOW_S + 0.001)
 
 
 def test_a_quiet_contract_goes_on_when_the_older_socket_ends() -> None:
     """Equal bytes for ten seconds, a second socket in the middle: one piece a second throughout."""
-    repeats = Repeats(timeless=True)
+    dedup = Deduplicator(timeless=True)
     pushes = [(float(at), "one") for at in range(8)]
     pushes += [(at + 0.05, "two") for at in range(5, 13)]
-    fresh = [at_s for at_s, socket in sorted(pushes) if bring(repeats, socket, b"same", at_s)]
+    fresh = [at_s for at_s, socket in sorted(pushes) if bring(dedup, socket, b"same", at_s)]
     assert [int(at_s) for at_s in fresh] == list(range(13))
 
 
 def test_a_rate_that_goes_there_and_back_on_one_socket_is_no_repetition() -> None:
     """However quickly."""
-    repeats = Repeats(timeless=True)
-    assert all(bring(repeats, "one", rate, 1.0) for rate in (b"P", b"Q", b"P"))
+    dedup = Deduplicator(timeless=True)
+    assert all(bring(dedup, "one", rate, 1.0) for rate in (b"P", b"Q", b"P"))
 
 
 def test_memory_is_bounded() -> None:
     """So many pieces of a contract, and no contract that is gone."""
-    repeats = Repeats(timeless=False)
+    dedup = Deduplicator(timeless=False)
     for number in range(1_000):
         for symbol in ("A", "B"):
-            bring(repeats, "one", b"%d" % number, number / 1_000, symbol)
-    assert {symbol: len(seen) for symbol, seen in repeats._seen.items()} == {
+            bring(dedup, "one", b"%d" % number, number / 1_000, symbol)
+    assert {symbol: len(seen) for symbol, seen in dedup._seen.items()} == {
         "A": REMEMBERED,
         "B": REMEMBERED,
     }
-    repeats.keep(["B", "C"])
-    assert repeats._seen.keys() == {"B"}
-    assert not bring(repeats, "two", b"999", 1.0, "B")
+    dedup.keep(["B", "C"])
+    assert dedup._seen.keys() == {"B"}
+    assert not bring(dedup, "two", b"999", 1.0, "B")
 
 
 class Arrival(NamedTuple):
@@ -134,10 +134,10 @@ def arrivals(
 
 def published(both: list[Arrival], *, timeless: bool) -> Counter[tuple[str, bytes]]:
     """What comes out, in whatever order it arrives."""
-    repeats = Repeats(timeless=timeless)
+    dedup = Deduplicator(timeless=timeless)
     out: Counter[tuple[str, bytes]] = Counter()
     for at_s, socket, symbol, payload in sorted(both):
-        for piece in repeats.fresh(socket, [Slice(symbol, payload)], at_s):
+        for piece in dedup.fresh(socket, [Slice(symbol, payload)], at_s):
             out[str(piece.symbol), piece.payload] += 1
     return out
 
@@ -183,19 +183,19 @@ def test_of_two_sockets_with_holes_comes_out_all_that_either_brought(
 
 def test_only_listed_contracts_are_remembered() -> None:
     """Once there is a list: what an exchange makes up costs no memory, and may come twice."""
-    repeats = Repeats(timeless=False)
-    repeats.keep(["A"])
+    dedup = Deduplicator(timeless=False)
+    dedup.keep(["A"])
     for number in range(90_000):
-        assert bring(repeats, "one", b"x", 0.0, f"X{number}")
-    assert set(repeats._seen) <= {"A"}
-    assert bring(repeats, "one", b"x", 0.0, "A")
-    assert not bring(repeats, "two", b"x", 0.1, "A")
+        assert bring(dedup, "one", b"x", 0.0, f"X{number}")
+    assert set(dedup._seen) <= {"A"}
+    assert bring(dedup, "one", b"x", 0.0, "A")
+    assert not bring(dedup, "two", b"x", 0.1, "A")
 
 
 def test_long_pieces_are_not_remembered() -> None:
     """Some thousand contracts with 16 pieces each have to fit into memory."""
-    repeats = Repeats(timeless=False)
+    dedup = Deduplicator(timeless=False)
     long = b"x" * (MAX_REMEMBERED_BYTES + 1)
-    assert bring(repeats, "one", long, 0.0)
-    assert bring(repeats, "two", long, 0.1)
-    assert not repeats._seen
+    assert bring(dedup, "one", long, 0.0)
+    assert bring(dedup, "two", long, 0.1)
+    assert not dedup._seen

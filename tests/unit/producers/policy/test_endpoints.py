@@ -7,7 +7,7 @@ import json
 import pytest
 
 from producers.exchanges import exchange
-from producers.policy.endpoints import Place
+from producers.policy.endpoints import Endpoints
 from schemas.errors import MalformedInputError
 
 ROOT = "http://127.0.0.1:9443"
@@ -15,9 +15,11 @@ ROOT = "http://127.0.0.1:9443"
 
 def test_without_a_root_addresses_are_the_exchange_s_own() -> None:
     """Untouched."""
-    place = Place("kucoin", "")
-    assert place.rest("https://api-futures.kucoin.com") == "https://api-futures.kucoin.com"
-    assert place.socket("wss://ws.kucoin.com/?token=a%2Bb") == "wss://ws.kucoin.com/?token=a%2Bb"
+    endpoints = Endpoints("kucoin", "")
+    assert endpoints.rest("https://api-futures.kucoin.com") == "https://api-futures.kucoin.com"
+    assert (
+        endpoints.socket("wss://ws.kucoin.com/?token=a%2Bb") == "wss://ws.kucoin.com/?token=a%2Bb"
+    )
 
 
 @pytest.mark.parametrize(
@@ -26,7 +28,7 @@ def test_without_a_root_addresses_are_the_exchange_s_own() -> None:
 def test_what_is_no_tls_socket_is_refused(url: str) -> None:
     """A reply may say anything."""
     with pytest.raises(MalformedInputError) as caught:
-        Place("kucoin", "").socket(url)
+        Endpoints("kucoin", "").socket(url)
     assert "token" not in str(caught.value)
 
 
@@ -44,12 +46,12 @@ def test_what_is_no_tls_socket_is_refused(url: str) -> None:
 )
 def test_below_a_root_only_path_and_query_count(root: str, url: str, expected: str) -> None:
     """No reply leads to another host."""
-    assert Place("feed", root).socket(url) == expected
+    assert Endpoints("feed", root).socket(url) == expected
 
 
 def test_rest_goes_below_the_root() -> None:
     """Whatever the exchange's host."""
-    assert Place("feed", ROOT).rest("https://api.x") == "http://127.0.0.1:9443/feed"
+    assert Endpoints("feed", ROOT).rest("https://api.x") == "http://127.0.0.1:9443/feed"
 
 
 def test_the_classic_ticket_is_an_address_with_a_quoted_token() -> None:

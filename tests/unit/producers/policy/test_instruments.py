@@ -8,7 +8,7 @@ from typing import Any
 
 from producers.exchanges.binance_usdm import EXCHANGE
 from producers.exchanges.spec import Slice
-from producers.policy.instruments import Change, ContractRegistry
+from producers.policy.instruments import Change, InstrumentRegistry
 
 INFO, FUNDING = EXCHANGE.fact_calls
 
@@ -18,14 +18,14 @@ def entry(symbol: str, status: str = "TRADING", kind: str = "PERPETUAL") -> dict
     return {"symbol": symbol, "status": status, "contractType": kind}
 
 
-def refresh(registry: ContractRegistry, *entries: dict[str, Any]) -> Change:
+def refresh(registry: InstrumentRegistry, *entries: dict[str, Any]) -> Change:
     """Take one exchangeInfo reply, as the feed does."""
     body = json.dumps({"timezone": "UTC", "symbols": entries}).encode()
     slices = EXCHANGE.slice_reply(INFO, body)
     return registry.update(INFO.resource, slices, EXCHANGE.listings(INFO, slices))
 
 
-def funding(registry: ContractRegistry, **hours: int) -> list[str | None]:
+def funding(registry: InstrumentRegistry, **hours: int) -> list[str | None]:
     """Take one fundingInfo reply; the symbols whose facts are published."""
     rows = [{"symbol": name, "fundingIntervalHours": value} for name, value in hours.items()]
     slices = EXCHANGE.slice_reply(FUNDING, json.dumps(rows).encode())
@@ -43,7 +43,7 @@ def symbols(change: Change) -> list[str | None]:
 
 def test_the_first_reply_publishes_everything_and_the_same_again_nothing() -> None:
     """Facts are published before the first rate and then on change."""
-    registry = ContractRegistry()
+    registry = InstrumentRegistry()
     first = refresh(registry, entry("AUSDT"), entry("BUSDT"))
     assert symbols(first) == ["AUSDT", "BUSDT"]
     assert first.listed == {"AUSDT", "BUSDT"}
@@ -55,13 +55,13 @@ def test_facts_go_out_byte_for_byte() -> None:
     """What is published is the exchange's own text of that contract."""
     text = b'{ "contractType":"PERPETUAL", "symbol" :"A\\u0055SDT","status":"TRADING" }'
     slices = EXCHANGE.slice_reply(INFO, b'{"symbols":[' + text + b"]}")
-    change = ContractRegistry().update("exchangeInfo", slices, EXCHANGE.listings(INFO, slices))
+    change = InstrumentRegistry().update("exchangeInfo", slices, EXCHANGE.listings(INFO, slices))
     assert list(change.facts) == [Slice("AUSDT", text)]
 
 
 def test_only_what_changed_is_published() -> None:
     """A new status of one contract is one fact; interval and listing are facts of their own."""
-    registry = ContractRegistry()
+    registry = InstrumentRegistry()
     refresh(registry, entry("AUSDT"), entry("BUSDT"))
     assert funding(registry, AUSDT=8, BUSDT=4) == ["AUSDT", "BUSDT"]
     assert funding(registry, AUSDT=8, BUSDT=1) == ["BUSDT"]
@@ -72,7 +72,7 @@ def test_only_what_changed_is_published() -> None:
 
 def test_contracts_come_and_go() -> None:
     """Listed and delisted are about streaming: a SETTLING contract stays in the list, silent."""
-    registry = ContractRegistry()
+    registry = InstrumentRegistry()
     refresh(registry, entry("AUSDT"), entry("BUSDT"))
     change = refresh(registry, entry("AUSDT", "SETTLING"), entry("CUSDT"), entry("BUSDT"))
     assert change == Change(change.facts, frozenset({"CUSDT"}), frozenset({"AUSDT"}))
@@ -84,7 +84,7 @@ def test_contracts_come_and_go() -> None:
 
 def test_dated_contracts_are_left_out_and_tradfi_is_not() -> None:
     """A quarterly contract has no funding; a filter on PERPETUAL alone would lose equities."""
-    registry = ContractRegistry()
+    registry = InstrumentRegistry()
     change = refresh(
         registry,
         entry("BTCUSDT"),
@@ -99,7 +99,7 @@ def test_dated_contracts_are_left_out_and_tradfi_is_not() -> None:
 
 def test_facts_that_arrive_before_the_listing_are_published_with_it() -> None:
     """The interval of an unlisted contract is held back, not swallowed."""
-    registry = ContractRegistry()
+    registry = InstrumentRegistry()
     refresh(registry, entry("AUSDT"))
     assert funding(registry, AUSDT=8, NEWUSDT=4) == ["AUSDT"]
     refresh(registry, entry("AUSDT"), entry("NEWUSDT"))
@@ -108,7 +108,7 @@ def test_facts_that_arrive_before_the_listing_are_published_with_it() -> None:
 
 def test_a_delisted_contract_has_no_current_rate() -> None:
     """Snapshots go on showing its last value: only who streams is taken from them."""
-    registry = ContractRegistry()
+    registry = InstrumentRegistry()
     refresh(registry, entry("AUSDT"), entry("OLDUSDT", "SETTLING"))
     assert registry.listed == {"AUSDT", "OLDUSDT"}
     assert registry.streaming == {"AUSDT"}
@@ -116,7 +116,7 @@ def test_a_delisted_contract_has_no_current_rate() -> None:
 
 def test_an_odd_row_in_the_list_delists_nobody() -> None:
     """It may be the missing contract's; whom the list names is as it says."""
-    registry = ContractRegistry()
+    registry = InstrumentRegistry()
     refresh(registry, entry("AUSDT"), entry("BUSDT"))
     body = json.dumps({"symbols": [entry("AUSDT", "SETTLING"), {"odd": 1}]}).encode()
     slices = EXCHANGE.slice_reply(INFO, body)
@@ -130,7 +130,7 @@ def test_an_odd_row_in_the_list_delists_nobody() -> None:
 
 def test_a_list_that_loses_most_has_to_say_so_twice() -> None:
     """An exchange in maintenance answers an empty list: nobody is unsubscribed for that."""
-    registry = ContractRegistry()
+    registry = InstrumentRegistry()
     names = [f"S{number}USDT" for number in range(30)]
     refresh(registry, *map(entry, names))
     assert refresh(registry).delisted == frozenset()
@@ -142,7 +142,7 @@ def test_a_list_that_loses_most_has_to_say_so_twice() -> None:
 
 def test_a_list_in_which_nothing_trades_has_to_say_so_twice() -> None:
     """Maintenance may show as a status as well; the doubt is told: the list is asked for soon."""
-    registry = ContractRegistry()
+    registry = InstrumentRegistry()
     names = [f"S{number}USDT" for number in range(30)]
     refresh(registry, *map(entry, names))
     halted = [entry(name, status="SETTLING") for name in names]
@@ -156,7 +156,7 @@ def test_a_list_in_which_nothing_trades_has_to_say_so_twice() -> None:
 
 def test_facts_are_published_again_on_request() -> None:
     """The raw log forgets the first time in a week."""
-    registry = ContractRegistry()
+    registry = InstrumentRegistry()
     assert symbols(refresh(registry, entry("AUSDT"))) == ["AUSDT"]
     assert symbols(refresh(registry, entry("AUSDT"))) == []
     registry.forget_published()
@@ -165,14 +165,14 @@ def test_facts_are_published_again_on_request() -> None:
     assert not change.listed
 
 
-def capped(names: Iterable[str], registry: ContractRegistry) -> int:
+def capped(names: Iterable[str], registry: InstrumentRegistry) -> int:
     """Take a list of trading contracts; how many are left out."""
     return refresh(registry, *map(entry, names)).surplus
 
 
 def test_a_list_that_is_too_long_is_cut() -> None:
     """To the same contracts each time: those known before, then the first by their symbols."""
-    registry = ContractRegistry(max_contracts=3)
+    registry = InstrumentRegistry(max_contracts=3)
     assert capped(["D", "C"], registry) == 0
     assert capped(["D", "B", "C", "A", "E"], registry) == 2
     assert registry.listed == registry.streaming == {"A", "C", "D"}
@@ -184,7 +184,7 @@ def test_a_list_that_is_too_long_is_cut() -> None:
 
 def test_a_list_that_is_another_each_time_grows_nothing() -> None:
     """Neither the contracts, while a doubtful list waits to be confirmed, nor their facts."""
-    registry = ContractRegistry(max_contracts=30)
+    registry = InstrumentRegistry(max_contracts=30)
     for turn in range(20):
         capped([f"S{turn}X{number}" for number in range(1_000)], registry)
         assert len(registry.listed) == 30
@@ -194,7 +194,7 @@ def test_a_list_that_is_another_each_time_grows_nothing() -> None:
 
 def test_a_symbol_that_can_be_none_is_not_listed() -> None:
     """Its entry is an unreadable one."""
-    registry = ContractRegistry()
+    registry = InstrumentRegistry()
     change = refresh(registry, entry("AUSDT"), entry("A B"), entry("X" * 65), entry(""))
     assert symbols(change) == ["AUSDT"]
     assert registry.listed == {"AUSDT"}

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producers.policy.quarantine import HOLD_S, MAX_HOLD_S, SOON_S, SUSPICION_S, Quarantine
-from producers.policy.throttle import Pacer
+from producers.policy.throttle import Throttle
 
 
 def close(quarantine: Quarantine, coins: Iterable[str], bad: str, now_s: float) -> str | None:
@@ -154,11 +154,11 @@ def test_a_repeated_offence_is_held_longer_and_an_ack_clears_it() -> None:
 )
 def test_turns_are_apart_and_none_is_later_than_needed(per_s: float, pauses: list[float]) -> None:
     """In the order in which they were asked for."""
-    pacer = Pacer(per_s)
+    throttle = Throttle(per_s)
     now_s, turns = 0.0, []
     for pause_s in pauses:
         now_s += pause_s
-        turns.append(now_s + pacer.wait_s(now_s))
+        turns.append(now_s + throttle.wait_s(now_s))
         previous = turns[-2] + 1 / per_s if len(turns) > 1 else 0.0
         assert turns[-1] >= previous - 1e-9
         assert abs(turns[-1] - max(now_s, previous)) < 1e-6

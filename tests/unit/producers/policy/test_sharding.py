@@ -34,30 +34,30 @@ def test_contracts_stay_and_none_is_lost(
         kind = kind_of(capacity, max_sockets)
         found = allocate(kind, present, wanted)
         mine = {symbol for symbol in wanted if "7" not in symbol}
-        placed = [symbol for socket in found.sockets for symbol in socket]
+        placed = [symbol for socket in found.pool for symbol in socket]
         assert len(placed) == len(set(placed))
         assert set(placed) | found.surplus == mine
         assert not set(placed) & found.surplus
-        assert all(len(socket) <= capacity for socket in found.sockets)
-        assert len(found.sockets) <= max_sockets
+        assert all(len(socket) <= capacity for socket in found.pool)
+        assert len(found.pool) <= max_sockets
         if found.surplus:
             assert len(placed) == capacity * max_sockets
-        for before, after in zip(present, found.sockets, strict=False):
+        for before, after in zip(present, found.pool, strict=False):
             assert before & mine <= after, "a listed contract was moved"
-        present = list(found.sockets)
+        present = list(found.pool)
 
 
 def test_new_contracts_fill_gaps_before_a_socket_is_added() -> None:
     """A delisting makes room for a listing."""
     first = allocate(kind_of(2), [], {"A", "B", "C"})
-    assert list(map(set, first.sockets)) == [{"A", "B"}, {"C"}]
-    more = allocate(kind_of(2), first.sockets, {"B", "C", "D", "E"})
-    assert list(map(set, more.sockets)) == [{"B", "D"}, {"C", "E"}]
-    less = allocate(kind_of(2), first.sockets, {"C"})
-    assert list(map(set, less.sockets)) == [set(), {"C"}]
+    assert list(map(set, first.pool)) == [{"A", "B"}, {"C"}]
+    more = allocate(kind_of(2), first.pool, {"B", "C", "D", "E"})
+    assert list(map(set, more.pool)) == [{"B", "D"}, {"C", "E"}]
+    less = allocate(kind_of(2), first.pool, {"C"})
+    assert list(map(set, less.pool)) == [set(), {"C"}]
 
 
 def test_a_stream_of_all_is_one_socket_whoever_is_listed() -> None:
     """Also before the list is known."""
-    assert allocate(kind_of(None), [], set()).sockets == [frozenset()]
+    assert allocate(kind_of(None), [], set()).pool == [frozenset()]
     assert allocate(kind_of(None), [frozenset()], {"A"}) == ([frozenset()], frozenset())

@@ -14,10 +14,10 @@ from producers.exchanges.binance_usdm import EXCHANGE
 from producers.exchanges.spec import RestCall, SocketKind, SubscribeFrame
 from producers.feed import backfill
 from producers.policy.quarantine import Quarantine
-from producers.policy.rate_limiter import Budget
+from producers.policy.rate_limiter import RateLimiter
 from producers.rest.client import RestClient, RestError
-from producers.websocket.session import Heard, Line, Session
-from producers.websocket.transport import WireError
+from producers.websocket.session import ConnectionContext, FrameOutcome, Session
+from producers.websocket.transport import TransportError
 from schemas.errors import UnavailableError
 
 SECRET = "hunter2-hunter2"
@@ -29,7 +29,7 @@ async def test_a_failed_call_does_not_tell_the_password(port: str) -> None:
     """Nor where the password makes it no URL."""
     url = f"http://user:{SECRET}@127.0.0.1:{port}"
     async with aiohttp.ClientSession() as session:
-        client = RestClient(EXCHANGE, url, session, Budget(EXCHANGE.limits))
+        client = RestClient(EXCHANGE, url, session, RateLimiter(EXCHANGE.limits))
         with pytest.raises(RestError) as caught:
             await client.fetch(PING)
     assert SECRET not in str(caught.value)
@@ -45,7 +45,7 @@ class ClosingWire:
     async def recv(self, timeout_s: float) -> NoReturn:
         assert timeout_s > 0
         await self.failed.wait()
-        raise WireError("closed")
+        raise TransportError("closed")
 
     async def send(self, _text: str) -> None:
         """Takes everything."""
@@ -53,19 +53,21 @@ class ClosingWire:
 
 async def test_a_bug_in_subscribing_is_told_though_the_socket_ends_first() -> None:
     """Else the connection would come back for ever, and nobody would know why it brings nothing."""
-    wire = ClosingWire()
+    transport = ClosingWire()
 
     def subscribe(_symbols: Sequence[str]) -> Sequence[SubscribeFrame]:
-        wire.failed.set()
+        transport.failed.set()
         raise KeyError("ours")
 
-    async def on_frame(_identity: str, _message: bytes, _received_at: int) -> Heard:
-        return Heard(data=True)
+    async def on_frame(_identity: str, _message: bytes, _received_at: int) -> FrameOutcome:
+        return FrameOutcome(data=True)
 
     kind = SocketKind("mark", 30.0, 3_600.0, capacity=5, subscribe=subscribe)
-    line = Line("test/mark", kind, on_frame, Quarantine(), (), None, lambda: frozenset({"A"}))
+    line = ConnectionContext(
+        "test/mark", kind, on_frame, Quarantine(), (), None, lambda: frozenset({"A"})
+    )
     with pytest.raises(KeyError, match="ours"):
-        await Session(line).run(cast("Any", wire), "test/mark/1")
+        await Session(line).run(cast("Any", transport), "test/mark/1")
 
 
 class Part:

@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestServer
 from producers.exchanges import exchange
 from producers.exchanges.binance_usdm import EXCHANGE
 from producers.exchanges.spec import RateLimit, RestCall
-from producers.policy.rate_limiter import Budget
+from producers.policy.rate_limiter import RateLimiter
 from producers.rest import client as rest
 from producers.rest.client import RestClient, RestError, barred_s
 
@@ -64,13 +64,15 @@ def test_how_long_a_refusal_bars_us(
 @asynccontextmanager
 async def client_of(
     handler: Handler, limits: Mapping[str, RateLimit] | None = None
-) -> AsyncIterator[tuple[RestClient, Budget]]:
+) -> AsyncIterator[tuple[RestClient, RateLimiter]]:
     """A client of a server on loopback that answers each GET by `handler`."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handler)
-    budget = Budget(limits or {"weight": RateLimit(100, 60.0), "funding": RateLimit(1, 60.0)})
+    rate_limiter = RateLimiter(
+        limits or {"weight": RateLimit(100, 60.0), "funding": RateLimit(1, 60.0)}
+    )
     async with TestServer(app) as server, aiohttp.ClientSession() as session:
-        yield RestClient(EXCHANGE, str(server.make_url("/")), session, budget), budget
+        yield RestClient(EXCHANGE, str(server.make_url("/")), session, rate_limiter), rate_limiter
 
 
 async def test_a_reply_is_returned_as_sent_with_its_parameters_asked() -> None:
@@ -81,12 +83,12 @@ async def test_a_reply_is_returned_as_sent_with_its_parameters_asked() -> None:
         seen.append(request.path_qs)
         return web.Response(body=b"[ 1 ]")
 
-    async with client_of(answer) as (client, budget):
+    async with client_of(answer) as (client, rate_limiter):
         call = RestCall("x", "/fapi/x", {"startTime": "5"}, {"weight": 60})
         assert await client.fetch(call) == b"[ 1 ]"
         assert seen == ["/fapi/x?startTime=5"]
         assert (client.calls, client.failures) == (1, 0)
-        assert budget.wait_s({"weight": 41}, time.monotonic()) > 0
+        assert rate_limiter.wait_s({"weight": 41}, time.monotonic()) > 0
 
 
 @pytest.mark.parametrize(
@@ -103,13 +105,13 @@ async def test_a_bad_status_is_an_error_and_a_refusal_blocks_the_host(
     async def answer(_request: web.Request) -> web.Response:
         return web.Response(status=status, body=body)
 
-    async with client_of(answer) as (client, budget):
+    async with client_of(answer) as (client, rate_limiter):
         with pytest.raises(RestError) as caught:
             await client.fetch(PING)
         assert caught.value.status == status
         assert (client.failures, client.refusals) == (1, blocked)
         assert (client.barred_until_s > time.monotonic()) == blocked
-        assert (budget.wait_s({}, time.monotonic()) > 0) == blocked
+        assert (rate_limiter.wait_s({}, time.monotonic()) > 0) == blocked
 
 
 async def test_a_dead_server_and_a_cut_reply_are_errors_of_ours() -> None:
@@ -123,14 +125,14 @@ async def test_a_dead_server_and_a_cut_reply_are_errors_of_ours() -> None:
         request.transport.abort()
         return response
 
-    async with client_of(cut) as (client, _budget):
+    async with client_of(cut) as (client, _rate_limiter):
         with pytest.raises(RestError) as caught:
             await client.fetch(PING)
         assert caught.value.status is None
     with pytest.raises(RestError):
         async with aiohttp.ClientSession() as session:
             await RestClient(
-                EXCHANGE, "http://127.0.0.1:1", session, Budget(EXCHANGE.limits)
+                EXCHANGE, "http://127.0.0.1:1", session, RateLimiter(EXCHANGE.limits)
             ).fetch(PING)
 
 
@@ -141,7 +143,7 @@ async def test_an_endless_reply_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
     async def answer(request: web.Request) -> web.Response:
         return web.Response(body=b"x" * int(request.query["size"]))
 
-    async with client_of(answer) as (client, _budget):
+    async with client_of(answer) as (client, _rate_limiter):
         assert len(await client.fetch(RestCall("x", "/x", {"size": "1000"}))) == 1_000
         with pytest.raises(RestError, match="longer than 1000 bytes"):
             await client.fetch(RestCall("x", "/x", {"size": "1001"}))
@@ -153,10 +155,10 @@ async def test_what_the_exchange_counts_is_taken_over() -> None:
     async def answer(_request: web.Request) -> web.Response:
         return web.Response(headers={"X-MBX-USED-WEIGHT-1M": "79"})
 
-    async with client_of(answer) as (client, budget):
+    async with client_of(answer) as (client, rate_limiter):
         await client.fetch(PING)
-        assert budget.wait_s({"weight": 21}, time.monotonic()) == 0.0
-        assert budget.wait_s({"weight": 22}, time.monotonic()) > 0
+        assert rate_limiter.wait_s({"weight": 21}, time.monotonic()) == 0.0
+        assert rate_limiter.wait_s({"weight": 22}, time.monotonic()) > 0
 
 
 async def test_a_call_that_waits_for_its_pool_holds_up_no_other_pool() -> None:
@@ -166,7 +168,7 @@ async def test_a_call_that_waits_for_its_pool_holds_up_no_other_pool() -> None:
         return web.Response(body=b"[]")
 
     history = RestCall("fundingRate", "/h", costs={"funding": 1})
-    async with client_of(answer) as (client, _budget):
+    async with client_of(answer) as (client, _rate_limiter):
         await client.fetch(history)
         waiting = asyncio.create_task(client.fetch(history))
         await asyncio.sleep(0)  # let it find its pool used up
@@ -190,7 +192,7 @@ async def test_one_call_at_a_time() -> None:
         running -= 1
         return web.Response()
 
-    async with client_of(answer) as (client, _budget):
+    async with client_of(answer) as (client, _rate_limiter):
         await asyncio.gather(*(client.fetch(PING) for _ in range(5)))
     assert most == 1
     assert client.calls == 5
@@ -204,7 +206,7 @@ async def test_a_post_carries_its_json_body() -> None:
         seen.append((request.method, request.content_type, await request.read()))
         return web.Response(body=b"[]")
 
-    async with client_of(answer) as (client, _budget):
+    async with client_of(answer) as (client, _rate_limiter):
         await client.fetch(RestCall("meta", "/info", method="POST", body=b'{"type":"meta"}'))
     assert seen == [("POST", "application/json", b'{"type":"meta"}')]
 
@@ -219,7 +221,7 @@ async def test_a_failure_inside_a_200_is_an_error() -> None:
     app.router.add_get("/{path:.*}", answer)
     kucoin = exchange("kucoin")
     async with TestServer(app) as server, aiohttp.ClientSession() as session:
-        client = RestClient(kucoin, str(server.make_url("/")), session, Budget(kucoin.limits))
+        client = RestClient(kucoin, str(server.make_url("/")), session, RateLimiter(kucoin.limits))
         with pytest.raises(RestError, match="200003"):
             await client.fetch(kucoin.fact_calls[0])
         assert client.failures == 1
@@ -231,7 +233,7 @@ async def test_background_calls_wait_while_others_go() -> None:
     async def answer(_request: web.Request) -> web.Response:
         return web.Response()
 
-    async with client_of(answer) as (client, _budget):
+    async with client_of(answer) as (client, _rate_limiter):
         await client.fetch(RestCall("x", "/x", costs={"weight": 50}))
         waiting = asyncio.create_task(client.fetch(PING, rest.BACKGROUND_SHARE))
         async with asyncio.timeout(5):
@@ -293,13 +295,13 @@ async def test_a_refusal_bars_every_call_for_as_long_as_it_says(
         asked.append(request.path)
         return web.Response(status=status, headers=headers, body=body)
 
-    async with client_of(answer) as (client, budget):
+    async with client_of(answer) as (client, rate_limiter):
         with pytest.raises(RestError, match=f"HTTP {status}"):
             await client.fetch(PING)
         assert client.refusals == 1
         assert least_s < client.barred_until_s - time.monotonic() <= most_s
         for share in (rest.SNAPSHOT_SHARE, rest.FOREGROUND_SHARE, rest.BACKGROUND_SHARE):
-            assert least_s < budget.wait_s({"funding": 1}, time.monotonic(), share) <= most_s
+            assert least_s < rate_limiter.wait_s({"funding": 1}, time.monotonic(), share) <= most_s
         waiting = asyncio.create_task(client.fetch(PING, rest.SNAPSHOT_SHARE))
         await asyncio.sleep(0)
         assert not waiting.done()
@@ -320,7 +322,7 @@ async def test_a_slow_page_of_history_holds_up_no_snapshot() -> None:
         return web.Response(text=request.path)
 
     slow = RestCall("x", "/slow", costs={"weight": 1})
-    async with client_of(answer) as (client, _budget):
+    async with client_of(answer) as (client, _rate_limiter):
         page = asyncio.create_task(client.fetch(slow, rest.BACKGROUND_SHARE))
         await begun.wait()
         listing = asyncio.create_task(client.fetch(slow, rest.FOREGROUND_SHARE))
@@ -338,14 +340,14 @@ async def test_current_rates_go_before_the_registry_and_both_before_history() ->
     async def answer(_request: web.Request) -> web.Response:
         return web.Response()
 
-    async with client_of(answer) as (client, budget):
+    async with client_of(answer) as (client, rate_limiter):
         await client.fetch(RestCall("x", "/x", costs={"weight": 80}))
         now_s = time.monotonic()
-        assert budget.wait_s({"weight": 1}, now_s, rest.BACKGROUND_SHARE) > 0
-        assert budget.wait_s({"weight": 1}, now_s, rest.FOREGROUND_SHARE) > 0
+        assert rate_limiter.wait_s({"weight": 1}, now_s, rest.BACKGROUND_SHARE) > 0
+        assert rate_limiter.wait_s({"weight": 1}, now_s, rest.FOREGROUND_SHARE) > 0
         async with asyncio.timeout(5):
             await client.fetch(RestCall("y", "/y", costs={"weight": 10}), rest.SNAPSHOT_SHARE)
-        assert budget.wait_s({"weight": 1}, time.monotonic(), rest.SNAPSHOT_SHARE) > 0
+        assert rate_limiter.wait_s({"weight": 1}, time.monotonic(), rest.SNAPSHOT_SHARE) > 0
 
 
 def date_of(ahead_s: float) -> str:
@@ -364,7 +366,7 @@ async def test_the_exchange_s_clock_is_read_from_its_replies() -> None:
         age = {"Age": "240"} if cached else {}
         return web.Response(headers={"Date": date_of(-240.0) if cached else next(answers), **age})
 
-    async with client_of(answer) as (client, _budget):
+    async with client_of(answer) as (client, _rate_limiter):
         read = []
         for _ in dates:
             await client.fetch(PING)

@@ -11,11 +11,11 @@ import pytest
 from producers.exchanges.binance_usdm import EXCHANGE
 from producers.exchanges.spec import RestCall, Slice
 from producers.kafka.publisher import UndeliveredError
-from producers.policy.throttle import Pacer
+from producers.policy.throttle import Throttle
 from producers.rest import history as history_module
 from producers.rest.history import OVERLAP_MS, RECENT_MS, UNREADABLE_ATTEMPTS, Bookmark, History
+from schemas.clock import now_us
 from schemas.control_items import BACKFILL_BEGIN, BACKFILL_END, UNREADABLE
-from schemas.times import now_us
 
 DAY_MS = 86_400_000
 
@@ -64,7 +64,7 @@ def history_of(
         Bookmark(path, cluster),
         days,
         lambda: ["AUSDT", "BUSDT"],
-        Pacer(1e9),
+        Throttle(1e9),
     )
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from producers.exchanges.binance_usdm import EXCHANGE
 from producers.exchanges.spec import RestCall
-from producers.policy.rate_limiter import Budget
+from producers.policy.rate_limiter import RateLimiter
 from producers.rest import client as rest
 from producers.rest.client import RestClient, RestError, http_session
 
@@ -41,7 +41,9 @@ async def answered(answer: bytes, *, endless: bytes = b"") -> AsyncIterator[Rest
     listening = await asyncio.start_server(meet, "127.0.0.1", 0)
     port = listening.sockets[0].getsockname()[1]
     async with listening, http_session() as session:
-        yield RestClient(EXCHANGE, f"http://127.0.0.1:{port}", session, Budget(EXCHANGE.limits))
+        yield RestClient(
+            EXCHANGE, f"http://127.0.0.1:{port}", session, RateLimiter(EXCHANGE.limits)
+        )
 
 
 @pytest.mark.parametrize(
@@ -149,7 +151,7 @@ class Broken:
 
 async def test_whatever_the_library_raises_is_a_failed_call() -> None:
     """Its text may hold anything."""
-    client = RestClient(EXCHANGE, "http://127.0.0.1:1", cast("Any", Broken()), Budget({}))
+    client = RestClient(EXCHANGE, "http://127.0.0.1:1", cast("Any", Broken()), RateLimiter({}))
     with pytest.raises(RestError, match=r"^http://127.0.0.1:1/ping: RuntimeError$"):
         await client.fetch(PING)
     assert client.failures == 1
@@ -163,5 +165,5 @@ words = st.sampled_from(
 @given(st.lists(words | st.text(max_size=5), max_size=8).map(" ".join))
 def test_no_date_breaks_the_clock(text: str) -> None:
     """The header is compared if it is a date, and else it is none."""
-    client = RestClient(EXCHANGE, "http://h", cast("Any", None), Budget(EXCHANGE.limits))
+    client = RestClient(EXCHANGE, "http://h", cast("Any", None), RateLimiter(EXCHANGE.limits))
     client._read_clock({"Date": text}, 0.0)

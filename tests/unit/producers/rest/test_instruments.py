@@ -16,11 +16,11 @@ from aiohttp.test_utils import TestServer
 
 from producers.exchanges.binance_usdm import EXCHANGE
 from producers.policy.instruments import Change
-from producers.policy.rate_limiter import Budget
+from producers.policy.rate_limiter import RateLimiter
 from producers.rest import instruments
 from producers.rest.client import RestClient
-from producers.rest.instruments import Facts
-from producers.rest.raw_replies import Replies
+from producers.rest.instruments import InstrumentRefresh
+from producers.rest.raw_replies import RawReplies
 from tests.unit.producers.feed.test_feed import FakePublisher
 
 INFO, FUNDING = "/fapi/v1/exchangeInfo", "/fapi/v1/fundingInfo"
@@ -62,9 +62,9 @@ class Case:
         self.small = small
         self.publisher = FakePublisher()
         self.changes: list[Change] = []
-        rest = RestClient(EXCHANGE, url, session, Budget(EXCHANGE.limits))
-        replies = Replies(EXCHANGE, rest, cast("Any", self.publisher))
-        self.facts = Facts(EXCHANGE, replies, 3_600.0, self.changes.append)
+        rest = RestClient(EXCHANGE, url, session, RateLimiter(EXCHANGE.limits))
+        raw_replies = RawReplies(EXCHANGE, rest, cast("Any", self.publisher))
+        self.facts = InstrumentRefresh(EXCHANGE, raw_replies, 3_600.0, self.changes.append)
 
     async def round(self) -> list[str]:
         """What one refresh asks for."""
@@ -84,7 +84,7 @@ async def case() -> AsyncIterator[Case]:
 
 
 @asynccontextmanager
-async def running(facts: Facts) -> AsyncIterator[None]:
+async def running(facts: InstrumentRefresh) -> AsyncIterator[None]:
     """The loop, until the block ends."""
     task = asyncio.create_task(facts.run())
     try:

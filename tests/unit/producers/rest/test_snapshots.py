@@ -18,13 +18,13 @@ from aiohttp.test_utils import TestServer
 from producers.exchanges.binance_usdm import EXCHANGE
 from producers.exchanges.spec import Listing, RateLimit, Slice
 from producers.policy import polling
-from producers.policy.instruments import ContractRegistry
+from producers.policy.instruments import InstrumentRegistry
 from producers.policy.outages import Filled
 from producers.policy.ownership import Rest
-from producers.policy.rate_limiter import Budget
+from producers.policy.rate_limiter import RateLimiter
 from producers.rest import snapshots
 from producers.rest.client import RestClient
-from producers.rest.raw_replies import Replies
+from producers.rest.raw_replies import RawReplies
 from producers.rest.snapshots import Snapshots
 from schemas.control_items import UNREADABLE
 from tests.unit.producers.feed.test_feed import FakePublisher
@@ -101,12 +101,12 @@ async def running(
     small, log = SmallBinance(), Log()
     app = web.Application()
     app.router.add_get("/fapi/v1/premiumIndex", small.premium_index)
-    registry = ContractRegistry()
+    registry = InstrumentRegistry()
     registry.update("exchangeInfo", (), [Listing(s, streaming=True) for s in listed])
     async with TestServer(app) as server, aiohttp.ClientSession() as session:
-        rest = RestClient(EXCHANGE, str(server.make_url("/")), session, Budget(PLENTY))
-        replies = Replies(EXCHANGE, rest, cast("Any", log))
-        taken = Snapshots(EXCHANGE, replies, registry, period_s)
+        rest = RestClient(EXCHANGE, str(server.make_url("/")), session, RateLimiter(PLENTY))
+        raw_replies = RawReplies(EXCHANGE, rest, cast("Any", log))
+        taken = Snapshots(EXCHANGE, raw_replies, registry, period_s)
         task = asyncio.create_task(run(taken))
         try:
             yield Case(small, log, taken)

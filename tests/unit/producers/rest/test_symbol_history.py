@@ -12,13 +12,13 @@ import pytest
 from producers.exchanges import exchange
 from producers.exchanges.spec import RestCall, Slice
 from producers.kafka.publisher import UndeliveredError
-from producers.policy.throttle import Pacer
+from producers.policy.throttle import Throttle
 from producers.rest import history, symbol_history
 from producers.rest.client import BACKGROUND_SHARE, RestError
 from producers.rest.history import MS_PER_DAY, MS_PER_HOUR, OVERLAP_MS, Bookmark
 from producers.rest.symbol_history import LATE_MS, SymbolHistory, due
+from schemas.clock import now_us
 from schemas.control_items import BACKFILL_BEGIN, BACKFILL_END
-from schemas.times import now_us
 
 HOUR_MS = 1_790_000_000_000 // MS_PER_HOUR * MS_PER_HOUR
 
@@ -71,7 +71,7 @@ class Scene:
             self.bookmark,
             days,
             lambda: self.symbols,
-            Pacer(1e9),
+            Throttle(1e9),
         )
 
     def asked(self) -> list[str]:

@@ -13,8 +13,8 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from producers.exchanges.spec import ClientPing, Control, SocketKind, SubscribeFrame
 from producers.policy.backoff import Backoff
-from producers.websocket.connection import Closed, ManagedConnection, Watcher
-from producers.websocket.session import Heard
+from producers.websocket.connection import Closed, ConnectionCallbacks, ManagedConnection
+from producers.websocket.session import FrameOutcome
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 
@@ -27,16 +27,16 @@ class Recorder:
         self.frames: list[tuple[str, bytes]] = []
         self.changed = asyncio.Event()
 
-    async def on_frame(self, identity: str, message: bytes, received_at: int) -> Heard:
+    async def on_frame(self, identity: str, message: bytes, received_at: int) -> FrameOutcome:
         assert received_at > 0
         self.frames.append((identity, message))
         self.changed.set()
         kind, _, text = message.decode(errors="replace").partition(" ")
         if kind == "welcome":
-            return Heard(data=False, control=Control(greeting=True, ping_every_s=0.01))
+            return FrameOutcome(data=False, control=Control(greeting=True, ping_every_s=0.01))
         if kind == "acked":
-            return Heard(data=False, control=Control(acknowledged=text))
-        return Heard(data=message != b"ack", symbols=text.split() if kind == "data" else ())
+            return FrameOutcome(data=False, control=Control(acknowledged=text))
+        return FrameOutcome(data=message != b"ack", symbols=text.split() if kind == "data" else ())
 
     def on_close(self, closed: Closed) -> None:
         assert closed.socket == "mark"
@@ -89,7 +89,7 @@ async def connected(
         "mark",
         kind or kind_of(silent_s, max_age_s),
         address,
-        Watcher(recorder.on_frame, recorder.on_close),
+        ConnectionCallbacks(recorder.on_frame, recorder.on_close),
         opening=subscribe,
     )
     connection.want(frozenset(wanted))
@@ -218,11 +218,11 @@ async def test_a_silent_candidate_is_followed_by_the_next_and_the_winner_is_kept
 
 async def test_contracts_come_and_go_without_a_reconnect() -> None:
     """A listing is subscribed and a delisting unsubscribed on the socket that is up."""
-    heard: asyncio.Queue[str | bytes] = asyncio.Queue()
+    outcome: asyncio.Queue[str | bytes] = asyncio.Queue()
 
     async def exchange(socket: ServerConnection) -> None:
         async for message in socket:
-            heard.put_nowait(message)
+            outcome.put_nowait(message)
 
     kind = kind_of(capacity=9, subscribe=each("sub"), unsubscribe=each("unsub"))
     async with (
@@ -230,9 +230,9 @@ async def test_contracts_come_and_go_without_a_reconnect() -> None:
         connected(url, kind=kind, wanted=("B", "A")) as (connection, _),
         asyncio.timeout(10),
     ):
-        assert [await heard.get(), await heard.get()] == ["sub A", "sub B"]
+        assert [await outcome.get(), await outcome.get()] == ["sub A", "sub B"]
         connection.want(frozenset({"B", "C"}))
-        assert [await heard.get(), await heard.get()] == ["unsub A", "sub C"]
+        assert [await outcome.get(), await outcome.get()] == ["unsub A", "sub C"]
         assert connection.connects == 1
 
 
@@ -254,7 +254,7 @@ async def test_a_socket_without_contracts_waits_for_some() -> None:
 
 async def test_the_greeting_comes_before_the_first_word_and_sets_the_pings() -> None:
     """What we send before it would be lost (exchanges.md §3A, §3B)."""
-    heard: list[str | bytes] = []
+    outcome: list[str | bytes] = []
     done = asyncio.Event()
 
     async def exchange(socket: ServerConnection) -> None:
@@ -263,8 +263,8 @@ async def test_the_greeting_comes_before_the_first_word_and_sets_the_pings() -> 
                 await socket.recv()
         await socket.send("welcome")
         async for message in socket:
-            heard.append(message)
-            if len(heard) == 4:
+            outcome.append(message)
+            if len(outcome) == 4:
                 done.set()
 
     kind = kind_of(
@@ -279,8 +279,8 @@ async def test_the_greeting_comes_before_the_first_word_and_sets_the_pings() -> 
         asyncio.timeout(10),
     ):
         await done.wait()
-    assert [m for m in heard if not str(m).startswith("ping")][:2] == ["HELLO", "sub A"]
-    assert [m for m in heard if str(m).startswith("ping")][:2] == ["ping 1", "ping 2"]
+    assert [m for m in outcome if not str(m).startswith("ping")][:2] == ["HELLO", "sub A"]
+    assert [m for m in outcome if str(m).startswith("ping")][:2] == ["ping 1", "ping 2"]
 
 
 async def test_a_missing_greeting_is_an_end() -> None:

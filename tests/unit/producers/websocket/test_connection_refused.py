@@ -9,8 +9,8 @@ import pytest
 from websockets.asyncio.server import ServerConnection
 
 from producers.websocket import transport
-from producers.websocket.connection import ManagedConnection, Watcher
-from producers.websocket.session import Heard
+from producers.websocket.connection import ConnectionCallbacks, ManagedConnection
+from producers.websocket.session import FrameOutcome
 from schemas.errors import UnavailableError
 from tests.unit.producers.websocket.test_connection import Recorder, connected, kind_of, server
 
@@ -51,19 +51,19 @@ async def test_no_refused_handshake_ends_it(reply: bytes) -> None:
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         attempts.append(1)
-        heard.set()
+        outcome.set()
         writer.write(reply)
         writer.close()
 
     attempts: list[int] = []
-    heard = asyncio.Event()
+    outcome = asyncio.Event()
     listening = await asyncio.start_server(refuse, "127.0.0.1", 0)
     port = listening.sockets[0].getsockname()[1]
     async with listening, connected(f"ws://127.0.0.1:{port}/") as (connection, recorder):
         async with asyncio.timeout(10):
             while len(attempts) < 3:
-                heard.clear()
-                await heard.wait()
+                outcome.clear()
+                await outcome.wait()
         assert connection.connects == 0
         assert connection.open == 0
         assert connection.attempts >= 3
@@ -81,7 +81,7 @@ async def test_an_endless_answer_is_cut_off(
         with contextlib.suppress(ConnectionError):
             await reader.readuntil(b"\r\n\r\n")
             attempts.append(1)
-            heard.set()
+            outcome.set()
             writer.write(endless)
             while endless:
                 writer.write(b"x" * 999)
@@ -90,14 +90,14 @@ async def test_an_endless_answer_is_cut_off(
         writer.close()
 
     attempts: list[int] = []
-    heard = asyncio.Event()
+    outcome = asyncio.Event()
     listening = await asyncio.start_server(answer, "127.0.0.1", 0)
     port = listening.sockets[0].getsockname()[1]
     async with listening, connected(f"ws://127.0.0.1:{port}/") as (connection, _):
         async with asyncio.timeout(10):
             while len(attempts) < 3:
-                heard.clear()
-                await heard.wait()
+                outcome.clear()
+                await outcome.wait()
         assert connection.connects == 0
 
 
@@ -127,11 +127,11 @@ async def test_no_address_ends_it(url: str, caplog: pytest.LogCaptureFixture) ->
 async def test_no_redirect_is_followed() -> None:
     """Not even to the same host: a token must not go elsewhere."""
     asked: list[bytes] = []
-    heard = asyncio.Event()
+    outcome = asyncio.Event()
 
     async def redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         asked.append((await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[0])
-        heard.set()
+        outcome.set()
         writer.write(b"HTTP/1.1 302 Found\r\nLocation: /other\r\nContent-Length: 0\r\n\r\n")
         writer.close()
 
@@ -140,8 +140,8 @@ async def test_no_redirect_is_followed() -> None:
     async with listening, connected(f"ws://127.0.0.1:{port}/first"):
         async with asyncio.timeout(10):
             while len(asked) < 3:
-                heard.clear()
-                await heard.wait()
+                outcome.clear()
+                await outcome.wait()
     assert set(asked) == {b"GET /first HTTP/1.1"}
 
 
@@ -152,7 +152,7 @@ async def test_an_error_of_ours_ends_it() -> None:
         await socket.send("data")
         await socket.wait_closed()
 
-    async def refuse(_identity: str, _message: bytes, _received_at: int) -> Heard:
+    async def refuse(_identity: str, _message: bytes, _received_at: int) -> FrameOutcome:
         raise UnavailableError("a record was refused")
 
     async with server(exchange) as url:
@@ -161,7 +161,7 @@ async def test_an_error_of_ours_ends_it() -> None:
             return url
 
         recorder = Recorder()
-        watcher = Watcher(refuse, recorder.on_close)
+        watcher = ConnectionCallbacks(refuse, recorder.on_close)
         connection = ManagedConnection("test", "mark", kind_of(), address, watcher)
         with pytest.raises(UnavailableError, match="was refused"):
             async with asyncio.timeout(10):

@@ -13,7 +13,7 @@ from websockets.protocol import State
 
 from producers.websocket import session
 from producers.websocket import transport as wire
-from producers.websocket.transport import Wire, WireError
+from producers.websocket.transport import Transport, TransportError
 from tests.support.hostile_socket import (
     BINARY,
     CLOSE,
@@ -235,10 +235,10 @@ class FailingSocket:
 async def test_whatever_the_library_raises_costs_one_connection(error: BaseException) -> None:
     """A cancellation that nobody asked for and its own time-outs as well."""
     socket = FailingSocket(error)
-    broken = Wire(cast("Any", socket))
-    with pytest.raises(WireError, match="closed"):
+    broken = Transport(cast("Any", socket))
+    with pytest.raises(TransportError, match="closed"):
         await broken.recv(10.0)
-    with pytest.raises(WireError, match="closed"):
+    with pytest.raises(TransportError, match="closed"):
         await broken.send("x")
     await broken.close()
     assert socket.aborted
@@ -256,7 +256,7 @@ async def test_our_own_cancellation_is_none_of_the_librarys() -> None:
         recv = _wait
 
     begun = asyncio.Event()
-    reading = asyncio.create_task(Wire(cast("Any", Waiting(KeyError()))).recv(60.0))
+    reading = asyncio.create_task(Transport(cast("Any", Waiting(KeyError()))).recv(60.0))
     await begun.wait()
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -15,13 +15,13 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from producers.exchanges import backpack, exchange
-from producers.policy.endpoints import Place
-from producers.policy.rate_limiter import Budget
+from producers.policy.endpoints import Endpoints
+from producers.policy.rate_limiter import RateLimiter
 from producers.rest.client import RestClient
 from producers.websocket import pool
-from producers.websocket.connection import Watcher
-from producers.websocket.pool import Sockets
-from producers.websocket.session import Heard
+from producers.websocket.connection import ConnectionCallbacks
+from producers.websocket.pool import ConnectionPool
+from producers.websocket.session import FrameOutcome
 
 KUCOIN = exchange("kucoin")
 
@@ -31,7 +31,7 @@ class SmallKucoin:
 
     def __init__(self) -> None:
         self.tokens: list[str] = []
-        self.heard: list[tuple[str, str]] = []
+        self.outcome: list[tuple[str, str]] = []
         self.open: dict[str, web.WebSocketResponse] = {}
         self.changed = asyncio.Event()
         self.app = web.Application()
@@ -54,7 +54,7 @@ class SmallKucoin:
         self.open[name] = ws
         await ws.send_bytes(b'{"id":"1","type":"welcome","message":"welcome"}')
         async for message in ws:
-            self.heard.append((name, message.data))
+            self.outcome.append((name, message.data))
             self.changed.set()
         return ws
 
@@ -67,27 +67,29 @@ class SmallKucoin:
 
     def said(self, name: str, *keys: str) -> list[str]:
         """The topics or channels that a socket was asked for."""
-        documents = [json.loads(text) for socket, text in self.heard if socket == name]
+        documents = [json.loads(text) for socket, text in self.outcome if socket == name]
         return [str(document[key]) for document in documents for key in keys if key in document]
 
 
-async def on_frame(_identity: str, message: bytes, _received_at: int) -> Heard:
+async def on_frame(_identity: str, message: bytes, _received_at: int) -> FrameOutcome:
     """Read greetings, as the feed does."""
-    return Heard(data=False, control=KUCOIN.slice_frame(message).control)
+    return FrameOutcome(data=False, control=KUCOIN.slice_frame(message).control)
 
 
 @asynccontextmanager
 async def running(
     *, secondary: bool, spares: int = 0, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[tuple[SmallKucoin, Sockets, Callable[[set[str]], None]]]:
+) -> AsyncIterator[tuple[SmallKucoin, ConnectionPool, Callable[[set[str]], None]]]:
     """The sockets of KuCoin on a small one; and how to list contracts."""
     monkeypatch.setattr(pool, "ATTEMPTS_PER_S", 1_000.0)
     small = SmallKucoin()
-    watcher = Watcher(on_frame, lambda _closed: None)
+    watcher = ConnectionCallbacks(on_frame, lambda _closed: None)
     async with TestServer(small.app) as server, aiohttp.ClientSession() as session:
-        place = Place("kucoin", str(server.make_url("/")))
-        rest = RestClient(KUCOIN, place.rest(KUCOIN.rest_url), session, Budget(KUCOIN.limits))
-        made = Sockets(KUCOIN, place, rest, watcher, secondary=secondary, spares=spares)
+        endpoints = Endpoints("kucoin", str(server.make_url("/")))
+        rest = RestClient(
+            KUCOIN, endpoints.rest(KUCOIN.rest_url), session, RateLimiter(KUCOIN.limits)
+        )
+        made = ConnectionPool(KUCOIN, endpoints, rest, watcher, secondary=secondary, spares=spares)
         stop = asyncio.Event()
         ready: asyncio.Future[asyncio.TaskGroup] = asyncio.get_running_loop().create_future()
 
@@ -109,7 +111,7 @@ async def test_each_source_says_its_part(monkeypatch: pytest.MonkeyPatch) -> Non
     async with running(secondary=True, monkeypatch=monkeypatch) as (small, made, listed):
         names = [f"S{n:03}USDTM" for n in range(250)]
         listed(set(names))
-        await small.until(lambda: len(small.heard) >= 6)
+        await small.until(lambda: len(small.outcome) >= 6)
         assert small.said("uta", "channel", "topic") == ["funding-fee-all-symbols"]
         assert made.open == 3
         topics = [topic for token in small.tokens for topic in small.said(token, "topic")]
@@ -150,7 +152,7 @@ async def test_the_second_source_can_be_left_out(monkeypatch: pytest.MonkeyPatch
     """By a setting."""
     async with running(secondary=False, monkeypatch=monkeypatch) as (small, made, listed):
         listed({"AUSDTM"})
-        await small.until(lambda: bool(small.heard))
+        await small.until(lambda: bool(small.outcome))
         assert [connection.wanted for connection in made] == [frozenset()]
         assert small.tokens == []
 
@@ -173,15 +175,15 @@ async def test_a_spare_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_each_shard_has_its_spares(monkeypatch: pytest.MonkeyPatch) -> None:
     """With its contracts, also those that are listed later."""
     monkeypatch.setattr(backpack, "STREAMS_PER_FRAME", 1)
-    heard: list[tuple[int, str]] = []
+    outcome: list[tuple[int, str]] = []
     changed = asyncio.Event()
 
     async def socket(request: web.Request) -> web.WebSocketResponse:
         ws = web.WebSocketResponse()
         await ws.prepare(request)
-        number = len({of for of, _ in heard})
+        number = len({of for of, _ in outcome})
         async for message in ws:
-            heard.append((number, json.loads(message.data)["params"][0]))
+            outcome.append((number, json.loads(message.data)["params"][0]))
             changed.set()
         return ws
 
@@ -190,15 +192,15 @@ async def test_each_shard_has_its_spares(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(pool, "ATTEMPTS_PER_S", 1_000.0)
     (kind,) = backpack.EXCHANGE.socket_kinds
     monkeypatch.setattr(backpack.Backpack, "socket_kinds", (dataclasses.replace(kind, capacity=2),))
-    watcher = Watcher(on_frame, lambda _closed: None)
+    watcher = ConnectionCallbacks(on_frame, lambda _closed: None)
     async with TestServer(app) as server, aiohttp.ClientSession() as session:
-        place = Place("backpack", str(server.make_url("/")))
-        rest = RestClient(backpack.EXCHANGE, "", session, Budget(backpack.EXCHANGE.limits))
-        made = Sockets(backpack.EXCHANGE, place, rest, watcher, secondary=True, spares=2)
+        endpoints = Endpoints("backpack", str(server.make_url("/")))
+        rest = RestClient(backpack.EXCHANGE, "", session, RateLimiter(backpack.EXCHANGE.limits))
+        made = ConnectionPool(backpack.EXCHANGE, endpoints, rest, watcher, secondary=True, spares=2)
         async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
             made.sync(tasks, frozenset("ABC"))
             made.sync(tasks, frozenset("BCDE"))
-            while len(heard) < 12:
+            while len(outcome) < 12:
                 changed.clear()
                 await changed.wait()
             names = {connection.name: set(connection.wanted) for connection in made}
@@ -212,6 +214,6 @@ async def test_each_shard_has_its_spares(monkeypatch: pytest.MonkeyPatch) -> Non
         "mark-price-2-spare-1": {"C", "E"},
         "mark-price-2-spare-2": {"C", "E"},
     }
-    assert sorted(stream for _, stream in heard) == sorted(
+    assert sorted(stream for _, stream in outcome) == sorted(
         f"markPrice.{symbol}" for symbol in "BCDE" * 3
     )

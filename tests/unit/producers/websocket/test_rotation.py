@@ -15,8 +15,8 @@ from websockets.http11 import Request, Response
 
 from producers.exchanges.spec import SocketKind, SubscribeFrame
 from producers.websocket import connection, session, transport
-from producers.websocket.connection import ManagedConnection, Watcher
-from producers.websocket.session import Heard
+from producers.websocket.connection import ConnectionCallbacks, ManagedConnection
+from producers.websocket.session import FrameOutcome
 from tests.unit.producers.websocket.test_connection import Recorder, connected, kind_of, server
 
 AGE_S = 0.3
@@ -80,7 +80,7 @@ async def exchange() -> AsyncIterator[tuple[Exchange, str]]:
         yield made, f"ws://127.0.0.1:{port}/"
 
 
-def heard(recorder: Recorder, text: bytes) -> Callable[[], bool]:
+def outcome(recorder: Recorder, text: bytes) -> Callable[[], bool]:
     """Whether a message has arrived."""
     return lambda: text in [message for _, message in recorder.frames]
 
@@ -89,12 +89,12 @@ async def test_the_old_one_goes_on_until_the_new_one_brings_what_it_did() -> Non
     """A new connection that brings a part of it relieves nobody yet."""
     async with exchange() as (there, url), connected(url, max_age_s=AGE_S) as (_, recorder):
         await there.say(0, "data A B")
-        await recorder.until(heard(recorder, b"data A B"))
+        await recorder.until(outcome(recorder, b"data A B"))
         await there.say(1, "data A")
-        await recorder.until(heard(recorder, b"data A"))
+        await recorder.until(outcome(recorder, b"data A"))
         for number in range(9):
             await there.say(0, f"tick {number}")
-            await recorder.until(heard(recorder, b"tick %d" % number))
+            await recorder.until(outcome(recorder, b"tick %d" % number))
         assert recorder.closed == []
         await there.say(1, "data B")
         await recorder.until(lambda: bool(recorder.closed))
@@ -126,7 +126,7 @@ async def test_nothing_is_missed_over_many_rotations() -> None:
         while managed.connects < 6:
             ticks += 1
             await there.tell_all(f"tick {ticks}")
-            await recorder.until(heard(recorder, b"tick %d" % ticks))
+            await recorder.until(outcome(recorder, b"tick %d" % ticks))
         assert managed._backoff.failures == 0
         assert all(closed.relieved for closed in recorder.closed)
         assert len(recorder.closed) >= 4
@@ -141,12 +141,12 @@ async def test_a_successor_that_stays_silent_is_given_up(monkeypatch: pytest.Mon
     monkeypatch.setattr(connection, "RELIEF_TIMEOUT_S", 0.1)
     async with exchange() as (there, url), connected(url, max_age_s=AGE_S) as (_, recorder):
         await there.say(0, "data A")
-        await recorder.until(heard(recorder, b"data A"))
+        await recorder.until(outcome(recorder, b"data A"))
         await there.say(1, "ack")
         await recorder.until(lambda: len(recorder.closed) == 1)
         assert recorder.closed[0].last_data_at is None
         await there.say(0, "tick still")
-        await recorder.until(heard(recorder, b"tick still"))
+        await recorder.until(outcome(recorder, b"tick still"))
         assert recorder.frames[-1][0] == recorder.frames[0][0]
         await there.until(lambda: len(there.sockets) >= 3)
         await there.tell_all("data A")
@@ -163,13 +163,13 @@ async def test_a_successor_that_brings_a_part_is_given_up(monkeypatch: pytest.Mo
     monkeypatch.setattr(connection, "RELIEF_TIMEOUT_S", 0.1)
     async with exchange() as (there, url), connected(url, max_age_s=AGE_S) as (_, recorder):
         await there.say(0, "data A B C")
-        await recorder.until(heard(recorder, b"data A B C"))
+        await recorder.until(outcome(recorder, b"data A B C"))
         await there.say(1, "data A")
         await recorder.until(lambda: bool(recorder.closed))
         assert recorder.closed[0].identity != recorder.frames[0][0]
         assert not recorder.closed[0].relieved
         await there.say(0, "data A B C again")
-        await recorder.until(heard(recorder, b"data A B C again"))
+        await recorder.until(outcome(recorder, b"data A B C again"))
         assert recorder.frames[-1][0] == recorder.frames[0][0]
 
 
@@ -194,7 +194,7 @@ async def test_a_socket_that_brings_a_part_is_relieved(monkeypatch: pytest.Monke
 
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(keep(0, "data A"))
-            await recorder.until(heard(recorder, b"data A"))
+            await recorder.until(outcome(recorder, b"data A"))
             tasks.create_task(keep(1, "data A B C"))
             await recorder.until(lambda: bool(recorder.closed))
             stop.set()
@@ -205,11 +205,11 @@ async def test_refused_successors_do_not_end_the_old_one() -> None:
     """The exchange is in maintenance for new ones: attempts go on, so does the stream."""
     async with exchange() as (there, url), connected(url, max_age_s=AGE_S) as (managed, recorder):
         await there.say(0, "data A")
-        await recorder.until(heard(recorder, b"data A"))
+        await recorder.until(outcome(recorder, b"data A"))
         there.refuses = True
         await there.until(lambda: there.refused >= 3)
         await there.say(0, "tick on")
-        await recorder.until(heard(recorder, b"tick on"))
+        await recorder.until(outcome(recorder, b"tick on"))
         assert (managed.connects, managed.open, recorder.closed) == (1, 1, [])
         there.refuses = False
         await there.say(1, "data A")
@@ -221,14 +221,14 @@ async def test_the_exchange_closes_the_old_one_meanwhile() -> None:
     """Its successor is there already: it goes on, and no third one is needed for that."""
     async with exchange() as (there, url), connected(url, max_age_s=AGE_S) as (managed, recorder):
         await there.say(0, "data A B")
-        await recorder.until(heard(recorder, b"data A B"))
+        await recorder.until(outcome(recorder, b"data A B"))
         await there.say(1, "data A")
-        await recorder.until(heard(recorder, b"data A"))
+        await recorder.until(outcome(recorder, b"data A"))
         await there.sockets[0].close(1001, "Going away")
         await recorder.until(lambda: len(recorder.closed) == 1)
         assert managed.open >= 1
         await there.say(1, "tick on")
-        await recorder.until(heard(recorder, b"tick on"))
+        await recorder.until(outcome(recorder, b"tick on"))
     assert not recorder.closed[0].relieved
     assert "1001" in recorder.closed[0].reason
     first, second, third = (identity for identity, _ in recorder.frames)
@@ -239,29 +239,29 @@ async def test_both_are_closed_meanwhile() -> None:
     """Then it connects again, as ever."""
     async with exchange() as (there, url), connected(url, max_age_s=AGE_S) as (_, recorder):
         await there.say(0, "data A B")
-        await recorder.until(heard(recorder, b"data A B"))
+        await recorder.until(outcome(recorder, b"data A B"))
         await there.until(lambda: len(there.sockets) == 2)
         for number in (1, 0):
             await there.sockets[number].close(1001)
         await there.until(lambda: len(there.sockets) >= 3)
         await there.tell_all("data again")
-        await recorder.until(heard(recorder, b"data again"))
+        await recorder.until(outcome(recorder, b"data again"))
 
 
 async def test_an_error_of_ours_in_a_successor_ends_it() -> None:
     """As in the first: Kafka refuses a record for good."""
 
-    async def refuse(_identity: str, message: bytes, _received_at: int) -> Heard:
+    async def refuse(_identity: str, message: bytes, _received_at: int) -> FrameOutcome:
         if message == b"bad":
             raise ZeroDivisionError
-        return Heard(data=True)
+        return FrameOutcome(data=True)
 
     async with exchange() as (there, url):
 
         async def address(_attempt: int) -> str:
             return url
 
-        watcher = Watcher(refuse, lambda _closed: None)
+        watcher = ConnectionCallbacks(refuse, lambda _closed: None)
         managed = ManagedConnection("test", "mark", kind_of(max_age_s=AGE_S), address, watcher)
         running = asyncio.create_task(managed.run())
         await there.say(0, "good")
@@ -273,7 +273,9 @@ async def test_an_error_of_ours_in_a_successor_ends_it() -> None:
 
 
 async def paused(
-    kind: SocketKind, on_frame: Callable[[str, bytes, int], Awaitable[Heard]], until: asyncio.Event
+    kind: SocketKind,
+    on_frame: Callable[[str, bytes, int], Awaitable[FrameOutcome]],
+    until: asyncio.Event,
 ) -> tuple[Recorder, int]:
     """Run a connection that delivers steadily, its frames handed over by `on_frame`."""
     recorder = Recorder()
@@ -289,7 +291,7 @@ async def paused(
         async def address(_attempt: int) -> str:
             return url
 
-        watcher = Watcher(on_frame, recorder.on_close)
+        watcher = ConnectionCallbacks(on_frame, recorder.on_close)
         managed = ManagedConnection("test", "mark", kind, address, watcher)
         running = asyncio.create_task(managed.run())
         try:
@@ -311,13 +313,13 @@ async def test_a_reader_that_was_paused_ends_its_connection(
     frames: list[tuple[str, bytes]] = []
     again = asyncio.Event()
 
-    async def on_frame(identity: str, message: bytes, _received_at: int) -> Heard:
+    async def on_frame(identity: str, message: bytes, _received_at: int) -> FrameOutcome:
         frames.append((identity, message))
         if message == b"data 3":
             await asyncio.sleep(0.06)  # Kafka takes nothing for so long
         if frames[0][0] != identity:
             again.set()
-        return Heard(data=True)
+        return FrameOutcome(data=True)
 
     recorder, _ = await paused(kind_of(), on_frame, again)
     assert recorder.reasons[0] == "reading paused: Kafka took nothing for 0 s"
@@ -331,12 +333,12 @@ async def test_a_short_pause_ends_nothing() -> None:
     done = asyncio.Event()
     seen: list[bytes] = []
 
-    async def on_frame(_identity: str, message: bytes, _received_at: int) -> Heard:
+    async def on_frame(_identity: str, message: bytes, _received_at: int) -> FrameOutcome:
         await asyncio.sleep(0)
         seen.append(message)
         if message == b"data 999":
             done.set()
-        return Heard(data=True)
+        return FrameOutcome(data=True)
 
     recorder, connects = await paused(kind_of(), on_frame, done)
     assert seen == [b"data %d" % number for number in range(1_000)]

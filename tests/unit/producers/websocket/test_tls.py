@@ -20,8 +20,8 @@ from infra.simulator.server.tls import self_signed, server_context
 from producers.exchanges import exchange
 from producers.policy.backoff import Backoff
 from producers.websocket import transport
-from producers.websocket.connection import ManagedConnection, Watcher
-from producers.websocket.session import Heard
+from producers.websocket.connection import ConnectionCallbacks, ManagedConnection
+from producers.websocket.session import FrameOutcome
 
 FEED = "binance-usdm"
 OPTIONS = SimulatorOptions(seed=7, tick_ms=50)
@@ -65,15 +65,15 @@ class Attempts:
             return url
 
         kind = exchange(FEED).socket_kinds[0]
-        watcher = Watcher(self.on_frame, lambda _closed: None)
+        watcher = ConnectionCallbacks(self.on_frame, lambda _closed: None)
         self.managed = ManagedConnection(FEED, "s", kind, address, watcher, tls=tls)
         self.managed._backoff = Backoff(lambda: 0.0)
 
-    async def on_frame(self, _identity: str, message: bytes, _received_at: int) -> Heard:
+    async def on_frame(self, _identity: str, message: bytes, _received_at: int) -> FrameOutcome:
         slices = exchange(FEED).slice_frame(message).slices
         self.symbols |= {piece.symbol for piece in slices}
         self.changed.set()
-        return Heard(data=bool(slices))
+        return FrameOutcome(data=bool(slices))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -235,8 +235,8 @@ class TestGaps:
         """What its exchange calls it is read by the feed's own normaliser."""
         feed = Feed(name)
         feed.run(channel, symbol, {"symbol": symbol, **row}, HOUR_US, "contract")
-        cell = feed.store.cells[symbol]
-        cell.contract.stream.event_time = cell.contract.stream.received_at = HOUR_US
+        entry = feed.store.cells[symbol]
+        entry.contract.stream.event_time = entry.contract.stream.received_at = HOUR_US
         feed.flush(HOUR_US + 4 * US_PER_MINUTE, HOUR_US)
         events = of(feed.take_outputs().records(), "audit")
         assert sum(event["kind"] == "gap_opened" for event in events) == opened

@@ -10,11 +10,11 @@ import pytest
 from schemas.errors import MalformedInputError
 from schemas.records import Purpose
 from stream_app.model import (
-    ContractReading,
+    InstrumentUpdate,
     NoRate,
-    RateReading,
-    Reading,
-    SettlementReading,
+    RateUpdate,
+    SettlementUpdate,
+    Update,
 )
 from stream_app.normalise.backpack import normalise
 from tests.fuzz.samples import (
@@ -27,7 +27,7 @@ from tests.fuzz.samples import (
 
 DATA = BACKPACK_FRAME["data"]
 TWO_PM_US = 1_789_999_200_000_000
-RATE = RateReading(
+RATE = RateUpdate(
     "AAPL.US_USDC_PERP",
     0.00000625,
     event_time=1_790_000_123_147_601,
@@ -36,24 +36,24 @@ RATE = RateReading(
     next_funding_time=1_790_002_800_000_000,
     interval_hours=1.0,
 )
-SETTLEMENT = SettlementReading("BTC_USDC_PERP", TWO_PM_US, 0.000010077, interval_hours=1.0)
+SETTLEMENT = SettlementUpdate("BTC_USDC_PERP", TWO_PM_US, 0.000010077, interval_hours=1.0)
 
 
-def read(row: Any, purpose: Purpose, channel: str, received_at_us: int = RECEIVED_AT_US) -> Reading:
+def read(row: Any, purpose: Purpose, channel: str, received_at_us: int = RECEIVED_AT_US) -> Update:
     """The one reading of a payload, in an item of its own symbol."""
     data = row.get("data", row)
     symbol = data.get("s") or data.get("symbol")
-    (reading,) = normalise(purpose, channel, symbol, json.dumps(row).encode(), received_at_us)
-    return reading
+    (update,) = normalise(purpose, channel, symbol, json.dumps(row).encode(), received_at_us)
+    return update
 
 
-def read_frame(*without: str, **change: Any) -> Reading:
+def read_frame(*without: str, **change: Any) -> Update:
     """The reading of a stream frame with other values."""
     data = {key: value for key, value in {**DATA, **change}.items() if key not in without}
     return read({**BACKPACK_FRAME, "data": data}, "stream", "markPrice")
 
 
-def read_settled(received_at_us: int = RECEIVED_AT_US, **change: Any) -> Reading:
+def read_settled(received_at_us: int = RECEIVED_AT_US, **change: Any) -> Update:
     """The reading of a history row with other values."""
     return read({**BACKPACK_SETTLED, **change}, "history", "fundingRates", received_at_us)
 
@@ -72,9 +72,9 @@ def test_the_order_of_the_keys_is_free() -> None:
 @pytest.mark.parametrize("event", [1_790_000_123_147, 1_790_000_123_147_000_000])
 def test_the_unit_of_a_time_is_told_by_magnitude(event: int) -> None:
     """Should E become ms or ns."""
-    reading = read_frame(E=event)
-    assert isinstance(reading, RateReading)
-    assert reading.event_time == 1_790_000_123_147_000
+    update = read_frame(E=event)
+    assert isinstance(update, RateUpdate)
+    assert update.event_time == 1_790_000_123_147_000
 
 
 @pytest.mark.parametrize("without", [("f",), ("f", "i", "n")])
@@ -91,24 +91,24 @@ def test_an_empty_rate_is_no_rate(nothing: str | None) -> None:
 
 def test_without_index_and_next_time_the_rate_stands() -> None:
     """Both null, nothing stands in for them."""
-    reading = read_frame("i", "n")
-    assert isinstance(reading, RateReading)
-    assert (reading.rate, reading.mark_price) == (RATE.rate, RATE.mark_price)
-    assert (reading.index_price, reading.next_funding_time) == (None, None)
+    update = read_frame("i", "n")
+    assert isinstance(update, RateUpdate)
+    assert (update.rate, update.mark_price) == (RATE.rate, RATE.mark_price)
+    assert (update.index_price, update.next_funding_time) == (None, None)
 
 
 @pytest.mark.parametrize("text", ["0", "0.0", "-0", "-0.00000000"])
 def test_zero_is_a_rate_without_a_sign(text: str) -> None:
     """What the exchange says."""
-    reading = read_frame(f=text)
-    assert isinstance(reading, RateReading)
-    assert repr(reading.rate) == "0.0"
+    update = read_frame(f=text)
+    assert isinstance(update, RateUpdate)
+    assert repr(update.rate) == "0.0"
 
 
 def test_a_snapshot_row_is_a_rate_stamped_on_receipt() -> None:
     """28 significant digits, to the nearest double (§5.4a)."""
     for purpose in ("fallback", "reconcile"):
-        assert read(BACKPACK_SNAPSHOT, purpose, "markPrices") == RateReading(
+        assert read(BACKPACK_SNAPSHOT, purpose, "markPrices") == RateUpdate(
             "BTC_USDC_PERP",
             0.00024385653670333054,
             event_time=None,
@@ -128,9 +128,9 @@ def test_a_snapshot_row_of_a_spot_market_has_no_rate() -> None:
 def test_a_next_time_out_of_place_is_dropped() -> None:
     """The synthetic sample of §5.4a is in 2009."""
     row = {**BACKPACK_SNAPSHOT, "nextFundingTimestamp": 1_234_567_890_000}
-    reading = read(row, "fallback", "markPrices")
-    assert isinstance(reading, RateReading)
-    assert reading.next_funding_time is None
+    update = read(row, "fallback", "markPrices")
+    assert isinstance(update, RateUpdate)
+    assert update.next_funding_time is None
 
 
 def test_a_history_row_is_a_settlement() -> None:
@@ -174,7 +174,7 @@ def test_a_settlement_at_no_time_is_malformed(text: Any) -> None:
 
 def test_a_market_gives_the_facts() -> None:
     """Bounds are in basis points, the interval in ms (§5.3); kPEPE is a thousand PEPE."""
-    assert read(MARKET, "contract", "markets") == ContractReading(
+    assert read(MARKET, "contract", "markets") == InstrumentUpdate(
         "kPEPE_USDC_PERP",
         base="PEPE",
         quote="USDC",
@@ -189,7 +189,7 @@ def test_a_market_gives_the_facts() -> None:
 def test_a_market_without_assets_is_read_from_its_symbol() -> None:
     """Base and quote stand in it (§5.3)."""
     row = {"symbol": "SOL_USDC_PERP", "orderBookState": "Closed"}
-    assert read(row, "contract", "markets") == ContractReading(
+    assert read(row, "contract", "markets") == InstrumentUpdate(
         "SOL_USDC_PERP", base="SOL", quote="USDC", multiplier=1.0, status="Closed"
     )
 
@@ -197,14 +197,14 @@ def test_a_market_without_assets_is_read_from_its_symbol() -> None:
 def test_a_quote_that_nothing_tells_is_not_known() -> None:
     """None leaves in force what is known."""
     row = {"symbol": "LUNA", "baseSymbol": "LUNA"}
-    assert read(row, "contract", "markets") == ContractReading("LUNA", base="LUNA", multiplier=1.0)
+    assert read(row, "contract", "markets") == InstrumentUpdate("LUNA", base="LUNA", multiplier=1.0)
 
 
 @pytest.mark.parametrize("bound", ["0.015", "0", None, "20000"])
 def test_a_bound_that_is_not_in_basis_points_is_dropped(bound: str | None) -> None:
     """A fraction divided by 10,000 would be a cap that every rate exceeds."""
     facts = read({**MARKET, "fundingRateUpperBound": bound}, "contract", "markets")
-    assert isinstance(facts, ContractReading)
+    assert isinstance(facts, InstrumentUpdate)
     assert (facts.rate_cap, facts.rate_floor) == (None, -0.01)
 
 

@@ -10,11 +10,11 @@ import pytest
 from schemas.errors import MalformedInputError
 from schemas.records import Purpose
 from stream_app.model import (
-    ContractReading,
+    InstrumentUpdate,
     NoRate,
-    RateReading,
-    Reading,
-    SettlementReading,
+    RateUpdate,
+    SettlementUpdate,
+    Update,
 )
 from stream_app.normalise.binance_coinm import normalise
 
@@ -32,7 +32,7 @@ ROW: dict[str, Any] = {
     "T": 1_790_380_800_000,
     "st": 2,
 }
-RATE = RateReading(
+RATE = RateUpdate(
     "BTCUSD_PERP",
     -0.00000573,
     event_time=1_790_373_638_000_000,
@@ -42,12 +42,12 @@ RATE = RateReading(
 )
 
 
-def read(row: dict[str, Any], purpose: Purpose = "stream", channel: str = "markPrice") -> Reading:
+def read(row: dict[str, Any], purpose: Purpose = "stream", channel: str = "markPrice") -> Update:
     """The one reading of a row, in an item of the row's own symbol."""
     symbol = row.get("s") or row["symbol"]
     payload = json.dumps(row).encode()
-    (reading,) = normalise(purpose, channel, symbol, payload, RECEIVED_AT_US)
-    return reading
+    (update,) = normalise(purpose, channel, symbol, payload, RECEIVED_AT_US)
+    return update
 
 
 @pytest.mark.parametrize("absent", [(), ("ap",), ("st",), ("ap", "st")])
@@ -67,7 +67,7 @@ def test_a_row_of_2021_has_no_index_price() -> None:
         "r": "0.00073689",
         "T": 1_617_321_600_000,
     }
-    assert read(row) == RateReading(
+    assert read(row) == RateUpdate(
         "ETHUSD_PERP",
         0.00073689,
         event_time=1_617_309_477_000_000,
@@ -111,7 +111,7 @@ def test_a_premium_index_row_is_a_rate(purpose: Purpose) -> None:
         "nextFundingTime": 1_790_380_800_000,
         "time": 1_790_373_642_000,
     }
-    assert read(row, purpose, "premiumIndex") == RateReading(
+    assert read(row, purpose, "premiumIndex") == RateUpdate(
         "BTCUSD_PERP",
         0.00071003,
         event_time=1_790_373_642_000_000,
@@ -132,7 +132,7 @@ def test_a_history_row_is_a_settlement(more: dict[str, Any]) -> None:
         "fundingRate": "-0.003",
         **more,
     }
-    assert read(row, "history", "fundingRate") == SettlementReading(
+    assert read(row, "history", "fundingRate") == SettlementUpdate(
         "BTCUSD_PERP", 1_790_352_000_002_000, -0.003
     )
 
@@ -151,7 +151,7 @@ def test_the_status_is_contract_status(status: str) -> None:
         "quoteAsset": "USD",
         "marginAsset": "MARGIN",
     }
-    assert read(row, "contract", "exchangeInfo") == ContractReading(
+    assert read(row, "contract", "exchangeInfo") == InstrumentUpdate(
         "BTCUSD_PERP", base="BTC", quote="USD", multiplier=1.0, status=status
     )
 
@@ -164,7 +164,7 @@ def test_funding_info_gives_interval_and_bounds() -> None:
         "adjustedFundingRateFloor": "-0.02",
         "fundingIntervalHours": 8,
     }
-    assert read(row, "contract", "fundingInfo") == ContractReading(
+    assert read(row, "contract", "fundingInfo") == InstrumentUpdate(
         "SOLUSD_PERP", interval_hours=8.0, rate_cap=0.03, rate_floor=-0.02
     )
 

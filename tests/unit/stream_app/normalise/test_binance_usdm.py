@@ -13,11 +13,11 @@ import pytest
 from schemas.errors import ConfigurationError, MalformedInputError
 from schemas.records import Purpose
 from stream_app.model import (
-    ContractReading,
+    InstrumentUpdate,
     NoRate,
-    RateReading,
-    Reading,
-    SettlementReading,
+    RateUpdate,
+    SettlementUpdate,
+    Update,
 )
 from stream_app.normalise import normaliser
 from stream_app.normalise.binance_usdm import normalise
@@ -35,7 +35,7 @@ ROW: dict[str, Any] = {
     "T": 1_791_273_600_000,
     "st": 1,
 }
-RATE = RateReading(
+RATE = RateUpdate(
     "BTCUSDT",
     0.00000523,
     event_time=1_791_269_856_000_000,
@@ -89,12 +89,12 @@ RECEIVED_AT_US = 1_791_269_856_437_219
 STREAM = "!markPrice@arr@1s"
 
 
-def read(row: Any, purpose: Purpose = "stream", channel: str = STREAM) -> Reading:
+def read(row: Any, purpose: Purpose = "stream", channel: str = STREAM) -> Update:
     """The one reading of a row, in an item of the row's own symbol."""
     payload = json.dumps(row, ensure_ascii=False).encode()
     symbol = row.get("s") or row.get("symbol") or "BTCUSDT"
-    (reading,) = normalise(purpose, channel, symbol, payload, RECEIVED_AT_US)
-    return reading
+    (update,) = normalise(purpose, channel, symbol, payload, RECEIVED_AT_US)
+    return update
 
 
 def test_a_mark_price_row_is_a_rate() -> None:
@@ -120,9 +120,9 @@ def test_optional_keys_may_be_absent(absent: tuple[str, ...]) -> None:
 
 def test_without_an_index_price_there_is_none() -> None:
     """A missing price is null, not another price."""
-    reading = read(without(ROW, "i"))
-    assert isinstance(reading, RateReading)
-    assert (reading.index_price, reading.mark_price) == (None, RATE.mark_price)
+    update = read(without(ROW, "i"))
+    assert isinstance(update, RateUpdate)
+    assert (update.index_price, update.mark_price) == (None, RATE.mark_price)
 
 
 @pytest.mark.parametrize(
@@ -166,24 +166,24 @@ def test_a_row_without_a_next_funding_time_is_no_rate() -> None:
 
 def test_a_rate_of_zero_is_a_rate() -> None:
     """With a next funding time, zero is what the exchange says."""
-    reading = read({**ROW, "r": "0.00000000"})
-    assert isinstance(reading, RateReading)
-    assert reading.rate == 0.0
+    update = read({**ROW, "r": "0.00000000"})
+    assert isinstance(update, RateUpdate)
+    assert update.rate == 0.0
 
 
 def test_minus_zero_is_zero() -> None:
     """The sign would otherwise reach records and comparisons of their text."""
-    reading = read({**ROW, "r": "-0.00000000"})
-    assert isinstance(reading, RateReading)
-    assert str(reading.rate) == "0.0"
+    update = read({**ROW, "r": "-0.00000000"})
+    assert isinstance(update, RateUpdate)
+    assert str(update.rate) == "0.0"
 
 
 @pytest.mark.parametrize(("text", "rate"), [("6.1E-5", 6.1e-5), ("-1e-8", -1e-8), ("1E+0", 1.0)])
 def test_exponents_are_read(text: str, rate: float) -> None:
     """Seen on other exchanges; the meaning is plain (§0.3.6)."""
-    reading = read({**ROW, "r": text})
-    assert isinstance(reading, RateReading)
-    assert reading.rate == rate
+    update = read({**ROW, "r": text})
+    assert isinstance(update, RateUpdate)
+    assert update.rate == rate
 
 
 @pytest.mark.parametrize(
@@ -191,17 +191,17 @@ def test_exponents_are_read(text: str, rate: float) -> None:
 )
 def test_a_next_time_that_is_not_near_is_dropped(stamp: int) -> None:
     """In seconds, long past, or more than eight days ahead: the rate stands without it."""
-    reading = read({**ROW, "T": stamp})
-    assert isinstance(reading, RateReading)
-    assert (reading.next_funding_time, reading.rate) == (None, RATE.rate)
+    update = read({**ROW, "T": stamp})
+    assert isinstance(update, RateUpdate)
+    assert (update.next_funding_time, update.rate) == (None, RATE.rate)
 
 
 @pytest.mark.parametrize("stamp", [1_791_266_256_000, 1_791_269_856_000 + 8 * 86_400_000])
 def test_a_next_time_may_have_just_passed_or_be_days_ahead(stamp: int) -> None:
     """Around the settlement the old one may still be named."""
-    reading = read({**ROW, "T": stamp})
-    assert isinstance(reading, RateReading)
-    assert reading.next_funding_time == stamp * 1_000
+    update = read({**ROW, "T": stamp})
+    assert isinstance(update, RateUpdate)
+    assert update.next_funding_time == stamp * 1_000
 
 
 @pytest.mark.parametrize(
@@ -236,8 +236,8 @@ def test_a_symbol_may_be_of_any_script() -> None:
         json.dumps({**ROW, "s": "币安人生USDT"}, ensure_ascii=False),
     ):
         symbol = "币安人生USDT"
-        (reading,) = normalise("stream", STREAM, symbol, row.encode(), RECEIVED_AT_US)
-        assert reading.symbol == symbol
+        (update,) = normalise("stream", STREAM, symbol, row.encode(), RECEIVED_AT_US)
+        assert update.symbol == symbol
 
 
 def test_keys_that_nobody_knows_are_passed_over() -> None:
@@ -248,16 +248,16 @@ def test_keys_that_nobody_knows_are_passed_over() -> None:
 @pytest.mark.parametrize("zero", ["0", "0.00000000", ""])
 def test_a_price_that_is_not_there_is_null(zero: str) -> None:
     """The rate stands without its prices."""
-    reading = read({**ROW, "p": zero, "i": zero})
-    assert isinstance(reading, RateReading)
-    assert (reading.mark_price, reading.index_price) == (None, None)
-    assert reading.rate == RATE.rate
+    update = read({**ROW, "p": zero, "i": zero})
+    assert isinstance(update, RateUpdate)
+    assert (update.mark_price, update.index_price) == (None, None)
+    assert update.rate == RATE.rate
 
 
 @pytest.mark.parametrize("purpose", ["fallback", "reconcile"])
 def test_a_premium_index_row_is_a_rate(purpose: Purpose) -> None:
     """The same reading as the stream's: `time` is its event time, and interestRate no rate."""
-    assert read(PREMIUM, purpose, "premiumIndex") == RateReading(
+    assert read(PREMIUM, purpose, "premiumIndex") == RateUpdate(
         "ETHUSDT",
         0.00038246,
         event_time=1_791_280_495_002_000,
@@ -286,7 +286,7 @@ def test_a_delivery_row_of_the_premium_index_is_no_rate(
 
 def test_a_history_row_is_a_settlement_with_its_raw_stamp() -> None:
     """The +1 ms of the exchange is kept (§8.3.20); the mark price is not the rate."""
-    assert read(SETTLED, "history", "fundingRate") == SettlementReading(
+    assert read(SETTLED, "history", "fundingRate") == SettlementUpdate(
         "0GUSDT", 1_791_273_600_001_000, -0.00005, source="history", interval_hours=None
     )
 
@@ -305,7 +305,7 @@ def test_a_settlement_without_a_rate_is_none(row: dict[str, Any]) -> None:
 
 def test_funding_info_gives_interval_and_bounds() -> None:
     """Cap and floor each from their own key."""
-    assert read(INFO, "contract", "fundingInfo") == ContractReading(
+    assert read(INFO, "contract", "fundingInfo") == InstrumentUpdate(
         "BLZUSDT", interval_hours=4.0, rate_cap=0.025, rate_floor=-0.015
     )
 
@@ -319,7 +319,7 @@ def test_an_interval_that_nothing_can_be_divided_by_is_refused(hours: Any) -> No
 
 def test_exchange_info_gives_status_and_assets() -> None:
     """The base is canonical, its unit the multiplier; interval and bounds stay as they were."""
-    assert read(LISTED, "contract", "exchangeInfo") == ContractReading(
+    assert read(LISTED, "contract", "exchangeInfo") == InstrumentUpdate(
         "1000PEPEUSDT", base="PEPE", quote="USDT", multiplier=1000.0, status="SETTLING"
     )
 
@@ -327,7 +327,7 @@ def test_exchange_info_gives_status_and_assets() -> None:
 def test_exchange_info_without_assets_says_nothing_of_them() -> None:
     """None leaves in force what is known."""
     row = {"symbol": "BTCUSDT", "status": "TRADING"}
-    assert read(row, "contract", "exchangeInfo") == ContractReading("BTCUSDT", status="TRADING")
+    assert read(row, "contract", "exchangeInfo") == InstrumentUpdate("BTCUSDT", status="TRADING")
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ import pytest
 from schemas.errors import MalformedInputError
 from schemas.records import Purpose
 from stream_app.model import (
-    ContractReading,
+    InstrumentUpdate,
     NoRate,
-    RateReading,
-    Reading,
-    SettlementReading,
+    RateUpdate,
+    SettlementUpdate,
+    Update,
 )
 from stream_app.normalise.hyperliquid import normalise
 from tests.fuzz.samples import ACTIVE_ASSET, CONTEXT, HYPERLIQUID_SETTLED, RECEIVED_AT_US, UNIVERSE
@@ -29,20 +29,20 @@ def read(
     purpose: Purpose = "stream",
     channel: str = "activeAssetCtx",
     received_at_us: int = RECEIVED_AT_US,
-) -> Reading:
+) -> Update:
     """The one reading of a payload."""
-    (reading,) = normalise(purpose, channel, symbol, json.dumps(row).encode(), received_at_us)
-    return reading
+    (update,) = normalise(purpose, channel, symbol, json.dumps(row).encode(), received_at_us)
+    return update
 
 
-def read_context(**change: Any) -> Reading:
+def read_context(**change: Any) -> Update:
     """The reading of a REST context with other values."""
     return read({**CONTEXT, **change}, "BTC", "fallback", "metaAndAssetCtxs")
 
 
-def rate(symbol: str) -> RateReading:
+def rate(symbol: str) -> RateUpdate:
     """What the sample context means."""
-    return RateReading(
+    return RateUpdate(
         symbol,
         0.0000018952,
         event_time=None,
@@ -70,9 +70,9 @@ def test_a_nameless_context_is_its_items_rate(purpose: Purpose) -> None:
 def test_the_next_funding_is_the_full_hour_after_the_receipt(after_us: int, hours: int) -> None:
     """On the hour itself it is the next one (§4.6)."""
     hour = 1_790_000_000_000_000 // HOUR_US * HOUR_US
-    reading = read(ACTIVE_ASSET, received_at_us=hour + after_us)
-    assert isinstance(reading, RateReading)
-    assert reading.next_funding_time == hour + hours * HOUR_US
+    update = read(ACTIVE_ASSET, received_at_us=hour + after_us)
+    assert isinstance(update, RateUpdate)
+    assert update.next_funding_time == hour + hours * HOUR_US
 
 
 def test_the_rate_may_be_a_number() -> None:
@@ -99,9 +99,9 @@ def test_a_delisted_asset_has_no_rate() -> None:
 )
 def test_a_live_asset_may_have_a_zero_or_no_book(change: dict[str, Any], expected: float) -> None:
     """Only all three together say that it is delisted."""
-    reading = read_context(**change)
-    assert isinstance(reading, RateReading)
-    assert repr(reading.rate) == repr(expected)
+    update = read_context(**change)
+    assert isinstance(update, RateUpdate)
+    assert repr(update.rate) == repr(expected)
 
 
 @pytest.mark.parametrize("nothing", [None, "", "n/a"])
@@ -115,14 +115,14 @@ def test_a_context_without_a_rate_is_no_rate(nothing: str | None) -> None:
 @pytest.mark.parametrize("nothing", [None, "0.0", ""])
 def test_a_price_that_is_not_there_is_null(nothing: str | None) -> None:
     """The rate stands without its prices."""
-    reading = read_context(markPx=nothing, oraclePx=nothing)
-    assert isinstance(reading, RateReading)
-    assert (reading.mark_price, reading.index_price) == (None, None)
+    update = read_context(markPx=nothing, oraclePx=nothing)
+    assert isinstance(update, RateUpdate)
+    assert (update.mark_price, update.index_price) == (None, None)
 
 
 def test_a_history_row_is_an_hourly_settlement_with_its_raw_stamp() -> None:
     """118 ms after the hour; `premium` may be missing (§4.9b)."""
-    expected = SettlementReading("BTC", 1_789_999_200_118_000, 0.0000125, interval_hours=1.0)
+    expected = SettlementUpdate("BTC", 1_789_999_200_118_000, 0.0000125, interval_hours=1.0)
     without_premium = {k: v for k, v in HYPERLIQUID_SETTLED.items() if k != "premium"}
     for row in (HYPERLIQUID_SETTLED, {**HYPERLIQUID_SETTLED, "premium": None}, without_premium):
         assert read(row, "BTC", "history", "fundingHistory") == expected
@@ -133,7 +133,7 @@ def test_a_history_row_is_an_hourly_settlement_with_its_raw_stamp() -> None:
 @pytest.mark.parametrize("channel", ["meta", "allPerpMetas"])
 def test_a_universe_entry_gives_the_facts(channel: str) -> None:
     """A kPEPE is a thousand PEPE (§4.12); 4 % an hour is the cap (§4.7)."""
-    assert read(UNIVERSE, "kPEPE", "contract", channel) == ContractReading(
+    assert read(UNIVERSE, "kPEPE", "contract", channel) == InstrumentUpdate(
         "kPEPE",
         base="PEPE",
         quote="USDC",
@@ -149,7 +149,7 @@ def test_a_universe_entry_gives_the_facts(channel: str) -> None:
 def test_a_builders_asset_loses_its_dex_and_has_no_known_cap(name: str) -> None:
     """Whether the universe of a dex repeats its prefix or not (§4.7, §4.8)."""
     row = {"name": name, "szDecimals": 3, "maxLeverage": 20, "isDelisted": True}
-    assert read(row, "xyz:NVDA", "contract", "meta") == ContractReading(
+    assert read(row, "xyz:NVDA", "contract", "meta") == InstrumentUpdate(
         "xyz:NVDA", base="NVDA", quote="USDC", multiplier=1.0, status="delisted", interval_hours=1.0
     )
 

@@ -11,11 +11,11 @@ import pytest
 from schemas.errors import MalformedInputError
 from schemas.records import Purpose
 from stream_app.model import (
-    ContractReading,
+    InstrumentUpdate,
     NoRate,
-    RateReading,
-    Reading,
-    SettlementReading,
+    RateUpdate,
+    SettlementUpdate,
+    Update,
 )
 from stream_app.normalise.kucoin import normalise
 from tests.fuzz.samples import (
@@ -32,38 +32,38 @@ from tests.fuzz.samples import (
 SYMBOL = "XBTUSDTM"
 NEXT_US = 1_790_006_400_000_000
 SETTLED_US = 1_789_977_600_000_000
-ESTIMATE = RateReading(
+ESTIMATE = RateUpdate(
     SYMBOL,
     0.000072,
     event_time=1_790_000_121_214_267,
     next_funding_time=NEXT_US,
     interval_hours=8.0,
 )
-SETTLEMENT = SettlementReading(SYMBOL, SETTLED_US, -0.000069, source="stream")
+SETTLEMENT = SettlementUpdate(SYMBOL, SETTLED_US, -0.000069, source="stream")
 
 
-def read_all(payload: Any, purpose: Purpose, channel: str) -> Sequence[Reading]:
+def read_all(payload: Any, purpose: Purpose, channel: str) -> Sequence[Update]:
     """The readings of a payload."""
     return normalise(purpose, channel, SYMBOL, json.dumps(payload).encode(), RECEIVED_AT_US)
 
 
-def read_uta(*without: str, **change: Any) -> Sequence[Reading]:
+def read_uta(*without: str, **change: Any) -> Sequence[Update]:
     """The readings of the all-symbols frame of one row with other values."""
     row = {key: value for key, value in {**UTA_ROW, **change}.items() if key not in without}
     return read_all({**UTA_FRAME, "d": [row]}, "stream", "funding-fee-all-symbols")
 
 
-def read_instrument(**change: Any) -> Reading:
+def read_instrument(**change: Any) -> Update:
     """The reading of a classic frame with other data."""
     frame = {**INSTRUMENT, "data": {**INSTRUMENT["data"], **change}}
-    (reading,) = read_all(frame, "stream", "instrument:funding.rate")
-    return reading
+    (update,) = read_all(frame, "stream", "instrument:funding.rate")
+    return update
 
 
-def read_contract(purpose: Purpose = "fallback", **change: Any) -> Reading:
+def read_contract(purpose: Purpose = "fallback", **change: Any) -> Update:
     """The reading of a row of contracts/active with other values."""
-    (reading,) = read_all({**CONTRACT, **change}, purpose, "contracts/active")
-    return reading
+    (update,) = read_all({**CONTRACT, **change}, purpose, "contracts/active")
+    return update
 
 
 def test_a_row_is_an_estimate_and_the_settlement_before() -> None:
@@ -95,14 +95,14 @@ def test_the_frame_as_captured_from_the_wire() -> None:
         b'"ff":"-0.003"}}'
     )
     assert normalise("stream", "funding-fee", SYMBOL, payload, RECEIVED_AT_US) == (
-        RateReading(
+        RateUpdate(
             SYMBOL,
             -0.000076,
             event_time=1_790_114_460_967_760,
             next_funding_time=1_790_121_600_000_000,
             interval_hours=8.0,
         ),
-        SettlementReading(SYMBOL, 1_790_092_800_000_000, -0.000019, source="stream"),
+        SettlementUpdate(SYMBOL, 1_790_092_800_000_000, -0.000019, source="stream"),
     )
 
 
@@ -123,8 +123,8 @@ def test_values_may_be_text_or_numbers_or_exponents() -> None:
 def test_the_interval_is_in_milliseconds(hours: int) -> None:
     """`gl` is of the estimate: at a change the settlement before had another one."""
     estimate, settlement = read_uta(gl=hours * 3_600_000)
-    assert isinstance(estimate, RateReading)
-    assert isinstance(settlement, SettlementReading)
+    assert isinstance(estimate, RateUpdate)
+    assert isinstance(settlement, SettlementUpdate)
     assert (estimate.interval_hours, settlement.interval_hours) == (float(hours), None)
 
 
@@ -139,7 +139,7 @@ def test_an_interval_in_another_unit_is_malformed(interval: Any) -> None:
 def test_without_an_interval_the_payload_does_not_say(nothing: dict[str, Any]) -> None:
     """Then the contract's facts do."""
     estimate, _ = read_uta(**nothing)
-    assert isinstance(estimate, RateReading)
+    assert isinstance(estimate, RateUpdate)
     assert estimate.interval_hours is None
 
 
@@ -160,8 +160,8 @@ def test_without_an_estimate_the_settlement_stands() -> None:
 def test_a_rate_of_zero_is_a_rate() -> None:
     """Pre-market contracts really carry it (§0.3.5), −0 being 0."""
     estimate, settlement = read_uta(fr="0", lfr="-0.0")
-    assert isinstance(estimate, RateReading)
-    assert isinstance(settlement, SettlementReading)
+    assert isinstance(estimate, RateUpdate)
+    assert isinstance(settlement, SettlementUpdate)
     assert (repr(estimate.rate), repr(settlement.rate)) == ("0.0", "0.0")
 
 
@@ -169,7 +169,7 @@ def test_a_rate_of_zero_is_a_rate() -> None:
 def test_a_next_time_out_of_place_is_dropped(stamp: Any) -> None:
     """A countdown, seconds, months ago."""
     estimate, settlement = read_uta(nt=stamp)
-    assert isinstance(estimate, RateReading)
+    assert isinstance(estimate, RateUpdate)
     assert estimate.next_funding_time is None
     assert settlement == SETTLEMENT
 
@@ -177,7 +177,7 @@ def test_a_next_time_out_of_place_is_dropped(stamp: Any) -> None:
 def test_a_next_time_off_the_epoch_grid_is_kept() -> None:
     """TRUSTUSDTM settles on an offset grid (§3.3)."""
     estimate, _ = read_uta(nt=1_790_003_700_000, gl=14_400_000)
-    assert isinstance(estimate, RateReading)
+    assert isinstance(estimate, RateUpdate)
     assert estimate.next_funding_time == 1_790_003_700_000_000
 
 
@@ -207,13 +207,13 @@ def test_another_frame_is_malformed(frame: dict[str, Any]) -> None:
 
 def test_a_minutes_granularity_is_an_estimate() -> None:
     """Neither next time nor interval (§8.3.9); the symbol only in the topic."""
-    assert read_instrument() == RateReading(SYMBOL, -0.000076, event_time=1_790_000_100_000_000)
+    assert read_instrument() == RateUpdate(SYMBOL, -0.000076, event_time=1_790_000_100_000_000)
 
 
 @pytest.mark.parametrize("hours", [1, 4, 8])
 def test_the_intervals_granularity_is_a_settled_rate(hours: int) -> None:
     """The two kinds are never one series (§3B)."""
-    assert read_instrument(granularity=hours * 3_600_000) == SettlementReading(
+    assert read_instrument(granularity=hours * 3_600_000) == SettlementUpdate(
         SYMBOL, 1_790_000_100_000_000, -0.000076, source="stream", interval_hours=float(hours)
     )
 
@@ -233,7 +233,7 @@ def test_a_topic_of_all_names_the_symbol_in_the_data() -> None:
         "data": {**INSTRUMENT["data"], "symbol": SYMBOL},
     }
     assert read_all(frame, "stream", "instrument:funding.rate") == (
-        RateReading(SYMBOL, -0.000076, event_time=1_790_000_100_000_000),
+        RateUpdate(SYMBOL, -0.000076, event_time=1_790_000_100_000_000),
     )
     with pytest.raises(MalformedInputError, match="'ALL' in an item of"):
         read_all({**frame, "data": INSTRUMENT["data"]}, "stream", "instrument:funding.rate")
@@ -252,7 +252,7 @@ def test_a_mark_price_frame_is_no_rate() -> None:
 
 def test_both_announcements_tell_the_same_settlement() -> None:
     """`fundingTime`, not the message's own timestamp, which is later (§3B)."""
-    expected = SettlementReading(SYMBOL, SETTLED_US, -0.002966, source="stream")
+    expected = SettlementUpdate(SYMBOL, SETTLED_US, -0.002966, source="stream")
     assert read_all(BEGIN, "stream", "announcement:funding.begin") == (expected,)
     assert read_all(END, "stream", "announcement:funding.end") == (expected,)
     empty = {**BEGIN, "data": {**BEGIN["data"], "fundingRate": ""}}
@@ -266,7 +266,7 @@ def test_both_announcements_tell_the_same_settlement() -> None:
 @pytest.mark.parametrize("purpose", ["fallback", "reconcile"])
 def test_a_contract_row_is_a_rate_stamped_on_receipt(purpose: Purpose) -> None:
     """`fundingFeeRate`, neither the predicted nor the last one; the interval in force (§3.3)."""
-    assert read_contract(purpose) == RateReading(
+    assert read_contract(purpose) == RateUpdate(
         SYMBOL,
         0.000052,
         event_time=None,
@@ -279,32 +279,32 @@ def test_a_contract_row_is_a_rate_stamped_on_receipt(purpose: Purpose) -> None:
 
 def test_the_interval_may_stand_in_one_field_only() -> None:
     """Older rows lack currentFundingRateGranularity."""
-    reading = read_contract(currentFundingRateGranularity=None)
-    assert isinstance(reading, RateReading)
-    assert reading.interval_hours == 8.0
+    update = read_contract(currentFundingRateGranularity=None)
+    assert isinstance(update, RateUpdate)
+    assert update.interval_hours == 8.0
 
 
 @pytest.mark.parametrize("date_time", [None, 0, "", 6_276_500])
 def test_a_countdown_is_no_time(date_time: Any) -> None:
     """§8.3.8: 6,276,500 ms after 14:15:23.457 is 16:00, rounded to the minute."""
-    reading = read_contract(nextFundingRateDateTime=date_time)
-    assert isinstance(reading, RateReading)
-    assert reading.next_funding_time == NEXT_US
+    update = read_contract(nextFundingRateDateTime=date_time)
+    assert isinstance(update, RateUpdate)
+    assert update.next_funding_time == NEXT_US
 
 
 @pytest.mark.parametrize("countdown", [None, -5, "", 10**12, 1e300, 9 * 86_400_000])
 def test_without_a_plausible_countdown_there_is_no_next_time(countdown: Any) -> None:
     """The rate stands without it."""
-    reading = read_contract(nextFundingRateDateTime=None, nextFundingRateTime=countdown)
-    assert isinstance(reading, RateReading)
-    assert (reading.next_funding_time, reading.rate) == (None, 0.000052)
+    update = read_contract(nextFundingRateDateTime=None, nextFundingRateTime=countdown)
+    assert isinstance(update, RateUpdate)
+    assert (update.next_funding_time, update.rate) == (None, 0.000052)
 
 
 def test_a_time_in_the_countdowns_field_is_a_time() -> None:
     """Should KuCoin mend it."""
-    reading = read_contract(nextFundingRateDateTime=None, nextFundingRateTime=1_790_006_400_000)
-    assert isinstance(reading, RateReading)
-    assert reading.next_funding_time == NEXT_US
+    update = read_contract(nextFundingRateDateTime=None, nextFundingRateTime=1_790_006_400_000)
+    assert isinstance(update, RateUpdate)
+    assert update.next_funding_time == NEXT_US
 
 
 def test_a_dated_contract_has_no_rate() -> None:
@@ -315,29 +315,29 @@ def test_a_dated_contract_has_no_rate() -> None:
     nulls = {**row, "fundingFeeRate": None, "fundingRateGranularity": None}
     assert read_all(nulls, "reconcile", "contracts/active") == nothing
     assert read_all(nulls, "contract", "contracts/active") == (
-        ContractReading(SYMBOL, status="Open"),
+        InstrumentUpdate(SYMBOL, status="Open"),
     )
 
 
 @pytest.mark.parametrize("text", ["6.1E-5", 6.1e-5, "0.000061"])
 def test_a_rate_in_any_notation_is_read(text: Any) -> None:
     """§8.3.7."""
-    reading = read_contract(fundingFeeRate=text)
-    assert isinstance(reading, RateReading)
-    assert reading.rate == 0.000061
+    update = read_contract(fundingFeeRate=text)
+    assert isinstance(update, RateUpdate)
+    assert update.rate == 0.000061
 
 
 def test_a_number_as_kucoin_writes_it_is_read() -> None:
     """The literal 6.1E-5, and 28800000 as 2.88E7."""
     payload = json.dumps(CONTRACT).replace("5.2e-05", "6.1E-5").replace("28800000", "2.88E7")
-    (reading,) = normalise("fallback", "contracts/active", SYMBOL, payload.encode(), RECEIVED_AT_US)
-    assert isinstance(reading, RateReading)
-    assert reading.rate == 0.000061
+    (update,) = normalise("fallback", "contracts/active", SYMBOL, payload.encode(), RECEIVED_AT_US)
+    assert isinstance(update, RateUpdate)
+    assert update.rate == 0.000061
 
 
 def test_a_contract_row_gives_the_facts() -> None:
     """XBT is BTC. 0.001 coins a lot is no multiplier of the price."""
-    assert read_contract("contract") == ContractReading(
+    assert read_contract("contract") == InstrumentUpdate(
         SYMBOL,
         base="BTC",
         quote="USDT",
@@ -353,14 +353,14 @@ def test_a_contract_row_gives_the_facts() -> None:
 def test_the_multiplier_is_that_of_the_coins_name(lot: int, base: str) -> None:
     """An inverse contract's −1 says 1 USD a lot (§3.4)."""
     facts = read_contract("contract", multiplier=lot, baseCurrency=base, isInverse=lot < 0)
-    assert isinstance(facts, ContractReading)
+    assert isinstance(facts, InstrumentUpdate)
     assert (facts.base, facts.multiplier) == {"XBT": ("BTC", 1.0), "1000PEPE": ("PEPE", 1e3)}[base]
 
 
 def test_a_history_row_is_a_settlement() -> None:
     """1.33e-4 at `timepoint`; its interval follows from the one before (§3.5b)."""
     assert read_all(KUCOIN_SETTLED, "history", "funding-rates") == (
-        SettlementReading(SYMBOL, SETTLED_US, 0.000133),
+        SettlementUpdate(SYMBOL, SETTLED_US, 0.000133),
     )
     assert read_all({**KUCOIN_SETTLED, "fundingRate": None}, "history", "funding-rates") == (
         NoRate(SYMBOL, "no settled rate"),

@@ -19,11 +19,11 @@ import pytest
 from schemas.errors import MalformedInputError
 from schemas.records import Purpose
 from stream_app.model import (
-    ContractReading,
+    InstrumentUpdate,
     NoRate,
-    RateReading,
-    Reading,
-    SettlementReading,
+    RateUpdate,
+    SettlementUpdate,
+    Update,
 )
 from tests.fuzz.samples import normaliser_of
 from tests.support.paths import SHARED_FIXTURES
@@ -59,29 +59,29 @@ def expected(name: str) -> dict[str, Any]:
 
 def read(
     feed: str, purpose: Purpose, channel: str, symbol: str, row: Any, received_at_us: int
-) -> Sequence[Reading]:
+) -> Sequence[Update]:
     """The readings of a row as it stands in a message."""
     payload = json.dumps(row).encode()
     return normaliser_of(feed)(purpose, channel, symbol, payload, received_at_us)
 
 
-def stated_in(reading: RateReading, stated: Mapping[str, Any]) -> dict[str, Any]:
+def stated_in(update: RateUpdate, stated: Mapping[str, Any]) -> dict[str, Any]:
     """What a reading has for the keys that the index states, in the index's own terms."""
-    time_ms = None if reading.event_time is None else reading.event_time // 1_000
-    next_ms = None if reading.next_funding_time is None else reading.next_funding_time // 1_000
+    time_ms = None if update.event_time is None else update.event_time // 1_000
+    next_ms = None if update.next_funding_time is None else update.next_funding_time // 1_000
     ours: dict[str, Any] = {
-        "symbol": reading.symbol,
-        "coin": reading.symbol,
-        "pair": reading.symbol.replace("USD_PERP", "/USD"),
-        "funding_rate": reading.rate,
-        "fundingRate": reading.rate,
-        "funding": reading.rate,
-        "mark_price": reading.mark_price,
-        "index_price": reading.index_price,
-        "oracle_px": reading.index_price,
+        "symbol": update.symbol,
+        "coin": update.symbol,
+        "pair": update.symbol.replace("USD_PERP", "/USD"),
+        "funding_rate": update.rate,
+        "fundingRate": update.rate,
+        "funding": update.rate,
+        "mark_price": update.mark_price,
+        "index_price": update.index_price,
+        "oracle_px": update.index_price,
         "next_funding_ms": next_ms,
         "funding_time": next_ms,
-        "interval_ms": reading.interval_hours and reading.interval_hours * 3_600_000,
+        "interval_ms": update.interval_hours and update.interval_hours * 3_600_000,
         "timestamp": time_ms,
     }
     return {key: ours[key] for key in stated}
@@ -178,11 +178,11 @@ def test_a_message_is_the_rate_that_its_source_expects(
     name: str, feed: str, purpose: Purpose, channel: str, symbol: str, at: str
 ) -> None:
     """Every value that the index states."""
-    (reading,) = read(feed, purpose, channel, symbol, row_of(name, feed), at_us(at))
-    assert isinstance(reading, RateReading)
+    (update,) = read(feed, purpose, channel, symbol, row_of(name, feed), at_us(at))
+    assert isinstance(update, RateUpdate)
     stated = expected(name)
     assert stated
-    assert stated_in(reading, stated) == in_numbers(stated)
+    assert stated_in(update, stated) == in_numbers(stated)
 
 
 def test_a_dated_coin_m_contract_has_no_rate() -> None:
@@ -205,13 +205,13 @@ def test_hyperliquids_contexts_are_joined_by_index() -> None:
     received_at_us = at_us("2023-11-15T10:20:30")
     for entry, context in zip(meta["universe"], contexts, strict=True):
         symbol = entry["name"]
-        (reading,) = read(
+        (update,) = read(
             "hyperliquid", "fallback", "metaAndAssetCtxs", symbol, context, received_at_us
         )
-        assert isinstance(reading, RateReading)
-        assert reading.next_funding_time == at_us("2023-11-15T11:00:00")
+        assert isinstance(update, RateUpdate)
+        assert update.next_funding_time == at_us("2023-11-15T11:00:00")
         if symbol == stated["coin"]:
-            assert stated_in(reading, stated) == stated
+            assert stated_in(update, stated) == stated
 
 
 def test_hyperliquids_settlements_are_those_of_the_reply() -> None:
@@ -224,7 +224,7 @@ def test_hyperliquids_settlements_are_those_of_the_reply() -> None:
     later = message("hyperliquid/nautilus_funding_history_rest.json")
     for row in rows + later:
         assert read("hyperliquid", "history", "fundingHistory", "BTC", row, 0) == (
-            SettlementReading(
+            SettlementUpdate(
                 "BTC", row["time"] * 1_000, float(row["fundingRate"]), interval_hours=1.0
             ),
         )
@@ -235,9 +235,9 @@ def test_hyperliquids_universe_gives_the_facts_of_each_asset() -> None:
     entries = message("hyperliquid/sdk_vcr_meta.json")["universe"]
     facts = {}
     for entry in entries:
-        (reading,) = read("hyperliquid", "contract", "meta", entry["name"], entry, 0)
-        assert isinstance(reading, ContractReading)
-        facts[reading.symbol] = (reading.base, reading.multiplier, reading.status)
+        (update,) = read("hyperliquid", "contract", "meta", entry["name"], entry, 0)
+        assert isinstance(update, InstrumentUpdate)
+        facts[update.symbol] = (update.base, update.multiplier, update.status)
     assert len(facts) == len(entries) == 28
     assert facts["kPEPE"] == ("PEPE", 1000.0, "trading")
     assert facts["BTC"] == ("BTC", 1.0, "trading")
@@ -248,11 +248,11 @@ def test_backpacks_snapshot_is_the_rate_that_its_source_expects() -> None:
     name = "backpack/hummingbot_mark_prices_rest.json"
     stated = expected(name)
     (row,) = message(name)
-    (reading,) = read(
+    (update,) = read(
         "backpack", "fallback", "markPrices", stated["symbol"], row, at_us("2025-04-02T14:10:00")
     )
-    assert isinstance(reading, RateReading)
-    assert stated_in(reading, stated) == in_numbers(stated)
+    assert isinstance(update, RateUpdate)
+    assert stated_in(update, stated) == in_numbers(stated)
 
 
 def test_backpacks_running_interval_is_no_settlement() -> None:
@@ -263,7 +263,7 @@ def test_backpacks_running_interval_is_no_settlement() -> None:
     args = ("backpack", "history", "fundingRates", symbol)
     assert read(*args, running, received_at_us) == (NoRate(symbol, "interval still running"),)  # type: ignore[arg-type]
     assert read(*args, settled, received_at_us) == (  # type: ignore[arg-type]
-        SettlementReading(symbol, at_us("2026-09-23T03:00:00"), 0.000010077, interval_hours=1.0),
+        SettlementUpdate(symbol, at_us("2026-09-23T03:00:00"), 0.000010077, interval_hours=1.0),
     )
 
 
@@ -283,7 +283,7 @@ def test_kucoins_classic_settled_rates_are_no_estimates(number: str, rate: float
     stated = in_numbers(expected(name))
     assert stated["fundingRate"] == rate
     assert read("kucoin", "stream", "instrument:funding.rate", "XBTUSDTM", message(name), 0) == (
-        SettlementReading(
+        SettlementUpdate(
             "XBTUSDTM",
             int(stated["timestamp"]) * 1_000,
             rate,
@@ -300,7 +300,7 @@ def test_kucoins_announcement_is_a_settlement() -> None:
     assert read(
         "kucoin", "stream", "announcement:funding.begin", stated["symbol"], message(name), 0
     ) == (
-        SettlementReading(
+        SettlementUpdate(
             stated["symbol"],
             int(stated["funding_ms"]) * 1_000,
             stated["funding_rate"],
@@ -318,8 +318,8 @@ def test_kucoins_history_is_read_in_its_notation() -> None:
         for piece in pieces
     ]
     assert read_rows == [
-        SettlementReading("XBTUSDTM", 1_787_155_200_000_000, -0.000035),
-        SettlementReading("XBTUSDTM", 1_787_126_400_000_000, 0.000065),
+        SettlementUpdate("XBTUSDTM", 1_787_155_200_000_000, -0.000035),
+        SettlementUpdate("XBTUSDTM", 1_787_126_400_000_000, 0.000065),
     ]
 
 
@@ -327,7 +327,7 @@ def test_kucoins_contract_row_gives_the_facts() -> None:
     """Of 2026-08-19."""
     row = message("kucoinfutures/vm_contracts_active_row_rest.json")
     assert read("kucoin", "contract", "contracts/active", "XBTUSDTM", row, 0) == (
-        ContractReading(
+        InstrumentUpdate(
             "XBTUSDTM",
             base="BTC",
             quote="USDT",

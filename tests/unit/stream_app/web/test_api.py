@@ -12,8 +12,8 @@ import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from schemas.clock import now_us
 from schemas.records import FeedStatus
-from schemas.times import now_us
 from stream_app.web.pages import add_pages
 from stream_app.web.view import WorkerView
 from tests.support.processors import Bench, Message, S, settled, tick
@@ -59,7 +59,7 @@ async def site() -> AsyncIterator[Site]:
     """Pages on a free port."""
     site = Site()
     app = web.Application()
-    add_pages(app, WorkerView(site.bench.ingest, lambda: site.reports))
+    add_pages(app, WorkerView(site.bench.processor, lambda: site.reports))
     async with TestServer(app) as server:
         site.url = str(server.make_url("")).rstrip("/")
         yield site

@@ -22,8 +22,8 @@ class TestHoles:
     async def stored_up_to_7(self, bench: Bench) -> None:
         """Offsets 5 to 7 applied and stored, in an earlier process."""
         await bench.feed(*ticks(5, 7))
-        await bench.ingest.flush()
-        bench.journal.entries.clear()
+        await bench.processor.flush()
+        bench.collector.entries.clear()
         bench.restart()
 
     async def test_a_hole_ends_the_process(self, bench: Bench) -> None:
@@ -31,9 +31,9 @@ class TestHoles:
         await self.stored_up_to_7(bench)
         with pytest.raises(HoleError, match="record 11 came, and 8 has not"):
             await bench.feed(*ticks(11, 11))
-        await bench.ingest.flush()
+        await bench.processor.flush()
         assert bench.applied() == [5, 6, 7]
-        assert bench.journal.of("acked") == []
+        assert bench.collector.of("acked") == []
         bench.restart()
         await bench.feed(*ticks(8, 11))
         assert bench.applied() == list(range(5, 12))
@@ -44,14 +44,16 @@ class TestHoles:
         bench.log.begins[TOPIC, 0] = 11
         await bench.feed(*ticks(11, 13))
         assert bench.applied() == [5, 6, 7, 11, 12, 13]
-        assert bench.ingest.counts["lost_records"] == 3
+        assert bench.processor.counts["lost_records"] == 3
 
     async def test_what_is_lost_is_told_though_the_next_cannot_be_read(self, bench: Bench) -> None:
         """At Kafka's time of the record that shows it."""
         await self.stored_up_to_7(bench)
         bench.log.begins[TOPIC, 0] = 11
         await bench.feed(Message(11, b"no record"))
-        (told,) = [e for e in bench.outbox.records("funding.audit") if e["kind"] == "lost_records"]
+        (told,) = [
+            e for e in bench.output_producer.records("funding.audit") if e["kind"] == "lost_records"
+        ]
         assert (told["subject"], told["count"], told["raw_offset"]) == ("binance-usdm", 3, 11)
         assert told["first_event_time"] == told["last_event_time"] == HOUR_US + 7_500_000
         assert told["detail"] == "offsets 8 to 10 are gone from the log"
@@ -59,14 +61,14 @@ class TestHoles:
     async def test_a_restart_after_records_without_effect_sees_no_hole(self, bench: Bench) -> None:
         """Control frames change no state, but the stored offset follows the ack."""
         await bench.feed(*ticks(5, 7))
-        await bench.ingest.flush()
+        await bench.processor.flush()
         control: RawItem = {"symbol": None, "payload": b"{}", "received_at": HOUR_US}
         await bench.feed(*(Message(offset, raw([control], HOUR_US)) for offset in (8, 9)))
-        await bench.ingest.flush()
+        await bench.processor.flush()
         bench.restart()
         await bench.feed(*ticks(10, 11))
         assert bench.applied() == [5, 6, 7, 10, 11]
-        assert bench.ingest.counts["lost_records"] == 0
+        assert bench.processor.counts["lost_records"] == 0
 
     async def test_without_state_the_first_record_is_the_beginning(self, bench: Bench) -> None:
         """A new worker on an old log: there is no hole to speak of."""
@@ -80,7 +82,7 @@ class TestForeignLogs:
     async def test_a_topic_that_was_made_anew_is_told(self, bench: Bench) -> None:
         """Its records would pass for known ones and be skipped in silence."""
         await bench.feed(*ticks(5, 9))
-        await bench.ingest.flush()
+        await bench.processor.flush()
         bench.restart()
         bench.log.ends[TOPIC, 0] = 3
         with pytest.raises(StateError, match="made anew"):
@@ -89,7 +91,7 @@ class TestForeignLogs:
     async def test_a_redelivery_is_no_new_topic(self, bench: Bench) -> None:
         """Known records come again after a crash."""
         await bench.feed(*ticks(5, 9))
-        await bench.ingest.flush()
+        await bench.processor.flush()
         bench.restart()
         bench.log.ends[TOPIC, 0] = 10
         await bench.feed(*ticks(6, 9))
@@ -108,39 +110,39 @@ class TestQuietLogs:
     @staticmethod
     def flushed(bench: Bench) -> list[int]:
         """Raw offsets of what was emitted by a flush."""
-        zscores = bench.outbox.records("funding.zscores")
+        zscores = bench.output_producer.records("funding.zscores")
         return [z["raw_offset"] for z in zscores if z["trigger"] == "flush"]
 
     async def test_a_quiet_partition_is_flushed(self, owing: Bench) -> None:
         """Fifteen seconds after the boundary, once, when it has been quiet for a while."""
         for _ in range(QUIET_ROUNDS + 1):
-            owing.ingest.flush_quiet(HOUR_US + 25 * S - 1)
+            owing.processor.flush_quiet(HOUR_US + 25 * S - 1)
         assert self.flushed(owing) == []
-        owing.ingest.flush_quiet(HOUR_US + 25 * S)
-        owing.ingest.flush_quiet(HOUR_US + 26 * S)
+        owing.processor.flush_quiet(HOUR_US + 25 * S)
+        owing.processor.flush_quiet(HOUR_US + 26 * S)
         assert self.flushed(owing) == [6]
 
     async def test_after_a_pause_nothing_is_taken_for_quiet(self, owing: Bench) -> None:
         """What came while the process stood still has not been fetched: the end is an old one."""
         for _ in range(QUIET_ROUNDS):
-            owing.ingest.flush_quiet(HOUR_US)
-        owing.ingest.forget_quiet()
+            owing.processor.flush_quiet(HOUR_US)
+        owing.processor.forget_quiet()
         for _ in range(QUIET_ROUNDS):
-            owing.ingest.flush_quiet(HOUR_US + 60 * S)
+            owing.processor.flush_quiet(HOUR_US + 60 * S)
         assert self.flushed(owing) == []
-        owing.ingest.flush_quiet(HOUR_US + 60 * S)
+        owing.processor.flush_quiet(HOUR_US + 60 * S)
         assert self.flushed(owing) == [6]
 
     async def test_a_partition_with_a_backlog_is_not(self, owing: Bench) -> None:
         """The batch at the boundary is still to come, and must find what the clock would take."""
         owing.log.ends[TOPIC, 0] = 8
         for _ in range(QUIET_ROUNDS + 1):
-            owing.ingest.flush_quiet(HOUR_US + 60 * S)
+            owing.processor.flush_quiet(HOUR_US + 60 * S)
         assert self.flushed(owing) == []
 
     async def test_the_lag_is_what_the_log_has_and_nobody_applied(self, owing: Bench) -> None:
         """Summed over partitions; an unknown end counts nothing."""
-        assert owing.ingest.lag() == 0
+        assert owing.processor.lag() == 0
         owing.log.ends[TOPIC, 0] = 10
         await owing.feed(Message(4, tick(0.1, HOUR_US, "BUSDT"), partition=1))
-        assert owing.ingest.lag() == 3
+        assert owing.processor.lag() == 3

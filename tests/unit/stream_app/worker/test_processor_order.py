@@ -32,60 +32,60 @@ class TestFlush:
             Message(6, tick(0.0002, HOUR_US + US_PER_HOUR + 11 * S)),
             Message(7, tick(0.0002, HOUR_US + US_PER_HOUR + 16 * S)),
         )
-        await bench.ingest.flush()
+        await bench.processor.flush()
         assert [bar["hour"] for bar in bench.bars.bars] == [HOUR_US]
-        assert bench.outbox.records("funding.bars") == bench.bars.bars
-        names = [name for name, _ in bench.journal.entries]
+        assert bench.output_producer.records("funding.bars") == bench.bars.bars
+        names = [name for name, _ in bench.collector.entries]
         assert names.index("delivered") < names.index("bars stored") < names.index("blocks stored")
 
     async def test_outputs_then_baselines_then_blocks_then_acks(self, bench: Bench) -> None:
         """Each step complete before the next begins."""
         await bench.feed(Message(5, settled(0)), Message(6, tick(0.0001, HOUR_US + S)))
-        await bench.ingest.flush()
-        assert bench.journal.kinds() == [
+        await bench.processor.flush()
+        assert bench.collector.kinds() == [
             "published",
             "delivered",
             "baselines stored",
             "blocks stored",
             "acked",
         ]
-        assert bench.journal.of("delivered") == [3]
-        assert bench.journal.of("baselines stored") == [(0, b"binance-usdm:AUSDT")]
-        assert bench.journal.of("blocks stored") == [(0, b"binance-usdm/0/0")]
-        assert bench.journal.of("acked") == [5, 6]
+        assert bench.collector.of("delivered") == [3]
+        assert bench.collector.of("baselines stored") == [(0, b"binance-usdm:AUSDT")]
+        assert bench.collector.of("blocks stored") == [(0, b"binance-usdm/0/0")]
+        assert bench.collector.of("acked") == [5, 6]
 
     async def test_nothing_is_acked_before_a_flush(self, bench: Bench) -> None:
         """A crash would lose it."""
         await bench.feed(*ticks(5, 9))
-        assert bench.journal.of("acked") == []
+        assert bench.collector.of("acked") == []
 
     async def test_an_undelivered_output_stops_the_flush(self, bench: Bench) -> None:
         """No state moves past outputs that the broker does not have."""
         await bench.feed(*ticks(5, 6))
-        bench.outbox.error = UnavailableError("no broker")
+        bench.output_producer.error = UnavailableError("no broker")
         with pytest.raises(UnavailableError):
-            await bench.ingest.flush()
-        assert bench.journal.kinds() == ["published"]
+            await bench.processor.flush()
+        assert bench.collector.kinds() == ["published"]
         assert (bench.contracts.values, bench.baselines.values) == ({}, {})
 
     async def test_a_flush_without_changes_stores_and_acks_nothing(self, bench: Bench) -> None:
         """Every second on a silent log."""
         await bench.feed(*ticks(5, 5))
-        await bench.ingest.flush()
-        before = len(bench.journal.entries)
-        await bench.ingest.flush()
-        assert [kind for kind, _ in bench.journal.entries[before:]] == ["delivered"]
+        await bench.processor.flush()
+        before = len(bench.collector.entries)
+        await bench.processor.flush()
+        assert [kind for kind, _ in bench.collector.entries[before:]] == ["delivered"]
 
     async def test_what_arrives_during_a_flush_waits_for_the_next(self, bench: Bench) -> None:
         """It is in no stored block, so it must not be acked with it."""
         await bench.feed(*ticks(5, 6))
-        flushing = asyncio.create_task(bench.ingest.flush())
-        await bench.outbox.asked.wait()
+        flushing = asyncio.create_task(bench.processor.flush())
+        await bench.output_producer.asked.wait()
         await bench.feed(*ticks(7, 7))
         await flushing
-        assert bench.journal.of("acked") == [5, 6]
-        await bench.ingest.flush()
-        assert bench.journal.of("acked") == [5, 6, 7]
+        assert bench.collector.of("acked") == [5, 6]
+        await bench.processor.flush()
+        assert bench.collector.of("acked") == [5, 6, 7]
 
     async def test_partitions_are_flushed_together(self, bench: Bench) -> None:
         """Each into its own block."""
@@ -93,9 +93,9 @@ class TestFlush:
             Message(5, tick(0.0001, HOUR_US), partition=0),
             Message(9, tick(0.0002, HOUR_US, "BUSDT"), partition=1),
         )
-        await bench.ingest.flush()
+        await bench.processor.flush()
         assert sorted(bench.contracts.values) == [b"binance-usdm/0/0", b"binance-usdm/1/0"]
-        assert bench.journal.of("acked") == [5, 9]
+        assert bench.collector.of("acked") == [5, 9]
 
 
 class TestRestart:
@@ -104,22 +104,22 @@ class TestRestart:
     async def test_a_redelivery_after_a_restart_is_skipped(self, bench: Bench) -> None:
         """Stored, not acked: the offsets in the blocks tell. It is acked all the same."""
         await bench.feed(*ticks(5, 7))
-        await bench.ingest.flush()
+        await bench.processor.flush()
         bench.restart()
         await bench.feed(*ticks(6, 9))
         assert bench.applied() == [5, 6, 7, 8, 9]
-        await bench.ingest.flush()
-        assert bench.journal.of("acked") == [5, 6, 7, 6, 7, 8, 9]
+        await bench.processor.flush()
+        assert bench.collector.of("acked") == [5, 6, 7, 6, 7, 8, 9]
 
     async def test_what_was_not_flushed_is_applied_again(self, bench: Bench) -> None:
         """Its outputs come twice, with the same coordinates."""
         await bench.feed(*ticks(5, 6))
-        await bench.ingest.flush()
+        await bench.processor.flush()
         await bench.feed(*ticks(7, 8))
         bench.restart()
         await bench.feed(*ticks(7, 8))
         assert bench.applied() == [5, 6, 7, 8, 7, 8]
-        rates = bench.outbox.records("funding.rates")
+        rates = bench.output_producer.records("funding.rates")
         assert rates[2:4] == rates[4:6]
 
     async def test_a_partition_is_loaded_with_all_its_blocks(self, bench: Bench) -> None:
@@ -136,10 +136,10 @@ class TestRestart:
             Message(5, raw(items, HOUR_US, "contract", "fundingInfo")),
             Message(6, settled(0, "C299USDT")),
         )
-        await bench.ingest.flush()
+        await bench.processor.flush()
         bench.restart()
-        bench.ingest.assign(TOPIC, 0)
-        (state,) = bench.ingest.partitions()
+        bench.processor.assign(TOPIC, 0)
+        (state,) = bench.processor.partitions()
         assert len(list(state.contracts)) == 300
         assert len(state.store.cells["C299USDT"].baseline) == 1
 
@@ -147,9 +147,9 @@ class TestRestart:
         """After all other blocks, though there is no other one; acked like any record."""
         symbol = "NEW_260925"
         await bench.feed(Message(5, tick(0.0001, HOUR_US, symbol)))
-        await bench.ingest.flush()
+        await bench.processor.flush()
         assert bench.applied() == []
-        assert bench.journal.of("acked") == [5]
+        assert bench.collector.of("acked") == [5]
         assert list(bench.contracts.values) == [b"binance-usdm/0/-1"]
         bench.restart()
         entry = json.dumps({"symbol": symbol, "status": "TRADING"}).encode()
@@ -159,8 +159,8 @@ class TestRestart:
             Message(6, raw(items, HOUR_US + S, "contract", "exchangeInfo")),
         )
         assert bench.applied() == [5]
-        await bench.ingest.flush()
-        assert bench.journal.of("blocks stored")[-2:] == [
+        await bench.processor.flush()
+        assert bench.collector.of("blocks stored")[-2:] == [
             (0, b"binance-usdm/0/0"),
             (0, b"binance-usdm/0/-1"),
         ]
@@ -168,10 +168,10 @@ class TestRestart:
     async def test_a_revoked_partition_is_loaded_anew(self, bench: Bench) -> None:
         """Its unflushed state belongs to whoever gets it now."""
         await bench.feed(*ticks(5, 6))
-        bench.ingest.revoke(TOPIC, 0)
-        assert list(bench.ingest.partitions()) == []
-        await bench.ingest.flush()
-        assert bench.journal.of("acked") == []
+        bench.processor.revoke(TOPIC, 0)
+        assert list(bench.processor.partitions()) == []
+        await bench.processor.flush()
+        assert bench.collector.of("acked") == []
 
 
 class TestDeadLetters:
@@ -183,13 +183,13 @@ class TestDeadLetters:
     ) -> None:
         """With its bytes and coordinates, and the next record is applied."""
         await bench.feed(Message(5, value), *ticks(6, 6))
-        (letter,) = bench.outbox.letters
+        (letter,) = bench.output_producer.letters
         assert (letter.value, letter.stage) == (value or b"", "decode")
         assert letter[4:] == (TOPIC, 0, 5, -1)
         assert bench.applied() == [6]
-        await bench.ingest.flush()
-        assert bench.journal.of("acked") == [5, 6]
-        assert bench.ingest.counts["dead_letter"] == 1
+        await bench.processor.flush()
+        assert bench.collector.of("acked") == [5, 6]
+        assert bench.processor.counts["dead_letter"] == 1
 
     async def test_a_record_of_too_many_items_is_one_dead_letter(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch
@@ -198,7 +198,7 @@ class TestDeadLetters:
         monkeypatch.setattr(plausibility, "MAX_READ_ITEMS", 2)
         items: list[RawItem] = [{"symbol": None, "payload": b"", "received_at": HOUR_US}] * 3
         await bench.feed(Message(5, raw(items, HOUR_US)), *ticks(6, 6))
-        (letter,) = bench.outbox.letters
+        (letter,) = bench.output_producer.letters
         assert (letter.stage, letter.error) == ("decode", "a record of 3 items, more than 2")
         assert letter.value == raw(items, HOUR_US)
         assert bench.applied() == [6]
@@ -207,6 +207,6 @@ class TestDeadLetters:
         """From within a record that is otherwise applied."""
         broken: RawItem = {"symbol": "AUSDT", "payload": b"{", "received_at": HOUR_US}
         await bench.feed(Message(5, raw([broken], HOUR_US)))
-        assert [(letter.stage, letter.item) for letter in bench.outbox.letters] == [
+        assert [(letter.stage, letter.item) for letter in bench.output_producer.letters] == [
             ("normalise", 0)
         ]

@@ -22,9 +22,9 @@ from stream_app.worker.watchdog import (
     ONE_PARTITION_FACTOR,
     RECOVERY_FACTOR,
     STOP_BOUND_S,
-    Judge,
-    Look,
+    Observation,
     Partition,
+    StallDetector,
     Watchdog,
     Work,
 )
@@ -38,7 +38,7 @@ class Watched:
     """A judge, and a clock that goes a second from look to look."""
 
     def __init__(self, patience_s: float = PATIENCE_S) -> None:
-        self.judge = Judge(patience_s)
+        self.judge = StallDetector(patience_s)
         self.now_s = 1_000.0
 
     def look(
@@ -55,7 +55,9 @@ class Watched:
         """One look, some seconds after the one before."""
         self.now_s += after_s
         return self.judge.reason(
-            Look(self.now_s, answered, fallen, asked_to_stop, behind, kafka_answers, preparing)
+            Observation(
+                self.now_s, answered, fallen, asked_to_stop, behind, kafka_answers, preparing
+            )
         )
 
 
@@ -362,8 +364,8 @@ def test_the_worker_tells_getting_ready_from_having_no_partition(tmp_path: Any) 
     async def check() -> None:
         app: FundingApp = faust_app(WorkerSettings(worker_data_dir=str(tmp_path)), "one-1")
         assigned: list[tuple[str, int]] = []
-        ingest: Any = SimpleNamespace(assigned=lambda: iter(assigned))
-        app.ingest = ingest
+        processor: Any = SimpleNamespace(assigned=lambda: iter(assigned))
+        app.processor = processor
         assert app.processing() == Work(preparing=0)  # it has not joined the group yet
         app.on_rebalance_start()
         assert app.processing() == Work(preparing=0)

@@ -9,7 +9,8 @@ import pytest
 from schemas.control_items import FEED_EVENT, FeedEvent
 from schemas.records import RawItem
 from schemas.times import US_PER_HOUR, US_PER_MINUTE
-from stream_app.core.monitoring.reconciliation import mismatch_severity, tolerance
+from stream_app.core.monitoring.reconciliation import tolerance
+from stream_app.core.output.alerts import mismatch_severity
 from stream_app.core.partition import FeedPartition
 from stream_app.normalise.binance_usdm import normalise
 from tests.support.partitions import (

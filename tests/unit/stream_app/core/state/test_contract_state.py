@@ -19,12 +19,12 @@ from stream_app.core.state.clock_skew import MAX_SKEWED
 from stream_app.core.state.contract_state import (
     BLOCK_CONTRACTS,
     VERSION,
-    Block,
-    Contract,
+    ContractBlock,
+    ContractState,
     Estimate,
     block_key,
 )
-from stream_app.core.state.dead_letter_rate import LetterCount
+from stream_app.core.state.dead_letter_rate import DeadLetterRate
 from stream_app.core.state.gaps import StreamState
 from stream_app.core.state.pushes import MAX_CONNECTIONS, REMEMBERED, Push
 from stream_app.core.state.waiting_room import (
@@ -34,7 +34,7 @@ from stream_app.core.state.waiting_room import (
     WaitingItem,
 )
 
-CONTRACT = Contract(
+CONTRACT = ContractState(
     symbol="币安人生USDT",
     contract_id="binance-usdm:币安人生USDT",
     base="币安人生",
@@ -77,18 +77,18 @@ CONTRACT = Contract(
 def test_a_block_comes_back_as_it_was() -> None:
     """Every field of every contract, and the offsets."""
     audit = AuditCount("f:A", "late", 51, 52, 53, 54, "why", 55, 56)
-    block = Block(VERSION, 41, 42, [CONTRACT, Contract("A", "f:A", "A", "")], [audit])
-    assert Block.unpack(block.pack()) == block
+    block = ContractBlock(VERSION, 41, 42, [CONTRACT, ContractState("A", "f:A", "A", "")], [audit])
+    assert ContractBlock.unpack(block.pack()) == block
 
 
 def test_a_new_block_has_applied_nothing() -> None:
     """No contract, no offset, no flush."""
-    assert Block.new() == Block(VERSION, -1, 0, [])
+    assert ContractBlock.new() == ContractBlock(VERSION, -1, 0, [])
 
 
 def test_new_contracts_share_no_memory_of_updates() -> None:
     """Each has its own list."""
-    first, second = Contract("A", "f:A", "A", ""), Contract("B", "f:B", "B", "")
+    first, second = ContractState("A", "f:A", "A", ""), ContractState("B", "f:B", "B", "")
     first.bars.held.append(Held(1, 0.1, None, None, "ws"))
     first.skewed.append((1, 2))
     first.stream.fills = 3
@@ -98,7 +98,7 @@ def test_new_contracts_share_no_memory_of_updates() -> None:
 def test_a_block_without_the_newest_fields_is_read() -> None:
     """Fields are only appended, so what an earlier version stored has fewer of them."""
     old = [VERSION, 7, 8, [["A", "f:A", "A", "USDT", 1.0, "TRADING"]]]
-    (contract,) = Block.unpack(msgspec.msgpack.encode(old)).contracts
+    (contract,) = ContractBlock.unpack(msgspec.msgpack.encode(old)).contracts
     assert (contract.status, contract.updates, contract.bars.held) == ("TRADING", 0, [])
     assert (contract.stream, contract.skewed, contract.estimates) == (StreamState(), [], [])
 
@@ -106,7 +106,7 @@ def test_a_block_without_the_newest_fields_is_read() -> None:
 def test_a_newer_version_is_refused() -> None:
     """Whatever its layout is."""
     with pytest.raises(StateError, match="newer fundingstream"):
-        Block.unpack(msgspec.msgpack.encode([VERSION + 1, "another layout"]))
+        ContractBlock.unpack(msgspec.msgpack.encode([VERSION + 1, "another layout"]))
 
 
 @pytest.mark.parametrize(
@@ -117,19 +117,19 @@ def test_a_newer_version_is_refused() -> None:
         msgspec.msgpack.encode([VERSION, 1, 2, [["A"]]]),
         msgspec.msgpack.encode([VERSION, 1, 2, "no contracts"]),
         msgspec.msgpack.encode(["1", 1, 2, []]),
-        Block(VERSION, 1, 2, [CONTRACT]).pack()[:-3],
+        ContractBlock(VERSION, 1, 2, [CONTRACT]).pack()[:-3],
     ],
     ids=lambda data: repr(data[:12]),
 )
 def test_a_damaged_block_is_refused(data: bytes) -> None:
     """State that cannot be read is an error, never an empty state."""
     with pytest.raises(StateError, match="damaged"):
-        Block.unpack(data)
+        ContractBlock.unpack(data)
 
 
 def test_a_contract_owes_what_it_has_not_emitted() -> None:
     """Updates beyond those at the last emission."""
-    contract = Contract("A", "f:A", "A", "")
+    contract = ContractState("A", "f:A", "A", "")
     owed = []
     for contract.updates, contract.emitted_updates in ((0, 0), (3, 0), (3, 2), (3, 3)):
         owed.append(contract.owes)
@@ -148,7 +148,7 @@ RECORD_OVERHEAD_BYTES = 4_096
 """Key, headers and framing of a record."""
 
 
-def largest_contract() -> Contract:
+def largest_contract() -> ContractState:
     """Every field as large as it can be."""
     symbol, name = "X" * MAX_SYMBOL_BYTES, "N" * MAX_NAME_BYTES
     held = [Held(BIG, RATE, RATE, RATE, "rest", RATE)] * (MAX_HELD + 1)
@@ -156,7 +156,7 @@ def largest_contract() -> Contract:
         *(BIG, RATE, RATE, RATE, RATE, RATE, RATE, BIG, BIG, BIG),
         *(RATE, RATE, RATE, RATE, RATE),
     )
-    return Contract(
+    return ContractState(
         symbol=symbol,
         contract_id=f"{max(FEEDS, key=len)}:{symbol}",
         base=name,
@@ -207,12 +207,12 @@ def test_the_largest_block_fits_into_a_record() -> None:
     contract = largest_contract()
     subject, detail = contract.contract_id, "d" * MAX_DETAIL_BYTES
     audit = AuditCount(subject, "settlement_differs", BIG, BIG, BIG, BIG, detail, BIG, BIG)
-    block = Block(
+    block = ContractBlock(
         *(VERSION, BIG, BIG),
         contracts=[contract] * BLOCK_CONTRACTS,
         audits=[audit] * (MAX_ENTRIES + 1),
         mismatch_hour=BIG,
-        letters=LetterCount(BIG, BIG, BIG, BIG),
+        letters=DeadLetterRate(BIG, BIG, BIG, BIG),
     )
     waiting = WaitingItem(
         *(contract.symbol, BIG, BIG, BIG, "reconcile", "rest"),
@@ -220,7 +220,7 @@ def test_the_largest_block_fits_into_a_record() -> None:
         payload=b"x" * (MAX_WAITING_BYTES // MAX_WAITING_ITEMS),
         connection=BIG,
     )
-    unlisted = Block(
+    unlisted = ContractBlock(
         *(VERSION, BIG, BIG),
         contracts=[],
         audits=[audit] * (MAX_ENTRIES + 1),
@@ -228,7 +228,11 @@ def test_the_largest_block_fits_into_a_record() -> None:
         waiting=[waiting] * (MAX_WAITING_SYMBOLS * MAX_WAITING_ITEMS),
         cap_hour=BIG,
     )
-    assert len(msgspec.structs.fields(Block)) == 10, "a new field is to be bounded here, too"
-    assert len(msgspec.structs.fields(Contract)) == 33, "a new field is to be bounded here, too"
+    assert len(msgspec.structs.fields(ContractBlock)) == 10, (
+        "a new field is to be bounded here, too"
+    )
+    assert len(msgspec.structs.fields(ContractState)) == 33, (
+        "a new field is to be bounded here, too"
+    )
     for largest in (block, unlisted):
         assert len(largest.pack()) < MAX_MESSAGE_BYTES - RECORD_OVERHEAD_BYTES

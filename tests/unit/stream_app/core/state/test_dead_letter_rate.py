@@ -12,7 +12,7 @@ from schemas.records import RawItem
 from schemas.times import US_PER_HOUR, US_PER_MINUTE
 from stream_app.core.output.outputs import Output
 from stream_app.core.partition import FeedPartition
-from stream_app.core.state.dead_letter_rate import LetterCount
+from stream_app.core.state.dead_letter_rate import DeadLetterRate
 from stream_app.normalise.binance_usdm import normalise
 from tests.support.partitions import HOUR_US, NOW, T0, Partition, S, batch, clock, of, tick
 
@@ -119,5 +119,5 @@ class TestOnce:
     def test_a_partition_that_is_sound_stores_nothing_more(self, new: Partition) -> None:
         """The count begins with a dead letter."""
         mixed(new, 0, 50)
-        assert new.store.shards[0].block.letters == LetterCount()
+        assert new.store.shards[0].block.letters == DeadLetterRate()
         assert msgspec.msgpack.decode(new.store.shards[0].pack())[6] == [0, 0, 0, 0]

@@ -9,7 +9,7 @@ from schemas.records import Transport
 from schemas.times import US_PER_MINUTE
 from stream_app.core.output.outputs import Output
 from stream_app.core.partition import FeedPartition
-from stream_app.core.state.contract_state import BLOCK_CONTRACTS, Block
+from stream_app.core.state.contract_state import BLOCK_CONTRACTS, ContractBlock
 from stream_app.core.state.gaps import Pace, StreamState
 from stream_app.normalise.binance_usdm import normalise
 from tests.support.partitions import (
@@ -385,7 +385,7 @@ class TestStateOfBefore:
         """Where the newest rate came by stream."""
         new.ticks(tick("AUSDT", 0.0001, T0), received_at=T0)
         new.store.mark_applied(new.offset - 1)
-        block = Block.unpack(new.store.take_dirty()[0][0][1])
+        block = ContractBlock.unpack(new.store.take_dirty()[0][0][1])
         block.contracts[0].stream = StreamState()
         block.contracts[0].transport = transport
         again = FeedPartition("binance-usdm", 3, normalise, [block.pack()])

@@ -36,12 +36,12 @@ class Arrival(NamedTuple):
 
     number: int
     received_at: int
-    reading: Reading
+    update: Reading
 
 
-def batch(connection: str, received_at: int, reading: Reading, coin: str = "BTC") -> RawBatch:
+def batch(connection: str, received_at: int, update: Reading, coin: str = "BTC") -> RawBatch:
     """A raw record with one frame."""
-    rate, mark, oracle = reading
+    rate, mark, oracle = update
     context = {"funding": rate, "markPx": mark, "oraclePx": oracle, "premium": "0.1"}
     frame = {"channel": "activeAssetCtx", "data": {"coin": coin, "ctx": context}}
     payload = json.dumps(frame).encode()
@@ -64,9 +64,9 @@ class Hyperliquid(FeedPartition):
         super().__init__("hyperliquid", 0, normaliser("hyperliquid"), blocks)
         self.offset = offset
 
-    def bring(self, connection: str, received_at: int, reading: Reading) -> list[Output]:
+    def bring(self, connection: str, received_at: int, update: Reading) -> list[Output]:
         """What a frame leads to."""
-        raw = batch(connection, received_at, reading)
+        raw = batch(connection, received_at, update)
         know(self, raw, self.offset)
         self.apply(raw, self.offset, received_at)
         self.offset += 1
@@ -107,8 +107,8 @@ def pushed(count: int, chance: random.Random) -> list[int]:
 def arrivals(times: list[int], readings: list[Reading], chance: random.Random) -> list[Arrival]:
     """What one connection brings, each push with a delay of its own below the window."""
     return [
-        Arrival(number, at + chance.randrange(WINDOW_US), reading)
-        for number, (at, reading) in enumerate(zip(times, readings, strict=True))
+        Arrival(number, at + chance.randrange(WINDOW_US), update)
+        for number, (at, update) in enumerate(zip(times, readings, strict=True))
     ]
 
 
@@ -138,7 +138,7 @@ def test_two_copies_give_the_rows_of_one(
     for connection, arrival in log:
         if chance.random() < 0.1:
             partition = partition.again()
-        outputs += partition.bring(connection, arrival.received_at, arrival.reading)
+        outputs += partition.bring(connection, arrival.received_at, arrival.update)
     assert sorted(rows(outputs)) == sorted((float(rate), float(mark)) for rate, mark, _ in readings)
 
 
@@ -151,8 +151,8 @@ def test_one_copy_is_untouched(readings: list[Reading], chance: random.Random) -
         return
     outputs = [
         output
-        for at, reading in zip(times, readings, strict=True)
-        for output in partition.bring("one", at, reading)
+        for at, update in zip(times, readings, strict=True)
+        for output in partition.bring("one", at, update)
     ]
     assert rows(outputs) == [(float(rate), float(mark)) for rate, mark, _ in readings]
 
@@ -176,7 +176,7 @@ def test_a_copy_across_the_hour_is_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("connection", "after_s", "reading"),
+    ("connection", "after_s", "update"),
     [
         ("one", 0.3, SAME),
         ("two", SAME_PUSH_S, SAME),
@@ -185,11 +185,11 @@ def test_a_copy_across_the_hour_is_one() -> None:
         ("two", 0.3, ("0.0000125", "80654.0", "80698.5")),
     ],
 )
-def test_what_differs_is_another_push(connection: str, after_s: float, reading: Reading) -> None:
+def test_what_differs_is_another_push(connection: str, after_s: float, update: Reading) -> None:
     """By its connection, its moment, or anything that the row shows."""
     partition = listed()
     partition.bring("one", T0, SAME)
-    assert len(of(partition.bring(connection, T0 + int(after_s * S), reading), "rates")) == 1
+    assert len(of(partition.bring(connection, T0 + int(after_s * S), update), "rates")) == 1
 
 
 def test_a_second_copy_of_the_same_connection_is_another_push() -> None:

@@ -11,7 +11,7 @@ from schemas.records import RawItem
 from stream_app.core.output.collector import MAX_ERROR_CHARS
 from stream_app.core.partition import FeedPartition
 from stream_app.core.scoring.excursions import AlertState
-from stream_app.core.state.contract_state import BLOCK_CONTRACTS, Block, Contract
+from stream_app.core.state.contract_state import BLOCK_CONTRACTS, ContractBlock, ContractState
 from stream_app.normalise.binance_usdm import normalise
 from tests.support.partitions import (
     HOUR_US,
@@ -83,8 +83,8 @@ class TestState:
         ((_, before),), _ = new.store.take_dirty()
         new.ticks(tick("AUSDT", 0.0001, T0))
         ((_, after),), _ = new.store.take_dirty()
-        assert Block.unpack(after).contracts == Block.unpack(before).contracts
-        assert [(a.kind, a.count) for a in Block.unpack(after).audits] == [("duplicate", 1)]
+        assert ContractBlock.unpack(after).contracts == ContractBlock.unpack(before).contracts
+        assert [(a.kind, a.count) for a in ContractBlock.unpack(after).audits] == [("duplicate", 1)]
 
     def test_a_block_carries_the_offset_that_it_applied(self, new: Partition) -> None:
         """Where none changed the newest carries it; never an earlier offset than before."""
@@ -131,9 +131,9 @@ class TestState:
         new.ticks(tick("AUSDT", 0.0001, T0))
         ((_, stored),), _ = new.store.take_dirty()
         fields = msgspec.msgpack.decode(stored)
-        known = Contract.__struct_fields__.index("alerts")
+        known = ContractState.__struct_fields__.index("alerts")
         fields[3] = [contract[:known] for contract in fields[3]]
-        (contract,) = Block.unpack(msgspec.msgpack.encode(fields)).contracts
+        (contract,) = ContractBlock.unpack(msgspec.msgpack.encode(fields)).contracts
         assert (contract.rate, contract.sign) == (0.0001, 1)
         assert (contract.alerts, contract.pushes) == (AlertState(), [])
 

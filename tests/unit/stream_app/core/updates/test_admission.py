@@ -11,7 +11,7 @@ from schemas.control_items import BACKFILL_BEGIN, BACKFILL_END
 from schemas.records import RawItem
 from schemas.times import US_PER_HOUR, US_PER_MINUTE
 from stream_app.core.partition import FeedPartition
-from stream_app.core.state.contract_state import Block
+from stream_app.core.state.contract_state import ContractBlock
 from stream_app.core.state.waiting_room import MAX_WAITING_ITEMS, MAX_WAITING_SYMBOLS, WAITING_US
 from stream_app.normalise.binance_usdm import normalise
 from tests.support.partitions import (
@@ -171,8 +171,8 @@ class TestWaiting:
     def test_an_older_program_s_blocks_have_nobody_waiting(self) -> None:
         """Fields are only appended."""
         old: Any = msgspec.msgpack.encode([1, 7, 8, []])
-        assert Block.unpack(old).waiting == []
-        assert Block.unpack(old).cap_hour == 0
+        assert ContractBlock.unpack(old).waiting == []
+        assert ContractBlock.unpack(old).cap_hour == 0
 
 
 class TestForged:
@@ -250,7 +250,7 @@ class TestFlood:
 
     def test_a_partition_takes_no_more_contracts_than_its_cap(self, strict: Strict) -> None:
         """Whoever lists more gets one alert an hour; the listed ones go on."""
-        strict._gate.cap = 3
+        strict._admission.cap = 3
         outputs = strict.listing(*(f"C{n}USDT" for n in range(5)))
         (alert,) = of(outputs, "alerts")
         assert (alert["kind"], alert["subject"], alert["severity"]) == (
@@ -261,7 +261,7 @@ class TestFlood:
         assert alert["value"] == alert["threshold"] == 3
         assert [c.symbol for c in strict.contracts] == ["C0USDT", "C1USDT", "C2USDT"]
         again = strict.stored()
-        again._gate.cap = 3
+        again._admission.cap = 3
         soon = again.listing("C4USDT", at=T0 + US_PER_MINUTE)
         assert of(soon, "alerts") == []
         later = again.listing("C4USDT", at=T0 + US_PER_HOUR)
@@ -271,7 +271,7 @@ class TestFlood:
 
     def test_the_cap_is_above_what_any_feed_has(self, strict: Strict) -> None:
         """Twice a partition's share of 5,000."""
-        assert strict._gate.cap == 1_250
+        assert strict._admission.cap == 1_250
 
 
 def test_a_rest_rate_that_waited_is_one_of_rest(strict: Strict) -> None:

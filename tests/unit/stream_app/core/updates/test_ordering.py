@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.core.state.bars import LATENESS_US, MAX_HELD, Held
-from stream_app.core.state.contract_state import Contract
+from stream_app.core.state.contract_state import ContractState
 from stream_app.core.updates.ordering import Verdict, judge
 
 START_US = 1_791_269_856_000_000
@@ -23,12 +23,12 @@ class Update(NamedTuple):
     rate: float
 
 
-def verdicts(updates: list[Update], settle_each: int = 1) -> tuple[list[Verdict], Contract]:
+def verdicts(updates: list[Update], settle_each: int = 1) -> tuple[list[Verdict], ContractState]:
     """Judge updates in turn, as the partition does, from a new contract.
 
     Bars are settled after every `settle_each` updates.
     """
-    contract = Contract("A", "f:A", "A", "")
+    contract = ContractState("A", "f:A", "A", "")
     given_verdicts: list[Verdict] = []
     for count, (at, rate) in enumerate(updates):
         verdict = judge(contract, at, rate)
