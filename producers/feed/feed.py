@@ -31,6 +31,7 @@ from producers.settings import ProducerSettings
 from producers.websocket.connection import Closed, ConnectionCallbacks
 from producers.websocket.pool import ConnectionPool
 from producers.websocket.session import FrameOutcome
+from schemas.audit_kinds import AuditKind
 from schemas.clock import now_us
 from schemas.control_items import MAX_UNREADABLE_BYTES, TICK_S, UNREADABLE, FeedEvent
 from schemas.errors import MalformedInputError
@@ -93,7 +94,7 @@ class Feed:
             exchange,
             endpoints,
             self.rest,
-            ConnectionCallbacks(self._on_frame, self._on_close),
+            ConnectionCallbacks(self._on_frame, self._on_close, self.monitor.opened),
             secondary=settings.producer_secondary_sources,
             spares=settings.producer_connections - 1,
         )
@@ -107,7 +108,9 @@ class Feed:
         """Run all parts, once; ends when cancelled, and with an error when a part fails."""
         mode, poll_s = self._settings.producer_mode, self._settings.producer_poll_s
         at = now_us()
-        self.event_log.note(FeedEvent("started", self.exchange.feed, at, at, detail=f"mode {mode}"))
+        self.event_log.note(
+            FeedEvent(AuditKind.STARTED, self.exchange.feed, at, at, detail=f"mode {mode}")
+        )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._publisher.serve())
             tasks.create_task(self.facts.run())
@@ -152,7 +155,9 @@ class Feed:
             self._surplus_told_s = now_s
             at, feed = now_us(), self.exchange.feed
             detail = f"the exchange lists {change.surplus} contracts beyond the limit of the feed"
-            self.event_log.note(FeedEvent("contract_cap", feed, at, at, change.surplus, detail))
+            self.event_log.note(
+                FeedEvent(AuditKind.CONTRACT_CAP, feed, at, at, change.surplus, detail)
+            )
 
     async def _on_frame(self, identity: str, message: bytes, received_at: int) -> FrameOutcome:
         try:

@@ -1,13 +1,13 @@
-"""Looks after one feed: who is silent, what follows, and what the world is told of it.
+"""Monitors one feed: which contracts are silent, which state follows, which events are noted.
 
-The shell around liveness.py and ownership.py: it reads the clock, has REST asked for what the
-stream does not bring, and notes each transition. Not responsible for: sockets, REST, Kafka.
+The shell around the policies liveness.py, ownership.py and outages.py: it reads the clock, has REST
+asked for what the stream does not bring, and notes each transition as an event.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from producers.exchanges.spec import Exchange
@@ -15,12 +15,14 @@ from producers.kafka.event_log import FeedEventLog
 from producers.policy.dedup import Deduplicator
 from producers.policy.instruments import Change
 from producers.policy.liveness import Liveness
-from producers.policy.outages import Filled, Outages
+from producers.policy.outages import Ended, Filled, Outages
 from producers.policy.ownership import Ownership, Rest
 from producers.policy.polling import FEW_SHARE
 from producers.rest.client import RestClient
 from producers.rest.snapshots import Snapshots
 from producers.websocket.connection import Closed
+from schemas.audit_facts import AuditFacts
+from schemas.audit_kinds import AuditKind
 from schemas.clock import now_us
 from schemas.control_items import FeedEvent
 from schemas.feeds import spec
@@ -37,6 +39,11 @@ UNLISTED_S = 30.0
 KAFKA_FULL_S = 2.0
 """A queue that is full for longer explains why nothing comes."""
 _BLIND: frozenset[FeedState] = frozenset({"down"})
+_TRANSITIONS: Mapping[FeedState, AuditKind] = {
+    "fallback": AuditKind.FAILOVER,
+    "live": AuditKind.RECOVERY,
+}
+"""Kinds of the transitions into a state; that into any other is of the kind `feed_state`."""
 
 
 @dataclass(slots=True)
@@ -80,7 +87,9 @@ class FeedMonitor:
         self.dedup = Deduplicator(timeless=spec(exchange.feed).timeless)
         self._outages = Outages(exchange.feed)
         self._connections: dict[str, _Delivering] = {}
-        """Those that have brought data."""
+        """Those that have brought data, by connection id."""
+        self._sockets: dict[str, str] = {}
+        """Name of the socket by connection id, of open connections."""
         self._left_silent: set[str] = set()
         """Sockets whose end left contracts that no other brings."""
         self.since = now_us()
@@ -88,7 +97,7 @@ class FeedMonitor:
         self.last_data_at: int | None = None
         self._skew_told_s = 0.0
         self._counted_s = self._begun_s = time.monotonic()
-        self._counted = {"repeated": 0, "rate_limited": 0}
+        self._counted = {AuditKind.REPEATED: 0, AuditKind.RATE_LIMITED: 0}
 
     @property
     def state(self) -> FeedState:
@@ -103,10 +112,15 @@ class FeedMonitor:
         self.dedup.keep(streaming)
         if known:
             at = now_us()
-            for kind, symbols in (("listed", change.listed), ("delisted", change.delisted)):
+            came, went = AuditKind.LISTED, AuditKind.DELISTED
+            for kind, symbols in ((came, change.listed), (went, change.delisted)):
                 for symbol in sorted(symbols):
                     subject = contract_id(self._exchange.feed, symbol)
                     self._event_log.note(FeedEvent(kind, subject, at, at))
+
+    def opened(self, socket: str, identity: str) -> None:
+        """Note which socket an open connection belongs to."""
+        self._sockets[identity] = socket
 
     def outcome(
         self,
@@ -132,9 +146,10 @@ class FeedMonitor:
         if connection is not None:
             connection.filled = self._snapshots.filled
         else:
-            socket = identity.rpartition("/")[0].partition("/")[2]
-            self._connections[identity] = _Delivering(socket, self._snapshots.filled)
-            gap = self._outages.delivers(socket, received_at, self._snapshots.filled)
+            # A connection that was not announced counts as a socket of its own.
+            socket, filled = self._sockets.get(identity, identity), self._snapshots.filled
+            self._connections[identity] = _Delivering(socket, filled)
+            gap = self._outages.delivers(socket, identity, received_at, filled)
             if gap is not None:
                 self._event_log.note(gap)
                 hour = gap.first_event_time // US_PER_HOUR
@@ -146,6 +161,7 @@ class FeedMonitor:
     def closed(self, closed: Closed) -> None:
         """Note the end of a connection: what it alone delivered is REST's from now on."""
         self.liveness.closed(closed.identity)
+        self._sockets.pop(closed.identity, None)
         delivered = self._connections.pop(closed.identity, None)
         if closed.relieved:
             return
@@ -155,9 +171,8 @@ class FeedMonitor:
         others = (connection.socket for connection in self._connections.values())
         if delivered is not None and closed.socket not in others:
             at = now_us()
-            gap = self._outages.lost(
-                closed.socket, closed.last_data_at or at, at, closed.reason, delivered.filled
-            )
+            ended = Ended(closed.socket, closed.identity, closed.cause, closed.reason)
+            gap = self._outages.lost(ended, closed.last_data_at or at, at, delivered.filled)
             if gap is not None:
                 self._event_log.note(gap)
         self.step()
@@ -184,9 +199,10 @@ class FeedMonitor:
 
     def _tell_transition(self, before: FeedState, after: FeedState, streamed: int) -> None:
         at = now_us()
-        kind = {"fallback": "failover", "live": "recovery"}.get(after, "feed_state")
+        kind = _TRANSITIONS.get(after, AuditKind.FEED_STATE)
         if before == "connecting" and after == "live":
-            kind = "feed_state"
+            kind = AuditKind.FEED_STATE
+        facts = AuditFacts(from_state=before, to_state=after)
         silent = self._snapshots.polling.wanted
         named = ", ".join(sorted(silent)[:MAX_NAMED])
         about = f"the stream brings {streamed} of {self.liveness.expected} contracts"
@@ -199,13 +215,17 @@ class FeedMonitor:
             about += f" ({self.detail})"
         feed, since = self._exchange.feed, self.since
         self._event_log.note(
-            FeedEvent(kind, feed, since, at, detail=f"{before} -> {after}: {about}")
+            FeedEvent(kind, feed, since, at, detail=f"{before} -> {after}: {about}", facts=facts)
         )
         if after in _BLIND:
-            self._event_log.note(FeedEvent("feed_down", feed, since, at, detail=about))
+            self._event_log.note(
+                FeedEvent(AuditKind.FEED_DOWN, feed, since, at, detail=about, facts=facts)
+            )
         elif before in _BLIND:
             detail = f"after {(at - since) / US_PER_S:.1f} s: {after}"
-            self._event_log.note(FeedEvent("feed_recovered", feed, since, at, detail=detail))
+            self._event_log.note(
+                FeedEvent(AuditKind.FEED_RECOVERED, feed, since, at, detail=detail, facts=facts)
+            )
         self.since = at
         if after == "live":
             self.detail = ""
@@ -215,8 +235,9 @@ class FeedMonitor:
         if bool(ahead_s) != bool(self._skew_told_s):
             at = now_us()
             detail = f"the exchange's clock is {ahead_s:+.1f} s from ours" if ahead_s else "ended"
+            feed, facts = self._exchange.feed, AuditFacts(shift_s=ahead_s)
             self._event_log.note(
-                FeedEvent("clock_skew", self._exchange.feed, at, at, detail=detail)
+                FeedEvent(AuditKind.CLOCK_SKEW, feed, at, at, detail=detail, facts=facts)
             )
             self._skew_told_s = ahead_s
 
@@ -225,7 +246,8 @@ class FeedMonitor:
             return
         at, from_us = now_us(), now_us() - int((now_s - self._counted_s) * US_PER_S)
         self._counted_s = now_s
-        totals = {"repeated": self.dedup.total, "rate_limited": self._rest.refusals}
+        repeated, refused = self.dedup.total, self._rest.refusals
+        totals = {AuditKind.REPEATED: repeated, AuditKind.RATE_LIMITED: refused}
         for kind, total in totals.items():
             new = total - self._counted[kind]
             if new:

@@ -23,6 +23,7 @@ from producers.policy.backoff import Backoff
 from producers.policy.untrusted_text import one_line
 from producers.rest.client import RestError
 from producers.websocket.transport import TransportError
+from schemas.audit_kinds import AuditKind
 from schemas.clock import now_us
 from schemas.control_items import FeedEvent
 from schemas.errors import FundingStreamError, MalformedInputError
@@ -115,7 +116,7 @@ class FeedSupervisor:
             ) from error
         detail = f"{text}; again in {delay_s:.1f} s"
         self._event_log.note(
-            FeedEvent("feed_failed", self._name, began_us, now_us(), detail=detail)
+            FeedEvent(AuditKind.FEED_FAILED, self._name, began_us, now_us(), detail=detail)
         )
         return delay_s
 

@@ -1,6 +1,6 @@
-"""What a producer decides, kept until it is on the raw log: transitions, gaps, refusals.
+"""Keeps what a producer decides (transitions, gaps, refusals) until it is on the raw log.
 
-Not responsible for: what is worth noting (feed.py, outages.py), what becomes of it (the worker).
+The worker makes audit events of it, and alerts where the kind is one of an alert.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ from collections import deque
 
 from producers.exchanges.spec import Slice
 from producers.kafka.publisher import Publisher, connection_id
+from schemas.audit_kinds import AuditKind
 from schemas.clock import now_us
 from schemas.control_items import FEED_EVENT, FeedEvent
 
 log = logging.getLogger(__name__)
 
 MAX_WAITING = 2_000
-"""While Kafka is away; the newest are kept, and how many went is noted in their place."""
+"""Events that wait while Kafka is away. Beyond it the oldest are dropped, and an event says how
+many."""
 
 
 class FeedEventLog:
@@ -46,7 +48,7 @@ class FeedEventLog:
         self.news.clear()
         if self._lost:
             at = now_us()
-            self._waiting.append(FeedEvent("events_lost", self._feed, at, at, self._lost))
+            self._waiting.append(FeedEvent(AuditKind.EVENTS_LOST, self._feed, at, at, self._lost))
             self._lost = 0
         if self._waiting:
             pieces = [Slice(None, event.pack()) for event in self._waiting]

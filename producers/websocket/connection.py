@@ -31,6 +31,7 @@ from producers.websocket.session import (
     turn,
 )
 from producers.websocket.transport import TransportError, opened
+from schemas.audit_facts import AuditCause
 from schemas.config.settings import shown_url
 from schemas.errors import MalformedInputError
 
@@ -57,13 +58,16 @@ class Closed(NamedTuple):
     last_data_at: int | None
     """Receipt of its newest data, µs; None: it brought none."""
     relieved: bool
+    cause: AuditCause = AuditCause.CLOSED
 
 
 class ConnectionCallbacks(NamedTuple):
-    """Whom a connection tells what."""
+    """Callbacks that a connection uses to report frames and state changes."""
 
     on_frame: OnFrame
     on_close: Callable[[Closed], None]
+    on_open: Callable[[str, str], None] = lambda _socket, _identity: None
+    """(socket, connection id); called before the first frame of a connection."""
 
 
 class ManagedConnection:
@@ -240,11 +244,13 @@ class ManagedConnection:
             url = await self._address(self._candidate)
         except (RestError, MalformedInputError) as error:
             return SessionEnd(f"no address: {error}")
-        end = SessionEnd("stopped")
+        end = SessionEnd("stopped", cause=AuditCause.STOPPED)
         try:
             async with opened(url, self._tls) as transport:
                 self._opened(session, url)
-                end = await session.run(transport, connection_id(self._feed, self.name))
+                identity = connection_id(self._feed, self.name)
+                self._watcher.on_open(self.name, identity)
+                end = await session.run(transport, identity)
                 # Before the farewell, for which a dead socket makes us wait.
                 self._closed(session, end)
         except TransportError as error:
@@ -268,5 +274,12 @@ class ManagedConnection:
             return
         self._sessions.discard(session)
         self._watcher.on_close(
-            Closed(self.name, session.identity, end.reason, session.last_data_at, end.relieved)
+            Closed(
+                self.name,
+                session.identity,
+                end.reason,
+                session.last_data_at,
+                end.relieved,
+                end.cause,
+            )
         )

@@ -16,6 +16,7 @@ from producers.exchanges.spec import Control, SocketKind
 from producers.policy.quarantine import Quarantine
 from producers.policy.throttle import Throttle
 from producers.websocket.transport import Transport, TransportError
+from schemas.audit_facts import AuditCause
 from schemas.clock import now_us
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,8 @@ class SessionEnd(NamedTuple):
     healthy_s: float = 0.0
     relieved: bool = False
     """As planned: another one has taken over."""
+    cause: AuditCause = AuditCause.CLOSED
+    """The kind of the reason, for programs."""
 
 
 class ConnectionContext(NamedTuple):
@@ -96,12 +99,16 @@ class Session:
 
     def relieve(self) -> None:
         """End as planned: another one delivers. What is on its way is still read."""
-        self._dismissed = SessionEnd("relieved by a newer connection", relieved=True)
+        self._dismissed = SessionEnd(
+            "relieved by a newer connection", relieved=True, cause=AuditCause.STOPPED
+        )
         self._dismissed_s = time.monotonic() + DRAIN_S
 
     def give_up(self) -> None:
         """End because it does not deliver."""
-        self._dismissed = SessionEnd("brought too little to relieve another connection")
+        self._dismissed = SessionEnd(
+            "brought too little to relieve another connection", cause=AuditCause.PARTIAL
+        )
 
     @property
     def delivers(self) -> bool:
@@ -138,14 +145,16 @@ class Session:
                 _raise_unless_closed(writer)
         return end
 
-    def _due(self) -> tuple[float, str]:
+    def _due(self) -> tuple[float, str, AuditCause]:
         """Return when this connection is to end if nothing comes, and why."""
         kind = self._line.kind
-        due = (self._last_data_s + kind.silent_s, f"no data for {kind.silent_s:g} s")
+        silent_s = kind.silent_s
+        due = (self._last_data_s + silent_s, f"no data for {silent_s:g} s", AuditCause.SILENT)
         timeout_s = kind.greeting_timeout_s
         if timeout_s is None or self._greeted.is_set():
             return due
-        return min(due, (self.opened_s + timeout_s, f"no greeting within {timeout_s:g} s"))
+        reason = f"no greeting within {timeout_s:g} s"
+        return min(due, (self.opened_s + timeout_s, reason, AuditCause.NO_GREETING))
 
     async def _read(
         self, transport: Transport, writers: Iterable[asyncio.Task[None]]
@@ -153,10 +162,10 @@ class Session:
         while True:
             if self._dismissed is not None and time.monotonic() >= self._dismissed_s:
                 return self._dismissed._replace(healthy_s=self.healthy_s)
-            due_s, reason = self._due()
+            due_s, reason, cause = self._due()
             wait_s = due_s - time.monotonic()
             if wait_s <= 0:
-                return SessionEnd(reason, self.healthy_s)
+                return SessionEnd(reason, self.healthy_s, cause=cause)
             for writer in writers:
                 _raise_unless_closed(writer)
             try:
@@ -171,9 +180,8 @@ class Session:
             self._note(outcome, received_at)
             paused_s = time.monotonic() - received_s
             if paused_s > PAUSED_S:
-                return SessionEnd(
-                    f"reading paused: Kafka took nothing for {paused_s:.0f} s", self.healthy_s
-                )
+                reason = f"reading paused: Kafka took nothing for {paused_s:.0f} s"
+                return SessionEnd(reason, self.healthy_s, cause=AuditCause.KAFKA_FULL)
 
     def _note(self, outcome: FrameOutcome, received_at: int) -> None:
         now_s = time.monotonic()

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import msgspec
 
 from schemas import topics
+from schemas.audit_facts import NO_FACTS, AuditFacts
+from schemas.audit_kinds import AuditKind
 from schemas.control_items import BACKFILL_BEGIN, BACKFILL_END, FEED_EVENT, TICK, UNREADABLE
 from schemas.errors import MalformedInputError
 from schemas.feeds import spec
@@ -206,7 +208,7 @@ class FeedPartition:
             if update.lists:
                 self._monitor.listed(entry, at)
         else:
-            self._audit(update.symbol, "no_rate", at.received_at, at, update.reason)
+            self._audit(update.symbol, AuditKind.NO_RATE, at.received_at, at, update.reason)
 
     def _apply_unlisted(
         self, item: RawItem, symbol: str, at: ItemContext, read: ReadItem | None
@@ -228,7 +230,7 @@ class FeedPartition:
             return
         for update in self._read(item, symbol, at, read):
             if isinstance(update, NoRate):
-                self._audit(symbol, "no_rate", at.received_at, at, update.reason)
+                self._audit(symbol, AuditKind.NO_RATE, at.received_at, at, update.reason)
             elif isinstance(update, InstrumentUpdate) and update.lists:
                 self._list(update, at)
             elif isinstance(update, RateUpdate) and at.purpose == "reconcile":
@@ -273,7 +275,7 @@ class FeedPartition:
             for update in read:
                 check_plausible(update, at.received_at, self._max_ahead_us)
         except MalformedInputError as error:
-            self._audit(symbol, "dead_letter", at.received_at, at, str(error))
+            self._audit(symbol, AuditKind.DEAD_LETTER, at.received_at, at, str(error))
             self.collector.dead_letter(item, at, str(error), "normalise")
             return ()
         return read
@@ -295,16 +297,32 @@ class FeedPartition:
             self.counts["redelivered"] += 1
 
     def _audit(
-        self, symbol: str, kind: str, event_time: int, at: ItemContext, detail: str = ""
+        self,
+        symbol: str,
+        kind: AuditKind,
+        event_time: int,
+        at: ItemContext,
+        detail: str = "",
+        facts: AuditFacts = NO_FACTS,
     ) -> None:
-        self.collector.note(symbol, kind, event_time, at, detail)
+        self.collector.note(symbol, kind, event_time, at, detail, facts)
+
+    def _audit_rate(
+        self, kind: AuditKind, update: RateUpdate, event_time: int, at: ItemContext
+    ) -> None:
+        rate = update.rate
+        self.collector.note(
+            update.symbol, kind, event_time, at, f"rate {rate!r}", AuditFacts(rate=rate)
+        )
 
     def _apply_facts(self, entry: ContractEntry, facts: InstrumentUpdate, at: ItemContext) -> None:
         entry.shard.dirty = True
         contract = entry.contract
         if facts.status is not None and facts.status != contract.status:
             change = f"{contract.status or 'unknown'} -> {facts.status}"
-            self._audit(facts.symbol, "status_change", at.received_at, at, change)
+            states = AuditFacts(from_state=contract.status, to_state=facts.status)
+            kind = AuditKind.STATUS_CHANGE
+            self._audit(facts.symbol, kind, at.received_at, at, change, states)
             self._monitor.status_changed(entry, facts.status, at)
         for field in ("base", "quote", "multiplier", "status", "rate_cap", "rate_floor"):
             value = getattr(facts, field)
@@ -332,7 +350,9 @@ class FeedPartition:
         self.counts["settlement" if new else "settlement_known"] += 1
         if before is not None and before.rate != update.rate:
             change = f"{before.source} {before.rate!r}, {update.source} {update.rate!r}"
-            self._audit(update.symbol, "settlement_differs", funding_time, at, change)
+            rates = AuditFacts(rate=update.rate, other_rate=before.rate)
+            kind = AuditKind.SETTLEMENT_DIFFERS
+            self._audit(update.symbol, kind, funding_time, at, change, rates)
         if update.source != "derived" and (before is None or before.source == "derived"):
             self._monitor.settled(entry.contract, funding_time, update.rate, at)
         if new or (before is not None and entry.baseline.known(funding_time) != before):
@@ -352,7 +372,7 @@ class FeedPartition:
         if at.is_stream and event_time > contract.stream.event_time:
             self._monitor.streamed(entry, event_time, at)
         if self._settling_us and is_settling(contract, update, event_time, self._settling_us):
-            self._audit(update.symbol, "settling", event_time, at, f"rate {update.rate!r}")
+            self._audit_rate(AuditKind.SETTLING, update, event_time, at)
             return
         verdict = self._judge(contract, update, event_time, at)
         if verdict == "duplicate":
@@ -364,7 +384,7 @@ class FeedPartition:
         interval = interval_of(entry, update)
         late, beyond = verdict == "late", beyond_cap(contract, update.rate)
         if beyond:
-            self._audit(update.symbol, "out_of_range", event_time, at, f"rate {update.rate!r}")
+            self._audit_rate(AuditKind.OUT_OF_RANGE, update, event_time, at)
         self._rows.append(
             RateRow(contract, update, event_time, interval, at.item, at.received_at, late, beyond)
         )
@@ -407,7 +427,9 @@ class FeedPartition:
         if ahead_us > self._skew_us:
             # One fact about the feed: our clock, or its own.
             detail = f"{update.symbol}: {ahead_us / US_PER_S:.1f} s ahead of its receipt"
-            self.collector.note_feed(update.symbol, "clock_skew", stands_at, at, detail)
+            facts = AuditFacts(shift_s=ahead_us / US_PER_S)
+            kind = AuditKind.CLOCK_SKEW
+            self.collector.note_feed(update.symbol, kind, stands_at, at, detail, facts)
         if stands_at == event_time:
             return update, event_time
         return msgspec.structs.replace(update, event_time=None), stands_at
@@ -430,7 +452,7 @@ class FeedPartition:
         # The same rate and z as before: what they call for was emitted then.
         as_before = not first and not rate_changed and z == entry.judged_z
         if not first and (change := interval_change(contract, interval)):
-            self._audit(contract.symbol, "interval_change", event_time, at, change)
+            self._audit(contract.symbol, AuditKind.INTERVAL_CHANGE, event_time, at, change)
         make_current(contract, update, event_time, interval, at)
         entry.judged_z = z
         if not as_before or contract.alerts.awaits:
@@ -460,7 +482,7 @@ class FeedPartition:
         if verdict == "accepted":
             self.counts[verdict] += 1
         else:
-            self._audit(contract.symbol, verdict, event_time, at, f"rate {rate!r}")
+            self._audit_rate(AuditKind(verdict), update, event_time, at)
         return verdict
 
     def _settle_bars(self, entry: ContractEntry) -> None:

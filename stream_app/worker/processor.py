@@ -14,6 +14,8 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from schemas.audit_facts import AuditFacts
+from schemas.audit_kinds import AuditKind
 from schemas.clock import now_us
 from schemas.errors import FundingStreamError, MalformedInputError, StateError
 from schemas.records import HourlyBar, WorkerStatus
@@ -222,7 +224,9 @@ class Processor:
             lost_at = now if message.timestamp is None else round(message.timestamp * US_PER_S)
             detail = f"offsets {offset - gone} to {offset - 1} are gone from the log"
             times = (lost_at, lost_at)
-            state.collector.tell(state.feed, "lost_records", times, gone, detail, (offset, -1))
+            facts = AuditFacts(first_offset=offset - gone, last_offset=offset - 1)
+            kind, raw = AuditKind.LOST_RECORDS, (offset, -1)
+            state.collector.tell(state.feed, kind, times, gone, detail, raw, facts)
             self._publish(state)
         try:
             batch = self._decoder.decode(message.value or b"")
@@ -292,7 +296,7 @@ class Processor:
                 "from the last acknowledged record"
             )
         log.error("%s/%d: %d to %d are gone from the log", topic, partition, expected, offset - 1)
-        self.counts["lost_records"] += offset - expected
+        self.counts[AuditKind.LOST_RECORDS] += offset - expected
         return offset - expected
 
     def flush_quiet(self, now: int) -> None:

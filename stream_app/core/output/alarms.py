@@ -1,10 +1,11 @@
-"""From a contract's newest update to what a person is told of its z and its sign. Pure.
+"""Raises the alerts of a contract's z and of its rate's sign, when a new update is current. Pure.
 
-damping.py decides; what it holds back is counted in the audit, by contract and minute.
+excursions.py decides which ones. What it holds back is counted as audit events.
 """
 
 from __future__ import annotations
 
+from schemas.audit_kinds import AuditKind
 from schemas.rates import rate_8h
 from stream_app.core.output.alerts import crossing_alert, flip_alert, sign_of
 from stream_app.core.output.collector import OutputCollector
@@ -13,13 +14,13 @@ from stream_app.core.state.item_context import ItemContext
 
 
 class Alarms:
-    """The alerts of one partition's contracts."""
+    """Raises the alerts of one partition's contracts."""
 
     def __init__(self, collector: OutputCollector) -> None:
         self._collector = collector
 
     def judge(self, contract: ContractState, z: float | None, at: ItemContext) -> None:
-        """Tell what the current update of a contract means. `z` None: nothing of z."""
+        """Raise what the current update of a contract calls for. `z` None: it has no z."""
         self._judge_sign(contract, at)
         crossing = None if z is None else contract.alerts.cross(z, contract.event_time)
         if z is None or crossing is None:
@@ -42,4 +43,5 @@ class Alarms:
             self._hold_back(contract, f"sign of {contract.rate!r}", at)
 
     def _hold_back(self, contract: ContractState, detail: str, at: ItemContext) -> None:
-        self._collector.note(contract.symbol, "alert_held_back", contract.event_time, at, detail)
+        kind, event_time = AuditKind.ALERT_HELD_BACK, contract.event_time
+        self._collector.note(contract.symbol, kind, event_time, at, detail)

@@ -6,6 +6,7 @@ symbols gets neither state nor a row, and a handful of audit events.
 
 from __future__ import annotations
 
+from schemas.audit_kinds import AuditKind
 from schemas.control_items import BACKFILL_BEGIN, BACKFILL_END
 from schemas.feeds import FeedSpec
 from schemas.partitioning import PARTITIONS
@@ -31,7 +32,7 @@ class Admission:
 
     def refuse(self, item: RawItem, at: ItemContext, fault: str) -> None:
         """Send an item whose symbol can be none to the dead letters."""
-        self._collector.note_feed("", "dead_letter", at.received_at, at, fault)
+        self._collector.note_feed("", AuditKind.DEAD_LETTER, at.received_at, at, fault)
         self._collector.dead_letter(item, at, fault, "symbol")
 
     def keep(self, item: RawItem, at: ItemContext) -> None:

@@ -14,6 +14,7 @@ from producers.feed.monitor import COUNTED_EVERY_S, FeedMonitor
 from producers.policy.instruments import Change
 from producers.websocket.connection import Closed
 from producers.websocket.session import SessionEnd
+from schemas.audit_facts import AuditCause, AuditFacts
 from schemas.clock import now_us
 from schemas.control_items import FEED_EVENT, FeedEvent
 from schemas.times import US_PER_HOUR, US_PER_S
@@ -35,6 +36,7 @@ class Case:
 
     def bring(self, symbols: Iterable[str], identity: str = ONE) -> tuple[list[str], bool]:
         """Data that has just been made."""
+        self.monitor.opened(identity.split("/")[1], identity)
         return self.monitor.outcome(identity, list(symbols), now_us(), now_us())
 
     def close(self, identity: str = ONE, *, relieved: bool = False, at: int | None = None) -> None:
@@ -112,6 +114,7 @@ async def test_an_outage_is_told_from_its_begin_to_its_end(case: Case) -> None:
     assert case.wanted == {"A", "B", "C"}
     opened, stalled = await case.events()
     assert (opened.kind, opened.first_event_time) == ("gap_opened", last)
+    assert opened.facts == AuditFacts(cause=AuditCause.CLOSED, socket=SOCKET, connection_id=ONE)
     assert (stalled.kind, case.monitor.state) == ("feed_state", "stalled")
     assert stalled.detail == (
         "live -> stalled: the stream brings 0 of 3 contracts, silent: A, B, C "
@@ -125,8 +128,11 @@ async def test_an_outage_is_told_from_its_begin_to_its_end(case: Case) -> None:
     case.monitor.step()
     closed, recovering = await case.events()
     assert (closed.kind, closed.first_event_time) == ("gap_closed", last)
+    assert (closed.facts.socket, closed.facts.connection_id) == (SOCKET, TWO)
+    assert (closed.facts.rest_polls, closed.facts.rest_updates) == (4, 12)
     assert "REST filled it with 12 rates of 4 polls" in closed.detail
     assert (recovering.kind, recovering.detail[:22]) == ("feed_state", "fallback -> recovering")
+    assert recovering.facts == AuditFacts(from_state="fallback", to_state="recovering")
     assert case.wanted == {"B", "C"}
     case.bring("BC", TWO)
     case.monitor.step()
@@ -160,7 +166,7 @@ async def test_the_end_of_a_spare_is_a_gap_and_no_outage(case: Case) -> None:
     case.close(SPARE)
     (event,) = await case.events()
     assert event.kind == "gap_opened"
-    assert event.detail.startswith("socket mark-price-spare-1: ")
+    assert event.facts.socket == "mark-price-spare-1"
     assert (case.monitor.state, case.wanted) == ("live", frozenset())
     case.close()
     assert case.wanted == {"A", "B", "C"}
@@ -282,6 +288,7 @@ async def test_an_hour_within_a_gap_is_missed(case: Case) -> None:
         (10 * US_PER_HOUR + 1, 11 * US_PER_HOUR - 1, False),
     ):
         case.close(at=last_at)
+        case.monitor.opened(SOCKET, ONE)
         assert case.monitor.outcome(ONE, ["A"], None, received_at) == ([], missed)
     assert case.monitor.outcome(ONE, ["A"], None, 99 * US_PER_HOUR) == ([], False)
 

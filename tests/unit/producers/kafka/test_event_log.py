@@ -6,13 +6,16 @@ from typing import Any, cast
 
 from producers.kafka import event_log
 from producers.kafka.event_log import FeedEventLog
+from schemas.audit_kinds import AuditKind
 from schemas.control_items import FEED_EVENT, FeedEvent
 from tests.unit.producers.feed.test_feed import FakePublisher
 
 
 def event(number: int) -> FeedEvent:
     """An event unlike the others."""
-    return FeedEvent("kind", "kucoin", number, number + 1, number + 2, f"detail {number}")
+    return FeedEvent(
+        AuditKind.FEED_STATE, "kucoin", number, number + 1, number + 2, f"detail {number}"
+    )
 
 
 def published(publisher: FakePublisher) -> list[FeedEvent]:

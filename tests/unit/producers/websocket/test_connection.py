@@ -15,6 +15,7 @@ from producers.exchanges.spec import ClientPing, Control, SocketKind, SubscribeF
 from producers.policy.backoff import Backoff
 from producers.websocket.connection import Closed, ConnectionCallbacks, ManagedConnection
 from producers.websocket.session import FrameOutcome
+from schemas.audit_facts import AuditCause
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 
@@ -23,12 +24,14 @@ class Recorder:
     """What a connection reports, as the feed would hear it."""
 
     def __init__(self) -> None:
+        self.opened: list[tuple[str, str]] = []
         self.closed: list[Closed] = []
         self.frames: list[tuple[str, bytes]] = []
         self.changed = asyncio.Event()
 
     async def on_frame(self, identity: str, message: bytes, received_at: int) -> FrameOutcome:
         assert received_at > 0
+        assert ("mark", identity) in self.opened
         self.frames.append((identity, message))
         self.changed.set()
         kind, _, text = message.decode(errors="replace").partition(" ")
@@ -37,6 +40,9 @@ class Recorder:
         if kind == "acked":
             return FrameOutcome(data=False, control=Control(acknowledged=text))
         return FrameOutcome(data=message != b"ack", symbols=text.split() if kind == "data" else ())
+
+    def on_open(self, socket: str, identity: str) -> None:
+        self.opened.append((socket, identity))
 
     def on_close(self, closed: Closed) -> None:
         assert closed.socket == "mark"
@@ -89,7 +95,7 @@ async def connected(
         "mark",
         kind or kind_of(silent_s, max_age_s),
         address,
-        ConnectionCallbacks(recorder.on_frame, recorder.on_close),
+        ConnectionCallbacks(recorder.on_frame, recorder.on_close, recorder.on_open),
         opening=subscribe,
     )
     connection.want(frozenset(wanted))
@@ -141,6 +147,7 @@ async def test_it_reconnects_after_a_close_and_says_so() -> None:
         assert connection.connects >= 3
     first = recorder.closed[0]
     assert "1001" in first.reason
+    assert first.cause is AuditCause.CLOSED
     assert first.identity == recorder.frames[0][0]
     assert first.last_data_at is not None
     assert not first.relieved
@@ -159,6 +166,7 @@ async def test_acks_do_not_keep_a_silent_socket_alive() -> None:
     async with server(exchange) as url, connected(url, silent_s=0.1) as (connection, recorder):
         await recorder.until(lambda: connection.connects > 1)
     assert recorder.reasons[0] == "no data for 0.1 s"
+    assert recorder.closed[0].cause is AuditCause.SILENT
     assert recorder.closed[0].last_data_at is None
     assert recorder.frames
 
@@ -293,6 +301,7 @@ async def test_a_missing_greeting_is_an_end() -> None:
     async with server(exchange) as url, connected(url, kind=kind) as (_, recorder):
         await recorder.until(lambda: len(recorder.reasons) >= 1)
     assert recorder.reasons[0] == "no greeting within 0.05 s"
+    assert recorder.closed[0].cause is AuditCause.NO_GREETING
 
 
 async def test_the_contract_that_kills_the_socket_is_held_back() -> None:

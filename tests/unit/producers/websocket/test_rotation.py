@@ -17,6 +17,7 @@ from producers.exchanges.spec import SocketKind, SubscribeFrame
 from producers.websocket import connection, session, transport
 from producers.websocket.connection import ConnectionCallbacks, ManagedConnection
 from producers.websocket.session import FrameOutcome
+from schemas.audit_facts import AuditCause
 from tests.unit.producers.websocket.test_connection import Recorder, connected, kind_of, server
 
 AGE_S = 0.3
@@ -323,6 +324,7 @@ async def test_a_reader_that_was_paused_ends_its_connection(
 
     recorder, _ = await paused(kind_of(), on_frame, again)
     assert recorder.reasons[0] == "reading paused: Kafka took nothing for 0 s"
+    assert recorder.closed[0].cause is AuditCause.KAFKA_FULL
     assert recorder.closed[0].last_data_at is not None
     first = [message for identity, message in frames if identity == frames[0][0]]
     assert first == [b"data 0", b"data 1", b"data 2", b"data 3"]
