@@ -9,6 +9,7 @@ from enum import StrEnum, unique
 from typing import Literal, Self
 
 Subject = Literal["contract", "feed", "contract or feed"]
+"""What is counted of a symbol that is no listed contract is counted of its feed."""
 
 _COUNTED, _AT_ONCE = True, False
 _STATES = ("from_state", "to_state")
@@ -111,7 +112,7 @@ class AuditKind(StrEnum):
         "The funding interval of the contract changed.",
     )  # fmt: skip
     CONTRACT_CAP = (
-        "contract_cap", "contract or feed", _COUNTED,
+        "contract_cap", "feed", _COUNTED,
         "Contracts are listed beyond the limit and left out; producers tell it once an hour.",
     )  # fmt: skip
     BAD_SYMBOL = (

@@ -131,8 +131,8 @@ class TestFeedEvents:
     )
     def test_one_that_cannot_be_read_is_a_dead_letter(self, new: Partition, payload: bytes) -> None:
         """And stops nothing."""
-        outputs = new.run(batch([event(payload), event(told("listed"))], channel=FEED_EVENT))
-        assert [kind for _, kind, _, _ in audits(outputs)] == ["listed"]
+        outputs = new.run(batch([event(payload), event(told("failover"))], channel=FEED_EVENT))
+        assert [kind for _, kind, _, _ in audits(outputs)] == ["failover"]
         assert [(letter.stage, letter.value) for letter in new.letters] == [("event", payload)]
         assert new.counts["failed"] == 0
 
