@@ -52,6 +52,10 @@ class AuditCause(StrEnum):
     """Not compared: the rate is beyond the contract's cap, where no stream rate is held either."""
     NO_STREAM_RATE = "no_stream_rate"
     """Not compared: the stream brought no rate within the stale threshold of that time."""
+    Z_CROSS = "z_cross"
+    """The alert that was held back was one of z beyond a threshold."""
+    SIGN_FLIP = "sign_flip"
+    """The alert that was held back was one of another sign."""
     OTHER = "other"
     """A cause that this version does not know."""
 
@@ -88,6 +92,9 @@ class AuditFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     """The rate that it was compared with."""
     tolerance: float | None = None
     """By how much the two may differ."""
+    from_interval_hours: float | None = None
+    to_interval_hours: float | None = None
+    """Funding interval before and after a change."""
     shift_s: float | None = None
     """By how many seconds a clock or a time is ahead; negative: behind."""
 
@@ -111,6 +118,8 @@ class FactFields(TypedDict):
     rate: float | None
     other_rate: float | None
     tolerance: float | None
+    from_interval_hours: float | None
+    to_interval_hours: float | None
     shift_s: float | None
 
 
@@ -130,5 +139,7 @@ def fact_fields(facts: AuditFacts) -> FactFields:
         "rate": facts.rate,
         "other_rate": facts.other_rate,
         "tolerance": facts.tolerance,
+        "from_interval_hours": facts.from_interval_hours,
+        "to_interval_hours": facts.to_interval_hours,
         "shift_s": facts.shift_s,
     }

@@ -110,6 +110,7 @@ class AuditKind(StrEnum):
     INTERVAL_CHANGE = (
         "interval_change", "contract", _COUNTED,
         "The funding interval of the contract changed.",
+        ("from_interval_hours", "to_interval_hours"),
     )  # fmt: skip
     CONTRACT_CAP = (
         "contract_cap", "feed", _COUNTED,
@@ -121,7 +122,7 @@ class AuditKind(StrEnum):
     )  # fmt: skip
     ALERT_HELD_BACK = (
         "alert_held_back", "contract", _COUNTED,
-        "The rule against too many alerts held one back.",
+        "The rule against too many alerts held one back.", ("cause",),
     )  # fmt: skip
 
     # Of what did not come.

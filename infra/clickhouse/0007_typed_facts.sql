@@ -13,6 +13,8 @@ ALTER TABLE funding.audit ADD COLUMN IF NOT EXISTS last_offset Nullable(Int64) C
 ALTER TABLE funding.audit ADD COLUMN IF NOT EXISTS rate Nullable(Float64) CODEC(ZSTD(1));
 ALTER TABLE funding.audit ADD COLUMN IF NOT EXISTS other_rate Nullable(Float64) CODEC(ZSTD(1));
 ALTER TABLE funding.audit ADD COLUMN IF NOT EXISTS tolerance Nullable(Float64) CODEC(ZSTD(1));
+ALTER TABLE funding.audit ADD COLUMN IF NOT EXISTS from_interval_hours Nullable(Float64) CODEC(ZSTD(1));
+ALTER TABLE funding.audit ADD COLUMN IF NOT EXISTS to_interval_hours Nullable(Float64) CODEC(ZSTD(1));
 ALTER TABLE funding.audit ADD COLUMN IF NOT EXISTS shift_s Nullable(Float64) CODEC(ZSTD(1));
 
 -- As in 0006, with the columns of today.

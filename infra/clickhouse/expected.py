@@ -1,4 +1,4 @@
-"""What the migrations make, derived from their own statements, and what of it is missing. Pure.
+"""Derives what the migrations make from their own statements, and finds what is missing. Pure.
 
 Every statement of a migration makes a table, adds a column or makes a view, and may be run again.
 So the files say what a database of this version holds, and how each part of it is made.

@@ -1,9 +1,9 @@
 """Brings the database to the version of this code: numbered SQL files, each applied once.
 
 What was applied is recorded with a checksum in `funding.schema_migrations`. ClickHouse has no
-transactions over DDL: a migration that failed half-way is told from the others by its record, which
-is written before its statements (applied = 0) and after them (1). What a person has dropped since
-is made again (expected.py).
+transactions over DDL, so the record of a migration is written before its statements (applied = 0)
+and after them (1): one that failed half-way is found by its 0 and run again. Tables, columns and
+views that a person has dropped since are made again (expected.py).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Migration:
 
     @property
     def checksum(self) -> str:
-        """Of the text, whatever line ends a checkout gave it."""
+        """SHA-256 of the text, independent of the line ends that a checkout gave it."""
         return hashlib.sha256(self.sql.replace("\r\n", "\n").encode()).hexdigest()
 
     @property
@@ -146,7 +146,7 @@ def plan(
 
 
 def thresholds_view() -> str:
-    """Return the statement that gives SQL what schemas/feeds.py says; made anew by every run."""
+    """Return the statement of the view that shows stale thresholds; every run makes it anew."""
     feeds = ", ".join(f"('{feed}', {stale_s(feed):.1f})" for feed in FEEDS)
     return (
         f"CREATE OR REPLACE VIEW {DATABASE}.thresholds AS SELECT known.1 AS feed, "  # noqa: S608

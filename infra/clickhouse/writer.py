@@ -1,7 +1,7 @@
-"""As whom `migrate` and `sql --write` come: the settings' user, or the writer of a run of `up`.
+"""Chooses the user for `migrate` and `sql --write`: the settings' or that of a run of `up`.
 
-The embedded ClickHouse lets people read without a password. Its writer's secret lies in the data
-directory of the run, for whoever may read that.
+The embedded ClickHouse lets everybody read without a password. The password of its writer lies in
+the data directory of the run, and whoever may read that file may write.
 """
 
 from __future__ import annotations

@@ -32,10 +32,10 @@ class FeedEventLog:
         self._lost = 0
         self.identity = connection_id(feed, "producer")
         self.news = asyncio.Event()
-        """Set while something waits."""
+        """Set while events wait to be published."""
 
     def note(self, event: FeedEvent) -> None:
-        """Take an event; never waits."""
+        """Keep an event and log it; does not wait for Kafka."""
         log.info("%s: %s %s", self._feed, event.kind, event.detail)
         self._waiting.append(event)
         self.news.set()
@@ -44,7 +44,7 @@ class FeedEventLog:
             self._lost += 1
 
     async def publish(self) -> None:
-        """Put what waits on the raw log."""
+        """Publish the events that wait, in one raw record."""
         self.news.clear()
         if self._lost:
             at = now_us()

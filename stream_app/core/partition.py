@@ -284,7 +284,7 @@ class FeedPartition:
         """Apply an item that is about no contract. `is_new`: no stored block has its record yet."""
         channel = at.channel
         if channel == UNREADABLE:
-            self.counts["dead_letter"] += 1
+            self.counts[AuditKind.DEAD_LETTER] += 1
             self.collector.dead_letter(item, at, "not a message of this exchange", "slice")
         elif channel == TICK:
             # It carries time alone, and that has led to the flush already.
@@ -452,7 +452,11 @@ class FeedPartition:
         # The same rate and z as before: what they call for was emitted then.
         as_before = not first and not rate_changed and z == entry.judged_z
         if not first and (change := interval_change(contract, interval)):
-            self._audit(contract.symbol, AuditKind.INTERVAL_CHANGE, event_time, at, change)
+            facts = AuditFacts(
+                from_interval_hours=contract.interval_hours, to_interval_hours=interval.hours
+            )
+            kind = AuditKind.INTERVAL_CHANGE
+            self._audit(contract.symbol, kind, event_time, at, change, facts)
         make_current(contract, update, event_time, interval, at)
         entry.judged_z = z
         if not as_before or contract.alerts.awaits:

@@ -232,7 +232,7 @@ class Processor:
             batch = self._decoder.decode(message.value or b"")
             check_size(batch)
         except MalformedInputError as error:
-            self.counts["dead_letter"] += 1
+            self.counts[AuditKind.DEAD_LETTER] += 1
             letter = DeadLetter(
                 None, message.value or b"", "decode", str(error), topic, partition, offset, -1
             )

@@ -5,6 +5,7 @@ excursions.py decides which ones. What it holds back is counted as audit events.
 
 from __future__ import annotations
 
+from schemas.audit_facts import AuditCause, AuditFacts
 from schemas.audit_kinds import AuditKind
 from schemas.rates import rate_8h
 from stream_app.core.output.alerts import crossing_alert, flip_alert, sign_of
@@ -26,7 +27,8 @@ class Alarms:
         if z is None or crossing is None:
             return
         for threshold in crossing.held_back:
-            self._hold_back(contract, f"z {z:+.2f}, threshold {threshold:+g}", at)
+            detail = f"z {z:+.2f}, threshold {threshold:+g}"
+            self._hold_back(contract, AuditCause.Z_CROSS, detail, at)
         if crossing.told is not None:
             self._collector.alert(crossing_alert(contract, z, crossing.told, at))
 
@@ -40,8 +42,11 @@ class Alarms:
             contract.sign = -contract.sign
             self._collector.alert(flip_alert(contract, at))
         elif told is False:
-            self._hold_back(contract, f"sign of {contract.rate!r}", at)
+            self._hold_back(contract, AuditCause.SIGN_FLIP, f"sign of {contract.rate!r}", at)
 
-    def _hold_back(self, contract: ContractState, detail: str, at: ItemContext) -> None:
+    def _hold_back(
+        self, contract: ContractState, cause: AuditCause, detail: str, at: ItemContext
+    ) -> None:
         kind, event_time = AuditKind.ALERT_HELD_BACK, contract.event_time
-        self._collector.note(contract.symbol, kind, event_time, at, detail)
+        facts = AuditFacts(cause=cause)
+        self._collector.note(contract.symbol, kind, event_time, at, detail, facts)

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from infra.clickhouse.commands import sql
+from infra.clickhouse.migrate import migrate, own_migrations
 from schemas.audit_facts import NO_FACTS, AuditCause, AuditFacts, fact_fields
 from schemas.audit_kinds import AuditKind
 from schemas.clock import now_us
@@ -353,6 +354,30 @@ def test_a_gap_over_an_upgrade_has_one_row(clickhouse: ClickHouseServer) -> None
         "FROM funding.gaps"
     )
     assert found == [("uta", 19, "filled by REST", None, 3, 60, None)]
+
+
+def test_rows_from_before_the_upgrade_are_read(clickhouse: ClickHouseServer) -> None:
+    """A database of the version before the typed fields, with its rows, is migrated."""
+    before = [m for m in own_migrations() if m.name != "typed_facts"]
+    clickhouse.rows("DROP DATABASE funding")
+    migrate(clickhouse.settings, before)
+    begin = DAY_US // US_PER_S
+    clickhouse.rows(
+        "INSERT INTO funding.audit (subject, kind, count, first_event_time, last_event_time, "
+        "detail, raw_topic, raw_partition, raw_offset, raw_item) VALUES "
+        f"('kucoin', 'gap_opened', 1, {begin}, {begin + 1}, 'socket uta: closed', 'x', 0, 1, 0), "
+        f"('kucoin', 'gap_closed', 1, {begin}, {begin + 9}, 'socket uta: 9 s', 'x', 0, 2, 0), "
+        f"('kucoin:X', 'gap_opened', 1, {begin}, {begin + 10}, 'no stream update', 'x', 0, 3, 0)"
+    )
+    query = "SELECT subject, seconds, filled_by FROM funding.gaps ORDER BY closed_at"
+    (old,) = (row for row in clickhouse.rows(query) if row[0] == "kucoin")
+    applied, _made = migrate(clickhouse.settings)
+    assert [migration.name for migration in applied] == ["typed_facts"]
+    (new,) = (row for row in clickhouse.rows(query) if row[0] == "kucoin")
+    assert old == new == ("kucoin", 9, "socket uta: 9 s")
+    found = clickhouse.rows("SELECT subject, socket, cause FROM funding.gaps ORDER BY subject")
+    assert found == [("kucoin", "uta", None), ("kucoin:X", "", None)]
+    assert clickhouse.rows("SELECT countIf(socket IS NULL) FROM funding.audit_once") == [(3,)]
 
 
 def test_gaps_say_in_fields_what_filled_them(clickhouse: ClickHouseServer) -> None:

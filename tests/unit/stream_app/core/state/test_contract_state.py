@@ -215,6 +215,8 @@ def test_the_largest_block_fits_into_a_record() -> None:
         rate=RATE,
         other_rate=RATE,
         tolerance=RATE,
+        from_interval_hours=RATE,
+        to_interval_hours=RATE,
         shift_s=RATE,
     )
     kind = AuditKind.SETTLEMENT_DIFFERS
