@@ -28,27 +28,29 @@ class AlertKind(StrEnum):
         member.meaning = meaning
         return member
 
+    # fmt: off
     Z_CROSS = (
         "z_cross", ("critical", "warning"),
         "z of a contract is beyond a threshold: `value` is z, `threshold` the signed threshold.",
-    )  # fmt: skip
+    )
     SIGN_FLIP = (
         "sign_flip", ("info",),
         "The rate of a contract has another sign: `value` is its rate_8h.",
-    )  # fmt: skip
+    )
     FEED_DOWN = (
         "feed_down", ("critical",), "Neither the stream nor REST brings a feed.",
-    )  # fmt: skip
+    )
     FEED_RECOVERED = ("feed_recovered", ("info",), "A feed is no longer down.")
     MISMATCH = (
         "mismatch", ("critical", "warning"),
         "REST contradicts the stream for the share `value` of the rates compared.",
-    )  # fmt: skip
+    )
     DEAD_LETTERS = (
         "dead_letters", ("critical",),
         "The share `value` of a partition's items cannot be read.",
-    )  # fmt: skip
+    )
     CONTRACT_CAP = (
         "contract_cap", ("warning",),
         "An exchange lists more contracts than a feed or a partition may have.",
-    )  # fmt: skip
+    )
+    # fmt: on

@@ -454,12 +454,13 @@ def test_reconciliation_adds_up_partitions_and_minutes(clickhouse: ClickHouseSer
     ]
 
 
-def test_what_the_page_about_gaps_asks_is_answered(clickhouse: ClickHouseServer) -> None:
-    """Each query of docs/gaps.md, on what the views above it hold."""
+@pytest.mark.parametrize(("name", "number"), [("gaps", 4), ("audit", 1)])
+def test_what_a_page_asks_is_answered(clickhouse: ClickHouseServer, name: str, number: int) -> None:
+    """Each query of docs/gaps.md and docs/audit.md, on what the views above it hold."""
     hours_of_two_feeds(clickhouse)
-    page = (ROOT / "docs" / "gaps.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
     queries = re.findall(r'^\.venv/bin/fundingstream sql "(.*)"$', page, re.MULTILINE)
-    assert len(queries) >= 4
+    assert len(queries) >= number
     for query in queries:
         arguments = [query, "--clickhouse", clickhouse.settings.clickhouse_url]
         result = CliRunner().invoke(sql, arguments)
