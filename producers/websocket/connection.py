@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 from producers.exchanges.spec import SocketKind
 from producers.kafka.publisher import connection_id
-from producers.policy.backoff import Backoff
 from producers.policy.quarantine import Quarantine
 from producers.policy.throttle import Throttle
 from producers.rest.client import RestError
@@ -31,6 +30,7 @@ from producers.websocket.session import (
     turn,
 )
 from producers.websocket.transport import TransportError, opened
+from schemas.backoff import Backoff
 from schemas.config.settings import shown_url
 from schemas.errors import MalformedInputError
 

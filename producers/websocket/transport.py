@@ -23,8 +23,8 @@ from websockets.exceptions import (
 )
 from websockets.protocol import State
 
-from producers.policy.untrusted_text import one_line
 from schemas.errors import UnavailableError
+from schemas.text import one_line
 
 OPEN_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 2.0

@@ -12,9 +12,9 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from producers.exchanges.spec import ClientPing, Control, SocketKind, SubscribeFrame
-from producers.policy.backoff import Backoff
 from producers.websocket.connection import Closed, ConnectionCallbacks, ManagedConnection
 from producers.websocket.session import FrameOutcome
+from schemas.backoff import Backoff
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 
