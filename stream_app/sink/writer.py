@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from schemas.clock import now_us
+from schemas.clock import Clock
 from schemas.errors import MalformedInputError, StateError, UnavailableError
 from schemas.times import US_PER_S
 from stream_app.sink.avro_container import container, container_header
@@ -62,8 +62,10 @@ class TableWriter:
         metrics: SinkMetrics,
         outage: Outage,
         wait: Wait,
+        clock: Clock,
     ) -> None:
         self._table = table
+        self._clock = clock
         self._client = client
         self._reader = reader
         self._letters = letters
@@ -204,7 +206,7 @@ class TableWriter:
         self._metrics.rows.labels(name).inc(len(rows) - len(refused))
         self._metrics.batches.labels(name).inc()
         self._metrics.stored_at.set_to_current_time()
-        stored_us = now_us()
+        stored_us = self._clock.now_us()
         observe = self._metrics.latency_seconds.labels(name).observe
         for index, row in enumerate(rows):
             if row.received_us is not None and index not in refused:

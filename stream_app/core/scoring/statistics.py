@@ -6,6 +6,7 @@ Not responsible for: which settlements belong to a baseline (baseline.py), when 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -103,6 +104,11 @@ def _median(ordered: npt.NDArray[np.float64]) -> float:
     if ordered.size % 2:
         return float(ordered[middle])
     return float((ordered[middle - 1] + ordered[middle]) / 2.0)
+
+
+def quantile(ordered: Sequence[float], share: float) -> float | None:
+    """Return the value below which a share of ascending values lies; None if there is none."""
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else None
 
 
 def z_of(value: float, stats: Statistics | None) -> float | None:
