@@ -12,7 +12,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -28,7 +28,6 @@ from stream_app.sink.batches import (
     plan_text,
 )
 from stream_app.sink.metrics import SinkMetrics
-from stream_app.sink.writer import TableWriter
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +38,14 @@ _SESSION_MS = 6_000
 _KAFKA_TIMEOUT_S = 10.0
 _COMMIT_BACKOFF_S = 0.5
 _LAG_EVERY_S = 1.0
+
+
+class ChunkWriter(Protocol):
+    """Stores the chunks of one topic."""
+
+    def store(self, chunk: Chunk) -> None:
+        """Store a chunk: when this returns, its offsets may be committed."""
+        ...
 
 
 class _ChunkLostError(Exception):
@@ -87,7 +94,7 @@ class Sink:
             {**consumer_config(settings), "error_cb": _log_error},
             logger=logging.getLogger("stream_app.sink.librdkafka"),
         )
-        self._writers: dict[str, TableWriter] = {}
+        self._writers: dict[str, ChunkWriter] = {}
         self._batchers: dict[str, TopicBatcher] = {}
         self._early: deque[Any] = deque()
         self._generation = 0
@@ -95,7 +102,7 @@ class Sink:
         """Partitions were assigned that `_collect` has not resumed yet."""
         self._lag_at_s = 0.0
 
-    def run(self, writers: Mapping[str, TableWriter]) -> None:
+    def run(self, writers: Mapping[str, ChunkWriter]) -> None:
         """Consume until the stop event is set, then store and commit what is held."""
         self._writers = dict(writers)
         self._consumer.subscribe(

@@ -50,6 +50,7 @@ class MemoryStore:
 
     def __init__(self, journal: Journal, name: str) -> None:
         self.journal, self.name = journal, name
+        self.error: Exception | None = None
         self.values: dict[bytes, bytes] = {}
 
     def get(self, key: bytes) -> bytes | None:
@@ -57,8 +58,10 @@ class MemoryStore:
         return self.values.get(key)
 
     async def put(self, records: Sequence[tuple[int, bytes, bytes]]) -> None:
-        """Store, durable a moment later."""
+        """Store, durable a moment later, or fail."""
         await asyncio.sleep(0)
+        if self.error is not None:
+            raise self.error
         for partition, key, value in records:
             self.values[key] = value
             self.journal.entries.append((f"{self.name} stored", (partition, key)))
@@ -69,6 +72,7 @@ class MemoryBars:
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
+        self.error: Exception | None = None
         self.bars: list[HourlyBar] = []
 
     def put(self, partition: int, bar: HourlyBar) -> Awaitable[Any]:
@@ -76,6 +80,8 @@ class MemoryBars:
 
         async def changelog() -> None:
             await asyncio.sleep(0)
+            if self.error is not None:
+                raise self.error
             self.bars.append(bar)
             self.journal.entries.append(("bars stored", (partition, bar["hour"])))
 

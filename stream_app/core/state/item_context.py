@@ -72,7 +72,7 @@ class ItemContext:
         return self.applied_by, self.item if self.applied_item < 0 else self.applied_item
 
     def of_waiting(self, waiting: WaitingItem) -> ItemContext:
-        """Return the context, with its own coordinates, of an item that waited and is applied now."""
+        """Return the context of an item that waited: applied now, with its own coordinates."""
         at = copy(self)
         at.applied_item = self.item
         at.offset, at.item = waiting.raw_offset, waiting.raw_item
