@@ -1,14 +1,13 @@
 """Stores one chunk: decode, INSERT, retry, and the search for rows that ClickHouse refuses.
 
 When `store` returns, each message of the chunk is a row of the table, a dead letter or a tombstone,
-and the caller may commit. Not responsible for: consuming, committing, forming chunks.
+and the caller may commit its offsets.
 """
 
 from __future__ import annotations
 
 import logging
 import random
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -36,7 +35,7 @@ _SETTINGS = {"async_insert": 0, "insert_deduplicate": 1}
 _REFUSED_MAX = 64
 
 Wait = Callable[[float], None]
-"""Waits that many seconds while the consumer stays in its group; may raise to give a chunk up."""
+"""Waits for some seconds while the consumer stays in its group; may raise to give up the chunk."""
 
 
 class Letters(Protocol):
@@ -76,7 +75,7 @@ class TableWriter:
         self._header = container_header(table.record_type.text)
 
     def store(self, chunk: Chunk) -> None:
-        """Store a chunk, for as long as it takes: servers that are away or refuse are waited for.
+        """Store a chunk, however long that takes: servers that are away or refuse are waited for.
 
         Raises:
             StateError: ClickHouse refuses so many rows that the table must be wrong.
@@ -141,12 +140,12 @@ class TableWriter:
             self._insert_or_bisect(rows, middle, high, token, refused)
 
     def _insert(self, rows: Sequence[Row], token: str) -> None:
-        """Insert rows, again and again until ClickHouse takes them or refuses what they are."""
+        """Insert rows, repeatedly until ClickHouse takes them or refuses their content."""
         data = container(self._header, [row.body for row in rows])
         backoff_s = _BACKOFF_FIRST_S
         unknown = 0
         while True:
-            started_s = time.perf_counter()
+            started_s = self._clock.monotonic_s()
             try:
                 self._client.raw_insert(
                     self._table.full_name,
@@ -162,7 +161,7 @@ class TableWriter:
                     raise _RefusedError(one_line(error)) from error
                 self._outage.failed(fault.value, self._advice(fault, error))
             else:
-                elapsed_s = time.perf_counter() - started_s
+                elapsed_s = self._clock.monotonic_s() - started_s
                 self._metrics.insert_seconds.labels(self._table.name).observe(elapsed_s)
                 return
             self._metrics.retries.labels(self._table.name).inc()

@@ -50,11 +50,11 @@ OVERSLEPT_S = 2 * FLUSH_INTERVAL_S
 ANSWERED_WITHIN_S = 3.0
 _MAX_REASON_CHARS = 300
 LAST_FLUSH_S = 10.0
-"""How long an orderly end waits for what it still wants to make durable."""
+"""How long an orderly end may take to make everything durable."""
 
 
 class FundingApp(faust.App):  # type: ignore[misc]
-    """The Faust app; stops by making everything durable first."""
+    """The Faust app, which makes everything durable before it stops."""
 
     processor: Processor | None = None
     reports: FeedReports | None = None
@@ -62,7 +62,7 @@ class FundingApp(faust.App):  # type: ignore[misc]
     async def on_stop(self) -> None:
         """Flush and commit while the consumer still lives, then stop as Faust does.
 
-        After a crash there is nothing to flush with: what is not durable comes again.
+        After a crash nothing is flushed: what is not durable is delivered again.
         """
         if self.processor is not None and self._consumer is not None and not self.crashed:
             try:
@@ -70,25 +70,25 @@ class FundingApp(faust.App):  # type: ignore[misc]
                     await self.processor.flush()
                     await self._consumer.commit()
             except (FundingStreamError, TimeoutError) as error:
-                told = str(error) or f"it took longer than {LAST_FLUSH_S:g} s"
-                log.error("stopping without a last flush: %s", told)  # noqa: TRY400
+                reason = str(error) or f"it took longer than {LAST_FLUSH_S:g} s"
+                log.error("stopping without a last flush: %s", reason)  # noqa: TRY400
         await super().on_stop()
 
     def fallen(self) -> str | None:
-        """Return in words that a service has failed or stopped; None: all of them run.
+        """Say that a service of the app has failed or stopped; None: all of them run.
 
-        Safe to call in any thread. mode marks the app as crashed when any service below it that
-        nobody restarts has crashed.
+        Safe to call in any thread. Faust's library mode marks the app as crashed when a service
+        below it has crashed that nothing restarts.
         """
         if self.crashed:
-            told = " ".join(f"{self.crash_reason!r}".split())[:_MAX_REASON_CHARS]
-            return f"Faust has crashed ({told})"
+            reason = " ".join(f"{self.crash_reason!r}".split())[:_MAX_REASON_CHARS]
+            return f"Faust has crashed ({reason})"
         return "Faust has stopped" if self.should_stop else None
 
     def member_id(self) -> str:
-        """Return the id that Kafka has given this member of the group; empty: it is none now.
+        """Return the id that Kafka has given this member of the group; empty: it is no member now.
 
-        Faust and aiokafka keep it to themselves.
+        Faust and aiokafka have no public way to ask for it.
         """
         inner: Any = self._consumer
         for attribute in ("_thread", "_consumer", "_coordinator", "member_id"):
@@ -96,11 +96,11 @@ class FundingApp(faust.App):  # type: ignore[misc]
         return inner or ""
 
     def processing(self) -> Work:
-        """Return what is to be processed now, or how far the worker is in getting ready for it.
+        """Return the partitions to process now, or how far the worker is in getting ready.
 
-        Faust's flags tell a worker that gets ready from one that is ready and has no partition,
-        which happens in a group with more workers than partitions: both flags are down then.
-        Before the first rebalance they are down as well.
+        Faust's flags tell a worker that is getting ready from one that is ready without partitions,
+        which happens in a group with more workers than partitions: neither flag is set then. Before
+        the first rebalance neither is set either.
         """
         if self.processor is None:
             return Work()
@@ -186,13 +186,13 @@ def faust_app(settings: WorkerSettings, instance: str) -> FundingApp:
         stream_wait_empty=False,
         stream_buffer_maxsize=4096,
         table_standby_replicas=0,
-        # The group remembers a static member's URL: it must not change with the page's port.
+        # The group remembers the URL of a static member, so it must not depend on the page's port.
         canonical_url=f"http://{instance}",
         web_bind=settings.web_host,
         web_host=settings.web_host,
         web_port=settings.web_port,
         web_application_options={"middlewares": [guard(settings.allowed_hosts)]},
-        # Faust's own pages show every table's content to whoever asks.
+        # Faust's own pages would show the content of every table to anybody.
         web_tables_enabled=False,
         web_router_enabled=False,
         web_graph_enabled=False,
