@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple
 
-from producers.policy.backoff import Backoff
+from schemas.backoff import Backoff
 
 MAX_CONTRACTS = 10_000
 """Contracts that are remembered of a connection; more can only be invented by the exchange."""

@@ -16,7 +16,6 @@ from typing import NamedTuple, TypeVar
 
 from producers.exchanges.spec import SocketKind
 from producers.kafka.publisher import connection_id
-from producers.policy.backoff import Backoff
 from producers.policy.quarantine import Quarantine
 from producers.policy.rotation import (
     Action,
@@ -31,8 +30,15 @@ from producers.policy.rotation import (
 from producers.policy.throttle import Throttle
 from producers.rest.client import RestError
 from producers.websocket.config import DEFAULT_CONFIG, ConnectionConfig
-from producers.websocket.session import ConnectionContext, OnFrame, Session, SessionEnd, turn
+from producers.websocket.session import (
+    ConnectionContext,
+    OnFrame,
+    Session,
+    SessionEnd,
+    turn,
+)
 from producers.websocket.transport import Transport, TransportError, opened
+from schemas.backoff import Backoff
 from schemas.clock import Clock
 from schemas.config.settings import shown_url
 from schemas.errors import MalformedInputError

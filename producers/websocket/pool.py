@@ -10,13 +10,13 @@ import logging
 from collections.abc import Callable, Iterator
 
 from producers.exchanges.spec import Exchange, SocketKind
-from producers.policy.backoff import Backoff
 from producers.policy.endpoints import Endpoints
 from producers.policy.sharding import allocate
 from producers.policy.throttle import Throttle
 from producers.rest.client import RestClient
 from producers.websocket.config import DEFAULT_CONFIG, ConnectionConfig
 from producers.websocket.connection import Address, ConnectionCallbacks, ManagedConnection
+from schemas.backoff import Backoff
 from schemas.clock import Clock
 
 log = logging.getLogger(__name__)

@@ -23,9 +23,9 @@ from websockets.exceptions import (
 )
 from websockets.protocol import State
 
-from producers.policy.untrusted_text import one_line
 from producers.websocket.config import DEFAULT_CONFIG, ConnectionConfig
 from schemas.errors import UnavailableError
+from schemas.text import one_line
 
 MAX_FRAME_BYTES = 4 << 20
 """The longest message, inflated: more than twenty times the largest that an exchange sends."""

@@ -12,10 +12,10 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from producers.exchanges.spec import ClientPing, Control, SocketKind, SubscribeFrame
-from producers.policy.backoff import Backoff
 from producers.websocket.config import DEFAULT_CONFIG, ConnectionConfig
 from producers.websocket.connection import Closed, ConnectionCallbacks, ManagedConnection
 from producers.websocket.session import FrameOutcome
+from schemas.backoff import Backoff
 from schemas.clock import SystemClock
 
 Handler = Callable[[ServerConnection], Awaitable[None]]

@@ -18,10 +18,10 @@ from infra.simulator.registry import create_exchanges
 from infra.simulator.server.server import SimulatorServer
 from infra.simulator.server.tls import self_signed, server_context
 from producers.exchanges import exchange
-from producers.policy.backoff import Backoff
 from producers.websocket import transport
 from producers.websocket.connection import ConnectionCallbacks, ManagedConnection
 from producers.websocket.session import FrameOutcome
+from schemas.backoff import Backoff
 from schemas.clock import SystemClock
 
 FEED = "binance-usdm"
