@@ -8,7 +8,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from producers.policy.backoff import Backoff
 from producers.policy.rotation import (
     HANDED_OVER,
     TOO_LITTLE,
@@ -22,6 +21,7 @@ from producers.policy.rotation import (
     Rotation,
     RotationConfig,
 )
+from schemas.backoff import Backoff
 
 SYMBOLS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 CONFIG = RotationConfig()

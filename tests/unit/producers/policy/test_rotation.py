@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import pytest
 
-from producers.policy.backoff import Backoff
 from producers.policy.rotation import (
     HANDED_OVER,
     MAX_CONTRACTS,
@@ -21,6 +20,7 @@ from producers.policy.rotation import (
     Rotation,
     RotationConfig,
 )
+from schemas.backoff import Backoff
 
 CONFIG = RotationConfig()
 MAX_AGE_S = 23 * 3_600.0
