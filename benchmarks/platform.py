@@ -20,10 +20,10 @@ import psutil
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from infra.cli.tools import create_topics_and_schemas
 from infra.embedded.ports import free_port
 from infra.embedded.supervision.supervisor import NEVER, Service, Supervisor
 from infra.kafka.lag import LagReader
+from infra.kafka.topics import create_topics_and_schemas
 from infra.stack.parts import Ports, StackOptions, service
 from schemas.config.settings import load_settings
 from schemas.errors import UnavailableError

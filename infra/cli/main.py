@@ -1,7 +1,7 @@
 """The console script `fundingstream`: one command for each part and tool.
 
-Turns errors of ours into one line and an exit code (schemas/errors.py lists them). Not responsible
-for: what a command does; each is imported when it is called, so that `--help` is quick.
+Each command is imported when it is called, and imports its part when it runs, so that `--help` is
+quick. Errors of ours become one line and an exit code (schemas/errors.py lists them).
 """
 
 from __future__ import annotations
@@ -17,22 +17,23 @@ from schemas import __version__
 from schemas.errors import FundingStreamError
 
 _COMMANDS = {
-    "up": "infra.stack.up",
-    "producer": "producers.feed.service",
-    "backfill": "producers.feed.backfill",
-    "worker": "stream_app.worker.service",
-    "sink": "stream_app.sink.commands",
-    "simulator": "infra.simulator.commands",
-    "broker": "infra.embedded.commands",
-    "registry": "infra.embedded.commands",
-    "clickhouse": "infra.embedded.commands",
-    "topics": "infra.cli.tools",
-    "migrate": "infra.clickhouse.commands",
-    "sql": "infra.clickhouse.commands",
-    "tail": "infra.cli.tools",
-    "replay": "infra.replay",
-    "config": "infra.cli.tools",
+    "up": "up",
+    "producer": "producer",
+    "backfill": "backfill",
+    "worker": "worker",
+    "sink": "sink",
+    "simulator": "simulator",
+    "broker": "embedded",
+    "registry": "embedded",
+    "clickhouse": "embedded",
+    "topics": "topics",
+    "migrate": "migrate",
+    "sql": "sql",
+    "tail": "tail",
+    "replay": "replay",
+    "config": "config",
 }
+"""The module in this package that holds each command, in the order of `--help`."""
 
 
 class _LazyGroup(click.Group):
@@ -44,7 +45,9 @@ class _LazyGroup(click.Group):
         del ctx
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(import_module(_COMMANDS[cmd_name]), cmd_name)
+        command: click.Command = getattr(
+            import_module(f"{__package__}.{_COMMANDS[cmd_name]}"), cmd_name
+        )
         return command
 
 
@@ -70,7 +73,7 @@ def take_env_file(environment: MutableMapping[str, str]) -> frozenset[str]:
     Raises:
         ConfigurationError: a variable that no part reads, or a file that cannot be used.
     """
-    from infra.cli.settings_file import check_variables, read_env_file  # noqa: PLC0415 - pydantic is slow
+    from infra.settings import check_variables, read_env_file
 
     check_variables(set(environment), "the environment")
     settings = read_env_file(environment)

@@ -1,7 +1,4 @@
-"""The sink as a service: waits for what it needs, wires the parts, ends cleanly on a signal.
-
-Not responsible for: the loop (runner.py), the console script (infra/cli/main.py).
-"""
+"""The sink as a service: waits for what it needs, wires the parts, ends cleanly on a signal."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from infra.cli.main import _COMMANDS, cli
-from infra.cli.settings_file import known_variables
+from infra.settings import known_variables
 from schemas.errors import ConfigurationError
 from tests.support.paths import ROOT
 

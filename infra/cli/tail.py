@@ -1,0 +1,42 @@
+"""`fundingstream tail TOPIC`: prints the records of a topic as JSON lines."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+
+@click.command()
+@click.argument("topic")
+@click.option("--count", type=click.IntRange(1), help="Stop after this many records.")
+@click.option("--from-beginning", is_flag=True, help="Begin with the oldest record.")
+@click.option("--idle-s", type=float, help="Stop after this many seconds without a record.")
+def tail(topic: str, count: int | None, idle_s: float | None, *, from_beginning: bool) -> None:
+    """Print the records of a topic as JSON lines (`rates` is short for `funding.rates`)."""
+    from infra.kafka.tail import topic_named, topic_records
+    from schemas.clock import SystemClock
+    from schemas.config.settings import SharedSettings, load_settings
+
+    records = topic_records(
+        load_settings(SharedSettings),
+        topic_named(topic),
+        SystemClock(),
+        from_beginning=from_beginning,
+        idle_s=idle_s,
+        kafka_is_away=lambda: click.echo("Kafka is away: waiting for it", err=True),
+    )
+    for shown, record in enumerate(records, start=1):
+        click.echo(json.dumps(record, default=_readable, ensure_ascii=False))
+        sys.stdout.flush()
+        if shown == count:
+            break
+    records.close()
+
+
+def _readable(value: object) -> str:
+    """Return bytes as text; what is not UTF-8 in them as escapes."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    raise TypeError(f"{value!r} has no JSON form")
