@@ -18,8 +18,6 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 from typing import Any, NamedTuple
 
-from confluent_kafka.admin import AdminClient
-
 from infra.embedded.ports import free_port
 from infra.embedded.supervision.readiness import http_ready
 from infra.embedded.supervision.supervisor import NEVER, Service, Supervisor
@@ -28,6 +26,7 @@ from infra.kafka.topic_reader import Ends, Span, read_topic, topic_ends
 from schemas.clock import now_us
 from schemas.errors import UnavailableError
 from schemas.feeds import FEEDS
+from schemas.kafka import clients
 from schemas.kafka.admin import ensure_topics
 from schemas.serde.registry import SchemaCatalog
 from schemas.topics import DEAD_LETTERS, TopicSpec, changelog_topic_spec, raw_topic
@@ -229,6 +228,6 @@ async def _settle(reader: LagReader, topics: list[str]) -> None:
 
 
 def _delete(settings: WorkerSettings, names: list[str]) -> None:
-    admin: Any = AdminClient(settings.quiet_librdkafka())
+    admin: Any = clients.admin_client(settings.quiet_librdkafka())
     for future in admin.delete_topics(names, operation_timeout=10).values():
         future.exception(timeout=15)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError
+from confluent_kafka import KafkaError
 
 from schemas.clock import Clock
 from schemas.config.settings import SharedSettings
 from schemas.errors import ConfigurationError, MalformedInputError
+from schemas.kafka import clients
 from schemas.kafka.admin import require_topics
 from schemas.serde.codec import Decoder, schema_id_of
 from schemas.serde.registry import SchemaCatalog
@@ -62,7 +63,7 @@ def topic_records(
         if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - librdkafka's name for it
             kafka_is_away()
 
-    consumer: Any = Consumer(
+    consumer: Any = clients.consumer(
         {
             **settings.quiet_librdkafka(),
             "group.id": f"fundingstream-tail-{clock.now_us()}",

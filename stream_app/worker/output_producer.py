@@ -15,10 +15,11 @@ from contextlib import suppress
 from itertools import compress
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException
 
 from schemas import topics
 from schemas.errors import SchemaError, UnavailableError
+from schemas.kafka import clients
 from schemas.records import WorkerStatus
 from schemas.serde.codec import Encoder
 from schemas.serde.rate_columns import Origin, RateColumnsEncoder
@@ -82,7 +83,7 @@ class OutputProducer:
         self._encode = {topic: encoder.encode for topic, encoder in encoders.items()}
         self._encode_rates = RateColumnsEncoder(encoders[topics.RATES.name].header).encode
         self._bootstrap = settings.kafka_bootstrap
-        self._producer = Producer(
+        self._producer = clients.producer(
             {
                 **settings.librdkafka(),
                 "enable.idempotence": True,
@@ -92,8 +93,7 @@ class OutputProducer:
                 "queue.buffering.max.kbytes": QUEUE_KIB,
                 "message.max.bytes": topics.MAX_MESSAGE_BYTES,
                 "delivery.timeout.ms": int(DELIVERY_TIMEOUT_S * 1_000),
-            },
-            logger=log,
+            }
         )
         self._generation = Generation()
         self._unencodable = 0

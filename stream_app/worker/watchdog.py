@@ -27,9 +27,10 @@ from confluent_kafka import (
     KafkaException,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import OffsetSpec
 
 from schemas.errors import FatalError, FundingStreamError
+from schemas.kafka import clients
 from stream_app.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
@@ -290,7 +291,7 @@ class _GroupLag:
     """Asks Kafka how far the worker's group is, with a client that Faust has no part in."""
 
     def __init__(self, settings: WorkerSettings) -> None:
-        self._admin: Any = AdminClient(settings.quiet_librdkafka())
+        self._admin: Any = clients.admin_client(settings.quiet_librdkafka())
         self._group = settings.worker_id
         self._telling = _Seldom()
 

@@ -12,6 +12,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 from faust.types import TP
 
+from schemas.kafka import clients
 from schemas.partitioning import PARTITIONS
 from stream_app.settings import WorkerSettings
 from stream_app.worker import watchdog
@@ -293,7 +294,7 @@ def why_ended(
     def end(reason: str) -> None:
         raise EndedError(reason)
 
-    monkeypatch.setattr(watchdog, "AdminClient", lambda _config: kafka)
+    monkeypatch.setattr(clients, "admin_client", lambda _config: kafka)
     monkeypatch.setattr(watchdog, "time", Clock())
     monkeypatch.setattr(watchdog, "end_process", end)
     settings = WorkerSettings(worker_watchdog_s=patience_s)
