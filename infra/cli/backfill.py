@@ -27,6 +27,7 @@ def backfill(
     feeds: Sequence[str], days: int | None, base_url: str | None, *, as_json: bool
 ) -> None:
     """Fetch the settled rates of the given feeds (default: all) to Kafka, then end."""
+    from infra.cli.servers import require_kafka, require_registry
     from producers.feed.backfill import require_finished, run_backfill
     from producers.settings import ProducerSettings
     from schemas.config.settings import load_settings
@@ -36,6 +37,8 @@ def backfill(
         ProducerSettings, producer_history_days=days, exchange_base_url=base_url
     )
     setup_logging("WARNING" if sys.stderr.isatty() else settings.log_level)
+    require_kafka(settings)
+    require_registry(settings)
     with ExitStack() as drawn:
         bars: list[ProgressBar[str]] = []
 

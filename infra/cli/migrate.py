@@ -16,6 +16,7 @@ from infra.cli.options import clickhouse_url, of_run
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def migrate(url: str | None, data_dir: Path | None, *, as_json: bool) -> None:
     """Create or upgrade the tables and views in ClickHouse, and make again what is missing."""
+    from infra.cli.servers import require_clickhouse
     from infra.clickhouse.migrate import migrate as run_migrations
     from infra.clickhouse.migrate import own_migrations
     from infra.clickhouse.writer import as_writer
@@ -24,6 +25,7 @@ def migrate(url: str | None, data_dir: Path | None, *, as_json: bool) -> None:
     from stream_app.sink.tables import DATABASE
 
     settings = as_writer(load_settings(SinkSettings, clickhouse_url=url), data_dir)
+    require_clickhouse(settings)
     done = run_migrations(settings)
     version = own_migrations()[-1].version
     applied = [f"{migration.version:04d}_{migration.name}" for migration in done.applied]

@@ -27,6 +27,7 @@ def replay(from_time: str | None, to_time: str | None, timeout_s: float, *, as_j
     the log, so records whose history has left the log (7 days) may differ.
     """
     from infra import replay as part
+    from infra.cli.servers import require_kafka, require_registry
     from infra.kafka.topic_reader import Span
     from schemas.clock import now_us
     from schemas.config.settings import load_settings
@@ -34,6 +35,8 @@ def replay(from_time: str | None, to_time: str | None, timeout_s: float, *, as_j
 
     span = Span(_time_us(from_time, 0), _time_us(to_time, now_us()))
     settings = load_settings(WorkerSettings)
+    require_kafka(settings)
+    require_registry(settings)
 
     def still(left: int) -> None:
         click.echo(f"  {left:,} raw records to go", err=True)

@@ -49,6 +49,7 @@ def sql(
 
     It only reads, unless --write is given.
     """
+    from infra.cli.servers import require_clickhouse
     from infra.clickhouse.query import run_query
     from infra.clickhouse.writer import as_writer
     from schemas.config.settings import load_settings
@@ -57,6 +58,7 @@ def sql(
     settings = load_settings(SinkSettings, clickhouse_url=url)
     if write:
         settings = as_writer(settings, data_dir)
+    require_clickhouse(settings)
     text = sys.stdin.read() if query == "-" else query
     with run_query(settings, text, parameters, output_format, write=write) as answer:
         printed = _print(answer.blocks)

@@ -15,13 +15,19 @@ import click
 @click.option("--idle-s", type=float, help="Stop after this many seconds without a record.")
 def tail(topic: str, count: int | None, idle_s: float | None, *, from_beginning: bool) -> None:
     """Print the records of a topic as JSON lines (`rates` is short for `funding.rates`)."""
+    from infra.cli.servers import require_kafka, require_registry
     from infra.kafka.tail import topic_named, topic_records
     from schemas.clock import SystemClock
     from schemas.config.settings import SharedSettings, load_settings
 
+    spec = topic_named(topic)
+    settings = load_settings(SharedSettings)
+    require_kafka(settings)
+    if spec.record_type is not None:
+        require_registry(settings)
     records = topic_records(
-        load_settings(SharedSettings),
-        topic_named(topic),
+        settings,
+        spec,
         SystemClock(),
         from_beginning=from_beginning,
         idle_s=idle_s,
