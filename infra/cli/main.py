@@ -13,6 +13,7 @@ from importlib import import_module
 
 import click
 
+from infra.cli.completion import COMPLETE_VARIABLE
 from schemas import __version__
 from schemas.errors import FundingStreamError
 
@@ -32,6 +33,7 @@ _COMMANDS = {
     "tail": "tail",
     "replay": "replay",
     "config": "config",
+    "completion": "completion",
 }
 """The module in this package that holds each command, in the order of `--help`."""
 
@@ -51,7 +53,26 @@ class _LazyGroup(click.Group):
         return command
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+_EXIT_CODES = """\b
+Exit codes:
+  0    it is done, or was stopped as asked
+  1    it is done, and not as it should be: `replay` found differences
+  2    a setting, an option or a file that a person wrote is wrong
+  3    a server, a port, a disk or Java is missing; later it may be there
+  4    a schema does not fit its record or its predecessor
+  5    bytes from outside cannot be read
+  6    stored state that this version cannot use: newer, or damaged
+  70   a running part could not go on; start it again
+  130  stopped by Ctrl-C before its end
+  141  who read the output of `sql` has gone
+"""
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=_EXIT_CODES,
+)
 @click.version_option(__version__, prog_name="fundingstream")
 def cli() -> None:
     """Live perpetual-futures funding rates: exchanges to Kafka, z-scores, ClickHouse.
@@ -83,8 +104,11 @@ def take_env_file(environment: MutableMapping[str, str]) -> frozenset[str]:
 
 def main() -> None:
     """Run the console script."""
+    # A wrong setting is no reason to complete nothing.
+    completing = COMPLETE_VARIABLE in os.environ
     try:
-        cli(standalone_mode=False, obj=take_env_file(os.environ))
+        from_file = frozenset[str]() if completing else take_env_file(os.environ)
+        cli(standalone_mode=False, obj=from_file, complete_var=COMPLETE_VARIABLE)
     except FundingStreamError as error:
         click.echo(f"fundingstream: {error}", err=True)
         sys.exit(error.exit_code)

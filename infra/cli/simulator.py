@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from infra.cli.completion import complete_feeds
+
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
@@ -28,6 +30,7 @@ import click
     "--feeds",
     "feed_lists",
     multiple=True,
+    shell_complete=complete_feeds,
     help="Feeds to host: comma separated, or several times. Default: all that can be simulated.",
 )
 @click.option(

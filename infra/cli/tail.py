@@ -7,9 +7,11 @@ import sys
 
 import click
 
+from infra.cli.completion import complete_topic
+
 
 @click.command()
-@click.argument("topic")
+@click.argument("topic", shell_complete=complete_topic)
 @click.option("--count", type=click.IntRange(1), help="Stop after this many records.")
 @click.option("--from-beginning", is_flag=True, help="Begin with the oldest record.")
 @click.option("--idle-s", type=float, help="Stop after this many seconds without a record.")
