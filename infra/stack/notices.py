@@ -7,7 +7,8 @@ import re
 import click
 
 from infra.embedded.supervision.supervisor import ServiceEnd
-from schemas.process.logs import NOTICE, printable
+from schemas.process.logs import NOTICE
+from schemas.text import printable
 
 _NOTICE = re.compile(rf"(?:\S+Z [A-Z]+ \S+ )?({NOTICE}.*)")
 

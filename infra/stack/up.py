@@ -34,7 +34,7 @@ from infra.stack.runs import RUN_DIRECTORIES
 from schemas.config.settings import ENV_PREFIX, load_settings
 from schemas.errors import ConfigurationError, UnavailableError
 from schemas.feeds import FEEDS
-from schemas.process.logs import printable
+from schemas.text import printable
 from stream_app.settings import SinkSettings
 
 DEMO_MARKER = ".fundingstream-demo"

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from schemas.backoff import ceiling_s
+
 HOLD_S = 600.0
 MAX_HOLD_S = 6 * 3600.0
 SOON_S = 1.0
@@ -71,7 +73,7 @@ class Quarantine:
         if not self._answered or not again:
             return None
         self._offences[suspect] = offences + 1
-        self._until_s[suspect] = now_s + min(MAX_HOLD_S, HOLD_S * 2.0 ** min(offences, 30))
+        self._until_s[suspect] = now_s + ceiling_s(offences, HOLD_S, MAX_HOLD_S)
         self.total += 1
         return suspect
 

@@ -13,13 +13,14 @@ from schemas.clock import now_us
 from schemas.feeds import stale_s
 from schemas.rates import apr, rate_8h
 from schemas.records import FeedStatus, HourlyBar
+from schemas.text import one_line
 from schemas.times import US_PER_S
 from stream_app.core.scoring.statistics import z_of
 from stream_app.core.scoring.zones import zone_of
 from stream_app.core.state.contract_state import ContractState
 from stream_app.core.state.contract_store import ContractEntry
 from stream_app.core.state.gaps import TRADING_STATUSES
-from stream_app.web.readiness import Arrivals, reasons, told, warming_up
+from stream_app.web.readiness import Arrivals, reasons, warming_up
 from stream_app.worker.processor import Processor, quantile
 
 _TOP = 10
@@ -192,7 +193,7 @@ def _reported(report: FeedStatus | None) -> dict[str, Any]:
         return {"state": None, "detail": "", "since": None, "reported_at": None}
     return {
         "state": report["state"],
-        "detail": told(report["detail"]),
+        "detail": one_line(report["detail"]),
         "since": report["since"],
         "reported_at": report["reported_at"],
     }

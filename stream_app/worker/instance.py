@@ -22,6 +22,7 @@ from pathlib import Path
 
 from schemas.errors import ConfigurationError, UnavailableError
 from schemas.kafka.admin import static_members
+from schemas.process.files import write_atomically
 from schemas.process.locks import FileLock, LockedError
 from stream_app.settings import INSTANCE_PATTERN, WorkerSettings
 
@@ -60,10 +61,8 @@ class Instance:
         if member_id == self._remembered:
             return
         self._remembered = member_id
-        temporary = self._path.with_suffix(".tmp")
         try:
-            temporary.write_text(member_id, encoding="utf-8")
-            temporary.replace(self._path)
+            write_atomically(self._path, member_id)
         except OSError as error:
             # A successor waits for the end of our session then; nothing is lost.
             log.warning("cannot write %s: %s", self._path, error)
