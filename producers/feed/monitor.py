@@ -160,10 +160,10 @@ class FeedMonitor:
 
     def closed(self, closed: Closed) -> None:
         """Note the end of a connection: what it alone delivered is REST's from now on."""
-        self.liveness.closed(closed.identity)
-        self._sockets.pop(closed.identity, None)
-        delivered = self._connections.pop(closed.identity, None)
-        if closed.relieved:
+        self.liveness.closed(closed.connection_id)
+        self._sockets.pop(closed.connection_id, None)
+        delivered = self._connections.pop(closed.connection_id, None)
+        if closed.handed_over:
             return
         if self.liveness.silent(time.monotonic()):
             self._left_silent.add(closed.socket)
@@ -171,8 +171,8 @@ class FeedMonitor:
         others = (connection.socket for connection in self._connections.values())
         if delivered is not None and closed.socket not in others:
             at = now_us()
-            ended = Ended(closed.socket, closed.identity, closed.cause, closed.reason)
-            gap = self._outages.lost(ended, closed.last_data_at or at, at, delivered.filled)
+            ended = Ended(closed.socket, closed.connection_id, closed.cause, closed.reason)
+            gap = self._outages.lost(ended, closed.last_data_at_us or at, at, delivered.filled)
             if gap is not None:
                 self._event_log.note(gap)
         self.step()

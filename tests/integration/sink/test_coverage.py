@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from infra.clickhouse.commands import sql
+from infra.cli.sql import sql
 from infra.clickhouse.migrate import migrate, own_migrations
 from schemas.audit_facts import NO_FACTS, AuditCause, AuditFacts, fact_fields
 from schemas.audit_kinds import AuditKind
