@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from schemas.backoff import Backoff
 from schemas.clock import Clock
 from schemas.errors import MalformedInputError, StateError, UnavailableError
 from schemas.times import US_PER_S
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 
 _BACKOFF_FIRST_S = 0.25
 _BACKOFF_MAX_S = 10.0
+_BACKOFF_LEAST = 0.5
 _UNKNOWN_TRIES = 5
 # Whatever the server's profile says: an answer means stored, and tokens count.
 _SETTINGS = {"async_insert": 0, "insert_deduplicate": 1}
@@ -62,7 +64,9 @@ class TableWriter:
         outage: Outage,
         wait: Wait,
         clock: Clock,
+        chance: Callable[[], float] = random.random,
     ) -> None:
+        """`chance` returns a number from [0, 1): it spreads the attempts of several sinks."""
         self._table = table
         self._clock = clock
         self._client = client
@@ -71,6 +75,7 @@ class TableWriter:
         self._metrics = metrics
         self._outage = outage
         self._wait = wait
+        self._chance = chance
         self._columns = list(table.record_type.fields)
         self._header = container_header(table.record_type.text)
 
@@ -108,14 +113,13 @@ class TableWriter:
         return messages, rows, letters
 
     def _row(self, value: bytes) -> Row:
-        backoff_s = _BACKOFF_FIRST_S
+        backoff = self._backoff()
         while True:
             try:
                 return self._reader.read(value)
             except UnavailableError as error:
                 self._outage.failed("registry", str(error))
-                self._wait(_jittered(backoff_s))
-                backoff_s = min(2 * backoff_s, _BACKOFF_MAX_S)
+                self._wait(backoff.failed())
 
     def _insert_or_bisect(
         self, rows: Sequence[Row], low: int, high: int, token: str, refused: list[tuple[int, str]]
@@ -142,7 +146,7 @@ class TableWriter:
     def _insert(self, rows: Sequence[Row], token: str) -> None:
         """Insert rows, repeatedly until ClickHouse takes them or refuses their content."""
         data = container(self._header, [row.body for row in rows])
-        backoff_s = _BACKOFF_FIRST_S
+        backoff = self._backoff()
         unknown = 0
         while True:
             started_s = self._clock.monotonic_s()
@@ -165,8 +169,10 @@ class TableWriter:
                 self._metrics.insert_seconds.labels(self._table.name).observe(elapsed_s)
                 return
             self._metrics.retries.labels(self._table.name).inc()
-            self._wait(_jittered(backoff_s))
-            backoff_s = min(2 * backoff_s, _BACKOFF_MAX_S)
+            self._wait(backoff.failed())
+
+    def _backoff(self) -> Backoff:
+        return Backoff(self._chance, _BACKOFF_FIRST_S, _BACKOFF_MAX_S, least=_BACKOFF_LEAST)
 
     def _advice(self, fault: Fault, error: Exception) -> str:
         """Say what is wrong and, where a person must do something about it, what."""
@@ -184,7 +190,7 @@ class TableWriter:
         return f"{name}: {said}"
 
     def _bury(self, letters: Sequence[DeadLetter]) -> None:
-        backoff_s = _BACKOFF_FIRST_S
+        backoff = self._backoff()
         for letter in letters:
             log.warning(
                 "%s:%d:%d goes to the dead letters: %s",
@@ -195,8 +201,7 @@ class TableWriter:
                 self._letters.publish(letters, self._wait)
             except UndeliverableError as error:
                 self._outage.failed("dead letters", f"dead letters are not delivered ({error})")
-                self._wait(_jittered(backoff_s))
-                backoff_s = min(2 * backoff_s, _BACKOFF_MAX_S)
+                self._wait(backoff.failed())
             else:
                 return
 
@@ -210,7 +215,3 @@ class TableWriter:
         for index, row in enumerate(rows):
             if row.received_us is not None and index not in refused:
                 observe((stored_us - row.received_us) / US_PER_S)
-
-
-def _jittered(seconds: float) -> float:
-    return seconds * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, guards nothing

@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 from schemas.feeds import stale_s
 from schemas.records import FeedState, FeedStatus
+from schemas.text import one_line
 from schemas.times import US_PER_S
 
 REPORT_OLD_S = 30.0
 """A producer reports every 5 s; after this long without a report it is gone or cut off."""
 LATELY_S = 30.0
 """A feed may be stalled, or its rates may be missing, for this long while the worker is ready."""
-MAX_DETAIL_CHARS = 200
 _DELIVERED: tuple[FeedState, ...] = ("live", "fallback", "recovering")
 """States of a feed in which its stream or REST delivers."""
 NO_PRODUCER = "no producer has reported"
@@ -44,13 +44,6 @@ class Warming(NamedTuple):
     expected: int
 
 
-def told(detail: str) -> str:
-    """Return a producer's text as one line of at most MAX_DETAIL_CHARS printable characters."""
-    line = " ".join(detail.split())
-    shown = "".join(c if c.isprintable() else "?" for c in line)
-    return shown if len(shown) <= MAX_DETAIL_CHARS else f"{shown[: MAX_DETAIL_CHARS - 1]}…"
-
-
 def reasons(
     now_us: int,
     *,
@@ -75,7 +68,7 @@ def _reason(now_us: int, report: FeedStatus, arrived: Arrivals | None) -> str | 
         return f"its producer has not reported for {unreported_s:,.0f} s"
     state, since_s = report["state"], max(0.0, (now_us - report["since"]) / US_PER_S)
     if state not in _DELIVERED and not (state == "stalled" and since_s <= LATELY_S):
-        detail = told(report["detail"])
+        detail = one_line(report["detail"])
         return f"{state} for {since_s:,.0f} s{f': {detail}' if detail else ''}"
     if arrived is None or not arrived.trading:
         return None

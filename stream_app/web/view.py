@@ -13,6 +13,7 @@ from schemas.clock import Clock
 from schemas.feeds import stale_s
 from schemas.rates import apr, rate_8h
 from schemas.records import FeedStatus, HourlyBar
+from schemas.text import one_line
 from schemas.times import US_PER_S
 from stream_app.core.partition import FeedPartition
 from stream_app.core.scoring.statistics import quantile, z_of
@@ -20,7 +21,7 @@ from stream_app.core.scoring.zones import zone_of
 from stream_app.core.state.contract_state import ContractState
 from stream_app.core.state.contract_store import ContractEntry
 from stream_app.core.state.gaps import TRADING_STATUSES
-from stream_app.web.readiness import Arrivals, reasons, told, warming_up
+from stream_app.web.readiness import Arrivals, reasons, warming_up
 
 _TOP = 10
 BARS_SHOWN = 48
@@ -237,7 +238,7 @@ def _reported(report: FeedStatus | None) -> dict[str, Any]:
         return {"state": None, "detail": "", "since": None, "reported_at": None}
     return {
         "state": report["state"],
-        "detail": told(report["detail"]),
+        "detail": one_line(report["detail"]),
         "since": report["since"],
         "reported_at": report["reported_at"],
     }

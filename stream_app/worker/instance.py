@@ -24,6 +24,7 @@ from pathlib import Path
 from schemas.clock import Clock
 from schemas.errors import ConfigurationError, UnavailableError
 from schemas.kafka.admin import static_members
+from schemas.process.files import write_atomically
 from schemas.process.locks import FileLock, LockedError
 from stream_app.settings import INSTANCE_PATTERN, WorkerSettings
 
@@ -62,10 +63,8 @@ class Instance:
         if member_id == self._remembered:
             return
         self._remembered = member_id
-        temporary = self._path.with_suffix(".tmp")
         try:
-            temporary.write_text(member_id, encoding="utf-8")
-            temporary.replace(self._path)
+            write_atomically(self._path, member_id)
         except OSError as error:
             # A successor then waits until our session has ended.
             log.warning("cannot write %s: %s", self._path, error)
