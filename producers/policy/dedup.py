@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from producers.exchanges.spec import Slice
-from schemas.feeds import SAME_PUSH_S
+from schemas.feed_spec import SAME_PUSH_S
 
 WINDOW_S = 5.0
 """How far one socket may be behind another, where equal bytes have the same event time."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from producers.exchanges.spec import Listing, Slice
-from schemas.feeds import MAX_CONTRACTS
+from schemas.feed_spec import MAX_CONTRACTS
 
 MANY = 10
 """More contracts than this, and half of the list, go only if the next reply agrees."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from schemas.errors import MalformedInputError
-from schemas.feeds import FeedSpec
+from schemas.feed_spec import FeedSpec
 from schemas.records import MAX_READ_ITEMS, RawBatch
 from schemas.symbols import name_fault
 from schemas.times import US_PER_HOUR, US_PER_MINUTE, US_PER_S
