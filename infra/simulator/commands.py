@@ -1,6 +1,6 @@
 """The `simulator` command: simulated exchanges with a known truth, until a signal.
 
-Responsible for: options, signals, the exit code. Not responsible for: anything simulated.
+Options that only one exchange has come from its folder (`Simulated.options`).
 """
 
 from __future__ import annotations
@@ -11,19 +11,27 @@ import ssl
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from infra.simulator.faults import schedule
 from infra.simulator.market.truth import TruthLog
 from infra.simulator.options import SimulatorOptions
-from infra.simulator.registry import ALL_CONTRACTS, create_exchanges, default_feeds
+from infra.simulator.registry import ALL_CONTRACTS, SIMULATED, create_exchanges
 from infra.simulator.server import tls
 from infra.simulator.server.server import SimulatorServer
 from schemas.config.settings import SharedSettings, load_settings
 from schemas.errors import ConfigurationError
 
 
+def _with_own_options(command: click.Command) -> click.Command:
+    """Add the options that only one exchange has, behind the common ones."""
+    command.params += [option for one in SIMULATED.values() for option in one.options]
+    return command
+
+
+@_with_own_options
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
@@ -76,20 +84,6 @@ from schemas.errors import ConfigurationError
     help="Seconds between two protocol PINGs; 0 never.",
 )
 @click.option(
-    "--coinm-path",
-    default="/stream",
-    show_default=True,
-    type=click.Choice(["/stream", "/market/stream"]),
-    help="The path at which COIN-M delivers; the other stays silent.",
-)
-@click.option(
-    "--kucoin-push-s",
-    default=60.0,
-    show_default=True,
-    type=click.FloatRange(0.02, 600.0),
-    help="Seconds between two pushes of KuCoin's estimates.",
-)
-@click.option(
     "--faults",
     "faults_file",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -102,13 +96,6 @@ from schemas.errors import ConfigurationError
 )
 @click.option("--open-limits", is_flag=True, help="No rate limits on REST.")
 @click.option("--retry-after", is_flag=True, help="Send Retry-After with 429 and 418.")
-@click.option(
-    "--coinm-rows",
-    default=0,
-    show_default=True,
-    type=click.IntRange(0, 100),
-    help="COIN-M rows (st 2) that appear in the USD-M arrays.",
-)
 @click.option(
     "--tls-cert",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -126,15 +113,16 @@ from schemas.errors import ConfigurationError
 )
 def simulator(
     host: str, port: int, seed: int, feed_lists: Sequence[str], contracts: int, data_dir: Path,
-    tick_s: float, ping_s: float, coinm_path: str, kucoin_push_s: float,
+    tick_s: float, ping_s: float,
     faults_file: Path | None, truth_missed: bool,  # noqa: FBT001
-    open_limits: bool, retry_after: bool, coinm_rows: int,  # noqa: FBT001 - click passes flags so
+    open_limits: bool, retry_after: bool,  # noqa: FBT001 - click passes flags so
     tls_cert: Path | None, tls_key: Path | None, tls_self_signed: bool,  # noqa: FBT001
+    **own: Any,
 ) -> None:  # fmt: skip
     """Serve simulated exchanges and record the truth about what they sent.
 
-    Each feed answers below its name, with the exchange's own paths behind it, as in
-    ws://127.0.0.1:9443/binance-usdm/market/ws/!markPrice@arr@1s. Runs until SIGTERM or SIGINT.
+    Each feed answers below its name, with the exchange's own paths behind it. Runs until SIGTERM
+    or SIGINT.
     """
     context = _tls_context(data_dir, host, tls_cert, tls_key, self_signed=tls_self_signed)
     options = SimulatorOptions(
@@ -142,14 +130,13 @@ def simulator(
         tick_ms=round(tick_s * 1_000),
         ping_every_s=ping_s,
         retry_after=retry_after,
-        coinm_rows=coinm_rows,
-        coinm_route="/market" if coinm_path == "/market/stream" else "",
         open_limits=open_limits,
-        kucoin_push_ms=round(kucoin_push_s * 1_000),
+        own=own,
     )
-    feeds = [feed for feeds in feed_lists for feed in feeds.split(",")] or default_feeds()
+    feeds = [feed for feeds in feed_lists for feed in feeds.split(",")] or list(SIMULATED)
     exchanges = create_exchanges(feeds, options, contracts, time.time_ns() // 1_000_000)
-    faults = schedule.read(faults_file, feeds) if faults_file is not None else ()
+    wires = {exchange.name: exchange.wire for exchange in exchanges}
+    faults = schedule.read(faults_file, wires) if faults_file is not None else ()
     with TruthLog(data_dir, seed) as truth:
         server = SimulatorServer(
             exchanges,

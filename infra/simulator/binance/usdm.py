@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import click
 import numpy as np
 
 from infra.simulator.binance import universe as binance_universe
-from infra.simulator.binance.limits import RateLimits
+from infra.simulator.binance import wire
+from infra.simulator.binance.limits import RateLimits, shared_limits
 from infra.simulator.binance.rest import BinanceRest
 from infra.simulator.binance.streams import (
     RULES,
@@ -21,7 +23,7 @@ from infra.simulator.binance.streams import (
     StreamPlan,
     opened_session,
 )
-from infra.simulator.exchange import SocketRules
+from infra.simulator.exchange import Simulated, SocketRules
 from infra.simulator.market.history import SettlementBook
 from infra.simulator.market.listings import Listings
 from infra.simulator.market.market import Market
@@ -49,18 +51,27 @@ class BinanceOptions:
     rules: SocketRules = RULES
 
 
+COINM_ROWS = click.Option(
+    ["--coinm-rows"],
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 100),
+    help="COIN-M rows (st 2) that appear in the USD-M arrays.",
+)
+
+
 def create(options: SimulatorOptions, contracts: int, now_ms: int) -> BinanceUsdm:
     """The exchange of a simulator process."""
     own = BinanceOptions(
         contracts=contracts,
         settling=min(_MAX_SETTLING, contracts // 4),
-        coinm_rows=options.coinm_rows,
+        coinm_rows=options.value(COINM_ROWS),
         held_back=HELD_BACK,
         tick_ms=options.tick_ms,
         retry_after=options.retry_after,
         rules=replace(RULES, ping_every_s=options.ping_every_s),
     )
-    return BinanceUsdm(options.seed, own, now_ms, options.binance_limits)
+    return BinanceUsdm(options.seed, own, now_ms, shared_limits(options))
 
 
 class BinanceUsdm(BinanceExchange):
@@ -123,3 +134,6 @@ class BinanceUsdm(BinanceExchange):
             if contracts[row].kind != "foreign"
         ]
         return StreamPlan(arrays, named)
+
+
+SIMULATED = Simulated(745, create, wire.WIRE, (COINM_ROWS,))
