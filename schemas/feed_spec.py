@@ -49,6 +49,9 @@ class FeedSpec(NamedTuple):
     """Estimates within so many seconds after a settlement are noise, and ignored."""
     max_contracts: int = MAX_CONTRACTS
     """A longer list is cut to so many contracts, and an alert says so."""
+    first_history_min: int = 0
+    """Minutes that 30 days of history take at the first start, where the limits are so strict that
+    people must be told; 0: a few."""
     timeless: bool = False
     """Frames of the stream name no event time: the time of receipt stands in for it."""
 

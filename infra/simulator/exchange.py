@@ -201,6 +201,27 @@ class Exchange(Protocol):
         ...
 
 
+class RowTexts(Protocol):
+    """Rows of an exchange from given numbers, for load that no market model makes up."""
+
+    stream: str
+    """Channel of the updates."""
+    history: str
+    """Channel of settled rates."""
+
+    def update(self, symbol: str, event_ms: int, next_ms: int, rate: float, price: float) -> bytes:
+        """Return an update as the stream sends it."""
+        ...
+
+    def settlement(self, symbol: str, funding_ms: int, rate: float) -> bytes:
+        """Return a settled rate as REST sends it."""
+        ...
+
+    def facts(self, symbol: str, quote: str, interval_hours: int) -> Mapping[str, bytes]:
+        """Return what lists a contract, by channel."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Simulated:
     """A simulated exchange as its feed's registration finds it.
@@ -212,9 +233,11 @@ class Simulated:
             HELD_BACK more contracts come on top.
         wire: where faults find times, rates and symbols.
         options: of the command line, for this exchange alone; `SimulatorOptions.value` reads them.
+        rows: for the worker's benchmarks; None: they load it with another exchange's.
     """
 
     perpetuals: int
     create: Callable[[SimulatorOptions, int, int], Exchange]
     wire: Wire
     options: Sequence[click.Option] = ()
+    rows: RowTexts | None = None

@@ -1,7 +1,7 @@
 """What two sockets bring twice: the first that arrives counts, the other is left out. Pure.
 
 A hot spare, and the overlap of a rotation, deliver the same pieces byte for byte. The worker knows
-an update again by its event time; where frames have none (Hyperliquid) only their bytes, the
+an update again by its event time; where frames have none only their bytes, the
 sockets and the moment tell a repetition from a rate that did not move. So pieces are matched one to
 one, within less than a push. Not responsible for: sockets (connection.py).
 """

@@ -17,5 +17,6 @@ FEED = FeedSpec(
     trading_statuses=frozenset({"trading"}),
     # No source of settlements is timely (§7).
     derive_settlements=True,
+    first_history_min=40,
     timeless=True,
 )

@@ -16,6 +16,7 @@ from infra.simulator.binance import universe as binance_universe
 from infra.simulator.binance import wire
 from infra.simulator.binance.limits import RateLimits, shared_limits
 from infra.simulator.binance.rest import BinanceRest
+from infra.simulator.binance.rows import UsdmRows
 from infra.simulator.binance.streams import (
     RULES,
     BinanceExchange,
@@ -136,4 +137,4 @@ class BinanceUsdm(BinanceExchange):
         return StreamPlan(arrays, named)
 
 
-SIMULATED = Simulated(745, create, wire.WIRE, (COINM_ROWS,))
+SIMULATED = Simulated(745, create, wire.WIRE, (COINM_ROWS,), UsdmRows())

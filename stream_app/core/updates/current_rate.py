@@ -17,7 +17,7 @@ def interval_of(entry: ContractEntry, update: RateUpdate) -> Interval:
         return Interval(update.interval_hours, "payload")
     contract = entry.contract
     if contract.interval_source == "payload":
-        # A second source of the same feed may not say it (KuCoin's classic socket).
+        # A second source of the same feed may not say it.
         return Interval(contract.interval_hours, "payload")
     return entry.interval
 
