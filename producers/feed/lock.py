@@ -1,7 +1,7 @@
 """One producer a feed and data directory: the bookmarks of a backfill have a single writer.
 
 Not responsible for: two producers with directories of their own. Where updates have a time the
-worker knows those of the second one as duplicates; Hyperliquid's it would count twice.
+worker knows those of the second one as duplicates; of frames without a time it would count both.
 """
 
 from __future__ import annotations
