@@ -6,7 +6,7 @@ from schemas.kafka.admin import TopicResult, ensure_topics
 from schemas.serde.registry import SchemaCatalog
 from schemas.topics import all_topics, changelog_topic_spec
 from stream_app.settings import WorkerSettings
-from stream_app.worker.app import TABLES
+from stream_app.worker.tables import TABLES
 
 
 def create_topics_and_schemas(settings: WorkerSettings) -> list[TopicResult]:

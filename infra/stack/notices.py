@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable
 
 from infra.embedded.supervision.supervisor import ServiceEnd
-from schemas.process.logs import NOTICE, printable
+from schemas.process.logs import NOTICE
+from schemas.text import printable
 
 _NOTICE = re.compile(rf"(?:\S+Z [A-Z]+ \S+ )?({NOTICE}.*)")
 

@@ -30,7 +30,7 @@ from infra.stack.parts import (
 )
 from schemas.config.settings import ENV_PREFIX, load_settings
 from schemas.errors import ConfigurationError, UnavailableError
-from schemas.process.logs import printable
+from schemas.text import printable
 from stream_app.settings import SinkSettings
 
 DEMO_MARKER = ".fundingstream-demo"

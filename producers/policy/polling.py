@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from producers.exchanges.spec import RateLimit, RestCall
 from producers.policy.ownership import Rest
+from schemas.backoff import ceiling_s
 
 SHARE = 0.6
 """Of the limits: history and the registry have to go on meanwhile."""
@@ -95,7 +96,7 @@ class Polling:
         if new > few:
             return SOON_S
         if self._failures:
-            return min(self.period_s, RETRY_S * 2.0 ** min(self._failures - 1, 30))
+            return ceiling_s(self._failures - 1, RETRY_S, self.period_s)
         if new:
             return min(self.period_s / 2, SELDOM_S)
         assert self._polled_s is not None

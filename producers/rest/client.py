@@ -17,9 +17,9 @@ import aiohttp
 
 from producers.exchanges.spec import Exchange, RestCall
 from producers.policy.rate_limiter import RateLimiter
-from producers.policy.untrusted_text import one_line
 from schemas.config.settings import shown_url
 from schemas.errors import UnavailableError
+from schemas.text import one_line
 
 log = logging.getLogger(__name__)
 

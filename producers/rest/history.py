@@ -19,9 +19,11 @@ from producers.exchanges.spec import Exchange, RestCall, Slice, unreadable
 from producers.kafka.publisher import Publisher, UndeliveredError, connection_id
 from producers.policy.throttle import Throttle
 from producers.rest.client import BACKGROUND_SHARE, RestClient, RestError
+from schemas.backoff import ceiling_s
 from schemas.clock import now_us
 from schemas.control_items import BACKFILL_BEGIN, BACKFILL_END, MAX_UNREADABLE_BYTES, UNREADABLE
 from schemas.errors import MalformedInputError
+from schemas.process.files import write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -94,11 +96,9 @@ class Bookmark:
                 "begun": sorted(self._begun),
             }
         )
-        temporary = self._path.with_suffix(".tmp")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(self._path)
+            write_atomically(self._path, text)
         except OSError as error:
             log.error("cannot write %s, a restart will fetch again: %s", self._path, error)  # noqa: TRY400 - its cause is in the message
 
@@ -309,7 +309,7 @@ class History(HistoryRunner):
             self.progress = 1.0
             self._failures, self._again_s = 0, 0.0
         else:
-            delay_s = min(MAX_AGAIN_S, FIRST_AGAIN_S * 2.0 ** min(self._failures, 30))
+            delay_s = ceiling_s(self._failures, FIRST_AGAIN_S, MAX_AGAIN_S)
             self._failures += 1
             self.progress = min(self.progress, 0.99)
             self._again_s = time.monotonic() + delay_s

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.policy.backoff import CAP_S, FIRST_S, HEALTHY_S, Backoff
+from schemas.backoff import CAP_S, FIRST_S, HEALTHY_S, Backoff, ceiling_s
 
 
 @pytest.mark.parametrize("jitter", [0.0, 0.25, 0.5, 0.999])
@@ -43,3 +43,18 @@ def test_no_number_of_failures_overflows() -> None:
     """After days of failing the delay is still below the cap."""
     backoff = Backoff(lambda: 0.999)
     assert max(backoff.failed() for _ in range(20_000)) == 0.999 * CAP_S
+
+
+def test_a_least_share_of_the_ceiling_is_always_waited() -> None:
+    """With a half, delays lie between half of the ceiling and the ceiling."""
+    low = Backoff(lambda: 0.0, 0.25, 10.0, least=0.5)
+    high = Backoff(lambda: 1.0, 0.25, 10.0, least=0.5)
+    ceilings = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
+    assert [low.failed() for _ in ceilings] == [ceiling / 2 for ceiling in ceilings]
+    assert [high.failed() for _ in ceilings] == ceilings
+
+
+def test_a_ceiling_without_chance_doubles_up_to_the_cap() -> None:
+    """For what is held back rather than tried again."""
+    delays_s = [ceiling_s(failures, 5.0, 60.0) for failures in (0, 1, 2, 3, 4, 10**9)]
+    assert delays_s == [5.0, 10.0, 20.0, 40.0, 60.0, 60.0]
