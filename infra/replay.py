@@ -35,8 +35,8 @@ from schemas.kafka.admin import ensure_topics
 from schemas.serde.registry import SchemaCatalog
 from schemas.topics import DEAD_LETTERS, TopicSpec, changelog_topic_spec, raw_topic
 from stream_app.settings import WorkerSettings
-from stream_app.worker.app import TABLES
 from stream_app.worker.output_producer import PUBLISHED
+from stream_app.worker.tables import TABLES
 
 VOLATILE = frozenset({"computed_at", "created_at"})
 """When something was computed is the one thing that a replay does not repeat."""

@@ -20,7 +20,7 @@ from schemas.serde.codec import schema_id_of
 from schemas.serde.registry import SchemaCatalog
 from schemas.topics import TopicSpec, all_topics, changelog_topic_spec
 from stream_app.settings import WorkerSettings
-from stream_app.worker.app import TABLES
+from stream_app.worker.tables import TABLES
 
 
 def create_topics_and_schemas(settings: WorkerSettings) -> list[TopicResult]:

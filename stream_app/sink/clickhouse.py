@@ -1,7 +1,4 @@
-"""The connection to ClickHouse: one client, and what has to be there before the first insert.
-
-Not responsible for: creating anything (infra/clickhouse), retrying (writer.py).
-"""
+"""The connection to ClickHouse, and the check that the tables are there before the first insert."""
 
 from __future__ import annotations
 

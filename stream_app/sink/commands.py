@@ -1,4 +1,4 @@
-"""The command `sink`. Not responsible for: turning errors into exit codes (infra/cli/main.py)."""
+"""The console command `fundingstream sink`."""
 
 from __future__ import annotations
 

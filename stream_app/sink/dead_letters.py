@@ -1,7 +1,4 @@
-"""Messages that cannot be stored, written to the dead-letter topic as they came.
-
-Not responsible for: deciding that a message is one (tables.py, writer.py).
-"""
+"""Messages that cannot be stored, written to the dead-letter topic with their original bytes."""
 
 from __future__ import annotations
 
@@ -56,7 +53,13 @@ class DeadLetterQueue:
         )
 
     def publish(self, letters: Sequence[DeadLetter], wait: Callable[[float], None]) -> None:
-        """Return when every letter is acknowledged. `wait` is called meanwhile, and may raise."""
+        """Return when the broker has acknowledged every letter.
+
+        `wait` is called meanwhile, and may raise to give up.
+
+        Raises:
+            UndeliverableError: the broker refuses a letter for good.
+        """
         failures: list[Any] = []
 
         def delivered(error: Any, _message: Any) -> None:

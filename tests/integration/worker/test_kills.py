@@ -38,8 +38,8 @@ from schemas.kafka.admin import ensure_topics
 from schemas.topics import DEAD_LETTERS, TopicSpec, changelog_topic_spec, raw_topic
 from stream_app.sink.clickhouse import connect
 from stream_app.sink.tables import TABLES
-from stream_app.worker.app import TABLES as WORKER_TABLES
 from stream_app.worker.output_producer import PUBLISHED
+from stream_app.worker.tables import TABLES as WORKER_TABLES
 from tests.support.kills import FEED, Load, classify, differences, store, values
 from tests.support.kills_report import Compared, Kill, Report, Watch
 from tests.support.stack_fixture import RunningStack, options_of, until
