@@ -14,10 +14,11 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from schemas.clock import Clock
 from schemas.errors import UnavailableError
+from schemas.kafka import clients
 from stream_app.settings import SinkSettings
 from stream_app.sink.batches import (
     Chunk,
@@ -90,9 +91,8 @@ class Sink:
         self._metrics = metrics
         self._stop = stop
         self._stop_by_s: float | None = None
-        self._consumer: Any = Consumer(
-            {**consumer_config(settings), "error_cb": _log_error},
-            logger=logging.getLogger("stream_app.sink.librdkafka"),
+        self._consumer: Any = clients.consumer(
+            {**consumer_config(settings), "error_cb": _log_error}
         )
         self._writers: dict[str, ChunkWriter] = {}
         self._batchers: dict[str, TopicBatcher] = {}

@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import Producer
-
 from schemas.config.settings import SharedSettings
+from schemas.kafka import clients
 from schemas.topics import DEAD_LETTERS, MAX_MESSAGE_BYTES
 from stream_app.sink.batches import Message
 
@@ -41,7 +40,7 @@ class DeadLetterQueue:
     """Produces dead letters and waits until the broker has them."""
 
     def __init__(self, settings: SharedSettings, producer: Any = None) -> None:
-        self._producer = producer or Producer(
+        self._producer = producer or clients.producer(
             {
                 **settings.quiet_librdkafka(),
                 "client.id": "fundingstream-sink-dead-letters",

@@ -14,11 +14,12 @@ from contextlib import suppress
 from itertools import compress
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException
 
 from schemas import topics
 from schemas.clock import Clock
 from schemas.errors import SchemaError, UnavailableError
+from schemas.kafka import clients
 from schemas.records import WorkerStatus
 from schemas.serde.codec import Encoder
 from schemas.serde.rate_columns import Origin, RateColumnsEncoder
@@ -106,7 +107,7 @@ class OutputProducer:
         self._encode = {topic: encoder.encode for topic, encoder in encoders.items()}
         self._encode_rates = RateColumnsEncoder(encoders[topics.RATES.name].header).encode
         self._bootstrap = settings.kafka_bootstrap
-        self._producer = Producer(
+        self._producer = clients.producer(
             {
                 **settings.librdkafka(),
                 "enable.idempotence": True,
@@ -116,8 +117,7 @@ class OutputProducer:
                 "queue.buffering.max.kbytes": QUEUE_KIB,
                 "message.max.bytes": topics.MAX_MESSAGE_BYTES,
                 "delivery.timeout.ms": int(delivery_timeout_s * 1_000),
-            },
-            logger=log,
+            }
         )
         self._generation = Generation()
         self._unencodable = 0

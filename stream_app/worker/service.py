@@ -1,4 +1,4 @@
-"""The console command `fundingstream worker`: makes the worker's parts and runs them."""
+"""Runs the Faust worker in this process until a signal."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ import logging
 import socket
 from contextlib import suppress
 
-import click
 import faust
-from confluent_kafka.admin import AdminClient
 
 from schemas.clock import Clock, SystemClock
-from schemas.config.settings import load_settings
 from schemas.errors import FatalError, UnavailableError
-from schemas.process.logs import setup_logging
+from schemas.kafka import clients
 from stream_app.settings import WorkerSettings
 from stream_app.worker.app import FundingApp, create_app
 from stream_app.worker.group_lag import GroupLag
@@ -26,13 +23,14 @@ log = logging.getLogger(__name__)
 GC_THRESHOLDS = (100_000, 50, 100)
 
 
-@click.command()
-@click.option("--web-port", type=int, help="Port of the status page (FUNDING_WEB_PORT).")
-@click.option("--web-host", help="Address of the status page (FUNDING_WEB_HOST).")
-def worker(web_port: int | None, web_host: str | None) -> None:
-    """Run the Faust worker: raw records to rates, z-scores, settlements and alerts."""
-    settings = load_settings(WorkerSettings, web_port=web_port, web_host=web_host)
-    setup_logging(settings.log_level)
+def start_worker(settings: WorkerSettings) -> None:
+    """Make this process a worker of the group and run it until a signal.
+
+    Raises:
+        UnavailableError: the port of the status page is taken, or Kafka or the registry is away.
+        ConfigurationError: a setting cannot be used.
+        FatalError: Faust has crashed, or has stopped without being asked.
+    """
     # Without a free port Faust would end in a traceback.
     _require_free_port(settings.web_host, settings.web_port)
     clock = SystemClock()
@@ -58,7 +56,7 @@ def run_worker(app: FundingApp, settings: WorkerSettings, clock: Clock) -> None:
 
     assert app.reports is not None, "made by create_app"
     app.reports.start()
-    lag = GroupLag(AdminClient(settings.quiet_librdkafka()), settings.worker_id, clock)
+    lag = GroupLag(clients.admin_client(settings.quiet_librdkafka()), settings.worker_id, clock)
     watched = Watched(worker.loop, app.processing, app.fallen, asked_to_stop)
     Watchdog(watched, lag, clock, settings.worker_watchdog_s).start()
     with suppress(SystemExit):

@@ -27,10 +27,10 @@ import aiohttp
 import click
 import pytest
 
-from infra.cli.tools import create_topics_and_schemas
 from infra.clickhouse.migrate import migrate
 from infra.embedded.supervision.supervisor import RestartPolicy, Supervisor
 from infra.kafka.lag import LagReader
+from infra.kafka.topics import create_topics_and_schemas
 from infra.replay import VOLATILE, run_second_worker
 from infra.stack.parts import Stack, service
 from schemas.clock import now_us
