@@ -1,12 +1,10 @@
-"""The console command `fundingstream producer FEED…`: runs feeds in one process until stopped.
-
-Not responsible for: what a feed does (feed.py).
-"""
+"""The console command `fundingstream producer FEED…`: runs feeds in one process until stopped."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import signal
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -26,6 +24,7 @@ from producers.kafka.worker_reports import yielding_throttle
 from producers.policy.rate_limiter import rate_limiters
 from producers.rest.client import http_session
 from producers.settings import ProducerSettings, check_limit_factor
+from schemas.clock import Clock, SystemClock
 from schemas.config.settings import load_settings
 from schemas.errors import FundingStreamError
 from schemas.feeds import FEEDS
@@ -51,11 +50,12 @@ def producer(feeds: Sequence[str], metrics_port: int | None, base_url: str | Non
     catalog = SchemaCatalog(settings)
     names = feeds or FEEDS
     cluster_id = require_topics(settings, [*map(raw_topic, names), STATUS.name, WORKERS.name])
-    with ExitStack() as claims:
+    clock = SystemClock()
+    with ExitStack() as locks:
         for name in names:
-            claims.enter_context(hold_feed(settings.producer_data_dir, name))
-        publishers = {feed: Publisher(feed, settings, catalog) for feed in names}
-        uvloop.run(_run(settings, publishers, catalog, cluster_id))
+            locks.enter_context(hold_feed(settings.producer_data_dir, name))
+        publishers = {feed: Publisher(feed, settings, catalog, clock) for feed in names}
+        uvloop.run(_run(settings, publishers, catalog, cluster_id, clock))
 
 
 async def _run(
@@ -63,6 +63,7 @@ async def _run(
     publishers: dict[str, Publisher],
     catalog: SchemaCatalog,
     cluster_id: str,
+    clock: Clock,
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -70,7 +71,7 @@ async def _run(
         loop.add_signal_handler(number, stop.set)
     async with (
         http_session() as session,
-        yielding_throttle(settings, catalog) as history_pacer,
+        yielding_throttle(settings, catalog, clock) as history_throttle,
     ):
         exchanges = {name: exchange(name) for name in publishers}
         shared = rate_limiters(exchanges.values(), settings.producer_limit_factor)
@@ -85,9 +86,12 @@ async def _run(
                     publisher,
                     session,
                     shared[exchanges[name].limits_group],
-                    history_pacer,
+                    history_throttle,
                     cluster_id,
+                    clock,
                 ),
+                clock,
+                random.random,
             )
             for name, publisher in publishers.items()
         ]
@@ -102,17 +106,17 @@ async def _run(
         left = await asyncio.gather(
             *(publisher.delivered() for publisher in publishers.values()), return_exceptions=True
         )
-        # What ended the process first; that a feed went wrong while it was stopped is only told.
+        # The error that ended the process comes first; errors while stopping are only logged.
         first = [error for task, error in zip(running, ended, strict=True) if task in done]
         later = [error for task, error in zip(running, ended, strict=True) if task not in done]
         errors = [error for error in (*first, *left) if error is not None]
-        _tell([*errors[1:], *later])
+        log_errors([*errors[1:], *later])
         if errors:
             raise errors[0]
 
 
-def _tell(errors: Iterable[BaseException]) -> None:
-    """Log the errors that are not raised, those that nobody expected with their tracebacks."""
+def log_errors(errors: Iterable[BaseException]) -> None:
+    """Log errors that are not raised: the unexpected ones with their tracebacks."""
     for error in errors:
         if not isinstance(error, asyncio.CancelledError):
             unexpected = None if isinstance(error, FundingStreamError) else error

@@ -31,6 +31,7 @@ from producers.websocket.session import (
     turn,
 )
 from producers.websocket.transport import TransportError, opened
+from schemas.clock import now_us
 from schemas.config.settings import shown_url
 from schemas.errors import MalformedInputError
 
@@ -244,7 +245,7 @@ class ManagedConnection:
         try:
             async with opened(url, self._tls) as transport:
                 self._opened(session, url)
-                end = await session.run(transport, connection_id(self._feed, self.name))
+                end = await session.run(transport, connection_id(self._feed, self.name, now_us()))
                 # Before the farewell, for which a dead socket makes us wait.
                 self._closed(session, end)
         except TransportError as error:

@@ -19,6 +19,8 @@ from producers.exchanges.spec import RateLimit, RestCall
 from producers.policy.rate_limiter import RateLimiter
 from producers.rest import client as rest
 from producers.rest.client import RestClient, RestError, barred_s
+from schemas.clock import Clock, SystemClock
+from tests.support.clocks import ManualClock
 
 NOW_MS = 1_700_000_000_000
 BANNED = (
@@ -63,7 +65,11 @@ def test_how_long_a_refusal_bars_us(
 
 @asynccontextmanager
 async def client_of(
-    handler: Handler, limits: Mapping[str, RateLimit] | None = None
+    handler: Handler,
+    limits: Mapping[str, RateLimit] | None = None,
+    *,
+    clock: Clock | None = None,
+    max_body_bytes: int = rest.MAX_BODY_BYTES,
 ) -> AsyncIterator[tuple[RestClient, RateLimiter]]:
     """A client of a server on loopback that answers each GET by `handler`."""
     app = web.Application()
@@ -72,7 +78,9 @@ async def client_of(
         limits or {"weight": RateLimit(100, 60.0), "funding": RateLimit(1, 60.0)}
     )
     async with TestServer(app) as server, aiohttp.ClientSession() as session:
-        yield RestClient(EXCHANGE, str(server.make_url("/")), session, rate_limiter), rate_limiter
+        url, clock = str(server.make_url("/")), clock or SystemClock()
+        client = RestClient(EXCHANGE, url, session, rate_limiter, clock, max_body_bytes)
+        yield client, rate_limiter
 
 
 async def test_a_reply_is_returned_as_sent_with_its_parameters_asked() -> None:
@@ -132,18 +140,21 @@ async def test_a_dead_server_and_a_cut_reply_are_errors_of_ours() -> None:
     with pytest.raises(RestError):
         async with aiohttp.ClientSession() as session:
             await RestClient(
-                EXCHANGE, "http://127.0.0.1:1", session, RateLimiter(EXCHANGE.limits)
+                EXCHANGE,
+                "http://127.0.0.1:1",
+                session,
+                RateLimiter(EXCHANGE.limits),
+                ManualClock(),
             ).fetch(PING)
 
 
-async def test_an_endless_reply_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_endless_reply_is_refused() -> None:
     """A body beyond the bound is an error, not memory."""
-    monkeypatch.setattr(rest, "MAX_BODY_BYTES", 1_000)
 
     async def answer(request: web.Request) -> web.Response:
         return web.Response(body=b"x" * int(request.query["size"]))
 
-    async with client_of(answer) as (client, _rate_limiter):
+    async with client_of(answer, max_body_bytes=1_000) as (client, _rate_limiter):
         assert len(await client.fetch(RestCall("x", "/x", {"size": "1000"}))) == 1_000
         with pytest.raises(RestError, match="longer than 1000 bytes"):
             await client.fetch(RestCall("x", "/x", {"size": "1001"}))
@@ -221,7 +232,8 @@ async def test_a_failure_inside_a_200_is_an_error() -> None:
     app.router.add_get("/{path:.*}", answer)
     kucoin = exchange("kucoin")
     async with TestServer(app) as server, aiohttp.ClientSession() as session:
-        client = RestClient(kucoin, str(server.make_url("/")), session, RateLimiter(kucoin.limits))
+        url, limiter = str(server.make_url("/")), RateLimiter(kucoin.limits)
+        client = RestClient(kucoin, url, session, limiter, ManualClock())
         with pytest.raises(RestError, match="200003"):
             await client.fetch(kucoin.fact_calls[0])
         assert client.failures == 1
@@ -350,15 +362,14 @@ async def test_current_rates_go_before_the_registry_and_both_before_history() ->
         assert rate_limiter.wait_s({"weight": 1}, time.monotonic(), rest.SNAPSHOT_SHARE) > 0
 
 
-def date_of(ahead_s: float) -> str:
-    """A Date header by a clock that is so far ahead."""
-    return formatdate(time.time() + ahead_s, usegmt=True)
-
-
 async def test_the_exchange_s_clock_is_read_from_its_replies() -> None:
     """To half a second, once the last three agree; no date, or a cached one, says nothing."""
     dates = [0.0, 60.0, 60.0, 60.0, "yesterday", "", -3_600.0, -3_600.0, -3_600.0]
-    # Each made when it is sent: a busy machine may take long over the others.
+    clock = ManualClock()
+
+    def date_of(ahead_s: float) -> str:
+        return formatdate(clock.now_us() / 1e6 + ahead_s, usegmt=True)
+
     answers = (date_of(d) if isinstance(d, float) else str(d) for d in [*dates, 0.0])
     cached = False
 
@@ -366,7 +377,7 @@ async def test_the_exchange_s_clock_is_read_from_its_replies() -> None:
         age = {"Age": "240"} if cached else {}
         return web.Response(headers={"Date": date_of(-240.0) if cached else next(answers), **age})
 
-    async with client_of(answer) as (client, _rate_limiter):
+    async with client_of(answer, clock=clock) as (client, _rate_limiter):
         read = []
         for _ in dates:
             await client.fetch(PING)
@@ -377,6 +388,4 @@ async def test_the_exchange_s_clock_is_read_from_its_replies() -> None:
         cached = False
         await client.fetch(PING)
         assert client.clock_ahead_s == 0.0
-    assert read[:3] == [0.0] * 3
-    assert all(abs(ahead_s - 60.0) < 1.5 for ahead_s in read[3:8])
-    assert abs(read[8] + 3_600.0) < 1.5
+    assert read == [0.0] * 3 + [60.5] * 5 + [-3_599.5]

@@ -22,6 +22,7 @@ from producers.websocket import pool
 from producers.websocket.connection import ConnectionCallbacks
 from producers.websocket.pool import ConnectionPool
 from producers.websocket.session import FrameOutcome
+from schemas.clock import SystemClock
 
 KUCOIN = exchange("kucoin")
 
@@ -87,7 +88,11 @@ async def running(
     async with TestServer(small.app) as server, aiohttp.ClientSession() as session:
         endpoints = Endpoints("kucoin", str(server.make_url("/")))
         rest = RestClient(
-            KUCOIN, endpoints.rest(KUCOIN.rest_url), session, RateLimiter(KUCOIN.limits)
+            KUCOIN,
+            endpoints.rest(KUCOIN.rest_url),
+            session,
+            RateLimiter(KUCOIN.limits),
+            SystemClock(),
         )
         made = ConnectionPool(KUCOIN, endpoints, rest, watcher, secondary=secondary, spares=spares)
         stop = asyncio.Event()
@@ -195,7 +200,8 @@ async def test_each_shard_has_its_spares(monkeypatch: pytest.MonkeyPatch) -> Non
     watcher = ConnectionCallbacks(on_frame, lambda _closed: None)
     async with TestServer(app) as server, aiohttp.ClientSession() as session:
         endpoints = Endpoints("backpack", str(server.make_url("/")))
-        rest = RestClient(backpack.EXCHANGE, "", session, RateLimiter(backpack.EXCHANGE.limits))
+        limiter = RateLimiter(backpack.EXCHANGE.limits)
+        rest = RestClient(backpack.EXCHANGE, "", session, limiter, SystemClock())
         made = ConnectionPool(backpack.EXCHANGE, endpoints, rest, watcher, secondary=True, spares=2)
         async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
             made.sync(tasks, frozenset("ABC"))
