@@ -18,7 +18,7 @@ from producers.kafka.event_log import FeedEventLog
 from producers.kafka.publisher import Publisher
 from producers.policy.endpoints import Endpoints
 from producers.policy.instruments import Change
-from producers.policy.monitor_events import (
+from producers.policy.monitoring.events import (
     ContractsSilent,
     FewSilent,
     MonitorEvent,

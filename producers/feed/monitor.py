@@ -1,6 +1,6 @@
 """Watches one feed: what connections, REST and the clock say becomes events for the feed to handle.
 
-A thin shell: it reads the clock and hands over to pure parts (producers/policy): who is silent,
+A thin shell: it reads the clock and hands over to pure parts (policy/monitoring): who is silent,
 gaps of sockets, the reported state, clocks that differ, counts, listings.
 """
 
@@ -10,17 +10,17 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from producers.exchanges.spec import Exchange
-from producers.policy.clock_skew import ClockSkew
-from producers.policy.connection_gaps import ConnectionGaps
-from producers.policy.event_counts import EventCounts
 from producers.policy.instruments import Change
-from producers.policy.listing_report import ListingReport
 from producers.policy.liveness import Liveness
-from producers.policy.monitor_events import MonitorEvent, UnknownContracts
+from producers.policy.monitoring.clock_skew import ClockSkew
+from producers.policy.monitoring.connection_gaps import ConnectionGaps
+from producers.policy.monitoring.event_counts import EventCounts
+from producers.policy.monitoring.events import MonitorEvent, UnknownContracts
+from producers.policy.monitoring.listing_report import ListingReport
+from producers.policy.monitoring.silence import Silence
+from producers.policy.monitoring.state_report import Delivery, StateReport
 from producers.policy.outages import Filled
 from producers.policy.ownership import Rest
-from producers.policy.silence import Silence
-from producers.policy.state_report import Delivery, StateReport
 from producers.websocket.connection import Closed
 from schemas.clock import Clock
 from schemas.records import FeedState

@@ -1,8 +1,8 @@
 """Carries out the history of a feed: walks page by page, marks backfills, moves the bookmark.
 
-What is fetched when is decided by a schedule (policy/bulk_schedule.py for exchanges that return all
-contracts' settlements at once, policy/contract_schedule.py for the others), how an exchange pages
-by its description (exchanges/). A restart goes on from the bookmark.
+What is fetched when is decided by a schedule (policy/history: BulkSchedule for exchanges that send
+all contracts' settlements at once, ContractSchedule for the others), how an exchange pages by its
+description (exchanges/). A restart goes on from the bookmark.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ from pathlib import Path
 
 from producers.exchanges.spec import Exchange, HistoryPage, HistoryWalk, RestCall
 from producers.kafka.publisher import Publisher
-from producers.policy.bulk_schedule import BulkSchedule
-from producers.policy.contract_schedule import ContractSchedule
-from producers.policy.history_actions import (
+from producers.policy.history.actions import (
     Action,
     Announce,
     Fetch,
@@ -27,6 +25,8 @@ from producers.policy.history_actions import (
     Wait,
     WalkEnd,
 )
+from producers.policy.history.bulk_schedule import BulkSchedule
+from producers.policy.history.contract_schedule import ContractSchedule
 from producers.policy.instruments import InstrumentRegistry
 from producers.policy.throttle import Throttle
 from producers.rest.bookmark import Bookmark

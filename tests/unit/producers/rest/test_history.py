@@ -11,10 +11,10 @@ from typing import Any, cast
 from producers.exchanges import exchange
 from producers.exchanges.spec import RestCall, Slice
 from producers.kafka.publisher import UndeliveredError
-from producers.policy.bulk_schedule import RECENT_MS, BulkSchedule
-from producers.policy.catch_up import ATTEMPTS
-from producers.policy.contract_schedule import ContractSchedule
-from producers.policy.history_actions import OVERLAP_MS, HistorySchedule
+from producers.policy.history.actions import OVERLAP_MS, HistorySchedule
+from producers.policy.history.bulk_schedule import RECENT_MS, BulkSchedule
+from producers.policy.history.catch_up import ATTEMPTS
+from producers.policy.history.contract_schedule import ContractSchedule
 from producers.policy.throttle import Throttle
 from producers.rest.bookmark import Bookmark
 from producers.rest.client import BACKGROUND_SHARE, RestError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from producers.policy.monitor_events import ContractsSilent, FewSilent
+from producers.policy.monitoring.events import ContractsSilent, FewSilent
 from producers.policy.polling import FEW_SHARE
 
 

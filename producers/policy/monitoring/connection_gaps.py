@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from producers.policy.monitor_events import SettlementsMissed
+from producers.policy.monitoring.events import SettlementsMissed
 from producers.policy.outages import Filled, Outages
 from schemas.control_items import FeedEvent
 from schemas.times import US_PER_HOUR

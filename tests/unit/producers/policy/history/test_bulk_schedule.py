@@ -6,14 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from producers.policy.bulk_schedule import (
-    FIRST_AGAIN_MS,
-    MAX_AGAIN_MS,
-    RECENT_MS,
-    BulkSchedule,
-    following_ms,
-)
-from producers.policy.history_actions import (
+from producers.policy.history.actions import (
     OVERLAP_MS,
     Action,
     Announce,
@@ -22,6 +15,13 @@ from producers.policy.history_actions import (
     Release,
     Wait,
     WalkEnd,
+)
+from producers.policy.history.bulk_schedule import (
+    FIRST_AGAIN_MS,
+    MAX_AGAIN_MS,
+    RECENT_MS,
+    BulkSchedule,
+    following_ms,
 )
 from schemas.times import MS_PER_DAY, MS_PER_HOUR
 

@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Sequence
 
-from producers.policy.catch_up import CatchUp, fetch_of
-from producers.policy.history_actions import (
+from producers.policy.history.actions import (
     Action,
     Announce,
     Fetch,
@@ -22,6 +21,7 @@ from producers.policy.history_actions import (
     Wait,
     WalkEnd,
 )
+from producers.policy.history.catch_up import CatchUp, fetch_of
 from schemas.times import MS_PER_DAY, MS_PER_HOUR
 
 LATE_MS = 300_000

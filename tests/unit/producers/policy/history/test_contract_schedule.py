@@ -6,9 +6,7 @@ from collections import Counter
 
 import pytest
 
-from producers.policy.catch_up import ATTEMPTS, PAUSE_MS, VISITS
-from producers.policy.contract_schedule import LATE_MS, ContractSchedule, due
-from producers.policy.history_actions import (
+from producers.policy.history.actions import (
     OVERLAP_MS,
     Action,
     Announce,
@@ -18,6 +16,8 @@ from producers.policy.history_actions import (
     Wait,
     WalkEnd,
 )
+from producers.policy.history.catch_up import ATTEMPTS, PAUSE_MS, VISITS
+from producers.policy.history.contract_schedule import LATE_MS, ContractSchedule, due
 from schemas.times import MS_PER_DAY, MS_PER_HOUR
 
 HOUR_MS = 497_222 * MS_PER_HOUR

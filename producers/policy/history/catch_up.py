@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Sequence
 
-from producers.policy.history_actions import (
+from producers.policy.history.actions import (
     OVERLAP_MS,
     Action,
     Announce,

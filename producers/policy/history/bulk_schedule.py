@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from producers.policy.history_actions import (
+from producers.policy.history.actions import (
     OVERLAP_MS,
     Action,
     Announce,
