@@ -5,13 +5,14 @@ from __future__ import annotations
 from schemas.times import US_PER_S
 
 START_US = 1_790_000_000_000_000
-"""Wall-clock time at which a manual clock starts unless it is told otherwise."""
+START_S = 1_000.0
+"""Times at which the two clocks start: the wall clock, and the monotonic one."""
 
 
 class ManualClock:
     """Both clocks of a process (schemas.clock.Clock); they stand still unless moved."""
 
-    def __init__(self, now_us: int = START_US, monotonic_s: float = 1_000.0) -> None:
+    def __init__(self, now_us: int = START_US, monotonic_s: float = START_S) -> None:
         self._now_us = now_us
         self._monotonic_s = monotonic_s
 

@@ -26,6 +26,8 @@ class FakeProducer:
         self.full = 0
         self.refused = asyncio.Event()
         """Set once a record was refused."""
+        self.taken = asyncio.Event()
+        """Set once a record was taken."""
         self.left = 0
 
     def produce(
@@ -38,6 +40,7 @@ class FakeProducer:
             raise BufferError
         self.sent.append((topic, value, key, partition))
         self.callbacks.append(on_delivery)
+        self.taken.set()
 
     def poll(self, _timeout: float) -> int:
         """Serve nothing: tests call the callbacks."""
