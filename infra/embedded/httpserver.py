@@ -1,7 +1,4 @@
-"""Runs an aiohttp application in the foreground until SIGTERM or SIGINT, then closes it cleanly.
-
-Not responsible for what the application does.
-"""
+"""Runs an aiohttp application in the foreground until SIGTERM or SIGINT, then closes it cleanly."""
 
 from __future__ import annotations
 
@@ -17,6 +14,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from schemas.errors import UnavailableError
 from schemas.http.server import quiet_malformed_requests
+from schemas.text import one_line
 
 _KEEPALIVE_TIMEOUT_S = 30.0
 _SHUTDOWN_TIMEOUT_S = 2.0
@@ -85,7 +83,7 @@ def _one_line_for_bad_requests(record: logging.LogRecord) -> bool:
     """What is no HTTP is its sender's fault: where in our code it was noticed says nothing."""
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, HttpProcessingError):
-        record.msg = f"{record.getMessage()}: {' '.join(str(error).split())[:200]}"
+        record.msg = f"{record.getMessage()}: {one_line(str(error))}"
         record.args, record.exc_info, record.exc_text = None, None, None
         record.levelno, record.levelname = logging.WARNING, "WARNING"
     return True

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.stack.parts import StackOptions
-from schemas.process.logs import printable
+from schemas.text import printable
 
 WARM_UP_S = 90
 """How long the baselines of a whole simulated market take to load, on two cores."""

@@ -108,6 +108,8 @@ class Feed:
             endpoints,
             self.rest,
             ConnectionCallbacks(self.frames.take, self._on_close),
+            clock,
+            chance,
             secondary=settings.producer_secondary_sources,
             spares=settings.producer_connections - 1,
         )
@@ -202,7 +204,7 @@ class Feed:
         self._handle(events)
 
     def _on_close(self, closed: Closed) -> None:
-        self._publisher.forget(closed.identity)
+        self._publisher.forget(closed.connection_id)
         self._handle(self.monitor.closed(closed))
         self.look()
 

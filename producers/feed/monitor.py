@@ -120,16 +120,16 @@ class FeedMonitor:
 
     def closed(self, closed: Closed) -> Sequence[MonitorEvent]:
         """Note the end of a connection: what it alone delivered is silent from now on."""
-        self._liveness.closed(closed.identity)
-        if closed.relieved:
-            self._gaps.handed_over(closed.identity)
+        self._liveness.closed(closed.connection_id)
+        if closed.handed_over:
+            self._gaps.handed_over(closed.connection_id)
             return ()
         self._report.explain(f"socket {closed.socket}: {closed.reason}")
         return self._gaps.closed(
-            closed.identity,
+            closed.connection_id,
             closed.socket,
             closed.reason,
-            closed.last_data_at,
+            closed.last_data_at_us,
             self._clock.now_us(),
             silences=bool(self._liveness.silent(self._clock.monotonic_s())),
         )

@@ -17,13 +17,13 @@ from typing import NoReturn
 from producers.feed.feed import Feed
 from producers.kafka.event_log import FeedEventLog
 from producers.kafka.publisher import Publisher
-from producers.policy.backoff import Backoff
-from producers.policy.untrusted_text import one_line
 from producers.rest.client import RestError
 from producers.websocket.transport import TransportError
+from schemas.backoff import Backoff
 from schemas.clock import Clock
 from schemas.control_items import FeedEvent
 from schemas.errors import FundingStreamError, MalformedInputError
+from schemas.text import one_line
 
 log = logging.getLogger(__name__)
 

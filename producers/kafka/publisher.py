@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaException
 
 from producers.exchanges.spec import Slice
 from producers.kafka.batching import RecordLimits, chunks, dead_letters
@@ -21,6 +21,7 @@ from schemas import topics
 from schemas.clock import Clock
 from schemas.control_items import TICK, UNREADABLE
 from schemas.errors import UnavailableError
+from schemas.kafka import clients
 from schemas.partitioning import PARTITIONS, contract_id, partition_of
 from schemas.records import (
     MAX_CHANNEL_BYTES,
@@ -70,7 +71,7 @@ class Publisher:
         catalog: SchemaCatalog,
         clock: Clock,
         *,
-        client: Callable[..., Any] = Producer,
+        client: Callable[..., Any] = clients.producer,
         limits: RecordLimits = RecordLimits(),  # noqa: B008 - it is frozen
         full_s: float = FULL_S,
     ) -> None:
@@ -94,8 +95,7 @@ class Publisher:
                 "queue.buffering.max.messages": QUEUE_RECORDS,
                 "queue.buffering.max.kbytes": settings.producer_queue_mib * 1_024,
                 "message.max.bytes": topics.MAX_MESSAGE_BYTES,
-            },
-            logger=log,
+            }
         )
         self._sequences: defaultdict[tuple[str, int], int] = defaultdict(int)
         self._gathered: dict[_Group, list[RawItem]] = {}

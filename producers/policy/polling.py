@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from producers.exchanges.spec import RateLimit, RestCall
 from producers.policy.ownership import Rest
+from schemas.backoff import ceiling_s
 from schemas.times import MS_PER_HOUR
 
 SHARE = 0.6
@@ -109,7 +110,7 @@ class Polling:
         if new > few:
             return self._soon_s
         if self._failures:
-            return min(self.period_s, self._retry_s * 2.0 ** min(self._failures - 1, 30))
+            return ceiling_s(self._failures - 1, self._retry_s, self.period_s)
         if new:
             return min(self.period_s / 2, SELDOM_S)
         assert self._polled_s is not None

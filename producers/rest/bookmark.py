@@ -11,6 +11,8 @@ import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from schemas.process.files import write_atomically
+
 log = logging.getLogger(__name__)
 
 _FEED = ""
@@ -71,10 +73,8 @@ class Bookmark:
             "through_ms": {**whole, **self._contract_ms},
             "begun": sorted(self.announced),
         }
-        temporary = self._path.with_suffix(".tmp")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps(stored), encoding="utf-8")
-            temporary.replace(self._path)
+            write_atomically(self._path, json.dumps(stored))
         except OSError as error:
             log.error("cannot write %s, a restart will fetch again: %s", self._path, error)  # noqa: TRY400 - its cause is in the message

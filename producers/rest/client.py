@@ -13,10 +13,10 @@ import aiohttp
 
 from producers.exchanges.spec import Exchange, RestCall
 from producers.policy.rate_limiter import RateLimiter
-from producers.policy.untrusted_text import one_line
 from schemas.clock import Clock
 from schemas.config.settings import shown_url
 from schemas.errors import UnavailableError
+from schemas.text import one_line
 from schemas.times import US_PER_MS, US_PER_S
 
 log = logging.getLogger(__name__)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from itertools import islice
 
 from producers.exchanges.spec import Exchange, RestCall, unreadable
-from producers.policy.backoff import Backoff
 from producers.policy.instruments import Change, InstrumentRegistry
 from producers.rest.raw_replies import RawReplies
 from producers.rest.waiting import wait_for_event
+from schemas.backoff import Backoff, ceiling_s
 from schemas.clock import Clock
 from schemas.feeds import spec
 
@@ -138,8 +138,8 @@ class InstrumentRefresh:
     @property
     def _unknown_every_s(self) -> float:
         """How long after a refresh for unknown symbols there may be another one."""
-        doubled_s = UNKNOWN_EVERY_S * 2.0 ** max(0, min(self._in_vain, 20) - 1)
-        return min(doubled_s, max(self._refresh_s, UNKNOWN_EVERY_S))
+        longest_s = max(self._refresh_s, UNKNOWN_EVERY_S)
+        return ceiling_s(max(0, self._in_vain - 1), UNKNOWN_EVERY_S, longest_s)
 
     def ask_about(self, symbols: Iterable[str]) -> None:
         """Have the registry refreshed for symbols that it does not list, ASKS_EACH times for each.

@@ -6,17 +6,16 @@ import logging
 import re
 import time
 
+from schemas.text import printable
+
 NOTICE = "notice:"
 """How a message begins that a person at the console of `up` should see in any case."""
-_LIBRARIES = ("aiokafka", "faust", "mode", "httpx", "httpx2", "asyncio")
+_LIBRARIES = ("aiokafka", "faust", "mode", "httpx", "httpx2", "asyncio", "librdkafka")
 _SILENT = ("urllib3",)
 """These log what their callers handle and report anyway."""
 _REPEATED_EVERY_S = 60.0
 _MAX_KINDS = 256
 _NUMBER = re.compile(r"\d+")
-_CONTROLS = {
-    code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"
-}
 
 
 def setup_logging(level: str) -> None:
@@ -34,14 +33,6 @@ def setup_logging(level: str) -> None:
         # aiokafka builds a debug record for each fetch, whether or not it is wanted.
         for name in _LIBRARIES:
             logging.getLogger(name).setLevel(logging.WARNING)
-
-
-def printable(text: str) -> str:
-    r"""Return text from outside as a terminal may get it: control characters as `\x1b`.
-
-    Line ends and tabs stay.
-    """
-    return text.translate(_CONTROLS)
 
 
 class _Formatter(logging.Formatter):

@@ -1,8 +1,8 @@
-"""Avro object container files made of bodies that are already encoded. Pure.
+"""Avro object container files made of bodies that are already encoded.
 
 The body of a Confluent Avro value is exactly one Avro datum, so a batch becomes a container by
 concatenation: nothing is encoded a second time, and ClickHouse reads it as `FORMAT Avro`.
-Not responsible for: that the bodies fit the schema (tables.py decodes each).
+That each body fits the schema is checked before, when tables.py decodes it.
 """
 
 from __future__ import annotations
@@ -10,25 +10,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from schemas.serde.avro_writer import write_long
+
 _MAGIC = b"Obj\x01"
 # Any 16 bytes do: one block a container, so no reader ever searches for the marker.
 _SYNC = b"fundingstream-01"
 
 
-def _long(number: int) -> bytes:
-    """Encode an Avro long ≥ 0: zigzag, then 7 bits a byte, lowest first."""
-    assert number >= 0
-    rest = number << 1
-    out = bytearray()
-    while rest > 0x7F:
-        out.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    out.append(rest)
-    return bytes(out)
-
-
 def _bytes(data: bytes) -> bytes:
-    return _long(len(data)) + data
+    return write_long(len(data)) + data
 
 
 def container_header(schema_text: str) -> bytes:
@@ -37,10 +27,10 @@ def container_header(schema_text: str) -> bytes:
     return b"".join(
         (
             _MAGIC,
-            _long(2),
+            write_long(2),
             *(_bytes(b"avro.schema"), _bytes(compact)),
             *(_bytes(b"avro.codec"), _bytes(b"null")),
-            _long(0),
+            write_long(0),
             _SYNC,
         )
     )
@@ -49,4 +39,4 @@ def container_header(schema_text: str) -> bytes:
 def container(header: bytes, bodies: Sequence[bytes]) -> bytes:
     """Return a whole container: the header and one block with every body."""
     data = b"".join(bodies)
-    return b"".join((header, _long(len(bodies)), _long(len(data)), data, _SYNC))
+    return b"".join((header, write_long(len(bodies)), write_long(len(data)), data, _SYNC))

@@ -1,12 +1,11 @@
-"""What an error of ClickHouse means for the sink: the one place that decides what is retried.
-
-Not responsible for: retrying (writer.py).
-"""
+"""What an error of ClickHouse means for the sink: the one place that decides what is retried."""
 
 from __future__ import annotations
 
 import re
 from enum import Enum
+
+from schemas.text import one_line as text_line
 
 _CODE = re.compile(r"Code:\s*(\d+)")
 _SYSTEM_ERROR = re.compile(r"\[Errno -?\d+\] ([^\"')]+)")
@@ -108,4 +107,4 @@ def one_line(error: Exception) -> str:
         text = text[code.start() :].partition(" (version ")[0]
     elif system:
         text = system.group(1)
-    return " ".join(text.split())[:_LINE_MAX] or type(error).__name__
+    return text_line(text, _LINE_MAX) or type(error).__name__

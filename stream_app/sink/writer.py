@@ -1,20 +1,20 @@
 """Stores one chunk: decode, INSERT, retry, and the search for rows that ClickHouse refuses.
 
 When `store` returns, each message of the chunk is a row of the table, a dead letter or a tombstone,
-and the caller may commit. Not responsible for: consuming, committing, forming chunks.
+and the caller may commit its offsets.
 """
 
 from __future__ import annotations
 
 import logging
 import random
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from schemas.clock import now_us
+from schemas.backoff import Backoff
+from schemas.clock import Clock
 from schemas.errors import MalformedInputError, StateError, UnavailableError
 from schemas.times import US_PER_S
 from stream_app.sink.avro_container import container, container_header
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 _BACKOFF_FIRST_S = 0.25
 _BACKOFF_MAX_S = 10.0
+_BACKOFF_LEAST = 0.5
 _UNKNOWN_TRIES = 5
 # Whatever the server's profile says: an answer means stored, and tokens count.
 _SETTINGS = {"async_insert": 0, "insert_deduplicate": 1}
@@ -36,7 +37,7 @@ _SETTINGS = {"async_insert": 0, "insert_deduplicate": 1}
 _REFUSED_MAX = 64
 
 Wait = Callable[[float], None]
-"""Waits that many seconds while the consumer stays in its group; may raise to give a chunk up."""
+"""Waits for some seconds while the consumer stays in its group; may raise to give up the chunk."""
 
 
 class Letters(Protocol):
@@ -62,19 +63,24 @@ class TableWriter:
         metrics: SinkMetrics,
         outage: Outage,
         wait: Wait,
+        clock: Clock,
+        chance: Callable[[], float] = random.random,
     ) -> None:
+        """`chance` returns a number from [0, 1): it spreads the attempts of several sinks."""
         self._table = table
+        self._clock = clock
         self._client = client
         self._reader = reader
         self._letters = letters
         self._metrics = metrics
         self._outage = outage
         self._wait = wait
+        self._chance = chance
         self._columns = list(table.record_type.fields)
         self._header = container_header(table.record_type.text)
 
     def store(self, chunk: Chunk) -> None:
-        """Store a chunk, for as long as it takes: servers that are away or refuse are waited for.
+        """Store a chunk, however long that takes: servers that are away or refuse are waited for.
 
         Raises:
             StateError: ClickHouse refuses so many rows that the table must be wrong.
@@ -107,14 +113,13 @@ class TableWriter:
         return messages, rows, letters
 
     def _row(self, value: bytes) -> Row:
-        backoff_s = _BACKOFF_FIRST_S
+        backoff = self._backoff()
         while True:
             try:
                 return self._reader.read(value)
             except UnavailableError as error:
                 self._outage.failed("registry", str(error))
-                self._wait(_jittered(backoff_s))
-                backoff_s = min(2 * backoff_s, _BACKOFF_MAX_S)
+                self._wait(backoff.failed())
 
     def _insert_or_bisect(
         self, rows: Sequence[Row], low: int, high: int, token: str, refused: list[tuple[int, str]]
@@ -139,12 +144,12 @@ class TableWriter:
             self._insert_or_bisect(rows, middle, high, token, refused)
 
     def _insert(self, rows: Sequence[Row], token: str) -> None:
-        """Insert rows, again and again until ClickHouse takes them or refuses what they are."""
+        """Insert rows, repeatedly until ClickHouse takes them or refuses their content."""
         data = container(self._header, [row.body for row in rows])
-        backoff_s = _BACKOFF_FIRST_S
+        backoff = self._backoff()
         unknown = 0
         while True:
-            started_s = time.perf_counter()
+            started_s = self._clock.monotonic_s()
             try:
                 self._client.raw_insert(
                     self._table.full_name,
@@ -160,12 +165,14 @@ class TableWriter:
                     raise _RefusedError(one_line(error)) from error
                 self._outage.failed(fault.value, self._advice(fault, error))
             else:
-                elapsed_s = time.perf_counter() - started_s
+                elapsed_s = self._clock.monotonic_s() - started_s
                 self._metrics.insert_seconds.labels(self._table.name).observe(elapsed_s)
                 return
             self._metrics.retries.labels(self._table.name).inc()
-            self._wait(_jittered(backoff_s))
-            backoff_s = min(2 * backoff_s, _BACKOFF_MAX_S)
+            self._wait(backoff.failed())
+
+    def _backoff(self) -> Backoff:
+        return Backoff(self._chance, _BACKOFF_FIRST_S, _BACKOFF_MAX_S, least=_BACKOFF_LEAST)
 
     def _advice(self, fault: Fault, error: Exception) -> str:
         """Say what is wrong and, where a person must do something about it, what."""
@@ -183,7 +190,7 @@ class TableWriter:
         return f"{name}: {said}"
 
     def _bury(self, letters: Sequence[DeadLetter]) -> None:
-        backoff_s = _BACKOFF_FIRST_S
+        backoff = self._backoff()
         for letter in letters:
             log.warning(
                 "%s:%d:%d goes to the dead letters: %s",
@@ -194,8 +201,7 @@ class TableWriter:
                 self._letters.publish(letters, self._wait)
             except UndeliverableError as error:
                 self._outage.failed("dead letters", f"dead letters are not delivered ({error})")
-                self._wait(_jittered(backoff_s))
-                backoff_s = min(2 * backoff_s, _BACKOFF_MAX_S)
+                self._wait(backoff.failed())
             else:
                 return
 
@@ -204,12 +210,8 @@ class TableWriter:
         self._metrics.rows.labels(name).inc(len(rows) - len(refused))
         self._metrics.batches.labels(name).inc()
         self._metrics.stored_at.set_to_current_time()
-        stored_us = now_us()
+        stored_us = self._clock.now_us()
         observe = self._metrics.latency_seconds.labels(name).observe
         for index, row in enumerate(rows):
             if row.received_us is not None and index not in refused:
                 observe((stored_us - row.received_us) / US_PER_S)
-
-
-def _jittered(seconds: float) -> float:
-    return seconds * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, guards nothing

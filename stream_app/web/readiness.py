@@ -1,7 +1,7 @@
-"""Whether the worker is ready, and if not why, from what producers report and what arrives. Pure.
+"""Whether the worker is ready, and if not why, from producers' reports and what arrives. Pure.
 
 Ready means: every feed that has a producer is live or served by REST, its producer still reports,
-and its rates reach this worker. Feeds that no producer ever had are not waited for.
+and its rates reach this worker. Feeds without a producer do not count.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from typing import NamedTuple
 
 from schemas.feeds import stale_s
 from schemas.records import FeedState, FeedStatus
+from schemas.text import one_line
 from schemas.times import US_PER_S
 
 REPORT_OLD_S = 30.0
-"""A producer reports every 5 s; one that has not for this long is gone or cut off."""
+"""A producer reports every 5 s; after this long without a report it is gone or cut off."""
 LATELY_S = 30.0
-"""A feed that was delivered within this time has been so lately."""
-MAX_DETAIL_CHARS = 200
+"""A feed may be stalled, or its rates may be missing, for this long while the worker is ready."""
 _DELIVERED: tuple[FeedState, ...] = ("live", "fallback", "recovering")
-"""The stream or REST delivers."""
+"""States of a feed in which its stream or REST delivers."""
 NO_PRODUCER = "no producer has reported"
 NOT_STARTED = "the worker has no partitions yet, or still loads their state"
 
 
 class Arrivals(NamedTuple):
-    """What has come of one feed to this worker."""
+    """What has arrived of one feed at this worker."""
 
     trading: int
     """Known contracts that trade, with a rate or without."""
@@ -38,17 +38,10 @@ class Arrivals(NamedTuple):
 
 
 class Warming(NamedTuple):
-    """How many baselines are there, of those that are to come."""
+    """How many baselines are loaded, of those that are expected."""
 
     loaded: int
     expected: int
-
-
-def told(detail: str) -> str:
-    """Return a producer's text in one bounded line of printable characters."""
-    line = " ".join(detail.split())
-    shown = "".join(c if c.isprintable() else "?" for c in line)
-    return shown if len(shown) <= MAX_DETAIL_CHARS else f"{shown[: MAX_DETAIL_CHARS - 1]}…"
 
 
 def reasons(
@@ -58,7 +51,7 @@ def reasons(
     reports: Mapping[str, FeedStatus],
     arrivals: Mapping[str, Arrivals],
 ) -> list[str]:
-    """Return why the worker is not ready; empty: it is."""
+    """Return the reasons why the worker is not ready; empty: it is ready."""
     why = [] if started else [NOT_STARTED]
     if not reports:
         return [*why, NO_PRODUCER]
@@ -75,7 +68,7 @@ def _reason(now_us: int, report: FeedStatus, arrived: Arrivals | None) -> str | 
         return f"its producer has not reported for {unreported_s:,.0f} s"
     state, since_s = report["state"], max(0.0, (now_us - report["since"]) / US_PER_S)
     if state not in _DELIVERED and not (state == "stalled" and since_s <= LATELY_S):
-        detail = told(report["detail"])
+        detail = one_line(report["detail"])
         return f"{state} for {since_s:,.0f} s{f': {detail}' if detail else ''}"
     if arrived is None or not arrived.trading:
         return None
@@ -90,13 +83,13 @@ def _reason(now_us: int, report: FeedStatus, arrived: Arrivals | None) -> str | 
 def warming_up(
     reports: Mapping[str, FeedStatus], arrivals: Mapping[str, Arrivals]
 ) -> Warming | None:
-    """Return how far the baselines are; None: all are there, or no contract is known."""
+    """Return how many baselines are loaded; None: all are, or no contract is known."""
     loaded = expected = 0
     for feed, arrived in arrivals.items():
         expected += arrived.trading
         loaded += arrived.settled
         if _history_is_published(reports.get(feed)):
-            # There is none to come for those.
+            # All history is published: contracts without any will get none.
             loaded += arrived.unsettled
     return None if loaded >= expected else Warming(loaded, expected)
 

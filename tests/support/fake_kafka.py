@@ -12,7 +12,7 @@ from producers.kafka.batching import RecordLimits
 from producers.kafka.publisher import Publisher
 from producers.settings import ProducerSettings
 from schemas.records import RawBatch
-from tests.support.clocks import ManualClock
+from tests.support.clock import ManualClock
 
 FEED = "binance-usdm"
 

@@ -12,7 +12,7 @@ from producers.policy.rate_limiter import RateLimiter
 from producers.policy.throttle import Throttle
 from producers.settings import ProducerSettings
 from schemas.clock import Clock
-from tests.support.clocks import ManualClock
+from tests.support.clock import ManualClock
 
 
 class FakePublisher:

@@ -7,9 +7,10 @@ which nobody has here. The overlay gets another name, and `default` is an Atomic
 
 from __future__ import annotations
 
-import os
 import uuid
 from pathlib import Path
+
+from schemas.process.files import write_atomically
 
 OVERLAY_NAME = "_files"
 
@@ -21,11 +22,7 @@ def prepare_default_database(engine_path: Path) -> None:
     statement, link = metadata / "default.sql", metadata / "default"
     if not statement.exists():
         identity = link.readlink().name if link.is_symlink() else str(uuid.uuid4())
-        staging = metadata / "default.sql.new"
-        with staging.open("w", encoding="ascii") as file:
-            file.write(f"ATTACH DATABASE _ UUID '{identity}'\nENGINE = Atomic\n")
-            file.flush()
-            os.fsync(file.fileno())
-        staging.rename(statement)
+        attach = f"ATTACH DATABASE _ UUID '{identity}'\nENGINE = Atomic\n"
+        write_atomically(statement, attach, durable=True)
     # The overlay takes its identity from this link, whatever its name; the engine makes it anew.
     link.unlink(missing_ok=True)

@@ -22,6 +22,7 @@ from typing import Self, TextIO
 
 from infra.embedded.supervision.process import ManagedProcess
 from infra.embedded.supervision.readiness import ReadyCheck
+from schemas.backoff import ceiling_s
 from schemas.errors import UnavailableError
 
 LineSink = Callable[[str, str], None]
@@ -41,8 +42,8 @@ class RestartPolicy:
     delay_max_s: float = 10.0
 
     def delay_s(self, restarts_in_window: int) -> float:
-        """Doubles with each restart of the window: 0.2, 0.4, 0.8 … up to `delay_max_s`."""
-        return float(min(self.delay_max_s, self.delay_first_s * 2 ** min(restarts_in_window, 30)))
+        """Return the delay before the next restart: doubled by each one within the window."""
+        return ceiling_s(restarts_in_window, self.delay_first_s, self.delay_max_s)
 
 
 NEVER = RestartPolicy(max_restarts=0)

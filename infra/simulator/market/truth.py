@@ -15,16 +15,17 @@ same, `sent_at` being when the tick was published, and `why`: `fault`, `unsubscr
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import msgspec
 
 from schemas.errors import ConfigurationError, StateError, UnavailableError
+from schemas.process.files import write_atomically
+from schemas.process.locks import FileLock, LockedError
 
 _BUFFER_LIMIT_BYTES = 1_000_000
 
@@ -269,29 +270,27 @@ def _newest_settlements(path: Path) -> dict[str, int]:
     return newest
 
 
-def _own(path: Path, seed: int) -> IO[str]:
-    """Lock the directory for this process and this seed; the lock ends with the open file.
+def _own(path: Path, seed: int) -> FileLock:
+    """Lock the directory of `path` for this process, and bind it to this seed, kept in `path`.
 
     Two writers would repeat settlements, and two seeds in one truth would prove nothing.
+
+    Raises:
+        UnavailableError: another simulator writes there.
+        ConfigurationError: it holds the truth of another seed.
     """
-    lock = path.open("a+", encoding="utf-8")
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        message = f"another simulator writes to {path.parent}: stop it, or use another --data-dir"
-        raise UnavailableError(message) from None
-    lock.seek(0)
-    text = lock.read()
-    known = json.loads(text)["seed"] if text else seed
+        lock = FileLock(path.with_suffix(".lock"))
+    except LockedError as error:
+        raise UnavailableError(
+            f"another simulator writes to {path.parent}: stop it, or use another --data-dir"
+        ) from error
+    known = json.loads(path.read_text(encoding="utf-8"))["seed"] if path.exists() else seed
     if known != seed:
         lock.close()
-        message = (
+        raise ConfigurationError(
             f"{path.parent} holds the truth of seed {known}, not {seed}: "
             "use the same --seed, or another --data-dir"
         )
-        raise ConfigurationError(message)
-    if not text:
-        lock.write(json.dumps({"seed": seed}) + "\n")
-        lock.flush()
+    write_atomically(path, json.dumps({"seed": seed}) + "\n")
     return lock

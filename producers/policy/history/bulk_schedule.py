@@ -21,13 +21,14 @@ from producers.policy.history.actions import (
     Wait,
     WalkEnd,
 )
+from schemas.backoff import ceiling_s
 from schemas.times import MS_PER_DAY, MS_PER_HOUR
 
 SETTLED_AFTER_S = (20.0, 300.0)
 """When, after a full hour, the newest settlements are asked for: soon, and once more for those
 that the exchange publishes late."""
-FIRST_AGAIN_MS = 600_000
-MAX_AGAIN_MS = 6 * MS_PER_HOUR
+FIRST_AGAIN_S = 600.0
+MAX_AGAIN_S = 6 * 3_600.0
 """Pause before an unfinished walk is begun again: the first one, doubled up to the second."""
 RECENT_MS = 2 * MS_PER_HOUR
 """What is fetched while the walk to it is unfinished."""
@@ -113,7 +114,7 @@ class BulkSchedule:
             self._unfinished = None
             return
         failures = 1 if self._unfinished is None else self._unfinished.failures + 1
-        pause_ms = min(MAX_AGAIN_MS, FIRST_AGAIN_MS * 2 ** min(failures - 1, 30))
+        pause_ms = round(1_000 * ceiling_s(failures - 1, FIRST_AGAIN_S, MAX_AGAIN_S))
         self._unfinished = _Unfinished(failures, now_ms + pause_ms)
         if self._following:
             self._planned.append(self._recent(fetch.contracts, now_ms))

@@ -14,7 +14,7 @@ from producers.policy.monitoring.state_report import UNLISTED_S
 from producers.websocket.connection import Closed
 from schemas.control_items import FEED_EVENT, FeedEvent
 from schemas.times import US_PER_HOUR, US_PER_S
-from tests.support.clocks import ManualClock
+from tests.support.clock import ManualClock
 from tests.support.feed_parts import FakePublisher, feed_of, listed
 
 SOCKET = "mark-price"
@@ -37,11 +37,11 @@ class Case:
         event_us = now_us - round(age_s * US_PER_S)
         self.feed._on_data(identity, list(symbols), event_us, now_us)
 
-    def close(self, identity: str = ONE, *, relieved: bool = False, ago_s: float = 0.0) -> None:
+    def close(self, identity: str = ONE, *, handed_over: bool = False, ago_s: float = 0.0) -> None:
         """A connection ends, so long after its last data."""
         last_at = self.clock.now_us() - round(ago_s * US_PER_S)
         socket, reason = identity.split("/")[1], "closed by the exchange"
-        self.feed._on_close(Closed(socket, identity, reason, last_at, relieved))
+        self.feed._on_close(Closed(socket, identity, reason, last_at, handed_over))
 
     def look(self) -> None:
         """Time passes, and the feed is looked at."""
@@ -150,11 +150,11 @@ async def test_an_outage_is_told_from_its_begin_to_its_end(case: Case) -> None:
     assert case.monitor.detail == ""
 
 
-async def test_a_relieved_connection_leaves_no_gap(case: Case) -> None:
+async def test_a_handed_over_connection_leaves_no_gap(case: Case) -> None:
     """It was planned: the new one brings what it brought."""
     await live(case)
     case.bring("ABC", TWO)
-    case.close(relieved=True)
+    case.close(handed_over=True)
     assert (await case.events(), case.monitor.state, case.wanted) == ([], "live", frozenset())
     assert case.monitor.detail == ""
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 from producers.feed.reporter import report_forever
 from producers.kafka.event_log import FeedEventLog
 from schemas.control_items import TICK_S, FeedEvent
-from tests.support.clocks import START_US, ManualClock
+from tests.support.clock import START_US, ManualClock
 from tests.support.feed_parts import FakePublisher
 
 

@@ -25,7 +25,7 @@ from producers.websocket.transport import TransportError
 from schemas.clock import Clock
 from schemas.control_items import FeedEvent
 from schemas.errors import ConfigurationError, FundingStreamError, MalformedInputError
-from tests.support.clocks import START_US, ManualClock
+from tests.support.clock import START_US, ManualClock
 
 FEED = "kucoin"
 

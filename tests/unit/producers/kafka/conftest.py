@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from producers.kafka.publisher import Publisher
-from tests.support.clocks import ManualClock
+from tests.support.clock import ManualClock
 from tests.support.fake_kafka import FakeProducer, publisher_of
 
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from producers.kafka.event_log import FeedEventLog
 from schemas.control_items import FEED_EVENT, FeedEvent
-from tests.support.clocks import ManualClock
+from tests.support.clock import ManualClock
 from tests.support.feed_parts import FakePublisher
 
 

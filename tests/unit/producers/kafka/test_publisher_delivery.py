@@ -11,7 +11,7 @@ import pytest
 from producers.exchanges.spec import Slice
 from producers.kafka.publisher import GATHER_BELOW, Publisher, UndeliveredError
 from schemas.errors import UnavailableError
-from tests.support.clocks import ManualClock
+from tests.support.clock import ManualClock
 from tests.support.fake_kafka import FakeProducer, batches, publish
 
 

@@ -18,8 +18,9 @@ from producers.policy.rate_limiter import RateLimiter
 from producers.rest.client import RestClient, RestError
 from producers.websocket.session import ConnectionContext, FrameOutcome, Session
 from producers.websocket.transport import TransportError
+from schemas.clock import SystemClock
 from schemas.errors import UnavailableError
-from tests.support.clocks import ManualClock
+from tests.support.clock import ManualClock
 
 SECRET = "hunter2-hunter2"
 PING = RestCall("ping", "/ping")
@@ -64,11 +65,12 @@ async def test_a_bug_in_subscribing_is_told_though_the_socket_ends_first() -> No
         return FrameOutcome(data=True)
 
     kind = SocketKind("mark", 30.0, 3_600.0, capacity=5, subscribe=subscribe)
-    line = ConnectionContext(
-        "test/mark", kind, on_frame, Quarantine(), (), None, lambda: frozenset({"A"})
+    wanted = frozenset({"A"})
+    context = ConnectionContext(
+        "test/mark", kind, on_frame, Quarantine(), (), None, lambda: wanted, SystemClock()
     )
     with pytest.raises(KeyError, match="ours"):
-        await Session(line).run(cast("Any", transport), "test/mark/1")
+        await Session(context, cast("Any", transport), "test/mark/1").run()
 
 
 class Part:
@@ -120,7 +122,7 @@ async def test_whatever_fails_in_a_backfill_ends_it_at_once(
     ]
     async with asyncio.timeout(10):
         with pytest.raises(BaseExceptionGroup) as caught:
-            await backfill._fill_all(fillings)
+            await backfill._fill_all(fillings, lambda _progress, _rows: None)
     assert caught.group_contains(UnavailableError, match="Kafka refuses")
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
@@ -141,6 +143,6 @@ async def test_a_backfill_that_is_done_ends_all_its_tasks() -> None:
     part = Done("", KeyError())
     one = backfill._Filling(EXCHANGE, cast("Any", part), cast("Any", part), cast("Any", part))
     async with asyncio.timeout(10):
-        await backfill._fill_all([one])
+        await backfill._fill_all([one], lambda _progress, _rows: None)
     assert part.delivered_rows
     assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -19,7 +19,7 @@ from producers.exchanges.spec import RateLimit, RestCall
 from producers.policy.rate_limiter import RateLimiter
 from producers.rest import client as rest
 from producers.rest.client import RestClient, RestError, barred_s
-from tests.support.clocks import START_S, START_US, ManualClock
+from tests.support.clock import START_S, START_US, ManualClock
 
 NOW_MS, NOW_S = START_US // 1_000, START_S
 BANNED = (

@@ -21,7 +21,7 @@ from producers.rest.client import BACKGROUND_SHARE, RestError
 from producers.rest.history import HistoryRunner, PageRetries
 from schemas.control_items import BACKFILL_BEGIN, BACKFILL_END, UNREADABLE
 from schemas.times import MS_PER_DAY, MS_PER_HOUR, US_PER_S
-from tests.support.clocks import ManualClock
+from tests.support.clock import ManualClock
 
 RETRIES = PageRetries(failed_s=0.0, unreadable_s=0.0)
 CONTRACTS = ["AUSDT", "BUSDT"]

@@ -19,7 +19,7 @@ from producers.exchanges.spec import RestCall
 from producers.policy.rate_limiter import RateLimiter
 from producers.rest.client import RestClient, RestError, http_session
 from schemas.clock import SystemClock
-from tests.support.clocks import ManualClock
+from tests.support.clock import ManualClock
 
 PING = RestCall("ping", "/ping")
 OK = b"HTTP/1.1 200 OK\r\n"

@@ -25,7 +25,7 @@ from producers.rest.instruments import (
     RefreshTimes,
 )
 from producers.rest.raw_replies import RawReplies
-from tests.support.clocks import ManualClock
+from tests.support.clock import ManualClock
 from tests.support.feed_parts import FakePublisher
 
 INFO, FUNDING = "/fapi/v1/exchangeInfo", "/fapi/v1/fundingInfo"

@@ -6,10 +6,7 @@ import logging
 import subprocess
 import sys
 
-from hypothesis import given
-from hypothesis import strategies as st
-
-from schemas.process.logs import RepetitionFilter, printable
+from schemas.process.logs import RepetitionFilter
 
 WRITE = """
 import logging
@@ -62,12 +59,3 @@ def test_a_process_writes_what_a_terminal_may_show() -> None:
     assert len(lines) == 2
     assert lines[0].endswith("producer buffer full size 700")
     assert lines[1].endswith(r"closed: \x1b[?25hbye\x07")
-
-
-@given(st.text())
-def test_printable_text_has_no_control_characters(text: str) -> None:
-    """And is the same text where there were none."""
-    shown = printable(text)
-    assert all(character in "\t\n" or character.isprintable() or ord(character) > 159
-               for character in shown)  # fmt: skip
-    assert printable(shown) == shown

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from schemas.records import FeedState, FeedStatus
 from stream_app.web.readiness import (
     LATELY_S,
-    MAX_DETAIL_CHARS,
     NO_PRODUCER,
     NOT_STARTED,
     REPORT_OLD_S,
     Arrivals,
     Warming,
     reasons,
-    told,
     warming_up,
 )
 
@@ -121,14 +117,6 @@ def test_a_worker_without_contracts_of_a_feed_does_not_judge_it() -> None:
     """Another worker may have all of its partitions."""
     assert why(report(), arrivals={FEED: arrived(trading=0, received_s=None)}) == []
     assert why(report(), arrivals={}) == []
-
-
-@given(st.text(max_size=2_000))
-def test_a_detail_is_one_bounded_printable_line(detail: str) -> None:
-    """It comes from exchanges, through the producers."""
-    line = told(detail)
-    assert len(line) <= MAX_DETAIL_CHARS
-    assert line.isprintable()
 
 
 def test_baselines_that_are_to_come_are_counted() -> None:

@@ -17,8 +17,8 @@ from producers.policy.history.actions import (
     WalkEnd,
 )
 from producers.policy.history.bulk_schedule import (
-    FIRST_AGAIN_MS,
-    MAX_AGAIN_MS,
+    FIRST_AGAIN_S,
+    MAX_AGAIN_S,
     RECENT_MS,
     BulkSchedule,
     following_ms,
@@ -130,9 +130,9 @@ def test_an_unfinished_walk_is_begun_again_with_growing_pauses() -> None:
         schedule.ended(step, DONE, now_ms)
         assert schedule.complete(view_of(now_ms)) == 0
     pauses = [after - before for before, after in pairwise([NOW_MS, *walks])]
-    assert pauses[0] >= FIRST_AGAIN_MS
+    assert pauses[0] >= 1_000 * FIRST_AGAIN_S
     assert all(after >= before for before, after in pairwise(pauses))
-    assert MAX_AGAIN_MS <= pauses[-1] < MAX_AGAIN_MS + MS_PER_HOUR
+    assert 0 <= pauses[-1] - 1_000 * MAX_AGAIN_S < MS_PER_HOUR
 
 
 def test_progress_is_that_of_the_walk_and_whole_once_it_is_finished() -> None:
