@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from producers.exchanges.spec import RateLimit, RestCall
 from producers.policy.ownership import Rest
 from schemas.backoff import ceiling_s
+from schemas.times import MS_PER_HOUR
 
 SHARE = 0.6
 """The share of the rate limits that polls may use; history and the list of contracts need the
@@ -32,6 +33,8 @@ VERY_SELDOM_S = 300.0
 """The time between polls for contracts that are silent for VERY_LONG_S; it takes a quarter of the
 calls that a healthy feed may make."""
 FEW_SHARE = 0.05
+RECONCILE_AFTER_MS = 150_000
+"""After the full hour, when the exchanges have settled (docs/exchanges/README.md §8.2)."""
 
 
 def affordable_s(calls: Iterable[RestCall], limits: Mapping[str, RateLimit]) -> float:
@@ -49,12 +52,23 @@ def affordable_s(calls: Iterable[RestCall], limits: Mapping[str, RateLimit]) -> 
     )
 
 
+def reconcile_due_ms(now_ms: int) -> int:
+    """Return the next wall-clock time at which the stream is compared, once an hour."""
+    hour_ms = now_ms // MS_PER_HOUR * MS_PER_HOUR
+    due_ms = hour_ms + RECONCILE_AFTER_MS
+    return due_ms if due_ms > now_ms else due_ms + MS_PER_HOUR
+
+
 class Polling:
     """The pace of one feed's polls, and whether they bring rates."""
 
-    def __init__(self, period_s: float) -> None:
+    def __init__(
+        self, period_s: float, *, soon_s: float = SOON_S, retry_s: float = RETRY_S
+    ) -> None:
         """`period_s`: between two polls while nothing is in the way."""
         self.period_s = period_s
+        self._soon_s = soon_s
+        self._retry_s = retry_s
         self._since: dict[str, float] = {}
         self._polled: set[str] = set()
         self._polled_s: float | None = None
@@ -98,9 +112,9 @@ class Polling:
         few = expected * FEW_SHARE
         new = len(self._since.keys() - self._polled)
         if new > few:
-            return SOON_S
+            return self._soon_s
         if self._failures:
-            return ceiling_s(self._failures - 1, RETRY_S, self.period_s)
+            return ceiling_s(self._failures - 1, self._retry_s, self.period_s)
         if new:
             return min(self.period_s / 2, SELDOM_S)
         assert self._polled_s is not None

@@ -1,7 +1,4 @@
-"""REST replies of one feed: fetched, cut into pieces, published raw.
-
-Not responsible for: what is asked and when (facts.py, snapshots.py, history.py).
-"""
+"""REST replies of one feed: fetched, cut into pieces, published raw."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from typing import NamedTuple
 from producers.exchanges.spec import Exchange, RestCall, Slice, unreadable
 from producers.kafka.publisher import Publisher, connection_id
 from producers.rest.client import FOREGROUND_SHARE, TIMEOUT_S, RestClient, RestError
-from schemas.clock import now_us
+from schemas.clock import Clock
 from schemas.control_items import MAX_UNREADABLE_BYTES, UNREADABLE
 from schemas.errors import MalformedInputError
 from schemas.records import Purpose
@@ -30,11 +27,14 @@ class RawReply(NamedTuple):
 class RawReplies:
     """Fetches and publishes for one feed, all under one connection id."""
 
-    def __init__(self, exchange: Exchange, rest: RestClient, publisher: Publisher) -> None:
+    def __init__(
+        self, exchange: Exchange, rest: RestClient, publisher: Publisher, clock: Clock
+    ) -> None:
         self._exchange = exchange
         self._rest = rest
         self._publisher = publisher
-        self._identity = connection_id(exchange.feed, "rest")
+        self._clock = clock
+        self._identity = connection_id(exchange.feed, "rest", clock.now_us())
 
     async def fetch(
         self, call: RestCall, share: float = FOREGROUND_SHARE, timeout_s: float = TIMEOUT_S
@@ -46,7 +46,7 @@ class RawReplies:
         except RestError as error:
             log.warning("%s: %s", feed, error)
             return None
-        received_at = now_us()
+        received_at = self._clock.now_us()
         try:
             slices = self._exchange.slice_reply(call, body)
         except MalformedInputError as error:

@@ -230,7 +230,7 @@ class ManagedConnection:
                 self._do(actions)
                 self._happened.set()
 
-        identity = connection_id(self._feed, self.name)
+        identity = connection_id(self._feed, self.name, self._clock.now_us())
         session = Session(self._context, transport, identity, on_data)
         self._sessions[number] = session
         self._newest = number

@@ -122,7 +122,11 @@ async def running(
     async with TestServer(small.app) as server, aiohttp.ClientSession() as session:
         endpoints = Endpoints("kucoin", str(server.make_url("/")))
         rest = RestClient(
-            KUCOIN, endpoints.rest(KUCOIN.rest_url), session, RateLimiter(KUCOIN.limits)
+            KUCOIN,
+            endpoints.rest(KUCOIN.rest_url),
+            session,
+            RateLimiter(KUCOIN.limits),
+            SystemClock(),
         )
         made = pool_of(KUCOIN, endpoints, rest, secondary=secondary, spares=spares)
         async with task_group() as tasks:
@@ -225,7 +229,7 @@ async def test_each_shard_has_its_spares() -> None:
     small = SmallBackpack()
     async with TestServer(app) as server, aiohttp.ClientSession() as session:
         endpoints = Endpoints("backpack", str(server.make_url("/")))
-        rest = RestClient(small, "", session, RateLimiter(small.limits))
+        rest = RestClient(small, "", session, RateLimiter(small.limits), SystemClock())
         made = pool_of(small, endpoints, rest, secondary=True, spares=2)
         async with asyncio.timeout(10), task_group() as tasks:
             made.sync(tasks, frozenset("ABC"))
