@@ -65,7 +65,7 @@ def run_backfill(
     Args:
         settings: How many days, and where everything is.
         feeds: The feeds to fill.
-        show: Is told every SHOWN_EVERY_S how far it is, from 0 to 1, and how many rows there are.
+        show: Called every SHOWN_EVERY_S with the share that is done, 0 to 1, and the rows so far.
 
     Raises:
         UnavailableError: Kafka, the registry, a topic or an exchange is missing, or another process
@@ -188,7 +188,7 @@ async def _fill_one(one: _Filling) -> None:
 
 
 async def _show(fillings: Sequence[_Filling], show: Callable[[float, int], None]) -> None:
-    """Tell how far all feeds together are, until cancelled."""
+    """Report the progress of all feeds together, until cancelled."""
     while True:
         rows = sum(one.history.rows for one in fillings)
         show(sum(one.history.progress for one in fillings) / len(fillings), rows)

@@ -1,4 +1,4 @@
-"""What happens to a frame of a socket: it is cut into pieces, told to the monitor and published."""
+"""What happens to a frame of a socket: it is cut, reported to the monitor and published."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from producers.exchanges.spec import Control, Exchange, Frame, Slice
 from producers.kafka.publisher import Publisher
 from producers.policy.dedup import Deduplicator
 from producers.policy.instruments import InstrumentRegistry
-from producers.rest.raw_replies import tell_unreadable
+from producers.rest.raw_replies import log_unreadable
 from producers.websocket.session import FrameOutcome
 from schemas.clock import Clock
 from schemas.control_items import MAX_UNREADABLE_BYTES, UNREADABLE
@@ -19,7 +19,7 @@ from schemas.feeds import spec
 log = logging.getLogger(__name__)
 
 OnData = Callable[[str, list[str], int | None, int], None]
-"""Is told of each data frame: the connection's id, the contracts in it, the exchange's time (None:
+"""Called with each data frame: the connection's id, the contracts in it, the exchange's time (None:
 the frame does not say) and the time of receipt, both µs since the epoch."""
 
 
@@ -78,7 +78,7 @@ class FrameHandler:
         return FrameOutcome(data=False, control=control)
 
     async def _data(self, frame: Frame, identity: str, received_at: int) -> FrameOutcome:
-        odd = tell_unreadable(self._exchange.feed, frame.channel, frame.slices)
+        odd = log_unreadable(self._exchange.feed, frame.channel, frame.slices)
         self.data += 1
         self.updates += len(frame.slices) - odd
         symbols = [s.symbol for s in frame.slices if s.readable and s.symbol is not None]

@@ -102,11 +102,11 @@ class FeedSupervisor:
         common = concerning_all(error)
         if common is not None:
             if not all(isinstance(leaf, FundingStreamError) for leaf in _leaves(error)):
-                log.error("%s: failed: %s", self._name, _told(error), exc_info=error)
+                log.error("%s: failed: %s", self._name, _summary(error), exc_info=error)
             raise common from error
         self.failures += 1
         delay_s = self._backoff.failed(lasted_s)
-        text = _told(error)
+        text = _summary(error)
         log.error("%s: failed after %.0f s: %s", self._name, lasted_s, text, exc_info=error)
         if self._backoff.failures >= MAX_IN_A_ROW:
             raise FeedFailedError(
@@ -143,8 +143,8 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
         yield error
 
 
-def _told(error: BaseException) -> str:
-    """Return an error in one line; of a group the first, and how many more there are."""
+def _summary(error: BaseException) -> str:
+    """Return an error in one line; of a group the first one, and how many more there are."""
     first, *others = _leaves(error)
     text = one_line(f"{type(first).__name__}: {first}")
     return f"{text} (and {len(others)} more)" if others else text

@@ -25,7 +25,7 @@ class RawReply(NamedTuple):
 
 
 class RawReplies:
-    """Fetches and publishes for one feed, all under one connection id."""
+    """Fetches and publishes the replies of one feed, all under one connection id."""
 
     def __init__(
         self, exchange: Exchange, rest: RestClient, publisher: Publisher, clock: Clock
@@ -54,7 +54,7 @@ class RawReplies:
             whole = (Slice(None, body[:MAX_UNREADABLE_BYTES]),)
             await self._publish(UNREADABLE, "stream", whole, received_at)
             return None
-        tell_unreadable(feed, call.resource, slices)
+        log_unreadable(feed, call.resource, slices)
         return RawReply(slices, received_at)
 
     async def publish(
@@ -76,8 +76,8 @@ class RawReplies:
         )
 
 
-def tell_unreadable(feed: str, channel: str, slices: Sequence[Slice]) -> int:
-    """Log the rows of a message that are to go to the dead letters, and count them."""
+def log_unreadable(feed: str, channel: str, slices: Sequence[Slice]) -> int:
+    """Log the rows of a message that go to the dead letters; return how many they are."""
     odd = unreadable(slices)
     if odd:
         log.warning(

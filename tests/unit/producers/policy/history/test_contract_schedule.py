@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from producers.policy.history.actions import (
     OVERLAP_MS,
@@ -255,3 +257,32 @@ def test_a_gap_over_a_full_hour_is_filled_when_its_settlements_have_appeared() -
     assert scene.steps[begin:] == [
         fetch(scene, symbol, HOUR_MS - OVERLAP_MS) for symbol in ("A", "B")
     ]
+
+
+@given(
+    st.lists(st.sampled_from("ABCDE"), unique=True, max_size=5),
+    st.sets(st.sampled_from("ABCDE")),
+    st.lists(st.tuples(st.sampled_from("ABCDEF"), st.booleans(), st.booleans()), max_size=30),
+)
+def test_whoever_is_announced_is_released_and_turns_are_paid_for(
+    listed: list[str], broken: set[str], changes: list[tuple[str, bool, bool]]
+) -> None:
+    """Whatever is listed, delisted, mended or broken on the way."""
+    scene = Scene(*listed)
+    scene.broken = broken
+    scene.fill()
+    assert not scene.announced
+    for symbol, present, works in changes:
+        others = {*scene.contracts} - {symbol}
+        scene.contracts = sorted(others | {symbol} if present else others)
+        scene.broken = scene.broken - {symbol} if works else scene.broken | {symbol}
+        began_ms, calls = scene.now_ms, 0
+        while scene.now_ms == began_ms:
+            step = scene.step()
+            if isinstance(step, Fetch):
+                calls += 3 if step.contracts[0] in scene.broken else 1
+        assert calls <= 3 * len("ABCDEF"), "one turn, or one look at each new contract"
+    scene.contracts = []
+    for _ in range(10):
+        scene.step()
+    assert not scene.announced
