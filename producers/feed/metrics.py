@@ -1,11 +1,7 @@
-"""The producers' Prometheus metrics, read from the running feeds when scraped.
-
-Not responsible for: the worker's and the sink's.
-"""
+"""The producers' Prometheus metrics, read from the running feeds when scraped."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
@@ -40,12 +36,12 @@ class FeedCollector:
     """Yields the metrics of all feeds of this process."""
 
     def __init__(self, supervisors: Sequence[FeedSupervisor]) -> None:
-        self._keepers = supervisors
+        self._supervisors = supervisors
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric of the producers."""
-        # Those that run now: a feed that failed is followed by another one.
-        feeds = [supervisor.feed for supervisor in self._keepers]
+        # The feeds that run now: a supervisor replaces one that failed by a new one.
+        feeds = [supervisor.feed for supervisor in self._supervisors]
         statuses: list[dict[str, Any]] = [dict(feed.status()) for feed in feeds]
         for name, text in _GAUGES.items():
             gauge = GaugeMetricFamily(f"fundingstream_feed_{name}", text, labels=["feed"])
@@ -85,7 +81,7 @@ class FeedCollector:
             "Times that the feed failed for a reason of its own and was run anew",
             labels=["feed"],
         )
-        for supervisor in self._keepers:
+        for supervisor in self._supervisors:
             failed.add_metric([supervisor.feed.exchange.feed], supervisor.failures)
         return failed
 
@@ -116,10 +112,10 @@ class FeedCollector:
         for feed in feeds:
             label = [feed.exchange.feed]
             ahead.add_metric(label, feed.rest.clock_ahead_s)
-            barred.add_metric(label, max(0.0, feed.rest.barred_until_s - time.monotonic()))
+            barred.add_metric(label, feed.rest_barred_s)
             held.add_metric(label, feed.pool.held_back)
             counters["quarantined"].add_metric(label, feed.pool.quarantined)
-            counters["ignored"].add_metric(label, feed.ignored)
+            counters["ignored"].add_metric(label, feed.frames.ignored)
             counters["oversized"].add_metric(label, feed.oversized)
         yield from (held, ahead, barred)
         yield from counters.values()

@@ -1,6 +1,6 @@
-"""Keeps what a producer decides (transitions, gaps, refusals) until it is on the raw log.
+"""Events of a feed (transitions, gaps, refusals) that wait for their place on the raw log.
 
-The worker makes audit events of it, and alerts where the kind is one of an alert.
+The worker makes audit events of them.
 """
 
 from __future__ import annotations
@@ -12,42 +12,46 @@ from collections import deque
 from producers.exchanges.spec import Slice
 from producers.kafka.publisher import Publisher, connection_id
 from schemas.audit_kinds import AuditKind
-from schemas.clock import now_us
+from schemas.clock import Clock
 from schemas.control_items import FEED_EVENT, FeedEvent
 
 log = logging.getLogger(__name__)
 
 MAX_WAITING = 2_000
-"""Events that wait while Kafka is away. Beyond it the oldest are dropped, and an event says how
-many."""
+"""Events that are kept while Kafka is away: the newest. How many older ones
+were dropped is noted."""
 
 
 class FeedEventLog:
     """The events of one feed that wait to be published."""
 
-    def __init__(self, feed: str, publisher: Publisher) -> None:
+    def __init__(
+        self, feed: str, publisher: Publisher, clock: Clock, max_waiting: int = MAX_WAITING
+    ) -> None:
         self._feed = feed
+        self._clock = clock
+        self._max_waiting = max_waiting
         self._publisher = publisher
         self._waiting: deque[FeedEvent] = deque()
         self._lost = 0
-        self.identity = connection_id(feed, "producer")
+        self.identity = connection_id(feed, "producer", clock.now_us())
         self.news = asyncio.Event()
-        """Set while events wait to be published."""
+        """Set while an event waits."""
 
     def note(self, event: FeedEvent) -> None:
-        """Keep an event and log it; does not wait for Kafka."""
+        """Take an event, to be published by the next call of `publish`."""
         log.info("%s: %s %s", self._feed, event.kind, event.detail)
         self._waiting.append(event)
         self.news.set()
-        if len(self._waiting) > MAX_WAITING:
+        if len(self._waiting) > self._max_waiting:
             self._waiting.popleft()
             self._lost += 1
 
     async def publish(self) -> None:
-        """Publish the events that wait, in one raw record."""
+        """Publish the events that wait on the raw log."""
         self.news.clear()
         if self._lost:
-            at = now_us()
+            at = self._clock.now_us()
             self._waiting.append(FeedEvent(AuditKind.EVENTS_LOST, self._feed, at, at, self._lost))
             self._lost = 0
         if self._waiting:
@@ -59,5 +63,5 @@ class FeedEventLog:
                 purpose="contract",
                 channel=FEED_EVENT,
                 connection_id=self.identity,
-                received_at=now_us(),
+                received_at=self._clock.now_us(),
             )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from schemas.audit_kinds import AuditKind
 from schemas.control_items import BACKFILL_BEGIN, BACKFILL_END
-from schemas.feeds import FeedSpec
+from schemas.feed_spec import FeedSpec
 from schemas.partitioning import PARTITIONS
 from schemas.records import RawItem
 from stream_app.core.output.collector import OutputCollector
