@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 from collections.abc import Sequence
 
@@ -31,7 +32,7 @@ from producers.settings import ProducerSettings
 from producers.websocket.connection import Closed, ConnectionCallbacks
 from producers.websocket.pool import ConnectionPool
 from producers.websocket.session import FrameOutcome
-from schemas.clock import now_us
+from schemas.clock import SystemClock, now_us
 from schemas.control_items import MAX_UNREADABLE_BYTES, TICK_S, UNREADABLE, FeedEvent
 from schemas.errors import MalformedInputError
 from schemas.records import FeedStatus
@@ -94,6 +95,8 @@ class Feed:
             endpoints,
             self.rest,
             ConnectionCallbacks(self._on_frame, self._on_close),
+            SystemClock(),
+            random.random,
             secondary=settings.producer_secondary_sources,
             spares=settings.producer_connections - 1,
         )
@@ -200,7 +203,7 @@ class Feed:
         )
 
     def _on_close(self, closed: Closed) -> None:
-        self._publisher.forget(closed.identity)
+        self._publisher.forget(closed.connection_id)
         self.monitor.closed(closed)
 
     async def _watch_forever(self) -> None:

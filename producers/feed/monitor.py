@@ -145,9 +145,9 @@ class FeedMonitor:
 
     def closed(self, closed: Closed) -> None:
         """Note the end of a connection: what it alone delivered is REST's from now on."""
-        self.liveness.closed(closed.identity)
-        delivered = self._connections.pop(closed.identity, None)
-        if closed.relieved:
+        self.liveness.closed(closed.connection_id)
+        delivered = self._connections.pop(closed.connection_id, None)
+        if closed.handed_over:
             return
         if self.liveness.silent(time.monotonic()):
             self._left_silent.add(closed.socket)
@@ -156,7 +156,7 @@ class FeedMonitor:
         if delivered is not None and closed.socket not in others:
             at = now_us()
             gap = self._outages.lost(
-                closed.socket, closed.last_data_at or at, at, closed.reason, delivered.filled
+                closed.socket, closed.last_data_at_us or at, at, closed.reason, delivered.filled
             )
             if gap is not None:
                 self._event_log.note(gap)

@@ -1,50 +1,53 @@
-"""Keeps one WebSocket of a feed up: connects, reconnects with backoff, relieves it before its age.
+"""Keeps one socket of a feed up: carries out what its rotation decides.
 
-Whatever goes wrong while connecting is a failed attempt: an exchange's odd reply must not end the
-feeds. A connection that grows old is relieved by a new one that delivers before the old one ends
-(make before break). Not responsible for: an open connection (session.py), which contracts it
-carries (sockets.py), what follows from an outage (feed.py).
+Every connection runs as a task. What happens to it is told to the state machine in
+producers/policy/rotation.py, whose actions are carried out here. Whatever goes wrong while
+connecting is a failed attempt, since an exchange's odd reply must not end the feed; an error of our
+own code in a session ends `ManagedConnection.run` with that error.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import ssl
-import time
-from collections.abc import Awaitable, Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from typing import NamedTuple, TypeVar
 
 from producers.exchanges.spec import SocketKind
 from producers.kafka.publisher import connection_id
 from producers.policy.quarantine import Quarantine
+from producers.policy.rotation import (
+    Action,
+    AskTurn,
+    Close,
+    Open,
+    Promote,
+    Retry,
+    ReturnTurn,
+    Rotation,
+)
 from producers.policy.throttle import Throttle
 from producers.rest.client import RestError
+from producers.websocket.config import DEFAULT_CONFIG, ConnectionConfig
 from producers.websocket.session import (
-    RELIEF_SHARE,
     ConnectionContext,
     OnFrame,
     Session,
     SessionEnd,
     turn,
 )
-from producers.websocket.transport import TransportError, opened
+from producers.websocket.transport import Transport, TransportError, opened
 from schemas.backoff import Backoff
+from schemas.clock import Clock
 from schemas.config.settings import shown_url
 from schemas.errors import MalformedInputError
 
 log = logging.getLogger(__name__)
-
-RELIEF_TIMEOUT_S = 120.0
-"""A successor that does not bring what its predecessor brings within this is given up."""
-PARTIAL_S = 120.0
-"""A socket that brings only a part of its contracts for so long is relieved."""
-PARTIAL_AGAIN_S = 1_800.0
-PARTIAL_CHECK_S = 10.0
+T = TypeVar("T")
 
 Address = Callable[[int], Awaitable[str]]
-"""The URL of the n-th candidate, asked for before each attempt. Raises RestError or
+"""Returns the URL of the n-th candidate; called before each attempt. Raises RestError or
 MalformedInputError."""
 
 
@@ -52,15 +55,16 @@ class Closed(NamedTuple):
     """A connection that has ended."""
 
     socket: str
-    identity: str
+    connection_id: str
     reason: str
-    last_data_at: int | None
-    """Receipt of its newest data, µs; None: it brought none."""
-    relieved: bool
+    last_data_at_us: int | None
+    """When its newest data was received; None: it brought none."""
+    handed_over: bool
+    """As planned: another connection had taken over from it."""
 
 
 class ConnectionCallbacks(NamedTuple):
-    """Whom a connection tells what."""
+    """Callbacks that a connection uses to report frames and its end."""
 
     on_frame: OnFrame
     on_close: Callable[[Closed], None]
@@ -75,198 +79,193 @@ class ManagedConnection:
         name: str,
         kind: SocketKind,
         address: Address,
-        watcher: ConnectionCallbacks,
+        callbacks: ConnectionCallbacks,
+        clock: Clock,
+        backoff: Backoff,
         *,
         opening: Iterable[str] = (),
         frames: Throttle | None = None,
         attempts: Throttle | None = None,
-        relief: asyncio.Lock | None = None,
+        rotating: asyncio.Lock | None = None,
         tls: ssl.SSLContext | None = None,
+        config: ConnectionConfig = DEFAULT_CONFIG,
     ) -> None:
-        """`opening` is sent first; `frames`, `attempts` and `relief` are the feed's.
+        """`opening` is sent first; `frames`, `attempts` and `rotating` are shared by the feed.
 
-        `relief`: one socket is relieved at a time, since exchanges limit what an address may have.
-        `tls` is for wss; without it the system's authorities are trusted.
+        `rotating`: held while a successor is opened, so that only one socket of the feed has two
+        connections at a time; exchanges limit how many an address may have. `tls` is for wss;
+        without it the system's certificate authorities are trusted.
         """
         self._feed, self.name = feed, name
         self._kind = kind
         self._address = address
-        self._watcher = watcher
-        self._attempts_pacer = attempts
+        self._callbacks = callbacks
+        self._clock = clock
+        self._attempts_throttle = attempts
+        self._rotating = rotating or asyncio.Lock()
         self._tls = tls
-        self._backoff = Backoff(random.random)
-        self._candidate = 0
-        self._relief = relief or asyncio.Lock()
-        self._relief_s = float("-inf")
-        """When a successor was last begun."""
-        self._needed = asyncio.Event()
-        self._sessions: set[Session] = set()
+        self._config = config
+        self._rotation = Rotation(
+            backoff, max_age_s=kind.max_age_s, silent_s=kind.silent_s, config=config.rotation
+        )
+        self._tasks: dict[int, asyncio.Task[SessionEnd]] = {}
+        """The attempts and connections that run, by their number."""
+        self._sessions: dict[int, Session] = {}
+        """Those that are open."""
+        self._newest = 0
+        """The number of the connection that was opened last."""
+        self._asking: asyncio.Task[None] | None = None
+        """Waits for the turn to rotate, then holds it."""
+        self._happened = asyncio.Event()
+        """Set when the loop of `run` has something to do before the time that it waits for."""
         self.quarantine = Quarantine()
         self.wanted: frozenset[str] = frozenset()
         self.attempts = 0
         self.connects = 0
-        self._line = ConnectionContext(
+        self._context = ConnectionContext(
             f"{feed}/{name}",
             kind,
-            watcher.on_frame,
+            callbacks.on_frame,
             self.quarantine,
             tuple(opening),
             frames,
             lambda: self.wanted,
+            clock,
+            config,
         )
 
     @property
     def open(self) -> int:
-        """Open connections: one, two while one relieves the other."""
+        """Open connections: one, or two during a rotation."""
         return len(self._sessions)
 
     def want(self, symbols: frozenset[str]) -> None:
-        """Set the contracts to subscribe; an open socket takes up what is new, drops the rest."""
+        """Set the contracts to subscribe; open connections take up the difference."""
         if symbols != self.wanted:
             self.wanted = symbols
-            self._needed.set()
-            for session in self._sessions:
-                session.changed.set()
+            self._happened.set()
+            for session in self._sessions.values():
+                session.resubscribe()
 
     async def run(self) -> None:
-        """Connect and reconnect until cancelled."""
-        while True:
-            await self._until_needed()
-            end = await self._serve()
-            delay_s = self._backoff.failed(end.healthy_s)
-            log.warning("%s: %s; next attempt in %.1f s", self._line.name, end.reason, delay_s)
-            await asyncio.sleep(delay_s)
-
-    async def _until_needed(self) -> None:
-        while self._kind.capacity is not None and not self.wanted:
-            self._needed.clear()
-            await self._needed.wait()
-
-    async def _serve(self) -> SessionEnd:
-        """Run a connection and those that relieve it, until one ends with none to take over."""
-        session = Session(self._line)
-        current = asyncio.create_task(self._attempt(session))
-        running = {current}
+        """Connect, reconnect and rotate until cancelled."""
         try:
             while True:
-                await self._until_relief(current, session)
-                if current.done():
-                    return current.result()
-                async with self._relief:
-                    if current.done():
-                        return current.result()
-                    age_s = time.monotonic() - session.opened_s
-                    self._relief_s = time.monotonic()
-                    successor = Session(self._line, session.delivering(time.monotonic()))
-                    relief = asyncio.create_task(self._attempt(successor))
-                    running.add(relief)
-                    await self._handover(current, relief, session, successor)
-                if current.done():
-                    current.result()
-                elif relief.done():
-                    end = relief.result()
-                    delay_s = self._backoff.failed(end.healthy_s)
-                    log.warning("%s: no relief yet: %s", self._line.name, end.reason)
-                    running.discard(relief)
-                    await asyncio.wait({current}, timeout=delay_s)
+                self._happened.clear()
+                self._collect_ended()
+                wanted = None if self._kind.capacity is None else len(self.wanted)
+                self._do(self._rotation.want(wanted, self._clock.monotonic_s()))
+                due_s = self._rotation.due_s
+                timeout_s = None if due_s is None else due_s - self._clock.monotonic_s()
+                try:
+                    async with asyncio.timeout(timeout_s):
+                        await self._happened.wait()
+                except TimeoutError:
                     continue
-                log.info("%s: relieved after %.0f s", self._line.name, age_s)
-                self._backoff.healthy(session.healthy_s)
-                session.relieve()
-                session, current = successor, relief
-                running = {task for task in running if not task.done()}
         finally:
+            running = [*self._tasks.values(), *filter(None, [self._asking])]
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
 
-    async def _until_relief(self, current: asyncio.Task[SessionEnd], session: Session) -> None:
-        """Wait until a connection is old, or has brought a part of its contracts for long, or ends.
+    def _collect_ended(self) -> None:
+        """Tell the rotation which connections have ended. Raises an error of our own in one."""
+        if self._asking is not None and self._asking.done() and not self._asking.cancelled():
+            self._asking.result()
+        for number, task in list(self._tasks.items()):
+            if task.done():
+                del self._tasks[number]
+                reason = "given up" if task.cancelled() else task.result().reason
+                self._do(self._rotation.ended(number, reason, self._clock.monotonic_s()))
 
-        Exchanges lose subscriptions (exchanges.md §4.13): a new connection subscribes all.
-        """
-        partial_since_s: float | None = None
-        while True:
-            now_s = time.monotonic()
-            wanted = len(self.wanted) if self._kind.capacity is not None else 0
-            if session.delivering(now_s) >= wanted * RELIEF_SHARE:
-                partial_since_s = None
-            elif partial_since_s is None:
-                partial_since_s = now_s
-            due_s = session.opened_s + self._kind.max_age_s
-            if partial_since_s is not None:
-                patience_s = max(PARTIAL_S, self._kind.silent_s)
-                again_s = self._relief_s + PARTIAL_AGAIN_S
-                due_s = min(due_s, max(partial_since_s + patience_s, again_s))
-            if due_s <= now_s:
-                return
-            await asyncio.wait({current}, timeout=min(due_s - now_s, PARTIAL_CHECK_S))
-            if current.done():
-                return
+    def _do(self, actions: Sequence[Action]) -> None:
+        """Carry out the decisions of the rotation."""
+        for action in actions:
+            match action:
+                case Open():
+                    self._tasks[action.number] = self._start(self._attempt(action))
+                case Close(number, reason):
+                    if (session := self._sessions.get(number)) is not None:
+                        session.close(reason)
+                    else:
+                        self._tasks[number].cancel()
+                case Promote():
+                    log.info("%s: rotated after %.0f s", self._context.name, action.after_s)
+                case AskTurn():
+                    self._asking = self._start(self._hold_turn())
+                case ReturnTurn():
+                    assert self._asking is not None
+                    self._asking.cancel()
+                case Retry(reason, delay_s):
+                    name = self._context.name
+                    log.warning("%s: %s; next attempt in %.1f s", name, reason, delay_s)
 
-    async def _handover(
-        self,
-        current: asyncio.Task[SessionEnd],
-        relief: asyncio.Task[SessionEnd],
-        session: Session,
-        successor: Session,
-    ) -> None:
-        """Wait until the successor brings all, or one of the two has ended.
+    def _start(self, work: Coroutine[None, None, T]) -> asyncio.Task[T]:
+        """Run as a task whose end is noticed by the loop of `run`."""
+        task = asyncio.create_task(work)
+        task.add_done_callback(lambda _: self._happened.set())
+        return task
 
-        A successor that brings less than the session is ended.
-        """
-        ready = asyncio.create_task(successor.ready.wait())
-        try:
-            await asyncio.wait(
-                {current, relief, ready},
-                timeout=RELIEF_TIMEOUT_S,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-        finally:
-            ready.cancel()
-        if current.done() or relief.done() or successor.ready.is_set():
-            return
-        now_s = time.monotonic()
-        brought = successor.delivering(now_s)
-        if not brought or brought < session.delivering(now_s) * RELIEF_SHARE:
-            successor.give_up()
-            await asyncio.wait({relief})
+    async def _hold_turn(self) -> None:
+        """Wait for the feed's turn to rotate and hold it until cancelled."""
+        async with self._rotating:
+            self._do(self._rotation.turn_granted(self._clock.monotonic_s()))
+            self._happened.set()
+            await asyncio.Event().wait()
 
-    async def _attempt(self, session: Session) -> SessionEnd:
+    async def _attempt(self, action: Open) -> SessionEnd:
         """Run one connection from its address to its end."""
-        await turn(self._attempts_pacer)
+        await turn(self._attempts_throttle, self._clock)
         self.attempts += 1
         try:
-            url = await self._address(self._candidate)
+            url = await self._address(action.candidate)
         except (RestError, MalformedInputError) as error:
             return SessionEnd(f"no address: {error}")
-        end = SessionEnd("stopped")
         try:
-            async with opened(url, self._tls) as transport:
-                self._opened(session, url)
-                end = await session.run(transport, connection_id(self._feed, self.name))
-                # Before the farewell, for which a dead socket makes us wait.
-                self._closed(session, end)
+            async with opened(url, self._tls, self._config) as transport:
+                log.info("%s: connected to %s", self._context.name, shown_url(url))
+                return await self._serve(action.number, transport)
         except TransportError as error:
-            end = SessionEnd(str(error))
-        finally:
-            self._closed(session, end)
-        if not session.delivers:
-            self._candidate += 1
-        return end
+            return SessionEnd(str(error))
 
-    def _opened(self, session: Session, url: str) -> None:
+    async def _serve(self, number: int, transport: Transport) -> SessionEnd:
+        """Run an open connection to its end and report that before the closing handshake."""
+
+        def on_data(symbols: Sequence[str]) -> None:
+            now_s = self._clock.monotonic_s()
+            if actions := self._rotation.delivered(number, symbols, now_s):
+                self._do(actions)
+                self._happened.set()
+
+        identity = connection_id(self._feed, self.name)
+        session = Session(self._context, transport, identity, on_data)
+        self._sessions[number] = session
+        self._newest = number
         self.quarantine.opened()
         self.connects += 1
-        for older in self._sessions:
-            older.superseded = True
-        self._sessions.add(session)
-        log.info("%s: connected to %s", self._line.name, shown_url(url))
+        self._rotation.opened(number, self._clock.monotonic_s())
+        self._happened.set()
+        end = SessionEnd("stopped")
+        try:
+            end = await session.run()
+        finally:
+            del self._sessions[number]
+            self._suspect(number, end)
+            self._callbacks.on_close(
+                Closed(
+                    self.name,
+                    identity,
+                    end.reason,
+                    session.last_data_at_us,
+                    self._rotation.handed_over(number),
+                )
+            )
+        return end
 
-    def _closed(self, session: Session, end: SessionEnd) -> None:
-        if session not in self._sessions:
+    def _suspect(self, number: int, end: SessionEnd) -> None:
+        """Note which contract may have made the exchange close the socket without a close frame."""
+        if not self._kind.quarantines or not end.abrupt or number != self._newest:
             return
-        self._sessions.discard(session)
-        self._watcher.on_close(
-            Closed(self.name, session.identity, end.reason, session.last_data_at, end.relieved)
-        )
+        suspect = self.quarantine.closed(self._clock.monotonic_s())
+        if suspect is not None:
+            log.warning("%s: %r is held back: it closes the socket", self._context.name, suspect)

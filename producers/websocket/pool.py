@@ -1,27 +1,25 @@
-"""All sockets of a feed: opened as its contracts need them, each contract on one of each source.
+"""All sockets of a feed: opened as its contracts need them, each contract on one of each kind.
 
-Not responsible for: one socket's life (connection.py), which socket takes whom (allocation.py).
+Which contract goes to which socket is decided by producers/policy/sharding.py.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from producers.exchanges.spec import Exchange, SocketKind
 from producers.policy.endpoints import Endpoints
 from producers.policy.sharding import allocate
 from producers.policy.throttle import Throttle
 from producers.rest.client import RestClient
+from producers.websocket.config import DEFAULT_CONFIG, ConnectionConfig
 from producers.websocket.connection import Address, ConnectionCallbacks, ManagedConnection
-from schemas.clock import now_us
+from schemas.backoff import Backoff
+from schemas.clock import Clock
 
 log = logging.getLogger(__name__)
-
-ATTEMPTS_PER_S = 0.5
-"""New connections of a feed: within the 30 a minute of the strictest exchange (§4.4)."""
 
 
 class ConnectionPool:
@@ -32,25 +30,34 @@ class ConnectionPool:
         exchange: Exchange,
         endpoints: Endpoints,
         rest: RestClient,
-        watcher: ConnectionCallbacks,
+        callbacks: ConnectionCallbacks,
+        clock: Clock,
+        random: Callable[[], float],
         *,
         secondary: bool,
         spares: int = 0,
+        config: ConnectionConfig = DEFAULT_CONFIG,
     ) -> None:
-        """`secondary`: also open the second source. `spares`: connections of each other socket
-        beyond the first, with the same subscriptions.
+        """`random` returns numbers in [0, 1), for the delays between attempts.
+
+        `secondary`: also open the sockets of the exchange's second source. `spares`: how many
+        further connections each socket of the first source has, with the same subscriptions.
         """
         self._exchange = exchange
         self._endpoints = endpoints
         self._rest = rest
-        self._watcher = watcher
+        self._callbacks = callbacks
+        self._clock = clock
+        self._random = random
+        self._config = config
         self._secondary = secondary
         self._spares = spares
         self._frames = Throttle(exchange.frames_per_s)
-        self._attempts = Throttle(ATTEMPTS_PER_S)
-        self._relief = asyncio.Lock()
+        self._attempts = Throttle(config.attempts_per_s)
+        self._rotating = asyncio.Lock()
         self._connections: dict[str, list[list[ManagedConnection]]] = {}
-        """By kind and index; each socket has its first connection and its spares."""
+        """By the name of the socket kind and the number of the socket: its first connection and its
+        spares."""
 
     def __iter__(self) -> Iterator[ManagedConnection]:
         """Yield every connection."""
@@ -59,7 +66,10 @@ class ConnectionPool:
                 yield from connections
 
     def sync(self, tasks: asyncio.TaskGroup, streaming: frozenset[str]) -> None:
-        """Have these contracts subscribed: on the sockets that are up, and on more if need be."""
+        """Subscribe to these contracts, on the sockets that are up and on new ones if needed.
+
+        Connections that are new run as tasks of the group.
+        """
         for kind in self._exchange.socket_kinds:
             if kind.secondary and not self._secondary:
                 continue
@@ -75,7 +85,7 @@ class ConnectionPool:
                 )
             for index, symbols in enumerate(shards.pool):
                 if index == len(pool):
-                    # A second source is a spare by itself.
+                    # The second source needs no spares, since it is one for the first source.
                     number = 1 if kind.secondary else 1 + self._spares
                     pool.append([self._connection(kind, index, spare) for spare in range(number)])
                     for connection in pool[index]:
@@ -90,11 +100,14 @@ class ConnectionPool:
             f"{name}-spare-{spare}" if spare else name,
             kind,
             self._address(kind),
-            self._watcher,
+            self._callbacks,
+            self._clock,
+            Backoff(self._random),
             opening=() if index else kind.opening,
             frames=self._frames,
             attempts=self._attempts,
-            relief=self._relief,
+            rotating=self._rotating,
+            config=self._config,
         )
 
     def _address(self, kind: SocketKind) -> Address:
@@ -104,13 +117,13 @@ class ConnectionPool:
             if kind.ticket is None:
                 return candidates[attempt % len(candidates)]
             body = await self._rest.fetch(kind.ticket.call)
-            return self._endpoints.socket(kind.ticket.url(body, str(now_us())))
+            return self._endpoints.socket(kind.ticket.url(body, str(self._clock.now_us())))
 
         return address
 
     @property
     def open(self) -> int:
-        """Sockets that are open."""
+        """Connections that are open."""
         return sum(connection.open for connection in self)
 
     @property
@@ -125,11 +138,11 @@ class ConnectionPool:
 
     @property
     def held_back(self) -> int:
-        """Contracts that are in quarantine now."""
-        now_s = time.monotonic()
+        """Contracts whose subscription is held back now."""
+        now_s = self._clock.monotonic_s()
         return sum(connection.quarantine.held(now_s) for connection in self)
 
     @property
     def quarantined(self) -> int:
-        """How often a contract was put in quarantine."""
+        """How often the subscription of a contract was held back."""
         return sum(connection.quarantine.total for connection in self)

@@ -1,8 +1,8 @@
-"""One WebSocket through the library: opened, read, written and closed, with one kind of error.
+"""One WebSocket of the `websockets` library: opened, read, written and closed.
 
-Whatever the other side sends, and whatever the library raises over it (its assertions included),
-is a `TransportError`: it costs this connection. What our own code raises about a message passes
-through no line of this file, so that it keeps its own meaning.
+Whatever the other side sends, and whatever the library raises about it (its assertions included),
+becomes a `TransportError` and costs this connection only. Errors of our own code, for example about
+the contents of a message, do not pass through this file and keep their type.
 """
 
 from __future__ import annotations
@@ -23,60 +23,63 @@ from websockets.exceptions import (
 )
 from websockets.protocol import State
 
+from producers.websocket.config import DEFAULT_CONFIG, ConnectionConfig
 from schemas.errors import UnavailableError
 from schemas.text import one_line
 
-OPEN_TIMEOUT_S = 10.0
-CLOSE_TIMEOUT_S = 2.0
 MAX_FRAME_BYTES = 4 << 20
-"""Of a message, inflated: more than twenty times the largest that an exchange sends."""
+"""The longest message, inflated: more than twenty times the largest that an exchange sends."""
 FRAMES_QUEUED = 16
-"""Beyond this the library stops reading from the socket, so TCP slows the exchange down."""
+"""With more frames than this waiting, the library stops reading from the socket, so that TCP slows
+the exchange down."""
 MAX_UNSENT_BYTES = 1 << 20
-"""Whoever asks for more answers (pongs) than this and reads none of them is cut off."""
+"""The connection is cut when more than this waits to be sent: the library answers every ping, also
+those of an exchange that does not read the answers."""
 
 _WIRE_LOG = logging.getLogger(f"{__name__}.library")
 _WIRE_LOG.setLevel(logging.INFO)  # at DEBUG the library would log the token in a URL
 
 
 class TransportError(UnavailableError):
-    """A connection could not be opened, or is of no more use; the message is the reason."""
+    """A connection could not be opened, or cannot be used any more; the message says why."""
 
     def __init__(self, reason: str, *, farewell: bool = False) -> None:
-        """`farewell`: one of the two sides has sent a close frame."""
+        """`farewell`: the close frame of at least one side was sent."""
         super().__init__(reason)
         self.farewell = farewell
 
 
 class Transport:
-    """An open connection. Its only errors are WireError, and the cancellation of its caller."""
+    """An open connection. It raises TransportError and, when its caller is cancelled, that."""
 
-    def __init__(self, socket: ClientConnection) -> None:
+    def __init__(self, socket: ClientConnection, close_timeout_s: float) -> None:
+        """After `close_timeout_s` without an answer to our close frame, TCP is cut."""
         self._socket = socket
+        self._close_timeout_s = close_timeout_s
 
     async def recv(self, timeout_s: float) -> bytes | None:
-        """Return the next message as it came; None: there was none for so long.
+        """Return the next message as it came; None: there was none within `timeout_s`.
 
         Raises:
-            WireError: there will be none any more.
+            TransportError: no further message will come.
         """
         try:
             # Not wait_for: Python 3.11's loses a cancellation that meets an arriving frame.
             async with asyncio.timeout(timeout_s) as limit:
                 return await self._socket.recv(decode=False)
         except (Exception, asyncio.CancelledError) as error:
-            # While it closes, the library waits for the other side: it is not asked again, as the
-            # rest of a refused message may lie in its queue.
+            # While the library closes the connection it waits for the other side. It must not be
+            # read again then, as the rest of a refused message may still lie in its queue.
             timed_out = isinstance(error, TimeoutError) and limit.expired()
             if timed_out and self._socket.state is State.OPEN:
                 return None
             raise self._lost(error) from error
 
     async def send(self, text: str) -> None:
-        """Send a message; waits while the other side reads nothing.
+        """Send a text message; waits while the other side reads nothing.
 
         Raises:
-            WireError: it cannot be sent.
+            TransportError: the message cannot be sent.
         """
         try:
             await self._socket.send(text)
@@ -84,10 +87,10 @@ class Transport:
             raise self._lost(error) from error
 
     async def close(self) -> None:
-        """Say farewell and close; an other side that does not answer is cut off."""
+        """Send a close frame and wait for the answer, then cut the TCP connection."""
         try:
-            # Of our own: the library's waits first until what was to be sent is sent.
-            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            # The library's own time-out begins only after everything before it was sent.
+            async with asyncio.timeout(self._close_timeout_s):
                 await self._socket.close()
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it is over anyway
             _raise_if_ours(error)
@@ -95,7 +98,7 @@ class Transport:
             self._socket.transport.abort()
 
     def _lost(self, error: BaseException) -> TransportError:
-        """Return why the connection is of no more use. Raises the error if we were cancelled."""
+        """Return why the connection cannot be used. Raises the error if we were cancelled."""
         _raise_if_ours(error)
         protocol = self._socket.protocol
         sent, received = protocol.close_sent, protocol.close_rcvd
@@ -109,19 +112,23 @@ class Transport:
 
 
 @contextlib.asynccontextmanager
-async def opened(url: str, tls: ssl.SSLContext | None) -> AsyncIterator[Transport]:
-    """Connect; the connection is closed behind the block. `tls` is for wss.
+async def opened(
+    url: str, tls: ssl.SSLContext | None, config: ConnectionConfig = DEFAULT_CONFIG
+) -> AsyncIterator[Transport]:
+    """Connect; the connection is closed at the end of the block.
+
+    `tls` is used for wss URLs; None: the system's certificate authorities are trusted.
 
     Raises:
-        WireError: no connection; its text holds no URL, since that may hold a token.
+        TransportError: no connection; its text does not hold the URL, which may hold a token.
     """
     secure = url.lower().startswith("wss:")
     try:
         socket = await _Connect(
             url,
             ssl=(tls or verifying()) if secure else None,
-            open_timeout=OPEN_TIMEOUT_S,
-            close_timeout=CLOSE_TIMEOUT_S,
+            open_timeout=config.open_timeout_s,
+            close_timeout=config.close_timeout_s,
             ping_interval=None,
             max_size=MAX_FRAME_BYTES,
             max_queue=FRAMES_QUEUED,
@@ -132,53 +139,53 @@ async def opened(url: str, tls: ssl.SSLContext | None) -> AsyncIterator[Transpor
     except (Exception, asyncio.CancelledError) as error:
         _raise_if_ours(error)
         raise TransportError(_refusal(error)) from error
-    wire = Transport(socket)
+    transport = Transport(socket, config.close_timeout_s)
     try:
-        yield wire
+        yield transport
     finally:
-        await wire.close()
+        await transport.close()
 
 
 class _Client(ClientConnection):
-    """Bounds what waits to be sent: the library answers each ping, read or not."""
+    """A connection with a bound on what waits to be sent."""
 
     def data_received(self, data: bytes) -> None:
-        """Take what came, and cut off who does not read."""
+        """Take received bytes; cut the connection if the other side does not read our answers."""
         super().data_received(data)
         if self.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
             self.transport.abort()
 
 
 class _Connect(connect):
-    """Follows no redirect: an exchange has none, and a token must not go elsewhere."""
+    """Follows no redirect: no exchange sends one, and a token must not reach another host."""
 
     def process_redirect(self, exc: Exception) -> Exception | str:
-        """Take every redirect for the refusal that it is."""
+        """Return the error of a redirect, so that it counts as a refusal."""
         return exc
 
 
 @cache
 def verifying() -> ssl.SSLContext:
-    """Return the context of all sockets: reading the authorities takes time, so it is done once."""
+    """Return the TLS context of all sockets; reading the authorities takes long, so it is kept."""
     return ssl.create_default_context()
 
 
 def _raise_if_ours(error: BaseException) -> None:
-    """Raise a cancellation that is meant for us; the library knows others."""
+    """Raise a cancellation of the current task; the library also raises some of its own."""
     task = asyncio.current_task()
     if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
         raise error
 
 
 def _refusal(error: BaseException) -> str:
-    """Say why there is no connection.
+    """Return a sentence about why there is no connection, without the URL or parts of it.
 
-    The text of an invalid address may hold all of it: a port, a host name, the target of a
-    redirect. So may that of an error that nobody expects.
+    The text of an error about an invalid address may hold all of the address (a port, a host name,
+    the target of a redirect), and so may that of an unexpected error: only the type is named then.
     """
     name = type(error).__name__
     addressed = isinstance(error, ValueError | InvalidURI)
     known = isinstance(error, OSError | EOFError | ImportError | WebSocketException)
     return one_line(
-        f"no connection: {name}: {error}" if known and not addressed else (f"no connection: {name}")
+        f"no connection: {name}: {error}" if known and not addressed else f"no connection: {name}"
     )

@@ -23,8 +23,14 @@ from schemas.records import WorkerStatus
 from schemas.serde.codec import Encoder
 from schemas.serde.rate_columns import Origin, RateColumnsEncoder
 from schemas.serde.registry import SchemaCatalog
-from stream_app.core.output.outputs import DeadLetter, Output, Outputs, RateRows
-from stream_app.core.output.records import rate_columns
+from stream_app.core.output.outputs import (
+    DeadLetter,
+    Output,
+    Outputs,
+    RateRows,
+    rate_columns,
+    rate_output,
+)
 from stream_app.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
@@ -142,7 +148,7 @@ class OutputProducer:
             if plain and encoded is not None:
                 batch.append({"value": next(encoded), "key": row.contract.contract_id.encode()})
             else:
-                self._add(RateRows(at, (row,)).outputs()[0], messages)
+                self._add(rate_output(row, at), messages)
 
     def report(self, status: WorkerStatus) -> None:
         """Publish how far this worker is behind. A report that finds no room is left out.

@@ -10,8 +10,7 @@ from schemas.errors import SchemaError
 from schemas.records import FUNDING_RATE, RawBatch
 from schemas.serde.codec import Encoder
 from schemas.serde.rate_columns import Origin, RateColumnsEncoder
-from stream_app.core.output.outputs import RateRows
-from stream_app.core.output.records import RateRow, rate_columns
+from stream_app.core.output.outputs import RateRow, rate_columns, rate_output
 from stream_app.core.state.contract_state import ContractState
 from stream_app.core.state.item_context import Interval, ItemContext
 from stream_app.model import RateUpdate
@@ -73,7 +72,7 @@ def test_columns_are_written_as_records_are(frame: list[RateRow], transport: str
     assert all(row.plain for row in frame)
     origin = Origin(at.transport, at.topic, at.partition, at.offset)
     written = COLUMNS.encode(rate_columns(frame, at.feed), origin)
-    assert written == [ENCODER.encode(o.record) for o in RateRows(at, frame).outputs()]
+    assert written == [ENCODER.encode(rate_output(row, at).record) for row in frame]
 
 
 @given(row=rows)

@@ -1,7 +1,8 @@
 """Alerts that the core raises: of a contract's z and sign, of a feed's health and mismatches. Pure.
 
 An alert's id follows from its kind, its threshold and the raw record alone, so a replay gives the
-same. What of a contract is told, and what is not: damping.py; when a feed is down: producers.
+same. Which excursions and signs of a contract are told is decided in scoring/zones.py; that a feed
+is down is reported by its producer.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from schemas.control_items import FeedEvent
 from schemas.rates import apr, rate_8h
 from schemas.records import Alert, Severity
 from schemas.times import US_PER_HOUR, US_PER_MINUTE, hour_floor
-from stream_app.core.scoring.excursions import QUIET_US, Excursion
+from stream_app.core.scoring.zones import QUIET_US, Excursion
 from stream_app.core.state.contract_state import ContractState
 from stream_app.core.state.dead_letter_rate import LETTERS_SHARE
 from stream_app.core.state.item_context import ItemContext
@@ -23,23 +24,12 @@ FEED_SEVERITIES: dict[str, Severity] = {
     "contract_cap": "warning",
 }
 """Kinds of feed events that are alerts too."""
-CLEAR_SIGN_8H = 1e-5
-"""A rate_8h this far from zero (0.1 bp) has a sign: a rate that hums around zero does not alert."""
-
-
 MISMATCH_SHARE = 0.10
 """Of the contracts compared: beyond it, the feed's stream or our reading of it is wrong."""
 CRITICAL_SHARE = 0.50
 MIN_MISMATCHES, MANY_MISMATCHES = 2, 3
 """A single one is a matter of its contract, not of the feed; so are two, unless nothing but these
 two was compared: a record holds the contracts of one partition, which may be few."""
-
-
-def sign_of(scaled: float) -> int:
-    """Return the sign of a rate_8h that is clearly not zero, else 0."""
-    if scaled >= CLEAR_SIGN_8H:
-        return 1
-    return -1 if scaled <= -CLEAR_SIGN_8H else 0
 
 
 def crossing_alert(

@@ -1,13 +1,24 @@
-"""What the core decides to publish, as data. Not responsible for: encoding and sending."""
+"""What the core decides to publish: records for topics, dead letters, and what builds the records.
+
+z-scores are built in emission.py, alerts in alerts.py, audit events in state/audit_counts.py.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from schemas.rates import HOURS_A_YEAR, REFERENCE_INTERVAL_HOURS, apr, rate_8h
+from schemas.records import FundingRate, HourlyBar, Settlement
+from schemas.serde.rate_columns import Identity, RateColumns
 from schemas.topics import RATES, TopicSpec
-from stream_app.core.output.records import RateRow, rate_record
-from stream_app.core.state.item_context import ItemContext
+from stream_app.core.scoring.baseline import Settled
+from stream_app.core.state.bars import ClosedBar
+from stream_app.core.state.contract_state import ContractState
+from stream_app.core.state.item_context import Interval, ItemContext
+from stream_app.model import RateUpdate
 
 
 class Output(NamedTuple):
@@ -16,19 +27,6 @@ class Output(NamedTuple):
     topic: TopicSpec
     key: str
     record: Any
-
-
-class RateRows(NamedTuple):
-    """The accepted updates of one raw record, for the topic of rates."""
-
-    at: ItemContext
-    rows: Sequence[RateRow]
-
-    def outputs(self) -> list[Output]:
-        """Return them one by one."""
-        return [
-            Output(RATES, row.contract.contract_id, rate_record(row, self.at)) for row in self.rows
-        ]
 
 
 class DeadLetter(NamedTuple):
@@ -44,6 +42,42 @@ class DeadLetter(NamedTuple):
     item: int
 
 
+class RateRow(NamedTuple):
+    """An accepted update of one raw record.
+
+    It refers to its contract's state, so it is encoded before the next record is applied.
+    """
+
+    contract: ContractState
+    update: RateUpdate
+    event_time: int
+    interval: Interval
+    item: int
+    received_at: int
+    late: bool
+    out_of_range: bool = False
+
+    @property
+    def plain(self) -> bool:
+        """True if `rate_columns` can hold it: no flag is set and no optional value is missing."""
+        update = self.update
+        return not (
+            self.late
+            or self.out_of_range
+            or update.event_time is None
+            or update.mark_price is None
+            or update.index_price is None
+            or update.next_funding_time is None
+        )
+
+
+class RateRows(NamedTuple):
+    """The accepted updates of one raw record, for the topic of rates."""
+
+    at: ItemContext
+    rows: Sequence[RateRow]
+
+
 class Outputs(NamedTuple):
     """All that is to be published at one time."""
 
@@ -53,4 +87,106 @@ class Outputs(NamedTuple):
 
     def records(self) -> list[Output]:
         """Return all outputs one by one."""
-        return [output for rates in self.rates for output in rates.outputs()] + list(self.others)
+        rates = [rate_output(row, at) for at, rows in self.rates for row in rows]
+        return [*rates, *self.others]
+
+
+def rate_output(row: RateRow, at: ItemContext) -> Output:
+    """Return one accepted update as an output."""
+    return Output(RATES, row.contract.contract_id, rate_record(row, at))
+
+
+def rate_record(row: RateRow, at: ItemContext) -> FundingRate:
+    """Return the record of an accepted update."""
+    contract, update, event_time, (hours, interval_source), item, received_at, late, beyond = row
+    rate = update.rate
+    return {
+        "contract_id": contract.contract_id,
+        "feed": at.feed,
+        "symbol": contract.symbol,
+        "base": contract.base,
+        "quote": contract.quote,
+        "multiplier": contract.multiplier,
+        "rate": rate,
+        "interval_hours": hours,
+        "interval_source": interval_source,
+        "rate_8h": rate_8h(rate, hours),
+        "apr": apr(rate, hours),
+        "mark_price": update.mark_price,
+        "index_price": update.index_price,
+        "next_funding_time": update.next_funding_time,
+        "event_time": event_time,
+        "event_time_source": "receipt" if update.event_time is None else "exchange",
+        "received_at": received_at,
+        "transport": at.transport,
+        "late": late,
+        "raw_topic": at.topic,
+        "raw_partition": at.partition,
+        "raw_offset": at.offset,
+        "raw_item": item,
+        "out_of_range": beyond,
+    }
+
+
+def rate_columns(rows: Sequence[RateRow], feed: str) -> RateColumns:
+    """Return plain rows (`RateRow.plain`) as columns, which are encoded together."""
+    contracts, updates, event_times, intervals, items, received_at, _late, _beyond = zip(
+        *rows, strict=True
+    )
+    rates = np.array([r.rate for r in updates])
+    hours = np.array([i.hours for i in intervals])
+    return RateColumns(
+        identities=[
+            Identity(c.contract_id, feed, c.symbol, c.base, c.quote, c.multiplier)
+            for c in contracts
+        ],
+        rates=rates,
+        interval_hours=hours,
+        interval_sources=[i.source for i in intervals],
+        rates_8h=rates * REFERENCE_INTERVAL_HOURS / hours,
+        aprs=rates * HOURS_A_YEAR / hours,
+        mark_prices=np.array([r.mark_price for r in updates], dtype=np.float64),
+        index_prices=np.array([r.index_price for r in updates], dtype=np.float64),
+        next_funding_times=[r.next_funding_time for r in updates],
+        event_times=event_times,
+        received_at=received_at,
+        items=items,
+    )
+
+
+def settlement_row(
+    contract: ContractState, entry: Settled, funding_time_raw: int | None, at: ItemContext
+) -> Settlement:
+    """Return the record of a settlement that is new, or known better than before.
+
+    `funding_time_raw`: as the exchange stamps it; None: the record at hand does not say.
+    """
+    return {
+        "contract_id": contract.contract_id,
+        "feed": at.feed,
+        "symbol": contract.symbol,
+        "funding_time": entry.funding_time,
+        "funding_time_raw": entry.funding_time if funding_time_raw is None else funding_time_raw,
+        "rate": entry.rate,
+        "interval_hours": entry.interval_hours,
+        "rate_8h": rate_8h(entry.rate, entry.interval_hours),
+        "source": entry.source,
+        "received_at": at.received_at,
+        "raw_topic": at.topic,
+        "raw_partition": at.partition,
+        "raw_offset": at.offset,
+        "raw_item": at.item,
+    }
+
+
+def bar_row(contract: ContractState, feed: str, bar: ClosedBar) -> HourlyBar:
+    """Return the record of a closed bar."""
+    return {
+        "contract_id": contract.contract_id,
+        "feed": feed,
+        "symbol": contract.symbol,
+        "base": contract.base,
+        **bar._asdict(),  # type: ignore[typeddict-item]
+        # State of an older version does not say it.
+        "interval_hours": bar.interval_hours or contract.interval_hours,
+    }

@@ -11,7 +11,7 @@ import msgspec
 
 from schemas.errors import StateError
 from schemas.records import IntervalSource, Transport
-from stream_app.core.scoring.excursions import AlertState
+from stream_app.core.scoring.zones import AlertState
 from stream_app.core.state.audit_counts import AuditCount
 from stream_app.core.state.bars import BarState
 from stream_app.core.state.clock_skew import Skewed

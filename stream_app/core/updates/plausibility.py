@@ -1,14 +1,11 @@
-"""What a rate may be, and when an estimate means anything. Pure.
+"""Bounds of what an update may say: times ahead, rates beyond any cap, sizes, names.
 
-Not responsible for: what follows from it (partition.py).
+Also when an estimate means nothing because a settlement was just before it.
 """
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_EVEN, Decimal
-
 from schemas.errors import MalformedInputError
-from schemas.feeds import FeedSpec
 from schemas.records import MAX_READ_ITEMS, RawBatch
 from schemas.symbols import name_fault
 from schemas.times import US_PER_HOUR, US_PER_MINUTE, US_PER_S
@@ -21,16 +18,19 @@ from stream_app.model import (
 )
 
 MAX_AHEAD_US = 10 * US_PER_MINUTE
-"""Of an event, unless the settings say otherwise: one further ahead makes all that follow late."""
+"""How far ahead of its receipt an event may be, unless the settings say otherwise. One that is
+further ahead would make all later updates late."""
 MAX_SETTLED_AHEAD_US = US_PER_MINUTE
-"""A settlement lies in the past, clocks and stamps apart."""
+"""As much for a settlement: it lies in the past, but for clocks and stamps."""
 MAX_RATE = 1.0
-"""An estimate beyond it is no rate at all; caps are below 4 % (exchanges.md)."""
+"""A fraction per interval that no estimate reaches: caps are below 4 %
+(docs/exchanges/README.md)."""
 MAX_OFF_HOUR_US = 5 * US_PER_S
-"""Of a settlement that a stream tells: funding is due at full hours, stamps are seconds off at most
-(exchanges.md §0.3). By a wrong clock it would count beside the same one of the history."""
+"""How far from a full hour a streamed settlement may be stamped: funding is due at full hours, and
+stamps are seconds off at most (docs/exchanges/README.md §3). With a wrong clock it would count as
+another settlement than the same one in the history."""
 DEFAULT_CAP = 0.10
-"""Per interval, where the exchange tells no cap. No settlement is beyond it."""
+"""A fraction per interval, where the exchange states no cap. No settlement is beyond it."""
 _TOLERANCE = 1 + 1e-9
 """A cap that was written in basis points may miss the rate at the cap by a rounding."""
 
@@ -47,11 +47,10 @@ def check_size(batch: RawBatch) -> None:
 
 
 def check_plausible(update: Update, received_at: int, max_ahead_us: int) -> None:
-    """Refuse what would spoil a contract's state for long.
+    """Refuse an update that would spoil a contract's state for long.
 
-    Times ahead, rates beyond any cap, and names without a bound.
-
-    `max_ahead_us`: how far ahead of its receipt an event may be.
+    That is: a time too far ahead, a rate beyond any cap, a name that is too long. `received_at`:
+    receipt of its item (µs). `max_ahead_us`: how far ahead of that an event may be.
 
     Raises:
         MalformedInputError: says which value it is.
@@ -83,7 +82,7 @@ def _check_names(facts: InstrumentUpdate) -> None:
 
 
 def beyond_cap(contract: ContractState, rate: float) -> bool:
-    """Tell whether a rate is beyond what the contract's exchange allows itself to charge."""
+    """Tell whether a rate is beyond the cap or floor that the exchange states for the contract."""
     cap, floor = contract.rate_cap, contract.rate_floor
     high = DEFAULT_CAP if cap is None else cap * _TOLERANCE
     low = -DEFAULT_CAP if floor is None else floor * _TOLERANCE
@@ -96,7 +95,7 @@ def is_settling(
     """Tell whether an estimate comes so soon after a settlement that it is noise.
 
     The time since the settlement follows from the next funding time and the interval, the
-    reading's own or else the contract's; where neither is known, nothing is.
+    update's own or else the contract's; where neither is known, nothing is.
     """
     coming, hours = update.next_funding_time, update.interval_hours
     if coming is None or hours is None:
@@ -104,35 +103,3 @@ def is_settling(
     if coming is None:
         return False
     return (event_time - coming) % int(hours * US_PER_HOUR) < settling_us
-
-
-def derived_settlement(
-    contract: ContractState, event_time: int, feed: FeedSpec
-) -> SettlementUpdate | None:
-    """Return the settlement that an update shows to have happened since the one before it.
-
-    The last estimate before the funding time stands in for the settled rate (exchanges.md §4.7),
-    rounded as the exchange rounds. None if the feed's settlements come in time, no funding time
-    lies between, or the last estimate was stale by then: what was charged is then better left to
-    the exchange's history.
-    """
-    funding_time = contract.next_funding_time
-    if not feed.derive_settlements or contract.updates == 0:
-        return None
-    if funding_time is None or event_time < funding_time:
-        return None
-    if not 0 <= funding_time - contract.event_time <= feed.stale_s * US_PER_S:
-        return None
-    decimals = feed.settled_decimals
-    rate = contract.rate if decimals is None else rounded(contract.rate, decimals)
-    return SettlementUpdate(contract.symbol, funding_time, rate, "derived", contract.interval_hours)
-
-
-def rounded(rate: float, decimals: int) -> float:
-    """Return a rate rounded in decimal, as an exchange does, which has no binary fractions.
-
-    Half goes to even; no source shows what an exchange does with a half.
-    """
-    exact = Decimal(repr(rate)).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_EVEN)
-    # No negative zero.
-    return float(exact) + 0.0

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.alerts import START_MS, Day, main
 from infra.simulator.options import SimulatorOptions
 from infra.simulator.registry import create_exchanges
-from stream_app.core.scoring.excursions import QUIET_US
+from stream_app.core.scoring.zones import QUIET_US
 
 
 def test_a_contract_of_the_simulated_market_is_told_once_in_four_hours() -> None:

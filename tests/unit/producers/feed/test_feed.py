@@ -145,7 +145,9 @@ async def test_what_two_connections_bring_is_published_once(tmp_path: Path) -> N
     assert [piece.symbol for piece in sent] == ["BTC", "ETH", "BTC"]
     assert (feed.status()["repeated"], feed.status()["contracts_live"]) == (2, 2)
     for socket, wanted in (("main", set()), ("main-spare-1", {"BTC", "ETH"})):
-        feed._on_close(Closed(socket, f"hyperliquid/{socket}/1", "closed", NOW_US, relieved=False))
+        feed._on_close(
+            Closed(socket, f"hyperliquid/{socket}/1", "closed", NOW_US, handed_over=False)
+        )
         assert feed.snapshots.polling.wanted == wanted
     assert feed.status()["contracts_by_rest"] == 2
 

@@ -13,7 +13,6 @@ from producers.feed.feed import Feed
 from producers.feed.monitor import COUNTED_EVERY_S, FeedMonitor
 from producers.policy.instruments import Change
 from producers.websocket.connection import Closed
-from producers.websocket.session import SessionEnd
 from schemas.clock import now_us
 from schemas.control_items import FEED_EVENT, FeedEvent
 from schemas.times import US_PER_HOUR, US_PER_S
@@ -37,12 +36,13 @@ class Case:
         """Data that has just been made."""
         return self.monitor.outcome(identity, list(symbols), now_us(), now_us())
 
-    def close(self, identity: str = ONE, *, relieved: bool = False, at: int | None = None) -> None:
+    def close(
+        self, identity: str = ONE, *, handed_over: bool = False, at: int | None = None
+    ) -> None:
         """A connection ends."""
         socket = identity.split("/")[1]
-        end = SessionEnd("closed by the exchange", relieved=relieved)
         last = now_us() if at is None else at
-        self.monitor.closed(Closed(socket, identity, end.reason, last, end.relieved))
+        self.monitor.closed(Closed(socket, identity, "closed by the exchange", last, handed_over))
 
     def poll(self, *, served: bool = True) -> None:
         """A poll by REST."""
@@ -135,11 +135,11 @@ async def test_an_outage_is_told_from_its_begin_to_its_end(case: Case) -> None:
     assert case.monitor.detail == ""
 
 
-async def test_a_relieved_connection_leaves_no_gap(case: Case) -> None:
+async def test_a_connection_that_was_handed_over_leaves_no_gap(case: Case) -> None:
     """It was planned: the new one brings what it brought."""
     await live(case)
     case.bring("ABC", TWO)
-    case.close(relieved=True)
+    case.close(handed_over=True)
     assert (await case.events(), case.monitor.state, case.wanted) == ([], "live", frozenset())
     assert case.monitor.detail == ""
 

@@ -18,6 +18,7 @@ from producers.policy.rate_limiter import RateLimiter
 from producers.rest.client import RestClient, RestError
 from producers.websocket.session import ConnectionContext, FrameOutcome, Session
 from producers.websocket.transport import TransportError
+from schemas.clock import SystemClock
 from schemas.errors import UnavailableError
 
 SECRET = "hunter2-hunter2"
@@ -63,11 +64,12 @@ async def test_a_bug_in_subscribing_is_told_though_the_socket_ends_first() -> No
         return FrameOutcome(data=True)
 
     kind = SocketKind("mark", 30.0, 3_600.0, capacity=5, subscribe=subscribe)
-    line = ConnectionContext(
-        "test/mark", kind, on_frame, Quarantine(), (), None, lambda: frozenset({"A"})
+    wanted = frozenset({"A"})
+    context = ConnectionContext(
+        "test/mark", kind, on_frame, Quarantine(), (), None, lambda: wanted, SystemClock()
     )
     with pytest.raises(KeyError, match="ours"):
-        await Session(line).run(cast("Any", transport), "test/mark/1")
+        await Session(context, cast("Any", transport), "test/mark/1").run()
 
 
 class Part:

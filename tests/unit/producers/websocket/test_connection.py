@@ -1,4 +1,4 @@
-"""The managed socket: it comes back after every end, and silence is an end."""
+"""A managed connection comes back after every end, and a connection without data is ended."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from producers.exchanges.spec import ClientPing, Control, SocketKind, SubscribeFrame
+from producers.websocket.config import DEFAULT_CONFIG, ConnectionConfig
 from producers.websocket.connection import Closed, ConnectionCallbacks, ManagedConnection
 from producers.websocket.session import FrameOutcome
 from schemas.backoff import Backoff
+from schemas.clock import SystemClock
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 
 
 class Recorder:
-    """What a connection reports, as the feed would hear it."""
+    """Keeps what a connection reports through its callbacks."""
 
     def __init__(self) -> None:
         self.closed: list[Closed] = []
@@ -40,7 +42,7 @@ class Recorder:
 
     def on_close(self, closed: Closed) -> None:
         assert closed.socket == "mark"
-        assert closed.identity.startswith("test/mark/")
+        assert closed.connection_id.startswith("test/mark/")
         self.closed.append(closed)
         self.changed.set()
 
@@ -62,6 +64,11 @@ def kind_of(silent_s: float = 30.0, max_age_s: float = 3_600.0, **more: Any) -> 
     return SocketKind("mark", silent_s, max_age_s, **more)
 
 
+def no_delay() -> Backoff:
+    """A back-off whose delays are all 0 s; its failures can be read."""
+    return Backoff(lambda: 0.0)
+
+
 def each(word: str) -> Callable[[Sequence[str]], list[SubscribeFrame]]:
     """A frame for each symbol."""
     return lambda symbols: [SubscribeFrame(f"{word} {symbol}", (symbol,)) for symbol in symbols]
@@ -76,8 +83,10 @@ async def connected(
     *,
     kind: SocketKind | None = None,
     wanted: Iterable[str] = (),
+    config: ConnectionConfig = DEFAULT_CONFIG,
+    backoff: Backoff | None = None,
 ) -> AsyncIterator[tuple[ManagedConnection, Recorder]]:
-    """A running connection whose backoff always comes up with 0 s; `url` may name candidates."""
+    """A running connection that retries without a delay; `url` may name several candidates."""
     recorder = Recorder()
     urls = url.split(" ")
 
@@ -90,10 +99,12 @@ async def connected(
         kind or kind_of(silent_s, max_age_s),
         address,
         ConnectionCallbacks(recorder.on_frame, recorder.on_close),
+        SystemClock(),
+        backoff or no_delay(),
         opening=subscribe,
+        config=config,
     )
     connection.want(frozenset(wanted))
-    connection._backoff = Backoff(lambda: 0.0)
     running = asyncio.create_task(connection.run())
     try:
         yield connection, recorder
@@ -141,9 +152,9 @@ async def test_it_reconnects_after_a_close_and_says_so() -> None:
         assert connection.connects >= 3
     first = recorder.closed[0]
     assert "1001" in first.reason
-    assert first.identity == recorder.frames[0][0]
-    assert first.last_data_at is not None
-    assert not first.relieved
+    assert first.connection_id == recorder.frames[0][0]
+    assert first.last_data_at_us is not None
+    assert not first.handed_over
     assert len({identity for identity, _ in recorder.frames[:3]}) == 3
 
 
@@ -159,7 +170,7 @@ async def test_acks_do_not_keep_a_silent_socket_alive() -> None:
     async with server(exchange) as url, connected(url, silent_s=0.1) as (connection, recorder):
         await recorder.until(lambda: connection.connects > 1)
     assert recorder.reasons[0] == "no data for 0.1 s"
-    assert recorder.closed[0].last_data_at is None
+    assert recorder.closed[0].last_data_at_us is None
     assert recorder.frames
 
 
@@ -187,9 +198,10 @@ async def test_failures_are_counted_towards_the_backoff() -> None:
     async def exchange(socket: ServerConnection) -> None:
         await socket.send("data")
 
-    async with server(exchange) as url, connected(url) as (connection, recorder):
+    backoff = no_delay()
+    async with server(exchange) as url, connected(url, backoff=backoff) as (_, recorder):
         await recorder.until(lambda: len(recorder.reasons) >= 3)
-        assert connection._backoff.failures >= 2
+    assert backoff.failures >= 2
 
 
 async def test_a_silent_candidate_is_followed_by_the_next_and_the_winner_is_kept() -> None:

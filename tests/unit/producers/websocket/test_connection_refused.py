@@ -1,4 +1,4 @@
-"""What answers, or is named, instead of an exchange is a failed attempt, never the end."""
+"""A wrong address or a wrong reply to the handshake is a failed attempt and never ends a feed."""
 
 from __future__ import annotations
 
@@ -8,11 +8,18 @@ import contextlib
 import pytest
 from websockets.asyncio.server import ServerConnection
 
-from producers.websocket import transport
+from producers.websocket.config import ConnectionConfig
 from producers.websocket.connection import ConnectionCallbacks, ManagedConnection
 from producers.websocket.session import FrameOutcome
+from schemas.clock import SystemClock
 from schemas.errors import UnavailableError
-from tests.unit.producers.websocket.test_connection import Recorder, connected, kind_of, server
+from tests.unit.producers.websocket.test_connection import (
+    Recorder,
+    connected,
+    kind_of,
+    no_delay,
+    server,
+)
 
 
 @pytest.mark.parametrize(
@@ -71,11 +78,9 @@ async def test_no_refused_handshake_ends_it(reply: bytes) -> None:
 
 
 @pytest.mark.parametrize("endless", [b"", b"HTTP/1.1 200 OK\r\nA: b", b"HTTP/1.1 200 OK\r\n\r\n"])
-async def test_an_endless_answer_is_cut_off(
-    endless: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_endless_answer_is_cut_off(endless: bytes) -> None:
     """No answer, a header and a body without an end: other attempts follow."""
-    monkeypatch.setattr(transport, "OPEN_TIMEOUT_S", 0.3)
+    config = ConnectionConfig(open_timeout_s=0.3)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
@@ -93,7 +98,7 @@ async def test_an_endless_answer_is_cut_off(
     outcome = asyncio.Event()
     listening = await asyncio.start_server(answer, "127.0.0.1", 0)
     port = listening.sockets[0].getsockname()[1]
-    async with listening, connected(f"ws://127.0.0.1:{port}/") as (connection, _):
+    async with listening, connected(f"ws://127.0.0.1:{port}/", config=config) as (connection, _):
         async with asyncio.timeout(10):
             while len(attempts) < 3:
                 outcome.clear()
@@ -118,9 +123,10 @@ async def test_no_address_ends_it(url: str, caplog: pytest.LogCaptureFixture) ->
         await socket.send("data")
         await socket.wait_closed()
 
-    async with server(exchange) as good, connected(f"{url} {good}") as (connection, recorder):
-        await recorder.until(lambda: len(recorder.frames) == 1)
-        assert connection._backoff.failures == 1
+    backoff = no_delay()
+    async with server(exchange) as good, connected(f"{url} {good}", backoff=backoff) as (_, there):
+        await there.until(lambda: len(there.frames) == 1)
+    assert backoff.failures == 1
     assert not any("SECRET" in record.getMessage() for record in caplog.records)
 
 
@@ -161,8 +167,10 @@ async def test_an_error_of_ours_ends_it() -> None:
             return url
 
         recorder = Recorder()
-        watcher = ConnectionCallbacks(refuse, recorder.on_close)
-        connection = ManagedConnection("test", "mark", kind_of(), address, watcher)
+        callbacks = ConnectionCallbacks(refuse, recorder.on_close)
+        connection = ManagedConnection(
+            "test", "mark", kind_of(), address, callbacks, SystemClock(), no_delay()
+        )
         with pytest.raises(UnavailableError, match="was refused"):
             async with asyncio.timeout(10):
                 await connection.run()

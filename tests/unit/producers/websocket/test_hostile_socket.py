@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import random
 import zlib
 from typing import Any, NoReturn, cast
@@ -11,8 +12,7 @@ from typing import Any, NoReturn, cast
 import pytest
 from websockets.protocol import State
 
-from producers.websocket import session
-from producers.websocket import transport as wire
+from producers.websocket.config import ConnectionConfig
 from producers.websocket.transport import Transport, TransportError
 from tests.support.hostile_socket import (
     BINARY,
@@ -26,17 +26,15 @@ from tests.support.hostile_socket import (
     playing,
     reset,
 )
-from tests.unit.producers.websocket.test_connection import connected
+from tests.unit.producers.websocket.test_connection import connected as connected_with
 
 DEFLATE = b"Sec-WebSocket-Extensions: permessage-deflate\r\n"
 HOUR_S = 3_600.0
 
 
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody here answers a farewell: it is not waited for as long as outside."""
-    monkeypatch.setattr(session, "DISMISSED_CHECK_S", 0.05)
-    monkeypatch.setattr(wire, "CLOSE_TIMEOUT_S", 0.2)
+SOON = ConnectionConfig(check_s=0.05, close_timeout_s=0.2)
+"""The servers here answer no close frame, so the tests do not wait long for it."""
+connected = functools.partial(connected_with, config=SOON)
 
 
 def _bomb(size: int) -> bytes:
@@ -235,7 +233,7 @@ class FailingSocket:
 async def test_whatever_the_library_raises_costs_one_connection(error: BaseException) -> None:
     """A cancellation that nobody asked for and its own time-outs as well."""
     socket = FailingSocket(error)
-    broken = Transport(cast("Any", socket))
+    broken = Transport(cast("Any", socket), 1.0)
     with pytest.raises(TransportError, match="closed"):
         await broken.recv(10.0)
     with pytest.raises(TransportError, match="closed"):
@@ -256,7 +254,7 @@ async def test_our_own_cancellation_is_none_of_the_librarys() -> None:
         recv = _wait
 
     begun = asyncio.Event()
-    reading = asyncio.create_task(Transport(cast("Any", Waiting(KeyError()))).recv(60.0))
+    reading = asyncio.create_task(Transport(cast("Any", Waiting(KeyError())), 1.0).recv(60.0))
     await begun.wait()
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):

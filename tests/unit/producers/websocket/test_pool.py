@@ -15,13 +15,15 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from producers.exchanges import backpack, exchange
+from producers.exchanges.spec import Exchange
 from producers.policy.endpoints import Endpoints
 from producers.policy.rate_limiter import RateLimiter
 from producers.rest.client import RestClient
-from producers.websocket import pool
+from producers.websocket.config import ConnectionConfig
 from producers.websocket.connection import ConnectionCallbacks
 from producers.websocket.pool import ConnectionPool
 from producers.websocket.session import FrameOutcome
+from schemas.clock import SystemClock
 
 KUCOIN = exchange("kucoin")
 
@@ -76,20 +78,35 @@ async def on_frame(_identity: str, message: bytes, _received_at: int) -> FrameOu
     return FrameOutcome(data=False, control=KUCOIN.slice_frame(message).control)
 
 
+def pool_of(
+    of: Exchange, endpoints: Endpoints, rest: RestClient, *, secondary: bool, spares: int
+) -> ConnectionPool:
+    """A pool that connects without waiting for its turn."""
+    return ConnectionPool(
+        of,
+        endpoints,
+        rest,
+        ConnectionCallbacks(on_frame, lambda _closed: None),
+        SystemClock(),
+        lambda: 0.0,
+        secondary=secondary,
+        spares=spares,
+        config=ConnectionConfig(attempts_per_s=1_000.0),
+    )
+
+
 @asynccontextmanager
 async def running(
-    *, secondary: bool, spares: int = 0, monkeypatch: pytest.MonkeyPatch
+    *, secondary: bool, spares: int = 0
 ) -> AsyncIterator[tuple[SmallKucoin, ConnectionPool, Callable[[set[str]], None]]]:
     """The sockets of KuCoin on a small one; and how to list contracts."""
-    monkeypatch.setattr(pool, "ATTEMPTS_PER_S", 1_000.0)
     small = SmallKucoin()
-    watcher = ConnectionCallbacks(on_frame, lambda _closed: None)
     async with TestServer(small.app) as server, aiohttp.ClientSession() as session:
         endpoints = Endpoints("kucoin", str(server.make_url("/")))
         rest = RestClient(
             KUCOIN, endpoints.rest(KUCOIN.rest_url), session, RateLimiter(KUCOIN.limits)
         )
-        made = ConnectionPool(KUCOIN, endpoints, rest, watcher, secondary=secondary, spares=spares)
+        made = pool_of(KUCOIN, endpoints, rest, secondary=secondary, spares=spares)
         stop = asyncio.Event()
         ready: asyncio.Future[asyncio.TaskGroup] = asyncio.get_running_loop().create_future()
 
@@ -106,9 +123,9 @@ async def running(
             await grouped
 
 
-async def test_each_source_says_its_part(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_each_source_says_its_part() -> None:
     """One subscription on the first source; on the second topics, and announcements once."""
-    async with running(secondary=True, monkeypatch=monkeypatch) as (small, made, listed):
+    async with running(secondary=True) as (small, made, listed):
         names = [f"S{n:03}USDTM" for n in range(250)]
         listed(set(names))
         await small.until(lambda: len(small.outcome) >= 6)
@@ -122,11 +139,9 @@ async def test_each_source_says_its_part(monkeypatch: pytest.MonkeyPatch) -> Non
         assert len(small.tokens) == len(set(small.tokens)) == 2
 
 
-async def test_a_listing_is_subscribed_on_the_socket_that_is_up(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_listing_is_subscribed_on_the_socket_that_is_up() -> None:
     """And a delisting unsubscribed; nobody reconnects."""
-    async with running(secondary=True, monkeypatch=monkeypatch) as (small, made, listed):
+    async with running(secondary=True) as (small, made, listed):
         listed({"AUSDTM"})
         await small.until(lambda: "/contract/instrument:AUSDTM" in small.said("token/0", "topic"))
         listed({"BUSDTM"})
@@ -139,27 +154,27 @@ async def test_a_listing_is_subscribed_on_the_socket_that_is_up(
         assert made.connects == 2
 
 
-async def test_each_connect_takes_a_fresh_token(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_each_connect_takes_a_fresh_token() -> None:
     """A used one is refused (§3B)."""
-    async with running(secondary=True, monkeypatch=monkeypatch) as (small, _made, listed):
+    async with running(secondary=True) as (small, _made, listed):
         listed({"AUSDTM"})
         await small.until(lambda: "/contract/instrument:AUSDTM" in small.said("token/0", "topic"))
         await small.open["token/0"].close()
         await small.until(lambda: "/contract/instrument:AUSDTM" in small.said("token/1", "topic"))
 
 
-async def test_the_second_source_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_second_source_can_be_left_out() -> None:
     """By a setting."""
-    async with running(secondary=False, monkeypatch=monkeypatch) as (small, made, listed):
+    async with running(secondary=False) as (small, made, listed):
         listed({"AUSDTM"})
         await small.until(lambda: bool(small.outcome))
         assert [connection.wanted for connection in made] == [frozenset()]
         assert small.tokens == []
 
 
-async def test_a_spare_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_spare_says_the_same() -> None:
     """Of the first source; the second is a spare by itself."""
-    async with running(secondary=True, spares=1, monkeypatch=monkeypatch) as (small, made, listed):
+    async with running(secondary=True, spares=1) as (small, made, listed):
         listed({"AUSDTM"})
         await small.until(
             lambda: (
@@ -189,14 +204,12 @@ async def test_each_shard_has_its_spares(monkeypatch: pytest.MonkeyPatch) -> Non
 
     app = web.Application()
     app.router.add_get("/backpack/", socket)
-    monkeypatch.setattr(pool, "ATTEMPTS_PER_S", 1_000.0)
     (kind,) = backpack.EXCHANGE.socket_kinds
     monkeypatch.setattr(backpack.Backpack, "socket_kinds", (dataclasses.replace(kind, capacity=2),))
-    watcher = ConnectionCallbacks(on_frame, lambda _closed: None)
     async with TestServer(app) as server, aiohttp.ClientSession() as session:
         endpoints = Endpoints("backpack", str(server.make_url("/")))
         rest = RestClient(backpack.EXCHANGE, "", session, RateLimiter(backpack.EXCHANGE.limits))
-        made = ConnectionPool(backpack.EXCHANGE, endpoints, rest, watcher, secondary=True, spares=2)
+        made = pool_of(backpack.EXCHANGE, endpoints, rest, secondary=True, spares=2)
         async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
             made.sync(tasks, frozenset("ABC"))
             made.sync(tasks, frozenset("BCDE"))

@@ -1,9 +1,10 @@
-"""A connection that grows old is relieved without a break, and one that cannot be read is ended."""
+"""A connection is replaced without a gap before it is too old, and ended when it is not read."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -14,19 +15,24 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from producers.exchanges.spec import SocketKind, SubscribeFrame
-from producers.websocket import connection, session, transport
+from producers.policy.rotation import RotationConfig
+from producers.websocket.config import DEFAULT_CONFIG, ConnectionConfig
 from producers.websocket.connection import ConnectionCallbacks, ManagedConnection
 from producers.websocket.session import FrameOutcome
-from tests.unit.producers.websocket.test_connection import Recorder, connected, kind_of, server
+from schemas.clock import SystemClock
+from tests.unit.producers.websocket.test_connection import Recorder, kind_of, no_delay, server
+from tests.unit.producers.websocket.test_connection import connected as connected_with
 
 AGE_S = 0.3
-"""Old enough to be relieved; a successor has so long before it is relieved itself."""
+"""The age at which connections are replaced here, their successors as well."""
 
 
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "DISMISSED_CHECK_S", 0.01)
-    monkeypatch.setattr(session, "DRAIN_S", 0.02)
+def soon(**rotation: float) -> ConnectionConfig:
+    """A configuration that ends an old connection soon after the hand-over."""
+    return ConnectionConfig(check_s=0.01, rotation=RotationConfig(drain_s=0.02, **rotation))
+
+
+connected = functools.partial(connected_with, config=soon())
 
 
 class Exchange:
@@ -100,9 +106,9 @@ async def test_the_old_one_goes_on_until_the_new_one_brings_what_it_did() -> Non
         await recorder.until(lambda: bool(recorder.closed))
     first, second = (identity for identity, _ in recorder.frames[:2])
     assert first != second
-    assert recorder.closed[0].identity == first
-    assert recorder.closed[0].relieved
-    assert recorder.closed[0].reason == "relieved by a newer connection"
+    assert recorder.closed[0].connection_id == first
+    assert recorder.closed[0].handed_over
+    assert recorder.closed[0].reason == "handed over to a newer connection"
 
 
 async def test_nearly_all_is_enough() -> None:
@@ -112,71 +118,76 @@ async def test_nearly_all_is_enough() -> None:
         await there.say(0, "data " + " ".join(all_of_them))
         await there.say(1, "data " + " ".join(all_of_them[:19]))
         await recorder.until(lambda: bool(recorder.closed))
-        assert recorder.closed[0].relieved
+        assert recorder.closed[0].handed_over
 
 
 async def test_nothing_is_missed_over_many_rotations() -> None:
     """Whoever sends each tick to all that are open finds that it arrived; nobody backs off."""
-    ticks = 0
+    ticks, backoff = 0, no_delay()
     async with (
         exchange() as (there, url),
-        connected(url, max_age_s=0.05) as (managed, recorder),
+        connected(url, max_age_s=0.05, backoff=backoff) as (managed, recorder),
     ):
         await there.until(lambda: len(there.sockets) == 1)
         while managed.connects < 6:
             ticks += 1
             await there.tell_all(f"tick {ticks}")
             await recorder.until(outcome(recorder, b"tick %d" % ticks))
-        assert managed._backoff.failures == 0
-        assert all(closed.relieved for closed in recorder.closed)
+        assert backoff.failures == 0
+        assert all(closed.handed_over for closed in recorder.closed)
         assert len(recorder.closed) >= 4
-        # One relieves another: never more than two, and never none.
+        # One replaces another: never more than two, and never none.
         assert managed.open in {1, 2}
     numbers = [int(message.split()[1]) for _, message in recorder.frames]
     assert sorted(set(numbers)) == list(range(1, ticks + 1))
 
 
-async def test_a_successor_that_stays_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_successor_that_stays_silent_is_given_up() -> None:
     """Its acks are no data: the old one goes on, and another attempt follows that delivers."""
-    monkeypatch.setattr(connection, "RELIEF_TIMEOUT_S", 0.1)
-    async with exchange() as (there, url), connected(url, max_age_s=AGE_S) as (_, recorder):
+    config = soon(handover_timeout_s=0.1)
+    async with (
+        exchange() as (there, url),
+        connected(url, max_age_s=AGE_S, config=config) as (_, recorder),
+    ):
         await there.say(0, "data A")
         await recorder.until(outcome(recorder, b"data A"))
         await there.say(1, "ack")
         await recorder.until(lambda: len(recorder.closed) == 1)
-        assert recorder.closed[0].last_data_at is None
+        assert recorder.closed[0].last_data_at_us is None
         await there.say(0, "tick still")
         await recorder.until(outcome(recorder, b"tick still"))
         assert recorder.frames[-1][0] == recorder.frames[0][0]
         await there.until(lambda: len(there.sockets) >= 3)
         await there.tell_all("data A")
         await recorder.until(
-            lambda: recorder.frames[0][0] in [closed.identity for closed in recorder.closed]
+            lambda: recorder.frames[0][0] in [closed.connection_id for closed in recorder.closed]
         )
-    (first,) = (c for c in recorder.closed if c.identity == recorder.frames[0][0])
-    assert first.relieved
-    assert first.last_data_at is not None
+    (first,) = (c for c in recorder.closed if c.connection_id == recorder.frames[0][0])
+    assert first.handed_over
+    assert first.last_data_at_us is not None
 
 
-async def test_a_successor_that_brings_a_part_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_successor_that_brings_a_part_is_given_up() -> None:
     """The old one goes on with all, and others are tried."""
-    monkeypatch.setattr(connection, "RELIEF_TIMEOUT_S", 0.1)
-    async with exchange() as (there, url), connected(url, max_age_s=AGE_S) as (_, recorder):
+    config = soon(handover_timeout_s=0.1)
+    async with (
+        exchange() as (there, url),
+        connected(url, max_age_s=AGE_S, config=config) as (_, recorder),
+    ):
         await there.say(0, "data A B C")
         await recorder.until(outcome(recorder, b"data A B C"))
         await there.say(1, "data A")
         await recorder.until(lambda: bool(recorder.closed))
-        assert recorder.closed[0].identity != recorder.frames[0][0]
-        assert not recorder.closed[0].relieved
+        assert recorder.closed[0].connection_id != recorder.frames[0][0]
+        assert not recorder.closed[0].handed_over
         await there.say(0, "data A B C again")
         await recorder.until(outcome(recorder, b"data A B C again"))
         assert recorder.frames[-1][0] == recorder.frames[0][0]
 
 
-async def test_a_socket_that_brings_a_part_is_relieved(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_socket_that_brings_a_part_is_replaced() -> None:
     """An exchange that has lost a subscription is asked for all of them anew."""
-    monkeypatch.setattr(connection, "PARTIAL_S", 0.1)
-    monkeypatch.setattr(connection, "PARTIAL_CHECK_S", 0.02)
+    config = soon(partial_s=0.1, partial_check_s=0.02)
     kind = SocketKind(
         "mark",
         1.0,  # a busy machine may send nothing for long
@@ -184,7 +195,10 @@ async def test_a_socket_that_brings_a_part_is_relieved(monkeypatch: pytest.Monke
         capacity=10,
         subscribe=lambda symbols: [SubscribeFrame(" ".join(symbols), tuple(symbols))],
     )
-    async with exchange() as (there, url), connected(url, kind=kind, wanted="ABC") as (_, recorder):
+    async with (
+        exchange() as (there, url),
+        connected(url, kind=kind, wanted="ABC", config=config) as (_, recorder),
+    ):
         stop = asyncio.Event()
 
         async def keep(number: int, text: str) -> None:
@@ -198,7 +212,7 @@ async def test_a_socket_that_brings_a_part_is_relieved(monkeypatch: pytest.Monke
             tasks.create_task(keep(1, "data A B C"))
             await recorder.until(lambda: bool(recorder.closed))
             stop.set()
-        assert recorder.closed[0].relieved
+        assert recorder.closed[0].handed_over
 
 
 async def test_refused_successors_do_not_end_the_old_one() -> None:
@@ -214,7 +228,7 @@ async def test_refused_successors_do_not_end_the_old_one() -> None:
         there.refuses = False
         await there.say(1, "data A")
         await recorder.until(lambda: bool(recorder.closed))
-        assert recorder.closed[0].relieved
+        assert recorder.closed[0].handed_over
 
 
 async def test_the_exchange_closes_the_old_one_meanwhile() -> None:
@@ -229,7 +243,7 @@ async def test_the_exchange_closes_the_old_one_meanwhile() -> None:
         assert managed.open >= 1
         await there.say(1, "tick on")
         await recorder.until(outcome(recorder, b"tick on"))
-    assert not recorder.closed[0].relieved
+    assert not recorder.closed[0].handed_over
     assert "1001" in recorder.closed[0].reason
     first, second, third = (identity for identity, _ in recorder.frames)
     assert first != second == third
@@ -261,8 +275,11 @@ async def test_an_error_of_ours_in_a_successor_ends_it() -> None:
         async def address(_attempt: int) -> str:
             return url
 
-        watcher = ConnectionCallbacks(refuse, lambda _closed: None)
-        managed = ManagedConnection("test", "mark", kind_of(max_age_s=AGE_S), address, watcher)
+        callbacks = ConnectionCallbacks(refuse, lambda _closed: None)
+        kind = kind_of(max_age_s=AGE_S)
+        managed = ManagedConnection(
+            "test", "mark", kind, address, callbacks, SystemClock(), no_delay(), config=soon()
+        )
         running = asyncio.create_task(managed.run())
         await there.say(0, "good")
         await there.say(1, "bad")
@@ -276,6 +293,7 @@ async def paused(
     kind: SocketKind,
     on_frame: Callable[[str, bytes, int], Awaitable[FrameOutcome]],
     until: asyncio.Event,
+    config: ConnectionConfig = DEFAULT_CONFIG,
 ) -> tuple[Recorder, int]:
     """Run a connection that delivers steadily, its frames handed over by `on_frame`."""
     recorder = Recorder()
@@ -291,8 +309,10 @@ async def paused(
         async def address(_attempt: int) -> str:
             return url
 
-        watcher = ConnectionCallbacks(on_frame, recorder.on_close)
-        managed = ManagedConnection("test", "mark", kind, address, watcher)
+        callbacks = ConnectionCallbacks(on_frame, recorder.on_close)
+        managed = ManagedConnection(
+            "test", "mark", kind, address, callbacks, SystemClock(), no_delay(), config=config
+        )
         running = asyncio.create_task(managed.run())
         try:
             async with asyncio.timeout(10):
@@ -304,12 +324,9 @@ async def paused(
                 await running
 
 
-async def test_a_reader_that_was_paused_ends_its_connection(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_reader_that_was_paused_ends_its_connection() -> None:
     """What the socket holds by then is old: it would be published with a wrong time of receipt."""
-    monkeypatch.setattr(session, "PAUSED_S", 0.05)
-    monkeypatch.setattr(transport, "CLOSE_TIMEOUT_S", 0.05)
+    config = ConnectionConfig(paused_s=0.05, close_timeout_s=0.05)
     frames: list[tuple[str, bytes]] = []
     again = asyncio.Event()
 
@@ -321,9 +338,9 @@ async def test_a_reader_that_was_paused_ends_its_connection(
             again.set()
         return FrameOutcome(data=True)
 
-    recorder, _ = await paused(kind_of(), on_frame, again)
+    recorder, _ = await paused(kind_of(), on_frame, again, config)
     assert recorder.reasons[0] == "reading paused: Kafka took nothing for 0 s"
-    assert recorder.closed[0].last_data_at is not None
+    assert recorder.closed[0].last_data_at_us is not None
     first = [message for identity, message in frames if identity == frames[0][0]]
     assert first == [b"data 0", b"data 1", b"data 2", b"data 3"]
 

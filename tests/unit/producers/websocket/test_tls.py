@@ -22,6 +22,7 @@ from producers.websocket import transport
 from producers.websocket.connection import ConnectionCallbacks, ManagedConnection
 from producers.websocket.session import FrameOutcome
 from schemas.backoff import Backoff
+from schemas.clock import SystemClock
 
 FEED = "binance-usdm"
 OPTIONS = SimulatorOptions(seed=7, tick_ms=50)
@@ -65,9 +66,11 @@ class Attempts:
             return url
 
         kind = exchange(FEED).socket_kinds[0]
-        watcher = ConnectionCallbacks(self.on_frame, lambda _closed: None)
-        self.managed = ManagedConnection(FEED, "s", kind, address, watcher, tls=tls)
-        self.managed._backoff = Backoff(lambda: 0.0)
+        callbacks = ConnectionCallbacks(self.on_frame, lambda _closed: None)
+        self.backoff = Backoff(lambda: 0.0)
+        self.managed = ManagedConnection(
+            FEED, "s", kind, address, callbacks, SystemClock(), self.backoff, tls=tls
+        )
 
     async def on_frame(self, _identity: str, message: bytes, _received_at: int) -> FrameOutcome:
         slices = exchange(FEED).slice_frame(message).slices
@@ -127,7 +130,7 @@ async def test_an_untrusted_certificate_is_a_failed_attempt(
                 attempts.changed.clear()
                 await attempts.changed.wait()
     assert attempts.managed.connects == 0
-    assert attempts.managed._backoff.failures >= 2
+    assert attempts.backoff.failures >= 2
     ours = [record.getMessage() for record in caplog.records]
     assert any("no connection: SSLCertVerificationError" in text for text in ours)
     assert not any("SECRET" in text for text in ours)

@@ -15,7 +15,7 @@ from schemas.records import Purpose, RawBatch, RawItem
 from schemas.times import US_PER_HOUR, US_PER_MINUTE, US_PER_S
 from stream_app.core.output.outputs import Output
 from stream_app.core.partition import FeedPartition
-from stream_app.core.updates.plausibility import rounded
+from stream_app.core.reference_data import rounded
 from stream_app.normalise import normaliser
 from tests.support.partitions import know, of
 

@@ -11,8 +11,7 @@ from schemas.records import MAX_CHANNEL_BYTES
 from schemas.symbols import MAX_NAME_BYTES, MAX_SYMBOL_BYTES
 from schemas.topics import MAX_MESSAGE_BYTES
 from stream_app.core.monitoring.reconciliation import KEPT_ESTIMATES
-from stream_app.core.scoring.excursions import AlertState, Excursion
-from stream_app.core.scoring.zones import CROSSINGS
+from stream_app.core.scoring.zones import CROSSINGS, AlertState, Excursion
 from stream_app.core.state.audit_counts import MAX_DETAIL_BYTES, MAX_ENTRIES, AuditCount
 from stream_app.core.state.bars import MAX_HELD, BarState, Held, OpenBar
 from stream_app.core.state.clock_skew import MAX_SKEWED

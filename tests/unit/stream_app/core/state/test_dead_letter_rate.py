@@ -86,7 +86,7 @@ class TestShare:
         def fail(*_arguments: object) -> None:
             raise failure
 
-        monkeypatch.setattr(new, "_apply_rate", fail)
+        monkeypatch.setattr(new._rates, "apply", fail)
         (alert,) = mixed(new, 0, 15)
         assert alert["message"].endswith("core: RuntimeError('a bug')")
 

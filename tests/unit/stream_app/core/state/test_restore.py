@@ -10,7 +10,7 @@ from schemas.control_items import UNREADABLE
 from schemas.records import RawItem
 from stream_app.core.output.collector import MAX_ERROR_CHARS
 from stream_app.core.partition import FeedPartition
-from stream_app.core.scoring.excursions import AlertState
+from stream_app.core.scoring.zones import AlertState
 from stream_app.core.state.contract_state import BLOCK_CONTRACTS, ContractBlock, ContractState
 from stream_app.normalise.binance_usdm import normalise
 from tests.support.partitions import (

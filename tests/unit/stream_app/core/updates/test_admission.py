@@ -161,8 +161,8 @@ class TestWaiting:
     def test_a_bug_met_by_one_that_waited_costs_no_other(self, strict: Strict) -> None:
         """As of any other item; the listing stands."""
         strict.run(batch([tick("NUSDT", 0.0001, T0), tick("NUSDT", 0.0002, T0 + S)]))
-        judge = strict._judge
-        strict._judge = lambda *args: 1 / 0 if args[1].rate == 0.0001 else judge(*args)  # type: ignore[assignment,method-assign]
+        placed = strict._rates._placed
+        strict._rates._placed = lambda *args: 1 / 0 if args[1].rate == 0.0001 else placed(*args)  # type: ignore[assignment,method-assign]
         assert rates(strict.listing("NUSDT")) == [("NUSDT", 0.0002, 100, 1)]
         assert [(letter.stage, letter.offset, letter.item) for letter in strict.letters] == [
             ("core", 100, 0)

@@ -7,7 +7,7 @@ import pytest
 from schemas.times import US_PER_MINUTE
 from stream_app.core.output.outputs import Output
 from stream_app.core.partition import FeedPartition
-from stream_app.core.scoring.excursions import LASTING_US, QUIET_US
+from stream_app.core.scoring.zones import LASTING_US, QUIET_US
 from stream_app.normalise.binance_usdm import normalise
 from tests.support.partitions import NOW, T0, Partition, S, at_z, audits, of, tick
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream_app.core.rates import Verdict, judge
 from stream_app.core.state.bars import LATENESS_US, MAX_HELD, Held
 from stream_app.core.state.contract_state import ContractState
-from stream_app.core.updates.ordering import Verdict, judge
 
 START_US = 1_791_269_856_000_000
 S = 1_000_000

@@ -8,8 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.times import US_PER_MINUTE
-from stream_app.core.scoring.excursions import BAND, LASTING_US, QUIET_US, AlertState, level_of
-from stream_app.core.scoring.zones import CROSSINGS
+from stream_app.core.scoring.zones import (
+    BAND,
+    CROSSINGS,
+    LASTING_US,
+    QUIET_US,
+    AlertState,
+    level_of,
+)
 
 Series = list[tuple[int, float]]
 Told = list[tuple[int, float]]

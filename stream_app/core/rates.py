@@ -1,0 +1,243 @@
+"""How an update of a rate is applied: placed in time, put into a bar, made the current one.
+
+Order and duplicates are judged per contract by event time. Updates that are accepted are collected
+as rows for the topic of rates; those in force also move the bar, and the newest moves the current
+rate, its z-score and its alerts.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from schemas.feeds import FeedSpec
+from schemas.rates import rate_8h
+from schemas.times import US_PER_HOUR, US_PER_S
+from stream_app.core.monitoring.reconciliation import remember_estimate
+from stream_app.core.monitoring.stream_monitor import StreamMonitor
+from stream_app.core.output.collector import OutputCollector
+from stream_app.core.output.emission import Emitter
+from stream_app.core.output.outputs import RateRow
+from stream_app.core.reference_data import ReferenceData, derived_settlement
+from stream_app.core.scoring.statistics import z_of
+from stream_app.core.state.bars import LATENESS_US, Held
+from stream_app.core.state.clock_skew import standing_time
+from stream_app.core.state.contract_state import ContractState
+from stream_app.core.state.contract_store import ContractEntry
+from stream_app.core.state.item_context import Interval, ItemContext
+from stream_app.core.state.pushes import is_copy
+from stream_app.core.updates.plausibility import beyond_cap, is_settling
+from stream_app.model import RateUpdate
+
+Verdict = Literal["accepted", "conflict", "duplicate", "out_of_order", "late"]
+"""accepted: moves the current rate. conflict: same time, other rate; moves it as well.
+duplicate: the pair was accepted before; dropped, so that a second socket or a redelivery cannot
+undo a conflict. out_of_order: older, within the lateness. late: older than that. Neither of the
+two moves the current rate."""
+
+
+class RateUpdates:
+    """Applies updates of rates to one partition's contracts."""
+
+    def __init__(
+        self,
+        feed: FeedSpec,
+        collector: OutputCollector,
+        monitor: StreamMonitor,
+        reference_data: ReferenceData,
+        emitter: Emitter,
+        skew_us: int,
+    ) -> None:
+        """`skew_us`: how far ahead of its receipt (µs) an event is still believed to be."""
+        self._feed = feed
+        self._collector = collector
+        self._monitor = monitor
+        self._reference_data = reference_data
+        self._emitter = emitter
+        self._skew_us = skew_us
+        self._stale_us = int(feed.stale_s * US_PER_S)
+        self._settling_us = int(feed.settling_s * US_PER_S)
+        self.rows: list[RateRow] = []
+        """Accepted updates of the record at hand."""
+
+    def apply(self, entry: ContractEntry, update: RateUpdate, at: ItemContext) -> None:
+        """Apply one update of a listed contract."""
+        contract, note = entry.contract, self._collector.note
+        event_time = update.event_time
+        if event_time is None:
+            event_time = _time_of_receipt(contract, at)
+        if event_time > at.received_at + self._skew_us or contract.skewed:
+            update, event_time = self._corrected(contract, update, event_time, at)
+        if at.is_stream and event_time > contract.stream.event_time:
+            self._monitor.streamed(entry, event_time, at)
+        if self._settling_us and is_settling(contract, update, event_time, self._settling_us):
+            note(update.symbol, "settling", event_time, at, f"rate {update.rate!r}")
+            return
+        verdict = self._placed(contract, update, event_time, at)
+        if verdict == "duplicate":
+            return
+        entry.shard.dirty = True
+        if self._feed.derive_settlements and (
+            settled := derived_settlement(contract, event_time, self._feed)
+        ):
+            self._reference_data.apply_settlement(entry, settled, at)
+        entry.refresh(event_time)
+        interval = _interval_of(entry, update)
+        late, beyond = verdict == "late", beyond_cap(contract, update.rate)
+        if beyond:
+            note(update.symbol, "out_of_range", event_time, at, f"rate {update.rate!r}")
+        self.rows.append(
+            RateRow(contract, update, event_time, interval, at.item, at.received_at, late, beyond)
+        )
+        if late:
+            contract.bars.late_updates += 1
+        # A rate beyond the exchange's own cap is recorded, but enters no bar and no z-score.
+        if not late and not beyond:
+            self._hold(entry, update, event_time, interval, verdict, at)
+
+    def _corrected(
+        self, contract: ContractState, update: RateUpdate, event_time: int, at: ItemContext
+    ) -> tuple[RateUpdate, int]:
+        """Return an update and its time: its receipt, where the exchange's time runs ahead."""
+        if update.event_time is None:
+            return update, event_time
+        received_at = at.received_at
+        ahead_us = event_time - received_at
+        stands_at = standing_time(contract.skewed, event_time, received_at, self._skew_us)
+        if ahead_us > self._skew_us:
+            # Audited of the feed, not of the contract: it is our clock that is off, or the feed's.
+            detail = f"{update.symbol}: {ahead_us / US_PER_S:.1f} s ahead of its receipt"
+            self._collector.note_feed(update.symbol, "clock_skew", stands_at, at, detail)
+        if stands_at == event_time:
+            return update, event_time
+        return msgspec.structs.replace(update, event_time=None), stands_at
+
+    def _placed(
+        self, contract: ContractState, update: RateUpdate, event_time: int, at: ItemContext
+    ) -> Verdict:
+        """Place an update by its time, count it, and audit it unless it is simply the newest."""
+        rate, counts = update.rate, self._collector.counts
+        if (
+            self._feed.timeless
+            and at.is_stream
+            and is_copy(contract.pushes, update, at.connection, at.received_at)
+        ):
+            verdict: Verdict = "duplicate"
+        elif event_time > contract.event_time:
+            counts["accepted"] += 1
+            return "accepted"
+        else:
+            verdict = judge(contract, event_time, rate)
+        if verdict == "accepted":
+            counts[verdict] += 1
+        else:
+            self._collector.note(contract.symbol, verdict, event_time, at, f"rate {rate!r}")
+        return verdict
+
+    def _hold(
+        self,
+        entry: ContractEntry,
+        update: RateUpdate,
+        event_time: int,
+        interval: Interval,
+        verdict: Verdict,
+        at: ItemContext,
+    ) -> None:
+        """Put an update into the bar; unless it is an older one, it becomes the current one."""
+        contract = entry.contract
+        z = z_of(rate_8h(update.rate, interval.hours), entry.stats)
+        held = Held(event_time, update.rate, z, update.mark_price, at.transport, interval.hours)
+        contract.bars.add(held)
+        if at.transport == "rest":
+            self._monitor.filled(contract, event_time)
+        if contract.bars.full:
+            self._emitter.settle_bars(entry)
+        if verdict != "out_of_order":
+            self._advance(entry, update, event_time, interval, z, at)
+
+    def _advance(
+        self,
+        entry: ContractEntry,
+        update: RateUpdate,
+        event_time: int,
+        interval: Interval,
+        z: float | None,
+        at: ItemContext,
+    ) -> None:
+        """Make an update the contract's current one, and publish what cannot wait for the flush."""
+        contract = entry.contract
+        if event_time // US_PER_HOUR != contract.event_time // US_PER_HOUR:
+            remember_estimate(contract, event_time, self._stale_us)
+        first = contract.updates == 0
+        rate_changed = update.rate != contract.rate
+        # With the same rate and z as before, what they call for was emitted then.
+        as_before = not first and not rate_changed and z == entry.judged_z
+        if not first and interval.hours != contract.interval_hours:
+            before, after = f"{contract.interval_hours:g} h", f"{interval.hours:g} h"
+            change = f"{before} -> {after} ({interval.source})"
+            self._collector.note(contract.symbol, "interval_change", event_time, at, change)
+        _make_current(contract, update, event_time, interval, at)
+        entry.judged_z = z
+        if not as_before or contract.alerts.awaits:
+            self._emitter.alert(contract, z, at)
+        if not as_before:
+            self._emitter.emit_if_due(entry, z, at.now_us, rate_changed=rate_changed and not first)
+
+
+def judge(contract: ContractState, event_time: int, rate: float) -> Verdict:
+    """Place an update among those that the contract has accepted."""
+    if contract.updates == 0 or event_time > contract.event_time:
+        return "accepted"
+    same_time = event_time == contract.event_time
+    if (same_time and rate == contract.rate) or contract.bars.knows(event_time, rate):
+        return "duplicate"
+    if same_time:
+        return "conflict"
+    return "out_of_order" if contract.event_time - event_time <= LATENESS_US else "late"
+
+
+def _time_of_receipt(contract: ContractState, at: ItemContext) -> int:
+    """Return the event time of an update that names none: its receipt.
+
+    A REST row's receipt is put on the clock of the stream's event times, which may lie behind.
+    """
+    if at.transport == "rest":
+        return contract.stream.time_of_receipt(at.received_at)
+    return at.received_at
+
+
+def _interval_of(entry: ContractEntry, update: RateUpdate) -> Interval:
+    """Choose the interval: the payload's, what a payload said last, else the contract's."""
+    if update.interval_hours is not None:
+        return Interval(update.interval_hours, "payload")
+    contract = entry.contract
+    if contract.interval_source == "payload":
+        # A second source of the same feed may not say it (KuCoin's classic socket).
+        return Interval(contract.interval_hours, "payload")
+    return entry.interval
+
+
+def _make_current(
+    contract: ContractState,
+    update: RateUpdate,
+    event_time: int,
+    interval: Interval,
+    at: ItemContext,
+) -> None:
+    """Make an update the contract's current one."""
+    contract.event_time = event_time
+    contract.received_at = at.received_at
+    contract.rate = update.rate
+    contract.interval_hours, contract.interval_source = interval
+    # A second source of the same feed may not carry all fields: what is known stays.
+    if update.mark_price is not None:
+        contract.mark_price = update.mark_price
+    if update.index_price is not None:
+        contract.index_price = update.index_price
+    if update.next_funding_time is not None:
+        contract.next_funding_time = update.next_funding_time
+    contract.transport = at.transport
+    contract.raw_offset = at.offset
+    contract.raw_item = at.item
+    contract.updates += 1
