@@ -21,6 +21,8 @@ from click.testing import CliRunner
 from infra.simulator.commands import simulator
 from schemas.errors import ConfigurationError, UnavailableError
 
+pytestmark = pytest.mark.integration
+
 RUN = "from infra.simulator.commands import simulator; simulator()"
 
 
