@@ -18,7 +18,7 @@ pip_install = @echo "installing into $(1), once; it takes a minute or two:"; \
 	"Installing collected") printf '\nunpacking ...' ;; \
 	esac; done; echo; }
 
-.PHONY: demo test test-clients check explore lint format bench constraints install clean help
+.PHONY: demo test test-clients test-wheel check explore lint format bench constraints install clean help
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -53,6 +53,9 @@ check: lint ## format, lint, types and the quick tests
 
 test-clients: $(VENV)-clients/.installed ## foreign clients against the simulator, and fuzzing by coverage
 	$(VENV)-clients/bin/python -m pytest -q tests/fuzz tests/integration/simulator/test_foreign_clients.py tests/integration/simulator/test_hyperliquid_clients.py
+
+test-wheel: $(VENV)/.installed ## build the wheel, and use it as installed (a minute)
+	.ci/wheel_smoke
 
 explore: $(VENV)/.installed ## the property tests with other examples, by ten seeds (SEEDS="7 8")
 	for seed in $(SEEDS); do \

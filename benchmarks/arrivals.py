@@ -10,10 +10,11 @@ import multiprocessing
 from multiprocessing.connection import Connection
 from typing import Any, Literal, NamedTuple
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import TopicPartition
 
 from schemas.clock import now_us
 from schemas.config.settings import SharedSettings
+from schemas.kafka import clients
 from schemas.partitioning import PARTITIONS
 from schemas.records import ZSCORE
 from schemas.serde.registry import SchemaCatalog
@@ -56,7 +57,7 @@ def _watch(bootstrap: str, registry: str, topic: str, stamp: Stamp, pipe: Connec
     settings = SharedSettings(kafka_bootstrap=bootstrap, registry_url=registry)
     decode = SchemaCatalog(settings).decoder(ZSCORE).decode if topic == ZSCORES.name else None
     assert (decode is not None) == (stamp == "zscore")
-    consumer: Any = Consumer(
+    consumer: Any = clients.consumer(
         {**settings.librdkafka(), "group.id": f"bench-{topic}", "enable.auto.commit": False}
     )
     ends = [

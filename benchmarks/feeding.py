@@ -10,11 +10,10 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from confluent_kafka import Producer
-
 from benchmarks.load import FEED, Instrument, facts_batches, history_batches, update_batch
 from schemas.clock import now_us
 from schemas.config.settings import SharedSettings
+from schemas.kafka import clients
 from schemas.records import RawBatch
 from schemas.serde.registry import SchemaCatalog
 from schemas.times import US_PER_MS
@@ -36,10 +35,9 @@ class Feeder:
 
     def __init__(self, settings: SharedSettings, *, linger_ms: float = 0.0) -> None:
         self._encode = SchemaCatalog(settings).encoder(raw_topic_spec(FEED)).encode
-        self._producer: Any = Producer(
+        self._producer: Any = clients.producer(
             {
-                **settings.librdkafka(),
-                "log_level": 0,
+                **settings.quiet_librdkafka(),
                 "enable.idempotence": True,
                 "compression.type": "lz4",
                 "linger.ms": linger_ms,

@@ -18,7 +18,6 @@ from typing import Any
 
 import aiohttp
 import psutil
-from confluent_kafka import Consumer
 
 from infra.embedded.ports import free_port
 from infra.embedded.supervision.supervisor import Supervisor
@@ -26,6 +25,7 @@ from infra.stack.parts import Ports, Stack, StackOptions
 from schemas.clock import now_us
 from schemas.errors import UnavailableError
 from schemas.feeds import FEEDS
+from schemas.kafka import clients
 from schemas.records import ZSCORE
 from schemas.serde.registry import SchemaCatalog
 from schemas.topics import ZSCORES
@@ -48,7 +48,7 @@ class _Arrivals(threading.Thread):
     def __init__(self, stack: Stack) -> None:
         super().__init__(daemon=True)
         self._decode = SchemaCatalog(stack.worker_settings).decoder(ZSCORE).decode
-        self._consumer: Any = Consumer(
+        self._consumer: Any = clients.consumer(
             {
                 **stack.worker_settings.librdkafka(),
                 "group.id": "bench",

@@ -18,15 +18,16 @@ from typing import Any, NamedTuple
 
 import psutil
 from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import OffsetSpec
 
-from infra.cli.tools import create_topics_and_schemas
 from infra.embedded.ports import free_port
 from infra.embedded.supervision.supervisor import NEVER, Service, Supervisor
 from infra.kafka.lag import LagReader
+from infra.kafka.topics import create_topics_and_schemas
 from infra.stack.parts import Ports, StackOptions, service
 from schemas.config.settings import load_settings
 from schemas.errors import UnavailableError
+from schemas.kafka import clients
 from schemas.kafka.admin import ensure_topics
 from schemas.partitioning import PARTITIONS
 from schemas.topics import MAX_MESSAGE_BYTES, TopicSpec
@@ -52,7 +53,7 @@ class Platform:
             kafka_bootstrap=options.bootstrap,
             registry_url=options.registry,
         )
-        self._admin: Any = AdminClient(self.settings.quiet_librdkafka())
+        self._admin: Any = clients.admin_client(self.settings.quiet_librdkafka())
 
     def create(self, names: Iterable[str]) -> None:
         """Create plain topics."""

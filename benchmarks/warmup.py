@@ -23,7 +23,7 @@ import aiohttp
 
 from benchmarks.fault_report import table
 from benchmarks.running import Running, Usage, options_of, progress, running
-from infra.stack.parts import DEMO_CONTRACTS
+from infra.runs import DEMO_CONTRACTS
 from schemas.feeds import FEEDS
 from schemas.kafka.topic_follower import TopicFollower
 from schemas.records import WorkerStatus

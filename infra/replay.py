@@ -14,13 +14,9 @@ import os
 import sys
 import tempfile
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
-
-import click
-from confluent_kafka.admin import AdminClient
 
 from infra.embedded.ports import free_port
 from infra.embedded.supervision.readiness import http_ready
@@ -28,15 +24,15 @@ from infra.embedded.supervision.supervisor import NEVER, Service, Supervisor
 from infra.kafka.lag import LagReader
 from infra.kafka.topic_reader import Ends, Span, read_topic, topic_ends
 from schemas.clock import now_us
-from schemas.config.settings import load_settings
-from schemas.errors import ConfigurationError, FundingStreamError, UnavailableError
+from schemas.errors import UnavailableError
 from schemas.feeds import FEEDS
+from schemas.kafka import clients
 from schemas.kafka.admin import ensure_topics
 from schemas.serde.registry import SchemaCatalog
 from schemas.topics import DEAD_LETTERS, TopicSpec, changelog_topic_spec, raw_topic
 from stream_app.settings import WorkerSettings
-from stream_app.worker.app import TABLES
 from stream_app.worker.output_producer import PUBLISHED
+from stream_app.worker.tables import TABLES
 
 VOLATILE = frozenset({"computed_at", "created_at"})
 """When something was computed is the one thing that a replay does not repeat."""
@@ -46,10 +42,6 @@ SETTLE_S = 40.0
 TICKED_S = 8.0
 """One that has is flushed by them: what was read has to become durable, no more."""
 _SHOWN = 5
-
-
-class DifferencesError(FundingStreamError):
-    """The replay gave other records than those that were published."""
 
 
 class Compared(NamedTuple):
@@ -99,49 +91,21 @@ def _identity(record: dict[str, Any]) -> str:
     return json.dumps(kept, sort_keys=True, ensure_ascii=False)
 
 
-@click.command()
-@click.option("--from", "from_time", metavar="TIME", help="ISO 8601, UTC. Default: all there is.")
-@click.option("--to", "to_time", metavar="TIME", help="ISO 8601, UTC. Default: now.")
-@click.option("--timeout-s", type=click.FloatRange(1), default=3600.0, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
-def replay(from_time: str | None, to_time: str | None, timeout_s: float, as_json: bool) -> None:  # noqa: FBT001
-    """Run the raw log through a second worker and compare with what was published.
-
-    Exit code 0: no difference; 1: differences. The worker's state is built from the beginning of
-    the log, so records whose history has left the log (7 days) may differ.
-    """
-    from_us = _time_us(from_time, 0)
-    to_us = _time_us(to_time, now_us())
-    settings = load_settings(WorkerSettings)
-    results = asyncio.run(_replay(settings, from_us, to_us, timeout_s))
-    if as_json:
-        click.echo(json.dumps([result._asdict() for result in results], ensure_ascii=False))
-    else:
-        for result in results:
-            click.echo(
-                f"{result.topic:22} {result.published:9,} published {result.replayed:9,} replayed "
-                f"{result.repeated:7,} repeated {result.missing:6,} missing {result.extra:6,} extra"
-            )
-            for example in result.examples:
-                click.echo(f"    {example}")
-    differing = sum(result.missing + result.extra for result in results)
-    if differing:
-        raise DifferencesError(f"{differing} records differ")
-
-
-def _time_us(text: str | None, default_us: int) -> int:
-    if text is None:
-        return default_us
-    try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigurationError(f"not an ISO 8601 time: {text!r}") from None
-    return round(parsed.replace(tzinfo=parsed.tzinfo or UTC).timestamp() * 1_000_000)
-
-
-async def _replay(
-    settings: WorkerSettings, from_us: int, to_us: int, timeout_s: float
+async def replay(
+    settings: WorkerSettings, span: Span, timeout_s: float, still: Callable[[int], None]
 ) -> list[Compared]:
+    """Replay the raw log and compare each published topic, in the span of `received_at`.
+
+    Args:
+        settings: Of the worker whose topics are compared.
+        span: What is compared.
+        timeout_s: How long the second worker may take to read the log.
+        still: Is told again and again how many raw records are left.
+
+    Raises:
+        UnavailableError: Kafka or the registry does not answer, or the second worker ended or took
+            too long.
+    """
     name = f"{settings.worker_id}-replay-{now_us()}"
     prefix = f"{name}."
     outputs = [TopicSpec(prefix + t.name, None, t.partitions, t.config) for t in PUBLISHED]
@@ -151,10 +115,10 @@ async def _replay(
     ensure_topics(settings, own)
     try:
         begun = [topic_ends(settings, topic.name, topic.partitions) for topic in PUBLISHED]
-        await run_second_worker(settings, name, prefix, timeout_s)
+        await run_second_worker(settings, name, prefix, timeout_s, still=still)
         catalog = SchemaCatalog(settings)
         return [
-            _compare_topic(settings, catalog, topic, prefix, Span(from_us, to_us), ends)
+            _compare_topic(settings, catalog, topic, prefix, span, ends)
             for topic, ends in zip(PUBLISHED, begun, strict=True)
         ]
     finally:
@@ -189,12 +153,24 @@ def _compare_topic(
 
 
 async def run_second_worker(
-    settings: WorkerSettings, name: str, prefix: str, timeout_s: float, *, owing: bool = True
+    settings: WorkerSettings,
+    name: str,
+    prefix: str,
+    timeout_s: float,
+    *,
+    owing: bool = True,
+    still: Callable[[int], None] = lambda _left: None,
 ) -> None:
     """Run the second worker until it has read all of the log and published what follows from it.
 
-    Not `owing`: the last record of each partition is so late that nothing is left for ticks or
-    the wall clock, so what was committed is all.
+    Args:
+        settings: Of the first worker.
+        name: The second worker's identity: its consumer group, its instance, its changelogs.
+        prefix: What precedes the names of the topics that it publishes to.
+        timeout_s: How long it may take to read the log.
+        owing: Whether records may be left for ticks or the wall clock to flush once the log is
+            read. False where the last record of each partition is too late for that.
+        still: Is told again and again how many raw records are left.
 
     Raises:
         UnavailableError: the worker has ended, did not get through in time, or Kafka is away.
@@ -228,14 +204,14 @@ async def run_second_worker(
                     last = "\n".join(said)
                     raise UnavailableError(f"the worker of the replay has ended:\n{last}")
 
-            def still(left: int) -> None:
+            def left_to_read(left: int) -> None:
                 require_running()
-                click.echo(f"  {left:,} raw records to go", err=True)
+                still(left)
 
             topics = [raw_topic(feed) for feed in FEEDS]
             with closing(LagReader(settings, name)) as reader:
                 ends = await asyncio.to_thread(reader.ends, topics)
-                await reader.wait(topics, timeout_s, ends=ends, still=still)
+                await reader.wait(topics, timeout_s, ends=ends, still=left_to_read)
                 if owing:
                     await _settle(reader, topics)
             require_running()
@@ -252,6 +228,6 @@ async def _settle(reader: LagReader, topics: list[str]) -> None:
 
 
 def _delete(settings: WorkerSettings, names: list[str]) -> None:
-    admin: Any = AdminClient(settings.quiet_librdkafka())
+    admin: Any = clients.admin_client(settings.quiet_librdkafka())
     for future in admin.delete_topics(names, operation_timeout=10).values():
         future.exception(timeout=15)

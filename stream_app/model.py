@@ -1,7 +1,4 @@
-"""What a payload can mean: the vocabulary between the exchanges' normalisers and the core.
-
-Not responsible for: decoding (one module per feed), or what follows from a reading (core).
-"""
+"""What a payload can mean: the vocabulary between the exchanges' normalisers and the core."""
 
 from __future__ import annotations
 
@@ -17,8 +14,8 @@ from schemas.records import Purpose, RawItem, SettlementSource
 class RateUpdate(msgspec.Struct, frozen=True, gc=False):
     """An estimate of the rate at `next_funding_time`.
 
-    `event_time` None: the exchange gives no time, so receipt stands in. `interval_hours` None: the
-    payload does not say. Times in µs, rate a fraction per interval.
+    The rate is a fraction per interval, times are UTC µs. `event_time` None: the exchange gives no
+    time, so that of receipt is used. `interval_hours` None: the payload does not say.
     """
 
     symbol: str
@@ -31,7 +28,7 @@ class RateUpdate(msgspec.Struct, frozen=True, gc=False):
 
 
 class SettlementUpdate(msgspec.Struct, frozen=True, gc=False):
-    """A settled rate. `interval_hours` None: to be derived from the settlement before."""
+    """A settled rate, a fraction per interval. `interval_hours` None: the payload does not say."""
 
     symbol: str
     funding_time_raw: int
@@ -41,7 +38,7 @@ class SettlementUpdate(msgspec.Struct, frozen=True, gc=False):
 
 
 class InstrumentUpdate(msgspec.Struct, frozen=True, gc=False):
-    """Facts about a contract. None: this payload does not say, so what is known stays."""
+    """Facts about a contract. None: this payload does not say, so the known value stays."""
 
     symbol: str
     base: str | None = None
@@ -54,12 +51,12 @@ class InstrumentUpdate(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def lists(self) -> bool:
-        """True if it is of the exchange's list of contracts: such a fact tells a status."""
+        """True if it comes from the exchange's list of contracts: only that has a status."""
         return bool(self.status)
 
 
 class NoRate(msgspec.Struct, frozen=True, gc=False):
-    """A row that is well-formed and carries no rate: never a rate of 0, never a row."""
+    """A well-formed row without a rate, which must not pass for a rate of 0."""
 
     symbol: str
     reason: str
@@ -69,31 +66,31 @@ Update = RateUpdate | SettlementUpdate | InstrumentUpdate | NoRate
 
 
 ReadItem = Sequence[Update] | MalformedInputError
-"""What an item means, or why it means nothing."""
+"""The updates in one item, or the reason why it could not be read."""
 
 
 class Normaliser(Protocol):
-    """Turns items' payloads into readings. Pure."""
+    """Turns the payloads of raw items into updates. Pure."""
 
     def __call__(
         self, purpose: Purpose, channel: str, symbol: str, payload: bytes, received_at_us: int
     ) -> Sequence[Update]:
         """Read one payload.
 
-        Every reading is of `symbol`, the item's: some payloads carry none, and one that names
-        another is malformed. `received_at_us` (UTC µs) is for payloads that tell a time only in
-        relation to their receipt.
+        Every update is of `symbol`, the item's: some payloads name none, and one that names another
+        is malformed. `received_at_us` (UTC µs) is for payloads whose times are relative to their
+        receipt.
 
         Raises:
-            MalformedInputError: and nothing else, for bytes that it cannot read.
+            MalformedInputError: the bytes cannot be read. No other error is raised.
         """
         ...
 
     def frame(
         self, purpose: Purpose, channel: str, items: Sequence[RawItem]
     ) -> list[ReadItem] | None:
-        """Read all items of a batch at once; None if they must be read one by one.
+        """Read all items of a record at once; None if they must be read one by one.
 
-        Item for item what the call gives, or raises.
+        Each element is what the call would return or raise for that item.
         """
         ...

@@ -1,7 +1,7 @@
 """Settings of the worker and the sink, read from `FUNDING_…` environment variables.
 
-Not responsible for: Kafka and the registry (schemas.config), the semantics' thresholds, which
-are constants of stream_app/core, since another value would be another product.
+The thresholds behind z-scores, zones and gaps are constants in stream_app/core and no settings:
+with other values the numbers would mean something else.
 """
 
 from __future__ import annotations

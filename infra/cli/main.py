@@ -1,7 +1,7 @@
 """The console script `fundingstream`: one command for each part and tool.
 
-Turns errors of ours into one line and an exit code (schemas/errors.py lists them). Not responsible
-for: what a command does; each is imported when it is called, so that `--help` is quick.
+Each command is imported when it is called, and imports its part when it runs, so that `--help` is
+quick. Errors of ours become one line and an exit code (schemas/errors.py lists them).
 """
 
 from __future__ import annotations
@@ -13,26 +13,29 @@ from importlib import import_module
 
 import click
 
+from infra.cli.completion import COMPLETE_VARIABLE
 from schemas import __version__
 from schemas.errors import FundingStreamError
 
 _COMMANDS = {
-    "up": "infra.stack.up",
-    "producer": "producers.feed.service",
-    "backfill": "producers.feed.backfill",
-    "worker": "stream_app.worker.service",
-    "sink": "stream_app.sink.commands",
-    "simulator": "infra.simulator.commands",
-    "broker": "infra.embedded.commands",
-    "registry": "infra.embedded.commands",
-    "clickhouse": "infra.embedded.commands",
-    "topics": "infra.cli.tools",
-    "migrate": "infra.clickhouse.commands",
-    "sql": "infra.clickhouse.commands",
-    "tail": "infra.cli.tools",
-    "replay": "infra.replay",
-    "config": "infra.cli.tools",
+    "up": "up",
+    "producer": "producer",
+    "backfill": "backfill",
+    "worker": "worker",
+    "sink": "sink",
+    "simulator": "simulator",
+    "broker": "embedded",
+    "registry": "embedded",
+    "clickhouse": "embedded",
+    "topics": "topics",
+    "migrate": "migrate",
+    "sql": "sql",
+    "tail": "tail",
+    "replay": "replay",
+    "config": "config",
+    "completion": "completion",
 }
+"""The module in this package that holds each command, in the order of `--help`."""
 
 
 class _LazyGroup(click.Group):
@@ -44,11 +47,32 @@ class _LazyGroup(click.Group):
         del ctx
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(import_module(_COMMANDS[cmd_name]), cmd_name)
+        command: click.Command = getattr(
+            import_module(f"{__package__}.{_COMMANDS[cmd_name]}"), cmd_name
+        )
         return command
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+_EXIT_CODES = """\b
+Exit codes:
+  0    it is done, or was stopped as asked
+  1    it is done, and not as it should be: `replay` found differences
+  2    a setting, an option or a file that a person wrote is wrong
+  3    a server, a port, a disk or Java is missing; later it may be there
+  4    a schema does not fit its record or its predecessor
+  5    bytes from outside cannot be read
+  6    stored state that this version cannot use: newer, or damaged
+  70   a running part could not go on; start it again
+  130  stopped by Ctrl-C before its end
+  141  who read the output of `sql` has gone
+"""
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=_EXIT_CODES,
+)
 @click.version_option(__version__, prog_name="fundingstream")
 def cli() -> None:
     """Live perpetual-futures funding rates: exchanges to Kafka, z-scores, ClickHouse.
@@ -70,7 +94,7 @@ def take_env_file(environment: MutableMapping[str, str]) -> frozenset[str]:
     Raises:
         ConfigurationError: a variable that no part reads, or a file that cannot be used.
     """
-    from infra.cli.settings_file import check_variables, read_env_file  # noqa: PLC0415 - pydantic is slow
+    from infra.settings import check_variables, read_env_file
 
     check_variables(set(environment), "the environment")
     settings = read_env_file(environment)
@@ -80,8 +104,11 @@ def take_env_file(environment: MutableMapping[str, str]) -> frozenset[str]:
 
 def main() -> None:
     """Run the console script."""
+    # A wrong setting is no reason to complete nothing.
+    completing = COMPLETE_VARIABLE in os.environ
     try:
-        cli(standalone_mode=False, obj=take_env_file(os.environ))
+        from_file = frozenset[str]() if completing else take_env_file(os.environ)
+        cli(standalone_mode=False, obj=from_file, complete_var=COMPLETE_VARIABLE)
     except FundingStreamError as error:
         click.echo(f"fundingstream: {error}", err=True)
         sys.exit(error.exit_code)

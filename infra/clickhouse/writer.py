@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from infra.embedded.clickhouse.access import READER_NAME, writer_credentials
 from infra.embedded.storage import is_held
-from infra.stack.runs import CLICKHOUSE_URL_FILE, RUN_DIRECTORIES
+from infra.runs import CLICKHOUSE_URL_FILE, RUN_DIRECTORIES
 from schemas.errors import ConfigurationError
 from schemas.http.browser_guard import is_loopback
 from stream_app.settings import SinkSettings

@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from schemas.config.settings import SharedSettings
 from schemas.errors import UnavailableError
+from schemas.kafka import clients
 
 Ends = dict[tuple[str, int], int]
 """Offset behind the last record, by topic and partition."""
@@ -35,7 +36,7 @@ class LagReader:
     """
 
     def __init__(self, settings: SharedSettings, group: str) -> None:
-        self._consumer: Any = Consumer(
+        self._consumer: Any = clients.consumer(
             {**settings.quiet_librdkafka(), "group.id": group, "enable.auto.commit": False}
         )
 

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaException, TopicPartition
 
 from schemas.config.settings import SharedSettings
 from schemas.errors import UnavailableError
+from schemas.kafka import clients
 
 _READ_TIMEOUT_S = 30.0
 _BATCH = 1_000
@@ -94,7 +95,7 @@ def _watermarks(consumer: Any, topic: str, partition: int) -> tuple[int, int]:
 
 @contextmanager
 def _consumer(settings: SharedSettings) -> Iterator[Any]:
-    consumer: Any = Consumer(
+    consumer: Any = clients.consumer(
         {
             **settings.quiet_librdkafka(),
             "group.id": "fundingstream-replay",

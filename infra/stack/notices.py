@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-
-import click
+from collections.abc import Callable
 
 from infra.embedded.supervision.supervisor import ServiceEnd
 from schemas.process.logs import NOTICE
@@ -26,23 +25,24 @@ class Ends:
     is down, and once that it is back.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, warn: Callable[[str], None]) -> None:
+        """`warn` gets each line to show."""
+        self._warn = warn
         self._down: set[str] = set()
 
     def ended(self, end: ServiceEnd) -> None:
         """Take the end of a part."""
         if end.vital:
-            click.echo(f"! {printable(end.message)}", err=True)
+            self._warn(f"! {printable(end.message)}")
         elif end.name not in self._down:
             self._down.add(end.name)
-            click.echo(
+            self._warn(
                 f"! {printable(end.message)}; it is started again and again, the other parts go "
-                "on, and Kafka keeps what it owes",
-                err=True,
+                "on, and Kafka keeps what it owes"
             )
 
     def back(self, name: str) -> None:
         """Take that a part runs again."""
         if name in self._down:
             self._down.remove(name)
-            click.echo(f"! {name} is back", err=True)
+            self._warn(f"! {name} is back")

@@ -16,8 +16,6 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from infra.cli.settings_file import ENV_FILE_VARIABLE, PARTS
-from infra.cli.tools import create_topics_and_schemas
 from infra.clickhouse.migrate import migrate as migrate_database
 from infra.embedded.clickhouse.access import (
     WRITER_NAME,
@@ -29,7 +27,9 @@ from infra.embedded.ports import require_free_port
 from infra.embedded.supervision.readiness import http_ready, kafka_ready, tcp_ready
 from infra.embedded.supervision.supervisor import Service, Supervisor
 from infra.kafka.lag import LagReader
-from infra.stack.runs import CLICKHOUSE_URL_FILE
+from infra.kafka.topics import create_topics_and_schemas
+from infra.runs import CLICKHOUSE_URL_FILE, DEMO_CONTRACTS
+from infra.settings import ENV_FILE_VARIABLE, PARTS
 from producers.settings import ProducerSettings, check_limit_factor
 from schemas.config.settings import ENV_PREFIX, S, load_settings
 from schemas.errors import ConfigurationError, UnavailableError
@@ -40,8 +40,6 @@ from stream_app.settings import SinkSettings, WorkerSettings
 HOST = "127.0.0.1"
 DRAIN_TIMEOUT_S = 30.0
 DRAIN_TOLD_EVERY_S = 3.0
-DEMO_CONTRACTS = 1874
-"""As many as the five exchanges listed in autumn 2026 (exchanges.md §8)."""
 SIMULATED_LIMIT_FACTOR = 50
 """A simulated exchange has no neighbours to spare: 30 days of history in seconds, not in the 40
 minutes that Hyperliquid's limits ask for."""

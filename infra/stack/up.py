@@ -1,6 +1,6 @@
-"""`fundingstream up`: everything in one command, with a live summary.
+"""Runs the whole of fundingstream on this machine, with a live summary, until it is stopped.
 
-Which parts there are is decided in stack.py, what is printed in console.py.
+Which parts there are is decided in parts.py, what is printed in console.py.
 """
 
 from __future__ import annotations
@@ -12,28 +12,24 @@ import os
 import signal
 import sys
 import time
-from pathlib import Path
-from typing import Any, TextIO
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple, TextIO
 
 import aiohttp
-import click
 
 from infra.embedded.storage import DataDirectory
 from infra.embedded.supervision.supervisor import Supervisor
 from infra.stack import console
 from infra.stack.notices import Ends, notice_in
 from infra.stack.parts import (
-    DEMO_CONTRACTS,
-    Ports,
     Stack,
     StackOptions,
     check_settings,
     require_free_ports,
 )
-from infra.stack.runs import RUN_DIRECTORIES
 from schemas.config.settings import ENV_PREFIX, load_settings
 from schemas.errors import ConfigurationError, UnavailableError
-from schemas.feeds import FEEDS
 from schemas.text import printable
 from stream_app.settings import SinkSettings
 
@@ -44,49 +40,41 @@ EXIT_INTERRUPTED = 130
 _MAX_SUMMARY_BYTES = 1 << 20
 
 
-@click.command()
-@click.option("--live", is_flag=True, help="The real exchanges instead of simulated ones.")
-@click.option(
-    "--contracts", type=click.IntRange(2, 20_000), default=DEMO_CONTRACTS, show_default=True,
-    help="Simulated contracts of all feeds together.",
-)  # fmt: skip
-@click.option("--feed", "feeds", multiple=True, type=click.Choice(FEEDS), metavar="FEED",
-              help="Only this feed; may be given again. Default: all.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True,
-              help="The same seed gives the same simulated market.")  # fmt: skip
-@click.option("--duration", "duration_s", type=click.FloatRange(1),
-              help="Stop by itself after this many seconds.")  # fmt: skip
-@click.option("--data-dir", type=click.Path(path_type=Path),
-              help="Where all data lives. Default: .fundingstream/live, or .fundingstream/demo, "
-              "which each simulated run begins anew.")  # fmt: skip
-@click.option("--kafka", metavar="HOST:PORT", help="Use this broker instead of an embedded one.")
-@click.option("--clickhouse", "clickhouse_url", metavar="URL",
-              help="Use this ClickHouse instead of the embedded one.")  # fmt: skip
-@click.option("--kafka-port", type=int, default=9092, show_default=True)
-@click.option("--registry-port", type=int, default=8081, show_default=True)
-@click.option("--clickhouse-port", type=int, default=8123, show_default=True)
-@click.option("--web-port", type=int, default=6066, show_default=True,
-              envvar="FUNDING_WEB_PORT", show_envvar=True)  # fmt: skip
-@click.option("--producer-metrics-port", type=int, default=9101, show_default=True,
-              envvar="FUNDING_PRODUCER_METRICS_PORT", show_envvar=True)  # fmt: skip
-@click.option("--sink-metrics-port", type=int, default=9102, show_default=True,
-              envvar="FUNDING_SINK_METRICS_PORT", show_envvar=True)  # fmt: skip
-@click.option("--simulator-port", type=int, default=9443, show_default=True)
-@click.option("--verbose", is_flag=True, help="Show what every part logs.")
-def up(**given: Any) -> None:
-    """Run everything on this machine: exchanges, Kafka, worker, sink, ClickHouse, page."""
-    verbose, duration_s = given.pop("verbose"), given.pop("duration_s")
-    asked_for = given.pop("data_dir")
-    feeds = given.pop("feeds") or FEEDS
-    data_dir = asked_for or RUN_DIRECTORIES["live" if given["live"] else "demo"]
-    ports = Ports(**{name: given.pop(f"{name}_port") for name in Ports.__dataclass_fields__})
-    begin_anew = asked_for is None and not given["live"]
-    with DataDirectory(data_dir, "this run", "--data-dir") as directory:
-        options = StackOptions(data_dir=directory.path, ports=ports, feeds=feeds, **given)
+class Terminal(NamedTuple):
+    """Where a run writes its lines for a person: standard output, and standard error."""
+
+    tell: Callable[[str], None]
+    warn: Callable[[str], None]
+
+
+def run_up(
+    options: StackOptions,
+    terminal: Terminal,
+    duration_s: float | None,
+    *,
+    begin_anew: bool,
+    verbose: bool,
+) -> None:
+    """Run the whole stack until a signal, or for `duration_s`.
+
+    Args:
+        options: What to run; its data directory is locked meanwhile.
+        terminal: Where the run writes.
+        duration_s: Stop after this many seconds; None: only on a signal.
+        begin_anew: Remove what an earlier run has left in the data directory.
+        verbose: Show what every part logs.
+
+    Raises:
+        ConfigurationError: an option or a setting is wrong, or the directory cannot be used.
+        UnavailableError: a port is taken, the directory is in use, or a part did not start or
+            stay.
+    """
+    with DataDirectory(options.data_dir, "this run", "--data-dir") as directory:
+        options = replace(options, data_dir=directory.path)
         require_free_ports(options)
         check_settings(options)
         with prepared(directory, begin_anew=begin_anew) as log:
-            run = Run(options, log, verbose=verbose, begins_anew=begin_anew)
+            run = Run(options, terminal, log, verbose=verbose, begins_anew=begin_anew)
             asyncio.run(run.until_stopped(duration_s))
 
 
@@ -117,14 +105,21 @@ class Run:
     """One run of all parts, and what the terminal is told of it."""
 
     def __init__(
-        self, options: StackOptions, log: TextIO, *, verbose: bool, begins_anew: bool
+        self,
+        options: StackOptions,
+        terminal: Terminal,
+        log: TextIO,
+        *,
+        verbose: bool,
+        begins_anew: bool,
     ) -> None:
-        """`log` gets every line of every part; `verbose` shows them as well."""
+        """`log` gets every line of every part; `verbose` shows them on the terminal as well."""
         self._options = options
+        self._tell, self._warn = terminal
         self._log = log
         self._verbose = verbose
         self._begins_anew = begins_anew
-        ends = Ends()
+        ends = Ends(self._warn)
         self._supervisor = Supervisor(self._line, ends.ended, ends.back)
         self._stop = asyncio.Event()
 
@@ -137,27 +132,27 @@ class Run:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._interrupted)
-        click.echo(console.market(self._options))
+        self._tell(console.market(self._options))
         begun_s = time.monotonic()
         async with self._supervisor:
-            stack = Stack(self._options, self._supervisor, lambda line: click.echo(f"  {line}"))
+            stack = Stack(self._options, self._supervisor, lambda line: self._tell(f"  {line}"))
             if await self._started(stack):
-                click.echo(self._welcome(time.monotonic() - begun_s))
+                self._tell(self._welcome(time.monotonic() - begun_s))
                 await self._show(duration_s)
                 if not self._stop.is_set():
-                    click.echo(console.STOPPING)
+                    self._tell(console.STOPPING)
                 if not await stack.drain():
-                    click.echo("not everything is stored yet; it stays in Kafka", err=True)
-                click.echo("  stopping the parts")
-        click.echo(f"stopped. Data: {self._options.data_dir}")
+                    self._warn("not everything is stored yet; it stays in Kafka")
+                self._tell("  stopping the parts")
+        self._tell(f"stopped. Data: {self._options.data_dir}")
 
     def _interrupted(self) -> None:
         """The first signal asks for an orderly stop, the second kills."""
         if not self._stop.is_set():
             self._stop.set()
-            click.echo(console.STOPPING)
+            self._tell(console.STOPPING)
             return
-        click.echo(console.STOPPING_AT_ONCE, err=True)
+        self._warn(console.STOPPING_AT_ONCE)
         self._supervisor.kill()
         # Threads that wait for Kafka would hold an ordinary exit for many seconds.
         sys.stdout.flush()
@@ -170,7 +165,7 @@ class Run:
         self._log.flush()
         shown = text if self._verbose else notice_in(text)
         if shown is not None:
-            click.echo(f"{name}: {shown}")
+            self._tell(f"{name}: {shown}")
 
     async def _started(self, stack: Stack) -> bool:
         """Start the parts; False when a signal came before all of them were up."""
@@ -203,7 +198,7 @@ class Run:
         """
         failed = asyncio.create_task(self._supervisor.wait_failed())
         stopping = asyncio.create_task(self._stop.wait())
-        summary = asyncio.create_task(show_summaries(self._options.web))
+        summary = asyncio.create_task(show_summaries(self._options.web, self._tell))
         try:
             done, _ = await asyncio.wait(
                 [stopping, failed], timeout=duration_s, return_when=asyncio.FIRST_COMPLETED
@@ -235,7 +230,7 @@ def needed_exports(options: StackOptions) -> dict[str, str]:
     }
 
 
-async def show_summaries(web: str) -> None:
+async def show_summaries(web: str, tell: Callable[[str], None]) -> None:
     """Print the worker's summary every few seconds, and once that all feeds bring data."""
     before: tuple[float, int] | None = None
     told_ready = False
@@ -253,10 +248,10 @@ async def show_summaries(web: str) -> None:
                 before = now_s, updates
                 lines = console.summary_lines(summary, rate)
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError, LookupError, TypeError):
-                click.echo("  the worker does not answer")
+                tell("  the worker does not answer")
                 continue
-            click.echo(lines)
+            tell(lines)
             if summary.get("ready") and not told_ready:
                 told_ready = True
-                click.echo("  ready: every feed brings data")
+                tell("  ready: every feed brings data")
             sys.stdout.flush()

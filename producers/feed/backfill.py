@@ -1,20 +1,17 @@
-"""The console command `fundingstream backfill`: settled rates only, with a progress bar, then ends.
+"""Fetches settled rates only, then ends.
 
-What a producer does at start, by itself: it goes on where it or a producer stopped, and draws no
-more than half of the exchanges' limits. Not responsible for: how (history.py, symbol_history.py).
+It does what a producer does when it starts: it goes on where it or a producer stopped, and takes no
+more than half of the exchanges' limits.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import aiohttp
-import click
 import uvloop
 
 from producers.exchanges import exchange
@@ -33,15 +30,11 @@ from producers.rest.instruments import InstrumentRefresh
 from producers.rest.raw_replies import RawReplies
 from producers.rest.symbol_history import history_of
 from producers.settings import ProducerSettings, check_limit_factor
-from schemas.config.settings import load_settings
 from schemas.errors import UnavailableError
-from schemas.feeds import FEEDS
 from schemas.kafka.admin import require_topics
-from schemas.process.logs import setup_logging
 from schemas.serde.registry import SchemaCatalog
 from schemas.topics import STATUS, WORKERS, raw_topic
 
-STEPS = 1_000
 SHOWN_EVERY_S = 0.2
 LISTED_WITHIN_S = 60.0
 
@@ -63,36 +56,37 @@ class _Filling(NamedTuple):
         }
 
 
-@click.command()
-@click.argument("feeds", nargs=-1, type=click.Choice(FEEDS), metavar="FEED...")
-@click.option("--days", type=click.IntRange(1, 90), help="FUNDING_PRODUCER_HISTORY_DAYS.")
-@click.option("--base-url", help="Root of the exchanges, for a simulator.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def backfill(
-    feeds: Sequence[str],
-    days: int | None,
-    base_url: str | None,
-    as_json: bool,  # noqa: FBT001
-) -> None:
-    """Fetch the settled rates of the given feeds (default: all) to Kafka, then end."""
-    settings = load_settings(
-        ProducerSettings, producer_history_days=days, exchange_base_url=base_url
-    )
-    setup_logging("WARNING" if sys.stderr.isatty() else settings.log_level)
+def run_backfill(
+    settings: ProducerSettings, feeds: Sequence[str], show: Callable[[float, int], None]
+) -> dict[str, dict[str, Any]]:
+    """Fetch the settled rates of feeds to Kafka; return what came of it, by feed.
+
+    Args:
+        settings: How many days, and where everything is.
+        feeds: The feeds to fill.
+        show: Is told every SHOWN_EVERY_S how far it is, from 0 to 1, and how many rows there are.
+
+    Raises:
+        UnavailableError: Kafka, the registry, a topic or an exchange is missing, or another process
+            runs a feed.
+        ConfigurationError: a setting cannot be used.
+    """
     check_limit_factor(settings)
-    names = feeds or FEEDS
     catalog = SchemaCatalog(settings)
-    cluster_id = require_topics(settings, [*map(raw_topic, names), STATUS.name, WORKERS.name])
+    cluster_id = require_topics(settings, [*map(raw_topic, feeds), STATUS.name, WORKERS.name])
     with ExitStack() as claims:
-        for name in names:
+        for name in feeds:
             claims.enter_context(hold_feed(settings.producer_data_dir, name))
-        publishers = {feed: Publisher(feed, settings, catalog) for feed in names}
-        results = uvloop.run(_fill(settings, publishers, catalog, cluster_id))
-    if as_json:
-        click.echo(json.dumps(results, indent=2))
-    for feed, result in results.items():
-        if not as_json:
-            click.echo(f"{feed}: {result['rows']} settlements in {result['calls']} calls")
+        publishers = {feed: Publisher(feed, settings, catalog) for feed in feeds}
+        return uvloop.run(_fill(settings, publishers, catalog, cluster_id, show))
+
+
+def require_finished(results: Mapping[str, Mapping[str, Any]]) -> None:
+    """Check what `run_backfill` has returned.
+
+    Raises:
+        UnavailableError: the history of a feed is unfinished.
+    """
     unfinished = [feed for feed, result in results.items() if not result["finished"]]
     if unfinished:
         raise UnavailableError(
@@ -106,6 +100,7 @@ async def _fill(
     publishers: Mapping[str, Publisher],
     catalog: SchemaCatalog,
     cluster_id: str,
+    show: Callable[[float, int], None],
 ) -> dict[str, dict[str, Any]]:
     exchanges = {name: exchange(name) for name in publishers}
     shared = rate_limiters(exchanges.values(), settings.producer_limit_factor)
@@ -118,7 +113,7 @@ async def _fill(
             for name, found in exchanges.items()
         ]
         try:
-            await _fill_all(fillings)
+            await _fill_all(fillings, show)
         except BaseExceptionGroup as errors:
             common = concerning_all(errors)
             if common is None:
@@ -127,11 +122,11 @@ async def _fill(
     return {one.exchange.feed: one.result() for one in fillings}
 
 
-async def _fill_all(fillings: Sequence[_Filling]) -> None:
+async def _fill_all(fillings: Sequence[_Filling], show: Callable[[float, int], None]) -> None:
     """Fill all; what goes wrong in any of the tasks ends the others at once."""
     async with asyncio.TaskGroup() as tasks:
         around = [tasks.create_task(one.publisher.serve()) for one in fillings]
-        around.append(tasks.create_task(_show(fillings)))
+        around.append(tasks.create_task(_show(fillings, show)))
         async with asyncio.TaskGroup() as filling:
             for one in fillings:
                 filling.create_task(_fill_one(one))
@@ -179,13 +174,9 @@ async def _fill_one(one: _Filling) -> None:
     await one.history.fill()
 
 
-async def _show(fillings: Sequence[_Filling]) -> None:
-    """Draw one bar over all feeds on a terminal, until cancelled."""
-    with click.progressbar(
-        length=STEPS, label="settled rates", file=sys.stderr, item_show_func=lambda item: item
-    ) as bar:
-        while True:
-            done = int(STEPS * sum(one.history.progress for one in fillings) / len(fillings))
-            rows = sum(one.history.rows for one in fillings)
-            bar.update(done - bar.pos, f"{rows} rows")
-            await asyncio.sleep(SHOWN_EVERY_S)
+async def _show(fillings: Sequence[_Filling], show: Callable[[float, int], None]) -> None:
+    """Tell how far all feeds together are, until cancelled."""
+    while True:
+        rows = sum(one.history.rows for one in fillings)
+        show(sum(one.history.progress for one in fillings) / len(fillings), rows)
+        await asyncio.sleep(SHOWN_EVERY_S)

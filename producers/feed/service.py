@@ -1,7 +1,4 @@
-"""The console command `fundingstream producer FEED…`: runs feeds in one process until stopped.
-
-Not responsible for: what a feed does (feed.py).
-"""
+"""Runs feeds in one process until it is stopped."""
 
 from __future__ import annotations
 
@@ -13,7 +10,6 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
-import click
 import uvloop
 
 from producers.exchanges import exchange
@@ -26,35 +22,30 @@ from producers.kafka.worker_reports import yielding_throttle
 from producers.policy.rate_limiter import rate_limiters
 from producers.rest.client import http_session
 from producers.settings import ProducerSettings, check_limit_factor
-from schemas.config.settings import load_settings
 from schemas.errors import FundingStreamError
-from schemas.feeds import FEEDS
 from schemas.kafka.admin import require_topics
-from schemas.process.logs import setup_logging
 from schemas.serde.registry import SchemaCatalog
 from schemas.topics import STATUS, WORKERS, raw_topic
 
 log = logging.getLogger(__name__)
 
 
-@click.command()
-@click.argument("feeds", nargs=-1, type=click.Choice(FEEDS), metavar="FEED...")
-@click.option("--metrics-port", type=int, help="FUNDING_PRODUCER_METRICS_PORT.")
-@click.option("--base-url", help="Root of the exchanges, for a simulator.")
-def producer(feeds: Sequence[str], metrics_port: int | None, base_url: str | None) -> None:
-    """Stream the given feeds (default: all) from their exchanges to Kafka."""
-    settings = load_settings(
-        ProducerSettings, producer_metrics_port=metrics_port, exchange_base_url=base_url
-    )
-    setup_logging(settings.log_level)
+def run_producer(settings: ProducerSettings, feeds: Sequence[str]) -> None:
+    """Run feeds in this process until SIGTERM or SIGINT.
+
+    Raises:
+        UnavailableError: Kafka, the registry or a topic is missing, or another process runs a feed.
+        ConfigurationError: a setting cannot be used.
+        SchemaError: a schema is not registered.
+        FundingStreamError: a feed has failed again and again.
+    """
     check_limit_factor(settings)
     catalog = SchemaCatalog(settings)
-    names = feeds or FEEDS
-    cluster_id = require_topics(settings, [*map(raw_topic, names), STATUS.name, WORKERS.name])
+    cluster_id = require_topics(settings, [*map(raw_topic, feeds), STATUS.name, WORKERS.name])
     with ExitStack() as claims:
-        for name in names:
+        for name in feeds:
             claims.enter_context(hold_feed(settings.producer_data_dir, name))
-        publishers = {feed: Publisher(feed, settings, catalog) for feed in names}
+        publishers = {feed: Publisher(feed, settings, catalog) for feed in feeds}
         uvloop.run(_run(settings, publishers, catalog, cluster_id))
 
 

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaException
 
 from producers.exchanges.spec import Slice
 from producers.settings import ProducerSettings
@@ -21,6 +21,7 @@ from schemas import topics
 from schemas.clock import now_us
 from schemas.control_items import MAX_UNREADABLE_BYTES, TICK, UNREADABLE
 from schemas.errors import UnavailableError
+from schemas.kafka import clients
 from schemas.partitioning import PARTITIONS, contract_id, partition_of
 from schemas.records import (
     MAX_BATCH_ITEMS,
@@ -75,7 +76,7 @@ class Publisher:
         self._encode = catalog.encoder(topics.raw_topic_spec(feed)).encode
         self._encode_status = catalog.encoder(topics.STATUS).encode
         self._bootstrap = settings.kafka_bootstrap
-        self._producer = Producer(
+        self._producer = clients.producer(
             {
                 **settings.librdkafka(),
                 "enable.idempotence": True,
@@ -86,8 +87,7 @@ class Publisher:
                 "queue.buffering.max.messages": QUEUE_RECORDS,
                 "queue.buffering.max.kbytes": settings.producer_queue_mib * 1_024,
                 "message.max.bytes": topics.MAX_MESSAGE_BYTES,
-            },
-            logger=log,
+            }
         )
         self._sequences: defaultdict[tuple[str, int], int] = defaultdict(int)
         self._gathered: dict[_Group, list[RawItem]] = {}

@@ -1,9 +1,10 @@
-"""What two sockets bring twice: the first that arrives counts, the other is left out. Pure.
+"""Leaves out pieces of messages that a second connection brings again. Pure.
 
-A hot spare, and the overlap of a rotation, deliver the same pieces byte for byte. The worker knows
-an update again by its event time; where frames have none (Hyperliquid) only their bytes, the
-sockets and the moment tell a repetition from a rate that did not move. So pieces are matched one to
-one, within less than a push. Not responsible for: sockets (connection.py).
+A spare connection and the overlap of a rotation deliver the same pieces byte for byte: the first
+that arrives is published. The worker recognises a repeated update by its event time. Where frames
+have none (Hyperliquid), a repetition and a rate that did not move look the same; they can only be
+told apart by the connection and the time of arrival. So pieces are matched one to one between
+connections, within less than the time between two pushes.
 """
 
 from __future__ import annotations
@@ -15,20 +16,20 @@ from producers.exchanges.spec import Slice
 from schemas.feeds import SAME_PUSH_S
 
 WINDOW_S = 5.0
-"""How far one socket may be behind another, where equal bytes have the same event time."""
+"""How far one connection may be behind another, where equal bytes have the same event time."""
 AGAIN_S = 0.25
-"""The same bytes on the same socket, one after the other within this, are one piece that was sent
-twice, where frames have no time."""
+"""Where frames have no event time: equal bytes on the same connection, one directly after the other
+within this time, are one piece that was sent twice."""
 MAX_CONTRACTS = 10_000
-"""What an exchange makes up beyond them may come twice."""
+"""Contracts that are remembered; further ones, which the exchange made up, may come twice."""
 MAX_REMEMBERED_BYTES = 16 << 10
-"""A longer piece may come twice, too: the worker knows it again by its time."""
+"""A longer piece is not remembered; the worker recognises it by its event time."""
 REMEMBERED = 16
-"""Pieces of a contract: a bound, more than are pushed within WINDOW_S."""
+"""Pieces that are remembered of a contract: more than are pushed within WINDOW_S."""
 
 
 class _Seen:
-    """A piece, and the connections that have brought it."""
+    """A piece and the ids of the connections that have brought it."""
 
     __slots__ = ("at_s", "by", "payload")
 
@@ -39,7 +40,7 @@ class _Seen:
 
 
 class Deduplicator:
-    """Remembers what arrived lately, by contract."""
+    """Remembers, for each contract, the pieces that arrived lately."""
 
     def __init__(self, *, timeless: bool) -> None:
         """`timeless`: the frames of this feed have no event time."""
@@ -50,7 +51,7 @@ class Deduplicator:
         self.total = 0
 
     def fresh(self, connection: str, pieces: Iterable[Slice], now_s: float) -> list[Slice]:
-        """Return the pieces that no other connection has brought, in their order."""
+        """Return the pieces that no other connection has brought yet, in their order."""
         return [piece for piece in pieces if not self._repeated(connection, piece, now_s)]
 
     def _repeated(self, connection: str, piece: Slice, now_s: float) -> bool:
@@ -79,6 +80,6 @@ class Deduplicator:
         return False
 
     def keep(self, symbols: Iterable[str]) -> None:
-        """Remember these contracts alone from now on."""
+        """Remember only these contracts from now on and forget the others."""
         self._listed = listed = frozenset(symbols)
         self._seen = {symbol: seen for symbol, seen in self._seen.items() if symbol in listed}

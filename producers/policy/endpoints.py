@@ -1,7 +1,4 @@
-"""Where an exchange is reached: at its own addresses, or below the root of simulated ones. Pure.
-
-Not responsible for: which paths there are (exchanges/).
-"""
+"""Translates an exchange's addresses to those of the simulator, where one is used. Pure."""
 
 from __future__ import annotations
 
@@ -11,27 +8,27 @@ from schemas.errors import MalformedInputError
 
 
 class Endpoints:
-    """Translates the addresses of one exchange's description."""
+    """The addresses at which one exchange is reached."""
 
     def __init__(self, feed: str, root: str) -> None:
-        """`root` is the simulator's URL; "" means the exchange itself."""
+        """`root` is the URL of the simulator; "" means that the real exchange is used."""
         self._root = urlsplit(root.rstrip("/")) if root else None
         self._below = f"{self._root.path}/{feed}" if self._root else ""
 
     def rest(self, url: str) -> str:
-        """Return the base of REST paths."""
+        """Return the URL to which the paths of REST calls are appended."""
         if self._root is None:
             return url
         return urlunsplit((self._root.scheme, self._root.netloc, self._below, "", ""))
 
     def socket(self, url: str) -> str:
-        """Return where a WebSocket URL leads.
+        """Return the WebSocket URL to connect to.
 
-        A simulated exchange that names itself in a reply is taken at its word, as to the path; no
-        other host is ever connected to.
+        With a simulator, the host is always the simulator's. A URL that a simulated exchange names
+        in a reply keeps its path if it already points below the simulator's root.
 
         Raises:
-            MalformedInputError: the URL is none, or an exchange's without TLS.
+            MalformedInputError: not a WebSocket URL, or a real exchange's without TLS.
         """
         try:
             parts = urlsplit(url)

@@ -1,11 +1,11 @@
-"""How fast settled history may be published: live rates come first. Pure: times are passed in.
+"""How fast settled history may be published without delaying live rates. Pure.
 
 History goes through the same partitions as the live rates, so a worker that is busy with 30 days
-of settlements would score what is live late. Workers report once a second how long live records
-took until their outputs left (`funding.workers`). While that stays short for all of them, history
-is published faster and faster up to its limit; once it grows for one, history is slowed down at
-once. This is additive increase and multiplicative decrease, as TCP does it, with the delay as the
-sign of congestion, as LEDBAT (RFC 6817) has it for transfers in the background.
+of settlements would score live rates late. Workers report once a second how long live records took
+until their outputs left (topic `funding.workers`). While that delay is short for all workers,
+history is published faster step by step, up to its limit; when it grows for one, history is slowed
+down at once. This is additive increase and multiplicative decrease as in TCP, with the delay as the
+sign of congestion as in LEDBAT (RFC 6817), which is made for background transfers.
 """
 
 from __future__ import annotations
@@ -13,25 +13,27 @@ from __future__ import annotations
 from typing import NamedTuple
 
 CALM_S = 0.12
-"""While half of the live records are through within this, history may go faster."""
+"""While the median delay of live records is below this, history may go faster."""
 LATE_S = 0.22
-"""Once half of them take longer than this, history goes slower. The median is looked at: it grows
-with a queue, while single records are late for many reasons."""
+"""When the median delay is above this, history goes slower. The median grows when records queue up,
+while single records are late for many reasons."""
 FIRST_SHARE = 0.7
-"""Of the limit, before the first report."""
+"""The share of the limit that is used before the first report."""
 SLOWER = 0.6
+"""The factor by which the pace is slowed down in one step."""
 FASTER_SHARE = 0.15
-"""Of the limit, a step."""
+"""The share of the limit by which the pace grows in one step."""
 STEP_S = 1.0
-"""Between two changes of the pace: workers report once a second."""
+"""The time between two changes of the pace; workers report once a second."""
 FLOOR_SHARE = 0.2
-"""Of the limit: history never stops, since the live rates need it for their z-scores."""
+"""The share of the limit that is always allowed, since live rates need the history for their
+z-scores."""
 SILENT_S = 4.0
-"""A worker that reported lately and is silent for so long is too busy to report."""
+"""A worker that has reported before and is silent for this long is too busy to report."""
 GONE_S = 20.0
-"""After so long without a report a worker does not run, so nobody's live rates wait for it."""
+"""After this long without a report a worker is not running, so it delays no live rates."""
 MAX_WORKERS = 256
-"""That are followed: more than there are partitions to share."""
+"""Workers that are followed: more than there are partitions to share."""
 
 
 class _Report(NamedTuple):
@@ -40,15 +42,15 @@ class _Report(NamedTuple):
 
 
 class HistoryPace:
-    """Follows the workers' delays and says how many settlements may be published a second."""
+    """Follows the workers' delays and tells how many settlements may be published per second."""
 
     def __init__(self, limit_per_s: float, now_s: float) -> None:
-        """`limit_per_s`: what is never exceeded."""
+        """`limit_per_s`: settlements per second that are never exceeded."""
         self._limit = limit_per_s
         self._floor = limit_per_s * FLOOR_SHARE
         self._begun_s = self._stepped_s = now_s
         self._newest: dict[str, _Report] = {}
-        """By worker."""
+        """The newest report of each worker."""
         self.per_s = limit_per_s * FIRST_SHARE
 
     def report(self, worker: str, delay_s: float | None, now_s: float) -> None:
@@ -57,7 +59,7 @@ class HistoryPace:
             self._newest[worker] = _Report(now_s, delay_s)
 
     def look(self, now_s: float) -> float:
-        """Return the settlements that may be published a second now."""
+        """Return how many settlements per second may be published now."""
         self._newest = {w: r for w, r in self._newest.items() if now_s - r.at_s < GONE_S}
         if not self._newest:
             if now_s - self._begun_s >= GONE_S:
@@ -69,7 +71,7 @@ class HistoryPace:
         return self.per_s
 
     def _step(self, now_s: float) -> None:
-        """Follow the worst of the delays that were reported since the last step."""
+        """Change the pace by the longest delay that was reported since the last step."""
         news = (r.delay_s for r in self._newest.values() if r.at_s > self._stepped_s)
         worst_s = max((delay_s for delay_s in news if delay_s is not None), default=None)
         self._stepped_s = now_s

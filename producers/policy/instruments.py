@@ -1,6 +1,7 @@
-"""The registry of listed contracts: who should stream, and which facts have changed. Pure.
+"""The registry of listed contracts: which should stream, and whose reference data changed. Pure.
 
-Not responsible for: fetching (feed.py), what a fact means (stream_app).
+Reference data (interval, status, caps) is kept and compared as the bytes that the exchange sent;
+what it means is decided by the worker.
 """
 
 from __future__ import annotations
@@ -12,19 +13,20 @@ from producers.exchanges.spec import Listing, Slice
 from schemas.feeds import MAX_CONTRACTS
 
 MANY = 10
-"""More contracts than this, and half of the list, go only if the next reply agrees."""
+"""When more contracts than this and more than half of the list are missing from a reply, they are
+removed only if the next reply agrees."""
 
 
 class Change(NamedTuple):
-    """What a refresh brought: facts to publish, contracts that came and went."""
+    """What a refresh brought: facts to publish, contracts that were listed and delisted."""
 
     facts: Sequence[Slice]
     listed: frozenset[str]
     delisted: frozenset[str]
     doubtful: bool = False
-    """So many went that the next reply has to confirm it, soon."""
+    """So many contracts are missing that the next reply has to confirm it, soon."""
     surplus: int = 0
-    """Contracts of the list that are left out because it is too long."""
+    """How many contracts are left out because the list is too long."""
 
 
 def _whole(_resource: str, payload: bytes) -> bytes:
@@ -32,14 +34,14 @@ def _whole(_resource: str, payload: bytes) -> bytes:
 
 
 class InstrumentRegistry:
-    """Facts of all listed contracts as the exchange last sent them."""
+    """The reference data of all listed contracts as the exchange last sent it."""
 
     def __init__(
         self,
         identity: Callable[[str, bytes], bytes] = _whole,
         max_contracts: int = MAX_CONTRACTS,
     ) -> None:
-        """`identity` of (resource, fact): the part of it whose change counts.
+        """`identity` takes (resource, fact) and returns the part of the fact whose change matters.
 
         `max_contracts`: a longer list is cut.
         """
@@ -52,11 +54,11 @@ class InstrumentRegistry:
 
     @property
     def listed(self) -> frozenset[str]:
-        """All contracts of the exchange's list, streaming or not."""
+        """All contracts of the exchange's list, whether they should stream or not."""
         return self._listed
 
     def forget_published(self) -> None:
-        """Have all facts published again by the next replies: the raw log forgets them in time."""
+        """Publish all facts again with the next replies; the raw topic keeps them only for days."""
         self._facts.clear()
 
     def update(
@@ -67,10 +69,10 @@ class InstrumentRegistry:
         *,
         partial: bool = False,
     ) -> Change:
-        """Take one reply. Facts of contracts that are not listed are left out.
+        """Take one reply and return what it changes. Facts about unlisted contracts are left out.
 
-        `partial`: rows of it could not be read, so a contract that is missing may still be listed.
-        So it may when most are missing: the next reply has to confirm that.
+        `partial`: rows of the reply could not be read, so a missing contract may still be listed.
+        A contract may also still be listed when most are missing; the next reply has to confirm it.
         """
         before = self.streaming
         doubtful, surplus = False, 0
@@ -98,9 +100,10 @@ class InstrumentRegistry:
         return Change(changed, self.streaming - before, before - self.streaming, doubtful, surplus)
 
     def _take(self, listed: frozenset[str], missing: frozenset[str]) -> int:
-        """Make a list the current one, and what it should not miss; return how much is left out.
+        """Set the listed contracts: `listed` and those `missing` from it that are kept.
 
-        Contracts that were listed before stay; of new ones the first by their symbols are taken.
+        Returns how many are left out because the list is too long. Contracts that were listed
+        before stay; new ones are taken in the order of their symbols.
         """
         known = missing | (listed & self._listed)
         new = sorted(listed - self._listed)

@@ -1,8 +1,8 @@
-"""Who delivers, over which connection: data frames alone count, never acks. Pure.
+"""Which contracts the stream delivers, and over which connection. Pure.
 
-Times are passed in (monotonic, s). A contract belongs to the stream while an open connection has
-brought it lately; else it is silent, and REST's. Not responsible for: what the feed's state is
-(ownership.py), what is done about silence (feed.py).
+Only data frames count, never acknowledgements. A contract is live while a connection that is still
+open has brought it within the silence limit; otherwise it is silent and REST is asked for it. Times
+are monotonic seconds.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 MAX_CONTRACTS = 10_000
-"""Of a connection: what an exchange makes up beyond them is not remembered."""
+"""Contracts that are remembered of a connection; further ones were made up by the exchange."""
 _NEVER = float("-inf")
 
 
@@ -18,15 +18,15 @@ class Liveness:
     """When each contract was last delivered by a connection that is still open."""
 
     def __init__(self, silent_s: float) -> None:
-        """`silent_s`: a contract that was not delivered for so long is silent."""
+        """`silent_s`: a contract that was not delivered for this long is silent."""
         self._silent_s = silent_s
         self._newest: dict[str, float] = {}
-        """Of each expected contract, over all open connections; before its first delivery the time
-        from which it was expected."""
+        """When each expected contract was delivered last by any open connection; before its first
+        delivery, the time from which it was expected."""
         self._waiting: set[str] = set()
         """Expected contracts that no connection has delivered yet."""
         self._delivered: dict[str, dict[str, float]] = {}
-        """By connection, of each contract."""
+        """By connection id: when each contract was delivered last."""
         self.last_data_s: float | None = None
 
     def expect(self, symbols: Iterable[str], since_s: float) -> None:
@@ -46,8 +46,8 @@ class Liveness:
     def data(self, connection: str, symbols: Iterable[str | None], at_s: float) -> list[str]:
         """Note a data frame; return symbols in it that are not expected.
 
-        `at_s`: as of when the frame's data is. One that was long on its way tells less than one
-        that has just been made.
+        `at_s`: the time that the frame's data is about. A frame that was long on its way shows an
+        earlier state of the contract than one that has just been made.
         """
         self.last_data_s = at_s if self.last_data_s is None else max(at_s, self.last_data_s)
         delivered = self._delivered.setdefault(connection, {})
@@ -58,7 +58,7 @@ class Liveness:
             if symbol not in newest and len(delivered) >= MAX_CONTRACTS:
                 unknown.append(symbol)
                 continue
-            # One that overtook it told more.
+            # A frame may be overtaken by a newer one on another connection.
             delivered[symbol] = max(at_s, delivered.get(symbol, _NEVER))
             known_s = newest.get(symbol)
             if known_s is None:
@@ -69,7 +69,7 @@ class Liveness:
         return unknown
 
     def closed(self, connection: str) -> None:
-        """Forget a connection: what it alone delivered is silent from now on."""
+        """Forget a connection: contracts that only it delivered are silent from now on."""
         for symbol in self._delivered.pop(connection, ()):
             if symbol in self._newest:
                 self._newest[symbol] = self._over_all(symbol)
@@ -88,7 +88,10 @@ class Liveness:
         return {symbol for symbol, at_s in self._newest.items() if at_s < oldest}
 
     def live(self, now_s: float) -> int:
-        """Count the expected contracts that the stream delivers; of all where no list has come."""
+        """Count the expected contracts that the stream delivers.
+
+        Before a list of contracts is known, all that are delivered are counted.
+        """
         oldest, waiting = now_s - self._silent_s, self._waiting
         if not self._newest:
             return sum(at_s >= oldest for of in self._delivered.values() for at_s in of.values())

@@ -1,9 +1,8 @@
-"""Who owns a feed's contracts, the stream or REST: one table of every transition. Pure.
+"""Whether the stream or REST provides a feed's rates: the feed's state and every transition. Pure.
 
-What the stream delivers is the stream's, contract by contract; the rest is REST's until the stream
-has it again (make before break). The feed's state sums that up. docs/ownership.md holds the table
-for people; a test keeps the two equal. Not responsible for: who delivers (liveness.py), polling
-(polling.py), telling the world (watch.py).
+Contract by contract, what the stream delivers is taken from the stream, and the rest is polled by
+REST until the stream delivers it again (make before break). The feed's state sums that up.
+docs/ownership.md holds the same table for people; a test keeps the two equal.
 """
 
 from __future__ import annotations
@@ -14,17 +13,19 @@ from enum import StrEnum
 from schemas.records import FeedState, Transport
 
 WHOLE_SHARE = 0.95
-"""Of the expected contracts; the stream counts as whole from here on (design §4)."""
+"""The share of the expected contracts from which on the stream counts as whole
+(docs/decisions/stream-first-rest-below.md)."""
 NOTHING_SHARE = 0.05
-"""Of the expected contracts: a stream that delivers fewer delivers nothing to speak of."""
+"""A stream that delivers a smaller share of the expected contracts counts as delivering nothing."""
 STEADY_LOOKS = 120
-"""Observations (four a second) without progress: what was returning has stopped to."""
+"""After this many observations (four per second) without progress the stream is not returning any
+more."""
 STEP_SHARE = 0.02
-"""Of the expected contracts: fewer that come or go are no change of direction."""
+"""A change by less than this share of the expected contracts is no change of direction."""
 
 
 class Stream(StrEnum):
-    """What the stream does now."""
+    """What the stream delivers now."""
 
     WHOLE = "whole"
     """It delivers nearly all expected contracts."""
@@ -40,9 +41,9 @@ class Rest(StrEnum):
     """What REST does now for the contracts that the stream does not deliver."""
 
     IDLE = "idle"
-    """It is not asked, or has not answered yet."""
+    """It is not asked, or it has not answered yet."""
     SERVING = "serving"
-    """The newest poll brought rates."""
+    """The newest poll has brought rates."""
     FAILING = "failing"
     """It has brought nothing for some time."""
 
@@ -52,7 +53,7 @@ _SOME = (Stream.RETURNING, Stream.PART)
 
 
 def _table() -> Mapping[tuple[FeedState, Stream, Rest], FeedState]:
-    """Return the state that follows, for every state and every observation."""
+    """Return the next state for every state and every observation."""
     table: dict[tuple[FeedState, Stream, Rest], FeedState] = {}
 
     def rule(
@@ -90,7 +91,7 @@ TRANSITIONS = _table()
 
 
 def transport(state: FeedState) -> Transport | None:
-    """Return who delivers most in a state; None: nobody."""
+    """Return which transport delivers most rates in a state; None: neither."""
     if state == "live":
         return "ws"
     return "rest" if state in {"fallback", "recovering"} else None
@@ -102,14 +103,14 @@ class Ownership:
     def __init__(self) -> None:
         self.state: FeedState = "connecting"
         self._extreme = 0
-        """Fewest contracts since the stream last lost some."""
+        """The count of contracts at which the direction turned last, or its extreme since then."""
         self._returning = False
         self._steady = 0
 
     def observe(self, expected: int, streamed: int, rest: Rest) -> FeedState:
-        """Take an observation and return the state that follows.
+        """Take an observation and return the next state.
 
-        `expected`, `streamed`: contracts that should deliver, and that the stream does deliver.
+        `expected`: how many contracts should deliver. `streamed`: how many the stream delivers.
         """
         self.state = TRANSITIONS[self.state, self._stream(expected, streamed), rest]
         return self.state
@@ -123,7 +124,7 @@ class Ownership:
         return Stream.RETURNING if self._returning else Stream.PART
 
     def _follow(self, step: int, streamed: int) -> None:
-        """Follow the direction: it turns when the count has left its extreme by a step."""
+        """Follow whether the count grows: the direction turns a step away from the last extreme."""
         if self._returning:
             self._steady += 1
             if streamed > self._extreme:

@@ -1,10 +1,11 @@
-"""Contracts whose subscription is suspected of closing the socket: left out for a while. Pure.
+"""Holds back contracts whose subscription makes the exchange close the connection. Pure.
 
-Source: exchanges.md §4.3, an unknown coin ends the connection without a word, with every
-subscription on it. Acknowledgements come in order, so the first that is missing names the suspect.
-The network ends connections as well, so one close proves nothing: the suspect is only put behind
-all others, and held back if it is the first that is missing once more, on a connection on which the
-exchange did answer. Not responsible for: sockets (connection.py).
+On Hyperliquid an unknown coin ends the connection without a close frame, and with it every other
+subscription (docs/exchanges/hyperliquid.md §3). Acknowledgements come in the order of the
+subscriptions, so the first one that is missing names the suspect. The network ends connections as
+well, so one close proves nothing: the suspect is subscribed last on the next connection. If its
+acknowledgement is again the first that is missing, on a connection on which the exchange has
+answered others, the contract is held back for a while.
 """
 
 from __future__ import annotations
@@ -16,24 +17,26 @@ from schemas.backoff import ceiling_s
 HOLD_S = 600.0
 MAX_HOLD_S = 6 * 3600.0
 SOON_S = 1.0
-"""A close this soon after a subscription was sent may be blamed on it."""
+"""A close within this time after a subscription was sent may be caused by it."""
 SUSPICION_S = 1_800.0
-"""For so long a first close counts against its suspect."""
+"""How long a first close counts against its suspect."""
 _NEVER = float("-inf")
 
 
 class Quarantine:
-    """Subscriptions that wait for their acknowledgement, and those that are held back."""
+    """The subscriptions of one socket that wait for an acknowledgement or are held back."""
 
     def __init__(self) -> None:
         self._pending: dict[str, float] = {}
         self._answered = False
         self._suspected_s: dict[str, float] = {}
-        """When a contract was last the suspect of a connection on which others were answered (else
-        _NEVER: an exchange that answers nobody is out of order); the last one stands last."""
+        """When each contract was last the suspect on a connection on which others were answered;
+        _NEVER if that was only on connections without any answer, which prove nothing. In the order
+        of the suspicions."""
         self._until_s: dict[str, float] = {}
         self._offences: dict[str, int] = {}
         self.total = 0
+        """How often a contract was held back."""
 
     def opened(self) -> None:
         """Begin a new connection: nothing is pending on it."""
@@ -41,11 +44,11 @@ class Quarantine:
         self._answered = False
 
     def sent(self, symbol: str, now_s: float) -> None:
-        """Note a subscription that went out."""
+        """Note a subscription that was sent."""
         self._pending[symbol] = now_s
 
     def acknowledged(self, symbol: str) -> None:
-        """Note that it was accepted; whatever was sent before it was answered otherwise."""
+        """Note that a subscription was accepted; those sent before it were answered, too."""
         self._answered = True
         self._suspected_s.pop(symbol, None)
         self._offences.pop(symbol, None)
@@ -53,13 +56,13 @@ class Quarantine:
             self._pending.pop(next(iter(self._pending)))
 
     def refused(self) -> None:
-        """Note an answer that names nobody: it is the one to the oldest subscription."""
+        """Note an error reply, which names no contract: it answers the oldest subscription."""
         self._answered = True
         if self._pending:
             self._pending.pop(next(iter(self._pending)))
 
     def closed(self, now_s: float) -> str | None:
-        """Note the end of the connection without a farewell; return who is held back for it."""
+        """Note the end of the connection without a close frame; return a contract now held back."""
         if not self._pending:
             return None
         suspect, sent_s = next(iter(self._pending.items()))
@@ -78,16 +81,16 @@ class Quarantine:
         return suspect
 
     def allowed(self, symbols: Iterable[str], now_s: float) -> list[str]:
-        """Return who may be subscribed, suspects last: whoever fails takes nobody along."""
+        """Return which contracts may be subscribed to, suspects last so that they harm no other."""
         free = [s for s in symbols if self._until_s.get(s, now_s) <= now_s]
         turn = {symbol: number for number, symbol in enumerate(self._suspected_s)}
         return sorted(free, key=lambda symbol: (turn.get(symbol, -1), symbol))
 
     def next_release_s(self, now_s: float) -> float | None:
-        """Return the time at which the next one is tried again; None: nobody is held."""
+        """Return when the next contract may be tried again; None: none is held back."""
         held = [until for until in self._until_s.values() if until > now_s]
         return min(held, default=None)
 
     def held(self, now_s: float) -> int:
-        """Count who is held back now."""
+        """Count the contracts that are held back now."""
         return sum(until > now_s for until in self._until_s.values())

@@ -1,7 +1,4 @@
-"""Rate limits in the exchange's own units, as sliding windows. Pure: times are passed in.
-
-Not responsible for: waiting, HTTP (rest.py).
-"""
+"""Rate limits in the exchange's own units, as sliding windows. Pure: the caller waits."""
 
 from __future__ import annotations
 
@@ -14,7 +11,10 @@ _WHOLE = 1.0
 
 
 class RateLimiter:
-    """Draws on the pools of one host, shared by all who call it from here."""
+    """Keeps the calls to one host within its limits, for all callers of this process.
+
+    A pool is one of the host's limits, named in the exchange's description.
+    """
 
     def __init__(self, limits: Mapping[str, RateLimit]) -> None:
         self._limits = limits
@@ -22,9 +22,9 @@ class RateLimiter:
         self._blocked_until_s = 0.0
 
     def wait_s(self, costs: Mapping[str, int], now_s: float, share: float = _WHOLE) -> float:
-        """Return how long a call has to wait until no window holds more than `share` of its limit.
+        """Return how long a call has to wait so that no window exceeds `share` of its limit.
 
-        0: it may go now.
+        0: the call may be made now. `costs`: what it costs, by pool.
         """
         waits = [max(0.0, self._blocked_until_s - now_s)]
         for pool, cost in costs.items():
@@ -40,14 +40,14 @@ class RateLimiter:
         return max(waits)
 
     def draw(self, costs: Mapping[str, int], now_s: float) -> None:
-        """Note a call."""
+        """Note a call that is made now."""
         for pool, cost in costs.items():
             self._drawn[pool].append((now_s, cost))
 
     def observe(self, used: Mapping[str, int], now_s: float) -> None:
-        """Take over what the exchange says is used, where it is more than we drew.
+        """Take over what the exchange says is used, by pool, where it is more than we have noted.
 
-        Others may share our address, and a restart forgets what was drawn before.
+        Other programs may share our address, and a restart forgets the calls made before it.
         """
         for pool, units in used.items():
             missing = units - sum(drawn for _, drawn in self._current(pool, now_s))
@@ -55,11 +55,11 @@ class RateLimiter:
                 self._drawn[pool].append((now_s, missing))
 
     def block(self, until_s: float) -> None:
-        """Make no call before `until_s`: the exchange refused one."""
+        """Allow no call before `until_s`, because the exchange has refused one."""
         self._blocked_until_s = max(self._blocked_until_s, until_s)
 
     def _current(self, pool: str, now_s: float) -> deque[tuple[float, int]]:
-        """Return what was drawn from a pool within its window; older draws are forgotten."""
+        """Return (time, units) of the calls within a pool's window; forget older ones."""
         drawn = self._drawn[pool]
         while drawn and drawn[0][0] <= now_s - self._limits[pool].window_s:
             drawn.popleft()
@@ -67,9 +67,9 @@ class RateLimiter:
 
 
 def rate_limiters(exchanges: Iterable[Exchange], factor: float) -> Mapping[str, RateLimiter]:
-    """Return one budget for each limits group: what its exchanges name, times `factor`.
+    """Return one limiter for each limits group, with the limits of its exchanges times `factor`.
 
-    Two exchanges of a group that name a pool mean the same pool.
+    If two exchanges of a group name the same pool, they share it.
     """
     pools: dict[str, dict[str, RateLimit]] = {}
     for exchange in exchanges:

@@ -7,8 +7,8 @@ one closed, after a short drain. When the serving connection ends by itself and 
 successor, a new one is opened after a back-off.
 
 This is a state machine without I/O. Each method that takes `now_s` is an event; it returns the
-actions that the caller has to carry out, in their order. `due_s` says when `tick` has to be called
-even if nothing happens. Times are seconds of one monotonic clock.
+actions that the caller has to carry out, in their order. `next_due_s` says when `tick` has to be
+called even if nothing happens. Times are seconds of one monotonic clock.
 """
 
 from __future__ import annotations
@@ -172,6 +172,7 @@ class Rotation:
 
     def opened(self, number: int, now_s: float) -> Sequence[Action]:
         """Note that a connection is open."""
+        self._checked_s = now_s
         for connection in (self._serving, self._successor):
             if connection is not None and connection.number == number:
                 connection.opened_s = now_s
@@ -228,8 +229,7 @@ class Rotation:
             actions += self._judge(self._serving, self._successor, now_s)
         return actions
 
-    @property
-    def due_s(self) -> float | None:
+    def next_due_s(self) -> float | None:
         """When `tick` is to be called next; None: only an event can bring something to do."""
         times = [until_s for until_s in self._draining.values() if until_s != float("inf")]
         if self._serving is None:

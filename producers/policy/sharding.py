@@ -1,7 +1,4 @@
-"""Which contracts live on which socket: a contract stays where it is while it is listed. Pure.
-
-Not responsible for: sockets (sockets.py), subscribing (connection.py).
-"""
+"""Which socket carries which contracts: a contract stays on its socket while it is listed. Pure."""
 
 from __future__ import annotations
 
@@ -12,16 +9,20 @@ from producers.exchanges.spec import SocketKind
 
 
 class Shards(NamedTuple):
-    """Contracts per socket of a kind, in the order of the sockets, and those that found none."""
+    """How the contracts are spread over the sockets of one kind."""
 
     pool: Sequence[frozenset[str]]
+    """The contracts of each socket, in the order of the sockets."""
     surplus: frozenset[str]
+    """Contracts for which no socket has room."""
 
 
 def allocate(kind: SocketKind, present: Sequence[frozenset[str]], wanted: Iterable[str]) -> Shards:
-    """Take what is gone off its socket, put what is new on the first with room, or on one more.
+    """Spread the wanted contracts of a kind over its sockets.
 
-    A socket may be left without contracts; its place in the order stays.
+    `present`: the contracts of each socket now. Contracts that are not wanted any more leave their
+    socket; new ones go to the first socket with room, or to a new socket. A socket may be left
+    without contracts; its place in the order stays.
     """
     if kind.capacity is None:
         return Shards([frozenset()], frozenset())

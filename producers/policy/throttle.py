@@ -1,7 +1,4 @@
-"""Evenly spaced turns: so many a second for all who share a pacer. Pure: times are passed in.
-
-Not responsible for: waiting.
-"""
+"""Evenly spaced turns for all callers that share a throttle. Pure: the caller waits."""
 
 from __future__ import annotations
 
@@ -11,11 +8,11 @@ class Throttle:
 
     def __init__(self, per_s: float) -> None:
         self.per_s = per_s
-        """Turns a second; may be set at any time, for the turns that are asked for from then on."""
+        """Turns per second; may be changed at any time, for the turns that are taken afterwards."""
         self._next_s = float("-inf")
 
     def wait_s(self, now_s: float, turns: int = 1) -> float:
-        """Take the next turn, or so many; return how long it is until then."""
+        """Take the next `turns` turns; return how many seconds it is until the first of them."""
         turn_s = max(now_s, self._next_s)
         self._next_s = turn_s + turns / self.per_s
         return turn_s - now_s

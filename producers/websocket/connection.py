@@ -155,7 +155,7 @@ class ManagedConnection:
                 self._collect_ended()
                 wanted = None if self._kind.capacity is None else len(self.wanted)
                 self._do(self._rotation.want(wanted, self._clock.monotonic_s()))
-                due_s = self._rotation.due_s
+                due_s = self._rotation.next_due_s()
                 timeout_s = None if due_s is None else due_s - self._clock.monotonic_s()
                 try:
                     async with asyncio.timeout(timeout_s):

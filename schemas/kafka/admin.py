@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import NewTopic
 
 from schemas.config.settings import SharedSettings
 from schemas.errors import ConfigurationError, UnavailableError
+from schemas.kafka import clients
 from schemas.topics import TopicSpec
 
 _TIMEOUT_S = 15.0
@@ -81,7 +82,7 @@ def static_members(
 
     None where the broker does not say: it is away, does not know how, or may not be asked.
     """
-    client: Any = AdminClient(settings.quiet_librdkafka())
+    client: Any = clients.admin_client(settings.quiet_librdkafka())
     futures = client.describe_consumer_groups([group], request_timeout=timeout_s)
     try:
         described = futures[group].result(timeout_s)
@@ -94,7 +95,7 @@ def static_members(
 def _connect(settings: SharedSettings, timeout_s: float) -> tuple[Any, Any]:
     """Return an admin client and the cluster's metadata. Raises UnavailableError."""
     told: list[KafkaError] = []
-    admin: Any = AdminClient({**settings.quiet_librdkafka(), "error_cb": told.append})
+    admin: Any = clients.admin_client({**settings.quiet_librdkafka(), "error_cb": told.append})
     try:
         return admin, admin.list_topics(timeout=timeout_s)
     except KafkaException as error:

@@ -11,10 +11,11 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaException, TopicPartition
 
 from schemas.config.settings import SharedSettings
 from schemas.errors import MalformedInputError, UnavailableError
+from schemas.kafka import clients
 from schemas.serde.registry import SchemaCatalog
 from schemas.topics import TopicSpec
 
@@ -56,7 +57,7 @@ class TopicFollower(threading.Thread):
 
     def run(self) -> None:
         """Read until stopped."""
-        consumer: Any = Consumer(
+        consumer: Any = clients.consumer(
             {
                 **self._config,
                 # The client wants a name; nothing is ever committed to it.

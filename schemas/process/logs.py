@@ -10,7 +10,7 @@ from schemas.text import printable
 
 NOTICE = "notice:"
 """How a message begins that a person at the console of `up` should see in any case."""
-_LIBRARIES = ("aiokafka", "faust", "mode", "httpx", "httpx2", "asyncio")
+_LIBRARIES = ("aiokafka", "faust", "mode", "httpx", "httpx2", "asyncio", "librdkafka")
 _SILENT = ("urllib3",)
 """These log what their callers handle and report anyway."""
 _REPEATED_EVERY_S = 60.0

@@ -26,12 +26,24 @@ _CONFLICT = 409
 class SchemaCatalog:
     """Gives encoders and decoders for topics. Calls block: build them before an event loop runs."""
 
-    def __init__(self, settings: SharedSettings) -> None:
-        """Raises ConfigurationError: a file for TLS cannot be used."""
+    def __init__(self, settings: SharedSettings, *, answer_within_s: float | None = None) -> None:
+        """`answer_within_s`: ask once and wait so long; None: ask again, and wait longer.
+
+        Raises:
+            ConfigurationError: a file for TLS cannot be used.
+        """
         self._url = shown_url(settings.registry_url)
         self._tls = settings.registry_tls
-        self._client: Any = SchemaRegistryClient(settings.schema_registry())
+        once = {"timeout": answer_within_s, "max.retries": 0} if answer_within_s else {}
+        self._client: Any = SchemaRegistryClient({**settings.schema_registry(), **once})
         self._text_by_id = lru_cache(maxsize=1024)(self._fetch_text)
+
+    def require_answer(self) -> None:
+        """Check that the registry answers. Raises UnavailableError."""
+        try:
+            self._client.get_subjects()
+        except Exception as error:
+            raise self._unavailable(error) from error
 
     def register(self, topic: TopicSpec) -> int:
         """Register a topic's schema under BACKWARD compatibility and return its id.

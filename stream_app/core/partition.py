@@ -94,7 +94,8 @@ class FeedPartition:
         items = batch["items"]
         if at.is_stream and items and items[0]["symbol"] is not None:
             self._monitor.stream_goes_on(items[0]["received_at"], offset)
-        self._admission.expire(at)
+        if self.store.unlisted.waiting.by_symbol:
+            self._admission.expire(at)
         letters = len(collector.dead_letters)
         read = self._normalise.frame(batch["purpose"], batch["channel"], items)
         for index, item in enumerate(items):

@@ -2,7 +2,7 @@
 
 The body of a Confluent Avro value is exactly one Avro datum, so a batch becomes a container by
 concatenation: nothing is encoded a second time, and ClickHouse reads it as `FORMAT Avro`.
-Whether the bodies fit the schema is not checked here: tables.py decodes each of them before.
+That each body fits the schema is checked before, when tables.py decodes it.
 """
 
 from __future__ import annotations

@@ -9,8 +9,6 @@ committed offsets *before* its INSERT (`plan_text`). A sink that finds such a pl
 forms exactly that chunk first, and the server recognises its token if it was stored. Where the plan
 cannot be kept (a rebalance tore its partitions apart, or its messages are gone) the Replacing key
 of the table is the second layer.
-
-Not responsible for: Kafka, the clock (times are arguments), what the messages mean.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The connection to ClickHouse: one client, and what has to be there before the first insert.
-
-Not responsible for: creating anything (infra/clickhouse), retrying (writer.py).
-"""
+"""The connection to ClickHouse, and the check that the tables are there before the first insert."""
 
 from __future__ import annotations
 
@@ -24,8 +21,12 @@ _CONNECT_TIMEOUT_S = 5
 logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
 
 
-def connect(settings: SinkSettings) -> Any:
+def connect(settings: SinkSettings, *, answer_within_s: float | None = None) -> Any:
     """Return a clickhouse-connect client.
+
+    Args:
+        settings: Where ClickHouse is, and as whom to ask it.
+        answer_within_s: How long the first answer may take, in whole seconds; None: as long as any.
 
     Raises:
         UnavailableError: nothing answers at the URL.
@@ -38,8 +39,8 @@ def connect(settings: SinkSettings) -> Any:
             dsn=settings.clickhouse_url,
             username=settings.clickhouse_username,
             password=settings.clickhouse_password.get_secret_value(),
-            connect_timeout=_CONNECT_TIMEOUT_S,
-            send_receive_timeout=settings.clickhouse_timeout_s,
+            connect_timeout=answer_within_s or _CONNECT_TIMEOUT_S,
+            send_receive_timeout=answer_within_s or settings.clickhouse_timeout_s,
             autogenerate_session_id=False,  # a session would serialise the requests of its owner
             compress=False,
             query_retries=0,

@@ -1,7 +1,4 @@
-"""What an error of ClickHouse means for the sink: the one place that decides what is retried.
-
-Not responsible for: retrying (writer.py).
-"""
+"""What an error of ClickHouse means for the sink: the one place that decides what is retried."""
 
 from __future__ import annotations
 

@@ -1,23 +1,24 @@
-"""The sink's loop: consume, form chunks, store them, commit.
+"""The sink's loop: consume messages, form chunks, store them, commit their offsets.
 
-The order that makes it safe: plan committed, INSERT, offsets committed. Whatever stops the sink in
-between, the messages are delivered again and the stored ones are recognised (batches.py). While an
-insert is retried, consumption is paused and the consumer polled, so that the group keeps it.
-Not responsible for: what an error means (faults.py), what is stored how (writer.py).
+The order that loses nothing is: commit the plan of a chunk, INSERT, commit its offsets. If the sink
+stops in between, the messages are delivered again, and a chunk that was stored already is
+recognised (batches.py). While an insert is retried, consumption is paused and the consumer polled,
+so that it stays a member of the group.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
+from schemas.clock import Clock
 from schemas.errors import UnavailableError
+from schemas.kafka import clients
 from stream_app.settings import SinkSettings
 from stream_app.sink.batches import (
     Chunk,
@@ -28,7 +29,6 @@ from stream_app.sink.batches import (
     plan_text,
 )
 from stream_app.sink.metrics import SinkMetrics
-from stream_app.sink.writer import TableWriter
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,14 @@ _SESSION_MS = 6_000
 _KAFKA_TIMEOUT_S = 10.0
 _COMMIT_BACKOFF_S = 0.5
 _LAG_EVERY_S = 1.0
+
+
+class ChunkWriter(Protocol):
+    """Stores the chunks of one topic."""
+
+    def store(self, chunk: Chunk) -> None:
+        """Store a chunk: when this returns, its offsets may be committed."""
+        ...
 
 
 class _ChunkLostError(Exception):
@@ -76,24 +84,25 @@ class Sink:
         settings: SinkSettings,
         metrics: SinkMetrics,
         stop: threading.Event,
+        clock: Clock,
     ) -> None:
+        self._clock = clock
         self._limits = Limits(settings.sink_batch_rows, settings.sink_batch_age_s)
         self._metrics = metrics
         self._stop = stop
         self._stop_by_s: float | None = None
-        self._consumer: Any = Consumer(
-            {**consumer_config(settings), "error_cb": _log_error},
-            logger=logging.getLogger("stream_app.sink.librdkafka"),
+        self._consumer: Any = clients.consumer(
+            {**consumer_config(settings), "error_cb": _log_error}
         )
-        self._writers: dict[str, TableWriter] = {}
+        self._writers: dict[str, ChunkWriter] = {}
         self._batchers: dict[str, TopicBatcher] = {}
         self._early: deque[Any] = deque()
         self._generation = 0
         self._assigned = False
-        """Partitions came, and have not been seen to yet."""
+        """Partitions were assigned that `_collect` has not resumed yet."""
         self._lag_at_s = 0.0
 
-    def run(self, writers: Mapping[str, TableWriter]) -> None:
+    def run(self, writers: Mapping[str, ChunkWriter]) -> None:
         """Consume until the stop event is set, then store and commit what is held."""
         self._writers = dict(writers)
         self._consumer.subscribe(
@@ -103,25 +112,29 @@ class Sink:
             while not self._stop.is_set():
                 self._store_all(self._collect())
                 self._measure_lag()
-            held = [c for b in self._batchers.values() for c in b.drain(time.monotonic())]
+            held = [c for b in self._batchers.values() for c in b.drain(self._clock.monotonic_s())]
             self._store_all(held)
         finally:
             self._consumer.close()
 
     def wait(self, seconds: float) -> None:
-        """Keep the group membership for a while; give up when the chunk is no longer ours."""
+        """Wait without consuming, as a member of the group.
+
+        Raises:
+            _ChunkLostError: the partitions were revoked meanwhile, or the sink has to stop.
+        """
         generation = self._generation
-        until_s = time.monotonic() + seconds
+        until_s = self._clock.monotonic_s() + seconds
         self._consumer.pause(self._consumer.assignment())
-        while (rest_s := until_s - time.monotonic()) > 0:
+        while (rest_s := until_s - self._clock.monotonic_s()) > 0:
             message = self._consumer.poll(min(rest_s, _POLL_S))
             if message is not None and _is_record(message):
                 self._early.append(message)
             if self._generation != generation:
                 raise _ChunkLostError("the partitions were revoked")
             if self._stop.is_set():
-                self._stop_by_s = self._stop_by_s or time.monotonic() + _STOP_GRACE_S
-                if time.monotonic() >= self._stop_by_s:
+                self._stop_by_s = self._stop_by_s or self._clock.monotonic_s() + _STOP_GRACE_S
+                if self._clock.monotonic_s() >= self._stop_by_s:
                     raise _ChunkLostError("the sink stops")
 
     def _collect(self) -> list[Chunk]:
@@ -129,13 +142,13 @@ class Sink:
         timeout_s = 0 if self._early else _POLL_S
         polled = self._consumer.consume(_POLL_MESSAGES, timeout=timeout_s)
         if self._assigned:
-            # `wait` may have paused them when they were ours before; a pause outlives that.
+            # `wait` may have paused them before the rebalance, which does not end a pause.
             self._assigned = False
             self._consumer.resume(self._consumer.assignment())
         # Only now: a rebalance during the call empties what was polled before it.
         messages = [*self._early, *polled]
         self._early.clear()
-        now_s = time.monotonic()
+        now_s = self._clock.monotonic_s()
         chunks: list[Chunk] = []
         for message in messages:
             if not _is_record(message):
@@ -180,7 +193,7 @@ class Sink:
             self._consumer.resume(self._consumer.assignment())
 
     def _commit(self, offsets: Sequence[Any]) -> None:
-        """Commit and see it confirmed; a rebalance meanwhile makes `wait` give the chunk up."""
+        """Commit until it is confirmed; if a rebalance takes the chunk away, `wait` raises."""
         while True:
             try:
                 results = self._consumer.commit(offsets=list(offsets), asynchronous=False)
@@ -194,13 +207,13 @@ class Sink:
             self.wait(_COMMIT_BACKOFF_S)
 
     def _on_assign(self, consumer: Any, partitions: Sequence[Any]) -> None:
-        """Begin anew with these partitions, and with the plans that were not confirmed."""
+        """Start empty batches for these partitions; chunks that were not confirmed come first."""
         committed = partitions
         if partitions:
             try:
                 committed = consumer.committed(list(partitions), timeout=_KAFKA_TIMEOUT_S)
             except KafkaException as error:
-                # The Replacing keys still hold without a plan.
+                # Without plans duplicates are still removed by the tables' Replacing keys.
                 log.warning("committed offsets not read (%s): no plans", error.args[0].str())
         self._assigned = True
         by_topic: dict[str, dict[int, tuple[int, str]]] = {topic: {} for topic in self._writers}
@@ -216,14 +229,14 @@ class Sink:
         )
 
     def _on_revoke(self, _consumer: Any, partitions: Sequence[Any]) -> None:
-        """Forget what is not committed: whoever gets the partitions reads it again."""
+        """Forget what is not committed: the next owner of the partitions reads it again."""
         self._generation += 1
         self._early.clear()
         self._batchers = {}
         log.info("%d partitions revoked", len(partitions))
 
     def _measure_lag(self) -> None:
-        now_s = time.monotonic()
+        now_s = self._clock.monotonic_s()
         if now_s - self._lag_at_s < _LAG_EVERY_S:
             return
         self._lag_at_s = now_s

@@ -1,7 +1,4 @@
-"""Messages that cannot be stored, written to the dead-letter topic as they came.
-
-Not responsible for: deciding that a message is one (tables.py, writer.py).
-"""
+"""Messages that cannot be stored, written to the dead-letter topic with their original bytes."""
 
 from __future__ import annotations
 
@@ -9,9 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import Producer
-
 from schemas.config.settings import SharedSettings
+from schemas.kafka import clients
 from schemas.topics import DEAD_LETTERS, MAX_MESSAGE_BYTES
 from stream_app.sink.batches import Message
 
@@ -44,7 +40,7 @@ class DeadLetterQueue:
     """Produces dead letters and waits until the broker has them."""
 
     def __init__(self, settings: SharedSettings, producer: Any = None) -> None:
-        self._producer = producer or Producer(
+        self._producer = producer or clients.producer(
             {
                 **settings.quiet_librdkafka(),
                 "client.id": "fundingstream-sink-dead-letters",
@@ -56,7 +52,13 @@ class DeadLetterQueue:
         )
 
     def publish(self, letters: Sequence[DeadLetter], wait: Callable[[float], None]) -> None:
-        """Return when every letter is acknowledged. `wait` is called meanwhile, and may raise."""
+        """Return when the broker has acknowledged every letter.
+
+        `wait` is called meanwhile, and may raise to give up.
+
+        Raises:
+            UndeliverableError: the broker refuses a letter for good.
+        """
         failures: list[Any] = []
 
         def delivered(error: Any, _message: Any) -> None:

@@ -8,9 +8,8 @@ and Kafka keeps what is owed.
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable
 
+from schemas.clock import Clock
 from schemas.process.logs import NOTICE
 from stream_app.sink.metrics import SinkMetrics
 
@@ -22,16 +21,16 @@ REMIND_EVERY_S = 60.0
 class Outage:
     """The state of one sink: it stores, or waits for one cause at a time."""
 
-    def __init__(self, metrics: SinkMetrics, clock_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, metrics: SinkMetrics, clock: Clock) -> None:
         self._metrics = metrics
-        self._clock_s = clock_s
+        self._clock = clock
         self._cause = ""
         self._since_s = 0.0
         self._told_s = 0.0
 
     def failed(self, cause: str, text: str) -> None:
         """Take an attempt that failed; `cause` is its kind, `text` says what to do about it."""
-        now_s = self._clock_s()
+        now_s = self._clock.monotonic_s()
         if cause != self._cause:
             if not self._cause:
                 self._since_s = now_s
@@ -47,7 +46,11 @@ class Outage:
         """Take an attempt that worked."""
         if self._cause:
             self._set("")
-            log.warning("%s the sink goes on after %.1f s", NOTICE, self._clock_s() - self._since_s)
+            log.warning(
+                "%s the sink goes on after %.1f s",
+                NOTICE,
+                self._clock.monotonic_s() - self._since_s,
+            )
 
     def _set(self, cause: str) -> None:
         if self._cause:

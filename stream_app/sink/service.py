@@ -1,6 +1,6 @@
 """The sink as a service: waits for what it needs, wires the parts, ends cleanly on a signal.
 
-Not responsible for: the loop (runner.py), the console script (infra/cli/main.py).
+The loop itself is in consumer.py.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from schemas.clock import Clock, SystemClock
 from schemas.errors import UnavailableError
 from schemas.kafka.admin import require_topics
 from schemas.serde.registry import SchemaCatalog
@@ -50,7 +51,8 @@ def run_sink(settings: SinkSettings, *, stop: threading.Event | None = None) -> 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
     metrics = SinkMetrics()
-    outage = Outage(metrics)
+    clock = SystemClock()
+    outage = Outage(metrics, clock)
     stop_metrics = metrics.serve(settings)
     try:
         client = _until_available("clickhouse", lambda: _ready_clickhouse(settings), outage, stop)
@@ -59,8 +61,8 @@ def run_sink(settings: SinkSettings, *, stop: threading.Event | None = None) -> 
             "kafka", lambda: require_topics(settings, topics, _KAFKA_TIMEOUT_S), outage, stop
         )
         if client is not None and not stop.is_set():
-            sink = Sink(settings, metrics, stop)
-            sink.run(_writers(settings, client, metrics, outage, sink))
+            sink = Sink(settings, metrics, stop, clock)
+            sink.run(_writers(settings, client, metrics, outage, sink, clock))
     finally:
         stop_metrics()
     log.info("sink stopped")
@@ -68,7 +70,12 @@ def run_sink(settings: SinkSettings, *, stop: threading.Event | None = None) -> 
 
 
 def _writers(
-    settings: SinkSettings, client: Any, metrics: SinkMetrics, outage: Outage, sink: Sink
+    settings: SinkSettings,
+    client: Any,
+    metrics: SinkMetrics,
+    outage: Outage,
+    sink: Sink,
+    clock: Clock,
 ) -> dict[str, TableWriter]:
     catalog = SchemaCatalog(settings)
     letters = DeadLetterQueue(settings)
@@ -76,7 +83,7 @@ def _writers(
     def writer(table: TableSpec) -> TableWriter:
         decoder = catalog.decoder(table.record_type)
         reader = RowReader(table, decoder, catalog.schema_text)
-        return TableWriter(table, client, reader, letters, metrics, outage, sink.wait)
+        return TableWriter(table, client, reader, letters, metrics, outage, sink.wait, clock)
 
     return {table.topic.name: writer(table) for table in TABLES}
 

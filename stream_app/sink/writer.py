@@ -1,21 +1,20 @@
 """Stores one chunk: decode, INSERT, retry, and the search for rows that ClickHouse refuses.
 
 When `store` returns, each message of the chunk is a row of the table, a dead letter or a tombstone,
-and the caller may commit. Not responsible for: consuming, committing, forming chunks.
+and the caller may commit its offsets.
 """
 
 from __future__ import annotations
 
 import logging
 import random
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from schemas.backoff import Backoff
-from schemas.clock import now_us
+from schemas.clock import Clock
 from schemas.errors import MalformedInputError, StateError, UnavailableError
 from schemas.times import US_PER_S
 from stream_app.sink.avro_container import container, container_header
@@ -38,7 +37,7 @@ _SETTINGS = {"async_insert": 0, "insert_deduplicate": 1}
 _REFUSED_MAX = 64
 
 Wait = Callable[[float], None]
-"""Waits that many seconds while the consumer stays in its group; may raise to give a chunk up."""
+"""Waits for some seconds while the consumer stays in its group; may raise to give up the chunk."""
 
 
 class Letters(Protocol):
@@ -64,10 +63,12 @@ class TableWriter:
         metrics: SinkMetrics,
         outage: Outage,
         wait: Wait,
+        clock: Clock,
         chance: Callable[[], float] = random.random,
     ) -> None:
         """`chance` returns a number from [0, 1): it spreads the attempts of several sinks."""
         self._table = table
+        self._clock = clock
         self._client = client
         self._reader = reader
         self._letters = letters
@@ -79,7 +80,7 @@ class TableWriter:
         self._header = container_header(table.record_type.text)
 
     def store(self, chunk: Chunk) -> None:
-        """Store a chunk, for as long as it takes: servers that are away or refuse are waited for.
+        """Store a chunk, however long that takes: servers that are away or refuse are waited for.
 
         Raises:
             StateError: ClickHouse refuses so many rows that the table must be wrong.
@@ -143,12 +144,12 @@ class TableWriter:
             self._insert_or_bisect(rows, middle, high, token, refused)
 
     def _insert(self, rows: Sequence[Row], token: str) -> None:
-        """Insert rows, again and again until ClickHouse takes them or refuses what they are."""
+        """Insert rows, repeatedly until ClickHouse takes them or refuses their content."""
         data = container(self._header, [row.body for row in rows])
         backoff = self._backoff()
         unknown = 0
         while True:
-            started_s = time.perf_counter()
+            started_s = self._clock.monotonic_s()
             try:
                 self._client.raw_insert(
                     self._table.full_name,
@@ -164,7 +165,7 @@ class TableWriter:
                     raise _RefusedError(one_line(error)) from error
                 self._outage.failed(fault.value, self._advice(fault, error))
             else:
-                elapsed_s = time.perf_counter() - started_s
+                elapsed_s = self._clock.monotonic_s() - started_s
                 self._metrics.insert_seconds.labels(self._table.name).observe(elapsed_s)
                 return
             self._metrics.retries.labels(self._table.name).inc()
@@ -209,7 +210,7 @@ class TableWriter:
         self._metrics.rows.labels(name).inc(len(rows) - len(refused))
         self._metrics.batches.labels(name).inc()
         self._metrics.stored_at.set_to_current_time()
-        stored_us = now_us()
+        stored_us = self._clock.now_us()
         observe = self._metrics.latency_seconds.labels(name).observe
         for index, row in enumerate(rows):
             if row.received_us is not None and index not in refused:

@@ -1,7 +1,7 @@
 """JSON on the worker's port: `/api/…`, and `/healthz`, `/startupz`, `/readyz` for supervisors.
 
-A question that cannot be answered is refused with a JSON object whose `error` says why: an unknown
-parameter or a value out of bounds with 400, a contract that is not known with 404.
+A request that is refused gets a JSON object whose `error` says why: status 400 for an unknown
+parameter or a value out of bounds, 404 for a contract that this worker does not know.
 """
 
 from __future__ import annotations

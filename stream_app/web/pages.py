@@ -8,7 +8,6 @@ from typing import Any
 
 from aiohttp import web
 
-from schemas.clock import now_us
 from schemas.times import US_PER_S
 from stream_app.web.api import add_api
 from stream_app.web.metrics import metrics_text
@@ -98,7 +97,8 @@ def render(view: WorkerView) -> str:
         "z: rate against the settlements of 30 days.</p></header>"
         f"{_state(summary)}"
         f'<section class="tiles">{"".join(_tile(*tile) for tile in tiles)}</section>'
-        f"{_feeds_table(summary['feeds'])}{_contracts_table(contracts)}{_counts(view.counts())}"
+        f"{_feeds_table(summary['feeds'], view.now_us())}"
+        f"{_contracts_table(contracts)}{_counts(view.counts())}"
         '<footer><a href="/api/contracts">/api/contracts</a> <a href="/api/feeds">/api/feeds</a> '
         '<a href="/metrics">/metrics</a> <a href="/healthz">/healthz</a> '
         '<a href="/readyz">/readyz</a></footer>'
@@ -106,7 +106,7 @@ def render(view: WorkerView) -> str:
 
 
 def _state(summary: dict[str, Any]) -> str:
-    """Say what is missing: baselines that load calmly, what is not delivered plainly."""
+    """Return a line on baselines that still load, and the reasons why the worker is not ready."""
     lines = ""
     if summary["warming_up"] is not None:
         loaded, expected = summary["warming_up"]["loaded"], summary["warming_up"]["expected"]
@@ -129,13 +129,13 @@ def _tile(label: str, value: str) -> str:
     return f"<div><b>{escape(value)}</b><span>{escape(label)}</span></div>"
 
 
-def _feeds_table(feeds: list[dict[str, Any]]) -> str:
+def _feeds_table(feeds: list[dict[str, Any]], now_us: int) -> str:
     rows = "".join(
         f"<tr><td>{escape(f['feed'])}</td><td>{f['contracts']:,}</td><td>{f['updates']:,}</td>"
         f"<td>{_s(f['newest_age_s'])}</td><td>{_s(f['oldest_age_s'])}</td>"
         f"<td{_STALE if f['stale'] else ''}>{f['stale']:,}</td><td>{f['by_rest']:,}</td>"
         f"<td>{f['backfilling']:,}</td><td>{escape(f['state'] or _DASH)}</td>"
-        f"<td>{_since(f['since'])}</td><td>{escape(f['detail'])}</td></tr>"
+        f"<td>{_since(f['since'], now_us)}</td><td>{escape(f['detail'])}</td></tr>"
         for f in feeds
     )
     return (
@@ -146,8 +146,8 @@ def _feeds_table(feeds: list[dict[str, Any]]) -> str:
     )
 
 
-def _since(since_us: int | None) -> str:
-    return _DASH if since_us is None else f"{max(0, now_us() - since_us) / US_PER_S:,.0f}"
+def _since(since_us: int | None, now_us: int) -> str:
+    return _DASH if since_us is None else f"{max(0, now_us - since_us) / US_PER_S:,.0f}"
 
 
 def _contracts_table(contracts: list[dict[str, Any]]) -> str:

@@ -1,7 +1,7 @@
-"""Whether the worker is ready, and if not why, from what producers report and what arrives. Pure.
+"""Whether the worker is ready, and if not why, from producers' reports and what arrives. Pure.
 
 Ready means: every feed that has a producer is live or served by REST, its producer still reports,
-and its rates reach this worker. Feeds that no producer ever had are not waited for.
+and its rates reach this worker. Feeds without a producer do not count.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from schemas.text import one_line
 from schemas.times import US_PER_S
 
 REPORT_OLD_S = 30.0
-"""A producer reports every 5 s; one that has not for this long is gone or cut off."""
+"""A producer reports every 5 s; after this long without a report it is gone or cut off."""
 LATELY_S = 30.0
-"""A feed that was delivered within this time has been so lately."""
+"""A feed may be stalled, or its rates may be missing, for this long while the worker is ready."""
 _DELIVERED: tuple[FeedState, ...] = ("live", "fallback", "recovering")
-"""The stream or REST delivers."""
+"""States of a feed in which its stream or REST delivers."""
 NO_PRODUCER = "no producer has reported"
 NOT_STARTED = "the worker has no partitions yet, or still loads their state"
 
 
 class Arrivals(NamedTuple):
-    """What has come of one feed to this worker."""
+    """What has arrived of one feed at this worker."""
 
     trading: int
     """Known contracts that trade, with a rate or without."""
@@ -38,7 +38,7 @@ class Arrivals(NamedTuple):
 
 
 class Warming(NamedTuple):
-    """How many baselines are there, of those that are to come."""
+    """How many baselines are loaded, of those that are expected."""
 
     loaded: int
     expected: int
@@ -51,7 +51,7 @@ def reasons(
     reports: Mapping[str, FeedStatus],
     arrivals: Mapping[str, Arrivals],
 ) -> list[str]:
-    """Return why the worker is not ready; empty: it is."""
+    """Return the reasons why the worker is not ready; empty: it is ready."""
     why = [] if started else [NOT_STARTED]
     if not reports:
         return [*why, NO_PRODUCER]
@@ -83,13 +83,13 @@ def _reason(now_us: int, report: FeedStatus, arrived: Arrivals | None) -> str | 
 def warming_up(
     reports: Mapping[str, FeedStatus], arrivals: Mapping[str, Arrivals]
 ) -> Warming | None:
-    """Return how far the baselines are; None: all are there, or no contract is known."""
+    """Return how many baselines are loaded; None: all are, or no contract is known."""
     loaded = expected = 0
     for feed, arrived in arrivals.items():
         expected += arrived.trading
         loaded += arrived.settled
         if _history_is_published(reports.get(feed)):
-            # There is none to come for those.
+            # All history is published: contracts without any will get none.
             loaded += arrived.unsettled
     return None if loaded >= expected else Warming(loaded, expected)
 

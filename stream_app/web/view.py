@@ -1,48 +1,92 @@
-"""What the status page, the JSON and the metrics show: a read-only view of the worker's state.
+"""What the status page, the JSON and the metrics show: snapshots of the worker's state.
 
-readiness.py judges it, pages.py and api.py give it a form.
+readiness.py says whether that state is ready; pages.py, api.py and metrics.py give it a form.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Protocol
 
-from schemas.clock import now_us
+from schemas.clock import Clock
 from schemas.feeds import stale_s
 from schemas.rates import apr, rate_8h
 from schemas.records import FeedStatus, HourlyBar
 from schemas.text import one_line
 from schemas.times import US_PER_S
-from stream_app.core.scoring.statistics import z_of
+from stream_app.core.partition import FeedPartition
+from stream_app.core.scoring.statistics import quantile, z_of
 from stream_app.core.scoring.zones import zone_of
 from stream_app.core.state.contract_state import ContractState
 from stream_app.core.state.contract_store import ContractEntry
 from stream_app.core.state.gaps import TRADING_STATUSES
 from stream_app.web.readiness import Arrivals, reasons, warming_up
-from stream_app.worker.processor import Processor, quantile
 
 _TOP = 10
 BARS_SHOWN = 48
 
 
+class ObservedWorker(Protocol):
+    """What the pages read of a running worker."""
+
+    @property
+    def counts(self) -> Counter[str]:
+        """What happened to raw records since start."""
+        ...
+
+    @property
+    def latencies_s(self) -> Iterable[float]:
+        """Delays from receipt at the producer to the output, of the newest records."""
+        ...
+
+    @property
+    def started_at_us(self) -> int:
+        """When the worker started (UTC µs)."""
+        ...
+
+    @property
+    def progress_at_s(self) -> float:
+        """When the last raw record was applied (monotonic)."""
+        ...
+
+    def partitions(self) -> Iterator[FeedPartition]:
+        """Return the state of all assigned partitions."""
+        ...
+
+    def lag(self) -> int:
+        """Return how many raw records are not yet applied."""
+        ...
+
+    def newest_bars(self, contract: str, limit: int) -> list[HourlyBar]:
+        """Return a contract's newest closed bars, oldest first."""
+        ...
+
+
 class WorkerView:
-    """Snapshots of the worker's state as plain data."""
+    """Reads a worker's state; every call returns a snapshot of it."""
 
     def __init__(
-        self, processor: Processor, reports: Callable[[], Mapping[str, FeedStatus]]
+        self,
+        worker: ObservedWorker,
+        reports: Callable[[], Mapping[str, FeedStatus]],
+        clock: Clock,
     ) -> None:
-        """`reports` returns what the producers last said of their feeds."""
-        self._processor = processor
+        """`reports` returns the newest status that each feed's producer has published."""
+        self._worker = worker
         self._reports = reports
+        self._clock = clock
+
+    def now_us(self) -> int:
+        """Return the time by which ages are told (UTC µs)."""
+        return self._clock.now_us()
 
     def contracts(self) -> list[dict[str, Any]]:
         """Return one entry per contract that has a rate, highest |z| first."""
-        now = now_us()
+        now = self.now_us()
         rows = [
             self._contract(state.feed, entry, now)
-            for state in self._processor.partitions()
+            for state in self._worker.partitions()
             for entry in state.store.cells.values()
             if entry.contract.updates
         ]
@@ -81,19 +125,20 @@ class WorkerView:
         feed, _, symbol = contract.partition(":")
         return any(
             state.feed == feed and symbol in state.store.cells
-            for state in self._processor.partitions()
+            for state in self._worker.partitions()
         )
 
     def feeds(self) -> list[dict[str, Any]]:
-        """Return one entry per feed: its producer's report, its contracts, how old their rates are.
+        """Return one entry per feed: its producer's report, its contracts, the age of their rates.
 
-        `stale` ones are older than the feed's threshold; `by_rest` ones have their rate from REST.
-        What nobody has reported yet, and ages where there is no rate, are None.
+        `stale` counts contracts whose rate is older than the feed's threshold, `by_rest` those
+        whose rate REST brought. Fields that are not reported yet, and ages without a rate, are
+        None.
         """
-        now = now_us()
+        now = self.now_us()
         reports = self._reports()
         by_feed: dict[str, list[ContractState]] = {feed: [] for feed in reports}
-        for state in self._processor.partitions():
+        for state in self._worker.partitions():
             contracts = [c for c in state.contracts if c.updates]
             if contracts or state.feed in by_feed:
                 by_feed.setdefault(state.feed, []).extend(contracts)
@@ -113,9 +158,9 @@ class WorkerView:
         ]
 
     def _arrivals(self) -> dict[str, Arrivals]:
-        """Return what has come of each feed of which any contract is known."""
+        """Return what has arrived of each feed of which a contract is known."""
         by_feed: dict[str, list[ContractEntry]] = {}
-        for state in self._processor.partitions():
+        for state in self._worker.partitions():
             if state.store.cells:
                 by_feed.setdefault(state.feed, []).extend(state.store.cells.values())
         return {feed: _arrived(cells) for feed, cells in by_feed.items()}
@@ -123,12 +168,12 @@ class WorkerView:
     @property
     def started(self) -> bool:
         """True when partitions are assigned and their state is loaded."""
-        return any(True for _ in self._processor.partitions())
+        return any(True for _ in self._worker.partitions())
 
     def readiness(self) -> dict[str, Any]:
         """Return `ready`, `why` (the reasons if not) and `warming_up`."""
         reports, arrivals = self._reports(), self._arrivals()
-        why = reasons(now_us(), started=self.started, reports=reports, arrivals=arrivals)
+        why = reasons(self.now_us(), started=self.started, reports=reports, arrivals=arrivals)
         warming = warming_up(reports, arrivals)
         return {
             "ready": not why,
@@ -138,7 +183,7 @@ class WorkerView:
 
     def bars(self, contract: str) -> list[HourlyBar]:
         """Return the closed bars of a contract's last 48 hours, oldest first."""
-        return self._processor.bars.newest(contract, BARS_SHOWN)
+        return self._worker.newest_bars(contract, BARS_SHOWN)
 
     def summary(self) -> dict[str, Any]:
         """Return the state at a glance: readiness, feeds, totals, latency, lag, the highest |z|."""
@@ -151,7 +196,7 @@ class WorkerView:
             "updates": sum(feed["updates"] for feed in feeds),
             "backfilling": sum(feed["backfilling"] for feed in feeds),
             "latency_s": self.latency_s(),
-            "lag": self._processor.lag(),
+            "lag": self._worker.lag(),
             "idle_s": self.idle_s(),
             "uptime_s": self.uptime_s(),
             "feeds": feeds,
@@ -159,24 +204,24 @@ class WorkerView:
         }
 
     def counts(self) -> dict[str, int]:
-        """Return what was counted since start, by what happened."""
-        total = self._processor.counts.copy()
-        for state in self._processor.partitions():
+        """Return how often each kind of event has happened since start."""
+        total = self._worker.counts.copy()
+        for state in self._worker.partitions():
             total.update(state.counts)
         return dict(sorted(total.items()))
 
     def latency_s(self) -> dict[str, float | None]:
-        """Return p50 and p99 of received at the producer → handed to Kafka, over the newest."""
-        ordered = sorted(self._processor.latencies_s)
+        """Return p50 and p99 of the newest delays from receipt at the producer to the output."""
+        ordered = sorted(self._worker.latencies_s)
         return {"p50": quantile(ordered, 0.50), "p99": quantile(ordered, 0.99)}
 
     def uptime_s(self) -> float:
         """Return seconds since the worker started."""
-        return (now_us() - self._processor.started_at_us) / US_PER_S
+        return (self.now_us() - self._worker.started_at_us) / US_PER_S
 
     def idle_s(self) -> float:
         """Return seconds since the last raw record was processed."""
-        return time.monotonic() - self._processor.progress_at
+        return self._clock.monotonic_s() - self._worker.progress_at_s
 
 
 def _stale(contract: ContractState, feed: str, now: int) -> bool:
@@ -188,7 +233,7 @@ def _age_s(now: int, event_time: int | None) -> float | None:
 
 
 def _reported(report: FeedStatus | None) -> dict[str, Any]:
-    """Return what a producer says of its feed."""
+    """Return the fields of a producer's report, which are None where there is none."""
     if report is None:
         return {"state": None, "detail": "", "since": None, "reported_at": None}
     return {

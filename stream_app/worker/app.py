@@ -1,30 +1,27 @@
-"""Faust wiring: the app, its tables, the agent over the raw topics, timers, web. Nothing else.
+"""Faust wiring: the app, its settings, the agent over the raw topics, timers and web.
 
-What each record means is decided in core, in which order things become durable in ingest.py. The
-traps of Faust that shape this file are in docs/worker.md.
+The order of records is kept in processor.py, what a flush makes durable in checkpoint.py. The traps
+of Faust that shape this file are in docs/worker.md.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Any
 
 import faust
-from faust.types import TP
 
-from schemas.clock import now_us
+from schemas.clock import Clock
 from schemas.errors import FundingStreamError, StateError
 from schemas.feeds import FEEDS
 from schemas.http.server import guard, quiet_malformed_requests
 from schemas.kafka.admin import require_topics
 from schemas.partitioning import PARTITIONS
-from schemas.records import RAW_BATCH, HourlyBar
+from schemas.records import RAW_BATCH
 from schemas.serde.registry import SchemaCatalog
-from schemas.times import US_PER_HOUR, US_PER_S, hour_floor
+from schemas.times import US_PER_S
 from schemas.topics import (
     DEAD_LETTERS,
     MAX_MESSAGE_BYTES,
@@ -40,93 +37,24 @@ from stream_app.worker.feed_reports import FeedReports
 from stream_app.worker.instance import SESSION_S, Expulsions, Instance
 from stream_app.worker.output_producer import PUBLISHED, OutputProducer, output_encoders
 from stream_app.worker.processor import HoleError, Processor
-from stream_app.worker.watchdog import Work, end_process
+from stream_app.worker.stall_detector import Work
+from stream_app.worker.tables import TABLES, FaustRawLog, faust_tables
+from stream_app.worker.watchdog import end_process
 
 log = logging.getLogger(__name__)
 
-CONTRACTS_TABLE = "contracts"
-BASELINES_TABLE = "baselines"
-BARS_TABLE = "bars"
-TABLES = (CONTRACTS_TABLE, BASELINES_TABLE, BARS_TABLE)
-BAR_S = 3600.0
-BARS_KEPT_S = 48 * 3600.0
 FLUSH_INTERVAL_S = 1.0
 REPORT_INTERVAL_S = 1.0
 MEMBERSHIP_EVERY_S = 0.5
 OVERSLEPT_S = 2 * FLUSH_INTERVAL_S
 ANSWERED_WITHIN_S = 3.0
-MAX_TOLD_CHARS = 300
+_MAX_REASON_CHARS = 300
 LAST_FLUSH_S = 10.0
-"""How long an orderly end waits for what it still wants to make durable."""
-
-
-class _TableStore:
-    """A Faust table written outside of events: data first, then its changelog records.
-
-    Faust refuses a plain write outside of an event (faust-streaming/faust#497), and its own
-    producer is no match for the thousand baselines that change each second of a backfill.
-    """
-
-    def __init__(self, table: Any, output_producer: OutputProducer, changelog: str) -> None:
-        self._table = table
-        self._output_producer = output_producer
-        self._changelog = changelog
-
-    def get(self, key: bytes) -> bytes | None:
-        value: bytes | None = self._table.data.get(key)
-        return value
-
-    async def put(self, records: Sequence[tuple[int, bytes, bytes]]) -> None:
-        self._table.data.update((key, value) for _, key, value in records)
-        await self._output_producer.store(self._changelog, records)
-
-
-class _BarTable:
-    """The windowed table of closed bars, written outside of events as `_TableStore` is.
-
-    Keys are (contract id, window), values plain dicts: Faust's windowed tables fail on bytes keys.
-    """
-
-    def __init__(self, table: Any) -> None:
-        self._table = table
-
-    def _window(self, hour_us: int) -> Any:
-        """The window of an hour, in the seconds that Faust counts in."""
-        return self._table.window.ranges(hour_us / US_PER_S)[0]
-
-    def put(self, partition: int, bar: HourlyBar) -> Awaitable[Any]:
-        key = (bar["contract_id"], self._window(bar["hour"]))
-        self._table.data[key] = dict(bar)
-        # What a plain write would do, so that the window expires.
-        self._table._maybe_set_key_ttl(key, partition)  # noqa: SLF001
-        sent: Awaitable[Any] = self._table.send_changelog(partition, key, dict(bar))
-        return sent
-
-    def newest(self, contract: str, limit: int) -> list[HourlyBar]:
-        hour = hour_floor(now_us())
-        hours = (hour - back * US_PER_HOUR for back in range(limit, -1, -1))
-        found = (self._table.data.get((contract, self._window(hour_us))) for hour_us in hours)
-        return [bar for bar in found if bar is not None]
-
-
-class _FaustLog:
-    """The raw log through Faust's consumer."""
-
-    def __init__(self, app: Any) -> None:
-        self._app = app
-
-    async def begin(self, topic: str, partition: int) -> int:
-        tp = TP(topic, partition)
-        offsets: dict[TP, int] = await self._app.consumer.earliest_offsets(tp)
-        return offsets[tp]
-
-    def end(self, topic: str, partition: int) -> int | None:
-        end: int | None = self._app.consumer.highwater(TP(topic, partition))
-        return end
+"""How long an orderly end may take to make everything durable."""
 
 
 class FundingApp(faust.App):  # type: ignore[misc]
-    """The Faust app; stops by making everything durable first."""
+    """The Faust app, which makes everything durable before it stops."""
 
     processor: Processor | None = None
     reports: FeedReports | None = None
@@ -134,7 +62,7 @@ class FundingApp(faust.App):  # type: ignore[misc]
     async def on_stop(self) -> None:
         """Flush and commit while the consumer still lives, then stop as Faust does.
 
-        After a crash there is nothing to flush with: what is not durable comes again.
+        After a crash nothing is flushed: what is not durable is delivered again.
         """
         if self.processor is not None and self._consumer is not None and not self.crashed:
             try:
@@ -142,25 +70,25 @@ class FundingApp(faust.App):  # type: ignore[misc]
                     await self.processor.flush()
                     await self._consumer.commit()
             except (FundingStreamError, TimeoutError) as error:
-                told = str(error) or f"it took longer than {LAST_FLUSH_S:g} s"
-                log.error("stopping without a last flush: %s", told)  # noqa: TRY400
+                reason = str(error) or f"it took longer than {LAST_FLUSH_S:g} s"
+                log.error("stopping without a last flush: %s", reason)  # noqa: TRY400
         await super().on_stop()
 
     def fallen(self) -> str | None:
-        """Return in words that a service has failed or stopped; None: all of them run.
+        """Say that a service of the app has failed or stopped; None: all of them run.
 
-        Safe to call in any thread. mode marks the app as crashed when any service below it that
-        nobody restarts has crashed.
+        Safe to call in any thread. Faust's library mode marks the app as crashed when a service
+        below it has crashed that nothing restarts.
         """
         if self.crashed:
-            told = " ".join(f"{self.crash_reason!r}".split())[:MAX_TOLD_CHARS]
-            return f"Faust has crashed ({told})"
+            reason = " ".join(f"{self.crash_reason!r}".split())[:_MAX_REASON_CHARS]
+            return f"Faust has crashed ({reason})"
         return "Faust has stopped" if self.should_stop else None
 
     def member_id(self) -> str:
-        """Return the id that Kafka has given this member of the group; empty: it is none now.
+        """Return the id that Kafka has given this member of the group; empty: it is no member now.
 
-        Faust and aiokafka keep it to themselves.
+        Faust and aiokafka have no public way to ask for it.
         """
         inner: Any = self._consumer
         for attribute in ("_thread", "_consumer", "_coordinator", "member_id"):
@@ -168,11 +96,11 @@ class FundingApp(faust.App):  # type: ignore[misc]
         return inner or ""
 
     def processing(self) -> Work:
-        """Return what is to be processed now, or how far the worker is in getting ready for it.
+        """Return the partitions to process now, or how far the worker is in getting ready.
 
-        Faust's flags tell a worker that gets ready from one that is ready and has no partition,
-        which happens in a group with more workers than partitions: both flags are down then.
-        Before the first rebalance they are down as well.
+        Faust's flags tell a worker that is getting ready from one that is ready without partitions,
+        which happens in a group with more workers than partitions: neither flag is set then. Before
+        the first rebalance neither is set either.
         """
         if self.processor is None:
             return Work()
@@ -187,7 +115,7 @@ class FundingApp(faust.App):  # type: ignore[misc]
         return sum(offset or 0 for offset in self.tables.recovery.active_offsets.values())
 
 
-def create_app(settings: WorkerSettings, instance: Instance) -> FundingApp:
+def create_app(settings: WorkerSettings, instance: Instance, clock: Clock) -> FundingApp:
     """Build the worker. Blocks on registry and Kafka: call it before an event loop runs.
 
     `instance`: its name in the group, as `claim_instance` gives it.
@@ -198,46 +126,32 @@ def create_app(settings: WorkerSettings, instance: Instance) -> FundingApp:
     catalog = SchemaCatalog(settings)
     decoder = catalog.decoder(RAW_BATCH)
     encoders = output_encoders(catalog)
-    # Faust would end in a traceback, or wait without a word.
+    # Without its topics Faust would end in a traceback, or wait and log nothing.
     require_topics(settings, needed_topics(settings))
-    output_producer = OutputProducer(settings, encoders)
+    output_producer = OutputProducer(settings, encoders, clock)
     app = faust_app(settings, instance.name)
-    raw = app.topic(
-        *(raw_topic(feed) for feed in FEEDS),
-        key_type=bytes,
-        value_type=bytes,
-        key_serializer="raw",
-        value_serializer="raw",
-        partitions=PARTITIONS,
-    )
-    contracts, baselines = (
-        _table_store(app, settings.worker_id, name, output_producer)
-        for name in (CONTRACTS_TABLE, BASELINES_TABLE)
-    )
-    processor = Processor(
+    processor = app.processor = Processor(
         decoder,
         output_producer,
-        contracts,
-        baselines,
-        _BarTable(_bar_table(app, settings.worker_id)),
-        _FaustLog(app),
+        faust_tables(app, settings.worker_id, output_producer, clock),
+        FaustRawLog(app),
+        clock,
         int(settings.worker_max_ahead_s * US_PER_S),
     )
-    app.processor = processor
-    _add_agent(app, raw, processor)
-    _add_flush(app, processor)
-    _add_membership(app, instance)
+    _add_agent(app, processor)
+    _add_flush(app, processor, clock)
+    _add_membership(app, instance, clock)
     if not settings.worker_output_prefix:
-        # A replay's worker reads what is past: its delays are nobody's.
+        # A replay's worker reads the past: nobody is interested in its delays.
         _add_reports(app, processor, output_producer, instance.name)
     quiet_malformed_requests()
     app.reports = FeedReports(settings, catalog)
-    add_pages(app.web.web_app, WorkerView(processor, app.reports.newest))
+    add_pages(app.web.web_app, WorkerView(processor, app.reports.newest, clock))
     return app
 
 
 def needed_topics(settings: WorkerSettings) -> list[str]:
-    """Return the topics that must exist before the worker starts."""
+    """Return the names of the topics that must exist before the worker starts."""
     raw = [raw_topic(feed) for feed in FEEDS]
     outputs = [settings.worker_output_prefix + spec.name for spec in (*PUBLISHED, DEAD_LETTERS)]
     if not settings.worker_output_prefix:
@@ -272,13 +186,13 @@ def faust_app(settings: WorkerSettings, instance: str) -> FundingApp:
         stream_wait_empty=False,
         stream_buffer_maxsize=4096,
         table_standby_replicas=0,
-        # The group remembers a static member's URL: it must not change with the page's port.
+        # The group remembers the URL of a static member, so it must not depend on the page's port.
         canonical_url=f"http://{instance}",
         web_bind=settings.web_host,
         web_host=settings.web_host,
         web_port=settings.web_port,
         web_application_options={"middlewares": [guard(settings.allowed_hosts)]},
-        # Faust's own pages show every table's content to whoever asks.
+        # Faust's own pages would show the content of every table to anybody.
         web_tables_enabled=False,
         web_router_enabled=False,
         web_graph_enabled=False,
@@ -306,27 +220,16 @@ def _security(settings: WorkerSettings) -> dict[str, Any]:
     return {"broker_credentials": faust.SSLCredentials(context=context)}
 
 
-def _table_store(
-    app: FundingApp, app_id: str, name: str, output_producer: OutputProducer
-) -> _TableStore:
-    spec = changelog_topic_spec(app_id, name)
-    table = app.Table(
-        name,
+def _add_agent(app: FundingApp, processor: Processor) -> None:
+    raw = app.topic(
+        *(raw_topic(feed) for feed in FEEDS),
         key_type=bytes,
         value_type=bytes,
-        partitions=spec.partitions,
-        extra_topic_configs=spec.config,
+        key_serializer="raw",
+        value_serializer="raw",
+        partitions=PARTITIONS,
     )
-    return _TableStore(table, output_producer, spec.name)
 
-
-def _bar_table(app: FundingApp, app_id: str) -> Any:
-    spec = changelog_topic_spec(app_id, BARS_TABLE)
-    table = app.Table(BARS_TABLE, partitions=spec.partitions, extra_topic_configs=spec.config)
-    return table.tumbling(BAR_S, expires=BARS_KEPT_S).table
-
-
-def _add_agent(app: FundingApp, raw: Any, processor: Processor) -> None:
     @app.agent(raw, concurrency=1, name="ingest")  # type: ignore[untyped-decorator]
     async def _processor(stream: Any) -> None:
         async for event in stream.noack().events():
@@ -344,16 +247,16 @@ def _add_agent(app: FundingApp, raw: Any, processor: Processor) -> None:
                 processor.revoke(tp.topic, tp.partition)
 
 
-def _add_membership(app: FundingApp, instance: Instance) -> None:
+def _add_membership(app: FundingApp, instance: Instance, clock: Clock) -> None:
     @app.task  # type: ignore[untyped-decorator]
     async def _watch_membership() -> None:
-        expulsions = Expulsions(time.monotonic())
+        expulsions = Expulsions(clock.monotonic_s())
         while not app.should_stop:
             await asyncio.sleep(MEMBERSHIP_EVERY_S)
             member_id = app.member_id()
             if member_id:
                 instance.remember(member_id)
-            if expulsions.expelled(time.monotonic(), member_id):
+            if expulsions.expelled(clock.monotonic_s(), member_id):
                 end_process(
                     f"another worker uses the name {instance.name} and has thrown this one out of "
                     f"the group {app.conf.id} again and again: give each its own "
@@ -366,9 +269,9 @@ async def _flush_once(app: FundingApp, processor: Processor) -> None:
         if tp.topic.startswith(RAW_PREFIX):
             processor.assign(tp.topic, tp.partition)
     if processor.quiet and not await _answers(app):
-        # What a producer holds for a broker that is away is not in the log yet.
+        # Producers may hold records for a broker that is away: the log's end is not final.
         processor.forget_quiet()
-    processor.flush_quiet(now_us())
+    processor.flush_quiet()
     await processor.flush()
 
 
@@ -382,13 +285,13 @@ async def _answers(app: FundingApp) -> bool:
     return True
 
 
-def _add_flush(app: FundingApp, processor: Processor) -> None:
+def _add_flush(app: FundingApp, processor: Processor, clock: Clock) -> None:
     @app.task  # type: ignore[untyped-decorator]
     async def _flush_forever() -> None:
         while not app.should_stop:
-            slept_from = time.monotonic()
+            slept_from_s = clock.monotonic_s()
             await asyncio.sleep(FLUSH_INTERVAL_S)
-            if time.monotonic() - slept_from > OVERSLEPT_S:
+            if clock.monotonic_s() - slept_from_s > OVERSLEPT_S:
                 # The process stood still: what came meanwhile has not been fetched yet.
                 processor.forget_quiet()
             if app.rebalancing or app.in_recovery:

@@ -1,7 +1,7 @@
-"""What the producers last said of their feeds: the newest FeedStatus of each, read from its topic.
+"""The newest FeedStatus that each feed's producer has published, read from its topic.
 
-The page and the readiness check use it; the numbers never do, so the worker stays a function of the
-raw log.
+The page and the readiness check use it. Rates and z-scores never do, so that the worker's outputs
+follow from the raw log alone.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class FeedReports:
         return self._newest
 
     def _take(self, key: bytes | None, status: FeedStatus | None) -> None:
-        """Keep a status; one of a feed that nobody knows is passed over."""
+        """Keep a status, or forget it for a tombstone. Statuses of unknown feeds are ignored."""
         if status is None:
             forgotten = (key or b"").decode(errors="replace")
             self._newest = {k: v for k, v in self._newest.items() if k != forgotten}

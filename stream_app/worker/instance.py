@@ -1,9 +1,9 @@
-"""The name under which a worker is a member of its group, held by one worker at a time.
+"""The name under which a worker is a static member of its group, held by one worker at a time.
 
-Kafka gives a static member that comes back under its name its partitions at once, so a name must
-outlive restarts, kill -9 included; and two workers under one name throw each other out for as long
-as both live. So a name belongs to a data directory, where a lock of the kernel tells whether its
-holder lives, and Kafka is asked whether somebody else in the world has it.
+Kafka gives a static member its partitions back at once when it returns under its name, so a name
+must outlive restarts and kill -9. Two workers under one name throw each other out of the group for
+as long as both run. So a name belongs to a data directory, where a kernel lock tells whether its
+holder is alive, and Kafka is asked whether a worker elsewhere uses it.
 
 Without FUNDING_WORKER_INSTANCE the first worker of a data directory takes `<name>-1`, the second
 `<name>-2`, and so on; <name> is made once for the directory and kept there.
@@ -18,8 +18,10 @@ import secrets
 import socket
 import time
 from collections import deque
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from schemas.clock import Clock
 from schemas.errors import ConfigurationError, UnavailableError
 from schemas.kafka.admin import static_members
 from schemas.process.files import write_atomically
@@ -49,7 +51,7 @@ class Instance:
     def predecessor(self) -> str:
         """Return the member id that the last holder of the lock had in the group; empty: unknown.
 
-        That process has ended, whatever Kafka still believes.
+        That process has ended, although Kafka may still list it as a member.
         """
         try:
             return self._path.read_text(encoding="utf-8").strip()
@@ -57,14 +59,14 @@ class Instance:
             return ""
 
     def remember(self, member_id: str) -> None:
-        """Note our own member id, for a successor after kill -9."""
+        """Write our own member id to disk, for a successor after kill -9."""
         if member_id == self._remembered:
             return
         self._remembered = member_id
         try:
             write_atomically(self._path, member_id)
         except OSError as error:
-            # A successor waits for the end of our session then; nothing is lost.
+            # A successor then waits until our session has ended.
             log.warning("cannot write %s: %s", self._path, error)
 
     def close(self) -> None:
@@ -72,16 +74,56 @@ class Instance:
         self._lock.close()
 
 
-def claim_instance(settings: WorkerSettings) -> Instance:
+Members = Callable[[], Mapping[str, str] | None]
+"""Returns the static members of the worker's group, name to member id; None: Kafka is away."""
+
+
+class _Group:
+    """The group that the worker is about to join."""
+
+    def __init__(self, members: Members, clock: Clock, sleep: Callable[[float], None]) -> None:
+        self._members = members
+        self._clock = clock
+        self._sleep = sleep
+
+    def uses(self, instance: Instance) -> bool:
+        """Tell whether a member of this name lives that is not our own dead predecessor.
+
+        A member that does not outlast its session is dead: this waits until that has passed.
+        """
+        known = (self._members() or {}).get(instance.name)
+        if known in {None, instance.predecessor()}:
+            return False
+        log.info("%s is a member already: waiting whether it is alive", instance.name)
+        until_s = self._clock.monotonic_s() + SESSION_S + SESSION_SLACK_S
+        while self._clock.monotonic_s() < until_s:
+            self._sleep(_ASK_EVERY_S)
+            members = self._members()
+            if members is not None and instance.name not in members:
+                return False
+        return True
+
+
+def claim_instance(
+    settings: WorkerSettings,
+    clock: Clock,
+    *,
+    members: Members | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Instance:
     """Take the configured name, or the first free one of the data directory. Blocks on Kafka.
+
+    `members` is asked for the group's members (default: Kafka is).
 
     Raises:
         UnavailableError: another worker has the name, or Kafka does not answer.
         ConfigurationError: the data directory cannot be used.
     """
     directory = Path(settings.worker_data_dir)
+    ask = members or (lambda: static_members(settings, settings.worker_id))
+    group = _Group(ask, clock, sleep)
     if settings.worker_instance:
-        return _claim_named(settings, directory, settings.worker_instance)
+        return _claim_named(settings, directory, settings.worker_instance, group)
     base = _base_name(directory)
     for slot in range(1, MAX_SLOTS + 1):
         try:
@@ -89,7 +131,7 @@ def claim_instance(settings: WorkerSettings) -> Instance:
         except LockedError:
             continue
         instance = Instance(f"{base}-{slot}", lock)
-        if not _in_use(settings, instance):
+        if not group.uses(instance):
             return instance
         instance.close()
         log.warning("%s is another worker's name: taking the next one", instance.name)
@@ -99,7 +141,7 @@ def claim_instance(settings: WorkerSettings) -> Instance:
     )
 
 
-def _claim_named(settings: WorkerSettings, directory: Path, name: str) -> Instance:
+def _claim_named(settings: WorkerSettings, directory: Path, name: str, group: _Group) -> Instance:
     try:
         instance = Instance(name, FileLock(directory / f"instance-{name}.lock"))
     except LockedError as error:
@@ -107,7 +149,7 @@ def _claim_named(settings: WorkerSettings, directory: Path, name: str) -> Instan
             f"the worker FUNDING_WORKER_INSTANCE={name} runs already, it is {error.holder}: give "
             "this one another name, or leave the variable out"
         ) from error
-    if _in_use(settings, instance):
+    if group.uses(instance):
         instance.close()
         raise UnavailableError(
             f"another worker with FUNDING_WORKER_INSTANCE={name} is alive in the group "
@@ -117,26 +159,8 @@ def _claim_named(settings: WorkerSettings, directory: Path, name: str) -> Instan
     return instance
 
 
-def _in_use(settings: WorkerSettings, instance: Instance) -> bool:
-    """Tell whether a member of our name lives that is not our own dead predecessor.
-
-    A member that does not outlast its session is dead.
-    """
-    members = static_members(settings, settings.worker_id) or {}
-    if members.get(instance.name) in {None, instance.predecessor()}:
-        return False
-    log.info("%s is a member already: waiting whether it is alive", instance.name)
-    until_s = time.monotonic() + SESSION_S + SESSION_SLACK_S
-    while time.monotonic() < until_s:
-        time.sleep(_ASK_EVERY_S)
-        now = static_members(settings, settings.worker_id)
-        if now is not None and instance.name not in now:
-            return False
-    return True
-
-
 def _base_name(directory: Path) -> str:
-    """Return the directory's own name for workers, made at the first time.
+    """Return the name that a data directory gives to its workers, made at the first call.
 
     Raises:
         ConfigurationError: it can be neither read nor made.
@@ -157,7 +181,7 @@ def _base_name(directory: Path) -> str:
 
 
 def _create(path: Path, text: str) -> None:
-    """Write a file that nobody has made yet: of several workers that start at once, one wins."""
+    """Write a file unless it exists: of several workers that start at once, one writes it."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     temporary.write_text(text, encoding="utf-8")
     try:
@@ -174,18 +198,18 @@ def _new_base_name() -> str:
 
 
 class Expulsions:
-    """Tells from a member's ids whether another worker uses its name. Pure.
+    """Tells from the changes of a member's id whether another worker uses its name. Pure.
 
-    Kafka hands a static name to whoever joins last; the one before finds itself unknown and joins
-    again under a new id, which throws out the other. A single change happens to any worker that
-    was cut off for a session.
+    Kafka gives a static name to the member that joined last. The one before is unknown from then on
+    and joins again under a new id, which throws out the other. A single change happens to any
+    worker that was cut off for a session.
     """
 
     WINDOW_S = 60.0
     YOUNG_LIMIT = 2
-    """A worker that has just come gives way at this many changes within the window …"""
+    """How many changes within the window make a worker give way that started within it …"""
     LIMIT = 6
-    """… and one that was there before, at this many."""
+    """… and one that started before."""
 
     def __init__(self, started_s: float) -> None:
         """`started_s`: when this worker started; all times are monotonic seconds."""
@@ -194,7 +218,7 @@ class Expulsions:
         self._changes_s: deque[float] = deque(maxlen=self.LIMIT)
 
     def expelled(self, now_s: float, member_id: str) -> bool:
-        """Take a look at the member id, empty while there is none; True: give way."""
+        """Look at the member id, empty while there is none; True: this worker must give way."""
         if member_id and member_id != self._member_id:
             if self._member_id:
                 self._changes_s.append(now_s)

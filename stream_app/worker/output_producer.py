@@ -1,7 +1,7 @@
-"""What leaves the worker: encodes outputs, produces them, and knows when they are delivered.
+"""Encodes the worker's outputs, produces them to Kafka, and tells when they are delivered.
 
-State for the changelogs of the tables goes the same way. A confluent-kafka producer inside the
-worker: librdkafka batches and compresses in its own thread, while Faust's own `send` costs 200-400
+The changelogs of the state tables are written here too. This is a confluent-kafka producer beside
+Faust's own: librdkafka batches and compresses in its own thread, while Faust's `send` costs 200-400
 µs a record, compresses on the event loop and stops the intake while more than a few records wait.
 """
 
@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import compress
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException
 
 from schemas import topics
+from schemas.clock import Clock
 from schemas.errors import SchemaError, UnavailableError
+from schemas.kafka import clients
 from schemas.records import WorkerStatus
 from schemas.serde.codec import Encoder
 from schemas.serde.rate_columns import Origin, RateColumnsEncoder
@@ -43,6 +44,9 @@ MIN_COLUMN_ROWS = 8
 QUEUE_KIB = 128 * 1024
 DELIVERY_TIMEOUT_S = 60.0
 _POLL_S = 0.001
+_FULL_POLL_S = 0.05
+_REPORT_SLACK_S = 5.0
+"""How much later than its timeout librdkafka may report that a record was not delivered."""
 PUBLISHED = (
     topics.SETTLEMENTS,
     topics.RATES,
@@ -51,7 +55,7 @@ PUBLISHED = (
     topics.BARS,
     topics.AUDIT,
 )
-"""What follows from the raw log: a replay publishes the same."""
+"""The topics that follow from the raw log alone, so that a replay publishes the same records."""
 
 
 def output_encoders(catalog: SchemaCatalog) -> dict[str, Encoder]:
@@ -60,7 +64,7 @@ def output_encoders(catalog: SchemaCatalog) -> dict[str, Encoder]:
 
 
 Message = dict[str, Any]
-"""A record as confluent-kafka's produce_batch takes it."""
+"""A record in the form that confluent-kafka's produce_batch takes."""
 
 
 class Generation:
@@ -82,32 +86,49 @@ class Generation:
 class OutputProducer:
     """Publishes outputs and dead letters; every record counts into the current generation."""
 
-    def __init__(self, settings: WorkerSettings, encoders: Mapping[str, Encoder]) -> None:
-        """`encoders` by topic, as `output_encoders` gives them."""
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        encoders: Mapping[str, Encoder],
+        clock: Clock,
+        *,
+        delivery_timeout_s: float = DELIVERY_TIMEOUT_S,
+        queue_records: int = QUEUE_RECORDS,
+    ) -> None:
+        """`encoders` by topic, as `output_encoders` gives them.
+
+        A record that Kafka has not taken within `delivery_timeout_s` is an error. At most
+        `queue_records` wait in the producer; a caller that brings more is blocked meanwhile.
+        """
+        self._clock = clock
+        self._delivery_timeout_s = delivery_timeout_s
+        self._queue_records = queue_records
         self._prefix = settings.worker_output_prefix
         self._encode = {topic: encoder.encode for topic, encoder in encoders.items()}
         self._encode_rates = RateColumnsEncoder(encoders[topics.RATES.name].header).encode
         self._bootstrap = settings.kafka_bootstrap
-        self._producer = Producer(
+        self._producer = clients.producer(
             {
                 **settings.librdkafka(),
                 "enable.idempotence": True,
                 "compression.type": "lz4",
                 "linger.ms": settings.worker_linger_ms,
-                "queue.buffering.max.messages": QUEUE_RECORDS,
+                "queue.buffering.max.messages": queue_records,
                 "queue.buffering.max.kbytes": QUEUE_KIB,
                 "message.max.bytes": topics.MAX_MESSAGE_BYTES,
-                "delivery.timeout.ms": int(DELIVERY_TIMEOUT_S * 1_000),
-            },
-            logger=log,
+                "delivery.timeout.ms": int(delivery_timeout_s * 1_000),
+            }
         )
         self._generation = Generation()
         self._unencodable = 0
 
     def publish(self, outputs: Outputs, partition: int) -> int:
-        """Hand records to the producer, on the partition that their contracts live in.
+        """Hand outputs to the producer, for the partition that their contracts live in.
 
-        Returns how many no schema could hold: those are in the dead letters.
+        Returns how many did not fit their schema: those become dead letters.
+
+        Raises:
+            UnavailableError: the queue has been full for `delivery_timeout_s`.
         """
         unencodable = self._unencodable
         messages: dict[str, list[Message]] = {}
@@ -128,7 +149,7 @@ class OutputProducer:
         try:
             value = self._encode[name](record)
         except SchemaError as error:
-            # A number that the exchange sent and no schema can hold: told, never lost.
+            # The exchange sent a number that the schema cannot hold: kept as a dead letter.
             self._dead_letter_output(output, str(error))
         else:
             messages.setdefault(name, []).append({"value": value, "key": key.encode()})
@@ -139,7 +160,7 @@ class OutputProducer:
         encoded: Iterator[bytes] | None = None
         if sum(is_plain) >= MIN_COLUMN_ROWS:
             origin = Origin(at.transport, at.topic, at.partition, at.offset)
-            # Where one does not fit, they are written one by one, to find it.
+            # If one row does not fit, all are encoded one by one below, which finds it.
             with suppress(SchemaError):
                 columns = rate_columns(list(compress(rows, is_plain)), at.feed)
                 encoded = iter(self._encode_rates(columns, origin))
@@ -151,9 +172,9 @@ class OutputProducer:
                 self._add(rate_output(row, at), messages)
 
     def report(self, status: WorkerStatus) -> None:
-        """Publish how far this worker is behind. A report that finds no room is left out.
+        """Publish how far this worker is behind. With a full queue the report is left out.
 
-        It would be old by the time that there is; what is wrong with Kafka the next flush tells.
+        It would be old by the time that there is room, and the next flush reports Kafka's failure.
         """
         topic = topics.WORKERS.name
         value, key = self._encode[topic](status), status["worker"].encode()
@@ -201,7 +222,7 @@ class OutputProducer:
         headers: dict[str, str] | None = None,
     ) -> None:
         generation = self._generation
-        deadline = time.monotonic() + DELIVERY_TIMEOUT_S
+        deadline_s = self._clock.monotonic_s() + self._delivery_timeout_s
         while True:
             try:
                 self._producer.produce(
@@ -213,12 +234,7 @@ class OutputProducer:
                     **({"headers": headers} if headers else {}),
                 )
             except BufferError:
-                # The queue is the bound: wait here, which stops the intake behind us.
-                self._producer.poll(0.05)
-                if time.monotonic() > deadline:
-                    raise UnavailableError(
-                        f"Kafka at {self._bootstrap} took no record for {DELIVERY_TIMEOUT_S:g} s"
-                    ) from None
+                self._wait_for_room(deadline_s)
                 continue
             except KafkaException as error:
                 raise UnavailableError(f"cannot produce to {topic}: {error}") from error
@@ -229,7 +245,7 @@ class OutputProducer:
         """Write (partition, key, value) records to the changelog of a table, and wait for them.
 
         Raises:
-            UnavailableError: one was refused, or the broker is away for DELIVERY_TIMEOUT_S.
+            UnavailableError: one was refused, or not delivered within `delivery_timeout_s`.
         """
         generation = Generation()
         by_partition: dict[int, list[Message]] = {}
@@ -242,13 +258,13 @@ class OutputProducer:
     def _produce_batch(
         self, topic: str, messages: list[Message], partition: int, generation: Generation
     ) -> None:
-        """Hand over many records by one call: a third of the cost of as many single ones."""
-        deadline = time.monotonic() + DELIVERY_TIMEOUT_S
+        """Hand over many records by one call, at a third of the cost of as many single calls."""
+        deadline_s = self._clock.monotonic_s() + self._delivery_timeout_s
         while messages:
-            # The queue is the bound: wait here, which stops the intake behind us. Asked first,
-            # since what is refused in the middle of a batch would be overtaken by the rest.
-            if len(self._producer) + len(messages) > QUEUE_RECORDS:
-                self._producer.poll(0.05)
+            # Looked at first, since records that are refused in the middle of a batch would be
+            # overtaken by the rest of it.
+            if len(self._producer) + len(messages) > self._queue_records:
+                self._producer.poll(_FULL_POLL_S)
             generation.pending += self._producer.produce_batch(
                 topic, messages, partition, on_delivery=generation.on_delivery
             )
@@ -258,14 +274,22 @@ class OutputProducer:
                 if error.code() != KafkaError._QUEUE_FULL:  # noqa: SLF001 - its public name
                     raise UnavailableError(f"cannot produce to {topic}: {error}")
             if messages:
-                self._producer.poll(0.05)
-            if messages and time.monotonic() > deadline:
-                raise UnavailableError(
-                    f"Kafka at {self._bootstrap} took no record for {DELIVERY_TIMEOUT_S:g} s"
-                )
+                self._wait_for_room(deadline_s)
+
+    def _wait_for_room(self, deadline_s: float) -> None:
+        """Wait a moment for room in the queue. This blocks the intake, which bounds memory.
+
+        Raises:
+            UnavailableError: it is past `deadline_s` (monotonic).
+        """
+        self._producer.poll(_FULL_POLL_S)
+        if self._clock.monotonic_s() > deadline_s:
+            raise UnavailableError(
+                f"Kafka at {self._bootstrap} took no record for {self._delivery_timeout_s:g} s"
+            ) from None
 
     def cut(self) -> Generation:
-        """End the current generation and return it; what follows counts into the next."""
+        """End the current generation and return it; records from now on count into the next one."""
         generation, self._generation = self._generation, Generation()
         return generation
 
@@ -273,16 +297,17 @@ class OutputProducer:
         """Wait until all records of a generation are on the broker.
 
         Raises:
-            UnavailableError: one was refused, or the broker is away for DELIVERY_TIMEOUT_S.
+            UnavailableError: one was refused, or not delivered within `delivery_timeout_s`.
         """
-        deadline = time.monotonic() + DELIVERY_TIMEOUT_S + 5.0
+        deadline_s = self._clock.monotonic_s() + self._delivery_timeout_s + _REPORT_SLACK_S
         while generation.pending > 0:
             self._producer.poll(0)
             if generation.pending <= 0:
                 break
-            if time.monotonic() > deadline:
+            if self._clock.monotonic_s() > deadline_s:
                 raise UnavailableError(
-                    f"{generation.pending} records are undelivered for {DELIVERY_TIMEOUT_S:g} s"
+                    f"{generation.pending} records are undelivered for "
+                    f"{self._delivery_timeout_s:g} s"
                 )
             await asyncio.sleep(_POLL_S)
         if generation.error is not None:

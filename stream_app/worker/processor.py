@@ -1,20 +1,17 @@
-"""Applies raw records to the core and keeps state, outputs and acks in the one right order.
+"""Handles raw records in the order of the log: decodes, applies to the core, publishes.
 
-Outputs delivered → baselines and bars on their changelog → blocks on theirs → events acked.
-Whatever fails in between, a restart repeats from the last ack, and the offsets in the blocks tell
-what is already applied. Not responsible for: Faust's wiring (worker.py), the semantics (core).
+What is applied becomes durable, and is acked, by a flush (checkpoint.py). Records that were passed
+over, come again, or come from another log are recognised here by their offsets.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Awaitable, Iterator
+from typing import Any, Protocol
 
-from schemas.clock import now_us
+from schemas.clock import Clock
 from schemas.errors import FundingStreamError, MalformedInputError, StateError
 from schemas.records import HourlyBar, WorkerStatus
 from schemas.serde.codec import Decoder
@@ -22,25 +19,24 @@ from schemas.times import US_PER_S
 from schemas.topics import feed_of_raw_topic
 from stream_app.core.output.outputs import DeadLetter, Outputs
 from stream_app.core.partition import FeedPartition
+from stream_app.core.scoring.statistics import quantile
 from stream_app.core.scoring.zones import flush_boundary
 from stream_app.core.state.contract_state import UNLISTED, block_key
 from stream_app.core.updates.plausibility import MAX_AHEAD_US, check_size
 from stream_app.normalise import normaliser
-from stream_app.worker.output_producer import OutputProducer
+from stream_app.worker.checkpoint import Checkpoint, OutputSink, Snapshot, Tables
 
 log = logging.getLogger(__name__)
 
 QUIET_FLUSH_US = 15 * US_PER_S
-"""How long after a flush boundary the wall clock flushes for a partition without new batches. A
-producer that runs sends a tick on each every 5 s (control_items.py), so this is for a dead one:
+"""How long after a flush boundary the wall clock flushes for a partition without new records. A
+running producer sends a tick every 5 s (schemas/control_items.py), so this is for a dead one:
 records that waited in a producer while Kafka was away must find what a replay finds."""
 QUIET_ROUNDS = 15
-"""Calls in a row, one a second, at which a partition must be at the end of its log: the end that
-the consumer knows is that of its last fetch."""
+"""For how many calls of `flush_quiet` in a row, one a second, a partition must be at the end of its
+log before that: the end that the consumer knows is that of its last fetch."""
 _LATENCIES_KEPT = 512
-"""About half a minute of one feed: start-up must not pass for the present."""
-
-
+"""About half a minute of one feed: the delays of a start-up must not be shown for long."""
 _DELAYS_REPORTED = 4_096
 """More stream records than a worker applies within a second."""
 
@@ -49,37 +45,8 @@ class HoleError(FundingStreamError):
     """Records of the raw log were passed over."""
 
 
-def quantile(ordered: Sequence[float], share: float) -> float | None:
-    """Return the value below which a share of ascending values lies; None if there is none."""
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else None
-
-
-class StateTable(Protocol):
-    """A table as this module needs it: bytes by key, written with an explicit partition."""
-
-    def get(self, key: bytes) -> bytes | None:
-        """Return a stored value."""
-        ...
-
-    async def put(self, records: Sequence[tuple[int, bytes, bytes]]) -> None:
-        """Store values by (partition, key, value); return when the changelog has them."""
-        ...
-
-
-class BarTable(Protocol):
-    """The table of closed bars."""
-
-    def put(self, partition: int, bar: HourlyBar) -> Awaitable[Any]:
-        """Store a bar; the result is done when the changelog has it."""
-        ...
-
-    def newest(self, contract: str, limit: int) -> list[HourlyBar]:
-        """Return a contract's newest bars, oldest first."""
-        ...
-
-
 class RawLog(Protocol):
-    """The raw log as this module needs it."""
+    """The raw log, as far as a processor has to know its bounds."""
 
     def begin(self, topic: str, partition: int) -> Awaitable[int]:
         """Return the offset of the oldest record that is still there."""
@@ -90,182 +57,180 @@ class RawLog(Protocol):
         ...
 
 
-class _PartitionIntake:
+class AssignedPartition:
     """One assigned raw partition: its state, and the events that wait for their ack."""
 
     def __init__(self, state: FeedPartition) -> None:
         self.state = state
         self.next_offset = None if state.store.is_empty else state.store.applied_offset + 1
         self.first_offset: int | None = None
+        """The first record that this process has applied."""
         self.quiet_rounds = 0
         self.held: list[Any] = []
 
     def already_applied(self, offset: int) -> bool:
-        """Tell whether this process has applied a record: a rebalance may bring some twice.
+        """Tell whether this process has applied a record: a rebalance may deliver some twice.
 
-        What another process applied is told by the blocks, each for its contracts.
+        What another process applied is recognised by each block of contracts for itself.
         """
         first, following = self.first_offset, self.next_offset
         return first is not None and following is not None and first <= offset < following
 
-
-class Snapshot(NamedTuple):
-    """What one flush has to make durable for one partition."""
-
-    feed: str
-    partition: int
-    blocks: list[tuple[int, bytes]]
-    baselines: list[tuple[str, bytes]]
-    bars: list[HourlyBar]
-    events: list[Any]
+    def snapshot(self) -> Snapshot:
+        """Take out what a flush has to make durable."""
+        state = self.state
+        if self.next_offset is not None:
+            state.store.mark_applied(self.next_offset - 1)
+        blocks, baselines = state.store.take_dirty()
+        events, self.held = self.held, []
+        bars = state.take_closed_bars()
+        return Snapshot(state.feed, state.partition, blocks, baselines, bars, events)
 
 
 class Processor:
-    """The worker's processing of raw records, without Faust."""
+    """The worker's processing of raw records."""
 
     def __init__(
         self,
         decoder: Decoder,
-        output_producer: OutputProducer,
-        contracts: StateTable,
-        baselines: StateTable,
-        bars: BarTable,
+        outputs: OutputSink,
+        tables: Tables,
         raw_log: RawLog,
+        clock: Clock,
         max_ahead_us: int = MAX_AHEAD_US,
     ) -> None:
+        """`max_ahead_us`: how far ahead of its receipt an event may be."""
         self._decoder = decoder
-        self._output_producer = output_producer
-        self._contracts = contracts
-        self._baselines = baselines
-        self.bars = bars
+        self._outputs = outputs
+        self._tables = tables
         self._raw_log = raw_log
+        self._clock = clock
         self._max_ahead_us = max_ahead_us
-        self._intakes: dict[tuple[str, int], _PartitionIntake] = {}
-        self._flush_lock = asyncio.Lock()
+        self._checkpoint = Checkpoint(outputs, tables)
+        self._assigned: dict[tuple[str, int], AssignedPartition] = {}
         self.counts: Counter[str] = Counter()
         self.latencies_s: deque[float] = deque(maxlen=_LATENCIES_KEPT)
-        """Received at the producer → handed to the output producer, newest last."""
+        """Receipt at the producer to handing over to the output producer, newest last."""
         self._unreported_s: deque[float] = deque(maxlen=_DELAYS_REPORTED)
-        self.progress_at = time.monotonic()
-        self.started_at_us = now_us()
+        self.progress_at_s = clock.monotonic_s()
+        """When the last raw record was applied (monotonic)."""
+        self.started_at_us = clock.now_us()
 
     def partitions(self) -> Iterator[FeedPartition]:
         """Return the state of all assigned partitions."""
-        return (partition_intake.state for partition_intake in self._intakes.values())
+        return (assigned.state for assigned in self._assigned.values())
 
     def assigned(self) -> Iterator[tuple[str, int]]:
         """Return topic and number of all assigned partitions."""
-        return iter(self._intakes)
+        return iter(self._assigned)
+
+    def newest_bars(self, contract: str, limit: int) -> list[HourlyBar]:
+        """Return a contract's newest closed bars, oldest first."""
+        return self._tables.bars.newest(contract, limit)
 
     def lag(self) -> int:
         """Return how many raw records are in the log and not yet applied."""
         total = 0
-        for (topic, partition), partition_intake in self._intakes.items():
+        for (topic, partition), assigned in self._assigned.items():
             end = self._raw_log.end(topic, partition)
-            if end is not None and partition_intake.next_offset is not None:
-                total += max(0, end - partition_intake.next_offset)
+            if end is not None and assigned.next_offset is not None:
+                total += max(0, end - assigned.next_offset)
         return total
 
-    def assign(self, topic: str, partition: int) -> _PartitionIntake:
+    def assign(self, topic: str, partition: int) -> AssignedPartition:
         """Load a partition's state from the tables, once."""
-        partition_intake = self._intakes.get((topic, partition))
-        if partition_intake is None:
-            feed = feed_of_raw_topic(topic)
-            blocks: list[bytes] = []
-            while (
-                data := self._contracts.get(block_key(feed, partition, len(blocks)))
-            ) is not None:
-                blocks.append(data)
-            unlisted = self._contracts.get(block_key(feed, partition, UNLISTED))
-            if unlisted is not None:
-                blocks.append(unlisted)
-            state = FeedPartition(
-                feed,
-                partition,
-                normaliser(feed),
-                blocks,
-                lambda contract: self._baselines.get(contract.encode()),
-                self._max_ahead_us,
-            )
-            partition_intake = self._intakes[topic, partition] = _PartitionIntake(state)
-            if blocks:
+        assigned = self._assigned.get((topic, partition))
+        if assigned is None:
+            state = self._load(feed_of_raw_topic(topic), partition)
+            assigned = self._assigned[topic, partition] = AssignedPartition(state)
+            if not state.store.is_empty:
                 log.info(
                     "%s/%d: restored %d contracts at offset %d",
-                    topic,
-                    partition,
-                    sum(1 for _ in state.contracts),
-                    state.store.applied_offset,
+                    *(topic, partition, len(state.store.cells), state.store.applied_offset),
                 )
-        return partition_intake
+        return assigned
+
+    def _load(self, feed: str, partition: int) -> FeedPartition:
+        get = self._tables.contracts.get
+        blocks: list[bytes] = []
+        while (data := get(block_key(feed, partition, len(blocks)))) is not None:
+            blocks.append(data)
+        unlisted = get(block_key(feed, partition, UNLISTED))
+        if unlisted is not None:
+            blocks.append(unlisted)
+        return FeedPartition(
+            feed,
+            partition,
+            normaliser(feed),
+            blocks,
+            lambda contract: self._tables.baselines.get(contract.encode()),
+            self._max_ahead_us,
+        )
 
     def revoke(self, topic: str, partition: int) -> None:
         """Forget a partition that another worker takes over."""
-        self._intakes.pop((topic, partition), None)
+        self._assigned.pop((topic, partition), None)
 
     async def handle(self, event: Any) -> None:
-        """Apply one Faust event. It is acked by the flush that makes its effect durable."""
+        """Apply one Faust event. It is acked by the flush that makes its effect durable.
+
+        Raises:
+            HoleError: records were passed over.
+            StateError: the log is another one than the state was made from.
+        """
         message = event.message
         topic, partition, offset = message.topic, message.partition, message.offset
-        partition_intake = self.assign(topic, partition)
-        gone = await self._check_order(partition_intake, topic, partition, offset)
-        partition_intake.held.append(event)
-        if partition_intake.already_applied(offset):
+        assigned = self.assign(topic, partition)
+        expected = assigned.next_offset
+        gone = 0
+        if expected is not None and offset != expected:
+            gone = await self._records_gone(topic, partition, offset, expected)
+        assigned.held.append(event)
+        if assigned.already_applied(offset):
             return
-        if partition_intake.first_offset is None:
-            partition_intake.first_offset = offset
-        partition_intake.next_offset = offset + 1
-        self.progress_at = time.monotonic()
-        now = now_us()
-        state = partition_intake.state
+        if assigned.first_offset is None:
+            assigned.first_offset = offset
+        assigned.next_offset = offset + 1
+        self.progress_at_s = self._clock.monotonic_s()
+        now_us = self._clock.now_us()
         if gone:
-            # Before the record is read, which may fail: nothing else remembers it.
-            lost_at = now if message.timestamp is None else round(message.timestamp * US_PER_S)
-            detail = f"offsets {offset - gone} to {offset - 1} are gone from the log"
-            times = (lost_at, lost_at)
-            state.collector.tell(state.feed, "lost_records", times, gone, detail, (offset, -1))
-            self._publish(state)
+            # Published before the record is read, which may fail: nothing else remembers it.
+            lost_at = now_us if message.timestamp is None else round(message.timestamp * US_PER_S)
+            self._publish_lost(assigned.state, offset, gone, lost_at)
+        self._apply(assigned.state, message.value or b"", offset, now_us)
+
+    def _apply(self, state: FeedPartition, value: bytes, offset: int, now_us: int) -> None:
+        """Decode a record, apply it and publish what it leads to; or make it a dead letter."""
         try:
-            batch = self._decoder.decode(message.value or b"")
+            batch = self._decoder.decode(value)
             check_size(batch)
         except MalformedInputError as error:
             self.counts["dead_letter"] += 1
-            letter = DeadLetter(
-                None, message.value or b"", "decode", str(error), topic, partition, offset, -1
-            )
-            self._output_producer.publish(Outputs((), (), (letter,)), partition)
+            where = (state.topic, state.partition, offset, -1)
+            letter = DeadLetter(None, value, "decode", str(error), *where)
+            self._outputs.publish(Outputs((), (), (letter,)), state.partition)
             return
-        state.apply(batch, offset, now)
+        state.apply(batch, offset, now_us)
         self._publish(state)
         self.counts["batches"] += 1
         if batch["purpose"] == "stream":
-            delay_s = (now_us() - batch["received_at"]) / US_PER_S
+            delay_s = (self._clock.now_us() - batch["received_at"]) / US_PER_S
             self.latencies_s.append(delay_s)
             self._unreported_s.append(delay_s)
 
-    def report(self, worker: str) -> WorkerStatus:
-        """Return how far this worker is behind, with the delays since the report before."""
-        delays_s, records = sorted(self._unreported_s), len(self._unreported_s)
-        self._unreported_s.clear()
-        return {
-            "worker": worker,
-            "reported_at": now_us(),
-            "started_at": self.started_at_us,
-            "partitions": len(self._intakes),
-            "records_behind": self.lag(),
-            "records": records,
-            "delay_p50_s": quantile(delays_s, 0.50),
-            "delay_p99_s": quantile(delays_s, 0.99),
-        }
-
     def _publish(self, state: FeedPartition) -> None:
-        self.counts["unencodable"] += self._output_producer.publish(
-            state.take_outputs(), state.partition
-        )
+        outputs = state.take_outputs()
+        self.counts["unencodable"] += self._outputs.publish(outputs, state.partition)
 
-    async def _check_order(
-        self, partition_intake: _PartitionIntake, topic: str, partition: int, offset: int
-    ) -> int:
-        """Make sure that nothing was passed over before a record; return how many are lost.
+    def _publish_lost(self, state: FeedPartition, offset: int, gone: int, lost_at: int) -> None:
+        """Publish that `gone` records before `offset` are lost, at a time (µs)."""
+        detail = f"offsets {offset - gone} to {offset - 1} are gone from the log"
+        times = (lost_at, lost_at)
+        state.collector.tell(state.feed, "lost_records", times, gone, detail, (offset, -1))
+        self._publish(state)
+
+    async def _records_gone(self, topic: str, partition: int, offset: int, expected: int) -> int:
+        """Return how many records are gone from the log before one that was not expected.
 
         Raises:
             StateError: the log is another one than the state was made from.
@@ -273,9 +238,6 @@ class Processor:
                 while it recovers, and cannot be sought back reliably: what it has buffered takes
                 its read position along. A restart reads on from the last ack.
         """
-        expected = partition_intake.next_offset
-        if expected is None or offset == expected:
-            return 0
         if offset < expected:
             end = self._raw_log.end(topic, partition)
             if end is not None and end < expected:
@@ -295,70 +257,44 @@ class Processor:
         self.counts["lost_records"] += offset - expected
         return offset - expected
 
-    def flush_quiet(self, now: int) -> None:
-        """Emit what partitions owe whose producer is dead: no tick has come for a while."""
-        boundary = flush_boundary(now - QUIET_FLUSH_US)
-        for (topic, partition), partition_intake in self._intakes.items():
-            at_end = partition_intake.next_offset is not None and (
-                partition_intake.next_offset == self._raw_log.end(topic, partition)
+    def report(self, worker: str) -> WorkerStatus:
+        """Return how far this worker is behind, with the delays since the report before."""
+        delays_s, records = sorted(self._unreported_s), len(self._unreported_s)
+        self._unreported_s.clear()
+        return {
+            "worker": worker,
+            "reported_at": self._clock.now_us(),
+            "started_at": self.started_at_us,
+            "partitions": len(self._assigned),
+            "records_behind": self.lag(),
+            "records": records,
+            "delay_p50_s": quantile(delays_s, 0.50),
+            "delay_p99_s": quantile(delays_s, 0.99),
+        }
+
+    def flush_quiet(self) -> None:
+        """Publish what partitions owe whose producer is dead: no tick has come for a while."""
+        now_us = self._clock.now_us()
+        boundary = flush_boundary(now_us - QUIET_FLUSH_US)
+        for (topic, partition), assigned in self._assigned.items():
+            at_end = assigned.next_offset is not None and (
+                assigned.next_offset == self._raw_log.end(topic, partition)
             )
-            partition_intake.quiet_rounds = partition_intake.quiet_rounds + 1 if at_end else 0
-            if partition_intake.quiet_rounds > QUIET_ROUNDS:
-                partition_intake.state.flush(boundary, now)
-                self._publish(partition_intake.state)
+            assigned.quiet_rounds = assigned.quiet_rounds + 1 if at_end else 0
+            if assigned.quiet_rounds > QUIET_ROUNDS:
+                assigned.state.flush(boundary, now_us)
+                self._publish(assigned.state)
 
     @property
     def quiet(self) -> bool:
-        """True if the wall clock is about to flush for a partition."""
-        return any(
-            partition_intake.quiet_rounds >= QUIET_ROUNDS
-            for partition_intake in self._intakes.values()
-        )
+        """True if the next `flush_quiet` may flush a partition."""
+        return any(a.quiet_rounds >= QUIET_ROUNDS for a in self._assigned.values())
 
     def forget_quiet(self) -> None:
-        """Take no partition for quiet before it has been seen so again for a while."""
-        for partition_intake in self._intakes.values():
-            partition_intake.quiet_rounds = 0
+        """Count the quiet rounds of all partitions anew."""
+        for assigned in self._assigned.values():
+            assigned.quiet_rounds = 0
 
     async def flush(self) -> None:
-        """Make everything that was applied durable, then ack it.
-
-        Raises:
-            UnavailableError: outputs could not be delivered; nothing was acked.
-        """
-        async with self._flush_lock:
-            snapshots = []
-            for partition_intake in list(self._intakes.values()):
-                snapshots.append(self._snapshot(partition_intake))
-                await asyncio.sleep(0)
-            await self._output_producer.delivered(self._output_producer.cut())
-            await asyncio.gather(
-                self._baselines.put(
-                    [
-                        (s.partition, contract.encode(), data)
-                        for s in snapshots
-                        for contract, data in s.baselines
-                    ]
-                ),
-                *(self.bars.put(s.partition, bar) for s in snapshots for bar in s.bars),
-            )
-            # One after the other, as they come: what waits to be listed is in the last one.
-            await self._contracts.put(
-                [
-                    (s.partition, block_key(s.feed, s.partition, shard), data)
-                    for s in snapshots
-                    for shard, data in s.blocks
-                ]
-            )
-            for snapshot in snapshots:
-                for event in snapshot.events:
-                    event.ack()
-
-    def _snapshot(self, partition_intake: _PartitionIntake) -> Snapshot:
-        state = partition_intake.state
-        if partition_intake.next_offset is not None:
-            state.store.mark_applied(partition_intake.next_offset - 1)
-        blocks, baselines = state.store.take_dirty()
-        events, partition_intake.held = partition_intake.held, []
-        bars = state.take_closed_bars()
-        return Snapshot(state.feed, state.partition, blocks, baselines, bars, events)
+        """Make everything that was applied durable, then ack it (see `Checkpoint.flush`)."""
+        await self._checkpoint.flush(self._assigned.values())

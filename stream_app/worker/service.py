@@ -1,4 +1,4 @@
-"""The console command `fundingstream worker`. Not responsible for: the worker itself."""
+"""Runs the Faust worker in this process until a signal."""
 
 from __future__ import annotations
 
@@ -7,44 +7,46 @@ import logging
 import socket
 from contextlib import suppress
 
-import click
 import faust
 
-from schemas.config.settings import load_settings
+from schemas.clock import Clock, SystemClock
 from schemas.errors import FatalError, UnavailableError
-from schemas.process.logs import setup_logging
+from schemas.kafka import clients
 from stream_app.settings import WorkerSettings
 from stream_app.worker.app import FundingApp, create_app
+from stream_app.worker.group_lag import GroupLag
 from stream_app.worker.instance import claim_instance
-from stream_app.worker.watchdog import Watchdog
+from stream_app.worker.watchdog import Watchdog, Watched
 
 log = logging.getLogger(__name__)
 
 GC_THRESHOLDS = (100_000, 50, 100)
 
 
-@click.command()
-@click.option("--web-port", type=int, help="Port of the status page (FUNDING_WEB_PORT).")
-@click.option("--web-host", help="Address of the status page (FUNDING_WEB_HOST).")
-def worker(web_port: int | None, web_host: str | None) -> None:
-    """Run the Faust worker: raw records to rates, z-scores, settlements and alerts."""
-    settings = load_settings(WorkerSettings, web_port=web_port, web_host=web_host)
-    setup_logging(settings.log_level)
-    # Faust would end in a traceback.
+def start_worker(settings: WorkerSettings) -> None:
+    """Make this process a worker of the group and run it until a signal.
+
+    Raises:
+        UnavailableError: the port of the status page is taken, or Kafka or the registry is away.
+        ConfigurationError: a setting cannot be used.
+        FatalError: Faust has crashed, or has stopped without being asked.
+    """
+    # Without a free port Faust would end in a traceback.
     _require_free_port(settings.web_host, settings.web_port)
-    instance = claim_instance(settings)
-    app = create_app(settings, instance)
+    clock = SystemClock()
+    instance = claim_instance(settings, clock)
+    app = create_app(settings, instance, clock)
     log.info("worker %s of the group %s", instance.name, settings.worker_id)
-    run_worker(app, settings)
+    run_worker(app, settings, clock)
 
 
-def run_worker(app: FundingApp, settings: WorkerSettings) -> None:
-    """Run the app until a signal; what else ends it is an error, and never goes unnoticed.
+def run_worker(app: FundingApp, settings: WorkerSettings, clock: Clock) -> None:
+    """Run the app until a signal. Any other end of it is an error.
 
     Raises:
         FatalError: Faust has crashed, or has stopped without being asked.
     """
-    # Records come and go without cycles; collections over the state would only add to the latency.
+    # Records form no reference cycles; collections over the state would only add latency.
     gc.set_threshold(*GC_THRESHOLDS)
     worker = faust.Worker(app, override_logging=False, quiet=True)
     worker.spinner = None  # It writes cursor codes, to what is no terminal as well.
@@ -54,7 +56,9 @@ def run_worker(app: FundingApp, settings: WorkerSettings) -> None:
 
     assert app.reports is not None, "made by create_app"
     app.reports.start()
-    Watchdog(settings, worker.loop, app.processing, app.fallen, asked_to_stop).start()
+    lag = GroupLag(clients.admin_client(settings.quiet_librdkafka()), settings.worker_id, clock)
+    watched = Watched(worker.loop, app.processing, app.fallen, asked_to_stop)
+    Watchdog(watched, lag, clock, settings.worker_watchdog_s).start()
     with suppress(SystemExit):
         # mode's exit codes: 1 after a crash, 0 after whatever other end.
         worker.execute_from_commandline()

@@ -12,8 +12,7 @@ from confluent_kafka.admin import AdminClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.cli.settings_file import PARTS, known_variables
-from infra.cli.tools import _shown_setting
+from infra.settings import PARTS, known_variables, shown_setting
 from producers.policy.endpoints import Endpoints
 from schemas.config.settings import ENV_PREFIX, SharedSettings, load_settings
 from schemas.errors import ConfigurationError, UnavailableError
@@ -175,5 +174,5 @@ def test_what_people_write_is_accepted(variable: str, value: str) -> None:
     """And shown by `config` as it is."""
     part = next(p for p in PARTS.values() if variable.lower() in p.model_fields)
     found = loaded(part, **{f"{ENV_PREFIX}{variable}": value})
-    shown = _shown_setting(variable.lower(), getattr(found, variable.lower()))
+    shown = shown_setting(variable.lower(), getattr(found, variable.lower()))
     assert shown == value.rstrip("/")

@@ -24,7 +24,7 @@ WRITER = ("fundingstream", "s3cret-of-tests")
 
 def command(port: int, data_dir: Path, *more: str) -> list[str]:
     """The server's command line."""
-    base = [sys.executable, "-m", "infra.embedded.commands", "clickhouse"]
+    base = [sys.executable, "-m", "infra.cli", "clickhouse"]
     return [*base, "--port", str(port), "--data-dir", str(data_dir), *more]
 
 

@@ -11,7 +11,7 @@ import sys
 import threading
 from typing import Any, cast
 
-from schemas.clock import now_us
+from schemas.clock import SystemClock, now_us
 from schemas.config.settings import load_settings
 from schemas.errors import FundingStreamError
 from schemas.process.logs import setup_logging
@@ -21,7 +21,6 @@ from schemas.topics import MAX_MESSAGE_BYTES
 from stream_app.settings import WorkerSettings
 from stream_app.worker.app import FundingApp, create_app
 from stream_app.worker.instance import claim_instance
-from stream_app.worker.processor import Snapshot
 from stream_app.worker.service import run_worker
 
 
@@ -36,28 +35,29 @@ def _fail(app: FundingApp, how: str) -> None:
         processor.handle = never
     elif how == "block":
 
-        def block(_now_us: int) -> None:
+        def block() -> None:
             threading.Event().wait()
 
         processor.flush_quiet = block
     else:
-        snapshot = processor._snapshot
+        flush = processor.flush
 
-        def too_much(partition_intake: Any) -> Snapshot:
-            taken: Snapshot = snapshot(partition_intake)
+        async def too_much() -> None:
             bar = {"contract_id": "x" * (MAX_MESSAGE_BYTES + 1), "hour": hour_floor(now_us())}
-            return taken._replace(bars=[cast("HourlyBar", bar)])
+            await processor._tables.bars.put(0, cast("HourlyBar", bar))
+            await flush()
 
-        processor._snapshot = too_much
+        processor.flush = too_much
 
 
 def main() -> None:
     """Run the worker."""
     settings = load_settings(WorkerSettings)
     setup_logging(settings.log_level)
-    app = create_app(settings, claim_instance(settings))
+    clock = SystemClock()
+    app = create_app(settings, claim_instance(settings, clock), clock)
     _fail(app, sys.argv[1] if len(sys.argv) > 1 else "crash")
-    run_worker(app, settings)
+    run_worker(app, settings, clock)
 
 
 if __name__ == "__main__":

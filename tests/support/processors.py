@@ -1,6 +1,4 @@
-"""An Ingest in memory for its tests. Store, Log and Outbox are protocols of ours; here they keep a
-journal of what is asked of them.
-"""
+"""A processor whose tables, log and outputs are in memory and keep a journal of all calls."""
 
 from __future__ import annotations
 
@@ -9,15 +7,17 @@ import contextlib
 import json
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from schemas.errors import MalformedInputError
 from schemas.records import RAW_BATCH, HourlyBar, Purpose, RawItem
 from schemas.serde.codec import Decoder, Encoder
 from schemas.times import US_PER_HOUR
 from stream_app.core.output.outputs import DeadLetter, Output, Outputs
-from stream_app.worker.output_producer import Generation, OutputProducer
+from stream_app.worker.checkpoint import Tables
+from stream_app.worker.output_producer import Generation
 from stream_app.worker.processor import Processor
+from tests.support.clock import ManualClock
 from tests.support.partitions import know
 
 TOPIC = "funding.raw.binance-usdm"
@@ -48,8 +48,9 @@ class Journal:
 class MemoryStore:
     """A table in memory. Values are stored when `put` is awaited."""
 
-    def __init__(self, collector: Journal, name: str) -> None:
-        self.collector, self.name = collector, name
+    def __init__(self, journal: Journal, name: str) -> None:
+        self.journal, self.name = journal, name
+        self.error: Exception | None = None
         self.values: dict[bytes, bytes] = {}
 
     def get(self, key: bytes) -> bytes | None:
@@ -57,18 +58,21 @@ class MemoryStore:
         return self.values.get(key)
 
     async def put(self, records: Sequence[tuple[int, bytes, bytes]]) -> None:
-        """Store, durable a moment later."""
+        """Store, durable a moment later, or fail."""
         await asyncio.sleep(0)
+        if self.error is not None:
+            raise self.error
         for partition, key, value in records:
             self.values[key] = value
-            self.collector.entries.append((f"{self.name} stored", (partition, key)))
+            self.journal.entries.append((f"{self.name} stored", (partition, key)))
 
 
 class MemoryBars:
     """The table of bars."""
 
-    def __init__(self, collector: Journal) -> None:
-        self.collector = collector
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.error: Exception | None = None
         self.bars: list[HourlyBar] = []
 
     def put(self, partition: int, bar: HourlyBar) -> Awaitable[Any]:
@@ -76,8 +80,10 @@ class MemoryBars:
 
         async def changelog() -> None:
             await asyncio.sleep(0)
+            if self.error is not None:
+                raise self.error
             self.bars.append(bar)
-            self.collector.entries.append(("bars stored", (partition, bar["hour"])))
+            self.journal.entries.append(("bars stored", (partition, bar["hour"])))
 
         return changelog()
 
@@ -89,8 +95,8 @@ class MemoryBars:
 class MemoryLog:
     """A raw log that only notes where it is asked to read on."""
 
-    def __init__(self, collector: Journal) -> None:
-        self.collector = collector
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
         self.ends: dict[tuple[str, int], int] = {}
         self.begins: dict[tuple[str, int], int] = {}
 
@@ -103,11 +109,11 @@ class MemoryLog:
         return self.ends.get((topic, partition))
 
 
-class MemoryOutbox:
+class MemoryOutputs:
     """Keeps what is published; delivers when it is asked to, or fails to."""
 
-    def __init__(self, collector: Journal) -> None:
-        self.collector = collector
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
         self.outputs: list[Output] = []
         self.letters: list[DeadLetter] = []
         self.undelivered: list[Output] = []
@@ -121,7 +127,7 @@ class MemoryOutbox:
         self.letters += taken.dead_letters
         self.undelivered += outputs
         if outputs or taken.dead_letters:
-            self.collector.entries.append(("published", partition))
+            self.journal.entries.append(("published", partition))
         return 0
 
     def cut(self) -> Generation:
@@ -137,7 +143,7 @@ class MemoryOutbox:
         if self.error is not None:
             raise self.error
         del self.undelivered[: generation.pending]
-        self.collector.entries.append(("delivered", generation.pending))
+        self.journal.entries.append(("delivered", generation.pending))
 
     def records(self, topic: str) -> list[Any]:
         """What was published to a topic."""
@@ -158,12 +164,12 @@ class Message:
 class Event:
     """A Faust event."""
 
-    def __init__(self, collector: Journal, message: Message) -> None:
-        self.collector, self.message = collector, message
+    def __init__(self, journal: Journal, message: Message) -> None:
+        self.journal, self.message = journal, message
 
     def ack(self) -> None:
         """Note the ack."""
-        self.collector.entries.append(("acked", self.message.offset))
+        self.journal.entries.append(("acked", self.message.offset))
 
 
 def raw(
@@ -206,15 +212,16 @@ def settled(hours: int, symbol: str = "AUSDT") -> bytes:
 
 
 class Bench:
-    """An Ingest with its surroundings; `restart` keeps the tables alone."""
+    """A processor with its surroundings; `restart` keeps the tables alone."""
 
     def __init__(self) -> None:
-        self.collector = Journal()
-        self.contracts = MemoryStore(self.collector, "blocks")
-        self.baselines = MemoryStore(self.collector, "baselines")
-        self.bars = MemoryBars(self.collector)
-        self.log = MemoryLog(self.collector)
-        self.output_producer = MemoryOutbox(self.collector)
+        self.journal = Journal()
+        self.contracts = MemoryStore(self.journal, "blocks")
+        self.baselines = MemoryStore(self.journal, "baselines")
+        self.bars = MemoryBars(self.journal)
+        self.log = MemoryLog(self.journal)
+        self.outputs = MemoryOutputs(self.journal)
+        self.clock = ManualClock(HOUR_US)
         self._decoder = Decoder(RAW_BATCH, lambda _id: RAW_BATCH.text)
         self.restart()
 
@@ -222,18 +229,17 @@ class Bench:
         """A new process."""
         self.processor = Processor(
             self._decoder,
-            cast("OutputProducer", self.output_producer),
-            self.contracts,
-            self.baselines,
-            self.bars,
+            self.outputs,
+            Tables(self.contracts, self.baselines, self.bars),
             self.log,
+            self.clock,
         )
 
     async def feed(self, *messages: Message) -> None:
         """Hand over messages in this order. The contracts in them are known."""
         for message in messages:
             self._know(message)
-            await self.processor.handle(Event(self.collector, message))
+            await self.processor.handle(Event(self.journal, message))
 
     def _know(self, message: Message) -> None:
         with contextlib.suppress(MalformedInputError):
@@ -243,7 +249,7 @@ class Bench:
 
     def applied(self) -> list[int]:
         """Offsets of the accepted rates, in the order in which they were applied."""
-        return [record["raw_offset"] for record in self.output_producer.records("funding.rates")]
+        return [record["raw_offset"] for record in self.outputs.records("funding.rates")]
 
 
 def ticks(first: int, last: int) -> list[Message]:

@@ -103,7 +103,7 @@ class ClickHouseServer:
         arguments = ["--port", str(self.port), "--data-dir", str(self.directory / "clickhouse")]
         part = self.part = Part(
             "clickhouse",
-            ["-m", "infra.embedded.commands", "clickhouse", *arguments],
+            ["-m", "infra.cli", "clickhouse", *arguments],
             self.directory / "clickhouse.log",
             self.writer_env,
         )
@@ -160,7 +160,7 @@ class SinkProcess(Part):
             "FUNDING_SINK_METRICS_PORT": str(self.metrics_port),
             "FUNDING_SINK_BATCH_AGE_S": "0.3",
         }
-        argv = ["-c", code] if code else ["-m", "stream_app.sink"]
+        argv = ["-c", code] if code else ["-m", "infra.cli", "sink"]
         super().__init__("sink", [*argv, "--instance", "sink-1"], directory / "sink.log", env)
 
     def metric(self, name: str, **labels: str) -> float:
@@ -189,7 +189,7 @@ class Kafka:
             Part(
                 name,
                 [
-                    *("-m", "infra.embedded.commands", name, "--port", str(port)),
+                    *("-m", "infra.cli", name, "--port", str(port)),
                     *("--data-dir", str(directory / name)),
                 ],
                 directory / f"{name}.log",

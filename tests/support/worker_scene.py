@@ -17,9 +17,9 @@ from typing import Any, Self
 
 import aiohttp
 
-from infra.cli.tools import create_topics_and_schemas
 from infra.embedded.ports import free_port
 from infra.embedded.supervision.supervisor import Supervisor
+from infra.kafka.topics import create_topics_and_schemas
 from infra.stack.parts import StackOptions, service
 from schemas.config.settings import load_settings
 from stream_app.settings import WorkerSettings

@@ -23,19 +23,19 @@ FEED_SEVERITIES: dict[str, Severity] = {
     "feed_recovered": "info",
     "contract_cap": "warning",
 }
-"""Kinds of feed events that are alerts too."""
+"""Feed events that raise an alert, and its severity."""
 MISMATCH_SHARE = 0.10
-"""Of the contracts compared: beyond it, the feed's stream or our reading of it is wrong."""
+"""Share of the compared contracts: beyond it, the stream or our normaliser is wrong."""
 CRITICAL_SHARE = 0.50
 MIN_MISMATCHES, MANY_MISMATCHES = 2, 3
-"""A single one is a matter of its contract, not of the feed; so are two, unless nothing but these
-two was compared: a record holds the contracts of one partition, which may be few."""
+"""How many mismatches there must be. One concerns its contract and not the feed; so do two, unless
+only two contracts were compared: the partition of a record may have few."""
 
 
 def crossing_alert(
     contract: ContractState, z: float, excursion: Excursion, at: ItemContext
 ) -> Alert:
-    """Return the alert of a z that has been beyond a threshold for long.
+    """Return the alert of a z that has stayed beyond a threshold.
 
     `contract`: its current rate is the one that the item at hand brought.
     """
@@ -66,7 +66,7 @@ def crossing_alert(
 
 
 def flip_alert(contract: ContractState, at: ItemContext) -> Alert:
-    """Return the alert of a contract whose current rate has another sign than was told last."""
+    """Return the alert of a contract whose rate has kept another sign than the last alert said."""
     payer = "longs pay shorts" if contract.sign > 0 else "shorts pay longs"
     return {
         "alert_id": _alert_id("sign_flip", at),
@@ -89,7 +89,7 @@ def flip_alert(contract: ContractState, at: ItemContext) -> Alert:
 
 
 def feed_alert(event: FeedEvent, severity: Severity, at: ItemContext) -> Alert:
-    """Return the alert of a feed event that is one."""
+    """Return the alert of a feed event in FEED_SEVERITIES."""
     what = event.kind.replace("_", " ")
     return {
         "alert_id": _alert_id(event.kind, at),
@@ -111,7 +111,7 @@ def feed_alert(event: FeedEvent, severity: Severity, at: ItemContext) -> Alert:
 
 
 def mismatch_severity(compared: int, mismatched: int) -> Severity | None:
-    """Return how bad the mismatches of one snapshot are; None: not worth an alert."""
+    """Return the severity of one snapshot's mismatches; None: they raise no alert."""
     least = max(MIN_MISMATCHES, min(MANY_MISMATCHES, compared))
     if mismatched < least or mismatched <= MISMATCH_SHARE * compared:
         return None
@@ -132,7 +132,7 @@ def mismatch_alert(severity: Severity, mismatched: int, compared: int, at: ItemC
 
 
 def dead_letters_alert(letters: int, items: int, newest: str, at: ItemContext) -> Alert:
-    """Return the alert of a partition whose items are dead letters for the most part.
+    """Return the alert of a partition most of whose items are dead letters.
 
     Its id is that of the feed, the partition and the hour. `newest`: why the last one is.
     """

@@ -1,7 +1,6 @@
-"""The baseline of a contract: its settlements of 30 days (design §5.3). Pure.
+"""The baseline of a contract: its settlements of 30 days, and the form in which they are stored.
 
-Not responsible for: the statistics' formulas (statistics.py), when a refresh happens
-(partition.py), storage of other state (blocks.py).
+See docs/decisions/baseline-and-z.md.
 """
 
 from __future__ import annotations
@@ -30,16 +29,17 @@ from stream_app.core.scoring.statistics import (
 )
 
 WINDOW_US = 30 * US_PER_DAY
-# Kept beyond the window, so that a settlement that comes again is still recognised and a crash
-# can be replayed over the edge of the window.
 KEPT_US = 32 * US_PER_DAY
+"""Longer than the window, so that a settlement that is delivered again is still recognised, and a
+replay after a crash may reach back over the edge of the window."""
 MAX_INTERVAL_US = 24 * US_PER_HOUR
 _SOURCES: tuple[SettlementSource, ...] = ("history", "stream", "derived")
-"""Stored by position, the most trusted first: only ever appended to."""
+"""Most trusted first. State stores their position, so new ones may only be appended."""
 _INFERRED = 64
-"""Set beside the source where the interval is not the exchange's own statement."""
+"""Bit beside the stored source: the interval was inferred, not stated by the exchange."""
 OBSERVED_GAPS = 3
-"""So many newest gaps are looked at for an interval: one missed settlement does not double it."""
+"""How many of the newest gaps an observed interval is the shortest of, so that one missed
+settlement does not double it."""
 PLAUSIBLE_HOURS = frozenset({1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 24.0})
 
 
@@ -104,7 +104,7 @@ class Baseline:
         self._offsets = array("q", [s.raw_offset for s in ordered])
         self._sources = array("b", [_source_code(s) for s in ordered])
         self._superseded: list[Settled] = []
-        """What gave way to another version since the last `pack`."""
+        """Settlements that were replaced by a better version since the last `pack`."""
         self._stats: Statistics | None = None
         self._window = slice(0, 0)
 
@@ -233,8 +233,8 @@ class Baseline:
     def pack(self) -> bytes:
         """Return the bytes that `unpack` reads.
 
-        Each pack is made durable, and the contract's block after it, before the next one: what
-        was superseded until then is told once.
+        A pack is made durable, and the contract's block after it, before the next pack. So it is
+        enough that each pack has what was superseded since the one before.
         """
         superseded, self._superseded = self._superseded, []
         return msgspec.msgpack.encode(

@@ -1,11 +1,11 @@
-"""Statistics of a baseline, and what a rate scores against them (design §5.3). Pure.
+"""Statistics of a baseline, and the scores of a rate against them.
 
-Not responsible for: which settlements belong to a baseline (baseline.py), when they are refreshed
-(partition.py).
+The formulas and their reasons are in docs/decisions/baseline-and-z.md.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from schemas.records import Confidence
 
 ROUNDING = 1e-12
-"""Relative spread up to which rates are equal: scaling from 3, 6 or 24 h to 8 leaves a residue."""
+"""Relative spread below which rates count as equal: scaling them to 8 h rounds the last digits."""
 MIN_SAMPLES = 10
 _CONFIDENCE: tuple[tuple[int, Confidence], ...] = (
     (MIN_SAMPLES, "none"),
@@ -24,7 +24,8 @@ _CONFIDENCE: tuple[tuple[int, Confidence], ...] = (
     (180, "high"),
 )
 MAD_TO_SIGMA = 0.67449
-"""The normal distribution's third quartile: makes robust_z comparable to z (Iglewicz & Hoaglin)."""
+"""Third quartile of the normal distribution, by which robust_z is comparable to z (Iglewicz and
+Hoaglin, 1993)."""
 
 
 def confidence_of(samples: int) -> Confidence:
@@ -36,10 +37,10 @@ def confidence_of(samples: int) -> Confidence:
 
 
 class Statistics(msgspec.Struct, frozen=True, gc=False):
-    """Statistics of a baseline at hour `as_of` (µs); all of rate_8h, fractions.
+    """Statistics of a baseline at hour `as_of` (µs), of rates per 8 h as fractions.
 
-    Kept for every contract, so it is small: 160 bytes with its numbers. A constant baseline has a
-    `std` of exactly 0, whatever its rates round to.
+    One is kept for every contract, so it is small: 160 bytes with its numbers. A constant baseline
+    has a `std` of exactly 0, however its rates are rounded.
     """
 
     as_of: int
@@ -51,7 +52,7 @@ class Statistics(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def confidence(self) -> Confidence:
-        """The grade of the number of samples."""
+        """How far the statistics can be trusted, by the number of samples."""
         return confidence_of(self.samples)
 
     @property
@@ -64,7 +65,7 @@ class Statistics(msgspec.Struct, frozen=True, gc=False):
 
 
 class Score(NamedTuple):
-    """One rate against a baseline."""
+    """The scores of one rate against a baseline."""
 
     z: float | None
     robust_z: float | None
@@ -103,6 +104,11 @@ def _median(ordered: npt.NDArray[np.float64]) -> float:
     if ordered.size % 2:
         return float(ordered[middle])
     return float((ordered[middle - 1] + ordered[middle]) / 2.0)
+
+
+def quantile(ordered: Sequence[float], share: float) -> float | None:
+    """Return the value below which a share of ascending values lies; None if there is none."""
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else None
 
 
 def z_of(value: float, stats: Statistics | None) -> float | None:

@@ -1,10 +1,9 @@
-"""Hourly bars of a contract's rates, weighted by the time that each was held (design §5.5). Pure.
+"""Hourly bars of a contract's rates, weighted by the time that each rate was held.
 
 A rate holds from its event time until the next event, at most for the feed's stale threshold. Time
-is put into bars only when no event within the lateness can change it any more, and in event order,
-so neither the order of arrival within the lateness nor the moments at which `settle` is called
-matter, to the last bit. Not responsible for: order and duplicates (ordering.py), when bars are
-settled (partition.py: at flush boundaries, many updates at once).
+is put into bars only when no event within the lateness can change it any more, and in event order.
+So a bar is the same to the last bit, whatever the order of arrival within the lateness and whenever
+`settle` is called. See docs/decisions/hourly-bars.md.
 """
 
 from __future__ import annotations
@@ -21,16 +20,16 @@ from schemas.records import Transport
 from schemas.times import US_PER_HOUR, US_PER_MINUTE, US_PER_S, hour_floor
 
 LATENESS_US = 10 * US_PER_S
-"""How much older than the newest an update may be and still count (design §5.4)."""
+"""How much older than the newest update (µs) one may be and still change the bar."""
 SILENT_CLOSE_US = 2 * US_PER_MINUTE
-"""How long after its end the wall clock closes the bar of a silent contract."""
+"""How long after its end (µs) a bar of a silent contract is closed by the time of receipt."""
 MAX_HELD = 128
-"""Bounds the updates of one contract that wait for `settle`, at 8 a second or more: a block of
-contracts that all have so many still fits into a record."""
+"""How many updates of one contract wait for `settle` at most, which takes 8 or more a second: a
+block of contracts that all have so many still fits into a Kafka record."""
 
 
 class Held(msgspec.Struct, array_like=True, gc=False):
-    """An update that may still get a neighbour: what a bar will need of it."""
+    """What a bar needs of an update whose holding time is not final yet."""
 
     event_time: int
     rate: float
@@ -58,7 +57,7 @@ class OpenBar(msgspec.Struct, array_like=True, gc=False):
     z_close: float | None = None
     mark_close: float | None = None
     interval_hours: float = 0.0
-    """Of the rate that was held last; 0: not known."""
+    """Interval of the rate that was held last; 0: not known."""
 
     def hold(self, held: Held, duration_us: int) -> None:
         """Add `duration_us` of an update's rate."""
@@ -116,17 +115,17 @@ class ClosedBar(NamedTuple):
 
 
 class BarState(msgspec.Struct, array_like=True, gc=False):
-    """What a contract's bars need: the updates within the lateness and one open bar."""
+    """State of a contract's bars: the updates within the lateness and one open bar."""
 
     held: list[Held] = []
     """Ordered by event time, equal ones by arrival. The first may be older than the lateness."""
     counted_from: int = 0
-    """From where the first of `held` is not yet in a bar."""
+    """Time (µs) up to which the first of `held` is in a bar already."""
     bar: OpenBar | None = None
     closed_to: int = 0
     """End of the newest closed hour."""
     late_updates: int = 0
-    """Since the newest bar was closed."""
+    """Late updates since the newest bar was closed."""
 
     def knows(self, event_time: int, rate: float) -> bool:
         """Tell whether exactly this update is within the lateness, or was in force before that.
@@ -167,14 +166,14 @@ class BarState(msgspec.Struct, array_like=True, gc=False):
         return len(self.held) > MAX_HELD
 
     def settle(self, stale_us: int) -> Sequence[ClosedBar]:
-        """Put what is final into bars; return those that the newest update closes."""
+        """Put all time that is final into bars; return the bars that the newest update closes."""
         held = self.held
         if not held:
             return ()
         limit = held[-1].event_time - LATENESS_US
         if len(held) > MAX_HELD:
-            # More than the bound: the oldest are settled early; nothing is lost, but an update
-            # that would have come before them is late.
+            # Beyond the bound the oldest are settled early. Nothing is lost, but an update that
+            # belongs before them would be late.
             limit = max(limit, held[-MAX_HELD].event_time + 1)
         closed: list[ClosedBar] = []
         self._settle(limit, stale_us, closed)

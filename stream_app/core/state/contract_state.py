@@ -1,8 +1,7 @@
-"""State of contracts, packed into blocks of at most 256: what the `contracts` table holds.
+"""State of contracts, packed into blocks of at most 256: the values of the `contracts` table.
 
-A block is the unit of recovery: it carries the raw offset up to which it is applied, so that a
-record that comes again is skipped exactly there. Pure. Not responsible for: what the state means
-(partition.py), writing tables (worker.py).
+A block is the unit of recovery: it carries the raw offset up to which it is applied, so that of
+records that are delivered again it skips exactly those. See docs/decisions/state-in-blocks.md.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class Estimate(msgspec.Struct, array_like=True, gc=False):
 
 
 class ContractState(msgspec.Struct, array_like=True):
-    """Everything known of one contract except its baseline. Fields are only ever appended."""
+    """Everything known of one contract except its baseline. New fields may only be appended."""
 
     symbol: str
     contract_id: str
@@ -43,11 +42,11 @@ class ContractState(msgspec.Struct, array_like=True):
     multiplier: float = 1.0
     status: str = ""
     listed_interval_hours: float | None = None
-    """As the exchange lists it; None: it does not."""
+    """The interval that the exchange lists; None: it lists none."""
     rate_cap: float | None = None
     rate_floor: float | None = None
     backfilling: bool = False
-    """True between the backfill's begin and end: the baseline is partial, so z is withheld."""
+    """True while history is loaded: the baseline is not complete, so no z is published."""
 
     event_time: int = 0
     received_at: int = 0
@@ -61,29 +60,29 @@ class ContractState(msgspec.Struct, array_like=True):
     raw_offset: int = -1
     raw_item: int = -1
     updates: int = 0
-    """Accepted updates; 0: no rate is known yet."""
+    """How many updates were accepted; 0: no rate is known yet."""
 
     emitted_updates: int = 0
-    """`updates` at the last emission: less than `updates` is what the next flush owes."""
+    """`updates` at the last emission; if it is less than `updates`, the next flush has to emit."""
     emitted_rate: float = 0.0
     emitted_z: float | None = None
 
     sign: int = 0
-    """The sign that was told last, before that the first clear one; 0: no rate was clear of 0."""
+    """The sign in the last alert, before that the first clear one; 0: no rate was clear of 0."""
 
     bars: BarState = msgspec.field(default_factory=BarState)
 
     stream: StreamState = msgspec.field(default_factory=StreamState)
     skewed: list[Skewed] = []
-    """Updates whose time is not believed, by the exchange's time; none while its clock is right."""
+    """Events whose own time is not believed (clock_skew.py); empty while the clock is right."""
     estimates: list[Estimate] = []
-    """The newest few, oldest first."""
+    """The last estimates of the newest hours, oldest first."""
     listed_by: tuple[int, int] = (-1, -1)
-    """Raw offset and item that created it. What comes again from before was of no contract then."""
+    """Raw offset and item that listed it; items before that were of an unlisted symbol."""
 
     alerts: AlertState = msgspec.field(default_factory=AlertState)
     pushes: list[Push] = []
-    """The newest few, where two connections' copies are known by what they read."""
+    """The newest pushes, for feeds without event times (pushes.py)."""
 
     @property
     def owes(self) -> bool:
@@ -98,7 +97,7 @@ class _Versioned(msgspec.Struct, array_like=True):
 
 
 class ContractBlock(msgspec.Struct, array_like=True):
-    """Up to BLOCK_CONTRACTS contracts of one feed and partition; or what is kept of no contract.
+    """Up to BLOCK_CONTRACTS contracts of one feed and partition, or its unlisted symbols.
 
     Whatever the exchange sends, a packed block stays below topics.MAX_MESSAGE_BYTES.
     """
@@ -116,8 +115,8 @@ class ContractBlock(msgspec.Struct, array_like=True):
     letters: DeadLetterRate = msgspec.field(default_factory=DeadLetterRate)
     """In the first block: the partition's dead letters."""
     is_unlisted: bool = False
-    """The one block of a partition that has no contracts: what follows, and audits of symbols that
-    the exchange does not list. It is stored after all others."""
+    """True for a partition's one block of unlisted symbols, which holds no contracts: the fields
+    below, and their audits. It is stored after all others."""
     waiting: list[WaitingItem] = []
     cap_hour: int = 0
     """The hour (received_at, µs) of the newest alert of too many contracts."""
@@ -154,7 +153,7 @@ class ContractBlock(msgspec.Struct, array_like=True):
 
 
 UNLISTED = -1
-"""The number of the block that has no contracts; the others are counted from 0."""
+"""The number of the block of unlisted symbols; the others are counted from 0."""
 
 
 def block_key(feed: str, partition: int, shard: int) -> bytes:

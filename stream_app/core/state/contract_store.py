@@ -1,6 +1,6 @@
-"""The contracts of one partition, in their shards, with what is derived from them. Pure.
+"""The contracts of one partition, in shards of at most 256, with what is derived from them.
 
-Not responsible for: what happens to a contract (partition.py), the stored form (blocks.py).
+A shard is stored as one block (contract_state.py) when something in it has changed.
 """
 
 from __future__ import annotations
@@ -70,23 +70,23 @@ class ContractEntry:
         self._hour = -1
 
     def refresh(self, event_time: int) -> None:
-        """Make `stats` and `interval` those of the hour of `event_time`."""
+        """Make `stats` and `interval` those of the hour of `event_time` (µs)."""
         hour = hour_floor(event_time)
         if hour == self._hour:
             return
         self._hour = hour
         contract, baseline = self.contract, self.baseline
-        # An empty baseline is as none: only one of the two survives a restart.
+        # An empty baseline is treated as none, since a restart does not tell the two apart.
         scored = len(baseline) > 0 and not contract.backfilling
         self.stats = baseline.statistics(hour) if scored else None
         self.interval = self._interval()
 
     def changed(self) -> None:
-        """Note that facts or settlements have changed: the next `refresh` looks at them again."""
+        """Note that facts or settlements have changed: the next `refresh` evaluates them."""
         self._hour = -1
 
     def _interval(self) -> Interval:
-        """Choose the interval by exchanges.md's order: listing, settlements, 8 h."""
+        """Choose the interval: as listed, else as observed between settlements, else 8 h."""
         listed = self.contract.listed_interval_hours
         if listed is not None:
             return Interval(listed, "exchange_info")
@@ -105,15 +105,15 @@ class ContractStore:
         blocks: Iterable[bytes],
         stored_baseline: Callable[[str], bytes | None],
     ) -> None:
-        """`blocks` in the order of their shards, the one of what is not listed anywhere among them.
+        """`blocks` in the order of their shards; the one of unlisted symbols may be at any place.
 
         `stored_baseline` is asked per contract id.
         """
         self.feed = feed
         self.shards: list[Shard] = []
-        """Those with contracts."""
+        """The shards with contracts."""
         self.unlisted = Shard(feed, UNLISTED, ContractBlock.new())
-        """What is kept of symbols that are no contracts."""
+        """State of symbols that are not listed."""
         self.unlisted.block.is_unlisted = True
         self.cells: dict[str, ContractEntry] = {}
         self._dirty_baselines: dict[str, Baseline] = {}
@@ -145,7 +145,7 @@ class ContractStore:
     def all_shards(self) -> list[Shard]:
         """All shards in the order in which they are stored.
 
-        What is not listed comes last: once it is stored, so is every contract that has left it.
+        The one of unlisted symbols is last: when it is stored, so is every contract that left it.
         """
         return [*self.shards, self.unlisted]
 
@@ -161,27 +161,26 @@ class ContractStore:
         return max(shard.block.applied_offset for shard in self.all_shards)
 
     def contracts(self) -> Iterator[ContractState]:
-        """Return all contracts, in the order in which they were met."""
+        """Return all contracts, in the order in which they were first listed."""
         return (entry.contract for entry in self.cells.values())
 
     def last_shard(self, offset: int, boundary: int) -> Shard:
         """Return the newest block's shard; where it is full or missing, a new one.
 
-        `offset`, `boundary`: of the record at hand; all that was owed at its flush boundary is
-        emitted.
+        `offset`, `boundary`: of the record at hand, whose flush boundary has been flushed.
         """
         if not self.shards or len(self.shards[-1].block.contracts) >= BLOCK_CONTRACTS:
             shard = Shard(self.feed, len(self.shards), ContractBlock.new())
-            # A new block has, trivially, applied all that came before the record at hand.
+            # A new block has nothing to apply of what came before the record at hand.
             shard.block.applied_offset = offset - 1
             shard.block.flushed_at = boundary
             self.shards.append(shard)
         return self.shards[-1]
 
     def home(self, symbol: str, at: ItemContext) -> Shard:
-        """Return the shard that knows what became of an item of a symbol: its contract's.
+        """Return the shard whose state an item of a symbol belongs to: its contract's.
 
-        Where there is none, or was none when an item that comes again came first: `unlisted`.
+        That is `unlisted` if the symbol is no contract, or became one only after the item.
         """
         entry = self.cells.get(symbol)
         if entry is None or at.place < entry.contract.listed_by:
@@ -189,7 +188,7 @@ class ContractStore:
         return entry.shard
 
     def create(self, symbol: str, at: ItemContext) -> ContractEntry:
-        """Return the cell of a contract that was not met before."""
+        """Create a contract that the item at hand lists, and return its entry."""
         shard = self.last_shard(at.applied_by, at.boundary)
         base, quote = split_symbol(symbol)
         asset, multiplier = canonical_asset(base)
@@ -207,8 +206,8 @@ class ContractStore:
     def mark_applied(self, offset: int) -> None:
         """Note that all records up to `offset` are applied, in every block that they changed.
 
-        If they changed none, the newest block carries the offset: what is stored must never lag
-        behind what is acked, or a restart would take the difference for a hole.
+        If they changed none, the newest block is stored to carry the offset: it must not lag behind
+        what is acked, or a restart would take the difference for a hole in the log.
         """
         shards = self.all_shards
         clean = not any(shard.dirty for shard in shards)
@@ -229,7 +228,7 @@ class ContractStore:
 
 
 def _bound(shard: Shard, feed: str) -> None:
-    """Take out of a stored block what a version without bounds has let in, and count it."""
+    """Remove from a stored block what an older version without bounds has let in, and count it."""
     block = shard.block
     contracts = [c for c in block.contracts if symbol_fault(c.symbol) is None]
     for contract in contracts:
@@ -250,9 +249,9 @@ def _bound(shard: Shard, feed: str) -> None:
 
 
 def _seed_stream(contract: ContractState) -> None:
-    """Let a contract's stream begin where state of a version before it was watched has left it.
+    """Start a contract's stream at its current rate, for state of a version without streams.
 
-    Without that the time over the upgrade would be no gap.
+    Otherwise the time of the upgrade itself could not be a gap.
     """
     if contract.updates and contract.transport == "ws" and contract.status in TRADING_STATUSES:
         contract.stream = StreamState(

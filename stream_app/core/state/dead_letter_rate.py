@@ -1,8 +1,7 @@
-"""Notices that most of what a partition gets ends in the dead letters. Pure.
+"""Notices when most items of a partition become dead letters.
 
-Single dead letters are a matter of their items. When most items are, the exchange has changed its
-messages or our reading is wrong, and rates simply stay away. Not responsible for: the letters
-themselves (journal.py), the alert's words (alerts.py), records that are no raw batch (ingest.py).
+A single dead letter concerns its item alone. When most items are dead letters, the exchange has
+changed its messages or our normaliser is wrong, and no rate arrives any more.
 """
 
 from __future__ import annotations
@@ -12,16 +11,16 @@ import msgspec
 from schemas.times import US_PER_MINUTE, hour_floor
 
 MIN_LETTERS = 10
-"""Within a minute, by receipt."""
+"""Dead letters within a minute of receipt, below which there is no alert."""
 LETTERS_SHARE = 0.5
-"""Of the items since the minute's first dead letter: more of them are no accident."""
+"""Share of the items since the minute's first dead letter above which there is an alert."""
 
 
 class DeadLetterRate(msgspec.Struct, array_like=True, gc=False):
-    """Dead letters of one partition in the minute of its newest one, and when it was told."""
+    """Dead letters of one partition in the minute of the newest one, and the newest alert."""
 
     minute: int = 0
-    """Its start (received_at, µs)."""
+    """Start of that minute (received_at, µs)."""
     letters: int = 0
     items: int = 0
     """All items from the record of the minute's first dead letter on."""
@@ -29,11 +28,11 @@ class DeadLetterRate(msgspec.Struct, array_like=True, gc=False):
     """The hour (received_at, µs) of the newest alert."""
 
     def concerns(self, received_at: int, letters: int) -> bool:
-        """Tell whether a record is to be counted: none is before the minute's first dead letter."""
+        """Tell whether a record is to be counted: from the minute's first dead letter on."""
         return letters > 0 or received_at - self.minute < US_PER_MINUTE
 
     def count(self, received_at: int, letters: int, items: int) -> bool:
-        """Count a record; True if it shows that most items are dead letters, once an hour."""
+        """Count a record; return True, once an hour, if most items are dead letters by now."""
         minute = received_at - received_at % US_PER_MINUTE
         if minute > self.minute:
             self.minute, self.letters, self.items = minute, 0, 0

@@ -1,4 +1,4 @@
-"""The raw item at hand: where it stands in the log and what its batch says of it. Pure."""
+"""The raw item at hand: its place in the log, and what its record says of it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from stream_app.core.state.waiting_room import WaitingItem
 
 
 class ItemContext:
-    """Where the item at hand stands in the log, and what its batch says.
+    """The place of the item at hand in the log, and what its record says of it.
 
-    One object for a batch: `item` and `received_at` move on.
+    There is one object for a record: `item` and `received_at` change from item to item.
     """
 
     __slots__ = (
@@ -44,18 +44,18 @@ class ItemContext:
         boundary: int,
         now_us: int,
     ) -> None:
-        """`boundary`: the flush boundary at or before the batch."""
+        """`boundary`: the flush boundary (µs) at or before the record's receipt."""
         self.topic = topic
         self.partition = partition
         self.offset = offset
         self.applied_by = offset
-        """Offset of the record that brings the item into the state: its own, or, of an item that
-        waited for its contract to be listed, that of the listing."""
+        """Offset of the record that changes the state: the item's own, or that of the listing if it
+        waited for its contract to be listed."""
         self.applied_item = -1
-        """The listing's item; −1: it did not wait."""
+        """Item of that listing; −1: the item did not wait."""
         self.feed = batch["feed"]
         self.connection = crc32(batch["connection_id"].encode())
-        """A number that tells connections apart: their ids have no bound."""
+        """A number that identifies the connection: its id is text of any length."""
         self.transport = batch["transport"]
         self.purpose = batch["purpose"]
         self.channel = batch["channel"]
@@ -68,11 +68,11 @@ class ItemContext:
 
     @property
     def place(self) -> tuple[int, int]:
-        """Offset and item in whose turn the item at hand is applied."""
+        """Offset and item of the log at which the item at hand is applied."""
         return self.applied_by, self.item if self.applied_item < 0 else self.applied_item
 
     def of_waiting(self, waiting: WaitingItem) -> ItemContext:
-        """Return the position of an item that has waited and is applied now, in its own place."""
+        """Return the context of an item that waited: applied now, with its own coordinates."""
         at = copy(self)
         at.applied_item = self.item
         at.offset, at.item = waiting.raw_offset, waiting.raw_item

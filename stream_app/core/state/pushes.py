@@ -1,9 +1,9 @@
-"""One push of an exchange that two connections bring, where frames carry no time. Pure.
+"""Copies of one push that two connections deliver, for feeds whose frames carry no time.
 
-Elsewhere an update is known again by its event time (ordering.py). Here only what it reads, who
-brought it and when tell a copy from a rate that did not move. So pushes are matched one to one: the
-n-th that one connection brings is the n-th of the other, within less than contracts are pushed
-apart. A producer drops what its own sockets bring twice; this is for two producers of one feed.
+Other feeds recognise a copy by its event time. Here only the values, the connection and the time of
+receipt tell a copy from a rate that did not move. So pushes are matched one to one: the n-th of one
+connection is the n-th of the other, within less than the time between two pushes of a contract. A
+producer drops copies of its own sockets; this is for two producers of one feed.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from stream_app.model import RateUpdate
 
 WINDOW_US = int(SAME_PUSH_S * US_PER_S)
 REMEMBERED = 8
-"""Pushes of a contract: one producer's records may come some seconds behind the other's."""
+"""How many pushes of a contract: one producer's records may be seconds behind the other's."""
 MAX_CONNECTIONS = 8
-"""That are remembered to have brought one push: more producers than anybody runs for one feed."""
+"""How many connections of one push are remembered: more than one feed ever has."""
 
 
 class Push(msgspec.Struct, array_like=True, gc=False):
@@ -30,11 +30,11 @@ class Push(msgspec.Struct, array_like=True, gc=False):
     index_price: float | None
     interval_hours: float | None
     by: list[int]
-    """Each by its number (Position.connection)."""
+    """Each as `ItemContext.connection`."""
 
 
 def is_copy(pushes: list[Push], update: RateUpdate, connection: int, received_at: int) -> bool:
-    """Tell whether another connection brought the push before; `pushes` remembers this one.
+    """Tell whether another connection delivered this push before; it is added to `pushes`.
 
     The next funding time is not compared: where no frame tells a time it follows from the receipt,
     which may lie before the hour on one connection and after it on the other.

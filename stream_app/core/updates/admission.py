@@ -1,7 +1,7 @@
-"""What becomes of items whose symbol is no contract: refused, waiting, dropped, or admitted. Pure.
+"""What becomes of items whose symbol is not listed: refused, waiting, dropped, or admitted.
 
-A contract exists because the exchange lists it, never because a frame names it: whoever makes up
-symbols gets neither state nor a row, and a handful of audit events.
+A contract exists because the exchange lists it, never because a frame names it: made-up symbols get
+neither state nor rows, and only a handful of audit events.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from stream_app.core.state.item_context import ItemContext
 from stream_app.core.state.waiting_room import WAITING_US, WaitingItem
 
 CAP_SLACK = 2
-"""A partition may have so many times its share of a feed's contracts: hashes are not even."""
+"""How many times its share of a feed's contracts a partition may have: hashes are not even."""
 
 
 class Admission:
-    """Stands before the contracts of one partition."""
+    """Decides which symbols become contracts of one partition."""
 
     def __init__(self, collector: OutputCollector, store: ContractStore, feed: FeedSpec) -> None:
         self._collector = collector
@@ -30,15 +30,15 @@ class Admission:
         self._shard = store.unlisted
 
     def refuse(self, item: RawItem, at: ItemContext, fault: str) -> None:
-        """Send an item whose symbol can be none to the dead letters."""
+        """Send an item whose symbol is malformed to the dead letters. `fault` says how."""
         self._collector.note_feed("", "dead_letter", at.received_at, at, fault)
         self._collector.dead_letter(item, at, fault, "symbol")
 
     def keep(self, item: RawItem, at: ItemContext) -> None:
-        """Have an item wait for its contract to be listed.
+        """Let an item wait until its contract is listed.
 
-        Settled history does not wait. Producers ask for that of listed contracts alone, so this is
-        of one that is listed no longer; and it would push out what streams.
+        Settled history is dropped at once: producers request it for listed contracts alone, so its
+        contract has been delisted, and it would push out items of the stream.
         """
         waiting = WaitingItem(
             item["symbol"] or "",
@@ -60,20 +60,20 @@ class Admission:
         self._collector.unlisted(dropped, at)
 
     def expire(self, at: ItemContext) -> None:
-        """Drop what has waited for WAITING_US when a record was received."""
-        if self._shard.waiting and not self.has_applied(at):
+        """Drop the items that had waited for WAITING_US when a record was received."""
+        if not self.has_applied(at):
             dropped = self._shard.waiting.expire(at.batch_received_at - WAITING_US)
             self._collector.unlisted(dropped, at)
 
     def has_applied(self, at: ItemContext) -> bool:
-        """Tell whether what is stored of unlisted symbols has the item at hand."""
+        """Tell whether the stored state of unlisted symbols includes the item at hand."""
         return at.applied_by <= self._shard.block.applied_offset
 
     def admit(self, symbol: str, at: ItemContext) -> tuple[ContractEntry | None, list[WaitingItem]]:
         """Create a contract that is listed; return it with what has waited for it.
 
-        No contract, if there are too many. One that is created already, and stored, is listed
-        again by a record that comes again: what waited for it is in it.
+        No contract is created if there are too many, or if it exists already: a record that is
+        delivered again lists it once more, and what waited for it was applied.
         """
         if symbol in self._store.cells:
             self._leave(symbol)

@@ -28,7 +28,7 @@ needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="no Java")
 
 def command(port: int, data_dir: Path, *more: str) -> list[str]:
     """The broker's command line."""
-    base = [sys.executable, "-m", "infra.embedded.commands", "broker"]
+    base = [sys.executable, "-m", "infra.cli", "broker"]
     return [*base, "--port", str(port), "--data-dir", str(data_dir), *more]
 
 

@@ -37,7 +37,7 @@ def schema(*fields: dict[str, Any]) -> str:
 
 def command(port: int, data_dir: Path) -> list[str]:
     """The registry's command line."""
-    base = [sys.executable, "-m", "infra.embedded.commands", "registry"]
+    base = [sys.executable, "-m", "infra.cli", "registry"]
     return [*base, "--port", str(port), "--data-dir", str(data_dir)]
 
 

@@ -25,6 +25,7 @@ pytestmark = pytest.mark.integration
 
 NOWHERE = "127.0.0.1:1"
 KAFKA, REGISTRY = "FUNDING_KAFKA_BOOTSTRAP", "FUNDING_REGISTRY_URL"
+CLICKHOUSE = "FUNDING_CLICKHOUSE_URL"
 _AT_A_TIME = 5
 
 
@@ -114,6 +115,16 @@ async def ended(
                     run("producer without Kafka", "producer", env=no_kafka),
                     run("topics without Kafka", "topics", env=no_kafka),
                     run("tail without Kafka", "tail", "rates", env=no_kafka),
+                    run("replay without Kafka", "replay", env=no_kafka),
+                    run("backfill without Kafka", "backfill", env=no_kafka),
+                    run("tail without a registry", "tail", "rates",
+                        env={**here, REGISTRY: f"http://{NOWHERE}"}),
+                    run("topics without a registry", "topics",
+                        env={**here, REGISTRY: f"http://{NOWHERE}"}),
+                    run("sql without ClickHouse", "sql", "SELECT 1",
+                        env={CLICKHOUSE: f"http://{NOWHERE}"}),
+                    run("migrate without ClickHouse", "migrate",
+                        env={CLICKHOUSE: f"http://{NOWHERE}"}),
                     run("tail without topics", "tail", "rates",
                         env={**here, KAFKA: f"127.0.0.1:{no_topics}"}),
                     run("producer without a registry", "producer",
@@ -144,6 +155,12 @@ CASES = {
     "producer without Kafka": (UnavailableError, NOWHERE, "set FUNDING_KAFKA_BOOTSTRAP"),
     "topics without Kafka": (UnavailableError, NOWHERE, "set FUNDING_KAFKA_BOOTSTRAP"),
     "tail without Kafka": (UnavailableError, NOWHERE, "set FUNDING_KAFKA_BOOTSTRAP"),
+    "replay without Kafka": (UnavailableError, NOWHERE, "set FUNDING_KAFKA_BOOTSTRAP"),
+    "backfill without Kafka": (UnavailableError, NOWHERE, "set FUNDING_KAFKA_BOOTSTRAP"),
+    "tail without a registry": (UnavailableError, NOWHERE, "set FUNDING_REGISTRY_URL"),
+    "topics without a registry": (UnavailableError, NOWHERE, "set FUNDING_REGISTRY_URL"),
+    "sql without ClickHouse": (UnavailableError, NOWHERE, "set FUNDING_CLICKHOUSE_URL"),
+    "migrate without ClickHouse": (UnavailableError, NOWHERE, "set FUNDING_CLICKHOUSE_URL"),
     "tail without topics": (UnavailableError, "funding.rates", "fundingstream topics"),
     "a password in a URL": (
         ConfigurationError,

@@ -18,12 +18,12 @@ import pytest
 import websockets
 from click.testing import CliRunner
 
-from infra.simulator.commands import simulator
+from infra.cli.simulator import simulator
 from schemas.errors import ConfigurationError, UnavailableError
 
 pytestmark = pytest.mark.integration
 
-RUN = "from infra.simulator.commands import simulator; simulator()"
+RUN = ("-m", "infra.cli", "simulator")
 
 
 @contextmanager
@@ -33,7 +33,7 @@ def process(data_dir: Path, *options: str) -> Iterator[tuple[subprocess.Popen[st
         options = ("--feeds", "binance-usdm", "--contracts", "8", *options)
     arguments = ["--port", "0", "--tick-s", "0.1", "--data-dir", str(data_dir)]
     with subprocess.Popen(
-        [sys.executable, "-c", RUN, *arguments, *options], stdout=subprocess.PIPE, text=True
+        [sys.executable, *RUN, *arguments, *options], stdout=subprocess.PIPE, text=True
     ) as child:
         try:
             assert child.stdout is not None

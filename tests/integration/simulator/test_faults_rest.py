@@ -28,7 +28,7 @@ from tests.support.simulator_clients import (
 
 pytestmark = pytest.mark.integration
 
-RUN = "from infra.simulator.commands import simulator; simulator()"
+RUN = ("-m", "infra.cli", "simulator")
 each_feed = pytest.mark.parametrize("feed", FEEDS)
 RATE = {
     "binance-usdm": "lastFundingRate",
@@ -286,7 +286,7 @@ def test_faults_from_a_file(tmp_path: Path) -> None:
     arguments = ["--port", "0", "--feeds", "backpack", "--contracts", "4"]
     arguments += ["--data-dir", str(tmp_path), "--faults", str(plan), "--truth-missed"]
     with subprocess.Popen(
-        [sys.executable, "-c", RUN, *arguments], stdout=subprocess.PIPE, text=True
+        [sys.executable, *RUN, *arguments], stdout=subprocess.PIPE, text=True
     ) as child:
         try:
             assert child.stdout is not None

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from infra.clickhouse.commands import sql
+from infra.cli.sql import sql
 from schemas.clock import now_us
 from schemas.feeds import FEEDS, stale_s
 from schemas.times import US_PER_DAY, US_PER_HOUR, US_PER_S

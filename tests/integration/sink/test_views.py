@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from infra.clickhouse.commands import BROKEN_PIPE_EXIT, sql
+from infra.cli.sql import BROKEN_PIPE_EXIT, sql
 from infra.clickhouse.migrate import Migration, migrate, own_migrations
 from schemas.clock import now_us
 from schemas.errors import ConfigurationError, StateError, UnavailableError

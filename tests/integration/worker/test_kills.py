@@ -27,10 +27,10 @@ import aiohttp
 import click
 import pytest
 
-from infra.cli.tools import create_topics_and_schemas
 from infra.clickhouse.migrate import migrate
 from infra.embedded.supervision.supervisor import RestartPolicy, Supervisor
 from infra.kafka.lag import LagReader
+from infra.kafka.topics import create_topics_and_schemas
 from infra.replay import VOLATILE, run_second_worker
 from infra.stack.parts import Stack, service
 from schemas.clock import now_us
@@ -38,8 +38,8 @@ from schemas.kafka.admin import ensure_topics
 from schemas.topics import DEAD_LETTERS, TopicSpec, changelog_topic_spec, raw_topic
 from stream_app.sink.clickhouse import connect
 from stream_app.sink.tables import TABLES
-from stream_app.worker.app import TABLES as WORKER_TABLES
 from stream_app.worker.output_producer import PUBLISHED
+from stream_app.worker.tables import TABLES as WORKER_TABLES
 from tests.support.kills import FEED, Load, classify, differences, store, values
 from tests.support.kills_report import Compared, Kill, Report, Watch
 from tests.support.stack_fixture import RunningStack, options_of, until

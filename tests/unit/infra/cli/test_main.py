@@ -8,8 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from infra.cli.main import _COMMANDS, cli
-from infra.cli.settings_file import known_variables
-from schemas.errors import ConfigurationError
+from infra.cli.sql import BROKEN_PIPE_EXIT
+from infra.settings import known_variables
+from schemas.errors import ConfigurationError, FundingStreamError
 from tests.support.paths import ROOT
 
 
@@ -25,6 +26,17 @@ def test_the_list_of_commands_is_complete() -> None:
     """`fundingstream --help` names every command."""
     output = CliRunner().invoke(cli, ["--help"]).output
     assert [name for name in _COMMANDS if name not in output] == []
+
+
+def test_every_exit_code_is_documented() -> None:
+    """In `fundingstream --help` and in the README."""
+    output = CliRunner().invoke(cli, ["--help"]).output
+    told = set(map(int, re.findall(r"^\s+(\d+)  +\S", output, re.MULTILINE)))
+    kinds = {kind.exit_code for kind in FundingStreamError.__subclasses__()}
+    assert told == {0, FundingStreamError.exit_code, 130, BROKEN_PIPE_EXIT} | kinds
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    listed = readme[readme.index("Exit codes: ") :].partition("\n\n")[0]
+    assert told == set(map(int, re.findall(r"(?<!\w)(\d+) ", listed)))
 
 
 def test_every_setting_stands_in_the_example() -> None:

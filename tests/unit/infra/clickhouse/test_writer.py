@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from infra.clickhouse.writer import as_writer
 from infra.embedded.clickhouse.access import ensure_writer_credentials
 from infra.embedded.storage import DataDirectory, is_held
-from infra.stack.runs import CLICKHOUSE_URL_FILE, RUN_DIRECTORIES
+from infra.runs import CLICKHOUSE_URL_FILE, RUN_DIRECTORIES
 from schemas.errors import ConfigurationError
 from stream_app.settings import SinkSettings
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from infra.embedded.supervision.supervisor import ServiceEnd
 from infra.stack.notices import Ends, notice_in
 
@@ -17,9 +15,10 @@ def test_a_notice_is_shown_whether_printed_or_logged() -> None:
     assert notice_in("INFO notice") is None
 
 
-def test_a_part_that_others_do_not_need_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_part_that_others_do_not_need_is_told_once() -> None:
     """That it is down, that it is back; each end of a vital one."""
-    ends = Ends()
+    shown: list[str] = []
+    ends = Ends(shown.append)
     for _ in range(3):
         ends.ended(ServiceEnd("sink", 6, "sink ended: wrong table", restarting=True, vital=False))
     ends.back("sink")
@@ -27,7 +26,7 @@ def test_a_part_that_others_do_not_need_is_told_once(capsys: pytest.CaptureFixtu
     for _ in range(2):
         ends.ended(ServiceEnd("worker", 1, "worker ended", restarting=True))
     ends.back("worker")
-    assert capsys.readouterr().err.splitlines() == [
+    assert shown == [
         (
             "! sink ended: wrong table; it is started again and again, the other parts go on, and "
             "Kafka keeps what it owes"

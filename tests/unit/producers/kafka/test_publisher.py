@@ -20,6 +20,7 @@ from producers.kafka.publisher import Publisher, UndeliveredError
 from producers.settings import ProducerSettings
 from schemas.control_items import MAX_UNREADABLE_BYTES, TICK, UNREADABLE
 from schemas.errors import UnavailableError
+from schemas.kafka import clients
 from schemas.partitioning import PARTITIONS, contract_id, partition_of
 from schemas.records import MAX_BATCH_ITEMS, RawBatch, RawItem
 
@@ -61,7 +62,7 @@ class FakeCatalog:
 @pytest.fixture
 def kafka(monkeypatch: pytest.MonkeyPatch) -> tuple[Publisher, FakeProducer]:
     """A publisher and the producer below it."""
-    monkeypatch.setattr(publisher, "Producer", FakeProducer)
+    monkeypatch.setattr(clients, "producer", FakeProducer)
     monkeypatch.setattr(publisher, "_FULL_S", 0.001)
     made = Publisher(FEED, ProducerSettings(), cast("Any", FakeCatalog()))
     return made, cast("FakeProducer", made._producer)
@@ -200,7 +201,7 @@ def test_gathering_keeps_each_piece_once_and_in_order(
     """Per connection and partition: the pieces as they came, in records numbered without gaps."""
 
     async def scenario() -> None:
-        with mock.patch.object(publisher, "Producer", FakeProducer):
+        with mock.patch.object(clients, "producer", FakeProducer):
             to = Publisher(FEED, ProducerSettings(), cast("Any", FakeCatalog()))
         sent: dict[tuple[str, int], list[bytes]] = defaultdict(list)
         for number, (connection, rows) in enumerate(frames):

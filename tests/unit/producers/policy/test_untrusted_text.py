@@ -121,7 +121,7 @@ async def test_whatever_fails_in_a_backfill_ends_it_at_once(
     ]
     async with asyncio.timeout(10):
         with pytest.raises(BaseExceptionGroup) as caught:
-            await backfill._fill_all(fillings)
+            await backfill._fill_all(fillings, lambda _progress, _rows: None)
     assert caught.group_contains(UnavailableError, match="Kafka refuses")
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
@@ -142,6 +142,6 @@ async def test_a_backfill_that_is_done_ends_all_its_tasks() -> None:
     part = Done("", KeyError())
     one = backfill._Filling(EXCHANGE, cast("Any", part), cast("Any", part), cast("Any", part))
     async with asyncio.timeout(10):
-        await backfill._fill_all([one])
+        await backfill._fill_all([one], lambda _progress, _rows: None)
     assert part.delivered_rows
     assert asyncio.all_tasks() == {asyncio.current_task()}

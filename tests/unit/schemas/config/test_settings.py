@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.cli.settings_file import PARTS, known_variables
+from infra.settings import PARTS, known_variables
 from schemas.config.settings import SharedSettings, load_settings, shown_url, variable_names
 from schemas.errors import ConfigurationError
 from stream_app.settings import SinkSettings, WorkerSettings

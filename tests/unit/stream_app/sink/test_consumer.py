@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from schemas.clock import Clock, SystemClock
+from schemas.errors import StateError
 from stream_app.settings import SinkSettings
 from stream_app.sink.batches import Chunk, Message, OffsetRange
-from stream_app.sink.consumer import _waves, consumer_config
+from stream_app.sink.consumer import Sink, _waves, consumer_config
+from stream_app.sink.metrics import SinkMetrics
+from tests.support.mock_kafka import MockKafka
 
 
 def chunk(topic: str, offset: int) -> Chunk:
@@ -29,3 +38,93 @@ def test_offsets_are_never_committed_by_themselves() -> None:
     assert config["auto.offset.reset"] == "earliest"
     assert "group.instance.id" not in config
     assert consumer_config(SinkSettings(sink_instance="sink-1"))["group.instance.id"] == "sink-1"
+
+
+class HastyClock(SystemClock):
+    """A clock on which ten seconds pass between two looks at it, so that waits end soon."""
+
+    def __init__(self) -> None:
+        self._skipped_s = 0.0
+
+    def monotonic_s(self) -> float:
+        """The time, ahead of the machine's."""
+        self._skipped_s += 10.0
+        return super().monotonic_s() + self._skipped_s
+
+
+class Scene:
+    """A sink on a broker, which stops after its first chunk; `stores` plays the table's writer."""
+
+    def __init__(self, kafka: MockKafka, topic: str, clock: Clock | None = None) -> None:
+        self.kafka, self.topic = kafka, topic
+        self.stop = threading.Event()
+        self.metrics = SinkMetrics()
+        self.settings = SinkSettings(
+            kafka_bootstrap=kafka.bootstrap, sink_group=f"group-{topic}", sink_batch_age_s=0.1
+        )
+        self.sink = Sink(self.settings, self.metrics, self.stop, clock or SystemClock())
+        self.stored: list[Chunk] = []
+        self.committed_at_insert: list[tuple[int, str]] = []
+        self.fails: Callable[[], None] = lambda: None
+
+    def store(self, chunk: Chunk) -> None:
+        """Take a chunk, and note what the group had committed by then."""
+        self.stop.set()
+        self.stored.append(chunk)
+        self.committed_at_insert.append(self.committed())
+        self.fails()
+
+    def committed(self) -> tuple[int, str]:
+        """What the group has committed of partition 0."""
+        return self.kafka.committed(self.settings.sink_group, self.topic)
+
+    def run(self) -> None:
+        """Run the sink until it has had its chunk."""
+        self.sink.run({self.topic: self})
+
+
+@pytest.fixture(scope="module")
+def kafka() -> MockKafka:
+    """A broker."""
+    return MockKafka()
+
+
+def test_a_chunk_is_planned_then_stored_then_committed(kafka: MockKafka) -> None:
+    """At the INSERT the group's offset stands before the chunk and names it; afterwards behind."""
+    kafka.produce("rates", [b"a", b"b", None])
+    scene = Scene(kafka, "rates")
+    scene.run()
+    (chunk,) = scene.stored
+    assert [message.value for message in chunk.messages] == [b"a", b"b", None]
+    assert scene.committed_at_insert == [(0, "0:0-2")]
+    assert scene.committed() == (3, "")
+
+
+def test_a_chunk_that_is_not_stored_comes_again_as_the_same_chunk(kafka: MockKafka) -> None:
+    """Though more has arrived: its token is the same, so the table recognises what it has."""
+    kafka.produce("bars", [b"a", b"b"])
+    first = Scene(kafka, "bars")
+
+    def refuse() -> None:
+        raise StateError("the table is wrong")
+
+    first.fails = refuse
+    with pytest.raises(StateError, match="the table is wrong"):
+        first.run()
+    assert first.committed() == (0, "0:0-1")
+    kafka.produce("bars", [b"c", b"d"])
+    second = Scene(kafka, "bars")
+    second.run()
+    assert second.stored[0].token == first.stored[0].token == "bars:0:0-1"
+    assert second.committed()[0] >= 2
+
+
+def test_a_stop_gives_up_a_chunk_that_cannot_be_stored(kafka: MockKafka) -> None:
+    """After a grace: it is counted, and its offsets stay for the next start."""
+    kafka.produce("alerts", [b"a"])
+    scene = Scene(kafka, "alerts", HastyClock())
+    scene.fails = lambda: scene.sink.wait(1_000.0)
+    scene.run()
+    assert scene.committed() == (0, "0:0-0")
+    abandoned = scene.metrics.registry.get_sample_value("fundingstream_sink_abandoned_rows_total")
+    assert abandoned == 1.0

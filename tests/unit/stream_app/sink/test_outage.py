@@ -6,23 +6,14 @@ import pytest
 
 from stream_app.sink.metrics import SinkMetrics
 from stream_app.sink.outage import REMIND_EVERY_S, Outage
-
-
-class Clock:
-    """A clock that tests move."""
-
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
+from tests.support.clock import ManualClock
 
 
 def test_an_outage_is_told_when_it_changes_and_then_once_a_minute(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Ten minutes of an attempt a second, another cause at the end, and the end."""
-    clock, metrics = Clock(), SinkMetrics()
+    clock, metrics = ManualClock(), SinkMetrics()
     outage = Outage(metrics, clock)
 
     def waiting(cause: str) -> float | None:
@@ -32,7 +23,7 @@ def test_an_outage_is_told_when_it_changes_and_then_once_a_minute(
     assert caplog.records == []
     for _ in range(600):
         outage.failed("missing", "funding.rates is missing: run `fundingstream migrate`")
-        clock.now_s += 1
+        clock.advance(1)
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 600 / REMIND_EVERY_S
     assert lines[0].startswith("notice: nothing is stored: funding.rates is missing")

@@ -23,6 +23,7 @@ from stream_app.sink.metrics import SinkMetrics
 from stream_app.sink.outage import Outage
 from stream_app.sink.tables import TABLES, RowReader
 from stream_app.sink.writer import TableWriter
+from tests.support.clock import ManualClock
 
 ALERTS = next(table for table in TABLES if table.name == "alerts")
 NOW_US = 1_790_000_000_000_000
@@ -83,12 +84,13 @@ class Bench:
         self.letters = Letters()
         self.metrics = SinkMetrics()
         self.waits_s: list[float] = []
-        self.outage = Outage(self.metrics)
+        self.clock = ManualClock(NOW_US)
+        self.outage = Outage(self.metrics, self.clock)
         self.texts: Callable[[int], str] = self.schema_text
         reader = RowReader(ALERTS, Decoder(ALERT, self._text), self._text)
         self.writer = TableWriter(
             ALERTS, self.clickhouse, reader, self.letters, self.metrics, self.outage,
-            self.waits_s.append,
+            self.waits_s.append, self.clock,
         )  # fmt: skip
 
     def _text(self, schema_id: int) -> str:

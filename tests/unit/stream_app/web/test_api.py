@@ -12,7 +12,6 @@ import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from schemas.clock import now_us
 from schemas.records import FeedStatus
 from stream_app.web.pages import add_pages
 from stream_app.web.view import WorkerView
@@ -39,7 +38,7 @@ class Site:
 
     def reported(self, **changes: Any) -> None:
         """Let the feed's producer report now."""
-        now = now_us()
+        now = self.bench.clock.now_us()
         status = {**report(feed=FEED, expected=1, done=1), "reported_at": now, "since": now}
         self.reports = {FEED: {**status, **changes}}  # type: ignore[typeddict-item]
 
@@ -59,7 +58,7 @@ async def site() -> AsyncIterator[Site]:
     """Pages on a free port."""
     site = Site()
     app = web.Application()
-    add_pages(app, WorkerView(site.bench.processor, lambda: site.reports))
+    add_pages(app, WorkerView(site.bench.processor, lambda: site.reports, site.bench.clock))
     async with TestServer(app) as server:
         site.url = str(server.make_url("")).rstrip("/")
         yield site
@@ -75,7 +74,7 @@ async def test_a_worker_says_when_it_has_started_and_when_it_is_ready(site: Site
         "the worker has no partitions yet, or still loads their state",
         "no producer has reported",
     ]
-    await site.receive(tick(0.0001, now_us()))
+    await site.receive(tick(0.0001, site.bench.clock.now_us()))
     assert await site.json("/startupz") == (200, {"started": True})
     assert (await site.json("/readyz"))[1]["why"] == ["no producer has reported"]
     site.reported(state="down", detail="HTTP <451>")
@@ -90,7 +89,7 @@ async def test_a_worker_says_when_it_has_started_and_when_it_is_ready(site: Site
 async def test_baselines_that_load_are_a_calm_line(site: Site) -> None:
     """On the page, in the summary and in /readyz, until the settlements are there."""
     site.reported(backfill_done=0)
-    await site.receive(tick(0.0001, now_us()))
+    await site.receive(tick(0.0001, site.bench.clock.now_us()))
     warming = {"loaded": 0, "expected": 1}
     assert (await site.json("/readyz"))[1]["warming_up"] == warming
     assert (await site.json("/api/summary"))[1]["warming_up"] == warming
@@ -105,7 +104,7 @@ async def test_baselines_that_load_are_a_calm_line(site: Site) -> None:
 async def test_the_page_and_the_summary_tell_each_feeds_state(site: Site) -> None:
     """A feed without contracts too; a producer's text is escaped."""
     site.reported(state="down", detail="<script>alert(1)</script>")
-    await site.receive(tick(0.0001, now_us()))
+    await site.receive(tick(0.0001, site.bench.clock.now_us()))
     site.reports = {**site.reports, "kucoin": report(feed="kucoin", reported_s=0)}
     status, summary = await site.json("/api/summary")
     assert status == 200
@@ -127,7 +126,7 @@ async def test_the_page_and_the_summary_tell_each_feeds_state(site: Site) -> Non
 
 async def test_bars_of_a_contract_that_nobody_knows_are_refused(site: Site) -> None:
     """404 with a reason; a known contract without bars has an empty list."""
-    await site.receive(tick(0.0001, now_us()))
+    await site.receive(tick(0.0001, site.bench.clock.now_us()))
     assert await site.json(f"/api/bars?contract={FEED}:AUSDT") == (200, [])
     for contract in ("nope", "binance-usdm:NOPE", "kucoin:AUSDT", "x" * 5_000):
         status, body = await site.json(f"/api/bars?contract={contract}")
@@ -139,7 +138,7 @@ async def test_bars_of_a_contract_that_nobody_knows_are_refused(site: Site) -> N
 
 async def test_contracts_are_narrowed_by_feed_and_limit(site: Site) -> None:
     """Both do what they say."""
-    now = now_us()
+    now = site.bench.clock.now_us()
     await site.receive(*(tick(0.0001, now + n * S, f"C{n}USDT") for n in range(3)))
     assert len((await site.json("/api/contracts"))[1]) == 3
     assert len((await site.json("/api/contracts?limit=2"))[1]) == 2

@@ -13,14 +13,8 @@ from hypothesis import strategies as st
 from schemas.config.settings import load_settings
 from schemas.errors import ConfigurationError, UnavailableError
 from stream_app.settings import INSTANCE_PATTERN, WorkerSettings
-from stream_app.worker import instance as instances
-from stream_app.worker.instance import Expulsions, claim_instance
-
-
-@pytest.fixture(autouse=True)
-def _nobody_in_the_group(monkeypatch: pytest.MonkeyPatch) -> None:
-    """test_worker_process.py asks a real group."""
-    monkeypatch.setattr(instances, "static_members", lambda *_: {})
+from stream_app.worker.instance import SESSION_S, Expulsions, Instance, claim_instance
+from tests.support.clock import ManualClock
 
 
 def settings(directory: Path, name: str = "") -> WorkerSettings:
@@ -28,31 +22,39 @@ def settings(directory: Path, name: str = "") -> WorkerSettings:
     return load_settings(WorkerSettings, worker_data_dir=str(directory), worker_instance=name)
 
 
+def claimed(directory: Path, name: str = "", **members: str) -> Instance:
+    """A claim in a group of these members (name to member id), who all live on."""
+    clock = ManualClock()
+    return claim_instance(
+        settings(directory, name), clock, members=lambda: members, sleep=clock.sleep
+    )
+
+
 def test_workers_of_one_directory_take_names_of_their_own(tmp_path: Path) -> None:
     """Without any setting; and who comes back takes the name that is free."""
-    first = claim_instance(settings(tmp_path))
-    second = claim_instance(settings(tmp_path))
+    first = claimed(tmp_path)
+    second = claimed(tmp_path)
     assert first.name.endswith("-1")
     assert second.name == f"{first.name[:-2]}-2"
     assert re.fullmatch(INSTANCE_PATTERN, first.name)
     first.close()
-    again = claim_instance(settings(tmp_path))
+    again = claimed(tmp_path)
     assert again.name == first.name
 
 
 def test_directories_have_names_of_their_own(tmp_path: Path) -> None:
     """Two of one machine never meet in a group."""
-    one, other = (claim_instance(settings(tmp_path / name)) for name in ("a", "b"))
+    one, other = (claimed(tmp_path / name) for name in ("a", "b"))
     assert one.name != other.name
 
 
 def test_a_given_name_is_one_workers(tmp_path: Path) -> None:
     """The second is told who has it, and can take another."""
-    first = claim_instance(settings(tmp_path, "mine"))
+    first = claimed(tmp_path, "mine")
     assert first.name == "mine"
     with pytest.raises(UnavailableError, match=rf"FUNDING_WORKER_INSTANCE=mine .*{os.getpid()}"):
-        claim_instance(settings(tmp_path, "mine"))
-    assert claim_instance(settings(tmp_path, "yours")).name == "yours"
+        claimed(tmp_path, "mine")
+    assert claimed(tmp_path, "yours").name == "yours"
 
 
 @pytest.mark.parametrize("name", ["../x", "a b", "a/b", "-a", "x" * 101, "ä", "a\n"])
@@ -62,35 +64,38 @@ def test_a_name_that_cannot_be_one_is_refused(tmp_path: Path, name: str) -> None
         settings(tmp_path, name)
 
 
-def test_a_dead_predecessor_is_not_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_dead_predecessor_is_not_waited_for(tmp_path: Path) -> None:
     """The lock says that it is dead, its member id that it is the one whom Kafka still lists."""
-    first = claim_instance(settings(tmp_path, "mine"))
+    first = claimed(tmp_path, "mine")
     first.remember("mine-1234")
     first.remember("mine-5678")
     first.close()
-    monkeypatch.setattr(instances, "static_members", lambda *_: {"mine": "mine-5678"})
-    monkeypatch.setattr(instances, "SESSION_S", 0.0)
-    monkeypatch.setattr(instances, "SESSION_SLACK_S", 0.0)
-    again = claim_instance(settings(tmp_path, "mine"))
+    again = claimed(tmp_path, "mine", mine="mine-5678")
     assert again.predecessor() == "mine-5678"
     again.close()
-    monkeypatch.setattr(instances, "static_members", lambda *_: {"mine": "mine-9999"})
     with pytest.raises(UnavailableError, match="is alive in the group fundingstream"):
-        claim_instance(settings(tmp_path, "mine"))
+        claimed(tmp_path, "mine", mine="mine-9999")
 
 
-def test_a_name_of_the_directory_that_somebody_has_is_passed_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_member_that_ends_within_its_session_leaves_its_name(tmp_path: Path) -> None:
+    """The group lists a dead member until its session ends; then the name is free."""
+    clock = ManualClock()
+    until_s = clock.monotonic_s() + SESSION_S
+    waited = claim_instance(
+        settings(tmp_path, "mine"),
+        clock,
+        members=lambda: {"mine": "of-another"} if clock.monotonic_s() < until_s else {},
+        sleep=clock.sleep,
+    )
+    assert waited.name == "mine"
+    assert clock.monotonic_s() == until_s
+
+
+def test_a_name_of_the_directory_that_somebody_has_is_passed_over(tmp_path: Path) -> None:
     """A copied data directory: its worker takes the next name."""
-    first = claim_instance(settings(tmp_path))
+    first = claimed(tmp_path)
     first.close()
-    monkeypatch.setattr(instances, "static_members", lambda *_: {first.name: "of-another"})
-    monkeypatch.setattr(instances, "SESSION_S", 0.0)
-    monkeypatch.setattr(instances, "SESSION_SLACK_S", 0.0)
-    assert claim_instance(settings(tmp_path)).name == f"{first.name[:-2]}-2"
+    assert claimed(tmp_path, **{first.name: "of-another"}).name == f"{first.name[:-2]}-2"
 
 
 @pytest.mark.parametrize("text", ["", "../x", "a b", "x" * 200])
@@ -98,7 +103,7 @@ def test_a_damaged_name_is_told(tmp_path: Path, text: str) -> None:
     """With what to do; no worker goes on under a name that is none."""
     (tmp_path / "name").write_text(text, encoding="utf-8")
     with pytest.raises(ConfigurationError, match="remove it"):
-        claim_instance(settings(tmp_path))
+        claimed(tmp_path)
 
 
 def test_two_that_take_turns_are_found_out() -> None:

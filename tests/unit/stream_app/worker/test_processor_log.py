@@ -1,4 +1,4 @@
-"""Ingest: what holes of the raw log, another log and a quiet one lead to."""
+"""The processor: what holes of the raw log, another log and a quiet one lead to."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ from schemas.errors import StateError
 from schemas.records import RawItem
 from stream_app.worker.processor import QUIET_ROUNDS, HoleError
 from tests.support.processors import HOUR_US, TOPIC, Bench, Message, S, raw, tick, ticks
+
+
+def flush_quiet(bench: Bench, now_us: int) -> None:
+    """Let the timer call at a time of the wall clock."""
+    bench.clock.time_us = now_us
+    bench.processor.flush_quiet()
 
 
 @pytest.fixture
@@ -23,7 +29,7 @@ class TestHoles:
         """Offsets 5 to 7 applied and stored, in an earlier process."""
         await bench.feed(*ticks(5, 7))
         await bench.processor.flush()
-        bench.collector.entries.clear()
+        bench.journal.entries.clear()
         bench.restart()
 
     async def test_a_hole_ends_the_process(self, bench: Bench) -> None:
@@ -33,7 +39,7 @@ class TestHoles:
             await bench.feed(*ticks(11, 11))
         await bench.processor.flush()
         assert bench.applied() == [5, 6, 7]
-        assert bench.collector.of("acked") == []
+        assert bench.journal.of("acked") == []
         bench.restart()
         await bench.feed(*ticks(8, 11))
         assert bench.applied() == list(range(5, 12))
@@ -51,9 +57,7 @@ class TestHoles:
         await self.stored_up_to_7(bench)
         bench.log.begins[TOPIC, 0] = 11
         await bench.feed(Message(11, b"no record"))
-        (told,) = [
-            e for e in bench.output_producer.records("funding.audit") if e["kind"] == "lost_records"
-        ]
+        (told,) = [e for e in bench.outputs.records("funding.audit") if e["kind"] == "lost_records"]
         assert (told["subject"], told["count"], told["raw_offset"]) == ("binance-usdm", 3, 11)
         assert told["first_event_time"] == told["last_event_time"] == HOUR_US + 7_500_000
         assert told["detail"] == "offsets 8 to 10 are gone from the log"
@@ -110,34 +114,34 @@ class TestQuietLogs:
     @staticmethod
     def flushed(bench: Bench) -> list[int]:
         """Raw offsets of what was emitted by a flush."""
-        zscores = bench.output_producer.records("funding.zscores")
+        zscores = bench.outputs.records("funding.zscores")
         return [z["raw_offset"] for z in zscores if z["trigger"] == "flush"]
 
     async def test_a_quiet_partition_is_flushed(self, owing: Bench) -> None:
         """Fifteen seconds after the boundary, once, when it has been quiet for a while."""
         for _ in range(QUIET_ROUNDS + 1):
-            owing.processor.flush_quiet(HOUR_US + 25 * S - 1)
+            flush_quiet(owing, HOUR_US + 25 * S - 1)
         assert self.flushed(owing) == []
-        owing.processor.flush_quiet(HOUR_US + 25 * S)
-        owing.processor.flush_quiet(HOUR_US + 26 * S)
+        flush_quiet(owing, HOUR_US + 25 * S)
+        flush_quiet(owing, HOUR_US + 26 * S)
         assert self.flushed(owing) == [6]
 
     async def test_after_a_pause_nothing_is_taken_for_quiet(self, owing: Bench) -> None:
         """What came while the process stood still has not been fetched: the end is an old one."""
         for _ in range(QUIET_ROUNDS):
-            owing.processor.flush_quiet(HOUR_US)
+            flush_quiet(owing, HOUR_US)
         owing.processor.forget_quiet()
         for _ in range(QUIET_ROUNDS):
-            owing.processor.flush_quiet(HOUR_US + 60 * S)
+            flush_quiet(owing, HOUR_US + 60 * S)
         assert self.flushed(owing) == []
-        owing.processor.flush_quiet(HOUR_US + 60 * S)
+        flush_quiet(owing, HOUR_US + 60 * S)
         assert self.flushed(owing) == [6]
 
     async def test_a_partition_with_a_backlog_is_not(self, owing: Bench) -> None:
         """The batch at the boundary is still to come, and must find what the clock would take."""
         owing.log.ends[TOPIC, 0] = 8
         for _ in range(QUIET_ROUNDS + 1):
-            owing.processor.flush_quiet(HOUR_US + 60 * S)
+            flush_quiet(owing, HOUR_US + 60 * S)
         assert self.flushed(owing) == []
 
     async def test_the_lag_is_what_the_log_has_and_nobody_applied(self, owing: Bench) -> None:

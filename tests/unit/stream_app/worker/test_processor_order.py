@@ -1,4 +1,4 @@
-"""Ingest: outputs, then baselines, then blocks, then acks, and what a restart finds."""
+"""The processor: outputs, then baselines, then blocks, then acks, and what a restart finds."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import json
 import pytest
 
 from schemas.errors import UnavailableError
-from schemas.records import RawItem
+from schemas.records import MAX_READ_ITEMS, RawItem
 from schemas.times import US_PER_HOUR
-from stream_app.core.updates import plausibility
 from tests.support.processors import HOUR_US, TOPIC, Bench, Message, S, raw, settled, tick, ticks
 
 
@@ -34,58 +33,58 @@ class TestFlush:
         )
         await bench.processor.flush()
         assert [bar["hour"] for bar in bench.bars.bars] == [HOUR_US]
-        assert bench.output_producer.records("funding.bars") == bench.bars.bars
-        names = [name for name, _ in bench.collector.entries]
+        assert bench.outputs.records("funding.bars") == bench.bars.bars
+        names = [name for name, _ in bench.journal.entries]
         assert names.index("delivered") < names.index("bars stored") < names.index("blocks stored")
 
     async def test_outputs_then_baselines_then_blocks_then_acks(self, bench: Bench) -> None:
         """Each step complete before the next begins."""
         await bench.feed(Message(5, settled(0)), Message(6, tick(0.0001, HOUR_US + S)))
         await bench.processor.flush()
-        assert bench.collector.kinds() == [
+        assert bench.journal.kinds() == [
             "published",
             "delivered",
             "baselines stored",
             "blocks stored",
             "acked",
         ]
-        assert bench.collector.of("delivered") == [3]
-        assert bench.collector.of("baselines stored") == [(0, b"binance-usdm:AUSDT")]
-        assert bench.collector.of("blocks stored") == [(0, b"binance-usdm/0/0")]
-        assert bench.collector.of("acked") == [5, 6]
+        assert bench.journal.of("delivered") == [3]
+        assert bench.journal.of("baselines stored") == [(0, b"binance-usdm:AUSDT")]
+        assert bench.journal.of("blocks stored") == [(0, b"binance-usdm/0/0")]
+        assert bench.journal.of("acked") == [5, 6]
 
     async def test_nothing_is_acked_before_a_flush(self, bench: Bench) -> None:
         """A crash would lose it."""
         await bench.feed(*ticks(5, 9))
-        assert bench.collector.of("acked") == []
+        assert bench.journal.of("acked") == []
 
     async def test_an_undelivered_output_stops_the_flush(self, bench: Bench) -> None:
         """No state moves past outputs that the broker does not have."""
         await bench.feed(*ticks(5, 6))
-        bench.output_producer.error = UnavailableError("no broker")
+        bench.outputs.error = UnavailableError("no broker")
         with pytest.raises(UnavailableError):
             await bench.processor.flush()
-        assert bench.collector.kinds() == ["published"]
+        assert bench.journal.kinds() == ["published"]
         assert (bench.contracts.values, bench.baselines.values) == ({}, {})
 
     async def test_a_flush_without_changes_stores_and_acks_nothing(self, bench: Bench) -> None:
         """Every second on a silent log."""
         await bench.feed(*ticks(5, 5))
         await bench.processor.flush()
-        before = len(bench.collector.entries)
+        before = len(bench.journal.entries)
         await bench.processor.flush()
-        assert [kind for kind, _ in bench.collector.entries[before:]] == ["delivered"]
+        assert [kind for kind, _ in bench.journal.entries[before:]] == ["delivered"]
 
     async def test_what_arrives_during_a_flush_waits_for_the_next(self, bench: Bench) -> None:
         """It is in no stored block, so it must not be acked with it."""
         await bench.feed(*ticks(5, 6))
         flushing = asyncio.create_task(bench.processor.flush())
-        await bench.output_producer.asked.wait()
+        await bench.outputs.asked.wait()
         await bench.feed(*ticks(7, 7))
         await flushing
-        assert bench.collector.of("acked") == [5, 6]
+        assert bench.journal.of("acked") == [5, 6]
         await bench.processor.flush()
-        assert bench.collector.of("acked") == [5, 6, 7]
+        assert bench.journal.of("acked") == [5, 6, 7]
 
     async def test_partitions_are_flushed_together(self, bench: Bench) -> None:
         """Each into its own block."""
@@ -95,7 +94,7 @@ class TestFlush:
         )
         await bench.processor.flush()
         assert sorted(bench.contracts.values) == [b"binance-usdm/0/0", b"binance-usdm/1/0"]
-        assert bench.collector.of("acked") == [5, 9]
+        assert bench.journal.of("acked") == [5, 9]
 
 
 class TestRestart:
@@ -109,7 +108,7 @@ class TestRestart:
         await bench.feed(*ticks(6, 9))
         assert bench.applied() == [5, 6, 7, 8, 9]
         await bench.processor.flush()
-        assert bench.collector.of("acked") == [5, 6, 7, 6, 7, 8, 9]
+        assert bench.journal.of("acked") == [5, 6, 7, 6, 7, 8, 9]
 
     async def test_what_was_not_flushed_is_applied_again(self, bench: Bench) -> None:
         """Its outputs come twice, with the same coordinates."""
@@ -119,7 +118,7 @@ class TestRestart:
         bench.restart()
         await bench.feed(*ticks(7, 8))
         assert bench.applied() == [5, 6, 7, 8, 7, 8]
-        rates = bench.output_producer.records("funding.rates")
+        rates = bench.outputs.records("funding.rates")
         assert rates[2:4] == rates[4:6]
 
     async def test_a_partition_is_loaded_with_all_its_blocks(self, bench: Bench) -> None:
@@ -149,7 +148,7 @@ class TestRestart:
         await bench.feed(Message(5, tick(0.0001, HOUR_US, symbol)))
         await bench.processor.flush()
         assert bench.applied() == []
-        assert bench.collector.of("acked") == [5]
+        assert bench.journal.of("acked") == [5]
         assert list(bench.contracts.values) == [b"binance-usdm/0/-1"]
         bench.restart()
         entry = json.dumps({"symbol": symbol, "status": "TRADING"}).encode()
@@ -160,7 +159,7 @@ class TestRestart:
         )
         assert bench.applied() == [5]
         await bench.processor.flush()
-        assert bench.collector.of("blocks stored")[-2:] == [
+        assert bench.journal.of("blocks stored")[-2:] == [
             (0, b"binance-usdm/0/0"),
             (0, b"binance-usdm/0/-1"),
         ]
@@ -171,7 +170,7 @@ class TestRestart:
         bench.processor.revoke(TOPIC, 0)
         assert list(bench.processor.partitions()) == []
         await bench.processor.flush()
-        assert bench.collector.of("acked") == []
+        assert bench.journal.of("acked") == []
 
 
 class TestDeadLetters:
@@ -183,30 +182,28 @@ class TestDeadLetters:
     ) -> None:
         """With its bytes and coordinates, and the next record is applied."""
         await bench.feed(Message(5, value), *ticks(6, 6))
-        (letter,) = bench.output_producer.letters
+        (letter,) = bench.outputs.letters
         assert (letter.value, letter.stage) == (value or b"", "decode")
         assert letter[4:] == (TOPIC, 0, 5, -1)
         assert bench.applied() == [6]
         await bench.processor.flush()
-        assert bench.collector.of("acked") == [5, 6]
+        assert bench.journal.of("acked") == [5, 6]
         assert bench.processor.counts["dead_letter"] == 1
 
-    async def test_a_record_of_too_many_items_is_one_dead_letter(
-        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_a_record_of_too_many_items_is_one_dead_letter(self, bench: Bench) -> None:
         """No producer makes such a record; the next one is applied."""
-        monkeypatch.setattr(plausibility, "MAX_READ_ITEMS", 2)
-        items: list[RawItem] = [{"symbol": None, "payload": b"", "received_at": HOUR_US}] * 3
-        await bench.feed(Message(5, raw(items, HOUR_US)), *ticks(6, 6))
-        (letter,) = bench.output_producer.letters
-        assert (letter.stage, letter.error) == ("decode", "a record of 3 items, more than 2")
-        assert letter.value == raw(items, HOUR_US)
+        item: RawItem = {"symbol": None, "payload": b"", "received_at": HOUR_US}
+        value = raw([item] * (MAX_READ_ITEMS + 1), HOUR_US)
+        await bench.feed(Message(5, value), *ticks(6, 6))
+        (letter,) = bench.outputs.letters
+        assert (letter.stage, letter.value) == ("decode", value)
+        assert letter.error == f"a record of {MAX_READ_ITEMS + 1} items, more than {MAX_READ_ITEMS}"
         assert bench.applied() == [6]
 
     async def test_a_malformed_item_is_a_dead_letter(self, bench: Bench) -> None:
         """From within a record that is otherwise applied."""
         broken: RawItem = {"symbol": "AUSDT", "payload": b"{", "received_at": HOUR_US}
         await bench.feed(Message(5, raw([broken], HOUR_US)))
-        assert [(letter.stage, letter.item) for letter in bench.output_producer.letters] == [
+        assert [(letter.stage, letter.item) for letter in bench.outputs.letters] == [
             ("normalise", 0)
         ]

@@ -1,4 +1,4 @@
-"""When the watchdog ends a worker, and when it must not. The clock is the test's."""
+"""What the watchdog sees of a worker and of Kafka, and that it ends the process for it."""
 
 from __future__ import annotations
 
@@ -14,215 +14,28 @@ from faust.types import TP
 
 from schemas.partitioning import PARTITIONS
 from stream_app.settings import WorkerSettings
-from stream_app.worker import watchdog
 from stream_app.worker.app import FundingApp, faust_app
-from stream_app.worker.watchdog import (
-    FALLEN_GRACE_S,
-    MAX_STEP_S,
-    ONE_PARTITION_FACTOR,
-    RECOVERY_FACTOR,
-    STOP_BOUND_S,
-    Observation,
-    Partition,
-    StallDetector,
-    Watchdog,
-    Work,
-)
+from stream_app.worker.group_lag import GroupLag
+from stream_app.worker.stall_detector import Work
+from stream_app.worker.watchdog import Watchdog, Watched
+from tests.support.clock import ManualClock
 
 PATIENCE_S = 60.0
-A, B = ("funding.raw.kucoin", 0), ("funding.raw.kucoin", 1)
+A = ("funding.raw.kucoin", 0)
 CRASHED = "Faust has crashed (RuntimeError())"
-
-
-class Watched:
-    """A judge, and a clock that goes a second from look to look."""
-
-    def __init__(self, patience_s: float = PATIENCE_S) -> None:
-        self.judge = StallDetector(patience_s)
-        self.now_s = 1_000.0
-
-    def look(
-        self,
-        *,
-        answered: bool = True,
-        fallen: str | None = None,
-        asked_to_stop: bool = False,
-        behind: Mapping[Partition, int] | None = None,
-        kafka_answers: bool = True,
-        preparing: int | None = None,
-        after_s: float = 1.0,
-    ) -> str | None:
-        """One look, some seconds after the one before."""
-        self.now_s += after_s
-        return self.judge.reason(
-            Observation(
-                self.now_s, answered, fallen, asked_to_stop, behind, kafka_answers, preparing
-            )
-        )
-
-
-def test_a_worker_that_works_is_left_alone() -> None:
-    """Answers come, input comes, what comes is processed; for hours."""
-    watched = Watched()
-    for offset in range(10_000):
-        assert watched.look(behind={A: offset, B: offset // 50}) is None
-
-
-@pytest.mark.parametrize(
-    ("asked_to_stop", "grace_s"), [(False, FALLEN_GRACE_S), (True, STOP_BOUND_S)]
-)
-def test_a_failed_service_ends_the_process_after_a_grace(
-    grace_s: float,
-    asked_to_stop: bool,  # noqa: FBT001 - pytest passes parameters so
-) -> None:
-    """Though the loop answers; an end that was asked for has its own bound."""
-    watched = Watched()
-    for _ in range(int(grace_s)):
-        assert watched.look(fallen=CRASHED, asked_to_stop=asked_to_stop) is None
-    reason = watched.look(fallen=CRASHED, asked_to_stop=asked_to_stop)
-    assert reason is not None
-    assert CRASHED in reason
-
-
-def test_a_loop_that_does_not_answer_ends_the_process() -> None:
-    """After the patience, and not when it answers once in between."""
-    watched = Watched()
-    watched.look()
-    for _ in range(59):
-        assert watched.look(answered=False) is None
-    assert watched.look(answered=True) is None
-    for _ in range(59):
-        assert watched.look(answered=False) is None
-    assert watched.look(answered=False) == "the event loop has not answered for 60 s"
-
-
-def test_a_process_that_was_stopped_is_not_blamed_for_it() -> None:
-    """SIGSTOP for an hour, again and again, in whatever state: the time did not count."""
-    watched = Watched()
-    watched.look(behind={A: 7}, fallen=None)
-    for _ in range(5):
-        assert watched.look(answered=False, behind={A: 7}, after_s=3_600.0) is None
-        assert watched.look(answered=True, behind={A: 7}) is None
-    assert watched.look(fallen=CRASHED) is None
-    assert watched.look(fallen=CRASHED, after_s=3_600.0) is None
-
-
-def test_slow_looks_only_make_it_slower() -> None:
-    """A broker that does not answer holds up each look; a dead loop is found all the same."""
-    watched = Watched()
-    looks = [watched.look(answered=False, after_s=9.0) for _ in range(20)]
-    assert looks[: int(PATIENCE_S / MAX_STEP_S)] == [None] * int(PATIENCE_S / MAX_STEP_S)
-    assert looks[-1] is not None
-
-
-def test_input_that_nobody_processes_ends_the_process() -> None:
-    """The same offset for the whole patience, while no partition moves."""
-    watched = Watched()
-    for _ in range(60):
-        assert watched.look(behind={A: 7, B: 9}) is None
-    reason = watched.look(behind={A: 7, B: 9})
-    assert reason is not None
-    assert "funding.raw.kucoin/0" in reason
-    assert "offset 7" in reason
-
-
-def test_one_partition_may_wait_longer_while_others_move() -> None:
-    """A long catch-up reads partition after partition."""
-    watched = Watched()
-    limit_s = int(PATIENCE_S * ONE_PARTITION_FACTOR)
-    looks = [watched.look(behind={A: 7, B: offset}) for offset in range(limit_s + 2)]
-    assert looks[:limit_s] == [None] * limit_s
-    assert looks[-1] is not None
-    assert "funding.raw.kucoin/0" in looks[-1]
-
-
-def test_a_rebalance_is_no_fault() -> None:
-    """No partition is assigned: waiting begins anew afterwards."""
-    watched = Watched()
-    for _ in range(50):
-        assert watched.look(behind={A: 7}) is None
-    for _ in range(500):
-        assert watched.look(behind={}) is None
-    for _ in range(50):
-        assert watched.look(behind={A: 7}) is None
-
-
-def test_kafka_is_asked_at_some_looks_only() -> None:
-    """The looks in between say nothing about what waits, and its time goes on."""
-    watched = Watched()
-    looks = [watched.look(behind=None if second % 15 else {A: 7}) for second in range(61)]
-    assert looks[:60] == [None] * 60
-    assert looks[60] is not None
-
-
-def test_a_partition_that_is_done_counts_as_movement() -> None:
-    """What waited and waits no more was processed."""
-    watched = Watched()
-    for _ in range(50):
-        assert watched.look(behind={A: 7, B: 1}) is None
-    for _ in range(50):
-        assert watched.look(behind={A: 7}) is None
-
-
-def test_a_silent_broker_is_no_fault() -> None:
-    """While Kafka does not answer nothing can be processed: that time does not count."""
-    watched = Watched()
-    for _ in range(30):
-        assert watched.look(behind={A: 7}) is None
-    for preparing in (None, 0):
-        for _ in range(2_000):
-            assert watched.look(kafka_answers=False, preparing=preparing) is None
-    for _ in range(30):
-        assert watched.look(behind={A: 7}) is None
-    assert watched.look(behind={A: 7}) is not None
-
-
-def test_a_preparation_without_progress_ends_the_process() -> None:
-    """A start, rebalance or recovery that stands still, and one that starts again and again."""
-    for turns in (1, 3):
-        watched = Watched()
-        limit_s = int(PATIENCE_S * RECOVERY_FACTOR)
-        watched.look(preparing=turns, behind={})
-        looks = [watched.look(preparing=second % turns, behind={}) for second in range(limit_s)]
-        assert looks[:-1] == [None] * (limit_s - 1)
-        assert looks[-1] is not None
-        assert "for 600 s without progress" in looks[-1]
-
-
-def test_a_preparation_that_goes_on_is_left_alone() -> None:
-    """A record in nine minutes is progress; and a worker that is ready for once starts anew."""
-    watched = Watched()
-    for second in range(10_000):
-        assert watched.look(preparing=second // 540, behind={}) is None
-    for second in range(10_000):
-        assert watched.look(preparing=0 if second % 540 else None, behind={}) is None
-
-
-def test_a_worker_without_partitions_is_left_alone() -> None:
-    """A group may have more workers than partitions: it is ready, and nothing waits for it."""
-    watched = Watched()
-    for _ in range(10_000):
-        assert watched.look(behind={}) is None
 
 
 class EndedError(Exception):
     """What ending the process is in these tests."""
 
 
-class Clock:
+class Clock(ManualClock):
     """Time that goes on when somebody sleeps, for twenty minutes."""
-
-    def __init__(self) -> None:
-        self.now_s = 1_000.0
-
-    def monotonic(self) -> float:
-        """Return the time."""
-        return self.now_s
 
     def sleep(self, seconds: float) -> None:
         """Let time go on."""
-        self.now_s += seconds
-        if self.now_s > 2_200.0:
+        self.advance(seconds)
+        if self.time_s > 2_200.0:
             raise TimeoutError("the watchdog has not ended the process")
 
 
@@ -276,7 +89,6 @@ class Loop:
 
 
 def why_ended(
-    monkeypatch: pytest.MonkeyPatch,
     kafka: Kafka,
     work: Work,
     *,
@@ -293,13 +105,18 @@ def why_ended(
     def end(reason: str) -> None:
         raise EndedError(reason)
 
-    monkeypatch.setattr(watchdog, "AdminClient", lambda _config: kafka)
-    monkeypatch.setattr(watchdog, "time", Clock())
-    monkeypatch.setattr(watchdog, "end_process", end)
-    settings = WorkerSettings(worker_watchdog_s=patience_s)
     loop: Any = Loop(answers=answers)
+    clock = Clock()
+    watchdog = Watchdog(
+        Watched(loop, lambda: work, lambda: fallen, lambda: False),
+        GroupLag(kafka, "fundingstream", clock),
+        clock,
+        patience_s,
+        end=end,
+        sleep=clock.sleep,
+    )
     with pytest.raises(EndedError) as ended:
-        Watchdog(settings, loop, lambda: work, lambda: fallen, lambda: False).run()
+        watchdog.run()
     return str(ended.value)
 
 
@@ -307,15 +124,15 @@ WORKING = Work(frozenset({A}))
 
 
 def test_questions_that_fail_do_not_hide_a_stuck_worker(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Each fourth question to Kafka fails: what was known before still holds."""
-    assert "funding.raw.kucoin/0" in why_ended(monkeypatch, Kafka(fails_every=4), WORKING)
+    assert "funding.raw.kucoin/0" in why_ended(Kafka(fails_every=4), WORKING)
     assert "Kafka does not tell the watchdog" in caplog.text
 
 
 def test_that_kafka_refuses_is_told_once_a_minute(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """It says nothing about what waits, whichever part of the answer is refused."""
     denied = KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED)
@@ -324,7 +141,7 @@ def test_that_kafka_refuses_is_told_once_a_minute(
     for kafka in (Kafka(fails_every=1, error=KafkaException(denied)), refused_commits):
         caplog.clear()
         with pytest.raises(TimeoutError):
-            why_ended(monkeypatch, kafka, WORKING)
+            why_ended(kafka, WORKING)
         told = [record for record in caplog.records if record.levelno == logging.WARNING]
         assert 18 <= len(told) <= 21
 
@@ -334,28 +151,23 @@ def test_that_kafka_refuses_is_told_once_a_minute(
     [(CRASHED, True, CRASHED), (None, False, "the event loop has not answered")],
 )
 def test_a_question_that_breaks_disables_nothing_else(
-    monkeypatch: pytest.MonkeyPatch,
     fallen: str | None,
     answers: bool,  # noqa: FBT001 - pytest passes parameters so
     why: str,
 ) -> None:
     """Asked at every look, and an error of an unknown kind each time: the rest is still seen."""
     kafka = Kafka(fails_every=1, error=RuntimeError("unknown"))
-    broken: Any = kafka
-    monkeypatch.setattr(watchdog._GroupLag, "behind", broken.list_topics)
-    ended = why_ended(monkeypatch, kafka, WORKING, fallen=fallen, answers=answers, patience_s=4.0)
+    ended = why_ended(kafka, WORKING, fallen=fallen, answers=answers, patience_s=4.0)
     assert why in ended
 
 
 @pytest.mark.parametrize("fails_every", [0, 4])
-def test_a_worker_that_never_gets_ready_is_ended(
-    monkeypatch: pytest.MonkeyPatch, fails_every: int
-) -> None:
+def test_a_worker_that_never_gets_ready_is_ended(fails_every: int) -> None:
     """Also where Kafka fails now and then; where it is away, it is no fault of the worker."""
     preparing = Work(preparing=0)
-    assert "can process nothing" in why_ended(monkeypatch, Kafka(fails_every), preparing)
+    assert "can process nothing" in why_ended(Kafka(fails_every), preparing)
     with pytest.raises(TimeoutError):
-        why_ended(monkeypatch, Kafka(fails_every=1), preparing)
+        why_ended(Kafka(fails_every=1), preparing)
 
 
 def test_the_worker_tells_getting_ready_from_having_no_partition(tmp_path: Any) -> None:

@@ -1,14 +1,11 @@
-"""The console commands of the embedded parts: `broker`, `registry`, `clickhouse`.
+"""The embedded parts: `fundingstream broker`, `registry` and `clickhouse`.
 
-Each runs in the foreground until SIGTERM or SIGINT and then exits 0. Not responsible for turning
-errors into one line and an exit code: cli/main.py does that for all commands (and `__main__` here
-for runs without it).
+Each runs in the foreground until SIGTERM or SIGINT and then exits 0.
 """
 
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -16,12 +13,8 @@ from typing import Any, TypeVar
 
 import click
 
-from schemas.errors import FundingStreamError
-
 _LOOPBACK = "127.0.0.1"
 _F = TypeVar("_F", bound=Callable[..., Any])
-
-# The parts are imported in their commands: `--help` and `broker` need neither aiohttp nor chdb.
 
 
 def _common(port: int, directory: str) -> Callable[[_F], _F]:
@@ -68,7 +61,7 @@ _allow_host = click.option(
 
 def _allowed(allow_host: tuple[str, ...]) -> tuple[str, ...]:
     """Return the names of the option and of the setting that all parts share."""
-    from schemas.config.settings import SharedSettings, load_settings  # noqa: PLC0415
+    from schemas.config.settings import SharedSettings, load_settings
 
     shared = load_settings(SharedSettings).allowed_hosts
     return (*(name.lower() for name in allow_host), *sorted(shared))
@@ -104,7 +97,7 @@ def broker(
     heap_mb: int,
 ) -> None:
     """Run the Kafka broker (one node) until SIGTERM or Ctrl-C."""
-    from infra.embedded.kafka import broker as part  # noqa: PLC0415
+    from infra.embedded.kafka import broker as part
 
     part.run(
         part.BrokerOptions(
@@ -124,7 +117,7 @@ def broker(
 def registry(host: str, port: int, data_dir: Path, allow_host: tuple[str, ...]) -> None:
     """Run the schema registry (Confluent's REST API, Avro) until SIGTERM or Ctrl-C."""
     _exit_cleanly_on_signals()
-    from infra.embedded.registry import server as part  # noqa: PLC0415
+    from infra.embedded.registry import server as part
 
     part.run(
         part.RegistryOptions(
@@ -178,7 +171,7 @@ def clickhouse(
 ) -> None:
     """Run the ClickHouse server (HTTP interface over chdb) until SIGTERM or Ctrl-C."""
     _exit_cleanly_on_signals()
-    from infra.embedded.clickhouse import server as part  # noqa: PLC0415
+    from infra.embedded.clickhouse import server as part
 
     part.run(
         part.ClickHouseOptions(
@@ -202,20 +195,3 @@ def _exit_cleanly_on_signals() -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, leave)
-
-
-@click.group()
-def main() -> None:
-    """The embedded parts, one by one."""
-
-
-for _command in (broker, registry, clickhouse):
-    main.add_command(_command)
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except FundingStreamError as error:
-        sys.stderr.write(f"Error: {error}\n")
-        sys.exit(error.exit_code)

@@ -1,6 +1,6 @@
-"""All settings of all parts, for tools that look at them together, and the file with some of them.
+"""The settings of all parts together, and the `.env` file that may hold some of them.
 
-What a setting means stands in each part's settings.py.
+What each setting means is documented in the settings.py of its part.
 """
 
 from __future__ import annotations
@@ -8,9 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
 
 from producers.settings import ProducerSettings
-from schemas.config.settings import ENV_PREFIX, SharedSettings, variable_names
+from schemas.config.settings import (
+    ENV_PREFIX,
+    SharedSettings,
+    load_settings,
+    shown_url,
+    variable_names,
+)
 from schemas.errors import ConfigurationError
 from stream_app.settings import SinkSettings, WorkerSettings
 
@@ -42,6 +51,39 @@ def check_variables(names: set[str], where: str) -> None:
             f"unknown settings in {where}: {', '.join(sorted(unknown))}; "
             "`fundingstream config` lists all"
         )
+
+
+def shown_settings(
+    environment: Mapping[str, str], from_file: frozenset[str]
+) -> dict[str, dict[str, Any]]:
+    """Return every setting by its variable: `parts` that read it, `value` now, and its `source`.
+
+    Secrets are hidden. `from_file` holds the variables that the `.env` file has set; `source` is
+    that file, "environment", or empty for a default.
+
+    Raises:
+        ConfigurationError: a value is wrong.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    for part, settings_type in PARTS.items():
+        settings = load_settings(settings_type)
+        for name in settings_type.model_fields:
+            row = rows.setdefault(f"{ENV_PREFIX}{name.upper()}", {"parts": []})
+            row["parts"].append(part)
+            row["value"] = shown_setting(name, getattr(settings, name))
+    file = environment.get(ENV_FILE_VARIABLE, DEFAULT_ENV_FILE)
+    rows[ENV_FILE_VARIABLE] = {"parts": ["console script"], "value": file}
+    for variable, row in rows.items():
+        own = "environment" if variable in environment else ""
+        row["source"] = file if variable in from_file else own
+    return rows
+
+
+def shown_setting(name: str, value: Any) -> Any:
+    """Return a setting's value as it may be shown: no secret, no URL with user or password."""
+    if isinstance(value, SecretStr):
+        return "********" if value else ""
+    return shown_url(value) if name.endswith("_url") else value
 
 
 def read_env_file(environment: Mapping[str, str]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from infra.cli.main import take_env_file
-from infra.cli.settings_file import known_variables, read_env_file
+from infra.settings import known_variables, read_env_file
 from infra.stack.parts import StackOptions
 from schemas.errors import ConfigurationError
 from tests.support.paths import ROOT

@@ -1,15 +1,10 @@
-"""The command `sink`. Not responsible for: turning errors into exit codes (infra/cli/main.py)."""
+"""`fundingstream sink`: stores the worker's topics in ClickHouse, until a signal."""
 
 from __future__ import annotations
 
 import sys
 
 import click
-
-from schemas.config.settings import load_settings
-from schemas.process.logs import setup_logging
-from stream_app.settings import SinkSettings
-from stream_app.sink.service import run_sink
 
 
 @click.command()
@@ -19,6 +14,11 @@ from stream_app.sink.service import run_sink
 )
 def sink(instance: str | None) -> None:
     """Store what the worker publishes in ClickHouse."""
+    from schemas.config.settings import load_settings
+    from schemas.process.logs import setup_logging
+    from stream_app.settings import SinkSettings
+    from stream_app.sink.service import run_sink
+
     settings = load_settings(SinkSettings, sink_instance=instance)
     setup_logging(settings.log_level)
     sys.exit(run_sink(settings))

@@ -1,0 +1,86 @@
+"""`fundingstream sql QUERY`: runs one statement in ClickHouse and prints the answer."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from infra.cli.options import clickhouse_url, of_run
+
+BROKEN_PIPE_EXIT = 141
+"""128 + SIGPIPE: what a shell reports of any tool whose reader, such as `head`, has gone."""
+
+
+@click.command()
+@click.argument("query")
+@click.option(
+    "--format",
+    "output_format",
+    default="PrettyCompact",
+    show_default=True,
+    help="One of ClickHouse's formats; a FORMAT in the query wins. JSONEachRow is for scripts.",
+)
+@click.option(
+    "-p",
+    "--param",
+    "parameters",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Value of {NAME:Type} in the query; bound by the server, never put into the text.",
+)
+@click.option("--write", is_flag=True, help="Let the statement change something.")
+@clickhouse_url
+@of_run
+def sql(
+    query: str,
+    output_format: str,
+    parameters: tuple[str, ...],
+    url: str | None,
+    data_dir: Path | None,
+    *,
+    write: bool,
+) -> None:
+    """Run QUERY in ClickHouse, database `funding`; `-` reads it from standard input.
+
+    It only reads, unless --write is given.
+    """
+    from infra.cli.servers import require_clickhouse
+    from infra.clickhouse.query import run_query
+    from infra.clickhouse.writer import as_writer
+    from schemas.config.settings import load_settings
+    from stream_app.settings import SinkSettings
+
+    settings = load_settings(SinkSettings, clickhouse_url=url)
+    if write:
+        settings = as_writer(settings, data_dir)
+    require_clickhouse(settings)
+    text = sys.stdin.read() if query == "-" else query
+    with run_query(settings, text, parameters, output_format, write=write) as answer:
+        printed = _print(answer.blocks)
+    # A Pretty table of no rows has no header either; other formats are read by programs.
+    if answer.format_name.startswith("Pretty") and not printed and not write:
+        click.echo("0 rows", err=True)
+
+
+def _print(blocks: Iterable[bytes]) -> bool:
+    """Copy blocks to standard output; return whether there was any.
+
+    Ends the process with BROKEN_PIPE_EXIT where the reader of standard output has gone.
+    """
+    out: BinaryIO = click.get_binary_stream("stdout")
+    printed = False
+    for block in blocks:
+        printed = True
+        try:
+            out.write(block)
+            out.flush()
+        except BrokenPipeError:
+            # What is still buffered would raise once more when the interpreter ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+            sys.exit(BROKEN_PIPE_EXIT)
+    return printed

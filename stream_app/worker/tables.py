@@ -1,0 +1,118 @@
+"""Faust's tables and consumer in the form in which the processor and the checkpoint use them.
+
+The tables are written outside of events: first their data, then their changelog records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from typing import Any
+
+from faust.types import TP
+
+from schemas.clock import Clock
+from schemas.records import HourlyBar
+from schemas.times import US_PER_HOUR, US_PER_S, hour_floor
+from schemas.topics import changelog_topic_spec
+from stream_app.worker.checkpoint import Tables
+from stream_app.worker.output_producer import OutputProducer
+
+CONTRACTS_TABLE = "contracts"
+BASELINES_TABLE = "baselines"
+BARS_TABLE = "bars"
+TABLES = (CONTRACTS_TABLE, BASELINES_TABLE, BARS_TABLE)
+_BAR_S = 3600.0
+_BARS_KEPT_S = 48 * 3600.0
+
+
+class FaustStateTable:
+    """A table of bytes whose changelog is written by our own producer.
+
+    Faust refuses a plain write outside of an event (faust-streaming/faust#497), and its own
+    producer cannot keep up with the thousand baselines that change each second of a backfill.
+    """
+
+    def __init__(self, table: Any, output_producer: OutputProducer, changelog: str) -> None:
+        self._table = table
+        self._output_producer = output_producer
+        self._changelog = changelog
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return a stored value."""
+        value: bytes | None = self._table.data.get(key)
+        return value
+
+    async def put(self, records: Sequence[tuple[int, bytes, bytes]]) -> None:
+        """Store values by (partition, key, value); return when the changelog has them."""
+        self._table.data.update((key, value) for _, key, value in records)
+        await self._output_producer.store(self._changelog, records)
+
+
+class FaustBarTable:
+    """The windowed table of closed bars.
+
+    Keys are (contract id, window), values plain dicts: Faust's windowed tables fail on bytes keys.
+    """
+
+    def __init__(self, table: Any, clock: Clock) -> None:
+        self._table = table
+        self._clock = clock
+
+    def _window(self, hour_us: int) -> Any:
+        """The window of an hour, in the seconds that Faust counts in."""
+        return self._table.window.ranges(hour_us / US_PER_S)[0]
+
+    def put(self, partition: int, bar: HourlyBar) -> Awaitable[Any]:
+        """Store a bar; the result is done when the changelog has it."""
+        key = (bar["contract_id"], self._window(bar["hour"]))
+        self._table.data[key] = dict(bar)
+        # A plain write would do this, so that the window expires.
+        self._table._maybe_set_key_ttl(key, partition)  # noqa: SLF001
+        sent: Awaitable[Any] = self._table.send_changelog(partition, key, dict(bar))
+        return sent
+
+    def newest(self, contract: str, limit: int) -> list[HourlyBar]:
+        """Return a contract's bars of the last `limit` hours, oldest first."""
+        hour = hour_floor(self._clock.now_us())
+        hours = (hour - back * US_PER_HOUR for back in range(limit, -1, -1))
+        found = (self._table.data.get((contract, self._window(hour_us))) for hour_us in hours)
+        return [bar for bar in found if bar is not None]
+
+
+class FaustRawLog:
+    """The bounds of the raw log, as Faust's consumer knows them."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def begin(self, topic: str, partition: int) -> int:
+        """Return the offset of the oldest record that is still there."""
+        tp = TP(topic, partition)
+        offsets: dict[TP, int] = await self._app.consumer.earliest_offsets(tp)
+        return offsets[tp]
+
+    def end(self, topic: str, partition: int) -> int | None:
+        """Return the offset after the newest record of the last fetch, if there was one."""
+        end: int | None = self._app.consumer.highwater(TP(topic, partition))
+        return end
+
+
+def faust_tables(app: Any, app_id: str, output_producer: OutputProducer, clock: Clock) -> Tables:
+    """Declare the worker's tables in a Faust app; `app_id` names their changelogs."""
+
+    def state_table(name: str) -> FaustStateTable:
+        spec = changelog_topic_spec(app_id, name)
+        table = app.Table(
+            name,
+            key_type=bytes,
+            value_type=bytes,
+            partitions=spec.partitions,
+            extra_topic_configs=spec.config,
+        )
+        return FaustStateTable(table, output_producer, spec.name)
+
+    contracts, baselines = state_table(CONTRACTS_TABLE), state_table(BASELINES_TABLE)
+    spec = changelog_topic_spec(app_id, BARS_TABLE)
+    bars = app.Table(BARS_TABLE, partitions=spec.partitions, extra_topic_configs=spec.config)
+    windowed = bars.tumbling(_BAR_S, expires=_BARS_KEPT_S).table
+    return Tables(contracts, baselines, FaustBarTable(windowed, clock))
