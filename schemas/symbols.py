@@ -1,7 +1,8 @@
 """What an exchange may call a contract: the one definition, for producers and worker alike.
 
-A symbol becomes the key of state, of Kafka records and of rows, so it is bounded and shows as what
-it is. The letters are those of any script: Binance lists `币安人生USDT` (exchanges.md §1.8).
+A symbol becomes a key of state, of Kafka records and of rows, so its length is bounded and it may
+hold nothing invisible. Letters of any script are allowed: Binance lists `币安人生USDT`
+(docs/exchanges/binance-usdm.md §8).
 """
 
 from __future__ import annotations
