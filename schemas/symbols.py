@@ -1,4 +1,4 @@
-"""What an exchange may call a contract: the one definition, for producers and worker alike.
+"""Which texts are accepted as symbols of contracts, by producers and worker alike.
 
 A symbol becomes a key of state, of Kafka records and of rows, so its length is bounded and it may
 hold nothing invisible. Letters of any script are allowed: Binance lists `币安人生USDT`

@@ -106,7 +106,7 @@ class SharedSettings(BaseSettings):
 
     @property
     def kafka_tls(self) -> TlsFiles | None:
-        """The files of TLS to Kafka; None: it is not spoken."""
+        """The files of TLS to Kafka; None where the protocol is one without TLS."""
         if not self.kafka_security_protocol.endswith("SSL"):
             return None
         return TlsFiles(
@@ -119,7 +119,7 @@ class SharedSettings(BaseSettings):
 
     @property
     def registry_tls(self) -> TlsFiles:
-        """The files of TLS to the registry, which are read where a URL of its is https."""
+        """The files of TLS to the registry; they are read if one of its URLs is https."""
         return TlsFiles(
             f"{ENV_PREFIX}REGISTRY",
             self.registry_ca_file,
@@ -161,7 +161,7 @@ def load_settings(settings_type: type[S], **overrides: Any) -> S:
 
 
 def _problem(item: ErrorDetails) -> str:
-    """Return one of pydantic's findings with the variable's name for the field's."""
+    """Return one of pydantic's findings, with the name of the variable instead of the field."""
     message = item["msg"].removeprefix("Value error, ")
     where = ".".join(map(str, item["loc"])).upper()
     return f"{ENV_PREFIX}{where}: {message}" if where else message

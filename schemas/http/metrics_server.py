@@ -87,7 +87,7 @@ class _Handler(WSGIRequestHandler):
 
 
 class _Server(ThreadingWSGIServer):
-    """A thread for each request, and no more than MAX_AT_ONCE of them."""
+    """Answers each request in a thread, at most MAX_AT_ONCE at the same time."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._slots = threading.BoundedSemaphore(MAX_AT_ONCE)

@@ -1,4 +1,4 @@
-"""One log format for every part: UTC time, level, logger, message; libraries only warn."""
+"""The log of every process: UTC time, level, logger, message; libraries log warnings only."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class _Formatter(logging.Formatter):
 
 
 class RepetitionFilter(logging.Filter):
-    """Lets a line that a library repeats through once a minute, with the number of those between.
+    """Passes a line that a library repeats once a minute, with the number of lines held back.
 
     Faust, for example, warns of each wait for its producer's buffer: tens of lines a second while
     baselines load. Lines are the same when they differ in numbers alone. Our own lines all pass.
