@@ -86,8 +86,8 @@ def derived_settlement(
     """Return the settlement that an update shows to have happened since the one before it.
 
     For feeds whose settlements come late (`derive_settlements`): the last estimate before the
-    funding time stands in for the settled rate (docs/exchanges/hyperliquid.md §7), rounded as the
-    exchange rounds. None if no funding time lies between, or if the last estimate was stale by
+    funding time stands in for the settled rate, rounded as the exchange
+    rounds. None if no funding time lies between, or if the last estimate was stale by
     then: the exchange's history tells better what was charged.
     """
     funding_time = contract.next_funding_time

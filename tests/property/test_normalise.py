@@ -52,7 +52,7 @@ def test_a_sample_is_read(sample: Sample) -> None:
 
 
 @each_feed
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(payload=st.binary(max_size=80))
 @example(payload=b"[" * 100_000)
 def test_any_bytes_are_read_or_refused(feed: str, payload: bytes) -> None:
@@ -74,7 +74,7 @@ def mutate(value: Any, data: st.DataObject) -> Any:
 
 
 @each_feed
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(data=st.data(), received_at_us=st.integers(0, 2**62))
 def test_a_row_with_other_values_is_read_or_refused(
     feed: str, data: st.DataObject, received_at_us: int
@@ -86,7 +86,7 @@ def test_a_row_with_other_values_is_read_or_refused(
 
 
 @each_feed
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     index=st.integers(0, 99),
     cuts=st.lists(st.integers(0, 300), min_size=2, max_size=2).map(sorted),
@@ -103,7 +103,7 @@ def test_a_row_with_damaged_bytes_is_read_or_refused(
 
 @each_feed
 @given(extra=st.dictionaries(st.text(min_size=9, max_size=12), json_values, max_size=3))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_keys_that_nobody_knows_change_nothing(feed: str, extra: dict[str, Any]) -> None:
     """Exchanges add keys without notice."""
     unknown = {f"{key} unknown": _finite(value) for key, value in extra.items()}
