@@ -2,9 +2,10 @@
 
 On one exchange an unknown symbol ends the connection without a close frame, and with it every other
 subscription. Acknowledgements come in the order of the subscriptions, so the first one that is
-missing names the suspect. The network ends connections as well, so one close proves nothing: the suspect is subscribed last on the next connection. If its
-acknowledgement is again the first that is missing, on a connection on which the exchange has
-answered others, the contract is held back for a while.
+missing names the suspect. The network ends connections as well, so one close proves nothing: the
+suspect is subscribed last on the next connection. If its acknowledgement is again the first that is
+missing, on a connection on which the exchange has answered others, the contract is held back for a
+while.
 """
 
 from __future__ import annotations
