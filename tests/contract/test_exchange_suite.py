@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from producers.exchanges import exchange
 from producers.exchanges.spec import Exchange
 from schemas.errors import MalformedInputError
-from tests.support.every_exchange import each_feed, samples
+from tests.support.every_exchange import each_feed
+from tests.venues.samples import samples
 
 
 @each_feed
