@@ -122,6 +122,11 @@ def _facts(entry: _UniverseEntry, item: Item) -> Sequence[Update]:
     )
 
 
+def split_symbol(symbol: str) -> tuple[str, str]:
+    """Return the coin of a symbol, of which a dex may stand before a colon, and no quote."""
+    return symbol.rpartition(":")[2], ""
+
+
 _read_context = PayloadReader(_Context, _context)
 _read_facts = PayloadReader(_UniverseEntry, _facts)
 normalise = ChannelNormaliser(

@@ -45,8 +45,14 @@ def _settled(row: _Settled, _item: Item) -> Sequence[Update]:
     return (SettlementUpdate(row.c, row.at * 1_000, float(row.fr)),)
 
 
+def split_symbol(symbol: str) -> tuple[str, str]:
+    """Return (base, quote), with a slash between."""
+    base, _, quote = symbol.partition("/")
+    return base, quote
+
+
 def _contract(row: _Contract, _item: Item) -> Sequence[Update]:
-    base, _, quote = row.c.partition("/")
+    base, quote = split_symbol(row.c)
     asset, multiplier = canonical_asset(base)
     return (
         InstrumentUpdate(
