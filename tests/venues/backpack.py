@@ -49,6 +49,7 @@ SAMPLES = Samples(
     history_symbol="BTC_USDC_PERP",
     history_page=array(*_BP_SETTLED),
     history_rows=_BP_SETTLED,
+    history_time="intervalEndTimestamp",
 )
 
 BACKPACK_FRAME: dict[str, Any] = {

@@ -56,6 +56,7 @@ SAMPLES = Samples(
     history_symbol="BTCUSD_PERP",
     history_page=array(_CM_SETTLED),
     history_rows=[_CM_SETTLED],
+    history_time="fundingTime",
 )
 
 PAYLOADS = payloads(

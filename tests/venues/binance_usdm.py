@@ -53,6 +53,7 @@ SAMPLES = Samples(
     history_symbol="BTCUSDT",
     history_page=array(_UM_SETTLED),
     history_rows=[_UM_SETTLED],
+    history_time="fundingTime",
 )
 
 PAYLOADS = payloads("binance-usdm", "!markPrice@arr@1s", "币安人生USDT", 1, lambda row: [row])

@@ -76,6 +76,7 @@ SAMPLES = Samples(
     history_symbol="BTC",
     history_page=array(*_HL_SETTLED),
     history_rows=_HL_SETTLED,
+    history_time="time",
 )
 
 CONTEXT: dict[str, Any] = {

@@ -92,6 +92,7 @@ SAMPLES = Samples(
     history_symbol="XBTUSDTM",
     history_page=b'{"code":"200000","data":' + array(_SETTLED_ROW) + b"}",
     history_rows=[_SETTLED_ROW],
+    history_time="timepoint",
     history_empty=b'{"code":"200000","data":[]}',
 )
 

@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 from producers.exchanges.spec import Control
-from schemas.feeds import FEEDS
+from schemas.feeds import FEEDS, spec
 from schemas.records import Purpose
 
 RECEIVED_AT_US = 1_790_000_123_456_789
@@ -46,6 +46,8 @@ class Samples:
     history_symbol: str
     history_page: bytes
     history_rows: Sequence[bytes]
+    history_time: str
+    """The field of a settled row that says when."""
     history_empty: bytes = b"[]"
     history_span: tuple[int, int] = field(default=(1_790_000_000_000, 1_790_030_000_000))
 
@@ -89,7 +91,10 @@ class Sample(NamedTuple):
 
 
 def _module(feed: str) -> Any:
-    return import_module(f"tests.venues.{feed.replace('-', '_')}")
+    """Return the module of this repository's feed; another's is `samples` by its description."""
+    package, _, name = spec(feed).description.rpartition(".")
+    own = package == "producers.exchanges"
+    return import_module(f"tests.venues.{name}" if own else f"{package}.samples")
 
 
 def samples(feed: str) -> Samples:

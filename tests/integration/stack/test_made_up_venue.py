@@ -20,22 +20,13 @@ from infra.stack.parts import Ports
 from schemas.config.settings import SharedSettings
 from schemas.serde.registry import SchemaCatalog
 from schemas.topics import RATES, ZSCORES, TopicSpec
+from tests.support.made_up_venue.registration import registered
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.integration
 
-LINE = "made-up = tests.support.made_up_venue.facts:FEED"
 CONTRACTS = 8
 DEADLINE_S = 150.0
-
-
-def registered(folder: Path) -> Path:
-    """A folder for PYTHONPATH with the metadata of a package that has the one line."""
-    metadata = folder / "made_up_venue-1.dist-info"
-    metadata.mkdir(parents=True)
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: made-up-venue\nVersion: 1\n")
-    (metadata / "entry_points.txt").write_text(f"[fundingstream.feeds]\n{LINE}\n")
-    return folder
 
 
 @asynccontextmanager

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
-from producers.exchanges.json_slicing import Rows, decoder, slices_of
+from producers.exchanges.json_slicing import Rows, decoder, first_byte, slices_of
 from producers.exchanges.spec import (
+    Control,
     Exchange,
     Frame,
     HistoryPage,
@@ -77,7 +78,9 @@ class MadeUp(Exchange):
         return (RestCall("current", "/current", costs={_CALLS: 1}),)
 
     def slice_frame(self, data: bytes) -> Frame:
-        """Every frame is an array of rows."""
+        """Cut an array of rows; an object greets."""
+        if first_byte(data) == ord("{"):
+            return Frame("control", (), Control(greeting=True))
         return Frame("all", _slices(data))
 
     def slice_reply(self, call: RestCall, body: bytes) -> Sequence[Slice]:

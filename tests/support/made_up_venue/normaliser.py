@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import msgspec
 
-from stream_app.model import InstrumentUpdate, RateUpdate, SettlementUpdate, Update
+from stream_app.model import InstrumentUpdate, NoRate, RateUpdate, SettlementUpdate, Update
 from stream_app.normalise.assets import canonical_asset
+from stream_app.normalise.numbers import MAX_INTERVAL_HOURS, next_time_us, number, time_us
 from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader
 
 
@@ -27,22 +29,28 @@ class _Settled(msgspec.Struct):
 class _Contract(msgspec.Struct):
     c: str
     state: str
-    hours: int
+    hours: Annotated[float, msgspec.Meta(gt=0, le=MAX_INTERVAL_HOURS)]
 
 
 def _current(row: _Current, _item: Item) -> Sequence[Update]:
+    rate, event_us = number(row.fr, "fr"), time_us(row.at, "at")
+    if rate is None:
+        return (NoRate(row.c, "no rate"),)
     return (
         RateUpdate(
             row.c,
-            float(row.fr),
-            event_time=row.at * 1_000,
-            next_funding_time=row.next * 1_000,
+            rate,
+            event_time=event_us,
+            next_funding_time=next_time_us(row.next, event_us),
         ),
     )
 
 
 def _settled(row: _Settled, _item: Item) -> Sequence[Update]:
-    return (SettlementUpdate(row.c, row.at * 1_000, float(row.fr)),)
+    rate = number(row.fr, "fr")
+    if rate is None:
+        return (NoRate(row.c, "no settled rate"),)
+    return (SettlementUpdate(row.c, time_us(row.at, "at"), rate),)
 
 
 def split_symbol(symbol: str) -> tuple[str, str]:
@@ -61,7 +69,7 @@ def _contract(row: _Contract, _item: Item) -> Sequence[Update]:
             quote=quote,
             multiplier=multiplier,
             status=row.state,
-            interval_hours=float(row.hours),
+            interval_hours=row.hours,
         ),
     )
 
