@@ -1,6 +1,6 @@
-"""Backpack payloads (exchanges.md §5): mark prices, settled rates, markets. Rates are hourly.
+"""Backpack payloads (docs/exchanges/backpack.md): mark prices, settled rates, markets.
 
-Not responsible for: slicing (producers), settlements that follow from the last estimate (core).
+Rates are hourly.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Binance payloads of both futures markets (exchanges.md §1 and §2): their rows are the same.
+"""Binance payloads of both futures markets: their rows are the same.
 
-What differs is data: the market's number, and where exchangeInfo says the status. Not responsible
-for: slicing frames into rows (producers), deduplication and intervals (core).
+What differs is data: the market's number, and where exchangeInfo says the status
+(docs/exchanges/binance-usdm.md, docs/exchanges/binance-coinm.md).
 """
 
 from __future__ import annotations

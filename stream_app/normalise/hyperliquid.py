@@ -1,8 +1,7 @@
-"""Hyperliquid payloads (exchanges.md §4): asset contexts, settled rates, universe entries.
+"""Hyperliquid payloads: asset contexts, settled rates, universe entries.
 
-Every rate is per hour and settles on the full hour; no payload carries a time or a next one.
-Not responsible for: joining contexts and names by index (producers), settlements that follow from
-the last estimate (core).
+Every rate is per hour and settles on the full hour; no payload carries a time or a next one. The
+producers have joined contexts and names by index. The facts are in docs/exchanges/hyperliquid.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""KuCoin Futures payloads (exchanges.md §3), of the UTA and the classic socket and of REST.
+"""KuCoin Futures payloads, of the UTA and the classic socket and of REST.
 
-Texts, numbers and exponents are met in any field. Not responsible for: estimates around a
-settlement that are not to be trusted (core, §3.3), slicing (producers).
+Texts, numbers and exponents are met in any field. Estimates around a settlement are read like
+others; the core ignores them (`FeedSpec.settling_s`). The facts are in docs/exchanges/kucoin.md.
 """
 
 from __future__ import annotations
