@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from schemas.feeds import FEEDS
 from schemas.times import US_PER_DAY, US_PER_HOUR
 from stream_app.normalise import normaliser
-from tests.fuzz.samples import RECEIVED_AT_US, SAMPLES, Sample, normaliser_of
+from tests.fuzz.samples import SAMPLES, normaliser_of
 from tests.fuzz.targets import read_or_refuse
+from tests.venues.samples import RECEIVED_AT_US, Sample
 
 numbers_as_text = st.from_regex(r"-?[0-9]{1,3}(\.[0-9]{1,3})?([eE]-?[0-9]{1,3})?", fullmatch=True)
 json_values = st.recursive(
