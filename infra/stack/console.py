@@ -11,14 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from infra.stack.parts import StackOptions
+from schemas.feeds import FEEDS, spec
 from schemas.text import printable
 
 WARM_UP_S = 90
 """How long the baselines of a whole simulated market take to load, on two cores."""
 SIMULATED_WARM_UP = f"baselines load for about {WARM_UP_S} s, then z appears"
+_SLOW = ", ".join(
+    f"of {feed} about {spec(feed).first_history_min}"
+    for feed in FEEDS
+    if spec(feed).first_history_min
+)
 LIVE_WARM_UP = (
-    "the settlements of 30 days are fetched within the exchanges' limits (minutes, of Hyperliquid "
-    "about 40 at the first start); each contract has its z when its own are there"
+    f"the settlements of 30 days are fetched within the exchanges' limits (minutes, {_SLOW} at the "
+    "first start); each contract has its z when its own are there"
 )
 STOPPING = (
     "stopping: the input ends, the rest is processed and stored (up to a minute); "

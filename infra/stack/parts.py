@@ -41,8 +41,8 @@ HOST = "127.0.0.1"
 DRAIN_TIMEOUT_S = 30.0
 DRAIN_TOLD_EVERY_S = 3.0
 SIMULATED_LIMIT_FACTOR = 50
-"""A simulated exchange has no neighbours to spare: 30 days of history in seconds, not in the 40
-minutes that Hyperliquid's limits ask for."""
+"""A simulated exchange has no other clients to spare: 30 days of history arrive in seconds, not in
+the 40 minutes that the strictest real limits ask for."""
 
 
 @dataclass(frozen=True, slots=True)

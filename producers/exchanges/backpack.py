@@ -37,6 +37,7 @@ from producers.exchanges.spec import (
     piece_of,
 )
 from schemas.errors import MalformedInputError
+from schemas.venues.backpack import FEED
 
 HISTORY_LIMIT = 1000
 STREAMS_PER_FRAME = 90
@@ -125,7 +126,7 @@ def _read(body: bytes) -> list[SettledRow]:
 class Backpack(Exchange):
     """The description."""
 
-    feed = "backpack"
+    feed = FEED.name
     rest_url = "https://api.backpack.exchange"
     silent_s = CONTRACT_SILENT_S
     fallback_s = FALLBACK_S
@@ -174,7 +175,7 @@ class Backpack(Exchange):
             return None
         entries = (_market(piece.payload) for piece in slices if piece.readable)
         return [
-            Listing(entry.symbol, entry.order_book_state == "Open")
+            Listing(entry.symbol, entry.order_book_state in FEED.trading_statuses)
             for entry in entries
             if entry.market_type == "PERP"
         ]

@@ -23,7 +23,6 @@ from producers.exchanges.spec import (
     piece_of,
 )
 
-STREAMING_STATUS = "TRADING"
 HISTORY_LIMIT = 1000
 WEIGHT = "weight"
 WEIGHT_LIMIT = RateLimit(2400, 60.0)

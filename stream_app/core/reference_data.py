@@ -8,7 +8,7 @@ from __future__ import annotations
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from schemas import topics
-from schemas.feeds import FeedSpec
+from schemas.feed_spec import FeedSpec
 from schemas.times import US_PER_S, minute_round
 from stream_app.core.monitoring.stream_monitor import StreamMonitor
 from stream_app.core.output.collector import OutputCollector

@@ -6,14 +6,13 @@ Every field has a value of its own. Written from exchanges.md, not captured.
 from __future__ import annotations
 
 import json
-from importlib import import_module
 from typing import Any, NamedTuple
 
-from schemas.feeds import module_name
+from schemas.feeds import FEEDS
 from schemas.records import Purpose
 from stream_app.model import Normaliser
+from stream_app.normalise import normaliser
 
-FEEDS = ("binance-usdm", "binance-coinm", "kucoin", "hyperliquid", "backpack")
 RECEIVED_AT_US = 1_790_000_123_456_789
 """2026-09-21 14:15:23 UTC; the samples are of that minute."""
 
@@ -35,15 +34,12 @@ class Sample(NamedTuple):
 
 # Imported here and not where they are used first: a fuzzer sees the branches of what is imported
 # with its targets.
-_NORMALISERS = {
-    feed: import_module(f"stream_app.normalise.{module_name(feed)}").normalise for feed in FEEDS
-}
+_NORMALISERS = {feed: normaliser(feed) for feed in FEEDS}
 
 
 def normaliser_of(feed: str) -> Normaliser:
-    """The normaliser of a feed, whether it is registered or not."""
-    found: Normaliser = _NORMALISERS[feed]
-    return found
+    """The normaliser of a feed."""
+    return _NORMALISERS[feed]
 
 
 def _binance(feed: str, stream: str, symbol: str, market: int) -> list[Sample]:

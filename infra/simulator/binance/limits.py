@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from infra.simulator.options import NO_LIMIT, SimulatorOptions
+
 _MINUTE_MS = 60_000
 _POOL_WINDOW_MS = 300_000
 _MAX_CLIENTS = 1_024
@@ -84,6 +86,12 @@ class RateLimits:
         if usage.pool_window != now_ms // _POOL_WINDOW_MS:
             usage.pool_window, usage.pool_calls = now_ms // _POOL_WINDOW_MS, 0
         return usage
+
+
+def shared_limits(options: SimulatorOptions) -> RateLimits:
+    """Return the limits that fapi and dapi of a process have in common: one pool."""
+    limits = (NO_LIMIT, NO_LIMIT) if options.open_limits else ()
+    return options.shared(RateLimits, lambda: RateLimits(*limits))
 
 
 def _banned(client_ip: str, usage: _Usage, now_ms: int) -> Verdict:

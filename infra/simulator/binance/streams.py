@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from infra.simulator.binance import wire
 from infra.simulator.binance.frames import StreamTexts, rate_texts, wrapped
 from infra.simulator.binance.rest import BinanceRest
 from infra.simulator.binance.stream_control import StreamControl
@@ -194,6 +195,8 @@ class BinanceExchange:
         tick_ms: between two ticks.
     """
 
+    wire = wire.WIRE
+
     def __init__(
         self,
         name: str,
@@ -222,6 +225,15 @@ class BinanceExchange:
     def rest(self, call: RestCall) -> RestReply:
         """Answer an HTTP request."""
         return self.api.answer(call)
+
+    def refusal(self, call: RestCall, status: int, retry_after_s: int | None) -> RestReply | None:
+        """Refuse a call with a status as the exchange words it."""
+        return wire.refusal(call, status, retry_after_s)
+
+    def maintenance(self, call: RestCall) -> RestReply | None:
+        """Answer a call for the exchange's state during maintenance."""
+        del call
+        return None
 
     def prepare(self, at_ms: int) -> BinanceTick:
         """Compute the tick of a grid time."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from infra.simulator.exchange import Frame
 from infra.simulator.faults.book import Running
-from infra.simulator.faults.wire_fields import Wire
+from infra.simulator.wire_fields import Wire
 
 _QUOTE, _DAMAGED_QUOTE = 0x22, 0x23  # one quote less, and no JSON parser finds its way
 

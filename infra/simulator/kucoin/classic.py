@@ -11,13 +11,11 @@ import json
 import secrets
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from infra.simulator.exchange import Close, Frame, SocketRules
+from infra.simulator.kucoin.state import KucoinState
 from infra.simulator.kucoin.tick import ANNOUNCEMENT, INSTRUMENT, KucoinTick
-
-if TYPE_CHECKING:
-    from infra.simulator.kucoin.exchange import Kucoin
 
 RULES = SocketRules(messages_per_10_s=100, silence_s=60.0, max_age_s=86_400.0)
 _MAX_TOPICS_PER_FRAME = 100
@@ -48,7 +46,7 @@ class Tokens:
 class ClassicSession:
     """One connection. `admitted` is False for one without a good token."""
 
-    def __init__(self, exchange: Kucoin, connect_id: str, *, admitted: bool) -> None:
+    def __init__(self, exchange: KucoinState, connect_id: str, *, admitted: bool) -> None:
         self.rules = RULES
         self._exchange = exchange
         self._connect_id = connect_id
