@@ -11,7 +11,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What a shell may ask for the time."""
+    """The clocks that code with I/O reads; a test passes one of its own."""
 
     def now_us(self) -> int:
         """Return the wall clock, UTC microseconds since the epoch."""

@@ -2,8 +2,7 @@
 
 Every error that leaves a part of fundingstream on purpose is one of these; its message says what
 is wrong, where, and what to do. The console script turns them into one line and an exit code;
-anything else is a bug and shows its traceback. Not responsible for: what is retried (each shell
-decides that next to its I/O).
+anything else is a bug and shows its traceback. Each piece of I/O decides what is retried.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ class FeedSpec(NamedTuple):
     description: str
     """Dotted name of the producers' module, which holds `EXCHANGE`."""
     normaliser: str
-    """Dotted name of the worker's module, which holds `normalise`."""
+    """Dotted name of the worker's module, which holds `normalise` and `split_symbol`."""
     simulator: str | None
     """Dotted name of the simulator's module, which holds `SIMULATED`; None: it has none."""
     stale_s: float

@@ -1,6 +1,6 @@
-"""Identity of a contract and the partition that it lives in, in every topic.
+"""The id of a contract, and the partition that holds its records in every topic.
 
-Not responsible for: which contracts are listed (producers), what they mean (stream_app).
+Why there are eight of them, and why the id is the key: docs/decisions/keys-and-partitions.md.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Rate arithmetic: the two formulas by which rates of different intervals become comparable.
+"""The two formulas by which funding rates of different intervals become comparable.
 
-Not responsible for: where an interval comes from (stream_app decides), or statistics.
+Where an interval comes from: docs/decisions/intervals-and-units.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What an exchange may call a contract: the one definition, for producers and worker alike.
+"""Which texts are accepted as symbols of contracts, by producers and worker alike.
 
-A symbol becomes the key of state, of Kafka records and of rows, so it is bounded and shows as what
-it is. The letters are those of any script: one exchange lists `币安人生USDT`.
+A symbol becomes a key of state, of Kafka records and of rows, so its length is bounded and it may
+hold nothing invisible. Letters of any script are allowed: one exchange lists `币安人生USDT`.
 """
 
 from __future__ import annotations

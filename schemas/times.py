@@ -1,4 +1,4 @@
-"""Time in UTC microseconds, the only unit inside. Pure: clocks are in schemas/clock.py."""
+"""Arithmetic of times. Every time inside fundingstream is UTC microseconds since the epoch."""
 
 from __future__ import annotations
 
@@ -17,5 +17,8 @@ def hour_floor(time_us: int) -> int:
 
 
 def minute_round(time_us: int) -> int:
-    """Round to the nearest full minute: settlement stamps jitter (exchanges.md §0.3.9)."""
+    """Return the nearest full minute.
+
+    Exchanges stamp settlements some ms beside it (docs/exchanges/README.md §3.9).
+    """
     return (time_us + US_PER_MINUTE // 2) // US_PER_MINUTE * US_PER_MINUTE

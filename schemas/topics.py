@@ -1,6 +1,6 @@
-"""The one definition of every topic: name, record, partitions, policy. Created before all else.
+"""The definition of every Kafka topic: name, record type, partitions and configuration.
 
-Not responsible for: talking to a broker (kafka.py).
+`fundingstream topics` creates them (schemas/kafka/admin.py) before any part starts.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ MAX_MESSAGE_BYTES = 4 * _MIB
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """A topic as it must exist on the broker. `record_type` None: the value is not ours to read."""
+    """A topic as it must exist on the broker.
+
+    `record_type` is None where the values are not Avro records: changelogs and dead letters.
+    """
 
     name: str
     record_type: RecordType | None
@@ -50,7 +53,7 @@ def _kept_for(days: int) -> dict[str, str]:
     }
 
 
-# Small segments let compaction keep up with blocks that are rewritten every second.
+# Blocks of state are rewritten every second: small segments let compaction keep up with them.
 _COMPACTED = {
     "cleanup.policy": "compact",
     "segment.bytes": str(16 * _MIB),
@@ -81,12 +84,12 @@ BARS = TopicSpec("funding.bars", HOURLY_BAR, config=_kept_for(60))
 AUDIT = TopicSpec("funding.audit", AUDIT_EVENT, config=_kept_for(90))
 STATUS = TopicSpec("funding.feeds", FEED_STATUS, partitions=1, config=_COMPACTED)
 WORKERS = TopicSpec("funding.workers", WORKER_STATUS, partitions=1, config=_COMPACTED)
-"""How far each worker is behind: for producers, which let history wait for what is live, and for
-monitoring. Nothing of it is stored in ClickHouse."""
+"""How far each worker is behind. Producers publish history more slowly while a worker is late, and
+people monitor it; the sink does not store it."""
 DEAD_LETTERS = TopicSpec("funding.dead-letters", None, config=_kept_for(30))
 
 OUTPUT_TOPICS: tuple[TopicSpec, ...] = (SETTLEMENTS, RATES, ZSCORES, ALERTS, BARS, AUDIT, STATUS)
-"""What the sink stores: one table each."""
+"""The topics that the sink stores, each in a table of its own."""
 
 
 def raw_topic_spec(feed: str) -> TopicSpec:

@@ -1,7 +1,7 @@
-"""Backpack (exchanges.md §5): one stream per contract on one socket, without acks.
+"""Backpack (docs/exchanges/backpack.md): one stream per contract on one socket, without acks.
 
-Not responsible for: what a row means, and that the newest row of history is not settled
-(stream_app/normalise/backpack.py).
+The newest row of history is an interval still running; it is published as it is, and the normaliser
+tells it from settled ones.
 """
 
 from __future__ import annotations

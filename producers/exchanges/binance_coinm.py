@@ -1,6 +1,6 @@
-"""Binance COIN-M (exchanges.md §2): one stream per contract on one connection of disputed path.
+"""Binance COIN-M: one stream per contract on one connection, whose path is disputed.
 
-Not responsible for: what a row means (stream_app/normalise/binance_coinm.py).
+The facts are in docs/exchanges/binance-coinm.md.
 """
 
 from __future__ import annotations

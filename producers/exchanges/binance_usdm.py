@@ -1,7 +1,4 @@
-"""Binance USD-M (exchanges.md §1): one array stream, three REST resources, one history walk.
-
-Not responsible for: what a row means (stream_app/normalise/binance_usdm.py).
-"""
+"""Binance USD-M (exchanges.md §1): one array stream, three REST resources, one history walk."""
 
 from __future__ import annotations
 

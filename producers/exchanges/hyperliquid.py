@@ -1,6 +1,6 @@
-"""Hyperliquid (exchanges.md §4): one subscription per coin, REST by POST, replies joined by index.
+"""Hyperliquid: one subscription per coin, REST by POST, replies joined by index.
 
-Not responsible for: what a context means (stream_app/normalise/hyperliquid.py).
+The facts are in docs/exchanges/hyperliquid.md.
 """
 
 from __future__ import annotations

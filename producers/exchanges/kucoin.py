@@ -2,7 +2,6 @@
 
 The UTA socket brings every contract's rate, interval and last settlement once a minute. The classic
 one is the second source: a topic per contract, and announcements of settlements.
-Not responsible for: what a row means (stream_app/normalise/kucoin.py).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """One producer a feed and data directory: the bookmarks of a backfill have a single writer.
 
 The lock does not prevent two producers of a feed that have directories of their own. The worker
-drops the second one's updates as duplicates where updates have a time; Hyperliquid's have none, so
-they would be counted twice.
+drops the second one's updates as duplicates where updates have a time; where they have none they
+would be counted twice.
 """
 
 from __future__ import annotations

@@ -1,124 +1,107 @@
-"""The producers' Prometheus metrics, read from the running feeds when scraped."""
+"""The producers' Prometheus metrics, read from the running feeds when they are scraped."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from producers.feed.feed import Feed
 from producers.feed.supervisor import FeedSupervisor
 from producers.settings import ProducerSettings
 from schemas.http.metrics_server import serve_metrics
+from schemas.metrics import Metric, Samples, ScrapeCollector, Unit
 from schemas.records import FeedState
 
 _STATES: tuple[FeedState, ...] = get_args(FeedState)
-_GAUGES = {
-    "contracts_expected": "Contracts that should deliver",
-    "contracts_live": "Of them, those that delivered within the stale threshold",
-    "contracts_by_rest": "Contracts that REST serves because the stream does not",
-    "connections": "Open sockets",
+
+
+def _gauge(name: str, unit: Unit, text: str) -> Metric:
+    return Metric(f"fundingstream_feed_{name}", "gauge", unit, ("feed",), text)
+
+
+def _counter(name: str, unit: Unit, text: str) -> Metric:
+    return Metric(f"fundingstream_feed_{name}_total", "counter", unit, ("feed",), text)
+
+
+_OF_STATUS: Mapping[str, Metric] = {
+    "contracts_expected": _gauge(
+        "contracts_expected", "contracts", "Contracts that should deliver"
+    ),
+    "contracts_live": _gauge(
+        "contracts_live", "contracts", "Of them, those that delivered within the stale threshold"
+    ),
+    "contracts_by_rest": _gauge(
+        "contracts_by_rest", "contracts", "Contracts that REST serves because the stream does not"
+    ),
+    "connections": _gauge("connections", "connections", "Open sockets"),
+    "connects": _counter("connects", "connections", "Successful connects"),
+    "connect_attempts": _counter("connect_attempts", "connections", "Attempts to connect"),
+    "frames": _counter("frames", "frames", "Data frames"),
+    "updates": _counter("updates", "pieces", "Pieces of data frames published"),
+    "repeated": _counter("repeated", "pieces", "Pieces that another socket had delivered before"),
+    "rest_calls": _counter("rest_calls", "calls", "REST calls"),
+    "rest_failures": _counter("rest_failures", "calls", "REST calls that failed"),
 }
-_COUNTERS = {
-    "connects": "Successful connects",
-    "frames": "Data frames",
-    "updates": "Pieces of data frames published",
-    "rest_calls": "REST calls",
-    "rest_failures": "REST calls that failed",
-    "connect_attempts": "Attempts to connect",
-    "repeated": "Pieces that another socket had delivered before",
-}
+"""By the field of the feed's status that holds the value."""
+_STATE = Metric(
+    "fundingstream_feed_state", "gauge", "boolean", ("feed", "state"), "1 for the feed's state"
+)
+_DATA_AGE = _gauge("data_age_seconds", "seconds", "Age of the newest data frame")
+_CLOCK_AHEAD = _gauge(
+    "clock_ahead_seconds",
+    "seconds",
+    "How far the exchange's clock is ahead of ours; 0 where they agree",
+)
+_REST_BARRED = _gauge(
+    "rest_barred_seconds", "seconds", "For how long the exchange still refuses REST calls"
+)
+_HELD_BACK = _gauge("contracts_held_back", "contracts", "Contracts in quarantine")
+_QUARANTINED = _counter("quarantined", "contracts", "Times that a contract was put in quarantine")
+_IGNORED = _counter("ignored", "frames", "Data frames that carry no rate, not published")
+_UNREADABLE = _counter("unreadable", "messages", "Messages sent to the dead letters")
+_OVERSIZED = _counter(
+    "oversized", "pieces", "Pieces too long for a record, sent to the dead letters"
+)
+_FAILURES = _counter(
+    "failures", "failures", "Times that the feed failed for a reason of its own and was run anew"
+)
+PRODUCER_METRICS: tuple[Metric, ...] = (
+    *_OF_STATUS.values(),
+    *(_STATE, _DATA_AGE, _CLOCK_AHEAD, _REST_BARRED, _HELD_BACK, _QUARANTINED),
+    *(_IGNORED, _UNREADABLE, _OVERSIZED, _FAILURES),
+)
 
 
-class FeedCollector:
-    """Yields the metrics of all feeds of this process."""
+def feed_collector(supervisors: Sequence[FeedSupervisor]) -> ScrapeCollector:
+    """Return a collector of the metrics of all feeds of this process."""
 
-    def __init__(self, supervisors: Sequence[FeedSupervisor]) -> None:
-        self._supervisors = supervisors
+    def read(samples: Samples) -> None:
+        for supervisor in supervisors:
+            _read_feed(samples, supervisor)
 
-    def collect(self) -> Iterator[Metric]:
-        """Yield every metric of the producers."""
-        # The feeds that run now: a supervisor replaces one that failed by a new one.
-        feeds = [supervisor.feed for supervisor in self._supervisors]
-        statuses: list[dict[str, Any]] = [dict(feed.status()) for feed in feeds]
-        for name, text in _GAUGES.items():
-            gauge = GaugeMetricFamily(f"fundingstream_feed_{name}", text, labels=["feed"])
-            for status in statuses:
-                gauge.add_metric([status["feed"]], status[name])
-            yield gauge
-        for name, text in _COUNTERS.items():
-            counter = CounterMetricFamily(f"fundingstream_feed_{name}", text, labels=["feed"])
-            for status in statuses:
-                counter.add_metric([status["feed"]], status[name])
-            yield counter
-        state = GaugeMetricFamily(
-            "fundingstream_feed_state", "1 for the feed's state", labels=["feed", "state"]
-        )
-        for status in statuses:
-            for name in _STATES:
-                state.add_metric([status["feed"], name], status["state"] == name)
-        yield state
-        yield from self._extra(feeds)
-        yield self._failures()
-        unreadable = CounterMetricFamily(
-            "fundingstream_feed_unreadable", "Messages sent to the dead letters", labels=["feed"]
-        )
-        age = GaugeMetricFamily(
-            "fundingstream_feed_data_age_seconds", "Age of the newest data frame", labels=["feed"]
-        )
-        for feed in feeds:
-            unreadable.add_metric([feed.exchange.feed], feed.unreadable)
-            if (age_s := feed.data_age_s()) is not None:
-                age.add_metric([feed.exchange.feed], age_s)
-        yield unreadable
-        yield age
+    return ScrapeCollector(PRODUCER_METRICS, read)
 
-    def _failures(self) -> Metric:
-        failed = CounterMetricFamily(
-            "fundingstream_feed_failures",
-            "Times that the feed failed for a reason of its own and was run anew",
-            labels=["feed"],
-        )
-        for supervisor in self._supervisors:
-            failed.add_metric([supervisor.feed.exchange.feed], supervisor.failures)
-        return failed
 
-    def _extra(self, feeds: Sequence[Feed]) -> Iterator[Metric]:
-        """Yield what the feed's status does not hold."""
-        held = GaugeMetricFamily(
-            "fundingstream_feed_contracts_held_back", "Contracts in quarantine", labels=["feed"]
-        )
-        counted = {
-            "quarantined": "Times that a contract was put in quarantine",
-            "ignored": "Data frames that carry no rate, not published",
-            "oversized": "Pieces too long for a record, sent to the dead letters",
-        }
-        counters = {
-            name: CounterMetricFamily(f"fundingstream_feed_{name}", text, labels=["feed"])
-            for name, text in counted.items()
-        }
-        ahead = GaugeMetricFamily(
-            "fundingstream_feed_clock_ahead_seconds",
-            "How far the exchange's clock is ahead of ours; 0 where they agree",
-            labels=["feed"],
-        )
-        barred = GaugeMetricFamily(
-            "fundingstream_feed_rest_barred_seconds",
-            "For how long the exchange still refuses REST calls",
-            labels=["feed"],
-        )
-        for feed in feeds:
-            label = [feed.exchange.feed]
-            ahead.add_metric(label, feed.rest.clock_ahead_s)
-            barred.add_metric(label, feed.rest_barred_s)
-            held.add_metric(label, feed.pool.held_back)
-            counters["quarantined"].add_metric(label, feed.pool.quarantined)
-            counters["ignored"].add_metric(label, feed.frames.ignored)
-            counters["oversized"].add_metric(label, feed.oversized)
-        yield from (held, ahead, barred)
-        yield from counters.values()
+def _read_feed(samples: Samples, supervisor: FeedSupervisor) -> None:
+    # The feed that runs now: one that failed is followed by another one.
+    feed = supervisor.feed
+    name, status = feed.exchange.feed, feed.status()
+    values: dict[str, Any] = dict(status)
+    for field, metric in _OF_STATUS.items():
+        samples.add(metric, values[field], name)
+    for state in _STATES:
+        samples.add(_STATE, status["state"] == state, name, state)
+    if (age_s := feed.data_age_s()) is not None:
+        samples.add(_DATA_AGE, age_s, name)
+    samples.add(_CLOCK_AHEAD, feed.rest.clock_ahead_s, name)
+    samples.add(_REST_BARRED, feed.rest_barred_s, name)
+    samples.add(_HELD_BACK, feed.pool.held_back, name)
+    samples.add(_QUARANTINED, feed.pool.quarantined, name)
+    samples.add(_IGNORED, feed.frames.ignored, name)
+    samples.add(_UNREADABLE, feed.unreadable, name)
+    samples.add(_OVERSIZED, feed.oversized, name)
+    samples.add(_FAILURES, supervisor.failures, name)
 
 
 def serve_feeds(supervisors: Sequence[FeedSupervisor], settings: ProducerSettings) -> None:
@@ -128,7 +111,7 @@ def serve_feeds(supervisors: Sequence[FeedSupervisor], settings: ProducerSetting
         UnavailableError: the port is taken.
     """
     registry = CollectorRegistry()
-    registry.register(FeedCollector(supervisors))
+    registry.register(feed_collector(supervisors))
     serve_metrics(
         registry,
         settings.producer_metrics_host,

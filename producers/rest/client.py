@@ -35,8 +35,7 @@ MAX_ERROR_CHARS = 500
 TOO_MANY_S = 60.0
 BANNED_S = 300.0
 FORBIDDEN_S = 60.0
-"""How long no call is made after a 429, a 418 or a 403 that does not say for how long
-(docs/exchanges/binance-usdm.md §9)."""
+"""How long no call is made after a 429, a 418 or a 403 that does not say for how long."""
 CLOCK_GRAIN_S = 1.5
 """Clocks that differ by less count as equal: the header has whole seconds, and replies travel."""
 CLOCKS_COMPARED = 3

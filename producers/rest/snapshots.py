@@ -112,7 +112,7 @@ class Snapshots:
             reply = await self._raw_replies.fetch(call, share, self._timeout_s)
             if reply is None:
                 continue
-            # Delisted contracts stay in the reply, frozen (docs/exchanges/binance-usdm.md §8).
+            # Delisted contracts stay in the reply, frozen.
             chosen = wanted()
             needed = bool(chosen)
             pieces = [piece for piece in reply.slices if _asked(piece, chosen)]

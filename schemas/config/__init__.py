@@ -1,1 +1,1 @@
-"""Settings that every part shares, the forms of their values, TLS files."""
+"""The settings that every part shares, checks of their values, and the files of TLS."""

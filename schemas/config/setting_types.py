@@ -1,9 +1,8 @@
-"""What a setting's text may be: addresses, URLs and names that people write.
+"""Types of settings that check what people write: addresses, URLs and names.
 
-No client of ours meets a value that these have not let through.
-
-Each check returns the value or raises ValueError, whose text says what is expected and never
-repeats the value: it may be a secret in the wrong place. Pure.
+Every value passes such a check before a client of Kafka, the registry or ClickHouse gets it. A
+check returns the value or raises ValueError, whose text says what is expected and never repeats the
+value, since that may be a secret in the wrong variable.
 """
 
 from __future__ import annotations

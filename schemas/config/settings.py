@@ -22,7 +22,7 @@ ENV_PREFIX = "FUNDING_"
 _HIDDEN = "***"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _PLACE = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?([/?#]|$)")
-"""How a URL without a user goes on behind its scheme."""
+"""What follows the scheme of a URL that has no user: a host, a port, and what ends them."""
 
 
 class SharedSettings(BaseSettings):
@@ -43,13 +43,13 @@ class SharedSettings(BaseSettings):
     kafka_sasl_password: SecretStr = SecretStr("")
     kafka_ssl_ca_file: str = ""
     kafka_ssl_certificate_file: str = ""
-    """Ours, for brokers that ask for one; PEM, as its key."""
+    """Our certificate, for brokers that ask their clients for one. It and its key are PEM files."""
     kafka_ssl_key_file: str = ""
     kafka_ssl_key_password: SecretStr = SecretStr("")
     kafka_replication: Annotated[int, Field(ge=1, le=32_767)] = 1
     registry_url: RegistryUrls = "http://127.0.0.1:8081"
     registry_username: Annotated[str, Field(pattern=r"^[^:]*$")] = ""
-    """Basic authentication ends the user's name at the first colon."""
+    """Without a colon, since basic authentication ends the user's name at the first one."""
     registry_password: SecretStr = SecretStr("")
     registry_ca_file: str = ""
     registry_certificate_file: str = ""
@@ -68,7 +68,7 @@ class SharedSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _sasl_has_credentials(self) -> Self:
-        """Kafka's clients would end in errors of their own."""
+        """Require user and password with SASL: Kafka's clients fail late and obscurely."""
         named = self.kafka_sasl_username and self.kafka_sasl_password.get_secret_value()
         if self.kafka_security_protocol.startswith("SASL") and not named:
             raise ValueError(
@@ -98,15 +98,15 @@ class SharedSettings(BaseSettings):
         return config
 
     def quiet_librdkafka(self) -> dict[str, Any]:
-        """Return the same for a client whose owner tells each failure itself, once.
+        """Return the same without librdkafka's log, for callers that report failures themselves.
 
-        librdkafka alone would write a line to stderr for each attempt to connect.
+        librdkafka would write a line to stderr for each attempt to connect.
         """
         return {**self.librdkafka(), "log_level": 0}
 
     @property
     def kafka_tls(self) -> TlsFiles | None:
-        """The files of TLS to Kafka; None: it is not spoken."""
+        """The files of TLS to Kafka; None where the protocol is one without TLS."""
         if not self.kafka_security_protocol.endswith("SSL"):
             return None
         return TlsFiles(
@@ -119,7 +119,7 @@ class SharedSettings(BaseSettings):
 
     @property
     def registry_tls(self) -> TlsFiles:
-        """The files of TLS to the registry, which are read where a URL of its is https."""
+        """The files of TLS to the registry; they are read if one of its URLs is https."""
         return TlsFiles(
             f"{ENV_PREFIX}REGISTRY",
             self.registry_ca_file,
@@ -161,7 +161,7 @@ def load_settings(settings_type: type[S], **overrides: Any) -> S:
 
 
 def _problem(item: ErrorDetails) -> str:
-    """Return one of pydantic's findings with the variable's name for the field's."""
+    """Return one of pydantic's findings, with the name of the variable instead of the field."""
     message = item["msg"].removeprefix("Value error, ")
     where = ".".join(map(str, item["loc"])).upper()
     return f"{ENV_PREFIX}{where}: {message}" if where else message
@@ -173,12 +173,12 @@ def variable_names(settings_type: type[SharedSettings]) -> set[str]:
 
 
 def shown_url(url: str) -> str:
-    """Return a URL as it may be shown: without user, password, query and fragment, secrets maybe.
+    """Return a URL without user, password, query and fragment, any of which may be a secret.
 
-    Takes anything: what is no proper URL (a password whose `/`, `?` or `@` is not escaped, several
-    URLs with commas between) loses rather too much than too little. A WebSocket URL is written by
-    no person but by an exchange or by us, so that an `@` behind its host is a part of the path, as
-    in `/ws/!markPrice@arr@1s`.
+    The text may be anything. Where it is no proper URL (a password with an unescaped `/`, `?` or
+    `@`, several URLs with commas between), more is hidden than necessary rather than less.
+    WebSocket URLs come from exchanges or from us, never from a person, so an `@` behind their host
+    is a part of the path, as in `/ws/!markPrice@arr@1s`.
     """
     proper = _SCHEME.match(url)
     scheme = proper[0] if proper else ""

@@ -1,6 +1,6 @@
-"""The files by which a TLS connection is trusted: authorities, our certificate and its key.
+"""The files of a TLS connection: the authorities that we trust, our certificate and its key.
 
-They are read at the start, so that a wrong one is told by its variable and its name.
+All are read at the start, so that the error about a wrong one names its variable and the file.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class TlsFiles(NamedTuple):
     """
 
     prefix: str
-    """Of the variables' names: `FUNDING_REGISTRY` has `FUNDING_REGISTRY_CA_FILE`."""
+    """How the names of its variables begin: `FUNDING_REGISTRY` for `FUNDING_REGISTRY_CA_FILE`."""
     ca_file: str = ""
     certificate_file: str = ""
     key_file: str = ""

@@ -1,8 +1,8 @@
-"""Keeps web pages from driving a server of ours: Host and Origin are checked. Pure.
+"""Refuses requests that a web page made a browser send to one of our servers.
 
 A page can make the browser send requests to loopback ports, with its own site as Origin, or, after
-DNS rebinding, with its own name as Host. http_server.py and metrics_server.py ask this module
-before anything else; passwords are another matter.
+DNS rebinding, with its own name as Host. server.py and metrics_server.py ask this module before
+they handle a request. It is no authentication.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 
 def refusal(headers: Mapping[str, str], allowed_hosts: Collection[str] = ()) -> str | None:
-    """Why a request is refused, or None. `headers` must look names up case-insensitively.
+    """Return why a request is refused, or None. `headers` must look names up case-insensitively.
 
     Programs other than browsers send no Origin and no Sec-Fetch-Site, and are judged by Host alone.
     """
@@ -29,7 +29,7 @@ def refusal(headers: Mapping[str, str], allowed_hosts: Collection[str] = ()) -> 
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address to listen on is reachable from this machine only."""
+    """Tell whether an address to listen on is reachable from this machine only."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -37,7 +37,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _is_local_name(name: str, allowed_hosts: Collection[str]) -> bool:
-    """Addresses are fine: rebinding needs a name that the attacker's DNS answers for."""
+    """Tell whether a host is ours. Any address is: rebinding needs a name of the attacker's."""
     if name == "localhost" or name.endswith(".localhost") or name in allowed_hosts:
         return True
     try:

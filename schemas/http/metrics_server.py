@@ -1,7 +1,7 @@
 """Serves a registry of Prometheus metrics over HTTP, from a thread of its own.
 
-Producers and sink use it; the worker has its metrics on the port of its page. The same guard
-against web pages holds as for every other server of ours (browser_guard.py).
+Producers and the sink use it; the worker serves its metrics on the port of its page. Requests that
+a web page caused are refused, as by every other server of ours (browser_guard.py).
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _guarded(app: WsgiApp, allowed_hosts: Collection[str]) -> WsgiApp:
 
 
 class _Handler(WSGIRequestHandler):
-    """Logs nothing: a scrape is no news, and neither are bytes that are no HTTP."""
+    """Handles requests without logging them, neither scrapes nor bytes that are no HTTP."""
 
     timeout = READ_TIMEOUT_S
 
@@ -87,7 +87,7 @@ class _Handler(WSGIRequestHandler):
 
 
 class _Server(ThreadingWSGIServer):
-    """A thread for each request, and no more than MAX_AT_ONCE of them."""
+    """Answers each request in a thread, at most MAX_AT_ONCE at the same time."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._slots = threading.BoundedSemaphore(MAX_AT_ONCE)
@@ -108,7 +108,7 @@ class _Server(ThreadingWSGIServer):
             self._slots.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Tell in one quiet line what went wrong with a client, where the library prints stacks."""
+        """Log at DEBUG what went wrong with a client; the library would print a traceback."""
         del request
         log.debug("metrics: %s: %r", client_address, sys.exc_info()[1])
 

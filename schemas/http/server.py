@@ -1,7 +1,7 @@
-"""What every aiohttp server of ours has: the guard against web pages, and a calm log.
+"""Parts of every aiohttp server of ours: the guard against web pages, and a filter of its log.
 
 `guard` is a middleware that asks browser_guard.py before any handler runs.
-`quiet_malformed_requests` keeps bytes that are no HTTP from filling the log with tracebacks.
+`quiet_malformed_requests` logs requests that are no HTTP in one line instead of a traceback each.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Middleware
 
 from schemas.http.browser_guard import refusal
+from schemas.text import one_line
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Refused = Callable[[str], web.StreamResponse]
@@ -47,7 +48,7 @@ def guard(allowed_hosts: Collection[str] = (), refused: Refused = refused_as_jso
 
 
 class MalformedRequests(logging.Filter):
-    """Turns aiohttp's traceback of a request that is no HTTP into one line, now and then.
+    """Turns aiohttp's traceback of a request that is no HTTP into a line, at most each 10 s.
 
     Errors of our own handlers pass unchanged: those are bugs.
     """
@@ -71,7 +72,7 @@ class MalformedRequests(logging.Filter):
         self._quiet_until_s = now_s + TOLD_EVERY_S
         more = f" ({self._untold} more since the last such line)" if self._untold else ""
         self._untold = 0
-        told = " ".join(str(error).split())[:_MAX_TOLD_CHARS]
+        told = one_line(str(error), _MAX_TOLD_CHARS)
         record.msg, record.args = "malformed request refused%s: %s", (more, ascii(told))
         record.levelno, record.levelname = logging.WARNING, "WARNING"
         record.exc_info = record.exc_text = None
@@ -79,7 +80,7 @@ class MalformedRequests(logging.Filter):
 
 
 def quiet_malformed_requests() -> None:
-    """Let the aiohttp servers of this process tell malformed requests in one line. Repeatable."""
+    """Install MalformedRequests for all aiohttp servers of this process. Safe to repeat."""
     server_log = logging.getLogger(_SERVER_LOG)
     if not any(isinstance(one, MalformedRequests) for one in server_log.filters):
         server_log.addFilter(MalformedRequests())

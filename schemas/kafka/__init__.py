@@ -1,1 +1,1 @@
-"""What every part asks of Kafka beside producing and consuming."""
+"""Administration of Kafka, and the reading of small topics without a consumer group."""

@@ -1,7 +1,7 @@
-"""Follows a small topic in a thread of its own, for what is looked at and never computed with.
+"""Reads a small topic in a thread of its own and hands each record to a callback.
 
-There is no consumer group: nothing is committed, and an outage of the broker only makes what is
-known older.
+For status records that are shown or used as hints, so there is no consumer group and nothing is
+committed: while the broker is away, the last records stay the newest ones known.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class TopicFollower(threading.Thread):
         *,
         from_beginning: bool,
     ) -> None:
-        """`from_beginning`: also what is in the topic already. Connects when it is started."""
+        """`from_beginning`: also hand over what is in the topic already. `start` connects."""
         super().__init__(name=f"follows {topic.name}", daemon=True)
         assert topic.partitions == 1, "assigned by hand"
         assert topic.record_type is not None, "decoded"
@@ -86,7 +86,7 @@ class TopicFollower(threading.Thread):
         return messages
 
     def _take_guarded(self, message: Any) -> None:
-        """Take a record. A bug of ours that it meets must not end the following for good."""
+        """Take a record; log an unexpected error, so that a bug does not end the thread."""
         try:
             self._take(message)
         except Exception:

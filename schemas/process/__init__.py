@@ -1,1 +1,1 @@
-"""What every process of fundingstream has: log format, lock files."""
+"""Parts of every process of fundingstream: its log, lock files, files replaced in one step."""

@@ -1,7 +1,7 @@
-"""A lock file: one process at a time holds it, and the others are told which one does.
+"""A lock file that one process at a time holds; others learn the process id of the holder.
 
-The lock is the kernel's (flock), so the end of a process gives it back, kill -9 included. The file
-itself stays, and its content, the holder's process id, is only there to be shown.
+The lock is the kernel's (flock), so it is released when the process ends, by kill -9 too. The file
+itself stays; its content, the holder's process id, only serves the error message.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class LockedError(UnavailableError):
 
     @property
     def holder(self) -> str:
-        """The other process in a reader's words."""
+        """The other process as a message names it: `another process (pid 7)`."""
         return "another process" + ("" if self.pid is None else f" (pid {self.pid})")
 
 

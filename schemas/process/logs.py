@@ -1,4 +1,4 @@
-"""One log format for every part: UTC time, level, logger, message; libraries only warn."""
+"""The log of every process: UTC time, level, logger, message; libraries log warnings only."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import time
 from schemas.text import printable
 
 NOTICE = "notice:"
-"""How a message begins that a person at the console of `up` should see in any case."""
+"""A message that begins so is shown at the console of `fundingstream up`, not only in the log."""
 _LIBRARIES = ("aiokafka", "faust", "mode", "httpx", "httpx2", "asyncio", "librdkafka")
 _SILENT = ("urllib3",)
-"""These log what their callers handle and report anyway."""
+"""Libraries whose warnings repeat what our code reports; only their errors are logged."""
 _REPEATED_EVERY_S = 60.0
 _MAX_KINDS = 256
 _NUMBER = re.compile(r"\d+")
 
 
 def setup_logging(level: str) -> None:
-    """Set up logging for a process. `DEBUG` lets the libraries speak as well."""
+    """Set up logging for a process. With `DEBUG` the libraries log below WARNING as well."""
     formatter = _Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s")
     formatter.datefmt = "%Y-%m-%dT%H:%M:%S"
     formatter.converter = time.gmtime
@@ -36,14 +36,14 @@ def setup_logging(level: str) -> None:
 
 
 class _Formatter(logging.Formatter):
-    """What an exchange or a server says may stand in a message."""
+    """Makes each line printable, since it may quote an exchange or a server."""
 
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record))
 
 
 class RepetitionFilter(logging.Filter):
-    """Lets a line that a library repeats through once a minute, with the number of those between.
+    """Passes a line that a library repeats once a minute, with the number of lines held back.
 
     Faust, for example, warns of each wait for its producer's buffer: tens of lines a second while
     baselines load. Lines are the same when they differ in numbers alone. Our own lines all pass.

@@ -1,1 +1,1 @@
-"""Avro records to bytes and back, and the registry that holds their schemas."""
+"""Encodes and decodes Avro records, and talks to the registry that holds their schemas."""

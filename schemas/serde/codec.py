@@ -1,9 +1,8 @@
 """Avro records in Confluent's wire format: magic byte 0, schema id (4 bytes, big endian), body.
 
-fastavro does the work, except that flat records are written by compiled.py. Logical types are
-stripped from our own copy of the schemas, so that times stay integers (µs) in both directions; the
-bytes are the same. Not responsible for: where schema ids and foreign writer schemas come from
-(registry.py).
+fastavro reads and writes, except that flat records are written by avro_writer.py. Logical types are
+removed from the schemas that we give it, so that times stay integers (µs) in both directions; the
+bytes are the same. Schema ids and the schemas of other writers come from registry.py.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _ERROR_CHARS = 200
 
 
 def wire_header(schema_id: int) -> bytes:
-    """Return the five bytes that stand before the body."""
+    """Return the five bytes that precede the body: the magic byte and the schema id."""
     return _HEADER.pack(_MAGIC, schema_id)
 
 

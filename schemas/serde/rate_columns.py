@@ -1,8 +1,8 @@
-"""Writes the FundingRate records of one frame at once, from columns.
+"""Encodes the FundingRate records of one frame together, from columns of values.
 
-A frame brings hundreds of updates of which only numbers differ. Their fixed-width part is one numpy
-array; what recurs (ids, times) comes from caches. The bytes are those of codec.Encoder, which a
-test holds. Not responsible for: single records, other types (codec.py).
+A frame brings hundreds of updates that differ in their numbers alone. The fixed-width part of all
+records is one numpy array, and bytes that recur (ids, times) come from caches. A test holds that
+the bytes are those that codec.Encoder writes record by record.
 
 Encoding: Apache Avro 1.11 specification, "Binary Encoding".
 """
@@ -66,7 +66,7 @@ Floats = npt.NDArray[np.float64]
 
 
 class Identity(NamedTuple):
-    """What is constant about a contract's records."""
+    """The fields that have the same values in all records of a contract."""
 
     contract_id: str
     feed: str
@@ -77,7 +77,7 @@ class Identity(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """What the records of one frame share."""
+    """The fields that have the same values in all records of a frame."""
 
     transport: Transport
     raw_topic: str
@@ -86,7 +86,10 @@ class Origin(NamedTuple):
 
 
 class RateColumns(NamedTuple):
-    """Accepted updates in their order, neither late nor out of range; no optional value missing."""
+    """The updates of one frame: a column for each field, all in the order of the frame.
+
+    Only updates that are neither late nor out of range and lack no optional value. Times are µs.
+    """
 
     identities: Sequence[Identity]
     rates: Floats
@@ -109,7 +112,7 @@ def _identity(identity: Identity) -> bytes:
 
 
 def _symbols(field: str) -> dict[str, int]:
-    """Return an enum's symbols with their encoded byte."""
+    """Return the symbols of an enum field, each with the byte that encodes it."""
     for entry in msgspec.json.decode(FUNDING_RATE.text)["fields"]:
         if entry["name"] == field:
             return {symbol: 2 * index for index, symbol in enumerate(entry["type"]["symbols"])}

@@ -1,7 +1,6 @@
-"""Schemas in a Confluent Schema Registry: registered once, looked up by every part.
+"""Schemas in a Confluent Schema Registry: `fundingstream topics` registers them, all look them up.
 
-A thin use of confluent-kafka's client. Not responsible for: encoding (codec.py), the embedded
-registry server (infra).
+A thin layer over confluent-kafka's client that turns its errors into ours.
 """
 
 from __future__ import annotations

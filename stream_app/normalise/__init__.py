@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 
@@ -17,4 +18,15 @@ def normaliser(feed: str) -> Normaliser:
         ConfigurationError: no such feed.
     """
     found: Normaliser = import_module(spec(feed).normaliser).normalise
+    return found
+
+
+@cache
+def symbol_splitter(feed: str) -> Callable[[str], tuple[str, str]]:
+    """Return the function that guesses (base, quote) of a feed's symbols until its facts arrive.
+
+    Raises:
+        ConfigurationError: no such feed.
+    """
+    found: Callable[[str], tuple[str, str]] = import_module(spec(feed).normaliser).split_symbol
     return found

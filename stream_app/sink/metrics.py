@@ -1,66 +1,71 @@
-"""Every metric of the sink, and the endpoint that serves them.
-
-Not responsible for: when they are counted (writer.py, runner.py).
-"""
+"""The sink's Prometheus metrics, counted where things happen, and the endpoint that serves them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
 
 from schemas.http.metrics_server import serve_metrics
+from schemas.metrics import Metric, Unit, counter, gauge, histogram
 from stream_app.settings import SinkSettings
 
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-_LATENCY = (0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60, 300, 3600)
+_INSERT_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_LATENCY_BUCKETS_S = (0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60, 300, 3600)
+
+
+def _counter(name: str, unit: Unit, text: str, *labels: str) -> Metric:
+    return Metric(f"fundingstream_sink_{name}_total", "counter", unit, labels, text)
+
+
+def _gauge(name: str, unit: Unit, text: str, *labels: str) -> Metric:
+    return Metric(f"fundingstream_sink_{name}", "gauge", unit, labels, text)
+
+
+def _histogram(name: str, text: str, buckets_s: tuple[float, ...]) -> Metric:
+    name = f"fundingstream_sink_{name}"
+    return Metric(name, "histogram", "seconds", ("table",), text, buckets_s)
+
+
+_ROWS = _counter("rows", "rows", "Rows stored", "table")
+_BATCHES = _counter("batches", "batches", "Chunks stored", "table")
+_RETRIES = _counter("retries", "inserts", "Inserts tried again", "table")
+_DEAD_LETTERS = _counter("dead_letters", "messages", "Messages given up", "table", "reason")
+_TOMBSTONES = _counter("tombstones", "messages", "Messages without a value, skipped", "table")
+_ABANDONED = _counter("abandoned_rows", "messages", "Messages left to the group's next owner")
+_INSERT = _histogram("insert_seconds", "Duration of an INSERT", _INSERT_BUCKETS_S)
+_LATENCY = _histogram(
+    "latency_seconds",
+    "From the record's receipt by the producer until it is stored",
+    _LATENCY_BUCKETS_S,
+)
+_LAG = _gauge("lag", "messages", "Messages not yet stored", "topic")
+_WAITING = _gauge("waiting", "boolean", "1 while nothing can be stored, by cause", "cause")
+_BUFFERED = _gauge("buffered_rows", "messages", "Messages in open chunks")
+_STORED_AT = _gauge("stored_timestamp_seconds", "timestamp (s)", "When a chunk was last stored")
+SINK_METRICS: tuple[Metric, ...] = (
+    *(_ROWS, _BATCHES, _RETRIES, _DEAD_LETTERS, _TOMBSTONES, _ABANDONED),
+    *(_INSERT, _LATENCY, _LAG, _WAITING, _BUFFERED, _STORED_AT),
+)
 
 
 class SinkMetrics:
     """The sink's metrics in a registry of their own, so that tests can have several."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.rows = self._counter("rows", "Rows stored", "table")
-        self.batches = self._counter("batches", "Chunks stored", "table")
-        self.retries = self._counter("retries", "Inserts tried again", "table")
-        self.dead_letters = self._counter("dead_letters", "Messages given up", "table", "reason")
-        self.tombstones = self._counter("tombstones", "Messages without a value, skipped", "table")
-        self.abandoned = self._counter("abandoned_rows", "Messages left to the group's next owner")
-        self.insert_seconds = Histogram(
-            "fundingstream_sink_insert_seconds",
-            "Duration of an INSERT",
-            ["table"],
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self.latency_seconds = Histogram(
-            "fundingstream_sink_latency_seconds",
-            "From the record's receipt by the producer until it is stored",
-            ["table"],
-            buckets=_LATENCY,
-            registry=self.registry,
-        )
-        self.lag = Gauge(
-            "fundingstream_sink_lag", "Messages not yet stored", ["topic"], registry=self.registry
-        )
-        self.waiting = Gauge(
-            "fundingstream_sink_waiting",
-            "1 while nothing can be stored, by cause",
-            ["cause"],
-            registry=self.registry,
-        )
-        self.buffered = Gauge(
-            "fundingstream_sink_buffered_rows", "Messages in open chunks", registry=self.registry
-        )
-        self.stored_at = Gauge(
-            "fundingstream_sink_stored_timestamp_seconds",
-            "When a chunk was last stored",
-            registry=self.registry,
-        )
-
-    def _counter(self, name: str, what: str, *labels: str) -> Counter:
-        return Counter(f"fundingstream_sink_{name}", what, labels, registry=self.registry)
+        self.registry = registry = CollectorRegistry()
+        self.rows = counter(_ROWS, registry)
+        self.batches = counter(_BATCHES, registry)
+        self.retries = counter(_RETRIES, registry)
+        self.dead_letters = counter(_DEAD_LETTERS, registry)
+        self.tombstones = counter(_TOMBSTONES, registry)
+        self.abandoned = counter(_ABANDONED, registry)
+        self.insert_seconds = histogram(_INSERT, registry)
+        self.latency_seconds = histogram(_LATENCY, registry)
+        self.lag = gauge(_LAG, registry)
+        self.waiting = gauge(_WAITING, registry)
+        self.buffered = gauge(_BUFFERED, registry)
+        self.stored_at = gauge(_STORED_AT, registry)
 
     def serve(self, settings: SinkSettings) -> Callable[[], None]:
         """Serve /metrics; return what stops it.

@@ -1,91 +1,92 @@
-"""The worker's Prometheus metrics: one typed registry of names, read from the view when scraped.
+"""The worker's Prometheus metrics, read from the view when they are scraped.
 
-Not responsible for: Faust's own metrics, the producers' and the sink's.
+Faust's own metrics are switched off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from schemas.metrics import Metric, Samples, ScrapeCollector, Unit
 from stream_app.web.view import WorkerView
 
 
-class _Collector:
-    def __init__(self, view: WorkerView) -> None:
-        self._view = view
+def _of_feed(name: str, unit: Unit, text: str) -> Metric:
+    return Metric(f"fundingstream_{name}", "gauge", unit, ("feed",), text)
 
-    def collect(self) -> Iterator[Metric]:
-        """Yield every metric of the worker."""
-        events = CounterMetricFamily(
-            "fundingstream_worker_events",
-            "What happened to raw items: accepted, duplicate, late, no_rate, dead_letter, …",
-            labels=["kind"],
-        )
-        for kind, count in self._view.counts().items():
-            events.add_metric([kind], count)
-        yield events
-        contracts = GaugeMetricFamily(
-            "fundingstream_contracts", "Contracts with a rate", labels=["feed"]
-        )
-        age = GaugeMetricFamily(
-            "fundingstream_newest_age_seconds", "Age of the newest update", labels=["feed"]
-        )
-        oldest = GaugeMetricFamily(
-            "fundingstream_oldest_age_seconds",
-            "Age of the update of the contract that is longest silent",
-            labels=["feed"],
-        )
-        loading = GaugeMetricFamily(
-            "fundingstream_backfilling_contracts",
-            "Contracts whose baseline is being filled: their z is withheld",
-            labels=["feed"],
-        )
-        stale = GaugeMetricFamily(
-            "fundingstream_stale_contracts",
-            "Contracts whose newest rate is older than their feed's stale threshold",
-            labels=["feed"],
-        )
-        by_rest = GaugeMetricFamily(
-            "fundingstream_contracts_by_rest",
-            "Contracts whose newest rate REST brought",
-            labels=["feed"],
-        )
-        for feed in self._view.feeds():
-            label = [feed["feed"]]
-            contracts.add_metric(label, feed["contracts"])
-            if feed["contracts"]:
-                age.add_metric(label, feed["newest_age_s"])
-                oldest.add_metric(label, feed["oldest_age_s"])
-            stale.add_metric(label, feed["stale"])
-            by_rest.add_metric(label, feed["by_rest"])
-            loading.add_metric(label, feed["backfilling"])
-        yield from (contracts, age, oldest, stale, by_rest, loading)
-        latency = GaugeMetricFamily(
-            "fundingstream_worker_latency_seconds",
-            "Received at the producer to handed to Kafka by the worker, newest batches",
-            labels=["quantile"],
-        )
-        for quantile, value in self._view.latency_s().items():
-            if value is not None:
-                latency.add_metric([quantile], value)
-        yield latency
-        yield GaugeMetricFamily(
-            "fundingstream_worker_ready",
-            "1 while every feed that has a producer is delivered; /readyz says why it is 0",
-            value=self._view.readiness()["ready"],
-        )
-        yield GaugeMetricFamily(
-            "fundingstream_worker_idle_seconds",
-            "Since the last raw record was processed",
-            value=self._view.idle_s(),
-        )
+
+_EVENTS = Metric(
+    "fundingstream_worker_events_total",
+    "counter",
+    "items",
+    ("kind",),
+    "What happened to raw items: accepted, duplicate, late, no_rate, dead_letter, …",
+)
+_FEED_GAUGES: Mapping[str, Metric] = {
+    "contracts": _of_feed("contracts", "contracts", "Contracts with a rate"),
+    "newest_age_s": _of_feed("newest_age_seconds", "seconds", "Age of the newest update"),
+    "oldest_age_s": _of_feed(
+        "oldest_age_seconds",
+        "seconds",
+        "Age of the update of the contract that is longest silent",
+    ),
+    "stale": _of_feed(
+        "stale_contracts",
+        "contracts",
+        "Contracts whose newest rate is older than their feed's stale threshold",
+    ),
+    "by_rest": _of_feed(
+        "contracts_by_rest", "contracts", "Contracts whose newest rate REST brought"
+    ),
+    "backfilling": _of_feed(
+        "backfilling_contracts",
+        "contracts",
+        "Contracts whose baseline is being filled: their z is withheld",
+    ),
+}
+"""By the key of the view's entry for a feed; an age is None while a feed has no contract."""
+_LATENCY = Metric(
+    "fundingstream_worker_latency_seconds",
+    "gauge",
+    "seconds",
+    ("quantile",),
+    "Received at the producer to handed to Kafka by the worker, newest batches",
+)
+_READY = Metric(
+    "fundingstream_worker_ready",
+    "gauge",
+    "boolean",
+    (),
+    "1 while every feed that has a producer is delivered; /readyz says why it is 0",
+)
+_IDLE = Metric(
+    "fundingstream_worker_idle_seconds",
+    "gauge",
+    "seconds",
+    (),
+    "Since the last raw record was processed",
+)
+WORKER_METRICS: tuple[Metric, ...] = (_EVENTS, *_FEED_GAUGES.values(), _LATENCY, _READY, _IDLE)
 
 
 def metrics_text(view: WorkerView) -> str:
     """Return all metrics in Prometheus' text format."""
+
+    def read(samples: Samples) -> None:
+        for kind, count in view.counts().items():
+            samples.add(_EVENTS, count, kind)
+        for feed in view.feeds():
+            for key, metric in _FEED_GAUGES.items():
+                if feed[key] is not None:
+                    samples.add(metric, feed[key], feed["feed"])
+        for quantile, value in view.latency_s().items():
+            if value is not None:
+                samples.add(_LATENCY, value, quantile)
+        samples.add(_READY, view.readiness()["ready"])
+        samples.add(_IDLE, view.idle_s())
+
     registry = CollectorRegistry()
-    registry.register(_Collector(view))
+    registry.register(ScrapeCollector(WORKER_METRICS, read))
     return generate_latest(registry).decode()

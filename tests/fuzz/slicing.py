@@ -14,8 +14,8 @@ from schemas.errors import MalformedInputError
 from schemas.feeds import FEEDS
 from schemas.records import Purpose
 from tests.fuzz.messages import FRAMES, REPLIES
-from tests.fuzz.samples import RECEIVED_AT_US, Sample
 from tests.fuzz.targets import read_or_refuse
+from tests.venues.samples import RECEIVED_AT_US, Sample
 
 SYMBOLS = {
     feed: tuple(

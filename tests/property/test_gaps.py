@@ -140,7 +140,7 @@ def told(log: list[RawBatch], restart_each: int = 10**9) -> Counter[tuple[Any, .
     )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     story=seconds,
     lengths=st.lists(st.integers(1, 3), min_size=1, max_size=4),
@@ -156,7 +156,7 @@ def test_gaps_do_not_depend_on_cuts_and_restarts(
     assert told(cut(log, lengths), restart_each) == expected
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(story=seconds)
 def test_gaps_do_not_depend_on_ticks(story: list[Second]) -> None:
     """They come earlier with them, and say the same."""
@@ -164,7 +164,7 @@ def test_gaps_do_not_depend_on_ticks(story: list[Second]) -> None:
     assert told(log_of(story)) == told(log_of(without))
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(story=seconds)
 def test_every_gap_is_opened_before_it_is_closed(story: list[Second]) -> None:
     """As many times, with one beginning; what stays open is the last of its contract."""

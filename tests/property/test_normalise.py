@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from schemas.feeds import FEEDS
 from schemas.times import US_PER_DAY, US_PER_HOUR
 from stream_app.normalise import normaliser
-from tests.fuzz.samples import RECEIVED_AT_US, SAMPLES, Sample, normaliser_of
+from tests.fuzz.samples import SAMPLES, normaliser_of
 from tests.fuzz.targets import read_or_refuse
+from tests.venues.samples import RECEIVED_AT_US, Sample
 
 numbers_as_text = st.from_regex(r"-?[0-9]{1,3}(\.[0-9]{1,3})?([eE]-?[0-9]{1,3})?", fullmatch=True)
 json_values = st.recursive(
@@ -52,7 +53,7 @@ def test_a_sample_is_read(sample: Sample) -> None:
 
 
 @each_feed
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(payload=st.binary(max_size=80))
 @example(payload=b"[" * 100_000)
 def test_any_bytes_are_read_or_refused(feed: str, payload: bytes) -> None:
@@ -74,7 +75,7 @@ def mutate(value: Any, data: st.DataObject) -> Any:
 
 
 @each_feed
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(data=st.data(), received_at_us=st.integers(0, 2**62))
 def test_a_row_with_other_values_is_read_or_refused(
     feed: str, data: st.DataObject, received_at_us: int
@@ -86,7 +87,7 @@ def test_a_row_with_other_values_is_read_or_refused(
 
 
 @each_feed
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     index=st.integers(0, 99),
     cuts=st.lists(st.integers(0, 300), min_size=2, max_size=2).map(sorted),
@@ -103,7 +104,7 @@ def test_a_row_with_damaged_bytes_is_read_or_refused(
 
 @each_feed
 @given(extra=st.dictionaries(st.text(min_size=9, max_size=12), json_values, max_size=3))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_keys_that_nobody_knows_change_nothing(feed: str, extra: dict[str, Any]) -> None:
     """Exchanges add keys without notice."""
     unknown = {f"{key} unknown": _finite(value) for key, value in extra.items()}

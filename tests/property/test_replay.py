@@ -273,7 +273,7 @@ def final_state(partition: FeedPartition) -> Any:
 @patch("stream_app.core.state.contract_store.BLOCK_CONTRACTS", 2)
 @patch("stream_app.core.scoring.zones.QUIET_US", 12 * S)
 @patch.dict("stream_app.core.scoring.zones.LASTING_US", {2.0: 6 * S, 3.0: 2 * S})
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(log=logs, data=st.data())
 def test_a_crash_changes_nothing_that_anybody_sees(log: list[Step], data: st.DataObject) -> None:
     """Flush, go on, crash within the next flush, restore, redeliver from the last ack or before."""

@@ -1,8 +1,8 @@
-"""Simulated Backpack: its socket, its ticks (exchanges.md section 5).
+"""Simulated Backpack: its socket and its ticks (docs/exchanges/backpack.md).
 
-Responsible for: subscriptions, what they deliver, errors. Reads no clock and does no I/O. Not
-responsible for: REST bodies (backpack_rest.py), texts (backpack_frames.py), which markets there
-are (backpack_universe.py), PINGs (the server enforces the `SocketRules` given here).
+This module answers subscriptions and decides what they deliver; it reads no clock and does no I/O.
+The other modules of the folder hold REST (rest.py), texts (frames.py) and the markets
+(universe.py). The server sends the PINGs that `SocketRules` asks for.
 
 The truth's `event_time` is `E` of the frame, in µs as on the wire.
 """

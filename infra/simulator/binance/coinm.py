@@ -1,8 +1,7 @@
-"""Simulated Binance COIN-M: its routes, pair streams and options (exchanges.md section 2).
+"""Simulated Binance COIN-M: which of the disputed paths delivers, its pair streams and options.
 
-Responsible for: which of the disputed paths delivers, which rows travel together. Not responsible
-for: ticks and sessions (binance_streams.py), REST (binance_rest.py), contracts
-(binance_coinm_universe.py).
+The facts are those of docs/exchanges/binance-coinm.md. streams.py holds ticks and sessions, rest.py
+REST, coinm_universe.py the contracts.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Binance's REST limits (exchanges.md 1.9): weights, the funding pool, 429 and then 418.
+"""Binance's REST limits (docs/exchanges/binance-usdm.md §9): what one client address has used.
 
-Responsible for: what one client address has used, and the refusals. One instance can serve USD-M
-and COIN-M, which share a pool since 2026-06-30. Not responsible for: what a path weighs.
+Weights and the funding pool are counted; too much is refused with 429 and then 418. One instance
+can serve USD-M and COIN-M, which share a pool since 2026-06-30.
 """
 
 from __future__ import annotations

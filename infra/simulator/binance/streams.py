@@ -1,10 +1,9 @@
 """What simulated Binance USD-M and COIN-M have in common: sessions, ticks, stream names.
 
-Responsible for: exchanges.md 1.2 to 1.6 and 2.3, 2.4: what a subscription delivers in a tick, and
-following the listings. Reads no clock and does no I/O. Not responsible for: which contracts,
-arrays and routes an exchange has (binance_usdm.py, binance_coinm.py), control messages
-(binance_control.py), REST (binance_rest.py), texts (binance_frames.py), heartbeats and speed
-limits (the server enforces the `SocketRules` given here).
+A subscription delivers in a tick what docs/exchanges/binance-usdm.md §2 to §6 and binance-coinm.md
+§3 and §4 say, and follows the listings. Nothing here reads a clock or does I/O. usdm.py and
+coinm.py hold the contracts, arrays and routes, stream_control.py the control messages, frames.py
+the texts; the server enforces heartbeats and speed limits (`SocketRules`).
 """
 
 from __future__ import annotations

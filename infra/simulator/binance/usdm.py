@@ -1,7 +1,7 @@
-"""Simulated Binance USD-M: its routes, arrays and options (exchanges.md section 1).
+"""Simulated Binance USD-M: which path delivers, which rows travel together, and its options.
 
-Responsible for: which path delivers, which rows travel together. Not responsible for: ticks and
-sessions (binance_streams.py), REST (binance_rest.py), contracts (binance_universe.py).
+The facts are those of docs/exchanges/binance-usdm.md. streams.py holds ticks and sessions, rest.py
+REST, universe.py the contracts.
 """
 
 from __future__ import annotations

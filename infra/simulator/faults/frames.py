@@ -1,8 +1,8 @@
 """What the running faults make of one connection's data frames.
 
-Responsible for: dropping, doubling, holding back, damaging and rewriting frames, and saying which
-updates were thereby not delivered. Pure but for the seeded chance of the faults. Not responsible
-for: control answers, which faults leave alone; delays and half-open sockets (connection.py).
+Frames are dropped, doubled, held back, damaged or rewritten, and the updates that are thereby not
+delivered are named for the truth. Pure but for the seeded chance of the faults. Control answers are
+left alone; delays and half-open sockets are the connection's.
 """
 
 from __future__ import annotations

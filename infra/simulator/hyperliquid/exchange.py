@@ -1,12 +1,12 @@
-"""Simulated Hyperliquid: its socket, its ticks (exchanges.md section 4).
+"""Simulated Hyperliquid: its socket and its ticks (docs/exchanges/hyperliquid.md).
 
-Responsible for: what a subscription delivers and when. Reads no clock and does no I/O. Not
-responsible for: control messages (hyperliquid_control.py), REST bodies (hyperliquid_rest.py),
-texts (hyperliquid_frames.py), which coins there are (hyperliquid_universe.py).
+This module decides what a subscription delivers and when; it reads no clock and does no I/O. The
+other modules of the folder hold control messages (session.py), REST (rest.py), texts (frames.py)
+and the coins (universe.py).
 
-The truth. A frame names no time (§4.6), so a correct reader stamps it on receipt. The truth's
-`event_time` is the time of the tick that sent it: what a reader has stored of a contract must be
-the truth's sequence of rates of that contract in its order, each with `sent_at` <= `received_at`.
+A frame names no time (§6), so a correct reader stamps it on receipt, and the truth's `event_time`
+is the time of the tick that sent it: what a reader has stored of a contract must be the truth's
+sequence of rates of that contract in its order, each with `sent_at` <= `received_at`.
 `allDexsAssetCtxs` repeats what `activeAssetCtx` has said, without names: it is not in the truth.
 """
 

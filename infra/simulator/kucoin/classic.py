@@ -1,8 +1,7 @@
-"""KuCoin's classic socket (exchanges.md 3B): tokens, and one connection's protocol state.
+"""KuCoin's classic socket (docs/exchanges/kucoin.md §B): tokens, and one connection's state.
 
-Responsible for: tokens that open one connection each, welcome, subscribe and unsubscribe, acks and
-errors, JSON pings, which alone keep a connection open. Not responsible for: the texts of messages
-(kucoin_tick.py).
+A token opens one connection. The session sends the welcome, answers subscribe and unsubscribe, and
+answers JSON pings, which alone keep a connection open. tick.py holds the texts of messages.
 """
 
 from __future__ import annotations

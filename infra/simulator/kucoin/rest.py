@@ -1,7 +1,7 @@
-"""REST of simulated KuCoin Futures (exchanges.md 3.5): bodies, weights, refusals.
+"""REST of simulated KuCoin Futures (docs/exchanges/kucoin.md §5): bodies, weights, refusals.
 
-Responsible for: contracts, current and settled rates (classic and UTA), tokens, time, status.
-Business errors are HTTP 200 with a code. Not responsible for: counting (kucoin_limits.py).
+It serves contracts, current and settled rates (classic and UTA), tokens, time and status. Business
+errors are HTTP 200 with a code.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """One tick of simulated KuCoin: every frame that it can bring, built when first asked for.
 
-Responsible for: the texts of exchanges.md 3A and 3B, and the ledgers of both sockets: they send the
-same estimate with different event times. Not responsible for: who gets what (the sessions), the
-numbers (market.py, kucoin_estimates.py).
+The texts are those of docs/exchanges/kucoin.md §A and §B. Each socket has a ledger of its own: they
+send the same estimate with different event times. The sessions decide who gets what.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""KuCoin's UTA socket (exchanges.md 3A): one connection's protocol state.
+"""KuCoin's UTA socket (docs/exchanges/kucoin.md §A): one connection's protocol state.
 
-Responsible for: welcome, SUBSCRIBE and UNSUBSCRIBE, acks and refusals, pings, the end of an unused
-connection. Not responsible for: the texts of pushes (kucoin_tick.py).
+The session sends the welcome, answers SUBSCRIBE, UNSUBSCRIBE and pings, and ends a connection that
+is not used. tick.py holds the texts of pushes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What faults must know of KuCoin's texts, and how its REST refuses a call.
 
-The fields are those of docs/exchanges/kucoin.md §3A, §3B and §5.
+The fields are those of docs/exchanges/kucoin.md §A, §B and §5.
 """
 
 from __future__ import annotations

@@ -25,7 +25,8 @@ from stream_app.core.state.contract_state import (
 from stream_app.core.state.gaps import StreamState
 from stream_app.core.state.item_context import Interval, ItemContext
 from stream_app.core.state.waiting_room import WaitingRoom
-from stream_app.normalise.assets import canonical_asset, split_symbol
+from stream_app.normalise import symbol_splitter
+from stream_app.normalise.assets import canonical_asset
 
 
 class Shard:
@@ -113,6 +114,7 @@ class ContractStore:
         """
         self.feed = feed
         self._streaming = spec(feed).streaming
+        self._split = symbol_splitter(feed)
         self.shards: list[Shard] = []
         """The shards with contracts."""
         self.unlisted = Shard(feed, UNLISTED, ContractBlock.new())
@@ -193,7 +195,7 @@ class ContractStore:
     def create(self, symbol: str, at: ItemContext) -> ContractEntry:
         """Create a contract that the item at hand lists, and return its entry."""
         shard = self.last_shard(at.applied_by, at.boundary)
-        base, quote = split_symbol(symbol)
+        base, quote = self._split(symbol)
         asset, multiplier = canonical_asset(base)
         contract = ContractState(symbol, contract_id(self.feed, symbol), asset, quote, multiplier)
         contract.listed_by = at.place

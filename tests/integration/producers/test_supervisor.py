@@ -16,7 +16,7 @@ import aiohttp
 from producers.exchanges import exchange
 from producers.exchanges.spec import Exchange, Frame, Slice
 from producers.feed.feed import Feed
-from producers.feed.metrics import FeedCollector
+from producers.feed.metrics import feed_collector
 from producers.feed.supervisor import FeedSupervisor
 from producers.policy.rate_limiter import RateLimiter
 from producers.policy.throttle import Throttle
@@ -118,7 +118,7 @@ def sampled(supervisors: list[FeedSupervisor], name: str) -> dict[str, float]:
     """A metric of both feeds as it is scraped now."""
     return {
         sample.labels["feed"]: sample.value
-        for metric in FeedCollector(supervisors).collect()
+        for metric in feed_collector(supervisors).collect()
         for sample in metric.samples
         if sample.name == name
     }

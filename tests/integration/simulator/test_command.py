@@ -21,6 +21,8 @@ from click.testing import CliRunner
 from infra.cli.simulator import simulator
 from schemas.errors import ConfigurationError, UnavailableError
 
+pytestmark = pytest.mark.integration
+
 RUN = ("-m", "infra.cli", "simulator")
 
 

@@ -203,6 +203,7 @@ async def test_a_connection_ends_with_its_age(tmp_path: Path) -> None:
         assert await closed(ws) == (1001, "Connection age")
 
 
+@pytest.mark.integration
 async def test_a_slow_client_is_cut_and_delays_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

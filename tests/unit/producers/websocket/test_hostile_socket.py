@@ -38,7 +38,8 @@ connected = functools.partial(connected_with, config=SOON)
 
 
 def _bomb(size: int) -> bytes:
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    """A message of the wire that inflates to that many noughts."""
+    packer = zlib.compressobj(1, zlib.DEFLATED, -15)
     packed = packer.compress(bytes(size)) + packer.flush(zlib.Z_SYNC_FLUSH)
     return packed.removesuffix(b"\x00\x00\xff\xff")
 
@@ -105,12 +106,13 @@ async def test_what_breaks_the_protocol_costs_one_connection(sent: list[bytes]) 
 
 @pytest.mark.parametrize(
     "packed",
-    [_bomb(1 << 28), _bomb(17 << 20), b"\xff" * 99, RANDOM, b"\x00"],
-    ids=["256 MiB", "17 MiB", "no block", "noise", "cut off"],
+    [1 << 26, 17 << 20, b"\xff" * 99, RANDOM, b"\x00"],
+    ids=["64 MiB", "17 MiB", "no block", "noise", "cut off"],
 )
-async def test_a_bomb_costs_one_connection(packed: bytes) -> None:
+async def test_a_bomb_costs_one_connection(packed: int | bytes) -> None:
     """What a compressed message inflates to counts, and what does not inflate is none."""
-    sent = frame(BINARY, packed, reserved=0b100)
+    data = _bomb(packed) if isinstance(packed, int) else packed
+    sent = frame(BINARY, data, reserved=0b100)
     async with (
         playing(sends(sent), DEFLATE) as url,
         connected(url, 0.5) as (connection, recorder),
