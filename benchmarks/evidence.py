@@ -1,8 +1,7 @@
 """What a run with faults leaves behind, as plain records: the truth's files and the stored rows.
 
-The truth is what the simulator sent, missed and did wrong (simulator/market/truth.py); the rest is
-what fundingstream stored. Not responsible for: what follows from comparing them (accounting.py,
-fault_times.py, freshness.py).
+The truth is what the simulator sent, missed and did wrong (infra/simulator/market/truth.py); the
+rest is what fundingstream stored. accounting.py, fault_times.py and freshness.py compare the two.
 """
 
 from __future__ import annotations
@@ -49,10 +48,10 @@ class Audit(NamedTuple):
 
     subject: str
     kind: str
+    """An AuditKind."""
     number: int
     first: int
     last: int
-    detail: str
 
 
 class Status(NamedTuple):
@@ -199,7 +198,7 @@ async def _rates(running: Running, feed: str) -> list[Stored]:
 async def _audit(running: Running, feed: str) -> list[Audit]:
     rows = await running.rows(
         f"SELECT subject, kind, count, {_US}(first_event_time) AS first, "
-        f"{_US}(last_event_time) AS last, detail FROM funding.audit FINAL "
+        f"{_US}(last_event_time) AS last FROM funding.audit FINAL "
         f"WHERE subject = '{feed}' OR startsWith(subject, '{feed}:') ORDER BY last"
     )
     return list(map(Audit._make, rows))

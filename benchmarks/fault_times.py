@@ -1,6 +1,6 @@
-"""When each fault was noticed, when REST took over, when the stream was back. Pure.
+"""Computes when each fault was noticed, when REST took over and when the stream was back. Pure.
 
-Not responsible for: whether anything was lost (accounting.py), how old rates became (freshness.py).
+Whether anything was lost computes accounting.py, how old rates became freshness.py.
 """
 
 from __future__ import annotations
@@ -11,17 +11,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from benchmarks.evidence import Audit, Fault, FeedEvidence, Status, Stored
+from schemas.audit_kinds import AuditKind
 from schemas.times import US_PER_S
 
 AT_ONCE = frozenset({
-    "gap_opened", "failover", "feed_state", "feed_down", "clock_skew", "reading_paused",
-    "listed", "delisted", "trading_began", "trading_ended",
+    AuditKind.GAP_OPENED, AuditKind.FAILOVER, AuditKind.FEED_STATE, AuditKind.FEED_DOWN,
+    AuditKind.CLOCK_SKEW, AuditKind.LISTED, AuditKind.DELISTED, AuditKind.TRADING_BEGAN,
+    AuditKind.TRADING_ENDED,
 })  # fmt: skip
 """Audit events that are told when they are noticed, at their last event time."""
 SHOWS = AT_ONCE | {
-    "missed", "dead_letter", "duplicate", "out_of_order", "late", "conflict", "repeated",
-    "rate_limited", "interval_change", "out_of_range", "gap_closed", "recovery", "mismatch",
-    "settlement_differs",
+    AuditKind.MISSED, AuditKind.DEAD_LETTER, AuditKind.DUPLICATE, AuditKind.OUT_OF_ORDER,
+    AuditKind.LATE, AuditKind.CONFLICT, AuditKind.REPEATED, AuditKind.RATE_LIMITED,
+    AuditKind.INTERVAL_CHANGE, AuditKind.OUT_OF_RANGE, AuditKind.GAP_CLOSED, AuditKind.RECOVERY,
+    AuditKind.MISMATCH, AuditKind.SETTLEMENT_DIFFERS,
 }  # fmt: skip
 AFTER_US = 30 * US_PER_S
 """What follows a fault so soon is put down to it, unless another one has begun."""
@@ -113,7 +116,9 @@ def _times(index: _Index, fault: Fault, until: int) -> Times:
         row for row in index.by_rest(fault.began_at, until) if not hit or row.contract_id in hit
     ]
     # A poll that brings what the stream brought last leaves no row: that it served is told.
-    served = [e.last for e in index.audit if e.kind == "failover" and fault.began_at <= e.last]
+    served = [
+        e.last for e in index.audit if e.kind == AuditKind.FAILOVER and fault.began_at <= e.last
+    ]
     taken = [row.received_at for row in filled[:1]] + [at for at in served[:1] if at <= until]
     detected, by = _detected(index, fault, until)
     return Times(

@@ -1,7 +1,7 @@
-"""Kafka is stopped and started again under a running stack, on its own data.
+"""Stops Kafka under a running stack and starts it again on its own data.
 
-The exchanges go on: the producers' queues fill, reading pauses, connections are given up. Not
-responsible for: whether anything was lost by it (accounting.py).
+The exchanges go on: the producers' queues fill, reading pauses, connections are given up. Whether
+anything was lost by it computes accounting.py.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ import psutil
 
 from benchmarks.running import Running, progress
 from infra.stack.parts import service
+from schemas.audit_facts import AuditCause
+from schemas.audit_kinds import AuditKind
 from schemas.clock import now_us
 from schemas.times import US_PER_S
 
 MAX_PRODUCER_MB = 400
 """Above the 16 MiB (here 1 MiB) of queue a feed, what a producer of all contracts needs anyway."""
-SAID = "Kafka took nothing"
 BACK_WITHIN_S = 120.0
 _LOOK_S = 0.5
 
@@ -35,7 +36,7 @@ class Outage(NamedTuple):
     live_s: float | None
     """After Kafka's return, until every feed was live again."""
     gaps: int = 0
-    """Gap events of connections that say that Kafka took nothing."""
+    """Gap events of connections whose cause is that Kafka took nothing."""
 
     def failures(self) -> Sequence[str]:
         """Return what should not have happened."""
@@ -45,7 +46,7 @@ class Outage(NamedTuple):
         if self.live_s is None:
             found.append("not every feed was live again after Kafka's return")
         if not self.gaps:
-            found.append(f"no gap of a connection says {SAID!r}")
+            found.append(f"no gap of a connection has the cause {AuditCause.KAFKA_FULL}")
         return found
 
     def describe(self) -> str:
@@ -55,8 +56,8 @@ class Outage(NamedTuple):
         return (
             f"Kafka was away for {away_s:.0f} s; all feeds were live again {back}; the producer "
             f"took {self.before_mb:.0f} MB before and {self.most_mb:.0f} MB at most; "
-            f"{self.gaps} gap events of connections say {SAID!r}. Ages are by receipt: what waited "
-            "in the queues counts as known."
+            f"{self.gaps} gap events of connections have the cause {AuditCause.KAFKA_FULL}. "
+            "Ages are by receipt: what waited in the queues counts as known."
         )
 
 
@@ -86,10 +87,10 @@ async def kafka_away(run: Running, seconds: float) -> Outage:
 
 
 async def gaps_told(run: Running) -> int:
-    """Count the gap events of connections that say that Kafka took nothing; all must be stored."""
+    """Count the gap events of connections that Kafka caused; all events must be stored by now."""
     rows = await run.rows(
-        "SELECT count() FROM funding.audit FINAL WHERE kind IN ('gap_opened', 'gap_closed') "
-        f"AND positionCaseInsensitive(detail, '{SAID}') > 0"
+        f"SELECT count() FROM funding.audit FINAL WHERE cause = '{AuditCause.KAFKA_FULL}' "
+        f"AND kind IN ('{AuditKind.GAP_OPENED}', '{AuditKind.GAP_CLOSED}')"
     )
     return int(rows[0][0])
 

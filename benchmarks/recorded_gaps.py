@@ -1,6 +1,7 @@
-"""Recorded absences of contracts' streams, found by contract and time. Pure.
+"""Finds the recorded absences of a contract's stream by contract and time. Pure.
 
-Not responsible for: whether an absence is one (stream_app/core), what it explains (accounting.py).
+They are the audit events `missed`, `gap_opened` and `gap_closed`; accounting.py explains with them
+why an update is not stored.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from benchmarks.evidence import Audit
+from schemas.audit_kinds import AuditKind
 
 
 class Span(NamedTuple):
@@ -53,11 +55,11 @@ def spans_of(audit: Iterable[Audit], until_us: int) -> Spans:
     for event in audit:
         if ":" not in event.subject:
             continue
-        if event.kind == "missed":
+        if event.kind == AuditKind.MISSED:
             counted[event.subject].append(Span(event.first, event.last, event.number))
-        elif event.kind == "gap_opened":
+        elif event.kind == AuditKind.GAP_OPENED:
             opened[event.subject, event.first] = event
-        elif event.kind == "gap_closed":
+        elif event.kind == AuditKind.GAP_CLOSED:
             gaps[event.subject].append(Span(event.first, event.last, None))
     closed = {(subject, span.first) for subject, spans in gaps.items() for span in spans}
     for (subject, first), event in opened.items():

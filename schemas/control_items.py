@@ -1,14 +1,13 @@
-"""Channels that are ours and no exchange's: how a producer tells the worker what it is doing.
-
-Not responsible for: the exchanges' own channels (producers/exchanges).
-"""
+"""Channels that no exchange has: on them a producer tells the worker what it does."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
+from schemas.audit_facts import NO_FACTS, AuditFacts
+from schemas.audit_kinds import AuditKind
 from schemas.errors import MalformedInputError
 from schemas.symbols import MAX_SYMBOL_BYTES
 
@@ -30,24 +29,36 @@ carries the log's time over partitions in which nothing happens."""
 TICK_S = 5.0
 
 FEED_EVENT = "fundingstream.event"
-"""Items without a symbol, on partition 0: what a producer decided, for the audit. The payload is a
-FeedEvent."""
+"""Items without a symbol, on partition 0, whose payload is a FeedEvent: what a producer decided,
+for the audit."""
 
 Time = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
 """µs since the epoch."""
 
 
-class FeedEvent(msgspec.Struct, frozen=True):
-    """A producer's decision, or what it saw of a feed; the worker makes an audit event of it."""
+_KINDS = frozenset(AuditKind)
+
+
+class _Named(msgspec.Struct):
+    """The kind of an event, whichever version of the producers wrote it."""
 
     kind: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_SYMBOL_BYTES)]
+    detail: str = ""
+
+
+class FeedEvent(msgspec.Struct, frozen=True):
+    """What a producer decided about a feed or saw of it; the worker makes an audit event of it."""
+
+    kind: AuditKind
     subject: str
     """The feed, or one of its contracts."""
     first_event_time: Time
     last_event_time: Time
-    """The time that it is about, from and to; µs since the epoch, by the producer's clock."""
+    """The time span that it is about; µs since the epoch, by the producer's clock."""
     count: Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)] = 1
     detail: str = ""
+    """One sentence for people."""
+    facts: AuditFacts = NO_FACTS
 
     def pack(self) -> bytes:
         """Return the payload of an item."""
@@ -55,12 +66,20 @@ class FeedEvent(msgspec.Struct, frozen=True):
 
     @classmethod
     def unpack(cls, payload: bytes) -> FeedEvent:
-        """Read a payload.
+        """Read a payload of this version or another one.
+
+        An event of a kind that is not enumerated is of the kind `other`, and its detail begins with
+        the kind.
 
         Raises:
-            MalformedInputError: it is none.
+            MalformedInputError: the payload is no event.
         """
         try:
-            return msgspec.json.decode(payload, type=cls)
+            named = msgspec.json.decode(payload, type=_Named)
+            if named.kind in _KINDS:
+                return msgspec.json.decode(payload, type=cls)
+            fields = msgspec.json.decode(payload, type=dict[str, Any])
+            fields |= {"kind": AuditKind.OTHER, "detail": f"{named.kind}: {named.detail}"}
+            return msgspec.convert(fields, type=cls)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise MalformedInputError(f"not a feed event: {error}") from error

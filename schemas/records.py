@@ -1,7 +1,7 @@
 """The records on Kafka as types: one TypedDict for each Avro schema, with the same fields.
 
 Times are integers here, UTC microseconds; an outside Avro deserialiser gives datetimes. A test
-holds that the fields are those of schemas/avro. Not responsible for: encoding (codec.py).
+holds that the fields are those of schemas/avro.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal, TypedDict
+
+from schemas.audit_facts import FactFields
 
 Transport = Literal["ws", "rest"]
 Purpose = Literal["contract", "stream", "fallback", "reconcile", "history"]
@@ -163,7 +165,7 @@ class Alert(OptionalRawCoordinates):
     created_at: int
 
 
-class AuditEvent(OptionalRawCoordinates):
+class AuditEvent(OptionalRawCoordinates, FactFields):
     subject: str
     kind: str
     count: int

@@ -37,6 +37,7 @@ from producers.rest.snapshots import Snapshots
 from producers.settings import ProducerSettings
 from producers.websocket.connection import Closed, ConnectionCallbacks
 from producers.websocket.pool import ConnectionPool
+from schemas.audit_kinds import AuditKind
 from schemas.clock import Clock
 from schemas.control_items import FeedEvent
 from schemas.records import FeedStatus
@@ -107,7 +108,7 @@ class Feed:
             exchange,
             endpoints,
             self.rest,
-            ConnectionCallbacks(self.frames.take, self._on_close),
+            ConnectionCallbacks(self.frames.take, self._on_close, self.monitor.opened),
             clock,
             chance,
             secondary=settings.producer_secondary_sources,
@@ -118,7 +119,9 @@ class Feed:
     async def run(self) -> None:
         """Run all parts, once; ends when cancelled, and with an error when a part fails."""
         mode, at = self._settings.producer_mode, self._clock.now_us()
-        self.event_log.note(FeedEvent("started", self.exchange.feed, at, at, detail=f"mode {mode}"))
+        self.event_log.note(
+            FeedEvent(AuditKind.STARTED, self.exchange.feed, at, at, detail=f"mode {mode}")
+        )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._publisher.serve())
             tasks.create_task(self.instruments.run())
@@ -168,7 +171,7 @@ class Feed:
             self.polling.wanted,
             self.rest.clock_ahead_s,
             self._publisher.full_for_s,
-            {"repeated": self.frames.repeated, "rate_limited": self.rest.refusals},
+            {AuditKind.REPEATED: self.frames.repeated, AuditKind.RATE_LIMITED: self.rest.refusals},
         )
 
     def _handle(self, events: Iterable[MonitorEvent]) -> None:

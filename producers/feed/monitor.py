@@ -19,9 +19,10 @@ from producers.policy.monitoring.events import MonitorEvent, UnknownContracts
 from producers.policy.monitoring.listing_report import ListingReport
 from producers.policy.monitoring.silence import Silence
 from producers.policy.monitoring.state_report import Delivery, StateReport
-from producers.policy.outages import Filled
+from producers.policy.outages import Ended, Filled
 from producers.policy.ownership import Rest
 from producers.websocket.connection import Closed
+from schemas.audit_kinds import AuditKind
 from schemas.clock import Clock
 from schemas.records import FeedState
 from schemas.times import US_PER_S
@@ -37,7 +38,7 @@ class Surroundings(NamedTuple):
     """How far the exchange's clock is ahead of ours; 0: they agree."""
     kafka_full_s: float
     """Seconds for which the queue for Kafka is full."""
-    totals: Mapping[str, int]
+    totals: Mapping[AuditKind, int]
     """By kind of event, how often it has happened."""
 
 
@@ -92,6 +93,10 @@ class FeedMonitor:
         self._liveness.expect(streaming, since_s)
         return [*self._listings.observe(change, now_s, self._clock.now_us(), first=first)]
 
+    def opened(self, socket: str, identity: str) -> None:
+        """Note which socket a new connection belongs to."""
+        self._gaps.opened(socket, identity)
+
     def data(
         self,
         identity: str,
@@ -126,9 +131,7 @@ class FeedMonitor:
             return ()
         self._report.explain(f"socket {closed.socket}: {closed.reason}")
         return self._gaps.closed(
-            closed.connection_id,
-            closed.socket,
-            closed.reason,
+            Ended(closed.socket, closed.connection_id, closed.cause, closed.reason),
             closed.last_data_at_us,
             self._clock.now_us(),
             silences=bool(self._liveness.silent(self._clock.monotonic_s())),

@@ -19,6 +19,7 @@ from producers.kafka.event_log import FeedEventLog
 from producers.kafka.publisher import Publisher
 from producers.rest.client import RestError
 from producers.websocket.transport import TransportError
+from schemas.audit_kinds import AuditKind
 from schemas.backoff import Backoff
 from schemas.clock import Clock
 from schemas.control_items import FeedEvent
@@ -115,7 +116,9 @@ class FeedSupervisor:
             ) from error
         detail = f"{text}; again in {delay_s:.1f} s"
         self._event_log.note(
-            FeedEvent("feed_failed", self._name, began_us, self._clock.now_us(), detail=detail)
+            FeedEvent(
+                AuditKind.FEED_FAILED, self._name, began_us, self._clock.now_us(), detail=detail
+            )
         )
         return delay_s
 

@@ -11,6 +11,7 @@ from collections import deque
 
 from producers.exchanges.spec import Slice
 from producers.kafka.publisher import Publisher, connection_id
+from schemas.audit_kinds import AuditKind
 from schemas.clock import Clock
 from schemas.control_items import FEED_EVENT, FeedEvent
 
@@ -51,7 +52,7 @@ class FeedEventLog:
         self.news.clear()
         if self._lost:
             at = self._clock.now_us()
-            self._waiting.append(FeedEvent("events_lost", self._feed, at, at, self._lost))
+            self._waiting.append(FeedEvent(AuditKind.EVENTS_LOST, self._feed, at, at, self._lost))
             self._lost = 0
         if self._waiting:
             pieces = [Slice(None, event.pack()) for event in self._waiting]

@@ -1,12 +1,14 @@
 """Gaps of connections: from the last data of one to the first of the next, and what filled them.
 
-Pure. Not responsible for: gaps of contracts, which the worker sees in the log (stream_app).
+Pure. Gaps of single contracts are found by the worker, in the log.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+from schemas.audit_facts import AuditCause, AuditFacts
+from schemas.audit_kinds import AuditKind
 from schemas.control_items import FeedEvent
 from schemas.times import US_PER_S
 
@@ -18,10 +20,20 @@ class Filled(NamedTuple):
     rates: int
 
 
+class Ended(NamedTuple):
+    """A connection that has ended."""
+
+    socket: str
+    connection_id: str
+    cause: AuditCause
+    reason: str
+    """The cause in words, for people."""
+
+
 class _Open(NamedTuple):
     from_us: int
     filled: Filled
-    reason: str
+    ended: Ended
 
 
 class Outages:
@@ -37,17 +49,29 @@ class Outages:
         return len(self._open)
 
     def lost(
-        self, socket: str, last_data_at: int, now_us: int, reason: str, filled: Filled
+        self, ended: Ended, last_data_at: int, now_us: int, filled: Filled
     ) -> FeedEvent | None:
-        """Note that a connection that delivered has ended and none took over."""
-        if socket in self._open:
+        """Note that a connection that delivered has ended and none took over; times in µs.
+
+        Returns the beginning of its socket's gap; None if the socket has an open gap already.
+        """
+        if ended.socket in self._open:
             return None
-        self._open[socket] = _Open(last_data_at, filled, reason)
+        self._open[ended.socket] = _Open(last_data_at, filled, ended)
         return FeedEvent(
-            "gap_opened", self._feed, last_data_at, now_us, detail=f"socket {socket}: {reason}"
+            AuditKind.GAP_OPENED,
+            self._feed,
+            last_data_at,
+            now_us,
+            detail=f"socket {ended.socket}: {ended.reason}",
+            facts=AuditFacts(
+                cause=ended.cause, socket=ended.socket, connection_id=ended.connection_id
+            ),
         )
 
-    def delivers(self, socket: str, now_us: int, filled: Filled) -> FeedEvent | None:
+    def delivers(
+        self, socket: str, connection_id: str, now_us: int, filled: Filled
+    ) -> FeedEvent | None:
         """Note the first data of a connection; return the end of its socket's gap, if any."""
         gap = self._open.pop(socket, None)
         if gap is None:
@@ -57,9 +81,16 @@ class Outages:
         by = f"REST filled it with {rates} rates of {polls} polls" if polls else "nothing filled it"
         length_s = (now_us - gap.from_us) / US_PER_S
         return FeedEvent(
-            "gap_closed",
+            AuditKind.GAP_CLOSED,
             self._feed,
             gap.from_us,
             now_us,
-            detail=f"socket {socket}: {length_s:.1f} s ({gap.reason}); {by}",
+            detail=f"socket {socket}: {length_s:.1f} s ({gap.ended.reason}); {by}",
+            facts=AuditFacts(
+                cause=gap.ended.cause,
+                socket=socket,
+                connection_id=connection_id,
+                rest_polls=polls,
+                rest_updates=rates,
+            ),
         )

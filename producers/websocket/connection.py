@@ -33,6 +33,7 @@ from producers.rest.client import RestError
 from producers.websocket.config import DEFAULT_CONFIG, ConnectionConfig
 from producers.websocket.session import ConnectionContext, OnFrame, Session, SessionEnd, turn
 from producers.websocket.transport import Transport, TransportError, opened
+from schemas.audit_facts import AuditCause
 from schemas.backoff import Backoff
 from schemas.clock import Clock
 from schemas.config.settings import shown_url
@@ -56,6 +57,8 @@ class Closed(NamedTuple):
     """When its newest data was received; None: it brought none."""
     handed_over: bool
     """As planned: another connection had taken over from it."""
+    cause: AuditCause = AuditCause.CLOSED
+    """The kind of the reason, for programs."""
 
 
 class ConnectionCallbacks(NamedTuple):
@@ -63,6 +66,8 @@ class ConnectionCallbacks(NamedTuple):
 
     on_frame: OnFrame
     on_close: Callable[[Closed], None]
+    on_open: Callable[[str, str], None] = lambda _socket, _connection_id: None
+    """Takes (socket, connection id), before the connection's first frame."""
 
 
 class ManagedConnection:
@@ -231,6 +236,7 @@ class ManagedConnection:
                 self._happened.set()
 
         identity = connection_id(self._feed, self.name, self._clock.now_us())
+        self._callbacks.on_open(self.name, identity)
         session = Session(self._context, transport, identity, on_data)
         self._sessions[number] = session
         self._newest = number
@@ -238,7 +244,7 @@ class ManagedConnection:
         self.connects += 1
         self._rotation.opened(number, self._clock.monotonic_s())
         self._happened.set()
-        end = SessionEnd("stopped")
+        end = SessionEnd("stopped", cause=AuditCause.STOPPED)
         try:
             end = await session.run()
         finally:
@@ -251,6 +257,7 @@ class ManagedConnection:
                     end.reason,
                     session.last_data_at_us,
                     self._rotation.handed_over(number),
+                    end.cause,
                 )
             )
         return end

@@ -15,6 +15,7 @@ from producers.policy.quarantine import Quarantine
 from producers.policy.throttle import Throttle
 from producers.websocket.config import DEFAULT_CONFIG, ConnectionConfig
 from producers.websocket.transport import Transport, TransportError
+from schemas.audit_facts import AuditCause
 from schemas.clock import Clock
 
 
@@ -38,6 +39,8 @@ class SessionEnd(NamedTuple):
     reason: str
     abrupt: bool = False
     """The exchange or the network ended it without a close frame."""
+    cause: AuditCause = AuditCause.CLOSED
+    """The kind of the reason, for programs."""
 
 
 class ConnectionContext(NamedTuple):
@@ -91,7 +94,7 @@ class Session:
 
     def close(self, reason: str) -> None:
         """End the session, after the frame that is being handed over."""
-        self._closing = SessionEnd(reason)
+        self._closing = SessionEnd(reason, cause=AuditCause.STOPPED)
 
     async def run(self) -> SessionEnd:
         """Serve the connection until it ends; the caller closes the transport."""
@@ -108,21 +111,24 @@ class Session:
                 _raise_unless_closed(writer)
         return end
 
-    def _due(self) -> tuple[float, str]:
-        """Return when this connection is to end if nothing comes, and why."""
+    def _due(self) -> tuple[float, SessionEnd]:
+        """Return when this connection is to end if nothing comes, and how."""
         silent_s, timeout_s = self._kind.silent_s, self._kind.greeting_timeout_s
-        due = (self._last_data_s + silent_s, f"no data for {silent_s:g} s")
+        silence = SessionEnd(f"no data for {silent_s:g} s", cause=AuditCause.SILENT)
+        due = (self._last_data_s + silent_s, silence)
         if timeout_s is None or self._greeted.is_set():
             return due
-        return min(due, (self._opened_s + timeout_s, f"no greeting within {timeout_s:g} s"))
+        reason = f"no greeting within {timeout_s:g} s"
+        mute = SessionEnd(reason, cause=AuditCause.NO_GREETING)
+        return min(due, (self._opened_s + timeout_s, mute))
 
     async def _read(self, writers: Iterable[asyncio.Task[None]]) -> SessionEnd:
         config, clock = self._context.config, self._clock
         while self._closing is None:
-            due_s, reason = self._due()
+            due_s, end = self._due()
             wait_s = due_s - clock.monotonic_s()
             if wait_s <= 0:
-                return SessionEnd(reason)
+                return end
             for writer in writers:
                 _raise_unless_closed(writer)
             try:
@@ -136,7 +142,8 @@ class Session:
             self._note(outcome, received_at_us)
             paused_s = clock.monotonic_s() - received_s
             if paused_s > config.paused_s:
-                return SessionEnd(f"reading paused: Kafka took nothing for {paused_s:.0f} s")
+                reason = f"reading paused: Kafka took nothing for {paused_s:.0f} s"
+                return SessionEnd(reason, cause=AuditCause.KAFKA_FULL)
         return self._closing
 
     def _note(self, outcome: FrameOutcome, received_at_us: int) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from schemas import topics
+from schemas.audit_kinds import AuditKind
 from schemas.control_items import BACKFILL_BEGIN, BACKFILL_END, FEED_EVENT, TICK, UNREADABLE
 from schemas.errors import MalformedInputError
 from schemas.feeds import spec
@@ -189,7 +190,8 @@ class FeedPartition:
             if update.lists:
                 self._monitor.listed(entry, at)
         else:
-            self.collector.note(update.symbol, "no_rate", at.received_at, at, update.reason)
+            kind = AuditKind.NO_RATE
+            self.collector.note(update.symbol, kind, at.received_at, at, update.reason)
 
     def _apply_unlisted(
         self, item: RawItem, symbol: str, at: ItemContext, read: ReadItem | None
@@ -211,7 +213,8 @@ class FeedPartition:
             return
         for update in self._read(item, symbol, at, read):
             if isinstance(update, NoRate):
-                self.collector.note(symbol, "no_rate", at.received_at, at, update.reason)
+                kind = AuditKind.NO_RATE
+                self.collector.note(symbol, kind, at.received_at, at, update.reason)
             elif isinstance(update, InstrumentUpdate) and update.lists:
                 self._list(update, at)
             elif isinstance(update, RateUpdate) and at.purpose == "reconcile":
@@ -256,7 +259,7 @@ class FeedPartition:
             for update in read:
                 check_plausible(update, at.received_at, self._max_ahead_us)
         except MalformedInputError as error:
-            self.collector.note(symbol, "dead_letter", at.received_at, at, str(error))
+            self.collector.note(symbol, AuditKind.DEAD_LETTER, at.received_at, at, str(error))
             self.collector.dead_letter(item, at, str(error), "normalise")
             return ()
         return read
@@ -265,7 +268,7 @@ class FeedPartition:
         """Apply an item without a symbol. `is_new`: no stored block has applied its record yet."""
         channel = at.channel
         if channel == UNREADABLE:
-            self.counts["dead_letter"] += 1
+            self.counts[AuditKind.DEAD_LETTER] += 1
             self.collector.dead_letter(item, at, "not a message of this exchange", "slice")
         elif channel == TICK:
             # It only tells the time, which has led to the flush already.

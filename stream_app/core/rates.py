@@ -7,10 +7,13 @@ rate, its z-score and its alerts.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
 
+from schemas.audit_facts import AuditFacts
+from schemas.audit_kinds import AuditKind
 from schemas.feed_spec import FeedSpec
 from schemas.rates import rate_8h
 from schemas.times import US_PER_HOUR, US_PER_S
@@ -35,6 +38,12 @@ Verdict = Literal["accepted", "conflict", "duplicate", "out_of_order", "late"]
 duplicate: the pair was accepted before; dropped, so that a second socket or a redelivery cannot
 undo a conflict. out_of_order: older, within the lateness. late: older than that. Neither of the
 two moves the current rate."""
+_KINDS: Mapping[Verdict, AuditKind] = {
+    "conflict": AuditKind.CONFLICT,
+    "duplicate": AuditKind.DUPLICATE,
+    "out_of_order": AuditKind.OUT_OF_ORDER,
+    "late": AuditKind.LATE,
+}
 
 
 class RateUpdates:
@@ -63,7 +72,7 @@ class RateUpdates:
 
     def apply(self, entry: ContractEntry, update: RateUpdate, at: ItemContext) -> None:
         """Apply one update of a listed contract."""
-        contract, note = entry.contract, self._collector.note
+        contract = entry.contract
         event_time = update.event_time
         if event_time is None:
             event_time = _time_of_receipt(contract, at)
@@ -72,7 +81,7 @@ class RateUpdates:
         if at.is_stream and event_time > contract.stream.event_time:
             self._monitor.streamed(entry, event_time, at)
         if self._settling_us and is_settling(contract, update, event_time, self._settling_us):
-            note(update.symbol, "settling", event_time, at, f"rate {update.rate!r}")
+            self._audit(AuditKind.SETTLING, update, event_time, at)
             return
         verdict = self._placed(contract, update, event_time, at)
         if verdict == "duplicate":
@@ -86,7 +95,7 @@ class RateUpdates:
         interval = _interval_of(entry, update)
         late, beyond = verdict == "late", beyond_cap(contract, update.rate)
         if beyond:
-            note(update.symbol, "out_of_range", event_time, at, f"rate {update.rate!r}")
+            self._audit(AuditKind.OUT_OF_RANGE, update, event_time, at)
         self.rows.append(
             RateRow(contract, update, event_time, interval, at.item, at.received_at, late, beyond)
         )
@@ -95,6 +104,13 @@ class RateUpdates:
         # A rate beyond the exchange's own cap is recorded, but enters no bar and no z-score.
         if not late and not beyond:
             self._hold(entry, update, event_time, interval, verdict, at)
+
+    def _audit(self, kind: AuditKind, update: RateUpdate, event_time: int, at: ItemContext) -> None:
+        """Count an audit event about the rate of an update."""
+        rate = update.rate
+        self._collector.note(
+            update.symbol, kind, event_time, at, f"rate {rate!r}", AuditFacts(rate=rate)
+        )
 
     def _corrected(
         self, contract: ContractState, update: RateUpdate, event_time: int, at: ItemContext
@@ -108,7 +124,9 @@ class RateUpdates:
         if ahead_us > self._skew_us:
             # Audited of the feed, not of the contract: it is our clock that is off, or the feed's.
             detail = f"{update.symbol}: {ahead_us / US_PER_S:.1f} s ahead of its receipt"
-            self._collector.note_feed(update.symbol, "clock_skew", stands_at, at, detail)
+            facts = AuditFacts(shift_s=ahead_us / US_PER_S)
+            kind = AuditKind.CLOCK_SKEW
+            self._collector.note_feed(update.symbol, kind, stands_at, at, detail, facts)
         if stands_at == event_time:
             return update, event_time
         return msgspec.structs.replace(update, event_time=None), stands_at
@@ -132,7 +150,7 @@ class RateUpdates:
         if verdict == "accepted":
             counts[verdict] += 1
         else:
-            self._collector.note(contract.symbol, verdict, event_time, at, f"rate {rate!r}")
+            self._audit(_KINDS[verdict], update, event_time, at)
         return verdict
 
     def _hold(
@@ -176,7 +194,11 @@ class RateUpdates:
         if not first and interval.hours != contract.interval_hours:
             before, after = f"{contract.interval_hours:g} h", f"{interval.hours:g} h"
             change = f"{before} -> {after} ({interval.source})"
-            self._collector.note(contract.symbol, "interval_change", event_time, at, change)
+            facts = AuditFacts(
+                from_interval_hours=contract.interval_hours, to_interval_hours=interval.hours
+            )
+            kind = AuditKind.INTERVAL_CHANGE
+            self._collector.note(contract.symbol, kind, event_time, at, change, facts)
         _make_current(contract, update, event_time, interval, at)
         entry.judged_z = z
         if not as_before or contract.alerts.awaits:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from schemas import topics
+from schemas.audit_facts import AuditFacts
+from schemas.audit_kinds import AuditKind
 from schemas.feed_spec import FeedSpec
 from schemas.times import US_PER_S, minute_round
 from stream_app.core.monitoring.stream_monitor import StreamMonitor
@@ -39,7 +41,9 @@ class ReferenceData:
         contract = entry.contract
         if facts.status is not None and facts.status != contract.status:
             change = f"{contract.status or 'unknown'} -> {facts.status}"
-            self._collector.note(facts.symbol, "status_change", at.received_at, at, change)
+            states = AuditFacts(from_state=contract.status, to_state=facts.status)
+            kind = AuditKind.STATUS_CHANGE
+            self._collector.note(facts.symbol, kind, at.received_at, at, change, states)
             self._monitor.status_changed(entry, facts.status, at)
         for field in _FIELDS:
             value = getattr(facts, field)
@@ -69,7 +73,9 @@ class ReferenceData:
         collector.counts["settlement" if new else "settlement_known"] += 1
         if before is not None and before.rate != update.rate:
             change = f"{before.source} {before.rate!r}, {update.source} {update.rate!r}"
-            collector.note(update.symbol, "settlement_differs", funding_time, at, change)
+            rates = AuditFacts(rate=update.rate, other_rate=before.rate)
+            kind = AuditKind.SETTLEMENT_DIFFERS
+            collector.note(update.symbol, kind, funding_time, at, change, rates)
         if update.source != "derived" and (before is None or before.source == "derived"):
             self._monitor.settled(entry.contract, funding_time, update.rate, at)
         if new or (before is not None and baseline.known(funding_time) != before):

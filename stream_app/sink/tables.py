@@ -1,6 +1,6 @@
-"""Which topic is stored in which table, and how a message's value becomes rows of it.
+"""Which topic is stored in which table, and how a message's value becomes a row of it.
 
-Not responsible for: what the tables look like (infra/clickhouse), writing to them (writer.py).
+What the tables look like say the migrations in infra/clickhouse.
 """
 
 from __future__ import annotations

@@ -11,6 +11,8 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Iterator
 from typing import Any, Protocol
 
+from schemas.audit_facts import AuditFacts
+from schemas.audit_kinds import AuditKind
 from schemas.clock import Clock
 from schemas.errors import FundingStreamError, MalformedInputError, StateError
 from schemas.records import HourlyBar, WorkerStatus
@@ -205,7 +207,7 @@ class Processor:
             batch = self._decoder.decode(value)
             check_size(batch)
         except MalformedInputError as error:
-            self.counts["dead_letter"] += 1
+            self.counts[AuditKind.DEAD_LETTER] += 1
             where = (state.topic, state.partition, offset, -1)
             letter = DeadLetter(None, value, "decode", str(error), *where)
             self._outputs.publish(Outputs((), (), (letter,)), state.partition)
@@ -226,7 +228,9 @@ class Processor:
         """Publish that `gone` records before `offset` are lost, at a time (µs)."""
         detail = f"offsets {offset - gone} to {offset - 1} are gone from the log"
         times = (lost_at, lost_at)
-        state.collector.tell(state.feed, "lost_records", times, gone, detail, (offset, -1))
+        facts = AuditFacts(first_offset=offset - gone, last_offset=offset - 1)
+        kind, raw = AuditKind.LOST_RECORDS, (offset, -1)
+        state.collector.tell(state.feed, kind, times, gone, detail, raw, facts)
         self._publish(state)
 
     async def _records_gone(self, topic: str, partition: int, offset: int, expected: int) -> int:
@@ -254,7 +258,7 @@ class Processor:
                 "from the last acknowledged record"
             )
         log.error("%s/%d: %d to %d are gone from the log", topic, partition, expected, offset - 1)
-        self.counts["lost_records"] += offset - expected
+        self.counts[AuditKind.LOST_RECORDS] += offset - expected
         return offset - expected
 
     def report(self, worker: str) -> WorkerStatus:

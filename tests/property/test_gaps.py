@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.audit_facts import AuditCause
+from schemas.audit_kinds import AuditKind
 from schemas.control_items import TICK
 from schemas.records import RawBatch, RawItem
 from schemas.times import US_PER_HOUR
@@ -17,7 +19,8 @@ from stream_app.core.output.outputs import Output
 from stream_app.core.partition import FeedPartition
 from stream_app.core.state.gaps import Pace, StreamState
 from stream_app.normalise.binance_usdm import normalise
-from tests.support.partitions import know
+from tests.support.audit_kinds import FIELDS
+from tests.support.partitions import know, of
 
 S = 1_000_000
 HOUR_US = 1_791_273_600_000_000
@@ -112,8 +115,8 @@ def cut(log: list[RawBatch], lengths: list[int]) -> list[RawBatch]:
     return shorter
 
 
-def told(log: list[RawBatch], restart_each: int = 10**9) -> Counter[tuple[Any, ...]]:
-    """Audit events of a log, without where they stand in it."""
+def audited(log: list[RawBatch], restart_each: int = 10**9) -> list[dict[str, Any]]:
+    """Audit events of a log."""
     partition = FeedPartition("binance-usdm", 3, normalise)
     outputs: list[Output] = []
     for offset, record in enumerate(log):
@@ -126,11 +129,14 @@ def told(log: list[RawBatch], restart_each: int = 10**9) -> Counter[tuple[Any, .
             partition = FeedPartition("binance-usdm", 3, normalise, blocks)
     partition.flush(HOUR_US + US_PER_HOUR, 1)
     outputs += partition.take_outputs().others
-    fields = ("subject", "kind", "count", "first_event_time", "last_event_time", "detail")
+    return of(outputs, "audit")
+
+
+def told(log: list[RawBatch], restart_each: int = 10**9) -> Counter[tuple[Any, ...]]:
+    """Audit events of a log, without where they stand in it."""
+    fields = ("subject", "kind", "count", "first_event_time", "last_event_time", "detail", *FIELDS)
     return Counter(
-        tuple(output.record[field] for field in fields)
-        for output in outputs
-        if output.topic.name == "funding.audit"
+        tuple(record[field] for field in fields) for record in audited(log, restart_each)
     )
 
 
@@ -143,7 +149,7 @@ def told(log: list[RawBatch], restart_each: int = 10**9) -> Counter[tuple[Any, .
 def test_gaps_do_not_depend_on_cuts_and_restarts(
     story: list[Second], lengths: list[int], restart_each: int
 ) -> None:
-    """Each event, its times, counts and words."""
+    """Each event, its times, counts, fields and words."""
     log = log_of(story)
     expected = told(log)
     assert told(cut(log, lengths)) == expected
@@ -169,6 +175,22 @@ def test_every_gap_is_opened_before_it_is_closed(story: list[Second]) -> None:
     assert closed <= opened
     still_open = Counter(subject for subject, _ in opened - closed)
     assert all(count == 1 for count in still_open.values())
+
+
+@settings(max_examples=120, deadline=None)
+@given(story=seconds)
+def test_the_fields_of_a_gap_say_what_its_sentence_says(story: list[Second]) -> None:
+    """Why it began, and what filled it: within its time, and nothing where nothing came."""
+    for event in audited(log_of(story)):
+        if event["kind"] == AuditKind.GAP_OPENED:
+            assert event["cause"] in {AuditCause.SILENT, AuditCause.NEVER_STREAMED}
+        elif event["kind"] == AuditKind.GAP_CLOSED:
+            assert event["cause"] == AuditCause.STREAMED
+            filled_s, updates = event["rest_filled_s"], event["rest_updates"]
+            length_us = event["last_event_time"] - event["first_event_time"]
+            assert 0 <= filled_s <= length_us / S
+            words = f"rest filled {filled_s:.1f} s with {updates} update"
+            assert (words if updates else "nothing filled it") in event["detail"]
 
 
 @given(

@@ -17,6 +17,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.audit_kinds import AuditKind
 from schemas.control_items import BACKFILL_BEGIN, BACKFILL_END, FEED_EVENT, TICK, FeedEvent
 from schemas.records import RawBatch, RawItem
 from schemas.times import US_PER_HOUR
@@ -170,7 +171,9 @@ class Exchange:
 
     def event(self) -> bytes:
         """What a producer tells."""
-        kind = self.chance.choice(["failover", "feed_down", "feed_recovered"])
+        kind = self.chance.choice(
+            [AuditKind.FAILOVER, AuditKind.FEED_DOWN, AuditKind.FEED_RECOVERED]
+        )
         if self.chance.random() < 0.2:
             return b"{}"
         return FeedEvent(kind, "binance-usdm", self.received_at - S, self.received_at).pack()

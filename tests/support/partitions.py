@@ -20,6 +20,7 @@ from stream_app.core.partition import FeedPartition
 from stream_app.core.scoring.zones import flush_boundary
 from stream_app.core.state.item_context import ItemContext
 from stream_app.normalise.binance_usdm import normalise
+from tests.support.audit_kinds import check_audit
 
 S = 1_000_000
 HOUR_US = 1_791_273_600_000_000
@@ -177,8 +178,12 @@ def audits(outputs: list[Output], *kinds: str) -> list[tuple[str, str, int, str]
 
 
 def of(outputs: list[Output], topic: str) -> list[Any]:
-    """The records for a topic."""
-    return [o.record for o in outputs if o.topic.name == f"funding.{topic}"]
+    """The records for a topic; audit events among them are held to what their kind says."""
+    records = [o.record for o in outputs if o.topic.name == f"funding.{topic}"]
+    if topic == "audit":
+        for record in records:
+            check_audit(record)
+    return records
 
 
 def triggers(outputs: list[Output]) -> list[tuple[str, str]]:

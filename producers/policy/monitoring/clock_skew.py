@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from schemas.audit_facts import AuditFacts
+from schemas.audit_kinds import AuditKind
 from schemas.control_items import FeedEvent
 
 
@@ -18,4 +20,6 @@ class ClockSkew:
             return ()
         self._differ = bool(ahead_s)
         detail = f"the exchange's clock is {ahead_s:+.1f} s from ours" if ahead_s else "ended"
-        return (FeedEvent("clock_skew", self._feed, at_us, at_us, detail=detail),)
+        facts = AuditFacts(shift_s=ahead_s)
+        kind, feed = AuditKind.CLOCK_SKEW, self._feed
+        return (FeedEvent(kind, feed, at_us, at_us, detail=detail, facts=facts),)

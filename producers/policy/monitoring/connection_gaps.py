@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from producers.policy.monitoring.events import SettlementsMissed
-from producers.policy.outages import Filled, Outages
+from producers.policy.outages import Ended, Filled, Outages
 from schemas.control_items import FeedEvent
 from schemas.times import US_PER_HOUR
 
@@ -29,8 +29,14 @@ class ConnectionGaps:
     def __init__(self, feed: str) -> None:
         self._outages = Outages(feed)
         self._connections: dict[str, _Delivering] = {}
+        self._sockets: dict[str, str] = {}
+        """Names of the sockets of open connections, by connection id."""
         self._left_silent: set[str] = set()
         """Sockets whose end left contracts that no other connection delivers."""
+
+    def opened(self, socket: str, identity: str) -> None:
+        """Note which socket a new connection belongs to."""
+        self._sockets[identity] = socket
 
     def data(
         self, identity: str, received_at: int, filled: Filled
@@ -43,9 +49,10 @@ class ConnectionGaps:
         if connection is not None:
             connection.filled = filled
             return ()
-        socket = socket_of(identity)
+        # A connection that was not announced counts as a socket of its own.
+        socket = self._sockets.get(identity, identity)
         self._connections[identity] = _Delivering(socket, filled)
-        gap = self._outages.delivers(socket, received_at, filled)
+        gap = self._outages.delivers(socket, identity, received_at, filled)
         left_silent = socket in self._left_silent
         self._left_silent.discard(socket)
         if gap is None:
@@ -56,33 +63,24 @@ class ConnectionGaps:
     def handed_over(self, identity: str) -> None:
         """Note the end of a connection that another one has replaced: it leaves no gap."""
         self._connections.pop(identity, None)
+        self._sockets.pop(identity, None)
 
     def closed(
-        self,
-        identity: str,
-        socket: str,
-        reason: str,
-        last_data_at: int | None,
-        at_us: int,
-        *,
-        silences: bool,
+        self, ended: Ended, last_data_at: int | None, at_us: int, *, silences: bool
     ) -> tuple[FeedEvent, ...]:
         """Note the end of a connection; it begins a gap where it delivered and no other does.
 
         `last_data_at`: receipt of its newest data, µs; None: it brought none. `silences`: contracts
         are silent now.
         """
-        delivered = self._connections.pop(identity, None)
+        socket = ended.socket
+        delivered = self._connections.pop(ended.connection_id, None)
+        self._sockets.pop(ended.connection_id, None)
         if silences:
             self._left_silent.add(socket)
         others = (connection.socket for connection in self._connections.values())
         if delivered is None or socket in others:
             return ()
         since_us = last_data_at or at_us
-        gap = self._outages.lost(socket, since_us, at_us, reason, delivered.filled)
+        gap = self._outages.lost(ended, since_us, at_us, delivered.filled)
         return () if gap is None else (gap,)
-
-
-def socket_of(identity: str) -> str:
-    """Return the socket in the id of a connection, `<feed>/<socket>/<time>`."""
-    return identity.rpartition("/")[0].partition("/")[2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from schemas.audit_kinds import AuditKind
 from schemas.control_items import FeedEvent
 from schemas.times import US_PER_S
 
@@ -17,9 +18,9 @@ class EventCounts:
         """`now_s`: monotonic time of the start."""
         self._feed = feed
         self._reported_s = now_s
-        self._reported: Mapping[str, int] = {}
+        self._reported: Mapping[AuditKind, int] = {}
 
-    def observe(self, totals: Mapping[str, int], now_s: float, at_us: int) -> list[FeedEvent]:
+    def observe(self, totals: Mapping[AuditKind, int], now_s: float, at_us: int) -> list[FeedEvent]:
         """Take the totals; once a minute report what was added, by kind, where anything was."""
         passed_s = now_s - self._reported_s
         if passed_s < EVERY_S:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from producers.policy.instruments import Change
+from schemas.audit_kinds import AuditKind
 from schemas.control_items import FeedEvent
 from schemas.partitioning import contract_id
 
@@ -21,7 +22,8 @@ class ListingReport:
         """Take a change of the list. The contracts of the `first` list are no news."""
         events = self._surplus(change.surplus, now_s, at_us)
         if not first:
-            for kind, symbols in (("listed", change.listed), ("delisted", change.delisted)):
+            came, went = AuditKind.LISTED, AuditKind.DELISTED
+            for kind, symbols in ((came, change.listed), (went, change.delisted)):
                 subjects = (contract_id(self._feed, symbol) for symbol in sorted(symbols))
                 events += [FeedEvent(kind, subject, at_us, at_us) for subject in subjects]
         return events
@@ -32,4 +34,4 @@ class ListingReport:
             return []
         self._surplus_s = now_s
         detail = f"the exchange lists {surplus} contracts beyond the limit of the feed"
-        return [FeedEvent("contract_cap", self._feed, at_us, at_us, surplus, detail)]
+        return [FeedEvent(AuditKind.CONTRACT_CAP, self._feed, at_us, at_us, surplus, detail)]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from producers.policy.ownership import Ownership, Rest
+from schemas.audit_facts import AuditFacts
+from schemas.audit_kinds import AuditKind
 from schemas.control_items import FeedEvent
 from schemas.records import FeedState
 from schemas.times import US_PER_S
@@ -80,20 +82,23 @@ class StateReport:
         if after != "live" and self.detail:
             about += f" ({self.detail})"
         kind, detail = _kind(before, after), f"{before} -> {after}: {about}"
-        events = [FeedEvent(kind, feed, since_us, at_us, detail=detail)]
+        facts = AuditFacts(from_state=before, to_state=after)
+        events = [FeedEvent(kind, feed, since_us, at_us, detail=detail, facts=facts)]
         if after == "down":
-            events.append(FeedEvent("feed_down", feed, since_us, at_us, detail=about))
+            kind = AuditKind.FEED_DOWN
+            events.append(FeedEvent(kind, feed, since_us, at_us, detail=about, facts=facts))
         elif before == "down":
             lasted = f"after {(at_us - since_us) / US_PER_S:.1f} s: {after}"
-            events.append(FeedEvent("feed_recovered", feed, since_us, at_us, detail=lasted))
+            kind = AuditKind.FEED_RECOVERED
+            events.append(FeedEvent(kind, feed, since_us, at_us, detail=lasted, facts=facts))
         self.since_us = at_us
         if after == "live":
             self.detail = ""
         return events
 
 
-def _kind(before: FeedState, after: FeedState) -> str:
+def _kind(before: FeedState, after: FeedState) -> AuditKind:
     """Return the kind of event that a transition makes. The first live state is no recovery."""
     if after == "live" and before != "connecting":
-        return "recovery"
-    return "failover" if after == "fallback" else "feed_state"
+        return AuditKind.RECOVERY
+    return AuditKind.FAILOVER if after == "fallback" else AuditKind.FEED_STATE

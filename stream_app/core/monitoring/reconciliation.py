@@ -1,15 +1,16 @@
 """Compares what the stream told with what REST tells, and settled rates with estimates. Pure.
 
-Nothing here changes a rate, a bar or an order. Not responsible for: counting and telling what is
-found (watch.py).
+Nothing here changes a rate, a bar or an order; stream_monitor.py counts what is found.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from schemas.audit_facts import NO_FACTS, AuditCause, AuditFacts
+from schemas.audit_kinds import AuditKind
 from schemas.times import US_PER_HOUR, US_PER_S, hour_floor, minute_round
 from stream_app.core.state.contract_state import ContractState, Estimate
 
@@ -22,8 +23,8 @@ MAX_DRIFT = 5e-5
 
 SETTLED_RELATIVE = 0.10
 SETTLED_TOLERANCE = 2e-6
-"""A settled rate is an average over the interval, the last estimate nearly so (exchanges.md
-§8.2)."""
+"""A settled rate is an average over the interval, the last estimate nearly so
+(docs/exchanges/README.md §8.2)."""
 KEPT_ESTIMATES = 4
 """The history of an hour may come some hours late."""
 
@@ -31,8 +32,22 @@ KEPT_ESTIMATES = 4
 class Comparison(NamedTuple):
     """What comparing a REST rate with the stream gives."""
 
-    kind: Literal["matched", "mismatch", "not_compared"]
+    kind: AuditKind
+    """`matched`, `mismatch` or `not_compared`."""
+    detail: str = ""
+    facts: AuditFacts = NO_FACTS
+
+
+class Difference(NamedTuple):
+    """A settled rate that is not what was estimated."""
+
     detail: str
+    facts: AuditFacts
+
+
+def not_compared(cause: AuditCause, detail: str) -> Comparison:
+    """Return the result where there is no stream rate to compare with."""
+    return Comparison(AuditKind.NOT_COMPARED, detail, AuditFacts(cause=cause))
 
 
 def tolerance(rate: float, apart_us: int) -> float:
@@ -57,16 +72,19 @@ def compare(contract: ContractState, rate: float, time_us: int, stale_us: int) -
         if apart_us > stale_us:
             continue
         if abs(rate - streamed) <= tolerance(streamed, apart_us):
-            return Comparison("matched", "")
+            return Comparison(AuditKind.MATCHED)
         if nearest is None or apart_us < nearest[0]:
             nearest = apart_us, at, streamed
     if nearest is None:
-        return Comparison("not_compared", f"stale: no stream rate within {stale_us / US_PER_S:g} s")
+        stale = f"stale: no stream rate within {stale_us / US_PER_S:g} s"
+        return not_compared(AuditCause.NO_STREAM_RATE, stale)
     apart_us, at, streamed = nearest
+    allowed = tolerance(streamed, apart_us)
     return Comparison(
-        "mismatch",
+        AuditKind.MISMATCH,
         f"rest {rate!r} at {_clock(time_us)}, stream {streamed!r} at {_clock(at)}, "
-        f"tolerance {tolerance(streamed, apart_us):.3g}",
+        f"tolerance {allowed:.3g}",
+        AuditFacts(rate=rate, other_rate=streamed, tolerance=allowed),
     )
 
 
@@ -113,14 +131,15 @@ def estimate_of(contract: ContractState, funding_time: int, stale_us: int) -> Es
     return None
 
 
-def settled_differs(estimate: Estimate, rate: float) -> str:
-    """Say how a settled rate differs from its last estimate; empty: it does not."""
+def settled_differs(estimate: Estimate, rate: float) -> Difference | None:
+    """Say how a settled rate differs from its last estimate; None: it does not."""
     allowed = max(SETTLED_RELATIVE * abs(estimate.rate), SETTLED_TOLERANCE)
     if abs(rate - estimate.rate) <= allowed:
-        return ""
-    return (
+        return None
+    return Difference(
         f"estimate {estimate.rate!r}, settled {rate!r} per {estimate.interval_hours:g} h: "
-        f"{(rate - estimate.rate) * 1e4:+.3f} bp"
+        f"{(rate - estimate.rate) * 1e4:+.3f} bp",
+        AuditFacts(rate=rate, other_rate=estimate.rate),
     )
 
 

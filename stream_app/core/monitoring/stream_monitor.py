@@ -1,11 +1,13 @@
 """Watches a partition's contracts: silence, reconciliation with REST, settled rates, feed events.
 
-Everything here ends in the journal; nothing moves a rate, a bar or a z-score. Pure. Not responsible
-for: what is a gap (gaps.py) or a mismatch (reconcile.py), which item is looked at (partition.py).
+What it finds becomes audit events and alerts in the collector; nothing here moves a rate, a bar or
+a z-score. What a gap is says core/state/gaps.py, what a mismatch is reconciliation.py. Pure.
 """
 
 from __future__ import annotations
 
+from schemas.audit_facts import AuditCause, AuditFacts
+from schemas.audit_kinds import AuditKind
 from schemas.control_items import FeedEvent
 from schemas.errors import MalformedInputError
 from schemas.feed_spec import FeedSpec
@@ -16,10 +18,11 @@ from stream_app.core.monitoring.reconciliation import (
     Comparison,
     compare,
     estimate_of,
+    not_compared,
     settled_differs,
 )
 from stream_app.core.output.alerts import (
-    FEED_SEVERITIES,
+    FEED_ALERTS,
     feed_alert,
     mismatch_alert,
     mismatch_severity,
@@ -52,7 +55,7 @@ class StreamMonitor:
         """Take note of a newer stream update: it may end a gap, and show what did not come."""
         contract = entry.contract
         if contract.status not in self._streaming:
-            # What was still under way begins no stream that could fall silent.
+            # An update that was under way when trading ended begins no stream: its end is no gap.
             return
         step = contract.stream.advance(event_time, at.received_at, at.offset, at.item, self._pace)
         entry.shard.dirty = True
@@ -60,11 +63,12 @@ class StreamMonitor:
             return
         if step.shifted_us:
             detail = f"{contract.symbol}: {step.shifted_us / US_PER_S:+.1f} s between two updates"
-            self._collector.note_feed(contract.symbol, "clock_skew", event_time, at, detail)
+            kind, facts = AuditKind.CLOCK_SKEW, AuditFacts(shift_s=step.shifted_us / US_PER_S)
+            self._collector.note_feed(contract.symbol, kind, event_time, at, detail, facts)
         if step.missed:
             detail = f"{step.seconds:.1f} s between updates"
             self._collector.note(
-                contract.symbol, "missed", event_time, at, detail,
+                contract.symbol, AuditKind.MISSED, event_time, at, detail,
                 count=step.missed, since=step.since,
             )  # fmt: skip
         if step.is_gap:
@@ -100,17 +104,29 @@ class StreamMonitor:
     def _close(self, contract: ContractState, step: Step, at: ItemContext) -> None:
         raw, times = (at.offset, at.item), (step.since, step.until)
         if not step.was_opened:
-            # The worker or the producer was away, or the updates waited: no boundary told it.
-            self._open(contract.contract_id, (step.since, step.opened_at), raw)
-        self._collector.tell(
-            contract.contract_id, "gap_closed", times, step.missed, step.describe(), raw
+            # No flush boundary saw it: the worker or the producer was away, or the updates waited.
+            self._open(contract, (step.since, step.opened_at), raw, first=step.is_first)
+        facts = AuditFacts(
+            cause=AuditCause.STREAMED,
+            rest_updates=step.fills,
+            rest_filled_s=step.filled_us / US_PER_S,
         )
+        subject, kind = contract.contract_id, AuditKind.GAP_CLOSED
+        self._collector.tell(subject, kind, times, step.missed, step.describe(), raw, facts)
 
-    def _open(self, subject: str, times: tuple[int, int], raw: tuple[int, int]) -> None:
-        stale_s = self._pace.stale_us / US_PER_S
-        self._collector.tell(
-            subject, "gap_opened", times, 1, f"no stream update for {stale_s:g} s", raw
-        )
+    def _open(
+        self,
+        contract: ContractState,
+        times: tuple[int, int],
+        raw: tuple[int, int],
+        *,
+        first: bool,
+    ) -> None:
+        """Tell of a gap. `first`: the stream has never brought the contract since it was listed."""
+        detail = f"no stream update for {self._pace.stale_us / US_PER_S:g} s"
+        facts = AuditFacts(cause=AuditCause.NEVER_STREAMED if first else AuditCause.SILENT)
+        subject, kind = contract.contract_id, AuditKind.GAP_OPENED
+        self._collector.tell(subject, kind, times, 1, detail, raw, facts)
 
     def filled(self, contract: ContractState, event_time: int) -> None:
         """Take note of a rate that REST brought and that is in force."""
@@ -125,7 +141,8 @@ class StreamMonitor:
         stream.opened = entry.shard.dirty = True
         # Not `boundary`: while a producer is down boundaries are passed over, or the wall clock's.
         times = (stream.since, stream.silent_from(stale_us))
-        self._open(contract.contract_id, times, (stream.raw_offset, stream.raw_item))
+        raw = (stream.raw_offset, stream.raw_item)
+        self._open(contract, times, raw, first=stream.event_time == 0)
 
     def status_changed(self, entry: ContractEntry, status: str, at: ItemContext) -> None:
         """Tell that a contract with rates trades no longer, which ends its gap, or trades again."""
@@ -135,11 +152,14 @@ class StreamMonitor:
             return
         if contract.updates:
             change = f"{contract.status or 'unknown'} -> {status}"
-            kind = "trading_began" if begins else "trading_ended"
-            self._collector.tell(contract.contract_id, kind, (now, now), 1, change, raw)
+            kind = AuditKind.TRADING_BEGAN if begins else AuditKind.TRADING_ENDED
+            facts = AuditFacts(from_state=contract.status, to_state=status)
+            self._collector.tell(contract.contract_id, kind, (now, now), 1, change, raw, facts)
         if contract.stream.opened:
             times = (contract.stream.since, max(contract.stream.since, now))
-            self._collector.tell(contract.contract_id, "gap_closed", times, 0, "delisted", raw)
+            facts = AuditFacts(cause=AuditCause.TRADING_ENDED)
+            subject, kind = contract.contract_id, AuditKind.GAP_CLOSED
+            self._collector.tell(subject, kind, times, 0, "delisted", raw, facts)
         # The time in which it does not trade is no gap.
         contract.stream = StreamState.ended(now)
 
@@ -153,30 +173,30 @@ class StreamMonitor:
             time_us = update.event_time
         found = self._comparison(entry, update, time_us)
         collector = self._collector
-        if found.kind == "not_compared":
-            collector.note_feed(update.symbol, found.kind, time_us, at, found.detail)
+        if found.kind is AuditKind.NOT_COMPARED:
+            collector.note_feed(update.symbol, found.kind, time_us, at, found.detail, found.facts)
             return
         self._compared += 1
         detail = ""
-        if found.kind == "mismatch" and entry is not None:
+        if found.kind is AuditKind.MISMATCH and entry is not None:
             self._mismatched += 1
             detail = entry.contract.contract_id
-            collector.note(update.symbol, found.kind, time_us, at, found.detail)
-        collector.note_feed(update.symbol, found.kind, time_us, at, detail)
+            collector.note(update.symbol, found.kind, time_us, at, found.detail, found.facts)
+        collector.note_feed(update.symbol, found.kind, time_us, at, detail, found.facts)
 
     def _comparison(
         self, entry: ContractEntry | None, update: RateUpdate, time_us: int
     ) -> Comparison:
         if entry is None or entry.contract.updates == 0:
-            return Comparison("not_compared", "no rate yet")
+            return not_compared(AuditCause.NO_RATE, "no rate yet")
         contract = entry.contract
         if contract.status not in self._streaming:
-            return Comparison("not_compared", "not trading")
+            return not_compared(AuditCause.NOT_TRADING, "not trading")
         if self._settling_us and is_settling(contract, update, time_us, self._settling_us):
-            return Comparison("not_compared", "settling")
+            return not_compared(AuditCause.SETTLING, "settling")
         if beyond_cap(contract, update.rate):
             # The stream's own rate of that kind is not held either: there is nothing beside it.
-            return Comparison("not_compared", "beyond the cap")
+            return not_compared(AuditCause.BEYOND_CAP, "beyond the cap")
         return compare(contract, update.rate, time_us, self._pace.stale_us)
 
     def end_of_record(self, at: ItemContext, *, is_new: bool) -> None:
@@ -195,10 +215,11 @@ class StreamMonitor:
         if estimate is None:
             return
         difference = settled_differs(estimate, rate)
-        if difference:
-            self._collector.note(contract.symbol, "settled_differs", funding_time, at, difference)
+        symbol, collector = contract.symbol, self._collector
+        if difference is not None:
+            collector.note(symbol, AuditKind.SETTLED_DIFFERS, funding_time, at, *difference)
         else:
-            self._collector.note_feed(contract.symbol, "settled_matched", funding_time, at)
+            collector.note_feed(symbol, AuditKind.SETTLED_MATCHED, funding_time, at)
 
     @staticmethod
     def _check_subject(subject: str, at: ItemContext) -> None:
@@ -216,13 +237,15 @@ class StreamMonitor:
             event = FeedEvent.unpack(item["payload"])
             self._check_subject(event.subject, at)
         except MalformedInputError as error:
-            self._collector.counts["dead_letter"] += 1
+            self._collector.counts[AuditKind.DEAD_LETTER] += 1
             self._collector.dead_letter(item, at, str(error), "event")
             return
         self._collector.counts["feed_event"] += 1
         times = (event.first_event_time, event.last_event_time)
         raw = (at.offset, at.item)
-        self._collector.tell(event.subject, event.kind, times, event.count, event.detail, raw)
-        severity = FEED_SEVERITIES.get(event.kind)
-        if severity is not None:
-            self._collector.alert(feed_alert(event, severity, at))
+        self._collector.tell(
+            event.subject, event.kind, times, event.count, event.detail, raw, event.facts
+        )
+        alert_kind = FEED_ALERTS.get(event.kind)
+        if alert_kind is not None:
+            self._collector.alert(feed_alert(event, alert_kind, at))

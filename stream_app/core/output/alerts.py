@@ -1,4 +1,4 @@
-"""Alerts that the core raises: of a contract's z and sign, of a feed's health and mismatches. Pure.
+"""Builds the alerts that the core raises: of a contract's z and sign, and of a feed. Pure.
 
 An alert's id follows from its kind, its threshold and the raw record alone, so a replay gives the
 same. Which excursions and signs of a contract are told is decided in scoring/zones.py; that a feed
@@ -7,6 +7,10 @@ is down is reported by its producer.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from schemas.alert_kinds import AlertKind
+from schemas.audit_kinds import AuditKind
 from schemas.control_items import FeedEvent
 from schemas.rates import apr, rate_8h
 from schemas.records import Alert, Severity
@@ -18,12 +22,12 @@ from stream_app.core.state.item_context import ItemContext
 
 MAX_MESSAGE_CHARS = 300
 CRITICAL_Z = 3.0
-FEED_SEVERITIES: dict[str, Severity] = {
-    "feed_down": "critical",
-    "feed_recovered": "info",
-    "contract_cap": "warning",
+FEED_ALERTS: Mapping[AuditKind, AlertKind] = {
+    AuditKind.FEED_DOWN: AlertKind.FEED_DOWN,
+    AuditKind.FEED_RECOVERED: AlertKind.FEED_RECOVERED,
+    AuditKind.CONTRACT_CAP: AlertKind.CONTRACT_CAP,
 }
-"""Feed events that raise an alert, and its severity."""
+"""Kinds of feed events that are alerts, too; each of these alerts has one severity."""
 MISMATCH_SHARE = 0.10
 """Share of the compared contracts: beyond it, the stream or our normaliser is wrong."""
 CRITICAL_SHARE = 0.50
@@ -49,9 +53,9 @@ def crossing_alert(
         f"per {contract.interval_hours:g} h ({yearly * 100:+.1f} % a year)"
     )
     return {
-        "alert_id": f"{_alert_id('z_cross', at)}/{threshold:+g}",
+        "alert_id": f"{_alert_id(AlertKind.Z_CROSS, at)}/{threshold:+g}",
         "subject": contract.contract_id,
-        "kind": "z_cross",
+        "kind": AlertKind.Z_CROSS,
         "severity": severity,
         "value": z,
         "threshold": threshold,
@@ -69,9 +73,9 @@ def flip_alert(contract: ContractState, at: ItemContext) -> Alert:
     """Return the alert of a contract whose rate has kept another sign than the last alert said."""
     payer = "longs pay shorts" if contract.sign > 0 else "shorts pay longs"
     return {
-        "alert_id": _alert_id("sign_flip", at),
+        "alert_id": _alert_id(AlertKind.SIGN_FLIP, at),
         "subject": contract.contract_id,
-        "kind": "sign_flip",
+        "kind": AlertKind.SIGN_FLIP,
         "severity": "info",
         "value": rate_8h(contract.rate, contract.interval_hours),
         "threshold": 0.0,
@@ -88,14 +92,14 @@ def flip_alert(contract: ContractState, at: ItemContext) -> Alert:
     }
 
 
-def feed_alert(event: FeedEvent, severity: Severity, at: ItemContext) -> Alert:
-    """Return the alert of a feed event in FEED_SEVERITIES."""
-    what = event.kind.replace("_", " ")
+def feed_alert(event: FeedEvent, kind: AlertKind, at: ItemContext) -> Alert:
+    """Return the alert of a feed event that is one."""
+    what = kind.replace("_", " ")
     return {
-        "alert_id": _alert_id(event.kind, at),
+        "alert_id": _alert_id(kind, at),
         "subject": event.subject,
-        "kind": event.kind,
-        "severity": severity,
+        "kind": kind,
+        "severity": kind.severities[0],
         "value": None,
         "threshold": None,
         "message": f"{event.subject}: {what}{': ' if event.detail else ''}{event.detail}"[
@@ -128,7 +132,7 @@ def mismatch_alert(severity: Severity, mismatched: int, compared: int, at: ItemC
         f"{at.feed}: {mismatched} of {compared} rates of partition {at.partition} are not "
         "what REST says"
     )
-    return _hourly("mismatch", severity, mismatched / compared, MISMATCH_SHARE, message, at)
+    return _hourly(AlertKind.MISMATCH, severity, mismatched / compared, MISMATCH_SHARE, message, at)
 
 
 def dead_letters_alert(letters: int, items: int, newest: str, at: ItemContext) -> Alert:
@@ -140,7 +144,7 @@ def dead_letters_alert(letters: int, items: int, newest: str, at: ItemContext) -
         f"{at.feed}: {letters} of {items} items of partition {at.partition} within a minute are "
         f"dead letters, the newest in {newest}"
     )
-    return _hourly("dead_letters", "critical", letters / items, LETTERS_SHARE, message, at)
+    return _hourly(AlertKind.DEAD_LETTERS, "critical", letters / items, LETTERS_SHARE, message, at)
 
 
 def contract_cap_alert(symbol: str, cap: int, at: ItemContext) -> Alert:
@@ -152,11 +156,16 @@ def contract_cap_alert(symbol: str, cap: int, at: ItemContext) -> Alert:
         f"{at.feed}: partition {at.partition} has {cap} contracts, which is the limit; {symbol} "
         "and others that are listed are left out"
     )
-    return _hourly("contract_cap", "warning", float(cap), float(cap), message, at)
+    return _hourly(AlertKind.CONTRACT_CAP, "warning", float(cap), float(cap), message, at)
 
 
 def _hourly(
-    kind: str, severity: Severity, value: float, threshold: float, message: str, at: ItemContext
+    kind: AlertKind,
+    severity: Severity,
+    value: float,
+    threshold: float,
+    message: str,
+    at: ItemContext,
 ) -> Alert:
     """Return the alert of a feed's partition that is raised once an hour."""
     return {
@@ -176,5 +185,5 @@ def _hourly(
     }
 
 
-def _alert_id(kind: str, at: ItemContext) -> str:
+def _alert_id(kind: AlertKind, at: ItemContext) -> str:
     return f"{kind}/{at.topic}/{at.partition}/{at.offset}/{at.item}"

@@ -1,7 +1,6 @@
-"""What a partition has to tell beside its numbers: audit events, alerts, dead letters.
+"""Collects what a partition publishes beside its numbers: audit events, alerts, dead letters.
 
-Collects them until they are taken, and sees to it that a record that comes again is not told
-twice. Pure. Not responsible for: what is decided (partition.py, watch.py).
+They stay here until they are taken. A raw record that is delivered again adds nothing. Pure.
 """
 
 from __future__ import annotations
@@ -10,6 +9,8 @@ from collections import Counter
 from collections.abc import Iterable
 
 from schemas import topics
+from schemas.audit_facts import NO_FACTS, AuditFacts, fact_fields
+from schemas.audit_kinds import AuditKind
 from schemas.partitioning import contract_id
 from schemas.records import Alert, AuditEvent, RawItem
 from schemas.symbols import clip, symbol_fault
@@ -25,13 +26,14 @@ MAX_ERROR_CHARS = 500
 
 
 class OutputCollector:
-    """Outputs of one partition that are no rates, and how often each decision was taken."""
+    """The outputs of one partition that are no rates, and how often each decision was made."""
 
     def __init__(self, feed: str, topic: str, partition: int, store: ContractStore) -> None:
         self.feed = feed
         self.topic = topic
         self.partition = partition
         self.counts: Counter[str] = Counter()
+        """By audit kind, or by the name of an outcome that is no audit event; since the start."""
         self.outputs: list[Output] = []
         self.dead_letters: list[DeadLetter] = []
         self._store = store
@@ -39,71 +41,63 @@ class OutputCollector:
     def note(
         self,
         symbol: str,
-        kind: str,
+        kind: AuditKind,
         event_time: int,
         at: ItemContext,
         detail: str = "",
+        facts: AuditFacts = NO_FACTS,
         *,
         count: int = 1,
         since: int | None = None,
     ) -> None:
         """Count a decision about a contract; of a symbol that is not listed, about the feed.
 
-        `since`: where it is about a time span, its beginning.
+        `detail` is a sentence for people, `facts` are the values for programs. `since`: where the
+        decision is about a time span, its beginning, µs; `event_time` is its end then.
         """
         self.counts[kind] += count
         subject = contract_id(self.feed, symbol)
         if self._store.home(symbol, at) is self._store.unlisted:
-            # Whoever makes up symbols shall not make up as many audit events.
+            # An exchange that makes up symbols must not cause an audit event for each of them.
             subject, detail = self.feed, f"{symbol}: {detail}"
-        self._note(subject, symbol, kind, event_time, at, detail, count, since)
+        place = (at.received_at, at.offset, at.item)
+        self._note(
+            Noted(subject, kind, event_time, *place, detail, count, since, facts), symbol, at
+        )
 
     def note_feed(
-        self, symbol: str, kind: str, event_time: int, at: ItemContext, detail: str = ""
+        self,
+        symbol: str,
+        kind: AuditKind,
+        event_time: int,
+        at: ItemContext,
+        detail: str = "",
+        facts: AuditFacts = NO_FACTS,
     ) -> None:
         """Count a decision about the feed, which one of its contracts led to."""
         self.counts[kind] += 1
-        self._note(self.feed, symbol, kind, event_time, at, detail, 1, None)
+        place = (at.received_at, at.offset, at.item)
+        noted = Noted(self.feed, kind, event_time, *place, detail, facts=facts)
+        self._note(noted, symbol, at)
 
-    def _note(
-        self,
-        subject: str,
-        symbol: str,
-        kind: str,
-        event_time: int,
-        at: ItemContext,
-        detail: str,
-        count: int,
-        since: int | None,
-    ) -> None:
+    def _note(self, noted: Noted, symbol: str, at: ItemContext) -> None:
+        """Count a decision in the block of a symbol, unless the block has the record already."""
         shard = self._store.home(symbol, at)
-        if at.applied_by <= shard.block.applied_offset:
-            return
-        shard.audits.note(
-            Noted(
-                subject,
-                kind,
-                event_time,
-                at.received_at,
-                at.offset,
-                at.item,
-                detail,
-                count,
-                since,
-            )
-        )
-        shard.dirty = True
+        if at.applied_by > shard.block.applied_offset:
+            shard.audits.note(noted)
+            shard.dirty = True
 
     def tell(
         self,
         subject: str,
-        kind: str,
+        kind: AuditKind,
         times: tuple[int, int],
         count: int,
         detail: str,
         raw: tuple[int, int],
+        facts: AuditFacts = NO_FACTS,
     ) -> None:
-        """Make an audit event at once. `times`: from and to; `raw`: offset and item."""
+        """Make an audit event at once. `times`: from and to, µs; `raw`: offset and item."""
         self.counts[kind] += 1
         event: AuditEvent = {
             "subject": subject,
@@ -116,6 +110,7 @@ class OutputCollector:
             "raw_partition": self.partition,
             "raw_offset": raw[0],
             "raw_item": raw[1],
+            **fact_fields(facts),
         }
         self.outputs.append(Output(topics.AUDIT, subject, event))
 
@@ -123,11 +118,11 @@ class OutputCollector:
         """Count items that are dropped because no list knows their contract."""
         shard = self._store.unlisted
         for item in dropped:
-            self.counts["unlisted"] += 1
+            self.counts[AuditKind.UNLISTED] += 1
             shard.audits.note(
                 Noted(
                     self.feed,
-                    "unlisted",
+                    AuditKind.UNLISTED,
                     item.received_at,
                     at.batch_received_at,
                     item.raw_offset,
@@ -140,7 +135,7 @@ class OutputCollector:
     def beyond_cap(self, symbol: str, cap: int, at: ItemContext) -> None:
         """Count a listed contract that is one too many; raise an alert once an hour."""
         detail = f"the partition has {cap} contracts"
-        self.note(symbol, "contract_cap", at.received_at, at, detail)
+        self.note(symbol, AuditKind.CONTRACT_CAP, at.received_at, at, detail)
         shard, hour = self._store.unlisted, hour_floor(at.batch_received_at)
         if hour > shard.block.cap_hour:
             shard.block.cap_hour, shard.dirty = hour, True

@@ -7,6 +7,8 @@ flush at a boundary of 5 s. Alerts that are held back are counted in the audit.
 from __future__ import annotations
 
 from schemas import topics
+from schemas.audit_facts import AuditCause, AuditFacts
+from schemas.audit_kinds import AuditKind
 from schemas.rates import apr, rate_8h
 from schemas.records import HourlyBar, Trigger, ZScore
 from stream_app.core.output.alerts import crossing_alert, flip_alert
@@ -85,7 +87,8 @@ class Emitter:
         if z is None or crossing is None:
             return
         for threshold in crossing.held_back:
-            self._hold_back(contract, f"z {z:+.2f}, threshold {threshold:+g}", at)
+            detail = f"z {z:+.2f}, threshold {threshold:+g}"
+            self._hold_back(contract, AuditCause.Z_CROSS, detail, at)
         if crossing.told is not None:
             self._collector.alert(crossing_alert(contract, z, crossing.told, at))
 
@@ -99,10 +102,14 @@ class Emitter:
             contract.sign = -contract.sign
             self._collector.alert(flip_alert(contract, at))
         elif told is False:
-            self._hold_back(contract, f"sign of {contract.rate!r}", at)
+            self._hold_back(contract, AuditCause.SIGN_FLIP, f"sign of {contract.rate!r}", at)
 
-    def _hold_back(self, contract: ContractState, detail: str, at: ItemContext) -> None:
-        self._collector.note(contract.symbol, "alert_held_back", contract.event_time, at, detail)
+    def _hold_back(
+        self, contract: ContractState, cause: AuditCause, detail: str, at: ItemContext
+    ) -> None:
+        kind, event_time = AuditKind.ALERT_HELD_BACK, contract.event_time
+        facts = AuditFacts(cause=cause)
+        self._collector.note(contract.symbol, kind, event_time, at, detail, facts)
 
     def settle_bars(self, entry: ContractEntry) -> None:
         """Put the updates that are final into bars, and publish the bars that this closes."""

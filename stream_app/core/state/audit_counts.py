@@ -1,7 +1,6 @@
-"""Audit events: every decision that is not the plain path; the frequent ones counted per minute.
+"""Counts audit events that are frequent: one entry for each subject, kind and minute of receipt.
 
-The minute is one of `received_at`, so a replay counts the same. Pure. Not responsible for: the
-decisions themselves.
+The minute is one of `received_at`, not of a clock, so a replay counts the same. Pure.
 """
 
 from __future__ import annotations
@@ -10,6 +9,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from schemas.audit_facts import NO_FACTS, AuditFacts, fact_fields
+from schemas.audit_kinds import AuditKind
 from schemas.records import AuditEvent
 from schemas.symbols import clip
 from schemas.times import US_PER_MINUTE, hour_floor
@@ -18,8 +19,9 @@ MAX_DETAIL_BYTES = 200
 MAX_ENTRIES = 2_048
 """Of one block, which has at most 256 contracts: a minute's decisions, and those of the minute
 before that are not yet published. What exceeds it is counted in one entry of the kind `other`."""
-OTHER = "other"
-_BY_HOUR = frozenset({"settled_matched", "settled_differs", "settlement_differs"})
+_BY_HOUR = frozenset(
+    {AuditKind.SETTLED_MATCHED, AuditKind.SETTLED_DIFFERS, AuditKind.SETTLEMENT_DIFFERS}
+)
 """Counted by the hour of their funding time as well: the history after an outage brings several
 hours within one minute."""
 
@@ -36,6 +38,7 @@ class AuditCount(msgspec.Struct, array_like=True, gc=False):
 
     subject: str
     kind: str
+    """An AuditKind, or a kind that another version has stored."""
     minute: int
     """Start of the minute, of received_at."""
     count: int
@@ -44,6 +47,8 @@ class AuditCount(msgspec.Struct, array_like=True, gc=False):
     detail: str
     raw_offset: int
     raw_item: int
+    facts: AuditFacts = NO_FACTS
+    """Of the newest decision; state of versions before these fields has none."""
 
     @property
     def due_at(self) -> int:
@@ -60,7 +65,7 @@ class Noted(msgspec.Struct, frozen=True, gc=False):
     """Decisions of one item: what, about whom, when by event time and by receipt."""
 
     subject: str
-    kind: str
+    kind: AuditKind
     event_time: int
     received_at: int
     raw_offset: int
@@ -69,6 +74,7 @@ class Noted(msgspec.Struct, frozen=True, gc=False):
     count: int = 1
     since: int | None = None
     """Where the decision is about a time span: its beginning; `event_time` is its end."""
+    facts: AuditFacts = NO_FACTS
 
 
 class AuditBook:
@@ -83,19 +89,20 @@ class AuditBook:
         return bool(self._entries)
 
     def note(self, noted: Noted) -> None:
-        """Count a decision by subject, kind and minute; the newest detail stays.
+        """Count a decision by subject, kind and minute; detail and facts are the newest one's.
 
         What is about settlements is counted by their hour as well.
         """
         minute = noted.received_at - noted.received_at % US_PER_MINUTE
         since = noted.event_time if noted.since is None else noted.since
         key = _key(noted.subject, noted.kind, minute, since)
-        subject, kind, detail = noted.subject, noted.kind, noted.detail
+        subject, kind = noted.subject, noted.kind
+        detail, facts = noted.detail, noted.facts
         entry = self._entries.get(key)
         if entry is None and len(self._entries) >= MAX_ENTRIES:
             entry = self._other()
             detail = f"{kind} of {subject}: {detail}"
-            subject, kind = self._feed, OTHER
+            subject, kind, facts = self._feed, AuditKind.OTHER, NO_FACTS
         if entry is None:
             entry = AuditCount(
                 subject,
@@ -113,11 +120,14 @@ class AuditBook:
         entry.first_event_time = min(entry.first_event_time, since)
         entry.last_event_time = max(entry.last_event_time, noted.event_time)
         entry.detail = clip(detail, MAX_DETAIL_BYTES)
+        entry.facts = facts
         entry.raw_offset, entry.raw_item = noted.raw_offset, noted.raw_item
 
     def _other(self) -> AuditCount | None:
         """Return the one entry of what exceeds the bound, if there is one already."""
-        return next((e for e in reversed(self._entries.values()) if e.kind == OTHER), None)
+        return next(
+            (e for e in reversed(self._entries.values()) if e.kind == AuditKind.OTHER), None
+        )
 
     def take_due(self, boundary: int) -> list[AuditCount]:
         """Take out and return the entries whose minute ended at or before `boundary`."""
@@ -144,4 +154,5 @@ def audit_event(entry: AuditCount, raw_topic: str, raw_partition: int) -> AuditE
         "raw_partition": raw_partition,
         "raw_offset": entry.raw_offset,
         "raw_item": entry.raw_item,
+        **fact_fields(entry.facts),
     }

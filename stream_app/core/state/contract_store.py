@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from schemas.audit_kinds import AuditKind
 from schemas.feeds import spec
 from schemas.partitioning import contract_id
 from schemas.symbols import MAX_NAME_BYTES, clip, symbol_fault
@@ -247,7 +248,8 @@ def _bound(shard: Shard, feed: str) -> None:
     shard.audits = AuditBook(feed, audits)
     at = block.flushed_at
     detail = "stored contracts whose symbols can be none"
-    noted = Noted(feed, "bad_symbol", at, at, block.applied_offset, -1, detail, max(1, refused))
+    place = (at, block.applied_offset, -1)
+    noted = Noted(feed, AuditKind.BAD_SYMBOL, at, *place, detail, max(1, refused))
     shard.audits.note(noted)
     shard.dirty = True
 

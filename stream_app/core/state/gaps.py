@@ -2,7 +2,7 @@
 
 A gap is told by the contract's own stream of event times, and opened by receipt: only the flush
 boundary knows that nothing came. Both follow from the log alone, whichever boundaries were really
-flushed. Not responsible for: gaps of connections (producers tell those), writing events (watch.py).
+flushed. Gaps of connections are told by the producers (producers/policy/outages.py).
 """
 
 from __future__ import annotations
@@ -168,6 +168,7 @@ class StreamState(msgspec.Struct, array_like=True, gc=False):
             missed=(until - since + pace.cadence_us // 2) // pace.cadence_us,
             shifted_us=0,
             is_gap=True,
+            is_first=True,
             was_opened=self.opened,
             opened_at=min(self.silent_from(pace.stale_us), until),
             filled_us=max(0, self.filled_us - max(0, self.filled_to - until)),
@@ -196,6 +197,7 @@ class StreamState(msgspec.Struct, array_like=True, gc=False):
             missed=missed,
             shifted_us=shifted_us if skewed else 0,
             is_gap=is_gap,
+            is_first=False,
             was_opened=self.opened,
             opened_at=min(self.silent_from(pace.stale_us), until),
             filled_us=max(0, self.filled_us - max(0, self.filled_to - event_time)),
@@ -214,6 +216,8 @@ class Step(NamedTuple):
     """By how much more the event times moved on than the receipts, where that is more than a skew:
     the exchange's clock was set, or updates had been delayed; else 0."""
     is_gap: bool
+    is_first: bool
+    """There was no stream update before it, since the contract was listed or trades again."""
     was_opened: bool
     """The gap had been told before it ended."""
     opened_at: int

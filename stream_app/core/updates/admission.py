@@ -6,6 +6,7 @@ neither state nor rows, and only a handful of audit events.
 
 from __future__ import annotations
 
+from schemas.audit_kinds import AuditKind
 from schemas.control_items import BACKFILL_BEGIN, BACKFILL_END
 from schemas.feed_spec import FeedSpec
 from schemas.partitioning import PARTITIONS
@@ -31,7 +32,7 @@ class Admission:
 
     def refuse(self, item: RawItem, at: ItemContext, fault: str) -> None:
         """Send an item whose symbol is malformed to the dead letters. `fault` says how."""
-        self._collector.note_feed("", "dead_letter", at.received_at, at, fault)
+        self._collector.note_feed("", AuditKind.DEAD_LETTER, at.received_at, at, fault)
         self._collector.dead_letter(item, at, fault, "symbol")
 
     def keep(self, item: RawItem, at: ItemContext) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from schemas.audit_kinds import AuditKind
 from schemas.clock import now_us
 from tests.support.stack_fixture import FEED, RunningStack, until
 
@@ -41,17 +42,17 @@ async def seen(stack: RunningStack, since: int, state: str, detail: str = "") ->
     await until(shown, f"a status {state!r} with {detail!r}", 45)
 
 
-async def noted(stack: RunningStack, since: int, kind: str, detail: str) -> None:
-    """Wait until the audit has an event of the feed."""
+async def noted(stack: RunningStack, since: int, kind: AuditKind, condition: str) -> None:
+    """Wait until the audit has an event of the feed of which an SQL condition is true."""
 
     async def there() -> bool:
         rows = await stack.rows(
-            f"SELECT detail FROM funding.audit WHERE subject = '{FEED}' AND kind = '{kind}' "
-            f"AND toUnixTimestamp64Micro(last_event_time) > {since}"
+            f"SELECT count() FROM funding.audit WHERE subject = '{FEED}' AND kind = '{kind}' "
+            f"AND toUnixTimestamp64Micro(last_event_time) > {since} AND {condition}"
         )
-        return any(detail in str(row[0]) for row in rows)
+        return bool(rows[0][0])
 
-    await until(there, f"{kind}: {detail}", 45)
+    await until(there, f"{kind}: {condition}", 45)
 
 
 async def opened(stack: RunningStack, more_than: int) -> None:
@@ -75,8 +76,9 @@ async def test_a_cut_socket_is_opened_again(patient: RunningStack) -> None:
 
     await until(snapshot_taken, "the snapshot is fetched")
     await patient.flowing()
-    await noted(patient, since, "gap_opened", "socket mark-price: closed by the exchange")
-    await noted(patient, since, "gap_closed", "REST filled it with")
+    of_socket = "socket = 'mark-price' AND cause = 'closed'"
+    await noted(patient, since, AuditKind.GAP_OPENED, of_socket)
+    await noted(patient, since, AuditKind.GAP_CLOSED, f"{of_socket} AND rest_updates > 0")
     async with patient.quiet():
         await patient.check_rates()
 
@@ -91,7 +93,7 @@ async def test_silence_and_refusal_are_noticed_shown_and_outlived(patient: Runni
     await patient.control("silence", feed=FEED)
     await seen(patient, since, "fallback")
     await opened(patient, before[f"opened:{FEED}"])
-    await noted(patient, since, "gap_opened", "no data for 10 s")
+    await noted(patient, since, AuditKind.GAP_OPENED, "cause = 'silent'")
     assert (await states_since(patient, since))[-1][0] == "fallback", "an open socket is no health"
 
     refused = await patient.counts()

@@ -21,6 +21,7 @@ from producers.feed.supervisor import FeedSupervisor
 from producers.policy.rate_limiter import RateLimiter
 from producers.policy.throttle import Throttle
 from producers.settings import ProducerSettings
+from schemas.audit_kinds import AuditKind
 from schemas.clock import SystemClock
 from schemas.control_items import FEED_EVENT, FeedEvent
 from tests.support.simulator_clients import OPTIONS, eventually, serving
@@ -142,7 +143,7 @@ async def test_a_bug_in_one_feed_restarts_it_alone(tmp_path: Path) -> None:
         assert "gap_opened" not in {event.kind for event in sound_kafka.events}
 
         wanted = ("started", "gap_opened", "feed_failed")
-        await eventually(lambda: [e.kind for e in kafka.events].count("started") == 2)
+        await eventually(lambda: [e.kind for e in kafka.events].count(AuditKind.STARTED) == 2)
         kinds = [event.kind for event in kafka.events if event.kind in wanted]
         assert kinds == ["started", "gap_opened", "feed_failed", "started"]
         (failed,) = [event for event in kafka.events if event.kind == "feed_failed"]

@@ -11,6 +11,7 @@ import pytest
 from confluent_kafka import Consumer
 
 from infra.clickhouse.migrate import migrate
+from schemas.audit_facts import NO_FACTS, fact_fields
 from schemas.records import FUNDING_RATE
 from schemas.serde.codec import Encoder
 from schemas.topics import AUDIT, DEAD_LETTERS, RATES, SETTLEMENTS, STATUS, ZSCORES
@@ -113,7 +114,7 @@ def test_records_of_every_kind_arrive_once_and_a_signal_ends_it(stack: Stack) ->
         AUDIT,
         [
             {"subject": "kucoin", "kind": "failover", "count": 1, "first_event_time": now,
-             "last_event_time": now, "detail": "stalled", **nothing}
+             "last_event_time": now, "detail": "stalled", **nothing, **fact_fields(NO_FACTS)}
         ],
     )  # fmt: skip
     status: dict[str, Any] = {

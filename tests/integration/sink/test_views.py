@@ -14,6 +14,8 @@ from click.testing import CliRunner
 
 from infra.cli.sql import BROKEN_PIPE_EXIT, sql
 from infra.clickhouse.migrate import Migration, migrate, own_migrations
+from schemas.audit_facts import NO_FACTS, fact_fields
+from schemas.audit_kinds import AuditKind
 from schemas.clock import now_us
 from schemas.errors import ConfigurationError, StateError, UnavailableError
 from schemas.times import US_PER_HOUR, US_PER_S
@@ -231,7 +233,10 @@ def test_each_row_is_counted_once(clickhouse: ClickHouseServer) -> None:
         "first_event_time": now, "last_event_time": now,
     }  # fmt: skip
     for subject in ("binance-usdm:S1USDT", "binance-usdm:S1USDT", "kucoin"):
-        event = {"subject": subject, "kind": "late", "count": 1, "detail": "", **times}
+        event = {
+            **fact_fields(NO_FACTS), "subject": subject, "kind": AuditKind.LATE, "count": 1,
+            "detail": "", **times,
+        }  # fmt: skip
         insert(clickhouse, "audit", event)
     counts = {
         name: clickhouse.rows(f"SELECT count() FROM funding.{name}_once")[0][0]

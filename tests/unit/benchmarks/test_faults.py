@@ -55,7 +55,7 @@ def row(update: Update, **changes: Any) -> Stored:
 
 def gone(contract: str, since: float, until: float, number: int) -> Audit:
     """What the worker tells of missing ticks."""
-    return Audit(contract, "missed", number, at(since), at(until), "")
+    return Audit(contract, "missed", number, at(since), at(until))
 
 
 def evidence(feed: str = FEED, **given_: Any) -> FeedEvidence:
@@ -124,10 +124,10 @@ def test_missed_ones_lie_in_recorded_gaps_of_their_contract_in_their_number() ->
 
 def test_an_open_gap_lasts() -> None:
     """Until it is closed."""
-    opened = Audit(BTC, "gap_opened", 1, at(1), at(11), "")
+    opened = Audit(BTC, "gap_opened", 1, at(1), at(11))
     spans = spans_of([opened], END)
     assert spans.find(BTC, at(400), 0) is not None
-    closed = Audit(BTC, "gap_closed", 10, at(1), at(30), "")
+    closed = Audit(BTC, "gap_closed", 10, at(1), at(30))
     spans = spans_of([opened, closed], END)
     assert spans.find(BTC, at(400), 0) is None
     assert spans.find(BTC, at(20), 0) == Span(at(1), at(30), None)
@@ -311,7 +311,7 @@ def test_times_of_a_fault() -> None:
                 status(15.5, "stalled", 2, 1),
                 status(33, "live", 0, 3),
             ],
-            audit=[Audit(FEED, "failover", 1, at(9), at(17), ""), gone(BTC, 9, 31, 21)],
+            audit=[Audit(FEED, "failover", 1, at(9), at(17)), gone(BTC, 9, 31, 21)],
         ),
         END,
     )
@@ -327,7 +327,7 @@ def test_times_of_a_fault() -> None:
 def test_rest_that_serves_the_same_rate_has_taken_over() -> None:
     """It leaves no row of its own; the failover tells."""
     fault = Fault(1, "close", FEED, at(10), at(10), {})
-    told = [Audit(FEED, "failover", 1, at(9), at(10.5), "")]
+    told = [Audit(FEED, "failover", 1, at(9), at(10.5))]
     (times,) = times_of(evidence(faults=[fault], audit=told), END)
     assert times.takeover_s == pytest.approx(0.5)
 

@@ -12,6 +12,7 @@ from producers.policy.instruments import Change
 from producers.policy.monitoring.event_counts import EVERY_S
 from producers.policy.monitoring.state_report import UNLISTED_S
 from producers.websocket.connection import Closed
+from schemas.audit_facts import AuditCause, AuditFacts
 from schemas.control_items import FEED_EVENT, FeedEvent
 from schemas.times import US_PER_HOUR, US_PER_S
 from tests.support.clock import ManualClock
@@ -33,6 +34,7 @@ class Case:
 
     def bring(self, symbols: Iterable[str], identity: str = ONE, *, age_s: float = 0.0) -> None:
         """Data that the exchange has made so long ago."""
+        self.monitor.opened(identity.split("/")[1], identity)
         now_us = self.clock.now_us()
         event_us = now_us - round(age_s * US_PER_S)
         self.feed._on_data(identity, list(symbols), event_us, now_us)
@@ -127,6 +129,7 @@ async def test_an_outage_is_told_from_its_begin_to_its_end(case: Case) -> None:
     assert case.wanted == {"A", "B", "C"}
     opened, stalled = await case.events()
     assert (opened.kind, opened.first_event_time) == ("gap_opened", last)
+    assert opened.facts == AuditFacts(cause=AuditCause.CLOSED, socket=SOCKET, connection_id=ONE)
     assert (stalled.kind, case.monitor.state) == ("feed_state", "stalled")
     assert stalled.detail == (
         "live -> stalled: the stream brings 0 of 3 contracts, silent: A, B, C "
@@ -175,7 +178,7 @@ async def test_the_end_of_a_spare_is_a_gap_and_no_outage(case: Case) -> None:
     case.close(SPARE)
     (event,) = await case.events()
     assert event.kind == "gap_opened"
-    assert event.detail.startswith("socket mark-price-spare-1: ")
+    assert event.facts.socket == "mark-price-spare-1"
     assert (case.monitor.state, case.wanted) == ("live", frozenset())
     case.close()
     assert case.wanted == {"A", "B", "C"}

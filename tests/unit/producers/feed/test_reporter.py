@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from producers.feed.reporter import report_forever
 from producers.kafka.event_log import FeedEventLog
+from schemas.audit_kinds import AuditKind
 from schemas.control_items import TICK_S, FeedEvent
 from tests.support.clock import START_US, ManualClock
 from tests.support.feed_parts import FakePublisher
@@ -44,7 +45,7 @@ async def test_news_are_reported_at_once_and_the_time_when_it_is_due() -> None:
         await rounds.get()
         for passed_s in (1.0, 2.5 * TICK_S, 1.0):
             clock.advance(passed_s)
-            events.note(FeedEvent("started", "kucoin", START_US, START_US))
+            events.note(FeedEvent(AuditKind.STARTED, "kucoin", START_US, START_US))
             await rounds.get()
     # The last report is under way: it waits for nothing before it ends its round.
     await asyncio.sleep(0)

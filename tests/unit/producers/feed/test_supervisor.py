@@ -22,6 +22,7 @@ from producers.feed.supervisor import (
 from producers.kafka.event_log import FeedEventLog
 from producers.rest.client import RestError
 from producers.websocket.transport import TransportError
+from schemas.audit_kinds import AuditKind
 from schemas.clock import Clock
 from schemas.control_items import FeedEvent
 from schemas.errors import ConfigurationError, FundingStreamError, MalformedInputError
@@ -86,7 +87,7 @@ class Feed:
     async def run(self) -> None:
         """Note the start; fail in a task of a group, as a feed does, or stay."""
         at = START_US
-        self.event_log.note(FeedEvent("started", FEED, at, at))
+        self.event_log.note(FeedEvent(AuditKind.STARTED, FEED, at, at))
         error = self.feeds.script[self.feeds.runs]
         self.feeds.runs += 1
         self.feeds.on_run()

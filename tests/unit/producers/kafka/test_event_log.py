@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from producers.kafka.event_log import FeedEventLog
+from schemas.audit_kinds import AuditKind
 from schemas.control_items import FEED_EVENT, FeedEvent
 from tests.support.clock import ManualClock
 from tests.support.feed_parts import FakePublisher
@@ -12,7 +13,9 @@ from tests.support.feed_parts import FakePublisher
 
 def event(number: int) -> FeedEvent:
     """An event unlike the others."""
-    return FeedEvent("kind", "kucoin", number, number + 1, number + 2, f"detail {number}")
+    return FeedEvent(
+        AuditKind.FEED_STATE, "kucoin", number, number + 1, number + 2, f"detail {number}"
+    )
 
 
 def published(publisher: FakePublisher) -> list[FeedEvent]:

@@ -15,6 +15,7 @@ from producers.exchanges.spec import ClientPing, Control, SocketKind, SubscribeF
 from producers.websocket.config import DEFAULT_CONFIG, ConnectionConfig
 from producers.websocket.connection import Closed, ConnectionCallbacks, ManagedConnection
 from producers.websocket.session import FrameOutcome
+from schemas.audit_facts import AuditCause
 from schemas.backoff import Backoff
 from schemas.clock import SystemClock
 
@@ -25,12 +26,14 @@ class Recorder:
     """Keeps what a connection reports through its callbacks."""
 
     def __init__(self) -> None:
+        self.opened: list[tuple[str, str]] = []
         self.closed: list[Closed] = []
         self.frames: list[tuple[str, bytes]] = []
         self.changed = asyncio.Event()
 
     async def on_frame(self, identity: str, message: bytes, received_at: int) -> FrameOutcome:
         assert received_at > 0
+        assert ("mark", identity) in self.opened
         self.frames.append((identity, message))
         self.changed.set()
         kind, _, text = message.decode(errors="replace").partition(" ")
@@ -39,6 +42,9 @@ class Recorder:
         if kind == "acked":
             return FrameOutcome(data=False, control=Control(acknowledged=text))
         return FrameOutcome(data=message != b"ack", symbols=text.split() if kind == "data" else ())
+
+    def on_open(self, socket: str, identity: str) -> None:
+        self.opened.append((socket, identity))
 
     def on_close(self, closed: Closed) -> None:
         assert closed.socket == "mark"
@@ -98,7 +104,7 @@ async def connected(
         "mark",
         kind or kind_of(silent_s, max_age_s),
         address,
-        ConnectionCallbacks(recorder.on_frame, recorder.on_close),
+        ConnectionCallbacks(recorder.on_frame, recorder.on_close, recorder.on_open),
         SystemClock(),
         backoff or no_delay(),
         opening=subscribe,
@@ -152,6 +158,7 @@ async def test_it_reconnects_after_a_close_and_says_so() -> None:
         assert connection.connects >= 3
     first = recorder.closed[0]
     assert "1001" in first.reason
+    assert first.cause is AuditCause.CLOSED
     assert first.connection_id == recorder.frames[0][0]
     assert first.last_data_at_us is not None
     assert not first.handed_over
@@ -170,6 +177,7 @@ async def test_acks_do_not_keep_a_silent_socket_alive() -> None:
     async with server(exchange) as url, connected(url, silent_s=0.1) as (connection, recorder):
         await recorder.until(lambda: connection.connects > 1)
     assert recorder.reasons[0] == "no data for 0.1 s"
+    assert recorder.closed[0].cause is AuditCause.SILENT
     assert recorder.closed[0].last_data_at_us is None
     assert recorder.frames
 
@@ -305,6 +313,7 @@ async def test_a_missing_greeting_is_an_end() -> None:
     async with server(exchange) as url, connected(url, kind=kind) as (_, recorder):
         await recorder.until(lambda: len(recorder.reasons) >= 1)
     assert recorder.reasons[0] == "no greeting within 0.05 s"
+    assert recorder.closed[0].cause is AuditCause.NO_GREETING
 
 
 async def test_the_contract_that_kills_the_socket_is_held_back() -> None:

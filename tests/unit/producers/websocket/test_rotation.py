@@ -20,6 +20,7 @@ from producers.policy.rotation import RotationConfig
 from producers.websocket.config import DEFAULT_CONFIG, ConnectionConfig
 from producers.websocket.connection import ConnectionCallbacks, ManagedConnection
 from producers.websocket.session import FrameOutcome
+from schemas.audit_facts import AuditCause
 from schemas.clock import SystemClock
 from tests.unit.producers.websocket.test_connection import Recorder, kind_of, no_delay, server
 from tests.unit.producers.websocket.test_connection import connected as connected_with
@@ -257,7 +258,7 @@ async def test_a_successor_that_never_opens_is_given_up() -> None:
             "mark",
             kind_of(max_age_s=AGE_S),
             address,
-            ConnectionCallbacks(recorder.on_frame, recorder.on_close),
+            ConnectionCallbacks(recorder.on_frame, recorder.on_close, recorder.on_open),
             SystemClock(),
             no_delay(),
             config=config,
@@ -315,7 +316,7 @@ async def test_one_socket_of_a_feed_rotates_at_a_time() -> None:
                 "mark",
                 kind_of(max_age_s=AGE_S),
                 address,
-                ConnectionCallbacks(recorder.on_frame, recorder.on_close),
+                ConnectionCallbacks(recorder.on_frame, recorder.on_close, recorder.on_open),
                 SystemClock(),
                 no_delay(),
                 rotating=turn,
@@ -464,6 +465,7 @@ async def test_a_reader_that_was_paused_ends_its_connection() -> None:
 
     recorder, _ = await paused(kind_of(), on_frame, again, config)
     assert recorder.reasons[0] == "reading paused: Kafka took nothing for 0 s"
+    assert recorder.closed[0].cause is AuditCause.KAFKA_FULL
     assert recorder.closed[0].last_data_at_us is not None
     first = [message for identity, message in frames if identity == frames[0][0]]
     assert first == [b"data 0", b"data 1", b"data 2", b"data 3"]

@@ -13,6 +13,7 @@ from producers.policy.quarantine import Quarantine
 from producers.websocket.config import ConnectionConfig
 from producers.websocket.session import ConnectionContext, FrameOutcome, Session, SessionEnd
 from producers.websocket.transport import TransportError
+from schemas.audit_facts import AuditCause
 
 CONFIG = ConnectionConfig()
 SILENT_S = 30.0
@@ -95,7 +96,7 @@ class Case:
 async def test_it_ends_when_no_data_came_for_the_silence_limit() -> None:
     """Counted from its newest data; acknowledgements are no data."""
     case = Case(Wire([(7.0, b"A B"), (20.0, b"ack"), (36.5, b"ack")]))
-    assert await case.run() == SessionEnd("no data for 30 s")
+    assert await case.run() == SessionEnd("no data for 30 s", cause=AuditCause.SILENT)
     assert case.wire.now_s == 37.0
     assert case.data == [(7.0, ["A", "B"])]
     assert case.session.last_data_at_us == 7_000_000
@@ -104,7 +105,7 @@ async def test_it_ends_when_no_data_came_for_the_silence_limit() -> None:
 async def test_without_any_data_silence_counts_from_the_opening() -> None:
     """The exchange accepted the connection and never delivered."""
     case = Case(Wire())
-    assert await case.run() == SessionEnd("no data for 30 s")
+    assert await case.run() == SessionEnd("no data for 30 s", cause=AuditCause.SILENT)
     assert case.wire.now_s == SILENT_S
     assert case.session.last_data_at_us is None
 
@@ -112,14 +113,14 @@ async def test_without_any_data_silence_counts_from_the_opening() -> None:
 async def test_it_ends_when_the_greeting_does_not_come() -> None:
     """Nothing is sent before the greeting."""
     case = Case(Wire(), greeting_timeout_s=10.0)
-    assert await case.run() == SessionEnd("no greeting within 10 s")
+    assert await case.run() == SessionEnd("no greeting within 10 s", cause=AuditCause.NO_GREETING)
     assert (case.wire.now_s, case.wire.sent) == (10.0, [])
 
 
 async def test_after_the_greeting_only_silence_ends_it() -> None:
     """What opens the stream is sent once the greeting is there."""
     case = Case(Wire([(9.0, b"welcome")]), greeting_timeout_s=10.0)
-    assert await case.run() == SessionEnd("no data for 30 s")
+    assert await case.run() == SessionEnd("no data for 30 s", cause=AuditCause.SILENT)
     assert case.wire.sent == ["HELLO"]
 
 
@@ -143,7 +144,7 @@ async def test_a_frame_that_waits_too_long_for_kafka_ends_it(takes_s: float, end
 async def test_closing_it_lets_the_frame_in_hand_finish() -> None:
     """The rest of what came is not read any more."""
     case = Case(Wire([(1.0, b"CLOSE"), (1.5, b"A")]))
-    assert await case.run() == SessionEnd("handed over")
+    assert await case.run() == SessionEnd("handed over", cause=AuditCause.STOPPED)
     assert [message for _, message, _ in case.frames] == [b"CLOSE"]
 
 
@@ -153,7 +154,7 @@ async def test_closing_a_quiet_connection_is_noticed_within_the_check_interval()
     running = asyncio.create_task(case.run())
     await asyncio.sleep(0)
     case.session.close("handed over")
-    assert await running == SessionEnd("handed over")
+    assert await running == SessionEnd("handed over", cause=AuditCause.STOPPED)
     assert case.wire.now_s <= CONFIG.check_s
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from producers.policy.monitoring.connection_gaps import ConnectionGaps, socket_of
+from producers.policy.monitoring.connection_gaps import ConnectionGaps
 from producers.policy.monitoring.events import SettlementsMissed
-from producers.policy.outages import Filled
+from producers.policy.outages import Ended, Filled
+from schemas.audit_facts import AuditCause
 from schemas.control_items import FeedEvent
 from schemas.times import US_PER_HOUR, US_PER_S
 
@@ -12,18 +13,28 @@ FEED = "kucoin"
 HOUR = 497_000 * US_PER_HOUR
 NOTHING = Filled(0, 0)
 ONE, TWO, SPARE = "kucoin/uta/1", "kucoin/uta/2", "kucoin/uta-spare-1/3"
+SOCKETS = {ONE: "uta", TWO: "uta", SPARE: "uta-spare-1"}
+
+
+def gaps_of() -> ConnectionGaps:
+    """Gaps of a feed with three open connections, of which none has delivered."""
+    gaps = ConnectionGaps(FEED)
+    for identity, socket in SOCKETS.items():
+        gaps.opened(socket, identity)
+    return gaps
 
 
 def closed(gaps: ConnectionGaps, identity: str, at: int, *, silences: bool = True) -> list[str]:
     """End a connection whose last data was a second ago; return the kinds of events."""
-    socket = socket_of(identity)
-    events = gaps.closed(identity, socket, "closed", at - US_PER_S, at, silences=silences)
+    ended = Ended(SOCKETS[identity], identity, AuditCause.CLOSED, "closed")
+    events = gaps.closed(ended, at - US_PER_S, at, silences=silences)
+    gaps.opened(SOCKETS[identity], identity)
     return [event.kind for event in events]
 
 
 def test_a_gap_lasts_from_the_last_data_to_the_first_of_the_next_connection() -> None:
     """And says what REST has filled it with."""
-    gaps = ConnectionGaps(FEED)
+    gaps = gaps_of()
     assert gaps.data(ONE, HOUR, NOTHING) == ()
     assert gaps.data(ONE, HOUR, Filled(1, 10)) == ()
     assert closed(gaps, ONE, HOUR + 2 * US_PER_S) == ["gap_opened"]
@@ -31,11 +42,13 @@ def test_a_gap_lasts_from_the_last_data_to_the_first_of_the_next_connection() ->
     assert isinstance(end, FeedEvent)
     assert (end.kind, end.first_event_time) == ("gap_closed", HOUR + US_PER_S)
     assert "30 rates of 3 polls" in end.detail
+    assert (end.facts.socket, end.facts.connection_id) == ("uta", TWO)
+    assert (end.facts.rest_polls, end.facts.rest_updates) == (3, 30)
 
 
 def test_a_connection_without_data_leaves_no_gap() -> None:
     """Attempts that fail one after the other are one gap."""
-    gaps = ConnectionGaps(FEED)
+    gaps = gaps_of()
     assert closed(gaps, ONE, HOUR) == []
     gaps.data(ONE, HOUR, NOTHING)
     assert closed(gaps, ONE, HOUR) == ["gap_opened"]
@@ -44,17 +57,18 @@ def test_a_connection_without_data_leaves_no_gap() -> None:
 
 def test_a_connection_that_was_replaced_leaves_no_gap() -> None:
     """Whether it was handed over, or closed while the next one delivers."""
-    gaps = ConnectionGaps(FEED)
+    gaps = gaps_of()
     gaps.data(ONE, HOUR, NOTHING)
     gaps.handed_over(ONE)
     assert gaps.data(TWO, HOUR, NOTHING) == ()
+    gaps.opened(SOCKETS[ONE], ONE)
     gaps.data(ONE, HOUR, NOTHING)
     assert closed(gaps, TWO, HOUR) == []
 
 
 def test_a_full_hour_in_a_gap_is_missed_where_contracts_were_silent() -> None:
     """A gap within the hour misses nothing, nor does one whose contracts another socket brought."""
-    gaps = ConnectionGaps(FEED)
+    gaps = gaps_of()
     for begin, end, silences, missed in (
         (HOUR - US_PER_S, HOUR + US_PER_S, True, True),
         (HOUR + 2 * US_PER_S, HOUR + 9 * US_PER_S, True, False),
@@ -64,8 +78,3 @@ def test_a_full_hour_in_a_gap_is_missed_where_contracts_were_silent() -> None:
         closed(gaps, SPARE, begin, silences=silences)
         events = gaps.data(SPARE, end, NOTHING)
         assert (SettlementsMissed("uta-spare-1") in events) == missed
-
-
-def test_the_socket_stands_in_the_id_of_a_connection() -> None:
-    """Between the feed and the time."""
-    assert [socket_of(identity) for identity in (ONE, SPARE)] == ["uta", "uta-spare-1"]

@@ -6,6 +6,8 @@ from producers.policy.instruments import Change
 from producers.policy.monitoring.clock_skew import ClockSkew
 from producers.policy.monitoring.event_counts import EVERY_S, EventCounts
 from producers.policy.monitoring.listing_report import SURPLUS_EVERY_S, ListingReport
+from schemas.audit_facts import AuditFacts
+from schemas.audit_kinds import AuditKind
 from schemas.control_items import FeedEvent
 from schemas.times import US_PER_S
 
@@ -18,11 +20,23 @@ def test_clocks_that_differ_are_reported_at_begin_and_end() -> None:
     assert skew.observe(0.0, AT) == ()
     (begin,) = skew.observe(-7.25, AT)
     assert begin == FeedEvent(
-        "clock_skew", FEED, AT, AT, detail="the exchange's clock is -7.2 s from ours"
+        AuditKind.CLOCK_SKEW,
+        FEED,
+        AT,
+        AT,
+        detail="the exchange's clock is -7.2 s from ours",
+        facts=AuditFacts(shift_s=-7.25),
     )
     assert skew.observe(3.0, AT) == ()
     assert skew.observe(0.0, AT + 1) == (
-        FeedEvent("clock_skew", FEED, AT + 1, AT + 1, detail="ended"),
+        FeedEvent(
+            AuditKind.CLOCK_SKEW,
+            FEED,
+            AT + 1,
+            AT + 1,
+            detail="ended",
+            facts=AuditFacts(shift_s=0.0),
+        ),
     )
     assert skew.observe(0.0, AT) == ()
 
@@ -30,15 +44,21 @@ def test_clocks_that_differ_are_reported_at_begin_and_end() -> None:
 def test_counts_are_reported_once_a_minute_and_only_what_was_added() -> None:
     """By kind, with the time that they are about; a kind of which there were none is left out."""
     counts = EventCounts(FEED, 100.0)
-    assert counts.observe({"repeated": 5, "rate_limited": 1}, 100.0 + EVERY_S - 1, AT) == []
+    assert (
+        counts.observe({AuditKind.REPEATED: 5, AuditKind.RATE_LIMITED: 1}, 100.0 + EVERY_S - 1, AT)
+        == []
+    )
     minute_us = round(EVERY_S * US_PER_S)
-    assert counts.observe({"repeated": 7, "rate_limited": 0}, 100.0 + EVERY_S, AT) == [
-        FeedEvent("repeated", FEED, AT - minute_us, AT, 7)
-    ]
-    assert counts.observe({"repeated": 7, "rate_limited": 2}, 101.0 + 2 * EVERY_S, AT) == [
-        FeedEvent("rate_limited", FEED, AT - minute_us - US_PER_S, AT, 2)
-    ]
-    assert counts.observe({"repeated": 7, "rate_limited": 2}, 102.0 + 3 * EVERY_S, AT) == []
+    assert counts.observe(
+        {AuditKind.REPEATED: 7, AuditKind.RATE_LIMITED: 0}, 100.0 + EVERY_S, AT
+    ) == [FeedEvent(AuditKind.REPEATED, FEED, AT - minute_us, AT, 7)]
+    assert counts.observe(
+        {AuditKind.REPEATED: 7, AuditKind.RATE_LIMITED: 2}, 101.0 + 2 * EVERY_S, AT
+    ) == [FeedEvent(AuditKind.RATE_LIMITED, FEED, AT - minute_us - US_PER_S, AT, 2)]
+    assert (
+        counts.observe({AuditKind.REPEATED: 7, AuditKind.RATE_LIMITED: 2}, 102.0 + 3 * EVERY_S, AT)
+        == []
+    )
 
 
 def test_listings_are_reported_by_contract_in_order() -> None:
@@ -47,9 +67,9 @@ def test_listings_are_reported_by_contract_in_order() -> None:
     change = Change((), frozenset({"NEW"}), frozenset({"B", "A"}))
     assert report.observe(change, 0.0, AT, first=True) == []
     assert report.observe(change, 0.0, AT, first=False) == [
-        FeedEvent("listed", f"{FEED}:NEW", AT, AT),
-        FeedEvent("delisted", f"{FEED}:A", AT, AT),
-        FeedEvent("delisted", f"{FEED}:B", AT, AT),
+        FeedEvent(AuditKind.LISTED, f"{FEED}:NEW", AT, AT),
+        FeedEvent(AuditKind.DELISTED, f"{FEED}:A", AT, AT),
+        FeedEvent(AuditKind.DELISTED, f"{FEED}:B", AT, AT),
     ]
 
 

@@ -9,6 +9,8 @@ from producers.policy.monitoring.state_report import (
     StateReport,
 )
 from producers.policy.ownership import Rest
+from schemas.audit_facts import AuditFacts
+from schemas.audit_kinds import AuditKind
 from schemas.control_items import FeedEvent
 from schemas.times import US_PER_S
 
@@ -41,11 +43,12 @@ def live() -> Case:
     assert case.observe(delivery(0)) == []
     (event,) = case.observe(delivery(9))
     assert event == FeedEvent(
-        "feed_state",
+        AuditKind.FEED_STATE,
         FEED,
         START_US,
         START_US + 2 * US_PER_S,
         detail="connecting -> live: the stream brings 9 of 9 contracts",
+        facts=AuditFacts(from_state="connecting", to_state="live"),
     )
     return case
 

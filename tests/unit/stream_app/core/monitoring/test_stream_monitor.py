@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from schemas.audit_facts import NO_FACTS, AuditCause, AuditFacts, fact_fields
+from schemas.audit_kinds import AuditKind
 from schemas.control_items import FEED_EVENT, FeedEvent
 from schemas.records import RawItem
 from schemas.times import US_PER_HOUR, US_PER_MINUTE
@@ -38,9 +40,13 @@ def event(payload: bytes) -> RawItem:
     return {"symbol": None, "payload": payload, "received_at": T0}
 
 
-def told(kind: str) -> bytes:
+FACTS = AuditFacts(cause=AuditCause.SILENT, socket="1", rest_polls=0, shift_s=-0.5)
+
+
+def told(kind: str, facts: AuditFacts = NO_FACTS) -> bytes:
     """A producer's event."""
-    return FeedEvent(kind, FEED, T0 - 9 * S, T0 - S, 4, "socket 1 is silent").pack()
+    times = (T0 - 9 * S, T0 - S)
+    return FeedEvent(AuditKind(kind), FEED, *times, 4, "socket 1 is silent", facts).pack()
 
 
 class TestTicks:
@@ -66,14 +72,42 @@ class TestFeedEvents:
     @pytest.mark.parametrize("kind", ["gap_opened", "failover", "listed", "rate_limited"])
     def test_it_is_told_as_it_is(self, new: Partition, kind: str) -> None:
         """With where it stands in the log; no alert."""
-        (output,) = new.run(batch([event(b"x"), event(told(kind))], channel=FEED_EVENT))
+        (output,) = new.run(batch([event(b"x"), event(told(kind, FACTS))], channel=FEED_EVENT))
         assert (output.topic.name, output.key) == ("funding.audit", FEED)
         assert output.record == {
             "subject": FEED, "kind": kind, "count": 4, "first_event_time": T0 - 9 * S,
             "last_event_time": T0 - S, "detail": "socket 1 is silent",
             "raw_topic": "funding.raw.binance-usdm", "raw_partition": 3, "raw_offset": 100,
-            "raw_item": 1,
+            "raw_item": 1, **fact_fields(FACTS),
         }  # fmt: skip
+
+    def test_an_event_of_a_version_before_the_facts_is_told_without(self, new: Partition) -> None:
+        """The log holds such events for days after an upgrade."""
+        old = json.dumps({
+            "kind": "gap_opened", "subject": FEED, "first_event_time": T0 - S,
+            "last_event_time": T0, "count": 1, "detail": "socket 1: closed",
+        })  # fmt: skip
+        (output,) = new.run(batch([event(old.encode())], channel=FEED_EVENT))
+        assert (output.record["kind"], output.record["detail"]) == (
+            "gap_opened",
+            "socket 1: closed",
+        )
+        assert set(fact_fields(NO_FACTS).values()) == {output.record["socket"]} == {None}
+
+    def test_an_event_of_a_later_version_is_told_as_other(self, new: Partition) -> None:
+        """Producers may be upgraded before the worker: the kind is kept in the sentence."""
+        newer = json.dumps({
+            "kind": "moon_phase", "subject": FEED, "first_event_time": T0, "last_event_time": T0,
+            "detail": "full", "facts": {"cause": "tide", "height_m": 2.5, "socket": "1"},
+        })  # fmt: skip
+        (output,) = new.run(batch([event(newer.encode())], channel=FEED_EVENT))
+        told = {key: output.record[key] for key in ("kind", "detail", "cause", "socket")}
+        assert told == {
+            "kind": "other",
+            "detail": "moon_phase: full",
+            "cause": "other",
+            "socket": "1",
+        }
 
     @pytest.mark.parametrize(
         ("kind", "severity", "words"),
@@ -97,8 +131,8 @@ class TestFeedEvents:
     )
     def test_one_that_cannot_be_read_is_a_dead_letter(self, new: Partition, payload: bytes) -> None:
         """And stops nothing."""
-        outputs = new.run(batch([event(payload), event(told("listed"))], channel=FEED_EVENT))
-        assert [kind for _, kind, _, _ in audits(outputs)] == ["listed"]
+        outputs = new.run(batch([event(payload), event(told("failover"))], channel=FEED_EVENT))
+        assert [kind for _, kind, _, _ in audits(outputs)] == ["failover"]
         assert [(letter.stage, letter.value) for letter in new.letters] == [("event", payload)]
         assert new.counts["failed"] == 0
 
@@ -107,10 +141,10 @@ class TestFeedEvents:
     )
     def test_it_is_about_the_feed_or_a_contract_of_it(self, new: Partition, subject: str) -> None:
         """Its subject is the key of records; anybody may write to the raw topic."""
-        forged = FeedEvent("feed_down", subject, T0, T0)
+        forged = FeedEvent(AuditKind.FEED_DOWN, subject, T0, T0)
         assert new.run(batch([event(forged.pack())], channel=FEED_EVENT)) == []
         assert [letter.stage for letter in new.letters] == ["event"]
-        real = FeedEvent("listed", f"{FEED}:币安人生USDT", T0, T0)
+        real = FeedEvent(AuditKind.LISTED, f"{FEED}:币安人生USDT", T0, T0)
         (output,) = new.run(batch([event(real.pack())], channel=FEED_EVENT))
         assert output.key == f"{FEED}:币安人生USDT"
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from schemas.audit_facts import AuditCause, AuditFacts
+from schemas.audit_kinds import AuditKind
 from schemas.errors import StateError
 from schemas.feeds import FEEDS
 from schemas.records import MAX_CHANNEL_BYTES
@@ -205,7 +207,19 @@ def test_the_largest_block_fits_into_a_record() -> None:
     """Whatever exchanges send: else no restart could ever store it."""
     contract = largest_contract()
     subject, detail = contract.contract_id, "d" * MAX_DETAIL_BYTES
-    audit = AuditCount(subject, "settlement_differs", BIG, BIG, BIG, BIG, detail, BIG, BIG)
+    facts = AuditFacts(
+        cause=AuditCause.NO_STREAM_RATE,
+        from_state="n" * MAX_NAME_BYTES,
+        to_state="n" * MAX_NAME_BYTES,
+        rate=RATE,
+        other_rate=RATE,
+        tolerance=RATE,
+        from_interval_hours=RATE,
+        to_interval_hours=RATE,
+        shift_s=RATE,
+    )
+    kind = AuditKind.SETTLEMENT_DIFFERS
+    audit = AuditCount(subject, kind, BIG, BIG, BIG, BIG, detail, BIG, BIG, facts)
     block = ContractBlock(
         *(VERSION, BIG, BIG),
         contracts=[contract] * BLOCK_CONTRACTS,
