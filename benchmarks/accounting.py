@@ -18,8 +18,6 @@ from benchmarks.recorded_gaps import Span, spans_of
 from schemas.feeds import spec
 from schemas.times import US_PER_S
 
-TIMELESS = frozenset({"hyperliquid"})
-"""Their frames have no time (exchanges.md §4.6)."""
 SKEW_US = 5 * US_PER_S
 """Further ahead than this, the worker does not believe an event's time."""
 NEAR_US = 900_000
@@ -37,10 +35,10 @@ TOO_LARGE = "sent and stored 100 times too large (bad-units)"
 UNTOLD = "missed, too few to be told without times"
 """Its neighbours came no further apart than two pushes may be."""
 COUNT_TOLERANCE = 1.25
-"""Where frames have no time, a count follows from their mean distance: pushes are 0.8 to 1.8 s
-apart (exchanges.md §4.6)."""
+"""Where frames have no time, a count follows from their mean distance: pushes are up to 1.8 s
+apart."""
 PERCENT = 100.0
-"""By how much a rate is too large under bad-units (infra/simulator/faults/wire_fields.py)."""
+"""By how much a rate is too large under bad-units (infra/simulator/wire_fields.py)."""
 _EXAMPLES = 5
 END = 2**62
 
@@ -84,7 +82,7 @@ class _Comparison:
         for row in sorted(self._streamed, key=lambda each: each.received_at):
             self._receipts[row.contract_id].append(row.received_at)
         self._known = Counter(_key(row) for row in evidence.stored)
-        self._timeless = evidence.feed in TIMELESS
+        self._timeless = spec(evidence.feed).timeless
         self._bad_units = [f for f in evidence.own_faults if f.kind == "bad-units"]
         self._damaged: set[Key] = set()
         """What the truth calls missed and is stored all the same."""

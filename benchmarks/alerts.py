@@ -17,7 +17,7 @@ from benchmarks.fault_report import table
 from infra.simulator.market.market import HOUR_MS, Market
 from infra.simulator.market.universe import UNITS_PER_ONE
 from infra.simulator.options import SimulatorOptions
-from infra.simulator.registry import create_exchanges, default_feeds
+from infra.simulator.registry import SIMULATED, create_exchanges
 from schemas.feeds import spec
 from schemas.records import Alert, Purpose, RawBatch, RawItem
 from schemas.times import US_PER_HOUR, US_PER_MS
@@ -171,7 +171,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--contracts", type=int, default=1874)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--step-s", type=float, default=STEP_S, help="between two updates")
-    parser.add_argument("--feeds", default=",".join(default_feeds()))
+    parser.add_argument("--feeds", default=",".join(tuple(SIMULATED)))
     parser.add_argument("--json", action="store_true", help="each alert, a line each")
     chosen = parser.parse_args(arguments)
     options = SimulatorOptions(seed=chosen.seed)

@@ -1,7 +1,7 @@
 """`python -m benchmarks calls`: the REST calls of a healthy stack, by feed and path.
 
 With the exchanges' real limits and the default refresh intervals; the span begins when all history
-is complete, for which Hyperliquid's limits take 40 minutes with all contracts. Not responsible for:
+is complete, for which the strictest limits take 40 minutes with all contracts. Not responsible for:
 what an hour has (rest_calls.py).
 """
 

@@ -17,7 +17,7 @@ from benchmarks.freshness import Freshness
 
 UPTIME = 0.999
 MAX_ATTEMPTS_A_MINUTE = 30
-"""Hyperliquid takes 30 new connections a minute (exchanges.md §4.4), the others more."""
+"""The least number of new connections that any exchange takes in a minute."""
 
 
 class FeedReport(NamedTuple):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from infra.simulator.faults.kinds import KINDS, parse
-from infra.simulator.faults.wire_fields import WIRES
+from infra.simulator.registry import SIMULATED
 from schemas.errors import ConfigurationError
 from schemas.feeds import spec
 
@@ -203,17 +203,17 @@ def _fitted(feed: str, part: Part, slot_s: float, subject: Subject | None) -> Pl
             "symbol": subject.symbol,
             "interval_hours": 4 if subject.interval_hours == 8 else 8,
         }
-    elif part.kind == "bad-units" and not WIRES[feed].rates_have_times:
+    elif part.kind == "bad-units" and not SIMULATED[feed].wire.rates_have_times:
         parameters = {"field": "rate"}
     seconds = part.seconds
-    if part.kind in {"drop", "corrupt"} and not WIRES[feed].rates_have_times:
+    if part.kind in {"drop", "corrupt"} and not SIMULATED[feed].wire.rates_have_times:
         # Without times a single push that is missing is none that is late.
         parameters["p"], seconds = 1, GONE_S
     fault = Planned(slot_s + part.at_s, part.kind, feed, seconds, parameters)
     entry = fault.entry()
     del entry["at_s"], entry["kind"]
     try:
-        parse(part.kind, entry, (feed,))
+        parse(part.kind, entry, {feed: SIMULATED[feed].wire})
     except ConfigurationError:
         return None
     return fault
@@ -223,7 +223,7 @@ def _left_out(
     feed: str, planned: Sequence[Planned], kinds: Sequence[str] | None
 ) -> list[tuple[str, str, str]]:
     have = {each.kind for each in planned if each.feed == feed}
-    fixed = bool(WIRES[feed].fixed_interval_hours)
+    fixed = bool(SIMULATED[feed].wire.fixed_interval_hours)
     return [
         (
             feed,

@@ -13,20 +13,21 @@ import asyncio
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmarks.accounting import account, last_ticks
 from benchmarks.evidence import FeedEvidence, Stored, duplicates, gather
 from benchmarks.fault_report import FeedReport, Report, as_json, calls_of, markdown
-from benchmarks.fault_schedule import Planned, Schedule, Subject, default_schedule
+from benchmarks.fault_schedule import SLOW_CADENCE_S, Planned, Schedule, Subject, default_schedule
 from benchmarks.fault_times import most_in_a_minute, times_of
 from benchmarks.freshness import freshness, listed_spans, unreachable
 from benchmarks.kafka_away import Outage, gaps_told, kafka_away
 from benchmarks.running import Running, options_of, progress, running
+from producers.exchanges import exchange
 from schemas.clock import now_us
 from schemas.errors import ConfigurationError
 from schemas.feeds import FEEDS, spec
@@ -41,9 +42,6 @@ SETTLE_S = 12.0
 """After the last fault has ended, and two pushes more: the streams come back."""
 TOLD_S = 12.0
 """After a minute its counts are published at the next flush, which the producers' ticks cause."""
-_AGAIN_S = {"hyperliquid": 10.0, "kucoin": 30.0}
-AGAIN_S = 5.0
-"""Between two polls of a feed that needs REST."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,8 @@ class Plan:
     schedule: Sequence[dict[str, Any]] | None = None
     kinds: tuple[str, ...] | None = None
     healthy_s: float = HEALTHY_S
-    kucoin_push_s: float | None = None
+    push_s: Mapping[str, float] = field(default_factory=dict)
+    """Seconds between two pushes of simulated feeds that have an option for it, by feed."""
     kafka_away_s: float = 0.0
     queue_mib: int | None = None
     settle_s: float = SETTLE_S
@@ -71,7 +70,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--schedule", type=Path, help="JSON list, as the simulator's --faults")
     parser.add_argument("--kinds", nargs="+", help="of the default schedule, only these")
     parser.add_argument("--healthy-s", type=float, default=HEALTHY_S, help="before the faults")
-    parser.add_argument("--kucoin-push-s", type=float, help="default: as the exchange, 60")
+    parser.add_argument(
+        "--push-s",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("FEED", "SECONDS"),
+        help="sets the simulator's option --FEED-push-s; default: as the exchange",
+    )
     parser.add_argument("--kafka-away", type=float, default=0.0, metavar="SECONDS",
                         help="stop Kafka for so long in place of a schedule")  # fmt: skip
     parser.add_argument("--json", action="store_true")
@@ -84,7 +90,7 @@ def main(arguments: Sequence[str]) -> int:
         schedule=_read(given.schedule) if given.schedule else None,
         kinds=tuple(given.kinds) if given.kinds else None,
         healthy_s=given.healthy_s,
-        kucoin_push_s=given.kucoin_push_s,
+        push_s={feed: float(seconds) for feed, seconds in given.push_s},
         kafka_away_s=given.kafka_away,
         queue_mib=1 if given.kafka_away else None,
     )
@@ -121,8 +127,8 @@ async def measure(plan: Plan, directory: Path) -> Report:
     if plan.queue_mib is not None:
         environment["FUNDING_PRODUCER_QUEUE_MIB"] = str(plan.queue_mib)
     arguments = ["--truth-missed"]
-    if plan.kucoin_push_s is not None:
-        arguments += ["--kucoin-push-s", str(plan.kucoin_push_s)]
+    for feed, push_s in plan.push_s.items():
+        arguments += [f"--{feed}-push-s", str(push_s)]
     options = options_of(directory, plan.feeds, plan.contracts, environment, tuple(arguments))
     progress(f"starting {', '.join(plan.feeds)} with {plan.contracts} contracts in {directory}")
     async with running(options) as run:
@@ -181,17 +187,16 @@ def _audit_s(now: int, push_s: float) -> float:
 
 
 def _push_s(plan: Plan, feed: str) -> float:
-    if feed == "kucoin" and plan.kucoin_push_s is not None:
-        return plan.kucoin_push_s
-    return spec(feed).cadence_s
+    return plan.push_s.get(feed, spec(feed).cadence_s)
 
 
 def _notes(plan: Plan, outage: Outage | None) -> list[str]:
     notes = []
-    if "kucoin" in plan.feeds:
-        push_s = _push_s(plan, "kucoin")
-        real = "as the exchange does" if push_s == spec("kucoin").cadence_s else "not as the real"
-        notes.append(f"KuCoin pushes every {push_s:g} s, {real}.")
+    for feed in plan.feeds:
+        if spec(feed).cadence_s >= SLOW_CADENCE_S:
+            push_s = _push_s(plan, feed)
+            real = "as the exchange does" if push_s == spec(feed).cadence_s else "not as the real"
+            notes.append(f"{feed} pushes every {push_s:g} s, {real}.")
     if outage is not None:
         notes.append(outage.describe())
     return notes
@@ -255,7 +260,7 @@ async def _feed_report(
     evidence = await gather(run, feed, from_us - 3_600 * US_PER_S, until_us)
     listed = listed_spans(evidence.stored, _ends(evidence, until_us), begun_us, until_us)
     span = (begun_us, until_us)
-    again_s = _AGAIN_S.get(feed, AGAIN_S)
+    again_s = exchange(feed).fallback_s
     away = unreachable(evidence.faults, feed, again_s, begun_us, until_us)
     stale_s = spec(feed).stale_s
     streamed = [row for row in evidence.stored if row.transport == "ws"]

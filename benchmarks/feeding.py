@@ -24,7 +24,7 @@ REPEATED_EVERY = 100
 RECEIPT_US = 60_000
 """How long after its event a backlog's update was received."""
 BURST_CONTRACTS = 93
-"""Of each partition: the 745 contracts that Binance sends in one frame."""
+"""Of each partition: the 745 contracts that a large exchange sends in one frame."""
 TRICKLE_CONTRACTS = 20
 """At most so many in one record of the feeds that trickle."""
 _FLUSH_S = 60.0

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.evidence import Fault, Stored
+from producers.exchanges import exchange
+from schemas.feeds import FEEDS
 from schemas.times import US_PER_S
 
 Ages = NDArray[np.float64]
@@ -21,8 +23,6 @@ UNUSABLE = frozenset({
     "refuse-rest", "http-429", "http-418", "http-403", "http-5xx", "maintenance", "bad-units",
 })  # fmt: skip
 """Faults during which REST brings nothing that can be used."""
-LIMITS_GROUPS = (frozenset({"binance-usdm", "binance-coinm"}),)
-"""A ban of one bars all of its group: they share an address's limits (exchanges.md §1.9)."""
 
 
 class Freshness(NamedTuple):
@@ -93,7 +93,9 @@ def unreachable(
 
     `again_s`: how long after its return it may be until the next poll of one that failed.
     """
-    group = next((each for each in LIMITS_GROUPS if feed in each), frozenset({feed}))
+    # A ban of one feed bars all of its group: they share an address's limits.
+    shared = exchange(feed).limits_group
+    group = {each for each in FEEDS if exchange(each).limits_group == shared}
     spans = []
     for fault in faults:
         bans = fault.kind in {"http-429", "http-418", "http-403"}

@@ -1,12 +1,11 @@
 """Latency on Apache Kafka from raw record to z-score, at an exchange's rate and at ten times that.
 
 1,904 contracts, all in the raw topic of one feed: 744 of them come in one burst of eight records,
-as Binance's frame does, the others in records of 1 to 20 spread over the period (1 s, or 0.095 s).
-Latency is from the moment before a record is encoded and produced to the moment at which a
-consumer in another process has its z-score, for those emitted at once. Beside it, at the same
-moment and on the same raw records: a bare confluent-kafka loop; after it, with the same pacing: an
-empty stock Faust agent and the loop again. Both forward only a key. Not responsible for:
-throughput.
+as the frame of a large exchange does, the others in records of 1 to 20 spread over the period (1 s,
+or 0.095 s). Latency is from the moment before a record is encoded and produced to the moment at
+which a consumer in another process has its z-score, for those emitted at once. Beside it, at the
+same moment and on the same raw records: a bare confluent-kafka loop; after it, with the same
+pacing: an empty stock Faust agent and the loop again. Both forward only a key.
 """
 
 from __future__ import annotations

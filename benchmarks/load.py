@@ -1,9 +1,8 @@
 """The input of the worker's benchmarks: contracts by partition, their history, their updates.
 
-Rows are as long as Binance's (190 bytes) and carry the fields of its mark-price stream. With each
+Rows are those of the first feed whose simulator can write them (`Simulated.rows`). With each
 update a contract's rate changes in one case of three. Nine in ten contracts stay within ±1.5
-standard deviations of their settlements, one beyond ±2.5. The same seed gives the same rates. Not
-responsible for: producing (feeding.py), what is measured.
+standard deviations of their settlements, one beyond ±2.5. The same seed gives the same rates.
 """
 
 from __future__ import annotations
@@ -13,16 +12,17 @@ import statistics
 from collections.abc import Iterator, Sequence
 from itertools import count
 
+from infra.simulator.registry import SIMULATED
 from schemas.control_items import BACKFILL_BEGIN, BACKFILL_END
 from schemas.partitioning import PARTITIONS, contract_id, partition_of
 from schemas.records import Purpose, RawBatch
 from schemas.times import US_PER_HOUR, US_PER_MS, hour_floor
 
-FEED = "binance-usdm"
+FEED, ROWS = next((feed, one.rows) for feed, one in SIMULATED.items() if one.rows)
 QUOTE = "USDT"
-STREAM = "!markPrice@arr@1s"
 SETTLEMENTS_EACH = 100
-INTERVAL_US = 8 * US_PER_HOUR
+INTERVAL_HOURS = 8
+INTERVAL_US = INTERVAL_HOURS * US_PER_HOUR
 WINDOW_SETTLEMENTS = 90
 """Of SETTLEMENTS_EACH, those within 30 days: the baseline."""
 HISTORY_ITEMS = 500
@@ -57,11 +57,7 @@ class Instrument:
             self._z = min(self._high, max(self._low, moved))
         rate = self.mean + self._z * self.std
         price = self._price + (event_ms % 7_919) * 1e-5
-        return (
-            f'{{"e":"markPriceUpdate","E":{event_ms},"s":"{self.symbol}","p":"{price:.8f}",'
-            f'"ap":"{price:.8f}","P":"{price:.8f}","i":"{price:.8f}","r":"{rate:.8f}",'
-            f'"T":{next_ms},"st":1}}'
-        ).encode()
+        return ROWS.update(self.symbol, event_ms, next_ms, rate, price)
 
 
 def market(each: int, seed: int = 1) -> list[list[Instrument]]:
@@ -88,7 +84,7 @@ def update_batch(instruments: Sequence[Instrument], event_ms: int, received_at: 
     """Return one raw record with the next update of each instrument."""
     next_ms = next_settlement_ms(event_ms)
     rows = [(each.symbol, each.row(event_ms, next_ms)) for each in instruments]
-    return _batch("stream", STREAM, rows, received_at)
+    return _batch("stream", ROWS.stream, rows, received_at)
 
 
 def history_batches(instruments: Sequence[Instrument], received_at: int) -> Iterator[RawBatch]:
@@ -103,30 +99,21 @@ def history_batches(instruments: Sequence[Instrument], received_at: int) -> Iter
     ]
     for start in range(0, len(rows), HISTORY_ITEMS):
         chunk = rows[start : start + HISTORY_ITEMS]
-        yield _batch("history", "fundingRate", chunk, received_at)
+        yield _batch("history", ROWS.history, chunk, received_at)
     yield _batch("history", BACKFILL_END, marks, received_at)
 
 
 def facts_batches(instruments: Sequence[Instrument], received_at: int) -> Iterator[RawBatch]:
-    """Return the raw records of one partition's contract facts: the list, then the intervals."""
-    listed = f'"status":"TRADING","contractType":"PERPETUAL","quoteAsset":"{QUOTE}"'
-    rows = [
-        (each.symbol, f'{{"symbol":"{each.symbol}",{listed}}}'.encode()) for each in instruments
-    ]
-    yield _batch("contract", "exchangeInfo", rows, received_at)
-    rows = [
-        (each.symbol, f'{{"symbol":"{each.symbol}","fundingIntervalHours":8}}'.encode())
-        for each in instruments
-    ]
-    yield _batch("contract", "fundingInfo", rows, received_at)
+    """Return the raw records of one partition's contract facts: one channel after the other."""
+    facts = [(each.symbol, ROWS.facts(each.symbol, QUOTE, INTERVAL_HOURS)) for each in instruments]
+    for channel in facts[0][1]:
+        rows = [(symbol, of_symbol[channel]) for symbol, of_symbol in facts]
+        yield _batch("contract", channel, rows, received_at)
 
 
 def _settlement(instrument: Instrument, newest_ms: int, index: int) -> bytes:
     time_ms = newest_ms - (SETTLEMENTS_EACH - 1 - index) * (INTERVAL_US // US_PER_MS)
-    rate = instrument.settled[index]
-    return (
-        f'{{"symbol":"{instrument.symbol}","fundingTime":{time_ms},"fundingRate":"{rate:.8f}"}}'
-    ).encode()
+    return ROWS.settlement(instrument.symbol, time_ms, instrument.settled[index])
 
 
 def _batch(

@@ -43,7 +43,7 @@ class Figures(NamedTuple):
     by_feed: Mapping[str, Freshness]
     overall: Freshness
     by_second: Freshness
-    """Of the feeds that push each second; KuCoin's stream has a new estimate once a minute."""
+    """Of the feeds that push each second; others have a new estimate once a minute."""
     calls_an_hour: Mapping[str, float]
     latency_ms: tuple[float, float, int]
     """From an event to its z-score, computed: p50, p99, how many."""

@@ -1,9 +1,8 @@
-"""`fundingstream replay`: the raw log through a second worker, compared with what was published.
+"""Replays the raw log with a second worker and compares the result with what was published.
 
-The worker is a pure function of the raw topics, so its outputs must be the same again. A second
-worker identity reads the whole log that is still there, publishes to topics of its own, and every
-record of the asked span of `received_at` is compared; the live topics are only read. Not
-responsible for: what the worker computes.
+The worker is a pure function of the raw topics, so a second one must give the same outputs. It has
+an identity of its own, reads the whole log that is still in Kafka and publishes to topics of its
+own; then every record of the span of `received_at` is compared. The live topics are only read.
 """
 
 from __future__ import annotations
@@ -35,27 +34,29 @@ from stream_app.worker.output_producer import PUBLISHED
 from stream_app.worker.tables import TABLES
 
 VOLATILE = frozenset({"computed_at", "created_at"})
-"""When something was computed is the one thing that a replay does not repeat."""
+"""Fields that a replay cannot repeat: when something was computed."""
 LINES_KEPT = 20
+"""How many of the second worker's last lines an error message shows."""
 SETTLE_S = 40.0
-"""A log that has no ticks at its end is flushed by the wall clock, after twice QUIET_FLUSH_US."""
+"""How long to wait at the end of a log without ticks there: the wall clock flushes it, after twice
+QUIET_FLUSH_US."""
 TICKED_S = 8.0
-"""One that has is flushed by them: what was read has to become durable, no more."""
+"""How long to wait at the end of a log with ticks, which flush it: the outputs become durable."""
 _SHOWN = 5
 
 
 class Compared(NamedTuple):
-    """The comparison of one topic; counts of distinct records."""
+    """The comparison of one topic, in numbers of distinct records."""
 
     topic: str
     published: int
     replayed: int
     repeated: int
-    """Records that stand more than once on the live topic: repeated after a crash."""
+    """Records that the live topic has more than once, because a crashed worker repeated them."""
     missing: int
-    """Published, and not replayed."""
+    """Records that were published and not replayed."""
     extra: int
-    """Replayed, and not published."""
+    """Records that were replayed and not published."""
     examples: list[str]
 
 
@@ -67,8 +68,12 @@ def compare(
 ) -> Compared:
     """Compare records as sets, without their volatile fields. Pure.
 
-    `published` stood on the live topic when the replay began, so what they follow from was read
-    by it. `later` ones were published meanwhile: the replay may have reached them or not.
+    Args:
+        topic: The live topic's name.
+        published: Records that the live topic had when the replay began: the replay has read all
+            that they follow from, so it must repeat them.
+        replayed: Records of the replay.
+        later: Records that were published meanwhile: the replay may repeat them or not.
     """
     live = Counter(_identity(record) for record in published)
     again = Counter(_identity(record) for record in replayed)
@@ -133,7 +138,7 @@ def _compare_topic(
     span: Span,
     begun: Ends,
 ) -> Compared:
-    """Compare a live topic, which ended at `begun` before the replay, with the replay's own."""
+    """Compare a live topic with the replay's; `begun` is where it ended before the replay."""
     assert topic.record_type is not None
     decode = catalog.decoder(topic.record_type).decode
     again = prefix + topic.name
@@ -219,7 +224,7 @@ async def run_second_worker(
 
 
 async def _settle(reader: LagReader, topics: list[str]) -> None:
-    """Wait until what is owed at the end of the log is flushed and durable."""
+    """Wait until the outputs of the end of the log are flushed and durable."""
     before = await asyncio.to_thread(reader.ends, topics)
     await asyncio.sleep(TICKED_S)
     after = await asyncio.to_thread(reader.ends, topics)

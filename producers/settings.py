@@ -35,7 +35,7 @@ class ProducerSettings(SharedSettings):
     producer_queue_mib: Annotated[int, Field(ge=1, le=1_024)] = 16
     """Of each feed: what waits for Kafka. When it is full, reading pauses."""
     producer_secondary_sources: bool = True
-    """Also open the sockets that are a second source of what others deliver (KuCoin's classic)."""
+    """Also open the sockets that are a second source of what others deliver."""
     producer_limit_factor: Annotated[float, Field(ge=1, le=10_000)] = 1.0
     """Multiplies the exchanges' REST limits. For simulated exchanges only: the real ones ban."""
     producer_metrics_host: Host = "127.0.0.1"

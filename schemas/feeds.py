@@ -1,86 +1,80 @@
-"""The feeds that fundingstream knows. Registering one more exchange is one more line here.
+"""The registry of feeds: one line for each, and every part finds its module from there.
 
-Not responsible for: what a feed does; producers/exchanges and stream_app/normalise hold a module
-of the same name each.
+A line names a `FeedSpec` as `module:attribute`. The feeds of this repository stand in `_OWN`. An
+installed package adds a feed with one line in its metadata, an entry point of the group
+`fundingstream.feeds`:
+
+    [project.entry-points."fundingstream.feeds"]
+    my-venue = "my_package.facts:FEED"
+
+Every process that can import the package then knows the feed. The feed's own modules are imported
+by the part that needs them, when it does.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import re
+from collections.abc import Iterable
+from importlib.metadata import EntryPoint, entry_points
 
-MAX_CONTRACTS = 5_000
-"""Of one feed: more than twice the largest list that any exchange has (exchanges.md §1.8)."""
-SAME_PUSH_S = 0.7
-"""Where frames have no event time: contracts are pushed 0.8 s apart or more (exchanges.md §4.6), so
-what two connections bring alike within this is one push. A connection that is further behind brings
-it once more."""
+from schemas.errors import ConfigurationError
+from schemas.feed_spec import FeedSpec
 
+GROUP = "fundingstream.feeds"
+"""The group of entry points that other packages register feeds in."""
 
-class FeedSpec(NamedTuple):
-    """What producers and worker both need to know of a feed."""
-
-    name: str
-    stale_s: float
-    """A contract that has not delivered for this long is stale: its rate holds no longer, and it
-    no longer counts as live (exchanges.md §8)."""
-    cadence_s: float
-    """How often the stream pushes each contract (exchanges.md §8)."""
-    missed_after_s: float
-    """Updates further apart than this have missed some."""
-    derive_settlements: bool = False
-    """No timely source of settlements: the last estimate before the hour stands in for them until
-    history has the row (exchanges.md §2.6b, §4.7, §5.4b)."""
-    settled_decimals: int | None = None
-    """Settled rates are rounded to so many decimals, and estimates are not (exchanges.md §5.4b); a
-    derived settlement is rounded so as well. None: the two have the same digits, or it is not known
-    that they differ (Hyperliquid)."""
-    settling_s: float = 0.0
-    """Estimates this soon after a settlement are noise and ignored (exchanges.md §3.3)."""
-    max_contracts: int = MAX_CONTRACTS
-    """A longer list is cut to so many contracts, and an alert tells it."""
-    timeless: bool = False
-    """Frames of the stream have no event time: receipt stands in for it (exchanges.md §4.6)."""
-
-
-_SPECS: tuple[FeedSpec, ...] = (
-    FeedSpec("binance-usdm", stale_s=10.0, cadence_s=1.0, missed_after_s=1.5),
-    FeedSpec(
-        "binance-coinm", stale_s=10.0, cadence_s=1.0, missed_after_s=1.5, derive_settlements=True
-    ),
-    FeedSpec("kucoin", stale_s=150.0, cadence_s=60.0, missed_after_s=90.0, settling_s=90.0),
-    # Coins are pushed 0.8 to 1.8 s apart (exchanges.md §4.6): a single one is not to be missed.
-    FeedSpec(
-        "hyperliquid",
-        stale_s=15.0,
-        cadence_s=1.0,
-        missed_after_s=2.5,
-        derive_settlements=True,
-        timeless=True,
-    ),
-    FeedSpec(
-        "backpack",
-        stale_s=10.0,
-        cadence_s=1.0,
-        missed_after_s=1.5,
-        derive_settlements=True,
-        settled_decimals=9,
-    ),
+_OWN = (
+    "schemas.venues.binance_usdm:FEED",
+    "schemas.venues.binance_coinm:FEED",
+    "schemas.venues.kucoin:FEED",
+    "schemas.venues.hyperliquid:FEED",
+    "schemas.venues.backpack:FEED",
 )
 
-FEEDS: tuple[str, ...] = tuple(spec.name for spec in _SPECS)
-_BY_NAME = {spec.name: spec for spec in _SPECS}
+_is_name = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*").fullmatch
+
+
+def registered(lines: Iterable[str]) -> dict[str, FeedSpec]:
+    """Return the feeds that registration lines name, by feed id.
+
+    Raises:
+        ConfigurationError: a line leads to no FeedSpec, or an id is malformed or taken.
+    """
+    found: dict[str, FeedSpec] = {}
+    for line in lines:
+        try:
+            feed = EntryPoint("feed", line, GROUP).load()
+        except (ImportError, AttributeError) as error:
+            raise ConfigurationError(f"the registered feed {line!r} is missing: {error}") from None
+        if not isinstance(feed, FeedSpec):
+            raise ConfigurationError(f"the registered feed {line!r} is no FeedSpec")
+        if not _is_name(feed.name) or feed.name in found:
+            raise ConfigurationError(f"{line!r}: {feed.name!r} is taken, or cannot be a feed's id")
+        found[feed.name] = feed
+    return found
+
+
+def _installed() -> list[str]:
+    """Return the lines of installed packages, in the order of their names."""
+    return [each.value for each in sorted(entry_points(group=GROUP), key=lambda each: each.name)]
+
+
+_BY_NAME = registered((*_OWN, *_installed()))
+FEEDS: tuple[str, ...] = tuple(_BY_NAME)
 
 
 def spec(feed: str) -> FeedSpec:
-    """Return what is known of a feed."""
-    return _BY_NAME[feed]
+    """Return the facts of a feed.
+
+    Raises:
+        ConfigurationError: no such feed is registered.
+    """
+    found = _BY_NAME.get(feed)
+    if found is None:
+        raise ConfigurationError(f"unknown feed {feed!r}: known are {', '.join(FEEDS)}")
+    return found
 
 
 def stale_s(feed: str) -> float:
     """Return the stale threshold of a feed, in seconds."""
     return _BY_NAME[feed].stale_s
-
-
-def module_name(feed: str) -> str:
-    """Return the Python module name of a feed id: `binance-usdm` is `binance_usdm`."""
-    return feed.replace("-", "_")

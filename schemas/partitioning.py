@@ -14,7 +14,7 @@ _MASK = 0xFFFFFFFF
 
 
 def contract_id(feed: str, symbol: str) -> str:
-    """Join a feed id and the exchange's own symbol: `binance-usdm:BTCUSDT`."""
+    """Join a feed id and the exchange's own symbol: `my-venue:BTCUSDT`."""
     return f"{feed}:{symbol}"
 
 

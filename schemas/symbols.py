@@ -1,8 +1,7 @@
 """Which texts are accepted as symbols of contracts, by producers and worker alike.
 
 A symbol becomes a key of state, of Kafka records and of rows, so its length is bounded and it may
-hold nothing invisible. Letters of any script are allowed: Binance lists `币安人生USDT`
-(docs/exchanges/binance-usdm.md §8).
+hold nothing invisible. Letters of any script are allowed: one exchange lists `币安人生USDT`.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ US_PER_S = 1_000_000
 US_PER_MINUTE = 60 * US_PER_S
 US_PER_HOUR = 60 * US_PER_MINUTE
 US_PER_DAY = 24 * US_PER_HOUR
+MS_PER_HOUR = 3_600_000
+MS_PER_DAY = 24 * MS_PER_HOUR
 
 
 def hour_floor(time_us: int) -> int:

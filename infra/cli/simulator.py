@@ -8,8 +8,35 @@ from pathlib import Path
 import click
 
 from infra.cli.completion import complete_feeds
+from infra.simulator.options import OwnOption, SimulatorOptions
+from infra.simulator.registry import SIMULATED
 
 
+def _with_own_options(command: click.Command) -> click.Command:
+    """Add the options that only one exchange has, behind the common ones."""
+    for one in SIMULATED.values():
+        for own in one.options:
+            command.params.append(_option(own))
+    return command
+
+
+def _option(own: OwnOption) -> click.Option:
+    kind: click.ParamType
+    if isinstance(own.values[0], str):
+        kind = click.Choice([str(value) for value in own.values])
+    else:
+        numbers = click.IntRange if isinstance(own.default, int) else click.FloatRange
+        kind = numbers(*own.values)
+    return click.Option(
+        [f"--{own.name.replace('_', '-')}"],
+        default=own.default,
+        show_default=True,
+        type=kind,
+        help=own.help,
+    )
+
+
+@_with_own_options
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
@@ -61,20 +88,6 @@ from infra.cli.completion import complete_feeds
     help="Seconds between two protocol PINGs; 0 never.",
 )
 @click.option(
-    "--coinm-path",
-    default="/stream",
-    show_default=True,
-    type=click.Choice(["/stream", "/market/stream"]),
-    help="The path at which COIN-M delivers; the other stays silent.",
-)
-@click.option(
-    "--kucoin-push-s",
-    default=60.0,
-    show_default=True,
-    type=click.FloatRange(0.02, 600.0),
-    help="Seconds between two pushes of KuCoin's estimates.",
-)
-@click.option(
     "--faults",
     "faults_file",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -87,13 +100,6 @@ from infra.cli.completion import complete_feeds
 )
 @click.option("--open-limits", is_flag=True, help="No rate limits on REST.")
 @click.option("--retry-after", is_flag=True, help="Send Retry-After with 429 and 418.")
-@click.option(
-    "--coinm-rows",
-    default=0,
-    show_default=True,
-    type=click.IntRange(0, 100),
-    help="COIN-M rows (st 2) that appear in the USD-M arrays.",
-)
 @click.option(
     "--tls-cert",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -111,16 +117,16 @@ from infra.cli.completion import complete_feeds
 )
 def simulator(
     host: str, port: int, seed: int, feed_lists: Sequence[str], contracts: int | None,
-    data_dir: Path, tick_s: float, ping_s: float, coinm_path: str, kucoin_push_s: float,
-    faults_file: Path | None, coinm_rows: int, tls_cert: Path | None, tls_key: Path | None, *,
+    data_dir: Path, tick_s: float, ping_s: float, faults_file: Path | None,
+    tls_cert: Path | None, tls_key: Path | None, *,
     truth_missed: bool, open_limits: bool, retry_after: bool, tls_self_signed: bool,
+    **own: float | str,
 ) -> None:  # fmt: skip
     """Serve simulated exchanges and record the truth about what they sent.
 
-    Each feed answers below its name, with the exchange's own paths behind it, as in
-    ws://127.0.0.1:9443/binance-usdm/market/ws/!markPrice@arr@1s. Runs until SIGTERM or SIGINT.
+    Each feed answers below its name, with the exchange's own paths behind it. Runs until SIGTERM
+    or SIGINT.
     """
-    from infra.simulator.options import SimulatorOptions
     from infra.simulator.service import TlsChoice, run_simulator
 
     run_simulator(
@@ -129,10 +135,8 @@ def simulator(
             tick_ms=round(tick_s * 1_000),
             ping_every_s=ping_s,
             retry_after=retry_after,
-            coinm_rows=coinm_rows,
-            coinm_route="/market" if coinm_path == "/market/stream" else "",
             open_limits=open_limits,
-            kucoin_push_ms=round(kucoin_push_s * 1_000),
+            own=own,
         ),
         host=host,
         port=port,

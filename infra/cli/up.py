@@ -42,8 +42,10 @@ from schemas.feeds import FEEDS
 @click.option("--verbose", is_flag=True, help="Show what every part logs.")
 def up(**given: Any) -> None:
     """Run everything on this machine: exchanges, Kafka, worker, sink, ClickHouse, page."""
+    from infra.cli.servers import require_clickhouse, require_kafka
     from infra.stack.parts import Ports, StackOptions
     from infra.stack.up import Terminal, run_up
+    from stream_app.settings import SinkSettings, WorkerSettings
 
     verbose, duration_s = given.pop("verbose"), given.pop("duration_s")
     asked_for = given.pop("data_dir")
@@ -53,6 +55,10 @@ def up(**given: Any) -> None:
         feeds=given.pop("feeds") or FEEDS,
         **given,
     )
+    if options.kafka is not None:
+        require_kafka(options.settings(WorkerSettings))
+    if options.clickhouse_url is not None:
+        require_clickhouse(options.settings(SinkSettings))
     run_up(
         options,
         Terminal(tell=click.echo, warn=lambda line: click.echo(line, err=True)),

@@ -1,7 +1,7 @@
-"""What the migrations make, derived from their own statements, and what of it is missing. Pure.
+"""Finds out what the migrations make, from their own statements, and what of it is missing. Pure.
 
 Every statement of a migration makes a table, adds a column or makes a view, and may be run again.
-So the files say what a database of this version holds, and how each part of it is made.
+So the files tell what a database of this version holds, and how each part of it is made.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Table:
     statement: str
     engine: str
     columns: dict[str, str] = field(default_factory=dict)
-    """Name to definition: type, default, codec."""
+    """The definition of each column by its name: type, default, codec."""
 
 
 @dataclass(slots=True)
@@ -41,28 +41,28 @@ class Expected:
     tables: dict[str, Table] = field(default_factory=dict)
     views: dict[str, None] = field(default_factory=dict)
     view_statements: list[str] = field(default_factory=list)
-    """All of them, in their order. A later one may replace a view that another reads, so a view is
-    made again by the whole sequence, which ends in the newest form of each."""
+    """All statements that make views, in order. A later one may replace a view that another one
+    reads, so a missing view is made by running all of them, which ends in the newest of each."""
 
 
 class Found(NamedTuple):
     """What a database holds."""
 
     engines: Mapping[str, str]
-    """Of tables and views."""
+    """The engine of each table and view by its name."""
     columns: Mapping[str, Mapping[str, str]]
-    """By table: name to type."""
+    """The type of each column by its name, by table."""
 
 
 class Repair(NamedTuple):
-    """A statement, and what it makes; empty where it only leads to what another one makes."""
+    """A statement, and the names that it makes; empty for a step on the way to another one."""
 
     made: tuple[str, ...]
     statement: str
 
 
 def expected_of(statements: Iterable[str]) -> Expected:
-    """Read the statements of all migrations, in their order."""
+    """Return what the statements of all migrations, in their order, make."""
     expected = Expected()
     for statement in statements:
         if table := _TABLE.match(statement):
@@ -83,7 +83,7 @@ def expected_of(statements: Iterable[str]) -> Expected:
 
 
 def repairs(expected: Expected, found: Found) -> list[Repair]:
-    """Return what makes the missing tables, columns and views, in the order to run it.
+    """Return the statements that make the missing tables, columns and views, in order.
 
     Raises:
         StateError: something of the name is there and is not what the migrations make.
@@ -122,7 +122,7 @@ def column_type(definition: str) -> str:
 
 
 def _check_table(name: str, table: Table, engine: str, columns: Mapping[str, str]) -> None:
-    # A cluster has the replicated or shared kind of the same engine.
+    # On a cluster it is the replicated or shared variant of the same engine.
     if not engine.endswith(table.engine):
         raise _not_ours(name, f"of the engine {engine}, not {table.engine}")
     for column, definition in table.columns.items():

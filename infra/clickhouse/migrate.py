@@ -1,9 +1,9 @@
 """Brings the database to the version of this code: numbered SQL files, each applied once.
 
 What was applied is recorded with a checksum in `funding.schema_migrations`. ClickHouse has no
-transactions over DDL: a migration that failed half-way is told from the others by its record, which
-is written before its statements (applied = 0) and after them (1). What a person has dropped since
-is made again (expected.py).
+transactions over DDL. The record of a migration is written before its statements with applied = 0,
+and after them with applied = 1: so one that failed half-way is found and applied again. What a
+person has dropped since is made again (expected.py).
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ class Migration:
 
     @property
     def checksum(self) -> str:
-        """Of the text, whatever line ends a checkout gave it."""
+        """The SHA-256 of the text, with line ends normalised."""
         return hashlib.sha256(self.sql.replace("\r\n", "\n").encode()).hexdigest()
 
     @property
     def statements(self) -> tuple[str, ...]:
-        """The statements. A semicolon ends one only at the end of a line."""
+        """The statements of the file. A semicolon ends one only at the end of a line."""
         lines = [line for line in self.sql.splitlines() if not line.lstrip().startswith("--")]
         parts = re.split(r";[ \t]*$", "\n".join(lines), flags=re.MULTILINE)
         return tuple(part.strip() for part in parts if part.strip())
@@ -82,7 +82,7 @@ class Outcome(NamedTuple):
 
     applied: list[Migration]
     made: list[str]
-    """Tables, columns and views that earlier migrations had made and that were missing."""
+    """Tables, columns and views of earlier migrations that were missing and were made again."""
 
 
 def migrate(settings: SinkSettings, migrations: Sequence[Migration] | None = None) -> Outcome:
@@ -146,7 +146,10 @@ def plan(
 
 
 def thresholds_view() -> str:
-    """Return the statement that gives SQL what schemas/feeds.py says; made anew by every run."""
+    """Return the statement that makes the thresholds of schemas/feeds.py a view in SQL.
+
+    Every run makes the view anew.
+    """
     feeds = ", ".join(f"('{feed}', {stale_s(feed):.1f})" for feed in FEEDS)
     return (
         f"CREATE OR REPLACE VIEW {DATABASE}.thresholds AS SELECT known.1 AS feed, "  # noqa: S608
@@ -170,7 +173,7 @@ def _apply(client: Any, migration: Migration) -> None:
 
 
 def _repair(client: Any, applied: Sequence[Migration]) -> list[str]:
-    """Make again what these migrations have made and is not there; return its names."""
+    """Make again what these migrations have made and is missing; return its names."""
     expected = expected_of(statement for m in applied for statement in m.statements)
     database = {"database": DATABASE}
     engines = client.query(

@@ -1,7 +1,7 @@
-"""As whom `migrate` and `sql --write` come: the settings' user, or the writer of a run of `up`.
+"""As which user `migrate` and `sql --write` log in: that of the settings, or of a run of `up`.
 
-The embedded ClickHouse lets people read without a password. Its writer's secret lies in the data
-directory of the run, for whoever may read that.
+The embedded ClickHouse lets everybody read without a password. The password of its writer is in the
+data directory of the run, for whoever may read that directory.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from stream_app.settings import SinkSettings
 
 
 def as_writer(settings: SinkSettings, data_dir: Path | None) -> SinkSettings:
-    """Return the settings with the name and the password of who may write.
+    """Return the settings with the name and the password of a user who may write.
 
-    Whoever sets a user or a password is taken at their word. Else it is the writer of the run whose
-    data is in `data_dir`, or of the one that holds the default directory now; without any run the
-    settings stay as they are. A secret is sent to this machine only.
+    A user or a password in the settings wins. Otherwise it is the writer of the run whose data is
+    in `data_dir`, or of the run that uses a default directory now; without such a run the settings
+    stay as they are. A run's password is sent to this machine only.
 
     Raises:
         ConfigurationError: `data_dir` holds no secret, or the server is on another machine.
@@ -54,7 +54,7 @@ def as_writer(settings: SinkSettings, data_dir: Path | None) -> SinkSettings:
 def _running(url: str) -> Path | None:
     """Return the default directory of the run of `up` whose ClickHouse is at `url`; None: no run.
 
-    Another ClickHouse on this machine is not asked with a run's secret.
+    A run's password is not sent to another ClickHouse on this machine.
     """
     for path in RUN_DIRECTORIES.values():
         with suppress(OSError, ValueError):

@@ -18,7 +18,7 @@ from schemas.text import one_line
 
 _KEEPALIVE_TIMEOUT_S = 30.0
 _SHUTDOWN_TIMEOUT_S = 2.0
-# Statements travel in URLs (aiohttp takes 8 kB by default, ClickHouse a megabyte).
+# Statements are sent in URLs. aiohttp accepts 8 kB by default, ClickHouse a megabyte.
 _MAX_LINE_BYTES = 256 * 1024
 
 
@@ -31,11 +31,19 @@ async def serve_until_signal(
     *,
     cancel_when_left: bool = False,
 ) -> None:
-    """Serves, says so in one line, and on a signal closes.
+    """Serve until a signal.
 
-    `drain` runs first, while requests still go on: it lets them end, or makes them. What is still
-    running a moment after it is cancelled. With `cancel_when_left` so is a request whose client
-    closes the connection.
+    Args:
+        app: The application.
+        host: The address to listen on.
+        port: The port to listen on.
+        announcement: The line that is printed once the server listens.
+        drain: Runs at the signal, while requests still go on, and lets them end or ends them.
+            Requests that still run a moment later are cancelled.
+        cancel_when_left: Whether a request is cancelled when its client closes the connection.
+
+    Raises:
+        UnavailableError: the port is taken.
     """
     quiet_malformed_requests()
     stop = asyncio.Event()
@@ -80,7 +88,7 @@ def _server_log() -> logging.Logger:
 
 
 def _one_line_for_bad_requests(record: logging.LogRecord) -> bool:
-    """What is no HTTP is its sender's fault: where in our code it was noticed says nothing."""
+    """Shorten the log of a malformed request to one line: its traceback is of no use."""
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, HttpProcessingError):
         record.msg = f"{record.getMessage()}: {one_line(str(error))}"

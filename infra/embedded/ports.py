@@ -1,7 +1,6 @@
-"""Loopback ports: find a free one, and say who holds a busy one.
+"""Finds free loopback ports, and says which process holds a busy one.
 
-Not responsible for keeping a port: between the check and the server's own bind somebody else may
-take it, and then the server's own error counts.
+A port is not reserved: another process may take it between the check and the server's own bind.
 """
 
 from __future__ import annotations
@@ -24,7 +23,11 @@ _MAX_COMMAND_CHARS = 120
 
 
 def free_port(host: str = LOOPBACK) -> int:
-    """A port that nobody listens on at this moment."""
+    """Return a port that nobody listens on at this moment.
+
+    Raises:
+        UnavailableError: none was found.
+    """
     for _ in range(_ATTEMPTS):
         port = random.randint(_FIRST_FREE, _LAST_FREE)  # noqa: S311 - not a secret
         if _bind_error(host, port) is None:
@@ -33,13 +36,17 @@ def free_port(host: str = LOOPBACK) -> int:
 
 
 def require_free_port(port: int, what: str, flag: str, host: str = LOOPBACK) -> None:
-    """Raises a one-line error that names the port, its holder and the way out.
+    """Check that a port is free.
 
     Args:
         port: The port that `what` wants to listen on.
         what: The part in a reader's words, as in "the schema registry".
         flag: The option or variable that changes the port, as in "--registry-port".
         host: The address to listen on.
+
+    Raises:
+        UnavailableError: another process listens on it; the message names the process.
+        ConfigurationError: it is not a valid port, or may not be used.
     """
     if not 0 < port < 65_536:
         raise ConfigurationError(f"{flag} {port} is not a port: give a number from 1 to 65535")
@@ -63,7 +70,7 @@ def require_free_port(port: int, what: str, flag: str, host: str = LOOPBACK) -> 
 
 
 def port_holder(port: int) -> str | None:
-    """The process that listens on a port as "pid 123 (command line)"; None where unknown."""
+    """Return who listens on a port, as "pid 123 (command line)"; None where that is unknown."""
     inodes = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
     if not inodes:
         return None
@@ -74,7 +81,7 @@ def port_holder(port: int) -> str | None:
 
 
 def _bind_error(host: str, port: int) -> OSError | None:
-    """What a server would hear from the kernel; with the options of asyncio's and Java's."""
+    """Return the error that a server would get, with the socket options of asyncio and Java."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -88,7 +95,7 @@ def _bind_error(host: str, port: int) -> OSError | None:
 
 
 def _listening_inodes(port: int) -> Iterator[str]:
-    """Socket inodes that listen on a port, from the kernel's tables (Linux; empty elsewhere)."""
+    """Yield the inodes of sockets that listen on a port (Linux only; elsewhere none)."""
     for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
         try:
             lines = table.read_text().splitlines()[1:]

@@ -1,4 +1,4 @@
-"""A data directory: created, locked against a second process, and on a disk with room.
+"""Data directories: created, locked against a second process, checked for room on the disk.
 
 Each embedded part has one, and so has a whole run of `fundingstream up`.
 """
@@ -18,12 +18,12 @@ _LOCK_NAME = ".lock"
 
 
 class DataDirectory:
-    """Holds the lock of a data directory from construction to `close` (or the process's end)."""
+    """Holds the lock of a data directory from construction to `close` or the end of the process."""
 
     def __init__(
         self, path: Path, what: str, flag: str, *, min_free_bytes: int = MIN_FREE_BYTES
     ) -> None:
-        """Creates and locks `path`; each failure is one line with the way out.
+        """Create and lock `path`.
 
         Args:
             path: The directory; made with its parents when missing.
@@ -57,7 +57,7 @@ class DataDirectory:
 
     @property
     def descriptor(self) -> int:
-        """The lock's descriptor: a child that inherits it keeps the lock while it lives."""
+        """The descriptor of the lock. A child that inherits it keeps the lock while it lives."""
         return self._lock.descriptor
 
     def is_empty(self) -> bool:
@@ -79,7 +79,7 @@ class DataDirectory:
                 entry.unlink()
 
     def close(self) -> None:
-        """Gives the lock back. Idempotent."""
+        """Release the lock. Safe to repeat."""
         self._lock.close()
 
     def __enter__(self) -> Self:
@@ -104,7 +104,7 @@ def _require_space(path: Path, what: str, flag: str, min_free_bytes: int) -> Non
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process holds the lock of a data directory now. Makes nothing.
+    """Whether a process holds the lock of a data directory now. Creates nothing.
 
     Raises:
         OSError: the directory cannot be read.

@@ -1,1 +1,1 @@
-"""Tools that read Kafka, and the Maven project that brings the embedded broker."""
+"""Tools that use Kafka, and the Maven project with which the embedded broker is downloaded."""

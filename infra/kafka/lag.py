@@ -1,7 +1,4 @@
-"""How far a consumer group is behind, read from the broker.
-
-Not responsible for: what to do about it.
-"""
+"""Reads from the broker how many records a consumer group is behind."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from schemas.errors import UnavailableError
 from schemas.kafka import clients
 
 Ends = dict[tuple[str, int], int]
-"""Offset behind the last record, by topic and partition."""
+"""The offset behind the last record, by (topic, partition)."""
 
 _TIMEOUT_S = 5.0
 _ASK_AGAIN_S = 0.2
@@ -30,9 +27,9 @@ _COORDINATOR_MOVES = frozenset({
 
 
 class LagReader:
-    """Reads the committed offsets of one group against the ends of topics.
+    """Compares the committed offsets of one group with the ends of topics.
 
-    All calls but `wait` block.
+    All methods but `wait` block.
     """
 
     def __init__(self, settings: SharedSettings, group: str) -> None:
@@ -85,7 +82,7 @@ class LagReader:
         return total
 
     def _committed(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
-        """Return the group's offsets; a group that is new has its coordinator chosen first."""
+        """Return the group's offsets; wait while Kafka chooses the coordinator of a new group."""
         deadline = time.monotonic() + _TIMEOUT_S
         while True:
             try:
@@ -110,8 +107,8 @@ class LagReader:
     ) -> None:
         """Wait until the group has committed all of `topics`, or what lies before `ends`.
 
-        `still` is told how many records are left each time that there are any; what it raises
-        ends the wait. Only one wait at a time.
+        `still` is called with the number of records left each time that there are any; an exception
+        of it ends the wait. Only one wait may run at a time.
 
         Raises:
             UnavailableError: it took longer than `timeout_s`, or Kafka does not answer.
@@ -124,7 +121,10 @@ class LagReader:
             await asyncio.sleep(_WAIT_POLL_S)
 
     async def _lag_aside(self, topics: Collection[str], ends: Ends | None) -> int:
-        """Return the lag, read in a thread, which has ended when this ends: then it may close."""
+        """Return the lag, read in a thread.
+
+        The thread has ended when this returns, so that the reader may be closed then.
+        """
         asked = asyncio.create_task(asyncio.to_thread(self.lag, topics, ends))
         try:
             return await asyncio.shield(asked)
@@ -132,5 +132,5 @@ class LagReader:
             await asyncio.wait([asked])
 
     def close(self) -> None:
-        """Let the connection go."""
+        """Close the connection."""
         self._consumer.close()

@@ -1,7 +1,4 @@
-"""Reads stretches of the worker's output topics, decoded, those of a span of receipt only.
-
-Not responsible for: what is done with the records; whose topics they are.
-"""
+"""Reads a part of a topic, decoded: between two offsets, and of a span of time only."""
 
 from __future__ import annotations
 
@@ -20,17 +17,17 @@ _BATCH = 1_000
 _SPAN_FIELDS = ("received_at", "hour", "last_event_time", "event_time")
 
 Ends = dict[int, int]
-"""Offset by partition."""
+"""An offset by partition."""
 
 
 class Span(NamedTuple):
-    """A span of receipt: from the first microsecond to before the last."""
+    """A span of time in UTC microseconds since the epoch; the end does not belong to it."""
 
     from_us: int
     to_us: int
 
     def holds(self, record: dict[str, Any]) -> bool:
-        """Tell whether a record lies in the span, by receipt or by the time that it has instead."""
+        """Whether a record lies in the span, by `received_at` or by the time field that it has."""
         time_us = next((record[name] for name in _SPAN_FIELDS if name in record), None)
         return time_us is not None and self.from_us <= time_us < self.to_us
 
@@ -53,7 +50,7 @@ def read_topic(
     ends: Ends,
     starts: Ends | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Yield what lies in the span of a topic, from `starts` or its beginning to before `ends`.
+    """Yield the records of a topic in the span, from `starts` (else its beginning) to `ends`.
 
     Raises:
         UnavailableError: Kafka does not give the records.

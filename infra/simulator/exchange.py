@@ -1,12 +1,13 @@
-"""The shape of a simulated exchange: what one more exchange has to bring.
+"""The shape of a simulated exchange: what the folder of one more exchange has to bring.
 
-Responsible for: the interfaces between an exchange's file (protocol and texts, no I/O, no clock)
-and the server (sockets, ticks, truth, faults). Not responsible for: any behaviour.
+These are the interfaces between an exchange's folder (protocol and texts, without I/O and clocks)
+and the server (sockets, ticks, truth, faults). The module that a feed's registration names holds a
+`SIMULATED`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,6 +15,8 @@ from infra.simulator.market.history import SettlementBook
 from infra.simulator.market.listings import Listings
 from infra.simulator.market.market import Market
 from infra.simulator.market.truth import TickLedger
+from infra.simulator.options import OwnOption, SimulatorOptions
+from infra.simulator.wire_fields import Wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ class SocketRules:
 class RestCall:
     """One HTTP request below the feed's prefix; `query` holds decoded values.
 
-    `base_url` is how the client reached the feed: `http://127.0.0.1:9443/kucoin`.
+    `base_url` is how the client reached the feed: `http://127.0.0.1:9443/my-venue`.
     """
 
     method: str
@@ -165,6 +168,7 @@ class Exchange(Protocol):
     listings: Listings
     market: Market
     book: SettlementBook
+    wire: Wire
 
     def session(self, path: str, query: Mapping[str, str]) -> Session | None:
         """Open a connection at a path below the feed's prefix; None answers 404."""
@@ -172,6 +176,14 @@ class Exchange(Protocol):
 
     def rest(self, call: RestCall) -> RestReply:
         """Answer an HTTP request."""
+        ...
+
+    def refusal(self, call: RestCall, status: int, retry_after_s: int | None) -> RestReply | None:
+        """Refuse a call with a status as the exchange words it; None: its words are not known."""
+        ...
+
+    def maintenance(self, call: RestCall) -> RestReply | None:
+        """Answer, during maintenance, a call for the exchange's own state; None: it is none."""
         ...
 
     def prepare(self, at_ms: int) -> Tick:
@@ -185,3 +197,45 @@ class Exchange(Protocol):
     def settle(self, now_ms: int) -> Iterable[SettledRate]:
         """What has settled since the last call."""
         ...
+
+
+class RowTexts(Protocol):
+    """Rows of an exchange from given numbers, for load that no market model makes up."""
+
+    stream: str
+    """Channel of the updates."""
+    history: str
+    """Channel of settled rates."""
+
+    def update(self, symbol: str, event_ms: int, next_ms: int, rate: float, price: float) -> bytes:
+        """Return an update as the stream sends it."""
+        ...
+
+    def settlement(self, symbol: str, funding_ms: int, rate: float) -> bytes:
+        """Return a settled rate as REST sends it."""
+        ...
+
+    def facts(self, symbol: str, quote: str, interval_hours: int) -> Mapping[str, bytes]:
+        """Return what lists a contract, by channel."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """A simulated exchange as its feed's registration finds it.
+
+    Attributes:
+        perpetuals: listed perpetuals of the real exchange, which set its share of a run's
+            contracts.
+        create: from the options of the process, the number of listed perpetuals and the time (ms);
+            HELD_BACK more contracts come on top.
+        wire: where faults find times, rates and symbols.
+        options: of the command line, for this exchange alone; `SimulatorOptions.value` reads them.
+        rows: for the worker's benchmarks; None: they load it with another exchange's.
+    """
+
+    perpetuals: int
+    create: Callable[[SimulatorOptions, int, int], Exchange]
+    wire: Wire
+    options: Sequence[OwnOption] = ()
+    rows: RowTexts | None = None

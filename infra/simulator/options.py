@@ -1,48 +1,64 @@
-"""What can be varied in a simulator process, for all of its feeds.
-
-Responsible for: the options that every exchange's `create` gets, and the state that two exchanges
-share. Not responsible for: what only one exchange knows (its own options), nor the command line.
-"""
+"""What can be varied in a simulator process, and the state that its exchanges share."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal
-
-from infra.simulator.binance.limits import RateLimits
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 HELD_BACK = 2
 """Contracts of each feed that are not listed until `/control/list`."""
 
 NO_LIMIT = 2**62
 
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class OwnOption:
+    """An option of the command line that a single exchange has.
+
+    Attributes:
+        name: of the keyword argument; the command line shows it with dashes.
+        default: what holds without it.
+        values: the texts to choose from, or the smallest and the largest number.
+        help: one sentence.
+    """
+
+    name: str
+    default: float | str
+    values: tuple[str, ...] | tuple[float, float]
+    help: str
+
 
 @dataclass(frozen=True)
 class SimulatorOptions:
-    """One object for one process. Times on the exchanges' own documentation unless changed here.
+    """One object for one process. Times are as the exchanges document them unless changed here.
 
     Attributes:
         seed: the same seed gives the same market.
         tick_ms: between two ticks of the streams that push each second.
         ping_every_s: between two protocol PINGs of the exchanges that send them; 0 never.
-        retry_after: send Retry-After where an exchange is not known to (Binance).
-        coinm_rows: COIN-M rows that appear in the arrays of USD-M.
+        retry_after: send Retry-After where the real exchange is not known to.
         open_limits: REST without rate limits, for demos; False: as documented.
-        coinm_route: what precedes `/stream` and `/ws` where COIN-M delivers.
-        kucoin_push_ms: between two pushes of KuCoin's estimates.
+        own: values of the options that single exchanges have, by the options' names.
     """
 
     seed: int = 1
     tick_ms: int = 1_000
     ping_every_s: float = 180.0
     retry_after: bool = False
-    coinm_rows: int = 0
-    coinm_route: Literal["", "/market"] = ""
     open_limits: bool = False
-    kucoin_push_ms: int = 60_000
+    own: Mapping[str, Any] = field(default_factory=dict)
+    _shared: dict[type, Any] = field(default_factory=dict, init=False, repr=False)
 
-    @cached_property
-    def binance_limits(self) -> RateLimits:
-        """The weights of fapi and dapi: one pool since 2026-06-30 (exchanges.md 1.9)."""
-        return RateLimits(NO_LIMIT, NO_LIMIT) if self.open_limits else RateLimits()
+    def value(self, option: OwnOption) -> Any:
+        """Return the value of an exchange's own option: what was given, else its default."""
+        return self.own.get(option.name, option.default)
+
+    def shared(self, kind: type[T], create: Callable[[], T]) -> T:
+        """Return the one object of a kind that exchanges of this process share."""
+        if kind not in self._shared:
+            self._shared[kind] = create()
+        found: T = self._shared[kind]
+        return found

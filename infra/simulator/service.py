@@ -13,7 +13,7 @@ from pathlib import Path
 from infra.simulator.faults import schedule
 from infra.simulator.market.truth import TruthLog
 from infra.simulator.options import SimulatorOptions
-from infra.simulator.registry import ALL_CONTRACTS, create_exchanges, default_feeds
+from infra.simulator.registry import ALL_CONTRACTS, SIMULATED, create_exchanges
 from infra.simulator.server import tls
 from infra.simulator.server.server import SimulatorServer
 from schemas.config.settings import SharedSettings, load_settings
@@ -61,10 +61,11 @@ def run_simulator(
         UnavailableError: the port is taken, or the data directory is in use.
     """
     context = _tls_context(tls_choice, data_dir, host)
-    hosted = feeds or default_feeds()
+    hosted = feeds or list(SIMULATED)
     listed = ALL_CONTRACTS if contracts is None else contracts
     exchanges = create_exchanges(hosted, options, listed, time.time_ns() // 1_000_000)
-    faults = schedule.read(faults_file, hosted) if faults_file is not None else ()
+    wires = {exchange.name: exchange.wire for exchange in exchanges}
+    faults = schedule.read(faults_file, wires) if faults_file is not None else ()
     with TruthLog(data_dir, options.seed) as truth:
         server = SimulatorServer(
             exchanges,

@@ -1,6 +1,6 @@
-"""The words that `fundingstream up` prints: what runs, where it is, what to paste, how it goes.
+"""The text that `fundingstream up` prints: what runs, where it is, what to paste, a summary. Pure.
 
-Pure: text from options and from the worker's /api/summary, whose keys may be absent at its start.
+The summary is made from the worker's /api/summary, whose keys may be absent at its start.
 """
 
 from __future__ import annotations
@@ -11,14 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from infra.stack.parts import StackOptions
+from schemas.feeds import FEEDS, spec
 from schemas.text import printable
 
 WARM_UP_S = 90
-"""How long the baselines of a whole simulated market take to load, on two cores."""
+"""Roughly how long the baselines of a whole simulated market take to load on two cores."""
 SIMULATED_WARM_UP = f"baselines load for about {WARM_UP_S} s, then z appears"
+_SLOW = ", ".join(
+    f"of {feed} about {spec(feed).first_history_min}"
+    for feed in FEEDS
+    if spec(feed).first_history_min
+)
 LIVE_WARM_UP = (
-    "the settlements of 30 days are fetched within the exchanges' limits (minutes, of Hyperliquid "
-    "about 40 at the first start); each contract has its z when its own are there"
+    f"the settlements of 30 days are fetched within the exchanges' limits (minutes, {_SLOW} at the "
+    "first start); each contract has its z when its own are there"
 )
 STOPPING = (
     "stopping: the input ends, the rest is processed and stored (up to a minute); "
@@ -85,9 +91,9 @@ def welcome(
 
 
 def summary_lines(summary: Mapping[str, Any], updates_per_s: float) -> str:
-    """Return the summary: a line of figures, then one of the feeds that are not live, with reasons.
+    """Return a line of figures, and a line about the feeds that are not live, with reasons.
 
-    Before anything has come there is only the second.
+    Before any data has come there is only the second line.
     """
     notes = _notes(summary)
     unready = summary.get("ready") is False
@@ -123,7 +129,7 @@ def _notes(summary: Mapping[str, Any]) -> list[str]:
     """Return why it is not ready, and the other feeds that are not live, each with its reason."""
     notes = [str(reason) for reason in summary.get("why") or ()]
     for feed in summary.get("feeds") or ():
-        state = feed.get("state") or LIVE  # A feed of before has told no state.
+        state = feed.get("state") or LIVE  # An older producer reports no state.
         if state != LIVE and not any(note.startswith(f"{feed['feed']}:") for note in notes):
             detail = f" ({feed['detail']})" if feed.get("detail") else ""
             notes.append(f"{feed['feed']}: {state}{detail}")

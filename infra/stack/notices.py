@@ -1,4 +1,4 @@
-"""What the console of `up` shows of its parts: notices, and ends that nobody asked for."""
+"""What `up` shows of its parts: their notices, and parts that end unexpectedly."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _NOTICE = re.compile(rf"(?:\S+Z [A-Z]+ \S+ )?({NOTICE}.*)")
 
 
 def notice_in(line: str) -> str | None:
-    """Return the notice in a line of a part, which it has printed or logged; None: it has none."""
+    """Return the notice in a line that a part has printed or logged; None where it has none."""
     found = _NOTICE.fullmatch(line)
     return found[1] if found else None
 
 
 class Ends:
-    """Shows the ends of parts that nobody asked for.
+    """Shows that parts have ended unexpectedly.
 
-    A part that the others do not need is restarted without an end to it: it is shown once that it
-    is down, and once that it is back.
+    A part that the others do not need is restarted without limit: it is shown once when it goes
+    down, and once when it is back.
     """
 
     def __init__(self, warn: Callable[[str], None]) -> None:
@@ -31,7 +31,7 @@ class Ends:
         self._down: set[str] = set()
 
     def ended(self, end: ServiceEnd) -> None:
-        """Take the end of a part."""
+        """Show that a part has ended."""
         if end.vital:
             self._warn(f"! {printable(end.message)}")
         elif end.name not in self._down:
@@ -42,7 +42,7 @@ class Ends:
             )
 
     def back(self, name: str) -> None:
-        """Take that a part runs again."""
+        """Show that a part runs again, if its end was shown."""
         if name in self._down:
             self._down.remove(name)
             self._warn(f"! {name} is back")

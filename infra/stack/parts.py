@@ -1,7 +1,4 @@
-"""The whole of fundingstream on one machine: which parts, with which arguments, in which order.
-
-Not responsible for: supervision (embedded/supervisor.py), what `up` shows (up.py).
-"""
+"""The whole of fundingstream on one machine: which parts, with which arguments, in which order."""
 
 from __future__ import annotations
 
@@ -41,13 +38,13 @@ HOST = "127.0.0.1"
 DRAIN_TIMEOUT_S = 30.0
 DRAIN_TOLD_EVERY_S = 3.0
 SIMULATED_LIMIT_FACTOR = 50
-"""A simulated exchange has no neighbours to spare: 30 days of history in seconds, not in the 40
-minutes that Hyperliquid's limits ask for."""
+"""Factor of the rate limits of simulated exchanges: 30 days of history take seconds instead of
+the 40 minutes that the strictest real limits need."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where the parts listen, on loopback."""
+    """The ports of the parts, on loopback."""
 
     kafka: int = 9092
     registry: int = 8081
@@ -60,56 +57,56 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class StackOptions:
-    """What to run. `kafka` and `clickhouse_url` name servers that are already there."""
+    """What to run. `kafka` and `clickhouse_url` name existing servers, used instead of own ones."""
 
     data_dir: Path
     ports: Ports = field(default_factory=Ports)
     live: bool = False
     feeds: tuple[str, ...] = FEEDS
     contracts: int = DEMO_CONTRACTS
-    """Of all simulated feeds together."""
+    """How many contracts all simulated feeds have together."""
     seed: int = 1
     kafka: str | None = None
     clickhouse_url: str | None = None
     exchange_base_url: str | None = None
-    """Exchanges served by somebody else, in the place of the simulator."""
+    """Root URL of exchanges that somebody else serves, instead of the simulator."""
     simulator_arguments: tuple[str, ...] = ()
     extra_env: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def bootstrap(self) -> str:
-        """Where Kafka is."""
+        """The address of Kafka, HOST:PORT."""
         return self.kafka or f"{HOST}:{self.ports.kafka}"
 
     @property
     def clickhouse(self) -> str:
-        """Where ClickHouse is."""
+        """The URL of ClickHouse."""
         return (self.clickhouse_url or f"http://{HOST}:{self.ports.clickhouse}").rstrip("/")
 
     @property
     def registry(self) -> str:
-        """Where the schema registry is."""
+        """The URL of the schema registry."""
         return f"http://{HOST}:{self.ports.registry}"
 
     @property
     def web(self) -> str:
-        """Where the status page is."""
+        """The URL of the status page, without a slash at its end."""
         return f"http://{HOST}:{self.ports.web}"
 
     @property
     def exchanges(self) -> str:
-        """Root of the exchanges; empty for the real ones."""
+        """The root URL of the exchanges; empty for the real ones."""
         if self.exchange_base_url is not None:
             return self.exchange_base_url
         return "" if self.live else f"http://{HOST}:{self.ports.simulator}"
 
     @property
     def simulated(self) -> bool:
-        """Whether a simulator of our own is the exchanges."""
+        """Whether the stack runs the simulator in place of the exchanges."""
         return self.exchange_base_url is None and not self.live
 
     def clickhouse_writer(self) -> Credentials | None:
-        """Return who writes to the embedded ClickHouse; None: to a ClickHouse of somebody else.
+        """Return the user who writes to the embedded ClickHouse; None where the server is not ours.
 
         The password is the environment's, or a secret that is kept beside the server's data.
         """
@@ -121,7 +118,7 @@ class StackOptions:
         return ensure_writer_credentials(self.data_dir / "clickhouse")
 
     def environment(self) -> dict[str, str]:
-        """Return the environment of the parts: ours, with what the options say."""
+        """Return the environment of the parts: that of this process, changed by the options."""
         return {
             **os.environ,
             **(
@@ -129,7 +126,7 @@ class StackOptions:
                 if self.simulated
                 else {}
             ),
-            # What a file had to say stands in ours; it may be another one when a part is restarted.
+            # This process has read the .env file; it may have changed when a part is restarted.
             ENV_FILE_VARIABLE: "",
             "FUNDING_KAFKA_BOOTSTRAP": self.bootstrap,
             "FUNDING_REGISTRY_URL": self.registry,
@@ -235,7 +232,7 @@ def service(options: StackOptions, name: str) -> Service:
         ready=ready[name],
         # The broker's first start downloads its jars.
         ready_timeout_s=300.0 if name == "broker" else 60.0,
-        # The log keeps what the sink owes: whatever becomes of it, data goes on coming in.
+        # Kafka keeps what the sink has not stored yet, so the others go on without it.
         vital=name != "sink",
         stop_timeout_s=30.0,
     )
@@ -265,7 +262,7 @@ class Stack:
             )
 
     async def start(self) -> None:
-        """Start everything, each part when what it needs is there.
+        """Start everything, each part once the parts that it needs are ready.
 
         Raises:
             FundingStreamError: a part did not come up; the message says which and what it said.
@@ -298,7 +295,7 @@ class Stack:
         await asyncio.gather(*(one(name) for name in names))
 
     async def drain(self) -> bool:
-        """End the input, then wait until all of it is processed and stored.
+        """Stop the input, then wait until everything is processed and stored.
 
         Returns False if that took longer than DRAIN_TIMEOUT_S.
         """
@@ -316,7 +313,7 @@ class Stack:
         return True
 
     def _still(self, what: str) -> Callable[[int], None]:
-        """Return a listener that tells every few seconds how many records are left."""
+        """Return a function that reports every few seconds how many records are left."""
         told_s = time.monotonic()
 
         def listen(left: int) -> None:

@@ -102,7 +102,7 @@ def prepared(directory: DataDirectory, *, begin_anew: bool) -> TextIO:
 
 
 class Run:
-    """One run of all parts, and what the terminal is told of it."""
+    """One run of all parts, and what the terminal shows of it."""
 
     def __init__(
         self,
@@ -147,14 +147,14 @@ class Run:
         self._tell(f"stopped. Data: {self._options.data_dir}")
 
     def _interrupted(self) -> None:
-        """The first signal asks for an orderly stop, the second kills."""
+        """Stop in order at the first signal, and kill everything at the second."""
         if not self._stop.is_set():
             self._stop.set()
             self._tell(console.STOPPING)
             return
         self._warn(console.STOPPING_AT_ONCE)
         self._supervisor.kill()
-        # Threads that wait for Kafka would hold an ordinary exit for many seconds.
+        # Threads that wait for Kafka would delay an ordinary exit by many seconds.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(EXIT_INTERRUPTED)
@@ -216,7 +216,7 @@ class Run:
 
 
 def needed_exports(options: StackOptions) -> dict[str, str]:
-    """Return the variables without which a tool in this environment would not find the parts."""
+    """Return the variables that a tool in this environment needs to find the parts."""
     found = load_settings(SinkSettings)
     wanted = {
         "kafka_bootstrap": options.bootstrap,
@@ -231,7 +231,7 @@ def needed_exports(options: StackOptions) -> dict[str, str]:
 
 
 async def show_summaries(web: str, tell: Callable[[str], None]) -> None:
-    """Print the worker's summary every few seconds, and once that all feeds bring data."""
+    """Show the worker's summary every few seconds, and once that every feed brings data."""
     before: tuple[float, int] | None = None
     told_ready = False
     timeout = aiohttp.ClientTimeout(total=SUMMARY_EVERY_S)

@@ -6,8 +6,7 @@ from functools import cache
 from importlib import import_module
 
 from producers.exchanges.spec import Exchange
-from schemas.errors import ConfigurationError
-from schemas.feeds import FEEDS, module_name
+from schemas.feeds import spec
 
 
 @cache
@@ -17,7 +16,5 @@ def exchange(feed: str) -> Exchange:
     Raises:
         ConfigurationError: no such feed.
     """
-    if feed not in FEEDS:
-        raise ConfigurationError(f"unknown feed {feed!r}: known are {', '.join(FEEDS)}")
-    found: Exchange = import_module(f"producers.exchanges.{module_name(feed)}").EXCHANGE
+    found: Exchange = import_module(spec(feed).description).EXCHANGE
     return found

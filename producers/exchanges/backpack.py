@@ -1,7 +1,7 @@
-"""Backpack (exchanges.md §5): one stream per contract on one socket, without acks.
+"""Backpack (docs/exchanges/backpack.md): one stream per contract on one socket, without acks.
 
-Not responsible for: what a row means, and that the newest row of history is not settled
-(stream_app/normalise/backpack.py).
+The newest row of history is an interval still running; it is published as it is, and the normaliser
+tells it from settled ones.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from producers.exchanges.spec import (
     piece_of,
 )
 from schemas.errors import MalformedInputError
+from schemas.venues.backpack import FEED
 
 HISTORY_LIMIT = 1000
 STREAMS_PER_FRAME = 90
@@ -125,7 +126,7 @@ def _read(body: bytes) -> list[SettledRow]:
 class Backpack(Exchange):
     """The description."""
 
-    feed = "backpack"
+    feed = FEED.name
     rest_url = "https://api.backpack.exchange"
     silent_s = CONTRACT_SILENT_S
     fallback_s = FALLBACK_S
@@ -174,7 +175,7 @@ class Backpack(Exchange):
             return None
         entries = (_market(piece.payload) for piece in slices if piece.readable)
         return [
-            Listing(entry.symbol, entry.order_book_state == "Open")
+            Listing(entry.symbol, entry.order_book_state in FEED.trading_statuses)
             for entry in entries
             if entry.market_type == "PERP"
         ]

@@ -1,6 +1,7 @@
-"""What both Binance futures exchanges share (exchanges.md §1, §2): messages, replies, one pool.
+"""What both Binance futures exchanges share: messages, replies, one pool of limits.
 
-Not responsible for: hosts, streams, how history is asked for (binance_usdm.py, binance_coinm.py).
+binance_usdm.py and binance_coinm.py hold hosts, streams, and how history is asked for
+(docs/exchanges/binance-usdm.md, docs/exchanges/binance-coinm.md).
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from producers.exchanges.spec import (
     piece_of,
 )
 
-STREAMING_STATUS = "TRADING"
 HISTORY_LIMIT = 1000
 WEIGHT = "weight"
 WEIGHT_LIMIT = RateLimit(2400, 60.0)

@@ -1,6 +1,6 @@
-"""Binance COIN-M (exchanges.md §2): one stream per contract on one connection of disputed path.
+"""Binance COIN-M: one stream per contract on one connection, whose path is disputed.
 
-Not responsible for: what a row means (stream_app/normalise/binance_coinm.py).
+The facts are in docs/exchanges/binance-coinm.md.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from producers.exchanges.binance import (
     HISTORY_LIMIT,
     MAX_AGE_S,
     SILENT_S,
-    STREAMING_STATUS,
     WEIGHT,
     WEIGHT_LIMIT,
     Binance,
@@ -30,6 +29,7 @@ from producers.exchanges.spec import (
     SocketKind,
     SubscribeFrame,
 )
+from schemas.venues.binance_coinm import FEED
 
 CHANNEL = "markPrice"
 """One for all contracts, although each has a stream of its own: records are made by channel."""
@@ -81,7 +81,7 @@ def _read(body: bytes) -> list[SettledRow]:
 class BinanceCoinm(Binance):
     """The description."""
 
-    feed = "binance-coinm"
+    feed = FEED.name
     rest_url = "https://dapi.binance.com"
     limits: Mapping[str, RateLimit] = {WEIGHT: WEIGHT_LIMIT}
     fact_calls = (
@@ -118,7 +118,7 @@ class BinanceCoinm(Binance):
         entry = _listed(payload)
         if entry.contract_type != "PERPETUAL":
             return None
-        return Listing(entry.symbol, entry.contract_status == STREAMING_STATUS)
+        return Listing(entry.symbol, entry.contract_status in FEED.trading_statuses)
 
     def history(self, symbols: Sequence[str], since_ms: int, until_ms: int) -> HistoryWalk:
         """Walk one contract: `symbol` is required (§2.6b), 30 days are one call."""

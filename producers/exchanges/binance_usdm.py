@@ -1,7 +1,4 @@
-"""Binance USD-M (exchanges.md §1): one array stream, three REST resources, one history walk.
-
-Not responsible for: what a row means (stream_app/normalise/binance_usdm.py).
-"""
+"""Binance USD-M (exchanges.md §1): one array stream, three REST resources, one history walk."""
 
 from __future__ import annotations
 
@@ -14,7 +11,6 @@ from producers.exchanges.binance import (
     HISTORY_LIMIT,
     MAX_AGE_S,
     SILENT_S,
-    STREAMING_STATUS,
     WEIGHT,
     WEIGHT_LIMIT,
     Binance,
@@ -30,6 +26,7 @@ from producers.exchanges.spec import (
     Slice,
     SocketKind,
 )
+from schemas.venues.binance_usdm import FEED
 
 STREAM = "!markPrice@arr@1s"
 PERPETUAL_TYPES = frozenset({"PERPETUAL", "TRADIFI_PERPETUAL"})
@@ -50,7 +47,7 @@ _all_listed = Rows(_Listed)
 class BinanceUsdm(Binance):
     """The description. One connection carries everything (§1.10)."""
 
-    feed = "binance-usdm"
+    feed = FEED.name
     rest_url = "https://fapi.binance.com"
     limits: Mapping[str, RateLimit] = {WEIGHT: WEIGHT_LIMIT, FUNDING: RateLimit(500, 300.0)}
     fact_calls = (
@@ -75,7 +72,7 @@ class BinanceUsdm(Binance):
         entry = _listed(payload)
         if entry.contract_type not in PERPETUAL_TYPES:
             return None
-        return Listing(entry.symbol, entry.status == STREAMING_STATUS)
+        return Listing(entry.symbol, entry.status in FEED.trading_statuses)
 
     def history(self, symbols: Sequence[str], since_ms: int, until_ms: int) -> HistoryWalk:
         """Walk all symbols' rows at once, forward in time (§1.11): about 100 calls for 30 days."""

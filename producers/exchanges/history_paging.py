@@ -1,6 +1,6 @@
 """A walk over one contract's settled history, page by page; how to page is a small strategy.
 
-Pure. Not responsible for: which contract is walked when (symbol_history.py), what a row means.
+Pure.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 from producers.exchanges.spec import HistoryPage, RestCall, Slice
-
-MS_PER_HOUR = 3_600_000
+from schemas.times import MS_PER_HOUR
 
 
 class SettledRow(NamedTuple):

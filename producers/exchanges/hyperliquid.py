@@ -1,6 +1,6 @@
-"""Hyperliquid (exchanges.md §4): one subscription per coin, REST by POST, replies joined by index.
+"""Hyperliquid: one subscription per coin, REST by POST, replies joined by index.
 
-Not responsible for: what a context means (stream_app/normalise/hyperliquid.py).
+The facts are in docs/exchanges/hyperliquid.md.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from producers.exchanges.spec import (
     piece_of,
 )
 from schemas.errors import MalformedInputError
+from schemas.venues.hyperliquid import FEED
 
 CHANNEL = "activeAssetCtx"
 HISTORY_LIMIT = 500
@@ -163,7 +164,7 @@ def _entries(index: int, meta: _Meta | None, payload: bytes) -> list[Slice]:
 class Hyperliquid(Exchange):
     """The description. Main and builders' coins apart: a bad name closes its socket (§4.10)."""
 
-    feed = "hyperliquid"
+    feed = FEED.name
     rest_url = "https://api.hyperliquid.xyz"
     silent_s = CONTRACT_SILENT_S
     fallback_s = FALLBACK_S

@@ -2,7 +2,6 @@
 
 The UTA socket brings every contract's rate, interval and last settlement once a minute. The classic
 one is the second source: a topic per contract, and announcements of settlements.
-Not responsible for: what a row means (stream_app/normalise/kucoin.py).
 """
 
 from __future__ import annotations
@@ -42,6 +41,7 @@ from producers.exchanges.spec import (
     piece_of,
 )
 from schemas.errors import MalformedInputError
+from schemas.venues.kucoin import FEED
 
 UTA_CHANNEL = "funding-fee-all-symbols"
 TOPICS_PER_FRAME = 100
@@ -61,7 +61,6 @@ GREETING_TIMEOUT_S = 10.0
 _WEIGHT = "weight"
 _SUCCESS = "200000"
 _DATED = "FFICSX"
-_STREAMING = frozenset({"Open", "BeingSettled"})
 _TOPIC = "/contract/"
 _UNPUBLISHED = frozenset({"instrument:mark.index.price"})
 
@@ -233,7 +232,7 @@ def _control(message: _Uta) -> Control:
 class Kucoin(Exchange):
     """The description."""
 
-    feed = "kucoin"
+    feed = FEED.name
     rest_url = "https://api-futures.kucoin.com"
     silent_s = CONTRACT_SILENT_S
     fallback_s = FALLBACK_S
@@ -299,7 +298,7 @@ class Kucoin(Exchange):
             return None
         entries = (_contract(piece.payload) for piece in slices if piece.readable)
         return [
-            Listing(entry.symbol, entry.status in _STREAMING)
+            Listing(entry.symbol, entry.status in FEED.trading_statuses)
             for entry in entries
             if entry.type != _DATED
         ]

@@ -1,7 +1,7 @@
 """What describes an exchange: data and a few pure functions. All behaviour lives elsewhere, once.
 
-A new exchange is a module in this package with an `EXCHANGE` that is an `Exchange`. Not responsible
-for: sockets, clocks, retries (connection.py, sockets.py, rest.py, feed.py).
+A feed's description is the `EXCHANGE` of the module that its `FeedSpec` names. It opens no sockets,
+reads no clock and decides on no retries.
 """
 
 from __future__ import annotations

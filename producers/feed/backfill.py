@@ -7,6 +7,7 @@ more than half of the exchanges' limits.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
@@ -25,11 +26,11 @@ from producers.policy.instruments import Change
 from producers.policy.rate_limiter import RateLimiter, rate_limiters
 from producers.policy.throttle import Throttle
 from producers.rest.client import RestClient, http_session
-from producers.rest.history import HistoryRunner
+from producers.rest.history import HistoryRunner, history_of
 from producers.rest.instruments import InstrumentRefresh
 from producers.rest.raw_replies import RawReplies
-from producers.rest.symbol_history import history_of
 from producers.settings import ProducerSettings, check_limit_factor
+from schemas.clock import Clock, SystemClock
 from schemas.errors import UnavailableError
 from schemas.kafka.admin import require_topics
 from schemas.serde.registry import SchemaCatalog
@@ -42,13 +43,13 @@ LISTED_WITHIN_S = 60.0
 class _Filling(NamedTuple):
     exchange: Exchange
     publisher: Publisher
-    facts: InstrumentRefresh
+    instruments: InstrumentRefresh
     history: HistoryRunner
 
     def result(self) -> dict[str, Any]:
-        """What came of it."""
+        """Return the result as the command prints it."""
         return {
-            "contracts": len(self.facts.registry.listed),
+            "contracts": len(self.instruments.registry.listed),
             "complete": self.history.complete,
             "finished": self.history.progress >= 1.0,
             "rows": self.history.rows,
@@ -64,7 +65,7 @@ def run_backfill(
     Args:
         settings: How many days, and where everything is.
         feeds: The feeds to fill.
-        show: Is told every SHOWN_EVERY_S how far it is, from 0 to 1, and how many rows there are.
+        show: Called every SHOWN_EVERY_S with the share that is done, 0 to 1, and the rows so far.
 
     Raises:
         UnavailableError: Kafka, the registry, a topic or an exchange is missing, or another process
@@ -74,11 +75,12 @@ def run_backfill(
     check_limit_factor(settings)
     catalog = SchemaCatalog(settings)
     cluster_id = require_topics(settings, [*map(raw_topic, feeds), STATUS.name, WORKERS.name])
-    with ExitStack() as claims:
+    clock = SystemClock()
+    with ExitStack() as locks:
         for name in feeds:
-            claims.enter_context(hold_feed(settings.producer_data_dir, name))
-        publishers = {feed: Publisher(feed, settings, catalog) for feed in feeds}
-        return uvloop.run(_fill(settings, publishers, catalog, cluster_id, show))
+            locks.enter_context(hold_feed(settings.producer_data_dir, name))
+        publishers = {feed: Publisher(feed, settings, catalog, clock) for feed in feeds}
+        return uvloop.run(_fill(settings, publishers, catalog, cluster_id, show, clock))
 
 
 def require_finished(results: Mapping[str, Mapping[str, Any]]) -> None:
@@ -101,15 +103,18 @@ async def _fill(
     catalog: SchemaCatalog,
     cluster_id: str,
     show: Callable[[float, int], None],
+    clock: Clock,
 ) -> dict[str, dict[str, Any]]:
     exchanges = {name: exchange(name) for name in publishers}
     shared = rate_limiters(exchanges.values(), settings.producer_limit_factor)
     async with (
         http_session() as session,
-        yielding_throttle(settings, catalog) as throttle,
+        yielding_throttle(settings, catalog, clock) as throttle,
     ):
         fillings = [
-            _filling(found, settings, publishers[name], session, shared, throttle, cluster_id)
+            _filling(
+                found, settings, publishers[name], session, shared, throttle, cluster_id, clock
+            )
             for name, found in exchanges.items()
         ]
         try:
@@ -123,7 +128,7 @@ async def _fill(
 
 
 async def _fill_all(fillings: Sequence[_Filling], show: Callable[[float, int], None]) -> None:
-    """Fill all; what goes wrong in any of the tasks ends the others at once."""
+    """Fill all; an error in any of the tasks ends the others at once."""
     async with asyncio.TaskGroup() as tasks:
         around = [tasks.create_task(one.publisher.serve()) for one in fillings]
         around.append(tasks.create_task(_show(fillings, show)))
@@ -144,30 +149,38 @@ def _filling(
     shared: Mapping[str, RateLimiter],
     throttle: Throttle,
     cluster_id: str,
+    clock: Clock,
 ) -> _Filling:
     url = Endpoints(found.feed, settings.exchange_base_url).rest(found.rest_url)
-    rest = RestClient(found, url, session, shared[found.limits_group])
-    facts = InstrumentRefresh(
-        found, RawReplies(found, rest, publisher), settings.producer_registry_refresh_s, _ignore
+    rest = RestClient(found, url, session, shared[found.limits_group], clock)
+    instruments = InstrumentRefresh(
+        found,
+        RawReplies(found, rest, publisher, clock),
+        settings.producer_registry_refresh_s,
+        _ignore,
+        clock,
+        random.random,
     )
-    history = history_of(found, rest, publisher, settings, facts.registry, throttle, cluster_id)
-    return _Filling(found, publisher, facts, history)
+    history = history_of(
+        found, rest, publisher, settings, instruments.registry, throttle, cluster_id, clock
+    )
+    return _Filling(found, publisher, instruments, history)
 
 
 def _ignore(_change: Change) -> None:
-    """Nobody streams here."""
+    """Nothing is streamed, so nobody has to know of a change."""
 
 
 async def _fill_one(one: _Filling) -> None:
     async with asyncio.TaskGroup() as tasks:
-        listing = tasks.create_task(one.facts.run())
+        listing = tasks.create_task(one.instruments.run())
         try:
             async with asyncio.timeout(LISTED_WITHIN_S):
-                # The intervals as well: the worker reads settlements by them.
-                await one.facts.complete.wait()
+                # Including the intervals, by which the worker reads settlements.
+                await one.instruments.complete.wait()
         except TimeoutError:
             raise UnavailableError(
-                f"{one.exchange.feed}: the contracts' facts have not come within "
+                f"{one.exchange.feed}: the list of contracts has not come within "
                 f"{LISTED_WITHIN_S:g} s; the log says why"
             ) from None
         listing.cancel()
@@ -175,7 +188,7 @@ async def _fill_one(one: _Filling) -> None:
 
 
 async def _show(fillings: Sequence[_Filling], show: Callable[[float, int], None]) -> None:
-    """Tell how far all feeds together are, until cancelled."""
+    """Report the progress of all feeds together, until cancelled."""
     while True:
         rows = sum(one.history.rows for one in fillings)
         show(sum(one.history.progress for one in fillings) / len(fillings), rows)

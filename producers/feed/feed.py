@@ -1,49 +1,53 @@
-"""One running feed: registry, sockets, REST beside them, history, status.
-
-Not responsible for: how any of these works (facts.py, connection.py, snapshots.py, history.py), who
-owns a contract (watch.py).
-"""
+"""One running feed: its parts, how they are wired, and who handles what the monitor reports."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import random
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
+from typing import NoReturn
 
 import aiohttp
 
-from producers.exchanges.spec import Exchange, Slice
-from producers.feed.monitor import CHECK_S, FeedMonitor
+from producers.exchanges.spec import Exchange
+from producers.feed.frames import FrameHandler
+from producers.feed.monitor import FeedMonitor, Surroundings
+from producers.feed.reporter import report_forever
 from producers.kafka.event_log import FeedEventLog
 from producers.kafka.publisher import Publisher
 from producers.policy.endpoints import Endpoints
 from producers.policy.instruments import Change
+from producers.policy.monitoring.events import (
+    ContractsSilent,
+    FewSilent,
+    MonitorEvent,
+    SettlementsMissed,
+    UnknownContracts,
+)
 from producers.policy.ownership import transport
+from producers.policy.polling import Polling
 from producers.policy.rate_limiter import RateLimiter
 from producers.policy.throttle import Throttle
 from producers.rest.client import RestClient
+from producers.rest.history import history_of
 from producers.rest.instruments import InstrumentRefresh
-from producers.rest.raw_replies import RawReplies, tell_unreadable
+from producers.rest.raw_replies import RawReplies
 from producers.rest.snapshots import Snapshots
-from producers.rest.symbol_history import history_of
 from producers.settings import ProducerSettings
 from producers.websocket.connection import Closed, ConnectionCallbacks
 from producers.websocket.pool import ConnectionPool
-from producers.websocket.session import FrameOutcome
-from schemas.clock import SystemClock, now_us
-from schemas.control_items import MAX_UNREADABLE_BYTES, TICK_S, UNREADABLE, FeedEvent
-from schemas.errors import MalformedInputError
+from schemas.clock import Clock
+from schemas.control_items import FeedEvent
 from schemas.records import FeedStatus
 from schemas.times import US_PER_S
 
 log = logging.getLogger(__name__)
 
-FACTS_WAIT_S = 15.0
-"""The stream waits this long for the contracts' facts, and no longer: never blind."""
-
-SURPLUS_TOLD_EVERY_S = 3_600.0
+INSTRUMENTS_WAIT_S = 15.0
+"""The stream waits this long for the list of instruments, and then starts without it."""
+LOOK_S = 0.25
+"""Interval at which silence is looked for; the end of a connection is handled at once."""
 
 
 class Feed:
@@ -56,203 +60,178 @@ class Feed:
         publisher: Publisher,
         session: aiohttp.ClientSession,
         rate_limiter: RateLimiter,
-        history_pacer: Throttle,
+        history_throttle: Throttle,
         cluster_id: str,
+        clock: Clock,
         event_log: FeedEventLog | None = None,
+        *,
+        chance: Callable[[], float] = random.random,
     ) -> None:
-        """`budget` may be shared with other feeds of the exchange's limits group, the pacer is.
+        """`rate_limiter` is shared by the feeds of a limits group, `history_throttle` by all.
 
-        `journal`: that of an earlier run, with what it has not told yet.
+        `event_log`: that of an earlier run, with the events that it has not published yet.
+        `chance`: uniform in [0, 1), for the delays.
         """
         self.exchange = exchange
         self._settings = settings
         self._publisher = publisher
+        self._clock = clock
         self._streams = settings.producer_mode != "poll"
         endpoints = Endpoints(exchange.feed, settings.exchange_base_url)
-        self.rest = RestClient(exchange, endpoints.rest(exchange.rest_url), session, rate_limiter)
-        raw_replies = RawReplies(exchange, self.rest, publisher)
-        self.facts = InstrumentRefresh(
-            exchange, raw_replies, settings.producer_registry_refresh_s, self._on_listed
+        self.rest = RestClient(
+            exchange, endpoints.rest(exchange.rest_url), session, rate_limiter, clock
         )
-        self.registry = self.facts.registry
+        raw_replies = RawReplies(exchange, self.rest, publisher, clock)
+        refresh_s = settings.producer_registry_refresh_s
+        self.instruments = InstrumentRefresh(
+            exchange, raw_replies, refresh_s, self._on_listed, clock, chance
+        )
+        self.registry = self.instruments.registry
         period_s = exchange.fallback_s if self._streams else settings.producer_poll_s
-        self.snapshots = Snapshots(exchange, raw_replies, self.registry, period_s)
-        self.event_log = event_log or FeedEventLog(exchange.feed, publisher)
-        self.monitor = FeedMonitor(
+        self.polling = Polling(period_s)
+        self.snapshots = Snapshots(exchange, raw_replies, self.registry, self.polling, clock)
+        self.event_log = event_log or FeedEventLog(exchange.feed, publisher, clock)
+        self.monitor = FeedMonitor(exchange, clock, streams=self._streams)
+        self.frames = FrameHandler(exchange, publisher, self.registry, self._on_data, clock)
+        self.history = history_of(
             exchange,
             self.rest,
-            self.snapshots,
-            self.event_log,
-            streams=self._streams,
-            kafka_full_s=lambda: publisher.full_for_s,
-            doubt=self.facts.doubt,
-        )
-        self.history = history_of(
-            exchange, self.rest, publisher, settings, self.registry, history_pacer, cluster_id
+            publisher,
+            settings,
+            self.registry,
+            history_throttle,
+            cluster_id,
+            clock,
         )
         self.pool = ConnectionPool(
             exchange,
             endpoints,
             self.rest,
-            ConnectionCallbacks(self._on_frame, self._on_close),
-            SystemClock(),
-            random.random,
+            ConnectionCallbacks(self.frames.take, self._on_close),
+            clock,
+            chance,
             secondary=settings.producer_secondary_sources,
             spares=settings.producer_connections - 1,
         )
         self._tasks: asyncio.TaskGroup | None = None
-        self._surplus_told_s = float("-inf")
-        self.ignored = 0
-        self.frames = 0
-        self.updates = 0
 
     async def run(self) -> None:
         """Run all parts, once; ends when cancelled, and with an error when a part fails."""
-        mode, poll_s = self._settings.producer_mode, self._settings.producer_poll_s
-        at = now_us()
+        mode, at = self._settings.producer_mode, self._clock.now_us()
         self.event_log.note(FeedEvent("started", self.exchange.feed, at, at, detail=f"mode {mode}"))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._publisher.serve())
-            tasks.create_task(self.facts.run())
-            tasks.create_task(self._watch_forever())
-            tasks.create_task(self._report_forever())
+            tasks.create_task(self.instruments.run())
+            tasks.create_task(self._look_forever())
+            tasks.create_task(
+                report_forever(self.event_log, self._publisher, self.status, self._clock)
+            )
             try:
-                async with asyncio.timeout(FACTS_WAIT_S):
-                    await self.facts.known.wait()
+                async with asyncio.timeout(INSTRUMENTS_WAIT_S):
+                    await self.instruments.known.wait()
             except TimeoutError:
                 log.warning("%s: no contract list yet, streaming without it", self.exchange.feed)
             if self._streams:
                 self._tasks = tasks
                 self.pool.sync(tasks, self.registry.streaming)
                 tasks.create_task(self.snapshots.serve())
-                tasks.create_task(self.snapshots.reconcile(poll_s if mode == "hybrid" else None))
+                compare_s = self._settings.producer_poll_s if mode == "hybrid" else None
+                tasks.create_task(self.snapshots.reconcile(compare_s))
             else:
                 tasks.create_task(self._poll_when_listed())
             if self._settings.producer_history_days:
                 tasks.create_task(self._history_when_listed())
 
     async def _poll_when_listed(self) -> None:
-        await self.facts.known.wait()
+        await self.instruments.known.wait()
         await self.snapshots.poll()
 
     async def _history_when_listed(self) -> None:
-        await self.facts.known.wait()
+        await self.instruments.known.wait()
         await self.history.run()
+
+    async def _look_forever(self) -> NoReturn:
+        while True:
+            self.look()
+            await asyncio.sleep(LOOK_S)
+
+    def look(self) -> None:
+        """Have the monitor look at everything once."""
+        self._handle(self.monitor.silent())
+        # Judged by what REST does for those that have just been found silent.
+        self._handle(self.monitor.judge(self._surroundings()))
+
+    def _surroundings(self) -> Surroundings:
+        now_s, expected = self._clock.monotonic_s(), self.monitor.expected
+        return Surroundings(
+            self.polling.rest(now_s, expected),
+            self.polling.wanted,
+            self.rest.clock_ahead_s,
+            self._publisher.full_for_s,
+            {"repeated": self.frames.repeated, "rate_limited": self.rest.refusals},
+        )
+
+    def _handle(self, events: Iterable[MonitorEvent]) -> None:
+        """Do what the monitor's reports ask for."""
+        for event in events:
+            match event:
+                case ContractsSilent(contracts):
+                    self.snapshots.want(contracts)
+                case FewSilent():
+                    self.instruments.doubt()
+                case UnknownContracts(contracts):
+                    self.instruments.ask_about(contracts)
+                case SettlementsMissed():
+                    self.history.missed_an_hour()
+                case FeedEvent():
+                    self.event_log.note(event)
 
     def _on_listed(self, change: Change) -> None:
         if change.listed or change.delisted:
             came, went = len(change.listed), len(change.delisted)
             log.info("%s: %d contracts came, %d went", self.exchange.feed, came, went)
-        self._tell_surplus(change)
-        self.monitor.listed(change, self.registry.streaming)
+        streaming = self.registry.streaming
+        self._handle(self.monitor.listed(change, streaming))
+        self.frames.keep(streaming)
         if self._tasks is not None:
-            self.pool.sync(self._tasks, self.registry.streaming)
+            self.pool.sync(self._tasks, streaming)
 
-    def _tell_surplus(self, change: Change) -> None:
-        """Tell once an hour that the exchange lists more contracts than a feed may have."""
-        now_s = time.monotonic()
-        if change.surplus and now_s - self._surplus_told_s >= SURPLUS_TOLD_EVERY_S:
-            self._surplus_told_s = now_s
-            at, feed = now_us(), self.exchange.feed
-            detail = f"the exchange lists {change.surplus} contracts beyond the limit of the feed"
-            self.event_log.note(FeedEvent("contract_cap", feed, at, at, change.surplus, detail))
-
-    async def _on_frame(self, identity: str, message: bytes, received_at: int) -> FrameOutcome:
-        try:
-            frame = self.exchange.slice_frame(message)
-        except MalformedInputError as error:
-            log.warning("%s: unreadable frame: %s", self.exchange.feed, error)
-            whole = (Slice(None, message[:MAX_UNREADABLE_BYTES]),)
-            await self._publish(whole, UNREADABLE, identity, received_at)
-            return FrameOutcome(data=False)
-        if frame.control is not None:
-            level = logging.WARNING if frame.control.refused else logging.DEBUG
-            log.log(level, "%s: control frame %r", self.exchange.feed, message[:200])
-            return FrameOutcome(data=False, control=frame.control)
-        if not frame.published:
-            self.ignored += 1
-            return FrameOutcome(data=True)
-        odd = tell_unreadable(self.exchange.feed, frame.channel, frame.slices)
-        self.frames += 1
-        self.updates += len(frame.slices) - odd
-        symbols = [s.symbol for s in frame.slices if s.readable and s.symbol is not None]
-        unknown, missed_an_hour = self.monitor.outcome(
-            identity, symbols, frame.event_us, received_at
-        )
-        fresh = self.monitor.dedup.fresh(identity, frame.slices, time.monotonic())
-        await self._publish(fresh, frame.channel, identity, received_at)
-        if unknown:
-            self.facts.ask_about(unknown)
-            if listed := self.registry.listed:
-                # What the exchange makes up is nothing that a connection delivers.
-                symbols = [symbol for symbol in symbols if symbol in listed]
-        if missed_an_hour:
-            self.history.missed_an_hour()
-        return FrameOutcome(data=bool(frame.slices), symbols=symbols)
-
-    async def _publish(
-        self, slices: Sequence[Slice], channel: str, identity: str, received_at: int
+    def _on_data(
+        self, identity: str, symbols: list[str], event_us: int | None, received_at: int
     ) -> None:
-        await self._publisher.publish(
-            slices,
-            transport="ws",
-            purpose="stream",
-            channel=channel,
-            connection_id=identity,
-            received_at=received_at,
-        )
+        ahead_s, filled = self.rest.clock_ahead_s, self.snapshots.filled
+        events = self.monitor.data(identity, symbols, event_us, received_at, ahead_s, filled)
+        self._handle(events)
 
     def _on_close(self, closed: Closed) -> None:
         self._publisher.forget(closed.connection_id)
-        self.monitor.closed(closed)
-
-    async def _watch_forever(self) -> None:
-        while True:
-            self.monitor.step()
-            await asyncio.sleep(CHECK_S)
-
-    async def _report_forever(self) -> None:
-        """Publish what was noted and the status on each transition and at intervals, and the time.
-
-        Apart from the watch, which must not wait for Kafka.
-        """
-        due_s = time.monotonic()
-        while True:
-            await self.event_log.publish()
-            await self._publisher.publish_status(self.status())
-            if time.monotonic() >= due_s:
-                await self._publisher.tick(self.event_log.identity, now_us())
-                due_s += TICK_S * (1 + (time.monotonic() - due_s) // TICK_S)
-            try:
-                async with asyncio.timeout(due_s - time.monotonic()):
-                    await self.event_log.news.wait()
-            except TimeoutError:
-                pass
+        self._handle(self.monitor.closed(closed))
+        self.look()
 
     def status(self) -> FeedStatus:
         """Return the feed's status now."""
-        monitor, liveness = self.monitor, self.monitor.liveness
+        monitor = self.monitor
         return {
             "feed": self.exchange.feed,
             "state": monitor.state,
             "transport": transport(monitor.state),
-            "since": monitor.since,
-            "reported_at": now_us(),
+            "since": monitor.since_us,
+            "reported_at": self._clock.now_us(),
             "last_data_at": monitor.last_data_at,
-            "contracts_expected": liveness.expected,
-            "contracts_live": liveness.live(time.monotonic()),
+            "contracts_expected": monitor.expected,
+            "contracts_live": monitor.live,
             "connections": self.pool.open,
             "connects": self.pool.connects,
-            "frames": self.frames,
-            "updates": self.updates,
+            "frames": self.frames.data,
+            "updates": self.frames.updates,
             "rest_calls": self.rest.calls,
             "backfill_done": self.history.complete,
             "detail": monitor.detail,
             "mode": self._settings.producer_mode,
-            "contracts_by_rest": len(self.snapshots.polling.wanted),
+            "contracts_by_rest": len(self.polling.wanted),
             "connect_attempts": self.pool.attempts,
             "rest_failures": self.rest.failures,
-            "repeated": monitor.dedup.total,
+            "repeated": self.frames.repeated,
         }
 
     @property
@@ -265,8 +244,13 @@ class Feed:
         """Pieces too long for a record."""
         return self._publisher.oversized
 
+    @property
+    def rest_barred_s(self) -> float:
+        """Seconds for which the exchange still refuses REST calls."""
+        return max(0.0, self.rest.barred_until_s - self._clock.monotonic_s())
+
     def data_age_s(self) -> float | None:
-        """Return the age of the newest data frame."""
+        """Return the age of the newest data frame; None: there was none."""
         if self.monitor.last_data_at is None:
             return None
-        return (now_us() - self.monitor.last_data_at) / US_PER_S
+        return (self._clock.now_us() - self.monitor.last_data_at) / US_PER_S

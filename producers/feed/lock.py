@@ -1,7 +1,8 @@
 """One producer a feed and data directory: the bookmarks of a backfill have a single writer.
 
-Not responsible for: two producers with directories of their own. Where updates have a time the
-worker knows those of the second one as duplicates; Hyperliquid's it would count twice.
+The lock does not prevent two producers of a feed that have directories of their own. The worker
+drops the second one's updates as duplicates where updates have a time; where they have none they
+would be counted twice.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
@@ -95,12 +94,11 @@ def _read_feed(samples: Samples, supervisor: FeedSupervisor) -> None:
         samples.add(_STATE, status["state"] == state, name, state)
     if (age_s := feed.data_age_s()) is not None:
         samples.add(_DATA_AGE, age_s, name)
-    barred_s = feed.rest.barred_until_s - time.monotonic()
     samples.add(_CLOCK_AHEAD, feed.rest.clock_ahead_s, name)
-    samples.add(_REST_BARRED, max(0.0, barred_s), name)
+    samples.add(_REST_BARRED, feed.rest_barred_s, name)
     samples.add(_HELD_BACK, feed.pool.held_back, name)
     samples.add(_QUARANTINED, feed.pool.quarantined, name)
-    samples.add(_IGNORED, feed.ignored, name)
+    samples.add(_IGNORED, feed.frames.ignored, name)
     samples.add(_UNREADABLE, feed.unreadable, name)
     samples.add(_OVERSIZED, feed.oversized, name)
     samples.add(_FAILURES, supervisor.failures, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import signal
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -22,6 +23,7 @@ from producers.kafka.worker_reports import yielding_throttle
 from producers.policy.rate_limiter import rate_limiters
 from producers.rest.client import http_session
 from producers.settings import ProducerSettings, check_limit_factor
+from schemas.clock import Clock, SystemClock
 from schemas.errors import FundingStreamError
 from schemas.kafka.admin import require_topics
 from schemas.serde.registry import SchemaCatalog
@@ -42,11 +44,12 @@ def run_producer(settings: ProducerSettings, feeds: Sequence[str]) -> None:
     check_limit_factor(settings)
     catalog = SchemaCatalog(settings)
     cluster_id = require_topics(settings, [*map(raw_topic, feeds), STATUS.name, WORKERS.name])
-    with ExitStack() as claims:
+    clock = SystemClock()
+    with ExitStack() as locks:
         for name in feeds:
-            claims.enter_context(hold_feed(settings.producer_data_dir, name))
-        publishers = {feed: Publisher(feed, settings, catalog) for feed in feeds}
-        uvloop.run(_run(settings, publishers, catalog, cluster_id))
+            locks.enter_context(hold_feed(settings.producer_data_dir, name))
+        publishers = {feed: Publisher(feed, settings, catalog, clock) for feed in feeds}
+        uvloop.run(_run(settings, publishers, catalog, cluster_id, clock))
 
 
 async def _run(
@@ -54,6 +57,7 @@ async def _run(
     publishers: dict[str, Publisher],
     catalog: SchemaCatalog,
     cluster_id: str,
+    clock: Clock,
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -61,7 +65,7 @@ async def _run(
         loop.add_signal_handler(number, stop.set)
     async with (
         http_session() as session,
-        yielding_throttle(settings, catalog) as history_pacer,
+        yielding_throttle(settings, catalog, clock) as history_throttle,
     ):
         exchanges = {name: exchange(name) for name in publishers}
         shared = rate_limiters(exchanges.values(), settings.producer_limit_factor)
@@ -76,9 +80,12 @@ async def _run(
                     publisher,
                     session,
                     shared[exchanges[name].limits_group],
-                    history_pacer,
+                    history_throttle,
                     cluster_id,
+                    clock,
                 ),
+                clock,
+                random.random,
             )
             for name, publisher in publishers.items()
         ]
@@ -93,17 +100,17 @@ async def _run(
         left = await asyncio.gather(
             *(publisher.delivered() for publisher in publishers.values()), return_exceptions=True
         )
-        # What ended the process first; that a feed went wrong while it was stopped is only told.
+        # The error that ended the process comes first; errors while stopping are only logged.
         first = [error for task, error in zip(running, ended, strict=True) if task in done]
         later = [error for task, error in zip(running, ended, strict=True) if task not in done]
         errors = [error for error in (*first, *left) if error is not None]
-        _tell([*errors[1:], *later])
+        log_errors([*errors[1:], *later])
         if errors:
             raise errors[0]
 
 
-def _tell(errors: Iterable[BaseException]) -> None:
-    """Log the errors that are not raised, those that nobody expected with their tracebacks."""
+def log_errors(errors: Iterable[BaseException]) -> None:
+    """Log errors that are not raised: the unexpected ones with their tracebacks."""
     for error in errors:
         if not isinstance(error, asyncio.CancelledError):
             unexpected = None if isinstance(error, FundingStreamError) else error

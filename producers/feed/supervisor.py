@@ -1,9 +1,9 @@
-"""Keeps one feed running: what goes wrong in it alone ends neither the others nor the process.
+"""Keeps one feed running: a failure in it alone ends neither the other feeds nor the process.
 
-An error that nobody expected (a bug of ours in one exchange's code) ends this run of the feed; with
-backoff a new one begins, which has nothing of the old but the publisher, its claim, the shared
-limits and the journal, so that what the old one noted is still told. Not responsible for: what a
-feed does (feed.py), the errors that concern all feeds, which pass.
+An unexpected error (a bug in one exchange's code) ends this run of the feed. After a delay that
+grows with each failure a new run begins. It shares with the old one only the publisher, the lock on
+the data directory, the limits and the event log, so that events noted before are still published.
+Errors that concern all feeds are raised.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
-import time
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
@@ -22,7 +20,7 @@ from producers.kafka.publisher import Publisher
 from producers.rest.client import RestError
 from producers.websocket.transport import TransportError
 from schemas.backoff import Backoff
-from schemas.clock import now_us
+from schemas.clock import Clock
 from schemas.control_items import FeedEvent
 from schemas.errors import FundingStreamError, MalformedInputError
 from schemas.text import one_line
@@ -30,11 +28,11 @@ from schemas.text import one_line
 log = logging.getLogger(__name__)
 
 MAX_IN_A_ROW = 5
-"""Failures; then the process ends, so that its supervisor sees that there is no way."""
+"""After so many failures the process ends, so that what runs it notices."""
 HEALTHY_S = 300.0
-"""A run that lasted so long makes the next failure a first one."""
+"""A failure after a run of this length counts as the first of a row."""
 _OF_ONE_EXCHANGE = (MalformedInputError, RestError, TransportError)
-"""Typed, but about what one exchange sent or did not send: where they escape, it is a bug."""
+"""Typed errors about what one exchange sent: that they were not handled is a bug of its feed."""
 
 
 class FeedFailedError(FundingStreamError):
@@ -49,21 +47,23 @@ class FeedSupervisor:
         name: str,
         publisher: Publisher,
         make: Callable[[FeedEventLog], Feed],
-        chance: Callable[[], float] = random.random,
+        clock: Clock,
+        chance: Callable[[], float],
     ) -> None:
         """`make` returns a feed that is not running yet, each time a new one.
 
         `chance`: uniform in [0, 1), for the delays.
         """
+        self._clock = clock
         self._name = name
         self._publisher = publisher
         self._make = make
         self._backoff = Backoff(chance, healthy_s=HEALTHY_S)
-        self._event_log = FeedEventLog(name, publisher)
+        self._event_log = FeedEventLog(name, publisher, clock)
         self.feed = make(self._event_log)
-        """The one that runs, or ran last."""
+        """The feed that runs, or ran last."""
         self.failures = 0
-        """Since the process started."""
+        """Failed runs since the process started."""
 
     async def run(self) -> NoReturn:
         """Run the feed until cancelled.
@@ -74,39 +74,39 @@ class FeedSupervisor:
         """
         delay_s: float | None = None
         while True:
-            began_s, began_us = time.monotonic(), now_us()
+            began_s, began_us = self._clock.monotonic_s(), self._clock.now_us()
             try:
                 if delay_s is not None:
                     await self._pause(delay_s)
                     self._publisher.forget_all_but(self._event_log.identity)
                     self.feed = self._make(self._event_log)
-                    began_s, began_us = time.monotonic(), now_us()
+                    began_s, began_us = self._clock.monotonic_s(), self._clock.now_us()
                 # A task of its own: a task group that fails may leave it marked as cancelled.
                 await asyncio.create_task(self.feed.run())
-            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the others go on
-                delay_s = self._failed(error, began_us, time.monotonic() - began_s)
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the other feeds go on
+                delay_s = self._failed(error, began_us, self._clock.monotonic_s() - began_s)
             else:
                 ended = RuntimeError("it ended without a reason")
-                delay_s = self._failed(ended, began_us, time.monotonic() - began_s)
+                delay_s = self._failed(ended, began_us, self._clock.monotonic_s() - began_s)
 
     def _failed(self, error: BaseException, began_us: int, lasted_s: float) -> float:
-        """Tell of a failure; return the delay before the next run.
+        """Log and note a failure; return the delay before the next run.
 
         Raises:
-            BaseException: there is to be no next run.
+            BaseException: there is no next run: the feed was cancelled, or all feeds have to end.
         """
         task = asyncio.current_task()
         if task is not None and task.cancelling():
-            # A task group that is cancelled while one of its tasks fails tells the failure only.
+            # A task group that is cancelled while a task of it fails raises the failure alone.
             raise error
         common = concerning_all(error)
         if common is not None:
             if not all(isinstance(leaf, FundingStreamError) for leaf in _leaves(error)):
-                log.error("%s: failed: %s", self._name, _told(error), exc_info=error)
+                log.error("%s: failed: %s", self._name, _summary(error), exc_info=error)
             raise common from error
         self.failures += 1
         delay_s = self._backoff.failed(lasted_s)
-        text = _told(error)
+        text = _summary(error)
         log.error("%s: failed after %.0f s: %s", self._name, lasted_s, text, exc_info=error)
         if self._backoff.failures >= MAX_IN_A_ROW:
             raise FeedFailedError(
@@ -115,12 +115,12 @@ class FeedSupervisor:
             ) from error
         detail = f"{text}; again in {delay_s:.1f} s"
         self._event_log.note(
-            FeedEvent("feed_failed", self._name, began_us, now_us(), detail=detail)
+            FeedEvent("feed_failed", self._name, began_us, self._clock.now_us(), detail=detail)
         )
         return delay_s
 
     async def _pause(self, delay_s: float) -> None:
-        """Wait; what the failed run has left is sent meanwhile."""
+        """Wait, and send meanwhile what the failed run has left."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(delay_s):
                 await self._event_log.publish()
@@ -143,8 +143,8 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
         yield error
 
 
-def _told(error: BaseException) -> str:
-    """Return an error in one line; of a group the first, and how many more there are."""
+def _summary(error: BaseException) -> str:
+    """Return an error in one line; of a group the first one, and how many more there are."""
     first, *others = _leaves(error)
     text = one_line(f"{type(first).__name__}: {first}")
     return f"{text} (and {len(others)} more)" if others else text

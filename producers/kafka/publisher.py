@@ -1,14 +1,13 @@
 """The only Kafka client of the producers: raw batches by partition, and feed status.
 
-Idempotent, compressed, bounded: when Kafka is away the queue fills to its cap and `publish` waits,
-which stops the reading. Not responsible for: what is published, or why.
+It is idempotent and compresses, and its queue is bounded: when Kafka is away the queue fills to its
+cap and `publish` waits, which stops the reading of the sockets.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -16,15 +15,15 @@ from typing import Any, NamedTuple
 from confluent_kafka import KafkaException
 
 from producers.exchanges.spec import Slice
+from producers.kafka.batching import RecordLimits, chunks, dead_letters
 from producers.settings import ProducerSettings
 from schemas import topics
-from schemas.clock import now_us
-from schemas.control_items import MAX_UNREADABLE_BYTES, TICK, UNREADABLE
+from schemas.clock import Clock
+from schemas.control_items import TICK, UNREADABLE
 from schemas.errors import UnavailableError
 from schemas.kafka import clients
 from schemas.partitioning import PARTITIONS, contract_id, partition_of
 from schemas.records import (
-    MAX_BATCH_ITEMS,
     MAX_CHANNEL_BYTES,
     FeedStatus,
     Purpose,
@@ -44,21 +43,16 @@ GATHER_BELOW = 8
 """A frame of so many pieces or more goes out at once."""
 GATHER_ITEMS = 64
 QUEUE_RECORDS = 20_000
-BATCH_BYTES = 1 << 20
-"""A record is cut before it grows beyond this; the topic takes four times as much."""
-MAX_ITEM_BYTES = topics.MAX_MESSAGE_BYTES - (64 << 10)
-"""A longer piece fits into no record: its beginning goes to the dead letters."""
-MAX_LETTERS = 32
-"""Dead letters that one message can make."""
-_FULL_S = 0.05
+FULL_S = 0.05
+"""Pause before a record is offered again to a queue that is full."""
 
 
 class UndeliveredError(UnavailableError):
-    """Kafka has not acknowledged in time. Nothing is lost: all of it is still on its way."""
+    """Kafka has not acknowledged in time. Nothing is lost: the client goes on sending."""
 
 
 class _Group(NamedTuple):
-    """What may share a record."""
+    """What the pieces of one record have in common."""
 
     transport: Transport
     purpose: Purpose
@@ -70,13 +64,27 @@ class _Group(NamedTuple):
 class Publisher:
     """Publishes the raw batches and the status of one feed."""
 
-    def __init__(self, feed: str, settings: ProducerSettings, catalog: SchemaCatalog) -> None:
+    def __init__(
+        self,
+        feed: str,
+        settings: ProducerSettings,
+        catalog: SchemaCatalog,
+        clock: Clock,
+        *,
+        client: Callable[..., Any] = clients.producer,
+        limits: RecordLimits = RecordLimits(),  # noqa: B008 - it is frozen
+        full_s: float = FULL_S,
+    ) -> None:
+        """`client` makes the Kafka client; `full_s`: pause while its queue is full."""
         self._feed = feed
+        self._clock = clock
+        self._limits = limits
+        self._full_s = full_s
         self._topic = topics.raw_topic(feed)
         self._encode = catalog.encoder(topics.raw_topic_spec(feed)).encode
         self._encode_status = catalog.encoder(topics.STATUS).encode
         self._bootstrap = settings.kafka_bootstrap
-        self._producer = clients.producer(
+        self._producer = client(
             {
                 **settings.librdkafka(),
                 "enable.idempotence": True,
@@ -115,8 +123,8 @@ class Publisher:
     ) -> int:
         """Publish the pieces of one message, each on its contract's partition.
 
-        Pieces without a symbol go to partition 0. Streamed pieces may wait up to GATHER_S; records
-        of one group keep the order of the calls, and a call that does not wait overtakes none.
+        Pieces without a symbol go to partition 0. Streamed pieces may wait up to GATHER_S; the
+        pieces of one group keep the order of the calls.
         Pieces that are not readable, or too long for a record, go to the dead letters; so do those
         of a symbol or a channel that can be none. Returns the number of items.
         """
@@ -127,7 +135,7 @@ class Publisher:
         base = _Group(transport, purpose, channel, connection_id, 0)
         for symbol, payload, readable in slices:
             count += 1
-            oversized = len(payload) > MAX_ITEM_BYTES
+            oversized = len(payload) > self._limits.item_bytes
             has_symbol = symbol is None or symbol_fault(symbol) is None
             if oversized or not (readable and has_symbol and has_channel):
                 odd.append(payload)
@@ -139,7 +147,7 @@ class Publisher:
             items = self._gathered.setdefault(group, [])
             items.append({"symbol": symbol, "payload": payload, "received_at": received_at})
             full = full or len(items) >= GATHER_ITEMS
-        for payload in _letters(odd):
+        for payload in dead_letters(odd, self._limits.letter_bytes):
             letter: RawItem = {"symbol": None, "payload": payload, "received_at": received_at}
             self._gathered.setdefault(base._replace(channel=UNREADABLE), []).append(letter)
         self.items += count
@@ -153,7 +161,7 @@ class Publisher:
         return partition
 
     async def tick(self, connection_id: str, received_at: int) -> None:
-        """Tell every partition what time it is (schemas.control_items.TICK)."""
+        """Publish the time on every partition (schemas.control_items.TICK)."""
         item: RawItem = {"symbol": None, "payload": b"", "received_at": received_at}
         for partition in range(PARTITIONS):
             group = _Group("rest", "contract", TICK, connection_id, partition)
@@ -168,7 +176,7 @@ class Publisher:
             try:
                 for group in list(gathered):
                     items = gathered[group]
-                    for chunk in list(_chunks(items)):
+                    for chunk in list(chunks(items, self._limits.batch_bytes)):
                         await self._send(group, chunk)
                         del items[: len(chunk)]
                     del gathered[group]
@@ -239,9 +247,9 @@ class Publisher:
                 self._producer.produce(topic, value, key, partition, on_delivery=on_delivery)
             except BufferError:
                 self.waits += 1
-                self._full_since_s = self._full_since_s or time.monotonic()
+                self._full_since_s = self._full_since_s or self._clock.monotonic_s()
                 self._producer.poll(0)
-                await asyncio.sleep(_FULL_S)
+                await asyncio.sleep(self._full_s)
                 continue
             except KafkaException as error:
                 raise UnavailableError(f"cannot produce to {topic}: {error}") from error
@@ -251,8 +259,8 @@ class Publisher:
 
     @property
     def full_for_s(self) -> float:
-        """For how long the queue for Kafka is full; 0: it is not."""
-        return 0.0 if self._full_since_s is None else time.monotonic() - self._full_since_s
+        """Seconds for which the queue for Kafka is full; 0: it is not."""
+        return 0.0 if self._full_since_s is None else self._clock.monotonic_s() - self._full_since_s
 
     def _on_delivery(self, error: Any, message: Any) -> None:
         if error is not None and self._error is None:
@@ -316,42 +324,6 @@ class Publisher:
             )
 
 
-def _letters(odd: list[bytes]) -> Iterable[bytes]:
-    """Return the dead letters of one message's odd pieces: MAX_LETTERS at most, none too long.
-
-    The last one holds all the rest of the pieces, a line each, as far as it goes.
-    """
-    for payload in odd[: MAX_LETTERS - 1]:
-        yield payload[:MAX_UNREADABLE_BYTES]
-    rest = odd[MAX_LETTERS - 1 :]
-    if rest:
-        size, last = 0, []
-        for payload in rest:
-            last.append(payload[:MAX_UNREADABLE_BYTES])
-            size += len(payload) + 1
-            if size > MAX_UNREADABLE_BYTES:
-                break
-        yield b"\n".join(last)[:MAX_UNREADABLE_BYTES]
-
-
-def _chunks(items: list[RawItem]) -> Iterable[list[RawItem]]:
-    """Cut items so that a record has MAX_BATCH_ITEMS at most and stays below BATCH_BYTES.
-
-    A single larger item goes alone.
-    """
-    chunk: list[RawItem] = []
-    size = 0
-    for item in items:
-        length = len(item["payload"]) + 64
-        if chunk and (size + length > BATCH_BYTES or len(chunk) >= MAX_BATCH_ITEMS):
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(item)
-        size += length
-    if chunk:
-        yield chunk
-
-
-def connection_id(feed: str, name: str) -> str:
-    """Return an id for a connection, unique over restarts."""
-    return f"{feed}/{name}/{now_us()}"
+def connection_id(feed: str, name: str, opened_us: int) -> str:
+    """Return an id for a connection, which its wall-clock time of opening makes unique."""
+    return f"{feed}/{name}/{opened_us}"

@@ -2,9 +2,9 @@
 
 A spare connection and the overlap of a rotation deliver the same pieces byte for byte: the first
 that arrives is published. The worker recognises a repeated update by its event time. Where frames
-have none (Hyperliquid), a repetition and a rate that did not move look the same; they can only be
-told apart by the connection and the time of arrival. So pieces are matched one to one between
-connections, within less than the time between two pushes.
+have none, a repetition and a rate that did not move look the same; they can only be told apart by
+the connection and the time of arrival. So pieces are matched one to one between connections, within
+less than the time between two pushes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from producers.exchanges.spec import Slice
-from schemas.feeds import SAME_PUSH_S
+from schemas.feed_spec import SAME_PUSH_S
 
 WINDOW_S = 5.0
 """How far one connection may be behind another, where equal bytes have the same event time."""

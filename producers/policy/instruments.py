@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from producers.exchanges.spec import Listing, Slice
-from schemas.feeds import MAX_CONTRACTS
+from schemas.feed_spec import MAX_CONTRACTS
 
 MANY = 10
 """When more contracts than this and more than half of the list are missing from a reply, they are

@@ -1,7 +1,7 @@
-"""When REST is asked for the rates that the stream does not bring: soon, then steadily. Pure.
+"""When REST is polled for the rates that the stream does not deliver. Pure.
 
-Times are passed in (monotonic, s). Not responsible for: asking (snapshots.py), the exchange's
-limits call by call (budget.py).
+The first poll is due at once, further ones a period apart, and fewer for contracts that are silent
+for long. Times are monotonic seconds.
 """
 
 from __future__ import annotations
@@ -11,28 +11,34 @@ from collections.abc import Iterable, Mapping
 from producers.exchanges.spec import RateLimit, RestCall
 from producers.policy.ownership import Rest
 from schemas.backoff import ceiling_s
+from schemas.times import MS_PER_HOUR
 
 SHARE = 0.6
-"""Of the limits: history and the registry have to go on meanwhile."""
+"""The share of the rate limits that polls may use; history and the list of contracts need the
+rest."""
 SOON_S = 1.0
-"""Between two polls when many more contracts have gone silent since the last one."""
+"""The time between two polls when many more contracts have gone silent since the last one."""
 RETRY_S = 1.0
-"""After a poll that failed; twice as long after each further one, up to the period."""
+"""The delay after a failed poll; it doubles with each further failure, up to the period."""
 FAILING_S = 8.0
 TOLERATED_PERIODS = 2.0
-"""REST fails when nothing came for FAILING_S, once it served for so many periods more."""
+"""REST counts as failing after FAILING_S without rates; once it has brought rates, after this many
+periods more."""
 LONG_S = 600.0
-"""A few contracts that are silent for so long are asked for SELDOM_S apart: the exchange lists
-them and does not stream them."""
+"""When only a few contracts are silent for this long, they are polled SELDOM_S apart: the exchange
+lists them and does not stream them."""
 SELDOM_S = 60.0
 VERY_LONG_S = 3_600.0
 VERY_SELDOM_S = 300.0
-"""After an hour, a quarter of what a healthy feed may ask for."""
+"""The time between polls for contracts that are silent for VERY_LONG_S; it takes a quarter of the
+calls that a healthy feed may make."""
 FEW_SHARE = 0.05
+RECONCILE_AFTER_MS = 150_000
+"""After the full hour, when the exchanges have settled (docs/exchanges/README.md §8.2)."""
 
 
 def affordable_s(calls: Iterable[RestCall], limits: Mapping[str, RateLimit]) -> float:
-    """Return how far apart rounds of these calls have to be to stay within SHARE of the limits."""
+    """Return how many seconds apart these calls have to be to stay within SHARE of the limits."""
     drawn: dict[str, int] = {}
     for call in calls:
         for pool, cost in call.costs.items():
@@ -46,24 +52,35 @@ def affordable_s(calls: Iterable[RestCall], limits: Mapping[str, RateLimit]) -> 
     )
 
 
-class Polling:
-    """The pace of one feed's polls, and whether they bring anything."""
+def reconcile_due_ms(now_ms: int) -> int:
+    """Return the next wall-clock time at which the stream is compared, once an hour."""
+    hour_ms = now_ms // MS_PER_HOUR * MS_PER_HOUR
+    due_ms = hour_ms + RECONCILE_AFTER_MS
+    return due_ms if due_ms > now_ms else due_ms + MS_PER_HOUR
 
-    def __init__(self, period_s: float) -> None:
+
+class Polling:
+    """The pace of one feed's polls, and whether they bring rates."""
+
+    def __init__(
+        self, period_s: float, *, soon_s: float = SOON_S, retry_s: float = RETRY_S
+    ) -> None:
         """`period_s`: between two polls while nothing is in the way."""
         self.period_s = period_s
+        self._soon_s = soon_s
+        self._retry_s = retry_s
         self._since: dict[str, float] = {}
         self._polled: set[str] = set()
         self._polled_s: float | None = None
         self._begun_s: float | None = None
-        """Of the poll that is under way."""
+        """When the poll that is under way began."""
         self._failures = 0
         self._wanted_s: float | None = None
-        """Since when contracts are silent without a break."""
+        """Since when at least one contract has been silent."""
         self._served_s: float | None = None
 
     def want(self, silent: Iterable[str], now_s: float) -> None:
-        """Set the contracts that the stream does not bring."""
+        """Set the contracts that the stream does not deliver."""
         since = self._since
         self._since = {symbol: since.get(symbol, now_s) for symbol in silent}
         if not self._since:
@@ -75,14 +92,15 @@ class Polling:
 
     @property
     def wanted(self) -> frozenset[str]:
-        """The contracts that the stream does not bring."""
+        """The contracts that the stream does not deliver."""
         return frozenset(self._since)
 
     def due_s(self, expected: int, floor_s: float) -> float | None:
-        """Return when the next poll is due; None: nobody needs one.
+        """Return when the next poll is due; None: no contract is silent.
 
-        At once when many contracts went silent that no poll has asked for, else a period after the
-        last poll. `floor_s`: no closer than this, for the limits.
+        At once when many contracts are silent that no poll has asked for, otherwise a period after
+        the last poll. `floor_s`: the least time between two polls, because of the rate limits.
+        `expected`: how many contracts the feed has.
         """
         if not self._since:
             return None
@@ -94,9 +112,9 @@ class Polling:
         few = expected * FEW_SHARE
         new = len(self._since.keys() - self._polled)
         if new > few:
-            return SOON_S
+            return self._soon_s
         if self._failures:
-            return ceiling_s(self._failures - 1, RETRY_S, self.period_s)
+            return ceiling_s(self._failures - 1, self._retry_s, self.period_s)
         if new:
             return min(self.period_s / 2, SELDOM_S)
         assert self._polled_s is not None
@@ -113,16 +131,17 @@ class Polling:
         self._polled = set(self._since)
 
     def ended(self, now_s: float, *, served: bool) -> None:
-        """Note its result."""
+        """Note that the poll has ended; `served`: it has brought rates."""
         self._begun_s = None
         if served:
             self._served_s = now_s
         self._failures = 0 if served else self._failures + 1
 
     def rest(self, now_s: float, expected: int) -> Rest:
-        """Return what REST does for the contracts that the stream does not bring.
+        """Return what REST does for the contracts that the stream does not deliver.
 
-        `expected`: all contracts of the feed. A few that no poll has asked for yet change nothing.
+        `expected`: how many contracts the feed has. A few contracts that no poll has asked for yet
+        do not change the result.
         """
         if self._wanted_s is None:
             return Rest.IDLE

@@ -1,11 +1,11 @@
 """Holds back contracts whose subscription makes the exchange close the connection. Pure.
 
-On Hyperliquid an unknown coin ends the connection without a close frame, and with it every other
-subscription (docs/exchanges/hyperliquid.md §3). Acknowledgements come in the order of the
-subscriptions, so the first one that is missing names the suspect. The network ends connections as
-well, so one close proves nothing: the suspect is subscribed last on the next connection. If its
-acknowledgement is again the first that is missing, on a connection on which the exchange has
-answered others, the contract is held back for a while.
+On one exchange an unknown symbol ends the connection without a close frame, and with it every other
+subscription. Acknowledgements come in the order of the subscriptions, so the first one that is
+missing names the suspect. The network ends connections as well, so one close proves nothing: the
+suspect is subscribed last on the next connection. If its acknowledgement is again the first that is
+missing, on a connection on which the exchange has answered others, the contract is held back for a
+while.
 """
 
 from __future__ import annotations

@@ -270,8 +270,7 @@ class Rotation:
     def _check_share(self, now_s: float) -> None:
         """Follow since when the serving connection brings only a part of the wanted contracts.
 
-        Exchanges lose single subscriptions (docs/exchanges/hyperliquid.md §13); a new connection
-        subscribes to all contracts anew.
+        Exchanges lose single subscriptions; a new connection subscribes to all contracts anew.
         """
         self._checked_s = now_s
         serving = self._serving

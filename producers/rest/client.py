@@ -1,14 +1,10 @@
-"""One paced REST client for an exchange's host.
-
-Not responsible for: what to ask and how to read it (exchanges/), when to ask (feed.py, history.py).
-"""
+"""The REST client of an exchange: calls within the exchange's limits, and one kind of error."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import re
-import time
 from collections import defaultdict, deque
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -17,31 +13,33 @@ import aiohttp
 
 from producers.exchanges.spec import Exchange, RestCall
 from producers.policy.rate_limiter import RateLimiter
+from schemas.clock import Clock
 from schemas.config.settings import shown_url
 from schemas.errors import UnavailableError
 from schemas.text import one_line
+from schemas.times import US_PER_MS, US_PER_S
 
 log = logging.getLogger(__name__)
 
 SNAPSHOT_SHARE = 0.9
 FOREGROUND_SHARE = 0.8
 BACKGROUND_SHARE = 0.5
-"""Of the exchange's limits: others may share our address, current rates go before the registry,
-and history never holds up the rest."""
+"""Shares of the exchange's limits that current rates, the registry and history may use up: others
+may share our address, and history never holds up the rest."""
 TIMEOUT_S = 15.0
 SNAPSHOT_TIMEOUT_S = 5.0
-"""A current rate that takes longer is asked for again."""
+"""Time-out of a call for current rates, which are asked for again then."""
 MAX_BODY_BYTES = 64 << 20
 MAX_ERROR_CHARS = 500
-"""Of a failure's text: what was asked, and the beginning of what came."""
+"""Length of a failure's text: what was asked, and the beginning of what came."""
 TOO_MANY_S = 60.0
 BANNED_S = 300.0
 FORBIDDEN_S = 60.0
-"""What a 429, a 418 or a 403 that does not say for how long costs (exchanges.md §1.9)."""
+"""How long no call is made after a 429, a 418 or a 403 that does not say for how long."""
 CLOCK_GRAIN_S = 1.5
-"""Clocks that differ by less are equal, as far as the header and the way of a reply can tell."""
+"""Clocks that differ by less count as equal: the header has whole seconds, and replies travel."""
 CLOCKS_COMPARED = 3
-"""A reply that was held up somewhere is no clock: they have to agree."""
+"""Replies of which the smallest difference counts: a single one may have been held up."""
 MIN_BLOCK_S = 1.0
 MAX_BLOCK_S = 3 * 86_400.0
 _WITHOUT_TERM = {429: TOO_MANY_S, 418: BANNED_S, 403: FORBIDDEN_S}
@@ -49,7 +47,7 @@ _BANNED_UNTIL = re.compile(rb"banned until (\d{13})")
 
 
 class RestError(UnavailableError):
-    """A REST call failed. `status` None: no reply at all."""
+    """A REST call failed. `status` is that of the reply; None: there was no reply."""
 
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(one_line(message, MAX_ERROR_CHARS))
@@ -57,9 +55,9 @@ class RestError(UnavailableError):
 
 
 def barred_s(status: int, told_s: float | None, body: bytes, now_ms: int) -> float | None:
-    """Return for how long a refusal bars us; None: it is no refusal for too many calls.
+    """Return for how many seconds no call may be made; None: the reply does not refuse calls.
 
-    `told_s` is what the headers say.
+    `told_s` is the time that the headers name, `now_ms` the wall clock.
     """
     without_term_s = _WITHOUT_TERM.get(status)
     if without_term_s is None:
@@ -80,9 +78,9 @@ def http_session() -> aiohttp.ClientSession:
 
 
 class RestClient:
-    """Calls to one exchange within its limits, one at a time of each share.
+    """Calls one exchange within its limits, with one call at a time of each share.
 
-    A slow page of history holds up nobody who asks for a current rate.
+    So a slow page of history does not hold up a call for current rates.
     """
 
     def __init__(
@@ -91,20 +89,25 @@ class RestClient:
         base_url: str,
         session: aiohttp.ClientSession,
         rate_limiter: RateLimiter,
+        clock: Clock,
+        max_body_bytes: int = MAX_BODY_BYTES,
     ) -> None:
+        """A reply longer than `max_body_bytes` is a failure."""
         self._exchange = exchange
         self._base_url = base_url.rstrip("/")
         self._session = session
         self._rate_limiter = rate_limiter
+        self._clock = clock
+        self._max_body_bytes = max_body_bytes
         self._locks: defaultdict[float, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.calls = 0
         self.failures = 0
         self.refusals = 0
         """Calls that the exchange refused because there were too many."""
         self.barred_until_s = 0.0
-        """Until this monotonic time it takes none."""
+        """Monotonic time until which the exchange refuses calls."""
         self.clock_ahead_s = 0.0
-        """How far the exchange's clock is ahead of ours, to half a second, by its last replies."""
+        """How far the exchange's clock is ahead of ours, to half a second; 0: they agree."""
         self._clocks_ahead_s: deque[float] = deque(maxlen=CLOCKS_COMPARED)
 
     async def fetch(
@@ -118,14 +121,14 @@ class RestClient:
         """
         while True:
             async with self._locks[share]:
-                wait_s = self._rate_limiter.wait_s(call.costs, time.monotonic(), share)
+                wait_s = self._rate_limiter.wait_s(call.costs, self._clock.monotonic_s(), share)
                 if wait_s <= 0:
                     return await self._draw_and_fetch(call, timeout_s)
-            # Outside of the lock: a call that waits for its pool holds up no call of another.
+            # Outside of the lock, so that a call that waits for its pool holds up no other pool's.
             await asyncio.sleep(wait_s)
 
     async def _draw_and_fetch(self, call: RestCall, timeout_s: float) -> bytes:
-        self._rate_limiter.draw(call.costs, time.monotonic())
+        self._rate_limiter.draw(call.costs, self._clock.monotonic_s())
         self.calls += 1
         try:
             return await self._fetch(call, timeout_s)
@@ -144,30 +147,33 @@ class RestClient:
                 data=call.body or None,
                 headers={"Content-Type": "application/json"} if call.body else None,
                 timeout=aiohttp.ClientTimeout(total=timeout_s),
-                # An exchange has none; what answers elsewhere is not the exchange.
+                # Exchanges do not redirect; a reply from elsewhere would not be the exchange's.
                 allow_redirects=False,
             ) as reply:
-                arrived_s = time.time()
+                arrived_s = self._clock.now_us() / US_PER_S
                 parts, length = [], 0
-                while length <= MAX_BODY_BYTES and (part := await reply.content.read(1 << 20)):
+                while length <= self._max_body_bytes and (
+                    part := await reply.content.read(1 << 20)
+                ):
                     parts.append(part)
                     length += len(part)
                 body = b"".join(parts)
                 status, headers = reply.status, reply.headers
-        except Exception as error:  # the library's alone: a reply may break it, never the feed
+        except Exception as error:  # a reply may break the library, never the feed
             known = isinstance(error, aiohttp.ClientError | TimeoutError | OSError)
-            # The text of an invalid URL holds the whole of it.
+            # The text of an invalid URL would show the whole URL, which may hold a secret.
             text = str(error) if known and not isinstance(error, aiohttp.InvalidURL) else ""
             raise RestError(f"{shown}: {type(error).__name__} {text}".rstrip()) from error
-        if len(body) > MAX_BODY_BYTES:
-            raise RestError(f"{shown}: the reply is longer than {MAX_BODY_BYTES} bytes", status)
+        if len(body) > self._max_body_bytes:
+            text = f"the reply is longer than {self._max_body_bytes} bytes"
+            raise RestError(f"{shown}: {text}", status)
         self._read_clock(headers, arrived_s)
-        self._rate_limiter.observe(self._exchange.used(headers), time.monotonic())
+        self._rate_limiter.observe(self._exchange.used(headers), self._clock.monotonic_s())
         told_s = self._exchange.retry_after_s(headers)
-        blocked_s = barred_s(status, told_s, body, time.time_ns() // 1_000_000)
+        blocked_s = barred_s(status, told_s, body, self._clock.now_us() // US_PER_MS)
         if blocked_s is not None:
             self.refusals += 1
-            self.barred_until_s = time.monotonic() + blocked_s
+            self.barred_until_s = self._clock.monotonic_s() + blocked_s
             self._rate_limiter.block(self.barred_until_s)
             log.warning("%s: HTTP %d, no call for %.0f s", shown, status, blocked_s)
         if status != 200:

@@ -1,43 +1,49 @@
-"""Keeps the registry of contracts true: facts are fetched, published when they change, told.
-
-Not responsible for: what a list means (contracts.py), sockets (sockets.py).
-"""
+"""Keeps the registry of instruments up to date: fetches them, publishes those that changed."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from itertools import islice
 
 from producers.exchanges.spec import Exchange, RestCall, unreadable
 from producers.policy.instruments import Change, InstrumentRegistry
 from producers.rest.raw_replies import RawReplies
+from producers.rest.waiting import wait_for_event
 from schemas.backoff import Backoff, ceiling_s
+from schemas.clock import Clock
 from schemas.feeds import spec
 
 log = logging.getLogger(__name__)
 
-RETRY_S = 5.0
-AGAIN_S = 3_600.0
-"""All facts are published so often. Who reads a raw log whose beginning is cut off, as it is after
-7 days, knows no contract before the first facts."""
-GATHER_S = 1.0
-"""Several unknown symbols within this ask for one refresh, not for many."""
-DOUBT_EVERY_S = 300.0
 UNKNOWN_EVERY_S = 60.0
-"""Between two refreshes for unknown symbols; twice as long after each that lists none of them."""
+"""Between two refreshes for unknown symbols; doubled after each one that lists none of them."""
 ASKS_EACH = 4
 """A symbol that streams before the list knows it is asked about so often, over about 7 minutes;
 then the next regular refresh finds it, or nothing does."""
 MAX_ASKED_ABOUT = 1_000
 
 
+@dataclass(frozen=True, slots=True)
+class RefreshTimes:
+    """Intervals of the refreshes beside the regular one."""
+
+    retry_s: float = 5.0
+    """Least pause after a refresh that failed."""
+    again_s: float = 3_600.0
+    """All instruments are published so often, changed or not: a reader of a raw log whose beginning
+    is cut off, as it is after 7 days, knows no contract before."""
+    gather_s: float = 1.0
+    """Pause before a refresh that was asked for, so that several unknown symbols make one."""
+    doubt_every_s: float = 300.0
+    """Least time between two refreshes for silent contracts."""
+
+
 class InstrumentRefresh:
-    """The registry of one feed and what keeps it up to date."""
+    """Refreshes the registry of one feed."""
 
     def __init__(
         self,
@@ -45,19 +51,28 @@ class InstrumentRefresh:
         raw_replies: RawReplies,
         refresh_s: float,
         changed: Callable[[Change], None],
+        clock: Clock,
+        chance: Callable[[], float],
+        times: RefreshTimes = RefreshTimes(),
     ) -> None:
-        """`changed` is called after each reply that lists contracts."""
+        """`changed` is called after each reply while contracts are listed.
+
+        `refresh_s`: interval of the regular refreshes. `chance`: uniform in [0, 1), for delays.
+        """
         self._exchange = exchange
         self._raw_replies = raw_replies
         self._refresh_s = refresh_s
         self._changed = changed
+        self._clock = clock
+        self._chance = chance
+        self._times = times
         self.registry = InstrumentRegistry(
             exchange.fact_identity, spec(exchange.feed).max_contracts
         )
         self.known = asyncio.Event()
         """Set once contracts are listed."""
         self.complete = asyncio.Event()
-        """Set once all of their facts have come."""
+        """Set once all calls of a refresh have succeeded, so that intervals are known too."""
         self._wanted = asyncio.Event()
         self._asked_about: Counter[str] = Counter()
         self._refreshes = 0
@@ -67,29 +82,25 @@ class InstrumentRefresh:
 
     async def run(self) -> None:
         """Refresh at intervals, and soon when asked to, until cancelled."""
-        retries = Backoff(random.random, RETRY_S, self._refresh_s)
-        published_s = time.monotonic()
+        retries = Backoff(self._chance, self._times.retry_s, self._refresh_s)
+        published_s = self._clock.monotonic_s()
         while True:
-            if time.monotonic() - published_s > AGAIN_S:
-                published_s = time.monotonic()
+            if self._clock.monotonic_s() - published_s > self._times.again_s:
+                published_s = self._clock.monotonic_s()
                 self.registry.forget_published()
             if await self.refresh():
-                retries = Backoff(random.random, RETRY_S, retries.cap_s)
+                retries = Backoff(self._chance, self._times.retry_s, retries.cap_s)
                 wait_s = self._refresh_s
             else:
-                wait_s = RETRY_S + retries.failed()
-            try:
-                async with asyncio.timeout(wait_s):
-                    await self._wanted.wait()
-                await asyncio.sleep(GATHER_S)
-            except TimeoutError:
-                pass
+                wait_s = self._times.retry_s + retries.failed()
+            if await wait_for_event(self._wanted, wait_s):
+                await asyncio.sleep(self._times.gather_s)
             self._wanted.clear()
 
     async def refresh(self) -> bool:
-        """Fetch the contracts' facts and publish what changed; True if all calls succeeded."""
+        """Fetch the instruments and publish those that changed; True if all calls succeeded."""
         turn, complete, new = self._refreshes, True, False
-        # Counted at once: whoever asks for a full refresh meanwhile gets one.
+        # Counted before the calls, so that a full refresh that is asked for meanwhile is made.
         self._refreshes += 1
         for call in self._exchange.fact_calls:
             if turn % call.every and not new:
@@ -100,7 +111,7 @@ class InstrumentRefresh:
             elif change.listed:
                 new = True
         if not complete:
-            # One that failed is asked for again in full: its turn may be far away.
+            # The next refresh is a full one: the turn of the call that failed may be far away.
             self._refreshes = 0
         else:
             self.complete.set()
@@ -119,7 +130,7 @@ class InstrumentRefresh:
         if change.listed:
             self._in_vain = 0
         if self.registry.listed:
-            # Without the other facts an interval is assumed, and flagged; the stream goes on.
+            # Without the other calls the worker assumes an interval and flags the row.
             self.known.set()
             self._changed(change)
         return change
@@ -140,7 +151,7 @@ class InstrumentRefresh:
             return
         listed, asked = self.registry.listed, self._asked_about
         unknown = {s for s in symbols if s not in listed and asked[s] < ASKS_EACH}
-        now_s = time.monotonic()
+        now_s = self._clock.monotonic_s()
         since_s = now_s - self._unknown_s
         if not unknown or since_s < self._unknown_every_s:
             return
@@ -154,9 +165,9 @@ class InstrumentRefresh:
         self._refresh_soon()
 
     def doubt(self) -> None:
-        """Have the registry refreshed because listed contracts are silent: they may be delisted."""
-        now_s = time.monotonic()
-        if self.known.is_set() and now_s - self._doubted_s >= DOUBT_EVERY_S:
+        """Have the registry refreshed because a few contracts are silent: they may be delisted."""
+        now_s = self._clock.monotonic_s()
+        if self.known.is_set() and now_s - self._doubted_s >= self._times.doubt_every_s:
             self._doubted_s = now_s
             self._refresh_soon()
 

@@ -1,7 +1,4 @@
-"""REST replies of one feed: fetched, cut into pieces, published raw.
-
-Not responsible for: what is asked and when (facts.py, snapshots.py, history.py).
-"""
+"""REST replies of one feed: fetched, cut into pieces, published raw."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from typing import NamedTuple
 from producers.exchanges.spec import Exchange, RestCall, Slice, unreadable
 from producers.kafka.publisher import Publisher, connection_id
 from producers.rest.client import FOREGROUND_SHARE, TIMEOUT_S, RestClient, RestError
-from schemas.clock import now_us
+from schemas.clock import Clock
 from schemas.control_items import MAX_UNREADABLE_BYTES, UNREADABLE
 from schemas.errors import MalformedInputError
 from schemas.records import Purpose
@@ -28,13 +25,16 @@ class RawReply(NamedTuple):
 
 
 class RawReplies:
-    """Fetches and publishes for one feed, all under one connection id."""
+    """Fetches and publishes the replies of one feed, all under one connection id."""
 
-    def __init__(self, exchange: Exchange, rest: RestClient, publisher: Publisher) -> None:
+    def __init__(
+        self, exchange: Exchange, rest: RestClient, publisher: Publisher, clock: Clock
+    ) -> None:
         self._exchange = exchange
         self._rest = rest
         self._publisher = publisher
-        self._identity = connection_id(exchange.feed, "rest")
+        self._clock = clock
+        self._identity = connection_id(exchange.feed, "rest", clock.now_us())
 
     async def fetch(
         self, call: RestCall, share: float = FOREGROUND_SHARE, timeout_s: float = TIMEOUT_S
@@ -46,7 +46,7 @@ class RawReplies:
         except RestError as error:
             log.warning("%s: %s", feed, error)
             return None
-        received_at = now_us()
+        received_at = self._clock.now_us()
         try:
             slices = self._exchange.slice_reply(call, body)
         except MalformedInputError as error:
@@ -54,7 +54,7 @@ class RawReplies:
             whole = (Slice(None, body[:MAX_UNREADABLE_BYTES]),)
             await self._publish(UNREADABLE, "stream", whole, received_at)
             return None
-        tell_unreadable(feed, call.resource, slices)
+        log_unreadable(feed, call.resource, slices)
         return RawReply(slices, received_at)
 
     async def publish(
@@ -76,8 +76,8 @@ class RawReplies:
         )
 
 
-def tell_unreadable(feed: str, channel: str, slices: Sequence[Slice]) -> int:
-    """Log the rows of a message that are to go to the dead letters, and count them."""
+def log_unreadable(feed: str, channel: str, slices: Sequence[Slice]) -> int:
+    """Log the rows of a message that go to the dead letters; return how many they are."""
     odd = unreadable(slices)
     if odd:
         log.warning(

@@ -1,28 +1,22 @@
-"""Current rates by REST: instead of the stream (fallback, poll) and against it (reconcile).
-
-Not responsible for: when instead of the stream (polling.py), comparing (the worker does).
-"""
+"""Current rates by REST: instead of the stream (fallback, poll) and to compare it (reconcile)."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Collection
 
 from producers.exchanges.spec import Exchange, Slice
 from producers.policy.instruments import InstrumentRegistry
 from producers.policy.outages import Filled
-from producers.policy.polling import Polling, affordable_s
+from producers.policy.polling import Polling, affordable_s, reconcile_due_ms
 from producers.rest.client import FOREGROUND_SHARE, SNAPSHOT_SHARE, SNAPSHOT_TIMEOUT_S
-from producers.rest.history import MS_PER_HOUR, sleep_until_ms
 from producers.rest.raw_replies import RawReplies
-from schemas.clock import now_us
+from producers.rest.waiting import sleep_until_ms, wait_for_event
+from schemas.clock import Clock
 from schemas.records import Purpose
 
 RECONCILE_ATTEMPTS = 3
 RECONCILE_RETRY_S = 30.0
-RECONCILE_AFTER_S = 150.0
-"""After the full hour, when what settled has settled (exchanges.md §8.2)."""
 
 
 class Snapshots:
@@ -33,62 +27,62 @@ class Snapshots:
         exchange: Exchange,
         raw_replies: RawReplies,
         registry: InstrumentRegistry,
-        period_s: float,
+        polling: Polling,
+        clock: Clock,
+        timeout_s: float = SNAPSHOT_TIMEOUT_S,
     ) -> None:
-        """`period_s`: between two snapshots instead of the stream."""
+        """`polling` decides when rates are asked for; a call may take `timeout_s`."""
         self._exchange = exchange
         self._raw_replies = raw_replies
         self._registry = registry
-        self.polling = Polling(period_s)
+        self.polling = polling
+        self._clock = clock
+        self._timeout_s = timeout_s
         self._changed = asyncio.Event()
         self.polls = 0
-        """That brought rates."""
+        """Polls instead of the stream that brought rates."""
         self.rates = 0
-        """Published instead of the stream's."""
+        """Rates that were published instead of the stream's."""
 
     @property
     def filled(self) -> Filled:
-        """What was brought so far instead of the stream."""
+        """What was published so far instead of the stream's rates."""
         return Filled(self.polls, self.rates)
 
     def want(self, silent: Collection[str]) -> None:
-        """Set the contracts that the stream does not bring."""
-        self.polling.want(silent, time.monotonic())
+        """Set the contracts whose rates the stream does not bring."""
+        self.polling.want(silent, self._clock.monotonic_s())
         if silent:
             self._changed.set()
 
     async def serve(self) -> None:
-        """Ask for what the stream does not bring, until cancelled."""
+        """Ask for the rates that the stream does not bring, until cancelled."""
         polling = self.polling
         while True:
             self._changed.clear()
             calls = self._exchange.snapshot_calls(sorted(polling.wanted))
             floor_s = affordable_s(calls, self._exchange.limits)
             due_s = polling.due_s(len(self._registry.streaming), floor_s)
-            wait_s = None if due_s is None else due_s - time.monotonic()
+            wait_s = None if due_s is None else due_s - self._clock.monotonic_s()
             if wait_s is None or wait_s > 0:
-                try:
-                    async with asyncio.timeout(wait_s):
-                        await self._changed.wait()
-                except TimeoutError:
-                    pass
+                await wait_for_event(self._changed, wait_s)
                 continue
-            polling.begun(time.monotonic())
-            # Asked again when a reply is there: what the stream has brought meanwhile is its own.
+            polling.begun(self._clock.monotonic_s())
+            # Evaluated again with each reply: what the stream brought meanwhile is not published.
             served = await self._take(polling.wanted, "fallback", lambda: polling.wanted)
-            polling.ended(time.monotonic(), served=served)
+            polling.ended(self._clock.monotonic_s(), served=served)
 
     async def poll(self) -> None:
-        """Ask for all contracts at the polling's period, until cancelled: without a stream."""
+        """Ask for all contracts at the polling's period, until cancelled: there is no stream."""
         polling = self.polling
         while True:
-            began_s = time.monotonic()
+            began_s = self._clock.monotonic_s()
             self.want(self._registry.streaming)
             polling.begun(began_s)
             streaming = self._registry.streaming
             served = await self._take(streaming, "fallback", lambda: self._registry.streaming)
-            polling.ended(time.monotonic(), served=served)
-            await asyncio.sleep(max(0.0, began_s + polling.period_s - time.monotonic()))
+            polling.ended(self._clock.monotonic_s(), served=served)
+            await asyncio.sleep(max(0.0, began_s + polling.period_s - self._clock.monotonic_s()))
 
     async def reconcile(self, period_s: float | None) -> None:
         """Fetch what the stream's rates are compared with, until cancelled.
@@ -97,9 +91,8 @@ class Snapshots:
         """
         while True:
             if period_s is None:
-                hour_ms = now_us() // 1_000 // MS_PER_HOUR * MS_PER_HOUR
-                due_ms = hour_ms + int(RECONCILE_AFTER_S * 1_000)
-                await sleep_until_ms(due_ms + MS_PER_HOUR * (due_ms <= now_us() // 1_000))
+                due_ms = reconcile_due_ms(self._clock.now_us() // 1_000)
+                await sleep_until_ms(due_ms, self._clock, asyncio.Event())
             else:
                 await asyncio.sleep(period_s)
             for _ in range(RECONCILE_ATTEMPTS):
@@ -111,15 +104,15 @@ class Snapshots:
     async def _take(
         self, symbols: Collection[str], purpose: Purpose, wanted: Callable[[], Collection[str]]
     ) -> bool:
-        """Publish the current rates of what is `wanted` then; True if any of them came."""
+        """Publish the rates of contracts that are `wanted` when a reply comes; True if any came."""
         share = SNAPSHOT_SHARE if purpose == "fallback" else FOREGROUND_SHARE
         published = 0
         needed = True
         for call in self._exchange.snapshot_calls(sorted(symbols)):
-            reply = await self._raw_replies.fetch(call, share, SNAPSHOT_TIMEOUT_S)
+            reply = await self._raw_replies.fetch(call, share, self._timeout_s)
             if reply is None:
                 continue
-            # Delisted contracts stay in the reply, frozen (exchanges.md §1.8).
+            # Delisted contracts stay in the reply, frozen.
             chosen = wanted()
             needed = bool(chosen)
             pieces = [piece for piece in reply.slices if _asked(piece, chosen)]

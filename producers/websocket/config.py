@@ -13,8 +13,7 @@ class ConnectionConfig:
 
     rotation: RotationConfig = field(default_factory=RotationConfig)
     attempts_per_s: float = 0.5
-    """New connections of a feed: within the 30 a minute of the strictest exchange
-    (docs/exchanges/hyperliquid.md §4)."""
+    """New connections of a feed: within the 30 a minute of the strictest exchange."""
     open_timeout_s: float = 10.0
     """For TCP, TLS and the WebSocket handshake together."""
     close_timeout_s: float = 2.0

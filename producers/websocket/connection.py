@@ -9,6 +9,7 @@ own code in a session ends `ManagedConnection.run` with that error.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
@@ -30,13 +31,7 @@ from producers.policy.rotation import (
 from producers.policy.throttle import Throttle
 from producers.rest.client import RestError
 from producers.websocket.config import DEFAULT_CONFIG, ConnectionConfig
-from producers.websocket.session import (
-    ConnectionContext,
-    OnFrame,
-    Session,
-    SessionEnd,
-    turn,
-)
+from producers.websocket.session import ConnectionContext, OnFrame, Session, SessionEnd, turn
 from producers.websocket.transport import Transport, TransportError, opened
 from schemas.backoff import Backoff
 from schemas.clock import Clock
@@ -157,11 +152,9 @@ class ManagedConnection:
                 self._do(self._rotation.want(wanted, self._clock.monotonic_s()))
                 due_s = self._rotation.next_due_s()
                 timeout_s = None if due_s is None else due_s - self._clock.monotonic_s()
-                try:
+                with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(timeout_s):
                         await self._happened.wait()
-                except TimeoutError:
-                    continue
         finally:
             running = [*self._tasks.values(), *filter(None, [self._asking])]
             for task in running:
@@ -237,7 +230,7 @@ class ManagedConnection:
                 self._do(actions)
                 self._happened.set()
 
-        identity = connection_id(self._feed, self.name)
+        identity = connection_id(self._feed, self.name, self._clock.now_us())
         session = Session(self._context, transport, identity, on_data)
         self._sessions[number] = session
         self._newest = number

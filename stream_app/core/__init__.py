@@ -1,1 +1,1 @@
-"""stream_app.core."""
+"""The numbers: a pure function of the raw records and the stored state. No I/O, no clock."""

@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from schemas.feeds import FeedSpec
+from schemas.feed_spec import FeedSpec
 from schemas.rates import rate_8h
 from schemas.times import US_PER_HOUR, US_PER_S
 from stream_app.core.monitoring.reconciliation import remember_estimate
@@ -213,7 +213,7 @@ def _interval_of(entry: ContractEntry, update: RateUpdate) -> Interval:
         return Interval(update.interval_hours, "payload")
     contract = entry.contract
     if contract.interval_source == "payload":
-        # A second source of the same feed may not say it (KuCoin's classic socket).
+        # A second source of the same feed may not say it.
         return Interval(contract.interval_hours, "payload")
     return entry.interval
 

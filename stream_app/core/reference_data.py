@@ -8,7 +8,7 @@ from __future__ import annotations
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from schemas import topics
-from schemas.feeds import FeedSpec
+from schemas.feed_spec import FeedSpec
 from schemas.times import US_PER_S, minute_round
 from stream_app.core.monitoring.stream_monitor import StreamMonitor
 from stream_app.core.output.collector import OutputCollector
@@ -86,9 +86,9 @@ def derived_settlement(
     """Return the settlement that an update shows to have happened since the one before it.
 
     For feeds whose settlements come late (`derive_settlements`): the last estimate before the
-    funding time stands in for the settled rate (docs/exchanges/hyperliquid.md §7), rounded as the
-    exchange rounds. None if no funding time lies between, or if the last estimate was stale by
-    then: the exchange's history tells better what was charged.
+    funding time stands in for the settled rate, rounded as the exchange rounds
+    (docs/decisions/estimates-and-settlements.md). None if no funding time lies between, or if the
+    last estimate was stale by then: the exchange's history tells better what was charged.
     """
     funding_time = contract.next_funding_time
     if contract.updates == 0 or funding_time is None or event_time < funding_time:

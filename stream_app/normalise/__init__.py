@@ -1,15 +1,12 @@
-"""From payload bytes to readings: one pure module per feed, found by the feed's id.
-
-Not responsible for: state, order, statistics (stream_app.core).
-"""
+"""From payload bytes to updates: one pure module per feed, found by the feed's id."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 
-from schemas.errors import ConfigurationError
-from schemas.feeds import FEEDS, module_name
+from schemas.feeds import spec
 from stream_app.model import Normaliser
 
 
@@ -20,8 +17,16 @@ def normaliser(feed: str) -> Normaliser:
     Raises:
         ConfigurationError: no such feed.
     """
-    if feed not in FEEDS:
-        raise ConfigurationError(f"unknown feed {feed!r}: known are {', '.join(FEEDS)}")
-    module = import_module(f"stream_app.normalise.{module_name(feed)}")
-    found: Normaliser = module.normalise
+    found: Normaliser = import_module(spec(feed).normaliser).normalise
+    return found
+
+
+@cache
+def symbol_splitter(feed: str) -> Callable[[str], tuple[str, str]]:
+    """Return the function that guesses (base, quote) of a feed's symbols until its facts arrive.
+
+    Raises:
+        ConfigurationError: no such feed.
+    """
+    found: Callable[[str], tuple[str, str]] = import_module(spec(feed).normaliser).split_symbol
     return found

@@ -1,12 +1,14 @@
 """Canonical assets: XBT is BTC, 1000PEPE and kPEPE are PEPE with a multiplier of 1000.
 
-Multipliers change prices and sizes, never the rate (exchanges.md §0.3.12). Not responsible for:
-splitting a symbol into base and quote where the exchange does not say.
+These spellings are the market's, the same on every exchange that uses them. Multipliers change
+prices and sizes, never the rate. How an exchange joins base and quote in a symbol is told by the
+`split_symbol` of its normaliser.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 
 _SYNONYMS = {"XBT": "BTC", "XXBT": "BTC"}
@@ -30,26 +32,12 @@ def canonical_asset(name: str) -> tuple[str, float]:
     return _SYNONYMS.get(name, name), 1.0
 
 
-_QUOTES = ("USDT", "USDC", "FDUSD", "BUSD", "TUSD", "USD1", "USDE", "USD", "BTC", "ETH", "U")
-_SUFFIXES = {"USD_PERP": "USD", "USDTM": "USDT", "USDCM": "USDC", "USDM": "USD"}
-"""Endings that name their quote: else DOTUSDM and DOTUSD_PERP would end in TUSD."""
+def split_at_ending(symbol: str, endings: Sequence[tuple[str, str]]) -> tuple[str, str]:
+    """Return (base, quote) of a symbol by the first of its possible endings, each with its quote.
 
-_ENDINGS = (*_SUFFIXES.items(), *((quote, quote) for quote in _QUOTES))
-
-
-def split_symbol(symbol: str) -> tuple[str, str]:
-    """Guess (base, quote) of a symbol, until the exchange's facts arrive.
-
-    As in BTCUSDT, BTCUSD_PERP (exchanges.md §2.5), XBTUSDTM (§3.4), xyz:NVDA (§4.6) and
-    BTC_USDC_PERP (§5.3).
+    A symbol with none of them, or with nothing before it, is the base, and has no quote.
     """
-    dex, _, coin = symbol.rpartition(":")
-    if dex:
-        return coin, ""
-    base, _, quote = symbol.removesuffix("_PERP").rpartition("_")
-    if base and quote in _QUOTES:
-        return base, quote
-    for ending, quote in _ENDINGS:
+    for ending, quote in endings:
         if symbol.endswith(ending) and len(symbol) > len(ending):
             return symbol[: -len(ending)], quote
     return symbol, ""

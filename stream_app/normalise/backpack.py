@@ -1,6 +1,6 @@
-"""Backpack payloads (exchanges.md §5): mark prices, settled rates, markets. Rates are hourly.
+"""Backpack payloads (docs/exchanges/backpack.md): mark prices, settled rates, markets.
 
-Not responsible for: slicing (producers), settlements that follow from the last estimate (core).
+Rates are hourly.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from stream_app.model import (
     SettlementUpdate,
     Update,
 )
-from stream_app.normalise.assets import canonical_asset, split_symbol
+from stream_app.normalise.assets import canonical_asset
 from stream_app.normalise.numbers import (
     Number,
     Time,
@@ -32,6 +32,7 @@ from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader
 
 INTERVAL_HOURS = 1.0
 """Of all perpetuals; what is sent is the hourly rate already (§5.3)."""
+_QUOTES = frozenset({"USDC", "USDT", "USD"})
 _BPS = 10_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US = timedelta(microseconds=1)
@@ -141,6 +142,12 @@ def _bound(value: Number, field: str) -> float | None:
     """Return a bound as a fraction; None where it cannot be one in basis points."""
     bps = number(value, field)
     return bps / _BPS if bps is not None and 1 <= abs(bps) <= _BPS else None
+
+
+def split_symbol(symbol: str) -> tuple[str, str]:
+    """Guess (base, quote), as of BTC_USDC_PERP (§5.3)."""
+    base, _, quote = symbol.removesuffix("_PERP").rpartition("_")
+    return (base, quote) if base and quote in _QUOTES else (symbol, "")
 
 
 def _market(row: _Market, _item: Item) -> Sequence[Update]:

@@ -1,7 +1,7 @@
-"""Binance payloads of both futures markets (exchanges.md §1 and §2): their rows are the same.
+"""Binance payloads of both futures markets: their rows are the same.
 
-What differs is data: the market's number, and where exchangeInfo says the status. Not responsible
-for: slicing frames into rows (producers), deduplication and intervals (core).
+What differs is data: the market's number, and where exchangeInfo says the status
+(docs/exchanges/binance-usdm.md, docs/exchanges/binance-coinm.md).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from stream_app.model import (
     SettlementUpdate,
     Update,
 )
-from stream_app.normalise.assets import canonical_asset
+from stream_app.normalise.assets import canonical_asset, split_at_ending
 from stream_app.normalise.numbers import MAX_INTERVAL_HOURS, next_time_us, number, price, time_us
 from stream_app.normalise.payloads import ANY_CHANNEL, ChannelNormaliser, Item, PayloadReader
 
@@ -29,6 +29,10 @@ COIN_M = 2
 """`st` of the rows of each market (§1.6, since 2026-06)."""
 COIN_M_SUFFIX = "_PERP"
 """USD-M symbols have none (§1.8, §2.5): COIN-M rows in its arrays may lack `st`."""
+
+_QUOTES = ("USDT", "USDC", "FDUSD", "BUSD", "TUSD", "USD1", "USDE", "USD", "BTC", "ETH", "U")
+# DOTUSD_PERP would else end in TUSD.
+_ENDINGS = (("USD_PERP", "USD"), *((quote, quote) for quote in _QUOTES))
 
 IntervalHours = Annotated[float, msgspec.Meta(gt=0, le=MAX_INTERVAL_HOURS)]
 """Rates are divided by it."""
@@ -181,6 +185,11 @@ def _symbol_info(row: _SymbolInfo, _item: Item) -> Sequence[Update]:
             status=row.contract_status or row.status,
         ),
     )
+
+
+def split_symbol(symbol: str) -> tuple[str, str]:
+    """Guess (base, quote), as of BTCUSDT and BTCUSD_PERP."""
+    return split_at_ending(symbol, _ENDINGS)
 
 
 def normaliser_of(market: int) -> Normaliser:

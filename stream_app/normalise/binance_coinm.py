@@ -1,7 +1,8 @@
-"""Binance COIN-M payloads (exchanges.md §2). Not responsible for: what they mean (binance.py)."""
+"""Binance COIN-M payloads (docs/exchanges/binance-coinm.md); binance.py says what they mean."""
 
 from __future__ import annotations
 
-from stream_app.normalise.binance import COIN_M, normaliser_of
+from stream_app.normalise import binance
 
-normalise = normaliser_of(COIN_M)
+normalise = binance.normaliser_of(binance.COIN_M)
+split_symbol = binance.split_symbol

@@ -1,7 +1,8 @@
-"""Binance USD-M payloads (exchanges.md §1). Not responsible for: what they mean (binance.py)."""
+"""Binance USD-M payloads (docs/exchanges/binance-usdm.md); binance.py says what they mean."""
 
 from __future__ import annotations
 
-from stream_app.normalise.binance import USD_M, normaliser_of
+from stream_app.normalise import binance
 
-normalise = normaliser_of(USD_M)
+normalise = binance.normaliser_of(binance.USD_M)
+split_symbol = binance.split_symbol

@@ -1,8 +1,7 @@
-"""Hyperliquid payloads (exchanges.md §4): asset contexts, settled rates, universe entries.
+"""Hyperliquid payloads: asset contexts, settled rates, universe entries.
 
-Every rate is per hour and settles on the full hour; no payload carries a time or a next one.
-Not responsible for: joining contexts and names by index (producers), settlements that follow from
-the last estimate (core).
+Every rate is per hour and settles on the full hour; no payload carries a time or a next one. The
+producers have joined contexts and names by index. The facts are in docs/exchanges/hyperliquid.md.
 """
 
 from __future__ import annotations
@@ -120,6 +119,11 @@ def _facts(entry: _UniverseEntry, item: Item) -> Sequence[Update]:
             rate_floor=None if dex else -RATE_CAP,
         ),
     )
+
+
+def split_symbol(symbol: str) -> tuple[str, str]:
+    """Return the coin of a symbol, of which a dex may stand before a colon, and no quote."""
+    return symbol.rpartition(":")[2], ""
 
 
 _read_context = PayloadReader(_Context, _context)

@@ -1,7 +1,7 @@
-"""KuCoin Futures payloads (exchanges.md §3), of the UTA and the classic socket and of REST.
+"""KuCoin Futures payloads, of the UTA and the classic socket and of REST.
 
-Texts, numbers and exponents are met in any field. Not responsible for: estimates around a
-settlement that are not to be trusted (core, §3.3), slicing (producers).
+Texts, numbers and exponents are met in any field. Estimates around a settlement are read like
+others; the core ignores them (`FeedSpec.settling_s`). The facts are in docs/exchanges/kucoin.md.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from stream_app.model import (
     SettlementUpdate,
     Update,
 )
-from stream_app.normalise.assets import canonical_asset
+from stream_app.normalise.assets import canonical_asset, split_at_ending
 from stream_app.normalise.numbers import (
     MAX_NEXT_AHEAD_US,
     Number,
@@ -32,6 +32,7 @@ from stream_app.normalise.numbers import (
 )
 from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader
 
+_ENDINGS = (("USDTM", "USDT"), ("USDCM", "USDC"), ("USDM", "USD"))
 UTA_CHANNELS = ("funding-fee-all-symbols", "funding-fee")
 ESTIMATE_GRANULARITY_MS = 60_000
 MIN_SETTLED_GRANULARITY_MS = 3_600_000
@@ -249,6 +250,11 @@ def _settlement(row: _FundingRate, _item: Item) -> Sequence[Update]:
     if rate is None:
         return (NoRate(row.symbol, "no settled rate"),)
     return (SettlementUpdate(row.symbol, time_us(row.timepoint, "timepoint"), rate),)
+
+
+def split_symbol(symbol: str) -> tuple[str, str]:
+    """Guess (base, quote), as of XBTUSDTM and ETHUSDM (§3.4)."""
+    return split_at_ending(symbol, _ENDINGS)
 
 
 _read_uta = PayloadReader(_UtaFrame, _uta)

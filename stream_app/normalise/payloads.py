@@ -1,7 +1,4 @@
-"""What all normalisers share: decoding by channel, and the check that a payload is the item's own.
-
-Not responsible for: which channels an exchange has and what their fields mean (one module each).
-"""
+"""What all normalisers share: decoding by channel, and the check whose row a payload is."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from schemas.clock import Clock
-from schemas.feeds import stale_s
+from schemas.feeds import spec, stale_s
 from schemas.rates import apr, rate_8h
 from schemas.records import FeedStatus, HourlyBar
 from schemas.text import one_line
@@ -20,7 +20,6 @@ from stream_app.core.scoring.statistics import quantile, z_of
 from stream_app.core.scoring.zones import zone_of
 from stream_app.core.state.contract_state import ContractState
 from stream_app.core.state.contract_store import ContractEntry
-from stream_app.core.state.gaps import TRADING_STATUSES
 from stream_app.web.readiness import Arrivals, reasons, warming_up
 
 _TOP = 10
@@ -163,7 +162,7 @@ class WorkerView:
         for state in self._worker.partitions():
             if state.store.cells:
                 by_feed.setdefault(state.feed, []).extend(state.store.cells.values())
-        return {feed: _arrived(cells) for feed, cells in by_feed.items()}
+        return {feed: _arrived(feed, cells) for feed, cells in by_feed.items()}
 
     @property
     def started(self) -> bool:
@@ -244,8 +243,9 @@ def _reported(report: FeedStatus | None) -> dict[str, Any]:
     }
 
 
-def _arrived(cells: list[ContractEntry]) -> Arrivals:
-    trading = [entry for entry in cells if entry.contract.status in TRADING_STATUSES]
+def _arrived(feed: str, cells: list[ContractEntry]) -> Arrivals:
+    streaming = spec(feed).streaming
+    trading = [entry for entry in cells if entry.contract.status in streaming]
     there = [entry for entry in trading if not entry.contract.backfilling]
     settled = sum(len(entry.baseline) > 0 for entry in there)
     rated = [entry.contract for entry in cells if entry.contract.updates]

@@ -1,1 +1,1 @@
-"""The Faust worker: processor, output producer, group membership, watchdog."""
+"""The Faust worker: processor, checkpoint, output producer, group membership, watchdog."""

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from producers.exchanges import exchange
 from producers.exchanges.spec import Control, Exchange, RestCall, SocketKind
-from producers.rest.history import SETTLED_AFTER_S
+from producers.policy.history.bulk_schedule import SETTLED_AFTER_S
 from producers.settings import ProducerSettings
 from schemas.feeds import FEEDS, spec
-from tests.support.every_exchange import EXCHANGES, SYMBOL_KINDS, each_feed, each_kind, samples
+from tests.support.every_exchange import EXCHANGES, SYMBOL_KINDS, each_feed, each_kind
+from tests.venues.samples import samples
 
 
 @each_feed

@@ -12,7 +12,7 @@ import pytest
 from producers.exchanges import exchange
 from producers.exchanges.spec import Slice, unreadable
 from schemas.feeds import FEEDS
-from tests.contract.test_exchange_samples import SAMPLES
+from tests.venues.samples import samples
 
 each_feed = pytest.mark.parametrize("feed", FEEDS)
 
@@ -37,11 +37,11 @@ def test_an_odd_row_costs_no_other(feed: str) -> None:
     found = exchange(feed)
     calls = {call.resource: call for call in (*found.fact_calls, *found.snapshot_calls([]))}
     cases: list[tuple[bytes, Callable[[bytes], Sequence[Slice]]]] = [
-        (message, lambda text: found.slice_frame(text).slices) for message, _ in SAMPLES[feed].data
+        (message, lambda text: found.slice_frame(text).slices) for message, _ in samples(feed).data
     ]
     cases += [
         (body, partial(found.slice_reply, calls[resource]))
-        for resource, body in SAMPLES[feed].replies.items()
+        for resource, body in samples(feed).replies.items()
     ]
     tried = 0
     for message, cut in cases:

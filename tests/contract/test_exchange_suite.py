@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from producers.exchanges import exchange
 from producers.exchanges.spec import Exchange
 from schemas.errors import MalformedInputError
-from tests.support.every_exchange import each_feed, samples
+from tests.support.every_exchange import each_feed
+from tests.venues.samples import samples
 
 
 @each_feed
@@ -179,12 +180,6 @@ def test_replies_are_cut_into_exact_rows(feed: str) -> None:
             )
 
 
-def settled_at(row: bytes) -> Any:
-    """When a row of settled rates says that it was settled."""
-    names = ("fundingTime", "timepoint", "time", "intervalEndTimestamp")
-    return next(value for key, value in json.loads(row).items() if key in names)
-
-
 @each_feed
 def test_history_is_walked_to_its_end(feed: str) -> None:
     """The documented page is understood, and an empty one ends the walk."""
@@ -193,9 +188,9 @@ def test_history_is_walked_to_its_end(feed: str) -> None:
     call = walk.next_call()
     assert call is not None
     page = walk.take(samples(feed).history_page)
-    # In the order of their time: the samples of Backpack and KuCoin are newest first.
+    # In the order of their time: some exchanges send the newest first.
     assert [piece.payload for piece in page.slices] == sorted(
-        samples(feed).history_rows, key=settled_at
+        samples(feed).history_rows, key=lambda row: json.loads(row)[samples(feed).history_time]
     )
     assert {piece.symbol for piece in page.slices} == {samples(feed).history_symbol}
     for _ in range(20):

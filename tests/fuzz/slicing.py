@@ -7,15 +7,15 @@ responsible for: making inputs (fuzz_slice.py).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib import import_module
 
-from producers.exchanges.spec import Exchange, RestCall, Slice
+from producers.exchanges import exchange as description
+from producers.exchanges.spec import RestCall, Slice
 from schemas.errors import MalformedInputError
-from schemas.feeds import module_name
+from schemas.feeds import FEEDS
 from schemas.records import Purpose
 from tests.fuzz.messages import FRAMES, REPLIES
-from tests.fuzz.samples import FEEDS, RECEIVED_AT_US, Sample
 from tests.fuzz.targets import read_or_refuse
+from tests.venues.samples import RECEIVED_AT_US, Sample
 
 SYMBOLS = {
     feed: tuple(
@@ -30,12 +30,6 @@ SYMBOLS = {
 SETTLED = {m.sample.feed: m.sample.symbol for m in REPLIES if m.sample.purpose == "history"}
 NOW_MS = RECEIVED_AT_US // 1_000
 DAY_MS = 86_400_000
-
-
-def description(feed: str) -> Exchange:
-    """The description of a feed, whether it is registered or not."""
-    found: Exchange = import_module(f"producers.exchanges.{module_name(feed)}").EXCHANGE
-    return found
 
 
 def frame_slices(feed: str, body: bytes) -> tuple[str, Sequence[Slice]]:

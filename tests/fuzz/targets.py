@@ -16,7 +16,8 @@ from stream_app.model import (
     SettlementUpdate,
     Update,
 )
-from tests.fuzz.samples import RECEIVED_AT_US, SAMPLES, Sample, normaliser_of
+from tests.fuzz.samples import SAMPLES, normaliser_of
+from tests.venues.samples import RECEIVED_AT_US, Sample
 
 
 def read_or_refuse(sample: Sample, payload: bytes, received_at_us: int) -> Sequence[Update]:

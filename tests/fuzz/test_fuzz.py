@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 
 from schemas.symbols import symbol_fault
 from tests.fuzz.messages import FRAMES, REPLIES, Message
-from tests.fuzz.samples import RECEIVED_AT_US
 from tests.fuzz.slicing import TARGETS, slice_input, slice_or_refuse, slice_seeds, target_of
 from tests.fuzz.targets import normalise_input, normalise_seeds, read_or_refuse
 from tests.support.paths import ROOT
+from tests.venues.samples import RECEIVED_AT_US
 
 RUNS = 20_000
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-US_PER_S = 1_000_000
+from schemas.times import US_PER_S
+
+START_US = 1_790_000_000_000_000
+START_S = 1_000.0
+"""Times at which the two clocks start: the wall clock, and the monotonic one."""
 
 
 class ManualClock:
     """A `schemas.clock.Clock`: `advance` and `sleep` move both of its times."""
 
-    def __init__(self, now_us: int = 0, monotonic_s: float = 1_000.0) -> None:
+    def __init__(self, now_us: int = START_US, monotonic_s: float = START_S) -> None:
         self.time_us = now_us
         self.time_s = monotonic_s
 
@@ -26,3 +30,7 @@ class ManualClock:
         self.time_s += seconds
 
     sleep = advance
+
+    def set_wall(self, now_us: int) -> None:
+        """Set the wall clock alone, as an administrator or NTP does."""
+        self.time_us = now_us

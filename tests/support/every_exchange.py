@@ -6,7 +6,6 @@ import pytest
 
 from producers.exchanges import exchange
 from schemas.feeds import FEEDS
-from tests.contract.test_exchange_samples import SAMPLES, Samples
 
 EXCHANGES = [exchange(feed) for feed in FEEDS]
 KINDS = [(found, kind) for found in EXCHANGES for kind in found.socket_kinds]
@@ -15,8 +14,3 @@ each_feed = pytest.mark.parametrize("feed", FEEDS)
 each_kind = pytest.mark.parametrize(
     ("found", "kind"), KINDS, ids=[f"{found.feed}-{kind.name}" for found, kind in KINDS]
 )
-
-
-def samples(feed: str) -> Samples:
-    """The messages of a feed."""
-    return SAMPLES[feed]

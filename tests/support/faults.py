@@ -10,11 +10,11 @@ from infra.simulator.exchange import Frame
 from infra.simulator.faults import kinds
 from infra.simulator.faults.book import FaultBook, Running
 from infra.simulator.faults.kinds import Fault
-from infra.simulator.faults.wire_fields import WIRES
 from infra.simulator.market.truth import TickLedger, head
-from infra.simulator.registry import EXCHANGES
+from infra.simulator.registry import SIMULATED
 
-FEEDS = tuple(EXCHANGES)
+WIRES = {feed: one.wire for feed, one in SIMULATED.items()}
+FEEDS = tuple(SIMULATED)
 USDM = WIRES["binance-usdm"]
 NOW_MS = 1_790_000_000_000
 symbols = st.text("ABCXYZ:_.", min_size=1, max_size=8)
@@ -22,7 +22,7 @@ symbols = st.text("ABCXYZ:_.", min_size=1, max_size=8)
 
 def fault(kind: str, **arguments: Any) -> Fault:
     """A checked fault."""
-    return kinds.parse(kind, arguments, FEEDS)
+    return kinds.parse(kind, arguments, WIRES)
 
 
 def running(kind: str, **arguments: Any) -> Running:

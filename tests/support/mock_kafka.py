@@ -13,6 +13,9 @@ from typing import Any
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+PARTITIONS = 4
+"""Of a topic that the mock cluster creates."""
+
 
 class MockKafka:
     """A running mock cluster."""
@@ -31,10 +34,11 @@ class MockKafka:
             self._producer.produce(topic, value, b"key", partition)
         assert self._producer.flush(5) == 0
 
-    def records(self, topic: str, count: int, partition: int = 0) -> list[Any]:
-        """The first records of a partition, as confluent-kafka's messages."""
+    def records(self, topic: str, count: int, partition: int | None = None) -> list[Any]:
+        """The first records of a partition, or of all, as confluent-kafka's messages."""
+        numbers = range(PARTITIONS) if partition is None else (partition,)
         with _consumer(self.bootstrap, "reader") as consumer:
-            consumer.assign([TopicPartition(topic, partition, 0)])
+            consumer.assign([TopicPartition(topic, number, 0) for number in numbers])
             found: list[Any] = []
             until_s = time.monotonic() + 10.0
             while len(found) < count and time.monotonic() < until_s:

@@ -39,7 +39,7 @@ CURRENT = {
     "backpack": "/api/v1/markPrices",
 }
 """The call for current rates; what follows a space is posted."""
-OPTIONS = SimulatorOptions(seed=7, tick_ms=25, kucoin_push_ms=25, open_limits=True)
+OPTIONS = SimulatorOptions(seed=7, tick_ms=25, own={"kucoin_push_s": 0.025}, open_limits=True)
 
 
 @dataclass

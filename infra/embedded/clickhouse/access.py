@@ -1,8 +1,7 @@
-"""Who may use the server: `default` reads, `fundingstream` writes; their passwords.
+"""The users of the server and their passwords: `default` reads, `fundingstream` writes.
 
 The writer's password comes from the environment, or is a random one in a file that only the owner
-of the data directory can read. Nothing here is about pages in browsers (browser_guard.py) or about
-what a role may do (roles.py).
+of the data directory can read. What each user may do is defined in roles.py.
 """
 
 from __future__ import annotations
@@ -45,7 +44,9 @@ class Users:
     writer: Credentials
 
     def role_of(self, given: Credentials) -> Role:
-        """What the caller is. Takes the same time wherever the credentials differ.
+        """Return the role that goes with the given credentials.
+
+        The comparison takes the same time wherever the credentials differ.
 
         Raises:
             ClickHouseError: nobody has these credentials.
@@ -54,7 +55,7 @@ class Users:
         if self.reader.password:
             reads = _same(given, self.reader)
         else:
-            # As ClickHouse: a user without a password takes any, which some drivers send.
+            # As in ClickHouse, a user without a password accepts any: some drivers always send one.
             reads = given.user == self.reader.user
         if writes and self.writer.password:
             return Role.WRITER
@@ -64,7 +65,7 @@ class Users:
 
 
 def credentials_of(headers: Mapping[str, str], query: Mapping[str, str]) -> Credentials:
-    """From ClickHouse's headers, else basic authentication, else the URL."""
+    """Return a request's credentials: of ClickHouse's headers, basic authentication or the URL."""
     user = headers.get("X-ClickHouse-User")
     if user is not None:
         return Credentials(user, headers.get("X-ClickHouse-Key", ""))
@@ -79,7 +80,7 @@ def credentials_of(headers: Mapping[str, str], query: Mapping[str, str]) -> Cred
 
 
 def writer_credentials(data_dir: Path) -> Credentials:
-    """The writer of the server whose data is in `data_dir`, by the secret that is kept there.
+    """Return the writer of the server whose data is in `data_dir`, with the password kept there.
 
     Raises:
         ConfigurationError: there is none, or it cannot be read; the message says what to do.
@@ -99,7 +100,9 @@ def writer_credentials(data_dir: Path) -> Credentials:
 
 
 def ensure_writer_credentials(data_dir: Path) -> Credentials:
-    """As `writer_credentials`; makes a random secret, readable by the owner alone, when missing.
+    """Return the same as `writer_credentials`; make a random password where there is none.
+
+    The file with it is readable by its owner alone.
 
     Raises:
         ConfigurationError: the directory cannot be written.
@@ -117,7 +120,7 @@ def ensure_writer_credentials(data_dir: Path) -> Credentials:
 
 
 def _write_once(path: Path, text: str) -> None:
-    """The file appears whole or not at all; of two writers at once the first one wins."""
+    """Write a file that appears whole or not at all; of two writers at once the first one wins."""
     staging = path.with_name(f"{path.name}.{os.getpid()}")
     descriptor = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
@@ -132,7 +135,7 @@ def _write_once(path: Path, text: str) -> None:
 
 
 def _same(given: Credentials, wanted: Credentials) -> bool:
-    # Headers may hold bytes that are no text.
+    # Headers may hold bytes that are not valid text.
     def differ(one: str, other: str) -> bool:
         bytes_of = (text.encode(errors="surrogateescape") for text in (one, other))
         return not hmac.compare_digest(*bytes_of)

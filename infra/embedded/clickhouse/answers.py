@@ -1,7 +1,4 @@
-"""The headers and error bodies of ClickHouse's HTTP interface.
-
-Not responsible for results (http.py) nor for which error it is (errors.py).
-"""
+"""The headers and error bodies of ClickHouse's HTTP interface."""
 
 from __future__ import annotations
 
@@ -48,7 +45,7 @@ _MAX_HEADER_CHARS = 200
 
 
 class Answer:
-    """What the headers of a request's answer need to know."""
+    """Makes the headers of the answer to one request."""
 
     def __init__(self, engine: Engine, host_name: str, request: web.Request) -> None:
         self._engine = engine
@@ -61,7 +58,7 @@ class Answer:
         )
 
     def headers(self, summary: Mapping[str, int]) -> dict[str, str]:
-        """ClickHouse's own headers, with its counters as text."""
+        """Return ClickHouse's own headers, with the counters of `summary` as text."""
         counters = {name: str(summary.get(name, 0)) for name in _SUMMARY_NAMES}
         counters["elapsed_ns"] = str(int((time.perf_counter() - self._started) * 1e9))
         return {
@@ -73,7 +70,7 @@ class Answer:
         }
 
     def error(self, error: ClickHouseError) -> web.Response:
-        """An error in ClickHouse's form."""
+        """Return an error as ClickHouse would answer it."""
         headers = self.headers({})
         headers["X-ClickHouse-Exception-Code"] = str(error.code)
         text = str(error)
@@ -85,7 +82,7 @@ class Answer:
 
 
 def late_exception(error: ClickHouseError, tag: str) -> bytes:
-    """The block that ends a body whose statement failed after it began (ClickHouse 25.11 on)."""
+    """Return the block that ends a body whose statement failed after it began (since 25.11)."""
     message = str(error).encode() + b"\n"
     mark = tag.encode()
     return (
@@ -101,11 +98,11 @@ def late_exception(error: ClickHouseError, tag: str) -> bytes:
 
 
 def result_headers(output_format: str) -> dict[str, str]:
-    """What tells a client how to read a result."""
+    """Return the headers that tell a client how to read a result."""
     content_type = _CONTENT_TYPES.get(output_format.lower(), _DEFAULT_CONTENT_TYPE)
     return {"X-ClickHouse-Format": header_text(output_format), "Content-Type": content_type}
 
 
 def header_text(text: str) -> str:
-    """What a header can hold of a caller's text: printable ASCII, not too much of it."""
+    """Return what a header can hold of a caller's text: printable ASCII, shortened."""
     return _NOT_PRINTABLE.sub("", text[:_MAX_HEADER_CHARS]).strip()

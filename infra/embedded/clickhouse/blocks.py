@@ -25,22 +25,22 @@ _MAX_PACKED_BYTES = _HEADER.size + MAX_PLAIN_BYTES + MAX_PLAIN_BYTES // 255 + 64
 
 
 def packed_block(data: bytes) -> bytes:
-    """One block of LZ4, what ClickHouse answers with by default."""
+    """Return one block compressed by LZ4, which ClickHouse answers with by default."""
     packed: bytes = lz4.block.compress(data, store_size=False)
     body = _HEADER.pack(_LZ4, _HEADER.size + len(packed), len(data)) + packed
     return _checksum(body) + body
 
 
 class BlockCompressor:
-    """Makes blocks of each piece, of a mebibyte at most. No data is no block."""
+    """Turns each piece into blocks of at most a mebibyte; an empty piece gives no block."""
 
     def compress(self, data: bytes) -> bytes:
-        """The piece's blocks."""
+        """Return the blocks of a piece."""
         starts = range(0, len(data), _MADE_BYTES)
         return b"".join(packed_block(data[start : start + _MADE_BYTES]) for start in starts)
 
     def finish(self) -> bytes:
-        """Nothing: each block stands by itself."""
+        """Return nothing, because every block is complete in itself."""
         return b""
 
 
@@ -51,7 +51,7 @@ class BlockDecompressor:
         self._held = bytearray()
 
     def __call__(self, data: bytes) -> bytes:
-        """The plain data of the blocks that are complete now."""
+        """Take a piece; return the plain data of the blocks that are complete now."""
         self._held += data
         plain: list[bytes] = []
         while (block := self._next_block()) is not None:
@@ -59,7 +59,7 @@ class BlockDecompressor:
         return b"".join(plain)
 
     def finish(self) -> None:
-        """The input has ended: with a block half sent it was cut."""
+        """Check at the end of the input that no block is incomplete. Raises ClickHouseError."""
         if self._held:
             raise _damaged(f"the last block is cut after {len(self._held)} bytes", 33)
 
@@ -88,7 +88,7 @@ def _plain(method: int, packed: bytes, plain_bytes: int) -> bytes:
             case 0x82:  # LZ4
                 plain = bytes(lz4.block.decompress(packed, uncompressed_size=plain_bytes))
             case 0x90:  # ZSTD
-                # A frame may say another size than the block: never more than the block's.
+                # The frame may claim another size than the block: unpack no more than the block's.
                 decoder = zstandard.ZstdDecompressor()
                 plain = bytes(decoder.stream_reader(packed).read(plain_bytes + 1))
             case other:

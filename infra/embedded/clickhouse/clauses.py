@@ -1,6 +1,7 @@
-"""The texts that must be known to the last word: SETTINGS clauses and a table's columns.
+"""Reads two parts of a statement completely: SETTINGS clauses and lists of columns. Pure.
 
-Both fail closed: what cannot be read to its end is refused. Pure; words are sqltext.py's.
+Limits depend on them, so a clause or a list that cannot be read to its end is refused. How a
+statement is split into words is in sqltext.py.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _COLUMNS = re.compile(r"[wn]w(?:\(\))?(?:,[wn]w(?:\(\))?)*")
 
 
 def settings_changes(canonical: bytes) -> Iterator[tuple[str, str | None]]:
-    """The names and values of all SETTINGS clauses of a statement in the engine's own writing.
+    """Yield names and values of all SETTINGS clauses of a statement, as the engine formats it.
 
     The value is None where it is not a plain number, word or string: a parameter, an array. A name
     without a value stands for 1.
@@ -48,9 +49,9 @@ def settings_changes(canonical: bytes) -> Iterator[tuple[str, str | None]]:
 
 
 def _begins_clause(canonical: bytes, found: list[Token], position: int) -> bool:
-    """Whether the word is the keyword, which the engine writes in upper case.
+    """Whether the word is the keyword SETTINGS, which the engine writes in upper case.
 
-    A column may be called so too: it is taken for the keyword, unless its table stands before it.
+    A column of that name is taken for the keyword too, unless its table stands before it.
     """
     token = found[position]
     if token.quote or canonical[token.start : token.end] != b"SETTINGS":
@@ -89,7 +90,7 @@ def _clause(
 
 
 def _name_end(found: list[Token], position: int) -> int:
-    """The index behind a setting's name, which may have dots and quotes."""
+    """Return the index behind a setting's name, which may have dots and quotes."""
     start = position
     while position < len(found):
         token = found[position]
@@ -101,7 +102,7 @@ def _name_end(found: list[Token], position: int) -> int:
 
 
 def _value_end(found: list[Token], position: int) -> int:
-    """The index behind a value: what is in brackets, or touches, belongs together."""
+    """Return the index behind a value, which includes brackets and whatever adjoins."""
     open_brackets = 0
     while position < len(found):
         token = found[position]
@@ -135,10 +136,10 @@ def _plain_value(value: bytes) -> str | None:
 
 
 def is_column_list(structure: str) -> bool:
-    """Whether the text is names and types alone: nothing that could close the list or add to it.
+    """Whether the text is a list of names and types, with nothing that could close or extend it.
 
     A type is a word that may have arguments in parentheses. Defaults, indexes, constraints and
-    comments are none.
+    comments are not accepted.
     """
     shape: list[str] = []
     position, depth = 0, 0

@@ -1,6 +1,6 @@
-"""How bodies are compressed, both ways: HTTP content codings, with ClickHouse's own blocks within.
+"""Compresses and decompresses HTTP bodies: content codings, and ClickHouse's own blocks. Pure.
 
-Pure: bytes in, bytes out. The blocks themselves are in blocks.py.
+The format of the blocks is in blocks.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import zstandard
 from infra.embedded.clickhouse.blocks import BlockCompressor
 from infra.embedded.clickhouse.errors import ClickHouseError
 
-# A few bytes may stand for many. Small slices bound what one step can swell to.
+# A few compressed bytes may stand for many: small slices bound the memory of one step.
 _SLICE_BYTES = 4_096
 _ZSTD_MAX_WINDOW_BYTES = 1 << 27
 _OFFERED = ("lz4", "zstd", "gzip", "deflate")
@@ -24,19 +24,19 @@ Decompress = Callable[[bytes], bytes]
 
 
 class Compressor(Protocol):
-    """Takes pieces; `finish` ends the stream."""
+    """Compresses a stream piece by piece."""
 
     def compress(self, data: bytes) -> bytes:
-        """Compresses a piece. The result may come later."""
+        """Compress a piece; some of the result may come with a later one."""
         ...
 
     def finish(self) -> bytes:
-        """What is left."""
+        """End the stream and return what is left of it."""
         ...
 
 
 def decompressor(coding: str) -> Decompress:
-    """A decompressor of the given Content-Encoding."""
+    """Return a decompressor of the given Content-Encoding."""
     match coding.lower().strip():
         case "" | "identity":
             return bytes
@@ -56,13 +56,13 @@ def decompressor(coding: str) -> Decompress:
 
 
 def decompressed(decompress: Decompress, data: bytes) -> Iterator[bytes]:
-    """Pieces of bounded size; damaged input is a ClickHouseError."""
+    """Yield plain pieces of bounded size. Raises ClickHouseError: the input is damaged."""
     for start in range(0, len(data), _SLICE_BYTES):
         try:
             piece = decompress(data[start : start + _SLICE_BYTES])
         except ClickHouseError:
             raise
-        except Exception as error:  # each library has its own
+        except Exception as error:  # each library has errors of its own
             raise ClickHouseError(
                 354, f"The request's body cannot be decompressed: {error}", "ZLIB_INFLATE_FAILED"
             ) from error
@@ -71,13 +71,16 @@ def decompressed(decompress: Decompress, data: bytes) -> Iterator[bytes]:
 
 
 def accepted_coding(accept_encoding: str) -> str | None:
-    """The coding to answer with, of those that the client takes."""
+    """Return the coding to answer with, out of those that the client accepts."""
     offered = {part.split(";")[0].strip().lower() for part in accept_encoding.split(",")}
     return next((coding for coding in _OFFERED if coding in offered), None)
 
 
 def compressor(coding: str | None, *, in_blocks: bool = False) -> Compressor:
-    """A compressor of the given coding; None passes through. `in_blocks`: ClickHouse's within."""
+    """Return a compressor of the given coding; None: as it is.
+
+    `in_blocks` puts the data into ClickHouse's own blocks first.
+    """
     if in_blocks:
         return _Chain(BlockCompressor(), compressor(coding))
     match coding:
@@ -96,7 +99,7 @@ def compressor(coding: str | None, *, in_blocks: bool = False) -> Compressor:
 
 
 class _Chain:
-    """Two compressors: what the inner one makes is the outer one's data."""
+    """Two compressors, the second applied to the output of the first."""
 
     def __init__(self, inner: Compressor, outer: Compressor) -> None:
         self._inner = inner
@@ -129,7 +132,7 @@ class _Library:
 
 
 class _Lz4:
-    """LZ4 frames begin with a header of their own call."""
+    """LZ4 frames. The library makes their header by a call of its own."""
 
     def __init__(self) -> None:
         self._library = lz4.frame.LZ4FrameCompressor()

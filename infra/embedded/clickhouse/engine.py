@@ -1,8 +1,7 @@
 """The chdb engine: handles that run one statement at a time, each call blocking its thread.
 
 One process owns a path; inside it any number of handles run in parallel, each with its own
-settings, database and temporary tables. Every failure is a ClickHouseError. Not responsible for
-HTTP, sessions or threads (http.py, sessions.py).
+settings, database and temporary tables. Every failure is a ClickHouseError.
 """
 
 from __future__ import annotations
@@ -25,22 +24,22 @@ from schemas.errors import StateError, UnavailableError
 
 PIECE_BYTES = 1 << 20
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# Formats that chdb turns into Python objects; over HTTP they would mean nothing.
+# Formats that chdb turns into Python objects, which cannot be sent over HTTP.
 _PYTHON_FORMATS = frozenset(("dataframe", "arrowtable", "datastore"))
-# Sized for a laptop beside its other parts; the engine's own caches go up to 5 GB each.
+# Sized for a laptop that also runs the other parts; by default each cache may take 5 GB.
 _SERVER_SETTINGS = {
     "mark_cache_size": 64 * 1024 * 1024,
     "index_mark_cache_size": 16 * 1024 * 1024,
     "primary_index_cache_size": 64 * 1024 * 1024,
     "background_pool_size": 2,
 }
-# A setting that has no effect but shows in system.processes: how a statement is found again.
+# This setting has no effect but is shown in system.processes, where a statement is found by it.
 _MARK = "log_comment"
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A whole result, or with `rest` its beginning. `summary` has ClickHouse's counter names."""
+    """A whole result, or where `rest` is set its beginning. `summary` has ClickHouse's counters."""
 
     data: bytes
     summary: dict[str, int]
@@ -48,7 +47,7 @@ class Result:
 
 
 class Engine:
-    """Owns the path. `close` ends what still runs."""
+    """The engine of one data directory."""
 
     def __init__(self, path: Path, max_total_memory_bytes: int) -> None:
         """`max_total_memory_bytes` is for all statements, merges and caches together."""
@@ -74,20 +73,20 @@ class Engine:
         self.version, self.timezone = row.strip().split("\t")
 
     def open(self) -> Handle:
-        """A fresh handle (under a millisecond)."""
+        """Return a fresh handle; it takes less than a millisecond."""
         with _engine_errors():
             return Handle(chdb.connect(self._path))
 
     def cancel_running(self) -> None:
-        """Asks all running statements to end; they fail with QUERY_WAS_CANCELLED."""
+        """Ask all running statements to end; they fail with QUERY_WAS_CANCELLED."""
         self._kill("query NOT LIKE 'KILL QUERY%'")
 
     def cancel(self, mark: str) -> None:
-        """Asks the statement of that mark to end, if it runs."""
+        """Ask the statement with that mark to end, if it runs."""
         self._kill(f"Settings[{quoted(_MARK)}] = {quoted(mark)}")
 
     def close(self) -> None:
-        """Closes the path; all handles must be closed."""
+        """Close the data directory; all handles must be closed before."""
         self._owner.close()
 
     def _kill(self, condition: str) -> None:
@@ -103,22 +102,22 @@ class Handle:
         self._turn = threading.RLock()
 
     def become(self, role: Role, mark: str) -> None:
-        """From here on the engine lets the handle do what the role may; `mark` is for `cancel`."""
+        """Limit the handle to what the role may do; `mark` is what `Engine.cancel` knows it by."""
         with self._turn, _engine_errors():
             self._connection.query(f"SET ROLE {role}", "Null")
             self._connection.query(f"SET {_MARK} = {quoted(mark)}", "Null")
 
     def require_read(self, sql: str) -> None:
-        """Refuses all but one statement that only reads, as the engine's parser sees it.
+        """Refuse everything but a single statement that only reads, by the engine's own parser.
 
         The role refuses writes as well, but not what is about the session or about other
         statements: SET ROLE, KILL QUERY, a second statement behind a semicolon.
         """
         with self._turn, _engine_errors():
-            # The one method without a public name; chdb.durable is built on it.
+            # chdb has no public name for this method, on which its own chdb.durable is built.
             report = self._connection._conn.classify_query(sql, "")  # noqa: SLF001
             if report["query_class"].name == "UNKNOWN":
-                self.canonical(sql)  # says what is wrong with the syntax, if that is it
+                self.canonical(sql)  # raises where the syntax is wrong
         if report["query_class"].name != "READ_ONLY" or report["statement_count"] != 1:
             raise denied(
                 "Not enough privileges: this user may SELECT, SHOW, DESCRIBE, EXPLAIN and EXISTS,"
@@ -126,19 +125,19 @@ class Handle:
             )
 
     def canonical(self, sql: str) -> str:
-        """The statement as the engine would write it: no comments, one way to quote."""
+        """Return the statement as the engine formats it: without comments, quoted in one way."""
         with self._turn, _engine_errors():
             form = "SELECT formatQuerySingleLine({sql:String})"
             try:
                 answer = self._connection.query(form, "RawBLOB", params={"sql": escaped(sql)})
             except Exception as error:
-                # The rest would tell of our question instead of the caller's.
+                # The rest is about this method's own query, not the caller's.
                 text = str(error).partition(": In scope SELECT formatQuery")[0]
                 raise ClickHouseError.from_engine(text) from error
             return bytes(answer.bytes()).decode(errors="replace")
 
     def load_external(self, name: str, structure: str, input_format: str, data: bytes) -> None:
-        """Makes a temporary table of a request's data. The texts are checked (incoming.py)."""
+        """Make a temporary table of a request's data; incoming.py has checked the texts."""
         sql = f"CREATE OR REPLACE TEMPORARY TABLE {quoted_name(name)} ({structure})"
         self.query(sql, "Null", {})
         insert = self.insert(f"INSERT INTO {quoted_name(name)}", input_format)
@@ -151,7 +150,7 @@ class Handle:
             raise
 
     def apply(self, database: str | None, settings: Mapping[str, str]) -> None:
-        """Sets the current database and settings, in their order."""
+        """Set the current database and the settings, in their order."""
         with self._turn, _engine_errors():
             if database:
                 self._connection.query(f"USE {quoted_name(database)}", "Null")
@@ -163,7 +162,7 @@ class Handle:
                 self._connection.query(f"SET {pairs}", "Null")
 
     def reset(self, names: list[str], defaults: Mapping[str, str]) -> None:
-        """Takes settings back: to the server's default where it has one, else the engine's."""
+        """Set settings back to the server's default where it has one, else to the engine's."""
         pairs = [
             f"{name} = {quoted(defaults[name]) if name in defaults else 'DEFAULT'}"
             for name in names
@@ -173,11 +172,11 @@ class Handle:
                 self._connection.query(f"SET {', '.join(pairs)}", "Null")
 
     def bind(self, parameters: Mapping[str, str]) -> None:
-        """Binds {name:Type} for statements that cannot take parameters with them."""
+        """Bind the values of {name:Type} for statements that cannot carry parameters."""
         self.apply(None, {f"param_{name}": value for name, value in parameters.items()})
 
     def query(self, sql: str, output_format: str, parameters: Mapping[str, str]) -> Result:
-        """Runs any statement and returns its whole result."""
+        """Run any statement and return its whole result."""
         _require_bytes_format(output_format)
         with self._turn, _engine_errors():
             answer = self._connection.query(sql, output_format, params=dict(parameters))
@@ -190,7 +189,7 @@ class Handle:
             return Result(answer.bytes() or b"", summary)
 
     def stream(self, sql: str, output_format: str, parameters: Mapping[str, str]) -> Result:
-        """Runs a SELECT up to its first pieces; `rest` holds the others, if there are any."""
+        """Run a SELECT up to its first pieces; `rest` of the result yields the others."""
         _require_bytes_format(output_format)
         with self._turn, _engine_errors():
             answer = self._connection.send_query(sql, output_format, params=dict(parameters))
@@ -199,12 +198,12 @@ class Handle:
         return Result(data, {}, None if ended else stream)
 
     def insert(self, statement: str, input_format: str) -> Insert:
-        """Opens an INSERT that takes its data piece by piece."""
+        """Open an INSERT that takes its data piece by piece."""
         with self._turn, _engine_errors():
             return Insert(self._connection.send_insert(statement, input_format), self._turn)
 
     def close(self) -> None:
-        """Frees the connection. Waits for a statement that still runs."""
+        """Free the connection, after a statement that still runs."""
         with self._turn:
             self._connection.close()
 
@@ -218,7 +217,7 @@ class Stream:
         self._turn = turn
 
     def next_piece(self) -> tuple[bytes, bool]:
-        """About a mebibyte, and whether it was the last."""
+        """Return about a mebibyte, and whether it was the last piece."""
         pieces: list[bytes] = []
         size = 0
         with self._turn, _engine_errors():
@@ -232,7 +231,7 @@ class Stream:
         return b"".join(pieces), True
 
     def cancel(self) -> None:
-        """Ends the statement; its reader went away."""
+        """End the statement, because its reader has gone."""
         with self._turn, contextlib.suppress(Exception):
             self._answer.cancel()
 
@@ -245,12 +244,12 @@ class Insert:
         self._turn = turn
 
     def append(self, data: bytes) -> None:
-        """Feeds a piece; pieces may end anywhere."""
+        """Add a piece of data; pieces may end anywhere."""
         with self._turn, _engine_errors():
             self._inserter.append(data)
 
     def finish(self) -> dict[str, int]:
-        """Commits: when it returns, the rows are stored. The counters for the summary."""
+        """Commit and return the counters. When it returns, the rows are stored."""
         with self._turn, _engine_errors():
             done = self._inserter.finish()
             rows, size = done.rows_written, done.bytes_written
@@ -262,14 +261,14 @@ class Insert:
         }
 
     def cancel(self) -> None:
-        """Drops what is not committed."""
+        """Drop what is not committed."""
         with self._turn, contextlib.suppress(Exception):
             self._inserter.cancel()
 
 
 @contextlib.contextmanager
 def _engine_errors() -> Iterator[None]:
-    """All of chdb's errors (its own, RuntimeError, others for odd text) in ClickHouse's form."""
+    """Turn every error that chdb raises into a ClickHouseError."""
     try:
         yield
     except ClickHouseError:

@@ -1,6 +1,6 @@
 """The engine's errors in the form that ClickHouse's clients read. Pure.
 
-Not responsible for errors that concern the operator (schemas.errors).
+Errors for the person who runs the server are those of schemas/errors.py.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class ClickHouseError(Exception):
 
     @classmethod
     def from_engine(cls, text: str) -> ClickHouseError:
-        """From an engine's message, which may have words of chdb before the code."""
+        """Return the error of an engine's message, in which chdb's words may precede the code."""
         error = cls(STD_EXCEPTION, text.strip(), "STD_EXCEPTION")
         found = _CODE.search(text)
         if found is not None:
@@ -93,12 +93,12 @@ def http_status(code: int) -> int:
 
 
 def too_busy(what: str) -> ClickHouseError:
-    """More work at once than the server takes."""
+    """Return the error for more work at once than the server accepts."""
     return ClickHouseError(
         202, f"Too many {what} at once: try again", "TOO_MANY_SIMULTANEOUS_QUERIES"
     )
 
 
 def denied(what: str) -> ClickHouseError:
-    """Something that the caller has no right to."""
+    """Return the error for something that the caller has no right to."""
     return ClickHouseError(497, what, "ACCESS_DENIED")

@@ -1,4 +1,4 @@
-"""ClickHouse's HTTP interface: who asks, whether there is room, and errors in ClickHouse's form.
+"""ClickHouse's HTTP interface: authentication, admission of requests, errors in ClickHouse's form.
 
 Everything is bounded: statements at once, requests waiting for them, statement sizes, and how long
 a read may take. How one statement runs is in statements.py.
@@ -36,7 +36,7 @@ _CANCEL_TIMEOUT_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class UserLimits:
-    """What one user may take: slots of its own, and what its statements are bound to."""
+    """The limits of one user: how many statements at once, and what each may use."""
 
     max_running: int
     max_waiting: int
@@ -45,7 +45,7 @@ class UserLimits:
 
 @dataclass(frozen=True, slots=True)
 class HttpOptions:
-    """Who may ask, and what each user may take."""
+    """The users and the limits of each."""
 
     users: Users
     limits: Mapping[Role, UserLimits]
@@ -53,7 +53,7 @@ class HttpOptions:
 
 
 class HttpInterface:
-    """The application's handlers around one engine."""
+    """The handlers of the HTTP application around one engine."""
 
     def __init__(self, engine: Engine, options: HttpOptions) -> None:
         self._engine = engine
@@ -72,7 +72,7 @@ class HttpInterface:
         self._host_name = os.uname().nodename
 
     def make_app(self) -> web.Application:
-        """The application; its clean-up closes all handles and the engine."""
+        """Return the application; its clean-up closes all handles and the engine."""
         app = web.Application()
         for path in ("/ping", "/replicas_status"):
             app.router.add_get(path, self._ping)
@@ -92,9 +92,9 @@ class HttpInterface:
             self._engine.close()
 
     async def drain(self) -> None:
-        """Takes no more requests, lets the running ones end, and ends those that take too long.
+        """Refuse new requests, let the running ones end, and end those that take too long.
 
-        An engine call cannot be cancelled from outside: the engine itself is asked to.
+        A call of the engine cannot be cancelled from outside, so the engine is asked to end it.
         """
         self._closing = True
         if await self._becomes_idle(_DRAIN_TIMEOUT_S):
@@ -103,7 +103,7 @@ class HttpInterface:
             await asyncio.to_thread(self._engine.cancel_running)
         if not await self._becomes_idle(_CANCEL_TIMEOUT_S):
             log.warning("statements are still running: their inserts are not acknowledged")
-            # The threads cannot be ended; what was acknowledged is on the disk (as after kill -9).
+            # The threads cannot be ended. As after kill -9, what was acknowledged is on the disk.
             os._exit(0)
 
     async def _becomes_idle(self, timeout_s: float) -> bool:

@@ -1,7 +1,4 @@
-"""Reads a request of ClickHouse's HTTP interface: statement, data, parameters, settings.
-
-Not responsible for running it (http.py) nor for who sent it (access.py).
-"""
+"""Reads a request of ClickHouse's HTTP interface: statement, data, parameters, settings."""
 
 from __future__ import annotations
 
@@ -52,14 +49,14 @@ _RESERVED = frozenset(
 )
 _FORMAT_NAME = re.compile(r"[A-Za-z0-9_]+")
 _EXTERNAL_SUFFIXES = ("structure", "format", "types")
-# What the engine parses by default (max_query_size); an INSERT's data does not count.
+# The engine's own limit (max_query_size); the data of an INSERT does not count.
 MAX_STATEMENT_BYTES = 256 * 1024
-# Of a multipart request, all its parts together.
+# For all parts of a multipart request together.
 _MAX_MULTIPART_BYTES = 64 * 1024 * 1024
 _MAX_PARTS = 1_000
-# An INSERT's head must lie in this much of the request.
+# The head of an INSERT must end within this much of the request.
 _HEAD_BYTES = 64 * 1024
-# Looking at more text than this would hold up other requests: a thread does it.
+# Longer texts are examined in a thread, because they would hold up other requests.
 _SHORT_BYTES = 4 * 1024
 _READ_TIMEOUT_S = 60.0
 
@@ -76,7 +73,7 @@ class ExternalTable:
 
 @dataclass(slots=True)
 class Incoming:
-    """A request. For an INSERT with data, `data` yields it and `insert` says what to open."""
+    """A request. For an INSERT with data, `insert` is its head and `data` yields the data."""
 
     sql: bytes = b""
     insert: InsertHead | None = None
@@ -89,7 +86,7 @@ class Incoming:
 
 
 async def read_request(request: web.Request) -> Incoming:
-    """Takes the request apart. Of an INSERT's data only the first pieces are read."""
+    """Read the request; of the data of an INSERT only the first pieces."""
     query = request.query
     externals = {key[: -len("_structure")] for key in query if key.endswith("_structure")}
     incoming = Incoming(
@@ -116,7 +113,7 @@ async def read_request(request: web.Request) -> Incoming:
 
 
 def _take(incoming: Incoming, name: str, value: str, externals: set[str]) -> None:
-    """Sorts a named value: parameter, setting, or one of the interface's own."""
+    """Store a named value: a parameter, a setting, or one of the interface's own."""
     table, _, suffix = name.rpartition("_")
     if name.startswith("param_"):
         incoming.parameters[name.removeprefix("param_")] = value
@@ -125,7 +122,7 @@ def _take(incoming: Incoming, name: str, value: str, externals: set[str]) -> Non
 
 
 async def _split(incoming: Incoming, pieces: AsyncIterator[bytes]) -> None:
-    """Statement and data: the statement may be in the URL, in the body, or begin there."""
+    """Separate statement and data: the statement is in the URL, in the body, or in both."""
     head = await _head_of(incoming.sql) if incoming.sql else None
     if not incoming.sql:
         first = await anext(pieces, b"")
@@ -135,7 +132,7 @@ async def _split(incoming: Incoming, pieces: AsyncIterator[bytes]) -> None:
         incoming.sql = first
     elif head is None:
         incoming.sql += b"\n"
-    # VALUES with {parameters} are expressions of a statement, not data.
+    # VALUES with {parameters} are expressions, which belong to the statement.
     as_data = head is not None and not (head.format == "Values" and incoming.parameters)
     if head is not None and as_data:
         if reaches_past(incoming.sql, head):
@@ -166,12 +163,12 @@ def _bounded(piece: bytes, size_before: int) -> bytes:
 
 
 def reaches_past(sql: bytes, head: InsertHead) -> bool:
-    """Whether the head was cut: nothing in the part that was looked at begins the data."""
+    """Whether the head goes on behind the part that was examined: no data begins in it."""
     return head.data_offset >= _HEAD_BYTES and len(sql) > _HEAD_BYTES
 
 
 async def _body_pieces(request: web.Request) -> AsyncIterator[bytes]:
-    """The decoded body in pieces of about a mebibyte. A sender that stalls is given up."""
+    """Yield the decoded body in pieces of about a mebibyte; a sender that stalls is an error."""
     decompress = decompressor(request.headers.get("Content-Encoding", ""))
     blocks = BlockDecompressor() if request.query.get("decompress") == "1" else None
     pieces: list[bytes] = []
@@ -226,7 +223,7 @@ async def _read_multipart(
 
 
 def external_table(name: str, query: Mapping[str, str], data: bytes) -> ExternalTable:
-    """Takes the texts only as what they are called: they become part of statements."""
+    """Return the table of a part, after checking the texts that become part of statements."""
     structure = query[f"{name}_structure"]
     input_format = query.get(f"{name}_format", "TabSeparated")
     if not name.isidentifier() or not is_column_list(structure):

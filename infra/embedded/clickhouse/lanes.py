@@ -1,4 +1,4 @@
-"""Where statements run: slots and threads of a user's own, so that no other user can take them."""
+"""Runs statements in slots and threads that belong to one user, so that no other can take them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Lane:
 
     @contextlib.contextmanager
     def admitted(self) -> Iterator[None]:
-        """Counts a request from its beginning to its end."""
+        """Count a request from its beginning to its end; refuse it where too many wait."""
         if self._pending >= self._max_waiting:
             raise too_busy("requests")
         self._pending += 1
@@ -39,12 +39,12 @@ class Lane:
 
     @contextlib.asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
-        """Waits for a slot and holds it."""
+        """Wait for a slot and hold it for the time of the block."""
         async with self._slots:
             yield
 
     async def run(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Runs a blocking call in a thread. A caller that is cancelled waits for its end."""
+        """Run a blocking call in a thread. A caller that is cancelled still waits for its end."""
         return await self.run_stoppable(None, call, *args, **kwargs)
 
     async def run_stoppable(
@@ -54,9 +54,9 @@ class Lane:
         *args: _P.args,
         **kwargs: _P.kwargs,
     ) -> _T:
-        """As `run`; when the caller is cancelled, `stop` is called until the call has ended.
+        """Do the same as `run`; once the caller is cancelled, call `stop` until the call has ended.
 
-        Again and again, because a statement can be stopped only once the engine has begun it.
+        `stop` is repeated because a statement can be stopped only once the engine has begun it.
         """
         loop = asyncio.get_running_loop()
         future = loop.run_in_executor(self._threads, partial(call, *args, **kwargs))
@@ -67,12 +67,12 @@ class Lane:
                 # A second cancellation changes nothing: the thread cannot be left behind.
                 with contextlib.suppress(asyncio.CancelledError):
                     if stop is not None:
-                        # Nor does a stop that fails: it is asked again.
+                        # A stop that fails is repeated.
                         with contextlib.suppress(Exception):
                             await asyncio.to_thread(stop)
                     await asyncio.wait((future,), timeout=_ASK_AGAIN_S)
             if not future.cancelled():
-                future.exception()  # looked at: nobody else will
+                future.exception()  # else asyncio would warn that nobody looked at it
             raise
 
     def close(self) -> None:

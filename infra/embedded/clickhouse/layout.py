@@ -16,7 +16,7 @@ OVERLAY_NAME = "_files"
 
 
 def prepare_default_database(engine_path: Path) -> None:
-    """Must run before each start of the engine. Tables of an earlier layout are kept."""
+    """Prepare the directory; must run before each start of the engine. Existing tables are kept."""
     metadata = engine_path / "metadata"
     metadata.mkdir(parents=True, exist_ok=True)
     statement, link = metadata / "default.sql", metadata / "default"

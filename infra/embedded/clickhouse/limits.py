@@ -1,8 +1,8 @@
-"""What a person may set, and how far. Pure.
+"""Which settings a caller may change, and up to which value. Pure.
 
-A statement's `SETTINGS` are applied by the engine's own client before its constraints are looked
-at, so constraints of a settings profile do not hold here: this is where they do. Privileges are the
-engine's own (roles.py).
+The embedded engine applies a statement's `SETTINGS` before it checks the constraints of a settings
+profile, so those constraints have no effect and the checks are made here. Privileges are checked by
+the engine itself (roles.py).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from decimal import Decimal
 
 from infra.embedded.clickhouse.errors import ClickHouseError
 
-# Whoever could set these would escape from a limit, from the roles' statement check (another
-# dialect), or from being found again to be ended (log_comment, engine.py).
+# Settings by which a caller would escape from a limit, from the check of statements (another
+# dialect), or from being found and ended (log_comment, see engine.py).
 _FIXED = frozenset(
     (
         "allow_experimental_kusto_dialect",
@@ -41,21 +41,21 @@ _FIXED = frozenset(
         "use_query_cache",
     )
 )
-# As the engine reads a number, so that both see the same one. A part of a second goes for a time
-# alone, and less than a millisecond might become 0.
+# Numbers are read as the engine reads them. Only times may have fractions of a second; less than a
+# millisecond might become 0.
 _INTEGER = re.compile(r"[0-9]{1,20}")
 _DECIMAL = re.compile(r"[0-9]{1,20}(?:\.[0-9]{0,20})?")
 _TIMES = frozenset(("max_execution_time",))
 _LEAST_TIME_S = Decimal("0.001")
-# Drivers send these values to say that they only read, which is so in any case.
+# Drivers send these values to say that they only read; they change nothing here.
 _HARMLESS = {"readonly": ("1", "2"), "dialect": ("clickhouse",)}
 
 
 def check_settings(changes: Iterable[tuple[str, str | None]], ceilings: Mapping[str, int]) -> None:
-    """Refuses what is fixed, and what goes beyond a ceiling: 0 would be no limit at all.
+    """Refuse settings that are fixed, or beyond their ceiling; 0 would mean no limit at all.
 
     Args:
-        changes: Names and values; None for what is no plain value (a parameter, DEFAULT).
+        changes: Names and values; None for a value that is not plain (a parameter, DEFAULT).
         ceilings: The highest value of each limited setting.
 
     Raises:

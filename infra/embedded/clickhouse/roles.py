@@ -1,4 +1,4 @@
-"""Who may do what in the engine: its own users.xml, with a role for each kind of caller. Pure.
+"""What each kind of caller may do in the engine: roles, as the engine's users.xml. Pure.
 
 The engine runs in this process and knows one user, `default`, which can be switched to a role: from
 then on its own access control judges every statement, however it is written. Nobody has a grant for
@@ -19,12 +19,12 @@ class Role(StrEnum):
     READER = "reader"
     WRITER = "writer"
     OWNER = "owner"
-    """The server itself: ends statements."""
+    """The server itself, which ends statements."""
 
 
-# Without a grant for an engine those that reach nothing outside are allowed, and no others. A
-# dictionary may have a source outside that nothing checks: nobody makes one. A reader's temporary
-# tables are the external data of its request, made by this server alone.
+# Without a grant for a table engine only those that reach nothing outside are allowed. Nobody may
+# create a dictionary, because its source outside would not be checked. A reader's temporary tables
+# hold the external data of its request and are made by this server alone.
 _GRANTS = {
     Role.READER: ("SELECT, SHOW, CREATE TEMPORARY TABLE ON *.*",),
     Role.WRITER: (
@@ -38,7 +38,7 @@ _GRANTS = {
 
 
 def write_engine_configuration(directory: Path) -> Path:
-    """Writes the engine's configuration and returns its path."""
+    """Write the engine's configuration and return its path."""
     directory.mkdir(exist_ok=True)
     users, config = directory / "users.xml", directory / "config.xml"
     users.write_text(users_xml(), encoding="utf-8")
@@ -50,7 +50,7 @@ def write_engine_configuration(directory: Path) -> Path:
 
 
 def users_xml() -> str:
-    """The engine's users file: one user that has nothing but its roles."""
+    """Return the engine's users file: one user without privileges of its own, and the roles."""
     roles = "".join(
         f"<{role}><grants>{''.join(f'<query>GRANT {g}</query>' for g in grants)}</grants></{role}>"
         for role, grants in _GRANTS.items()

@@ -2,8 +2,8 @@
 
 chdb, made for scripts, reads and writes any file of its user: table functions, engines, even paths
 in place of table names. A ClickHouse server has one directory for that. Without this, whoever
-reaches the port would have the user's files. Not responsible for the refusals with a clear message
-(sqltext.py), which come first but do not know every way.
+reaches the port would have the user's files. sqltext.py refuses the usual ways before with a clear
+message; this is the boundary behind it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _SYSTEM_PATHS = (
 
 
 def confine(writable: Path) -> bool:
-    """From here on this process can write below `writable` only, and read little else.
+    """Allow this process from now on to write below `writable` only, and to read little else.
 
     Must come before the process has threads: only the calling one and those that it starts are
     confined. Returns False, with nothing changed, where the kernel cannot do it.
@@ -79,7 +79,7 @@ def _abi(libc: ctypes.CDLL) -> int:
 def _readable() -> set[Path]:
     """The system's paths and Python's own, where they exist."""
     own = {sys.prefix, sys.base_prefix, *(entry for entry in sys.path if entry)}
-    # An installation in place is imported from the project's directory: the packages, not the rest.
+    # An editable installation is imported from the project's directory: only its packages are read.
     package = Path(__file__).resolve().parents[2]
     project = package.parent
     paths = {Path(entry) for entry in own} - {project, Path.cwd(), Path.home(), Path("/")}

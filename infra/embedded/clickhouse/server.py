@@ -1,7 +1,4 @@
-"""The ClickHouse server as a process: checks, engine, HTTP interface, until a signal.
-
-Not responsible for keeping it running: that is the supervisor's.
-"""
+"""The ClickHouse server as a process: checks, engine, HTTP interface, until a signal."""
 
 from __future__ import annotations
 
@@ -33,7 +30,7 @@ DEFAULT_PORT = 8123
 _WHAT = "the ClickHouse server"
 _MIN_MEMORY_BYTES = 256 * 1024 * 1024
 _MAX_MEMORY_BYTES = 1024 * 1024 * 1024
-# All statements together may take what two of the largest may; merges and caches are among them.
+# All statements, merges and caches together may take twice the memory of one statement.
 _TOTAL_PER_STATEMENT = 2
 _READ_S = 60
 _WRITE_S = 600
@@ -47,7 +44,7 @@ _MAX_BUFFERED_RESULT_BYTES = 256 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ClickHouseOptions:
-    """What a person may choose. `allowed_hosts`: further names that clients use for this server.
+    """The options of the server. `allowed_hosts` are further host names that clients use for it.
 
     Without a `writer_password` a random one is made and kept in the data directory (access.py).
     """
@@ -65,7 +62,11 @@ class ClickHouseOptions:
 
 
 def run(options: ClickHouseOptions) -> None:
-    """Serves until SIGTERM or SIGINT; each failure to start is one line with the way out."""
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        FundingStreamError: it cannot start; the message says why and what to do.
+    """
     if not is_loopback(options.host) and not options.reader_password:
         raise ConfigurationError(
             f"{_WHAT} on {options.host} would be open to the network: set {READER_VARIABLE} for"
@@ -82,7 +83,7 @@ def run(options: ClickHouseOptions) -> None:
 
 
 def default_settings(max_memory_bytes: int, max_execution_s: int) -> dict[str, str]:
-    """Where each statement starts from."""
+    """Return the settings that each statement starts from."""
     half = str(max_memory_bytes // 2)
     return {
         "max_memory_usage": str(max_memory_bytes),
@@ -93,7 +94,7 @@ def default_settings(max_memory_bytes: int, max_execution_s: int) -> dict[str, s
 
 
 def reader_ceilings(max_memory_bytes: int) -> dict[str, int]:
-    """What those who read may set at most; more would be at the cost of the others."""
+    """Return the highest values that a reader may set; more would slow down the others."""
     return {
         "max_memory_usage": max_memory_bytes,
         "max_execution_time": _READ_S,
@@ -106,15 +107,15 @@ def reader_ceilings(max_memory_bytes: int) -> dict[str, int]:
 
 
 def default_memory_bytes() -> int:
-    """A quarter of the machine, from 256 MB to 1 GB."""
+    """Return a quarter of the machine's memory, at least 256 MB and at most 1 GB."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return max(_MIN_MEMORY_BYTES, min(_MAX_MEMORY_BYTES, machine // 4))
 
 
 def _own_temporary_directory(path: Path) -> None:
-    """Importing chdb makes a directory for temporary data: here it is one that it may write.
+    """Give chdb, which makes a temporary directory at import, one that the sandbox lets it write.
 
-    What a killed run has left there is of no use.
+    What a killed run has left there is removed.
     """
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(exist_ok=True)
@@ -122,7 +123,7 @@ def _own_temporary_directory(path: Path) -> None:
 
 
 def _users(data_dir: Path, options: ClickHouseOptions) -> Users:
-    """The two users, the writer's password from the options or from the data directory."""
+    """Return the two users; the writer's password is from the options or the data directory."""
     if options.writer_password:
         writer = Credentials(WRITER_NAME, options.writer_password)
     else:

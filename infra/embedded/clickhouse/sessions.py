@@ -1,7 +1,4 @@
-"""HTTP sessions: a `session_id` keeps its engine handle, and so its temporary tables and settings.
-
-Not responsible for what runs in them (http.py).
-"""
+"""HTTP sessions: a `session_id` keeps an engine handle, with its temporary tables and settings."""
 
 from __future__ import annotations
 
@@ -29,7 +26,7 @@ class Session:
 
 
 class Sessions:
-    """All sessions, at most MAX_SESSIONS: the one idle for longest gives way."""
+    """All sessions, at most MAX_SESSIONS; a new one replaces the one that is idle for longest."""
 
     def __init__(
         self,
@@ -47,9 +44,9 @@ class Sessions:
         return len(self._sessions)
 
     async def enter(self, user: str, query: Mapping[str, str]) -> Session | None:
-        """The request's session, made when it is new; None when it asks for none.
+        """Return the request's session, made where it is new; None where the request names none.
 
-        Counts as in use until `leave`.
+        The session counts as in use until `leave`.
         """
         session_id = query.get("session_id")
         if not session_id:
@@ -72,11 +69,11 @@ class Sessions:
             return session
 
     def leave(self, session: Session) -> None:
-        """The request is done with it."""
+        """Mark the session as no longer used by the request."""
         session.users -= 1
 
     async def expire(self) -> None:
-        """Closes what has not been used for its time-out."""
+        """Close the sessions that were idle for longer than their time-out."""
         now = self._clock()
         for key, session in list(self._sessions.items()):
             if session.users == 0 and session.expires_at < now:
@@ -84,7 +81,7 @@ class Sessions:
                 await self._close(session.handle)
 
     async def close(self) -> None:
-        """Closes all."""
+        """Close all sessions."""
         while self._sessions:
             _, session = self._sessions.popitem()
             await self._close(session.handle)

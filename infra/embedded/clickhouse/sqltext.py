@@ -17,7 +17,8 @@ _TAIL_CHARS = 4_000
 _QUERY_SOURCES = (b"SELECT", b"WITH", b"WATCH", b"INFILE")
 _READS = (b"SELECT", b"WITH", b"SHOW", b"DESCRIBE", b"DESC", b"EXPLAIN", b"EXISTS", b"CHECK")
 _STREAMABLE_STARTS = (b"SELECT", b"WITH")
-# The engine formats each streamed piece by itself: right only where a result is its rows in a row.
+# The engine formats each streamed piece by itself, which is right only for formats without a frame
+# around all rows.
 _STREAMABLE_FORMATS = frozenset(
     (
         "native",
@@ -34,8 +35,8 @@ _STREAMABLE_FORMATS = frozenset(
         "jsonlines",
     )
 )
-# The usual ways to files of the machine, refused with a clear message. Not the boundary: there are
-# more ways than a look at the text can see, and sandbox.py closes those.
+# The usual ways to files of the machine, refused with a clear message. A look at the text does not
+# see every way: the boundary is sandbox.py.
 _FILE_CALLS = frozenset(
     (
         b"FILE",
@@ -80,7 +81,7 @@ class InsertHead:
 
 
 def tokens(sql: bytes) -> Iterator[Token]:
-    """Words, quoted pieces and characters outside comments; `depth` counts parentheses."""
+    """Yield words, quoted pieces and characters outside comments; `depth` counts parentheses."""
     position, depth = 0, 0
     while position < len(sql):
         character = sql[position : position + 1]
@@ -105,7 +106,7 @@ def tokens(sql: bytes) -> Iterator[Token]:
 
 
 def insert_head(sql: bytes) -> InsertHead | None:
-    """The head of an INSERT that brings its data along; None for any other statement.
+    """Return the head of an INSERT that is followed by its data; None for any other statement.
 
     `sql` may be the beginning of a long request only, as long as it reaches into the data.
     """
@@ -133,13 +134,13 @@ def insert_head(sql: bytes) -> InsertHead | None:
 
 
 def result_format(sql: str) -> str | None:
-    """The FORMAT clause at the end of a statement."""
+    """Return the format that a FORMAT clause at the end of a statement names, if there is one."""
     found = _TAIL_FORMAT.search(sql[-_TAIL_CHARS:])
     return found.group(1) if found else None
 
 
 def first_word(sql: bytes) -> bytes:
-    """The statement's first word in upper case, behind comments and opening parentheses."""
+    """Return the first word in upper case, behind comments and opening parentheses."""
     return next((token.text for token in tokens(sql) if token.text != b"("), b"")
 
 
@@ -173,17 +174,17 @@ def reaches_for_files(sql: bytes) -> bool:
 
 
 def quoted(value: str) -> str:
-    """A string literal."""
+    """Return the value as a string literal."""
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def escaped(value: str) -> str:
-    """A parameter's value as the engine reads it: escaped as in TabSeparated."""
+    """Return a parameter's value escaped as in TabSeparated, as the engine reads it."""
     return value.translate(_ESCAPES)
 
 
 def quoted_name(name: str) -> str:
-    """An identifier in backticks."""
+    """Return the value as an identifier in backticks."""
     return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
 
 
@@ -210,7 +211,7 @@ def _quote_end(sql: bytes, position: int) -> int:
 
 
 def _data_start(sql: bytes, position: int) -> int:
-    """Data begins after blanks and at most one line end, as ClickHouse reads it."""
+    """Return where data begins: behind blanks and at most one line end, as in ClickHouse."""
     while sql[position : position + 1] in (b" ", b"\t", b"\r"):
         position += 1
     if sql[position : position + 1] == b";":

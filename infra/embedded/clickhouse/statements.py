@@ -38,13 +38,13 @@ _GRACE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class StatementLimits:
-    """Settings that a statement starts from, those of them that are ceilings, and its time."""
+    """The settings that a statement starts from, their ceilings, and the time it may take."""
 
     defaults: Mapping[str, str]
     buffered: Mapping[str, str]
-    """On top of the defaults, for a result that is not streamed."""
+    """Added to the defaults for a result that is not streamed."""
     ceilings: Mapping[str, int] | None
-    """None: the user may set what it likes."""
+    """The highest value of each limited setting; None: the user may set any."""
     max_read_s: float
 
 
@@ -73,7 +73,7 @@ class _Plan:
 
 
 class Statement:
-    """One request's statement. It holds a slot of its user's lane while it runs."""
+    """The statement of one request; it holds a slot of its user while it runs."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Statement:
     ) -> None:
         self._engine = engine
         self._lane = lane
-        # A GET is a link or an image tag: whoever asks, it reads at most.
+        # A GET may come from a link or an image: whoever asks, it may only read.
         self._role = Role.READER if incoming.read_only else user
         self._limits = limits
         self._request = request
@@ -94,7 +94,7 @@ class Statement:
         self._mark = uuid.uuid4().hex
 
     async def execute(self, session: Session | None, answer: Answer) -> web.StreamResponse:
-        """Runs it, in its session's handle or in one of its own."""
+        """Run it, in the handle of its session or in one of its own."""
         plan = await self._lane.run(_Plan.of, self._request, self._incoming)
         deadline_s = self._limits.max_read_s + _GRACE_S if plan.reads else None
         try:
@@ -128,7 +128,7 @@ class Statement:
                 await asyncio.shield(self._reset(handle, list(settings)))
 
     async def _check(self, handle: Handle, plan: _Plan) -> None:
-        """Refuses what the caller may not do, beyond what the engine's roles refuse."""
+        """Refuse what the caller may not do and the engine's roles do not refuse."""
         if self._role is Role.READER:
             try:
                 await self._lane.run(handle.require_read, plan.sql)
@@ -153,7 +153,7 @@ class Statement:
         buffered = {} if plan.streamed else self._limits.buffered
         settings = {**self._limits.defaults, **buffered, **self._incoming.settings}
         if self._role is Role.READER:
-            # The role says so already; set, it would forbid the settings behind it.
+            # The role ensures it already, and the setting would forbid those that follow it.
             settings.pop("readonly", None)
         return settings
 
@@ -162,7 +162,7 @@ class Statement:
             await self._lane.run(handle.reset, names, self._limits.defaults)
 
     async def _load_external(self, handle: Handle) -> None:
-        """Stoppable whatever the statement does: nothing but the request's own table is written."""
+        """Load the request's tables. This can always be stopped: only they are written."""
         stop = partial(self._engine.cancel, self._mark)
         for table in self._incoming.external:
             await self._lane.run_stoppable(
@@ -207,7 +207,7 @@ class Statement:
     async def _send_stream(
         self, result: Result, rest: Stream, headers: dict[str, str], packer: Compressor
     ) -> web.StreamResponse:
-        """Sends a result while it is computed. A late error goes into the body, marked by a tag."""
+        """Send a result while it is computed; a late error goes into the body, marked by a tag."""
         tag = uuid.uuid4().hex[:16]
         headers["X-ClickHouse-Exception-Tag"] = tag
         response = web.StreamResponse(headers=headers)
@@ -226,7 +226,7 @@ class Statement:
                     data, ended = late_exception(error, tag), True
             await _write(response, packer.finish())
         except (asyncio.CancelledError, ConnectionError, TimeoutError):
-            # Half an answer must not look like a whole one, nor be followed by another.
+            # Half an answer must not look complete, and no other may follow on this connection.
             if self._request.transport is not None:
                 self._request.transport.abort()
             await asyncio.shield(self._lane.run(rest.cancel))

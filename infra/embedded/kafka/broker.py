@@ -1,9 +1,8 @@
 """The embedded broker: Apache Kafka itself, one KRaft node on Java, in a data directory of its own.
 
 `prepare` checks everything that can be checked (Java, jars, port, directory, disk), formats the
-directory once, and returns the command line; `run` lives with that process until a signal. Where
-Java or Maven is missing there is a fallback for a look (`_prepare_noida`). Not responsible for
-topics, nor for keeping Kafka running: that is the supervisor's.
+directory once, and returns the command line; `run` runs that process until a signal. Where Java or
+Maven is missing, a small broker takes its place that is good for a first look (`_prepare_noida`).
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ class Engine(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BrokerOptions:
-    """What a person may choose. `advertised_host` is the address that clients are sent to."""
+    """The options of the broker. `advertised_host` is the address that clients are sent to."""
 
     data_dir: Path
     host: str = LOOPBACK
@@ -71,7 +70,7 @@ class BrokerOptions:
 
 @dataclass(frozen=True, slots=True)
 class PreparedBroker:
-    """A checked command line. `directory` is locked; `notice` is for the user, or empty."""
+    """A checked command line, and its locked directory. `notice` is for the user, or empty."""
 
     engine: Engine
     argv: list[str]
@@ -80,10 +79,13 @@ class PreparedBroker:
 
 
 def choose_engine(wanted: Engine, data_dir: Path) -> tuple[Engine, str]:
-    """The engine to run and, for the fallback, the reason why it is not Kafka.
+    """Return the engine to run and, where Kafka was wanted and cannot run, the reason.
 
-    Fetches the jars when they are missing. Data that Kafka has written is never hidden behind the
-    fallback: then the reason is raised.
+    Kafka's jars are downloaded where they are missing.
+
+    Raises:
+        UnavailableError: Kafka cannot run, and it was asked for, or the directory holds its data,
+            or the other broker is not installed.
     """
     if wanted is Engine.NOIDA:
         return wanted, ""
@@ -98,7 +100,11 @@ def choose_engine(wanted: Engine, data_dir: Path) -> tuple[Engine, str]:
 
 
 def prepare(options: BrokerOptions) -> PreparedBroker:
-    """Checks, locks and formats; each failure is one line with the way out."""
+    """Check everything, lock the directory and format it where it is new.
+
+    Raises:
+        FundingStreamError: something is missing; the message says what to do.
+    """
     require_free_port(options.port, _WHAT, options.port_flag, options.host)
     directory = DataDirectory(options.data_dir, _WHAT, options.data_dir_flag)
     try:
@@ -115,10 +121,13 @@ def prepare(options: BrokerOptions) -> PreparedBroker:
 
 
 def run(options: BrokerOptions) -> int:
-    """Runs the broker until SIGTERM or SIGINT (exit code 0) or until it ends by itself (raises).
+    """Run the broker until SIGTERM or SIGINT, and return the exit code 0.
 
-    Kafka is a child here, not an exec: Java answers SIGTERM with exit code 143, and this process
-    turns that into 0. Owns the process's signal handlers.
+    Kafka runs as a child, because Java ends with exit code 143 after SIGTERM and this process turns
+    that into 0. Replaces the signal handlers of the process.
+
+    Raises:
+        UnavailableError: the broker cannot start, or has ended by itself.
     """
     stopper = _Stopper()
     stopper.install()
@@ -149,7 +158,7 @@ class _Stopper:
         self.stopping = False
 
     def install(self) -> None:
-        """Takes over the signals. Until there is a broker they end the program, with code 0."""
+        """Install the handlers. Until there is a broker a signal ends the program with code 0."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         signal.signal(signal.SIGALRM, self._kill)
@@ -199,10 +208,10 @@ def _java_command(heap_mb: int) -> list[str]:
         _require_java(),
         f"-Xmx{heap_mb}m",
         "-Xms64m",
-        # The quick compiler alone: a third less CPU at start, 35 MB less memory, fast enough here.
+        # Only the quick compiler: a third less CPU at start, 35 MB less memory, fast enough here.
         "-XX:TieredStopAtLevel=1",
         "-XX:+UseSerialGC",  # one small heap: no collector threads, half the resident memory of G1
-        "-XX:+ExitOnOutOfMemoryError",  # restarted by the supervisor, not half dead
+        "-XX:+ExitOnOutOfMemoryError",  # the supervisor restarts it
         "-XX:-UsePerfData",
         "-Djava.awt.headless=true",
         f"-Dlog4j2.configurationFile={LOGGING_CONFIG.as_uri()}",
@@ -212,7 +221,7 @@ def _java_command(heap_mb: int) -> list[str]:
 
 
 def _format(java: list[str], properties: Path, log_directory: Path) -> None:
-    """Gives an empty directory its cluster id and metadata version."""
+    """Give an empty directory its cluster id and metadata version."""
     argv = [
         *java,
         "kafka.tools.StorageTool",
@@ -242,7 +251,7 @@ def _format(java: list[str], properties: Path, log_directory: Path) -> None:
 
 
 def _require_java() -> str:
-    """The java command, version 17 or later."""
+    """Return the java command. Raises UnavailableError: there is none of version 17 or later."""
     home = os.environ.get("JAVA_HOME")
     candidate = Path(home, "bin", "java") if home else None
     java = str(candidate) if candidate and candidate.is_file() else shutil.which("java")
@@ -267,9 +276,9 @@ def _require_java() -> str:
 
 
 def _prepare_noida(options: BrokerOptions, data_dir: Path) -> list[str]:
-    """The binary inside the noida-db wheel, on an emptied directory.
+    """Return the command line of the broker inside the noida-db wheel, on an emptied directory.
 
-    Emptied, because it rewrites one file of state: what a killed run leaves behind is stale.
+    What a killed run of it leaves behind is stale, so the directory is emptied first.
     """
     spec = find_spec("noida_db")
     if spec is None or spec.origin is None:

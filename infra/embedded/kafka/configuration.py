@@ -1,7 +1,6 @@
 """The embedded broker's configuration as text. Pure: no I/O, no clock.
 
-Each value that differs from Kafka's default says why. Not responsible for starting Kafka
-(broker.py).
+Each value that differs from Kafka's default says why.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ _LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """Where the broker listens, and the name that clients are told to come back to."""
+    """Where the broker listens, and the host that it tells clients to connect to."""
 
     host: str
     port: int
@@ -26,7 +25,11 @@ class Listeners:
 
 
 def server_properties(listeners: Listeners, log_directory: str) -> dict[str, str]:
-    """One KRaft node that is broker and controller, sized for a laptop."""
+    """Return the properties of one KRaft node, broker and controller, sized for a laptop.
+
+    Raises:
+        ConfigurationError: the directory has a comma in its name.
+    """
     if "," in log_directory:
         raise ConfigurationError(
             f"Kafka reads the comma in {log_directory} as two directories:"
@@ -52,7 +55,7 @@ def server_properties(listeners: Listeners, log_directory: str) -> dict[str, str
         "transaction.state.log.min.isr": "1",
         "share.coordinator.state.topic.replication.factor": "1",
         "share.coordinator.state.topic.min.isr": "1",
-        # 50 partitions each by default: files and start-up time that a handful of groups never use.
+        # By default 50 partitions each, whose files and start-up time a few groups do not need.
         "offsets.topic.num.partitions": "8",
         "transaction.state.log.num.partitions": "4",
         "share.coordinator.state.topic.num.partitions": "4",
@@ -61,7 +64,7 @@ def server_properties(listeners: Listeners, log_directory: str) -> dict[str, str
         "group.initial.rebalance.delay.ms": "0",
         # Tests and fault drills evict a dead member within seconds (default 6 s).
         "group.min.session.timeout.ms": "1000",
-        # After a kill -9 the node waits for its former self's session to end (default 9 s).
+        # After a kill -9 the node waits until its old session has expired (default 9 s).
         "broker.session.timeout.ms": "4000",
         "broker.heartbeat.interval.ms": "1000",
         # A mistyped topic is an error, not a new topic.
@@ -78,12 +81,12 @@ def server_properties(listeners: Listeners, log_directory: str) -> dict[str, str
 
 
 def properties_text(values: Mapping[str, str]) -> str:
-    """A Java properties file: ASCII, with everything else escaped."""
+    """Return the text of a Java properties file, with everything but ASCII escaped."""
     return "".join(f"{key}={_escape(value)}\n" for key, value in values.items())
 
 
 def cluster_id(random_bytes: bytes) -> str:
-    """Kafka's form of a UUID, base64url of 16 bytes without padding.
+    """Return a UUID in Kafka's form: base64url of 16 bytes without padding.
 
     The first six bits are set to a letter: an id that begins with "-" would read as an option.
     """

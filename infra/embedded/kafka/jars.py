@@ -1,7 +1,4 @@
-"""Apache Kafka's jars: brought once by Maven into the user's cache, shared by every data directory.
-
-Not responsible for running them.
-"""
+"""Apache Kafka's jars: Maven downloads them once into the user's cache, for all directories."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ LOGGING_CONFIG = _KAFKA_DIRECTORY / "log4j2.properties"
 
 
 def default_jars_directory() -> Path:
-    """`$XDG_CACHE_HOME/fundingstream/kafka-<version>`, with the usual default for the first."""
+    """Return `$XDG_CACHE_HOME/fundingstream/kafka-<version>`; the variable defaults to ~/.cache."""
     cache = os.environ.get("XDG_CACHE_HOME")
     root = Path(cache) if cache else Path.home() / ".cache"
     return root / "fundingstream" / f"kafka-{KAFKA_VERSION}"
@@ -37,9 +34,12 @@ def jars_present(directory: Path) -> bool:
 
 
 def ensure_jars(directory: Path) -> Path:
-    """Returns `directory` with the jars in it, asking Maven for them when they are missing.
+    """Return `directory` with the jars in it; let Maven download them where they are missing.
 
-    Two starts at once do not collide: the second waits for the first and finds the jars.
+    Of two starts at once the second waits for the first and finds the jars.
+
+    Raises:
+        UnavailableError: Maven is missing or failed, or the cache cannot be written.
     """
     if jars_present(directory):
         return directory
@@ -51,7 +51,7 @@ def ensure_jars(directory: Path) -> Path:
         )
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
-        # Maven's own time-out bounds how long another start holds it.
+        # Another start holds the lock for no longer than Maven's time-out.
         with FileLock(directory.with_name(f"{directory.name}.lock"), wait=True):
             if not jars_present(directory):
                 sys.stdout.write("notice: Maven brings Apache Kafka, once; it takes a minute\n")
@@ -68,7 +68,7 @@ def ensure_jars(directory: Path) -> Path:
 def _download(maven: str, directory: Path) -> None:
     staging = Path(tempfile.mkdtemp(prefix=f"{directory.name}.", dir=directory.parent))
     try:
-        # The copy keeps Maven's hands off the installed package's own directory.
+        # A copy, so that Maven writes nothing into the installed package.
         pom = shutil.copy(POM, staging / "pom.xml")
         jars = staging / "jars"
         _run_maven(

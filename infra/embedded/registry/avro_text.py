@@ -1,7 +1,6 @@
 """Avro schemas as the registry sees them: text, identity, references, compatibility. Pure.
 
-Not responsible for subjects and versions (registry_store.py). The `avro` package decides what is a
-schema and what is compatible; the hot path's fastavro has no say here.
+The package `avro` decides what is a valid schema and what is compatible.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ class Reference:
     version: int
 
     def as_json(self) -> dict[str, Any]:
-        """As it stands in requests, answers and the log."""
+        """Return it in the form of requests, answers and the log."""
         return {"name": self.name, "subject": self.subject, "version": self.version}
 
 
@@ -41,7 +40,7 @@ class AvroText:
 
     @classmethod
     def normalised(cls, text: str, references: tuple[Reference, ...]) -> AvroText:
-        """From any JSON text; the order of keys and white space do not count for the identity."""
+        """Return a JSON text normalised; key order and white space do not change its identity."""
         value = json.loads(text)
         identity = json.dumps(
             [value, [r.as_json() for r in references]], sort_keys=True, separators=(",", ":")
@@ -52,19 +51,19 @@ class AvroText:
 def parse_avro(
     schema: AvroText, referenced: Callable[[Reference], AvroText], names: Any = None, depth: int = 0
 ) -> Schema:
-    """The schema with its references resolved; raises whatever the avro package finds wrong."""
+    """Return the schema with its references resolved; raises what the package `avro` raises."""
     if depth > _MAX_REFERENCE_DEPTH:
         raise ValueError(f"references nest deeper than {_MAX_REFERENCE_DEPTH}")
     names = names if names is not None else Names()
     for reference in schema.references:
-        # Two paths may lead to one type; it is parsed the first time.
+        # A type that two references lead to is parsed once.
         if reference.name not in names.names:
             parse_avro(referenced(reference), referenced, names, depth + 1)
     return make_avsc_object(json.loads(schema.text), names)
 
 
 def incompatibilities(*, reader: Schema, writer: Schema) -> list[str]:
-    """Why data of `writer` cannot be read as `reader`; empty when it can."""
+    """Return why data of `writer` cannot be read as `reader`; empty where it can."""
     result = ReaderWriterCompatibilityChecker().get_compatibility(reader, writer)
     if result.compatibility is SchemaCompatibilityType.compatible:
         return []

@@ -1,6 +1,6 @@
 """The schema registry's log: one JSON record a line, on the disk before it is acknowledged.
 
-Not responsible for what a record means (registry_store.py).
+What a record means is defined in store.py.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ class RegistryLog:
     """Appends records to a file. Opening it replays the file into a store."""
 
     def __init__(self, path: Path, store: RegistryStore) -> None:
-        """A last line without an end (kill -9 while writing) was never acknowledged: cut off."""
+        """Open the log and replay it into `store`.
+
+        A last line without an end, from a kill -9 while writing, was never acknowledged and is cut
+        off.
+        """
         self._store = store
         self._file = path.open("ab+", buffering=0)
         try:
@@ -30,7 +34,7 @@ class RegistryLog:
         self._bytes = whole_bytes
 
     def commit(self, record: Record) -> None:
-        """Writes the record through to the disk, then applies it. OSError: nothing has changed.
+        """Write the record through to the disk, then apply it. Raises OSError: nothing has changed.
 
         Synchronous on purpose: registrations are rare and the order of records is the state.
         """

@@ -1,7 +1,7 @@
 """The embedded schema registry: Confluent's REST API over a store and its log.
 
-Covers what Confluent's serialisers, kcat-like tools and web consoles use, for Avro. Not responsible
-for the rules (registry_store.py) nor for durability (registry_log.py).
+It covers what Confluent's serialisers, tools like kcat and web consoles use, for Avro. The rules
+are in store.py, durability is in log.py.
 """
 
 from __future__ import annotations

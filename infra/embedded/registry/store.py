@@ -1,8 +1,7 @@
 """The schema registry's state as a value: records go in, answers come out. Pure: no I/O, no clock.
 
 Every change is a record (a JSON object) that a `plan_…` method returns and `apply` performs, so
-that the log of records is the state. Not responsible for HTTP (registry.py) nor for writing the log
-(registry_log.py). Avro only; compatibility is judged by the `avro` package.
+that the log of records is the state. Avro only; the package `avro` judges compatibility.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ _DEFAULT_LEVEL = "BACKWARD"
 
 
 class RegistryError(Exception):
-    """An answer that is not a success: HTTP status, Confluent's error code, message."""
+    """An error answer: HTTP status, Confluent's error code, message."""
 
     def __init__(self, status: int, code: int, message: str) -> None:
         super().__init__(message)
@@ -42,7 +41,7 @@ class RegistryError(Exception):
 
 @dataclass(slots=True)
 class Version:
-    """One version of a subject. Deleted ones are kept: ids never change their meaning."""
+    """One version of a subject. Deleted ones are kept, so that an id never changes its meaning."""
 
     number: int
     schema_id: int
@@ -59,15 +58,13 @@ class RegistryStore:
         self._levels: dict[str | None, str] = {None: _DEFAULT_LEVEL}
         self._modes: dict[str | None, str] = {None: "READWRITE"}
 
-    # What may be asked.
-
     @property
     def max_id(self) -> int:
         """The highest schema id given so far, 0 when there is none."""
         return max(self._schemas, default=0)
 
     def subjects(self, prefix: str = "", *, deleted: bool = False) -> list[str]:
-        """The names of the subjects that have a version."""
+        """Return the names of the subjects that have a version."""
         return [
             name
             for name, versions in self._subjects.items()
@@ -75,14 +72,14 @@ class RegistryStore:
         ]
 
     def versions(self, subject: str, *, deleted: bool = False) -> list[Version]:
-        """A subject's versions, oldest first; 404 when there is none."""
+        """Return a subject's versions, oldest first. Raises RegistryError: there is none."""
         found = [v for v in self._subjects.get(subject, []) if deleted or not v.deleted]
         if not found:
             raise RegistryError(404, 40401, f"Subject '{subject}' not found.")
         return found
 
     def version(self, subject: str, number: str, *, deleted: bool = False) -> Version:
-        """One version by its number or "latest"."""
+        """Return a version by its number or "latest". Raises RegistryError: there is none."""
         versions = self.versions(subject, deleted=deleted)
         if number in _LATEST:
             return versions[-1]
@@ -96,18 +93,18 @@ class RegistryStore:
         raise RegistryError(404, 40402, f"Version {number} not found.")
 
     def schema(self, schema_id: int) -> AvroText:
-        """A schema by its id."""
+        """Return a schema by its id. Raises RegistryError: there is none."""
         if schema_id not in self._schemas:
             raise RegistryError(404, 40403, f"Schema {schema_id} not found")
         return self._schemas[schema_id]
 
     def uses(self, schema_id: int) -> list[tuple[str, int]]:
-        """The (subject, version) pairs that carry a schema id."""
+        """Return the (subject, version) pairs that have a schema id."""
         self.schema(schema_id)
         return [(s, v.number) for s, v in self._live() if v.schema_id == schema_id]
 
     def referenced_by(self, subject: str, number: str) -> list[int]:
-        """The ids of the schemas that refer to a version."""
+        """Return the ids of the schemas that refer to a version."""
         target = self.version(subject, number).number
         return [
             schema_id
@@ -116,7 +113,7 @@ class RegistryStore:
         ]
 
     def find(self, subject: str, schema: AvroText, *, deleted: bool = False) -> Version | None:
-        """The subject's newest version with this schema, if any."""
+        """Return the subject's newest version with this schema; None: it has none."""
         schema_id = self._id_of.get(schema.identity)
         versions = reversed(self._subjects.get(subject, []))
         return next(
@@ -124,7 +121,7 @@ class RegistryStore:
         )
 
     def level(self, subject: str | None) -> str:
-        """The compatibility level in force."""
+        """Return the compatibility level of a subject, or the global one."""
         return self._levels.get(subject, self._levels[None])
 
     def has_level(self, subject: str) -> bool:
@@ -132,7 +129,7 @@ class RegistryStore:
         return subject in self._levels
 
     def mode(self, subject: str | None) -> str:
-        """The mode in force."""
+        """Return the mode of a subject, or the global one."""
         return self._modes.get(subject, self._modes[None])
 
     def has_mode(self, subject: str) -> bool:
@@ -140,7 +137,7 @@ class RegistryStore:
         return subject in self._modes
 
     def read_schema(self, body: Mapping[str, Any]) -> AvroText:
-        """The schema in a request body, parsed and with its references resolved; 422 otherwise."""
+        """Return the schema of a request body. Raises RegistryError: it is not valid."""
         kind = body.get("schemaType") or "AVRO"
         text = body.get("schema")
         if kind != "AVRO":
@@ -164,7 +161,7 @@ class RegistryStore:
         return schema
 
     def problems(self, subject: str, schema: AvroText, number: str | None = None) -> list[str]:
-        """Why the schema may not follow the subject's versions (or the one given), if at all."""
+        """Return why the schema may not follow the subject's versions, or that of `number`."""
         level = self.level(subject)
         live = [v for v in self._subjects.get(subject, []) if not v.deleted]
         if number is not None:
@@ -189,10 +186,12 @@ class RegistryStore:
                 ]
         return found
 
-    # What may change: each returns the record to log and apply.
-
     def plan_register(self, subject: str, schema: AvroText) -> Record | None:
-        """The record that adds a version; None when the subject has it already."""
+        """Return the record that adds a version; None where the subject has the schema already.
+
+        Raises:
+            RegistryError: the subject is read-only, the schema incompatible, or there is no room.
+        """
         if self.find(subject, schema) is not None:
             return None
         if self.mode(subject) == "READONLY":
@@ -218,7 +217,10 @@ class RegistryStore:
         }
 
     def plan_delete(self, subject: str, number: str | None, *, permanent: bool) -> Record:
-        """The record that deletes a version or, without a number, all; permanently in two steps."""
+        """Return the record that deletes a version or, without a number, all.
+
+        Only a version that is deleted already can be deleted permanently.
+        """
         versions = self.versions(subject, deleted=permanent)
         if number is not None:
             versions = [self.version(subject, number, deleted=permanent)]
@@ -236,7 +238,7 @@ class RegistryStore:
         }
 
     def plan_level(self, subject: str | None, level: Any) -> Record:
-        """The record that sets a compatibility level."""
+        """Return the record that sets a compatibility level."""
         if level not in LEVELS:
             raise RegistryError(
                 422, 42203, f"Invalid compatibility level. Valid values are {', '.join(LEVELS)}"
@@ -244,13 +246,13 @@ class RegistryStore:
         return {"op": "level", "subject": subject, "level": level}
 
     def plan_mode(self, subject: str | None, mode: Any) -> Record:
-        """The record that sets a mode."""
+        """Return the record that sets a mode."""
         if mode not in MODES:
             raise RegistryError(422, 42204, f"Invalid mode. Valid values are {', '.join(MODES)}")
         return {"op": "mode", "subject": subject, "mode": mode}
 
     def apply(self, record: Record) -> None:
-        """Performs a record. KeyError, TypeError or ValueError: it is not one of ours."""
+        """Perform a record. Raises KeyError, TypeError or ValueError: it is not a valid one."""
         subject = record["subject"]
         match record["op"]:
             case "register":
@@ -282,7 +284,7 @@ class RegistryStore:
 
     @staticmethod
     def _set(table: dict[str | None, str], subject: str | None, value: str | None) -> None:
-        """None removes a subject's own value."""
+        """Set a subject's own value; None removes it."""
         if value is None:
             table.pop(subject, None)
         else:
@@ -300,5 +302,5 @@ class RegistryStore:
 
 
 def dump_record(record: Record) -> str:
-    """A record as one line of JSON."""
+    """Return a record as one line of JSON."""
     return json.dumps(record, separators=(",", ":"), ensure_ascii=True) + "\n"

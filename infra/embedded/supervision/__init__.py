@@ -1,1 +1,1 @@
-"""Child processes: started, kept running, checked for readiness, ended."""
+"""Starts child processes, checks their readiness, keeps them running and ends them."""

@@ -4,7 +4,7 @@ Run as a script, `child.py PARENT_PID COMMAND…`, by `argv_of_child`. It exists
 alternative, a preexec function, runs Python code between fork and exec and may deadlock in a
 program with threads. On Linux it asks the kernel for SIGKILL at the parent's death and then becomes
 the command: one process, one pid. Elsewhere it stays in between and watches the parent.
-It imports next to nothing: it is on the way of every start. Not responsible for restarts or output.
+It imports next to nothing, because every start runs it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _EXIT_NOT_FOUND = 127
 
 
 def argv_of_child(argv: list[str]) -> list[str]:
-    """The command line that runs `argv` as a child of this process and dies with it.
+    """Return the command line that runs `argv` as a child that dies with this process.
 
     On Linux "this process" means the thread that starts it: start children from a thread that
     lives as long as the program, such as the main one.
@@ -35,12 +35,12 @@ def _die_with_parent(parent: int) -> None:
     if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
     if os.getppid() != parent:
-        # It died before the kernel was asked. (Parent and child share their pid namespace.)
+        # The parent died before the kernel was asked. (Both are in one pid namespace.)
         os._exit(128 + signal.SIGKILL)
 
 
 def _watch_parent(parent: int, argv: list[str]) -> int:
-    """Runs the command and kills it once the parent is gone (systems without PR_SET_PDEATHSIG)."""
+    """Run the command and kill it once the parent is gone, where PR_SET_PDEATHSIG is missing."""
     with subprocess.Popen(argv) as command:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda received, _frame: command.send_signal(received))
@@ -53,13 +53,13 @@ def _watch_parent(parent: int, argv: list[str]) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """Becomes the command, or watches over it; returns its exit code in the second case."""
+    """Become the command, or watch over it and return its exit code."""
     parent, argv = int(arguments[0]), arguments[1:]
     try:
         if sys.platform != "linux":
             return _watch_parent(parent, argv)
         _die_with_parent(parent)
-        # Python ignores these two, and an ignored signal stays ignored in what comes after exec.
+        # Python ignores these two signals, and the command would inherit that.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         os.execvp(argv[0], argv)  # noqa: S606 - no shell is the point

@@ -1,6 +1,6 @@
-"""One run of one child process: its output as bounded lines, its end, and how it is made to end.
+"""One run of one child process: its output as bounded lines, its end, and how it is stopped.
 
-Not responsible for when to start, restart or stop it: supervisor.py decides that.
+When a process is started, restarted or stopped is decided by supervisor.py.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from schemas.errors import UnavailableError
 MAX_LINE_CHARS = 8_192
 _CHUNK_BYTES = 1 << 16
 _KEPT_LINES = 20
-# What a dead child wrote last is in the pipe already; only a grandchild can hold it open longer.
+# The last output of a dead child is in the pipe already; only a grandchild can keep it open.
 _DRAIN_TIMEOUT_S = 1.0
 _KILL_TIMEOUT_S = 5.0
 
@@ -50,8 +50,12 @@ class ManagedProcess:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
     ) -> ManagedProcess:
-        """Starts `argv`, which dies with this process; `on_line` gets its stdout and stderr."""
-        # A pipe of our own: with asyncio's, `wait` would also wait for whoever inherits the pipe.
+        """Start `argv`, which dies with this process; `on_line` gets its stdout and stderr.
+
+        Raises:
+            UnavailableError: it cannot be started.
+        """
+        # With a pipe of asyncio, `wait` would also wait for every process that inherits the pipe.
         read_end, write_end = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
@@ -93,12 +97,12 @@ class ManagedProcess:
         return next((line for line in reversed(self._last_lines) if line.strip()), "").strip()
 
     async def wait(self, timeout_s: float | None = None) -> int | None:
-        """The exit code (negative: the signal), or None when `timeout_s` passes first."""
+        """Return the exit code (negative: the signal), or None after `timeout_s`."""
         done, _ = await asyncio.wait([self._end], timeout=timeout_s)
         return self._end.result() if done else None
 
     async def stop(self, timeout_s: float) -> int:
-        """SIGTERM, then after `timeout_s` SIGKILL for its whole process group. The exit code."""
+        """Send SIGTERM, after `timeout_s` SIGKILL to the process group; return the exit code."""
         if not self.ended:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(signal.SIGTERM)
@@ -115,7 +119,7 @@ class ManagedProcess:
         return killed
 
     def kill(self) -> None:
-        """SIGKILL for the process group; harmless when it is gone."""
+        """Send SIGKILL to the process group, if it still exists."""
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
@@ -145,6 +149,6 @@ class ManagedProcess:
     def _deliver(self, raw: bytes) -> None:
         line = raw.decode(errors="replace").rstrip("\r")[:MAX_LINE_CHARS]
         self._last_lines.append(line)
-        # A reader that went away (`fundingstream up | head`) must not block the child's pipe.
+        # Where our own output has no reader any more (`up | head`), the child must not be blocked.
         with contextlib.suppress(OSError):
             self._on_line(line)

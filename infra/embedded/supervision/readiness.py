@@ -1,7 +1,7 @@
 """Readiness checks: coroutines that ask a server once whether it can serve.
 
-Each maker returns a check for the supervisor, which decides how often and how long to ask. Not
-responsible for starting, waiting or judging a time-out (`wait_ready` is for tools and tests).
+Each function returns a check for the supervisor, which decides how often and how long to ask;
+`wait_ready` does the same for tools and tests.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _METADATA_REQUEST = struct.pack(">hhih", 3, 1, 1, -1) + struct.pack(">i", 0)
 
 
 def tcp_ready(host: str, port: int) -> ReadyCheck:
-    """A check that succeeds once the port accepts a connection."""
+    """Return a check that succeeds once the port accepts a connection."""
 
     async def check() -> bool:
         try:
@@ -42,13 +42,13 @@ def tcp_ready(host: str, port: int) -> ReadyCheck:
 
 
 def http_ready(url: str) -> ReadyCheck:
-    """A check that succeeds once a GET of `url` (plain HTTP) answers with a 2xx status."""
+    """Return a check that succeeds once a GET of `url` (plain HTTP) answers with a 2xx status."""
     parts = urlsplit(url)
     assert parts.scheme == "http", f"{url} is not an http URL"
     assert parts.hostname is not None, f"{url} names no host"
     host, port = parts.hostname, parts.port or 80
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    # Python's own client here, not aiohttp: a supervisor and its tools stay light.
+    # Written by hand, because aiohttp takes long to import.
     request = f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n".encode()
 
     async def check() -> bool:
@@ -69,7 +69,7 @@ def http_ready(url: str) -> ReadyCheck:
 
 
 def kafka_ready(host: str, port: int) -> ReadyCheck:
-    """A check that succeeds once the broker lists itself as serving in its metadata."""
+    """Return a check that succeeds once the broker lists itself in its metadata."""
 
     async def check() -> bool:
         try:
@@ -92,7 +92,7 @@ def kafka_ready(host: str, port: int) -> ReadyCheck:
 
 
 async def wait_ready(check: ReadyCheck, timeout_s: float, what: str) -> None:
-    """Asks until the check succeeds; raises UnavailableError after `timeout_s`."""
+    """Ask until the check succeeds. Raises UnavailableError after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while not await check():
         if time.monotonic() >= deadline:

@@ -2,8 +2,8 @@
 
 A service is a child process with a readiness check. It gets its own session (Ctrl-C in a terminal
 reaches the supervisor alone, which then stops everything in order) and dies with the supervisor
-even after kill -9 (child.py). Not responsible for what the services are, nor for ports and
-directories: each service's own command checks those and says in one line what is wrong.
+even after kill -9 (child.py). Ports and directories are checked by each service's own command,
+which says in one line what is wrong.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from schemas.errors import UnavailableError
 LineSink = Callable[[str, str], None]
 
 STEADY_S = 10.0
-"""A service that has run for so long since its restart is back: it does not end again at once."""
+"""A restarted service counts as back once it has run for so many seconds."""
 _POLL_INTERVAL_S = 0.05
 
 
@@ -51,11 +51,11 @@ NEVER = RestartPolicy(max_restarts=0)
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What to run and how to tell that it serves.
+    """What to run, and how to find out that it is ready.
 
     `env` replaces the environment when given. `ready` is asked again and again until it is true.
-    A service that is not `vital` is restarted for as long as it takes, whatever its policy says:
-    the others go on without it.
+    A service that is not `vital` is restarted without limit, whatever its policy says, because the
+    others go on without it.
     """
 
     name: str
@@ -71,9 +71,9 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class ServiceEnd:
-    """An end that nobody asked for. `restarting` is false when the supervisor has given up.
+    """A service has ended by itself. `restarting` is false when the supervisor has given up.
 
-    `vital` is the service's: whether the others need it.
+    `vital` tells whether the other services need it.
     """
 
     name: str
@@ -118,7 +118,7 @@ class Supervisor:
 
     @property
     def pids(self) -> dict[str, int]:
-        """Name to process id, of the services whose process lives, in start order."""
+        """The process ids of the running services by name, in start order."""
         return {
             name: run.process.pid
             for name, run in self._runs.items()
@@ -142,7 +142,11 @@ class Supervisor:
         await self.stop()
 
     async def start(self, service: Service) -> None:
-        """Returns once the service is ready; raises UnavailableError when it does not get there."""
+        """Start a service and return once it is ready.
+
+        Raises:
+            UnavailableError: it did not become ready; the message has its last line.
+        """
         if self._stopping:
             raise UnavailableError(f"{service.name} is not started: everything is being stopped")
         assert service.name not in self._runs, f"{service.name} is already started"
@@ -156,7 +160,7 @@ class Supervisor:
         run.monitor = asyncio.create_task(self._monitor(run), name=f"monitor {service.name}")
 
     async def stop_service(self, name: str) -> None:
-        """Stops one service and forgets it; it can be started again. Unknown names are fine."""
+        """Stop a service and forget it; it can be started again. Unknown names are ignored."""
         run = self._runs.get(name)
         if run is None:
             return
@@ -168,7 +172,7 @@ class Supervisor:
         self._runs.pop(name, None)
 
     async def stop(self) -> None:
-        """Stops all services, the last started first. Cancelling it kills what is left."""
+        """Stop all services, the last started first. Cancelling it kills the rest."""
         self._stopping = True
         try:
             for name in reversed(list(self._runs)):
@@ -178,7 +182,7 @@ class Supervisor:
             raise
 
     def kill(self) -> None:
-        """Sends SIGKILL to every service and whatever it started; nothing is restarted."""
+        """Send SIGKILL to every service and its children; nothing is restarted."""
         self._stopping = True
         for run in self._runs.values():
             if run.monitor is not None:
@@ -187,12 +191,12 @@ class Supervisor:
                 run.process.kill()
 
     async def wait_failed(self) -> ServiceEnd:
-        """Returns when the supervisor gives up on a service (at once if it already has)."""
+        """Return when the supervisor gives up on a service, at once if it already has."""
         await self._failed.wait()
         return self._failures[0]
 
     async def _launch(self, run: _Run) -> None:
-        """Starts the process and waits for it to be ready; leaves none behind when it fails."""
+        """Start the process and wait until it is ready; kill it where it does not become ready."""
         service = run.service
         process = await ManagedProcess.spawn(
             service.argv,
@@ -224,7 +228,7 @@ class Supervisor:
         raise UnavailableError(f"{service.name} {_ended(code)} before it was ready{_said(process)}")
 
     async def _monitor(self, run: _Run) -> None:
-        """Restarts the service as its policy allows, then reports the failure and ends."""
+        """Restart the service as its policy allows, then report the failure and end."""
         policy, vital = run.service.restart, run.service.vital
         restarts: deque[float] = deque(maxlen=max(1, policy.max_restarts))
         while True:
@@ -240,11 +244,11 @@ class Supervisor:
             delay_s = policy.delay_s(len(restarts))
             restarts.append(now)
             await asyncio.sleep(delay_s)
-            with contextlib.suppress(UnavailableError):  # the next round counts and reports it
+            with contextlib.suppress(UnavailableError):  # counted and reported in the next round
                 await self._launch(run)
 
     async def _wait_end(self, run: _Run, process: ManagedProcess, *, restarted: bool) -> int:
-        """Waits for the end of the process; tells on the way that a restarted one is back."""
+        """Wait for the end of the process; report on the way that a restarted one is back."""
         if restarted:
             code = await process.wait(STEADY_S)
             if code is not None:
@@ -270,7 +274,7 @@ class Supervisor:
 
 
 def prefixed_lines(stream: TextIO) -> LineSink:
-    """A sink that writes each line to `stream` behind the service's name."""
+    """Return a sink that writes each line to `stream` behind the service's name."""
 
     def write(name: str, line: str) -> None:
         stream.write(f"{name:<10} | {line}\n")
@@ -284,7 +288,7 @@ async def _is_ready(service: Service) -> bool:
 
 
 def _has_ended(process: ManagedProcess) -> bool:
-    """Asked after the check: another process may have answered in this one's place."""
+    """Whether it has ended. Asked after a check, which another process may have answered."""
     return process.ended
 
 

@@ -1,8 +1,8 @@
-"""Simulated Backpack: its socket, its ticks (exchanges.md section 5).
+"""Simulated Backpack: its socket and its ticks (docs/exchanges/backpack.md).
 
-Responsible for: subscriptions, what they deliver, errors. Reads no clock and does no I/O. Not
-responsible for: REST bodies (backpack_rest.py), texts (backpack_frames.py), which markets there
-are (backpack_universe.py), PINGs (the server enforces the `SocketRules` given here).
+This module answers subscriptions and decides what they deliver; it reads no clock and does no I/O.
+The other modules of the folder hold REST (rest.py), texts (frames.py) and the markets
+(universe.py). The server sends the PINGs that `SocketRules` asks for.
 
 The truth's `event_time` is `E` of the frame, in µs as on the wire.
 """
@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import msgspec
 
-from infra.simulator.backpack import universe
+from infra.simulator.backpack import universe, wire
 from infra.simulator.backpack.frames import history_text, rate_text, stream_frame
 from infra.simulator.backpack.rest import BackpackRest
 from infra.simulator.exchange import (
@@ -25,6 +25,7 @@ from infra.simulator.exchange import (
     RestReply,
     Session,
     SettledRate,
+    Simulated,
     SocketRules,
 )
 from infra.simulator.market.history import DAY_MS, SettlementBook
@@ -160,6 +161,7 @@ class Backpack:
     """The exchange: created at a time, then driven by ticks, sessions and calls."""
 
     name = FEED
+    wire = wire.WIRE
 
     def __init__(self, seed: int, options: BackpackOptions, now_ms: int) -> None:
         self.tick_ms = options.tick_ms
@@ -194,6 +196,15 @@ class Backpack:
         """Answer an HTTP request."""
         return self.api.answer(call)
 
+    def refusal(self, call: RestCall, status: int, retry_after_s: int | None) -> RestReply | None:
+        """Refuse a call with a status as the exchange words it."""
+        del call, retry_after_s
+        return wire.refusal(status)
+
+    def maintenance(self, call: RestCall) -> RestReply | None:
+        """Answer a call for the exchange's state during maintenance."""
+        return wire.maintenance(call)
+
     def prepare(self, at_ms: int) -> BackpackTick:
         """Compute the tick of a grid time."""
         return BackpackTick(self, self.market.snapshot(at_ms))
@@ -225,6 +236,9 @@ def create(options: SimulatorOptions, contracts: int, now_ms: int) -> Backpack:
         rules=replace(RULES, ping_every_s=min(RULES.ping_every_s, options.ping_every_s)),
     )
     return Backpack(options.seed, own, now_ms)
+
+
+SIMULATED = Simulated(91, create, wire.WIRE)
 
 
 def _object(text: str) -> dict[str, Any] | None:

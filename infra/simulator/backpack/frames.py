@@ -1,7 +1,7 @@
-"""Texts of Backpack: rates, mark-price frames and rows (exchanges.md §5.2, §5.4).
+"""Texts of Backpack: rates, mark-price frames and rows (docs/exchanges/backpack.md §2, §4).
 
-Responsible for: turning a snapshot of the market into the exchange's bytes: rates of up to 28
-significant digits, µs beside ms, the rounded history. Not responsible for: who gets what.
+A snapshot of the market becomes the exchange's bytes: rates of up to 28 significant digits, times
+in µs beside times in ms, the rounded history.
 """
 
 from __future__ import annotations

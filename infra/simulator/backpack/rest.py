@@ -1,7 +1,6 @@
-"""REST of simulated Backpack (exchanges.md §5.4).
+"""REST of simulated Backpack (docs/exchanges/backpack.md §4): bodies and refusals.
 
-Responsible for: `/api/v1/` markPrices, fundingRates, markets, time, status, ping; refusals. Not
-responsible for: sockets, texts of rates (backpack_frames.py).
+It serves markPrices, fundingRates, markets, time, status and ping below `/api/v1/`.
 """
 
 from __future__ import annotations

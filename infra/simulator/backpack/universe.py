@@ -1,8 +1,8 @@
-"""The markets of the simulated Backpack: symbols, states, facts (exchanges.md §5.3, §5.5).
+"""The markets of the simulated Backpack: symbols, states, facts.
 
-Responsible for: crypto and equity perpetuals in the proportions of the real exchange, closed ones
-between them, prediction and spot markets, and what `/api/v1/markets` says of each. Not
-responsible for: values that change with time.
+As docs/exchanges/backpack.md §3 and §5 list them: crypto and equity perpetuals in the proportions
+of the real exchange, closed ones between them, prediction and spot markets, and the entries of
+`/api/v1/markets`. Nothing here changes with time.
 """
 
 from __future__ import annotations

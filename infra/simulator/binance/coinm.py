@@ -1,8 +1,7 @@
-"""Simulated Binance COIN-M: its routes, pair streams and options (exchanges.md section 2).
+"""Simulated Binance COIN-M: which of the disputed paths delivers, its pair streams and options.
 
-Responsible for: which of the disputed paths delivers, which rows travel together. Not responsible
-for: ticks and sessions (binance_streams.py), REST (binance_rest.py), contracts
-(binance_coinm_universe.py).
+The facts are those of docs/exchanges/binance-coinm.md. streams.py holds ticks and sessions, rest.py
+REST, coinm_universe.py the contracts.
 """
 
 from __future__ import annotations
@@ -11,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from infra.simulator.binance import coinm_universe, universe
-from infra.simulator.binance.limits import RateLimits
+from infra.simulator.binance import coinm_universe, universe, wire
+from infra.simulator.binance.limits import RateLimits, shared_limits
 from infra.simulator.binance.rest import CoinmRest
 from infra.simulator.binance.streams import (
     RULES,
@@ -21,11 +20,11 @@ from infra.simulator.binance.streams import (
     StreamPlan,
     opened_session,
 )
-from infra.simulator.exchange import SocketRules
+from infra.simulator.exchange import Simulated, SocketRules
 from infra.simulator.market.history import SettlementBook
 from infra.simulator.market.listings import Listings
 from infra.simulator.market.market import Market
-from infra.simulator.options import HELD_BACK, SimulatorOptions
+from infra.simulator.options import HELD_BACK, OwnOption, SimulatorOptions
 
 FEED = "binance-coinm"
 
@@ -49,17 +48,25 @@ class CoinmOptions:
     rules: SocketRules = RULES
 
 
+COINM_PATH = OwnOption(
+    "coinm_path",
+    default="/stream",
+    values=("/stream", "/market/stream"),
+    help="The path at which COIN-M delivers; the other stays silent.",
+)
+
+
 def create(options: SimulatorOptions, contracts: int, now_ms: int) -> BinanceCoinm:
     """The exchange of a simulator process."""
     own = CoinmOptions(
         contracts=contracts,
         held_back=HELD_BACK,
-        delivering=options.coinm_route,
+        delivering="/market" if options.value(COINM_PATH) == "/market/stream" else "",
         tick_ms=options.tick_ms,
         retry_after=options.retry_after,
         rules=replace(RULES, ping_every_s=options.ping_every_s),
     )
-    return BinanceCoinm(options.seed, own, now_ms, options.binance_limits)
+    return BinanceCoinm(options.seed, own, now_ms, shared_limits(options))
 
 
 class BinanceCoinm(BinanceExchange):
@@ -109,3 +116,6 @@ class BinanceCoinm(BinanceExchange):
         ]
         named += [(f"{pair.lower()}@markPrice", (number,)) for number, pair in enumerate(members)]
         return StreamPlan(list(members.values()), named)
+
+
+SIMULATED = Simulated(30, create, wire.WIRE, (COINM_PATH,))

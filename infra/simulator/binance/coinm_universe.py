@@ -1,7 +1,7 @@
-"""The contracts of the simulated Binance COIN-M, and their facts (exchanges.md 2.5, 2.6).
+"""The contracts of the simulated Binance COIN-M, and their facts.
 
-Responsible for: inverse perpetuals, dated contracts, exchangeInfo with `contractStatus`. Not
-responsible for: values that change.
+These are inverse perpetuals, dated contracts, and exchangeInfo with `contractStatus`
+(docs/exchanges/binance-coinm.md §5, §6). Nothing here changes with time.
 """
 
 from __future__ import annotations

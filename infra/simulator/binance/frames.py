@@ -1,8 +1,8 @@
-"""Texts of Binance mark-price rows: arrays, objects, premiumIndex (exchanges.md 1.6, 1.9a, 2.4).
+"""Texts of Binance mark-price rows: arrays, objects, premiumIndex.
 
-Responsible for: turning a snapshot of the market into the exchange's bytes, once per tick for all
-clients. Everything that is constant between two funding times is baked into one byte template, so
-a tick costs one formatting pass. Not responsible for: who gets what.
+A snapshot of the market becomes the exchange's bytes (docs/exchanges/binance-usdm.md §6, §9a,
+binance-coinm.md §4), once per tick for all clients. Everything that is constant between two funding
+times is baked into one byte template, so a tick costs one formatting pass.
 """
 
 from __future__ import annotations

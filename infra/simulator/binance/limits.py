@@ -1,13 +1,15 @@
-"""Binance's REST limits (exchanges.md 1.9): weights, the funding pool, 429 and then 418.
+"""Binance's REST limits (docs/exchanges/binance-usdm.md §9): what one client address has used.
 
-Responsible for: what one client address has used, and the refusals. One instance can serve USD-M
-and COIN-M, which share a pool since 2026-06-30. Not responsible for: what a path weighs.
+Weights and the funding pool are counted; too much is refused with 429 and then 418. One instance
+can serve USD-M and COIN-M, which share a pool since 2026-06-30.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+
+from infra.simulator.options import NO_LIMIT, SimulatorOptions
 
 _MINUTE_MS = 60_000
 _POOL_WINDOW_MS = 300_000
@@ -84,6 +86,12 @@ class RateLimits:
         if usage.pool_window != now_ms // _POOL_WINDOW_MS:
             usage.pool_window, usage.pool_calls = now_ms // _POOL_WINDOW_MS, 0
         return usage
+
+
+def shared_limits(options: SimulatorOptions) -> RateLimits:
+    """Return the limits that fapi and dapi of a process have in common: one pool."""
+    limits = (NO_LIMIT, NO_LIMIT) if options.open_limits else ()
+    return options.shared(RateLimits, lambda: RateLimits(*limits))
 
 
 def _banned(client_ip: str, usage: _Usage, now_ms: int) -> Verdict:

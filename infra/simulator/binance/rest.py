@@ -1,7 +1,7 @@
-"""REST of simulated Binance (exchanges.md 1.9, 2.6): bodies, weights, refusals.
+"""REST of simulated Binance: bodies, weights, refusals.
 
-Responsible for: `/fapi/v1/` and `/dapi/v1/` premiumIndex, fundingRate, fundingInfo, exchangeInfo,
-time and ping. Not responsible for: sockets; counting (binance_limits.py).
+It serves premiumIndex, fundingRate, fundingInfo, exchangeInfo, time and ping below `/fapi/v1/` and
+`/dapi/v1/` (docs/exchanges/binance-usdm.md §9, binance-coinm.md §6).
 """
 
 from __future__ import annotations

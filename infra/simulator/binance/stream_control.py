@@ -1,8 +1,8 @@
-"""Binance's stream control messages (exchanges.md 1.2, 2.3): a pure reply machine.
+"""Binance's stream control messages: a pure reply machine that both feeds share.
 
-Responsible for: SUBSCRIBE, UNSUBSCRIBE, LIST_SUBSCRIPTIONS, SET_PROPERTY, GET_PROPERTY, their
-acks and the documented error catalogue; USD-M and COIN-M share it. Not responsible for: what a
-stream delivers, nor whether a name exists: unknown names are acked like any other.
+It answers SUBSCRIBE, UNSUBSCRIBE, LIST_SUBSCRIPTIONS, SET_PROPERTY and GET_PROPERTY with their acks
+and the documented errors (docs/exchanges/binance-usdm.md §2, binance-coinm.md §3). Unknown stream
+names are acked like any other.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """What simulated Binance USD-M and COIN-M have in common: sessions, ticks, stream names.
 
-Responsible for: exchanges.md 1.2 to 1.6 and 2.3, 2.4: what a subscription delivers in a tick, and
-following the listings. Reads no clock and does no I/O. Not responsible for: which contracts,
-arrays and routes an exchange has (binance_usdm.py, binance_coinm.py), control messages
-(binance_control.py), REST (binance_rest.py), texts (binance_frames.py), heartbeats and speed
-limits (the server enforces the `SocketRules` given here).
+A subscription delivers in a tick what docs/exchanges/binance-usdm.md §2 to §6 and binance-coinm.md
+§3 and §4 say, and follows the listings. Nothing here reads a clock or does I/O. usdm.py and
+coinm.py hold the contracts, arrays and routes, stream_control.py the control messages, frames.py
+the texts; the server enforces heartbeats and speed limits (`SocketRules`).
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from infra.simulator.binance import wire
 from infra.simulator.binance.frames import StreamTexts, rate_texts, wrapped
 from infra.simulator.binance.rest import BinanceRest
 from infra.simulator.binance.stream_control import StreamControl
@@ -194,6 +194,8 @@ class BinanceExchange:
         tick_ms: between two ticks.
     """
 
+    wire = wire.WIRE
+
     def __init__(
         self,
         name: str,
@@ -222,6 +224,15 @@ class BinanceExchange:
     def rest(self, call: RestCall) -> RestReply:
         """Answer an HTTP request."""
         return self.api.answer(call)
+
+    def refusal(self, call: RestCall, status: int, retry_after_s: int | None) -> RestReply | None:
+        """Refuse a call with a status as the exchange words it."""
+        return wire.refusal(call, status, retry_after_s)
+
+    def maintenance(self, call: RestCall) -> RestReply | None:
+        """Answer a call for the exchange's state during maintenance."""
+        del call
+        return None
 
     def prepare(self, at_ms: int) -> BinanceTick:
         """Compute the tick of a grid time."""

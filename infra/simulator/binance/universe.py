@@ -1,7 +1,7 @@
 """The contracts of the simulated Binance USD-M: symbols, dates and exchangeInfo facts.
 
-Responsible for: exchanges.md 1.8 and 1.13: crypto and TradFi perpetuals, USDC quotes, multiplier
-and non-ASCII symbols, dated rows, SETTLING rows. Not responsible for: values that change.
+As docs/exchanges/binance-usdm.md §8 and §13 list them: crypto and TradFi perpetuals, USDC quotes,
+multiplier and non-ASCII symbols, dated rows, SETTLING rows. Nothing here changes with time.
 """
 
 from __future__ import annotations

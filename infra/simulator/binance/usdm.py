@@ -1,7 +1,7 @@
-"""Simulated Binance USD-M: its routes, arrays and options (exchanges.md section 1).
+"""Simulated Binance USD-M: which path delivers, which rows travel together, and its options.
 
-Responsible for: which path delivers, which rows travel together. Not responsible for: ticks and
-sessions (binance_streams.py), REST (binance_rest.py), contracts (binance_universe.py).
+The facts are those of docs/exchanges/binance-usdm.md. streams.py holds ticks and sessions, rest.py
+REST, universe.py the contracts.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from infra.simulator.binance import universe as binance_universe
-from infra.simulator.binance.limits import RateLimits
+from infra.simulator.binance import wire
+from infra.simulator.binance.limits import RateLimits, shared_limits
 from infra.simulator.binance.rest import BinanceRest
+from infra.simulator.binance.rows import UsdmRows
 from infra.simulator.binance.streams import (
     RULES,
     BinanceExchange,
@@ -21,12 +23,12 @@ from infra.simulator.binance.streams import (
     StreamPlan,
     opened_session,
 )
-from infra.simulator.exchange import SocketRules
+from infra.simulator.exchange import Simulated, SocketRules
 from infra.simulator.market.history import SettlementBook
 from infra.simulator.market.listings import Listings
 from infra.simulator.market.market import Market
 from infra.simulator.market.universe import Contract
-from infra.simulator.options import HELD_BACK, SimulatorOptions
+from infra.simulator.options import HELD_BACK, OwnOption, SimulatorOptions
 
 FEED = "binance-usdm"
 _MAX_SETTLING = 12
@@ -49,18 +51,26 @@ class BinanceOptions:
     rules: SocketRules = RULES
 
 
+COINM_ROWS = OwnOption(
+    "coinm_rows",
+    default=0,
+    values=(0, 100),
+    help="COIN-M rows (st 2) that appear in the USD-M arrays.",
+)
+
+
 def create(options: SimulatorOptions, contracts: int, now_ms: int) -> BinanceUsdm:
     """The exchange of a simulator process."""
     own = BinanceOptions(
         contracts=contracts,
         settling=min(_MAX_SETTLING, contracts // 4),
-        coinm_rows=options.coinm_rows,
+        coinm_rows=options.value(COINM_ROWS),
         held_back=HELD_BACK,
         tick_ms=options.tick_ms,
         retry_after=options.retry_after,
         rules=replace(RULES, ping_every_s=options.ping_every_s),
     )
-    return BinanceUsdm(options.seed, own, now_ms, options.binance_limits)
+    return BinanceUsdm(options.seed, own, now_ms, shared_limits(options))
 
 
 class BinanceUsdm(BinanceExchange):
@@ -123,3 +133,6 @@ class BinanceUsdm(BinanceExchange):
             if contracts[row].kind != "foreign"
         ]
         return StreamPlan(arrays, named)
+
+
+SIMULATED = Simulated(745, create, wire.WIRE, (COINM_ROWS,), UsdmRows())

@@ -1,8 +1,7 @@
 """Which faults run now: the pure book behind fault control.
 
-Responsible for: beginning, ending and finding faults, by kind, feed, connection and contract;
-seeded chance. Times are passed in (seconds of any steady clock). Not responsible for: which kinds
-there are (fault_kinds.py), nor for doing anything about them (fault_control.py asks and acts).
+Faults begin, end and are found by kind, feed, connection and contract. Times are passed in, in
+seconds of any steady clock; chance is seeded.
 """
 
 from __future__ import annotations

@@ -1,17 +1,16 @@
-"""Begins and ends faults in a running simulator: the hand of fault control and of schedules.
+"""Begins and ends faults in a running simulator, on request and by a schedule.
 
-Responsible for: clocks, sockets that faults close or freeze, state that they change in an
-exchange, the record in `truth/faults.ndjson`. Not responsible for: which faults run (faults.py),
-what they make of frames and replies (fault_frames.py, fault_replies.py), HTTP (control.py).
+It closes and freezes sockets, changes the state of exchanges, and records each fault in
+`truth/faults.ndjson`. book.py knows which faults run; frames.py and replies.py apply them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from infra.simulator.exchange import Exchange
 from infra.simulator.faults.book import FaultBook, Running
@@ -19,11 +18,30 @@ from infra.simulator.faults.kinds import Fault
 from infra.simulator.faults.schedule import Entry, Resume
 from infra.simulator.market.history import Lateness
 from infra.simulator.market.truth import TruthLog
-from infra.simulator.server.connection import ClientConnection
+from infra.simulator.wire_fields import Wire
 from schemas.errors import ConfigurationError
 
 DRAIN_S = 5.0
 _RESTART = "service restart"
+
+
+class Connection(Protocol):
+    """An open socket, as far as faults act on it."""
+
+    number: int
+    delay_s: float
+
+    def freeze(self) -> None:
+        """Neither read nor send from now on, with TCP open."""
+        ...
+
+    def abort(self, reason: str, *, by_fault: bool = False) -> None:
+        """Cut TCP without a farewell."""
+        ...
+
+    async def finish(self, code: int, reason: str, timeout_s: float) -> None:
+        """Send everything that is queued, then close."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +67,7 @@ class FaultControl:
     def __init__(
         self,
         exchanges: Mapping[str, Exchange],
-        connections: Mapping[str, set[ClientConnection]],
+        connections: Mapping[str, Collection[Connection]],
         truth: TruthLog,
         wall_ns: Callable[[], int],
         clock_s: Callable[[], float],
@@ -68,6 +86,11 @@ class FaultControl:
     def feeds(self) -> Sequence[str]:
         """What faults can be about."""
         return tuple(self._exchanges)
+
+    @property
+    def wires(self) -> Mapping[str, Wire]:
+        """Where each hosted feed's texts have their times, rates and symbols."""
+        return {feed: exchange.wire for feed, exchange in self._exchanges.items()}
 
     @property
     def scheduled(self) -> int:
@@ -110,7 +133,7 @@ class FaultControl:
             for running in self._book.running()
         ]
 
-    def opened(self, feed: str, connection: ClientConnection) -> None:
+    def opened(self, feed: str, connection: Connection) -> None:
         """A new socket: it is as late as the others."""
         connection.delay_s = self._book.delay_s(feed, connection.number)
 
@@ -200,10 +223,10 @@ class FaultControl:
                                "parameters": fault.parameters, "error": str(error)})  # fmt: skip
             return Begun(0, 0)
 
-    def _targets(self, fault: Fault) -> list[ClientConnection]:
+    def _targets(self, fault: Fault) -> list[Connection]:
         """The open sockets that a fault is about, the oldest first."""
         index = fault.parameters.get("connection")
-        chosen: list[ClientConnection] = []
+        chosen: list[Connection] = []
         for feed, connections in self._connections.items():
             if fault.feed in {None, feed}:
                 ordered = sorted(connections, key=lambda connection: connection.number)
@@ -287,5 +310,5 @@ def _lateness(fault: Running) -> Lateness:
     )
 
 
-async def _close(connections: Iterable[ClientConnection], code: int, reason: str) -> None:
+async def _close(connections: Iterable[Connection], code: int, reason: str) -> None:
     await asyncio.gather(*(c.finish(code, reason, DRAIN_S) for c in connections))

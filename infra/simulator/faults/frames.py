@@ -1,8 +1,8 @@
 """What the running faults make of one connection's data frames.
 
-Responsible for: dropping, doubling, holding back, damaging and rewriting frames, and saying which
-updates were thereby not delivered. Pure but for the seeded chance of the faults. Not responsible
-for: control answers, which faults leave alone; delays and half-open sockets (connection.py).
+Frames are dropped, doubled, held back, damaged or rewritten, and the updates that are thereby not
+delivered are named for the truth. Pure but for the seeded chance of the faults. Control answers are
+left alone; delays and half-open sockets are the connection's.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from infra.simulator.exchange import Frame
 from infra.simulator.faults.book import Running
-from infra.simulator.faults.wire_fields import Wire
+from infra.simulator.wire_fields import Wire
 
 _QUOTE, _DAMAGED_QUOTE = 0x22, 0x23  # one quote less, and no JSON parser finds its way
 

@@ -1,8 +1,8 @@
-"""Which faults there are, and what each can be told: the only list of them.
+"""Which faults there are, and which parameters each takes: the only list of them. Pure.
 
-Responsible for: turning a JSON object from a person, a test or a schedule into a checked `Fault`,
-and describing the kinds for `GET /control`. Pure. Not responsible for: when a fault runs
-(faults.py), nor for what it does (fault_frames.py, fault_replies.py, fault_control.py).
+`parse` turns a JSON object from a person, a test or a schedule into a checked `Fault`;
+`described` lists the kinds for `GET /control`. What a fault does is in frames.py, replies.py and
+control.py of this folder.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from infra.simulator.faults.wire_fields import WIRES
+from infra.simulator.wire_fields import Wire
 from schemas.errors import ConfigurationError
 
 _MAX_SECONDS = 7 * 86_400.0
@@ -185,13 +185,13 @@ KINDS: Mapping[str, _Kind] = {
 }
 
 
-def parse(kind: str, arguments: Mapping[str, Any], feeds: Collection[str]) -> Fault:
+def parse(kind: str, arguments: Mapping[str, Any], wires: Mapping[str, Wire]) -> Fault:
     """Check what was asked for.
 
     Args:
         kind: which fault.
         arguments: `feed`, `seconds` and the kind's parameters, as decoded from JSON.
-        feeds: those that are hosted.
+        wires: of the feeds that are hosted.
 
     Raises:
         ConfigurationError: says in one sentence what is wrong and what would be right.
@@ -199,9 +199,9 @@ def parse(kind: str, arguments: Mapping[str, Any], feeds: Collection[str]) -> Fa
     known = KINDS.get(kind)
     if known is None:
         raise ConfigurationError(f"unknown kind {kind!r}: use one of {', '.join(sorted(KINDS))}")
-    feed = check_feed(arguments.get("feed"), feeds)
+    feed = check_feed(arguments.get("feed"), wires)
     if feed is None and known.needs_feed:
-        raise ConfigurationError(f"{kind} needs a feed: one of {', '.join(feeds)}")
+        raise ConfigurationError(f"{kind} needs a feed: one of {', '.join(wires)}")
     _check_names(kind, known, arguments)
     parameters = {
         name: value
@@ -213,7 +213,8 @@ def parse(kind: str, arguments: Mapping[str, Any], feeds: Collection[str]) -> Fa
         raise ConfigurationError("silence takes symbols or share, not both")
     if kind == "bad-units" and parameters["field"] == "rate":
         del parameters["unit"]
-    _check_feed_can(kind, feed, parameters)
+    if feed is not None:
+        _check_feed_can(kind, feed, wires[feed], parameters)
     return Fault(kind, feed, _seconds(kind, known, arguments.get("seconds")), parameters)
 
 
@@ -271,10 +272,7 @@ def _seconds(kind: str, known: _Kind, seconds: Any) -> float | None:
     return float(seconds)
 
 
-def _check_feed_can(kind: str, feed: str | None, parameters: Mapping[str, Any]) -> None:
-    if feed is None:
-        return
-    wire = WIRES[feed]
+def _check_feed_can(kind: str, feed: str, wire: Wire, parameters: Mapping[str, Any]) -> None:
     if kind == "bad-units" and parameters["field"] == "time" and not wire.rates_have_times:
         raise ConfigurationError(f"the rates of {feed} name no time: use field rate")
     if kind == "interval-change" and wire.fixed_interval_hours:

@@ -1,13 +1,12 @@
 """A list of faults with their times: `--faults FILE`, or the body of `POST /control/schedule`.
 
-Responsible for: reading and checking it completely before anything happens. Not responsible for:
-starting the faults (fault_control.py).
+It is read and checked completely before anything happens.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import msgspec
 
 from infra.simulator.faults import kinds
 from infra.simulator.faults.kinds import Fault
+from infra.simulator.wire_fields import Wire
 from schemas.errors import ConfigurationError
 
 _MAX_ENTRIES = 10_000
@@ -38,7 +38,7 @@ class Entry:
     what: Fault | Resume
 
 
-def read(path: Path, feeds: Collection[str]) -> list[Entry]:
+def read(path: Path, wires: Mapping[str, Wire]) -> list[Entry]:
     """The schedule in a file, ascending in time.
 
     Raises:
@@ -51,12 +51,12 @@ def read(path: Path, feeds: Collection[str]) -> list[Entry]:
     except msgspec.DecodeError as error:
         raise ConfigurationError(f"{path} is not JSON: {error}") from error
     try:
-        return parse(document, feeds)
+        return parse(document, wires)
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error}") from error
 
 
-def parse(document: Any, feeds: Collection[str]) -> list[Entry]:
+def parse(document: Any, wires: Mapping[str, Wire]) -> list[Entry]:
     """The schedule in a decoded JSON document, ascending in time.
 
     Raises:
@@ -71,7 +71,7 @@ def parse(document: Any, feeds: Collection[str]) -> list[Entry]:
     entries = []
     for number, arguments in enumerate(document, 1):
         try:
-            entries.append(_entry(arguments, feeds))
+            entries.append(_entry(arguments, wires))
         except ConfigurationError as error:
             raise ConfigurationError(f"entry {number}: {error}") from error
     return sorted(entries, key=lambda entry: entry.at_s)
@@ -94,7 +94,7 @@ def parse_resume(arguments: dict[str, Any], feeds: Collection[str]) -> Resume:
     return Resume(kinds.check_feed(arguments.get("feed"), feeds), kind, number)
 
 
-def _entry(arguments: Any, feeds: Collection[str]) -> Entry:
+def _entry(arguments: Any, wires: Mapping[str, Wire]) -> Entry:
     if not isinstance(arguments, dict):
         raise ConfigurationError('write an object like {"at_s": 5, "kind": "close"}')
     rest = dict(arguments)
@@ -104,5 +104,5 @@ def _entry(arguments: Any, feeds: Collection[str]) -> Entry:
         raise ConfigurationError(f"at_s must be a number of seconds from 0, not {at_s!r}")
     if not isinstance(kind, str):
         raise ConfigurationError(f"kind must be a text, not {kind!r}")
-    what = parse_resume(rest, feeds) if kind == "resume" else kinds.parse(kind, rest, feeds)
+    what = parse_resume(rest, wires) if kind == "resume" else kinds.parse(kind, rest, wires)
     return Entry(float(at_s), what)

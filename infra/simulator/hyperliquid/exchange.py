@@ -1,12 +1,12 @@
-"""Simulated Hyperliquid: its socket, its ticks (exchanges.md section 4).
+"""Simulated Hyperliquid: its socket and its ticks (docs/exchanges/hyperliquid.md).
 
-Responsible for: what a subscription delivers and when. Reads no clock and does no I/O. Not
-responsible for: control messages (hyperliquid_control.py), REST bodies (hyperliquid_rest.py),
-texts (hyperliquid_frames.py), which coins there are (hyperliquid_universe.py).
+This module decides what a subscription delivers and when; it reads no clock and does no I/O. The
+other modules of the folder hold control messages (session.py), REST (rest.py), texts (frames.py)
+and the coins (universe.py).
 
-The truth. A frame names no time (§4.6), so a correct reader stamps it on receipt. The truth's
-`event_time` is the time of the tick that sent it: what a reader has stored of a contract must be
-the truth's sequence of rates of that contract in its order, each with `sent_at` <= `received_at`.
+A frame names no time (§6), so a correct reader stamps it on receipt, and the truth's `event_time`
+is the time of the tick that sent it: what a reader has stored of a contract must be the truth's
+sequence of rates of that contract in its order, each with `sent_at` <= `received_at`.
 `allDexsAssetCtxs` repeats what `activeAssetCtx` has said, without names: it is not in the truth.
 """
 
@@ -16,7 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from infra.simulator.exchange import Frame, RestCall, RestReply, Session, SettledRate
+from infra.simulator.exchange import Frame, RestCall, RestReply, Session, SettledRate, Simulated
+from infra.simulator.hyperliquid import wire
 from infra.simulator.hyperliquid.frames import (
     ContextTexts,
     all_dexs_frame,
@@ -129,6 +130,7 @@ class Hyperliquid:
     """The exchange: created at a time, then driven by ticks, sessions and calls."""
 
     name = FEED
+    wire = wire.WIRE
 
     def __init__(self, seed: int, options: HyperliquidOptions, now_ms: int) -> None:
         self._options = options
@@ -186,6 +188,15 @@ class Hyperliquid:
     def rest(self, call: RestCall) -> RestReply:
         """Answer an HTTP request."""
         return self.api.answer(call)
+
+    def refusal(self, call: RestCall, status: int, retry_after_s: int | None) -> RestReply | None:
+        """Refuse a call with a status as the exchange words it."""
+        del call, retry_after_s
+        return wire.refusal(status)
+
+    def maintenance(self, call: RestCall) -> RestReply | None:
+        """Answer a call for the exchange's state during maintenance."""
+        return wire.maintenance(call)
 
     def prepare(self, at_ms: int) -> HyperliquidTick:
         """Compute the step of a grid time."""
@@ -269,6 +280,9 @@ def create(options: SimulatorOptions, contracts: int, now_ms: int) -> Hyperliqui
         retry_after=options.retry_after,
     )
     return Hyperliquid(options.seed, own, now_ms)
+
+
+SIMULATED = Simulated(326, create, wire.WIRE)
 
 
 def _step(row: int, second: int, steps: int) -> int:

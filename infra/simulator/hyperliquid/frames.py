@@ -1,7 +1,7 @@
-"""Texts of Hyperliquid: rates, asset contexts, socket frames (exchanges.md §4.3, §4.6).
+"""Texts of Hyperliquid: rates, asset contexts, frames (docs/exchanges/hyperliquid.md §3, §6).
 
-Responsible for: turning a snapshot of the market into the exchange's bytes: rates of 10 decimals,
-prices of up to 6 digits, nulls for what is delisted. Not responsible for: who gets what.
+A snapshot of the market becomes the exchange's bytes: rates of 10 decimals, prices of up to 6
+digits, nulls for what is delisted.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""REST of simulated Hyperliquid: `POST /info` (exchanges.md §4.9).
+"""REST of simulated Hyperliquid, `POST /info` (docs/exchanges/hyperliquid.md §9).
 
-Responsible for: bodies, weights, refusals. Not responsible for: sockets.
+It makes bodies, counts weights and refuses calls.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""One connection to simulated Hyperliquid: subscriptions and their answers (exchanges.md §4.3).
+"""One connection to simulated Hyperliquid: subscriptions and their answers.
 
-Responsible for: subscribe, unsubscribe, ping; what is refused with a message and what cuts the
-connection; the limits per address (§4.4), where all clients of a simulator are one address.
-Not responsible for: what a subscription delivers.
+It answers subscribe, unsubscribe and ping (docs/exchanges/hyperliquid.md §3), tells which errors
+are answered and which cut the connection, and keeps the limits of an address (§4): all clients of a
+simulator count as one address.
 """
 
 from __future__ import annotations

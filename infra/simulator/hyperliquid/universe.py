@@ -1,8 +1,8 @@
 """The contracts of the simulated Hyperliquid: coins, dexs, delisted assets.
 
-Responsible for: exchanges.md §4.8 and §4.12: the main dex and the HIP-3 dexs in the proportions of
-the real exchange, delisted assets between the live ones, dexs of which nothing is left, `k` names.
-Not responsible for: values that change with time, nor for the texts of REST replies.
+As docs/exchanges/hyperliquid.md §8 and §12 list them: the main dex and the HIP-3 dexs in the
+proportions of the real exchange, delisted assets between the live ones, dexs of which nothing is
+left, names with a `k`. Nothing here changes with time.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""KuCoin's classic socket (exchanges.md 3B): tokens, and one connection's protocol state.
+"""KuCoin's classic socket (docs/exchanges/kucoin.md §B): tokens, and one connection's state.
 
-Responsible for: tokens that open one connection each, welcome, subscribe and unsubscribe, acks and
-errors, JSON pings, which alone keep a connection open. Not responsible for: the texts of messages
-(kucoin_tick.py).
+A token opens one connection. The session sends the welcome, answers subscribe and unsubscribe, and
+answers JSON pings, which alone keep a connection open. tick.py holds the texts of messages.
 """
 
 from __future__ import annotations
@@ -11,13 +10,11 @@ import json
 import secrets
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from infra.simulator.exchange import Close, Frame, SocketRules
+from infra.simulator.kucoin.state import KucoinState
 from infra.simulator.kucoin.tick import ANNOUNCEMENT, INSTRUMENT, KucoinTick
-
-if TYPE_CHECKING:
-    from infra.simulator.kucoin.exchange import Kucoin
 
 RULES = SocketRules(messages_per_10_s=100, silence_s=60.0, max_age_s=86_400.0)
 _MAX_TOPICS_PER_FRAME = 100
@@ -48,7 +45,7 @@ class Tokens:
 class ClassicSession:
     """One connection. `admitted` is False for one without a good token."""
 
-    def __init__(self, exchange: Kucoin, connect_id: str, *, admitted: bool) -> None:
+    def __init__(self, exchange: KucoinState, connect_id: str, *, admitted: bool) -> None:
         self.rules = RULES
         self._exchange = exchange
         self._connect_id = connect_id

@@ -1,7 +1,7 @@
-"""What KuCoin shows as the rate at a moment, and how it prints it (exchanges.md 3.3, 3.5).
+"""What KuCoin shows as the rate at a moment, and how it prints it.
 
-Responsible for: the estimate of each minute, what stands in its place after a settlement, texts of
-rates and prices. Not responsible for: the numbers themselves (market.py), frames and bodies.
+This is the estimate of each minute, what stands in its place after a settlement, and the texts of
+rates and prices (docs/exchanges/kucoin.md §3, §5).
 """
 
 from __future__ import annotations

@@ -1,29 +1,26 @@
-"""Simulated KuCoin Futures: both sockets and REST of one feed (exchanges.md section 3).
+"""Simulated KuCoin Futures: both sockets and REST of one feed (docs/exchanges/kucoin.md).
 
-Responsible for: which path is which socket, what is listed and has a rate, settlements. Not
-responsible for: protocols (kucoin_uta.py, kucoin_classic.py), texts (kucoin_tick.py), REST
-(kucoin_rest.py), contracts (kucoin_universe.py), what is shown when (kucoin_estimates.py).
+This module says which path is which socket and tells what has settled. The other modules of the
+folder hold the sockets' protocols (uta.py, classic.py), the texts of pushes (tick.py) and REST.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import cast
 
-from infra.simulator.exchange import Frame, RestCall, RestReply, Session, SettledRate
-from infra.simulator.kucoin import universe
+from infra.simulator.exchange import RestCall, RestReply, SettledRate, Simulated
+from infra.simulator.kucoin import universe, wire
 from infra.simulator.kucoin.classic import ClassicSession, Tokens
-from infra.simulator.kucoin.estimates import Estimates, decimal_text
+from infra.simulator.kucoin.estimates import decimal_text
 from infra.simulator.kucoin.limits import KucoinLimits
 from infra.simulator.kucoin.rest import CLASSIC_PATH, KucoinRest
+from infra.simulator.kucoin.state import KucoinState
 from infra.simulator.kucoin.tick import KucoinTick
 from infra.simulator.kucoin.uta import UtaSession
 from infra.simulator.market.history import SettlementBook
-from infra.simulator.market.listings import Listings
-from infra.simulator.market.market import Market, Settlements
-from infra.simulator.market.truth import head
-from infra.simulator.options import HELD_BACK, NO_LIMIT, SimulatorOptions
+from infra.simulator.market.market import Settlements
+from infra.simulator.options import HELD_BACK, NO_LIMIT, OwnOption, SimulatorOptions
 
 FEED = "kucoin"
 
@@ -49,22 +46,31 @@ class KucoinOptions:
     weight_per_30_s: int = 2_000
 
 
+PUSH_S = OwnOption(
+    "kucoin_push_s",
+    default=60.0,
+    values=(0.02, 600.0),
+    help="Seconds between two pushes of KuCoin's estimates.",
+)
+
+
 def create(options: SimulatorOptions, contracts: int, now_ms: int) -> Kucoin:
     """The exchange of a simulator process."""
     own = KucoinOptions(
         contracts=contracts,
         held_back=HELD_BACK,
         tick_ms=options.tick_ms,
-        push_ms=options.kucoin_push_ms,
+        push_ms=round(options.value(PUSH_S) * 1_000),
     )
     limits = KucoinLimits(NO_LIMIT if options.open_limits else own.weight_per_30_s)
     return Kucoin(options.seed, own, now_ms, limits)
 
 
-class Kucoin:
+class Kucoin(KucoinState):
     """The exchange: created at a time, then driven by ticks, sessions and calls."""
 
     name = FEED
+    wire = wire.WIRE
 
     def __init__(
         self,
@@ -73,13 +79,14 @@ class Kucoin:
         now_ms: int,
         limits: KucoinLimits | None = None,
     ) -> None:
-        self.tick_ms = options.tick_ms
-        self.contracts = universe.contracts(options.contracts, now_ms, options.held_back)
-        self.market = Market(seed, FEED, self.contracts, universe.STEP_UNITS)
-        self.listings = Listings([c.symbol for c in self.contracts], options.held_back)
-        self.estimates = Estimates(self.market, options.tick_ms, options.push_ms)
-        self.heads = [head(FEED, contract.symbol) for contract in self.contracts]
-        self._rows = {contract.symbol: row for row, contract in enumerate(self.contracts)}
+        super().__init__(
+            FEED,
+            universe.contracts(options.contracts, now_ms, options.held_back),
+            seed,
+            held_back=options.held_back,
+            tick_ms=options.tick_ms,
+            push_ms=options.push_ms,
+        )
         self.book = SettlementBook(self.market, now_ms, self.listings)
         self._tokens = Tokens()
         self._now_ms = now_ms
@@ -89,6 +96,7 @@ class Kucoin:
             self.book,
             self._tokens,
             limits or KucoinLimits(options.weight_per_30_s),
+            self.prepare(self.started_ms),
             epoch_times=options.epoch_times,
         )
 
@@ -108,14 +116,23 @@ class Kucoin:
         """Answer an HTTP request."""
         return self.api.answer(call)
 
+    def refusal(self, call: RestCall, status: int, retry_after_s: int | None) -> RestReply | None:
+        """Refuse a call with a status as the exchange words it."""
+        del call
+        return wire.refusal(status, retry_after_s)
+
+    def maintenance(self, call: RestCall) -> RestReply | None:
+        """Answer a call for the exchange's state during maintenance."""
+        return wire.maintenance(call)
+
     def prepare(self, at_ms: int) -> KucoinTick:
         """Compute the tick of a grid time."""
         self._now_ms = max(self._now_ms, at_ms)
-        return KucoinTick(self, at_ms)
+        return KucoinTick(self, at_ms, self._show)
 
-    def due(self, session: Session, tick: KucoinTick) -> Iterator[Frame]:
-        """What a tick brings to a session of this exchange."""
-        return cast("UtaSession | ClassicSession", session).due(tick)
+    def _show(self, tick: KucoinTick) -> None:
+        # The first tick is made before REST is.
+        self.api.show(tick)
 
     def settled_at_start(self) -> Iterable[SettledRate]:
         """The 30 days before the start."""
@@ -124,24 +141,6 @@ class Kucoin:
     def settle(self, now_ms: int) -> Iterable[SettledRate]:
         """What has settled since the last call."""
         return self._settled(self.book.settle(now_ms))
-
-    def live_row(self, symbol: str) -> int | None:
-        """The row of a contract that is listed now."""
-        return self._rows.get(symbol) if self.listings.is_listed(symbol) else None
-
-    def known_row(self, symbol: str) -> int | None:
-        """The row of a contract that is listed or was."""
-        known = self.listings.is_listed(symbol) or self.listings.is_delisted(symbol)
-        return self._rows.get(symbol) if known else None
-
-    def is_rated(self, row: int) -> bool:
-        """Whether a contract has a rate now."""
-        contract = self.contracts[row]
-        return contract.kind != "dated" and self.listings.is_listed(contract.symbol)
-
-    def rated_rows(self) -> list[int]:
-        """The contracts that have a rate now."""
-        return [row for row in self.listings.rows() if self.contracts[row].kind != "dated"]
 
     def _settled(self, settlements: Settlements) -> Iterable[SettledRate]:
         for row, funding_ms, units in zip(
@@ -154,3 +153,6 @@ class Kucoin:
             text = decimal_text(units)
             hours = self.market.interval_hours(row)
             yield SettledRate(contract.symbol, funding_ms, text, hours)
+
+
+SIMULATED = Simulated(682, create, wire.WIRE, (PUSH_S,))

@@ -1,8 +1,4 @@
-"""KuCoin's REST limit (exchanges.md 3.5): 2000 weight in 30 s for each client address.
-
-Responsible for: what a client has used, and the three headers. Not responsible for: what a path
-weighs.
-"""
+"""KuCoin's REST limit (docs/exchanges/kucoin.md §5): 2000 weight in 30 s an address."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""REST of simulated KuCoin Futures (exchanges.md 3.5): bodies, weights, refusals.
+"""REST of simulated KuCoin Futures (docs/exchanges/kucoin.md §5): bodies, weights, refusals.
 
-Responsible for: contracts, current and settled rates (classic and UTA), tokens, time, status.
-Business errors are HTTP 200 with a code. Not responsible for: counting (kucoin_limits.py).
+It serves contracts, current and settled rates (classic and UTA), tokens, time and status. Business
+errors are HTTP 200 with a code.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,12 +23,10 @@ from infra.simulator.kucoin.estimates import (
     uses_exponents,
 )
 from infra.simulator.kucoin.limits import KucoinLimits
+from infra.simulator.kucoin.state import KucoinState
 from infra.simulator.kucoin.tick import KucoinTick
 from infra.simulator.market.history import SettlementBook
 from infra.simulator.market.universe import Contract
-
-if TYPE_CHECKING:
-    from infra.simulator.kucoin.exchange import Kucoin
 
 _MAX_ROWS = 100  # the newest records that history returns (exchanges.md 3.5b: about 100)
 _LATEST_STAMP_MS = 3  # a stamp is at most so late (market.py)
@@ -52,14 +49,18 @@ class _Route:
 
 
 class KucoinRest:
-    """Answers calls. `epoch_times`: whether contracts/active has nextFundingRateDateTime."""
+    """Answers calls, until `show` with the prices of `tick`.
+
+    `epoch_times`: whether contracts/active has nextFundingRateDateTime.
+    """
 
     def __init__(
         self,
-        exchange: Kucoin,
+        exchange: KucoinState,
         book: SettlementBook,
         tokens: Tokens,
         limits: KucoinLimits,
+        tick: KucoinTick,
         *,
         epoch_times: bool,
     ) -> None:
@@ -68,7 +69,7 @@ class KucoinRest:
         self._tokens = tokens
         self._limits = limits
         self._epoch_times = epoch_times
-        self._tick = exchange.prepare(exchange.started_ms)
+        self._tick = tick
         self._closed_prices: dict[int, tuple[str, str]] = {}
         self._facts = [_facts(contract) for contract in exchange.contracts]
         self._routes: Mapping[str, _Route] = {

@@ -1,15 +1,14 @@
 """One tick of simulated KuCoin: every frame that it can bring, built when first asked for.
 
-Responsible for: the texts of exchanges.md 3A and 3B, and the ledgers of both sockets: they send the
-same estimate with different event times. Not responsible for: who gets what (the sessions), the
-numbers (market.py, kucoin_estimates.py).
+The texts are those of docs/exchanges/kucoin.md §A and §B. Each socket has a ledger of its own: they
+send the same estimate with different event times. The sessions decide who gets what.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Protocol, cast
 
 from infra.simulator.exchange import Frame, Session
 from infra.simulator.kucoin.estimates import (
@@ -19,11 +18,9 @@ from infra.simulator.kucoin.estimates import (
     price_text,
     uses_exponents,
 )
+from infra.simulator.kucoin.state import KucoinState
 from infra.simulator.market.market import Floats, Snapshot
 from infra.simulator.market.truth import TickLedger
-
-if TYPE_CHECKING:
-    from infra.simulator.kucoin.exchange import Kucoin
 
 ANNOUNCEMENT = "/contract/announcement"
 INSTRUMENT = "/contract/instrument:"
@@ -32,11 +29,22 @@ _RATE_SUBJECT = "funding.rate"
 _MINUTE_GRANULARITY_MS = 60_000
 
 
+class PushReceiver(Protocol):
+    """A session of either socket, which picks its frames from a tick."""
+
+    def due(self, tick: KucoinTick) -> Iterator[Frame]:
+        """Return what a tick brings to these subscriptions."""
+        ...
+
+
 class KucoinTick:
     """A tick; `rows` of symbols without a rate, or not listed, bring nothing."""
 
-    def __init__(self, exchange: Kucoin, at_ms: int) -> None:
+    def __init__(
+        self, exchange: KucoinState, at_ms: int, show: Callable[[KucoinTick], None]
+    ) -> None:
         self._exchange = exchange
+        self._show = show
         self.at_ms = at_ms
         self.is_push = exchange.estimates.is_push(at_ms)
         # A push time: nanoseconds whose last digits a double cannot hold.
@@ -49,11 +57,11 @@ class KucoinTick:
 
     def frames(self, session: Session) -> Iterator[Frame]:
         """What this session's subscriptions deliver now."""
-        return self._exchange.due(session, self)
+        return cast("PushReceiver", session).due(self)
 
     def published(self) -> None:
         """REST shows prices of this tick."""
-        self._exchange.api.show(self)
+        self._show(self)
 
     def ledgers(self) -> Sequence[TickLedger]:
         """Of both sockets: each tells the same estimates with its own times."""

@@ -1,8 +1,7 @@
-"""The contracts of the simulated KuCoin Futures (exchanges.md 3.3, 3.4, 3.8).
+"""The contracts of the simulated KuCoin Futures (docs/exchanges/kucoin.md §3, §4, §8).
 
-Responsible for: symbols with XBT for BTC, the three margin kinds, a dated contract, pre-market
-contracts, the contract whose funding times are off the epoch grid, multipliers. Not responsible
-for: values that change.
+Symbols have XBT for BTC. There are the three margin kinds, a dated contract, pre-market contracts,
+one whose funding times are off the epoch grid, and multipliers. Nothing here changes with time.
 """
 
 from __future__ import annotations

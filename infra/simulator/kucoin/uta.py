@@ -1,7 +1,7 @@
-"""KuCoin's UTA socket (exchanges.md 3A): one connection's protocol state.
+"""KuCoin's UTA socket (docs/exchanges/kucoin.md §A): one connection's protocol state.
 
-Responsible for: welcome, SUBSCRIBE and UNSUBSCRIBE, acks and refusals, pings, the end of an unused
-connection. Not responsible for: the texts of pushes (kucoin_tick.py).
+The session sends the welcome, answers SUBSCRIBE, UNSUBSCRIBE and pings, and ends a connection that
+is not used. tick.py holds the texts of pushes.
 """
 
 from __future__ import annotations
@@ -9,13 +9,11 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from infra.simulator.exchange import Close, Frame, SocketRules
+from infra.simulator.kucoin.state import KucoinState
 from infra.simulator.kucoin.tick import KucoinTick
-
-if TYPE_CHECKING:
-    from infra.simulator.kucoin.exchange import Kucoin
 
 PING_INTERVAL_MS = 18_000
 _MAX_TOPICS = 600
@@ -31,7 +29,7 @@ USED_RULES = SocketRules(messages_per_10_s=300)
 class UtaSession:
     """One connection. Every frame of the server is binary, and holds UTF-8 JSON."""
 
-    def __init__(self, exchange: Kucoin) -> None:
+    def __init__(self, exchange: KucoinState) -> None:
         self.rules = UNUSED_RULES
         self._exchange = exchange
         self._topics: dict[tuple[str, str], None] = {}

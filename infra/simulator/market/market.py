@@ -239,7 +239,7 @@ class Market:
             level += weight * (_normal(_noise(seeds, _SETTLED_CHANNEL, at)) + _jump(seeds, at))
         premium = self._scale[row] * level
         rest, clamp = self._rest[row], self._clamp[row]
-        # Binance's formula: premium plus the interest rate's distance, clamped.
+        # The formula of most exchanges: premium plus the interest rate's distance, clamped.
         clamped = premium + np.clip(rest - premium, -clamp, clamp)
         rate = np.where(self._calm[row], clamped, rest + self._bias[row] + premium)
         rate = np.where(self._still[row], rest, rate)

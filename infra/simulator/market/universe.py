@@ -18,7 +18,7 @@ from typing import Literal
 Behaviour = Literal["active", "calm", "resting", "zero"]
 Kind = Literal["crypto", "tradfi", "dated", "foreign"]
 
-UNITS_PER_ONE = 100_000_000  # Binance prints rates with 8 decimals: one unit is the last digit
+UNITS_PER_ONE = 100_000_000  # rates are counted in units of 1e-8
 
 _CRYPTO = (
     "BTC ETH 1000PEPE SOL 币安人生 XRP BNB DOGE ADA 1000SHIB AVAX LINK DOT TRX TON LTC BCH SUI APT "
@@ -112,7 +112,7 @@ def behaviour(position: int) -> Behaviour:
 
 
 def cap_units(position: int, asset: Asset) -> int:
-    """The cap in 1e-8, in the classes that Binance publishes (exchanges.md 1.7, 1.9c)."""
+    """The cap in 1e-8, in the classes that a large exchange publishes."""
     if asset.name in {"BTC", "ETH"}:
         return 300_000
     if asset.tradfi:

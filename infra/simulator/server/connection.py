@@ -1,8 +1,8 @@
 """One client's WebSocket, from the exchange's side.
 
-Responsible for: a bounded queue and a sender of its own, so that a slow client delays nobody and
-is cut off when it falls too far behind; heartbeat, speed and age rules; reporting what a send has
-handed over. Not responsible for: what the messages mean (the session), nor the truth files.
+A connection has a bounded queue and a sender of its own, so that a slow client delays nobody and is
+cut off when it falls too far behind. It enforces the rules of heartbeat, speed and age, and reports
+what a send has handed over. The session knows what the messages mean.
 """
 
 from __future__ import annotations

@@ -4,40 +4,39 @@
 `POST /control/<kind>` begins a fault with an optional JSON body of `feed`, `seconds` and the kind's
 parameters; `POST /control/refuse` is short for `refuse-ws` and `refuse-rest`, by its `target`;
 `POST /control/resume` ends faults, `POST /control/schedule` takes a list of them. The kinds are in
-docs/faults.md, doing any of it is fault_control.py's. There is no password: the simulator is a test
-tool and listens on loopback, and the guard of server.py keeps web pages from using it.
+docs/faults.md; infra/simulator/faults carries them out. There is no password: the simulator is a
+test tool and listens on loopback, and the guard of server.py keeps web pages from using it.
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from aiohttp import web
 
 from infra.simulator.faults import kinds as fault_kinds
 from infra.simulator.faults import schedule
+from infra.simulator.faults.control import FaultControl
 from schemas.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from infra.simulator.faults.control import FaultControl
-    from infra.simulator.server.server import SimulatorServer
 
 _TARGETS = {"ws": ("refuse-ws",), "rest": ("refuse-rest",), "all": ("refuse-ws", "refuse-rest")}
 _LISTING_KINDS = ("list", "delist")
 
 
-def add_routes(app: web.Application, server: SimulatorServer) -> None:
-    """Attach the paths to an application."""
+def add_routes(
+    app: web.Application, faults: FaultControl, figures: Callable[[], Mapping[str, object]]
+) -> None:
+    """Attach the paths to an application; `figures` returns what `/stats` shows."""
 
     async def healthz(_request: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
 
     async def stats(_request: web.Request) -> web.Response:
-        return web.json_response(_figures(server))
+        return web.json_response(figures())
 
     async def state(_request: web.Request) -> web.Response:
-        faults = server.faults
         return web.json_response(
             {
                 "faults": faults.running(),
@@ -50,7 +49,7 @@ def add_routes(app: web.Application, server: SimulatorServer) -> None:
     async def act(request: web.Request) -> web.Response:
         try:
             document = _document(await request.read())
-            reply = await _act(server.faults, request.match_info["action"], document)
+            reply = await _act(faults, request.match_info["action"], document)
         except ConfigurationError as error:
             return web.json_response({"error": str(error)}, status=400)
         return web.json_response(reply)
@@ -61,21 +60,10 @@ def add_routes(app: web.Application, server: SimulatorServer) -> None:
     app.router.add_post("/control/{action}", act)
 
 
-def _figures(server: SimulatorServer) -> dict[str, object]:
-    return {
-        "counts": dict(sorted(server.counts.items())),
-        "connections": {
-            feed: [list(c.session.subscribed())[:16] for c in connections]
-            for feed, connections in server.connections.items()
-        },
-        "faults": server.faults.names(),
-    }
-
-
 async def _act(faults: FaultControl, action: str, document: Any) -> dict[str, Any]:
     """Do it; returns the reply."""
     if action == "schedule":
-        entries = schedule.parse(document, faults.feeds)
+        entries = schedule.parse(document, faults.wires)
         faults.schedule(entries)
         return {"scheduled": len(entries)}
     if not isinstance(document, dict):
@@ -84,7 +72,7 @@ async def _act(faults: FaultControl, action: str, document: Any) -> dict[str, An
         ended = faults.resume(schedule.parse_resume(document, faults.feeds))
         return {"done": ended, "faults": faults.names()}
     kinds = _refused(document) if action == "refuse" else (action,)
-    begun = [await faults.start(fault_kinds.parse(kind, document, faults.feeds)) for kind in kinds]
+    begun = [await faults.start(fault_kinds.parse(kind, document, faults.wires)) for kind in kinds]
     if action in _LISTING_KINDS:
         return {"symbol": begun[0].symbol}
     return {

@@ -1,9 +1,8 @@
 """Hosts simulated exchanges on one port: HTTP, WebSocket, ticks, truth and faults.
 
-Each feed lives below `/<feed>`, followed by the exchange's own paths:
-`ws://127.0.0.1:9443/binance-usdm/market/ws/...`, `http://127.0.0.1:9443/binance-usdm/fapi/v1/...`.
-Beside them `/healthz`, `/stats` and `/control` (control.py). Responsible for: sockets, timing
-of ticks, recording what was sent, an orderly end. Not responsible for: any exchange's protocol.
+Each feed is served below `/<feed>`, followed by the exchange's own paths. Beside them are
+`/healthz`, `/stats` and `/control` (control.py). The server runs the sockets, times the ticks,
+records what was sent, and ends everything in order; protocols are the exchanges'.
 """
 
 from __future__ import annotations
@@ -24,7 +23,6 @@ from infra.simulator.faults.book import Running
 from infra.simulator.faults.control import FaultControl
 from infra.simulator.faults.frames import FrameFaults
 from infra.simulator.faults.schedule import Entry
-from infra.simulator.faults.wire_fields import WIRES
 from infra.simulator.market.truth import Delivery, TruthLog
 from infra.simulator.server import control
 from infra.simulator.server.connection import ClientConnection
@@ -93,7 +91,7 @@ class SimulatorServer:
         app = web.Application(
             client_max_size=_MAX_BODY_BYTES, middlewares=[guard(self._allowed_hosts)]
         )
-        control.add_routes(app, self)
+        control.add_routes(app, self.faults, self._figures)
         for name in self._exchanges:
             for route in (f"/{name}", f"/{name}/{{path:.*}}"):
                 app.router.add_route("*", route, self._feed_handler(name))
@@ -141,6 +139,17 @@ class SimulatorServer:
         for error in failed:
             if error is not None:
                 raise error
+
+    def _figures(self) -> dict[str, object]:
+        """Return what `/stats` shows."""
+        return {
+            "counts": dict(sorted(self.counts.items())),
+            "connections": {
+                feed: [list(c.session.subscribed())[:16] for c in connections]
+                for feed, connections in self.connections.items()
+            },
+            "faults": self.faults.names(),
+        }
 
     def _open_connections(self) -> list[ClientConnection]:
         return [connection for opened in self.connections.values() for connection in opened]
@@ -200,11 +209,11 @@ class SimulatorServer:
             await asyncio.sleep(delay_s)
         refusing = next((f for f in faults if f.kind in replies.REFUSING), None)
         if refusing is None:
-            return replies.changed(exchange.rest(call), WIRES[exchange.name], faults, call)
+            return replies.changed(exchange.rest(call), exchange.wire, faults, call)
         self.counts[f"refused-rest:{exchange.name}"] += 1
         if refusing.get("how") == "cut":
             return None
-        return replies.refusal(exchange.name, refusing, call)
+        return replies.refusal(exchange, refusing, call)
 
     async def _socket(
         self, exchange: Exchange, request: web.Request, path: str
@@ -227,7 +236,7 @@ class SimulatorServer:
             session,
             self._recorder(exchange.name),
             self._wall_ns,
-            FrameFaults(WIRES[exchange.name]),
+            FrameFaults(exchange.wire),
         )
         self.connections[exchange.name].add(connection)
         self.faults.opened(exchange.name, connection)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from schemas.control_items import FeedEvent
 from schemas.errors import MalformedInputError
-from schemas.feeds import FeedSpec
+from schemas.feed_spec import FeedSpec
 from schemas.records import RawItem
 from schemas.symbols import symbol_fault
 from schemas.times import US_PER_S
@@ -27,7 +27,7 @@ from stream_app.core.output.alerts import (
 from stream_app.core.output.collector import OutputCollector
 from stream_app.core.state.contract_state import ContractState
 from stream_app.core.state.contract_store import ContractEntry, ContractStore
-from stream_app.core.state.gaps import TRADING_STATUSES, Pace, Step, StreamState
+from stream_app.core.state.gaps import Pace, Step, StreamState
 from stream_app.core.state.item_context import ItemContext
 from stream_app.core.updates.plausibility import beyond_cap, is_settling
 from stream_app.model import RateUpdate
@@ -42,6 +42,7 @@ class StreamMonitor:
         """`skew_us`: how far ahead of its receipt an event is still believed to be."""
         self._collector = collector
         self._awaited = [c for c in store.cells.values() if c.contract.stream.awaited]
+        self._streaming = feed.streaming
         self._skew_us = skew_us
         self._pace = Pace.of(feed, skew_us)
         self._settling_us = int(feed.settling_s * US_PER_S)
@@ -50,7 +51,7 @@ class StreamMonitor:
     def streamed(self, entry: ContractEntry, event_time: int, at: ItemContext) -> None:
         """Take note of a newer stream update: it may end a gap, and show what did not come."""
         contract = entry.contract
-        if contract.status not in TRADING_STATUSES:
+        if contract.status not in self._streaming:
             # What was still under way begins no stream that could fall silent.
             return
         step = contract.stream.advance(event_time, at.received_at, at.offset, at.item, self._pace)
@@ -72,7 +73,7 @@ class StreamMonitor:
     def listed(self, entry: ContractEntry, at: ItemContext) -> None:
         """Take note of what the exchange says of a contract: if it trades, a stream is awaited."""
         contract = entry.contract
-        if contract.status in TRADING_STATUSES and contract.stream.expect(
+        if contract.status in self._streaming and contract.stream.expect(
             at.received_at, at.offset, at.item
         ):
             self._awaited.append(entry)
@@ -119,7 +120,7 @@ class StreamMonitor:
         """Open a gap at a flush boundary, if one is due."""
         contract, stale_us = entry.contract, self._pace.stale_us
         stream = contract.stream
-        if not stream.silent_at(boundary, stale_us) or contract.status not in TRADING_STATUSES:
+        if not stream.silent_at(boundary, stale_us) or contract.status not in self._streaming:
             return
         stream.opened = entry.shard.dirty = True
         # Not `boundary`: while a producer is down boundaries are passed over, or the wall clock's.
@@ -129,8 +130,8 @@ class StreamMonitor:
     def status_changed(self, entry: ContractEntry, status: str, at: ItemContext) -> None:
         """Tell that a contract with rates trades no longer, which ends its gap, or trades again."""
         contract, now, raw = entry.contract, at.received_at, (at.offset, at.item)
-        begins = status in TRADING_STATUSES
-        if begins == (contract.status in TRADING_STATUSES):
+        begins = status in self._streaming
+        if begins == (contract.status in self._streaming):
             return
         if contract.updates:
             change = f"{contract.status or 'unknown'} -> {status}"
@@ -169,7 +170,7 @@ class StreamMonitor:
         if entry is None or entry.contract.updates == 0:
             return Comparison("not_compared", "no rate yet")
         contract = entry.contract
-        if contract.status not in TRADING_STATUSES:
+        if contract.status not in self._streaming:
             return Comparison("not_compared", "not trading")
         if self._settling_us and is_settling(contract, update, time_us, self._settling_us):
             return Comparison("not_compared", "settling")

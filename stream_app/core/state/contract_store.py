@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from schemas.feeds import spec
 from schemas.partitioning import contract_id
 from schemas.symbols import MAX_NAME_BYTES, clip, symbol_fault
 from schemas.times import hour_floor
@@ -20,10 +21,11 @@ from stream_app.core.state.contract_state import (
     ContractBlock,
     ContractState,
 )
-from stream_app.core.state.gaps import TRADING_STATUSES, StreamState
+from stream_app.core.state.gaps import StreamState
 from stream_app.core.state.item_context import Interval, ItemContext
 from stream_app.core.state.waiting_room import WaitingRoom
-from stream_app.normalise.assets import canonical_asset, split_symbol
+from stream_app.normalise import symbol_splitter
+from stream_app.normalise.assets import canonical_asset
 
 
 class Shard:
@@ -110,6 +112,8 @@ class ContractStore:
         `stored_baseline` is asked per contract id.
         """
         self.feed = feed
+        self._streaming = spec(feed).streaming
+        self._split = symbol_splitter(feed)
         self.shards: list[Shard] = []
         """The shards with contracts."""
         self.unlisted = Shard(feed, UNLISTED, ContractBlock.new())
@@ -133,7 +137,7 @@ class ContractStore:
                 Baseline() if stored is None else Baseline.unpack(stored, block.applied_offset)
             )
             if contract.stream.received_at == 0:
-                _seed_stream(contract)
+                _seed_stream(contract, self._streaming)
             self._add(contract, shard, baseline)
 
     def _add(self, contract: ContractState, shard: Shard, baseline: Baseline) -> ContractEntry:
@@ -190,7 +194,7 @@ class ContractStore:
     def create(self, symbol: str, at: ItemContext) -> ContractEntry:
         """Create a contract that the item at hand lists, and return its entry."""
         shard = self.last_shard(at.applied_by, at.boundary)
-        base, quote = split_symbol(symbol)
+        base, quote = self._split(symbol)
         asset, multiplier = canonical_asset(base)
         contract = ContractState(symbol, contract_id(self.feed, symbol), asset, quote, multiplier)
         contract.listed_by = at.place
@@ -248,12 +252,12 @@ def _bound(shard: Shard, feed: str) -> None:
     shard.dirty = True
 
 
-def _seed_stream(contract: ContractState) -> None:
+def _seed_stream(contract: ContractState, streaming: frozenset[str]) -> None:
     """Start a contract's stream at its current rate, for state of a version without streams.
 
     Otherwise the time of the upgrade itself could not be a gap.
     """
-    if contract.updates and contract.transport == "ws" and contract.status in TRADING_STATUSES:
+    if contract.updates and contract.transport == "ws" and contract.status in streaming:
         contract.stream = StreamState(
             contract.event_time, contract.received_at, contract.raw_offset, contract.raw_item
         )

@@ -11,14 +11,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from schemas.feeds import FeedSpec
+from schemas.feed_spec import FeedSpec
 from schemas.times import US_PER_S
 from stream_app.core.scoring.zones import FLUSH_US
 from stream_app.core.state.clock_skew import SKEW_US
-
-TRADING_STATUSES = frozenset({"", "TRADING", "Open", "BeingSettled", "trading"})
-"""What the feeds call a contract that streams (exchanges.md §1.9c, §2.5, §3.5a, §5.4c, and ours for
-§4.9a); empty: no fact has told yet. Silence of any other is no gap."""
 
 
 class Pace(NamedTuple):

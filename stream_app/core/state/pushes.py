@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import msgspec
 
-from schemas.feeds import SAME_PUSH_S
+from schemas.feed_spec import SAME_PUSH_S
 from schemas.times import US_PER_S
 from stream_app.model import RateUpdate
 

@@ -1,1 +1,1 @@
-"""How an update is judged before it counts: admission, order, plausibility. Pure."""
+"""What is checked before an update counts: its bounds, and whether its symbol is listed. Pure."""

@@ -7,7 +7,7 @@ neither state nor rows, and only a handful of audit events.
 from __future__ import annotations
 
 from schemas.control_items import BACKFILL_BEGIN, BACKFILL_END
-from schemas.feeds import FeedSpec
+from schemas.feed_spec import FeedSpec
 from schemas.partitioning import PARTITIONS
 from schemas.records import RawItem
 from stream_app.core.output.collector import OutputCollector

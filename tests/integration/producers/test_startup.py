@@ -140,6 +140,9 @@ async def ended(
                     run("producer on a busy port", "producer", "--metrics-port", busy, env=here),
                     run("worker on a busy port", "worker", "--web-port", busy, env=here | {
                         "FUNDING_WORKER_ID": "nobody"}),
+                    run("up without its Kafka", "up", "--kafka", NOWHERE, env={}),
+                    run("up without its ClickHouse", "up", "--clickhouse", f"http://{NOWHERE}",
+                        env={}),
                     run("up on a busy port", "up", "--registry-port", busy, *data, env={}),
                     run("a password in a URL", "sql", "SELECT 1",
                         env={"FUNDING_CLICKHOUSE_URL": "http://h/?password=hunter2"}),
@@ -179,6 +182,8 @@ CASES = {
     ),
     "producer on a busy port": (UnavailableError, "port", "FUNDING_PRODUCER_METRICS_PORT"),
     "worker on a busy port": (UnavailableError, "port", "FUNDING_WEB_PORT"),
+    "up without its Kafka": (UnavailableError, NOWHERE, "set FUNDING_KAFKA_BOOTSTRAP"),
+    "up without its ClickHouse": (UnavailableError, NOWHERE, "set FUNDING_CLICKHOUSE_URL"),
     "up on a busy port": (UnavailableError, "port", "--registry-port"),
     "a misspelt setting": (ConfigurationError, "FUNDING_KAFKA_BOOTSTRAPS", "fundingstream config"),
     "a wrong setting": (ConfigurationError, "FUNDING_PRODUCER_METRICS_PORT", "integer"),

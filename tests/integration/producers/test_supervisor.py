@@ -21,6 +21,7 @@ from producers.feed.supervisor import FeedSupervisor
 from producers.policy.rate_limiter import RateLimiter
 from producers.policy.throttle import Throttle
 from producers.settings import ProducerSettings
+from schemas.clock import SystemClock
 from schemas.control_items import FEED_EVENT, FeedEvent
 from tests.support.simulator_clients import OPTIONS, eventually, serving
 
@@ -97,8 +98,10 @@ async def kept(root: str, data_dir: Path) -> AsyncIterator[dict[str, tuple[FeedS
                 RateLimiter(description.limits),
                 Throttle(1e9),
                 "cluster",
+                SystemClock(),
             )
-            found[name] = (FeedSupervisor(name, cast("Any", kafka), make, lambda: 0.01), kafka)
+            supervisor = FeedSupervisor(name, cast("Any", kafka), make, SystemClock(), lambda: 0.01)
+            found[name] = (supervisor, kafka)
         running = [asyncio.create_task(supervisor.run()) for supervisor, _ in found.values()]
         try:
             yield found
@@ -148,4 +151,4 @@ async def test_a_bug_in_one_feed_restarts_it_alone(tmp_path: Path) -> None:
         both = [sound, buggy]
         assert sampled(both, "fundingstream_feed_failures_total") == {SOUND: 0, BUGGY: 1}
         frames = "fundingstream_feed_frames_total"
-        await eventually(lambda: sampled(both, frames)[BUGGY] > failing.frames)
+        await eventually(lambda: sampled(both, frames)[BUGGY] > failing.frames.data)

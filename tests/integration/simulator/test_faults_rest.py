@@ -17,6 +17,7 @@ import requests
 from infra.simulator.faults import schedule
 from infra.simulator.market.market import HOUR_MS
 from schemas.errors import ConfigurationError
+from tests.support.faults import WIRES
 from tests.support.simulator_clients import (
     FEEDS,
     Simulated,
@@ -317,5 +318,5 @@ def test_a_wrong_file(tmp_path: Path, text: str | None, says: str) -> None:
     if text is not None:
         path.write_text(text)
     with pytest.raises(ConfigurationError, match=says) as error:
-        schedule.read(path, ["backpack"])
+        schedule.read(path, WIRES)
     assert "plan.json" in str(error.value)

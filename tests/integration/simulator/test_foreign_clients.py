@@ -25,7 +25,7 @@ from infra.simulator.server.server import SimulatorServer
 
 ccxt: Any = pytest.importorskip("ccxt.pro")
 
-OPTIONS = SimulatorOptions(seed=7, tick_ms=50, kucoin_push_ms=200)
+OPTIONS = SimulatorOptions(seed=7, tick_ms=50, own={"kucoin_push_s": 0.2})
 CONTRACTS = 12
 HOUR_US = 3_600_000_000
 

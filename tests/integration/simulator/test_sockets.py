@@ -21,7 +21,7 @@ from infra.simulator.kucoin import classic as kucoin_classic
 from infra.simulator.options import SimulatorOptions
 from tests.support.simulator_clients import serving
 
-OPTIONS = SimulatorOptions(seed=7, tick_ms=50, kucoin_push_ms=200)
+OPTIONS = SimulatorOptions(seed=7, tick_ms=50, own={"kucoin_push_s": 0.2})
 SUBSCRIBE_ALL = '{"id":"1","action":"SUBSCRIBE","channel":"funding-fee-all-symbols"}'
 INSTRUMENTS = (
     '{"id":1,"type":"subscribe","topic":"/contract/instrument:XBTUSDTM,ETHUSDTM","response":true}'

@@ -37,7 +37,7 @@ def killed(self, offsets):
         os.kill(os.getpid(), signal.SIGKILL)
     commit(self, offsets)
 Sink._commit = killed
-from stream_app.sink.commands import sink
+from infra.cli.sink import sink
 sink()
 """
 

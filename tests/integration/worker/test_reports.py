@@ -10,7 +10,7 @@ from confluent_kafka import Producer
 from producers.kafka.worker_reports import yielding_throttle
 from producers.policy.history_pace import FLOOR_SHARE
 from producers.settings import ProducerSettings
-from schemas.clock import now_us
+from schemas.clock import SystemClock, now_us
 from schemas.kafka.topic_follower import TopicFollower
 from schemas.records import WorkerStatus
 from schemas.serde.registry import SchemaCatalog
@@ -75,17 +75,17 @@ async def test_history_yields_to_a_worker_that_is_late(stack: RunningStack) -> N
         "delay_p99_s": 31.25,
     }
     client = Producer(settings.librdkafka())
-    async with yielding_throttle(settings, catalog) as pacer:
+    async with yielding_throttle(settings, catalog, SystemClock()) as throttle:
 
         async def slow() -> bool:
             client.produce(WORKERS.name, encode(late), b"made-up", 0)
             client.poll(0)
-            return pacer.per_s == LIMIT * FLOOR_SHARE
+            return throttle.per_s == LIMIT * FLOOR_SHARE
 
         await until(slow, "the floor")
 
         # Without further ones the stack's own worker has the word.
         async def fast() -> bool:
-            return pacer.per_s > LIMIT / 2
+            return throttle.per_s > LIMIT / 2
 
         await until(fast, "half of the limit")

@@ -21,6 +21,7 @@ from infra.simulator.faults.kinds import KINDS
 from infra.simulator.faults.schedule import parse
 from schemas.feeds import FEEDS
 from schemas.times import US_PER_S
+from tests.support.faults import WIRES
 
 FEED = "binance-usdm"
 T0 = 1_790_000_000 * US_PER_S
@@ -215,7 +216,7 @@ def test_the_schedule_has_each_kind_for_each_feed_and_the_simulator_takes_it() -
     """Within ten minutes."""
     subjects = dict.fromkeys(FEEDS, Subject("S", 8.0))
     schedule = default_schedule(FEEDS, 10, subjects)
-    assert len(parse([each.entry() for each in schedule.planned], FEEDS)) == len(schedule.planned)
+    assert len(parse([each.entry() for each in schedule.planned], WIRES)) == len(schedule.planned)
     for feed in FEEDS:
         have = {each.kind for each in schedule.planned if each.feed == feed}
         left_out = {kind for name, kind, _why in schedule.left_out if name == feed}

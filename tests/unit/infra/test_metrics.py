@@ -85,9 +85,10 @@ def producer_text() -> str:
         exchange=SimpleNamespace(feed="kucoin"),
         status=lambda: {"feed": "kucoin", "state": "live", **STATUS},
         data_age_s=lambda: 1.5,
-        rest=SimpleNamespace(barred_until_s=0.0, clock_ahead_s=0.25),
+        rest=SimpleNamespace(clock_ahead_s=0.25),
         pool=SimpleNamespace(held_back=1, quarantined=2),
-        ignored=3,
+        frames=SimpleNamespace(ignored=3),
+        rest_barred_s=0.0,
         unreadable=4,
         oversized=5,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from schemas import topics
-from schemas.feeds import FEEDS, module_name
+from schemas.feeds import FEEDS
 from schemas.records import (
     ALERT,
     AUDIT_EVENT,
@@ -76,8 +76,3 @@ def test_every_topic_takes_the_largest_record() -> None:
     """A dead letter may be as large as the raw record that it was."""
     sizes = {t.config["max.message.bytes"] for t in topics.all_topics()}
     assert sizes == {str(topics.MAX_MESSAGE_BYTES)}
-
-
-def test_a_feeds_module_is_its_id_in_python() -> None:
-    """`binance-usdm` is producers/exchanges/binance_usdm.py."""
-    assert module_name("binance-usdm") == "binance_usdm"

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from producers.exchanges import exchange
 from producers.exchanges.history_paging import (
-    MS_PER_HOUR,
     Forward,
     Offset,
     Paging,
@@ -22,6 +21,7 @@ from producers.exchanges.history_paging import (
 )
 from producers.exchanges.spec import RestCall, Slice
 from schemas.errors import MalformedInputError
+from schemas.times import MS_PER_HOUR
 
 SINCE_MS = 400 * MS_PER_HOUR
 Answer = Callable[[Sequence[int], Span], list[int]]

@@ -3,52 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 
-from producers.exchanges import exchange
-from producers.exchanges.spec import Control, Listing, RestCall, Slice
-from producers.feed.feed import Feed
-from producers.policy.instruments import Change
-from producers.policy.rate_limiter import RateLimiter
-from producers.policy.throttle import Throttle
-from producers.settings import ProducerSettings
+from producers.exchanges.spec import Control, RestCall, Slice
 from producers.websocket.connection import Closed
+from tests.support.feed_parts import FakePublisher, feed_of, listed
 
 ROW = b'{"e":"markPriceUpdate","E":1791269856000,"s":"BTCUSDT","r":"0.00000523","T":1791273600000}'
 ODD = b'{"e":"markPriceUpdate"}'
-
-
-class FakePublisher:
-    """Remembers what was published."""
-
-    def __init__(self) -> None:
-        self.log: list[tuple[str, str, list[Slice]]] = []
-        self.full_for_s = 0.0
-
-    async def publish(self, slices: Any, *, channel: str, purpose: str, **_rest: Any) -> int:
-        self.log.append((purpose, channel, list(slices)))
-        return len(self.log[-1][2])
-
-    def forget(self, _connection_id: str) -> None:
-        """The counters of a connection are the real one's."""
-
-
-def feed_of(
-    folder: Path, publisher: FakePublisher, feed: str = "binance-usdm", **more: Any
-) -> Feed:
-    """A feed that is not running."""
-    found = exchange(feed)
-    return Feed(
-        found,
-        ProducerSettings(producer_data_dir=str(folder), **more),
-        cast("Any", publisher),
-        cast("Any", None),
-        RateLimiter(found.limits),
-        Throttle(1e9),
-        "cluster",
-    )
 
 
 async def test_an_odd_row_keeps_neither_its_frame_nor_its_socket_from_living(
@@ -57,9 +20,9 @@ async def test_an_odd_row_keeps_neither_its_frame_nor_its_socket_from_living(
     """The frame is data, so its socket is not silent; the row goes to the dead letters."""
     publisher = FakePublisher()
     feed = feed_of(tmp_path, publisher)
-    outcome = await feed._on_frame("id", b"[" + ROW + b"," + ODD + b"]", 1_791_269_856_000_000)
+    outcome = await feed.frames.take("id", b"[" + ROW + b"," + ODD + b"]", 1_791_269_856_000_000)
     assert outcome.data
-    assert (feed.frames, feed.updates) == (1, 1)
+    assert (feed.frames.data, feed.frames.updates) == (1, 1)
     ((purpose, _channel, slices),) = publisher.log
     assert purpose == "stream"
     assert slices == [Slice("BTCUSDT", ROW), Slice(None, ODD, readable=False)]
@@ -74,10 +37,10 @@ async def test_a_symbol_that_is_none_is_remembered_by_nobody(tmp_path: Path, sym
     publisher = FakePublisher()
     feed = feed_of(tmp_path, publisher)
     odd = ROW.replace(b"BTCUSDT", symbol)
-    outcome = await feed._on_frame("id", b"[" + ROW + b"," + odd + b"]", 1_791_269_856_000_000)
+    outcome = await feed.frames.take("id", b"[" + ROW + b"," + odd + b"]", 1_791_269_856_000_000)
     assert outcome.symbols == ["BTCUSDT"]
     assert publisher.log[0][2] == [Slice("BTCUSDT", ROW), Slice(None, odd, readable=False)]
-    assert set(feed.monitor.dedup._seen) == {"BTCUSDT"}
+    assert set(feed.frames._dedup._seen) == {"BTCUSDT"}
 
 
 async def test_an_odd_fact_neither_ends_the_feed_nor_hides_the_others(tmp_path: Path) -> None:
@@ -95,7 +58,7 @@ async def test_an_odd_fact_neither_ends_the_feed_nor_hides_the_others(tmp_path: 
     publisher = FakePublisher()
     feed = feed_of(tmp_path, publisher)
     feed.rest.fetch = fetch  # type: ignore[method-assign]
-    assert await feed.facts.refresh()
+    assert await feed.instruments.refresh()
     assert feed.registry.streaming == {"BTCUSDT"}
     assert publisher.log[0] == (
         "contract",
@@ -108,23 +71,17 @@ async def test_an_odd_fact_neither_ends_the_feed_nor_hides_the_others(tmp_path: 
     )
 
 
-def listed(feed: Feed, *symbols: str) -> None:
-    """Have contracts listed."""
-    entries = [Listing(symbol, streaming=True) for symbol in symbols]
-    feed.monitor.listed(feed.registry.update("list", (), entries), feed.registry.streaming)
-
-
 NOW_US = 1_791_269_856_000_000
 
 
 async def test_a_frame_says_whom_it_is_about(tmp_path: Path) -> None:
     """So that its connection knows what a successor has to bring; a control frame is of nobody."""
     feed = feed_of(tmp_path, FakePublisher())
-    outcome = await feed._on_frame("binance-usdm/mark-price/1", b"[" + ROW + b"]", NOW_US)
+    outcome = await feed.frames.take("binance-usdm/mark-price/1", b"[" + ROW + b"]", NOW_US)
     assert (outcome.data, outcome.symbols, outcome.control) == (True, ["BTCUSDT"], None)
-    outcome = await feed._on_frame("binance-usdm/mark-price/1", b'{"result":null,"id":1}', NOW_US)
+    outcome = await feed.frames.take("binance-usdm/mark-price/1", b'{"result":null,"id":1}', NOW_US)
     assert (outcome.data, outcome.symbols, outcome.control) == (False, (), Control())
-    outcome = await feed._on_frame("binance-usdm/mark-price/1", b"{", NOW_US)
+    outcome = await feed.frames.take("binance-usdm/mark-price/1", b"{", NOW_US)
     assert (outcome.data, outcome.symbols, outcome.control) == (False, (), None)
 
 
@@ -139,8 +96,8 @@ async def test_what_two_connections_bring_is_published_once(tmp_path: Path) -> N
     ]
     for socket in ("main", "main-spare-1"):
         for frame in frames:
-            await feed._on_frame(f"hyperliquid/{socket}/1", frame, NOW_US)
-    await feed._on_frame("hyperliquid/main/1", frames[0].replace(b"0.1", b"0.2"), NOW_US)
+            await feed.frames.take(f"hyperliquid/{socket}/1", frame, NOW_US)
+    await feed.frames.take("hyperliquid/main/1", frames[0].replace(b"0.1", b"0.2"), NOW_US)
     sent = [piece for _, channel, slices in publisher.log for piece in slices]
     assert [piece.symbol for piece in sent] == ["BTC", "ETH", "BTC"]
     assert (feed.status()["repeated"], feed.status()["contracts_live"]) == (2, 2)
@@ -148,7 +105,7 @@ async def test_what_two_connections_bring_is_published_once(tmp_path: Path) -> N
         feed._on_close(
             Closed(socket, f"hyperliquid/{socket}/1", "closed", NOW_US, handed_over=False)
         )
-        assert feed.snapshots.polling.wanted == wanted
+        assert feed.polling.wanted == wanted
     assert feed.status()["contracts_by_rest"] == 2
 
 
@@ -156,12 +113,12 @@ async def test_an_unknown_contract_has_the_list_asked_for(tmp_path: Path) -> Non
     """Once, however often it comes."""
     feed = feed_of(tmp_path, FakePublisher())
     listed(feed, "ETHUSDT")
-    feed.facts.known.set()
-    await feed._on_frame("binance-usdm/mark-price/1", b"[" + ROW + b"]", NOW_US)
-    assert feed.facts._wanted.is_set()
-    feed.facts._wanted.clear()
-    await feed._on_frame("binance-usdm/mark-price/1", b"[" + ROW + b"]", NOW_US)
-    assert not feed.facts._wanted.is_set()
+    feed.instruments.known.set()
+    await feed.frames.take("binance-usdm/mark-price/1", b"[" + ROW + b"]", NOW_US)
+    assert feed.instruments._wanted.is_set()
+    feed.instruments._wanted.clear()
+    await feed.frames.take("binance-usdm/mark-price/1", b"[" + ROW + b"]", NOW_US)
+    assert not feed.instruments._wanted.is_set()
 
 
 async def test_the_mode_and_who_delivers_stand_in_the_status(tmp_path: Path) -> None:
@@ -179,17 +136,8 @@ async def test_made_up_symbols_are_nothing_that_a_connection_delivers(tmp_path: 
     rows = [ROW.replace(b"BTCUSDT", b"X%dUSDT" % number) for number in range(20)]
     forged = ROW.replace(b"BTCUSDT", b"BTC USDT")
     frame = b"[" + b",".join([ROW, forged, *rows]) + b"]"
-    outcome = await feed._on_frame("binance-usdm/mark-price/1", frame, NOW_US)
+    outcome = await feed.frames.take("binance-usdm/mark-price/1", frame, NOW_US)
     assert outcome.symbols == ["BTCUSDT"]
     (sent,) = [slices for _, _, slices in publisher.log]
     assert [s.symbol for s in sent] == ["BTCUSDT", None, *(f"X{n}USDT" for n in range(20))]
     assert sent[1] == Slice(None, forged, readable=False)
-
-
-async def test_a_list_that_is_too_long_is_told_once_an_hour(tmp_path: Path) -> None:
-    """With how many contracts are left out; the worker makes an alert of it."""
-    feed = feed_of(tmp_path, FakePublisher())
-    for _ in range(3):
-        feed._on_listed(Change((), frozenset(), frozenset(), surplus=7))
-    told = [(e.kind, e.subject, e.count) for e in feed.event_log._waiting]
-    assert told == [("contract_cap", "binance-usdm", 7)]

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from producers.feed import monitor
 from producers.feed.feed import Feed
-from producers.feed.monitor import COUNTED_EVERY_S, FeedMonitor
 from producers.policy.instruments import Change
+from producers.policy.monitoring.event_counts import EVERY_S
+from producers.policy.monitoring.state_report import UNLISTED_S
 from producers.websocket.connection import Closed
-from schemas.clock import now_us
 from schemas.control_items import FEED_EVENT, FeedEvent
 from schemas.times import US_PER_HOUR, US_PER_S
-from tests.unit.producers.feed.test_feed import FakePublisher, feed_of, listed
+from tests.support.clock import ManualClock
+from tests.support.feed_parts import FakePublisher, feed_of, listed
 
 SOCKET = "mark-price"
 ONE = f"binance-usdm/{SOCKET}/1"
@@ -25,35 +24,52 @@ SPARE = f"binance-usdm/{SOCKET}-spare-1/3"
 
 
 class Case:
-    """A feed of which the test is the exchange."""
+    """A feed that is not running; the test is its exchange, its clock and its REST."""
 
-    def __init__(self, feed: Feed, publisher: FakePublisher) -> None:
-        self.feed = feed
-        self.monitor: FeedMonitor = feed.monitor
-        self.publisher = publisher
+    def __init__(self, folder: Path, feed: str = "binance-usdm", **settings: str) -> None:
+        self.clock, self.publisher = ManualClock(), FakePublisher()
+        self.feed: Feed = feed_of(folder, self.publisher, feed, self.clock, **settings)
+        self.monitor = self.feed.monitor
 
-    def bring(self, symbols: Iterable[str], identity: str = ONE) -> tuple[list[str], bool]:
-        """Data that has just been made."""
-        return self.monitor.outcome(identity, list(symbols), now_us(), now_us())
+    def bring(self, symbols: Iterable[str], identity: str = ONE, *, age_s: float = 0.0) -> None:
+        """Data that the exchange has made so long ago."""
+        now_us = self.clock.now_us()
+        event_us = now_us - round(age_s * US_PER_S)
+        self.feed._on_data(identity, list(symbols), event_us, now_us)
 
-    def close(
-        self, identity: str = ONE, *, handed_over: bool = False, at: int | None = None
-    ) -> None:
-        """A connection ends."""
-        socket = identity.split("/")[1]
-        last = now_us() if at is None else at
-        self.monitor.closed(Closed(socket, identity, "closed by the exchange", last, handed_over))
+    def close(self, identity: str = ONE, *, handed_over: bool = False, ago_s: float = 0.0) -> None:
+        """A connection ends, so long after its last data."""
+        last_at = self.clock.now_us() - round(ago_s * US_PER_S)
+        socket, reason = identity.split("/")[1], "closed by the exchange"
+        self.feed._on_close(Closed(socket, identity, reason, last_at, handed_over))
+
+    def look(self) -> None:
+        """Time passes, and the feed is looked at."""
+        self.clock.advance(0.25)
+        self.feed.look()
 
     def poll(self, *, served: bool = True) -> None:
         """A poll by REST."""
-        now_s = self.monitor._counted_s
-        self.feed.snapshots.polling.begun(now_s)
-        self.feed.snapshots.polling.ended(now_s, served=served)
+        now_s = self.clock.monotonic_s()
+        self.feed.polling.begun(now_s)
+        self.feed.polling.ended(now_s, served=served)
 
     @property
     def wanted(self) -> frozenset[str]:
         """Whose rates REST brings."""
-        return self.feed.snapshots.polling.wanted
+        return self.feed.polling.wanted
+
+    def asks_for_list(self) -> bool:
+        """Whether a refresh of the list was asked for since the last look at this."""
+        asked = self.feed.instruments._wanted.is_set()
+        self.feed.instruments._wanted.clear()
+        return asked
+
+    def asks_for_settlements(self) -> bool:
+        """Whether missed settlements were asked for since the last look at this."""
+        asked = self.feed.history._missed.is_set()
+        self.feed.history._missed.clear()
+        return asked
 
     async def events(self) -> list[FeedEvent]:
         """What was noted since the last call, as it stands on the raw log."""
@@ -74,8 +90,7 @@ class Case:
 @pytest.fixture
 def case(tmp_path: Path) -> Case:
     """A feed with three contracts that has heard nothing."""
-    publisher = FakePublisher()
-    made = Case(feed_of(tmp_path, publisher), publisher)
+    made = Case(tmp_path)
     listed(made.feed, "A", "B", "C")
     return made
 
@@ -83,7 +98,7 @@ def case(tmp_path: Path) -> Case:
 async def live(case: Case) -> Case:
     """The feed when all is well, and nothing noted."""
     case.bring("ABC")
-    case.monitor.step()
+    case.look()
     assert case.monitor.state == "live"
     await case.events()
     return case
@@ -91,24 +106,24 @@ async def live(case: Case) -> Case:
 
 async def test_a_start_is_told_and_is_no_recovery(case: Case) -> None:
     """Nor are the contracts of the first list news."""
-    case.monitor.step()
+    case.look()
     assert await case.events() == []
     case.bring("ABC")
-    case.monitor.step()
+    case.look()
     (event,) = await case.events()
     assert (event.kind, event.subject) == ("feed_state", "binance-usdm")
     assert event.detail == "connecting -> live: the stream brings 3 of 3 contracts"
-    assert event.first_event_time < event.last_event_time == case.monitor.since
+    assert event.first_event_time < event.last_event_time == case.monitor.since_us
     assert case.monitor.detail == ""
-    case.monitor.step()
+    case.look()
     assert await case.events() == []
 
 
 async def test_an_outage_is_told_from_its_begin_to_its_end(case: Case) -> None:
     """Gap and transition at once, failover when REST serves, recovery when the stream is back."""
     await live(case)
-    last = now_us() - 2 * US_PER_S
-    case.close(at=last)
+    last = case.clock.now_us() - 2 * US_PER_S
+    case.close(ago_s=2.0)
     assert case.wanted == {"A", "B", "C"}
     opened, stalled = await case.events()
     assert (opened.kind, opened.first_event_time) == ("gap_opened", last)
@@ -118,24 +133,24 @@ async def test_an_outage_is_told_from_its_begin_to_its_end(case: Case) -> None:
         "(socket mark-price: closed by the exchange)"
     )
     case.poll()
-    case.monitor.step()
+    case.look()
     case.feed.snapshots.polls, case.feed.snapshots.rates = 4, 12
     assert await case.kinds() == ["failover"]
     case.bring("A", TWO)
-    case.monitor.step()
+    case.look()
     closed, recovering = await case.events()
     assert (closed.kind, closed.first_event_time) == ("gap_closed", last)
     assert "REST filled it with 12 rates of 4 polls" in closed.detail
     assert (recovering.kind, recovering.detail[:22]) == ("feed_state", "fallback -> recovering")
     assert case.wanted == {"B", "C"}
     case.bring("BC", TWO)
-    case.monitor.step()
+    case.look()
     assert await case.kinds() == ["recovery"]
     assert case.wanted == frozenset()
     assert case.monitor.detail == ""
 
 
-async def test_a_connection_that_was_handed_over_leaves_no_gap(case: Case) -> None:
+async def test_a_handed_over_connection_leaves_no_gap(case: Case) -> None:
     """It was planned: the new one brings what it brought."""
     await live(case)
     case.bring("ABC", TWO)
@@ -176,16 +191,17 @@ async def test_a_connection_without_data_leaves_no_gap(case: Case) -> None:
 async def test_listings_are_told_by_contract(case: Case) -> None:
     """A delisted one is nobody's any more; a new one is waited for."""
     await live(case)
-    change = Change((), frozenset({"NEW"}), frozenset({"B", "A"}))
-    case.monitor.listed(change, frozenset({"C", "NEW"}))
+    listed(case.feed, "C", "NEW")
     assert [(event.kind, event.subject) for event in await case.events()] == [
         ("listed", "binance-usdm:NEW"),
         ("delisted", "binance-usdm:A"),
         ("delisted", "binance-usdm:B"),
     ]
-    case.monitor.step()
+    case.look()
     assert case.wanted == frozenset()
-    assert case.bring("AC") == (["A"], False)
+    case.feed.instruments.known.set()
+    case.bring("AC")
+    assert case.asks_for_list()
 
 
 async def test_blindness_is_told_and_so_is_its_end(case: Case) -> None:
@@ -194,14 +210,13 @@ async def test_blindness_is_told_and_so_is_its_end(case: Case) -> None:
     case.close()
     case.poll(served=False)
     assert "feed_down" not in await case.kinds()
-    assert case.feed.snapshots.polling._wanted_s is not None
-    case.feed.snapshots.polling._wanted_s -= 9.0
-    case.monitor.step()
+    case.clock.advance(9.0)
+    case.look()
     transition, down = await case.events()
     assert (transition.kind, down.kind, case.monitor.state) == ("feed_state", "feed_down", "down")
     assert "0 of 3 contracts" in down.detail
     case.poll()
-    case.monitor.step()
+    case.look()
     failover, recovered = await case.events()
     assert (failover.kind, recovered.kind) == ("failover", "feed_recovered")
     assert recovered.first_event_time == down.last_event_time
@@ -210,88 +225,78 @@ async def test_blindness_is_told_and_so_is_its_end(case: Case) -> None:
 
 async def test_late_frames_are_no_life_unless_the_clock_is_off(case: Case) -> None:
     """By the exchange's clock they are of this moment; else they show what was a minute ago."""
-    minute_ago = now_us() - 60 * US_PER_S
-    case.monitor.outcome(ONE, ["A", "B", "C"], minute_ago, now_us())
-    case.monitor.step()
+    case.bring("ABC", age_s=60.0)
+    case.look()
     assert case.monitor.state == "connecting"
     assert case.wanted == {"A", "B", "C"}
     case.feed.rest.clock_ahead_s = -60.0
-    case.monitor.outcome(ONE, ["A", "B", "C"], minute_ago, now_us())
-    case.monitor.step()
+    case.bring("ABC", age_s=60.0)
+    case.look()
     assert (case.monitor.state, case.wanted) == ("live", frozenset())
 
 
 async def test_a_clock_that_is_ahead_makes_nobody_younger(case: Case) -> None:
     """Frames of the future are of now; and what is late by their clock is late."""
     case.feed.rest.clock_ahead_s = 60.0
-    now = now_us()
-    case.monitor.outcome(ONE, ["A"], now + 60 * US_PER_S, now)
-    case.monitor.outcome(ONE, ["B"], now + 50 * US_PER_S, now)
-    case.monitor.outcome(ONE, ["C"], now + 600 * US_PER_S, now)
-    case.monitor.step()
+    for symbol, age_s in (("A", -60.0), ("B", -50.0), ("C", -600.0)):
+        case.bring(symbol, age_s=age_s)
+    case.look()
     assert case.wanted == {"B"}
-    assert case.monitor.liveness.last_data_s is not None
-    assert case.monitor.liveness.last_data_s <= time.monotonic()
+    case.clock.advance(case.feed.exchange.silent_s)
+    case.look()
+    assert case.wanted == {"A", "B", "C"}
 
 
 async def test_a_clock_that_is_off_is_told_once_and_so_is_its_end(case: Case) -> None:
     """Not with every reply."""
     for ahead_s in (-7.25, -7.0, 3.0):
         case.feed.rest.clock_ahead_s = ahead_s
-        case.monitor.step()
+        case.look()
     (event,) = await case.events()
     assert (event.kind, event.detail) == (
         "clock_skew",
         "the exchange's clock is -7.2 s from ours",
     )
     case.feed.rest.clock_ahead_s = 0.0
-    case.monitor.step()
-    case.monitor.step()
+    case.look()
+    case.look()
     (event,) = await case.events()
     assert (event.kind, event.detail) == ("clock_skew", "ended")
 
 
-async def test_repetitions_and_refusals_are_counted_by_the_minute(case: Case) -> None:
+async def test_refusals_are_counted_by_the_minute(case: Case) -> None:
     """An event tells how many there were since the last; none tells of none."""
     await live(case)
-    case.monitor.dedup.total, case.feed.rest.refusals = 700, 2
-    case.monitor.step()
-    assert await case.events() == []
-    case.monitor._counted_s -= COUNTED_EVERY_S
-    case.monitor.step()
-    first, second = await case.events()
-    assert (first.kind, first.count, second.kind, second.count) == (
-        "repeated",
-        700,
-        "rate_limited",
-        2,
-    )
-    assert first.last_event_time - first.first_event_time >= COUNTED_EVERY_S * US_PER_S
-    case.feed.rest.refusals = 5
-    case.monitor._counted_s -= COUNTED_EVERY_S
-    case.monitor.step()
-    (event,) = await case.events()
-    assert (event.kind, event.count) == ("rate_limited", 3)
+    found = []
+    for refusals in (2, 2, 5):
+        case.feed.rest.refusals = refusals
+        case.clock.advance(EVERY_S)
+        case.bring("ABC")
+        case.look()
+        found.append([(event.kind, event.count) for event in await case.events()])
+    assert found == [[("rate_limited", 2)], [], [("rate_limited", 3)]]
 
 
 async def test_an_hour_within_a_gap_is_missed(case: Case) -> None:
     """Its settlements are fetched; a gap between two hours misses none."""
     await live(case)
-    for last_at, received_at, missed in (
-        (10 * US_PER_HOUR - 1, 10 * US_PER_HOUR + 1, True),
-        (10 * US_PER_HOUR + 1, 11 * US_PER_HOUR - 1, False),
-    ):
-        case.close(at=last_at)
-        assert case.monitor.outcome(ONE, ["A"], None, received_at) == ([], missed)
-    assert case.monitor.outcome(ONE, ["A"], None, 99 * US_PER_HOUR) == ([], False)
+    for begin_s, end_s, missed in ((-1.0, 1.0, True), (1.0, 3_599.0, False)):
+        case.clock.set_wall(500_000 * US_PER_HOUR + round(begin_s * US_PER_S))
+        case.close()
+        case.clock.set_wall(500_000 * US_PER_HOUR + round(end_s * US_PER_S))
+        case.bring("ABC")
+        assert case.asks_for_settlements() == missed
+    case.clock.set_wall(600_000 * US_PER_HOUR)
+    case.bring("ABC")
+    assert not case.asks_for_settlements()
 
 
 async def test_few_of_many_silent_are_named(case: Case) -> None:
     """An event stays short."""
     symbols = [f"S{n}" for n in range(9)]
-    case.monitor.listed(Change((), frozenset(), frozenset()), frozenset(symbols))
+    listed(case.feed, *symbols)
     case.bring(symbols)
-    case.monitor.step()
+    case.look()
     await case.events()
     case.close()
     event = (await case.events())[-1]
@@ -301,23 +306,22 @@ async def test_few_of_many_silent_are_named(case: Case) -> None:
 async def test_a_few_that_fall_silent_are_doubted(case: Case) -> None:
     """They may be delisted, so the list is asked for; an outage is no reason to ask."""
     symbols = [f"S{n:02}" for n in range(40)]
-    case.feed.facts.known.set()
-    case.monitor.listed(Change((), frozenset(), frozenset()), frozenset(symbols))
+    case.feed.instruments.known.set()
+    listed(case.feed, *symbols)
     case.bring(symbols)
     case.bring(["S00", "S01"], SPARE)
     case.close()
-    case.monitor.step()
+    case.look()
     assert len(case.wanted) == 38
-    assert not case.feed.facts._wanted.is_set()
+    assert not case.asks_for_list()
     case.bring(symbols[2:], TWO)
-    case.monitor.step()
-    assert not case.feed.facts._wanted.is_set()
+    case.look()
+    assert not case.asks_for_list()
     case.close(SPARE)
     assert case.wanted == {"S00", "S01"}
-    assert case.feed.facts._wanted.is_set()
-    case.feed.facts._wanted.clear()
-    case.monitor.step()
-    assert not case.feed.facts._wanted.is_set()
+    assert case.asks_for_list()
+    case.look()
+    assert not case.asks_for_list()
 
 
 async def test_a_kafka_that_takes_nothing_explains_the_silence(case: Case) -> None:
@@ -332,55 +336,64 @@ async def test_a_kafka_that_takes_nothing_explains_the_silence(case: Case) -> No
 
 async def test_without_a_stream_rest_is_the_normal_case(tmp_path: Path) -> None:
     """In the mode poll the feed is in fallback, and whom REST serves is not the watch's."""
-    publisher = FakePublisher()
-    case = Case(feed_of(tmp_path, publisher, producer_mode="poll"), publisher)
+    case = Case(tmp_path, producer_mode="poll")
     listed(case.feed, "A", "B")
-    case.monitor.step()
+    case.look()
     assert (case.monitor.state, case.wanted) == ("connecting", frozenset())
     case.feed.snapshots.want(["A", "B"])
     case.poll()
-    case.monitor.step()
+    case.look()
     assert case.monitor.state == "fallback"
     assert case.wanted == {"A", "B"}
 
 
 async def test_a_slow_stream_s_contracts_are_rest_s_at_start(tmp_path: Path) -> None:
     """KuCoin pushes once a minute: the first rates come by REST, later listings have a grace."""
-    publisher = FakePublisher()
-    case = Case(feed_of(tmp_path, publisher, "kucoin"), publisher)
+    case = Case(tmp_path, "kucoin")
     listed(case.feed, "A", "B")
-    case.monitor.step()
+    case.look()
     assert case.wanted == {"A", "B"}
     case.bring("A", "kucoin/uta/1")
     listed(case.feed, "A", "B", "NEW")
-    case.monitor.step()
+    case.look()
     assert case.wanted == {"B"}
 
 
-async def test_a_feed_without_a_list_is_down_in_the_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_feed_without_a_list_is_down_in_the_end(tmp_path: Path) -> None:
     """Nobody is served by what nobody knows; data alone makes it live."""
-    publisher = FakePublisher()
-    case = Case(feed_of(tmp_path, publisher), publisher)
+    case = Case(tmp_path)
     states = []
-    for unlisted_s in (30.0, -1.0):
-        monkeypatch.setattr(monitor, "UNLISTED_S", unlisted_s)
-        case.monitor.step()
+    for passed_s in (0.0, UNLISTED_S):
+        case.clock.advance(passed_s)
+        case.look()
         states.append(case.monitor.state)
     assert await case.kinds() == ["feed_state", "feed_down"]
     case.bring(["A"])
-    case.monitor.step()
+    case.look()
     assert [*states, case.monitor.state] == ["connecting", "down", "live"]
 
 
 async def test_settlements_are_asked_for_where_nobody_brought_the_contracts(case: Case) -> None:
     """A gap over the full hour of a socket whose contracts another one brought is none."""
-    at = now_us() // US_PER_HOUR * US_PER_HOUR - US_PER_S
+    case.clock.set_wall(500_000 * US_PER_HOUR + US_PER_S)
+    spare_again = SPARE.replace("/3", "/4")
     case.bring("ABC")
     case.bring("ABC", SPARE)
-    case.close(SPARE, at=at)
-    assert case.bring("ABC", SPARE.replace("/3", "/4")) == ([], False)
-    case.close(SPARE.replace("/3", "/4"))
-    case.close(ONE, at=at)
-    assert case.bring("ABC", TWO) == ([], True)
+    case.close(SPARE, ago_s=2.0)
+    case.bring("ABC", spare_again)
+    assert not case.asks_for_settlements()
+    case.close(spare_again)
+    case.close(ONE, ago_s=2.0)
+    case.bring("ABC", TWO)
+    assert case.asks_for_settlements()
+
+
+async def test_a_list_that_is_too_long_is_told_once_an_hour(case: Case) -> None:
+    """With how many contracts are left out; the worker makes an alert of it."""
+    for _ in range(3):
+        case.feed._on_listed(Change((), frozenset(), frozenset(), surplus=7))
+    (event,) = await case.events()
+    assert (event.kind, event.subject, event.count) == ("contract_cap", "binance-usdm", 7)
+    case.clock.advance(3_600.0)
+    case.feed._on_listed(Change((), frozenset(), frozenset(), surplus=7))
+    assert await case.kinds() == ["contract_cap"]

@@ -6,14 +6,12 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from producers.exchanges.spec import Slice
-from producers.feed import supervisor as keeper_module
-from producers.feed.service import _tell
+from producers.feed.service import log_errors
 from producers.feed.supervisor import (
     HEALTHY_S,
     MAX_IN_A_ROW,
@@ -24,9 +22,10 @@ from producers.feed.supervisor import (
 from producers.kafka.event_log import FeedEventLog
 from producers.rest.client import RestError
 from producers.websocket.transport import TransportError
-from schemas.clock import now_us
+from schemas.clock import Clock
 from schemas.control_items import FeedEvent
 from schemas.errors import ConfigurationError, FundingStreamError, MalformedInputError
+from tests.support.clock import START_US, ManualClock
 
 FEED = "kucoin"
 
@@ -69,6 +68,7 @@ class Feeds:
         self.made: list[Feed] = []
         self.runs = 0
         self.lasting = asyncio.Event()
+        self.on_run: Callable[[], None] = lambda: None
 
     def make(self, event_log: FeedEventLog) -> Any:
         """Return a new one."""
@@ -77,7 +77,7 @@ class Feeds:
 
 
 class Feed:
-    """A feed as far as its keeper knows it."""
+    """A feed as far as its supervisor knows it."""
 
     def __init__(self, feeds: Feeds, event_log: FeedEventLog) -> None:
         self.feeds = feeds
@@ -85,10 +85,11 @@ class Feed:
 
     async def run(self) -> None:
         """Note the start; fail in a task of a group, as a feed does, or stay."""
-        at = now_us()
+        at = START_US
         self.event_log.note(FeedEvent("started", FEED, at, at))
         error = self.feeds.script[self.feeds.runs]
         self.feeds.runs += 1
+        self.feeds.on_run()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._part(error))
 
@@ -99,9 +100,14 @@ class Feed:
         await asyncio.Event().wait()
 
 
-def kept(feeds: Feeds, kafka: Kafka, chance: Callable[[], float] = lambda: 0.001) -> FeedSupervisor:
-    """A keeper with hardly any delay."""
-    return FeedSupervisor(FEED, cast("Any", kafka), feeds.make, chance)
+def kept(
+    feeds: Feeds,
+    kafka: Kafka,
+    chance: Callable[[], float] = lambda: 0.001,
+    clock: Clock | None = None,
+) -> FeedSupervisor:
+    """A supervisor with hardly any delay."""
+    return FeedSupervisor(FEED, cast("Any", kafka), feeds.make, clock or ManualClock(), chance)
 
 
 async def until_lasting(supervisor: FeedSupervisor, feeds: Feeds) -> None:
@@ -118,7 +124,7 @@ async def until_lasting(supervisor: FeedSupervisor, feeds: Feeds) -> None:
 async def test_an_unexpected_error_is_told_and_a_new_feed_runs(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """With its traceback, on the journal that the runs share; the counters begin anew."""
+    """With its traceback, on the event log that the runs share; the counters begin anew."""
     feeds, kafka = Feeds(KeyError("markPrice\nX"), None), Kafka()
     supervisor = kept(feeds, kafka)
     first = supervisor.feed
@@ -150,7 +156,7 @@ async def test_what_concerns_all_feeds_passes_as_it_is(error: FundingStreamError
 
 
 async def test_what_concerns_all_feeds_passes_between_runs_too() -> None:
-    """Kafka refuses for good while the keeper waits."""
+    """Kafka refuses for good while the supervisor waits."""
     feeds, kafka = Feeds(KeyError(), None), Kafka()
     kafka.error = ConfigurationError("Kafka refuses")
     with pytest.raises(ConfigurationError, match="Kafka refuses"):
@@ -180,7 +186,7 @@ async def test_an_unexpected_error_beside_one_that_passes_is_logged(
 
 
 async def test_a_stray_cancellation_or_a_plain_end_is_a_failure_as_well() -> None:
-    """Nobody cancelled the keeper, so the feed has to run."""
+    """Nobody cancelled the supervisor, so the feed has to run."""
     feeds = Feeds(asyncio.CancelledError(), None)
     supervisor = kept(feeds, Kafka())
     await until_lasting(supervisor, feeds)
@@ -199,38 +205,20 @@ async def test_failures_in_a_row_are_given_up(caplog: pytest.LogCaptureFixture) 
 
 @pytest.mark.parametrize(("lasted_s", "given_up"), [(HEALTHY_S, False), (HEALTHY_S - 1, True)])
 async def test_a_run_that_lasts_makes_the_next_failure_a_first_one(
-    monkeypatch: pytest.MonkeyPatch,
     lasted_s: float,
     given_up: bool,  # noqa: FBT001 - a parameter of the case
 ) -> None:
     """However often a feed fails in all."""
-    clock = Clock()
-    monkeypatch.setattr(keeper_module, "time", SimpleNamespace(monotonic=clock))
+    clock = ManualClock()
     feeds = Feeds(*(KeyError(n) for n in range(MAX_IN_A_ROW + 1)), None)
-    run = Feed.run
-
-    async def lasting(feed: Feed) -> None:
-        clock.now_s += lasted_s
-        await run(feed)
-
-    monkeypatch.setattr(Feed, "run", lasting)
-    supervisor = kept(feeds, Kafka(), lambda: 0.0)
+    feeds.on_run = lambda: clock.advance(lasted_s)
+    supervisor = kept(feeds, Kafka(), lambda: 0.0, clock)
     if given_up:
         with pytest.raises(FeedFailedError):
             await supervisor.run()
     else:
         await until_lasting(supervisor, feeds)
         assert supervisor.failures == MAX_IN_A_ROW + 1
-
-
-class Clock:
-    """A monotonic clock that stands unless it is moved."""
-
-    def __init__(self) -> None:
-        self.now_s = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 async def test_it_stops_at_once_while_it_waits() -> None:
@@ -258,7 +246,11 @@ async def test_a_failure_at_the_moment_of_the_stop_does_not_undo_the_stop() -> N
 
     feeds = Feeds(None, None)
     supervisor = FeedSupervisor(
-        FEED, cast("Any", Kafka()), lambda event_log: cast("Any", Stubborn(feeds, event_log))
+        FEED,
+        cast("Any", Kafka()),
+        lambda event_log: cast("Any", Stubborn(feeds, event_log)),
+        ManualClock(),
+        lambda: 0.001,
     )
     running = asyncio.create_task(supervisor.run())
     async with asyncio.timeout(10):
@@ -280,7 +272,7 @@ def test_the_first_error_that_concerns_all_is_found_in_groups_of_groups() -> Non
 
 def test_errors_while_stopping_are_told(caplog: pytest.LogCaptureFixture) -> None:
     """A cancellation is none."""
-    _tell([asyncio.CancelledError(), ConfigurationError("typed"), KeyError("ours")])
+    log_errors([asyncio.CancelledError(), ConfigurationError("typed"), KeyError("ours")])
     assert [(r.getMessage(), bool(r.exc_info)) for r in caplog.records] == [
         ("while stopping: typed", False),
         ("while stopping: 'ours'", True),

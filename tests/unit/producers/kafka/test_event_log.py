@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from producers.kafka import event_log
 from producers.kafka.event_log import FeedEventLog
 from schemas.control_items import FEED_EVENT, FeedEvent
-from tests.unit.producers.feed.test_feed import FakePublisher
+from tests.support.clock import ManualClock
+from tests.support.feed_parts import FakePublisher
 
 
 def event(number: int) -> FeedEvent:
@@ -23,7 +23,7 @@ def published(publisher: FakePublisher) -> list[FeedEvent]:
 async def test_events_are_published_in_their_order_and_once() -> None:
     """In one record, on the channel that is ours; without news nothing is published."""
     publisher = FakePublisher()
-    kept = FeedEventLog("kucoin", cast("Any", publisher))
+    kept = FeedEventLog("kucoin", cast("Any", publisher), ManualClock())
     assert kept.identity.startswith("kucoin/producer/")
     await kept.publish()
     assert publisher.log == []
@@ -40,11 +40,10 @@ async def test_events_are_published_in_their_order_and_once() -> None:
     assert len(publisher.log) == 1
 
 
-async def test_of_a_flood_the_newest_are_kept_and_the_others_counted(monkeypatch: Any) -> None:
+async def test_of_a_flood_the_newest_are_kept_and_the_others_counted() -> None:
     """Kafka was away for hours: memory is bounded, and the log says that something is missing."""
-    monkeypatch.setattr(event_log, "MAX_WAITING", 5)
     publisher = FakePublisher()
-    kept = FeedEventLog("kucoin", cast("Any", publisher))
+    kept = FeedEventLog("kucoin", cast("Any", publisher), ManualClock(), max_waiting=5)
     for number in range(12):
         kept.note(event(number))
     await kept.publish()

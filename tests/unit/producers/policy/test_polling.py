@@ -22,6 +22,7 @@ from producers.policy.polling import (
     TOLERATED_PERIODS,
     Polling,
     affordable_s,
+    reconcile_due_ms,
 )
 from schemas.feeds import FEEDS, spec
 
@@ -250,3 +251,13 @@ def test_no_window_holds_more_than_the_share_of_a_limit(
         for start_s in rounds:
             within = [at_s for at_s in rounds if start_s <= at_s < start_s + limit.window_s - 1e-6]
             assert len(within) <= most
+
+
+@pytest.mark.parametrize(
+    ("now_ms", "due_ms"),
+    [(5_000, 150_000), (149_999, 150_000), (150_000, 3_750_000), (3_599_999, 3_750_000)],
+)
+def test_the_stream_is_compared_once_after_each_full_hour(now_ms: int, due_ms: int) -> None:
+    """So long after it that all has settled; the next time an hour later."""
+    hour_ms = 1_790_002_800_000
+    assert reconcile_due_ms(hour_ms + now_ms) == hour_ms + due_ms

@@ -20,6 +20,7 @@ from producers.websocket.session import ConnectionContext, FrameOutcome, Session
 from producers.websocket.transport import TransportError
 from schemas.clock import SystemClock
 from schemas.errors import UnavailableError
+from tests.support.clock import ManualClock
 
 SECRET = "hunter2-hunter2"
 PING = RestCall("ping", "/ping")
@@ -30,7 +31,7 @@ async def test_a_failed_call_does_not_tell_the_password(port: str) -> None:
     """Nor where the password makes it no URL."""
     url = f"http://user:{SECRET}@127.0.0.1:{port}"
     async with aiohttp.ClientSession() as session:
-        client = RestClient(EXCHANGE, url, session, RateLimiter(EXCHANGE.limits))
+        client = RestClient(EXCHANGE, url, session, RateLimiter(EXCHANGE.limits), ManualClock())
         with pytest.raises(RestError) as caught:
             await client.fetch(PING)
     assert SECRET not in str(caught.value)

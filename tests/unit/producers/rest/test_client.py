@@ -19,8 +19,9 @@ from producers.exchanges.spec import RateLimit, RestCall
 from producers.policy.rate_limiter import RateLimiter
 from producers.rest import client as rest
 from producers.rest.client import RestClient, RestError, barred_s
+from tests.support.clock import START_S, START_US, ManualClock
 
-NOW_MS = 1_700_000_000_000
+NOW_MS, NOW_S = START_US // 1_000, START_S
 BANNED = (
     b'{"code":-1003,"msg":"Way too many requests; IP(203.0.113.7) banned until %d. Please use the '
     b'websocket for live updates to avoid bans."}'
@@ -63,7 +64,11 @@ def test_how_long_a_refusal_bars_us(
 
 @asynccontextmanager
 async def client_of(
-    handler: Handler, limits: Mapping[str, RateLimit] | None = None
+    handler: Handler,
+    limits: Mapping[str, RateLimit] | None = None,
+    *,
+    clock: ManualClock | None = None,
+    max_body_bytes: int = rest.MAX_BODY_BYTES,
 ) -> AsyncIterator[tuple[RestClient, RateLimiter]]:
     """A client of a server on loopback that answers each GET by `handler`."""
     app = web.Application()
@@ -72,7 +77,9 @@ async def client_of(
         limits or {"weight": RateLimit(100, 60.0), "funding": RateLimit(1, 60.0)}
     )
     async with TestServer(app) as server, aiohttp.ClientSession() as session:
-        yield RestClient(EXCHANGE, str(server.make_url("/")), session, rate_limiter), rate_limiter
+        url, clock = str(server.make_url("/")), clock or ManualClock()
+        client = RestClient(EXCHANGE, url, session, rate_limiter, clock, max_body_bytes)
+        yield client, rate_limiter
 
 
 async def test_a_reply_is_returned_as_sent_with_its_parameters_asked() -> None:
@@ -88,7 +95,7 @@ async def test_a_reply_is_returned_as_sent_with_its_parameters_asked() -> None:
         assert await client.fetch(call) == b"[ 1 ]"
         assert seen == ["/fapi/x?startTime=5"]
         assert (client.calls, client.failures) == (1, 0)
-        assert rate_limiter.wait_s({"weight": 41}, time.monotonic()) > 0
+        assert rate_limiter.wait_s({"weight": 41}, NOW_S) > 0
 
 
 @pytest.mark.parametrize(
@@ -110,8 +117,8 @@ async def test_a_bad_status_is_an_error_and_a_refusal_blocks_the_host(
             await client.fetch(PING)
         assert caught.value.status == status
         assert (client.failures, client.refusals) == (1, blocked)
-        assert (client.barred_until_s > time.monotonic()) == blocked
-        assert (rate_limiter.wait_s({}, time.monotonic()) > 0) == blocked
+        assert (client.barred_until_s > NOW_S) == blocked
+        assert (rate_limiter.wait_s({}, NOW_S) > 0) == blocked
 
 
 async def test_a_dead_server_and_a_cut_reply_are_errors_of_ours() -> None:
@@ -132,18 +139,21 @@ async def test_a_dead_server_and_a_cut_reply_are_errors_of_ours() -> None:
     with pytest.raises(RestError):
         async with aiohttp.ClientSession() as session:
             await RestClient(
-                EXCHANGE, "http://127.0.0.1:1", session, RateLimiter(EXCHANGE.limits)
+                EXCHANGE,
+                "http://127.0.0.1:1",
+                session,
+                RateLimiter(EXCHANGE.limits),
+                ManualClock(),
             ).fetch(PING)
 
 
-async def test_an_endless_reply_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_endless_reply_is_refused() -> None:
     """A body beyond the bound is an error, not memory."""
-    monkeypatch.setattr(rest, "MAX_BODY_BYTES", 1_000)
 
     async def answer(request: web.Request) -> web.Response:
         return web.Response(body=b"x" * int(request.query["size"]))
 
-    async with client_of(answer) as (client, _rate_limiter):
+    async with client_of(answer, max_body_bytes=1_000) as (client, _rate_limiter):
         assert len(await client.fetch(RestCall("x", "/x", {"size": "1000"}))) == 1_000
         with pytest.raises(RestError, match="longer than 1000 bytes"):
             await client.fetch(RestCall("x", "/x", {"size": "1001"}))
@@ -157,8 +167,8 @@ async def test_what_the_exchange_counts_is_taken_over() -> None:
 
     async with client_of(answer) as (client, rate_limiter):
         await client.fetch(PING)
-        assert rate_limiter.wait_s({"weight": 21}, time.monotonic()) == 0.0
-        assert rate_limiter.wait_s({"weight": 22}, time.monotonic()) > 0
+        assert rate_limiter.wait_s({"weight": 21}, NOW_S) == 0.0
+        assert rate_limiter.wait_s({"weight": 22}, NOW_S) > 0
 
 
 async def test_a_call_that_waits_for_its_pool_holds_up_no_other_pool() -> None:
@@ -199,7 +209,7 @@ async def test_one_call_at_a_time() -> None:
 
 
 async def test_a_post_carries_its_json_body() -> None:
-    """With the content type without which Hyperliquid answers 415 (exchanges.md §4.9)."""
+    """With a content type, else Hyperliquid answers 415 (docs/exchanges/hyperliquid.md §9)."""
     seen: list[tuple[str, str, bytes]] = []
 
     async def answer(request: web.Request) -> web.Response:
@@ -212,7 +222,7 @@ async def test_a_post_carries_its_json_body() -> None:
 
 
 async def test_a_failure_inside_a_200_is_an_error() -> None:
-    """KuCoin's business errors (§3.5) are no replies to read."""
+    """KuCoin's business errors (docs/exchanges/kucoin.md §5) are no replies to read."""
 
     async def answer(_request: web.Request) -> web.Response:
         return web.Response(body=b'{"code":"200003","msg":"symbol does not exist"}')
@@ -221,7 +231,8 @@ async def test_a_failure_inside_a_200_is_an_error() -> None:
     app.router.add_get("/{path:.*}", answer)
     kucoin = exchange("kucoin")
     async with TestServer(app) as server, aiohttp.ClientSession() as session:
-        client = RestClient(kucoin, str(server.make_url("/")), session, RateLimiter(kucoin.limits))
+        url, limiter = str(server.make_url("/")), RateLimiter(kucoin.limits)
+        client = RestClient(kucoin, url, session, limiter, ManualClock())
         with pytest.raises(RestError, match="200003"):
             await client.fetch(kucoin.fact_calls[0])
         assert client.failures == 1
@@ -276,17 +287,17 @@ async def test_a_long_reply_costs_time_in_proportion() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "headers", "body", "least_s", "most_s"),
+    ("status", "headers", "body", "barred_for_s"),
     [
-        (403, {}, b"<html>Access Denied</html>", 50, 60),
-        (403, {"Retry-After": "20"}, b"", 10, 20),
-        (418, {}, BANNED % (int(time.time() * 1_000) + 36_000_000), 20_000, 36_000),
-        (418, {}, b"teapot", 290, 300),
-        (429, {"Retry-After": "40"}, BANNED % (NOW_MS * 2), 30, 40),
+        (403, {}, b"<html>Access Denied</html>", 60.0),
+        (403, {"Retry-After": "20"}, b"", 20.0),
+        (418, {}, BANNED % (NOW_MS + 36_000_000), 36_000.0),
+        (418, {}, b"teapot", 300.0),
+        (429, {"Retry-After": "40"}, BANNED % (NOW_MS * 2), 40.0),
     ],
 )
 async def test_a_refusal_bars_every_call_for_as_long_as_it_says(
-    status: int, headers: Mapping[str, str], body: bytes, least_s: float, most_s: float
+    status: int, headers: Mapping[str, str], body: bytes, barred_for_s: float
 ) -> None:
     """Of whatever pool and share; the exchange is not asked again meanwhile."""
     asked: list[str] = []
@@ -299,9 +310,9 @@ async def test_a_refusal_bars_every_call_for_as_long_as_it_says(
         with pytest.raises(RestError, match=f"HTTP {status}"):
             await client.fetch(PING)
         assert client.refusals == 1
-        assert least_s < client.barred_until_s - time.monotonic() <= most_s
+        assert client.barred_until_s - NOW_S == barred_for_s
         for share in (rest.SNAPSHOT_SHARE, rest.FOREGROUND_SHARE, rest.BACKGROUND_SHARE):
-            assert least_s < rate_limiter.wait_s({"funding": 1}, time.monotonic(), share) <= most_s
+            assert rate_limiter.wait_s({"funding": 1}, NOW_S, share) == barred_for_s
         waiting = asyncio.create_task(client.fetch(PING, rest.SNAPSHOT_SHARE))
         await asyncio.sleep(0)
         assert not waiting.done()
@@ -342,23 +353,22 @@ async def test_current_rates_go_before_the_registry_and_both_before_history() ->
 
     async with client_of(answer) as (client, rate_limiter):
         await client.fetch(RestCall("x", "/x", costs={"weight": 80}))
-        now_s = time.monotonic()
+        now_s = NOW_S
         assert rate_limiter.wait_s({"weight": 1}, now_s, rest.BACKGROUND_SHARE) > 0
         assert rate_limiter.wait_s({"weight": 1}, now_s, rest.FOREGROUND_SHARE) > 0
         async with asyncio.timeout(5):
             await client.fetch(RestCall("y", "/y", costs={"weight": 10}), rest.SNAPSHOT_SHARE)
-        assert rate_limiter.wait_s({"weight": 1}, time.monotonic(), rest.SNAPSHOT_SHARE) > 0
-
-
-def date_of(ahead_s: float) -> str:
-    """A Date header by a clock that is so far ahead."""
-    return formatdate(time.time() + ahead_s, usegmt=True)
+        assert rate_limiter.wait_s({"weight": 1}, NOW_S, rest.SNAPSHOT_SHARE) > 0
 
 
 async def test_the_exchange_s_clock_is_read_from_its_replies() -> None:
     """To half a second, once the last three agree; no date, or a cached one, says nothing."""
     dates = [0.0, 60.0, 60.0, 60.0, "yesterday", "", -3_600.0, -3_600.0, -3_600.0]
-    # Each made when it is sent: a busy machine may take long over the others.
+    clock = ManualClock()
+
+    def date_of(ahead_s: float) -> str:
+        return formatdate(clock.now_us() / 1e6 + ahead_s, usegmt=True)
+
     answers = (date_of(d) if isinstance(d, float) else str(d) for d in [*dates, 0.0])
     cached = False
 
@@ -366,7 +376,7 @@ async def test_the_exchange_s_clock_is_read_from_its_replies() -> None:
         age = {"Age": "240"} if cached else {}
         return web.Response(headers={"Date": date_of(-240.0) if cached else next(answers), **age})
 
-    async with client_of(answer) as (client, _rate_limiter):
+    async with client_of(answer, clock=clock) as (client, _rate_limiter):
         read = []
         for _ in dates:
             await client.fetch(PING)
@@ -377,6 +387,4 @@ async def test_the_exchange_s_clock_is_read_from_its_replies() -> None:
         cached = False
         await client.fetch(PING)
         assert client.clock_ahead_s == 0.0
-    assert read[:3] == [0.0] * 3
-    assert all(abs(ahead_s - 60.0) < 1.5 for ahead_s in read[3:8])
-    assert abs(read[8] + 3_600.0) < 1.5
+    assert read == [0.0] * 3 + [60.5] * 5 + [-3_599.5]

@@ -1,35 +1,48 @@
-"""Settled history: bookmarked per Kafka cluster, marked while it is partial, resumed after it."""
+"""The runner of settled history: pages to Kafka, marks around backfills, bookmarks behind both."""
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import pytest
-
-from producers.exchanges.binance_usdm import EXCHANGE
+from producers.exchanges import exchange
 from producers.exchanges.spec import RestCall, Slice
 from producers.kafka.publisher import UndeliveredError
+from producers.policy.history.actions import OVERLAP_MS, HistorySchedule
+from producers.policy.history.bulk_schedule import RECENT_MS, BulkSchedule
+from producers.policy.history.catch_up import ATTEMPTS
+from producers.policy.history.contract_schedule import ContractSchedule
 from producers.policy.throttle import Throttle
-from producers.rest import history as history_module
-from producers.rest.history import OVERLAP_MS, RECENT_MS, UNREADABLE_ATTEMPTS, Bookmark, History
-from schemas.clock import now_us
+from producers.rest.bookmark import Bookmark
+from producers.rest.client import BACKGROUND_SHARE, RestError
+from producers.rest.history import HistoryRunner, PageRetries
 from schemas.control_items import BACKFILL_BEGIN, BACKFILL_END, UNREADABLE
+from schemas.times import MS_PER_DAY, MS_PER_HOUR, US_PER_S
+from tests.support.clock import ManualClock
 
-DAY_MS = 86_400_000
+RETRIES = PageRetries(failed_s=0.0, unreadable_s=0.0)
+CONTRACTS = ["AUSDT", "BUSDT"]
 
 
 class FakeRest:
-    """Answers each page with the same rows; remembers what was asked."""
+    """Answers calls by a script, the last entry of it for ever; remembers what was asked."""
 
-    def __init__(self, body: bytes = b"[]", *later: bytes) -> None:
-        self.bodies = [body, *later]
+    def __init__(self, *bodies: bytes | RestError) -> None:
+        self.bodies = list(bodies) or [b"[]"]
         self.asked: list[dict[str, str]] = []
+        self.on_call: Callable[[], None] = lambda: None
 
-    async def fetch(self, call: RestCall, _share: float) -> bytes:
+    async def fetch(self, call: RestCall, share: float) -> bytes:
+        assert share == BACKGROUND_SHARE
         self.asked.append(dict(call.params))
-        return self.bodies.pop(0) if len(self.bodies) > 1 else self.bodies[0]
+        self.on_call()
+        body = self.bodies.pop(0) if len(self.bodies) > 1 else self.bodies[0]
+        if isinstance(body, RestError):
+            raise body
+        return body
 
 
 class FakePublisher:
@@ -53,200 +66,208 @@ class FakePublisher:
         self.log.append(("delivered", []))
 
 
-def history_of(
-    path: Path, cluster: str, rest: FakeRest, publisher: FakePublisher, days: int = 30
-) -> History:
-    """The history of two listed contracts."""
-    return History(
-        EXCHANGE,
-        cast("Any", rest),
-        cast("Any", publisher),
-        Bookmark(path, cluster),
-        days,
-        lambda: ["AUSDT", "BUSDT"],
-        Throttle(1e9),
-    )
+class Scene:
+    """The history of some contracts over fakes, with a bookmark in a real file."""
 
+    def __init__(
+        self,
+        folder: Path,
+        *bodies: bytes | RestError,
+        feed: str = "binance-usdm",
+        contracts: Sequence[str] = CONTRACTS,
+    ) -> None:
+        self.clock = ManualClock()
+        self.contracts = list(contracts)
+        self.rest, self.publisher = FakeRest(*bodies), FakePublisher()
+        self.path = folder / "f.json"
+        self.bookmark = Bookmark(self.path, "c")
+        bulk = feed == "binance-usdm"
+        self.schedule: HistorySchedule = BulkSchedule(30) if bulk else ContractSchedule(30, 40)
+        self.history = HistoryRunner(
+            exchange(feed),
+            cast("Any", self.rest),
+            cast("Any", self.publisher),
+            self.bookmark,
+            self.schedule,
+            lambda: self.contracts,
+            Throttle(1e9),
+            self.clock,
+            RETRIES,
+        )
 
-def test_a_bookmark_is_read_back_for_the_same_cluster_only(tmp_path: Path) -> None:
-    """Another Kafka cluster does not have the rows."""
-    path = tmp_path / "deep" / "binance-usdm.json"
-    assert Bookmark(path, "cluster-a").read_ms() is None
-    Bookmark(path, "cluster-a").write_ms(1_700_000_000_123)
-    assert Bookmark(path, "cluster-a").read_ms() == 1_700_000_000_123
-    assert Bookmark(path, "cluster-b").read_ms() is None
-    Bookmark(path, "cluster-b").write_ms(5)
-    assert Bookmark(path, "cluster-a").read_ms() is None
+    @property
+    def now_ms(self) -> int:
+        """The wall clock."""
+        return self.clock.now_us() // 1_000
 
+    @property
+    def stored(self) -> Bookmark:
+        """What a restart would read."""
+        return Bookmark(self.path, "c")
 
-@pytest.mark.parametrize(
-    "text",
-    ["", "{", "[]", "null", "7", '{"cluster_id":"c"}', '{"cluster_id":"c","through_ms":null}',
-     '{"cluster_id":"c","through_ms":"soon"}'],
-)  # fmt: skip
-def test_a_damaged_bookmark_is_no_bookmark(tmp_path: Path, text: str) -> None:
-    """Fetching again is safe, failing to start is not."""
-    path = tmp_path / "bookmark.json"
-    path.write_text(text, encoding="utf-8")
-    assert Bookmark(path, "c").read_ms() is None
+    def rows(self, *symbols: str) -> bytes:
+        """A page that holds a settlement of each."""
+        rows = [{"symbol": symbol, "fundingTime": self.now_ms} for symbol in symbols]
+        return json.dumps(rows).encode()
 
-
-def test_a_bookmark_of_bytes_is_no_bookmark(tmp_path: Path) -> None:
-    """Nor is a directory in its place."""
-    path = tmp_path / "bookmark.json"
-    path.write_bytes(b"\xff\xfe\x00")
-    assert Bookmark(path, "c").read_ms() is None
-    assert Bookmark(tmp_path, "c").read_ms() is None
-
-
-def test_without_days_of_history_every_contract_is_complete(tmp_path: Path) -> None:
-    """None is to come: nobody waits for their baselines."""
-    rest, publisher = FakeRest(b"[]"), FakePublisher()
-    assert history_of(tmp_path / "b.json", "c", rest, publisher, days=0).complete == 2
-    assert history_of(tmp_path / "b.json", "c", rest, publisher, days=1).complete == 0
+    def set_after_hour(self, seconds: float, hours: int = 0) -> None:
+        """Set the wall clock so long after the full hour."""
+        hour_ms = (self.now_ms // MS_PER_HOUR + hours) * MS_PER_HOUR
+        self.clock.set_wall(hour_ms * 1_000 + round(seconds * US_PER_S))
 
 
 async def test_a_first_start_fetches_30_days_between_marks(tmp_path: Path) -> None:
     """Begin, rows, everything delivered, then end: in between the baseline counts as partial."""
-    body = json.dumps([{"symbol": s, "fundingTime": now_us() // 1_000} for s in ("AUSDT", "X")])
-    rest, publisher = FakeRest(body.encode()), FakePublisher()
-    before_ms = now_us() // 1_000
-    history = history_of(tmp_path / "b.json", "c", rest, publisher)
-    await history._catch_up()
-    assert publisher.log == [
+    scene = Scene(tmp_path)
+    scene.rest.bodies = [scene.rows("AUSDT", "OTHER")]
+    await scene.history.fill()
+    assert scene.publisher.log == [
         (BACKFILL_BEGIN, ["AUSDT", "BUSDT"]),
         ("fundingRate", ["AUSDT"]),
         ("delivered", []),
         (BACKFILL_END, ["AUSDT", "BUSDT"]),
         ("delivered", []),
     ]
-    assert not Bookmark(tmp_path / "b.json", "c").begun
-    since_ms = int(rest.asked[0]["startTime"])
-    assert before_ms - 30 * DAY_MS <= since_ms <= now_us() // 1_000 - 30 * DAY_MS
-    through_ms = Bookmark(tmp_path / "b.json", "c").read_ms()
-    assert through_ms == int(rest.asked[0]["endTime"])
-    assert history.progress == 1.0
+    (asked,) = scene.rest.asked
+    assert int(asked["startTime"]) == scene.now_ms - 30 * MS_PER_DAY
+    assert (scene.stored.feed_ms, scene.stored.announced) == (int(asked["endTime"]), frozenset())
+    assert (scene.history.progress, scene.history.complete) == (1.0, 2)
+    assert (scene.history.rows, scene.history.calls) == (2, 1)
 
 
 async def test_a_restart_fetches_from_the_bookmark_with_an_overlap(tmp_path: Path) -> None:
     """Without marks: the baseline on Kafka is complete, z need not be withheld."""
-    through_ms = now_us() // 1_000 - 2 * DAY_MS
-    Bookmark(tmp_path / "b.json", "c").write_ms(through_ms)
-    rest, publisher = FakeRest(), FakePublisher()
-    await history_of(tmp_path / "b.json", "c", rest, publisher)._catch_up()
-    assert int(rest.asked[0]["startTime"]) == through_ms - OVERLAP_MS
-    assert {channel for channel, _ in publisher.log} == {"fundingRate", "delivered"}
-
-
-@pytest.mark.parametrize(("cluster", "age_days"), [("other", 1), ("c", 31)])
-async def test_another_cluster_or_an_old_bookmark_means_everything_again(
-    tmp_path: Path, cluster: str, age_days: int
-) -> None:
-    """A new broker is empty, and after a month nothing of the window is there."""
-    Bookmark(tmp_path / "b.json", cluster).write_ms(now_us() // 1_000 - age_days * DAY_MS)
-    rest, publisher = FakeRest(), FakePublisher()
-    await history_of(tmp_path / "b.json", "c", rest, publisher)._catch_up()
-    assert publisher.log[0][0] == BACKFILL_BEGIN
-    span_ms = int(rest.asked[0]["endTime"]) - int(rest.asked[0]["startTime"])
-    assert abs(span_ms - 30 * DAY_MS) < 60_000
+    scene = Scene(tmp_path)
+    through_ms = scene.now_ms - 2 * MS_PER_DAY
+    scene.bookmark.move_feed(through_ms)
+    await scene.history.fill()
+    assert int(scene.rest.asked[0]["startTime"]) == through_ms - OVERLAP_MS
+    assert {channel for channel, _ in scene.publisher.log} == {"fundingRate", "delivered"}
 
 
 async def test_the_bookmark_moves_only_behind_delivered_rows(tmp_path: Path) -> None:
-    """What Kafka has not acknowledged is fetched again after a restart."""
-    publisher = FakePublisher()
-    publisher.reachable = False
-    await history_of(tmp_path / "b.json", "c", FakeRest(), publisher)._catch_up()
-    assert Bookmark(tmp_path / "b.json", "c").read_ms() is None
+    """What Kafka has not acknowledged is fetched, and ended, again after a restart."""
+    scene = Scene(tmp_path)
+    scene.publisher.reachable = False
+    scene.rest.bodies = [scene.rows("AUSDT")]
+    await scene.history.fill()
+    assert scene.stored.feed_ms is None
+    assert scene.stored.announced == {"AUSDT", "BUSDT"}
 
 
-def rows_of(*symbols: str) -> bytes:
-    """A page that holds a settlement of each."""
-    at = now_us() // 1_000
-    return json.dumps([{"symbol": symbol, "fundingTime": at} for symbol in symbols]).encode()
+async def test_who_is_announced_stands_in_the_file_before_kafka_has_it(tmp_path: Path) -> None:
+    """So that a restart knows whom to release."""
+    scene = Scene(tmp_path)
+    stored = []
+    scene.rest.on_call = lambda: stored.append(scene.stored.announced)
+    await scene.history.fill()
+    assert stored == [{"AUSDT", "BUSDT"}]
 
 
-@pytest.fixture
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retries follow at once."""
-    monkeypatch.setattr(history_module, "UNREADABLE_RETRY_S", 0.0)
+async def test_a_page_that_fails_is_asked_for_until_it_comes(tmp_path: Path) -> None:
+    """Where all contracts come in one walk there is nothing else to do."""
+    scene = Scene(tmp_path)
+    scene.rest.bodies = [*[RestError("HTTP 500", 500)] * 9, scene.rows("AUSDT")]
+    await scene.history.fill()
+    assert scene.history.calls == 10
+    assert scene.history.progress == 1.0
 
 
-@pytest.mark.usefixtures("_no_pauses")
 async def test_a_page_that_nobody_can_read_ends_the_walk(tmp_path: Path) -> None:
-    """After a few attempts; z is withheld no longer, and what settles meanwhile is fetched."""
-    path, publisher = tmp_path / "b.json", FakePublisher()
-    rest = FakeRest(b"<html>", b"[7]", b"<html>", rows_of("AUSDT"), rows_of("AUSDT", "BUSDT"))
-    history = history_of(path, "c", rest, publisher)
-    await history._catch_up()
-    assert len(rest.asked) == UNREADABLE_ATTEMPTS
-    channels = [channel for channel, _ in publisher.log]
-    assert channels.count(UNREADABLE) == UNREADABLE_ATTEMPTS
+    """After a few attempts, each a dead letter; z is withheld no longer."""
+    scene = Scene(tmp_path, b"<html>", b"[7]", b"<html>")
+    await scene.history.fill()
+    assert len(scene.rest.asked) == RETRIES.unreadable_attempts
+    channels = [channel for channel, _ in scene.publisher.log]
+    assert channels.count(UNREADABLE) == RETRIES.unreadable_attempts
     assert channels[0] == BACKFILL_BEGIN
-    assert (BACKFILL_END, ["AUSDT", "BUSDT"]) in publisher.log
-    assert Bookmark(path, "c").read_ms() is None
-    assert history.complete == 0
+    assert (BACKFILL_END, ["AUSDT", "BUSDT"]) in scene.publisher.log
+    assert (scene.stored.feed_ms, scene.history.complete) == (None, 0)
+    assert scene.history.progress < 1.0
 
-    await history._follow()
-    assert len(rest.asked) == UNREADABLE_ATTEMPTS + 1, "the walk is not begun again before long"
-    assert now_us() // 1_000 - int(rest.asked[-1]["startTime"]) <= RECENT_MS + 60_000
-    assert ("fundingRate", ["AUSDT"]) in publisher.log
-    assert Bookmark(path, "c").read_ms() is None
 
-    history._again_s = 0.001
-    await history._follow()
-    assert len(rest.asked) == UNREADABLE_ATTEMPTS + 2
-    assert Bookmark(path, "c").read_ms() is not None
-    assert history.complete == 2
+async def test_what_settles_is_fetched_while_the_walk_is_unfinished(tmp_path: Path) -> None:
+    """The bookmark stays until the walk is begun again and finished."""
+    scene = Scene(tmp_path, *[b"<html>"] * RETRIES.unreadable_attempts, b"[]")
+    scene.set_after_hour(10)
+    await scene.history.fill()
+    asked = len(scene.rest.asked)
+    scene.set_after_hour(20)
+    scene.rest.bodies = [scene.rows("AUSDT")]
+    await scene.history.step()
+    assert [int(call["startTime"]) for call in scene.rest.asked[asked:]] == [
+        scene.now_ms - RECENT_MS
+    ]
+    assert ("fundingRate", ["AUSDT"]) in scene.publisher.log
+    assert scene.history.complete == 0
+    scene.set_after_hour(20, hours=1)
+    scene.rest.bodies = [scene.rows("AUSDT")]
+    await scene.history.fill()
+    for _ in range(3):
+        await scene.history.step()
+    assert scene.stored.feed_ms == scene.now_ms
+    assert scene.history.complete == 2
 
 
 async def test_no_settlement_at_all_is_no_complete_history(tmp_path: Path) -> None:
     """An exchange in maintenance answers an empty list: nothing is marked as fetched."""
-    history = history_of(tmp_path / "b.json", "c", FakeRest(), FakePublisher())
-    await history._catch_up()
-    assert Bookmark(tmp_path / "b.json", "c").read_ms() is None
-    assert history.complete == 0
+    scene = Scene(tmp_path)
+    await scene.history.fill()
+    assert (scene.stored.feed_ms, scene.history.complete) == (None, 0)
 
 
 async def test_an_odd_row_goes_to_the_dead_letters_and_the_others_on(tmp_path: Path) -> None:
     """The walk is finished, and the row is among what is published."""
-    publisher = FakePublisher()
+    scene = Scene(tmp_path)
     odd = b'{"symbol":"AUSDT","fundingTime":null}'
-    body = b"[" + odd + b"," + rows_of("BUSDT", "OTHER")[1:]
-    await history_of(tmp_path / "b.json", "c", FakeRest(body), publisher)._catch_up()
-    assert sorted(publisher.log[1][1], key=str) == ["BUSDT", None]
-    assert publisher.odd == [Slice(None, odd, readable=False)]
-    assert Bookmark(tmp_path / "b.json", "c").read_ms() is not None
+    scene.rest.bodies = [b"[" + odd + b"," + scene.rows("BUSDT", "OTHER")[1:]]
+    await scene.history.fill()
+    assert sorted(scene.publisher.log[1][1], key=str) == ["BUSDT", None]
+    assert scene.publisher.odd == [Slice(None, odd, readable=False)]
+    assert scene.stored.feed_ms is not None
 
 
-async def test_a_restart_ends_what_was_begun(tmp_path: Path) -> None:
-    """Killed between bookmark and end, or a contract delisted meanwhile: each is released."""
-    path, publisher = tmp_path / "b.json", FakePublisher()
-    before = Bookmark(path, "c")
-    before.write_ms(now_us() // 1_000 - DAY_MS)
-    before.begin(["AUSDT", "GONEUSDT"])
-    await history_of(path, "c", FakeRest(), publisher)._catch_up()
-    assert (BACKFILL_END, ["AUSDT", "GONEUSDT"]) in publisher.log
-    assert not Bookmark(path, "c").begun
+async def test_contracts_that_are_asked_for_one_by_one_have_bookmarks_each(tmp_path: Path) -> None:
+    """Each is released, and complete, once its rows are on Kafka."""
+    scene = Scene(tmp_path, feed="binance-coinm", contracts=["A", "B"])
+    scene.rest.bodies = [scene.rows("A"), scene.rows("B")]
+    await scene.history.fill()
+    assert [call["symbol"] for call in scene.rest.asked] == ["A", "B"]
+    assert [entry for entry in scene.publisher.log if entry[0] != "delivered"] == [
+        (BACKFILL_BEGIN, ["A", "B"]),
+        ("fundingRate", ["A"]),
+        (BACKFILL_END, ["A"]),
+        ("fundingRate", ["B"]),
+        (BACKFILL_END, ["B"]),
+    ]
+    assert scene.stored.contract_ms == {"A": scene.now_ms, "B": scene.now_ms}
+    assert (scene.history.complete, scene.history.progress) == (2, 1.0)
 
 
-async def test_what_kafka_does_not_have_is_ended_again(tmp_path: Path) -> None:
-    """The end may have been lost with the process."""
-    publisher = FakePublisher()
-    publisher.reachable = False
-    body = rows_of("AUSDT")
-    await history_of(tmp_path / "b.json", "c", FakeRest(body), publisher)._catch_up()
-    assert Bookmark(tmp_path / "b.json", "c").begun == {"AUSDT", "BUSDT"}
-    assert not Bookmark(tmp_path / "b.json", "other").begun
+async def test_a_contract_whose_pages_fail_is_left_after_a_few_attempts(tmp_path: Path) -> None:
+    """Its bookmark stays, and the next contract has its turn."""
+    scene = Scene(tmp_path, feed="binance-coinm", contracts=["A", "B"])
+    scene.rest.bodies = [*[RestError("HTTP 500", 500)] * ATTEMPTS, scene.rows("B"), b"[]"]
+    await scene.history.fill()
+    assert [call["symbol"] for call in scene.rest.asked][: ATTEMPTS + 2] == [*"A" * ATTEMPTS, *"BA"]
+    assert "B" in scene.stored.contract_ms
 
 
-def test_a_bookmark_that_cannot_be_written_costs_no_feed(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A full disk: it goes on from memory and says so."""
-    (tmp_path / "file").touch()
-    bookmark = Bookmark(tmp_path / "file" / "b.json", "c")
-    bookmark.write_ms(7)
-    bookmark.begin(["A"])
-    assert bookmark.read_ms() == 7
-    assert bookmark.begun == {"A"}
-    assert "a restart will fetch again" in caplog.text
+async def test_a_missed_hour_ends_the_wait(tmp_path: Path) -> None:
+    """The contracts are asked for at once where the hour's settlements have appeared."""
+    scene = Scene(tmp_path, feed="binance-coinm", contracts=["A", "B"])
+    scene.set_after_hour(400)
+    for symbol in scene.contracts:
+        scene.bookmark.move_contract(symbol, scene.now_ms)
+    await scene.history.fill()
+    asked = len(scene.rest.asked)
+    waiting = asyncio.create_task(scene.history.step())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    scene.set_after_hour(400, hours=2)
+    scene.history.missed_an_hour()
+    async with asyncio.timeout(10):
+        await waiting
+    for _ in range(2):
+        await scene.history.step()
+    assert [call["symbol"] for call in scene.rest.asked[asked:]] == ["A", "B"]

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from producers.exchanges.binance_usdm import EXCHANGE
 from producers.exchanges.spec import RestCall
 from producers.policy.rate_limiter import RateLimiter
-from producers.rest import client as rest
 from producers.rest.client import RestClient, RestError, http_session
+from schemas.clock import SystemClock
+from tests.support.clock import ManualClock
 
 PING = RestCall("ping", "/ping")
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -41,9 +42,8 @@ async def answered(answer: bytes, *, endless: bytes = b"") -> AsyncIterator[Rest
     listening = await asyncio.start_server(meet, "127.0.0.1", 0)
     port = listening.sockets[0].getsockname()[1]
     async with listening, http_session() as session:
-        yield RestClient(
-            EXCHANGE, f"http://127.0.0.1:{port}", session, RateLimiter(EXCHANGE.limits)
-        )
+        url, limiter = f"http://127.0.0.1:{port}", RateLimiter(EXCHANGE.limits)
+        yield RestClient(EXCHANGE, url, session, limiter, SystemClock(), max_body_bytes=1 << 20)
 
 
 @pytest.mark.parametrize(
@@ -114,9 +114,8 @@ async def test_odd_headers_cost_no_reply_more_than_itself(header: bytes) -> None
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
-async def test_what_a_body_inflates_to_counts(coding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_a_body_inflates_to_counts(coding: str) -> None:
     """A small body that becomes a large one is refused as a large one is."""
-    monkeypatch.setattr(rest, "MAX_BODY_BYTES", 1 << 20)
     plain = bytes(64 << 20)
     body = gzip.compress(plain) if coding == "gzip" else zlib.compress(plain)
     answer = OK + b"Content-Encoding: %b\r\nContent-Length: %d\r\n\r\n" % (
@@ -131,9 +130,8 @@ async def test_what_a_body_inflates_to_counts(coding: str, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     "begun", [OK + b"A: b", OK + b"\r\n", OK, OK + b"Transfer-Encoding: chunked\r\n\r\n"]
 )
-async def test_an_endless_reply_ends(begun: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_endless_reply_ends(begun: bytes) -> None:
     """By its length or by the time-out."""
-    monkeypatch.setattr(rest, "MAX_BODY_BYTES", 1 << 20)
     async with (
         answered(begun, endless=b"A: " + b"b" * 1_000 + b"\r\n") as client,
         asyncio.timeout(20),
@@ -151,7 +149,9 @@ class Broken:
 
 async def test_whatever_the_library_raises_is_a_failed_call() -> None:
     """Its text may hold anything."""
-    client = RestClient(EXCHANGE, "http://127.0.0.1:1", cast("Any", Broken()), RateLimiter({}))
+    client = RestClient(
+        EXCHANGE, "http://127.0.0.1:1", cast("Any", Broken()), RateLimiter({}), ManualClock()
+    )
     with pytest.raises(RestError, match=r"^http://127.0.0.1:1/ping: RuntimeError$"):
         await client.fetch(PING)
     assert client.failures == 1
@@ -165,5 +165,7 @@ words = st.sampled_from(
 @given(st.lists(words | st.text(max_size=5), max_size=8).map(" ".join))
 def test_no_date_breaks_the_clock(text: str) -> None:
     """The header is compared if it is a date, and else it is none."""
-    client = RestClient(EXCHANGE, "http://h", cast("Any", None), RateLimiter(EXCHANGE.limits))
+    client = RestClient(
+        EXCHANGE, "http://h", cast("Any", None), RateLimiter(EXCHANGE.limits), ManualClock()
+    )
     client._read_clock({"Date": text}, 0.0)

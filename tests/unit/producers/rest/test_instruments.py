@@ -17,11 +17,16 @@ from aiohttp.test_utils import TestServer
 from producers.exchanges.binance_usdm import EXCHANGE
 from producers.policy.instruments import Change
 from producers.policy.rate_limiter import RateLimiter
-from producers.rest import instruments
 from producers.rest.client import RestClient
-from producers.rest.instruments import InstrumentRefresh
+from producers.rest.instruments import (
+    MAX_ASKED_ABOUT,
+    UNKNOWN_EVERY_S,
+    InstrumentRefresh,
+    RefreshTimes,
+)
 from producers.rest.raw_replies import RawReplies
-from tests.unit.producers.feed.test_feed import FakePublisher
+from tests.support.clock import ManualClock
+from tests.support.feed_parts import FakePublisher
 
 INFO, FUNDING = "/fapi/v1/exchangeInfo", "/fapi/v1/fundingInfo"
 ENTRY = '{"symbol":"%s","status":"TRADING","contractType":"PERPETUAL"}'
@@ -56,20 +61,33 @@ class SmallBinance:
 
 
 class Case:
-    """Facts over a small exchange."""
+    """A registry over a small exchange."""
 
     def __init__(self, small: SmallBinance, session: aiohttp.ClientSession, url: str) -> None:
         self.small = small
         self.publisher = FakePublisher()
         self.changes: list[Change] = []
-        rest = RestClient(EXCHANGE, url, session, RateLimiter(EXCHANGE.limits))
-        raw_replies = RawReplies(EXCHANGE, rest, cast("Any", self.publisher))
-        self.facts = InstrumentRefresh(EXCHANGE, raw_replies, 3_600.0, self.changes.append)
+        self.clock = ManualClock()
+        rest = RestClient(EXCHANGE, url, session, RateLimiter(EXCHANGE.limits), self.clock)
+        self.raw_replies = RawReplies(EXCHANGE, rest, cast("Any", self.publisher), self.clock)
+        self.instruments = self.refreshing()
+
+    def refreshing(self, refresh_s: float = 3_600.0) -> InstrumentRefresh:
+        """Make a refresh that has asked for nothing yet."""
+        return InstrumentRefresh(
+            EXCHANGE,
+            self.raw_replies,
+            refresh_s,
+            self.changes.append,
+            self.clock,
+            lambda: 0.5,
+            RefreshTimes(retry_s=0.01, gather_s=0.01),
+        )
 
     async def round(self) -> list[str]:
         """What one refresh asks for."""
         self.small.asked.clear()
-        await self.facts.refresh()
+        await self.instruments.refresh()
         return list(self.small.asked)
 
 
@@ -84,9 +102,9 @@ async def case() -> AsyncIterator[Case]:
 
 
 @asynccontextmanager
-async def running(facts: InstrumentRefresh) -> AsyncIterator[None]:
+async def running(instruments: InstrumentRefresh) -> AsyncIterator[None]:
     """The loop, until the block ends."""
-    task = asyncio.create_task(facts.run())
+    task = asyncio.create_task(instruments.run())
     try:
         yield
         assert not task.done()
@@ -110,23 +128,23 @@ async def test_funding_info_is_asked_for_in_every_other_round(case: Case) -> Non
 async def test_a_round_that_failed_is_made_again_in_full(case: Case, path: str) -> None:
     """Else an interval could be missing for two rounds."""
     case.small.failing = {path}
-    assert not await case.facts.refresh()
+    assert not await case.instruments.refresh()
     assert await case.round() == [INFO, FUNDING]
     case.small.failing = set()
     assert await case.round() == [INFO, FUNDING]
     assert await case.round() == [INFO]
 
 
-async def test_facts_are_published_when_they_change(case: Case) -> None:
+async def test_instruments_are_published_when_they_change(case: Case) -> None:
     """Once; contracts that come and go are told of."""
-    await case.facts.refresh()
-    assert case.facts.known.is_set()
+    await case.instruments.refresh()
+    assert case.instruments.known.is_set()
     told = [(channel, [s.symbol for s in slices]) for _, channel, slices in case.publisher.log]
     assert told == [("exchangeInfo", ["A", "B"]), ("fundingInfo", ["A"])]
     assert case.changes[0].listed == {"A", "B"}
     case.publisher.log.clear()
     case.small.symbols = ["B", "C"]
-    await case.facts.refresh()
+    await case.instruments.refresh()
     entry, intervals = case.publisher.log
     assert intervals[1] == "fundingInfo", "of the new one, whose interval must not wait"
     assert entry[:2] == ("contract", "exchangeInfo")
@@ -138,122 +156,86 @@ async def test_facts_are_published_when_they_change(case: Case) -> None:
 async def test_nothing_is_known_while_no_list_has_come(case: Case) -> None:
     """The intervals alone list nobody."""
     case.small.failing = {INFO}
-    assert not await case.facts.refresh()
-    assert not case.facts.known.is_set()
+    assert not await case.instruments.refresh()
+    assert not case.instruments.known.is_set()
     assert case.changes == []
-    case.facts.ask_about(["A"])
-    case.facts.doubt()
-    assert not case.facts._wanted.is_set()
+    case.instruments.ask_about(["A"])
+    case.instruments.doubt()
+    assert not case.instruments._wanted.is_set()
 
 
-async def test_an_unknown_contract_has_the_list_asked_for_in_full(
-    case: Case, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_unknown_contract_has_the_list_asked_for_in_full(case: Case) -> None:
     """Soon, once, and with the intervals: they are what is new of it."""
-    monkeypatch.setattr(instruments, "GATHER_S", 0.01)
-    async with running(case.facts):
+    async with running(case.instruments):
         # The second call may still be on its way: the round after this one has to be whole.
         await case.small.until(2)
-        await case.facts.known.wait()
+        await case.instruments.known.wait()
         case.small.symbols.append("NEW")
-        case.facts.ask_about(["A", "NEW"])
+        case.instruments.ask_about(["A", "NEW"])
         await case.small.until(4)
         assert case.small.asked == [INFO, FUNDING] * 2
-    assert "NEW" in case.facts.registry.streaming
-    case.facts._wanted.clear()
-    case.facts.ask_about(["NEW", "B"])
-    assert not case.facts._wanted.is_set()
+    assert "NEW" in case.instruments.registry.streaming
+    case.instruments._wanted.clear()
+    case.instruments.ask_about(["NEW", "B"])
+    assert not case.instruments._wanted.is_set()
 
 
-async def test_silent_contracts_have_the_list_asked_for_now_and_then(
-    case: Case, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_silent_contracts_have_the_list_asked_for_now_and_then(case: Case) -> None:
     """They may be delisted; a contract that comes and goes does not make a call each time."""
-    await case.facts.refresh()
-    case.facts.doubt()
-    assert case.facts._wanted.is_set()
-    case.facts._wanted.clear()
-    case.facts.doubt()
-    assert not case.facts._wanted.is_set()
-    monkeypatch.setattr(instruments, "DOUBT_EVERY_S", 0.0)
-    case.facts.doubt()
-    assert case.facts._wanted.is_set()
+    await case.instruments.refresh()
+    case.instruments.doubt()
+    assert case.instruments._wanted.is_set()
+    case.instruments._wanted.clear()
+    case.instruments.doubt()
+    assert not case.instruments._wanted.is_set()
+    case.clock.advance(RefreshTimes().doubt_every_s)
+    case.instruments.doubt()
+    assert case.instruments._wanted.is_set()
 
 
-async def test_a_failed_round_is_made_again_before_its_time(
-    case: Case, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_failed_round_is_made_again_before_its_time(case: Case) -> None:
     """With backoff, not after an hour."""
-    monkeypatch.setattr(instruments, "RETRY_S", 0.01)
     case.small.failing = {INFO}
-    async with running(case.facts):
+    async with running(case.instruments):
         await case.small.until(6)
         assert case.small.asked[:6] == [INFO, FUNDING] * 3
 
 
-class Clock:
-    """A monotonic clock that is set by hand."""
-
-    def __init__(self) -> None:
-        self.now_s = 1_000.0
-
-    def monotonic(self) -> float:
-        """The time."""
-        return self.now_s
-
-
-async def asked_at(
-    case: Case, clock: Clock, seconds: int, symbols: Callable[[int], list[str]]
-) -> list[int]:
+async def asked_at(case: Case, seconds: int, symbols: Callable[[int], list[str]]) -> list[int]:
     """When a refresh is asked for, second by second, with these symbols streaming."""
     found = []
-    begin_s = clock.now_s
     for second in range(seconds):
-        clock.now_s = begin_s + second
-        case.facts.ask_about(symbols(second))
-        if case.facts._wanted.is_set():
-            case.facts._wanted.clear()
+        case.clock.advance(1.0)
+        case.instruments.ask_about(symbols(second))
+        if case.instruments._wanted.is_set():
+            case.instruments._wanted.clear()
             found.append(second)
     return found
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The clock of the module under test."""
-    made = Clock()
-    monkeypatch.setattr(instruments, "time", made)
-    return made
-
-
-async def test_a_symbol_that_streams_before_it_is_listed_is_asked_about_again(
-    case: Case, clock: Clock
-) -> None:
+async def test_a_symbol_that_streams_before_it_is_listed_is_asked_about_again(case: Case) -> None:
     """At once, then after 1, 3 and 7 minutes; what is listed by then is asked about no more."""
-    await case.facts.refresh()
-    assert await asked_at(case, clock, 3_000, lambda _: ["A", "NEW"]) == [0, 60, 180, 420]
-    clock.now_s += 10_000
-    assert await asked_at(case, clock, 3_000, lambda _: ["NEW", "LATER"]) == [0, 60, 180, 420]
+    await case.instruments.refresh()
+    assert await asked_at(case, 3_000, lambda _: ["A", "NEW"]) == [0, 60, 180, 420]
+    case.clock.advance(10_000)
+    assert await asked_at(case, 3_000, lambda _: ["NEW", "LATER"]) == [0, 60, 180, 420]
 
 
-async def test_made_up_symbols_have_the_list_asked_for_ever_more_seldom(
-    case: Case, clock: Clock
-) -> None:
+async def test_made_up_symbols_have_the_list_asked_for_ever_more_seldom(case: Case) -> None:
     """New ones in each second: no more often than the regular refresh in the end."""
-    case.facts._refresh_s = 600.0
-    await case.facts.refresh()
-    asked = await asked_at(case, clock, 4_000, lambda s: [f"X{s}-{n}" for n in range(20)])
+    case.instruments = case.refreshing(600.0)
+    await case.instruments.refresh()
+    asked = await asked_at(case, 4_000, lambda s: [f"X{s}-{n}" for n in range(20)])
     assert asked[:5] == [0, 60, 180, 420, 900]
     assert {b - a for a, b in pairwise(asked[4:])} == {600}
-    assert len(case.facts._asked_about) <= instruments.MAX_ASKED_ABOUT
+    assert len(case.instruments._asked_about) <= MAX_ASKED_ABOUT
 
 
-async def test_a_contract_that_was_found_makes_the_next_one_be_asked_about_soon(
-    case: Case, clock: Clock
-) -> None:
+async def test_a_contract_that_was_found_makes_the_next_one_be_asked_about_soon(case: Case) -> None:
     """An exchange that lists many in a row is no hostile one."""
-    await case.facts.refresh()
-    await asked_at(case, clock, 500, lambda _: ["NEW"])
+    await case.instruments.refresh()
+    await asked_at(case, 500, lambda _: ["NEW"])
     case.small.symbols.append("NEW")
-    await case.facts.refresh()
-    clock.now_s += instruments.UNKNOWN_EVERY_S
-    assert (await asked_at(case, clock, 100, lambda _: ["NEXT"]))[:2] == [0, 60]
+    await case.instruments.refresh()
+    case.clock.advance(UNKNOWN_EVERY_S)
+    assert (await asked_at(case, 100, lambda _: ["NEXT"]))[:2] == [0, 60]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
@@ -11,26 +12,35 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import aiohttp
-import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from producers.exchanges.binance_usdm import EXCHANGE
-from producers.exchanges.spec import Listing, RateLimit, Slice
-from producers.policy import polling
+from producers.exchanges.spec import Exchange, Listing, RateLimit, Slice
 from producers.policy.instruments import InstrumentRegistry
 from producers.policy.outages import Filled
 from producers.policy.ownership import Rest
+from producers.policy.polling import Polling
 from producers.policy.rate_limiter import RateLimiter
-from producers.rest import snapshots
-from producers.rest.client import RestClient
+from producers.rest.client import SNAPSHOT_TIMEOUT_S, RestClient
 from producers.rest.raw_replies import RawReplies
 from producers.rest.snapshots import Snapshots
+from schemas.clock import SystemClock
 from schemas.control_items import UNREADABLE
-from tests.unit.producers.feed.test_feed import FakePublisher
+from tests.support.feed_parts import FakePublisher
 
 LISTED = "ABC"
-PLENTY = {"weight": RateLimit(1_000_000, 60.0)}
+PLENTY = {"weight": RateLimit(1_000_000_000, 60.0)}
+
+
+def _generous() -> Exchange:
+    """Return an exchange whose calls cost next to nothing."""
+    exchange = copy.copy(EXCHANGE)
+    exchange.limits = PLENTY
+    return exchange
+
+
+GENEROUS = _generous()
 
 
 class SmallBinance:
@@ -95,6 +105,7 @@ async def running(
     run: Callable[[Snapshots], Coroutine[Any, Any, None]],
     *,
     period_s: float = 0.02,
+    timeout_s: float = SNAPSHOT_TIMEOUT_S,
     listed: Iterable[str] = LISTED,
 ) -> AsyncIterator[Case]:
     """One of the loops over a small exchange that costs nothing."""
@@ -104,9 +115,11 @@ async def running(
     registry = InstrumentRegistry()
     registry.update("exchangeInfo", (), [Listing(s, streaming=True) for s in listed])
     async with TestServer(app) as server, aiohttp.ClientSession() as session:
-        rest = RestClient(EXCHANGE, str(server.make_url("/")), session, RateLimiter(PLENTY))
-        raw_replies = RawReplies(EXCHANGE, rest, cast("Any", log))
-        taken = Snapshots(EXCHANGE, raw_replies, registry, period_s)
+        clock, url = SystemClock(), str(server.make_url("/"))
+        rest = RestClient(GENEROUS, url, session, RateLimiter(PLENTY), clock)
+        raw_replies = RawReplies(GENEROUS, rest, cast("Any", log), clock)
+        polling = Polling(period_s, soon_s=0.02, retry_s=0.02)
+        taken = Snapshots(GENEROUS, raw_replies, registry, polling, clock, timeout_s)
         task = asyncio.create_task(run(taken))
         try:
             yield Case(small, log, taken)
@@ -116,14 +129,6 @@ async def running(
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-
-
-@pytest.fixture(autouse=True)
-def _pace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is too dear, and a failed poll is made again soon."""
-    monkeypatch.setattr(snapshots, "affordable_s", lambda _calls, _limits: 0.0)
-    monkeypatch.setattr(polling, "RETRY_S", 0.02)
-    monkeypatch.setattr(polling, "SOON_S", 0.02)
 
 
 async def test_only_silent_contracts_are_published_and_soon() -> None:
@@ -189,10 +194,9 @@ async def test_a_failed_poll_is_made_again() -> None:
         assert case.taken.filled.polls == 1
 
 
-async def test_a_reply_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_reply_that_takes_too_long_is_given_up() -> None:
     """A current rate has to be current: it is asked for again."""
-    monkeypatch.setattr(snapshots, "SNAPSHOT_TIMEOUT_S", 0.05)
-    async with running(Snapshots.serve, period_s=1.0) as case:
+    async with running(Snapshots.serve, period_s=1.0, timeout_s=0.05) as case:
         case.small.answers.clear()
         case.taken.want({"A"})
         await case.asked(2)
@@ -207,28 +211,6 @@ async def test_the_stream_is_compared_with_all_contracts() -> None:
         assert case.log.symbols("reconcile")[:2] == [set(LISTED)] * 2
         assert case.log.symbols("fallback") == []
         assert case.taken.filled == Filled(0, 0)
-
-
-async def test_the_stream_is_compared_once_after_the_full_hour(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """So long after it that all has settled; the next time an hour later."""
-    hour_ms = 1_790_002_800_000
-    now_ms, dues = [hour_ms + 5_000], []
-
-    async def sleep_until_ms(due_ms: int) -> None:
-        dues.append(due_ms)
-        if len(dues) > 2:
-            await asyncio.Event().wait()
-        now_ms[0] = due_ms
-
-    monkeypatch.setattr(snapshots, "now_us", lambda: now_ms[0] * 1_000)
-    monkeypatch.setattr(snapshots, "sleep_until_ms", sleep_until_ms)
-    async with running(lambda taken: taken.reconcile(None)) as case:
-        await case.published(2, "reconcile")
-        assert case.log.symbols("reconcile") == [set(LISTED)] * 2
-        assert case.small.asked == 2
-    assert [due_ms - hour_ms for due_ms in dues[:2]] == [150_000, 3_750_000]
 
 
 async def test_without_a_stream_all_contracts_are_polled() -> None:

@@ -6,16 +6,15 @@ import asyncio
 import contextlib
 import dataclasses
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import aiohttp
-import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from producers.exchanges import backpack, exchange
-from producers.exchanges.spec import Exchange
+from producers.exchanges.spec import Exchange, SubscribeFrame
 from producers.policy.endpoints import Endpoints
 from producers.policy.rate_limiter import RateLimiter
 from producers.rest.client import RestClient
@@ -96,6 +95,25 @@ def pool_of(
 
 
 @asynccontextmanager
+async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
+    """A group of tasks that are cancelled at the end of the block."""
+    ready: asyncio.Future[asyncio.TaskGroup] = asyncio.get_running_loop().create_future()
+
+    async def group() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            ready.set_result(tasks)
+            await asyncio.Event().wait()
+
+    grouped = asyncio.create_task(group())
+    try:
+        yield await ready
+    finally:
+        grouped.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await grouped
+
+
+@asynccontextmanager
 async def running(
     *, secondary: bool, spares: int = 0
 ) -> AsyncIterator[tuple[SmallKucoin, ConnectionPool, Callable[[set[str]], None]]]:
@@ -104,23 +122,15 @@ async def running(
     async with TestServer(small.app) as server, aiohttp.ClientSession() as session:
         endpoints = Endpoints("kucoin", str(server.make_url("/")))
         rest = RestClient(
-            KUCOIN, endpoints.rest(KUCOIN.rest_url), session, RateLimiter(KUCOIN.limits)
+            KUCOIN,
+            endpoints.rest(KUCOIN.rest_url),
+            session,
+            RateLimiter(KUCOIN.limits),
+            SystemClock(),
         )
         made = pool_of(KUCOIN, endpoints, rest, secondary=secondary, spares=spares)
-        stop = asyncio.Event()
-        ready: asyncio.Future[asyncio.TaskGroup] = asyncio.get_running_loop().create_future()
-
-        async def group() -> None:
-            async with asyncio.TaskGroup() as tasks:
-                ready.set_result(tasks)
-                await stop.wait()
-
-        grouped = asyncio.create_task(group())
-        tasks = await ready
-        yield small, made, lambda symbols: made.sync(tasks, frozenset(symbols))
-        grouped.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await grouped
+        async with task_group() as tasks:
+            yield small, made, lambda symbols: made.sync(tasks, frozenset(symbols))
 
 
 async def test_each_source_says_its_part() -> None:
@@ -187,38 +197,47 @@ async def test_a_spare_says_the_same() -> None:
         assert (made.open, made.connects, made.attempts) == (3, 3, 3)
 
 
-async def test_each_shard_has_its_spares(monkeypatch: pytest.MonkeyPatch) -> None:
+def one_by_one(symbols: Sequence[str]) -> Sequence[SubscribeFrame]:
+    """A frame for each contract."""
+    (kind,) = backpack.EXCHANGE.socket_kinds
+    return [frame for symbol in symbols for frame in kind.subscribe([symbol])]
+
+
+class SmallBackpack(backpack.Backpack):
+    """Backpack, if a socket took two contracts and a frame one."""
+
+    socket_kinds = (
+        dataclasses.replace(backpack.EXCHANGE.socket_kinds[0], capacity=2, subscribe=one_by_one),
+    )
+
+
+async def test_each_shard_has_its_spares() -> None:
     """With its contracts, also those that are listed later."""
-    monkeypatch.setattr(backpack, "STREAMS_PER_FRAME", 1)
-    outcome: list[tuple[int, str]] = []
+    outcome: list[str] = []
     changed = asyncio.Event()
 
     async def socket(request: web.Request) -> web.WebSocketResponse:
         ws = web.WebSocketResponse()
         await ws.prepare(request)
-        number = len({of for of, _ in outcome})
         async for message in ws:
-            outcome.append((number, json.loads(message.data)["params"][0]))
+            outcome.append(json.loads(message.data)["params"][0])
             changed.set()
         return ws
 
     app = web.Application()
     app.router.add_get("/backpack/", socket)
-    (kind,) = backpack.EXCHANGE.socket_kinds
-    monkeypatch.setattr(backpack.Backpack, "socket_kinds", (dataclasses.replace(kind, capacity=2),))
+    small = SmallBackpack()
     async with TestServer(app) as server, aiohttp.ClientSession() as session:
         endpoints = Endpoints("backpack", str(server.make_url("/")))
-        rest = RestClient(backpack.EXCHANGE, "", session, RateLimiter(backpack.EXCHANGE.limits))
-        made = pool_of(backpack.EXCHANGE, endpoints, rest, secondary=True, spares=2)
-        async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        rest = RestClient(small, "", session, RateLimiter(small.limits), SystemClock())
+        made = pool_of(small, endpoints, rest, secondary=True, spares=2)
+        async with asyncio.timeout(10), task_group() as tasks:
             made.sync(tasks, frozenset("ABC"))
             made.sync(tasks, frozenset("BCDE"))
             while len(outcome) < 12:
                 changed.clear()
                 await changed.wait()
             names = {connection.name: set(connection.wanted) for connection in made}
-            for task in list(tasks._tasks):
-                task.cancel()
     assert names == {
         "mark-price": {"B", "D"},
         "mark-price-spare-1": {"B", "D"},
@@ -227,6 +246,4 @@ async def test_each_shard_has_its_spares(monkeypatch: pytest.MonkeyPatch) -> Non
         "mark-price-2-spare-1": {"C", "E"},
         "mark-price-2-spare-2": {"C", "E"},
     }
-    assert sorted(stream for _, stream in outcome) == sorted(
-        f"markPrice.{symbol}" for symbol in "BCDE" * 3
-    )
+    assert sorted(outcome) == sorted(f"markPrice.{symbol}" for symbol in "BCDE" * 3)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stream_app.normalise.assets import canonical_asset, split_symbol
+from stream_app.normalise import symbol_splitter
+from stream_app.normalise.assets import canonical_asset
 
 
 @pytest.mark.parametrize(
@@ -36,30 +37,35 @@ def test_other_names_stay(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("symbol", "base", "quote"),
+    ("feed", "symbol", "base", "quote"),
     [
-        ("BTCUSDT", "BTC", "USDT"),
-        ("ETHUSDC", "ETH", "USDC"),
-        ("ETHBTC", "ETH", "BTC"),
-        ("币安人生USDT", "币安人生", "USDT"),
-        ("1000PEPEUSDT", "1000PEPE", "USDT"),
-        ("BTCUSD1", "BTC", "USD1"),
-        ("USDT", "USDT", ""),
-        ("", "", ""),
-        ("BTCUSDT_260925", "BTCUSDT_260925", ""),
-        ("DOTUSD_PERP", "DOT", "USD"),
-        ("XBTUSDTM", "XBT", "USDT"),
-        ("LTCUSDCM", "LTC", "USDC"),
-        ("ETHUSDM", "ETH", "USD"),
-        ("XBTMZ26", "XBTMZ26", ""),
-        ("SOL_USDC_PERP", "SOL", "USDC"),
-        ("AAPL.US_USDC_PERP", "AAPL.US", "USDC"),
-        ("kPEPE_USDC_PERP", "kPEPE", "USDC"),
-        ("xyz:NVDA", "NVDA", ""),
-        ("para:BTC", "BTC", ""),
-        ("USDM", "USDM", ""),
+        ("binance-usdm", "BTCUSDT", "BTC", "USDT"),
+        ("binance-usdm", "ETHUSDC", "ETH", "USDC"),
+        ("binance-usdm", "ETHBTC", "ETH", "BTC"),
+        ("binance-usdm", "币安人生USDT", "币安人生", "USDT"),
+        ("binance-usdm", "1000PEPEUSDT", "1000PEPE", "USDT"),
+        ("binance-usdm", "BTCUSD1", "BTC", "USD1"),
+        ("binance-usdm", "USDT", "USDT", ""),
+        ("binance-usdm", "", "", ""),
+        ("binance-usdm", "BTCUSDT_260925", "BTCUSDT_260925", ""),
+        ("binance-coinm", "DOTUSD_PERP", "DOT", "USD"),
+        ("kucoin", "XBTUSDTM", "XBT", "USDT"),
+        ("kucoin", "LTCUSDCM", "LTC", "USDC"),
+        ("kucoin", "ETHUSDM", "ETH", "USD"),
+        ("kucoin", "DOTUSDM", "DOT", "USD"),
+        ("kucoin", "XBTMZ26", "XBTMZ26", ""),
+        ("kucoin", "USDM", "USDM", ""),
+        ("backpack", "SOL_USDC_PERP", "SOL", "USDC"),
+        ("backpack", "AAPL.US_USDC_PERP", "AAPL.US", "USDC"),
+        ("backpack", "kPEPE_USDC_PERP", "kPEPE", "USDC"),
+        ("backpack", "ELECTION_USDC_PREDICTION", "ELECTION_USDC_PREDICTION", ""),
+        ("hyperliquid", "xyz:NVDA", "NVDA", ""),
+        ("hyperliquid", "para:BTC", "BTC", ""),
+        ("hyperliquid", "WBTC", "WBTC", ""),
     ],
 )
-def test_a_joined_symbol_is_split_at_its_quote(symbol: str, base: str, quote: str) -> None:
-    """Until the exchange's own facts arrive; what does not split stays whole."""
-    assert split_symbol(symbol) == (base, quote)
+def test_a_joined_symbol_is_split_at_its_quote(
+    feed: str, symbol: str, base: str, quote: str
+) -> None:
+    """As its exchange joins them, until its own facts arrive; what does not split stays whole."""
+    assert symbol_splitter(feed)(symbol) == (base, quote)

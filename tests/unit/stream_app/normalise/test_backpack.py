@@ -17,13 +17,8 @@ from stream_app.model import (
     Update,
 )
 from stream_app.normalise.backpack import normalise
-from tests.fuzz.samples import (
-    BACKPACK_FRAME,
-    BACKPACK_SETTLED,
-    BACKPACK_SNAPSHOT,
-    MARKET,
-    RECEIVED_AT_US,
-)
+from tests.venues.backpack import BACKPACK_FRAME, BACKPACK_SETTLED, BACKPACK_SNAPSHOT, MARKET
+from tests.venues.samples import RECEIVED_AT_US
 
 DATA = BACKPACK_FRAME["data"]
 TWO_PM_US = 1_789_999_200_000_000

@@ -17,7 +17,8 @@ from stream_app.model import (
     Update,
 )
 from stream_app.normalise.hyperliquid import normalise
-from tests.fuzz.samples import ACTIVE_ASSET, CONTEXT, HYPERLIQUID_SETTLED, RECEIVED_AT_US, UNIVERSE
+from tests.venues.hyperliquid import ACTIVE_ASSET, CONTEXT, HYPERLIQUID_SETTLED, UNIVERSE
+from tests.venues.samples import RECEIVED_AT_US
 
 HOUR_US = 3_600_000_000
 NEXT_HOUR_US = RECEIVED_AT_US - RECEIVED_AT_US % HOUR_US + HOUR_US

@@ -18,16 +18,8 @@ from stream_app.model import (
     Update,
 )
 from stream_app.normalise.kucoin import normalise
-from tests.fuzz.samples import (
-    BEGIN,
-    CONTRACT,
-    END,
-    INSTRUMENT,
-    KUCOIN_SETTLED,
-    RECEIVED_AT_US,
-    UTA_FRAME,
-    UTA_ROW,
-)
+from tests.venues.kucoin import BEGIN, CONTRACT, END, INSTRUMENT, KUCOIN_SETTLED, UTA_FRAME, UTA_ROW
+from tests.venues.samples import RECEIVED_AT_US
 
 SYMBOL = "XBTUSDTM"
 NEXT_US = 1_790_006_400_000_000

@@ -15,7 +15,7 @@ from infra.simulator.faults.book import MAX_RUNNING, FaultBook, in_share
 from infra.simulator.faults.kinds import KINDS
 from infra.simulator.faults.schedule import Resume
 from schemas.errors import ConfigurationError
-from tests.support.faults import FEEDS, fault, running, symbols
+from tests.support.faults import WIRES, fault, running, symbols
 
 
 def test_every_kind_can_be_asked_for() -> None:
@@ -50,7 +50,7 @@ def test_every_kind_can_be_asked_for() -> None:
 def test_any_arguments_are_taken_or_refused(kind: str, arguments: dict[str, Any]) -> None:
     """In one sentence, with no other exception."""
     try:
-        asked = fault_kinds.parse(kind, arguments, FEEDS)
+        asked = fault_kinds.parse(kind, arguments, WIRES)
     except ConfigurationError:
         return
     assert set(asked.parameters) <= set(KINDS[kind].parameters)
@@ -144,7 +144,7 @@ def test_a_schedule_in_any_order() -> None:
         {"at_s": 2.5, "kind": "drop", "p": 0.5, "seconds": 3},
         {"at_s": 2.5, "kind": "delist", "feed": "kucoin"},
     ]
-    entries = schedule.parse(document, FEEDS)
+    entries = schedule.parse(document, WIRES)
     assert [entry.at_s for entry in entries] == [2.5, 2.5, 9]
     assert entries[0].what == fault("drop", p=0.5, seconds=3)
     assert entries[2].what == Resume("kucoin", None, 4)

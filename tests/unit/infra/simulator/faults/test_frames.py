@@ -14,15 +14,10 @@ from infra.simulator.exchange import Frame, RestCall, RestReply
 from infra.simulator.faults import replies as fault_replies
 from infra.simulator.faults.book import FaultBook
 from infra.simulator.faults.frames import FrameFaults, damaged
-from infra.simulator.faults.wire_fields import WIRES
 from infra.simulator.market.truth import Delivery, TickLedger, head
-from infra.simulator.registry import EXCHANGES
-from tests.support.faults import FEEDS, NOW_MS, USDM, fault, frame_of, running, symbols
-
-
-def test_every_feed_has_a_wire() -> None:
-    """One more exchange needs its line."""
-    assert set(WIRES) == set(EXCHANGES)
+from infra.simulator.options import SimulatorOptions
+from infra.simulator.registry import create_exchanges
+from tests.support.faults import FEEDS, NOW_MS, USDM, WIRES, fault, frame_of, running, symbols
 
 
 @given(st.lists(symbols, min_size=1, max_size=5, unique=True), st.data())
@@ -194,7 +189,8 @@ def test_a_moved_clock_is_in_the_truth() -> None:
 def test_every_feed_can_refuse(feed: str, kind: str) -> None:
     """With a status, and a body that is not the exchange's success."""
     call = RestCall("GET", "/x", {}, b"", "10.0.0.9", NOW_MS)
-    reply = fault_replies.refusal(feed, running(kind), call)
+    (exchange,) = create_exchanges([feed], SimulatorOptions(), 4, NOW_MS)
+    reply = fault_replies.refusal(exchange, running(kind), call)
     assert reply.status >= 400
     assert reply.body
 

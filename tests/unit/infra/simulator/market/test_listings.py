@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from infra.simulator.market.listings import Listings
 from infra.simulator.options import SimulatorOptions
-from infra.simulator.registry import EXCHANGES, MIN_CONTRACTS, create_exchanges, shares
+from infra.simulator.registry import MIN_CONTRACTS, SIMULATED, create_exchanges, shares
 from schemas.errors import ConfigurationError
 
 SYMBOLS = ["A", "B", "C", "D"]
@@ -79,7 +79,7 @@ def test_each_contract_is_in_one_state(changes: list[tuple[bool, str]], held_bac
 
 def test_all_contracts_are_shared_as_on_the_real_exchanges() -> None:
     """1874 contracts give each feed exactly what it has."""
-    assert shares(list(EXCHANGES), 1_874) == {
+    assert shares(list(SIMULATED), 1_874) == {
         "binance-usdm": 745,
         "binance-coinm": 30,
         "kucoin": 682,
@@ -90,7 +90,7 @@ def test_all_contracts_are_shared_as_on_the_real_exchanges() -> None:
 
 
 @given(
-    st.lists(st.sampled_from(list(EXCHANGES)), min_size=1, unique=True),
+    st.lists(st.sampled_from(list(SIMULATED)), min_size=1, unique=True),
     st.integers(min_value=1, max_value=20_000),
 )
 def test_shares_add_up(feeds: list[str], contracts: int) -> None:
@@ -99,7 +99,7 @@ def test_shares_add_up(feeds: list[str], contracts: int) -> None:
     assert list(found) == feeds
     assert min(found.values()) >= MIN_CONTRACTS
     assert sum(found.values()) == max(contracts, MIN_CONTRACTS * len(feeds))
-    whole = shares(list(EXCHANGES), 1_874)
+    whole = shares(list(SIMULATED), 1_874)
     total = sum(whole[feed] for feed in feeds)
     for feed, share in found.items():
         exact = contracts * whole[feed] / total
@@ -113,7 +113,7 @@ def test_feeds_are_known_and_named_once(feeds: list[str]) -> None:
         shares(feeds, 10)
 
 
-@pytest.mark.parametrize("feed", list(EXCHANGES))
+@pytest.mark.parametrize("feed", list(SIMULATED))
 def test_each_feed_lists_its_share_and_holds_two_back(feed: str) -> None:
     """`create` of each exchange: two more contracts can be listed while it runs."""
     now_ms = 1_791_269_856_400

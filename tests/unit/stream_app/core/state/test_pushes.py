@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.feeds import SAME_PUSH_S
+from schemas.feed_spec import SAME_PUSH_S
 from schemas.records import RawBatch
 from schemas.times import US_PER_HOUR, US_PER_S
 from stream_app.core.output.outputs import Output

@@ -1,8 +1,8 @@
-"""Where times, rates and symbols stand in what each exchange sends: one table, for faults.
+"""Where times, rates and symbols stand in the texts of an exchange, so that faults can change them.
 
-Responsible for: rewriting the outgoing text of frames and REST bodies: other units, another clock,
-fewer rows. Values are found by their field names and rewritten in place, so that everything else
-stays byte for byte. Pure. Not responsible for: when (faults.py), nor for producing the texts.
+A fault rewrites the outgoing text of frames and REST bodies: other units, another clock, fewer
+rows. Values are found by their field names and rewritten in place; everything else stays byte for
+byte. Pure. Each exchange's folder holds its own `Wire`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ _NS_FROM, _US_FROM, _MS_FROM, _S_FROM = 10**17, 10**14, 10**11, 10**8
 _UNIT_US = {"s": 1_000_000, "ms": 1_000}
 _WHOLE_NUMBER = re.compile(rb"\A\d{10,}\Z")
 _INTEGER = r"\d+(?![\d.eE])"
-_KUCOIN_TIMESTAMP = r'granularity":(?:60000|1000),(?:[^{}]*,)?"timestamp'
 _NUMBER = r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
 
 
@@ -125,61 +124,6 @@ class Wire:
         return before + b"[", [bytes(piece) for piece in pieces], b"]" + behind
 
 
-WIRES: dict[str, Wire] = {
-    # exchanges.md 1.6, 1.9
-    "binance-usdm": Wire(
-        event=("E", "time", "serverTime"),
-        funding=("T", "nextFundingTime"),
-        rate=("r", "lastFundingRate"),
-        symbol='"s":"([^"]+)"',
-        current="premiumIndex",
-    ),
-    # exchanges.md 2.4, 2.6
-    "binance-coinm": Wire(
-        event=("E", "time", "serverTime"),
-        funding=("T", "nextFundingTime"),
-        rate=("r", "lastFundingRate"),
-        symbol='"s":"([^"]+)"',
-        current="premiumIndex",
-    ),
-    # exchanges.md 3A, 3B, 3.5; `data` holds a number in the reply of /timestamp alone, a row that
-    # begins with `ts` is a settlement, and countdowns are too small to be taken for a time. A
-    # `timestamp` is an event's behind these granularities alone: behind others it is a funding time
-    "kucoin": Wire(
-        event=("P", r"(?<!\{\")ts", _KUCOIN_TIMESTAMP, "data"),
-        funding=(
-            "ft", "nt", "timestamp", "fundingTime", "timePoint", "nextFundingRateTime",
-            "nextFundingRateDateTime",
-        ),
-        rate=(
-            "fr", "lfr", "fundingRate", "fundingFeeRate", "lastTimeFundingRate",
-            "nextFundingRate", "value",
-        ),
-        symbol=r'(?:"s":"|"topic":"/contract/instrument:|"symbol":")([^"]+)"',
-        current=r"contracts/|/current$|ua/v2/market/funding-rate",
-    ),
-    # exchanges.md §4.6, §4.9; `time` alone is also the stamp of a settlement
-    "hyperliquid": Wire(
-        event=('(?<=null,")time',),
-        funding=("nextFundingTime",),
-        rate=("funding", "fundingRate"),
-        symbol='"coin":"([^"]+)"',
-        current="metaAndAssetCtxs|predictedFundings",
-        rates_have_times=False,
-        fixed_interval_hours=1,
-    ),
-    # exchanges.md §5.2, §5.4
-    "backpack": Wire(
-        event=("E", "T"),
-        funding=("n", "nextFundingTimestamp"),
-        rate=("f", "fundingRate"),
-        symbol='"s":"([^"]+)"',
-        current="markPrices",
-        fixed_interval_hours=1,
-    ),
-}  # fmt: skip
-
-
 def _values(names: tuple[str, ...], number: str) -> re.Pattern[bytes]:
     """Matches the values of some fields, as text or as number; the number is group 2."""
     return re.compile(rf'("(?:{"|".join(names)})":\s*"?)({number})'.encode())
@@ -192,7 +136,7 @@ def _rewritten(values: re.Pattern[bytes], text: bytes, rewrite: Callable[[bytes]
 def _times_rewritten(
     values: re.Pattern[bytes], text: bytes, rewrite: Callable[[bytes], bytes]
 ) -> bytes:
-    # A body can be nothing but a time (exchanges.md §5.4d).
+    # The body of a call for the time can be a bare number.
     return rewrite(text) if _WHOLE_NUMBER.match(text) else _rewritten(values, text, rewrite)
 
 

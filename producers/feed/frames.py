@@ -1,0 +1,104 @@
+"""What happens to a frame of a socket: it is cut, reported to the monitor and published."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from producers.exchanges.spec import Control, Exchange, Frame, Slice
+from producers.kafka.publisher import Publisher
+from producers.policy.dedup import Deduplicator
+from producers.policy.instruments import InstrumentRegistry
+from producers.rest.raw_replies import log_unreadable
+from producers.websocket.session import FrameOutcome
+from schemas.clock import Clock
+from schemas.control_items import MAX_UNREADABLE_BYTES, UNREADABLE
+from schemas.errors import MalformedInputError
+from schemas.feeds import spec
+
+log = logging.getLogger(__name__)
+
+OnData = Callable[[str, list[str], int | None, int], None]
+"""Called with each data frame: the connection's id, the contracts in it, the exchange's time (None:
+the frame does not say) and the time of receipt, both µs since the epoch."""
+
+
+class FrameHandler:
+    """Handles the frames of one feed."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        publisher: Publisher,
+        registry: InstrumentRegistry,
+        on_data: OnData,
+        clock: Clock,
+    ) -> None:
+        self._exchange = exchange
+        self._publisher = publisher
+        self._registry = registry
+        self._on_data = on_data
+        self._clock = clock
+        self._dedup = Deduplicator(timeless=spec(exchange.feed).timeless)
+        self.data = 0
+        """Data frames whose pieces are published."""
+        self.ignored = 0
+        """Data frames that carry no rate."""
+        self.updates = 0
+        """Readable pieces of data frames."""
+
+    @property
+    def repeated(self) -> int:
+        """Pieces that another connection had delivered before."""
+        return self._dedup.total
+
+    def keep(self, streaming: frozenset[str]) -> None:
+        """Look for repeated pieces of these contracts alone from now on."""
+        self._dedup.keep(streaming)
+
+    async def take(self, identity: str, message: bytes, received_at: int) -> FrameOutcome:
+        """Handle a frame of a connection; return what it tells about the connection."""
+        try:
+            frame = self._exchange.slice_frame(message)
+        except MalformedInputError as error:
+            log.warning("%s: unreadable frame: %s", self._exchange.feed, error)
+            whole = (Slice(None, message[:MAX_UNREADABLE_BYTES]),)
+            await self._publish(whole, UNREADABLE, identity, received_at)
+            return FrameOutcome(data=False)
+        if frame.control is not None:
+            return self._control(frame.control, message)
+        if not frame.published:
+            self.ignored += 1
+            return FrameOutcome(data=True)
+        return await self._data(frame, identity, received_at)
+
+    def _control(self, control: Control, message: bytes) -> FrameOutcome:
+        level = logging.WARNING if control.refused else logging.DEBUG
+        log.log(level, "%s: control frame %r", self._exchange.feed, message[:200])
+        return FrameOutcome(data=False, control=control)
+
+    async def _data(self, frame: Frame, identity: str, received_at: int) -> FrameOutcome:
+        odd = log_unreadable(self._exchange.feed, frame.channel, frame.slices)
+        self.data += 1
+        self.updates += len(frame.slices) - odd
+        symbols = [s.symbol for s in frame.slices if s.readable and s.symbol is not None]
+        self._on_data(identity, symbols, frame.event_us, received_at)
+        fresh = self._dedup.fresh(identity, frame.slices, self._clock.monotonic_s())
+        await self._publish(fresh, frame.channel, identity, received_at)
+        listed = self._registry.listed
+        if listed and not listed.issuperset(symbols):
+            # A successor of the connection need not deliver symbols that the exchange made up.
+            symbols = [symbol for symbol in symbols if symbol in listed]
+        return FrameOutcome(data=bool(frame.slices), symbols=symbols)
+
+    async def _publish(
+        self, slices: Sequence[Slice], channel: str, identity: str, received_at: int
+    ) -> None:
+        await self._publisher.publish(
+            slices,
+            transport="ws",
+            purpose="stream",
+            channel=channel,
+            connection_id=identity,
+            received_at=received_at,
+        )

@@ -1,0 +1,1 @@
+"""When settled history is fetched: steps and schedules. Pure."""

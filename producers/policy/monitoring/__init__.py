@@ -1,0 +1,1 @@
+"""What is reported of a feed: silence, gaps, state, clocks, counts and listings. Pure."""

@@ -1,0 +1,61 @@
+"""The facts of a feed that producers, worker, simulator, page and benchmarks share.
+
+A feed is one market of an exchange, with streams of its own. Its `FeedSpec` stands in
+`schemas/venues/<venue>.py` (or in an installed package, see `schemas.feeds`) and names the modules
+that hold the rest: description, normaliser and simulator. It is data, so that every part can read
+it without importing another part.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+MAX_CONTRACTS = 5_000
+"""Contracts of one feed: more than twice the largest list that any exchange has
+(docs/exchanges/README.md §8)."""
+SAME_PUSH_S = 0.7
+"""Two connections' copies of a push that names no event time arrive within so many seconds. The
+exchange pushes a contract 0.8 s apart or more (docs/exchanges/README.md §8), so a connection that
+lags further behind delivers the push as a second one."""
+
+
+class FeedSpec(NamedTuple):
+    """What every part needs to know of a feed; times in seconds."""
+
+    name: str
+    """The feed's id: small letters, digits and hyphens."""
+    description: str
+    """Dotted name of the producers' module, which holds `EXCHANGE`."""
+    normaliser: str
+    """Dotted name of the worker's module, which holds `normalise` and `split_symbol`."""
+    simulator: str | None
+    """Dotted name of the simulator's module, which holds `SIMULATED`; None: it has none."""
+    stale_s: float
+    """A contract that has not delivered for this long is stale: its rate holds no longer, and it
+    no longer counts as live (docs/exchanges/README.md §8)."""
+    cadence_s: float
+    """How often the stream pushes each contract (docs/exchanges/README.md §8)."""
+    missed_after_s: float
+    """Two updates further apart than this have lost at least one between them."""
+    trading_statuses: frozenset[str]
+    """The exchange's words for a contract that streams; any other word means that it does not."""
+    derive_settlements: bool = False
+    """True: no source of settlements is timely, so the last estimate before the hour stands in for
+    the settled rate until history has it."""
+    settled_decimals: int | None = None
+    """Settled rates are rounded to so many decimals while estimates have more; a derived settlement
+    is rounded so as well. None: both have the same digits, as far as is known."""
+    settling_s: float = 0.0
+    """Estimates within so many seconds after a settlement are noise, and ignored."""
+    max_contracts: int = MAX_CONTRACTS
+    """A longer list is cut to so many contracts, and an alert says so."""
+    first_history_min: int = 0
+    """Minutes that 30 days of history take at the first start, where the limits are so strict that
+    people must be told; 0: a few."""
+    timeless: bool = False
+    """Frames of the stream name no event time: the time of receipt stands in for it."""
+
+    @property
+    def streaming(self) -> frozenset[str]:
+        """The statuses of a contract whose silence is a gap; "" is the status before any fact."""
+        return self.trading_statuses | {""}

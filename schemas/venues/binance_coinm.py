@@ -1,0 +1,18 @@
+"""Binance COIN-M futures (docs/exchanges/binance-coinm.md)."""
+
+from __future__ import annotations
+
+from schemas.feed_spec import FeedSpec
+
+FEED = FeedSpec(
+    "binance-coinm",
+    description="producers.exchanges.binance_coinm",
+    normaliser="stream_app.normalise.binance_coinm",
+    simulator="infra.simulator.binance.coinm",
+    stale_s=10.0,
+    cadence_s=1.0,
+    missed_after_s=1.5,
+    trading_statuses=frozenset({"TRADING"}),
+    # History has a settlement minutes after the hour (§6b).
+    derive_settlements=True,
+)

@@ -1,0 +1,22 @@
+"""Hyperliquid perpetuals (docs/exchanges/hyperliquid.md)."""
+
+from __future__ import annotations
+
+from schemas.feed_spec import FeedSpec
+
+FEED = FeedSpec(
+    "hyperliquid",
+    description="producers.exchanges.hyperliquid",
+    normaliser="stream_app.normalise.hyperliquid",
+    simulator="infra.simulator.hyperliquid.exchange",
+    stale_s=15.0,
+    cadence_s=1.0,
+    # Coins are pushed 0.8 to 1.8 s apart (§6): a single late push has lost nothing.
+    missed_after_s=2.5,
+    # The exchange says only whether a coin is delisted; this is the normaliser's word (§9a).
+    trading_statuses=frozenset({"trading"}),
+    # No source of settlements is timely (§7).
+    derive_settlements=True,
+    first_history_min=40,
+    timeless=True,
+)

@@ -1,0 +1,165 @@
+"""One open connection on a scripted wire: its deadlines to the second, without waiting for them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+
+import pytest
+
+from producers.exchanges.spec import Control, SocketKind
+from producers.policy.quarantine import Quarantine
+from producers.websocket.config import ConnectionConfig
+from producers.websocket.session import ConnectionContext, FrameOutcome, Session, SessionEnd
+from producers.websocket.transport import TransportError
+
+CONFIG = ConnectionConfig()
+SILENT_S = 30.0
+
+
+class Wire:
+    """A connection and the clock of its world: waiting for a message is what makes time pass."""
+
+    def __init__(self, script: Iterable[tuple[float, bytes | TransportError]] = ()) -> None:
+        """`script`: what comes at which second, in order; after it nothing comes."""
+        self.now_s = 0.0
+        self._script = list(script)
+        self.sent: list[str] = []
+
+    def monotonic_s(self) -> float:
+        return self.now_s
+
+    def now_us(self) -> int:
+        return int(self.now_s * 1_000_000)
+
+    async def recv(self, timeout_s: float) -> bytes | None:
+        assert 0 < timeout_s <= CONFIG.check_s
+        await asyncio.sleep(0)
+        until_s = self.now_s + timeout_s
+        if not self._script or self._script[0][0] > until_s:
+            self.now_s = until_s
+            return None
+        at_s, message = self._script.pop(0)
+        self.now_s = max(self.now_s, at_s)
+        if isinstance(message, TransportError):
+            raise message
+        return message
+
+    async def send(self, text: str) -> None:
+        self.sent.append(text)
+
+
+class Case:
+    """A session on a scripted wire, and what it reports."""
+
+    def __init__(self, wire: Wire, **kind: Any) -> None:
+        self.wire = wire
+        self.data: list[tuple[float, list[str]]] = []
+        self.frames: list[tuple[str, bytes, int]] = []
+        self.takes_s = 0.0
+        """How long handing over a frame takes."""
+        self.quarantine = Quarantine()
+        context = ConnectionContext(
+            "test/mark",
+            SocketKind("mark", SILENT_S, 3_600.0, **kind),
+            self.on_frame,
+            self.quarantine,
+            ("HELLO",),
+            None,
+            frozenset,
+            wire,
+            CONFIG,
+        )
+        self.session = Session(context, cast("Any", wire), "test/mark/1", self.on_data)
+
+    async def on_frame(
+        self, connection_id: str, message: bytes, received_at_us: int
+    ) -> FrameOutcome:
+        self.frames.append((connection_id, message, received_at_us))
+        self.wire.now_s += self.takes_s
+        if message == b"welcome":
+            return FrameOutcome(data=False, control=Control(greeting=True))
+        return FrameOutcome(data=message != b"ack", symbols=message.decode().split())
+
+    def on_data(self, symbols: Sequence[str]) -> None:
+        self.data.append((self.wire.now_s, list(symbols)))
+        if "CLOSE" in symbols:
+            self.session.close("handed over")
+
+    async def run(self) -> SessionEnd:
+        async with asyncio.timeout(10):
+            return await self.session.run()
+
+
+async def test_it_ends_when_no_data_came_for_the_silence_limit() -> None:
+    """Counted from its newest data; acknowledgements are no data."""
+    case = Case(Wire([(7.0, b"A B"), (20.0, b"ack"), (36.5, b"ack")]))
+    assert await case.run() == SessionEnd("no data for 30 s")
+    assert case.wire.now_s == 37.0
+    assert case.data == [(7.0, ["A", "B"])]
+    assert case.session.last_data_at_us == 7_000_000
+
+
+async def test_without_any_data_silence_counts_from_the_opening() -> None:
+    """The exchange accepted the connection and never delivered."""
+    case = Case(Wire())
+    assert await case.run() == SessionEnd("no data for 30 s")
+    assert case.wire.now_s == SILENT_S
+    assert case.session.last_data_at_us is None
+
+
+async def test_it_ends_when_the_greeting_does_not_come() -> None:
+    """Nothing is sent before the greeting."""
+    case = Case(Wire(), greeting_timeout_s=10.0)
+    assert await case.run() == SessionEnd("no greeting within 10 s")
+    assert (case.wire.now_s, case.wire.sent) == (10.0, [])
+
+
+async def test_after_the_greeting_only_silence_ends_it() -> None:
+    """What opens the stream is sent once the greeting is there."""
+    case = Case(Wire([(9.0, b"welcome")]), greeting_timeout_s=10.0)
+    assert await case.run() == SessionEnd("no data for 30 s")
+    assert case.wire.sent == ["HELLO"]
+
+
+async def test_frames_are_handed_over_with_the_time_of_their_receipt() -> None:
+    """And with the id of the connection."""
+    case = Case(Wire([(1.5, b"A"), (2.0, b"B")]))
+    await case.run()
+    assert case.frames == [("test/mark/1", b"A", 1_500_000), ("test/mark/1", b"B", 2_000_000)]
+
+
+@pytest.mark.parametrize(("takes_s", "ended"), [(5.0, False), (5.5, True)])
+async def test_a_frame_that_waits_too_long_for_kafka_ends_it(takes_s: float, ended: object) -> None:
+    """What the socket holds behind it is old by then."""
+    case = Case(Wire([(1.0, b"A"), (2.0, b"B")]))
+    case.takes_s = takes_s
+    end = await case.run()
+    assert (end.reason == "reading paused: Kafka took nothing for 6 s") is ended
+    assert len(case.frames) == (1 if ended else 2)
+
+
+async def test_closing_it_lets_the_frame_in_hand_finish() -> None:
+    """The rest of what came is not read any more."""
+    case = Case(Wire([(1.0, b"CLOSE"), (1.5, b"A")]))
+    assert await case.run() == SessionEnd("handed over")
+    assert [message for _, message, _ in case.frames] == [b"CLOSE"]
+
+
+async def test_closing_a_quiet_connection_is_noticed_within_the_check_interval() -> None:
+    """It waits for frames that do not come."""
+    case = Case(Wire())
+    running = asyncio.create_task(case.run())
+    await asyncio.sleep(0)
+    case.session.close("handed over")
+    assert await running == SessionEnd("handed over")
+    assert case.wire.now_s <= CONFIG.check_s
+
+
+@pytest.mark.parametrize("farewell", [True, False])
+async def test_an_end_without_a_close_frame_is_abrupt(farewell: object) -> None:
+    """An unknown contract makes an exchange end a connection like that."""
+    error = TransportError("closed", farewell=bool(farewell))
+    case = Case(Wire([(3.0, error)]))
+    assert await case.run() == SessionEnd("closed", abrupt=not farewell)

@@ -1,0 +1,61 @@
+"""The registry of feeds: what a line must name, and what an unknown feed is answered."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from producers.exchanges import exchange
+from schemas.errors import ConfigurationError
+from schemas.feeds import FEEDS, registered, spec
+from stream_app.normalise import normaliser
+
+LINE = "schemas.venues.backpack:FEED"
+
+
+@pytest.mark.parametrize("feed", FEEDS)
+def test_a_registered_feed_has_all_its_parts(feed: str) -> None:
+    """Its description bears its name; its normaliser can be called."""
+    assert exchange(feed).feed == feed
+    assert callable(normaliser(feed))
+
+
+@pytest.mark.parametrize(
+    ("lines", "what"),
+    [
+        (["schemas.venues.nobody:FEED"], "missing"),
+        (["schemas.venues.backpack:NOTHING"], "missing"),
+        (["schemas.feed_spec:MAX_CONTRACTS"], "no FeedSpec"),
+        ([LINE, LINE], "taken"),
+    ],
+)
+def test_a_line_that_names_no_new_feed_is_refused(lines: list[str], what: str) -> None:
+    """With an error that quotes the line."""
+    with pytest.raises(ConfigurationError, match=what) as caught:
+        registered(lines)
+    assert lines[-1] in str(caught.value)
+
+
+def test_an_unknown_feed_is_named_with_those_that_are_known() -> None:
+    """As an error of configuration: the id comes from a person."""
+    with pytest.raises(ConfigurationError, match=f"'nobody': known are {', '.join(FEEDS)}"):
+        spec("nobody")
+
+
+def test_an_installed_package_adds_a_feed_with_one_line(tmp_path: Path) -> None:
+    """Its entry point is seen by every process that can import the package."""
+    metadata = tmp_path / "somewhere-1.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: somewhere\nVersion: 1\n")
+    (metadata / "entry_points.txt").write_text("[fundingstream.feeds]\nmine = somewhere:FEED\n")
+    (tmp_path / "somewhere.py").write_text(
+        "from schemas.venues.backpack import FEED as OTHER\nFEED = OTHER._replace(name='mine')\n"
+    )
+    program = f"import sys; sys.path.append({str(tmp_path)!r}); import schemas.feeds as f"
+    shown = subprocess.run(
+        [sys.executable, "-c", f"{program}; print(f.FEEDS)"], check=True, capture_output=True
+    )
+    assert shown.stdout.decode().strip() == str((*FEEDS, "mine"))

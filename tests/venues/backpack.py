@@ -1,0 +1,98 @@
+"""Messages of Backpack (docs/exchanges/backpack.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from producers.exchanges.spec import Control
+from tests.venues.samples import Expected, Sample, Samples, array
+
+_BP = (
+    b'{"data":{"E":1790134357847601,"T":1790134357846930,"e":"markPrice","f":"0.00000625",'
+    b'"i":"340.52","n":1790136000000,"p":"340.43","s":"AAPL.US_USDC_PERP"},'
+    b'"stream":"markPrice.AAPL.US_USDC_PERP"}'
+)
+_BP_BARE = b'{"stream":"markPrice.kPEPE_USDC_PERP","data":{"e":"markPrice","p":"0.01"}}'
+_MARKETS = (
+    b'{"symbol":"BTC_USDC_PERP","marketType":"PERP","orderBookState":"Open"}',
+    b'{"symbol":"AAPL.US_USDC_PERP","marketType":"PERP","orderBookState":"Closed"}',
+    b'{"symbol":"BTC_USDC","marketType":"SPOT","orderBookState":"Open"}',
+)
+_PRICE = b'{"fundingRate":"0.0001","markPrice":"50001.50","symbol":"BTC_USDC_PERP"}'
+_BP_SETTLED = (
+    (
+        b'{"fundingRate":"0.0000125","intervalEndTimestamp":"2026-09-21T21:00:00",'
+        b'"symbol":"BTC_USDC_PERP"}'
+    ),
+    (
+        b'{"fundingRate":"0.000010077","intervalEndTimestamp":"2026-09-21T20:00:00",'
+        b'"symbol":"BTC_USDC_PERP"}'
+    ),
+)
+
+SAMPLES = Samples(
+    data=[
+        (_BP, Expected("markPrice", ["AAPL.US_USDC_PERP"], event_us=1_790_134_357_847_601)),
+        (_BP_BARE, Expected("markPrice", ["kPEPE_USDC_PERP"])),
+    ],
+    control=[
+        (b'{"id":null,"error":{"code":4006,"message":"Invalid stream"}}', Control(refused=True))
+    ],
+    replies={"markets": array(*_MARKETS), "markPrices": array(_PRICE)},
+    pieces={
+        "markets": list(
+            zip(["BTC_USDC_PERP", "AAPL.US_USDC_PERP", "BTC_USDC"], _MARKETS, strict=True)
+        ),
+        "markPrices": [("BTC_USDC_PERP", _PRICE)],
+    },
+    listed={"markets": {"BTC_USDC_PERP": True, "AAPL.US_USDC_PERP": False}},
+    history_symbol="BTC_USDC_PERP",
+    history_page=array(*_BP_SETTLED),
+    history_rows=_BP_SETTLED,
+    history_time="intervalEndTimestamp",
+)
+
+BACKPACK_FRAME: dict[str, Any] = {
+    "data": {
+        "E": 1_790_000_123_147_601,
+        "T": 1_790_000_123_146_930,
+        "e": "markPrice",
+        "f": "0.00000625",
+        "i": "340.52",
+        "n": 1_790_002_800_000,
+        "p": "340.43",
+        "s": "AAPL.US_USDC_PERP",
+    },
+    "stream": "markPrice.AAPL.US_USDC_PERP",
+}
+BACKPACK_SNAPSHOT: dict[str, Any] = {
+    "fundingRate": "0.0002438565367033305404731178",
+    "indexPrice": "50000.25",
+    "markPrice": "50001.50",
+    "nextFundingTimestamp": 1_790_002_800_000,
+    "symbol": "BTC_USDC_PERP",
+}
+BACKPACK_SETTLED: dict[str, Any] = {
+    "fundingRate": "0.000010077",
+    "intervalEndTimestamp": "2026-09-21T14:00:00",
+    "symbol": "BTC_USDC_PERP",
+}
+MARKET: dict[str, Any] = {
+    "symbol": "kPEPE_USDC_PERP",
+    "baseSymbol": "kPEPE",
+    "quoteSymbol": "USDC",
+    "marketType": "PERP",
+    "fundingInterval": 3_600_000,
+    "fundingRateUpperBound": "150",
+    "fundingRateLowerBound": "-100",
+    "orderBookState": "PostOnly",
+    "visible": True,
+}
+
+PAYLOADS = (
+    Sample("backpack", "stream", "markPrice", "AAPL.US_USDC_PERP", BACKPACK_FRAME),
+    Sample("backpack", "fallback", "markPrices", "BTC_USDC_PERP", BACKPACK_SNAPSHOT),
+    Sample("backpack", "reconcile", "markPrices", "BTC_USDC_PERP", BACKPACK_SNAPSHOT),
+    Sample("backpack", "history", "fundingRates", "BTC_USDC_PERP", BACKPACK_SETTLED),
+    Sample("backpack", "contract", "markets", "kPEPE_USDC_PERP", MARKET),
+)

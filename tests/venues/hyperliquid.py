@@ -1,0 +1,122 @@
+"""Messages of Hyperliquid (docs/exchanges/hyperliquid.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from producers.exchanges.spec import Control
+from tests.venues.samples import Expected, Sample, Samples, array
+
+_CONTEXT = (
+    b'{"funding":"0.0000018952","openInterest":"36585.31848","premium":"-0.0006413454",'
+    b'"oraclePx":"84198.0","markPx":"84148.0","midPx":null,"impactPxs":["84143.0","84144.0"]}'
+)
+_COIN = b'{"channel":"activeAssetCtx","data":{"coin":"BTC","ctx":' + _CONTEXT + b"}}"
+_DEX_COIN = (
+    b'{"channel":"activeAssetCtx","data":{"coin":"xyz:NVDA","ctx":{"funding":"0.00000625"}}}'
+)
+_META = (
+    b'{"maxLeverage":40,"name":"BTC","szDecimals":5}',
+    b'{"name":"MATIC","isDelisted":true}',
+    b'{"name":"kPEPE","szDecimals":0}',
+)
+_META_DEX = (b'{"name":"xyz:NVDA","szDecimals":3}', b'{"name":"xyz:OLD","isDelisted":true}')
+_HL_SETTLED = (
+    b'{"coin":"BTC","fundingRate":"0.0000125","premium":"0.0000774","time":1790003600170}',
+    b'{"coin":"BTC","fundingRate":"0.0000126","time":1790007200356}',
+)
+_CTXS = (_CONTEXT, b'{"funding":"0.0","premium":null}', b'{"funding":"0.0000125"}')
+
+SAMPLES = Samples(
+    data=[
+        (_COIN, Expected("activeAssetCtx", ["BTC"])),
+        (_DEX_COIN, Expected("activeAssetCtx", ["xyz:NVDA"])),
+    ],
+    control=[
+        (
+            (
+                b'{"channel":"subscriptionResponse","data":{"method":"subscribe",'
+                b'"subscription":{"type":"activeAssetCtx","coin":"kPEPE"}}}'
+            ),
+            Control(acknowledged="kPEPE"),
+        ),
+        (
+            (
+                b'{"channel":"subscriptionResponse","data":{"method":"unsubscribe",'
+                b'"subscription":{"type":"activeAssetCtx","coin":"kPEPE"}}}'
+            ),
+            Control(),
+        ),
+        (b'{"channel":"pong"}', Control()),
+        (b'{"channel":"error","data":"Already subscribed: {}"}', Control(refused=True)),
+    ],
+    replies={
+        "allPerpMetas": b'[{"universe":'
+        + array(*_META)
+        + b',"collateralToken":0},{"universe":'
+        + array(*_META_DEX)
+        + b"}]",
+        "metaAndAssetCtxs": b'[{"universe":' + array(*_META) + b"}," + array(*_CTXS) + b"]",
+    },
+    pieces={
+        "allPerpMetas": list(
+            zip(["BTC", "MATIC", "kPEPE", "xyz:NVDA", "xyz:OLD"], (*_META, *_META_DEX), strict=True)
+        ),
+        "metaAndAssetCtxs": [("BTC", _CONTEXT), ("kPEPE", _CTXS[2])],
+    },
+    listed={
+        "allPerpMetas": {
+            "BTC": True,
+            "MATIC": False,
+            "kPEPE": True,
+            "xyz:NVDA": True,
+            "xyz:OLD": False,
+        }
+    },
+    history_symbol="BTC",
+    history_page=array(*_HL_SETTLED),
+    history_rows=_HL_SETTLED,
+    history_time="time",
+)
+
+CONTEXT: dict[str, Any] = {
+    "funding": "0.0000018952",
+    "openInterest": "36585.31848",
+    "prevDayPx": "86627.0",
+    "dayNtlVlm": "4161029539.6949653625",
+    "premium": "-0.0006413454",
+    "oraclePx": "84198.0",
+    "markPx": "84148.0",
+    "midPx": "84143.5",
+    "impactPxs": ["84143.0", "84144.0"],
+    "dayBaseVlm": "49116.08533",
+}
+ACTIVE_ASSET: dict[str, Any] = {
+    "channel": "activeAssetCtx",
+    "data": {"coin": "xyz:NVDA", "ctx": CONTEXT},
+}
+HYPERLIQUID_SETTLED: dict[str, Any] = {
+    "coin": "BTC",
+    "fundingRate": "0.0000125",
+    "premium": "0.0000774",
+    "time": 1_789_999_200_118,
+}
+UNIVERSE: dict[str, Any] = {"name": "kPEPE", "szDecimals": 5, "maxLeverage": 40}
+
+
+def _contexts(row: Any) -> Any:
+    return [{"universe": [{"name": "BTC"}]}, [row]]
+
+
+def _universes(row: Any) -> Any:
+    return [{"universe": [row]}]
+
+
+PAYLOADS = (
+    Sample("hyperliquid", "stream", "activeAssetCtx", "xyz:NVDA", ACTIVE_ASSET),
+    Sample("hyperliquid", "fallback", "metaAndAssetCtxs", "BTC", CONTEXT, _contexts),
+    Sample("hyperliquid", "reconcile", "metaAndAssetCtxs", "BTC", CONTEXT, _contexts),
+    Sample("hyperliquid", "history", "fundingHistory", "BTC", HYPERLIQUID_SETTLED),
+    Sample("hyperliquid", "contract", "meta", "kPEPE", UNIVERSE, asked=False),
+    Sample("hyperliquid", "contract", "allPerpMetas", "kPEPE", UNIVERSE, _universes),
+)

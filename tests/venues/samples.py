@@ -1,0 +1,108 @@
+"""Messages of every registered venue, for the suites that run over all of them.
+
+Each venue's are in the module of its name beside this one: `SAMPLES` for the contract suite, and
+`PAYLOADS`, from which the property tests and fuzzers of normalisers and slicers start. They are
+written from docs/exchanges, and every field has a value of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from producers.exchanges.spec import Control
+from schemas.feeds import FEEDS, spec
+from schemas.records import Purpose
+
+RECEIVED_AT_US = 1_790_000_123_456_789
+"""2026-09-21 14:15:23 UTC; the payloads are of that minute."""
+
+Piece = tuple[str | None, bytes]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a data frame is cut into."""
+
+    channel: str
+    symbols: Sequence[str]
+    payloads: Callable[[bytes], Sequence[bytes]] = lambda frame: [frame]
+    published: bool = True
+    event_us: int | None = None
+
+
+@dataclass(frozen=True)
+class Samples:
+    """One exchange's messages. `pieces` and `listed` are by resource, as `replies`."""
+
+    data: Sequence[tuple[bytes, Expected]]
+    control: Sequence[tuple[bytes, Control]]
+    replies: Mapping[str, bytes]
+    pieces: Mapping[str, Sequence[Piece]]
+    listed: Mapping[str, Mapping[str, bool]]
+    history_symbol: str
+    history_page: bytes
+    history_rows: Sequence[bytes]
+    history_time: str
+    """The field of a settled row that says when."""
+    history_empty: bytes = b"[]"
+    history_span: tuple[int, int] = field(default=(1_790_000_000_000, 1_790_030_000_000))
+
+
+def just(*payloads: bytes) -> Callable[[bytes], Sequence[bytes]]:
+    """These payloads."""
+    return lambda _frame: payloads
+
+
+def array(*rows: bytes) -> bytes:
+    """A JSON array of rows."""
+    return b"[" + b", ".join(rows) + b"]"
+
+
+class Sample(NamedTuple):
+    """A payload and the item that it stands in."""
+
+    feed: str
+    purpose: Purpose
+    channel: str
+    symbol: str
+    row: Any
+    wrap: Callable[[Any], Any] | None = None
+    """Makes the whole message of the row; None: a frame is the row, a reply is an array of it."""
+    asked: bool = True
+    """False: no call asks for this resource."""
+
+    @property
+    def payload(self) -> bytes:
+        """The row as it is sent."""
+        return json.dumps(self.row, ensure_ascii=False).encode()
+
+    @property
+    def message(self) -> bytes:
+        """The whole message as the exchange sends it."""
+        if self.wrap is not None:
+            whole = self.wrap(self.row)
+        else:
+            whole = self.row if self.purpose == "stream" else [self.row]
+        return json.dumps(whole, ensure_ascii=False).encode()
+
+
+def _module(feed: str) -> Any:
+    """Return the module of this repository's feed; another's is `samples` by its description."""
+    package, _, name = spec(feed).description.rpartition(".")
+    own = package == "producers.exchanges"
+    return import_module(f"tests.venues.{name}" if own else f"{package}.samples")
+
+
+def samples(feed: str) -> Samples:
+    """The messages of a feed for the contract suite."""
+    found: Samples = _module(feed).SAMPLES
+    return found
+
+
+def payloads() -> tuple[Sample, ...]:
+    """A valid payload for every feed, purpose and channel."""
+    return tuple(sample for feed in FEEDS for sample in _module(feed).PAYLOADS)
