@@ -18,7 +18,10 @@ pip_install = @echo "installing into $(1), once; it takes a minute or two:"; \
 	"Installing collected") printf '\nunpacking ...' ;; \
 	esac; done; echo; }
 
-.PHONY: demo test test-clients test-wheel check explore lint format bench constraints install clean help
+# Where Python keeps no bytecode, pytest rewrites every test file anew in each of its processes.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: demo test coverage test-clients test-wheel check explore lint format bench constraints install clean help
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -50,6 +53,12 @@ lint: $(VENV)/.installed ## format, lint, types and import rules
 
 check: lint ## format, lint, types and the quick tests
 	$(BIN)/python -m pytest -q -n auto -m "not integration and not browser"
+
+coverage: $(VENV)/.installed ## branch coverage of every test and the processes it starts (ARGS="-m 'not integration'")
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -q $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 test-clients: $(VENV)-clients/.installed ## foreign clients against the simulator, and fuzzing by coverage
 	$(VENV)-clients/bin/python -m pytest -q tests/fuzz tests/integration/simulator/test_foreign_clients.py tests/integration/simulator/test_hyperliquid_clients.py
