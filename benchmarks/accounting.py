@@ -1,4 +1,5 @@
-"""Whether every update that was sent is stored once, and where each missing one is told. Pure.
+"""Checks that every update that was sent is stored once, and that each missing one is on record.
+Pure.
 
 An update is known by contract, event time and rate. Where the stored time is that of receipt
 (frames without a time, clocks that run ahead) it is known by contract, rate and moment. Whatever is
@@ -19,26 +20,26 @@ from schemas.feeds import spec
 from schemas.times import US_PER_S
 
 SKEW_US = 5 * US_PER_S
-"""Further ahead than this, the worker does not believe an event's time."""
+"""An event time further ahead of its receipt than this is replaced by the receipt."""
 NEAR_US = 900_000
-"""What is received within this of its sending is surely it: less than a push apart."""
+"""A row received this soon after an update was sent is that update: pushes are further apart."""
 FAR_US = 15 * US_PER_S
-"""A socket is read no later than this after it was written, or given up."""
+"""An update is received at most this long after it was sent, or its socket was given up."""
 EARLY_US = 100_000
-"""The simulator stamps what it sent after the send returned."""
+"""A receipt may lie this much before the stamp, which the simulator takes after the send."""
 CUT_US = 15 * US_PER_S
-"""What was written into a socket so long before its end may have been lost with it."""
+"""An update that was written into a socket this soon before its end may be lost with it."""
 CUTS = frozenset({"close", "half-open", "maintenance", "silence"})
-"""Kinds that end sockets, at their begin or at their end."""
+"""Kinds of faults that end sockets when they begin or end."""
 ZERO = "zero in every unit, in a frame with wrong ones (bad-units)"
 TOO_LARGE = "sent and stored 100 times too large (bad-units)"
 UNTOLD = "missed, too few to be told without times"
-"""Its neighbours came no further apart than two pushes may be."""
+"""The name for a missed update whose neighbours are as close as two pushes may be."""
 COUNT_TOLERANCE = 1.25
 """Where frames have no time, a count follows from their mean distance: pushes are up to 1.8 s
 apart."""
 PERCENT = 100.0
-"""By how much a rate is too large under bad-units (infra/simulator/wire_fields.py)."""
+"""The factor by which rates are too large under bad-units (infra/simulator/wire_fields.py)."""
 _EXAMPLES = 5
 END = 2**62
 
@@ -47,7 +48,7 @@ Key = tuple[str, int, float]
 
 @dataclass
 class Account:
-    """The result for one feed. `named`: exceptions that are accounted for, by name."""
+    """The result for one feed. `named` counts the exceptions that are explained, by name."""
 
     feed: str
     delivered: int = 0
@@ -60,7 +61,7 @@ class Account:
     examples: list[str] = field(default_factory=list)
 
     def fail(self, what: str, about: object) -> None:
-        """Note something that nothing accounts for."""
+        """Note a difference that nothing explains."""
         self.failed[what] += 1
         if self.failed[what] <= _EXAMPLES:
             self.examples.append(f"{what}: {about}")
@@ -85,7 +86,7 @@ class _Comparison:
         self._timeless = spec(evidence.feed).timeless
         self._bad_units = [f for f in evidence.own_faults if f.kind == "bad-units"]
         self._damaged: set[Key] = set()
-        """What the truth calls missed and is stored all the same."""
+        """Updates that the simulator recorded as missed and that are stored all the same."""
         delists = any(fault.kind == "delist" for fault in evidence.own_faults)
         self._ends = {
             contract_id: at
@@ -197,7 +198,9 @@ class _Comparison:
         )  # fmt: skip
 
     def _damaged_rows(self, rows: dict[Key, Stored]) -> set[Key]:
-        """Tell rows in wrong units, which the truth calls missed, from rows that nobody sent."""
+        """Separate rows in wrong units, which the simulator recorded as missed, from rows never
+        sent.
+        """
         missed = {
             (u.contract_id, u.event_time): u for u in self._evidence.missed if u.why == "fault"
         }
@@ -223,7 +226,7 @@ class _Comparison:
         return damaged
 
     def _missed(self) -> None:
-        """Find the recorded gap of each update that nobody got, and compare the numbers."""
+        """Find the recorded gap of each update that no client got, and compare the counts."""
         account = self._account
         told: Counter[tuple[str, Span]] = Counter()
         for update in self._evidence.missed:
@@ -244,7 +247,7 @@ class _Comparison:
                 account.fail("more missed than told", (contract_id, span, number))
 
     def _unrecorded(self, update: Update) -> None:
-        """Account for an update that nobody got and no gap tells of."""
+        """Explain an update that no client got and that lies in no recorded gap."""
         account, contract_id, at = self._account, update.contract_id, update.sent_at
         receipts = self._receipts.get(contract_id, [])
         if at < (receipts[0] if receipts else self._until):
@@ -259,7 +262,7 @@ class _Comparison:
             account.fail("missed and in no recorded gap", update)
 
     def _is_short(self, update: Update) -> bool:
-        """Tell whether its neighbours came no further apart than two pushes may be."""
+        """Return whether the neighbours of an update are as close as two pushes may be."""
         receipts = self._receipts.get(update.contract_id, [])
         index = bisect_right(receipts, update.sent_at)
         if not 0 < index < len(receipts):

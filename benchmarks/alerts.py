@@ -80,7 +80,7 @@ class Day:
         return len(self._rows)
 
     def run(self, hours: float, step_s: float) -> Iterator[Alert]:
-        """Return what a time from START_MS on leads to."""
+        """Yield what each step of the market leads to, from START_MS on."""
         yield from self._apply(self._listed(), START_MS, "contract")
         yield from self._settle(START_MS - HISTORY_MS, START_MS, START_MS)
         step_ms = int(max(step_s, spec(self.feed).cadence_s) * 1_000)

@@ -22,7 +22,8 @@ OFFSET_S = 9.0
 SLOW_CADENCE_S = 30.0
 GONE_S = 5.0
 RETRY_AFTER_S = 2
-"""Told with each ban: without it a client keeps away for minutes (exchanges.md §1.9)."""
+"""Sent as Retry-After with each ban; without it a client stays away for minutes
+(docs/exchanges)."""
 
 
 @dataclass(frozen=True, slots=True)

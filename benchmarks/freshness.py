@@ -26,7 +26,7 @@ UNUSABLE = frozenset({
 
 
 class Freshness(NamedTuple):
-    """Ages over all contracts and seconds, and shares of contract-seconds below the threshold."""
+    """Ages over all contracts and seconds, and the share of contract-seconds that are not stale."""
 
     contracts: int
     contract_seconds: int

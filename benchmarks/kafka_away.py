@@ -50,7 +50,7 @@ class Outage(NamedTuple):
         return found
 
     def describe(self) -> str:
-        """Say it in a sentence."""
+        """Return the result as one sentence."""
         away_s = (self.ended_at - self.began_at) / US_PER_S
         back = "never" if self.live_s is None else f"{self.live_s:.1f} s later"
         return (
@@ -62,7 +62,7 @@ class Outage(NamedTuple):
 
 
 async def kafka_away(run: Running, seconds: float) -> Outage:
-    """Stop the broker for so long; return when every feed is live again, or in vain."""
+    """Stop the broker for `seconds`; return when every feed is live again, or at the deadline."""
     pid = run.supervisor.pids["producer"]
     before_mb = most_mb = _memory_mb(pid)
     progress(f"Kafka is stopped for {seconds:.0f} s")

@@ -32,7 +32,7 @@ WARM_UP_S = 5.0
 _FIRST_S = 2.0
 _SETTLED_S = 300.0
 _LAST_S = 1.5
-"""Without an output for so long, the last has come."""
+"""After this long without an output, no more are expected."""
 
 
 class Watched(NamedTuple):
@@ -89,7 +89,7 @@ async def _span(
 
 
 async def _quiet(servers: Platform, topics: Sequence[str]) -> None:
-    """Wait until nothing more comes: whoever is late must not lose his latest records."""
+    """Wait until no more outputs come, so that the latest records of a slow program count."""
     deadline_s = time.monotonic() + _SETTLED_S
     before: list[int] = []
     while time.monotonic() < deadline_s:

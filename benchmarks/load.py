@@ -24,12 +24,12 @@ SETTLEMENTS_EACH = 100
 INTERVAL_HOURS = 8
 INTERVAL_US = INTERVAL_HOURS * US_PER_HOUR
 WINDOW_SETTLEMENTS = 90
-"""Of SETTLEMENTS_EACH, those within 30 days: the baseline."""
+"""How many of SETTLEMENTS_EACH lie within 30 days and make the baseline."""
 HISTORY_ITEMS = 500
 _CHANGED_SHARE = 1 / 3
 _HIGH_SHARE = 0.1
 _STEP = 0.01
-"""Standard deviation of one change, in standard deviations of the settlements."""
+"""Standard deviation of one rate change, as a multiple of that of the settlements."""
 
 
 class Instrument:

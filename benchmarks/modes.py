@@ -34,11 +34,11 @@ WARM_UP_S = 35.0
 """Longer than a polling period: every contract has been asked for."""
 PARTS = ("producer", "worker")
 _STALE_S = 10.0
-"""Of most feeds; the table shows ages alone."""
+"""The stale threshold of most feeds; the table shows ages only."""
 
 
 class Figures(NamedTuple):
-    """What one mode did."""
+    """What was measured in one mode."""
 
     by_feed: Mapping[str, Freshness]
     overall: Freshness
@@ -46,9 +46,9 @@ class Figures(NamedTuple):
     """Of the feeds that push each second; others have a new estimate once a minute."""
     calls_an_hour: Mapping[str, float]
     latency_ms: tuple[float, float, int]
-    """From an event to its z-score, computed: p50, p99, how many."""
+    """From an event to its z-score: p50 and p99 in ms, and the number of samples."""
     parts: Mapping[str, tuple[float, float]]
-    """% of a core, MB; by part."""
+    """Percent of a core, and MB of memory, by part."""
 
 
 def main(arguments: Sequence[str]) -> int:

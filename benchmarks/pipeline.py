@@ -60,7 +60,7 @@ class _Arrivals(threading.Thread):
         self.seen: list[tuple[str, int, str, int]] = []
 
     def run(self) -> None:
-        """Consume until told to end."""
+        """Consume until the stop event is set."""
         while not self.ended.is_set():
             # One by one: `consume` waits for its whole timeout unless it is full.
             message = self._consumer.poll(0.1)
@@ -181,7 +181,7 @@ def _sent(data_dir: Path, from_us: int, until_us: int) -> dict[tuple[str, int], 
 
 
 def run(seconds: float, contracts: int, *, alone: bool = False) -> dict[str, Any]:
-    """Measure for `seconds` and return what was measured. It is always alone."""
+    """Measure for `seconds` and return the figures. There are no rivals to compare with."""
     del alone
     ports = Ports(**{name: free_port() for name in Ports.__dataclass_fields__})
     with tempfile.TemporaryDirectory() as directory:

@@ -82,7 +82,7 @@ class Platform:
         await self.supervisor.start(worker if wait else replace(worker, ready=None))
 
     async def start(self, name: str, argv: Iterable[str]) -> None:
-        """Start a contender that tells nobody when it is ready."""
+        """Start a program that does not report when it is ready."""
         directory = self.directory / name
         directory.mkdir(exist_ok=True)
         await self.supervisor.start(Service(name, list(argv), cwd=ROOT, restart=NEVER))

@@ -15,10 +15,10 @@ from typing import NamedTuple
 from schemas.times import US_PER_HOUR, US_PER_MINUTE
 
 CLOCK_US = 10 * US_PER_MINUTE
-"""After the full hour: settlements, and the snapshot that is compared with the stream."""
+"""The time after a full hour in which settlements and the reconciling snapshot are asked for."""
 
 Sample = tuple[int, Counter[str]]
-"""When (µs), and what was counted by then."""
+"""A time in µs, and the call counts up to it."""
 
 
 class HourlyCalls(NamedTuple):
@@ -28,7 +28,7 @@ class HourlyCalls(NamedTuple):
     after_the_hour: int
     """Of these, within CLOCK_US after a full hour."""
     an_hour: float
-    """`after_the_hour` by full hour, and the others as often as in the rest of an hour."""
+    """Calls an hour: those after the full hour once, the others in proportion to the rest."""
 
 
 def hourly(samples: Sequence[Sample], prefix: str) -> dict[str, HourlyCalls]:

@@ -36,17 +36,17 @@ _NEWEST = (
 
 
 def progress(line: str) -> None:
-    """Tell a person who waits."""
+    """Print one line of progress to standard error."""
     print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
 
 
 def free_ports() -> Ports:
-    """Return ports that nobody listens on now."""
+    """Return ports that are free now."""
     return Ports(**{name: free_port() for name in Ports.__dataclass_fields__})
 
 
 class Running:
-    """A started stack, and what a measurement asks of it."""
+    """A started stack, with the queries and samples that measurements need."""
 
     def __init__(self, stack: Stack, http: aiohttp.ClientSession) -> None:
         self.stack = stack
@@ -77,7 +77,7 @@ class Running:
             client.close()
 
     async def control(self, action: str, body: Any) -> dict[str, Any]:
-        """Tell the simulator; return what it answers.
+        """Post a control request to the simulator and return its answer.
 
         Raises:
             UnavailableError: it refuses; the message is its own.

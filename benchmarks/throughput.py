@@ -160,7 +160,7 @@ async def _rival(
 async def _settle(
     servers: Platform, feeder: Feeder, contracts: Sequence[Sequence[Instrument]], received_at: int
 ) -> None:
-    """Bring the worker to have the history of contracts, and end it."""
+    """Run the worker until it has applied the contracts' history, then stop it."""
     before = await asyncio.to_thread(servers.records, SETTLEMENTS.name)
     sent = await asyncio.to_thread(send_history, feeder, contracts, received_at)
     await servers.start_worker(wait=False)

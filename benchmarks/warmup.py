@@ -34,7 +34,7 @@ SECONDS = 200.0
 EVERY_S = 10.0
 LATE_S = 0.5
 LOADED_WITHIN_S = 90.0
-"""From the moment at which all parts are up."""
+"""Seconds of measuring, from the moment at which all parts are up."""
 
 
 class Row(NamedTuple):

@@ -19,6 +19,6 @@ def hour_floor(time_us: int) -> int:
 def minute_round(time_us: int) -> int:
     """Return the nearest full minute.
 
-    Exchanges stamp settlements some ms beside it (docs/exchanges/README.md §3.9).
+    Exchanges stamp settlements some ms beside it (docs/exchanges/README.md §3 rule 9).
     """
     return (time_us + US_PER_MINUTE // 2) // US_PER_MINUTE * US_PER_MINUTE

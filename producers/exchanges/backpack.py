@@ -41,15 +41,15 @@ from schemas.venues.backpack import FEED
 
 HISTORY_LIMIT = 1000
 STREAMS_PER_FRAME = 90
-"""91 in one frame were seen to work (§5.1)."""
+"""91 in one frame were seen to work (§1)."""
 STREAMS_PER_SOCKET = 500
 SILENT_S = 10.0
 CONTRACT_SILENT_S = 5.0
 FALLBACK_S = 5.0
 MAX_AGE_S = 23 * 3600.0
-"""No lifetime is documented (§5.1)."""
+"""No lifetime is documented (§1)."""
 MAX_SNAPSHOT_AGE_S = 5
-"""The CDN may serve an old reply, and says how old (§5.4a)."""
+"""The CDN may serve an old reply, and says how old (§4a)."""
 _REQUESTS = "requests"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -96,14 +96,14 @@ def _frames(method: str, symbols: Sequence[str]) -> list[SubscribeFrame]:
 
 
 def _call(symbol: str, span: Span) -> RestCall:
-    # Newest first, one row an hour, and the one still running: no more than the span has (§5.4b).
+    # Newest first, one row an hour, and the one still running: no more than the span has (§4b).
     limit = min(HISTORY_LIMIT, span.hours + 2)
     params = {"symbol": symbol, "limit": str(limit), "offset": str(span.offset)}
     return RestCall("fundingRates", "/api/v1/fundingRates", params, {_REQUESTS: 1})
 
 
 def _time_ms(text: str) -> int:
-    """Read a naive ISO time, which is UTC (§5.4b)."""
+    """Read a naive ISO time, which is UTC (§4b)."""
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
@@ -147,12 +147,12 @@ class Backpack(Exchange):
     )
 
     def snapshot_calls(self, symbols: Sequence[str]) -> Sequence[RestCall]:
-        """One call brings all (§5.4a)."""
+        """One call brings all (§4a)."""
         del symbols
         return (RestCall("markPrices", "/api/v1/markPrices", costs={_REQUESTS: 1}),)
 
     def slice_frame(self, data: bytes) -> Frame:
-        """A row is one piece; its symbol follows the first dot of the stream (§5.2)."""
+        """A row is one piece; its symbol follows the first dot of the stream (§2)."""
         message = _message(data)
         channel, dot, symbol = message.stream.partition(".")
         if dot and symbol and present(message.data):
@@ -170,7 +170,7 @@ class Backpack(Exchange):
         return slices_of(_named(body), lambda row: row.symbol)
 
     def listings(self, call: RestCall, slices: Sequence[Slice]) -> Iterable[Listing] | None:
-        """Perpetuals, streaming while their book is Open (§5.3)."""
+        """Perpetuals, streaming while their book is Open (§3)."""
         if call.resource != "markets":
             return None
         entries = (_market(piece.payload) for piece in slices if piece.readable)
@@ -181,7 +181,7 @@ class Backpack(Exchange):
         ]
 
     def history(self, symbols: Sequence[str], since_ms: int, until_ms: int) -> HistoryWalk:
-        """Walk one contract, newest first (§5.4b): 30 days are one call."""
+        """Walk one contract, newest first (§4b): 30 days are one call."""
         (symbol,) = symbols
         span = Span(since_ms, until_ms)
         return PerSymbolWalk(symbol, span, Offset(min(HISTORY_LIMIT, span.hours + 2)), _call, _read)

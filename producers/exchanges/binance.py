@@ -27,7 +27,7 @@ from producers.exchanges.spec import (
 HISTORY_LIMIT = 1000
 WEIGHT = "weight"
 WEIGHT_LIMIT = RateLimit(2400, 60.0)
-"""One pool for fapi and dapi since 2026-06-30 (§1.9)."""
+"""One pool for fapi and dapi since 2026-06-30 (docs/exchanges/binance-usdm.md §9)."""
 LIMITS_GROUP = "binance"
 USED_WEIGHT_HEADER = "X-MBX-USED-WEIGHT-1M"
 SILENT_S = 10.0
@@ -65,7 +65,9 @@ class _ExchangeInfo(msgspec.Struct, gc=False):
 
 
 class Settled(msgspec.Struct, gc=False, rename="camel"):
-    """A row of settled rates, as far as paging has to know it (§1.9b, §2.6b)."""
+    """A row of settled rates, as far as paging has to know it (docs/exchanges/binance-usdm.md §9b,
+    binance-coinm.md §6b).
+    """
 
     symbol: str
     funding_time: int
@@ -103,7 +105,7 @@ class Binance(Exchange):
         """Read one entry of exchangeInfo; None: it is no perpetual. Raises MalformedInputError."""
 
     def snapshot_calls(self, symbols: Sequence[str]) -> Sequence[RestCall]:
-        """One call brings all (§1.9a, §2.6a)."""
+        """One call brings all (docs/exchanges/binance-usdm.md §9a, binance-coinm.md §6a)."""
         del symbols
         return (self.premium_index,)
 

@@ -35,7 +35,7 @@ CHANNEL = "markPrice"
 """One for all contracts, although each has a stream of its own: records are made by channel."""
 STREAMS_PER_FRAME = 50
 STREAMS_PER_SOCKET = 200
-"""The lower of the documented figures (§1.3, §2.3)."""
+"""The lower of the documented figures (docs/exchanges/binance-usdm.md §3, binance-coinm.md §3)."""
 
 
 class _Listed(msgspec.Struct, gc=False, rename="camel"):
@@ -96,7 +96,7 @@ class BinanceCoinm(Binance):
             "mark-price",
             SILENT_S,
             MAX_AGE_S,
-            # Sources disagree on the path; all ack, not all deliver (§2.1).
+            # Sources disagree on the path; all ack, not all deliver (§1).
             urls=(
                 "wss://dstream.binance.com/stream",
                 "wss://dstream.binance.com/market/stream",
@@ -114,14 +114,14 @@ class BinanceCoinm(Binance):
         return CHANNEL
 
     def listing(self, payload: bytes) -> Listing | None:
-        """Perpetuals, streaming while `contractStatus` is TRADING (§2.5)."""
+        """Perpetuals, streaming while `contractStatus` is TRADING (§5)."""
         entry = _listed(payload)
         if entry.contract_type != "PERPETUAL":
             return None
         return Listing(entry.symbol, entry.contract_status in FEED.trading_statuses)
 
     def history(self, symbols: Sequence[str], since_ms: int, until_ms: int) -> HistoryWalk:
-        """Walk one contract: `symbol` is required (§2.6b), 30 days are one call."""
+        """Walk one contract: `symbol` is required (§6b), 30 days are one call."""
         (symbol,) = symbols
         return PerSymbolWalk(symbol, Span(since_ms, until_ms), Forward(HISTORY_LIMIT), _call, _read)
 

@@ -1,4 +1,6 @@
-"""Binance USD-M (exchanges.md §1): one array stream, three REST resources, one history walk."""
+"""Binance USD-M (docs/exchanges/binance-usdm.md): one array stream, three REST resources, one
+history walk.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ from schemas.venues.binance_usdm import FEED
 
 STREAM = "!markPrice@arr@1s"
 PERPETUAL_TYPES = frozenset({"PERPETUAL", "TRADIFI_PERPETUAL"})
-"""A filter on PERPETUAL alone loses about 170 equity and commodity contracts (§1.8)."""
+"""A filter on PERPETUAL alone loses about 170 equity and commodity contracts (§8)."""
 FUNDING = "funding"
 
 
@@ -45,7 +47,7 @@ _all_listed = Rows(_Listed)
 
 
 class BinanceUsdm(Binance):
-    """The description. One connection carries everything (§1.10)."""
+    """The description. One connection carries everything (§10)."""
 
     feed = FEED.name
     rest_url = "https://fapi.binance.com"
@@ -56,7 +58,7 @@ class BinanceUsdm(Binance):
     )
     listed = staticmethod(_all_listed)
     premium_index = RestCall("premiumIndex", "/fapi/v1/premiumIndex", costs={WEIGHT: 10})
-    # The routed path: the unrouted one acks and stays silent (§1.1).
+    # The routed path: the unrouted one acks and stays silent (§1).
     socket_kinds = (
         SocketKind(
             "mark-price", SILENT_S, MAX_AGE_S, (f"wss://fstream.binance.com/market/ws/{STREAM}",)
@@ -75,12 +77,12 @@ class BinanceUsdm(Binance):
         return Listing(entry.symbol, entry.status in FEED.trading_statuses)
 
     def history(self, symbols: Sequence[str], since_ms: int, until_ms: int) -> HistoryWalk:
-        """Walk all symbols' rows at once, forward in time (§1.11): about 100 calls for 30 days."""
+        """Walk all symbols' rows at once, forward in time (§11): about 100 calls for 30 days."""
         return WindowWalk(symbols, since_ms, until_ms)
 
 
 class WindowWalk:
-    """Pages of fundingRate without `symbol`, forward from `since_ms` (§1.9b, §1.11).
+    """Pages of fundingRate without `symbol`, forward from `since_ms` (§9b, §11).
 
     A row that cannot be read is published as such and plays no part in paging. A full page may end
     inside one timestamp, so the next one starts at the last stamp inclusively

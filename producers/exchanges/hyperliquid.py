@@ -36,16 +36,17 @@ _URL = "wss://api.hyperliquid.xyz/ws"
 _WEIGHT = "weight"
 _INFO_WEIGHT = 20
 _ROWS_PER_WEIGHT = 20
-"""fundingHistory costs 1 more for each so many rows (§4.9b)."""
+"""fundingHistory costs 1 more for each so many rows (§9b)."""
 SILENT_S = 10.0
 CONTRACT_SILENT_S = 6.0
-"""Coins are pushed about once a second, quiet ones less often; stale after 15 s (§8)."""
+"""Coins are pushed about once a second, quiet ones less often; stale after 15 s
+(docs/exchanges/README.md §8)."""
 FALLBACK_S = 7.0
 """Twice within 15 s; with five dexs the limits make it 8.3 s (polling.SHARE)."""
 MAX_AGE_S = 23 * 3600.0
-"""No maximum is published (§4.4); issues tell of subscriptions that die after a day (§4.13)."""
+"""No maximum is published (§4); issues tell of subscriptions that die after a day (§13)."""
 MAIN_COINS, DEX_COINS = 600, 400
-"""Together the 1000 subscriptions of an address (§4.4)."""
+"""Together the 1000 subscriptions of an address (§4)."""
 
 
 class _Coin(msgspec.Struct, gc=False):
@@ -93,19 +94,19 @@ _settled = Rows(_Settled)
 
 
 def dex_of(symbol: str) -> str:
-    """Return the builder's dex of a HIP-3 coin (`xyz:NVDA`), "" for the main one (§4.8)."""
+    """Return the builder's dex of a HIP-3 coin (`xyz:NVDA`), "" for the main one (§8)."""
     dex, colon, _ = symbol.partition(":")
     return dex if colon else ""
 
 
 def _info(resource: str, weight: int = _INFO_WEIGHT, **more: str | int) -> RestCall:
-    """Return a call of POST /info (§4.9)."""
+    """Return a call of POST /info (§9)."""
     body = json_text({"type": resource, **more}).encode()
     return RestCall(resource, "/info", costs={_WEIGHT: weight}, method="POST", body=body)
 
 
 def _frames(method: str, symbols: Sequence[str]) -> list[SubscribeFrame]:
-    """One subscription per frame (§4.3)."""
+    """One subscription per frame (§3)."""
     return [
         SubscribeFrame(
             json_text({"method": method, "subscription": {"type": CHANNEL, "coin": symbol}}),
@@ -132,7 +133,7 @@ def _kind(name: str, capacity: int, takes: Callable[[str], bool]) -> SocketKind:
 
 
 def _assets(meta: _Meta, dex: str = "") -> list[tuple[_Asset | None, bytes]]:
-    """Read a universe; names of a builder's dex get its prefix where they lack it (§4.8)."""
+    """Read a universe; names of a builder's dex get its prefix where they lack it (§8)."""
     read = _assets_of(meta.universe)
     for asset, _ in read:
         if asset is not None and dex and not dex_of(asset.name):
@@ -162,7 +163,7 @@ def _entries(index: int, meta: _Meta | None, payload: bytes) -> list[Slice]:
 
 
 class Hyperliquid(Exchange):
-    """The description. Main and builders' coins apart: a bad name closes its socket (§4.10)."""
+    """The description. Main and builders' coins apart: a bad name closes its socket (§10)."""
 
     feed = FEED.name
     rest_url = "https://api.hyperliquid.xyz"
@@ -179,14 +180,14 @@ class Hyperliquid(Exchange):
     )
 
     def snapshot_calls(self, symbols: Sequence[str]) -> Sequence[RestCall]:
-        """One call for each dex that one of the coins belongs to (§4.9a); none: the main dex."""
+        """One call for each dex that one of the coins belongs to (§9a); none: the main dex."""
         dexs = sorted({dex_of(symbol) for symbol in symbols} or {""})
         return [
             _info("metaAndAssetCtxs", dex=dex) if dex else _info("metaAndAssetCtxs") for dex in dexs
         ]
 
     def slice_frame(self, data: bytes) -> Frame:
-        """A context is one piece; its frame has no time (§4.6)."""
+        """A context is one piece; its frame has no time (§6)."""
         message = _message(data)
         if message.channel == CHANNEL:
             return Frame(CHANNEL, [piece_of(_coin(message.data).coin, data)])
@@ -199,7 +200,7 @@ class Hyperliquid(Exchange):
         raise MalformedInputError(f"unknown channel {message.channel!r}")
 
     def slice_reply(self, call: RestCall, body: bytes) -> Sequence[Slice]:
-        """Cut universes into their entries; join contexts to names by index (§4.9a)."""
+        """Cut universes into their entries; join contexts to names by index (§9a)."""
         if call.resource == "allPerpMetas":
             return [
                 piece
@@ -232,7 +233,7 @@ class Hyperliquid(Exchange):
         ]
 
     def history(self, symbols: Sequence[str], since_ms: int, until_ms: int) -> HistoryWalk:
-        """Walk one coin, ascending, 500 rows a page (§4.9b): 30 days are two calls."""
+        """Walk one coin, ascending, 500 rows a page (§9b): 30 days are two calls."""
         (symbol,) = symbols
         return PerSymbolWalk(symbol, Span(since_ms, until_ms), Forward(HISTORY_LIMIT), _call, _read)
 

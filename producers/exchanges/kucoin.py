@@ -1,4 +1,5 @@
-"""KuCoin futures (exchanges.md §3): two sockets that say the same; the UTA one says it in one go.
+"""KuCoin futures (docs/exchanges/kucoin.md): two sockets that say the same; the UTA one says it in
+one go.
 
 The UTA socket brings every contract's rate, interval and last settlement once a minute. The classic
 one is the second source: a topic per contract, and announcements of settlements.
@@ -48,13 +49,13 @@ TOPICS_PER_FRAME = 100
 TOPICS_PER_SOCKET = 230
 HISTORY_INTERVALS = 90
 UTA_SILENT_S = 150.0
-"""It pushes once a minute (§3A, §8)."""
+"""It pushes once a minute (§A, docs/exchanges/README.md §8)."""
 CONTRACT_SILENT_S = 75.0
 FALLBACK_S = 30.0
 CLASSIC_SILENT_S = 30.0
 """Its mark prices come each second."""
 MAX_AGE_S = 23 * 3600.0
-"""The classic token, and perhaps its connection, ends after 24 h (§3B)."""
+"""The classic token, and perhaps its connection, ends after 24 h (§B)."""
 PING_EVERY_S = 18.0
 """Where the greeting does not say otherwise."""
 GREETING_TIMEOUT_S = 10.0
@@ -128,7 +129,7 @@ _LASTING = (
     *("isInverse", "fundingRateGranularity", "currentFundingRateGranularity", "marketStage"),
     *("effectiveFundingRateCycleStartTime", "fundingRateCap", "fundingRateFloor", "expireDate"),
 )
-"""Keys of contracts/active that are facts; the others are prices and counters (§3.5a)."""
+"""Keys of contracts/active that are facts; the others are prices and counters (§5a)."""
 
 
 def _instruments(kind: str, symbols: Sequence[str]) -> list[SubscribeFrame]:
@@ -166,7 +167,7 @@ def _ping(number: int) -> str:
 
 
 def _classic_url(body: bytes, connect_id: str) -> str:
-    """Return where the reply to bullet-public says to connect (§3B)."""
+    """Return where the reply to bullet-public says to connect (§B)."""
     bullet = _bullet(_reply(body).data)
     if not bullet.instance_servers:
         raise MalformedInputError("bullet-public names no server")
@@ -224,7 +225,7 @@ def _control(message: _Uta) -> Control:
     if message.type == "error":
         return Control(refused=True)
     if present(message.result):
-        # The documentation shows "true", the wire true (§3A).
+        # The documentation shows "true", the wire true (§A).
         return Control(refused=bytes(message.result) not in {b"true", b'"true"'})
     raise MalformedInputError("neither data nor a control frame")
 
@@ -273,7 +274,7 @@ class Kucoin(Exchange):
     )
 
     def snapshot_calls(self, symbols: Sequence[str]) -> Sequence[RestCall]:
-        """One call brings all (§3.5a)."""
+        """One call brings all (§5a)."""
         del symbols
         return (self.active,)
 
@@ -293,7 +294,7 @@ class Kucoin(Exchange):
         return slices_of(_contracts(_reply(body).data), lambda contract: contract.symbol)
 
     def listings(self, call: RestCall, slices: Sequence[Slice]) -> Iterable[Listing] | None:
-        """Perpetuals: every type but the dated one (§3.4)."""
+        """Perpetuals: every type but the dated one (§4)."""
         if call.resource != self.active.resource:
             return None
         entries = (_contract(piece.payload) for piece in slices if piece.readable)
@@ -310,7 +311,7 @@ class Kucoin(Exchange):
         return b"\n".join(bytes(fields.get(key, b"")) for key in _LASTING)
 
     def history(self, symbols: Sequence[str], since_ms: int, until_ms: int) -> HistoryWalk:
-        """Walk one contract in windows of 90 intervals (§3.5b), the oldest first."""
+        """Walk one contract in windows of 90 intervals (§5b), the oldest first."""
         (symbol,) = symbols
         paging = Windows(HISTORY_INTERVALS)
         return PerSymbolWalk(symbol, Span(since_ms, until_ms), paging, _call, _read)
@@ -324,13 +325,13 @@ class Kucoin(Exchange):
         return {_WEIGHT: max(0, limit - remaining)}
 
     def retry_after_s(self, headers: Mapping[str, str]) -> float | None:
-        """Read Retry-After, else gw-ratelimit-reset, in ms (§3.5). Without: overload."""
+        """Read Retry-After, else gw-ratelimit-reset, in ms (§5). Without: overload."""
         reset_ms = _whole(headers.get("gw-ratelimit-reset"))
         told_s = super().retry_after_s(headers)
         return reset_ms / 1_000 if told_s is None and reset_ms is not None else told_s
 
     def fault(self, call: RestCall, headers: Mapping[str, str], body: bytes) -> str | None:
-        """Business errors come with HTTP 200 and a code (§3.5)."""
+        """Business errors come with HTTP 200 and a code (§5)."""
         del call, headers
         try:
             code = _reply(body).code

@@ -196,7 +196,7 @@ class Exchange(ABC):
     so that REST fills in before anybody misses it."""
     fallback_s: float
     """How often REST is asked for what the stream does not bring: within the stale threshold, and
-    within the limits (exchanges.md §8.1)."""
+    within the limits (docs/exchanges/README.md §8.1)."""
     limits: Mapping[str, RateLimit]
     """Pools by name."""
     limits_group: str

@@ -31,7 +31,7 @@ from stream_app.normalise.numbers import (
 from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader
 
 INTERVAL_HOURS = 1.0
-"""Of all perpetuals; what is sent is the hourly rate already (§5.3)."""
+"""Of all perpetuals; what is sent is the hourly rate already (§3)."""
 _QUOTES = frozenset({"USDC", "USDT", "USD"})
 _BPS = 10_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -39,7 +39,7 @@ _US = timedelta(microseconds=1)
 
 
 class _MarkPrice(msgspec.Struct, gc=False):
-    """The data of a `markPrice` frame, §5.2: E in µs, n in ms.
+    """The data of a `markPrice` frame, §2: E in µs, n in ms.
 
     Prediction markets have no f, i and n. T, the engine's time, is not read.
     """
@@ -58,7 +58,7 @@ class _MarkPriceFrame(msgspec.Struct, gc=False):
 
 
 class _Snapshot(msgspec.Struct, gc=False, rename="camel"):
-    """A row of GET /api/v1/markPrices, §5.4a."""
+    """A row of GET /api/v1/markPrices, §4a."""
 
     symbol: str
     funding_rate: Number = None
@@ -68,7 +68,7 @@ class _Snapshot(msgspec.Struct, gc=False, rename="camel"):
 
 
 class _FundingRate(msgspec.Struct, gc=False, rename="camel"):
-    """A row of GET /api/v1/fundingRates, §5.4b. A time without a zone is UTC."""
+    """A row of GET /api/v1/fundingRates, §4b. A time without a zone is UTC."""
 
     symbol: str
     interval_end_timestamp: datetime
@@ -76,7 +76,7 @@ class _FundingRate(msgspec.Struct, gc=False, rename="camel"):
 
 
 class _Market(msgspec.Struct, gc=False, rename="camel"):
-    """A row of GET /api/v1/markets, §5.4c. Bounds are in basis points (§5.3)."""
+    """A row of GET /api/v1/markets, §4c. Bounds are in basis points (§3)."""
 
     symbol: str
     base_symbol: str | None = None
@@ -127,7 +127,7 @@ def _snapshot(row: _Snapshot, item: Item) -> Sequence[Update]:
 def _settlement(row: _FundingRate, item: Item) -> Sequence[Update]:
     end = row.interval_end_timestamp
     end_us = ((end if end.tzinfo else end.replace(tzinfo=UTC)) - _EPOCH) // _US
-    # The newest row is the interval still running: an estimate (§5.4b).
+    # The newest row is the interval still running: an estimate (§4b).
     if end_us > item.received_at_us:
         return (NoRate(row.symbol, "interval still running"),)
     rate = number(row.funding_rate, "fundingRate")
@@ -145,7 +145,7 @@ def _bound(value: Number, field: str) -> float | None:
 
 
 def split_symbol(symbol: str) -> tuple[str, str]:
-    """Guess (base, quote), as of BTC_USDC_PERP (§5.3)."""
+    """Guess (base, quote), as of BTC_USDC_PERP (§3)."""
     base, _, quote = symbol.removesuffix("_PERP").rpartition("_")
     return (base, quote) if base and quote in _QUOTES else (symbol, "")
 

@@ -26,9 +26,10 @@ from stream_app.normalise.payloads import ANY_CHANNEL, ChannelNormaliser, Item, 
 
 USD_M = 1
 COIN_M = 2
-"""`st` of the rows of each market (§1.6, since 2026-06)."""
+"""`st` of the rows of each market (docs/exchanges/binance-usdm.md §6, since 2026-06)."""
 COIN_M_SUFFIX = "_PERP"
-"""USD-M symbols have none (§1.8, §2.5): COIN-M rows in its arrays may lack `st`."""
+"""USD-M symbols have none (docs/exchanges/binance-usdm.md §8, binance-coinm.md §5): COIN-M rows in
+its arrays may lack `st`."""
 
 _QUOTES = ("USDT", "USDC", "FDUSD", "BUSD", "TUSD", "USD1", "USDE", "USD", "BTC", "ETH", "U")
 # DOTUSD_PERP would else end in TUSD.
@@ -39,7 +40,7 @@ IntervalHours = Annotated[float, msgspec.Meta(gt=0, le=MAX_INTERVAL_HOURS)]
 
 
 class _MarkPrice(msgspec.Struct, gc=False):
-    """A row of the mark-price streams, §1.6 and §2.4.
+    """A row of the mark-price streams, docs/exchanges/binance-usdm.md §6 and binance-coinm.md §4.
 
     `P` is no predicted rate and is not read. Dated contracts may lack `r` and `T`.
     """
@@ -55,7 +56,7 @@ class _MarkPrice(msgspec.Struct, gc=False):
 
 
 class _PremiumIndex(msgspec.Struct, gc=False, rename="camel"):
-    """A row of premiumIndex, §1.9a and §2.6a."""
+    """A row of premiumIndex, docs/exchanges/binance-usdm.md §9a and binance-coinm.md §6a."""
 
     symbol: str
     mark_price: str
@@ -66,7 +67,7 @@ class _PremiumIndex(msgspec.Struct, gc=False, rename="camel"):
 
 
 class _FundingRate(msgspec.Struct, gc=False, rename="camel"):
-    """A row of fundingRate, §1.9b and §2.6b."""
+    """A row of fundingRate, docs/exchanges/binance-usdm.md §9b and binance-coinm.md §6b."""
 
     symbol: str
     funding_time: int
@@ -74,7 +75,7 @@ class _FundingRate(msgspec.Struct, gc=False, rename="camel"):
 
 
 class _FundingInfo(msgspec.Struct, gc=False, rename="camel"):
-    """A row of fundingInfo, §1.9c and §2.6c."""
+    """A row of fundingInfo, docs/exchanges/binance-usdm.md §9c and binance-coinm.md §6c."""
 
     symbol: str
     funding_interval_hours: IntervalHours
@@ -83,8 +84,8 @@ class _FundingInfo(msgspec.Struct, gc=False, rename="camel"):
 
 
 class _SymbolInfo(msgspec.Struct, gc=False, rename="camel"):
-    """An entry of `symbols` in exchangeInfo: `status` of USD-M (§1.9c) is `contractStatus` of
-    COIN-M (§2.5).
+    """An entry of `symbols` in exchangeInfo: `status` of USD-M (docs/exchanges/binance-usdm.md §9c)
+    is `contractStatus` of COIN-M (docs/exchanges/binance-coinm.md §5).
     """
 
     symbol: str
@@ -102,7 +103,9 @@ def _rate(
     index_price: str | None,
     next_funding_time: int | None,
 ) -> Update:
-    """Delivery contracts have an empty rate or T = 0, some "0.00000000" with T = 0 (§1.8)."""
+    """Delivery contracts have an empty rate or T = 0, some "0.00000000" with T = 0
+    (docs/exchanges/binance-usdm.md §8).
+    """
     rate = number(rate_text, "rate")
     if rate is None:
         return NoRate(symbol, "empty rate")

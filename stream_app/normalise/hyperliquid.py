@@ -25,12 +25,12 @@ from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader
 
 INTERVAL_HOURS = 1.0
 RATE_CAP = 0.04
-"""Per hour (§4.7). Builders' dexs may set other clamps, so theirs are not known."""
+"""Per hour (§7). Builders' dexs may set other clamps, so theirs are not known."""
 QUOTE = "USDC"
 
 
 class _Context(msgspec.Struct, gc=False, rename="camel"):
-    """An asset context, §4.6. The rate is the hourly one already (§4.7)."""
+    """An asset context, §6. The rate is the hourly one already (§7)."""
 
     funding: Number = None
     mark_px: Number = None
@@ -45,14 +45,14 @@ class _NamedContext(msgspec.Struct, gc=False):
 
 
 class _ActiveAssetCtx(msgspec.Struct, gc=False):
-    """A frame of `activeAssetCtx`, §4.6."""
+    """A frame of `activeAssetCtx`, §6."""
 
     channel: str
     data: _NamedContext
 
 
 class _FundingHistory(msgspec.Struct, gc=False, rename="camel"):
-    """A row of fundingHistory, §4.9b; `premium` may be missing and is not read."""
+    """A row of fundingHistory, §9b; `premium` may be missing and is not read."""
 
     coin: str
     time: Time
@@ -60,14 +60,14 @@ class _FundingHistory(msgspec.Struct, gc=False, rename="camel"):
 
 
 class _UniverseEntry(msgspec.Struct, gc=False, rename="camel"):
-    """An entry of `universe` in meta, §4.9a and c."""
+    """An entry of `universe` in meta, §9a and c."""
 
     name: str
     is_delisted: bool = False
 
 
 def _rate(symbol: str, context: _Context, received_at_us: int) -> Update:
-    """Stamped on receipt: `event_time` stays None (§4.6)."""
+    """Stamped on receipt: `event_time` stays None (§6)."""
     rate = number(context.funding, "funding")
     if rate is None:
         return NoRate(symbol, "no funding rate")

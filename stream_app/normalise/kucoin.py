@@ -36,15 +36,15 @@ _ENDINGS = (("USDTM", "USDT"), ("USDCM", "USDC"), ("USDM", "USD"))
 UTA_CHANNELS = ("funding-fee-all-symbols", "funding-fee")
 ESTIMATE_GRANULARITY_MS = 60_000
 MIN_SETTLED_GRANULARITY_MS = 3_600_000
-"""`granularity` of funding.rate: a minute for estimates, the interval for settled rates (§3B)."""
+"""`granularity` of funding.rate: a minute for estimates, the interval for settled rates (§B)."""
 
 
 SETTLED_AFTER_US = 90 * US_PER_S
-"""For so long old and new values may mix (§3.3); what UTA pushes then is UNVERIFIED."""
+"""For so long old and new values may mix (§3); what UTA pushes then is UNVERIFIED."""
 
 
 class _UtaRow(msgspec.Struct, gc=False):
-    """A row of the funding-fee channels, §3A; fc and ff are read from contracts/active."""
+    """A row of the funding-fee channels, §A; fc and ff are read from contracts/active."""
 
     symbol: str = msgspec.field(name="s")
     rate: Number = msgspec.field(name="fr", default=None)
@@ -55,7 +55,7 @@ class _UtaRow(msgspec.Struct, gc=False):
 
 
 class _UtaFrame(msgspec.Struct, gc=False):
-    """A frame of the UTA socket cut to one row, §3A. `P` is in ns."""
+    """A frame of the UTA socket cut to one row, §A. `P` is in ns."""
 
     channel: str = msgspec.field(name="T")
     push_time: Time = msgspec.field(name="P")
@@ -70,7 +70,7 @@ class _InstrumentRate(msgspec.Struct, gc=False, rename="camel"):
 
 
 class _InstrumentFrame(msgspec.Struct, gc=False):
-    """A frame of subject funding.rate, §3B. The symbol stands in the topic."""
+    """A frame of subject funding.rate, §B. The symbol stands in the topic."""
 
     topic: str
     subject: str
@@ -84,14 +84,14 @@ class _Announcement(msgspec.Struct, gc=False, rename="camel"):
 
 
 class _AnnouncementFrame(msgspec.Struct, gc=False):
-    """A frame of /contract/announcement, §3B."""
+    """A frame of /contract/announcement, §B."""
 
     subject: str
     data: _Announcement
 
 
 class _Contract(msgspec.Struct, gc=False, rename="camel"):
-    """A row of contracts/active, §3.5a. Dated contracts have no funding fields (§3.4).
+    """A row of contracts/active, §5a. Dated contracts have no funding fields (§4).
 
     `multiplier`, the coins in a lot, changes no price and is not read.
     """
@@ -112,7 +112,7 @@ class _Contract(msgspec.Struct, gc=False, rename="camel"):
 
 
 class _FundingRate(msgspec.Struct, gc=False, rename="camel"):
-    """A row of contract/funding-rates, §3.5b."""
+    """A row of contract/funding-rates, §5b."""
 
     symbol: str
     timepoint: Time
@@ -200,7 +200,7 @@ def _interval_hours(row: _Contract) -> float | None:
 
 
 def _next_funding_us(row: _Contract, received_at_us: int) -> int | None:
-    """`nextFundingRateTime` is a countdown in ms, only `…DateTime` is a time (§3.5a)."""
+    """`nextFundingRateTime` is a countdown in ms, only `…DateTime` is a time (§5a)."""
     for stated in (row.next_funding_rate_date_time, row.next_funding_rate_time):
         at = next_time_us(stated, received_at_us)
         if at is not None:
@@ -253,7 +253,7 @@ def _settlement(row: _FundingRate, _item: Item) -> Sequence[Update]:
 
 
 def split_symbol(symbol: str) -> tuple[str, str]:
-    """Guess (base, quote), as of XBTUSDTM and ETHUSDM (§3.4)."""
+    """Guess (base, quote), as of XBTUSDTM and ETHUSDM (§4)."""
     return split_at_ending(symbol, _ENDINGS)
 
 

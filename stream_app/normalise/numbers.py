@@ -15,7 +15,8 @@ from schemas.times import US_PER_DAY, US_PER_HOUR
 Number: TypeAlias = str | float | None
 """A field for `number` or `price`, as text or as a JSON number."""
 Time: TypeAlias = int | float | str
-"""A field for `time_us`. An integer stays one: nanoseconds exceed 2^53 (exchanges.md §0.3.16)."""
+"""A field for `time_us`. An integer stays one: nanoseconds exceed 2^53
+(docs/exchanges/README.md §3 rule 16)."""
 
 _MISSING = frozenset({"", "null", "n/a", "N/A", "nan", "NaN"})
 # The windows 2001-2286 in each unit do not overlap, so magnitude tells the unit.

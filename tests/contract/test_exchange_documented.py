@@ -81,7 +81,9 @@ def pings(kind: SocketKind) -> Iterator[dict[str, Any]]:
 
 @each_kind
 def test_pings_are_json_and_often_enough(found: Exchange, kind: SocketKind) -> None:
-    """Within the 60 s after which KuCoin and Hyperliquid close (§3A, §3B, §4.5)."""
+    """Within the 60 s after which KuCoin and Hyperliquid close (docs/exchanges/kucoin.md §A, §B,
+    hyperliquid.md §5).
+    """
     if kind.ping is None:
         assert found.feed.startswith(("binance", "backpack")), "their servers ping"
         return
@@ -93,7 +95,9 @@ def test_pings_are_json_and_often_enough(found: Exchange, kind: SocketKind) -> N
 
 
 def test_hosts_and_paths_are_the_documented_ones() -> None:
-    """exchanges.md §1.1, §2.1, §3A, §4.1, §5.1 and the REST roots."""
+    """docs/exchanges/binance-usdm.md §1, binance-coinm.md §1, kucoin.md §A, hyperliquid.md §1,
+    backpack.md §1 and the REST roots.
+    """
     urls = {found.feed: [u for k in found.socket_kinds for u in k.urls] for found in EXCHANGES}
     assert urls == {
         "binance-usdm": ["wss://fstream.binance.com/market/ws/!markPrice@arr@1s"],
@@ -122,7 +126,7 @@ def call_of(feed: str) -> tuple[RestCall, ...]:
 
 
 def test_weights_are_the_documented_ones() -> None:
-    """exchanges.md §1.9, §2.6, §3.5, §4.9."""
+    """docs/exchanges/binance-usdm.md §9, binance-coinm.md §6, kucoin.md §5, hyperliquid.md §9."""
     weights = {f: {c.resource: [*c.costs.values()] for c in call_of(f)} for f in FEEDS}
     assert weights == {
         "binance-usdm": {"exchangeInfo": [1], "fundingInfo": [1], "premiumIndex": [10]},
@@ -144,14 +148,16 @@ def test_a_healthy_feed_makes_at_most_fifteen_calls_an_hour() -> None:
 
 
 def test_frames_have_a_time_wherever_the_exchange_sends_one() -> None:
-    """exchanges.md §1.6, §2.4, §3A, §5.2; Hyperliquid's have none (§4.6)."""
+    """docs/exchanges/binance-usdm.md §6, binance-coinm.md §4, kucoin.md §A, backpack.md §2;
+    Hyperliquid's have none (docs/exchanges/hyperliquid.md §6).
+    """
     for found in EXCHANGES:
         timed = [e.event_us is not None for _, e in samples(found.feed).data if e.published]
         assert any(timed) is not spec(found.feed).timeless, found.feed
 
 
 def test_no_control_frame_claims_a_ping_that_would_be_refused() -> None:
-    """More than one ping a second drops a KuCoin connection (§3A)."""
+    """More than one ping a second drops a KuCoin connection (docs/exchanges/kucoin.md §A)."""
     for wanted in (0, 10, 999, 10**9, -5, 0.5):
         greeting = json.dumps({"message": "welcome", "pingInterval": wanted}).encode()
         assert exchange("kucoin").slice_frame(greeting).control == Control(greeting=True)

@@ -122,7 +122,7 @@ def _finite(value: Any) -> Any:
 @settings(max_examples=200, deadline=None)
 @given(received_at_us=st.integers(10**15, 10**16))
 def test_hyperliquids_next_funding_is_the_next_full_hour(received_at_us: int) -> None:
-    """Later than the receipt, by at most an hour (exchanges.md §4.6)."""
+    """Later than the receipt, by at most an hour (docs/exchanges/hyperliquid.md §6)."""
     sample = next(s for s in SAMPLES if (s.feed, s.purpose) == ("hyperliquid", "stream"))
     (update,) = read_or_refuse(sample, sample.payload, received_at_us)
     at = getattr(update, "next_funding_time", None)
@@ -136,7 +136,7 @@ def test_hyperliquids_next_funding_is_the_next_full_hour(received_at_us: int) ->
 def test_a_countdown_ends_on_the_minute_that_is_nearest(
     countdown_ms: int, received_at_us: int
 ) -> None:
-    """Without nextFundingRateDateTime (exchanges.md §3.5a)."""
+    """Without nextFundingRateDateTime (docs/exchanges/kucoin.md §5a)."""
     sample = next(s for s in SAMPLES if (s.feed, s.purpose) == ("kucoin", "fallback"))
     row = {**sample.row, "nextFundingRateDateTime": None, "nextFundingRateTime": countdown_ms}
     (update,) = read_or_refuse(sample, json.dumps(row).encode(), received_at_us)

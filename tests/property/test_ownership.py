@@ -1,4 +1,4 @@
-"""Who owns a feed's contracts, over any run of observations."""
+"""The ownership state machine over any sequence of observations."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_without_a_stream_rest_takes_over_within_two_observations(
 
 @given(runs, numbers)
 def test_without_both_it_is_down_within_two_observations(seen: Seen, expected: int) -> None:
-    """And stays so until something is heard."""
+    """The state stays `down` until the stream or REST brings data."""
     ownership = after(expected, seen)
     ownership.observe(expected, 0, Rest.FAILING)
     for rest in (Rest.FAILING, Rest.IDLE):

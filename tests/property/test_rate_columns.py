@@ -77,7 +77,7 @@ def test_columns_are_written_as_records_are(frame: list[RateRow], transport: str
 
 @given(row=rows)
 def test_a_value_that_does_not_fit_is_refused(row: RateRow) -> None:
-    """It is told, so that the others can be written one by one."""
+    """The encoder raises SchemaError, so that the caller can write the rows one by one."""
     at = position("ws")
     origin = Origin(at.transport, at.topic, at.partition, at.offset)
     broken = row._replace(event_time=1 << 64)

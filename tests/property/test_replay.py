@@ -252,7 +252,7 @@ def identity(output: Output) -> tuple[tuple[Any, ...], Any]:
 
 
 def coordinates(letter: DeadLetter) -> tuple[Any, ...]:
-    """A dead letter, told by where its bytes stand."""
+    """Return the coordinates by which a dead letter is identified."""
     return (letter.stage, letter.offset, letter.item, letter.value)
 
 

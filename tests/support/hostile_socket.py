@@ -64,7 +64,7 @@ def reset(writer: asyncio.StreamWriter) -> None:
 
 @asynccontextmanager
 async def playing(play: Play, more: bytes = b"") -> AsyncIterator[str]:
-    """A server that shakes hands with everybody and then does as told; yields its URL."""
+    """Run a server that accepts every handshake and then plays the given script; yield its URL."""
     players: set[asyncio.Task[None]] = set()
 
     async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

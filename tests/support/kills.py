@@ -71,7 +71,7 @@ class Listed(NamedTuple):
     speed: float
 
     def rate_at(self, frame: int) -> int:
-        """Held for some frames, then another."""
+        """Return the rate in a frame: it changes every few frames."""
         step = frame // 4
         return round(self.mean + self.spread * self.swing * math.sin(step * self.speed))
 
@@ -96,7 +96,7 @@ def listings(rng: random.Random) -> list[Listed]:
 
 
 def mark_row(symbol: str, event_ms: int, rate: int) -> bytes:
-    """A row of the mark-price array, exchanges.md §1.6."""
+    """A row of the mark-price array, docs/exchanges/binance-usdm.md §6."""
     due_ms = event_ms - event_ms % (8 * HOUR_MS) + 8 * HOUR_MS
     return (
         f'{{"e":"markPriceUpdate","E":{event_ms},"s":"{symbol}","p":"{100 + rate / 1e5:.8f}",'
@@ -105,14 +105,16 @@ def mark_row(symbol: str, event_ms: int, rate: int) -> bytes:
 
 
 def settled_row(symbol: str, funding_ms: int, rate: int) -> bytes:
-    """A row of the funding history, §1.9b; the exchange stamps some milliseconds late."""
+    """A row of the funding history, docs/exchanges/binance-usdm.md §9b; the exchange stamps some
+    milliseconds late.
+    """
     return (
         f'{{"symbol":"{symbol}","fundingTime":{funding_ms + 7},"fundingRate":"{rate / 1e8:.8f}"}}'
     ).encode()
 
 
 def info_row(symbol: str, hours: int) -> bytes:
-    """A row of fundingInfo, §1.9c."""
+    """A row of fundingInfo, docs/exchanges/binance-usdm.md §9c."""
     return (
         f'{{"symbol":"{symbol}","fundingIntervalHours":{hours},'
         '"adjustedFundingRateCap":"0.02","adjustedFundingRateFloor":"-0.02"}'
@@ -120,7 +122,7 @@ def info_row(symbol: str, hours: int) -> bytes:
 
 
 def list_row(symbol: str) -> bytes:
-    """An entry of exchangeInfo, §1.9c."""
+    """An entry of exchangeInfo, docs/exchanges/binance-usdm.md §9c."""
     return f'{{"symbol":"{symbol}","status":"TRADING","contractType":"PERPETUAL"}}'.encode()
 
 
@@ -209,7 +211,7 @@ class Market:
             yield symbol, rng.choice(JUNK)
 
     def _settled(self, awake: list[Listed], frame: int, now_ms: int) -> Iterator[Record]:
-        """Every contract settles once an hour of event time, some are told twice."""
+        """Rows of settlements: every contract once an hour of event time, some of them twice."""
         due = frame % FRAMES_AN_HOUR
         at_ms = now_ms - now_ms % HOUR_MS
         rows: list[Piece] = []

@@ -76,7 +76,7 @@ class MemoryBars:
         self.bars: list[HourlyBar] = []
 
     def put(self, partition: int, bar: HourlyBar) -> Awaitable[Any]:
-        """Store, durable a moment later."""
+        """Store records, which are durable one event-loop step later."""
 
         async def changelog() -> None:
             await asyncio.sleep(0)

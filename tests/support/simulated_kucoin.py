@@ -48,7 +48,7 @@ def ask(session: UtaSession | ClassicSession, text: str, now_ms: int = NOW_MS) -
 
 
 def frames(exchange: Kucoin, session: UtaSession | ClassicSession, at_ms: int) -> list[Frame]:
-    """What a tick brings."""
+    """Return the frames of one tick."""
     return list(exchange.prepare(at_ms).frames(session))
 
 

@@ -76,7 +76,7 @@ async def until(
 
 
 class RunningStack:
-    """A started stack, and what tests ask of it."""
+    """A started stack, with the queries that tests make."""
 
     def __init__(self, stack: Stack, http: aiohttp.ClientSession) -> None:
         self.stack = stack

@@ -17,6 +17,9 @@ PAGES = sorted(
 LINK = re.compile(r"\]\((?!https?://|#)([^)\s#]+)(?:#[^)\s]*)?\)")
 NAMED = re.compile(r"\]\(((?:\.\./)?[\w./]+\.py)\)((?:(?:,| and)? `[A-Za-z_][\w.]*`)+)")
 CITED = re.compile(r"docs/(?:exchanges|decisions)/[\w-]+\.md(?:\s+§(\d+(?:\.\d+)*|[AB]))?")
+PATH = re.compile(
+    r"`((?:benchmarks|docs|infra|producers|schemas|stream_app|tests)/(?![^`]*[<*N])[\w./-]*)`"
+)
 OUTSIDE = re.compile(rf"\b{SHARED_FIXTURES.parent.name}/|\b(design|faust|outside|embedded)\.md\b")
 FOLDERS = ("benchmarks", "infra", "producers", "schemas", "stream_app", "tests")
 
@@ -70,6 +73,13 @@ def test_every_relative_link_leads_to_a_file(page: Path) -> None:
     missing = [t for t in targets if not (page.parent / t).exists()]
     outside = [t for t in targets if not (page.parent / t).resolve().is_relative_to(ROOT)]
     assert (missing, outside) == ([], [])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_every_path_in_the_text_exists(page: Path) -> None:
+    """A path of the repository between backticks is there; `NNNN` and `<feed>` are placeholders."""
+    paths = PATH.findall(page.read_text(encoding="utf-8"))
+    assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
 def test_every_function_on_the_way_of_a_byte_exists() -> None:

@@ -46,7 +46,7 @@ _FROZEN_BLOCK_MS = 30 * DAY_MS
 
 @dataclass(frozen=True, slots=True)
 class BackpackOptions:
-    """What can be varied. Defaults follow exchanges.md §5.1, §5.4 and §5.5."""
+    """What can be varied. Defaults follow backpack.md §1, §4 and §5."""
 
     contracts: int = universe.OPEN_PERPS
     held_back: int = 0
@@ -69,7 +69,7 @@ class BackpackSession:
         return ()
 
     def on_text(self, text: str, now_ms: int) -> Sequence[Frame | Close]:
-        """Apply a control frame. Success has no answer (exchanges.md §5.1)."""
+        """Apply a control frame. Success has no answer (§1)."""
         del now_ms
         request = _object(text)
         if request is None:
@@ -188,7 +188,7 @@ class Backpack:
         self.prepare(now_ms // self.tick_ms * self.tick_ms).published()
 
     def session(self, path: str, query: Mapping[str, str]) -> BackpackSession | None:
-        """Open a connection (exchanges.md §5.1): the address has no path."""
+        """Open a connection (§1): the address has no path."""
         del query
         return BackpackSession(self._rules) if path in {"", "/"} else None
 

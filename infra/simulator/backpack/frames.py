@@ -14,7 +14,7 @@ from infra.simulator.backpack.universe import is_halved
 from infra.simulator.market.market import Snapshot
 from infra.simulator.market.universe import Contract
 
-_REST_UNITS = 1_250  # 0.0000125 an hour, where quiet markets are (exchanges.md §5.3)
+_REST_UNITS = 1_250  # 0.0000125 an hour, where quiet markets are (§3)
 _BAND_UNITS = 2_000  # a rate of the market that is so near to it is printed as exactly that
 _MARKET_DECIMALS = 8
 _SIGNIFICANT_DIGITS = 28
@@ -47,7 +47,7 @@ def rate_text(contract: Contract, rate_units: int) -> str:
 
 
 def history_text(rate: str) -> str:
-    """A rate as the history prints it: rounded to 9 decimals (exchanges.md §5.4b)."""
+    """A rate as the history prints it: rounded to 9 decimals (§4b)."""
     rounded = Decimal(rate).quantize(_HISTORY_STEP)
     text = f"{abs(rounded):f}".rstrip("0").rstrip(".")
     return f"-{text}" if rounded < 0 else text
@@ -61,7 +61,7 @@ def iso(at_ms: int) -> str:
 def stream_frame(
     contract: Contract, snapshot: Snapshot, row: int, rate: str | None, event_us: int
 ) -> bytes:
-    """A `markPrice` frame; prediction markets have neither `f`, `i` nor `n` (exchanges.md §5.2)."""
+    """A `markPrice` frame; prediction markets have neither `f`, `i` nor `n` (§2)."""
     engine_us = event_us - 200 - event_us % 701
     symbol, mark = contract.symbol, _price(float(snapshot.mark[row]))
     if rate is None:
@@ -76,7 +76,7 @@ def stream_frame(
 
 
 def mark_price_row(contract: Contract, snapshot: Snapshot, row: int, rate: str | None) -> bytes:
-    """A row of `/api/v1/markPrices` (exchanges.md §5.4a)."""
+    """A row of `/api/v1/markPrices` (§4a)."""
     symbol, mark = contract.symbol, _price(float(snapshot.mark[row]))
     if rate is None:
         return f'{{"markPrice":"{mark}","symbol":"{symbol}"}}'.encode()

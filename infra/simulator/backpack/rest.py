@@ -35,7 +35,7 @@ class BackpackRest:
         frozen: what closed markets have stopped at.
         budget: the requests per client and minute.
         age_s: how old the CDN's copy of markPrices is, told in the header `age`; None: no copy.
-        retry_after: whether a 429 says how long to wait (UNVERIFIED in exchanges.md §5.4).
+        retry_after: whether a 429 says how long to wait (UNVERIFIED in backpack.md §4).
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class BackpackRest:
             return RestReply(_error("INVALID_CLIENT_REQUEST", str(error)), 400)
 
     def is_open(self, row: int) -> bool:
-        """Whether a market's order book is open: only such markets stream (§5.3)."""
+        """Whether a market's order book is open: only such markets stream (§3)."""
         contract = self._contracts[row]
         return not contract.frozen and self._listings.is_listed(contract.symbol)
 
@@ -140,7 +140,7 @@ class BackpackRest:
         rates = settled.rate_units[positions].tolist()
         ends_ms = settled.funding_ms[positions].tolist()
         if self.is_open(row) and contract.kind != "dated":
-            # The first row is the interval that is still running (exchanges.md §5.4b).
+            # The first row is the interval that is still running (§4b).
             rates.insert(0, int(self._market.snapshot(call.now_ms).rate_units[row]))
             ends_ms.insert(0, call.now_ms // HOUR_MS * HOUR_MS + HOUR_MS)
         body = [

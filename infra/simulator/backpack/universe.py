@@ -48,7 +48,7 @@ def contracts(open_perps: int, held_back: int) -> tuple[Contract, ...]:
 
 
 def is_halved(contract: Contract) -> bool:
-    """Whether its interest rate is half of that of crypto: `0.00000625` (exchanges.md §5.2)."""
+    """Whether its interest rate is half of that of crypto: `0.00000625` (§2)."""
     return contract.asset.tradfi
 
 

@@ -29,12 +29,12 @@ from infra.simulator.options import HELD_BACK, OwnOption, SimulatorOptions
 FEED = "binance-coinm"
 
 Route = Literal["", "/market"]
-"""What precedes `/stream` and `/ws`: the sources disagree (exchanges.md 2.1)."""
+"""What precedes `/stream` and `/ws`: the sources disagree (§1)."""
 
 
 @dataclass(frozen=True, slots=True)
 class CoinmOptions:
-    """What can be varied. Defaults follow exchanges.md sections 2.1, 2.3 and 2.7.
+    """What can be varied. Defaults follow binance-coinm.md §1, §3 and §7.
 
     `delivering` is the route that delivers; the other acks and stays silent.
     """
@@ -93,7 +93,7 @@ class BinanceCoinm(BinanceExchange):
         self.prepare(now_ms // self.tick_ms * self.tick_ms).published()
 
     def session(self, path: str, query: Mapping[str, str]) -> BinanceSession | None:
-        """Open a connection at one of the candidate paths (exchanges.md 2.1)."""
+        """Open a connection at one of the candidate paths (§1)."""
         route: Route = "/market" if path.startswith("/market/") else ""
         return opened_session(
             path.removeprefix(route),
@@ -104,7 +104,7 @@ class BinanceCoinm(BinanceExchange):
         )
 
     def _pairs(self, live: Sequence[int]) -> StreamPlan:
-        """One array per pair, delivery contracts included (exchanges.md 2.2, 2.4).
+        """One array per pair, delivery contracts included (§2, §4).
 
         `!markPrice@arr` is not documented here, and stays silent.
         """

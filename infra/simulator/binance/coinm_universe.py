@@ -52,7 +52,7 @@ def _perpetual(position: int, asset: Asset) -> Contract:
         asset=asset,
         quote="USD",
         kind="crypto",
-        # Normally 8 h (exchanges.md 2.5): few others, so that fundingInfo is not ignored unseen.
+        # Normally 8 h (§5): few others, so that fundingInfo is not ignored unseen.
         interval_hours=4 if position % 10 == 3 else 8,
         cap_units=universe.cap_units(position, asset),
         behaviour=universe.behaviour(position),

@@ -84,7 +84,9 @@ def premium_rows(
     *,
     pairs: bool = False,
 ) -> list[bytes]:
-    """The premiumIndex objects of all contracts (exchanges.md 1.9a; with `pairs` 2.6a)."""
+    """The premiumIndex objects of all contracts (docs/exchanges/binance-usdm.md §9a; with `pairs`:
+    binance-coinm.md §6a).
+    """
 
     def pair_text(contract: Contract) -> str:
         return f'"pair":"{contract.asset.name}{contract.quote}",' if pairs else ""
@@ -114,7 +116,7 @@ def premium_rows(
 
 
 def wrapped(stream: str, data: bytes) -> bytes:
-    """The combined form of a frame (exchanges.md 1.1)."""
+    """The combined form of a frame (docs/exchanges/binance-usdm.md §1)."""
     return b'{"stream":"' + stream.encode() + b'","data":' + data + b"}"
 
 

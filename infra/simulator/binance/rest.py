@@ -41,7 +41,7 @@ class BinanceRest:
 
     prefix = "/fapi/v1/"
     pooled = frozenset({"fundingRate", "fundingInfo"})
-    """What shares 500 requests in 5 minutes (exchanges.md 1.9b)."""
+    """What shares 500 requests in 5 minutes (docs/exchanges/binance-usdm.md §9b)."""
 
     def __init__(
         self,
@@ -185,7 +185,7 @@ class BinanceRest:
         return self._settled_rows(found)
 
     def _settled_rows(self, positions: Ints) -> bytes:
-        """The rows of fundingRate, as of 2026-10 (exchanges.md 1.9b)."""
+        """The rows of fundingRate, as of 2026-10 (docs/exchanges/binance-usdm.md §9b)."""
         settled = self._book.all
         rows = settled.row[positions]
         columns = zip(
@@ -237,7 +237,7 @@ class BinanceRest:
 
 
 class CoinmRest(BinanceRest):
-    """Answers calls of COIN-M, where they differ (exchanges.md 2.6)."""
+    """Answers calls of COIN-M, where they differ (docs/exchanges/binance-coinm.md §6)."""
 
     prefix = "/dapi/v1/"
     pooled = frozenset()

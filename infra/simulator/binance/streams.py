@@ -31,11 +31,11 @@ from infra.simulator.market.market import Market, Settlements, Snapshot
 from infra.simulator.market.truth import TickLedger, head
 from infra.simulator.market.universe import UNITS_PER_ONE, Contract
 
-_SLOW_TICKS = 3  # streams without @1s push every third tick (exchanges.md 1.5)
+_SLOW_TICKS = 3  # streams without @1s push every third tick (docs/exchanges/binance-usdm.md §5)
 _MAX_JITTER_MS = 3
 
 RULES = SocketRules(ping_every_s=180.0, pong_within_s=600.0, messages_per_s=10, max_age_s=86_400.0)
-"""Both exchanges': exchanges.md 1.3, 1.4, 2.3."""
+"""Both exchanges': docs/exchanges/binance-usdm.md §3, §4, binance-coinm.md §3."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class BinanceSession:
         return self.control.on_text(text)
 
     def on_binary(self, data: bytes, now_ms: int) -> Sequence[Frame | Close]:
-        """Control frames must be text (exchanges.md 1.2)."""
+        """Control frames must be text (docs/exchanges/binance-usdm.md §2)."""
         del data, now_ms
         return (Close(1008, "Invalid request"),)
 

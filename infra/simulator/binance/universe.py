@@ -32,8 +32,8 @@ def contracts(
     Args:
         perpetuals: how many trading perpetuals, TradFi included.
         settling: how many delisted ones are still listed, with frozen values.
-        coinm_rows: how many rows of COIN-M appear in the arrays (exchanges.md 1.8: UNVERIFIED,
-            so it can be switched on).
+        coinm_rows: how many rows of COIN-M appear in the arrays (docs/exchanges/binance-usdm.md §8:
+            UNVERIFIED, so it can be switched on).
         start_ms: decides the expiries of the dated rows.
         held_back: how many more perpetuals end the list.
     """
@@ -65,7 +65,8 @@ def frozen_at_ms(start_ms: int) -> int:
 
 
 def exchange_info(known: Sequence[tuple[int, Contract, bool]], frozen_ms: int) -> bytes:
-    """The body of `/fapi/v1/exchangeInfo` (exchanges.md 1.9c); SERVER_TIME is left open.
+    """The body of `/fapi/v1/exchangeInfo` (docs/exchanges/binance-usdm.md §9c); SERVER_TIME is left
+    open.
 
     Args:
         known: row, contract, and whether it trades, of every contract that is shown.
@@ -89,7 +90,9 @@ def exchange_info(known: Sequence[tuple[int, Contract, bool]], frozen_ms: int) -
 
 
 def in_funding_info(position: int, contract: Contract) -> bool:
-    """Whether fundingInfo lists it: only adjusted symbols are (760 of 875, exchanges.md 1.9c)."""
+    """Whether fundingInfo lists it: only adjusted symbols are (760 of 875,
+    docs/exchanges/binance-usdm.md §9c).
+    """
     if contract.kind not in {"crypto", "tradfi"}:
         return False
     return contract.interval_hours != 8 or position % 4 != 2

@@ -36,7 +36,7 @@ _MAX_SETTLING = 12
 
 @dataclass(frozen=True, slots=True)
 class BinanceOptions:
-    """What can be varied. Defaults follow exchanges.md sections 1.3, 1.4, 1.9 and 1.13."""
+    """What can be varied. Defaults follow binance-usdm.md §3, §4, §9 and §13."""
 
     contracts: int = 745
     settling: int = 12
@@ -99,7 +99,7 @@ class BinanceUsdm(BinanceExchange):
         self.prepare(now_ms // self.tick_ms * self.tick_ms).published()
 
     def session(self, path: str, query: Mapping[str, str]) -> BinanceSession | None:
-        """Open a connection (exchanges.md 1.1); routes other than /market stay silent."""
+        """Open a connection (§1); routes other than /market stay silent."""
         route = next(
             (r for r in ("/market", "/public", "/private") if path.startswith(r + "/")), ""
         )
@@ -112,7 +112,7 @@ class BinanceUsdm(BinanceExchange):
         )
 
     def _arrays(self, live: Sequence[int]) -> StreamPlan:
-        """The arrays of one tick: crypto in pieces, TradFi apart (exchanges.md 1.5)."""
+        """The arrays of one tick: crypto in pieces, TradFi apart (§5)."""
         contracts: Sequence[Contract] = self.contracts
         groups = (
             [row for row in live if contracts[row].kind != "tradfi"],

@@ -47,7 +47,7 @@ _FROZEN_BLOCK_MS = 30 * DAY_MS
 
 @dataclass(frozen=True, slots=True)
 class HyperliquidOptions:
-    """What can be varied. Defaults follow exchanges.md §4.2, §4.4, §4.5, §4.8 and §4.9."""
+    """What can be varied. Defaults follow hyperliquid.md §2, §4, §5, §8 and §9."""
 
     contracts: int = 326
     held_back: int = 0
@@ -175,9 +175,9 @@ class Hyperliquid:
         self.sockets.begin_tick(now_ms)
 
     def session(self, path: str, query: Mapping[str, str]) -> HyperliquidSession | None:
-        """Open a connection (exchanges.md §4.1).
+        """Open a connection (§1).
 
-        One too many (§4.4) is refused in the handshake; how the exchange does it is not known.
+        One too many (§4) is refused in the handshake; how the exchange does it is not known.
         """
         del query
         if path != "/ws":

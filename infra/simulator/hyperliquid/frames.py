@@ -15,11 +15,11 @@ from infra.simulator.hyperliquid.universe import HALVED_DEXS, dex_of
 from infra.simulator.market.market import HOUR_MS, Ints, Snapshot
 from infra.simulator.market.universe import Contract
 
-_REST_UNITS = 1_250  # 0.0000125 an hour, where most assets are at any time (exchanges.md §4.7)
+_REST_UNITS = 1_250  # 0.0000125 an hour, where most assets are at any time (§7)
 _BAND_UNITS = 3_000  # a rate of the market that is so near to it is printed as exactly that
 _E10_PER_UNIT = 100  # 10 decimals on the wire, 8 in the market
 _E10 = 10**10
-_MAX_LATE_MS = 118  # exchanges.md §4.9b
+_MAX_LATE_MS = 118  # hyperliquid.md §9b
 
 DELISTED_RATE = "0.0"
 
@@ -45,7 +45,7 @@ def rate_text(coin: str, rate_units: int) -> str:
 
 
 def stamps_ms(row: int, funding_ms: Ints) -> Ints:
-    """When the history says that settlements happened: 1 to 118 ms late (exchanges.md §4.9b)."""
+    """When the history says that settlements happened: 1 to 118 ms late (§9b)."""
     mixed = (funding_ms // HOUR_MS * 2_654_435_761 + row * 40_503) >> 7
     stamps: Ints = funding_ms + 1 + mixed % _MAX_LATE_MS
     return stamps
@@ -67,7 +67,7 @@ class ContextTexts:
         ]
 
     def delisted(self, snapshot: Snapshot, row: int) -> bytes:
-        """What is left of a delisted asset: rate 0.0, no book (exchanges.md §4.6)."""
+        """What is left of a delisted asset: rate 0.0, no book (§6)."""
         index, settle = _price(snapshot.index[row]), _price(snapshot.settle[row])
         return (
             f'{{"funding":"{DELISTED_RATE}","openInterest":"0.0","prevDayPx":"{settle}",'
@@ -76,7 +76,7 @@ class ContextTexts:
         ).encode()
 
     def context(self, snapshot: Snapshot, row: int) -> tuple[str, bytes]:
-        """The rate text and the context object (exchanges.md §4.6) of a row."""
+        """The rate text and the context object (§6) of a row."""
         rate = rate_text(self._contracts[row].symbol, int(snapshot.rate_units[row]))
         mark, index = float(snapshot.mark[row]), float(snapshot.index[row])
         middle = float(snapshot.average[row])

@@ -48,7 +48,7 @@ class HyperliquidRest:
         dex_rows: the rows of each dex in the order of its universe.
         contexts: the newest context of each row.
         budget: the weights per client and minute.
-        retry_after: whether a 429 says how long to wait (UNVERIFIED in exchanges.md §4.9).
+        retry_after: whether a 429 says how long to wait (UNVERIFIED in hyperliquid.md §9).
     """
 
     def __init__(
@@ -181,7 +181,7 @@ class HyperliquidRest:
             if self.is_delisted(row):
                 continue
             funding = msgspec.json.decode(self._contexts(row))["funding"]
-            # Its time names an hour that is settled already, entries may be null (§4.9a).
+            # Its time names an hour that is settled already, entries may be null (§9a).
             own = {"fundingRate": funding, "nextFundingTime": hour_ms, "fundingIntervalHours": 1}
             other = {"fundingRate": "0.0001", "nextFundingTime": hour_ms + 8 * HOUR_MS}
             venues = [["BinPerp", other if row % 3 else None], ["HlPerp", own]]
@@ -219,7 +219,7 @@ def _status(now_ms: int) -> bytes:
 
 
 def _refused(call: RestCall) -> RestReply | None:
-    """What is answered before the body is looked at (exchanges.md §4.9)."""
+    """What is answered before the body is looked at (§9)."""
     if call.path != "/info":
         return RestReply(b"", 404, {}, "text/plain")
     if call.method != "POST":

@@ -17,7 +17,7 @@ from infra.simulator.hyperliquid.frames import error_frame
 from infra.simulator.market.minute_budget import MinuteBudget
 
 CUT = Close(1006, "Bad subscription")
-"""TCP ends without a close frame and without a message (exchanges.md §4.3)."""
+"""TCP ends without a close frame and without a message (§3)."""
 
 RULES = SocketRules()
 _CUT_RULES = SocketRules(silence_s=1e-6)
@@ -27,7 +27,7 @@ _PLAIN_TYPES = frozenset({"allDexsAssetCtxs", "allMids", "fastAssetCtxs"})
 
 
 class SocketLimits:
-    """What one address may have open and send (exchanges.md §4.4).
+    """What one address may have open and send (§4).
 
     The server says nothing when a connection ends, but shows every open one to each tick: what a
     whole tick has not seen is gone.
@@ -81,7 +81,7 @@ class HyperliquidSession:
     Args:
         limits: shared by all connections.
         exists: whether a coin is in the universe, spelled exactly so.
-        quiet_ms: cut when the server has sent nothing for so long (exchanges.md §4.5).
+        quiet_ms: cut when the server has sent nothing for so long (§5).
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class HyperliquidSession:
             return "" if known else f"Already unsubscribed: {key}"
         if known:
             return f"Already subscribed: {key}"
-        # The limit is documented (§4.4), its message is not.
+        # The limit is documented (§4), its message is not.
         return "" if self._limits.room() else "Cannot track more subscriptions"
 
 

@@ -18,20 +18,20 @@ MAIN = ""
 
 _LIVE = {MAIN: 178, "xyz": 109, "para": 27, "mkts": 4, "io": 8}
 _DEAD_DEXS = ("flx", "vntl", "hyna", "km", "abcd", "cash")
-_DELISTED_MAIN = 56  # of 234, exchanges.md §4.8
+_DELISTED_MAIN = 56  # of 234, hyperliquid.md §8
 _PER_DEAD_DEX = 2
 DEXS = (MAIN, "xyz", *_DEAD_DEXS, "para", "mkts", "io")
-"""All dexs in the order of `perpDexs` (exchanges.md §4.8)."""
+"""All dexs in the order of `perpDexs` (§8)."""
 
 HALVED_DEXS = frozenset({"xyz"})
-"""Dexs whose `assetToFundingMultiplier` is 0.5 (exchanges.md §4.7)."""
+"""Dexs whose `assetToFundingMultiplier` is 0.5 (§7)."""
 
 COLLATERALS = ("USDC", "USDH", "USDE", "USDT0")
-"""What dexs are settled in (exchanges.md §4.8); their positions stand for the token numbers."""
+"""What dexs are settled in (§8); their positions stand for the token numbers."""
 
 _OTHER_COLLATERAL = {"flx": 1, "vntl": 1, "km": 1, "hyna": 2, "cash": 3}
 
-_CAP_UNITS = 4_000_000  # 4 %/h, exchanges.md §4.7
+_CAP_UNITS = 4_000_000  # 4 %/h, hyperliquid.md §7
 _K_NAMES = frozenset({"kPEPE", "kSHIB", "kBONK", "kLUNC", "kFLOKI", "kNEIRO"})
 
 

@@ -27,7 +27,7 @@ FEED = "kucoin"
 
 @dataclass(frozen=True, slots=True)
 class KucoinOptions:
-    """What can be varied. Defaults follow exchanges.md 3A, 3.5 and 3.8.
+    """What can be varied. Defaults follow kucoin.md §A, §5 and §8.
 
     Attributes:
         contracts: perpetuals; dated ones come on top.

@@ -28,7 +28,7 @@ from infra.simulator.kucoin.tick import KucoinTick
 from infra.simulator.market.history import SettlementBook
 from infra.simulator.market.universe import Contract
 
-_MAX_ROWS = 100  # the newest records that history returns (exchanges.md 3.5b: about 100)
+_MAX_ROWS = 100  # the newest records that history returns (§5b: about 100)
 _LATEST_STAMP_MS = 3  # a stamp is at most so late (market.py)
 CLASSIC_PATH = "/classic/"
 

@@ -62,7 +62,7 @@ class Settlements:
     """Settled rates, ascending in time; parallel arrays.
 
     `funding_ms` is on the contract's grid, `raw_ms` is the stamp that the exchange prints
-    (exchanges.md 0.3 rule 9), `row` is the contract's position in the universe.
+    (docs/exchanges/README.md §3 rule 9), `row` is the contract's position in the universe.
     """
 
     row: Ints

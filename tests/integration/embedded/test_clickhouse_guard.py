@@ -1,4 +1,6 @@
-"""The ClickHouse server: whom and what it refuses, and what its end leaves behind."""
+"""The embedded ClickHouse server: which requests it refuses, and what remains after it has
+ended.
+"""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def test_people_look_around(server: Server, statement: str) -> None:
     ],
 )
 def test_nobody_reaches_out_or_ends_the_server(server: Server, who: str, statement: str) -> None:
-    """Neither those who read nor those who write, however it is written."""
+    """No user may open files, URLs or other servers, or end the server, in any spelling."""
     answer = getattr(server, who)(statement.format(port=server.port))
     assert code_of(answer) == "497", answer.text
     assert server.read("SELECT count() FROM d.t").text == "2\n"

@@ -134,7 +134,9 @@ async def test_a_service_that_ends_is_restarted_until_the_cap() -> None:
 async def test_a_service_that_is_not_vital_is_never_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It comes back however often it ended, stops nobody, and that it is back is told once."""
+    """It is restarted however often it ends, stops no other service, and its return is reported
+    once.
+    """
     monkeypatch.setattr("infra.embedded.supervision.supervisor.STEADY_S", 0.3)
     lines, back = Lines(), list[str]()
     policy = RestartPolicy(max_restarts=1, window_s=60, delay_first_s=0.02, delay_max_s=0.05)
@@ -208,7 +210,9 @@ async def test_a_service_deaf_to_sigterm_is_killed() -> None:
 
 
 async def test_everything_can_be_killed_at_once() -> None:
-    """What is deaf to SIGTERM too; nothing comes back, and no end is one that nobody asked for."""
+    """Also a service that ignores SIGTERM; none is restarted, and no end is reported as
+    unexpected.
+    """
     lines = Lines()
     deaf = f"{STUBBORN}; time.sleep(60)"
     async with supervisor(lines) as running:
@@ -241,7 +245,7 @@ async def test_output_is_bounded_and_a_lost_reader_blocks_nobody() -> None:
 
 
 async def test_http_readiness_wants_a_success(tmp_path: Path) -> None:
-    """404 is not ready, 200 is, nobody there is not."""
+    """A service is ready on status 200, and not on 404 or while its port is closed."""
     port = free_port()
     assert not await http_ready(f"http://127.0.0.1:{port}/")()
     argv = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]

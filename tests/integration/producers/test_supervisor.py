@@ -1,4 +1,4 @@
-"""Two feeds of one process against simulated exchanges: a bug in one of them is its own affair."""
+"""Two feeds of one process against simulated exchanges: an error in one does not stop the other."""
 
 from __future__ import annotations
 

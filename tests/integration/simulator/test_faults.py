@@ -270,7 +270,7 @@ async def test_a_skewed_clock(tmp_path: Path, client: str) -> None:
 
 @each_feed
 async def test_maintenance(tmp_path: Path, client: str) -> None:
-    """Sockets are told to go, then refused; REST says 503 until it is over."""
+    """Open sockets are closed, new ones are refused, and REST answers 503 until the fault ends."""
     async with simulated(tmp_path, client, truth_missed=True) as to, reader(client, to) as ws:
         await ws.more(1)
         assert (await to.control("maintenance"))["done"] == 1
@@ -304,7 +304,7 @@ async def test_refused_sockets(tmp_path: Path, client: str, how: str) -> None:
 
 @each_client
 async def test_every_update_is_sent_or_missed(tmp_path: Path, client: str) -> None:
-    """And why: nobody there, nobody subscribed, a fault; never both."""
+    """Each update is recorded either as sent, or as missed with the reason."""
     feed = client.removesuffix("-classic")
     async with simulated(tmp_path, client, truth_missed=True) as to:
         await to.ticks(2)

@@ -116,7 +116,7 @@ async def test_refused_and_slow_calls(tmp_path: Path, feed: str) -> None:
 async def test_refusals_in_the_exchange_s_words(
     tmp_path: Path, feed: str, kind: str, body: str, header: str
 ) -> None:
-    """exchanges.md 1.8, 1.9, 3.5, 4.9, 5.4."""
+    """docs/exchanges/binance-usdm.md §8, §9, kucoin.md §5, hyperliquid.md §9, backpack.md §4."""
     async with simulated(tmp_path, feed) as to:
         await to.control(kind)
         _, text, headers = await to.rest()
@@ -135,7 +135,7 @@ async def test_refusals_in_the_exchange_s_words(
 async def test_the_state_call_tells_of_maintenance(
     tmp_path: Path, feed: str, call: str, says: str
 ) -> None:
-    """exchanges.md 0.3 rule 15."""
+    """docs/exchanges/README.md §3 rule 15."""
     async with simulated(tmp_path, feed) as to:
         await to.control("maintenance", seconds=60)
         status, body, _ = await to.rest(call)

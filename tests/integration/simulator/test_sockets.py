@@ -171,7 +171,9 @@ async def test_300_messages_in_ten_seconds(tmp_path: Path) -> None:
 
 
 async def test_coinm_over_a_socket(tmp_path: Path) -> None:
-    """The combined path of exchanges.md 2.1: frames, truth, REST, listing and delisting."""
+    """The combined path of docs/exchanges/binance-coinm.md §1: frames, truth, REST, listing and
+    delisting.
+    """
     received: dict[tuple[str, int], float] = {}
     async with simulator(tmp_path, "binance-coinm", 4) as url:
         path = "stream?streams=btcusd_perp@markPrice@1s/ethusd@markPrice@1s"

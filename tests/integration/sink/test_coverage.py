@@ -276,7 +276,7 @@ def test_what_is_silent_altogether_counts_from_a_minute_on(clickhouse: ClickHous
 
 
 def test_thresholds_are_those_of_the_code(clickhouse: ClickHouseServer) -> None:
-    """SQL has no numbers of its own."""
+    """The view `thresholds` has the numbers of `schemas.feeds`."""
     found = clickhouse.rows("SELECT feed, stale_s FROM funding.thresholds ORDER BY feed")
     assert found == sorted((feed, stale_s(feed)) for feed in FEEDS)
 

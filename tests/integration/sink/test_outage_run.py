@@ -1,4 +1,4 @@
-"""A table that somebody drops under a running stack: nobody else stops, and nothing is lost."""
+"""A table that is dropped under a running stack: no other part stops, and no row is lost."""
 
 from __future__ import annotations
 

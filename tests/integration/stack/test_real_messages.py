@@ -1,6 +1,6 @@
 """Messages that others captured from Binance, served as they are, through the whole pipeline.
 
-They stay outside of the repository (see ../shared/fixtures/README.md); without them the tests are
+They stay outside of the repository (tests/support/paths.py says where); without them the tests are
 skipped. The replay server knows nothing but their bytes; what they mean is asserted from the
 values that index.tsv gives for each file.
 """

@@ -89,7 +89,7 @@ async def test_a_worker_whose_faust_has_crashed_ends(scene: Scene) -> None:
 async def test_a_worker_that_stands_still_is_ended_and_one_that_was_stopped_is_not(
     scene: Scene,
 ) -> None:
-    """A blocked loop is found by the thread; SIGSTOP for longer than that is nobody's fault."""
+    """The watchdog ends a blocked loop; time in which the process was stopped does not count."""
     env = {"FUNDING_WORKER_WATCHDOG_S": "4"}
     async with scene.worker(**env) as worker:
         await worker.started()
@@ -109,7 +109,9 @@ async def test_a_worker_that_stands_still_is_ended_and_one_that_was_stopped_is_n
 
 
 async def test_input_that_is_not_processed_ends_the_worker(scene: Scene) -> None:
-    """Its loop answers, its agent hangs: Kafka knows better."""
+    """The event loop answers while the agent hangs; the committed offsets show that nothing
+    moves.
+    """
     env = {"FUNDING_WORKER_WATCHDOG_S": "4"}
     async with scene.worker(command=(*CRASHING, "hang"), **env) as worker:
         await worker.started()
@@ -173,7 +175,9 @@ async def test_a_name_that_is_in_use_is_refused(scene: Scene, tmp_path: Path) ->
 
 
 async def test_readiness_follows_what_the_producers_report(scene: Scene) -> None:
-    """Nobody, then down with a reason, then live."""
+    """Not ready before a report or while a feed is `down`, with the reason; ready once it is
+    `live`.
+    """
     async with scene.worker() as worker:
         await worker.started()
         status, body = await worker.get("/readyz")

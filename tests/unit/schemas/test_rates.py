@@ -1,4 +1,4 @@
-"""Rate arithmetic and time arithmetic: the formulas of design.md §5.1."""
+"""Rate arithmetic and time arithmetic: the formulas of docs/decisions/intervals-and-units.md."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_hour_floor_is_the_full_hour_at_or_before(offset_us: int, expected_us: i
 
 @pytest.mark.parametrize("jitter_us", [0, 1_000, 118_000, 1_356_000, -1, 29_999_999, -30_000_000])
 def test_a_settlement_stamp_rounds_to_its_minute(jitter_us: int) -> None:
-    """The jitter of exchanges.md §0.3.9: +1 ms, +1..118 ms, once +1356 ms."""
+    """The jitter of docs/exchanges/README.md §3 rule 9: +1 ms, +1..118 ms, once +1356 ms."""
     assert minute_round(EIGHT_AM_US + jitter_us) == EIGHT_AM_US
 
 

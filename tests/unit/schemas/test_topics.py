@@ -1,4 +1,6 @@
-"""The topics: the table of design.md §2, row by row. Outside consumers rely on it."""
+"""The topics: the table of docs/decisions/topics-and-tables.md, row by row. Outside consumers rely
+on it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""As whom `migrate` and `sql --write` come."""
+"""Which ClickHouse user `migrate` and `sql --write` connect as."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def test_a_directory_is_cleared_around_its_lock(tmp_path: Path) -> None:
     "path", ["/sys/kernel", "/proc", "/dev/null", "~nobody-of-this-name", "\0"]
 )
 def test_a_directory_that_cannot_be_is_a_configuration_error(path: str) -> None:
-    """Pseudo file systems, files, homes of nobody: one line with the way out."""
+    """A path that cannot be a data directory gives one line that says what to choose instead."""
     with pytest.raises(ConfigurationError, match=r"the test cannot use .*: choose another --dir"):
         DataDirectory(Path(path), "the test", "--dir")
 

@@ -1,6 +1,7 @@
 """The simulator's messages have the shape of what was captured from the exchanges.
 
-The captures stay outside of the repository (../shared/fixtures); without them this is skipped.
+The captures stay outside of the repository (tests/support/paths.py says where); without them this
+is skipped.
 """
 
 from __future__ import annotations

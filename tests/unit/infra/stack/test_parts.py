@@ -1,4 +1,4 @@
-"""Who writes to the ClickHouse of `up`, and who is told the password."""
+"""Which user of `up` writes to ClickHouse, and which processes get its password."""
 
 from __future__ import annotations
 

@@ -55,13 +55,15 @@ def test_an_envelope_is_what_stands_around_the_array(
 
 @pytest.mark.parametrize("frame", [b"", b"[1]", b'{"e":{"d":[1]}}', b'{"d":[2]}', b'"d":[1]'])
 def test_an_array_that_is_not_there_is_malformed(frame: bytes) -> None:
-    """Deeper down it belongs to somebody else."""
+    """An array of that name inside another object is not the one that is asked for."""
     with pytest.raises(MalformedInputError):
         envelope(frame, "d", b"[1]")
 
 
 def test_contexts_and_names_must_agree_in_number() -> None:
-    """A listing between the two halves would shift every name (exchanges.md §4.9a, §8.3)."""
+    """A listing between the two halves would shift every name (docs/exchanges/hyperliquid.md §9a,
+    README.md §8.3).
+    """
     call = HYPERLIQUID.snapshot_calls([])[0]
     body = b'[{"universe":[{"name":"BTC"},{"name":"ETH"}]},[{"funding":"0.1"}]]'
     with pytest.raises(MalformedInputError, match="1 contexts for 2 assets"):
@@ -69,7 +71,9 @@ def test_contexts_and_names_must_agree_in_number() -> None:
 
 
 def test_each_live_dex_is_asked_for() -> None:
-    """The main one without a name (§4.9a); its coins get the prefix where they lack it."""
+    """The main one without a name (docs/exchanges/hyperliquid.md §9a); its coins get the prefix
+    where they lack it.
+    """
     calls = HYPERLIQUID.snapshot_calls(["BTC", "xyz:NVDA", "xyz:TSLA", "para:A"])
     assert [json.loads(call.body) for call in calls] == [
         {"type": "metaAndAssetCtxs"},
@@ -82,7 +86,9 @@ def test_each_live_dex_is_asked_for() -> None:
 
 
 def test_a_builder_s_coin_without_a_dex_is_not_listed() -> None:
-    """Subscribing it would close the socket (§4.3); the main dex is listed all the same."""
+    """Subscribing it would close the socket (docs/exchanges/hyperliquid.md §3); the main dex is
+    listed all the same.
+    """
     call = HYPERLIQUID.fact_calls[0]
     slices = HYPERLIQUID.slice_reply(
         call, b'[{"universe":[{"name":"BTC"}]},{"universe":[{"name":"NVDA"},{"name":"x:A"}]}]'
@@ -93,7 +99,7 @@ def test_a_builder_s_coin_without_a_dex_is_not_listed() -> None:
 
 
 def test_main_and_builders_coins_are_on_sockets_of_their_own() -> None:
-    """A bad HIP-3 name cannot take the main ones along (§4.10)."""
+    """A bad HIP-3 name cannot take the main ones along (docs/exchanges/hyperliquid.md §10)."""
     main, hip3 = HYPERLIQUID.socket_kinds
     for symbol in ("BTC", "kPEPE"):
         assert (main.takes(symbol), hip3.takes(symbol)) == (True, False)
@@ -122,7 +128,7 @@ def test_main_and_builders_coins_are_on_sockets_of_their_own() -> None:
 def test_kucoin_s_usage_headers(
     headers: dict[str, str], used: dict[str, int], retry_s: float | None
 ) -> None:
-    """Used is what is not remaining; the reset is in ms (§3.5)."""
+    """Used is what is not remaining; the reset is in ms (docs/exchanges/kucoin.md §5)."""
     assert KUCOIN.used(headers) == used
     assert KUCOIN.retry_after_s(headers) == retry_s
 
@@ -142,7 +148,7 @@ def test_kucoin_s_business_errors(body: bytes, failed: bool) -> None:  # noqa: F
 
 
 def test_a_kucoin_fact_changes_with_its_interval_and_not_with_its_price() -> None:
-    """contracts/active mixes both in one row (§3.5a)."""
+    """contracts/active mixes both in one row (docs/exchanges/kucoin.md §5a)."""
     row = {"symbol": "XBTUSDTM", "markPrice": 1.5, "fundingRateGranularity": 28800000}
     same = {**row, "markPrice": 2.5, "nextFundingRateTime": 7}
     other = {**row, "fundingRateGranularity": 14400000}
@@ -168,7 +174,9 @@ def test_an_old_backpack_snapshot_is_refused(
     headers: dict[str, str],
     refused: bool,  # noqa: FBT001 - pytest passes parameters so
 ) -> None:
-    """The CDN serves stale replies for up to an hour (§5.4a); markets may be 15 min old."""
+    """The CDN serves stale replies for up to an hour (docs/exchanges/backpack.md §4a); markets may
+    be 15 min old.
+    """
     assert (BACKPACK.fault(RestCall(resource, "/x"), headers, b"[]") is not None) is refused
 
 

@@ -28,12 +28,14 @@ Answer = Callable[[Sequence[int], Span], list[int]]
 
 
 def forward(limit: int) -> Answer:
-    """At most `limit` rows from the start, ascending (exchanges.md §2.6b, §4.9b)."""
+    """At most `limit` rows from the start, ascending (docs/exchanges/binance-coinm.md §6b,
+    hyperliquid.md §9b).
+    """
     return lambda times, span: [t for t in times if span.from_ms <= t <= span.to_ms][:limit]
 
 
 def backward(limit: int) -> Answer:
-    """The newest `limit` of the window, newest first (§3.5b)."""
+    """The newest `limit` of the window, newest first (docs/exchanges/kucoin.md §5b)."""
     return lambda times, span: [t for t in times if span.from_ms <= t <= span.to_ms][::-1][:limit]
 
 
@@ -43,7 +45,9 @@ def oldest(limit: int) -> Answer:
 
 
 def offset(limit: int) -> Answer:
-    """`limit` rows after the offset, newest first, whatever their time (§5.4b)."""
+    """`limit` rows after the offset, newest first, whatever their time
+    (docs/exchanges/backpack.md §4b).
+    """
     return lambda times, span: list(times)[::-1][span.offset : span.offset + limit]
 
 
@@ -116,7 +120,7 @@ def test_windows_takes_every_settlement(
 
 @pytest.mark.parametrize(("interval", "calls"), [(8, 2), (4, 3), (1, 8)])
 def test_windows_soon_asks_for_wide_windows(interval: int, calls: int) -> None:
-    """30 days of an 8 h contract are not walked in hourly windows (§3.7)."""
+    """30 days of an 8 h contract are not walked in hourly windows (docs/exchanges/kucoin.md §7)."""
     hours = range(400, 400 + 720, interval)
     times = [hour * MS_PER_HOUR for hour in hours]
     taken, made = driven(Windows(90), backward(100), times, (400 + 719) * MS_PER_HOUR)
@@ -195,7 +199,9 @@ def test_an_unreadable_page_is_asked_for_again() -> None:
 
 
 def test_hyperliquid_pays_for_its_rows() -> None:
-    """20 and 1 for each 20 rows (§4.9b): 500 rows cost 45, a catch-up of two hours 21."""
+    """20 and 1 for each 20 rows (docs/exchanges/hyperliquid.md §9b): 500 rows cost 45, a catch-up
+    of two hours 21.
+    """
     found = exchange("hyperliquid")
     whole = found.history(["BTC"], 0, 720 * MS_PER_HOUR - 1).next_call()
     short = found.history(["BTC"], 0, 2 * MS_PER_HOUR - 1).next_call()

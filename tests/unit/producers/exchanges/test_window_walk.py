@@ -35,7 +35,7 @@ def page_size(limit: int) -> Iterator[None]:
 
 
 def answer(rows: Iterable[Row], params: dict[str, str]) -> list[Row]:
-    """Answer as exchanges.md §1.9b describes it, the slow way."""
+    """Answer as docs/exchanges/binance-usdm.md §9b describes it, the slow way."""
     start, end = int(params["startTime"]), int(params["endTime"])
     found = [
         (at, symbol)

@@ -75,7 +75,7 @@ NOW_US = 1_791_269_856_000_000
 
 
 async def test_a_frame_says_whom_it_is_about(tmp_path: Path) -> None:
-    """So that its connection knows what a successor has to bring; a control frame is of nobody."""
+    """The outcome names the contracts of a data frame, and none for a control frame."""
     feed = feed_of(tmp_path, FakePublisher())
     outcome = await feed.frames.take("binance-usdm/mark-price/1", b"[" + ROW + b"]", NOW_US)
     assert (outcome.data, outcome.symbols, outcome.control) == (True, ["BTCUSDT"], None)
@@ -86,7 +86,7 @@ async def test_a_frame_says_whom_it_is_about(tmp_path: Path) -> None:
 
 
 async def test_what_two_connections_bring_is_published_once(tmp_path: Path) -> None:
-    """Both are alive by it: the end of one silences nobody, the end of both does at once."""
+    """A contract that two connections bring stays live until both have ended."""
     publisher = FakePublisher()
     feed = feed_of(tmp_path, publisher, "hyperliquid")
     listed(feed, "BTC", "ETH")
@@ -129,7 +129,7 @@ async def test_the_mode_and_who_delivers_stand_in_the_status(tmp_path: Path) -> 
 
 
 async def test_made_up_symbols_are_nothing_that_a_connection_delivers(tmp_path: Path) -> None:
-    """A successor need not bring them; one that can be no symbol is nobody's piece."""
+    """They do not count for a handover, and text that cannot be a symbol becomes a dead letter."""
     publisher = FakePublisher()
     feed = feed_of(tmp_path, publisher)
     listed(feed, "BTCUSDT")

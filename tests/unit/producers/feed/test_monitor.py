@@ -1,4 +1,4 @@
-"""What the world is told of a feed: transitions, gaps, listings, clocks, counts."""
+"""The events that a feed's monitor reports: transitions, gaps, listings, clock skew, counts."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ async def test_a_connection_without_data_leaves_no_gap(case: Case) -> None:
 
 
 async def test_listings_are_told_by_contract(case: Case) -> None:
-    """A delisted one is nobody's any more; a new one is waited for."""
+    """A delisted contract is no longer expected, and a new one is expected from then on."""
     await live(case)
     listed(case.feed, "C", "NEW")
     assert [(event.kind, event.subject) for event in await case.events()] == [
@@ -268,7 +268,7 @@ async def test_a_clock_that_is_off_is_told_once_and_so_is_its_end(case: Case) ->
 
 
 async def test_refusals_are_counted_by_the_minute(case: Case) -> None:
-    """An event tells how many there were since the last; none tells of none."""
+    """An event reports the count since the one before; there is none while the count is zero."""
     await live(case)
     found = []
     for refusals in (2, 2, 5):

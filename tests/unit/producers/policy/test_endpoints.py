@@ -55,7 +55,7 @@ def test_rest_goes_below_the_root() -> None:
 
 
 def test_the_classic_ticket_is_an_address_with_a_quoted_token() -> None:
-    """exchanges.md §3B; characters of a token may mean something else in a URL."""
+    """docs/exchanges/kucoin.md §B; characters of a token may mean something else in a URL."""
     ticket = exchange("kucoin").socket_kinds[1].ticket
     assert ticket is not None
     server = {"endpoint": "wss://ws-api-futures.kucoin.com/", "pingInterval": 18000}

@@ -111,7 +111,7 @@ def test_made_up_workers_are_bounded() -> None:
 def test_it_stays_between_its_floor_and_its_limit(
     reports: list[tuple[str, float | None, float]], limit: float
 ) -> None:
-    """Whatever is reported, by whom and whenever."""
+    """For any reports, from any workers, at any times."""
     pace, now_s = HistoryPace(limit, 0.0), 0.0
     for worker, delay_s, after_s in reports:
         now_s += after_s

@@ -115,7 +115,9 @@ def test_a_delisted_contract_has_no_current_rate() -> None:
 
 
 def test_an_odd_row_in_the_list_delists_nobody() -> None:
-    """It may be the missing contract's; whom the list names is as it says."""
+    """The unreadable row may be that of the missing contract; the contracts that can be read are
+    updated.
+    """
     registry = InstrumentRegistry()
     refresh(registry, entry("AUSDT"), entry("BUSDT"))
     body = json.dumps({"symbols": [entry("AUSDT", "SETTLING"), {"odd": 1}]}).encode()
@@ -129,7 +131,7 @@ def test_an_odd_row_in_the_list_delists_nobody() -> None:
 
 
 def test_a_list_that_loses_most_has_to_say_so_twice() -> None:
-    """An exchange in maintenance answers an empty list: nobody is unsubscribed for that."""
+    """One empty list, as an exchange in maintenance sends it, unsubscribes no contract."""
     registry = InstrumentRegistry()
     names = [f"S{number}USDT" for number in range(30)]
     refresh(registry, *map(entry, names))

@@ -13,7 +13,9 @@ NEVER = float("-inf")
 
 
 def test_nobody_is_live_before_data() -> None:
-    """Being expected is not being alive; the silence begins when it is waited for."""
+    """An expected contract is not live before its first data, and its silence counts from then
+    on.
+    """
     liveness = Liveness(10.0)
     liveness.expect(["A", "B"], 0.0)
     assert (liveness.expected, liveness.live(0.0)) == (2, 0)
@@ -192,7 +194,7 @@ def test_it_says_what_a_list_of_all_deliveries_says(
 
 
 def test_any_number_of_made_up_symbols_hides_no_new_contract() -> None:
-    """A connection remembers only so many of them; whoever is new is reported all the same."""
+    """The number of remembered symbols is bounded, and a new listed contract is still reported."""
     liveness = Liveness(10.0)
     liveness.expect(["A"], 0.0)
     made_up = [f"X{number}" for number in range(3 * MAX_CONTRACTS)]

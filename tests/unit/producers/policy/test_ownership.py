@@ -1,4 +1,6 @@
-"""The table of who owns a feed, what is odd in it, and that its document says the same."""
+"""The ownership transition table: its odd cases, and that docs/ownership.md shows the same
+table.
+"""
 
 from __future__ import annotations
 

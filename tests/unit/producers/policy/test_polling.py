@@ -74,7 +74,7 @@ def test_many_that_fall_silent_behind_a_poll_do_not_wait_for_a_period() -> None:
 
 
 def test_a_new_silence_long_after_the_last_is_served_at_once() -> None:
-    """The pace of an outage that is over holds nobody up."""
+    """Backoff from an outage that has ended does not delay the next first poll."""
     polling = Polling(30.0)
     polling.want(["A"], 10.0)
     polled(polling, 10.0)

@@ -87,7 +87,9 @@ def test_an_innocent_among_random_cuts_is_cleared_by_its_acknowledgement() -> No
 
 
 def test_a_refused_subscription_does_not_hide_who_closes() -> None:
-    """An error names nobody and answers the oldest; so does an acknowledgement of a later one."""
+    """An error names no contract and answers the oldest subscription; so does the ack of a later
+    one.
+    """
     for explicit in (True, False):
         quarantine = Quarantine()
         blamed = []

@@ -28,7 +28,7 @@ pauses_s = st.integers(0, 400).map(lambda quarters: quarters / 4)
 def test_no_window_ever_holds_more_than_the_share(
     share: float, calls: list[tuple[float, int]]
 ) -> None:
-    """Whoever waits as told stays below share × limit in each window, wherever it begins."""
+    """A caller that waits as long as the limiter says stays below share × limit in every window."""
     rate_limiter = RateLimiter(ONE)
     now_s = 0.0
     drawn: list[tuple[float, int]] = []
@@ -130,7 +130,7 @@ def test_history_leaves_room_for_the_rest() -> None:
 
 
 def test_feeds_of_a_group_draw_on_one_budget() -> None:
-    """Both Binances are counted together (exchanges.md §1.9), the others apart."""
+    """Both Binances are counted together (docs/exchanges/binance-usdm.md §9), the others apart."""
     exchanges = [exchange(feed) for feed in FEEDS]
     shared = rate_limiters(exchanges, 2.0)
     assert len(shared) == len(FEEDS) - 1

@@ -1,4 +1,4 @@
-"""What is told when something goes wrong: no secret of a URL, and no error that stays untold."""
+"""Log lines about failures hold no secret of a URL, and every error is logged."""
 
 from __future__ import annotations
 

@@ -154,7 +154,7 @@ async def test_instruments_are_published_when_they_change(case: Case) -> None:
 
 
 async def test_nothing_is_known_while_no_list_has_come(case: Case) -> None:
-    """The intervals alone list nobody."""
+    """A reply with intervals alone lists no contract."""
     case.small.failing = {INFO}
     assert not await case.instruments.refresh()
     assert not case.instruments.known.is_set()

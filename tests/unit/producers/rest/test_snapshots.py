@@ -145,7 +145,7 @@ async def test_only_silent_contracts_are_published_and_soon() -> None:
 
 
 async def test_polls_go_on_until_the_stream_is_back_and_stop_then() -> None:
-    """The next silence is another contract's: nobody was asked about between the two."""
+    """Polling stops when the stream is back, and a later silence polls its own contract only."""
     async with running(Snapshots.serve) as case:
         case.taken.want({"A"})
         await case.published(3)
@@ -164,7 +164,7 @@ async def test_polls_go_on_until_the_stream_is_back_and_stop_then() -> None:
 
 
 async def test_what_the_stream_brings_meanwhile_is_its_own() -> None:
-    """A reply that is on its way serves whom nobody has served when it is there."""
+    """When a reply arrives, only contracts that are still silent take their rates from it."""
     async with running(Snapshots.serve, period_s=3_600.0) as case:
         case.small.answers.clear()
         case.taken.want({"A", "B"})
@@ -214,7 +214,7 @@ async def test_the_stream_is_compared_with_all_contracts() -> None:
 
 
 async def test_without_a_stream_all_contracts_are_polled() -> None:
-    """At the period, also after a failure; whom REST serves is told of."""
+    """They are polled at the period, also after a failure, and count as served by REST."""
     async with running(Snapshots.poll) as case:
         await case.published(2)
         case.small.status = 503

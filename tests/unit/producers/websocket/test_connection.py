@@ -213,7 +213,9 @@ async def test_failures_are_counted_towards_the_backoff() -> None:
 
 
 async def test_a_silent_candidate_is_followed_by_the_next_and_the_winner_is_kept() -> None:
-    """Also when the winner's connection ends: it had delivered (exchanges.md §2.1)."""
+    """Also when the winner's connection ends: it had delivered
+    (docs/exchanges/binance-coinm.md §1).
+    """
 
     async def silent(socket: ServerConnection) -> None:
         await socket.send("ack")
@@ -273,7 +275,7 @@ async def test_a_socket_without_contracts_waits_for_some() -> None:
 
 
 async def test_the_greeting_comes_before_the_first_word_and_sets_the_pings() -> None:
-    """What we send before it would be lost (exchanges.md §3A, §3B)."""
+    """What we send before it would be lost (docs/exchanges/kucoin.md §A, §B)."""
     outcome: list[str | bytes] = []
     done = asyncio.Event()
 
@@ -317,7 +319,8 @@ async def test_a_missing_greeting_is_an_end() -> None:
 
 
 async def test_the_contract_that_kills_the_socket_is_held_back() -> None:
-    """Acks come in order: the first missing one is the suspect, and the others live on (§4.3).
+    """Acks come in order: the first missing one is the suspect, and the others live on
+    (docs/exchanges/hyperliquid.md §3).
 
     First it is put last, so that an innocent would be acknowledged; the second time it is held.
     """

@@ -122,7 +122,7 @@ async def test_a_bomb_costs_one_connection(packed: int | bytes) -> None:
 
 
 async def test_text_that_is_none_is_handed_over_as_it_came() -> None:
-    """Whoever reads it finds out; its socket stays."""
+    """A text frame that is not UTF-8 is handed over as bytes, and the socket stays open."""
     bad = b"\xff\xfe\xed\xa0\x80"
     sent = [frame(TEXT, bad), frame(TEXT, b"data")]
     async with playing(sends(*sent)) as url, connected(url) as (connection, recorder):

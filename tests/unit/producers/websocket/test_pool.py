@@ -28,7 +28,9 @@ KUCOIN = exchange("kucoin")
 
 
 class SmallKucoin:
-    """Both sockets and bullet-public, as far as connecting needs them (exchanges.md §3A, §3B)."""
+    """Both sockets and bullet-public, as far as connecting needs them
+    (docs/exchanges/kucoin.md §A, §B).
+    """
 
     def __init__(self) -> None:
         self.tokens: list[str] = []
@@ -150,7 +152,7 @@ async def test_each_source_says_its_part() -> None:
 
 
 async def test_a_listing_is_subscribed_on_the_socket_that_is_up() -> None:
-    """And a delisting unsubscribed; nobody reconnects."""
+    """A listing is subscribed and a delisting unsubscribed without a reconnect."""
     async with running(secondary=True) as (small, made, listed):
         listed({"AUSDTM"})
         await small.until(lambda: "/contract/instrument:AUSDTM" in small.said("token/0", "topic"))
@@ -165,7 +167,7 @@ async def test_a_listing_is_subscribed_on_the_socket_that_is_up() -> None:
 
 
 async def test_each_connect_takes_a_fresh_token() -> None:
-    """A used one is refused (§3B)."""
+    """A used one is refused (docs/exchanges/kucoin.md §B)."""
     async with running(secondary=True) as (small, _made, listed):
         listed({"AUSDTM"})
         await small.until(lambda: "/contract/instrument:AUSDTM" in small.said("token/0", "topic"))

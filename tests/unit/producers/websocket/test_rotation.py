@@ -94,7 +94,7 @@ def outcome(recorder: Recorder, text: bytes) -> Callable[[], bool]:
 
 
 async def test_the_old_one_goes_on_until_the_new_one_brings_what_it_did() -> None:
-    """A new connection that brings a part of it relieves nobody yet."""
+    """The old connection stays while the new one brings only a part of its contracts."""
     async with exchange() as (there, url), connected(url, max_age_s=AGE_S) as (_, recorder):
         await there.say(0, "data A B")
         await recorder.until(outcome(recorder, b"data A B"))
@@ -114,7 +114,7 @@ async def test_the_old_one_goes_on_until_the_new_one_brings_what_it_did() -> Non
 
 
 async def test_nearly_all_is_enough() -> None:
-    """A contract that is gone since the morning keeps nobody."""
+    """A contract that no longer streams does not delay the handover."""
     all_of_them = [f"S{n}" for n in range(20)]
     async with exchange() as (there, url), connected(url, max_age_s=AGE_S) as (_, recorder):
         await there.say(0, "data " + " ".join(all_of_them))
@@ -124,7 +124,9 @@ async def test_nearly_all_is_enough() -> None:
 
 
 async def test_nothing_is_missed_over_many_rotations() -> None:
-    """Whoever sends each tick to all that are open finds that it arrived; nobody backs off."""
+    """Each tick arrives on at least one open connection, and no connection is delayed by
+    backoff.
+    """
     ticks, backoff = 0, no_delay()
     async with (
         exchange() as (there, url),

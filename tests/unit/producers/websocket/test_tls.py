@@ -122,7 +122,7 @@ async def test_without_one_the_systems_authorities_are_trusted(
 async def test_an_untrusted_certificate_is_a_failed_attempt(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nothing is sent to whoever that is; another attempt follows, after a delay."""
+    """Nothing is sent over the untrusted connection, and another attempt follows after a delay."""
     async with simulated(tmp_path) as (url, _certificate):
         attempts = Attempts(f"{url}?token=SECRET", None)
         async with attempts.running():

@@ -1,4 +1,4 @@
-"""Settings: what is wrong is named by its variable, and no value is ever told."""
+"""Settings: an error names the variable and never shows its value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files for TLS: a wrong one is told at the start, by its variable and its name."""
+"""TLS files: a wrong one is reported at the start with its variable and its name."""
 
 from __future__ import annotations
 

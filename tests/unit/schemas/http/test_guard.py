@@ -217,7 +217,7 @@ async def test_no_page_can_silence_the_simulator(tmp_path: Path) -> None:
 
 
 async def test_fausts_own_pages_are_closed(tmp_path: Path) -> None:
-    """Tables, routes, graph, statistics and assignment are nobody's business on this port."""
+    """Faust's pages for tables, routes, graph, statistics and assignment answer 404."""
     settings = load_settings(WorkerSettings, worker_data_dir=str(tmp_path))
     app = faust_app(settings, "worker-1")
     app.web.init_server()

@@ -34,7 +34,7 @@ def test_a_second_holder_is_told_the_first_ones_pid(tmp_path: Path) -> None:
 
 
 def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
-    """Kill -9 leaves the file, and nobody in the way."""
+    """After kill -9 the file is still there, and the next process gets the lock."""
     path = tmp_path / ".lock"
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE

@@ -57,7 +57,9 @@ class Feed(FeedPartition):
 
 
 class TestDerivedSettlements:
-    """Hyperliquid settles each hour and tells it in the history only (exchanges.md §4.7)."""
+    """Hyperliquid settles each hour and tells it in the history only
+    (docs/exchanges/hyperliquid.md §7).
+    """
 
     def context(self, feed: Feed, funding: str, at: int) -> list[Output]:
         """One context of the stream."""
@@ -124,7 +126,9 @@ class TestDerivedSettlements:
         return feed.run("fundingRates", "SOL_USDC_PERP", row, at, "history")
 
     def test_it_is_rounded_as_the_exchange_rounds(self) -> None:
-        """Backpack streams up to 28 digits and settles 9 decimals (exchanges.md §5.4)."""
+        """Backpack streams up to 28 digits and settles 9 decimals
+        (docs/exchanges/backpack.md §4).
+        """
         feed = Feed("backpack")
         self.backpack(feed, "0.00003212285565620417123456", HOUR_US - US_PER_S)
         outputs = self.backpack(feed, "0.0000125", HOUR_US)
@@ -243,7 +247,7 @@ class TestGaps:
 
 
 class TestSettling:
-    """KuCoin's estimates are noise for 90 s after a settlement (exchanges.md §3.3)."""
+    """KuCoin's estimates are noise for 90 s after a settlement (docs/exchanges/kucoin.md §3)."""
 
     def push(
         self, feed: Feed, at: int, rate: str = "0.00017", lfr: str | None = None

@@ -1,4 +1,4 @@
-"""Order and duplicates of a contract's updates (design §5.4)."""
+"""Order and duplicates of a contract's updates (docs/decisions/order-and-duplicates.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Backpack payloads: each documented edge case of exchanges.md §5.2-5.4 and §8.3."""
+"""Backpack payloads: each documented edge case of docs/exchanges/backpack.md §2-4 and
+README.md §8.3.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,7 @@ def read_settled(received_at_us: int = RECEIVED_AT_US, **change: Any) -> Update:
 
 
 def test_a_frame_is_an_hourly_rate() -> None:
-    """E in µs beside n in ms, T not read, dots in the symbol (§8.3.12)."""
+    """E in µs beside n in ms, T not read, dots in the symbol (docs/exchanges/README.md §8.3.12)."""
     assert read_frame() == RATE
 
 
@@ -74,7 +76,7 @@ def test_the_unit_of_a_time_is_told_by_magnitude(event: int) -> None:
 
 @pytest.mark.parametrize("without", [("f",), ("f", "i", "n")])
 def test_a_prediction_market_has_no_rate(without: tuple[str, ...]) -> None:
-    """f, i and n are absent there: never 0 (§5.2)."""
+    """f, i and n are absent there: never 0 (§2)."""
     assert read_frame(*without) == NoRate("AAPL.US_USDC_PERP", "no funding rate")
 
 
@@ -101,7 +103,7 @@ def test_zero_is_a_rate_without_a_sign(text: str) -> None:
 
 
 def test_a_snapshot_row_is_a_rate_stamped_on_receipt() -> None:
-    """28 significant digits, to the nearest double (§5.4a)."""
+    """28 significant digits, to the nearest double (§4a)."""
     for purpose in ("fallback", "reconcile"):
         assert read(BACKPACK_SNAPSHOT, purpose, "markPrices") == RateUpdate(
             "BTC_USDC_PERP",
@@ -121,7 +123,7 @@ def test_a_snapshot_row_of_a_spot_market_has_no_rate() -> None:
 
 
 def test_a_next_time_out_of_place_is_dropped() -> None:
-    """The synthetic sample of §5.4a is in 2009."""
+    """The synthetic sample of §4a is in 2009."""
     row = {**BACKPACK_SNAPSHOT, "nextFundingTimestamp": 1_234_567_890_000}
     update = read(row, "fallback", "markPrices")
     assert isinstance(update, RateUpdate)
@@ -129,7 +131,7 @@ def test_a_next_time_out_of_place_is_dropped() -> None:
 
 
 def test_a_history_row_is_a_settlement() -> None:
-    """A time without a zone is UTC (§5.4b)."""
+    """A time without a zone is UTC (§4b)."""
     assert read_settled() == SETTLEMENT
 
 
@@ -143,7 +145,9 @@ def test_a_zone_that_is_stated_holds(text: str) -> None:
 
 @pytest.mark.parametrize("before_us", [1, 1_000_000, 3_599_000_000])
 def test_the_interval_still_running_is_no_settlement(before_us: int) -> None:
-    """The first row is an estimate until its interval has ended (§8.3.13)."""
+    """The first row is an estimate until its interval has ended
+    (docs/exchanges/README.md §8.3.13).
+    """
     assert read_settled(TWO_PM_US - before_us) == NoRate("BTC_USDC_PERP", "interval still running")
 
 
@@ -168,7 +172,7 @@ def test_a_settlement_at_no_time_is_malformed(text: Any) -> None:
 
 
 def test_a_market_gives_the_facts() -> None:
-    """Bounds are in basis points, the interval in ms (§5.3); kPEPE is a thousand PEPE."""
+    """Bounds are in basis points, the interval in ms (§3); kPEPE is a thousand PEPE."""
     assert read(MARKET, "contract", "markets") == InstrumentUpdate(
         "kPEPE_USDC_PERP",
         base="PEPE",
@@ -182,7 +186,7 @@ def test_a_market_gives_the_facts() -> None:
 
 
 def test_a_market_without_assets_is_read_from_its_symbol() -> None:
-    """Base and quote stand in it (§5.3)."""
+    """Base and quote stand in it (§3)."""
     row = {"symbol": "SOL_USDC_PERP", "orderBookState": "Closed"}
     assert read(row, "contract", "markets") == InstrumentUpdate(
         "SOL_USDC_PERP", base="SOL", quote="USDC", multiplier=1.0, status="Closed"

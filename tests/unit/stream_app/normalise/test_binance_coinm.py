@@ -1,4 +1,6 @@
-"""Binance COIN-M payloads: where they differ from USD-M (exchanges.md §2.4-2.6 and §8.3)."""
+"""Binance COIN-M payloads: where they differ from USD-M (docs/exchanges/binance-coinm.md §4-6 and
+README.md §8.3).
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ from stream_app.model import (
 from stream_app.normalise.binance_coinm import normalise
 
 RECEIVED_AT_US = 1_790_373_638_437_219
-# exchanges.md §2.4, captured 2026-09-25, with `ap` moved away from `p`.
+# binance-coinm.md §4, captured 2026-09-25, with `ap` moved away from `p`.
 ROW: dict[str, Any] = {
     "e": "markPriceUpdate",
     "E": 1_790_373_638_000,
@@ -79,7 +81,7 @@ def test_a_row_of_2021_has_no_index_price() -> None:
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        # The pair stream's delivery row, §2.4.
+        # The pair stream's delivery row, §4.
         ({**ROW, "s": "BTCUSD_201225", "r": "", "T": 0}, "empty rate"),
         ({**ROW, "s": "BTCUSD_201225", "r": "0.00000000", "T": 0}, "no next funding time"),
         ({k: v for k, v in ROW.items() if k not in "rTi"}, "empty rate"),
@@ -99,7 +101,7 @@ def test_a_rate_without_a_next_funding_time_is_malformed() -> None:
 
 @pytest.mark.parametrize("purpose", ["fallback", "reconcile"])
 def test_a_premium_index_row_is_a_rate(purpose: Purpose) -> None:
-    """§2.6a: `pair` is beside the symbol, and interestRate is not the rate."""
+    """§6a: `pair` is beside the symbol, and interestRate is not the rate."""
     row = {
         "symbol": "BTCUSD_PERP",
         "pair": "BTCUSD",
@@ -125,7 +127,7 @@ def test_a_premium_index_row_is_a_rate(purpose: Purpose) -> None:
 
 @pytest.mark.parametrize("more", [{}, {"markPrice": "83000.1"}])
 def test_a_history_row_is_a_settlement(more: dict[str, Any]) -> None:
-    """§2.6b: newer rows add the mark price."""
+    """§6b: newer rows add the mark price."""
     row = {
         "symbol": "BTCUSD_PERP",
         "fundingTime": 1_790_352_000_002,
@@ -139,7 +141,7 @@ def test_a_history_row_is_a_settlement(more: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("status", ["TRADING", "PRE_SETTLE", "DELIVERED"])
 def test_the_status_is_contract_status(status: str) -> None:
-    """§2.5: not `status`. A lot of 100 USD is no multiplier of the coin."""
+    """§5: not `status`. A lot of 100 USD is no multiplier of the coin."""
     row = {
         "symbol": "BTCUSD_PERP",
         "pair": "BTCUSD",
@@ -157,7 +159,7 @@ def test_the_status_is_contract_status(status: str) -> None:
 
 
 def test_funding_info_gives_interval_and_bounds() -> None:
-    """§2.6c: the shape of USD-M."""
+    """§6c: the shape of USD-M."""
     row = {
         "symbol": "SOLUSD_PERP",
         "adjustedFundingRateCap": "0.03",

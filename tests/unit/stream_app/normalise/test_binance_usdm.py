@@ -1,4 +1,5 @@
-"""Binance USD-M payloads: each documented edge case of exchanges.md §1.6-1.9 and §8.3.
+"""Binance USD-M payloads: each documented edge case of docs/exchanges/binance-usdm.md §6-9 and
+README.md §8.3.
 
 In every row each field has a value of its own, so that no field can be read for another.
 """
@@ -22,7 +23,7 @@ from stream_app.model import (
 from stream_app.normalise import normaliser
 from stream_app.normalise.binance_usdm import normalise
 
-# exchanges.md §1.6, captured 2026-10-06, with `ap` moved away from `p`.
+# binance-usdm.md §6, captured 2026-10-06, with `ap` moved away from `p`.
 ROW: dict[str, Any] = {
     "e": "markPriceUpdate",
     "E": 1_791_269_856_000,
@@ -103,7 +104,7 @@ def test_a_mark_price_row_is_a_rate() -> None:
 
 
 def test_the_row_as_captured_from_the_wire_is_a_rate() -> None:
-    """Byte for byte §1.6, where `ap` equals `p`."""
+    """Byte for byte §6, where `ap` equals `p`."""
     payload = (
         b'{"e":"markPriceUpdate","E":1791269856000,"s":"BTCUSDT","p":"85296.60260870",'
         b'"ap":"85296.60260870","P":"85321.91711993","i":"85345.93826087","r":"0.00000523",'
@@ -114,7 +115,7 @@ def test_the_row_as_captured_from_the_wire_is_a_rate() -> None:
 
 @pytest.mark.parametrize("absent", [("ap",), ("st",), ("ap", "st"), ("P",)])
 def test_optional_keys_may_be_absent(absent: tuple[str, ...]) -> None:
-    """Older documentation lacks `ap`, other sources lack `st` (§8.3.2)."""
+    """Older documentation lacks `ap`, other sources lack `st` (docs/exchanges/README.md §8.3.2)."""
     assert read(without(ROW, *absent)) == RATE
 
 
@@ -129,7 +130,9 @@ def test_without_an_index_price_there_is_none() -> None:
     ("upper", "lower"), [("E", "e"), ("P", "p"), ("T", "t"), ("I", "i"), ("R", "r"), ("S", "s")]
 )
 def test_keys_differ_by_case(upper: str, lower: str) -> None:
-    """A row that also has the other case of a key reads the same (§0.3.8)."""
+    """A row that also has the other case of a key reads the same
+    (docs/exchanges/README.md §3 rule 8).
+    """
     extra = {key: "junk" for key in (upper, lower) if key not in ROW}
     assert read({**extra, **ROW}) == RATE
     assert read({**ROW, **extra}) == RATE
@@ -154,12 +157,14 @@ def test_a_key_in_the_wrong_case_is_no_substitute(required: str, wrong_case: str
     ],
 )
 def test_a_row_without_a_rate_is_no_rate(row: dict[str, Any]) -> None:
-    """Delivery contracts; an empty text, null and a missing key are never 0 (§0.3.5, §1.8)."""
+    """Delivery contracts; an empty text, null and a missing key are never 0
+    (docs/exchanges/README.md §3 rule 5, binance-usdm.md §8).
+    """
     assert read(row) == NoRate("BTCUSDT", "empty rate")
 
 
 def test_a_row_without_a_next_funding_time_is_no_rate() -> None:
-    """Some delivery contracts carry a rate of zero, and T = 0 gives them away (§1.8)."""
+    """Some delivery contracts carry a rate of zero, and T = 0 gives them away (§8)."""
     row = {**ROW, "s": "BTCUSDT_260925", "r": "0.00000000", "T": 0}
     assert read(row) == NoRate("BTCUSDT_260925", "no next funding time")
 
@@ -180,7 +185,7 @@ def test_minus_zero_is_zero() -> None:
 
 @pytest.mark.parametrize(("text", "rate"), [("6.1E-5", 6.1e-5), ("-1e-8", -1e-8), ("1E+0", 1.0)])
 def test_exponents_are_read(text: str, rate: float) -> None:
-    """Seen on other exchanges; the meaning is plain (§0.3.6)."""
+    """Seen on other exchanges; the meaning is plain (docs/exchanges/README.md §3 rule 6)."""
     update = read({**ROW, "r": text})
     assert isinstance(update, RateUpdate)
     assert update.rate == rate
@@ -224,13 +229,13 @@ def test_a_row_of_another_symbol_is_malformed(
 
 
 def test_a_coin_m_row_in_the_array_is_passed_over() -> None:
-    """Since 2026-06 `st` 2 marks rows of the other market (§1.8)."""
+    """Since 2026-06 `st` 2 marks rows of the other market (§8)."""
     row = {**ROW, "s": "BTCUSD_PERP", "st": 2}
     assert read(row) == NoRate("BTCUSD_PERP", "a row of another market: st is 2")
 
 
 def test_a_symbol_may_be_of_any_script() -> None:
-    """`币安人生USDT` is listed (§8.3.4), written raw or escaped."""
+    """`币安人生USDT` is listed (docs/exchanges/README.md §8.3.4), written raw or escaped."""
     for row in (
         json.dumps({**ROW, "s": "币安人生USDT"}),
         json.dumps({**ROW, "s": "币安人生USDT"}, ensure_ascii=False),
@@ -279,20 +284,22 @@ def test_a_premium_index_row_is_a_rate(purpose: Purpose) -> None:
 def test_a_delivery_row_of_the_premium_index_is_no_rate(
     change: dict[str, Any], reason: str
 ) -> None:
-    """Documented for dapi, handled the same way here (§1.9a)."""
+    """Documented for dapi, handled the same way here (§9a)."""
     row = {**PREMIUM, "symbol": "ETHUSDT_260925", **change}
     assert read(row, "fallback", "premiumIndex") == NoRate("ETHUSDT_260925", reason)
 
 
 def test_a_history_row_is_a_settlement_with_its_raw_stamp() -> None:
-    """The +1 ms of the exchange is kept (§8.3.20); the mark price is not the rate."""
+    """The +1 ms of the exchange is kept (docs/exchanges/README.md §8.3.20); the mark price is not
+    the rate.
+    """
     assert read(SETTLED, "history", "fundingRate") == SettlementUpdate(
         "0GUSDT", 1_791_273_600_001_000, -0.00005, source="history", interval_hours=None
     )
 
 
 def test_a_history_row_with_rate_type_is_the_same_settlement() -> None:
-    """A newer key (§8.3.19)."""
+    """A newer key (docs/exchanges/README.md §8.3.19)."""
     with_type = read({**SETTLED, "rateType": "Regular"}, "history", "fundingRate")
     assert with_type == read(without(SETTLED, "markPrice"), "history", "fundingRate")
 

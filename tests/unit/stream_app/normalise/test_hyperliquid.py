@@ -1,4 +1,6 @@
-"""Hyperliquid payloads: each documented edge case of exchanges.md §4.6-4.12 and §8.3."""
+"""Hyperliquid payloads: each documented edge case of docs/exchanges/hyperliquid.md §6-12 and
+README.md §8.3.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +71,7 @@ def test_a_nameless_context_is_its_items_rate(purpose: Purpose) -> None:
     ("after_us", "hours"), [(0, 1), (1, 1), (HOUR_US - 1, 1), (HOUR_US, 2), (HOUR_US + 118_000, 2)]
 )
 def test_the_next_funding_is_the_full_hour_after_the_receipt(after_us: int, hours: int) -> None:
-    """On the hour itself it is the next one (§4.6)."""
+    """On the hour itself it is the next one (§6)."""
     hour = 1_790_000_000_000_000 // HOUR_US * HOUR_US
     update = read(ACTIVE_ASSET, received_at_us=hour + after_us)
     assert isinstance(update, RateUpdate)
@@ -77,12 +79,12 @@ def test_the_next_funding_is_the_full_hour_after_the_receipt(after_us: int, hour
 
 
 def test_the_rate_may_be_a_number() -> None:
-    """The documentation types it so; the wire is text (§4.6)."""
+    """The documentation types it so; the wire is text (§6)."""
     assert read_context(funding=0.0000018952) == rate("BTC")
 
 
 def test_a_delisted_asset_has_no_rate() -> None:
-    """The row of §4.6: funding 0.0 with premium, mid and impact null."""
+    """The row of §6: funding 0.0 with premium, mid and impact null."""
     delisted = read_context(funding="0.0", premium=None, midPx=None, impactPxs=None)
     assert delisted == NoRate("BTC", "delisted")
 
@@ -122,7 +124,7 @@ def test_a_price_that_is_not_there_is_null(nothing: str | None) -> None:
 
 
 def test_a_history_row_is_an_hourly_settlement_with_its_raw_stamp() -> None:
-    """118 ms after the hour; `premium` may be missing (§4.9b)."""
+    """118 ms after the hour; `premium` may be missing (§9b)."""
     expected = SettlementUpdate("BTC", 1_789_999_200_118_000, 0.0000125, interval_hours=1.0)
     without_premium = {k: v for k, v in HYPERLIQUID_SETTLED.items() if k != "premium"}
     for row in (HYPERLIQUID_SETTLED, {**HYPERLIQUID_SETTLED, "premium": None}, without_premium):
@@ -133,7 +135,7 @@ def test_a_history_row_is_an_hourly_settlement_with_its_raw_stamp() -> None:
 
 @pytest.mark.parametrize("channel", ["meta", "allPerpMetas"])
 def test_a_universe_entry_gives_the_facts(channel: str) -> None:
-    """A kPEPE is a thousand PEPE (§4.12); 4 % an hour is the cap (§4.7)."""
+    """A kPEPE is a thousand PEPE (§12); 4 % an hour is the cap (§7)."""
     assert read(UNIVERSE, "kPEPE", "contract", channel) == InstrumentUpdate(
         "kPEPE",
         base="PEPE",
@@ -148,7 +150,7 @@ def test_a_universe_entry_gives_the_facts(channel: str) -> None:
 
 @pytest.mark.parametrize("name", ["xyz:NVDA", "NVDA"])
 def test_a_builders_asset_loses_its_dex_and_has_no_known_cap(name: str) -> None:
-    """Whether the universe of a dex repeats its prefix or not (§4.7, §4.8)."""
+    """Whether the universe of a dex repeats its prefix or not (§7, §8)."""
     row = {"name": name, "szDecimals": 3, "maxLeverage": 20, "isDelisted": True}
     assert read(row, "xyz:NVDA", "contract", "meta") == InstrumentUpdate(
         "xyz:NVDA", base="NVDA", quote="USDC", multiplier=1.0, status="delisted", interval_hours=1.0
@@ -168,7 +170,7 @@ def test_a_builders_asset_loses_its_dex_and_has_no_known_cap(name: str) -> None:
 def test_a_payload_of_another_coin_is_malformed(
     row: Any, symbol: str, purpose: Purpose, channel: str
 ) -> None:
-    """Case and dex count (§4.12)."""
+    """Case and dex count (§12)."""
     with pytest.raises(MalformedInputError, match="in an item of"):
         read(row, symbol, purpose, channel)
 
@@ -188,7 +190,7 @@ def test_a_payload_of_another_coin_is_malformed(
     ],
 )
 def test_another_message_is_malformed(row: Any) -> None:
-    """Spot contexts are of the same family and are no perpetual's (§4.12)."""
+    """Spot contexts are of the same family and are no perpetual's (§12)."""
     with pytest.raises(MalformedInputError):
         read(row)
 

@@ -1,4 +1,4 @@
-"""KuCoin payloads: each documented edge case of exchanges.md §3 and §8.3."""
+"""KuCoin payloads: each documented edge case of docs/exchanges/kucoin.md and README.md §8.3."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ def read_contract(purpose: Purpose = "fallback", **change: Any) -> Update:
 
 
 def test_a_row_is_an_estimate_and_the_settlement_before() -> None:
-    """`fr` for `nt`, `lfr` at `ft`; the push time without a double between (§8.3.6)."""
+    """`fr` for `nt`, `lfr` at `ft`; the push time without a double between
+    (docs/exchanges/README.md §8.3.6).
+    """
     assert read_uta() == (ESTIMATE, SETTLEMENT)
 
 
@@ -80,7 +82,7 @@ def test_the_order_of_the_keys_is_free() -> None:
 
 
 def test_the_frame_as_captured_from_the_wire() -> None:
-    """Byte for byte §3A, 2026-09-22."""
+    """Byte for byte §A, 2026-09-22."""
     payload = (
         b'{"T":"funding-fee","P":1790114460967760880,"d":{"s":"XBTUSDTM","fr":"-0.000076",'
         b'"ft":1790092800000,"lfr":"-0.000019","nt":1790121600000,"gl":28800000,"fc":"0.003",'
@@ -106,7 +108,7 @@ def test_the_push_time_may_be_text_or_in_microseconds(push_time: Any) -> None:
 
 
 def test_values_may_be_text_or_numbers_or_exponents() -> None:
-    """§0.3.6: 6.1E-5 and the like in any field."""
+    """docs/exchanges/README.md §3 rule 6: 6.1E-5 and the like in any field."""
     change = {"fr": 7.2e-5, "lfr": "-6.9E-5", "ft": "1789977600000", "nt": 1.7900064e12}
     assert read_uta(**change, gl="28800000") == (ESTIMATE, SETTLEMENT)
 
@@ -150,7 +152,7 @@ def test_without_an_estimate_the_settlement_stands() -> None:
 
 
 def test_a_rate_of_zero_is_a_rate() -> None:
-    """Pre-market contracts really carry it (§0.3.5), −0 being 0."""
+    """Pre-market contracts really carry it (docs/exchanges/README.md §3 rule 5), −0 being 0."""
     estimate, settlement = read_uta(fr="0", lfr="-0.0")
     assert isinstance(estimate, RateUpdate)
     assert isinstance(settlement, SettlementUpdate)
@@ -167,7 +169,7 @@ def test_a_next_time_out_of_place_is_dropped(stamp: Any) -> None:
 
 
 def test_a_next_time_off_the_epoch_grid_is_kept() -> None:
-    """TRUSTUSDTM settles on an offset grid (§3.3)."""
+    """TRUSTUSDTM settles on an offset grid (§3)."""
     estimate, _ = read_uta(nt=1_790_003_700_000, gl=14_400_000)
     assert isinstance(estimate, RateUpdate)
     assert estimate.next_funding_time == 1_790_003_700_000_000
@@ -198,13 +200,15 @@ def test_another_frame_is_malformed(frame: dict[str, Any]) -> None:
 
 
 def test_a_minutes_granularity_is_an_estimate() -> None:
-    """Neither next time nor interval (§8.3.9); the symbol only in the topic."""
+    """Neither next time nor interval (docs/exchanges/README.md §8.3.9); the symbol only in the
+    topic.
+    """
     assert read_instrument() == RateUpdate(SYMBOL, -0.000076, event_time=1_790_000_100_000_000)
 
 
 @pytest.mark.parametrize("hours", [1, 4, 8])
 def test_the_intervals_granularity_is_a_settled_rate(hours: int) -> None:
-    """The two kinds are never one series (§3B)."""
+    """The two kinds are never one series (§B)."""
     assert read_instrument(granularity=hours * 3_600_000) == SettlementUpdate(
         SYMBOL, 1_790_000_100_000_000, -0.000076, source="stream", interval_hours=float(hours)
     )
@@ -243,7 +247,7 @@ def test_a_mark_price_frame_is_no_rate() -> None:
 
 
 def test_both_announcements_tell_the_same_settlement() -> None:
-    """`fundingTime`, not the message's own timestamp, which is later (§3B)."""
+    """`fundingTime`, not the message's own timestamp, which is later (§B)."""
     expected = SettlementUpdate(SYMBOL, SETTLED_US, -0.002966, source="stream")
     assert read_all(BEGIN, "stream", "announcement:funding.begin") == (expected,)
     assert read_all(END, "stream", "announcement:funding.end") == (expected,)
@@ -257,7 +261,7 @@ def test_both_announcements_tell_the_same_settlement() -> None:
 
 @pytest.mark.parametrize("purpose", ["fallback", "reconcile"])
 def test_a_contract_row_is_a_rate_stamped_on_receipt(purpose: Purpose) -> None:
-    """`fundingFeeRate`, neither the predicted nor the last one; the interval in force (§3.3)."""
+    """`fundingFeeRate`, neither the predicted nor the last one; the interval in force (§3)."""
     assert read_contract(purpose) == RateUpdate(
         SYMBOL,
         0.000052,
@@ -278,7 +282,9 @@ def test_the_interval_may_stand_in_one_field_only() -> None:
 
 @pytest.mark.parametrize("date_time", [None, 0, "", 6_276_500])
 def test_a_countdown_is_no_time(date_time: Any) -> None:
-    """§8.3.8: 6,276,500 ms after 14:15:23.457 is 16:00, rounded to the minute."""
+    """docs/exchanges/README.md §8.3.8: 6,276,500 ms after 14:15:23.457 is 16:00, rounded to the
+    minute.
+    """
     update = read_contract(nextFundingRateDateTime=date_time)
     assert isinstance(update, RateUpdate)
     assert update.next_funding_time == NEXT_US
@@ -300,7 +306,7 @@ def test_a_time_in_the_countdowns_field_is_a_time() -> None:
 
 
 def test_a_dated_contract_has_no_rate() -> None:
-    """No funding fields at all (§3.4), in whatever purpose."""
+    """No funding fields at all (§4), in whatever purpose."""
     row = {"symbol": SYMBOL, "type": "FFICSX", "status": "Open", "markPrice": 86378.69}
     nothing = (NoRate(SYMBOL, "no funding rate"),)
     assert read_all(row, "fallback", "contracts/active") == nothing
@@ -313,7 +319,7 @@ def test_a_dated_contract_has_no_rate() -> None:
 
 @pytest.mark.parametrize("text", ["6.1E-5", 6.1e-5, "0.000061"])
 def test_a_rate_in_any_notation_is_read(text: Any) -> None:
-    """§8.3.7."""
+    """docs/exchanges/README.md §8.3.7."""
     update = read_contract(fundingFeeRate=text)
     assert isinstance(update, RateUpdate)
     assert update.rate == 0.000061
@@ -343,14 +349,14 @@ def test_a_contract_row_gives_the_facts() -> None:
 
 @pytest.mark.parametrize(("lot", "base"), [(-1, "XBT"), (10, "1000PEPE")])
 def test_the_multiplier_is_that_of_the_coins_name(lot: int, base: str) -> None:
-    """An inverse contract's −1 says 1 USD a lot (§3.4)."""
+    """An inverse contract's −1 says 1 USD a lot (§4)."""
     facts = read_contract("contract", multiplier=lot, baseCurrency=base, isInverse=lot < 0)
     assert isinstance(facts, InstrumentUpdate)
     assert (facts.base, facts.multiplier) == {"XBT": ("BTC", 1.0), "1000PEPE": ("PEPE", 1e3)}[base]
 
 
 def test_a_history_row_is_a_settlement() -> None:
-    """1.33e-4 at `timepoint`; its interval follows from the one before (§3.5b)."""
+    """1.33e-4 at `timepoint`; its interval follows from the one before (§5b)."""
     assert read_all(KUCOIN_SETTLED, "history", "funding-rates") == (
         SettlementUpdate(SYMBOL, SETTLED_US, 0.000133),
     )
@@ -376,7 +382,7 @@ def test_a_row_of_another_symbol_is_malformed(row: Any, purpose: Purpose, channe
 
 
 def test_an_error_reply_is_malformed() -> None:
-    """Business errors come as HTTP 200 (§3.5)."""
+    """Business errors come as HTTP 200 (§5)."""
     with pytest.raises(MalformedInputError, match="not a Contract"):
         read_all(
             {"msg": "funding rate is not supported", "code": "415000"},

@@ -105,7 +105,7 @@ def test_a_times_unit_is_told_by_its_magnitude(value: int) -> None:
 
 
 def test_nanoseconds_beyond_two_to_the_53_keep_their_microseconds() -> None:
-    """No double in between (exchanges.md §0.3.16)."""
+    """No double in between (docs/exchanges/README.md §3 rule 16)."""
     assert time_us(1_790_114_460_967_760_880, "P") == 1_790_114_460_967_760
 
 

@@ -1,6 +1,6 @@
 """Messages that others captured from four exchanges mean what their sources expect.
 
-They stay outside of the repository (see ../shared/fixtures/README.md); without them the tests are
+They stay outside of the repository (tests/support/paths.py says where); without them the tests are
 skipped. What a producer cuts out of a message is cut here by json, independently of ours.
 Not responsible for: Binance USD-M, whose messages go through the whole pipeline
 (tests/integration/stack/test_real_messages.py).
@@ -268,7 +268,9 @@ def test_backpacks_running_interval_is_no_settlement() -> None:
 
 
 def test_a_backpack_frame_without_f_i_and_n_has_no_rate() -> None:
-    """Its source expects null in all three; its times are 1 and 2 and nobody's concern then."""
+    """A frame whose f, i and n are null carries no rate, and its placeholder times are not
+    judged.
+    """
     name = "backpack/go_ws_mark_price_optional_fields.json"
     assert set(expected(name).values()) == {None}
     assert read("backpack", "stream", "markPrice", "X", message(name), 0) == (
@@ -278,7 +280,9 @@ def test_a_backpack_frame_without_f_i_and_n_has_no_rate() -> None:
 
 @pytest.mark.parametrize(("number", "rate"), [("04", 0.000039), ("06", 0.000038)], ids=str)
 def test_kucoins_classic_settled_rates_are_no_estimates(number: str, rate: float) -> None:
-    """Granularity 28800000. Their source makes tickers of them: "do not copy" (§3B)."""
+    """Granularity 28800000. Their source makes tickers of them: "do not copy"
+    (docs/exchanges/kucoin.md §B).
+    """
     name = f"kucoinfutures/tardis_kucoin-futures_{number}.json"
     stated = in_numbers(expected(name))
     assert stated["fundingRate"] == rate

@@ -1,4 +1,4 @@
-"""The order of storing and committing, and what the consumer is told."""
+"""The order of storing and committing, and when consumption is paused and resumed."""
 
 from __future__ import annotations
 

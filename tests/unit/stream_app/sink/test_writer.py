@@ -242,7 +242,7 @@ def test_transient_errors_are_retried_with_growing_pauses(error: Exception) -> N
 
 
 def test_an_unknown_error_is_retried_then_looked_into() -> None:
-    """An error that nobody classified neither stops the stream nor costs a row at once."""
+    """An error of an unknown kind is tried again a few times before its rows are examined."""
     bench = Bench(
         lambda records: (
             DatabaseError("Code: 4242. DB::Exception: new")
@@ -260,7 +260,9 @@ def test_an_unknown_error_is_retried_then_looked_into() -> None:
 def test_what_a_person_must_mend_is_waited_for(
     code: int, hint: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A missing table or right: told once with what to do, then stored as if nothing had been."""
+    """A missing table or right is reported once with its remedy, and the chunk is stored
+    afterwards.
+    """
     left = [DatabaseError(f"Code: {code}. DB::Exception: no")] * 20
     bench = Bench(lambda _: left.pop() if left else None)
     bench.writer.store(chunk_of([ENCODER.encode(alert(1))]))

@@ -1,4 +1,4 @@
-"""Who gets which name in the group, on one machine and after kill -9; no Kafka is needed for it."""
+"""Which name in the group a worker takes, on one machine and after kill -9, without Kafka."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def bench() -> Bench:
 
 
 class TestFlush:
-    """The order that makes it correct (design §6)."""
+    """The order that makes it correct (docs/decisions/at-least-once-and-dedup.md)."""
 
     async def test_a_closed_bar_is_published_and_stored_before_its_block(
         self, bench: Bench
@@ -165,7 +165,7 @@ class TestRestart:
         ]
 
     async def test_a_revoked_partition_is_loaded_anew(self, bench: Bench) -> None:
-        """Its unflushed state belongs to whoever gets it now."""
+        """A partition that was revoked and assigned again is loaded from the tables."""
         await bench.feed(*ticks(5, 6))
         bench.processor.revoke(TOPIC, 0)
         assert list(bench.processor.partitions()) == []

@@ -30,7 +30,7 @@ class EndedError(Exception):
 
 
 class Clock(ManualClock):
-    """Time that goes on when somebody sleeps, for twenty minutes."""
+    """A clock that only sleeping advances, for at most twenty minutes."""
 
     def sleep(self, seconds: float) -> None:
         """Let time go on."""

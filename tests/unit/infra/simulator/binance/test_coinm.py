@@ -50,7 +50,7 @@ def get(exchange: BinanceCoinm, name: str, now_ms: int = NOW_MS, **query: Any) -
 
 
 def test_symbol_streams_are_wrapped_objects(exchange: BinanceCoinm) -> None:
-    """The combined form that the exchange sends: exchanges.md 2.4."""
+    """The combined form that the exchange sends: docs/exchanges/binance-coinm.md §4."""
     names = "btcusd_perp@markPrice@1s/ethusd_perp@markPrice"
     frames = delivered(exchange, opened(exchange, "/stream", streams=names))
     assert [frame["stream"] for frame in frames] == names.split("/")
@@ -74,7 +74,7 @@ def test_pair_streams_are_arrays_with_the_delivery_rows(exchange: BinanceCoinm) 
 
 @pytest.mark.parametrize("delivering", ["", "/market"])
 def test_one_of_two_routes_delivers(delivering: Route) -> None:
-    """The other acks and stays silent: exchanges.md 2.1."""
+    """The other acks and stays silent: binance-coinm.md §1."""
     exchange = BinanceCoinm(7, CoinmOptions(contracts=2, delivering=delivering), NOW_MS)
     subscribe = '{"method":"SUBSCRIBE","params":["btcusd_perp@markPrice@1s"],"id":1}'
     for route in ("", "/market"):

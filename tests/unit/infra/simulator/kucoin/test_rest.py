@@ -242,5 +242,5 @@ def test_rates_read_back_from_every_form(steps: int) -> None:
     [(6_100, "6.1E-5"), (13_300, "1.33E-4"), (-10_000, "-1.0E-4"), (300_000, "0.003"), (0, "0.0")],
 )
 def test_exponent_forms(units: int, text: str) -> None:
-    """As the exchange writes them: exchanges.md 3.5."""
+    """As the exchange writes them: docs/exchanges/kucoin.md §5."""
     assert number_text(units, exponent=True) == text

@@ -94,7 +94,7 @@ def test_all_contracts_are_shared_as_on_the_real_exchanges() -> None:
     st.integers(min_value=1, max_value=20_000),
 )
 def test_shares_add_up(feeds: list[str], contracts: int) -> None:
-    """To what was asked for, with at least two each, and nobody far from its proportion."""
+    """They add up to the number asked for, each at least two and close to its proportion."""
     found = shares(feeds, contracts)
     assert list(found) == feeds
     assert min(found.values()) >= MIN_CONTRACTS

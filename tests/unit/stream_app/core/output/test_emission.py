@@ -1,4 +1,4 @@
-"""When a z-score is emitted, and what is told with it (design §5.6)."""
+"""When a z-score is emitted, and what is told with it (docs/decisions/emission-zones.md)."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class TestEmission:
         ]
 
     def test_without_a_baseline_the_first_value_is_unrated(self, new: Partition) -> None:
-        """Null instead of a number that nobody knows."""
+        """Without a baseline the statistics are null and the zone is `unrated`."""
         (record,) = of(new.ticks(tick("AUSDT", 0.0001, T0)), "zscores")
         assert (record["trigger"], record["zone"]) == ("first", "unrated")
         unknown = ("z", "robust_z", "percentile", "mean", "std", "stats_as_of")

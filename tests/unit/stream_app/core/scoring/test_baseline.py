@@ -1,4 +1,6 @@
-"""The baseline of a contract: window, duplicates, intervals, statistics, storage (design §5.3)."""
+"""The baseline of a contract: window, duplicates, intervals, statistics, storage
+(docs/decisions/baseline-and-z.md).
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,7 @@ TEN = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 20.0)
     ],
 )
 def test_confidence_grows_with_samples(samples: int, grade: str) -> None:
-    """The bounds of the design, each from both sides."""
+    """The bounds of docs/decisions/baseline-and-z.md, each from both sides."""
     assert confidence_of(samples) == grade
 
 

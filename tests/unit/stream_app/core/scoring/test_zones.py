@@ -1,4 +1,4 @@
-"""Zones and triggers: when a z-score is emitted, and why (design §5.6)."""
+"""Zones and triggers: when a z-score is emitted, and why (docs/decisions/emission-zones.md)."""
 
 from __future__ import annotations
 

@@ -94,13 +94,15 @@ class TestExcursions:
         assert minutes((0, 0.0), (1, 2.1), (5.9, 1.0), (8, 2.1), (12, 2.1)) == ([], [2.0])
 
     def test_who_is_told_of_three_is_not_told_of_two(self) -> None:
-        """Who was told of 2 is told of 3."""
+        """After an alert at 2 a crossing of 3 makes an alert too; after one at 3 a crossing of 2
+        does not.
+        """
         assert minutes((0, 0.0), (1, 3.1), (16, 3.1), (90, 2.2))[0] == [(1, 3.0)]
         steps = ((0, 0.0), (1, 2.1), (61, 2.1), (62, 3.1), (77, 3.1))
         assert minutes(*steps)[0] == [(61, 2.0), (62, 3.0)]
 
     def test_the_other_side_is_an_excursion_of_its_own(self) -> None:
-        """That +2 stands does not keep −2."""
+        """An alert at +2 does not suppress one at −2."""
         steps = ((0, 0.0), (1, 2.1), (61, 2.1), (62, -2.1), (122, -2.1))
         assert minutes(*steps)[0] == [(61, 2.0), (122, -2.0)]
 
@@ -111,7 +113,7 @@ class TestExcursions:
         assert minutes(*once, (62 + 240, 2.1), (400, 2.1)) == ([(61, 2.0), (400, 2.0)], [])
 
     def test_the_outer_threshold_is_armed_again_by_itself(self) -> None:
-        """Four hours between 2 and 2.5 make 3 news."""
+        """After four hours below 2.5 the threshold 3 may raise an alert again."""
         steps = ((0, 0.0), (1, 3.1), (17, 2.2), (257, 3.1))
         assert minutes(*steps)[0] == [(1, 3.0), (257, 3.0)]
 
@@ -162,7 +164,7 @@ class TestExcursions:
 
     @given(steps=STEPS, stored=st.integers(0, 41))
     def test_packed_state_goes_on_where_it_was(self, steps: Series, stored: int) -> None:
-        """A restart tells nothing twice and loses nothing."""
+        """With state packed and unpacked at any point, the same alerts are raised, each once."""
         zs, state = at_times(steps), AlertState()
         told = run(state, zs[:stored])
         again = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=AlertState)

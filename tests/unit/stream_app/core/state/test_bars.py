@@ -1,4 +1,4 @@
-"""Hourly bars: when they close, what they count (design §5.5)."""
+"""Hourly bars: when they close, what they count (docs/decisions/hourly-bars.md)."""
 
 from __future__ import annotations
 

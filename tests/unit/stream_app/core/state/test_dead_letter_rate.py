@@ -18,7 +18,7 @@ from tests.support.partitions import HOUR_US, NOW, T0, Partition, S, batch, cloc
 
 
 def bad(at: int) -> RawItem:
-    """An item that nobody can read."""
+    """An item that cannot be decoded."""
     return {"symbol": "BUSDT", "payload": b'{"e":1}', "received_at": at}
 
 

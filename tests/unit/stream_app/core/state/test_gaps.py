@@ -181,7 +181,7 @@ class TestSilence:
         assert new.counts["missed"] == 0
 
     def test_a_contract_that_never_had_a_rate_ends_in_silence(self, new: Partition) -> None:
-        """Of a hundred that are settling when a producer starts nobody needs to hear."""
+        """A status that ends trading makes no event for a contract that never had a rate."""
         assert status(new, "SETTLING") == []
 
     def test_a_restart_tells_it_neither_twice_nor_never(self, new: Partition) -> None:
@@ -339,7 +339,7 @@ class TestNeverPushed:
         assert told[0][A] == told[1][A] == at + 2_000
 
     def test_it_is_none_if_the_first_push_comes_in_time(self, new: Partition) -> None:
-        """Nobody knows since when a contract that was just listed is pushed."""
+        """A listed contract whose first push comes in time has no gap before it."""
         new.ticks(tick("BUSDT", 0.0001, T0), received_at=T0)
         status(new, "TRADING")
         outputs = new.ticks(tick("AUSDT", 0.0001, T0 + 9 * S), received_at=T0 + 9 * S)

@@ -28,7 +28,7 @@ from tests.support.partitions import (
 
 
 class TestDeadLetters:
-    """What cannot be read is told, and stops nothing."""
+    """An item that cannot be read becomes a dead letter, and the others are applied."""
 
     def test_a_bad_item_does_not_stop_its_batch(self, new: Partition) -> None:
         """Those before and after it are applied; it names itself."""

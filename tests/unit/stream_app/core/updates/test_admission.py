@@ -204,7 +204,9 @@ class TestForged:
         assert [letter.stage for letter in strict.letters] == ["normalise"]
 
     def test_state_of_an_older_program_is_rid_of_them(self, strict: Strict) -> None:
-        """A worker that was wedged by them starts, and tells it; the others stay."""
+        """Bad symbols in the state of an older version are removed and counted; other contracts
+        stay.
+        """
         strict.listing("AUSDT", "BUSDT")
         strict.run(batch([tick("AUSDT", 0.0001, T0), tick("AUSDT", 0.0002, T0)]))
         stored = strict.stored()
@@ -249,7 +251,7 @@ class TestFlood:
         assert [(subject, count) for subject, _, count, _ in told] == [(FEED, 50)]
 
     def test_a_partition_takes_no_more_contracts_than_its_cap(self, strict: Strict) -> None:
-        """Whoever lists more gets one alert an hour; the listed ones go on."""
+        """Further listings are refused with one alert an hour, and the known contracts go on."""
         strict._admission.cap = 3
         outputs = strict.listing(*(f"C{n}USDT" for n in range(5)))
         (alert,) = of(outputs, "alerts")
