@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS := embedded,dev
+# Some tests wait for a time-out or a process: three at a time on two cores.
+JOBS ?= $(shell echo $$(( ( $$(nproc) * 3 + 1 ) / 2 )))
 SEEDS ?= 0 1 2 3 4 5 6 7 8 9
 # A comma within an argument of $(call …).
 , := ,
@@ -52,7 +54,7 @@ lint: $(VENV)/.installed ## format, lint, types and import rules
 	$(BIN)/lint-imports
 
 check: lint ## format, lint, types and the quick tests
-	$(BIN)/python -m pytest -q -n auto -m "not integration and not browser"
+	$(BIN)/python -m pytest -q -n $(JOBS) -m "not integration and not browser"
 
 coverage: $(VENV)/.installed ## branch coverage of every test and the processes it starts (ARGS="-m 'not integration'")
 	$(BIN)/coverage erase

@@ -25,6 +25,8 @@ from schemas.feeds import FEEDS
 from tests.support.feed_parts import FakePublisher
 from tests.support.simulator_clients import OPTIONS, eventually, serving
 
+pytestmark = pytest.mark.integration
+
 FACTOR = 1_000.0
 
 

@@ -102,7 +102,7 @@ def test_each_contract_is_complete_for_itself() -> None:
 
 
 def test_without_days_of_history_every_contract_is_complete() -> None:
-    """None is to come: nobody waits for their baselines."""
+    """There is nothing to load, so each baseline counts as loaded."""
     scene = Scene("A", "B", days=0)
     assert scene.schedule.complete(scene.view) == 2
 
