@@ -1,7 +1,4 @@
-"""`make bench`: runs the benchmarks and prints what they measured, as a table or as JSON.
-
-Not responsible for: what is measured (one module each).
-"""
+"""`make bench`: runs the benchmarks and prints what they measured, as a table or as JSON."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """How long records were on their way, noted by a process of its own at the end of a topic.
 
 Its own, so that it shares no interpreter with the pacer. `poll` hands a record over as it comes;
-`consume` would wait for its whole timeout. Not responsible for: who produced the records.
+`consume` would wait for its whole timeout.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """`python -m benchmarks calls`: the REST calls of a healthy stack, by feed and path.
 
 With the exchanges' real limits and the default refresh intervals; the span begins when all history
-is complete, for which the strictest limits take 40 minutes with all contracts. Not responsible for:
-what an hour has (rest_calls.py).
+is complete, for which the strictest limits take 40 minutes with all contracts.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The report of a run with faults: tables for people, a document for programs, and the verdict.
-
-Pure. Not responsible for: what the figures mean (accounting.py, fault_times.py, freshness.py).
-"""
+"""The report of a run with faults: tables for people, a document for programs, a verdict. Pure."""
 
 from __future__ import annotations
 

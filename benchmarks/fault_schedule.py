@@ -3,7 +3,7 @@
 A feed that pushes each second gets one fault after another, with a healthy pause behind each, so
 that detection, takeover and return can be told apart. One that pushes once a minute has no time for
 that: there, faults that leave each other alone share a slot. The feeds run side by side, each a bit
-later than the one before. Not responsible for: what a kind does (infra/simulator/faults/kinds.py).
+later than the one before.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 Starts everything on embedded parts with simulated exchanges, waits until all feeds are live and all
 history is there, lets the simulator follow the schedule, and compares its truth with what is
-stored. Not responsible for: the schedule (fault_schedule.py), the comparison (accounting.py,
-fault_times.py, freshness.py), the report (fault_report.py).
+stored.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Producing the benchmarks' input: history, backlogs, and a paced stream with the exchange's shape.
-
-Not responsible for: what the records hold (load.py), where they are read.
-"""
+"""The benchmarks' input: history, backlogs, and a paced stream with the shape of the exchange's."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """How old the newest known rate of each contract was, second by second, and for what share it held.
 
-Known at a time is what was received by then. Pure. Not responsible for: reading rows (evidence.py),
-how long it took from receipt to the table (pipeline.py).
+Known at a time is what was received by then. Pure.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`python -m benchmarks modes`: poll, hybrid and stream one after the other, and one table.
 
-Each mode has a stack of its own with the same contracts. Not responsible for: faults (faults.py).
+Each mode has a stack of its own with the same contracts.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Latency to Kafka is from the moment before the simulator's socket write (`sent_at` of its truth)
 to the moment at which a consumer has the z-score, for those emitted at once; to SQL it is from
 `received_at` to the end of the insert, as the sink measures it, and from `sent_at` to the first
-query that sees the row. Not responsible for: comparison with other systems.
+query that sees the row.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What the worker's benchmarks run on: a Kafka and a registry of their own, and what watches them.
-
-Not responsible for: what is started against them, what the figures mean.
-"""
+"""What the worker's benchmarks run on: a Kafka and a registry of their own, and their observers."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Some calls follow the clock: what settled at the full hour is asked for after it. They are counted
 as they are in the minutes after a full hour that the span has; all others are scaled to the rest of
-an hour. Not responsible for: counting (the simulator does, by path).
+an hour.
 """
 
 from __future__ import annotations

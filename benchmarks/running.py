@@ -1,7 +1,6 @@
 """A whole stack under measurement: started on free ports, asked, and stopped at the end.
 
-What faults, calls and modes have in common. Not responsible for: what is measured (their own
-modules), which parts there are (infra/stack/parts.py).
+What faults, calls and modes have in common.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""One worker on Apache Kafka: throughput and CPU beside other programs, and latency beside floors.
-
-Not responsible for: how either is measured (throughput.py, latency.py), the whole path
-(pipeline.py).
-"""
+"""One worker on Apache Kafka: throughput and CPU beside other programs, latency beside floors."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Settings of the producers, read from `FUNDING_…` environment variables.
-
-Not responsible for: Kafka and the registry (schemas.config), what an exchange is (exchanges/).
-"""
+"""Settings of the producers, read from `FUNDING_…` environment variables."""
 
 from __future__ import annotations
 

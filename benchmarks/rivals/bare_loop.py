@@ -1,6 +1,6 @@
 """The floor of latency: consume, produce, nothing between, in confluent-kafka.
 
-It forwards each raw record's key, which is when it was sent. Not responsible for: any of the job.
+It forwards each raw record's key, which is when it was sent.
 """
 
 from __future__ import annotations

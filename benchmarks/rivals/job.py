@@ -3,9 +3,8 @@
 It is less than the worker's: no order of late updates, no hourly bars, no audit, no dead letters,
 no settlements and thus no window of 30 days (mean and standard deviation are given), no zones,
 alerts or flush; JSON outputs without raw coordinates. What both have: Avro raw records, every
-accepted update on one topic, and one on another when |z| > 2 and the rate changed. Not responsible
-for: reading, keeping state, publishing (one module per library). Runs without fundingstream's
-dependencies.
+accepted update on one topic, and one on another when |z| > 2 and the rate changed. Runs without
+fundingstream's dependencies.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Memory store, changelog on, one table write for each update, JSON outputs, one worker. The
 producer's linger and compression are set, since Faust's defaults (none) would double its cost. What
-the job leaves out is in job.py. Not responsible for: being quick.
+the job leaves out is in job.py.
 """
 
 from __future__ import annotations

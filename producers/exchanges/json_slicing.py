@@ -1,7 +1,4 @@
-"""Reading JSON of an exchange: typed decoders that raise one error, exact cuts, subscribe chunks.
-
-Not responsible for: any exchange's fields (its own module).
-"""
+"""Reads JSON of an exchange: typed decoders that raise one error, exact cuts, subscribe chunks."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Numbers as exchanges write them: strings, exponents, empty for "none", times in ms, µs or ns.
 
 Also what is plausible: a next funding time near its event, an interval that can be divided by.
-Not responsible for: which field holds what.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
 """The whole stack through faults, judged by the code of the benchmark.
 
-Two runs on stacks of their own, at the same time, because both mostly wait: a short schedule of
-the exchanges' faults, and a Kafka that is away while the exchanges go on. Not responsible for: how
-soon anything is noticed (`python -m benchmarks faults` tells), single faults in detail
-(tests/integration), the broker's own recovery (tests/integration/embedded/test_broker.py).
+Two runs on stacks of their own, at the same time, because both mostly wait: a short schedule of the
+exchanges' faults, and a Kafka that is away while the exchanges go on.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Runs a target under atheris, from a corpus that is written into a temporary folder.
-
-Not responsible for: the targets (targets.py, slicing.py).
-"""
+"""Runs a target under atheris, from a corpus that is written into a temporary folder."""
 
 from __future__ import annotations
 

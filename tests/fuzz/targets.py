@@ -1,7 +1,4 @@
-"""What the fuzzers run, without a fuzzer: one input, read or refused, and what must hold then.
-
-Not responsible for: making inputs (hypothesis in tests/property, atheris in fuzz_*.py).
-"""
+"""What the fuzzers run, without a fuzzer: one input, read or refused, and what must hold then."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Load and comparison of the proof that kills of the worker change nothing that is stored.
 
 The load writes raw records as a producer would; the comparison finds each row that two databases do
-not share. Not responsible for: running the parts, killing, timing (test_worker_kills.py).
+not share.
 """
 
 from __future__ import annotations

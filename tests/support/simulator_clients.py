@@ -1,7 +1,7 @@
 """A simulator of one feed, and clients that know how to ask each feed for everything.
 
-Responsible for: what the tests of faults have in common. Not responsible for: any assertion about
-a fault. Written from docs/exchanges, and not with our parsers.
+Responsible for: what the tests of faults have in common. Written from docs/exchanges, and not with
+our parsers.
 """
 
 from __future__ import annotations

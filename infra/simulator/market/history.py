@@ -1,8 +1,7 @@
 """The settled history of one simulated feed, in memory.
 
 Responsible for: keeping settlements in time order and selecting windows of them. Bounded by the
-market itself: 30 days at start and what settles afterwards. Not responsible for: pages, limits
-and texts (each exchange's file), nor for the truth files.
+market itself: 30 days at start and what settles afterwards.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Responsible for: the life of a contract: held back, then listed, then delisted; asked by every
 exchange's file, changed by `POST /control/list` and `/control/delist`. Kept in memory: a restart
-begins anew. Not responsible for: how an exchange shows a delisted contract (its own file).
+begins anew.
 """
 
 from __future__ import annotations

@@ -5,7 +5,6 @@ Responsible for: every number that a simulated exchange shows. All of it is a pu
 like a random walk is a truncated moving average of that noise, so a restart with the same seed
 continues the same history, and the past can be computed in any order. Integer hashing and
 elementwise float arithmetic in a fixed order make the result independent of array shapes.
-Not responsible for: texts, protocols, clocks.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""A budget per client and minute: what several exchanges limit REST weights and messages with.
-
-Responsible for: counting. Not responsible for: what a request weighs, nor the refusal.
-"""
+"""A budget per client and minute: what several exchanges limit REST weights and messages with."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
 Responsible for: `truth/<feed>.ndjson` (one line per contract update put on a socket),
 `truth/<feed>.missed.ndjson` (those that nobody got, where asked for), `truth/settlements.ndjson`
 and `truth/faults.ndjson` under the data directory; each update once however many clients got it;
-each settlement once however often the simulator is restarted. Not responsible for: deciding what
-is sent. A line is claimed after a send returned, so whatever is here left the simulator.
+each settlement once however often the simulator is restarted. A line is written after a send
+returned, so whatever is here left the simulator.
 
 Keys. Updates: `contract_id`, `event_time`, `sent_at` (µs since the epoch), `rate`; missed ones the
 same, `sent_at` being when the tick was published, and `why`: `fault`, `unsubscribed` or

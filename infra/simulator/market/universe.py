@@ -2,8 +2,7 @@
 
 Responsible for: which assets exist, in which order, and what each contract's interval, caps,
 behaviour and price level are. Everything follows from a position in an endless list, so that a
-larger simulator is a superset of a smaller one. Not responsible for: how an exchange spells a
-symbol (its own file), nor for any value that changes with time (market.py).
+larger simulator is a superset of a smaller one.
 """
 
 from __future__ import annotations

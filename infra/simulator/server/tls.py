@@ -1,6 +1,6 @@
 """TLS for the simulator: given files, or a throw-away certificate for loopback.
 
-Not responsible for: trust. Clients of a self-signed simulator must be given its certificate file.
+Clients of a self-signed simulator must be given its certificate file.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""All feeds at once, from the simulated exchanges' sockets to SQL, and contracts that come and go.
-
-Not responsible for: faults (test_end_to_end.py), protocols in detail (test_simulator_*).
-"""
+"""All feeds at once, from the simulated sockets to SQL, and contracts that come and go."""
 
 from __future__ import annotations
 

@@ -4,9 +4,7 @@ Kafka, registry, ClickHouse, worker and sink are the real processes, run as `up`
 comes from kills.py in the place of exchange and producer. Afterwards a second worker that nobody
 kills reads the same raw log, and every stored row must be equal. Twenty kills:
 
-    python -m tests.integration.worker.test_kills --kills 20
-
-Not responsible for: what the rows must be (test_end_to_end.py and the core's own tests).
+python -m tests.integration.worker.test_kills --kills 20
 """
 
 from __future__ import annotations

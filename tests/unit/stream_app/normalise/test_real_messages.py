@@ -2,8 +2,6 @@
 
 They stay outside of the repository (tests/support/paths.py says where); without them the tests are
 skipped. What a producer cuts out of a message is cut here by json, independently of ours.
-Not responsible for: Binance USD-M, whose messages go through the whole pipeline
-(tests/integration/stack/test_real_messages.py).
 """
 
 from __future__ import annotations
