@@ -2,9 +2,9 @@
 
 Every contender works off the same backlog, one after the other, with 1, 63 and 420 contracts a
 record; 63 contracts a partition (504: an exchange) for the first two, 420 (3,360) for the last. The
-backlog's updates are a second apart and lie in the coming hour, so that the worker's flush every 5 s
-is part of the work and the wall clock's is not. It is measured from the first to the last record
-on the contender's topic of rates, by the topic's end offsets, or for `seconds`; CPU is the
+backlog's updates are a second apart and lie in the coming hour, so that the worker's flush every
+5 s is part of the work and the wall clock's is not. It is measured from the first to the last
+record on the contender's topic of rates, by the topic's end offsets, or for `seconds`; CPU is the
 process's (librdkafka's threads included) over the same span. fundingstream's worker has 100
 settlements and the facts of each contract beforehand. What the rivals leave out of the job is in
 rivals/job.py.
