@@ -1,1 +1,1 @@
-"""infra."""
+"""Console script, embedded servers, simulator, migrations and Kafka tools."""

@@ -16,9 +16,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 from schemas.errors import ConfigurationError
 from schemas.feed_spec import FeedSpec
+from schemas.text import one_line
 
 GROUP = "fundingstream.feeds"
 """The group of entry points that other packages register feeds in."""
@@ -42,16 +44,30 @@ def registered(lines: Iterable[str]) -> dict[str, FeedSpec]:
     """
     found: dict[str, FeedSpec] = {}
     for line in lines:
-        try:
-            feed = EntryPoint("feed", line, GROUP).load()
-        except (ImportError, AttributeError) as error:
-            raise ConfigurationError(f"the registered feed {line!r} is missing: {error}") from None
+        feed = _loaded(line)
         if not isinstance(feed, FeedSpec):
             raise ConfigurationError(f"the registered feed {line!r} is no FeedSpec")
         if not _is_name(feed.name) or feed.name in found:
             raise ConfigurationError(f"{line!r}: {feed.name!r} is taken, or cannot be a feed's id")
         found[feed.name] = feed
     return found
+
+
+def part(feed: str, module: str, name: str) -> Any:
+    """Return an object of a feed's own modules, which `spec(feed)` names.
+
+    Raises:
+        ConfigurationError: the module cannot be imported, or lacks the object.
+    """
+    return _loaded(f"{module}:{name}", f"feed {feed!r}: ")
+
+
+def _loaded(line: str, told: str = "") -> Any:
+    try:
+        return EntryPoint("feed", line, GROUP).load()
+    except Exception as error:  # noqa: BLE001 - it may be another package's code
+        why = one_line(f"{type(error).__name__}: {error}")
+        raise ConfigurationError(f"{told}{line!r} cannot be loaded: {why}") from None
 
 
 def _installed() -> list[str]:
@@ -77,4 +93,4 @@ def spec(feed: str) -> FeedSpec:
 
 def stale_s(feed: str) -> float:
     """Return the stale threshold of a feed, in seconds."""
-    return _BY_NAME[feed].stale_s
+    return spec(feed).stale_s

@@ -29,7 +29,7 @@ FeedState = Literal["connecting", "live", "stalled", "fallback", "recovering", "
 MAX_BATCH_ITEMS = 4_096
 """Of one RawBatch, as producers make them."""
 MAX_READ_ITEMS = 4 * MAX_BATCH_ITEMS
-"""A record of more items is read by nobody: no version of the producers made one."""
+"""Workers refuse a record with more items; no version of the producers makes one."""
 MAX_CHANNEL_BYTES = 128
 """As UTF-8: what a longer channel brings goes to the dead letters."""
 

@@ -1,1 +1,1 @@
-"""stream_app."""
+"""From raw records to rates, z-scores and alerts (worker), ClickHouse (sink), the page (web)."""

@@ -19,7 +19,7 @@ PROGRESS_STEPS = 1_000
 
 
 @click.command()
-@click.argument("feeds", nargs=-1, type=click.Choice(FEEDS), metavar="FEED...")
+@click.argument("feeds", nargs=-1, type=click.Choice(FEEDS), metavar="[FEED]...")
 @click.option("--days", type=click.IntRange(1, 90), help="FUNDING_PRODUCER_HISTORY_DAYS.")
 @click.option("--base-url", help="Root of the exchanges, for a simulator.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")

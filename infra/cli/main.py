@@ -64,7 +64,7 @@ Exit codes:
   6    stored state that this version cannot use: newer, or damaged
   70   a running part could not go on; start it again
   130  stopped by Ctrl-C before its end
-  141  who read the output of `sql` has gone
+  141  the reader of the output of `sql` has gone
 """
 
 

@@ -10,7 +10,7 @@ from schemas.feeds import FEEDS
 
 
 @click.command()
-@click.argument("feeds", nargs=-1, type=click.Choice(FEEDS), metavar="FEED...")
+@click.argument("feeds", nargs=-1, type=click.Choice(FEEDS), metavar="[FEED]...")
 @click.option("--metrics-port", type=int, help="FUNDING_PRODUCER_METRICS_PORT.")
 @click.option("--base-url", help="Root of the exchanges, for a simulator.")
 def producer(feeds: Sequence[str], metrics_port: int | None, base_url: str | None) -> None:

@@ -7,11 +7,9 @@ before their servers.
 from __future__ import annotations
 
 from schemas.config.settings import SharedSettings
-from schemas.kafka.admin import require_topics
+from schemas.kafka.admin import ANSWER_WITHIN_S, require_topics
 from schemas.serde.registry import SchemaCatalog
 from stream_app.settings import SinkSettings
-
-ANSWER_WITHIN_S = 3.0
 
 
 def require_kafka(settings: SharedSettings, answer_within_s: float = ANSWER_WITHIN_S) -> None:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 
 from infra.simulator.exchange import Exchange, Simulated
 from infra.simulator.options import SimulatorOptions
 from schemas.errors import ConfigurationError
-from schemas.feeds import FEEDS, spec
+from schemas.feeds import FEEDS, part, spec
 
 MIN_CONTRACTS = 2
 
 
 def _simulated() -> dict[str, Simulated]:
     modules = {feed: spec(feed).simulator for feed in FEEDS}
-    return {feed: import_module(name).SIMULATED for feed, name in modules.items() if name}
+    return {feed: part(feed, name, "SIMULATED") for feed, name in modules.items() if name}
 
 
 SIMULATED: Mapping[str, Simulated] = _simulated()

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib import import_module
 
 from producers.exchanges.spec import Exchange
-from schemas.feeds import spec
+from schemas.feeds import part, spec
 
 
 @cache
@@ -14,7 +13,7 @@ def exchange(feed: str) -> Exchange:
     """Return the description of a feed.
 
     Raises:
-        ConfigurationError: no such feed.
+        ConfigurationError: no such feed, or its module is missing.
     """
-    found: Exchange = import_module(spec(feed).description).EXCHANGE
+    found: Exchange = part(feed, spec(feed).description, "EXCHANGE")
     return found

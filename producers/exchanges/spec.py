@@ -132,7 +132,7 @@ def _nothing(_symbols: Sequence[str]) -> Sequence[SubscribeFrame]:
 
 @dataclass(frozen=True, slots=True)
 class SocketKind:
-    """One kind of socket: where to connect, what to send, whom to expect on how many of them."""
+    """One kind of socket: its addresses, the texts that are sent, how many contracts it carries."""
 
     name: str
     silent_s: float

@@ -168,7 +168,7 @@ def _filling(
 
 
 def _ignore(_change: Change) -> None:
-    """Nothing is streamed, so nobody has to know of a change."""
+    """Ignore a change of the list: a backfill streams nothing."""
 
 
 async def _fill_one(one: _Filling) -> None:

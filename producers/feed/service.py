@@ -25,7 +25,7 @@ from producers.rest.client import http_session
 from producers.settings import ProducerSettings, check_limit_factor
 from schemas.clock import Clock, SystemClock
 from schemas.errors import FundingStreamError
-from schemas.kafka.admin import require_topics
+from schemas.kafka.admin import await_kafka, require_topics
 from schemas.serde.registry import SchemaCatalog
 from schemas.topics import STATUS, WORKERS, raw_topic
 
@@ -42,6 +42,7 @@ def run_producer(settings: ProducerSettings, feeds: Sequence[str]) -> None:
         FundingStreamError: a feed has failed again and again.
     """
     check_limit_factor(settings)
+    await_kafka(settings)
     catalog = SchemaCatalog(settings)
     cluster_id = require_topics(settings, [*map(raw_topic, feeds), STATUS.name, WORKERS.name])
     clock = SystemClock()

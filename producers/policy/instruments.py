@@ -24,7 +24,7 @@ class Change(NamedTuple):
     listed: frozenset[str]
     delisted: frozenset[str]
     doubtful: bool = False
-    """So many contracts are missing that the next reply has to confirm it, soon."""
+    """Many contracts are missing: they count as delisted only if the next reply lacks them, too."""
     surplus: int = 0
     """How many contracts are left out because the list is too long."""
 

@@ -131,7 +131,7 @@ class HistoryRunner:
         match action:
             case Announce(contracts):
                 log.info("%s: backfill of %d contracts", self._exchange.feed, len(contracts))
-                # Noted before it is announced, so that a restart knows whom to release.
+                # Noted before it is announced, so that a restart knows which contracts to release.
                 self._bookmark.announce(contracts)
                 await self._to.announce(contracts)
             case Fetch():

@@ -1,10 +1,11 @@
-"""What is asked of Kafka beside producing and consuming: topics, and who is in a group.
+"""Kafka administration: creates and checks topics, and lists the members of a group.
 
-What the topics are is topics.py's.
+The topics are defined in schemas/topics.py.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,8 +16,13 @@ from confluent_kafka.admin import NewTopic
 from schemas.config.settings import SharedSettings
 from schemas.errors import ConfigurationError, UnavailableError
 from schemas.kafka import clients
+from schemas.process.logs import NOTICE
 from schemas.topics import TopicSpec
 
+log = logging.getLogger(__name__)
+
+ANSWER_WITHIN_S = 3.0
+"""A person is told when a server has not answered for this long."""
 _TIMEOUT_S = 15.0
 
 
@@ -55,6 +61,20 @@ def ensure_topics(
         TopicResult(t.name, t.partitions, "created" if t.name in created else "present")
         for t in wanted
     ]
+
+
+def await_kafka(settings: SharedSettings) -> None:
+    """Wait until Kafka answers, for a service, which may start before it; say so after 3 s.
+
+    Raises:
+        UnavailableError: it does not answer within 15 s.
+    """
+    try:
+        _connect(settings, ANSWER_WITHIN_S)
+    except UnavailableError as error:
+        left_s = _TIMEOUT_S - ANSWER_WITHIN_S
+        log.warning("%s %s; waiting for %g s more", NOTICE, error, left_s)
+        _connect(settings, left_s)
 
 
 def require_topics(

@@ -137,7 +137,7 @@ class FeedPartition:
             if boundary <= shard.block.flushed_at:
                 continue
             shard.block.flushed_at = boundary
-            for entry in shard.cells:
+            for entry in shard.entries:
                 emitter.flush(entry, now_us)
                 emitter.settle_bars(entry)
                 emitter.close_silent_bars(entry, boundary)
@@ -159,7 +159,7 @@ class FeedPartition:
     def _apply_item(
         self, item: RawItem, symbol: str, at: ItemContext, read: ReadItem | None
     ) -> None:
-        entry = self.store.cells.get(symbol)
+        entry = self.store.entries.get(symbol)
         if entry is None:
             self._apply_unlisted(item, symbol, at, read)
             return

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from importlib import import_module
 
-from schemas.feeds import spec
+from schemas.feeds import part, spec
 from stream_app.model import Normaliser
 
 
@@ -15,9 +14,9 @@ def normaliser(feed: str) -> Normaliser:
     """Return the normaliser of a feed.
 
     Raises:
-        ConfigurationError: no such feed.
+        ConfigurationError: no such feed, or its module is missing.
     """
-    found: Normaliser = import_module(spec(feed).normaliser).normalise
+    found: Normaliser = part(feed, spec(feed).normaliser, "normalise")
     return found
 
 
@@ -26,7 +25,7 @@ def symbol_splitter(feed: str) -> Callable[[str], tuple[str, str]]:
     """Return the function that guesses (base, quote) of a feed's symbols until its facts arrive.
 
     Raises:
-        ConfigurationError: no such feed.
+        ConfigurationError: no such feed, or its module is missing.
     """
-    found: Callable[[str], tuple[str, str]] = import_module(spec(feed).normaliser).split_symbol
+    found: Callable[[str], tuple[str, str]] = part(feed, spec(feed).normaliser, "split_symbol")
     return found

@@ -79,13 +79,13 @@ class PayloadReader(Generic[Row]):
         return found
 
     def _read(self, row: Row, item: Item) -> Sequence[Update]:
-        readings = self._meaning(row, item)
-        for reading in readings:
-            if reading.symbol != item.symbol:
+        updates = self._meaning(row, item)
+        for update in updates:
+            if update.symbol != item.symbol:
                 raise MalformedInputError(
-                    f"a row of {reading.symbol!r:.60} in an item of {item.symbol!r:.60}"
+                    f"a row of {update.symbol!r:.60} in an item of {item.symbol!r:.60}"
                 )
-        return readings
+        return updates
 
 
 class ChannelNormaliser:

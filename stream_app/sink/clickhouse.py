@@ -25,7 +25,7 @@ def connect(settings: SinkSettings, *, answer_within_s: float | None = None) -> 
     """Return a clickhouse-connect client.
 
     Args:
-        settings: Where ClickHouse is, and as whom to ask it.
+        settings: ClickHouse's address and user.
         answer_within_s: How long the first answer may take, in whole seconds; None: as long as any.
 
     Raises:

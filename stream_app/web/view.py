@@ -86,7 +86,7 @@ class WorkerView:
         rows = [
             self._contract(state.feed, entry, now)
             for state in self._worker.partitions()
-            for entry in state.store.cells.values()
+            for entry in state.store.entries.values()
             if entry.contract.updates
         ]
         rows.sort(key=lambda row: (-abs(row["z"] or 0.0), row["contract_id"]))
@@ -123,7 +123,7 @@ class WorkerView:
         """Tell whether a contract is in one of this worker's partitions."""
         feed, _, symbol = contract.partition(":")
         return any(
-            state.feed == feed and symbol in state.store.cells
+            state.feed == feed and symbol in state.store.entries
             for state in self._worker.partitions()
         )
 
@@ -160,9 +160,9 @@ class WorkerView:
         """Return what has arrived of each feed of which a contract is known."""
         by_feed: dict[str, list[ContractEntry]] = {}
         for state in self._worker.partitions():
-            if state.store.cells:
-                by_feed.setdefault(state.feed, []).extend(state.store.cells.values())
-        return {feed: _arrived(feed, cells) for feed, cells in by_feed.items()}
+            if state.store.entries:
+                by_feed.setdefault(state.feed, []).extend(state.store.entries.values())
+        return {feed: _arrived(feed, entries) for feed, entries in by_feed.items()}
 
     @property
     def started(self) -> bool:
@@ -243,12 +243,12 @@ def _reported(report: FeedStatus | None) -> dict[str, Any]:
     }
 
 
-def _arrived(feed: str, cells: list[ContractEntry]) -> Arrivals:
+def _arrived(feed: str, entries: list[ContractEntry]) -> Arrivals:
     streaming = spec(feed).streaming
-    trading = [entry for entry in cells if entry.contract.status in streaming]
+    trading = [entry for entry in entries if entry.contract.status in streaming]
     there = [entry for entry in trading if not entry.contract.backfilling]
     settled = sum(len(entry.baseline) > 0 for entry in there)
-    rated = [entry.contract for entry in cells if entry.contract.updates]
+    rated = [entry.contract for entry in entries if entry.contract.updates]
     return Arrivals(
         trading=len(trading),
         settled=settled,

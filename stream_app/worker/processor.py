@@ -148,7 +148,7 @@ class Processor:
             if not state.store.is_empty:
                 log.info(
                     "%s/%d: restored %d contracts at offset %d",
-                    *(topic, partition, len(state.store.cells), state.store.applied_offset),
+                    *(topic, partition, len(state.store.entries), state.store.applied_offset),
                 )
         return assigned
 

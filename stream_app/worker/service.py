@@ -12,6 +12,7 @@ import faust
 from schemas.clock import Clock, SystemClock
 from schemas.errors import FatalError, UnavailableError
 from schemas.kafka import clients
+from schemas.kafka.admin import await_kafka
 from stream_app.settings import WorkerSettings
 from stream_app.worker.app import FundingApp, create_app
 from stream_app.worker.group_lag import GroupLag
@@ -33,6 +34,7 @@ def start_worker(settings: WorkerSettings) -> None:
     """
     # Without a free port Faust would end in a traceback.
     _require_free_port(settings.web_host, settings.web_port)
+    await_kafka(settings)
     clock = SystemClock()
     instance = claim_instance(settings, clock)
     app = create_app(settings, instance, clock)

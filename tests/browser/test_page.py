@@ -142,6 +142,6 @@ async def test_a_silent_stream_is_shown_as_served_by_rest(
         dom = await chromium(tmp_path, "--dump-dom", f"{stack.options.web}/")
     finally:
         await stack.control("resume")
-    cells = re.findall(r"<td[^>]*>([^<]*)</td>", dom.split(f"<tr><td>{FEED}</td>")[1])
-    assert int(cells[5].replace(",", "")) >= CONTRACTS
+    entries = re.findall(r"<td[^>]*>([^<]*)</td>", dom.split(f"<tr><td>{FEED}</td>")[1])
+    assert int(entries[5].replace(",", "")) >= CONTRACTS
     await until(none_by_rest, "the stream serves every contract", 60)

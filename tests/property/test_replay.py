@@ -262,7 +262,7 @@ def final_state(partition: FeedPartition) -> Any:
         {c.symbol: msgspec.structs.asdict(c) for c in partition.contracts},
         {
             symbol: [s[:3] for s in c.baseline.settled]
-            for symbol, c in partition.store.cells.items()
+            for symbol, c in partition.store.entries.items()
         },
         partition.store.unlisted.waiting.items(),
     )

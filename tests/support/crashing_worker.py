@@ -1,4 +1,4 @@
-"""A worker in which something fails: run as a process of its own by test_worker_process.py.
+"""A worker in which something fails, run as a process by tests/integration/worker/test_process.py.
 
 Without an argument Faust's producer is made to refuse a record, as it does when state has grown too
 large. `block`: the event loop is held up for ever. `hang`: records come and are never processed.

@@ -102,7 +102,7 @@ def know(partition: FeedPartition, raw: RawBatch, offset: int) -> None:
     at = ItemContext(partition.topic, partition.partition, offset, raw, boundary, NOW)
     for at.item, each in enumerate(raw["items"]):
         symbol = each["symbol"]
-        if symbol is not None and symbol not in store.cells and not _DATED.fullmatch(symbol):
+        if symbol is not None and symbol not in store.entries and not _DATED.fullmatch(symbol):
             store.create(symbol, at)
 
 

@@ -64,7 +64,7 @@ class KucoinTick:
         self._show(self)
 
     def ledgers(self) -> Sequence[TickLedger]:
-        """Of both sockets: each tells the same estimates with its own times."""
+        """The ledgers of both sockets, which send the same estimates with their own times."""
         return (self._uta_ledger, self._classic_ledger)
 
     def rows(self) -> Sequence[int]:

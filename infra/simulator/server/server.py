@@ -296,7 +296,7 @@ class SimulatorServer:
             delivery.released()
 
     def _followed(self, feed: str, tick: Tick) -> Delivery | None:
-        """What will tell the missed updates of a tick; None when it has no updates."""
+        """The delivery that records the missed updates of a tick; None when it has no updates."""
         rows = tick.rows()
         if not rows:
             return None

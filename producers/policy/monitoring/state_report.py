@@ -14,13 +14,14 @@ from schemas.times import US_PER_S
 MAX_NAMED = 3
 """Silent contracts that an event names."""
 UNLISTED_S = 30.0
-"""A feed that knows no contract for so long after its start counts as down: REST serves nobody."""
+"""A feed that knows no contract for so long after its start counts as down: REST cannot ask for
+any contract."""
 KAFKA_FULL_S = 2.0
 """A queue for Kafka that is full for longer explains why nothing is read."""
 
 
 class Delivery(NamedTuple):
-    """Who delivers the contracts of a feed now."""
+    """How many contracts of a feed the stream and REST deliver now."""
 
     expected: int
     """Contracts that should deliver."""

@@ -44,7 +44,7 @@ class StreamMonitor:
     ) -> None:
         """`skew_us`: how far ahead of its receipt an event is still believed to be."""
         self._collector = collector
-        self._awaited = [c for c in store.cells.values() if c.contract.stream.awaited]
+        self._awaited = [c for c in store.entries.values() if c.contract.stream.awaited]
         self._streaming = feed.streaming
         self._skew_us = skew_us
         self._pace = Pace.of(feed, skew_us)
@@ -84,10 +84,10 @@ class StreamMonitor:
             entry.shard.dirty = True
 
     def stream_goes_on(self, received_at: int, offset: int) -> None:
-        """Take note of a record of the stream: what was awaited until now is due from it on.
+        """Take note of a record of the stream: contracts that were awaited are due from it on.
 
-        Not from the listing on: how long the first sockets took, and whether a feed is polled
-        only, is of the feed, and its producer tells it.
+        They are not due from their listing on: how long the first connections take, and whether a
+        feed is only polled, concerns the whole feed, and its producer reports that.
         """
         if not self._awaited:
             return

@@ -205,7 +205,7 @@ class AlertState(msgspec.Struct, array_like=True, gc=False):
             return False
         if sign == -known and sign and not self.flipped_at:
             self.flipped_at = at
-        # Around zero nobody pays: what has lasted is told by the next update with a clear sign.
+        # A rate around zero has no sign: the alert waits for the next update with a clear one.
         if not self.flipped_at or sign != -known or at - self.flipped_at < QUIET_US:
             return None
         self.flipped_at = 0

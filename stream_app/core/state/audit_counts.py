@@ -62,7 +62,7 @@ class AuditCount(msgspec.Struct, array_like=True, gc=False):
 
 
 class Noted(msgspec.Struct, frozen=True, gc=False):
-    """Decisions of one item: what, about whom, when by event time and by receipt."""
+    """Decisions of one item: their kind, subject, event time and time of receipt."""
 
     subject: str
     kind: AuditKind
@@ -81,7 +81,7 @@ class AuditBook:
     """The decisions that are counted and not yet published."""
 
     def __init__(self, feed: str, entries: Iterable[AuditCount] = ()) -> None:
-        """`feed`: whom decisions are counted for that exceed MAX_ENTRIES."""
+        """`feed`: the subject of the decisions that exceed MAX_ENTRIES."""
         self._feed = feed
         self._entries = {entry.key: entry for entry in entries}
 

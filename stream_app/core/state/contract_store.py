@@ -37,7 +37,7 @@ class Shard:
         self.block = block
         self.audits = AuditBook(feed, block.audits)
         self.waiting = WaitingRoom(block.waiting)
-        self.cells: list[ContractEntry] = []
+        self.entries: list[ContractEntry] = []
         self.dirty = False
 
     def pack(self) -> bytes:
@@ -120,7 +120,7 @@ class ContractStore:
         self.unlisted = Shard(feed, UNLISTED, ContractBlock.new())
         """State of symbols that are not listed."""
         self.unlisted.block.is_unlisted = True
-        self.cells: dict[str, ContractEntry] = {}
+        self.entries: dict[str, ContractEntry] = {}
         self._dirty_baselines: dict[str, Baseline] = {}
         for data in blocks:
             self._load(ContractBlock.unpack(data), stored_baseline)
@@ -142,8 +142,8 @@ class ContractStore:
             self._add(contract, shard, baseline)
 
     def _add(self, contract: ContractState, shard: Shard, baseline: Baseline) -> ContractEntry:
-        entry = self.cells[contract.symbol] = ContractEntry(contract, shard, baseline)
-        shard.cells.append(entry)
+        entry = self.entries[contract.symbol] = ContractEntry(contract, shard, baseline)
+        shard.entries.append(entry)
         return entry
 
     @property
@@ -167,7 +167,7 @@ class ContractStore:
 
     def contracts(self) -> Iterator[ContractState]:
         """Return all contracts, in the order in which they were first listed."""
-        return (entry.contract for entry in self.cells.values())
+        return (entry.contract for entry in self.entries.values())
 
     def last_shard(self, offset: int, boundary: int) -> Shard:
         """Return the newest block's shard; where it is full or missing, a new one.
@@ -187,7 +187,7 @@ class ContractStore:
 
         That is `unlisted` if the symbol is no contract, or became one only after the item.
         """
-        entry = self.cells.get(symbol)
+        entry = self.entries.get(symbol)
         if entry is None or at.place < entry.contract.listed_by:
             return self.unlisted
         return entry.shard

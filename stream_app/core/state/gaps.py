@@ -50,7 +50,7 @@ class StreamState(msgspec.Struct, array_like=True, gc=False):
     raw_offset: int = -1
     raw_item: int = -1
     opened: bool = False
-    """The gap since then has been told."""
+    """The event gap_opened of the present gap was published."""
     filled_us: int = 0
     """For how long a REST rate holds, of the time since `event_time`."""
     filled_to: int = 0
@@ -219,9 +219,9 @@ class Step(NamedTuple):
     is_first: bool
     """There was no stream update before it, since the contract was listed or trades again."""
     was_opened: bool
-    """The gap had been told before it ended."""
+    """gap_opened was published before the gap ended."""
     opened_at: int
-    """Where it had not: when it could have been told."""
+    """If it was not: the time that gap_opened gets now."""
     filled_us: int
     fills: int
     """REST updates."""

@@ -76,10 +76,10 @@ class Admission:
         No contract is created if there are too many, or if it exists already: a record that is
         delivered again lists it once more, and what waited for it was applied.
         """
-        if symbol in self._store.cells:
+        if symbol in self._store.entries:
             self._leave(symbol)
             return None, []
-        if len(self._store.cells) >= self.cap:
+        if len(self._store.entries) >= self.cap:
             self._collector.beyond_cap(symbol, self.cap, at)
             return None, []
         return self._store.create(symbol, at), self._leave(symbol)

@@ -21,7 +21,7 @@ MAX_AHEAD_US = 10 * US_PER_MINUTE
 """How far ahead of its receipt an event may be, unless the settings say otherwise. One that is
 further ahead would make all later updates late."""
 MAX_SETTLED_AHEAD_US = US_PER_MINUTE
-"""As much for a settlement: it lies in the past, but for clocks and stamps."""
+"""The same for a settlement, which lies in the past unless clocks differ or its stamp is early."""
 MAX_RATE = 1.0
 """A fraction per interval that no estimate reaches: caps are below 4 %
 (docs/exchanges/README.md)."""

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
@@ -112,27 +112,30 @@ def _read(stack: RunningStack, topic: str) -> list[dict[str, Any]]:
     """All values of a topic, read with nothing of ours."""
     consumer = Consumer(
         {"bootstrap.servers": stack.options.bootstrap, "group.id": "stranger",
-         "enable.auto.commit": False, "enable.partition.eof": False}
+         "enable.auto.commit": False, "enable.partition.eof": True}
     )  # fmt: skip
     decode = AvroDeserializer(SchemaRegistryClient({"url": stack.options.registry}))
     context = SerializationContext(topic, MessageField.VALUE)
     values: list[dict[str, Any]] = []
     try:
         partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-        left, ends = 0, {}
-        for partition in partitions:
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
-            left, ends[partition] = left + high - low, high
+        ends = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)[1]
+                for p in partitions}  # fmt: skip
         consumer.assign([TopicPartition(topic, p, OFFSET_BEGINNING) for p in partitions])
-        while left > 0:
-            messages = consumer.consume(min(500, left), timeout=10)
-            assert messages, f"{left} records of {topic} do not come"
+        unread = set(partitions)
+        while unread:
+            messages = consumer.consume(500, timeout=10)
+            assert messages, f"partitions {unread} of {topic} do not come to their ends"
             for message in messages:
-                assert message.error() is None
-                # What is appended meanwhile must not stand in for what is yet to be read.
-                if message.offset() < ends[message.partition()]:
+                partition, end = message.partition(), ends[message.partition()]
+                at_end = message.error() is not None
+                if at_end:
+                    assert message.error().code() == KafkaError._PARTITION_EOF
+                # What is appended meanwhile is not asked for.
+                elif message.offset() < end:
                     values.append(decode(message.value(), context))
-                    left -= 1
+                if at_end or message.offset() >= end - 1:
+                    unread.discard(partition)
     finally:
         consumer.close()
     return values

@@ -27,7 +27,7 @@ STATUS = dict.fromkeys(
 
 
 def documented() -> dict[str, list[list[str]]]:
-    """The cells of each row of the page's tables, by process."""
+    """The entries of each row of the page's tables, by process."""
     tables: dict[str, list[list[str]]] = {}
     process = ""
     for line in PAGE.read_text(encoding="utf-8").splitlines():
@@ -38,7 +38,7 @@ def documented() -> dict[str, list[list[str]]]:
     return tables
 
 
-def cells(metric: Metric) -> list[str]:
+def entries(metric: Metric) -> list[str]:
     """The row of the page that describes a metric."""
     labels = ", ".join(f"`{label}`" for label in metric.labels) or "–"
     return [f"`{metric.name}`", metric.type, metric.unit, labels, metric.text]
@@ -47,7 +47,7 @@ def cells(metric: Metric) -> list[str]:
 @pytest.mark.parametrize("process", ["producer", "worker", "sink"])
 def test_the_page_lists_each_metric_as_it_is_defined(process: str) -> None:
     """And nothing else, in the order of the definitions."""
-    assert documented()[process] == [cells(metric) for metric in all_metrics()[process]]
+    assert documented()[process] == [entries(metric) for metric in all_metrics()[process]]
 
 
 def test_every_process_of_the_page_is_one_of_ours() -> None:

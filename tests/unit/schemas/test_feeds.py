@@ -10,7 +10,7 @@ import pytest
 
 from producers.exchanges import exchange
 from schemas.errors import ConfigurationError
-from schemas.feeds import FEEDS, registered, spec
+from schemas.feeds import FEEDS, part, registered, spec
 from stream_app.normalise import normaliser
 
 LINE = "schemas.venues.backpack:FEED"
@@ -26,8 +26,8 @@ def test_a_registered_feed_has_all_its_parts(feed: str) -> None:
 @pytest.mark.parametrize(
     ("lines", "what"),
     [
-        (["schemas.venues.nobody:FEED"], "missing"),
-        (["schemas.venues.backpack:NOTHING"], "missing"),
+        (["schemas.venues.nobody:FEED"], "cannot be loaded"),
+        (["schemas.venues.backpack:NOTHING"], "cannot be loaded"),
         (["schemas.feed_spec:MAX_CONTRACTS"], "no FeedSpec"),
         ([LINE, LINE], "taken"),
     ],
@@ -37,6 +37,20 @@ def test_a_line_that_names_no_new_feed_is_refused(lines: list[str], what: str) -
     with pytest.raises(ConfigurationError, match=what) as caught:
         registered(lines)
     assert lines[-1] in str(caught.value)
+
+
+def test_a_package_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its import raises."""
+    (tmp_path / "broken_venue.py").write_text("raise ValueError('no\\nluck')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigurationError, match=r"'broken_venue:FEED' .*: ValueError: no luck$"):
+        registered(["broken_venue:FEED"])
+
+
+def test_a_module_without_its_object_is_an_error_that_names_both() -> None:
+    """The normaliser, the description and the simulator are found by name as well."""
+    with pytest.raises(ConfigurationError, match=r"feed 'kucoin': 'schemas.rates:EXCHANGE'"):
+        part("kucoin", "schemas.rates", "EXCHANGE")
 
 
 def test_an_unknown_feed_is_named_with_those_that_are_known() -> None:

@@ -109,7 +109,7 @@ class TestDerivedSettlements:
         assert (
             of(self.history(feed, "0.0000312", HOUR_US, HOUR_US + US_PER_HOUR), "settlements") == []
         )
-        assert [s.rate for s in feed.store.cells["SOL"].baseline.settled] == [0.0000312]
+        assert [s.rate for s in feed.store.entries["SOL"].baseline.settled] == [0.0000312]
 
     def backpack(self, feed: Feed, rate: str, at: int) -> list[Output]:
         """One mark price of Backpack."""
@@ -185,7 +185,7 @@ class TestDerivedSettlements:
                     "f": f"0.0000{after_s + 20}", "n": coming_us // 1_000}  # fmt: skip
             outputs = feed.run("markPrice", "SOL_USDC_PERP", {"data": data}, at)
             assert of(outputs, "settlements") == []
-        assert feed.store.cells["SOL_USDC_PERP"].contract.rate == 0.000022
+        assert feed.store.entries["SOL_USDC_PERP"].contract.rate == 0.000022
 
     def test_other_feeds_derive_nothing(self) -> None:
         """KuCoin's settlements are in its stream."""
@@ -239,7 +239,7 @@ class TestGaps:
         """What its exchange calls it is read by the feed's own normaliser."""
         feed = Feed(name)
         feed.run(channel, symbol, {"symbol": symbol, **row}, HOUR_US, "contract")
-        entry = feed.store.cells[symbol]
+        entry = feed.store.entries[symbol]
         entry.contract.stream.event_time = entry.contract.stream.received_at = HOUR_US
         feed.flush(HOUR_US + 4 * US_PER_MINUTE, HOUR_US)
         events = of(feed.take_outputs().records(), "audit")
@@ -292,8 +292,8 @@ class TestSettling:
         feed = Feed("kucoin")
         at = HOUR_US + 3_600 * US_PER_S
         self.push(feed, at)
-        feed.store.cells["SOLUSDTM"].contract.listed_interval_hours = 1.0
-        feed.store.cells["SOLUSDTM"].changed()
+        feed.store.entries["SOLUSDTM"].contract.listed_interval_hours = 1.0
+        feed.store.entries["SOLUSDTM"].changed()
         data = {"granularity": 60_000, "fundingRate": 0.0002, "timestamp": at // 1_000 + 60_000}
         message = {"topic": "/contract/instrument:SOLUSDTM", "type": "message",
                    "subject": "funding.rate", "data": data}  # fmt: skip
@@ -315,7 +315,7 @@ class TestSettling:
                        "subject": "funding.rate", "data": data}  # fmt: skip
             outputs = feed.run("instrument:funding.rate", "SOLUSDTM", message, at)
             assert len(of(outputs, "rates")) == kept
-        contract = feed.store.cells["SOLUSDTM"].contract
+        contract = feed.store.entries["SOLUSDTM"].contract
         assert contract.next_funding_time == HOUR_US
 
 
@@ -375,10 +375,10 @@ class TestOutOfRange:
         self.mark(feed, "0.0015", HOUR_US + US_PER_S)
         outputs = self.mark(feed, "-0.5", HOUR_US + 2 * US_PER_S)
         assert [output.topic.name for output in outputs] == ["funding.rates"]
-        assert feed.store.cells["SOL_USDC_PERP"].contract.rate == 0.0015
+        assert feed.store.entries["SOL_USDC_PERP"].contract.rate == 0.0015
         outputs = self.mark(feed, "0.0015", HOUR_US + 3 * US_PER_S)
         assert (of(outputs, "alerts"), of(outputs, "zscores")) == ([], [])
-        contract = feed.store.cells["SOL_USDC_PERP"].contract
+        contract = feed.store.entries["SOL_USDC_PERP"].contract
         assert (contract.alerts.excursions, contract.alerts.flipped_at) == ([], 0)
         self.mark(feed, "-0.001", HOUR_US + 4 * US_PER_S)
         assert contract.alerts.flipped_at == HOUR_US + 4 * US_PER_S
@@ -394,7 +394,7 @@ def test_a_settlement_ahead_of_its_receipt_is_refused() -> None:
     }
     with pytest.raises(AssertionError):
         feed.run("fundingHistory", "SOL", row, HOUR_US, "history")
-    assert len(feed.store.cells["SOL"].baseline if "SOL" in feed.store.cells else ()) == 0
+    assert len(feed.store.entries["SOL"].baseline if "SOL" in feed.store.entries else ()) == 0
 
 
 @pytest.mark.parametrize("behind_s", [0, 1, 20])
@@ -416,7 +416,7 @@ def test_a_rest_row_without_a_time_does_not_hold_up_the_stream(behind_s: int) ->
     at = HOUR_US + 14 * US_PER_S + 600_000
     (rate,) = of(feed.run("markPrices", "SOL_USDC_PERP", row, at, "fallback"), "rates")
     assert (rate["event_time"], rate["event_time_source"]) == (at - behind_s * US_PER_S, "receipt")
-    contract = feed.store.cells["SOL_USDC_PERP"].contract
+    contract = feed.store.entries["SOL_USDC_PERP"].contract
     assert (contract.rate, contract.transport) == (0.00022, "rest")
     push(15, "0.00033")
     assert (contract.rate, contract.transport) == (0.00033, "ws")

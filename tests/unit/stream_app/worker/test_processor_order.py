@@ -140,7 +140,7 @@ class TestRestart:
         bench.processor.assign(TOPIC, 0)
         (state,) = bench.processor.partitions()
         assert len(list(state.contracts)) == 300
-        assert len(state.store.cells["C299USDT"].baseline) == 1
+        assert len(state.store.entries["C299USDT"].baseline) == 1
 
     async def test_what_waits_to_be_listed_is_stored_and_loaded(self, bench: Bench) -> None:
         """After all other blocks, though there is no other one; acked like any record."""
