@@ -11,7 +11,6 @@ import argparse
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from benchmarks.fault_report import table
 from infra.simulator.market.market import HOUR_MS, Market
@@ -41,21 +40,25 @@ Instant = list[Update]
 
 
 class ReadAlready:
-    """A normaliser for readings that were never payloads: it gives those of the batch at hand."""
+    """A normaliser for updates that were never payloads: a payload is the number of its update."""
 
     def __init__(self) -> None:
-        self.readings: Instant = []
+        self.updates: Instant = []
+        """The updates of the batch at hand."""
 
-    def __call__(self, *_item: Any, **_named: Any) -> Sequence[Update]:
-        """Items are read with their batch."""
-        raise NotImplementedError
+    def __call__(
+        self, purpose: Purpose, channel: str, symbol: str, payload: bytes, received_at_us: int
+    ) -> Sequence[Update]:
+        """Return the update that a payload numbers."""
+        del purpose, channel, symbol, received_at_us
+        return (self.updates[int(payload)],)
 
     def frame(
         self, purpose: Purpose, channel: str, items: Sequence[RawItem]
     ) -> list[ReadItem] | None:
-        """Return the readings, an item each."""
+        """Return None: each item is read by itself."""
         del purpose, channel, items
-        return [(reading,) for reading in self.readings]
+        return None
 
 
 class Day:
@@ -130,7 +133,7 @@ class Day:
         ]
         yield from self._apply(settled, at_ms, "history")
 
-    def _apply(self, readings: Instant, at_ms: int, purpose: Purpose) -> Iterator[Alert]:
+    def _apply(self, updates: Instant, at_ms: int, purpose: Purpose) -> Iterator[Alert]:
         received_at = at_ms * US_PER_MS
         batch: RawBatch = {
             "feed": self.feed,
@@ -141,11 +144,11 @@ class Day:
             "sequence": self._offset,
             "received_at": received_at,
             "items": [
-                {"symbol": reading.symbol, "payload": b"", "received_at": received_at}
-                for reading in readings
+                {"symbol": update.symbol, "payload": b"%d" % number, "received_at": received_at}
+                for number, update in enumerate(updates)
             ],
         }
-        self._normaliser.readings = readings
+        self._normaliser.updates = updates
         self._partition.apply(batch, self._offset, received_at)
         self._offset += 1
         outputs = self._partition.take_outputs()

@@ -85,12 +85,16 @@ class WindowWalk:
     """Pages of fundingRate without `symbol`, forward from `since_ms` (§9b, §11).
 
     A row that cannot be read is published as such and plays no part in paging. A full page may end
-    inside one timestamp, so the next one starts at the last stamp inclusively
-    and rows already taken are left out. If a page holds a single timestamp, the walk cannot go on
-    that way and asks for each symbol apart.
+    inside one timestamp, so the next one starts at the last stamp inclusively and rows already
+    taken are left out. If a page holds a single timestamp, the walk cannot go on that way and asks
+    for each symbol apart.
     """
 
-    def __init__(self, symbols: Sequence[str], since_ms: int, until_ms: int) -> None:
+    def __init__(
+        self, symbols: Sequence[str], since_ms: int, until_ms: int, limit: int = HISTORY_LIMIT
+    ) -> None:
+        """`limit`: rows of a full page."""
+        self._limit = limit
         self._since_ms = since_ms
         self._until_ms = until_ms
         self._cursor_ms = since_ms
@@ -107,7 +111,7 @@ class WindowWalk:
         params = {
             "startTime": str(self._cursor_ms),
             "endTime": str(self._until_ms),
-            "limit": str(HISTORY_LIMIT),
+            "limit": str(self._limit),
         }
         if self._pending_symbols is not None:
             params["symbol"] = self._pending_symbols[-1]
@@ -118,7 +122,7 @@ class WindowWalk:
         """Take the reply to the last call. Raises MalformedInputError; the page stays wanted."""
         read = settled(body)
         rows = [row for row, _ in read if row is not None]
-        full = len(read) >= HISTORY_LIMIT
+        full = len(read) >= self._limit
         if self._pending_symbols is not None:
             last_ms = rows[-1].funding_time if full else None
             return self._take_symbol(slices_of(read, lambda row: row.symbol), last_ms)
@@ -164,11 +168,6 @@ class WindowWalk:
             return 1.0
         span = max(1, self._until_ms - self._since_ms)
         return (self._cursor_ms - self._since_ms) / span
-
-    @property
-    def position_ms(self) -> int:
-        """All settlements before this time were taken."""
-        return self._cursor_ms
 
 
 EXCHANGE = BinanceUsdm()

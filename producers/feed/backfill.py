@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -17,7 +16,7 @@ import uvloop
 
 from producers.exchanges import exchange
 from producers.exchanges.spec import Exchange
-from producers.feed.lock import hold_feed
+from producers.feed.startup import Prepared, prepared
 from producers.feed.supervisor import concerning_all
 from producers.kafka.publisher import Publisher
 from producers.kafka.worker_reports import yielding_throttle
@@ -32,9 +31,6 @@ from producers.rest.raw_replies import RawReplies
 from producers.settings import ProducerSettings, check_limit_factor
 from schemas.clock import Clock, SystemClock
 from schemas.errors import UnavailableError
-from schemas.kafka.admin import require_topics
-from schemas.serde.registry import SchemaCatalog
-from schemas.topics import STATUS, WORKERS, raw_topic
 
 SHOWN_EVERY_S = 0.2
 LISTED_WITHIN_S = 60.0
@@ -73,14 +69,9 @@ def run_backfill(
         ConfigurationError: a setting cannot be used.
     """
     check_limit_factor(settings)
-    catalog = SchemaCatalog(settings)
-    cluster_id = require_topics(settings, [*map(raw_topic, feeds), STATUS.name, WORKERS.name])
     clock = SystemClock()
-    with ExitStack() as locks:
-        for name in feeds:
-            locks.enter_context(hold_feed(settings.producer_data_dir, name))
-        publishers = {feed: Publisher(feed, settings, catalog, clock) for feed in feeds}
-        return uvloop.run(_fill(settings, publishers, catalog, cluster_id, show, clock))
+    with prepared(settings, feeds, clock) as found:
+        return uvloop.run(_fill(settings, found, show, clock))
 
 
 def require_finished(results: Mapping[str, Mapping[str, Any]]) -> None:
@@ -99,23 +90,28 @@ def require_finished(results: Mapping[str, Mapping[str, Any]]) -> None:
 
 async def _fill(
     settings: ProducerSettings,
-    publishers: Mapping[str, Publisher],
-    catalog: SchemaCatalog,
-    cluster_id: str,
+    found: Prepared,
     show: Callable[[float, int], None],
     clock: Clock,
 ) -> dict[str, dict[str, Any]]:
-    exchanges = {name: exchange(name) for name in publishers}
+    exchanges = {name: exchange(name) for name in found.publishers}
     shared = rate_limiters(exchanges.values(), settings.producer_limit_factor)
     async with (
         http_session() as session,
-        yielding_throttle(settings, catalog, clock) as throttle,
+        yielding_throttle(settings, found.catalog, clock) as throttle,
     ):
         fillings = [
             _filling(
-                found, settings, publishers[name], session, shared, throttle, cluster_id, clock
+                exchanges[name],
+                settings,
+                publisher,
+                session,
+                shared,
+                throttle,
+                found.cluster_id,
+                clock,
             )
-            for name, found in exchanges.items()
+            for name, publisher in found.publishers.items()
         ]
         try:
             await _fill_all(fillings, show)

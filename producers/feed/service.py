@@ -7,7 +7,6 @@ import logging
 import random
 import signal
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -15,19 +14,16 @@ import uvloop
 
 from producers.exchanges import exchange
 from producers.feed.feed import Feed
-from producers.feed.lock import hold_feed
 from producers.feed.metrics import serve_feeds
+from producers.feed.startup import Prepared, prepared
 from producers.feed.supervisor import FeedSupervisor
-from producers.kafka.publisher import Publisher
 from producers.kafka.worker_reports import yielding_throttle
 from producers.policy.rate_limiter import rate_limiters
 from producers.rest.client import http_session
 from producers.settings import ProducerSettings, check_limit_factor
 from schemas.clock import Clock, SystemClock
 from schemas.errors import FundingStreamError
-from schemas.kafka.admin import await_kafka, require_topics
-from schemas.serde.registry import SchemaCatalog
-from schemas.topics import STATUS, WORKERS, raw_topic
+from schemas.kafka.admin import await_kafka
 
 log = logging.getLogger(__name__)
 
@@ -43,30 +39,20 @@ def run_producer(settings: ProducerSettings, feeds: Sequence[str]) -> None:
     """
     check_limit_factor(settings)
     await_kafka(settings)
-    catalog = SchemaCatalog(settings)
-    cluster_id = require_topics(settings, [*map(raw_topic, feeds), STATUS.name, WORKERS.name])
     clock = SystemClock()
-    with ExitStack() as locks:
-        for name in feeds:
-            locks.enter_context(hold_feed(settings.producer_data_dir, name))
-        publishers = {feed: Publisher(feed, settings, catalog, clock) for feed in feeds}
-        uvloop.run(_run(settings, publishers, catalog, cluster_id, clock))
+    with prepared(settings, feeds, clock) as found:
+        uvloop.run(_run(settings, found, clock))
 
 
-async def _run(
-    settings: ProducerSettings,
-    publishers: dict[str, Publisher],
-    catalog: SchemaCatalog,
-    cluster_id: str,
-    clock: Clock,
-) -> None:
+async def _run(settings: ProducerSettings, found: Prepared, clock: Clock) -> None:
+    publishers = found.publishers
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with (
         http_session() as session,
-        yielding_throttle(settings, catalog, clock) as history_throttle,
+        yielding_throttle(settings, found.catalog, clock) as history_throttle,
     ):
         exchanges = {name: exchange(name) for name in publishers}
         shared = rate_limiters(exchanges.values(), settings.producer_limit_factor)
@@ -82,7 +68,7 @@ async def _run(
                     session,
                     shared[exchanges[name].limits_group],
                     history_throttle,
-                    cluster_id,
+                    found.cluster_id,
                     clock,
                 ),
                 clock,

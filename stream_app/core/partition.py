@@ -22,7 +22,7 @@ from schemas.times import US_PER_S
 from stream_app.core.monitoring.stream_monitor import StreamMonitor
 from stream_app.core.output.collector import OutputCollector
 from stream_app.core.output.emission import Emitter
-from stream_app.core.output.outputs import Outputs, RateRows
+from stream_app.core.output.outputs import Outputs, RateRow, RateRows
 from stream_app.core.rates import RateUpdates
 from stream_app.core.reference_data import ReferenceData
 from stream_app.core.scoring.zones import flush_boundary
@@ -78,6 +78,8 @@ class FeedPartition:
             known, self.collector, self._monitor, self._reference_data, self._emitter, skew_us
         )
         self._accepted: list[RateRows] = []
+        self._rows: list[RateRow] = []
+        """Accepted updates of the record at hand."""
 
     @property
     def contracts(self) -> Iterator[ContractState]:
@@ -91,7 +93,7 @@ class FeedPartition:
         at = ItemContext(self.topic, self.partition, offset, batch, boundary, now_us)
         is_new = offset > self.store.applied_offset
         collector = self.collector
-        rows = self._rates.rows = []
+        rows = self._rows = []
         items = batch["items"]
         if at.is_stream and items and items[0]["symbol"] is not None:
             self._monitor.stream_goes_on(items[0]["received_at"], offset)
@@ -115,7 +117,7 @@ class FeedPartition:
 
         The other items of the record are applied all the same.
         """
-        collector, rows, bars = self.collector, self._rates.rows, self._emitter.closed_bars
+        collector, rows, bars = self.collector, self._rows, self._emitter.closed_bars
         published, accepted = len(collector.outputs), len(rows)
         closed, updated = len(bars), len(self._accepted)
         try:
@@ -126,7 +128,7 @@ class FeedPartition:
         except Exception as error:  # noqa: BLE001 - the item is kept, with what went wrong
             del collector.outputs[published:], rows[accepted:]
             del bars[closed:], self._accepted[updated:]
-            self._rates.rows = rows
+            self._rows = rows
             self.counts["failed"] += 1
             collector.dead_letter(item, at, repr(error), "core")
 
@@ -182,7 +184,7 @@ class FeedPartition:
             if at.purpose == "reconcile":
                 self._monitor.reconcile(entry, update, at)
             else:
-                self._rates.apply(entry, update, at)
+                self._rates.apply(entry, update, at, self._rows)
         elif isinstance(update, SettlementUpdate):
             self._reference_data.apply_settlement(entry, update, at)
         elif isinstance(update, InstrumentUpdate):
@@ -230,7 +232,7 @@ class FeedPartition:
         if entry is None:
             return
         self._reference_data.apply_instrument(entry, facts, at)
-        outer = self._rates.rows
+        outer = self._rows
         for waiting in waited:
             position = at.of_waiting(waiting)
             item: RawItem = {
@@ -238,11 +240,11 @@ class FeedPartition:
                 "payload": waiting.payload,
                 "received_at": waiting.received_at,
             }
-            self._rates.rows = []
+            self._rows = []
             self._apply_guarded(item, position, None, is_new=True)
-            if self._rates.rows:
-                self._accepted.append(RateRows(position, self._rates.rows))
-        self._rates.rows = outer
+            if self._rows:
+                self._accepted.append(RateRows(position, self._rows))
+        self._rows = outer
         self._monitor.listed(entry, at)
 
     def _read(

@@ -67,11 +67,11 @@ class RateUpdates:
         self._skew_us = skew_us
         self._stale_us = int(feed.stale_s * US_PER_S)
         self._settling_us = int(feed.settling_s * US_PER_S)
-        self.rows: list[RateRow] = []
-        """Accepted updates of the record at hand."""
 
-    def apply(self, entry: ContractEntry, update: RateUpdate, at: ItemContext) -> None:
-        """Apply one update of a listed contract."""
+    def apply(
+        self, entry: ContractEntry, update: RateUpdate, at: ItemContext, rows: list[RateRow]
+    ) -> None:
+        """Apply one update of a listed contract; append it to `rows` if it is accepted."""
         contract = entry.contract
         event_time = update.event_time
         if event_time is None:
@@ -96,7 +96,7 @@ class RateUpdates:
         late, beyond = verdict == "late", beyond_cap(contract, update.rate)
         if beyond:
             self._audit(AuditKind.OUT_OF_RANGE, update, event_time, at)
-        self.rows.append(
+        rows.append(
             RateRow(contract, update, event_time, interval, at.item, at.received_at, late, beyond)
         )
         if late:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Iterator
 
 import clickhouse_connect
 import fastavro
@@ -25,22 +24,6 @@ AVRO_SCHEMA = fastavro.parse_schema(
         ],
     }
 )
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for the tests that do not end it."""
-    running = Server(tmp_path_factory.mktemp("clickhouse"))
-    yield running
-    assert running.stop() == 0
-
-
-@pytest.fixture
-def table(server: Server, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A name for a test's own table."""
-    name = request.node.name.partition("[")[0]
-    yield name
-    server.sql(f"DROP TABLE IF EXISTS {name}")
 
 
 @pytest.mark.parametrize("compress", ["lz4", "zstd", "gzip", "none"])

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,22 +16,6 @@ from infra.embedded.ports import free_port
 from tests.support.clickhouse_process import WRITER, Server, command, refusal, until
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for the tests that do not end it."""
-    running = Server(tmp_path_factory.mktemp("clickhouse"))
-    yield running
-    assert running.stop() == 0
-
-
-@pytest.fixture
-def table(server: Server, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A name for a test's own table."""
-    name = request.node.name.partition("[")[0]
-    yield name
-    server.sql(f"DROP TABLE IF EXISTS {name}")
 
 
 def test_get_requests_cannot_write(server: Server, table: str) -> None:

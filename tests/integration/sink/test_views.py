@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,22 +23,6 @@ from stream_app.sink.tables import TABLES
 from tests.support.sink_stack import ClickHouseServer, insert, rate, settlement, zscore
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServer]:
-    """A ClickHouse server for the module."""
-    clickhouse = ClickHouseServer(tmp_path_factory.mktemp("views"))
-    clickhouse.start()
-    yield clickhouse
-    clickhouse.stop()
-
-
-@pytest.fixture
-def clickhouse(server: ClickHouseServer) -> ClickHouseServer:
-    """The server with empty tables."""
-    server.empty()
-    return server
 
 
 def test_migrations_are_applied_once(clickhouse: ClickHouseServer) -> None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from unittest import mock
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.exchanges import binance_usdm
+from producers.exchanges.binance import HISTORY_LIMIT
 from producers.exchanges.binance_usdm import WindowWalk
 from producers.exchanges.spec import Slice
 from schemas.errors import MalformedInputError
@@ -25,13 +23,6 @@ settled = st.sets(st.tuples(st.integers(SINCE_MS, UNTIL_MS), st.sampled_from(SYM
 crowded = st.sets(
     st.tuples(st.sampled_from([SINCE_MS, 1_030, 1_031, UNTIL_MS]), st.sampled_from(SYMBOLS))
 )
-
-
-@contextmanager
-def page_size(limit: int) -> Iterator[None]:
-    """Make pages small enough for a test."""
-    with mock.patch.object(binance_usdm, "HISTORY_LIMIT", limit):
-        yield
 
 
 def answer(rows: Iterable[Row], params: dict[str, str]) -> list[Row]:
@@ -58,11 +49,13 @@ def page_of(rows: Iterable[Row]) -> bytes:
 class Driven:
     """A walk driven to its end against a set of settlements."""
 
-    def __init__(self, rows: set[Row], symbols: list[str] = SYMBOLS) -> None:
+    def __init__(
+        self, rows: set[Row], symbols: list[str] = SYMBOLS, limit: int = HISTORY_LIMIT
+    ) -> None:
         self.taken: list[bytes] = []
         self.calls: list[dict[str, str]] = []
-        walk = WindowWalk(symbols, SINCE_MS, UNTIL_MS)
-        progress, position = walk.progress, walk.position_ms
+        walk = WindowWalk(symbols, SINCE_MS, UNTIL_MS, limit)
+        progress = walk.progress
         # Each call of the slowest walk (each symbol apart) brings a row or ends a symbol.
         bound = 2 * (len(rows) + len(symbols)) + 4
         while (call := walk.next_call()) is not None:
@@ -74,10 +67,10 @@ class Driven:
             for piece in page.slices:
                 assert json.loads(piece.payload)["symbol"] == piece.symbol
             assert progress <= walk.progress <= 1.0
-            assert position <= walk.position_ms <= UNTIL_MS
-            progress, position = walk.progress, walk.position_ms
+            progress = walk.progress
+            position = round(SINCE_MS + progress * (UNTIL_MS - SINCE_MS))
             before = {text_of(row) for row in rows if row[0] < position and row[1] in symbols}
-            assert before <= set(self.taken), "the position is ahead of what was taken"
+            assert before <= set(self.taken), "the progress is ahead of what was taken"
         assert walk.progress == 1.0
 
     @property
@@ -89,15 +82,13 @@ class Driven:
 @given(settled | crowded, st.integers(1, 9))
 def test_every_settlement_is_taken(rows: set[Row], limit: int) -> None:
     """At least once, byte for byte, for every page size."""
-    with page_size(limit):
-        assert set(Driven(rows).taken) == {text_of(row) for row in rows}
+    assert set(Driven(rows, limit=limit).taken) == {text_of(row) for row in rows}
 
 
 @given(settled, st.integers(7, 20))
 def test_nothing_is_taken_twice_while_pages_outgrow_a_timestamp(rows: set[Row], limit: int) -> None:
     """With pages larger than the number of contracts, each row comes exactly once."""
-    with page_size(limit):
-        driven = Driven(rows)
+    driven = Driven(rows, limit=limit)
     assert not driven.by_symbol
     assert sorted(driven.taken) == sorted(text_of(row) for row in rows)
 
@@ -105,8 +96,7 @@ def test_nothing_is_taken_twice_while_pages_outgrow_a_timestamp(rows: set[Row], 
 def test_a_page_that_ends_inside_a_timestamp_loses_none_of_it() -> None:
     """The next page begins at that timestamp, without the rows that were taken."""
     rows = {(1_010, "S0USDT"), *((1_020, symbol) for symbol in SYMBOLS), (1_030, "S0USDT")}
-    with page_size(4):
-        driven = Driven(rows)
+    driven = Driven(rows, limit=4)
     assert [call["startTime"] for call in driven.calls[:2]] == ["1000", "1020"]
     assert {text_of(row) for row in rows} == set(driven.taken)
 
@@ -115,8 +105,7 @@ def test_a_page_of_a_single_timestamp_leads_to_each_symbol_apart() -> None:
     """And then nothing later is skipped: the symbols are walked up to the very end."""
     later = {(1_050, "S1USDT"), (UNTIL_MS, "S5USDT")}
     rows = {(1_010, "S0USDT"), *((1_020, symbol) for symbol in SYMBOLS), *later}
-    with page_size(2):
-        driven = Driven(rows)
+    driven = Driven(rows, limit=2)
     assert driven.by_symbol
     assert {call["symbol"] for call in driven.calls if "symbol" in call} == set(SYMBOLS)
     assert {call["endTime"] for call in driven.calls} == {str(UNTIL_MS)}
@@ -129,8 +118,7 @@ def test_a_symbol_with_more_rows_than_a_page_is_paged_too() -> None:
         *((1_000, symbol) for symbol in SYMBOLS),
         *((at, "S3USDT") for at in range(1_001, 1_030)),
     }
-    with page_size(3):
-        driven = Driven(rows)
+    driven = Driven(rows, limit=3)
     assert driven.by_symbol
     assert {text_of(row) for row in rows} == set(driven.taken)
 
@@ -154,8 +142,7 @@ def test_an_empty_span_asks_nothing() -> None:
 def test_a_single_timestamp_without_known_symbols_ends() -> None:
     """Without a contract list there is nobody to ask for apart."""
     rows = {(1_020, symbol) for symbol in SYMBOLS}
-    with page_size(2):
-        driven = Driven(rows, [])
+    driven = Driven(rows, [], limit=2)
     assert not driven.by_symbol
 
 
@@ -172,16 +159,15 @@ def test_an_unreadable_page_changes_nothing() -> None:
 
 def test_an_odd_row_costs_no_other() -> None:
     """It is cut out as it came, counts where the exchange counts, and the walk goes on."""
-    with page_size(3):
-        walk = WindowWalk(SYMBOLS, SINCE_MS, UNTIL_MS)
-        odd = b'{"symbol":"B","fundingTime":null}'
-        first, last = text_of((1_010, "S0USDT")), text_of((1_020, "S1USDT"))
-        page = walk.take(b"[" + b",".join([first, last, odd]) + b"]")
-        assert list(page.slices) == [
-            Slice("S0USDT", first),
-            Slice("S1USDT", last),
-            Slice(None, odd, readable=False),
-        ]
-        call = walk.next_call()
-        assert call is not None
-        assert call.params["startTime"] == "1020"
+    walk = WindowWalk(SYMBOLS, SINCE_MS, UNTIL_MS, limit=3)
+    odd = b'{"symbol":"B","fundingTime":null}'
+    first, last = text_of((1_010, "S0USDT")), text_of((1_020, "S1USDT"))
+    page = walk.take(b"[" + b",".join([first, last, odd]) + b"]")
+    assert list(page.slices) == [
+        Slice("S0USDT", first),
+        Slice("S1USDT", last),
+        Slice(None, odd, readable=False),
+    ]
+    call = walk.next_call()
+    assert call is not None
+    assert call.params["startTime"] == "1020"

@@ -32,12 +32,6 @@ from tests.support.simulated_kucoin import (
 )
 
 
-@pytest.fixture
-def exchange() -> Kucoin:
-    """A small exchange at a fixed time."""
-    return Kucoin(7, KucoinOptions(contracts=16, held_back=2), NOW_MS)
-
-
 def test_the_universe_has_the_exchanges_oddities(exchange: Kucoin) -> None:
     """XBT, three margin kinds, a dated contract, multipliers, pre-market, intervals, counts."""
     rows = active(exchange)

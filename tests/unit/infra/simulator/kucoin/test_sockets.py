@@ -30,12 +30,6 @@ from tests.support.simulated_kucoin import (
 )
 
 
-@pytest.fixture
-def exchange() -> Kucoin:
-    """A small exchange at a fixed time."""
-    return Kucoin(7, KucoinOptions(contracts=16, held_back=2), NOW_MS)
-
-
 def test_the_uta_socket_greets_in_binary(exchange: Kucoin) -> None:
     """Every frame is binary UTF-8 JSON, the welcome first."""
     session = uta(exchange, ALL)
