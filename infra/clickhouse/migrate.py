@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from infra.clickhouse.expected import Found, expected_of, repairs
-from schemas.errors import StateError
+from schemas.errors import StateError, UnavailableError
 from schemas.feeds import FEEDS, stale_s
 from stream_app.settings import SinkSettings
 from stream_app.sink.clickhouse import connect, explain
-from stream_app.sink.clickhouse_errors import one_line
+from stream_app.sink.clickhouse_errors import Fault, classify, one_line
 from stream_app.sink.tables import DATABASE
 
 _NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
@@ -165,10 +165,16 @@ def _apply(client: Any, migration: Migration) -> None:
         try:
             client.command(statement)
         except ClickHouseError as error:
-            raise StateError(
+            where = (
                 f"migration {migration.version:04d}_{migration.name}, statement {number} of "
-                f"{len(migration.statements)}, failed: {one_line(error)}"
-            ) from error
+                f"{len(migration.statements)}"
+            )
+            if classify(error) is Fault.TRANSIENT:
+                raise UnavailableError(
+                    f"ClickHouse went away in {where} ({one_line(error)}): run "
+                    "`fundingstream migrate` again, it begins with this migration"
+                ) from error
+            raise StateError(f"{where}, failed: {one_line(error)}") from error
     _record(client, migration, applied=True)
 
 

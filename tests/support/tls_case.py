@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import ipaddress
+import selectors
 import socket
 import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -131,15 +132,26 @@ def _meet(client: socket.socket, context: ssl.SSLContext, port: int) -> None:
             return
         raw.close()
         with secure, socket.create_connection(("127.0.0.1", port), _IDLE_S) as server:
-            back = threading.Thread(target=_copy, args=(server, secure), daemon=True)
-            back.start()
-            _copy(secure, server)
-            back.join(_IDLE_S)
+            _pass_on(secure, server)
 
 
-def _copy(source: socket.socket, target: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(1 << 16):
-            target.sendall(data)
-    with contextlib.suppress(OSError):
-        target.shutdown(socket.SHUT_WR)
+def _pass_on(secure: ssl.SSLSocket, server: socket.socket) -> None:
+    """Copy both ways until either side closes.
+
+    In one thread: OpenSSL does not allow a read and a write of one connection at the same time, and
+    Python below 3.13 does not keep them apart. The read then ends as if the peer had closed.
+    """
+    with selectors.DefaultSelector() as selector:
+        selector.register(secure, selectors.EVENT_READ, server)
+        selector.register(server, selectors.EVENT_READ, secure)
+        while ready := selector.select(_IDLE_S):
+            for key, _events in ready:
+                source: Any = key.fileobj
+                while True:
+                    data = source.recv(1 << 16)
+                    if not data:
+                        return
+                    key.data.sendall(data)
+                    # What OpenSSL has decrypted already is not seen by the selector.
+                    if source is server or not secure.pending():
+                        break
