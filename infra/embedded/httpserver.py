@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import logging
 import signal
 import sys
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from schemas.errors import UnavailableError
 from schemas.http.server import quiet_malformed_requests
-from schemas.text import one_line
 
 _KEEPALIVE_TIMEOUT_S = 30.0
 _SHUTDOWN_TIMEOUT_S = 2.0
@@ -57,7 +54,6 @@ async def serve_until_signal(
         keepalive_timeout=_KEEPALIVE_TIMEOUT_S,
         shutdown_timeout=_SHUTDOWN_TIMEOUT_S,
         handler_cancellation=cancel_when_left,
-        logger=_server_log(),
         max_line_size=_MAX_LINE_BYTES,
         max_field_size=_MAX_LINE_BYTES,
     )
@@ -78,20 +74,3 @@ async def serve_until_signal(
             await drain()
     finally:
         await runner.cleanup()
-
-
-def _server_log() -> logging.Logger:
-    log = logging.getLogger(__name__)
-    if not log.filters:
-        log.addFilter(_one_line_for_bad_requests)
-    return log
-
-
-def _one_line_for_bad_requests(record: logging.LogRecord) -> bool:
-    """Shorten the log of a malformed request to one line: its traceback is of no use."""
-    error = record.exc_info[1] if record.exc_info else None
-    if isinstance(error, HttpProcessingError):
-        record.msg = f"{record.getMessage()}: {one_line(str(error))}"
-        record.args, record.exc_info, record.exc_text = None, None, None
-        record.levelno, record.levelname = logging.WARNING, "WARNING"
-    return True

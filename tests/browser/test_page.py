@@ -16,7 +16,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tests.support.stack_fixture import CONTRACTS, FEED, RunningStack, until
+from tests.support.stack_fixture import CONTRACTS, FEED, RunningStack
+from tests.support.waiting import eventually
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -138,10 +139,10 @@ async def test_a_silent_stream_is_shown_as_served_by_rest(
 
     await stack.control("silence")
     try:
-        await until(all_by_rest, "REST serves every contract", 60)
+        await eventually(all_by_rest, "REST serves every contract", 60)
         dom = await chromium(tmp_path, "--dump-dom", f"{stack.options.web}/")
     finally:
         await stack.control("resume")
     entries = re.findall(r"<td[^>]*>([^<]*)</td>", dom.split(f"<tr><td>{FEED}</td>")[1])
     assert int(entries[5].replace(",", "")) >= CONTRACTS
-    await until(none_by_rest, "the stream serves every contract", 60)
+    await eventually(none_by_rest, "the stream serves every contract", 60)

@@ -6,9 +6,6 @@ import asyncio
 import os
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,8 @@ import clickhouse_connect
 import requests
 
 from infra.embedded.ports import free_port
-from infra.embedded.supervision.readiness import http_ready, wait_ready
+from infra.embedded.supervision.readiness import http_ready
+from tests.support.waiting import eventually
 
 START_TIMEOUT_S = 30.0
 WRITER = ("fundingstream", "s3cret-of-tests")
@@ -41,7 +39,7 @@ class Server:
             stdout=subprocess.DEVNULL,
             stderr=self.log.open("ab"),
         )
-        asyncio.run(wait_ready(http_ready(f"{self.url}/ping"), START_TIMEOUT_S, "clickhouse"))
+        asyncio.run(eventually(http_ready(f"{self.url}/ping"), "clickhouse", START_TIMEOUT_S))
 
     def client(self, **options: Any) -> Any:
         """A clickhouse-connect client of the writer."""
@@ -61,14 +59,6 @@ class Server:
         if self.process.poll() is None:
             self.process.terminate()
         return self.process.wait(30)
-
-
-def until(holds: Callable[[], bool], timeout_s: float, what: str) -> None:
-    """Waits for a condition, and fails when it does not come true."""
-    deadline = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < deadline, f"{what} did not happen within {timeout_s} s"
-        threading.Event().wait(0.02)
 
 
 def refusal(*argv: str, **env: str) -> tuple[int, str]:

@@ -15,6 +15,7 @@ from websockets.http11 import Request, Response
 
 from producers.policy.rotation import RotationConfig
 from producers.websocket.config import ConnectionConfig
+from tests.support.waiting import until_changed
 from tests.unit.producers.websocket.test_connection import Recorder
 from tests.unit.producers.websocket.test_connection import connected as connected_with
 
@@ -55,10 +56,7 @@ class Exchange:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for a socket, or an attempt, that makes the condition true."""
-        async with asyncio.timeout(10):
-            while not condition():
-                self.changed.clear()
-                await self.changed.wait()
+        await until_changed(self.changed, condition)
 
     async def say(self, number: int, text: str) -> None:
         """Send on the n-th socket, once it is there."""

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,7 @@ from infra.simulator.market.truth import TruthLog
 from infra.simulator.options import SimulatorOptions
 from infra.simulator.registry import create_exchanges
 from infra.simulator.server.server import SimulatorServer
+from tests.support.waiting import eventually
 
 CLIENTS = (
     "binance-usdm", "binance-coinm", "kucoin", "kucoin-classic", "hyperliquid", "backpack",
@@ -264,16 +265,6 @@ def updates(frame: bytes) -> list[tuple[str, int | None, str]]:
 def symbols(frames: Sequence[bytes]) -> set[str]:
     """The contracts in some frames."""
     return {symbol for frame in frames for symbol, _, _ in updates(frame)}
-
-
-async def eventually(condition: Callable[[], bool | Awaitable[bool]], within_s: float = 8) -> None:
-    """Wait until a condition holds."""
-    async with asyncio.timeout(within_s):
-        while True:
-            holds = condition()
-            if holds if isinstance(holds, bool) else await holds:
-                return
-            await asyncio.sleep(0.005)
 
 
 def _subscriptions(client: str, names: Sequence[str]) -> list[str]:

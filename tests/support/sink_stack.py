@@ -6,8 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,19 +29,9 @@ from stream_app.settings import SinkSettings
 from stream_app.sink.avro_container import container, container_header
 from stream_app.sink.clickhouse import connect
 from stream_app.sink.tables import TABLES
+from tests.support.waiting import until
 
 START_TIMEOUT_S = 40.0
-
-
-def until(condition: Callable[[], Any], what: str, timeout_s: float = 15.0) -> Any:
-    """Poll a condition until it holds; return its value."""
-    deadline_s = time.monotonic() + timeout_s
-    while time.monotonic() < deadline_s:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.05)  # between looks, not instead of one
-    raise AssertionError(f"not within {timeout_s:g} s: {what}")
 
 
 class Part:

@@ -10,9 +10,8 @@ import asyncio
 import json
 import os
 import signal
-import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import fields
 from pathlib import Path
@@ -31,6 +30,7 @@ from schemas.feeds import FEEDS
 from schemas.times import US_PER_DAY, US_PER_HOUR, US_PER_MINUTE
 from schemas.topics import OUTPUT_TOPICS, raw_topic
 from stream_app.sink.clickhouse import connect
+from tests.support.waiting import eventually
 
 FEED = "binance-usdm"
 CONTRACTS = 60
@@ -62,17 +62,6 @@ class Outage(NamedTuple):
 
     since: int
     until: int
-
-
-async def until(
-    condition: Callable[[], Awaitable[T]], what: str, timeout_s: float = 30.0, every_s: float = 0.1
-) -> T:
-    """Ask again and again until the answer is truthy; return it."""
-    deadline_s = time.monotonic() + timeout_s
-    while not (value := await condition()):
-        assert time.monotonic() < deadline_s, f"not within {timeout_s:g} s: {what}"
-        await asyncio.sleep(every_s)
-    return value
 
 
 class RunningStack:
@@ -139,7 +128,7 @@ class RunningStack:
         async def more() -> bool:
             return int((await self.rows(sql))[0][0]) >= 3 * CONTRACTS
 
-        await until(more, "updates flow into ClickHouse", 60)
+        await eventually(more, "updates flow into ClickHouse", 60)
 
     async def kill(self, name: str) -> None:
         """Send SIGKILL, then wait until the supervisor has another process of the part ready."""
@@ -154,7 +143,7 @@ class RunningStack:
         async def back() -> bool:
             return self.supervisor.pids.get(name, pid) != pid and await ready()
 
-        await until(back, f"{name} is back", 60)
+        await eventually(back, f"{name} is back", 60)
 
     async def restart_producer(self) -> None:
         """A fresh producer, without the backoff that faults have earned it; loses nothing."""
@@ -192,7 +181,7 @@ class RunningStack:
             return (await self.counts())[f"ticks:{FEED}"] >= ticks + 2
 
         try:
-            await until(two_later, "the simulator ticks")
+            await eventually(two_later, "the simulator ticks", 30)
             await self.drained()
             yield
         finally:

@@ -24,7 +24,8 @@ from infra.stack.parts import StackOptions, service
 from schemas.config.settings import load_settings
 from stream_app.settings import WorkerSettings
 from tests.support.paths import ROOT
-from tests.support.stack_fixture import options_of, until
+from tests.support.stack_fixture import options_of
+from tests.support.waiting import eventually
 
 WORKER = ("-m", "infra.cli", "worker")
 
@@ -104,7 +105,7 @@ class WorkerProcess:
             assert self.process.returncode is None, self.output
             return (await self.get("/startupz"))[0] == 200
 
-        await until(up, "the worker has started", timeout_s)
+        await eventually(up, "the worker has started", timeout_s)
 
     async def ended(self, timeout_s: float) -> int:
         """Wait until it ends by itself; return its exit code."""

@@ -1,7 +1,6 @@
 """Readiness checks: coroutines that ask a server once whether it can serve.
 
-Each function returns a check for the supervisor, which decides how often and how long to ask;
-`wait_ready` does the same for tools and tests.
+Each function returns a check for the supervisor, which decides how often and how long to ask.
 """
 
 from __future__ import annotations
@@ -9,16 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import struct
-import time
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
-
-from schemas.errors import UnavailableError
 
 ReadyCheck = Callable[[], Awaitable[bool]]
 
 _ATTEMPT_TIMEOUT_S = 2.0
-_POLL_INTERVAL_S = 0.05
 _MAX_REPLY_BYTES = 1 << 20
 # A Kafka Metadata request, version 1, for no topics: api key 3, version 1, correlation id 1, no
 # client id, an empty topic array. The reply lists the brokers that serve (a starting one is not
@@ -89,15 +84,6 @@ def kafka_ready(host: str, port: int) -> ReadyCheck:
         return bool(correlation == 1 and brokers >= 1)
 
     return check
-
-
-async def wait_ready(check: ReadyCheck, timeout_s: float, what: str) -> None:
-    """Ask until the check succeeds. Raises UnavailableError after `timeout_s`."""
-    deadline = time.monotonic() + timeout_s
-    while not await check():
-        if time.monotonic() >= deadline:
-            raise UnavailableError(f"{what} was not ready within {timeout_s:g} s")
-        await asyncio.sleep(_POLL_INTERVAL_S)
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:

@@ -17,7 +17,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from infra.embedded.ports import free_port
-from infra.embedded.supervision.readiness import kafka_ready, wait_ready
+from infra.embedded.supervision.readiness import kafka_ready
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -45,7 +46,7 @@ class Broker:
         argv = command(self.port, self.data_dir, "--engine", "kafka")
         self.process = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
         check = kafka_ready("127.0.0.1", self.port)
-        asyncio.run(wait_ready(check, START_TIMEOUT_S, "broker"))
+        asyncio.run(eventually(check, "broker", START_TIMEOUT_S))
 
     def create(self, topic: str, partitions: int = 1) -> None:
         """Makes a topic."""
@@ -207,7 +208,7 @@ def test_kill_9_and_a_restart_keep_records_and_group_offsets(kafka: Broker) -> N
     async def java_gone() -> bool:
         return not os.path.exists(f"/proc/{java}")  # noqa: PTH110, ASYNC240 - no disk behind it
 
-    asyncio.run(wait_ready(java_gone, 10, "the end of Java"))
+    asyncio.run(eventually(java_gone, "the end of Java", 10))
     kafka.start()
     assert kafka.process.pid != pid
     rest = kafka.consume("kept", 100, "keeps")
@@ -225,7 +226,7 @@ def test_without_java_there_is_a_broker_for_a_look(tmp_path: Path) -> None:
         try:
             assert broker.stdout is not None
             notice = broker.stdout.readline()
-            asyncio.run(wait_ready(kafka_ready("127.0.0.1", port), 10, "noida"))
+            asyncio.run(eventually(kafka_ready("127.0.0.1", port), "noida", 10))
             running = Broker(tmp_path, port)
             running.create("look")
             running.produce("look", [b"1", b"2"])

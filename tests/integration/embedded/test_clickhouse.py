@@ -10,7 +10,8 @@ import fastavro
 import pytest
 import requests
 
-from tests.support.clickhouse_process import WRITER, Server, until
+from tests.support.clickhouse_process import WRITER, Server
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 AVRO_SCHEMA = fastavro.parse_schema(
@@ -93,7 +94,7 @@ def test_expired_rows_disappear(server: Server, table: str) -> None:
     insert = f"INSERT INTO {table} VALUES (now() - INTERVAL 2 DAY, 1), (now(), 2)"
     server.sql(insert).raise_for_status()
     server.sql(f"OPTIMIZE TABLE {table} FINAL").raise_for_status()
-    until(lambda: server.sql(f"SELECT a FROM {table}").text == "2\n", 10, "the TTL")
+    until(lambda: server.sql(f"SELECT a FROM {table}").text == "2\n", "the TTL", 10)
 
 
 def test_views_follow_their_table(server: Server, table: str) -> None:

@@ -13,7 +13,8 @@ import requests
 
 from infra.embedded.clickhouse.sandbox import can_confine
 from infra.embedded.ports import free_port
-from tests.support.clickhouse_process import WRITER, Server, command, refusal, until
+from tests.support.clickhouse_process import WRITER, Server, command, refusal
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 
@@ -121,7 +122,7 @@ def test_no_acknowledged_row_is_lost_by_kill_9(tmp_path: Path) -> None:
 
     writer = threading.Thread(target=insert_on_and_on)
     writer.start()
-    until(lambda: len(acknowledged) >= 20, 20, "20 inserts")
+    until(lambda: len(acknowledged) >= 20, "20 inserts", 20)
     server.process.kill()
     server.process.wait(10)
     writer.join(10)
@@ -147,7 +148,7 @@ def test_sigterm_ends_running_statements_and_exits_0(tmp_path: Path) -> None:
     writer = threading.Thread(target=lambda: answers.append(server.sql(statement).status_code))
     writer.start()
     running = "SELECT count() FROM system.processes WHERE query LIKE 'INSERT INTO kept%'"
-    until(lambda: server.sql(running).text == "1\n", 10, "the insert's start")
+    until(lambda: server.sql(running).text == "1\n", "the insert's start", 10)
     assert server.stop() == 0
     writer.join(10)
     assert answers == [200]

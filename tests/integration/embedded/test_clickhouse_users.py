@@ -21,7 +21,8 @@ from infra.embedded.clickhouse.access import (
 )
 from infra.embedded.clickhouse.blocks import BlockDecompressor, packed_block
 from schemas.errors import ConfigurationError
-from tests.support.clickhouse_process import WRITER, Server, until
+from tests.support.clickhouse_process import WRITER, Server
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 ENDLESS = "SELECT count() FROM numbers(1000000000000) WHERE NOT ignore(sipHash64(number))"
@@ -243,14 +244,14 @@ def running(server: Server) -> int:
 def test_who_leaves_frees_the_slot(server: Server) -> None:
     """As many endless statements as there are slots, and more waiting: gone with their clients."""
     clients = [abandoned(server, ENDLESS) for _ in range(READERS + 3)]
-    until(lambda: running(server) == READERS, 20, "the statements' start")
+    until(lambda: running(server) == READERS, "the statements' start", 20)
     # The writer has slots of its own meanwhile.
     assert server.sql("INSERT INTO d.t VALUES (9)").status_code == 200
     assert server.sql("ALTER TABLE d.t DELETE WHERE a = 9 SETTINGS mutations_sync = 1").ok
     for client in clients:
         client.close()
     assert server.read("SELECT 1").text == "1\n"
-    until(lambda: running(server) == 0, 10, "the statements' end")
+    until(lambda: running(server) == 0, "the statements' end", 10)
 
 
 def test_a_stream_that_nobody_reads_is_ended(server: Server) -> None:
@@ -260,7 +261,7 @@ def test_a_stream_that_nobody_reads_is_ended(server: Server) -> None:
     ) as answer:
         assert next(answer.iter_content(1000))
     asked = "SELECT count() FROM system.processes WHERE query LIKE '%100000000000)'"
-    until(lambda: server.sql(asked).text == "0\n", 10, "the stream's end")
+    until(lambda: server.sql(asked).text == "0\n", "the stream's end", 10)
 
 
 def test_time_is_limited(server: Server) -> None:

@@ -20,7 +20,8 @@ from confluent_kafka.schema_registry.error import SchemaRegistryError
 from confluent_kafka.serialization import MessageField, SerializationContext
 
 from infra.embedded.ports import free_port
-from infra.embedded.supervision.readiness import http_ready, wait_ready
+from infra.embedded.supervision.readiness import http_ready
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -48,7 +49,7 @@ class Registry:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process = subprocess.Popen(command(self.port, data_dir), stdout=subprocess.DEVNULL)
-        asyncio.run(wait_ready(http_ready(f"{self.url}/subjects"), START_TIMEOUT_S, "registry"))
+        asyncio.run(eventually(http_ready(f"{self.url}/subjects"), "registry", START_TIMEOUT_S))
         self.client = SchemaRegistryClient({"url": self.url})
 
     def stop(self) -> int:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import pytest
 
 from infra.embedded.ports import free_port
 from infra.embedded.supervision.process import MAX_LINE_CHARS
-from infra.embedded.supervision.readiness import http_ready, tcp_ready, wait_ready
+from infra.embedded.supervision.readiness import http_ready, tcp_ready
 from infra.embedded.supervision.supervisor import (
     NEVER,
     RestartPolicy,
@@ -26,6 +26,7 @@ from infra.embedded.supervision.supervisor import (
     Supervisor,
 )
 from schemas.errors import UnavailableError
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -75,15 +76,6 @@ def children(pid: int) -> list[int]:
     """A process's children."""
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     return [child for child in map(int, text.split()) if alive(child)]
-
-
-async def until(holds: Callable[[], bool], what: str) -> None:
-    """Waits for a condition, and fails when it does not come true."""
-
-    async def check() -> bool:
-        return holds()
-
-    await wait_ready(check, 10, what)
 
 
 async def test_services_start_in_order_and_stop_in_reverse() -> None:
@@ -152,11 +144,11 @@ async def test_a_service_that_is_not_vital_is_never_given_up(
     async with Supervisor(lines, lines.ends.append, back.append) as running:
         await running.start(Service("strong", SLEEP))
         await running.start(weak)
-        await until(lambda: len(lines.ends) >= 5, "it ends more often than the policy allows")
+        await eventually(lambda: len(lines.ends) >= 5, "it ends more often than the policy allows")
         assert all(end.restarting and not end.vital for end in lines.ends)
         assert (running.failures, back) == ((), [])
         (tmp_path / "mended").touch()
-        await until(lambda: back == ["weak"], "it is back")
+        await eventually(lambda: back == ["weak"], "it is back")
         assert set(running.pids) == {"strong", "weak"}
 
 
@@ -167,7 +159,7 @@ async def test_kill_9_of_a_service_brings_a_new_process() -> None:
         await running.start(Service("web", SLEEP, restart=RestartPolicy(delay_first_s=0.01)))
         before = running.pids["web"]
         os.kill(before, signal.SIGKILL)
-        await until(lambda: running.pids.get("web") not in {None, before}, "the restart")
+        await eventually(lambda: running.pids.get("web") not in {None, before}, "the restart")
         after = running.pids["web"]
         assert lines.ends[0].exit_code == -signal.SIGKILL
     assert not alive(after)
@@ -206,7 +198,7 @@ async def test_a_service_deaf_to_sigterm_is_killed() -> None:
         started = time.monotonic()
         await running.stop_service("deaf")
         assert 0.3 <= time.monotonic() - started < 3
-    await until(lambda: not alive(child), "the end of the child")
+    await eventually(lambda: not alive(child), "the end of the child")
 
 
 async def test_everything_can_be_killed_at_once() -> None:
@@ -218,10 +210,10 @@ async def test_everything_can_be_killed_at_once() -> None:
     async with supervisor(lines) as running:
         for name in ("first", "second"):
             await running.start(service(name, deaf, restart=RestartPolicy()))
-        await until(lambda: lines.said("first", "up") and lines.said("second", "up"), "both")
+        await eventually(lambda: lines.said("first", "up") and lines.said("second", "up"), "both")
         pids = list(running.pids.values())
         running.kill()
-        await until(lambda: not any(map(alive, pids)), "both have ended")
+        await eventually(lambda: not any(map(alive, pids)), "both have ended")
     assert running.pids == {}
     assert lines.ends == []
 

@@ -23,7 +23,8 @@ from schemas.clock import SystemClock
 from schemas.control_items import BACKFILL_BEGIN, BACKFILL_END
 from schemas.feeds import FEEDS
 from tests.support.feed_parts import FakePublisher
-from tests.support.simulator_clients import OPTIONS, eventually, serving
+from tests.support.simulator_clients import OPTIONS, serving
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -95,8 +96,8 @@ async def test_a_feed_is_live_and_its_history_complete_and_resumed(
     """Each contract is announced and released once; a second run finds nothing that is missing."""
     async with serving(tmp_path, [name], OPTIONS, 5) as root:
         async with running(name, root, tmp_path) as (feed, kafka):
-            await eventually(lambda: feed.history.progress >= 1.0, 20)
-            await eventually(lambda: feed.monitor.state == "live", 20)
+            await eventually(lambda: feed.history.progress >= 1.0, timeout_s=20)
+            await eventually(lambda: feed.monitor.state == "live", timeout_s=20)
             contracts = feed.history.complete
             history = kafka.count("history")
             assert history[BACKFILL_BEGIN] == history[BACKFILL_END] == contracts > 0
@@ -104,6 +105,6 @@ async def test_a_feed_is_live_and_its_history_complete_and_resumed(
         stored = json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8"))
         assert stored["begun"] == []
         async with running(name, root, tmp_path) as (feed, kafka):
-            await eventually(lambda: feed.monitor.state == "live", 20)
-            await eventually(lambda: feed.history.complete == contracts, 20)
+            await eventually(lambda: feed.monitor.state == "live", timeout_s=20)
+            await eventually(lambda: feed.history.complete == contracts, timeout_s=20)
             assert not kafka.count("history")[BACKFILL_BEGIN]

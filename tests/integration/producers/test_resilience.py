@@ -9,7 +9,8 @@ import pytest_asyncio
 
 from schemas.audit_kinds import AuditKind
 from schemas.clock import now_us
-from tests.support.stack_fixture import FEED, RunningStack, until
+from tests.support.stack_fixture import FEED, RunningStack
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
@@ -39,7 +40,7 @@ async def seen(stack: RunningStack, since: int, state: str, detail: str = "") ->
         found = await states_since(stack, since)
         return any(s == state and detail in d for s, d, _connects in found)
 
-    await until(shown, f"a status {state!r} with {detail!r}", 45)
+    await eventually(shown, f"a status {state!r} with {detail!r}", 45)
 
 
 async def noted(stack: RunningStack, since: int, kind: AuditKind, condition: str) -> None:
@@ -52,7 +53,7 @@ async def noted(stack: RunningStack, since: int, kind: AuditKind, condition: str
         )
         return bool(rows[0][0])
 
-    await until(there, f"{kind}: {condition}", 45)
+    await eventually(there, f"{kind}: {condition}", 45)
 
 
 async def opened(stack: RunningStack, more_than: int) -> None:
@@ -61,7 +62,7 @@ async def opened(stack: RunningStack, more_than: int) -> None:
     async def more() -> bool:
         return (await stack.counts())[f"opened:{FEED}"] > more_than
 
-    await until(more, "the producer connects again")
+    await eventually(more, "the producer connects again", 30)
 
 
 async def test_a_cut_socket_is_opened_again(patient: RunningStack) -> None:
@@ -74,7 +75,7 @@ async def test_a_cut_socket_is_opened_again(patient: RunningStack) -> None:
     async def snapshot_taken() -> bool:
         return (await patient.counts())[snapshots] > before[snapshots]
 
-    await until(snapshot_taken, "the snapshot is fetched")
+    await eventually(snapshot_taken, "the snapshot is fetched", 30)
     await patient.flowing()
     of_socket = "socket = 'mark-price' AND cause = 'closed'"
     await noted(patient, since, AuditKind.GAP_OPENED, of_socket)
@@ -104,7 +105,7 @@ async def test_silence_and_refusal_are_noticed_shown_and_outlived(patient: Runni
     async def attempts() -> bool:
         return (await patient.counts())[f"refused:{FEED}"] > refused[f"refused:{FEED}"]
 
-    await until(attempts, "refused attempts")
+    await eventually(attempts, "refused attempts", 30)
     assert (await patient.counts())[f"opened:{FEED}"] == refused[f"opened:{FEED}"]
 
     resumed = now_us()

@@ -16,11 +16,12 @@ import pytest
 import pytest_asyncio
 
 from infra.embedded.ports import free_port
-from infra.embedded.supervision.readiness import http_ready, kafka_ready, wait_ready
+from infra.embedded.supervision.readiness import http_ready, kafka_ready
 from infra.stack.parts import Ports, StackOptions, require_free_ports
 from schemas.errors import ConfigurationError, SchemaError, UnavailableError
 from schemas.process.logs import NOTICE
 from tests.support.stack_fixture import RunningStack
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -108,8 +109,8 @@ async def ended(
 
     with taken_port() as port:
         async with background(*broker, cwd=cwd), background(*empty_registry, cwd=cwd):
-            await wait_ready(http_ready(f"http://127.0.0.1:{no_schemas}/subjects"), 30, "registry")
-            await wait_ready(kafka_ready("127.0.0.1", no_topics), 30, "broker")
+            await eventually(http_ready(f"http://127.0.0.1:{no_schemas}/subjects"), "registry", 30)
+            await eventually(kafka_ready("127.0.0.1", no_topics), "broker", 30)
             busy, data = str(port), ("--data-dir", "busy")
             yield dict(
                 await asyncio.gather(

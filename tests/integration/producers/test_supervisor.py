@@ -24,7 +24,8 @@ from producers.settings import ProducerSettings
 from schemas.audit_kinds import AuditKind
 from schemas.clock import SystemClock
 from schemas.control_items import FEED_EVENT, FeedEvent
-from tests.support.simulator_clients import OPTIONS, eventually, serving
+from tests.support.simulator_clients import OPTIONS, serving
+from tests.support.waiting import eventually
 
 SOUND, BUGGY = "binance-usdm", "backpack"
 BEFORE_THE_BUG = 3
@@ -132,10 +133,10 @@ async def test_a_bug_in_one_feed_restarts_it_alone(tmp_path: Path) -> None:
     ):
         (sound, sound_kafka), (buggy, kafka) = found.values()
         unharmed, failing = sound.feed, buggy.feed
-        await eventually(lambda: unharmed.monitor.state == "live", 20)
-        await eventually(lambda: buggy.failures == 1, 20)
-        await eventually(lambda: buggy.feed is not failing, 20)
-        await eventually(lambda: buggy.feed.monitor.state == "live", 20)
+        await eventually(lambda: unharmed.monitor.state == "live", timeout_s=20)
+        await eventually(lambda: buggy.failures == 1, timeout_s=20)
+        await eventually(lambda: buggy.feed is not failing, timeout_s=20)
+        await eventually(lambda: buggy.feed.monitor.state == "live", timeout_s=20)
         streamed = sound_kafka.streamed
         await eventually(lambda: sound_kafka.streamed > streamed)
         assert sound.feed is unharmed

@@ -13,7 +13,6 @@ import websockets
 from tests.support.simulator_clients import (
     CLIENTS,
     FEEDS,
-    eventually,
     question,
     reader,
     rows_of,
@@ -21,6 +20,7 @@ from tests.support.simulator_clients import (
     symbols,
     updates,
 )
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.simulator_clients import eventually, reader, simulated
+from tests.support.simulator_clients import reader, simulated
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 

@@ -18,14 +18,8 @@ from infra.simulator.faults import schedule
 from infra.simulator.market.market import HOUR_MS
 from schemas.errors import ConfigurationError
 from tests.support.faults import WIRES
-from tests.support.simulator_clients import (
-    FEEDS,
-    Simulated,
-    eventually,
-    reader,
-    simulated,
-    updates,
-)
+from tests.support.simulator_clients import FEEDS, Simulated, reader, simulated, updates
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from infra.simulator.binance.usdm import BinanceOptions, BinanceUsdm
 from infra.simulator.market.truth import TruthLog
 from infra.simulator.server import connection as server_side
 from infra.simulator.server.server import SimulatorServer
+from tests.support.waiting import eventually
 
 OPTIONS = BinanceOptions(contracts=24, settling=2, tick_ms=50, rows_per_array=10)
 ALL = "market/ws/!markPrice@arr@1s"
@@ -58,13 +59,6 @@ async def next_json(ws: ClientConnection) -> Any:
     """The next frame, decoded."""
     async with asyncio.timeout(5):
         return json.loads(await ws.recv())
-
-
-async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Wait until a condition holds."""
-    async with asyncio.timeout(5):
-        while not await condition():  # noqa: ASYNC110 - what is polled is another process's view
-            await asyncio.sleep(0.01)
 
 
 async def closed(ws: ClientConnection) -> tuple[int | None, str | None]:

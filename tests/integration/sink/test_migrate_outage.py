@@ -11,7 +11,8 @@ from pydantic import SecretStr
 from infra.clickhouse.migrate import Migration, migrate
 from schemas.errors import UnavailableError
 from stream_app.settings import SinkSettings
-from tests.support.clickhouse_process import WRITER, Server, until
+from tests.support.clickhouse_process import WRITER, Server
+from tests.support.waiting import until
 
 
 @pytest.mark.integration
@@ -36,7 +37,7 @@ def test_a_migration_that_was_cut_off_says_so_and_is_done_by_the_next_run(tmp_pa
     server = Server(tmp_path / "clickhouse")
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(migrate, settings(server), migrations)
-        until(begun, 20, "the migration")
+        until(begun, "the migration", 20)
         server.process.kill()
         with pytest.raises(UnavailableError, match=r"0001_long, statement .* migrate` again"):
             running.result(30)

@@ -8,7 +8,8 @@ import pytest
 
 from infra.clickhouse.migrate import migrate
 from schemas.clock import now_us
-from tests.support.stack_fixture import Outage, options_of, running_stack, until
+from tests.support.stack_fixture import Outage, options_of, running_stack
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -28,14 +29,14 @@ async def test_a_dropped_table_stops_only_what_is_stored(
         async def waits() -> bool:
             return await stack.metric("fundingstream_sink_waiting", "missing", sink) == 1
 
-        await until(waits, "the sink waits")
+        await eventually(waits, "the sink waits", 30)
         updates = "fundingstream_worker_events_total"
         accepted = await stack.metric(updates, "accepted")
 
         async def goes_on() -> bool:
             return await stack.metric(updates, "accepted") > accepted + 300
 
-        await until(goes_on, "the worker goes on")
+        await eventually(goes_on, "the worker goes on", 30)
         made = await asyncio.to_thread(migrate, stack.stack.sink_settings)
         assert made == ([], ["funding.rates"])
         await stack.flowing()

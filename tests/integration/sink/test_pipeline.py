@@ -15,15 +15,8 @@ from schemas.audit_facts import NO_FACTS, fact_fields
 from schemas.records import FUNDING_RATE
 from schemas.serde.codec import Encoder
 from schemas.topics import AUDIT, DEAD_LETTERS, RATES, SETTLEMENTS, STATUS, ZSCORES
-from tests.support.sink_stack import (
-    ClickHouseServer,
-    Kafka,
-    SinkProcess,
-    rate,
-    settlement,
-    until,
-    zscore,
-)
+from tests.support.sink_stack import ClickHouseServer, Kafka, SinkProcess, rate, settlement, zscore
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 
@@ -39,6 +32,7 @@ def killed(self, offsets):
     commit(self, offsets)
 Sink._commit = killed
 from infra.cli.sink import sink
+from tests.support.waiting import until
 sink()
 """
 

@@ -26,8 +26,8 @@ from tests.support.stack_fixture import (
     RunningStack,
     Update,
     settled_for_sure,
-    until,
 )
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
@@ -78,7 +78,7 @@ async def test_settlements_are_those_of_the_exchange(stack: RunningStack) -> Non
         states = await stack.rows("SELECT max(backfill_done) FROM funding.feeds")
         return bool(states[0][0])
 
-    await until(complete, "the history is published")
+    await eventually(complete, "the history is published", 30)
     after, before = settled_for_sure()
     async with stack.quiet():
         rows = await stack.rows(
@@ -96,7 +96,7 @@ async def test_z_scores_equal_sql_over_the_settlements(stack: RunningStack) -> N
         sql = "SELECT uniq(contract_id) FROM funding.zscores WHERE z IS NOT NULL"
         return int((await stack.rows(sql))[0][0]) >= CONTRACTS // 2
 
-    await until(scored, "z-scores are stored")
+    await eventually(scored, "z-scores are stored", 30)
     async with stack.quiet():
         ((count, contracts, other_samples, mean, std, z, percentile),) = await stack.rows(SCORES)
         unscored = await stack.rows(
@@ -228,7 +228,7 @@ async def test_junk_at_the_end_of_a_silent_log_stops_no_partition(stack: Running
             name = "fundingstream_worker_events_total"
             return await stack.metric(name, "dead_letter") >= letters + PARTITIONS
 
-        await until(refused, "the junk is in the dead letters")
+        await eventually(refused, "the junk is in the dead letters", 30)
         await stack.drained()
         await stack.kill("worker")
     await stack.flowing()

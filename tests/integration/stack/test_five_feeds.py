@@ -13,13 +13,8 @@ import pytest_asyncio
 
 from schemas.feeds import FEEDS, spec
 from schemas.times import US_PER_S
-from tests.support.stack_fixture import (
-    RunningStack,
-    options_of,
-    running_stack,
-    settled_for_sure,
-    until,
-)
+from tests.support.stack_fixture import RunningStack, options_of, running_stack, settled_for_sure
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
@@ -48,7 +43,7 @@ async def five(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runnin
             )
             return {feed for (feed,) in rows} == set(FEEDS)
 
-        await until(complete, "every feed is live and has its history", 120)
+        await eventually(complete, "every feed is live and has its history", 120)
         yield stack
 
 
@@ -124,7 +119,7 @@ async def test_every_contract_with_enough_settlements_is_scored(five: RunningSta
         )
         return (await five.rows(sql)) == [(0,)]
 
-    await until(scored, "all contracts are scored", 60)
+    await eventually(scored, "all contracts are scored", 60)
     rows = await five.rows(
         "SELECT feed, uniqIf(contract_id, z IS NOT NULL) FROM funding.zscores GROUP BY feed"
     )
@@ -153,14 +148,14 @@ async def test_contracts_come_and_go_without_a_restart(five: RunningStack) -> No
         async def streams() -> bool:
             return int((await five.rows(sql))[0][0]) > 0
 
-        await until(streams, f"{feed}:{symbol} streams", 60)
+        await eventually(streams, f"{feed}:{symbol} streams", 60)
         gone = (await five.control("delist", feed=feed, symbol=symbol))["symbol"]
         assert gone == symbol
 
         async def forgotten() -> bool:
             return (await expected(feed))[0] == before[0]
 
-        await until(forgotten, f"{feed}:{symbol} is no longer expected", 60)
+        await eventually(forgotten, f"{feed}:{symbol} is no longer expected", 60)
         assert (await expected(feed))[1] == before[1], f"{feed} reconnected"
 
     async with asyncio.TaskGroup() as feeds:

@@ -22,7 +22,8 @@ from aiohttp import WSCloseCode, web
 from aiohttp.test_utils import TestServer
 
 from tests.support.paths import SHARED_FIXTURES
-from tests.support.stack_fixture import FEED, RunningStack, options_of, running_stack, until
+from tests.support.stack_fixture import FEED, RunningStack, options_of, running_stack
+from tests.support.waiting import eventually
 
 FIXTURES = SHARED_FIXTURES
 MESSAGES = FIXTURES / "messages"
@@ -178,7 +179,7 @@ async def _replayed(data_dir: Path) -> AsyncIterator[Outcome]:
             async def snapshot_stored() -> bool:
                 return await _count(stack, "transport = 'rest'") >= 300
 
-            await until(snapshot_stored, "the snapshot after the reconnect is stored", 60)
+            await eventually(snapshot_stored, "the snapshot after the reconnect is stored", 60)
             await stack.drained()
             replay.go_on.set()
             newest = max(row["E"] for name in AFTER for row in rows_in(captured(name)))
@@ -187,7 +188,7 @@ async def _replayed(data_dir: Path) -> AsyncIterator[Outcome]:
                 at = f"toUnixTimestamp64Micro(event_time) = {newest * 1_000}"
                 return await _count(stack, at) == 2
 
-            await until(newest_stored, "the last frame is stored", 60)
+            await eventually(newest_stored, "the last frame is stored", 60)
             await stack.supervisor.stop_service("producer")
             await stack.drained()
             yield Outcome(

@@ -18,13 +18,14 @@ from confluent_kafka.admin import AdminClient
 from infra.embedded.kafka.broker import BrokerOptions, prepare
 from infra.embedded.ports import free_port
 from infra.embedded.supervision.child import argv_of_child
-from infra.embedded.supervision.readiness import http_ready, wait_ready
+from infra.embedded.supervision.readiness import http_ready
 from schemas.config.settings import SharedSettings
 from schemas.errors import ConfigurationError, UnavailableError
 from schemas.topics import STATUS
 from tests.integration.producers.test_startup import Ended, fundingstream
-from tests.support.clickhouse_process import WRITER, Server, until
+from tests.support.clickhouse_process import WRITER, Server
 from tests.support.tls_case import PASSWORD, Authority, Pair, front
+from tests.support.waiting import eventually, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 
@@ -79,7 +80,7 @@ def plain_registry(folder: Path) -> Iterator[int]:
     arguments = ("registry", "--port", str(port), "--data-dir", str(folder / "registry"))
     with part(folder, {}, *arguments):
         ready = http_ready(f"http://127.0.0.1:{port}/subjects")
-        asyncio.run(wait_ready(ready, START_TIMEOUT_S, "registry"))
+        asyncio.run(eventually(ready, "registry", START_TIMEOUT_S))
         yield port
 
 
@@ -197,8 +198,8 @@ def test_every_part_connects_with_its_certificate(secured: Secured) -> None:
         part(secured.folder, secured.env, "sink"),
         part(secured.folder, secured.env, "producer", "backpack"),
     ):
-        until(joined, START_TIMEOUT_S, "worker and sink are in their groups")
-        until(told, START_TIMEOUT_S, "the producer has published its status")
+        until(joined, "worker and sink are in their groups", START_TIMEOUT_S)
+        until(told, "the producer has published its status", START_TIMEOUT_S)
     consumer.close()
 
 

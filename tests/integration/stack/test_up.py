@@ -8,8 +8,7 @@ import re
 import shlex
 import signal
 import sys
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from infra.embedded.ports import free_port
 from infra.stack.console import STOPPING, STOPPING_AT_ONCE
 from infra.stack.parts import Ports
 from schemas.errors import ConfigurationError, UnavailableError
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -82,15 +82,11 @@ async def up(cwd: Path, *arguments: str) -> AsyncIterator[Up]:
 
 async def gone(processes: list[psutil.Process]) -> None:
     """Wait until none of the processes lives."""
-    await wait_for(lambda: not any(p.is_running() and p.status() != "zombie" for p in processes))
-
-
-async def wait_for(condition: Callable[[], bool]) -> None:
-    """Ask until it is true."""
-    deadline_s = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline_s
-        await asyncio.sleep(0.1)
+    await eventually(
+        lambda: not any(p.is_running() and p.status() != "zombie" for p in processes),
+        "the end of all processes",
+        DEADLINE_S,
+    )
 
 
 async def shell(text: str, cwd: Path) -> str:

@@ -40,7 +40,8 @@ from stream_app.worker.output_producer import PUBLISHED
 from stream_app.worker.tables import TABLES as WORKER_TABLES
 from tests.support.kills import FEED, Load, classify, differences, store, values
 from tests.support.kills_report import Compared, Kill, Report, Watch
-from tests.support.stack_fixture import RunningStack, options_of, until
+from tests.support.stack_fixture import RunningStack, options_of
+from tests.support.waiting import eventually
 
 MAX_AHEAD_S = 86_400.0
 """Event times run hours ahead of their receipt, so that bars close in a short run."""
@@ -99,7 +100,7 @@ class Scene:
             assert self.load.failed is None, self.load.failed
             return condition()
 
-        await until(answer, what, RECOVERY_TIMEOUT_S, 0.02)
+        await eventually(answer, what, RECOVERY_TIMEOUT_S)
 
     def _pid(self) -> int:
         return self.stack.supervisor.pids.get("worker", 0)

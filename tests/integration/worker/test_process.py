@@ -22,7 +22,7 @@ from schemas.partitioning import PARTITIONS
 from schemas.records import FeedState, RawBatch
 from schemas.serde.registry import SchemaCatalog
 from schemas.topics import RAW_PREFIX, STATUS, raw_topic, raw_topic_spec
-from tests.support.stack_fixture import until
+from tests.support.waiting import eventually
 from tests.support.worker_scene import Scene, running_scene
 from tests.unit.stream_app.web.test_readiness import report
 
@@ -131,7 +131,7 @@ async def test_workers_need_no_names(scene: Scene) -> None:
             noted = {path.read_text() for path in scene.options.data_dir.rglob("*.member")}
             return len(ids) == 2 and ids <= noted
 
-        await until(both, "both are members, and have noted their ids for a successor")
+        await eventually(both, "both are members, and have noted their ids for a successor", 30)
         before = await members(scene)
         first.send(signal.SIGKILL)
         await first.process.wait()
@@ -159,7 +159,7 @@ async def test_a_name_that_is_in_use_is_refused(scene: Scene, tmp_path: Path) ->
         async def listed() -> str | None:
             return (await members(scene)).get("mine")
 
-        member_id = await until(listed, "the first is a member")
+        member_id = await eventually(listed, "the first is a member", 30)
         async with scene.worker(**name) as second:
             assert await second.ended(30) == 3
         assert f"(pid {first.process.pid})" in second.output
@@ -188,10 +188,10 @@ async def test_readiness_follows_what_the_producers_report(scene: Scene) -> None
             return bool(status == ready and told in " ".join(body["why"]))
 
         await asyncio.to_thread(report_state, scene, "down", "HTTP 403: not from here")
-        await until(lambda: says(503, f"{FEED}: down for"), "it is down")
+        await eventually(lambda: says(503, f"{FEED}: down for"), "it is down", 30)
         assert (await worker.get("/readyz"))[1]["why"][0].endswith("s: HTTP 403: not from here")
         await asyncio.to_thread(report_state, scene, "live")
-        await until(lambda: says(200, ""), "it is ready")
+        await eventually(lambda: says(200, ""), "it is ready", 30)
         summary = (await worker.get("/api/summary"))[1]
         assert summary["feeds"][0]["state"] == "live"
         worker.send(signal.SIGTERM)

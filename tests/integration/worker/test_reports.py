@@ -15,7 +15,8 @@ from schemas.kafka.topic_follower import TopicFollower
 from schemas.records import WorkerStatus
 from schemas.serde.registry import SchemaCatalog
 from schemas.topics import WORKERS
-from tests.support.stack_fixture import RunningStack, until
+from tests.support.stack_fixture import RunningStack
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 LIMIT = 5_000.0
@@ -47,7 +48,7 @@ async def test_a_worker_reports_its_delays(stack: RunningStack) -> None:
         return sum(report["records"] > 0 for report in found) >= 3
 
     try:
-        await until(three, "three reports with live records")
+        await eventually(three, "three reports with live records", 30)
     finally:
         await asyncio.to_thread(reports.stop)
     for report in found:
@@ -82,10 +83,10 @@ async def test_history_yields_to_a_worker_that_is_late(stack: RunningStack) -> N
             client.poll(0)
             return throttle.per_s == LIMIT * FLOOR_SHARE
 
-        await until(slow, "the floor")
+        await eventually(slow, "the floor", 30)
 
         # Without further ones the stack's own worker has the word.
         async def fast() -> bool:
             return throttle.per_s > LIMIT / 2
 
-        await until(fast, "half of the limit")
+        await eventually(fast, "half of the limit", 30)

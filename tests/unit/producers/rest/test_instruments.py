@@ -27,6 +27,7 @@ from producers.rest.instruments import (
 from producers.rest.raw_replies import RawReplies
 from tests.support.clock import ManualClock
 from tests.support.feed_parts import FakePublisher
+from tests.support.waiting import until_changed
 
 INFO, FUNDING = "/fapi/v1/exchangeInfo", "/fapi/v1/fundingInfo"
 ENTRY = '{"symbol":"%s","status":"TRADING","contractType":"PERPETUAL"}'
@@ -54,10 +55,7 @@ class SmallBinance:
 
     async def until(self, calls: int) -> None:
         """Wait for so many calls."""
-        async with asyncio.timeout(10):
-            while len(self.asked) < calls:
-                self.changed.clear()
-                await self.changed.wait()
+        await until_changed(self.changed, lambda: len(self.asked) >= calls)
 
 
 class Case:

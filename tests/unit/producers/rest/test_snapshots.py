@@ -28,6 +28,7 @@ from producers.rest.snapshots import Snapshots
 from schemas.clock import SystemClock
 from schemas.control_items import UNREADABLE
 from tests.support.feed_parts import FakePublisher
+from tests.support.waiting import until_changed
 
 LISTED = "ABC"
 PLENTY = {"weight": RateLimit(1_000_000_000, 60.0)}
@@ -86,18 +87,11 @@ class Case:
 
     async def asked(self, times: int) -> None:
         """Wait until the exchange was asked so often."""
-        await _until(self.small.changed, lambda: self.small.asked >= times)
+        await until_changed(self.small.changed, lambda: self.small.asked >= times)
 
     async def published(self, times: int, purpose: str = "fallback") -> None:
         """Wait until so many replies were published."""
-        await _until(self.log.changed, lambda: len(self.log.symbols(purpose)) >= times)
-
-
-async def _until(changed: asyncio.Event, condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            changed.clear()
-            await changed.wait()
+        await until_changed(self.log.changed, lambda: len(self.log.symbols(purpose)) >= times)
 
 
 @asynccontextmanager
@@ -185,7 +179,7 @@ async def test_a_failed_poll_is_made_again() -> None:
         assert case.log.log == []
         assert case.taken.polling.rest(time.monotonic(), 3) is Rest.IDLE
         case.small.status, case.small.body = 200, "<html>"
-        await _until(case.log.changed, lambda: bool(case.log.log))
+        await until_changed(case.log.changed, lambda: bool(case.log.log))
         assert case.log.log[0] == ("stream", UNREADABLE, [Slice(None, b"<html>")])
         case.small.body = '[{"symbol":"A"},{"symbol":5},{"symbol":"B"}]'
         await case.published(1)

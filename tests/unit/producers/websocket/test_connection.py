@@ -18,6 +18,7 @@ from producers.websocket.session import FrameOutcome
 from schemas.audit_facts import AuditCause
 from schemas.backoff import Backoff
 from schemas.clock import SystemClock
+from tests.support.waiting import until_changed
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 
@@ -59,10 +60,7 @@ class Recorder:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for a report that makes the condition true."""
-        async with asyncio.timeout(10):
-            while not condition():
-                self.changed.clear()
-                await self.changed.wait()
+        await until_changed(self.changed, condition)
 
 
 def kind_of(silent_s: float = 30.0, max_age_s: float = 3_600.0, **more: Any) -> SocketKind:

@@ -23,6 +23,7 @@ from producers.websocket.connection import ConnectionCallbacks
 from producers.websocket.pool import ConnectionPool
 from producers.websocket.session import FrameOutcome
 from schemas.clock import SystemClock
+from tests.support.waiting import until_changed
 
 KUCOIN = exchange("kucoin")
 
@@ -63,10 +64,7 @@ class SmallKucoin:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until something that was heard makes the condition true."""
-        async with asyncio.timeout(10):
-            while not condition():
-                self.changed.clear()
-                await self.changed.wait()
+        await until_changed(self.changed, condition)
 
     def said(self, name: str, *keys: str) -> list[str]:
         """The topics or channels that a socket was asked for."""
