@@ -31,12 +31,50 @@ PARTS: dict[str, type[SharedSettings]] = {
 ENV_FILE_VARIABLE = f"{ENV_PREFIX}ENV_FILE"
 """Which file to read settings from, in the environment alone; empty: none."""
 DEFAULT_ENV_FILE = ".env"
+SECRET_FILE_SUFFIX = "_FILE"  # noqa: S105 - the end of a variable's name
+"""Behind the variable of a secret: which file holds it."""
 _MAX_ENV_FILE_BYTES = 1 << 20
+_MAX_SECRET_BYTES = 4_096
 
 
 def known_variables() -> set[str]:
     """Return every FUNDING_ variable that some part reads, or the console script itself."""
-    return {ENV_FILE_VARIABLE}.union(*(variable_names(part) for part in PARTS.values()))
+    files = {f"{name}{SECRET_FILE_SUFFIX}" for name in secret_variables()}
+    return {ENV_FILE_VARIABLE}.union(files, *(variable_names(part) for part in PARTS.values()))
+
+
+def secret_variables() -> set[str]:
+    """Return the variables that hold passwords."""
+    return {
+        f"{ENV_PREFIX}{name.upper()}"
+        for part in PARTS.values()
+        for name, field in part.model_fields.items()
+        if field.annotation is SecretStr
+    }
+
+
+def read_secret_files(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the secrets for which the environment names a file: FUNDING_X_FILE for FUNDING_X.
+
+    The file holds the secret alone; a line's end behind it does not belong to it. This is how
+    Docker and Kubernetes hand secrets to a container.
+
+    Raises:
+        ConfigurationError: a file cannot be read or holds no secret, or the variable is set beside
+            it. The message shows no secret.
+    """
+    found = {}
+    for variable in sorted(secret_variables()):
+        named = environment.get(f"{variable}{SECRET_FILE_SUFFIX}")
+        if not named:
+            continue
+        if environment.get(variable):
+            raise ConfigurationError(f"{variable} and {variable}{SECRET_FILE_SUFFIX} are both set")
+        secret = _text_of(Path(named), _MAX_SECRET_BYTES).rstrip("\r\n")
+        if not secret or "\n" in secret:
+            raise ConfigurationError(f"{named} is not one line with the value of {variable}")
+        found[variable] = secret
+    return found
 
 
 def check_variables(names: set[str], where: str) -> None:
@@ -101,23 +139,23 @@ def read_env_file(environment: Mapping[str, str]) -> dict[str, str]:
     # A directory of this name is some tool's virtual environment.
     if named == "" or (named is None and not path.is_file()):
         return {}
-    settings = _settings_of(_text_of(path), path)
+    settings = _settings_of(_text_of(path, _MAX_ENV_FILE_BYTES), path)
     check_variables(set(settings), str(path))
     if ENV_FILE_VARIABLE in settings:
         raise ConfigurationError(f"{path}: {ENV_FILE_VARIABLE} belongs into the environment")
     return {name: value for name, value in settings.items() if name not in environment}
 
 
-def _text_of(path: Path) -> str:
+def _text_of(path: Path, max_bytes: int) -> str:
     try:
         with path.open("rb") as file:
-            raw = file.read(_MAX_ENV_FILE_BYTES + 1)
+            raw = file.read(max_bytes + 1)
         text = raw.decode("utf-8-sig")
     except (OSError, ValueError) as error:  # ValueError: not UTF-8, or no path
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigurationError(f"{path} cannot be read ({reason})") from None
-    if len(raw) > _MAX_ENV_FILE_BYTES or "\0" in text:
-        raise ConfigurationError(f"{path} is no file of settings: it is too large, or binary")
+    if len(raw) > max_bytes or "\0" in text:
+        raise ConfigurationError(f"{path} is longer than {max_bytes} bytes, or binary")
     return text
 
 

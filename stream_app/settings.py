@@ -8,9 +8,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
-from schemas.config.setting_types import ClickHouseUrl, Directory, Host, Name, NameOrNothing
+from schemas.config.setting_types import (
+    ClickHouseUrl,
+    Directory,
+    Host,
+    Name,
+    NameOrNothing,
+    member_name,
+)
 from schemas.config.settings import ENV_PREFIX, SharedSettings
 from schemas.config.tls import TlsFiles
 
@@ -24,9 +31,11 @@ class WorkerSettings(SharedSettings):
 
     worker_id: Name = "fundingstream"
     """Name of the Faust app: consumer group, and prefix of the changelog topics."""
-    worker_instance: Annotated[str, Field(pattern=f"^({INSTANCE_PATTERN})?$")] = ""
+    worker_instance: Annotated[
+        str, Field(pattern=f"^({INSTANCE_PATTERN})?$"), AfterValidator(member_name)
+    ] = ""
     """Static member id in the group: one for each worker, the same over its restarts. Empty: the
-    first free one of the data directory (instance.py)."""
+    first free one of the data directory (instance.py). `hostname`: the machine's name."""
     worker_output_prefix: NameOrNothing = ""
     """Put before the name of every output topic: a replay publishes beside the live topics."""
     worker_data_dir: Directory = ".fundingstream/worker"
@@ -55,8 +64,9 @@ class SinkSettings(SharedSettings):
     """PEM without a password: the driver takes none."""
     clickhouse_timeout_s: Annotated[float, Field(gt=0, le=3_600)] = 30.0
     sink_group: Name = "fundingstream-sink"
-    sink_instance: NameOrNothing = ""
-    """Static member id in the group: one for each sink. Empty: a dynamic member."""
+    sink_instance: Annotated[NameOrNothing, AfterValidator(member_name)] = ""
+    """Static member id in the group: one for each sink. Empty: a dynamic member. `hostname`: the
+    machine's name."""
     sink_batch_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 5_000
     sink_batch_age_s: Annotated[float, Field(gt=0, le=60)] = 1.0
     sink_metrics_host: Host = "127.0.0.1"

@@ -32,6 +32,7 @@ _COMMANDS = {
     "sql": "sql",
     "tail": "tail",
     "replay": "replay",
+    "secrets": "secrets",
     "config": "config",
     "completion": "completion",
 }
@@ -86,6 +87,8 @@ def cli() -> None:
 def take_env_file(environment: MutableMapping[str, str]) -> frozenset[str]:
     """Put the settings of the `.env` file into the environment; what stands there already wins.
 
+    Secrets that stand in files of their own follow.
+
     Every part, the options that read variables and the children of `up` then see the same.
 
     Returns:
@@ -94,11 +97,20 @@ def take_env_file(environment: MutableMapping[str, str]) -> frozenset[str]:
     Raises:
         ConfigurationError: a variable that no part reads, or a file that cannot be used.
     """
-    from infra.settings import check_variables, read_env_file
+    from infra.settings import (
+        SECRET_FILE_SUFFIX,
+        check_variables,
+        read_env_file,
+        read_secret_files,
+    )
 
     check_variables(set(environment), "the environment")
     settings = read_env_file(environment)
     environment.update(settings)
+    for variable, secret in read_secret_files(environment).items():
+        environment[variable] = secret
+        # A child would find the secret and its file.
+        del environment[f"{variable}{SECRET_FILE_SUFFIX}"]
     return frozenset(settings)
 
 

@@ -11,6 +11,7 @@ from producers.feed.supervisor import FeedSupervisor
 from producers.settings import ProducerSettings
 from schemas.http.metrics_server import serve_metrics
 from schemas.metrics import Metric, Samples, ScrapeCollector, Unit
+from schemas.process.heartbeat import Heartbeat
 from schemas.records import FeedState
 
 _STATES: tuple[FeedState, ...] = get_args(FeedState)
@@ -104,8 +105,10 @@ def _read_feed(samples: Samples, supervisor: FeedSupervisor) -> None:
     samples.add(_FAILURES, supervisor.failures, name)
 
 
-def serve_feeds(supervisors: Sequence[FeedSupervisor], settings: ProducerSettings) -> None:
-    """Serve the feeds' metrics for as long as the process lives.
+def serve_feeds(
+    supervisors: Sequence[FeedSupervisor], settings: ProducerSettings, heartbeat: Heartbeat
+) -> None:
+    """Serve the feeds' metrics, and the health of their loop, for as long as the process lives.
 
     Raises:
         UnavailableError: the port is taken.
@@ -118,4 +121,5 @@ def serve_feeds(supervisors: Sequence[FeedSupervisor], settings: ProducerSetting
         settings.producer_metrics_port,
         settings.allowed_hosts,
         "FUNDING_PRODUCER_METRICS_PORT",
+        heartbeat.trouble,
     )

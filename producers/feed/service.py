@@ -24,8 +24,12 @@ from producers.settings import ProducerSettings, check_limit_factor
 from schemas.clock import Clock, SystemClock
 from schemas.errors import FundingStreamError
 from schemas.kafka.admin import await_kafka
+from schemas.process.heartbeat import Heartbeat
 
 log = logging.getLogger(__name__)
+
+_BEAT_EVERY_S = 1.0
+_HANGS_AFTER_S = 15.0
 
 
 def run_producer(settings: ProducerSettings, feeds: Sequence[str]) -> None:
@@ -76,11 +80,14 @@ async def _run(settings: ProducerSettings, found: Prepared, clock: Clock) -> Non
             )
             for name, publisher in publishers.items()
         ]
-        serve_feeds(supervisors, settings)
+        heartbeat = Heartbeat(clock, _HANGS_AFTER_S)
+        serve_feeds(supervisors, settings, heartbeat)
+        beating = asyncio.create_task(_beat(heartbeat))
         running: list[asyncio.Task[Any]] = [asyncio.create_task(one.run()) for one in supervisors]
         stopped: asyncio.Task[Any] = asyncio.create_task(stop.wait())
         done, _ = await asyncio.wait([*running, stopped], return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
+        beating.cancel()
         for task in running:
             task.cancel()
         ended = await asyncio.gather(*running, return_exceptions=True)
@@ -94,6 +101,12 @@ async def _run(settings: ProducerSettings, found: Prepared, clock: Clock) -> Non
         log_errors([*errors[1:], *later])
         if errors:
             raise errors[0]
+
+
+async def _beat(heartbeat: Heartbeat) -> None:
+    while True:
+        heartbeat.beat()
+        await asyncio.sleep(_BEAT_EVERY_S)
 
 
 def log_errors(errors: Iterable[BaseException]) -> None:

@@ -8,6 +8,7 @@ value, since that may be a secret in the wrong variable.
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Callable
 from functools import partial
 from ipaddress import AddressValueError, IPv6Address
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
+HOSTNAME = "hostname"
 _MAX_URL_CHARS = 2_048
 _LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*\.?")
@@ -105,6 +107,14 @@ def name(text: str) -> str:
     if not _NAME.fullmatch(text):
         raise ValueError("may have letters, digits, `.`, `_` and `-` only")
     return text
+
+
+def member_name(text: str) -> str:
+    """Check a member's name in a group; the word `hostname` stands for this machine's name.
+
+    A container's host name is its id, so that each of several alike has a name of its own.
+    """
+    return name(socket.gethostname() if text == HOSTNAME else text)
 
 
 Host = Annotated[str, AfterValidator(host)]

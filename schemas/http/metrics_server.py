@@ -1,4 +1,4 @@
-"""Serves a registry of Prometheus metrics over HTTP, from a thread of its own.
+"""Serves Prometheus metrics and the health of the process over HTTP, from a thread of its own.
 
 Producers and the sink use it; the worker serves its metrics on the port of its page. Requests that
 a web page caused are refused, as by every other server of ours (browser_guard.py).
@@ -7,6 +7,7 @@ a web page caused are refused, as by every other server of ours (browser_guard.p
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import socket
 import sys
@@ -37,8 +38,17 @@ def serve_metrics(
     port: int,
     allowed_hosts: Collection[str],
     variable: str,
+    trouble: Callable[[], str],
 ) -> Callable[[], None]:
-    """Serve `/metrics`; return what stops it. `variable` is the setting that changes the port.
+    """Serve `/metrics` and `/healthz`; return what stops it.
+
+    Args:
+        registry: The metrics.
+        host: The address to listen on.
+        port: The port to listen on.
+        allowed_hosts: Names beside addresses and localhost by which clients may call the server.
+        variable: The setting that changes the port.
+        trouble: Returns what is wrong with the process, for /healthz; empty: nothing.
 
     Raises:
         UnavailableError: the port is taken, or the address is not this machine's.
@@ -47,7 +57,7 @@ def serve_metrics(
         server = make_server(
             host,
             port,
-            _guarded(make_wsgi_app(registry), allowed_hosts),
+            _guarded(_with_health(make_wsgi_app(registry), trouble), allowed_hosts),
             _server_type(host),
             _Handler,
         )
@@ -75,6 +85,18 @@ def _guarded(app: WsgiApp, allowed_hosts: Collection[str]) -> WsgiApp:
         return [f"{reason}\n".encode()]
 
     return check
+
+
+def _with_health(app: WsgiApp, trouble: Callable[[], str]) -> WsgiApp:
+    def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if environ.get("PATH_INFO") != "/healthz":
+            return app(environ, start_response)
+        wrong = trouble()
+        status = "503 Service Unavailable" if wrong else "200 OK"
+        start_response(status, [("Content-Type", "application/json")])
+        return [json.dumps({"status": wrong or "ok"}).encode()]
+
+    return answer
 
 
 class _Handler(WSGIRequestHandler):

@@ -19,6 +19,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from schemas.clock import Clock
 from schemas.errors import UnavailableError
 from schemas.kafka import clients
+from schemas.process.heartbeat import Heartbeat
 from stream_app.settings import SinkSettings
 from stream_app.sink.batches import (
     Chunk,
@@ -83,10 +84,13 @@ class Sink:
         self,
         settings: SinkSettings,
         metrics: SinkMetrics,
+        heartbeat: Heartbeat,
         stop: threading.Event,
         clock: Clock,
     ) -> None:
+        """`heartbeat` gets a beat at each turn of the loop, the waiting for ClickHouse included."""
         self._clock = clock
+        self._heartbeat = heartbeat
         self._limits = Limits(settings.sink_batch_rows, settings.sink_batch_age_s)
         self._metrics = metrics
         self._stop = stop
@@ -127,6 +131,7 @@ class Sink:
         until_s = self._clock.monotonic_s() + seconds
         self._consumer.pause(self._consumer.assignment())
         while (rest_s := until_s - self._clock.monotonic_s()) > 0:
+            self._heartbeat.beat()
             message = self._consumer.poll(min(rest_s, _POLL_S))
             if message is not None and _is_record(message):
                 self._early.append(message)
@@ -139,6 +144,7 @@ class Sink:
 
     def _collect(self) -> list[Chunk]:
         """Take what one poll brings and return the chunks that are to be stored now."""
+        self._heartbeat.beat()
         timeout_s = 0 if self._early else _POLL_S
         polled = self._consumer.consume(_POLL_MESSAGES, timeout=timeout_s)
         if self._assigned:
@@ -177,6 +183,7 @@ class Sink:
                     ]
                 )
                 for chunk in wave:
+                    self._heartbeat.beat()
                     self._writers[chunk.topic].store(chunk)
                 self._commit(
                     [

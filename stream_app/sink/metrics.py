@@ -67,8 +67,8 @@ class SinkMetrics:
         self.buffered = gauge(_BUFFERED, registry)
         self.stored_at = gauge(_STORED_AT, registry)
 
-    def serve(self, settings: SinkSettings) -> Callable[[], None]:
-        """Serve /metrics; return what stops it.
+    def serve(self, settings: SinkSettings, trouble: Callable[[], str]) -> Callable[[], None]:
+        """Serve /metrics and /healthz; return what stops it. `trouble`: what /healthz says.
 
         Raises:
             UnavailableError: the port is taken.
@@ -79,4 +79,5 @@ class SinkMetrics:
             settings.sink_metrics_port,
             settings.allowed_hosts,
             "FUNDING_SINK_METRICS_PORT",
+            trouble,
         )

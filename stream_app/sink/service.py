@@ -9,11 +9,13 @@ import logging
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from schemas.clock import Clock, SystemClock
 from schemas.errors import UnavailableError
 from schemas.kafka.admin import require_topics
+from schemas.process.heartbeat import Heartbeat
 from schemas.serde.registry import SchemaCatalog
 from schemas.topics import DEAD_LETTERS
 from stream_app.settings import SinkSettings
@@ -29,6 +31,8 @@ log = logging.getLogger(__name__)
 
 _WAIT_S = 3.0
 _KAFKA_TIMEOUT_S = 5.0
+_SLACK_S = 15.0
+"""Beyond ClickHouse's time-out, which one insert may take."""
 
 T = TypeVar("T")
 
@@ -53,15 +57,15 @@ def run_sink(settings: SinkSettings, *, stop: threading.Event | None = None) -> 
     metrics = SinkMetrics()
     clock = SystemClock()
     outage = Outage(metrics, clock)
-    stop_metrics = metrics.serve(settings)
+    heartbeat = Heartbeat(clock, settings.clickhouse_timeout_s + _SLACK_S)
+    stop_metrics = metrics.serve(settings, heartbeat.trouble)
     try:
-        client = _until_available("clickhouse", lambda: _ready_clickhouse(settings), outage, stop)
+        until_available = partial(_until_available, outage, heartbeat, stop)
+        client = until_available("clickhouse", lambda: _ready_clickhouse(settings))
         topics = [*(table.topic.name for table in TABLES), DEAD_LETTERS.name]
-        _until_available(
-            "kafka", lambda: require_topics(settings, topics, _KAFKA_TIMEOUT_S), outage, stop
-        )
+        until_available("kafka", lambda: require_topics(settings, topics, _KAFKA_TIMEOUT_S))
         if client is not None and not stop.is_set():
-            sink = Sink(settings, metrics, stop, clock)
+            sink = Sink(settings, metrics, heartbeat, stop, clock)
             sink.run(_writers(settings, client, metrics, outage, sink, clock))
     finally:
         stop_metrics()
@@ -95,10 +99,15 @@ def _ready_clickhouse(settings: SinkSettings) -> Any:
 
 
 def _until_available(
-    cause: str, attempt: Callable[[], T], outage: Outage, stop: threading.Event
+    outage: Outage,
+    heartbeat: Heartbeat,
+    stop: threading.Event,
+    cause: str,
+    attempt: Callable[[], T],
 ) -> T | None:
     """Try until it works or the sink is to stop: a service outlives its neighbours' restarts."""
     while not stop.is_set():
+        heartbeat.beat()
         try:
             result = attempt()
         except UnavailableError as error:

@@ -1,4 +1,4 @@
-"""The worker's Prometheus metrics, read from the view when they are scraped.
+"""The worker's Prometheus metrics: its timings, and what is read from the view at each scrape.
 
 Faust's own metrics are switched off.
 """
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from prometheus_client import CollectorRegistry, generate_latest
 
 from schemas.metrics import Metric, Samples, ScrapeCollector, Unit
+from stream_app.web.timings import TIMING_METRICS
 from stream_app.web.view import WorkerView
 
 
@@ -47,12 +48,12 @@ _FEED_GAUGES: Mapping[str, Metric] = {
     ),
 }
 """By the key of the view's entry for a feed; an age is None while a feed has no contract."""
-_LATENCY = Metric(
-    "fundingstream_worker_latency_seconds",
+_LAG = Metric(
+    "fundingstream_worker_lag",
     "gauge",
-    "seconds",
-    ("quantile",),
-    "Received at the producer to handed to Kafka by the worker, newest batches",
+    "messages",
+    (),
+    "Raw records of this worker's partitions that are in the log and not yet applied",
 )
 _READY = Metric(
     "fundingstream_worker_ready",
@@ -68,7 +69,8 @@ _IDLE = Metric(
     (),
     "Since the last raw record was processed",
 )
-WORKER_METRICS: tuple[Metric, ...] = (_EVENTS, *_FEED_GAUGES.values(), _LATENCY, _READY, _IDLE)
+_SCRAPED: tuple[Metric, ...] = (_EVENTS, *_FEED_GAUGES.values(), _LAG, _READY, _IDLE)
+WORKER_METRICS: tuple[Metric, ...] = (*_SCRAPED, *TIMING_METRICS)
 
 
 def metrics_text(view: WorkerView) -> str:
@@ -81,12 +83,10 @@ def metrics_text(view: WorkerView) -> str:
             for key, metric in _FEED_GAUGES.items():
                 if feed[key] is not None:
                     samples.add(metric, feed[key], feed["feed"])
-        for quantile, value in view.latency_s().items():
-            if value is not None:
-                samples.add(_LATENCY, value, quantile)
+        samples.add(_LAG, view.lag())
         samples.add(_READY, view.readiness()["ready"])
         samples.add(_IDLE, view.idle_s())
 
     registry = CollectorRegistry()
-    registry.register(ScrapeCollector(WORKER_METRICS, read))
-    return generate_latest(registry).decode()
+    registry.register(ScrapeCollector(_SCRAPED, read))
+    return (generate_latest(registry) + generate_latest(view.timings.registry)).decode()

@@ -21,6 +21,7 @@ from stream_app.core.scoring.zones import zone_of
 from stream_app.core.state.contract_state import ContractState
 from stream_app.core.state.contract_store import ContractEntry
 from stream_app.web.readiness import Arrivals, reasons, warming_up
+from stream_app.web.timings import WorkerTimings
 
 _TOP = 10
 BARS_SHOWN = 48
@@ -37,6 +38,11 @@ class ObservedWorker(Protocol):
     @property
     def latencies_s(self) -> Iterable[float]:
         """Delays from receipt at the producer to the output, of the newest records."""
+        ...
+
+    @property
+    def timings(self) -> WorkerTimings:
+        """Durations measured since start."""
         ...
 
     @property
@@ -195,7 +201,7 @@ class WorkerView:
             "updates": sum(feed["updates"] for feed in feeds),
             "backfilling": sum(feed["backfilling"] for feed in feeds),
             "latency_s": self.latency_s(),
-            "lag": self._worker.lag(),
+            "lag": self.lag(),
             "idle_s": self.idle_s(),
             "uptime_s": self.uptime_s(),
             "feeds": feeds,
@@ -213,6 +219,15 @@ class WorkerView:
         """Return p50 and p99 of the newest delays from receipt at the producer to the output."""
         ordered = sorted(self._worker.latencies_s)
         return {"p50": quantile(ordered, 0.50), "p99": quantile(ordered, 0.99)}
+
+    @property
+    def timings(self) -> WorkerTimings:
+        """The durations that the worker has measured."""
+        return self._worker.timings
+
+    def lag(self) -> int:
+        """Return how many raw records are in the log and not yet applied."""
+        return self._worker.lag()
 
     def uptime_s(self) -> float:
         """Return seconds since the worker started."""

@@ -26,6 +26,7 @@ from stream_app.core.scoring.zones import flush_boundary
 from stream_app.core.state.contract_state import UNLISTED, block_key
 from stream_app.core.updates.plausibility import MAX_AHEAD_US, check_size
 from stream_app.normalise import normaliser
+from stream_app.web.timings import WorkerTimings
 from stream_app.worker.checkpoint import Checkpoint, OutputSink, Snapshot, Tables
 
 log = logging.getLogger(__name__)
@@ -114,6 +115,7 @@ class Processor:
         self.latencies_s: deque[float] = deque(maxlen=_LATENCIES_KEPT)
         """Receipt at the producer to handing over to the output producer, newest last."""
         self._unreported_s: deque[float] = deque(maxlen=_DELAYS_REPORTED)
+        self.timings = WorkerTimings()
         self.progress_at_s = clock.monotonic_s()
         """When the last raw record was applied (monotonic)."""
         self.started_at_us = clock.now_us()
@@ -218,6 +220,7 @@ class Processor:
         if batch["purpose"] == "stream":
             delay_s = (self._clock.now_us() - batch["received_at"]) / US_PER_S
             self.latencies_s.append(delay_s)
+            self.timings.latency_seconds.observe(delay_s)
             self._unreported_s.append(delay_s)
 
     def _publish(self, state: FeedPartition) -> None:
@@ -301,4 +304,6 @@ class Processor:
 
     async def flush(self) -> None:
         """Make everything that was applied durable, then ack it (see `Checkpoint.flush`)."""
+        begun_s = self._clock.monotonic_s()
         await self._checkpoint.flush(self._assigned.values())
+        self.timings.flush_seconds.observe(self._clock.monotonic_s() - begun_s)

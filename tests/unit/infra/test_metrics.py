@@ -15,6 +15,7 @@ from producers.feed.metrics import PRODUCER_METRICS, feed_collector
 from schemas.metrics import Metric
 from stream_app.sink.metrics import SINK_METRICS, SinkMetrics
 from stream_app.web.metrics import WORKER_METRICS, metrics_text
+from stream_app.web.timings import WorkerTimings
 
 PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
 STATUS = dict.fromkeys(
@@ -105,7 +106,8 @@ def worker_text() -> str:
     view = SimpleNamespace(
         counts=lambda: {"accepted": 1},
         feeds=lambda: [{"feed": "kucoin", **counted, **ages}],
-        latency_s=lambda: {"p50": 0.5},
+        timings=WorkerTimings(),
+        lag=lambda: 3,
         readiness=lambda: {"ready": True},
         idle_s=lambda: 0.1,
     )
@@ -149,11 +151,12 @@ def test_a_feed_without_data_has_no_age() -> None:
                 **dict.fromkeys(("newest_age_s", "oldest_age_s")),
             }
         ],
-        latency_s=lambda: {"p50": None},
+        timings=WorkerTimings(),
+        lag=lambda: 0,
         readiness=lambda: {"ready": False},
         idle_s=lambda: 0.1,
     )
     text = metrics_text(cast("Any", view))
     assert 'fundingstream_contracts{feed="kucoin"} 0.0' in text
     assert "fundingstream_newest_age_seconds{" not in text
-    assert "fundingstream_worker_latency_seconds{" not in text
+    assert "fundingstream_worker_latency_seconds_count 0.0" in text

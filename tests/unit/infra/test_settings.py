@@ -66,7 +66,8 @@ def test_an_unknown_variable_is_refused() -> None:
 
 def test_every_variable_of_every_part_is_known() -> None:
     """One environment serves all parts: the sink's settings do not disturb the worker."""
-    environment = dict.fromkeys(known_variables(), "x") | {"FUNDING_ENV_FILE": ""}
+    environment = {name: "x" for name in known_variables() if not name.endswith("_FILE")}
+    environment["FUNDING_ENV_FILE"] = ""
     assert take_env_file(environment) == frozenset()
     assert {"FUNDING_WEB_PORT", "FUNDING_CLICKHOUSE_URL", "FUNDING_EXCHANGE_BASE_URL"} < (
         known_variables()
@@ -79,8 +80,8 @@ def test_every_variable_of_every_part_is_known() -> None:
         (f"A=1\n\n\n{SECRET} {SECRET}=1\n".encode(), r"\.env, line 4: write NAME=VALUE"),
         (b"\n\nFUNDING_WEB_PORT\n", r"\.env, line 3: write NAME=VALUE"),
         (b"FUNDING_WEB_PORT=\xff\n", r"\.env cannot be read \(it is not UTF-8\)"),
-        (b"FUNDING_WEB_PORT=a\0b\n", r"\.env is no file of settings"),
-        (b"#" * (1 << 20) + b"\n", r"\.env is no file of settings"),
+        (b"FUNDING_WEB_PORT=a\0b\n", r"\.env is longer than \d+ bytes, or binary"),
+        (b"#" * (1 << 20) + b"\n", r"\.env is longer than \d+ bytes, or binary"),
         (b"FUNDING_ENV_FILE=other\n", r"\.env: FUNDING_ENV_FILE belongs into the environment"),
     ],
 )
@@ -129,3 +130,41 @@ def test_config_says_where_a_value_comes_from(tmp_path: Path) -> None:
     assert shown["FUNDING_REGISTRY_PASSWORD"] == ("********", ".env")
     assert shown["FUNDING_SINK_GROUP"] == ("mine", "environment")
     assert shown["FUNDING_LOG_LEVEL"] == ("INFO", "")
+
+
+def test_a_secret_may_stand_in_a_file_of_its_own(here: Path, tmp_path: Path) -> None:
+    """As Docker and Kubernetes hand them out; a child process finds the secret alone."""
+    (tmp_path / "secret").write_text(f"{SECRET}\n")
+    here.write_text("FUNDING_KAFKA_SASL_PASSWORD_FILE=secret\n")
+    environment = {"FUNDING_CLICKHOUSE_PASSWORD_FILE": str(tmp_path / "secret")}
+    take_env_file(environment)
+    assert environment == {
+        "FUNDING_KAFKA_SASL_PASSWORD": SECRET,
+        "FUNDING_CLICKHOUSE_PASSWORD": SECRET,
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "set_beside", "told"),
+    [
+        (None, "", "secret cannot be read"),
+        (b"\n", "", "secret is not one line with the value of FUNDING_CLICKHOUSE_PASSWORD"),
+        (f"{SECRET}\n{SECRET}".encode(), "", "secret is not one line"),
+        (SECRET.encode() * 1_000, "", "secret is longer than 4096 bytes"),
+        (SECRET.encode(), SECRET, "FUNDING_CLICKHOUSE_PASSWORD_FILE are both set"),
+    ],
+)
+def test_a_file_that_holds_no_secret_is_told(
+    here: Path, tmp_path: Path, content: bytes | None, set_beside: str, told: str
+) -> None:
+    """In one line, which does not show what the file holds."""
+    secret = tmp_path / "secret"
+    if content is not None:
+        secret.write_bytes(content)
+    environment = {
+        "FUNDING_CLICKHOUSE_PASSWORD_FILE": str(secret),
+        "FUNDING_CLICKHOUSE_PASSWORD": set_beside,
+    }
+    with pytest.raises(ConfigurationError, match=told) as error:
+        take_env_file(environment)
+    assert SECRET not in str(error.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from urllib.parse import quote
 
@@ -68,6 +69,14 @@ def test_all_wrong_values_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("FUNDING_KAFKA_REPLICATION", "x")
     with pytest.raises(ConfigurationError, match=r"KAFKA_REPLICATION.*LOG_LEVEL"):
         load_settings(SharedSettings)
+
+
+def test_hostname_stands_for_the_machines_name() -> None:
+    """Each of several containers is then a member under its own id; empty stays no name."""
+    machine = socket.gethostname()
+    assert load_settings(WorkerSettings, worker_instance="hostname").worker_instance == machine
+    assert load_settings(SinkSettings, sink_instance="hostname").sink_instance == machine
+    assert load_settings(SinkSettings, sink_instance="").sink_instance == ""
 
 
 def test_an_unknown_override_is_refused() -> None:

@@ -158,7 +158,9 @@ def metrics(*allowed: str) -> Iterator[int]:
     registry = CollectorRegistry()
     Gauge("fundingstream_of_a_test", "x", registry=registry).set(7)
     port = free_port()
-    stop = serve_metrics(registry, "127.0.0.1", port, frozenset(allowed), "FUNDING_X_PORT")
+    stop = serve_metrics(
+        registry, "127.0.0.1", port, frozenset(allowed), "FUNDING_X_PORT", trouble=str
+    )
     try:
         yield port
     finally:
@@ -185,7 +187,7 @@ async def test_metrics_are_guarded(capfd: pytest.CaptureFixture[str]) -> None:
 def test_a_taken_metrics_port_names_the_variable() -> None:
     """One line with the way out."""
     with metrics() as port, pytest.raises(UnavailableError, match="FUNDING_OTHER_PORT"):
-        serve_metrics(CollectorRegistry(), "127.0.0.1", port, (), "FUNDING_OTHER_PORT")
+        serve_metrics(CollectorRegistry(), "127.0.0.1", port, (), "FUNDING_OTHER_PORT", str)
 
 
 @asynccontextmanager

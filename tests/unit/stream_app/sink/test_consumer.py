@@ -9,6 +9,7 @@ import pytest
 
 from schemas.clock import Clock, SystemClock
 from schemas.errors import StateError
+from schemas.process.heartbeat import Heartbeat
 from stream_app.settings import SinkSettings
 from stream_app.sink.batches import Chunk, Message, OffsetRange
 from stream_app.sink.consumer import Sink, _waves, consumer_config
@@ -62,7 +63,8 @@ class Scene:
         self.settings = SinkSettings(
             kafka_bootstrap=kafka.bootstrap, sink_group=f"group-{topic}", sink_batch_age_s=0.1
         )
-        self.sink = Sink(self.settings, self.metrics, self.stop, clock or SystemClock())
+        clock = clock or SystemClock()
+        self.sink = Sink(self.settings, self.metrics, Heartbeat(clock, 60), self.stop, clock)
         self.stored: list[Chunk] = []
         self.committed_at_insert: list[tuple[int, str]] = []
         self.fails: Callable[[], None] = lambda: None
