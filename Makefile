@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS := embedded,dev
+# What the wheel is built with: pinned for the image's build.
+BUILD = $(shell sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml)
 # Some tests wait for a time-out or a process: three at a time on two cores.
 JOBS ?= $(shell echo $$(( ( $$(nproc) * 3 + 1 ) / 2 )))
 SEEDS ?= 0 1 2 3 4 5 6 7 8 9
@@ -90,7 +92,7 @@ bench: $(VENV)/.installed .venv-bench/.installed ## benchmarks beside other prog
 constraints: ## take the newest versions that the ranges allow into constraints.txt
 	rm -rf .venv-constraints
 	$(PYTHON) -m venv .venv-constraints
-	$(call pip_install,.venv-constraints,'.[$(EXTRAS)]')
+	$(call pip_install,.venv-constraints,'.[$(EXTRAS)]' '$(BUILD)')
 	.venv-constraints/bin/python -m pip freeze --exclude fundingstream | grep -v ' @ ' > constraints.txt
 	rm -rf .venv-constraints
 
