@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections import defaultdict
@@ -11,14 +12,17 @@ import pytest
 import yaml
 
 from tests.support.monitoring import (
+    DASHBOARDS,
     RULE_TESTS,
     RULES,
     SCRAPE_CONFIGS,
     alerts,
+    dashboard,
     queries,
     read_yaml,
     without_macros,
 )
+from tests.support.paths import ROOT
 
 needs_promtool = pytest.mark.skipif(
     shutil.which("promtool") is None, reason="promtool is not installed (Debian: prometheus)"
@@ -73,3 +77,21 @@ def test_every_alert_has_a_case_that_fires_and_one_that_does_not() -> None:
             for case in test["alert_rule_test"]:
                 fires[case["alertname"]].add(bool(case.get("exp_alerts")))
     assert dict(fires) == {rule["alert"]: {True, False} for rule in alerts()}
+
+
+def test_the_page_explains_every_alert() -> None:
+    """With its severity, in the order of the rules."""
+    page = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    explained = re.findall(r"^\| ([A-Z]\w+) \| (page|ticket) \| .+ \| .+ \|$", page, re.MULTILINE)
+    assert explained == [(rule["alert"], rule["labels"]["severity"]) for rule in alerts()]
+
+
+def test_the_page_names_every_dashboard() -> None:
+    """By the title that Grafana shows."""
+    page = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| ([^|]+?)(?: \(the first page\))? \| .+ \| (?:Prometheus|ClickHouse)",
+        page,
+        re.MULTILINE,
+    )
+    assert sorted(rows) == sorted(dashboard(path)["title"] for path in DASHBOARDS)
