@@ -31,12 +31,11 @@ _MACROS = {
 
 
 class _ComposeLoader(yaml.SafeLoader):
-    """Reads `!reset`, Compose's own tag, as the value behind it."""
+    """Reads `!reset`, Compose's own tag for "nothing of that here", as nothing."""
 
 
-def _reset(loader: yaml.SafeLoader, node: yaml.Node) -> list[Any]:
-    assert isinstance(node, yaml.SequenceNode)
-    return loader.construct_sequence(node)
+def _reset(_loader: yaml.SafeLoader, _node: yaml.Node) -> None:
+    """Return nothing, whatever stands behind the tag."""
 
 
 _ComposeLoader.add_constructor("!reset", _reset)
