@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from infra.embedded.ports import free_port
 from schemas.clock import now_us
 from schemas.feeds import FEEDS
 from schemas.times import US_PER_S
@@ -161,6 +162,37 @@ async def test_a_killed_simulator_comes_back(stack: ComposeStack) -> None:
         await kill_and_start(stack, "simulator")
     await stack.flowing()
     stack.outages.append(Outage(since, now_us()))
+
+
+async def test_a_second_worker_shares_the_work(
+    project: ComposeProject, stack: ComposeStack
+) -> None:
+    """As the README of infra/docker starts it; when it is killed the first has all again."""
+    port = free_port()
+
+    async def contracts(port: int) -> float:
+        url = f"http://127.0.0.1:{port}/metrics"
+        return sum([await stack.metric("fundingstream_contracts", feed, url) for feed in FEEDS])
+
+    first = project.ports["WEB_PORT"]
+    everything = await contracts(first)
+    second = await asyncio.to_thread(project.another_worker, port)
+    try:
+
+        async def both() -> bool:
+            shares = [await contracts(first), await contracts(port)]
+            return all(shares) and sum(shares) >= everything
+
+        await eventually(both, "both workers have contracts", 90)
+        await stack.flowing()
+    finally:
+        await asyncio.to_thread(second.remove, force=True)
+
+    async def alone() -> bool:
+        return await contracts(first) >= everything
+
+    await eventually(alone, "the first worker has all contracts", 90)
+    await stack.flowing()
 
 
 async def test_a_crash_needs_nobody(project: ComposeProject, stack: ComposeStack) -> None:

@@ -128,6 +128,17 @@ class ComposeProject:
 
         await eventually(answers, f"{service} is healthy", _HEALTHY_S)
 
+    def another_worker(self, port: int) -> Container:
+        """Start one more worker, whose page is on `port`."""
+        command = [*self.compose.docker_compose_command(), "run", "--detach"]
+        for variable in (
+            f"FUNDING_WEB_PORT={port}",
+            f"HEALTH_URL=http://127.0.0.1:{port}/healthz",
+        ):
+            command += ["--env", variable]
+        printed = self.compose._run_command([*command, "worker"]).stdout
+        return self.engine.containers.get(printed.decode().split()[-1])
+
     def crash(self, service: str) -> None:
         """End the container's process as a fault would, not as an order to the engine."""
         os.kill(self.container(service).attrs["State"]["Pid"], signal.SIGKILL)
