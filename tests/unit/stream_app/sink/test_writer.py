@@ -309,3 +309,10 @@ def test_an_error_is_one_line() -> None:
     assert one_line(OperationalError("Max… [Errno 111] Connection refused'))")) == (
         "Connection refused"
     )
+
+
+@pytest.mark.parametrize("code", [225, 242, 285, 286, 289, 319, 999])
+def test_replicas_that_are_away_are_no_fault_of_the_rows(code: int) -> None:
+    """Without Keeper or a quorum a table takes nothing; rows are not looked through for it."""
+    text = f"Received ClickHouse exception, code: {code}, server response: Code: {code}. x"
+    assert classify(DatabaseError(text)) is Fault.TRANSIENT
