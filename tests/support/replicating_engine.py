@@ -4,6 +4,9 @@ The engine in one process can make replicated tables and check that they agree w
 knows. It cannot start them: it has no port for other servers. So nothing is inserted or altered,
 and `ON CLUSTER` is parsed only.
 
+A file `users.xml` in the directory has users and roles. Without it there is one user, who may do
+anything.
+
 Usage: python -m tests.support.replicating_engine DIRECTORY < statements.json
 """
 
@@ -20,6 +23,7 @@ _CONFIGURATION = """<clickhouse>
     <implementation>testkeeper</implementation><node><host>none</host><port>1</port></node>
   </zookeeper>
   <macros><replica>one</replica></macros>
+  USERS
 </clickhouse>
 """
 
@@ -47,7 +51,9 @@ def main() -> None:
 
     directory = Path(sys.argv[1])
     configuration = directory / "config.xml"
-    configuration.write_text(_CONFIGURATION, encoding="utf-8")
+    users = directory / "users.xml"
+    named = f"<users_config>{users}</users_config>" if users.exists() else ""
+    configuration.write_text(_CONFIGURATION.replace("USERS", named), encoding="utf-8")
     connection = chdb.connect(f"{directory / 'data'}?config-file={configuration}")
     answers = []
     for statement in json.load(sys.stdin):
