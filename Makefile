@@ -3,8 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS := embedded,dev
+# What the wheel is built with: pinned for the image's build.
+BUILD = $(shell sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml)
 # Some tests wait for a time-out or a process: three at a time on two cores.
 JOBS ?= $(shell echo $$(( ( $$(nproc) * 3 + 1 ) / 2 )))
+# Several of these may run at once; the others start processes, and depend on time.
+QUICK := not integration and not browser
 SEEDS ?= 0 1 2 3 4 5 6 7 8 9
 # A comma within an argument of $(call …).
 , := ,
@@ -45,7 +49,12 @@ demo: $(VENV)/.installed ## simulated exchanges, all the way to SQL and the page
 	$(BIN)/fundingstream up $(ARGS)
 
 test: $(VENV)/.installed ## every test, the ones with real Kafka and ClickHouse included (ARGS="-k name")
+ifeq ($(strip $(ARGS)),)
+	$(BIN)/python -m pytest -q -n $(JOBS) -m "$(QUICK)"
+	$(BIN)/python -m pytest -m "not ($(QUICK))"
+else
 	$(BIN)/python -m pytest $(ARGS)
+endif
 
 lint: $(VENV)/.installed ## format, lint, types and import rules
 	$(BIN)/ruff format --check .
@@ -54,7 +63,7 @@ lint: $(VENV)/.installed ## format, lint, types and import rules
 	$(BIN)/lint-imports
 
 check: lint ## format, lint, types and the quick tests
-	$(BIN)/python -m pytest -q -n $(JOBS) -m "not integration and not browser"
+	$(BIN)/python -m pytest -q -n $(JOBS) -m "$(QUICK)"
 
 coverage: $(VENV)/.installed ## branch coverage of every test and the processes it starts (ARGS="-m 'not integration'")
 	$(BIN)/coverage erase
@@ -90,7 +99,7 @@ bench: $(VENV)/.installed .venv-bench/.installed ## benchmarks beside other prog
 constraints: ## take the newest versions that the ranges allow into constraints.txt
 	rm -rf .venv-constraints
 	$(PYTHON) -m venv .venv-constraints
-	$(call pip_install,.venv-constraints,'.[$(EXTRAS)]')
+	$(call pip_install,.venv-constraints,'.[$(EXTRAS)]' '$(BUILD)')
 	.venv-constraints/bin/python -m pip freeze --exclude fundingstream | grep -v ' @ ' > constraints.txt
 	rm -rf .venv-constraints
 

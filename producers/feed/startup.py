@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 from producers.feed.lock import hold_feed
+from producers.feed.source import require_source
 from producers.kafka.publisher import Publisher
 from producers.settings import ProducerSettings
 from schemas.clock import Clock
@@ -31,7 +32,8 @@ def prepared(settings: ProducerSettings, feeds: Sequence[str], clock: Clock) -> 
 
     Raises:
         UnavailableError: Kafka, the registry or a topic is missing, or another process runs a feed.
-        ConfigurationError: a file for TLS cannot be used.
+        ConfigurationError: a file for TLS cannot be used, or the data directory belongs to
+            simulated exchanges where these are real, or the other way round.
         SchemaError: a schema is not registered.
     """
     catalog = SchemaCatalog(settings)
@@ -39,5 +41,6 @@ def prepared(settings: ProducerSettings, feeds: Sequence[str], clock: Clock) -> 
     with ExitStack() as locks:
         for name in feeds:
             locks.enter_context(hold_feed(settings.producer_data_dir, name))
+            require_source(settings.producer_data_dir, name, settings.exchange_base_url)
         publishers = {feed: Publisher(feed, settings, catalog, clock) for feed in feeds}
         yield Prepared(publishers, catalog, cluster_id)

@@ -16,7 +16,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tests.support.stack_fixture import CONTRACTS, FEED, RunningStack
+from tests.support.stack_fixture import RunningStack
+from tests.support.stack_view import CONTRACTS, FEED
 from tests.support.waiting import eventually
 
 CHROMIUM = next(

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import UnavailableError
-from tests.support.stack_fixture import CONTRACTS, FEED, RunningStack
+from tests.support.stack_fixture import RunningStack
+from tests.support.stack_view import CONTRACTS, FEED
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 

@@ -9,7 +9,8 @@ import pytest_asyncio
 
 from schemas.audit_kinds import AuditKind
 from schemas.clock import now_us
-from tests.support.stack_fixture import FEED, RunningStack
+from tests.support.stack_fixture import RunningStack
+from tests.support.stack_view import FEED
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]

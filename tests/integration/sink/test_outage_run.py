@@ -8,7 +8,8 @@ import pytest
 
 from infra.clickhouse.migrate import migrate
 from schemas.clock import now_us
-from tests.support.stack_fixture import Outage, options_of, running_stack
+from tests.support.stack_fixture import options_of, running_stack
+from tests.support.stack_view import Outage
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
@@ -37,7 +38,7 @@ async def test_a_dropped_table_stops_only_what_is_stored(
             return await stack.metric(updates, "accepted") > accepted + 300
 
         await eventually(goes_on, "the worker goes on", 30)
-        made = await asyncio.to_thread(migrate, stack.stack.sink_settings)
+        made = await asyncio.to_thread(migrate, stack.sink_settings)
         assert made == ([], ["funding.rates"])
         await stack.flowing()
         stack.outages.append(Outage(0, dropped_at))

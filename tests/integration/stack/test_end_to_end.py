@@ -19,44 +19,13 @@ from schemas.clock import now_us
 from schemas.partitioning import PARTITIONS
 from schemas.times import US_PER_S
 from schemas.topics import raw_topic
-from tests.support.stack_fixture import (
-    CONTRACTS,
-    FEED,
-    Outage,
-    RunningStack,
-    Update,
-    settled_for_sure,
-)
+from tests.support.stack_fixture import RunningStack
+from tests.support.stack_view import CONTRACTS, FEED, Outage, Update, settled_for_sure
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
 TICK_US = 1_000_000
-
-SCORES = """
-WITH scored AS
-(
-    SELECT
-        z.contract_id AS contract_id, z.event_time AS event_time, z.raw_offset AS raw_offset,
-        z.raw_item AS raw_item, z.trigger AS trigger, z.z AS z, z.mean AS mean, z.std AS std,
-        z.rate_8h AS rate_8h, z.samples AS samples, z.percentile AS percentile,
-        avg(s.rate_8h) AS sql_mean, stddevSampStable(s.rate_8h) AS sql_std,
-        count() AS sql_samples, countIf(s.rate_8h <= z.rate_8h) / count() AS sql_percentile
-    FROM (SELECT * FROM funding.zscores FINAL) AS z
-    INNER JOIN (SELECT * FROM funding.settlements FINAL) AS s ON s.contract_id = z.contract_id
-    WHERE z.z IS NOT NULL AND s.received_at <= z.computed_at
-      AND s.funding_time > z.stats_as_of - INTERVAL 30 DAY AND s.funding_time <= z.stats_as_of
-    GROUP BY ALL
-    -- What settled within 2 s of the score may not have been read by then.
-    HAVING min(abs(dateDiff('millisecond', s.received_at, z.computed_at))) > 2000
-)
-SELECT
-    count(), uniq(contract_id), countIf(samples != sql_samples),
-    max(abs(mean - sql_mean) / abs(sql_mean)), max(abs(std - sql_std) / sql_std),
-    max(abs(z - (rate_8h - sql_mean) / sql_std) / greatest(abs(z), 1e-3)),
-    max(abs(percentile - sql_percentile))
-FROM scored
-"""
 
 
 def _micros(value: datetime) -> int:
@@ -98,13 +67,10 @@ async def test_z_scores_equal_sql_over_the_settlements(stack: RunningStack) -> N
 
     await eventually(scored, "z-scores are stored", 30)
     async with stack.quiet():
-        ((count, contracts, other_samples, mean, std, z, percentile),) = await stack.rows(SCORES)
+        await stack.check_scores(CONTRACTS // 2)
         unscored = await stack.rows(
             "SELECT count() FROM funding.zscores WHERE (z IS NULL) != (zone = 'unrated')"
         )
-    assert count >= contracts >= CONTRACTS // 2
-    assert other_samples == 0
-    assert max(mean, std, z, percentile) < 1e-9
     assert unscored == [(0,)]
 
 
@@ -204,15 +170,12 @@ async def test_a_killed_worker_loses_and_repeats_nothing(stack: RunningStack) ->
     await stack.flowing()
     async with stack.quiet():
         await stack.check_rates()
-        ((_count, contracts, other_samples, mean, std, z, percentile),) = await stack.rows(SCORES)
-    assert contracts >= CONTRACTS // 2
-    assert other_samples == 0
-    assert max(mean, std, z, percentile) < 1e-9
+        await stack.check_scores(CONTRACTS // 2)
 
 
 def _produce_junk(stack: RunningStack) -> None:
     """A record that is no RawBatch at the end of every partition of the raw log."""
-    producer = Producer(stack.stack.worker_settings.librdkafka())
+    producer = Producer(stack.worker_settings.librdkafka())
     for partition in range(PARTITIONS):
         producer.produce(raw_topic(FEED), b"no raw batch", partition=partition)
     assert producer.flush(10) == 0

@@ -11,7 +11,8 @@ import pytest
 from infra.kafka.lag import LagReader
 from schemas.errors import UnavailableError
 from schemas.topics import raw_topic
-from tests.support.stack_fixture import FEED, RunningStack
+from tests.support.stack_fixture import RunningStack
+from tests.support.stack_view import FEED
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 TOPICS = [raw_topic(FEED)]
@@ -20,7 +21,7 @@ TOPICS = [raw_topic(FEED)]
 @pytest.fixture
 def idle(stack: RunningStack) -> Iterator[LagReader]:
     """The reader of a group that reads nothing."""
-    with closing(LagReader(stack.stack.worker_settings, "idle")) as reader:
+    with closing(LagReader(stack.worker_settings, "idle")) as reader:
         yield reader
 
 

@@ -22,7 +22,8 @@ from aiohttp import WSCloseCode, web
 from aiohttp.test_utils import TestServer
 
 from tests.support.paths import SHARED_FIXTURES
-from tests.support.stack_fixture import FEED, RunningStack, options_of, running_stack
+from tests.support.stack_fixture import RunningStack, options_of, running_stack
+from tests.support.stack_view import FEED
 from tests.support.waiting import eventually
 
 FIXTURES = SHARED_FIXTURES

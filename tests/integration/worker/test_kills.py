@@ -62,9 +62,7 @@ class Scene:
     def __init__(self, stack: RunningStack, deaths: list[int], seed: int) -> None:
         self.stack = stack
         self.deaths = deaths
-        self.settings = stack.stack.worker_settings.model_copy(
-            update={"worker_max_ahead_s": MAX_AHEAD_S}
-        )
+        self.settings = stack.worker_settings.model_copy(update={"worker_max_ahead_s": MAX_AHEAD_S})
         self.load = Load(self.settings, seed)
         self.watch = Watch(self.settings, self.load)
         self._rng = random.Random(seed)
@@ -108,7 +106,7 @@ class Scene:
     async def drained(self) -> None:
         """Wait until worker and sink have committed all of their input."""
         worker = (self.settings.worker_id, [raw_topic(FEED)])
-        sink = (self.stack.stack.sink_settings.sink_group, [topic.name for topic in PUBLISHED])
+        sink = (self.stack.sink_settings.sink_group, [topic.name for topic in PUBLISHED])
         for group, topics in (worker, sink):
             with closing(LagReader(self.settings, group)) as reader:
                 await reader.wait(topics, DRAIN_TIMEOUT_S)
@@ -129,7 +127,7 @@ class Scene:
     def compare(self, prefix: str) -> list[Compared]:
         """Compare every table that the worker fills."""
         client = connect(
-            self.stack.stack.sink_settings.model_copy(update={"clickhouse_timeout_s": 120.0})
+            self.stack.sink_settings.model_copy(update={"clickhouse_timeout_s": 120.0})
         )
         compared = []
         client.command("CREATE DATABASE published")

@@ -1,0 +1,200 @@
+"""The stack as people run it: docker-compose.yml on a real engine, with images built here.
+
+Every service is a container; the exchanges are simulated and note what they send. On machines
+without an image registry the third parties are stand-ins: docs/deployment.md says what these
+cannot show. The tests of this module build on each other in their order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from schemas.clock import now_us
+from schemas.feeds import FEEDS
+from schemas.times import US_PER_S
+from tests.support.compose_stack import ONCE, ComposeProject, ComposeStack, missing
+from tests.support.stack_view import Outage
+from tests.support.waiting import eventually
+
+pytestmark = [
+    pytest.mark.docker,
+    pytest.mark.integration,
+    pytest.mark.timeout(600),
+    pytest.mark.asyncio(loop_scope="module"),
+]
+
+SCORED = 30
+PRODUCERS = tuple(f"producer-{feed}" for feed in FEEDS)
+OURS = ("simulator", *PRODUCERS, "worker", "sink")
+KILLED = ("prometheus", "registry", *PRODUCERS, "worker", "sink", "clickhouse", "kafka")
+KILLED_EXIT_CODE = 137
+BACKFILLED = """
+SELECT feed FROM funding.feeds FINAL
+WHERE contracts_expected > 0 AND contracts_live = contracts_expected
+  AND backfill_done >= contracts_expected
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeProject]:
+    """A started project; it is removed afterwards, with its volumes."""
+    if why := missing():
+        pytest.skip(why)
+    project = ComposeProject(tmp_path_factory.mktemp("compose"))
+    try:
+        project.up()
+        yield project
+    finally:
+        project.down(volumes=True)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stack(project: ComposeProject) -> AsyncIterator[ComposeStack]:
+    """The project, once every feed streams and has its history."""
+    timeout = aiohttp.ClientTimeout(total=15)
+    async with aiohttp.ClientSession(timeout=timeout) as http:
+        stack = ComposeStack(project, http)
+
+        async def complete() -> bool:
+            return {feed for (feed,) in await stack.rows(BACKFILLED)} == set(FEEDS)
+
+        await eventually(complete, "every feed is live and has its history", 120)
+        yield stack
+
+
+async def test_every_container_is_healthy(project: ComposeProject) -> None:
+    """One for each service of the default profile; what runs once has ended well."""
+    services = project.services()
+    assert set(OURS) < set(services)
+    assert {service: project.health(service) for service in services} == dict.fromkeys(
+        services, "healthy"
+    )
+    assert {project.container(service).attrs["State"]["ExitCode"] for service in ONCE} == {0}
+
+
+async def test_parts_run_without_rights(project: ComposeProject) -> None:
+    """Not root, nothing of the image can be written, and no password is in the environment."""
+    secret = project.run("sink", "cat", "/run/fundingstream/clickhouse")
+    assert len(secret) > 20
+    for service in OURS:
+        container = project.container(service)
+        assert container.attrs["HostConfig"]["ReadonlyRootfs"], service
+        assert project.run(service, "id", "-u") == "10001\n", service
+        assert "Read-only" in project.run(service, "touch", "/opt/fundingstream/x"), service
+        assert secret not in json.dumps(container.attrs), service
+
+
+async def test_the_page_answers(stack: ComposeStack) -> None:
+    """With the contracts of every feed, and readiness."""
+
+    async def ready() -> bool:
+        return (await stack.get("/readyz"))[0] == 200
+
+    await eventually(ready, "the worker is ready", 60)
+    status, page = await stack.get("/")
+    assert status == 200
+    assert [feed for feed in FEEDS if f"{feed}:" not in page] == []
+
+
+async def test_prometheus_has_the_rules(project: ComposeProject, stack: ComposeStack) -> None:
+    """All of them are loaded and can be evaluated."""
+    status, body = await stack.get(f"{project.url('PROMETHEUS_PORT')}/api/v1/rules")
+    groups = json.loads(body)["data"]["groups"]
+    assert status == 200
+    assert {group["name"] for group in groups} == {"feeds", "worker", "sink"}
+
+
+async def test_rows_and_scores_are_right(stack: ComposeStack) -> None:
+    """Updates, settlements and z-scores against what the simulator noted, and against SQL."""
+
+    async def scored() -> bool:
+        sql = "SELECT uniq(contract_id) FROM funding.zscores WHERE z IS NOT NULL"
+        return int((await stack.rows(sql))[0][0]) >= SCORED
+
+    await eventually(scored, "z-scores are stored", 60)
+    async with stack.quiet():
+        await stack.check_streamed()
+        await stack.check_settlements()
+        await stack.check_scores(SCORED)
+
+
+async def kill_and_start(stack: ComposeStack, service: str) -> None:
+    """SIGKILL by the engine, and start; returns when updates flow into ClickHouse again."""
+    container = stack.project.container(service)
+    await asyncio.to_thread(container.kill, "SIGKILL")
+    await asyncio.to_thread(container.wait)
+    assert stack.project.container(service).attrs["State"]["ExitCode"] == KILLED_EXIT_CODE
+    await asyncio.to_thread(container.start)
+    await stack.project.healthy(service)
+
+
+@pytest.mark.parametrize("service", KILLED)
+async def test_a_killed_container_comes_back(stack: ComposeStack, service: str) -> None:
+    """With its data, under the same name; the other containers go on."""
+    since = now_us() - 2 * US_PER_S
+    await kill_and_start(stack, service)
+    await stack.flowing()
+    if service in PRODUCERS:
+        feed = service.removeprefix("producer-")
+
+        async def live() -> bool:
+            ((state, complete),) = await stack.rows(
+                "SELECT state, contracts_live = contracts_expected FROM funding.feeds "
+                f"WHERE feed = '{feed}' ORDER BY reported_at DESC LIMIT 1"
+            )
+            return bool(state == "live" and complete)
+
+        await eventually(live, f"{feed} is live", 60)
+        stack.outages.append(Outage(since, now_us()))
+
+
+async def test_a_killed_simulator_comes_back(stack: ComposeStack) -> None:
+    """It notes what it has sent once a second, so it is killed when it sends nothing."""
+    since = now_us() - 2 * US_PER_S
+    async with stack.quiet():
+        await kill_and_start(stack, "simulator")
+    await stack.flowing()
+    stack.outages.append(Outage(since, now_us()))
+
+
+async def test_a_crash_needs_nobody(project: ComposeProject, stack: ComposeStack) -> None:
+    """The engine starts a container again whose process has died."""
+    restarts = project.container("worker").attrs["RestartCount"]
+    project.crash("worker")
+
+    async def again() -> bool:
+        return bool(project.container("worker").attrs["RestartCount"] > restarts)
+
+    await eventually(again, "the engine starts the worker again", 60)
+    await project.healthy("worker")
+    await stack.flowing()
+
+
+async def test_nothing_is_lost_and_nothing_twice(stack: ComposeStack) -> None:
+    """After all of that: the truth but for what producers could not hear, each once."""
+    async with stack.quiet():
+        await stack.check_streamed()
+        await stack.check_settlements()
+        await stack.check_scores(SCORED)
+
+
+async def test_data_survives_down_and_up(project: ComposeProject, stack: ComposeStack) -> None:
+    """Each part ends on SIGTERM by itself, and finds its data when it is started again."""
+    sql = "SELECT count(), sum(rate), max(received_at) FROM funding.rates FINAL"
+    async with stack.quiet():
+        before = await stack.rows(sql)
+        for service in OURS:
+            container = project.container(service)
+            await asyncio.to_thread(container.stop, timeout=40)
+            assert project.container(service).attrs["State"]["ExitCode"] == 0, service
+        await asyncio.to_thread(project.down, volumes=False)
+        await asyncio.to_thread(project.up)
+    until = before[0][2].strftime("%Y-%m-%d %H:%M:%S.%f")
+    assert await stack.rows(f"{sql} WHERE received_at <= '{until}'") == before
+    await stack.flowing()

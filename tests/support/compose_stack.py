@@ -1,0 +1,157 @@
+"""The stack of docker-compose.yml on this machine's engine, for tests to watch and to hurt."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import docker
+from docker.errors import DockerException
+from docker.models.containers import Container
+from testcontainers.compose import DockerCompose
+
+from infra.embedded.ports import free_port
+from schemas.config.settings import load_settings
+from stream_app.settings import SinkSettings, WorkerSettings
+from tests.support.paths import ROOT
+from tests.support.stack_view import StackView
+from tests.support.waiting import eventually
+
+FILES = ("docker-compose.yml", "infra/docker/host-network.yml", "tests/containers/quick.yml")
+IMAGES = (
+    "fundingstream:local",
+    "fundingstream-standin:kafka",
+    "fundingstream-standin:clickhouse",
+    "fundingstream-standin:prometheus",
+)
+PORTS = (
+    "KAFKA_PORT",
+    "KAFKA_INTERNAL_PORT",
+    "KAFKA_CONTROLLER_PORT",
+    "REGISTRY_PORT",
+    "CLICKHOUSE_PORT",
+    "SIMULATOR_PORT",
+    *(f"PRODUCER_{number}_PORT" for number in range(1, 6)),
+    "WEB_PORT",
+    "SINK_PORT",
+    "PROMETHEUS_PORT",
+)
+ONCE = ("secrets", "topics", "migrate")
+"""Services that do one thing and end."""
+_TRUTH = "/var/lib/fundingstream/simulator/truth"
+_HEALTHY_S = 120.0
+
+
+def missing() -> str:
+    """Why no containers can be started here; empty: they can."""
+    try:
+        engine = docker.from_env()
+        engine.ping()
+    except DockerException as error:
+        return f"no Docker engine answers ({str(error)[:200]})"
+    tags = {tag for image in engine.images.list() for tag in image.tags}
+    if lacking := sorted(set(IMAGES) - tags):
+        return f"no image {', '.join(lacking)}: run infra/docker/build"
+    if os.system("docker compose version >/dev/null 2>&1") != 0:
+        return "no Docker Compose v2"
+    return ""
+
+
+class ComposeProject:
+    """A project of its own on free ports, so that several can run on one machine."""
+
+    def __init__(self, directory: Path) -> None:
+        self.name = f"fundingstream-test-{os.getpid()}"
+        self.ports = {name: free_port() for name in PORTS}
+        self.engine = docker.from_env()
+        variables = {"COMPOSE_PROJECT_NAME": self.name, **self.ports}
+        env_file = directory / "compose.env"
+        env_file.write_text("".join(f"{k}={v}\n" for k, v in variables.items()), "utf-8")
+        self.compose = DockerCompose(
+            ROOT, compose_file_name=list(FILES), env_file=str(env_file), keep_volumes=True
+        )
+
+    def url(self, port: str) -> str:
+        """Where a published port answers."""
+        return f"http://127.0.0.1:{self.ports[port]}"
+
+    def up(self) -> None:
+        """Start what does not run, and return when everything is healthy."""
+        self.compose.start()
+
+    def down(self, *, volumes: bool) -> None:
+        """Stop and remove all containers, and their volumes where asked for."""
+        self.compose.stop(down=False)
+        command = [*self.compose.docker_compose_command(), "down", "--timeout", "60"]
+        self.compose._run_command([*command, "--volumes"] if volumes else command)
+
+    def services(self) -> list[str]:
+        """The services that run for as long as the project does."""
+        names = self.compose.get_config()["services"]
+        return sorted(name for name in names if name not in ONCE)
+
+    def container(self, service: str) -> Container:
+        """The container of a service, as the engine sees it now."""
+        (found,) = self.engine.containers.list(
+            all=True,
+            filters={
+                "label": [
+                    f"com.docker.compose.project={self.name}",
+                    f"com.docker.compose.service={service}",
+                ]
+            },
+        )
+        return found
+
+    def run(self, service: str, *command: str) -> str:
+        """What a command within a service's container prints."""
+        output = self.container(service).exec_run(list(command)).output
+        assert isinstance(output, bytes)
+        return output.decode()
+
+    def health(self, service: str) -> str:
+        """`healthy`, or the state in which the container is."""
+        state = self.container(service).attrs["State"]
+        return str(state.get("Health", {}).get("Status") if state["Running"] else state["Status"])
+
+    async def healthy(self, service: str) -> None:
+        """Wait until a service's container runs and its health check succeeds."""
+
+        async def answers() -> bool:
+            return self.health(service) == "healthy"
+
+        await eventually(answers, f"{service} is healthy", _HEALTHY_S)
+
+    def crash(self, service: str) -> None:
+        """End the container's process as a fault would, not as an order to the engine."""
+        os.kill(self.container(service).attrs["State"]["Pid"], signal.SIGKILL)
+
+
+class ComposeStack(StackView):
+    """A started project, with the queries that tests make."""
+
+    def __init__(self, project: ComposeProject, http: aiohttp.ClientSession) -> None:
+        kafka = f"127.0.0.1:{project.ports['KAFKA_PORT']}"
+        super().__init__(
+            project.url("SIMULATOR_PORT"),
+            project.url("WEB_PORT"),
+            load_settings(WorkerSettings, kafka_bootstrap=kafka),
+            load_settings(SinkSettings, clickhouse_url=project.url("CLICKHOUSE_PORT")),
+            http,
+        )
+        self.project = project
+
+    def truth(self, name: str) -> list[dict[str, Any]]:
+        """The lines of one of the simulator's files, copied out of its container."""
+        path = f"{_TRUTH}/{name}.ndjson"
+        chunks, _ = self.project.container("simulator").get_archive(path)
+        with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+            file = archive.extractfile(f"{name}.ndjson")
+            assert file is not None
+            return [json.loads(line) for line in file.read().splitlines()]
