@@ -62,6 +62,9 @@ class SinkSettings(SharedSettings):
     """Ours, for servers that ask for one; without a password it is also what logs the user in."""
     clickhouse_key_file: str = ""
     """PEM without a password: the driver takes none."""
+    clickhouse_cluster: Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9_.{}-]*$")] = ""
+    """The cluster of ClickHouse on whose servers `migrate` makes replicated tables; empty: none. It
+    is a name of their `remote_servers`, or a macro of theirs, as in `{cluster}`."""
     clickhouse_timeout_s: Annotated[float, Field(gt=0, le=3_600)] = 30.0
     sink_group: Name = "fundingstream-sink"
     sink_instance: Annotated[NameOrNothing, AfterValidator(member_name)] = ""

@@ -28,10 +28,22 @@ _VIEW_ENGINE = "View"
 class Table:
     """A table as the migrations leave it."""
 
-    statement: str
+    before: str
+    """The statement that made it first, up to its columns."""
     engine: str
+    after: str
+    """What follows the columns in that statement."""
     columns: dict[str, str] = field(default_factory=dict)
     """The definition of each column by its name: type, default, codec."""
+
+    @property
+    def statement(self) -> str:
+        """The statement that makes the table with all of its columns, the later ones included.
+
+        At once, since a replicated table that other servers have must be made as they have it.
+        """
+        columns = ",\n".join(f"    {name} {text}" for name, text in self.columns.items())
+        return f"{self.before}{columns}{self.after}"
 
 
 @dataclass(slots=True)
@@ -67,7 +79,8 @@ def expected_of(statements: Iterable[str]) -> Expected:
     for statement in statements:
         if table := _TABLE.match(statement):
             name, body, engine = table.groups()
-            made = expected.tables.setdefault(name, Table(statement, engine))
+            before, after = statement[: table.start(2)], statement[table.end(2) :]
+            made = expected.tables.setdefault(name, Table(before, engine, after))
             for line in body.splitlines():
                 column = _COLUMN.fullmatch(line)
                 assert column, f"a column of {name} that cannot be made again: {line}"
@@ -91,18 +104,15 @@ def repairs(expected: Expected, found: Found) -> list[Repair]:
     wanted: list[Repair] = []
     for name, table in expected.tables.items():
         full_name = f"{DATABASE}.{name}"
-        has = found.columns.get(name, {})
-        is_there = name in found.engines
-        if is_there:
-            _check_table(full_name, table, found.engines[name], has)
-        else:
+        if name not in found.engines:
             wanted.append(Repair((full_name,), table.statement))
-            has = expected_of([table.statement]).tables[name].columns
+            continue
+        has = found.columns.get(name, {})
+        _check_table(full_name, table, found.engines[name], has)
         for column, definition in table.columns.items():
             if column not in has:
-                made = (f"{full_name}.{column}",) if is_there else ()
                 text = f"ALTER TABLE {full_name} ADD COLUMN IF NOT EXISTS {column} {definition}"
-                wanted.append(Repair(made, text))
+                wanted.append(Repair((f"{full_name}.{column}",), text))
     missing = []
     for name in expected.views:
         engine = found.engines.get(name)

@@ -3,7 +3,8 @@
 What was applied is recorded with a checksum in `funding.schema_migrations`. ClickHouse has no
 transactions over DDL. The record of a migration is written before its statements with applied = 0,
 and after them with applied = 1: so one that failed half-way is found and applied again. What a
-person has dropped since is made again (expected.py).
+person has dropped since is made again (expected.py). On a cluster each statement is sent in another
+form (replication.py), which changes no checksum.
 """
 
 from __future__ import annotations
@@ -17,29 +18,17 @@ from typing import Any, NamedTuple
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from infra.clickhouse.expected import Found, expected_of, repairs
-from schemas.errors import StateError, UnavailableError
+from infra.clickhouse.database import Database
+from infra.clickhouse.expected import expected_of, repairs
+from schemas.errors import StateError
 from schemas.feeds import FEEDS, stale_s
 from stream_app.settings import SinkSettings
 from stream_app.sink.clickhouse import connect, explain
-from stream_app.sink.clickhouse_errors import Fault, classify, one_line
-from stream_app.sink.tables import DATABASE
+from stream_app.sink.tables import DATABASE, TABLES
 
 _NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
-_LEDGER = f"{DATABASE}.schema_migrations"
-_CREATE_LEDGER = f"""
-CREATE TABLE IF NOT EXISTS {_LEDGER}
-(
-    version    UInt32,
-    name       String,
-    checksum   String,
-    applied    UInt8,
-    changed_at DateTime64(6, 'UTC') DEFAULT now64(6)
-)
-ENGINE = ReplacingMergeTree(applied)
-ORDER BY version
-COMMENT 'Which migrations this database has had'
-"""
+_LEDGER_NAME = "schema_migrations"
+_LEDGER = f"{DATABASE}.{_LEDGER_NAME}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,24 +80,27 @@ def migrate(settings: SinkSettings, migrations: Sequence[Migration] | None = Non
     Raises:
         StateError: the database is newer than this code, an applied file was changed, a migration
             failed, or a table is not the one that the migrations make.
-        UnavailableError: the server does not answer.
-        ConfigurationError: the server refuses the user.
+        UnavailableError: the server does not answer, or another one of its cluster does not.
+        ConfigurationError: the server refuses the user, or cannot replicate as the setting says.
     """
     wanted = own_migrations() if migrations is None else tuple(migrations)
+    tables = {_LEDGER_NAME, *(table.name for table in TABLES)}
     client = connect(settings)
     try:
-        client.command(f"CREATE DATABASE IF NOT EXISTS {DATABASE}")
-        client.command(_CREATE_LEDGER)
+        database = Database(client, settings, tables)
+        database.make(f"CREATE DATABASE IF NOT EXISTS {DATABASE}", f"database {DATABASE}")
+        database.make(create_ledger(), _LEDGER)
+        database.await_rows(_LEDGER)
         rows = client.query(
             f"SELECT version, name, checksum, applied FROM {_LEDGER} FINAL"  # noqa: S608
         ).result_rows
-        client.command(thresholds_view())
+        database.make(thresholds_view(), f"view {DATABASE}.thresholds")
         recorded = {row[0]: (row[1], row[2], bool(row[3])) for row in rows}
         pending = plan(wanted, recorded)
         # A pending migration may read what is missing.
-        made = _repair(client, [m for m in wanted if m not in pending])
+        made = _repair(database, [m for m in wanted if m not in pending])
         for migration in pending:
-            _apply(client, migration)
+            _apply(client, database, migration)
     except (ClickHouseError, OSError) as error:
         raise explain(error, settings) from error
     finally:
@@ -145,6 +137,22 @@ def plan(
     return pending
 
 
+def create_ledger() -> str:
+    """Return the statement that makes the table of what was applied."""
+    return (
+        f"CREATE TABLE IF NOT EXISTS {_LEDGER}\n(\n"
+        "    version    UInt32,\n"
+        "    name       String,\n"
+        "    checksum   String,\n"
+        "    applied    UInt8,\n"
+        "    changed_at DateTime64(6, 'UTC') DEFAULT now64(6)\n"
+        ")\n"
+        "ENGINE = ReplacingMergeTree(applied)\n"
+        "ORDER BY version\n"
+        "COMMENT 'Which migrations this database has had'"
+    )
+
+
 def thresholds_view() -> str:
     """Return the statement that makes the thresholds of schemas/feeds.py a view in SQL.
 
@@ -158,47 +166,25 @@ def thresholds_view() -> str:
     )
 
 
-def _apply(client: Any, migration: Migration) -> None:
+def _apply(client: Any, database: Database, migration: Migration) -> None:
     """Run a migration. Each statement must be safe to run again: a crash may repeat it."""
     _record(client, migration, applied=False)
     for number, statement in enumerate(migration.statements, start=1):
-        try:
-            client.command(statement)
-        except ClickHouseError as error:
-            where = (
-                f"migration {migration.version:04d}_{migration.name}, statement {number} of "
-                f"{len(migration.statements)}"
-            )
-            if classify(error) is Fault.TRANSIENT:
-                raise UnavailableError(
-                    f"ClickHouse went away in {where} ({one_line(error)}): run "
-                    "`fundingstream migrate` again, it begins with this migration"
-                ) from error
-            raise StateError(f"{where}, failed: {one_line(error)}") from error
+        database.make(
+            statement,
+            f"migration {migration.version:04d}_{migration.name}, statement {number} of "
+            f"{len(migration.statements)}",
+        )
     _record(client, migration, applied=True)
 
 
-def _repair(client: Any, applied: Sequence[Migration]) -> list[str]:
+def _repair(database: Database, applied: Sequence[Migration]) -> list[str]:
     """Make again what these migrations have made and is missing; return its names."""
     expected = expected_of(statement for m in applied for statement in m.statements)
-    database = {"database": DATABASE}
-    engines = client.query(
-        "SELECT name, engine FROM system.tables WHERE database = {database:String}", database
-    ).result_rows
-    columns: dict[str, dict[str, str]] = {}
-    for table, name, column_type in client.query(
-        "SELECT table, name, type FROM system.columns WHERE database = {database:String}", database
-    ).result_rows:
-        columns.setdefault(table, {})[name] = column_type
     made: list[str] = []
-    for repair in repairs(expected, Found(dict(engines), columns)):
-        try:
-            client.command(repair.statement)
-        except ClickHouseError as error:
-            raise StateError(
-                f"{', '.join(repair.made) or 'a view'} is missing in {DATABASE} and cannot be "
-                f"made: {one_line(error)}"
-            ) from error
+    for repair in repairs(expected, database.found()):
+        names = ", ".join(repair.made) or "a view"
+        database.make(repair.statement, f"making {names} again, which is missing")
         made += repair.made
     return made
 

@@ -126,6 +126,8 @@ class StackOptions:
                 if self.simulated
                 else {}
             ),
+            # The embedded server belongs to no cluster, whatever other servers do.
+            **({"FUNDING_CLICKHOUSE_CLUSTER": ""} if self.clickhouse_url is None else {}),
             # This process has read the .env file; it may have changed when a part is restarted.
             ENV_FILE_VARIABLE: "",
             "FUNDING_KAFKA_BOOTSTRAP": self.bootstrap,

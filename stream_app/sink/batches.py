@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
+from zlib import crc32
 
 # Kafka's default limit for the metadata of a committed offset is 4,096 bytes.
 _PLAN_TEXT_MAX = 4_000
@@ -64,8 +65,15 @@ class Chunk:
 
     @property
     def token(self) -> str:
-        """The deduplication token: `topic:partition:first-last[,partition:first-last…]`."""
-        return f"{self.topic}:{_text(self.ranges)}"
+        """The deduplication token: `topic:partition:first-last[,partition:first-last…]@checksum`.
+
+        The checksum is that of the messages. Offsets alone would not do: a topic that was made anew
+        begins with the same ones, and ClickHouse may know those of the old one for months.
+        """
+        checksum = 0
+        for message in self.messages:
+            checksum = crc32(message.value or b"", checksum)
+        return f"{self.topic}:{_text(self.ranges)}@{checksum:08x}"
 
 
 def _text(ranges: Ranges) -> str:

@@ -46,14 +46,21 @@ _TRANSIENT = frozenset(
         203,  # NO_FREE_CONNECTION
         209,  # SOCKET_TIMEOUT
         210,  # NETWORK_ERROR
+        225,  # NO_ZOOKEEPER
         236,  # ABORTED
         241,  # MEMORY_LIMIT_EXCEEDED
         242,  # TABLE_IS_READ_ONLY
         243,  # NOT_ENOUGH_SPACE
         252,  # TOO_MANY_PARTS
         279,  # ALL_CONNECTION_TRIES_FAILED
+        285,  # TOO_FEW_LIVE_REPLICAS
+        286,  # UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE
+        289,  # REPLICA_IS_NOT_IN_QUORUM
         319,  # UNKNOWN_STATUS_OF_INSERT
+        341,  # UNFINISHED: a replica is away
         394,  # QUERY_WAS_CANCELLED
+        416,  # REPLICA_STATUS_CHANGED
+        517,  # CANNOT_ASSIGN_ALTER: this replica has not had the one before
         999,  # KEEPER_EXCEPTION
     }
 )
@@ -78,12 +85,10 @@ class Fault(Enum):
 
 def classify(error: Exception) -> Fault:
     """Tell what an exception of the client means. Without a code, the server was not reached."""
-    text = str(error)
-    match = _CODE.search(text)
-    if match is None:
+    code = code_of(error)
+    if code is None:
         return Fault.TRANSIENT
-    code = int(match.group(1))
-    if code in _REFUSED or _TOO_MANY_PARTITIONS in text:
+    if code in _REFUSED or _TOO_MANY_PARTITIONS in str(error):
         return Fault.REFUSED
     if code in _TRANSIENT:
         return Fault.TRANSIENT
@@ -92,10 +97,15 @@ def classify(error: Exception) -> Fault:
     return Fault.DENIED if code in _DENIED else Fault.UNKNOWN
 
 
+def code_of(error: Exception) -> int | None:
+    """Return the number of the server's error; None: it is the client's own."""
+    match = _CODE.search(str(error))
+    return None if match is None else int(match.group(1))
+
+
 def is_read_only_refusal(error: Exception) -> bool:
     """Whether the server refused a statement because it, or its user, may only read."""
-    match = _CODE.search(str(error))
-    return match is not None and int(match.group(1)) in {_READONLY, _ACCESS_DENIED}
+    return code_of(error) in {_READONLY, _ACCESS_DENIED}
 
 
 def one_line(error: Exception) -> str:

@@ -1,8 +1,9 @@
-"""What the README shows works: its commands and its consumer run against a running stack."""
+"""What the README and docs/deployment.md show works: commands and consumer run against a stack."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import shlex
 import subprocess
@@ -18,18 +19,27 @@ from tests.support.stack_fixture import RunningStack
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+DEPLOYMENT = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+SERVICES = ("up", "producer", "worker", "sink")
+"""Commands that do not end by themselves: the stack runs them."""
 BIN = Path(sys.executable).parent
 
 
-def blocks(language: str) -> list[str]:
+def blocks(language: str, page: str = README) -> list[str]:
     """Fenced blocks of a language, in order."""
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
 
 
-def commands(prefix: str) -> list[str]:
-    """Shell commands of the README that begin with a word."""
-    lines = [line for block in blocks("sh") for line in block.splitlines() if line]
+def commands(prefix: str, page: str = README) -> list[str]:
+    """Shell commands of a page that begin with a word."""
+    lines = [line for block in blocks("sh", page) for line in block.splitlines() if line]
     return [line for line in lines if line.startswith(prefix)]
+
+
+def tools(page: str) -> list[str]:
+    """Commands of a page that come to an end."""
+    shown = commands("fundingstream ", page)
+    return [command for command in shown if command.split()[1] not in SERVICES]
 
 
 def here(text: str, stack: RunningStack) -> str:
@@ -79,6 +89,26 @@ async def test_a_tool_answers(command: str, stack: RunningStack) -> None:
     output = await run([str(BIN / "fundingstream"), *argv[1:]], stack)
     # Of gaps a stack that is healthy has none to show.
     assert "FROM gaps" in command or "binance-usdm" in output or "funding_time" in output
+
+
+@pytest.mark.parametrize("command", tools(DEPLOYMENT))
+async def test_a_tool_of_the_deployment_page_may_be_repeated(
+    command: str, stack: RunningStack
+) -> None:
+    """`topics` and `migrate` find everything there, as after each upgrade."""
+    argv = [str(BIN / "fundingstream"), *shlex.split(command)[1:], "--json"]
+    if argv[1] == "migrate":
+        argv += ["--data-dir", str(stack.options.data_dir)]
+    found = json.loads(await run(argv, stack))
+    if argv[1] == "topics":
+        assert {topic["outcome"] for topic in found} == {"present"}
+    else:
+        assert (found["applied"], found["made"]) == ([], [])
+
+
+async def test_the_deployment_page_shows_its_tools() -> None:
+    """The test above would pass if there were none."""
+    assert tools(DEPLOYMENT) == ["fundingstream topics", "fundingstream migrate"]
 
 
 @pytest.mark.parametrize("command", commands("curl "))

@@ -94,9 +94,10 @@ def test_nothing_is_made_where_all_is_there() -> None:
 
 
 def test_a_missing_table_is_made_with_its_later_columns_and_views_end_newest() -> None:
-    """The order is that of the history."""
+    """The order of columns and of views is that of the history."""
     found = repairs(expected_of(SMALL), Found({}, {}))
-    assert [repair.statement for repair in found] == [SMALL[0], SMALL[2], SMALL[1], SMALL[3]]
+    whole = SMALL[0].replace("(1))\n)", "(1)),\n    c Bool DEFAULT false CODEC(ZSTD(1))\n)")
+    assert [repair.statement for repair in found] == [whole, SMALL[1], SMALL[3]]
     assert [name for repair in found for name in repair.made] == ["funding.t", "funding.v"]
 
 

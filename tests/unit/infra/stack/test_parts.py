@@ -8,6 +8,7 @@ import pytest
 
 from infra.embedded.clickhouse.access import WRITER_NAME, WRITER_VARIABLE, writer_credentials
 from infra.stack.parts import StackOptions, service
+from stream_app.settings import SinkSettings
 
 
 def env_of(options: StackOptions, name: str) -> dict[str, str]:
@@ -54,3 +55,13 @@ def test_a_clickhouse_of_ones_own_keeps_its_user(
     env = env_of(options, "sink")
     assert (env["FUNDING_CLICKHOUSE_USERNAME"], env[WRITER_VARIABLE]) == ("me", "mine")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_embedded_server_is_in_no_cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A `.env` for other servers may name one; a server of one's own may be in it."""
+    monkeypatch.setenv("FUNDING_CLICKHOUSE_CLUSTER", "two")
+    other = StackOptions(data_dir=tmp_path, clickhouse_url="http://ch:8123")
+    assert StackOptions(data_dir=tmp_path).settings(SinkSettings).clickhouse_cluster == ""
+    assert other.settings(SinkSettings).clickhouse_cluster == "two"
