@@ -172,7 +172,10 @@ async def test_a_second_worker_shares_the_work(
 
     async def contracts(port: int) -> float:
         url = f"http://127.0.0.1:{port}/metrics"
-        return sum([await stack.metric("fundingstream_contracts", feed, url) for feed in FEEDS])
+        try:
+            return sum([await stack.metric("fundingstream_contracts", feed, url) for feed in FEEDS])
+        except aiohttp.ClientConnectionError:  # it has not begun to listen
+            return 0
 
     first = project.ports["WEB_PORT"]
     everything = await contracts(first)
