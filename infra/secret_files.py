@@ -27,14 +27,16 @@ def ensure_secret(path: Path, variable: str) -> str:
         What was done, for a person.
 
     Raises:
-        ConfigurationError: the file's name has a directory in it, or it cannot be written.
+        ConfigurationError: it cannot be written.
     """
     given = os.environ.get(variable, "") if variable else ""
     try:
-        if not given and path.exists():
-            return "kept"
-        write_atomically(path, given or secrets.token_urlsafe(_SECRET_BYTES))
+        kept = not given and path.exists()
+        if not kept:
+            write_atomically(path, given or secrets.token_urlsafe(_SECRET_BYTES))
         path.chmod(_READABLE)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written ({error.strerror})") from error
+    if kept:
+        return "kept"
     return f"the value of {variable}" if given else "a random password"

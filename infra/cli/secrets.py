@@ -21,5 +21,7 @@ def secrets(directory: Path, names: Sequence[str]) -> None:
 
     for name in names:
         file, _, variable = name.partition("=")
+        if not file or Path(file).name != file:
+            raise click.BadParameter(f"{file!r} is not the name of a file", param_hint="NAME")
         made = ensure_secret(directory / file, variable)
         click.echo(f"{directory / file}: {made}")

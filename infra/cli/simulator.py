@@ -94,6 +94,11 @@ def _option(own: OwnOption) -> click.Option:
     help="JSON list of faults with their times; docs/faults.md.",
 )
 @click.option(
+    "--truth/--no-truth",
+    default=True,
+    help="Record every update that is sent: some GB a day of all contracts.  [default: truth]",
+)
+@click.option(
     "--truth-missed",
     is_flag=True,
     help="Record what nobody got as well, in truth/<feed>.missed.ndjson.",
@@ -119,7 +124,7 @@ def simulator(
     host: str, port: int, seed: int, feed_lists: Sequence[str], contracts: int | None,
     data_dir: Path, tick_s: float, ping_s: float, faults_file: Path | None,
     tls_cert: Path | None, tls_key: Path | None, *,
-    truth_missed: bool, open_limits: bool, retry_after: bool, tls_self_signed: bool,
+    truth: bool, truth_missed: bool, open_limits: bool, retry_after: bool, tls_self_signed: bool,
     **own: float | str,
 ) -> None:  # fmt: skip
     """Serve simulated exchanges and record the truth about what they sent.
@@ -144,6 +149,7 @@ def simulator(
         contracts=contracts,
         data_dir=data_dir,
         faults_file=faults_file,
+        truth=truth,
         truth_missed=truth_missed,
         tls_choice=TlsChoice(tls_cert, tls_key, tls_self_signed),
         ready=lambda url: click.echo(f"simulator: ready on {url}"),

@@ -38,6 +38,7 @@ def run_simulator(
     contracts: int | None,
     data_dir: Path,
     faults_file: Path | None,
+    truth: bool,
     truth_missed: bool,
     tls_choice: TlsChoice,
     ready: Callable[[str], None],
@@ -52,6 +53,7 @@ def run_simulator(
         contracts: Listed perpetuals of all feeds together; None: as many as the exchanges list.
         data_dir: The truth is written to `truth/` below it, a new certificate to `tls/`.
         faults_file: JSON list of faults with their times, see docs/faults.md.
+        truth: Record every update that is sent; the settlements and faults always are.
         truth_missed: Record what nobody got as well.
         tls_choice: Whether and how to serve TLS.
         ready: Is called with the root URL once the server listens.
@@ -66,10 +68,10 @@ def run_simulator(
     exchanges = create_exchanges(hosted, options, listed, time.time_ns() // 1_000_000)
     wires = {exchange.name: exchange.wire for exchange in exchanges}
     faults = schedule.read(faults_file, wires) if faults_file is not None else ()
-    with TruthLog(data_dir, options.seed) as truth:
+    with TruthLog(data_dir, options.seed, with_updates=truth) as truth_log:
         server = SimulatorServer(
             exchanges,
-            truth,
+            truth_log,
             host=host,
             port=port,
             tls=context,

@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
+import shutil
 import signal
+import subprocess
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,8 @@ from tests.support.paths import ROOT
 from tests.support.stack_view import StackView
 from tests.support.waiting import eventually
 
+OVERRIDE = ROOT / "infra/docker/host-network.yml"
+SCRAPE_CONFIG = ROOT / "infra/prometheus/host-network.yml"
 FILES = ("docker-compose.yml", "infra/docker/host-network.yml", "tests/containers/quick.yml")
 IMAGES = (
     "fundingstream:local",
@@ -58,7 +63,13 @@ def missing() -> str:
     tags = {tag for image in engine.images.list() for tag in image.tags}
     if lacking := sorted(set(IMAGES) - tags):
         return f"no image {', '.join(lacking)}: run infra/docker/build"
-    if os.system("docker compose version >/dev/null 2>&1") != 0:
+    compose = shutil.which("docker")
+    if (
+        compose is None
+        or subprocess.run(
+            [compose, "compose", "version"], capture_output=True, check=False
+        ).returncode
+    ):
         return "no Docker Compose v2"
     return ""
 
@@ -70,12 +81,26 @@ class ComposeProject:
         self.name = f"fundingstream-test-{os.getpid()}"
         self.ports = {name: free_port() for name in PORTS}
         self.engine = docker.from_env()
-        variables = {"COMPOSE_PROJECT_NAME": self.name, **self.ports}
+        prometheus = directory / "prometheus.yml"
+        prometheus.write_text(self._scrape_config(), "utf-8")
+        variables = {
+            "COMPOSE_PROJECT_NAME": self.name,
+            "PROMETHEUS_CONFIG": prometheus,
+            **self.ports,
+        }
         env_file = directory / "compose.env"
         env_file.write_text("".join(f"{k}={v}\n" for k, v in variables.items()), "utf-8")
         self.compose = DockerCompose(
             ROOT, compose_file_name=list(FILES), env_file=str(env_file), keep_volumes=True
         )
+
+    def _scrape_config(self) -> str:
+        """What Prometheus scrapes on the host's network, on this project's ports."""
+        text = SCRAPE_CONFIG.read_text("utf-8")
+        defaults = dict(re.findall(r"\$\{(\w+_PORT):-(\d+)\}", OVERRIDE.read_text("utf-8")))
+        for name, port in self.ports.items():
+            text = text.replace(f"127.0.0.1:{defaults[name]}", f"127.0.0.1:{port}")
+        return text
 
     def url(self, port: str) -> str:
         """Where a published port answers."""
@@ -87,9 +112,7 @@ class ComposeProject:
 
     def down(self, *, volumes: bool) -> None:
         """Stop and remove all containers, and their volumes where asked for."""
-        self.compose.stop(down=False)
-        command = [*self.compose.docker_compose_command(), "down", "--timeout", "60"]
-        self.compose._run_command([*command, "--volumes"] if volumes else command)
+        self._compose("down", "--remove-orphans", *(["--volumes"] if volumes else []))
 
     def services(self) -> list[str]:
         """The services that run for as long as the project does."""
@@ -130,14 +153,17 @@ class ComposeProject:
 
     def another_worker(self, port: int) -> Container:
         """Start one more worker, whose page is on `port`."""
-        command = [*self.compose.docker_compose_command(), "run", "--detach"]
-        for variable in (
-            f"FUNDING_WEB_PORT={port}",
-            f"HEALTH_URL=http://127.0.0.1:{port}/healthz",
-        ):
-            command += ["--env", variable]
-        printed = self.compose._run_command([*command, "worker"]).stdout
-        return self.engine.containers.get(printed.decode().split()[-1])
+        web = f"FUNDING_WEB_PORT={port}"
+        health = f"HEALTH_URL=http://127.0.0.1:{port}/healthz"
+        printed = self._compose("run", "--detach", "--env", web, "--env", health, "worker")
+        return self.engine.containers.get(printed.split()[-1])
+
+    def _compose(self, *arguments: str) -> str:
+        """What a command of Compose about this project prints."""
+        command = [*self.compose.docker_compose_command(), *arguments]
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
 
     def crash(self, service: str) -> None:
         """End the container's process as a fault would, not as an order to the engine."""

@@ -142,9 +142,14 @@ class _Settled(msgspec.Struct):
 
 
 class TruthLog:
-    """The truth files of one simulator process. Buffered: call `flush` at least each second."""
+    """The truth files of one simulator process. Buffered: call `flush` at least each second.
 
-    def __init__(self, data_dir: Path, seed: int) -> None:
+    Without `with_updates` there is no line about each update, as suits a simulator that runs for
+    days: of all contracts they are some GB a day.
+    """
+
+    def __init__(self, data_dir: Path, seed: int, *, with_updates: bool = True) -> None:
+        self._with_updates = with_updates
         self._dir = data_dir / "truth"
         try:
             self._dir.mkdir(parents=True, exist_ok=True)
@@ -170,11 +175,12 @@ class TruthLog:
 
     def updates(self, feed: str, lines: Sequence[str]) -> None:
         """Add the claimed lines of one send."""
-        self._add(feed, lines)
+        if self._with_updates:
+            self._add(feed, lines)
 
     def missed(self, feed: str, lines: Sequence[str]) -> None:
         """Add the updates of one tick that nobody got."""
-        if lines:
+        if lines and self._with_updates:
             self._add(f"{feed}.missed", lines)
 
     def fault(self, record: Mapping[str, Any]) -> None:

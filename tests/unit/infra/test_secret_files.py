@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from infra.cli.secrets import secrets
 from infra.secret_files import ensure_secret
 from schemas.errors import ConfigurationError
 
@@ -19,7 +21,9 @@ def test_a_random_password_is_made_once(tmp_path: Path) -> None:
     first = file.read_text()
     assert len(first) >= 40
     assert file.stat().st_mode & 0o777 == 0o444
+    file.chmod(0o600)
     assert ensure_secret(file, VARIABLE) == "kept"
+    assert file.stat().st_mode & 0o777 == 0o444
     assert file.read_text() == first
     assert ensure_secret(tmp_path / "grafana", "") == "a random password"
     assert (tmp_path / "grafana").read_text() != first
@@ -34,6 +38,17 @@ def test_a_password_of_ones_own_replaces_it(
     monkeypatch.setenv(VARIABLE, "mine")
     assert ensure_secret(file, VARIABLE) == f"the value of {VARIABLE}"
     assert file.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["../outside", "a/b", "", "=VARIABLE"])
+def test_a_name_with_a_directory_is_refused(tmp_path: Path, name: str) -> None:
+    """Nothing is written outside the directory."""
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    result = CliRunner().invoke(secrets, [str(inside), name])
+    assert result.exit_code == 2
+    assert "is not the name of a file" in result.output
+    assert list(tmp_path.rglob("*")) == [inside]
 
 
 def test_a_directory_that_cannot_be_written_is_told(tmp_path: Path) -> None:

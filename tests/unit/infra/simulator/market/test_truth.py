@@ -44,6 +44,18 @@ def test_a_non_ascii_symbol_is_written_as_utf8(tmp_path: Path) -> None:
     assert lines(tmp_path / "truth" / "f.ndjson")[0]["rate"] == 1e-8
 
 
+def test_without_updates_the_settlements_are_written(tmp_path: Path) -> None:
+    """A simulator that runs for days does not fill the disk."""
+    with TruthLog(tmp_path, seed=1, with_updates=False) as truth:
+        ledger = TickLedger([head("f", "A")], [1], ["0.1"])
+        truth.updates("f", ledger.claim([0], 2))
+        truth.missed("f", ["{}\n"])
+        truth.settlement("f:A", 10, "0.1", 8)
+    assert [file.name for file in (tmp_path / "truth").glob("*.ndjson") if file.stat().st_size] == [
+        "settlements.ndjson"
+    ]
+
+
 def test_settlements_are_not_repeated_after_a_restart(tmp_path: Path) -> None:
     """A second run appends only what the first has not written."""
     for funding_times in ([10, 20], [10, 20, 30], [30]):
