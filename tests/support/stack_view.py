@@ -227,7 +227,8 @@ class StackView(ABC):
         """Every update that the simulator sent is stored as it was sent, and nothing else is.
 
         Rate and time are compared; where a frame has no time of its own, the rates in their number.
-        What was sent during an outage may be missing. Call it when quiet.
+        What was sent during an outage may be missing, and so may what a feed sends right after a
+        settlement, which is dropped once the contract's times are known. Call it when quiet.
         """
         settled: dict[str, list[int]] = {}
         for line in self.truth("settlements"):
@@ -238,18 +239,23 @@ class StackView(ABC):
             sent = [
                 Update(line["contract_id"], line["event_time"], line["rate"])
                 for line in self.truth(feed)
-                if not any(
-                    0 <= line["event_time"] - at < noise_us
-                    for at in settled.get(line["contract_id"], [])
-                )
             ]
+            owed = (
+                update
+                for update in sent
+                if not self._in_outage(update)
+                and not any(
+                    0 <= update.event_time - at < noise_us
+                    for at in settled.get(update.contract_id, [])
+                )
+            )
             rows = await self.rows(
                 "SELECT contract_id, toUnixTimestamp64Micro(event_time), rate "
                 f"FROM funding.rates FINAL WHERE feed = '{feed}' AND transport = 'ws'"
             )
             stored = Counter((row[0], row[1] if timed else 0, row[2]) for row in rows)
             may = _counted(sent, timed=timed)
-            must = _counted((u for u in sent if not self._in_outage(u)), timed=timed)
+            must = _counted(owed, timed=timed)
             assert sum(must.values()) > 0, feed
             lost, made_up = must - stored, stored - may
             assert lost == Counter(), f"{feed}: lost {sorted(lost)[:3]} of {len(sent)}"

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -38,8 +38,9 @@ async def test_a_replay_equals_what_a_killed_worker_published(stack: RunningStac
         await stack.kill("worker")
     await stack.flowing()
     async with stack.quiet():
-        # A long silence brings a REST snapshot; what was there by now is compared.
-        until = datetime.now(tz=UTC)
+        # A long silence brings a REST snapshot; what was there a moment ago is compared.
+        until = datetime.now(tz=UTC) - timedelta(seconds=1)
+        await stack.drained()
         before = await stack.rows(
             "SELECT count() FROM funding.rates FINAL "
             f"WHERE received_at < '{until:%Y-%m-%d %H:%M:%S.%f}'"
