@@ -63,13 +63,10 @@ def missing() -> str:
     tags = {tag for image in engine.images.list() for tag in image.tags}
     if lacking := sorted(set(IMAGES) - tags):
         return f"no image {', '.join(lacking)}: run infra/docker/build"
-    compose = shutil.which("docker")
-    if (
-        compose is None
-        or subprocess.run(
-            [compose, "compose", "version"], capture_output=True, check=False
-        ).returncode
-    ):
+    docker_command = shutil.which("docker") or "docker"
+    try:
+        subprocess.run([docker_command, "compose", "version"], capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
         return "no Docker Compose v2"
     return ""
 
