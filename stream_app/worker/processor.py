@@ -277,6 +277,7 @@ class Processor:
             "records": records,
             "delay_p50_s": quantile(delays_s, 0.50),
             "delay_p99_s": quantile(delays_s, 0.99),
+            "contradicted_feeds": [],
         }
 
     def flush_quiet(self) -> None:

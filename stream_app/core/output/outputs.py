@@ -125,6 +125,7 @@ def rate_record(row: RateRow, at: ItemContext) -> FundingRate:
         "raw_offset": at.offset,
         "raw_item": item,
         "out_of_range": beyond,
+        "interval_doubtful": False,
     }
 
 
@@ -172,6 +173,10 @@ def settlement_row(
         "rate_8h": rate_8h(entry.rate, entry.interval_hours),
         "source": entry.source,
         "received_at": at.received_at,
+        "kind": "regular",
+        "interval_source": "observed",
+        "interval_doubtful": False,
+        "generation": 1,
         "raw_topic": at.topic,
         "raw_partition": at.partition,
         "raw_offset": at.offset,
