@@ -11,8 +11,8 @@ from producers.feed.feed import Feed
 from producers.policy.rate_limiter import RateLimiter
 from producers.policy.throttle import Throttle
 from producers.settings import ProducerSettings
-from schemas.contract_status import ContractStatus
 from schemas.clock import Clock
+from schemas.contract_status import ContractStatus
 from tests.support.clock import ManualClock
 
 

@@ -25,8 +25,8 @@ from producers.policy.rate_limiter import RateLimiter
 from producers.rest.client import SNAPSHOT_TIMEOUT_S, RestClient
 from producers.rest.raw_replies import RawReplies
 from producers.rest.snapshots import Snapshots
-from schemas.contract_status import ContractStatus
 from schemas.clock import SystemClock
+from schemas.contract_status import ContractStatus
 from schemas.control_items import UNREADABLE
 from tests.support.feed_parts import FakePublisher
 from tests.support.waiting import until_changed
