@@ -136,7 +136,8 @@ def repairs(expected: Expected, found: Found, newest: Expected | None = None) ->
     Args:
         expected: What the migrations make that were applied.
         found: What the database holds.
-        newest: What all migrations make. One that failed half-way may have changed types already.
+        newest: What is there when the migration that failed half-way, if any, is applied as well:
+            it may have changed types already.
 
     Raises:
         StateError: something of the name is there and is not what the migrations make.

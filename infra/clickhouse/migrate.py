@@ -99,7 +99,8 @@ def migrate(settings: SinkSettings, migrations: Sequence[Migration] | None = Non
         recorded = {row[0]: (row[1], row[2], bool(row[3])) for row in rows}
         pending = plan(wanted, recorded)
         # A pending migration may read what is missing.
-        made = _repair(database, wanted, pending)
+        begun = [m for m in wanted if m.version in recorded]
+        made = _repair(database, [m for m in begun if m not in pending], begun)
         for migration in pending:
             _apply(client, database, migration)
     except (ClickHouseError, OSError) as error:
@@ -180,11 +181,14 @@ def _apply(client: Any, database: Database, migration: Migration) -> None:
 
 
 def _repair(
-    database: Database, wanted: Sequence[Migration], pending: Sequence[Migration]
+    database: Database, applied: Sequence[Migration], begun: Sequence[Migration]
 ) -> list[str]:
-    """Make again what is missing of what was applied; return its names."""
-    newest = expected_of(statement for m in wanted for statement in m.statements)
-    expected = expected_of(s for m in wanted if m not in pending for s in m.statements)
+    """Make again what is missing of what was applied; return its names.
+
+    `begun` are the applied migrations and the one that failed half-way, if there is any.
+    """
+    expected = expected_of(statement for m in applied for statement in m.statements)
+    newest = expected_of(statement for m in begun for statement in m.statements)
     made: list[str] = []
     for repair in repairs(expected, database.found(), newest):
         names = ", ".join(repair.made) or "a view"
