@@ -74,8 +74,8 @@ FROM
         lagInFrame(funding_time) OVER neighbours AS since,
         row_number() OVER neighbours AS number,
         greatest(
-            lagInFrame(ifNull(settlements.interval_hours, 0)) OVER neighbours,
-            ifNull(settlements.interval_hours, 0)
+            lagInFrame(ifNull(interval_hours, 0)) OVER neighbours,
+            ifNull(interval_hours, 0)
         ) AS longer_hours
     FROM funding.settlements FINAL
     WHERE kind = 'regular'
@@ -88,16 +88,16 @@ COMMENT 'One row a hole in a contract''s settlements: between which two it is, a
 -- Of a hole that began before the window, only what is missing within it counts.
 CREATE OR REPLACE VIEW funding.settlement_coverage AS
 WITH
-    now64(6, 'UTC') - INTERVAL 30 DAY AS begin,
+    now64(6, 'UTC') - INTERVAL 30 DAY AS window_begin,
     lost AS
     (
         SELECT
             contract_id,
             sum(least(missing, toUInt32(greatest(
-                ceil((dateDiff('second', begin, until) - 60) / (interval_hours * 3600)) - 1, 0
+                ceil((dateDiff('second', window_begin, until) - 60) / (interval_hours * 3600)) - 1, 0
             )))) AS missing
         FROM funding.settlement_gaps
-        WHERE until > begin
+        WHERE until > window_begin
         GROUP BY contract_id
     )
 SELECT
@@ -109,7 +109,7 @@ FROM
 (
     SELECT feed, contract_id, symbol, count() AS settled, max(funding_time) AS newest
     FROM funding.settlements FINAL
-    WHERE kind = 'regular' AND funding_time > begin
+    WHERE kind = 'regular' AND funding_time > window_begin
     GROUP BY feed, contract_id, symbol
 ) AS known
 LEFT JOIN lost ON known.contract_id = lost.contract_id

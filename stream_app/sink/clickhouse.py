@@ -19,7 +19,7 @@ _CONNECT_TIMEOUT_S = 5
 
 # Whatever the user's profile says: an answer means stored, and tokens count.
 _INSERT_SETTINGS = {"async_insert": "0", "insert_deduplicate": "1"}
-# From 26.2 on this one overrides `insert_deduplicate`; a server refuses a name that it does not know.
+# From 26.2 on this one overrules `insert_deduplicate`. Older servers refuse names they do not know.
 _NEWER_INSERT_SETTINGS = {"deduplicate_insert": "enable"}
 
 # The driver logs what it also raises; every error is reported once, by whoever handles it.

@@ -123,7 +123,9 @@ def test_a_table_of_before_is_brought_up_and_one_without_the_key_is_told(
     assert older.rows(SHAPE) == whole
     older.rows(f"DROP TABLE funding.{name}")
     older.rows(made)
-    older.rows("ALTER TABLE funding.settlements ADD COLUMN kind Enum8('regular' = 0, 'special' = 1)")
+    older.rows(
+        "ALTER TABLE funding.settlements ADD COLUMN kind Enum8('regular' = 0, 'special' = 1)"
+    )
     with pytest.raises(StateError, match=r"sorted by \(contract_id, funding_time\), without kind"):
         migrate(older.settings)
 
@@ -167,7 +169,7 @@ def test_the_baseline_is_of_the_newest_life_and_without_doubt(clickhouse: ClickH
     ) == [("S1USDT", "AAA", 0), ("S1USDT", "AAA", 16), ("S2USDT", "", 16)]
 
 
-HOUR = {"interval_hours": 1.0}
+HOUR: dict[str, Any] = {"interval_hours": 1.0}
 
 
 @pytest.mark.parametrize(
@@ -209,9 +211,7 @@ def test_a_hole_is_longer_than_the_longer_interval_of_its_sides(
 def test_coverage_counts_the_last_thirty_days(clickhouse: ClickHouseServer) -> None:
     """Of a hole that began before them only the part within; specials settle nothing."""
     begin = (now_us() - 30 * US_PER_DAY) // US_PER_HOUR * US_PER_HOUR
-    edge = [
-        settlement(2, funding_time=begin + hours * US_PER_HOUR) for hours in (-28, -20, 12, 20)
-    ]
+    edge = [settlement(2, funding_time=begin + hours * US_PER_HOUR) for hours in (-28, -20, 12, 20)]
     insert(
         clickhouse, "settlements",
         at(0), at(8), special(16), at(24), *edge, settlement(3, funding_time=begin - US_PER_DAY),
