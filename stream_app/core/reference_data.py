@@ -17,7 +17,7 @@ from schemas.times import US_PER_HOUR, US_PER_S, minute_round
 from stream_app.core.monitoring.stream_monitor import StreamMonitor
 from stream_app.core.output.collector import OutputCollector
 from stream_app.core.output.outputs import Output, settlement_row, special_row
-from stream_app.core.scoring.baseline import Change, Hole, Settled
+from stream_app.core.scoring.settlement import Change, Hole, Settled
 from stream_app.core.scoring.zones import AlertState
 from stream_app.core.state.contract_state import MAX_LIVES, ContractState
 from stream_app.core.state.contract_store import ContractEntry, ContractStore

@@ -9,7 +9,8 @@ import msgspec
 
 from schemas.errors import StateError
 from schemas.records import IntervalSource, SettlementSource
-from stream_app.core.scoring.baseline import SOURCES, Baseline, Settled, decoded
+from stream_app.core.scoring.baseline import Baseline
+from stream_app.core.scoring.settlement import SOURCES, Settled, decoded
 
 VERSION = 3
 _INFERRED_V2 = 64

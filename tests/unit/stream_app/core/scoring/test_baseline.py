@@ -19,11 +19,9 @@ from stream_app.core.scoring.baseline import (
     KEPT_US,
     WINDOW_US,
     Baseline,
-    Change,
-    Hole,
-    Settled,
 )
 from stream_app.core.scoring.interval_evidence import IntervalEvidence
+from stream_app.core.scoring.settlement import Change, Hole, Settled
 from stream_app.core.scoring.statistics import Score, Statistics, confidence_of, statistics_of, z_of
 
 HOUR_US = 1_791_273_600_000_000
