@@ -231,8 +231,7 @@ def _new_life(
     """
     newest = max(contract.event_time, settled_until)
     listed_at = facts.listed_at
-    dated = listed_at is not None and contract.listed_at not in (None, listed_at)
-    if dated and listed_at is not None and newest and listed_at > newest:
+    if listed_at not in (None, contract.listed_at) and 0 < newest < listed_at:
         return listed_at
     if contract.status != ContractStatus.DELISTED or not contract.status_since:
         return None
