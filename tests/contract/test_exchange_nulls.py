@@ -29,6 +29,11 @@ class Optional(NamedTuple):
     owner: type[msgspec.Struct]
     field: msgspec.structs.FieldInfo
 
+    @property
+    def name(self) -> str:
+        """For the name of the test."""
+        return f"{self.owner.__module__}.{self.owner.__name__}.{self.field.name}"
+
 
 def optional_fields() -> list[Optional]:
     """Those that have a default."""
@@ -40,9 +45,7 @@ def optional_fields() -> list[Optional]:
     ]
 
 
-@pytest.mark.parametrize(
-    "of", optional_fields(), ids=lambda of: f"{of.owner.__module__}.{of.owner.__name__}.{of.field.name}"
-)  # fmt: skip
+@pytest.mark.parametrize("of", optional_fields(), ids=lambda of: of.name)
 def test_an_optional_field_accepts_null(of: Optional) -> None:
     """By its type; the others are required, and null makes their row unreadable."""
     msgspec.json.decode(b"null", type=of.field.type)

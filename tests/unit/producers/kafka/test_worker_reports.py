@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 
@@ -39,7 +40,7 @@ class Case:
         self.reports = WorkerReports(settings, self.clock)
         self.asked: list[str] = []
         for feed in ("alpha", "beta"):
-            self.reports.when_contradicted(feed, lambda feed=feed: self.asked.append(feed))
+            self.reports.when_contradicted(feed, partial(self.asked.append, feed))
 
 
 @pytest.fixture

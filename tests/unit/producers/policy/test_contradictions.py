@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,8 +62,6 @@ def test_requests_are_bounded_whatever_reports_say(steps: list[int]) -> None:
         at += step
         named.append(at)
     asked = asked_at(named)
-    assert all(
-        after - before >= FIRST_PAUSE_S for before, after in zip(asked, asked[1:], strict=False)
-    )
+    assert all(after - before >= FIRST_PAUSE_S for before, after in pairwise(asked))
     for first in asked:
         assert sum(first <= one < first + 3_600 for one in asked) <= 25
