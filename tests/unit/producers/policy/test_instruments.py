@@ -217,7 +217,10 @@ def test_a_halted_contract_stays_subscribed_and_owes_nothing() -> None:
     halted = refresh(registry, entry("AUSDT", HALTED), entry("BUSDT"))
     assert (halted.listed, halted.delisted) == (frozenset(), frozenset())
     assert symbols(halted) == ["AUSDT"], "the new status is a fact"
-    assert (registry.streaming, registry.subscribed) == ({"BUSDT"}, {"AUSDT", "BUSDT"})
+    assert (registry.streaming, registry.subscribed) == (
+        frozenset({"BUSDT"}),
+        frozenset({"AUSDT", "BUSDT"}),
+    )
     again = refresh(registry, entry("AUSDT"), entry("BUSDT"))
     assert (again.listed, again.delisted) == (frozenset(), frozenset())
     assert registry.streaming == registry.subscribed == {"AUSDT", "BUSDT"}
@@ -229,9 +232,12 @@ def test_a_contract_before_its_launch_is_listed_and_owes_nothing() -> None:
     refresh(registry, entry("AUSDT", HALTED))
     change = refresh(registry, entry("AUSDT", HALTED), entry("NEWUSDT", "PENDING_TRADING"))
     assert change.listed == {"NEWUSDT"}
-    assert (registry.streaming, registry.subscribed) == (frozenset(), {"AUSDT", "NEWUSDT"})
+    assert (registry.streaming, registry.subscribed) == (
+        frozenset(),
+        frozenset({"AUSDT", "NEWUSDT"}),
+    )
     change = refresh(registry, entry("AUSDT", "CLOSE"), entry("NEWUSDT"))
-    assert (change.listed, change.delisted) == (frozenset(), {"AUSDT"})
+    assert (change.listed, change.delisted) == (frozenset(), frozenset({"AUSDT"}))
     assert registry.streaming == registry.subscribed == {"NEWUSDT"}
 
 
@@ -244,7 +250,7 @@ def test_a_list_in_which_everything_is_halted_has_to_say_so_twice() -> None:
     assert refresh(registry, *halted).doubtful
     assert registry.streaming == set(names)
     assert not refresh(registry, *halted).doubtful
-    assert (registry.streaming, registry.subscribed) == (frozenset(), set(names))
+    assert (registry.streaming, registry.subscribed) == (frozenset(), frozenset(names))
 
 
 def test_a_list_that_loses_most_of_its_halted_contracts_has_to_say_so_twice() -> None:
@@ -284,14 +290,14 @@ def test_of_two_entries_the_one_that_streams_counts(
     ]
     for best, other in combinations(ranks, 2):
         pair = [other, best] if turned else [best, other]
-        assert chosen(*pair, entry("BUSDT")) == ([best, entry("BUSDT")], {"AUSDT"})
+        assert chosen(*pair, entry("BUSDT")) == ([best, entry("BUSDT")], frozenset({"AUSDT"}))
 
 
 def test_among_equals_the_order_in_the_reply_does_not_matter() -> None:
     """Two that stream and differ elsewhere: the same one each time, else its fact would flip."""
     first, second = {**entry("AUSDT"), "note": "x"}, {**entry("AUSDT"), "note": "y"}
     assert chosen(first, second) == chosen(second, first)
-    assert chosen(first, first) == ([first], {"AUSDT"})
+    assert chosen(first, first) == ([first], frozenset({"AUSDT"}))
 
 
 def test_without_a_second_entry_nothing_changes() -> None:

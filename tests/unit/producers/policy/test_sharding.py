@@ -91,8 +91,8 @@ def test_a_halted_contract_gives_way_to_one_that_trades() -> None:
     """And the halted ones that have a place keep it before those that have none."""
     kind = kind_of(2, 1)
     full = allocate(kind, [], {"A", "B"}, frozenset("B"))
-    assert full.pool == [{"A", "B"}]
+    assert full.pool == [frozenset("AB")]
     more = allocate(kind, full.pool, {"A", "B", "C"}, frozenset("BC"))
-    assert (more.pool, more.surplus) == ([{"B", "C"}], {"A"})
+    assert more == ([frozenset("BC")], frozenset("A"))
     less = allocate(kind, [frozenset("BX")], {"A", "B", "X"}, frozenset("B"))
-    assert (less.pool, less.surplus) == ([{"B", "X"}], {"A"})
+    assert less == ([frozenset("BX")], frozenset("A"))
