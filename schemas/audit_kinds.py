@@ -115,7 +115,7 @@ class AuditKind(StrEnum):
     )
     INTERVAL_DOUBTFUL = (
         "interval_doubtful", "contract", _COUNTED,
-        "Evidence contradicts the interval that the exchange lists; rates are not scored meanwhile.",
+        "The stream contradicts the listed interval; rates are not scored meanwhile.",
         ("from_interval_hours", "to_interval_hours"),
     )
     RELISTED = (

@@ -46,7 +46,7 @@ class ContractStatus(StrEnum):
     RELISTED = (
         "relisted",
         "streams subscribed scored",
-        "It trades under a ticker that another contract had before; only its own settlements count.",
+        "It trades under the ticker of an earlier contract; only its own settlements count.",
     )
     SETTLING = (
         "settling",
