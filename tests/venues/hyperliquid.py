@@ -111,6 +111,8 @@ HYPERLIQUID_SETTLED: dict[str, Any] = {
     "time": 1_789_999_200_118,
 }
 UNIVERSE: dict[str, Any] = {"name": "kPEPE", "szDecimals": 5, "maxLeverage": 40}
+FACT: dict[str, Any] = {"universe": [UNIVERSE], "collateralToken": 235}
+"""As producers publish it; those of the version before published the entry alone."""
 
 
 def _contexts(row: Any) -> Any:
@@ -128,4 +130,5 @@ PAYLOADS = (
     Sample("hyperliquid", "history", "fundingHistory", "BTC", HYPERLIQUID_SETTLED),
     Sample("hyperliquid", "contract", "meta", "kPEPE", UNIVERSE, asked=False),
     Sample("hyperliquid", "contract", "allPerpMetas", "kPEPE", UNIVERSE, _universes),
+    Sample("hyperliquid", "contract", "allPerpMetas", "kPEPE", FACT, lambda row: [row]),
 )
