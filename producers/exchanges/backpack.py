@@ -56,7 +56,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _Message(msgspec.Struct, gc=False):
-    stream: str = ""
+    stream: str | None = None
     data: msgspec.Raw = ABSENT
     error: msgspec.Raw = ABSENT
 
@@ -155,7 +155,7 @@ class Backpack(Exchange):
     def slice_frame(self, data: bytes) -> Frame:
         """A row is one piece; its symbol follows the first dot of the stream (§2)."""
         message = _message(data)
-        channel, dot, symbol = message.stream.partition(".")
+        channel, dot, symbol = (message.stream or "").partition(".")
         if dot and channel != _CHANNEL and present(message.data):
             return Frame(channel, (), unknown=channel)
         if dot and symbol and present(message.data):
@@ -184,7 +184,7 @@ class Backpack(Exchange):
         ]
 
     def history(self, symbols: Sequence[str], since_ms: int, until_ms: int) -> HistoryWalk:
-        """Walk one contract, newest first (§4b): 30 days are one call."""
+        """Walk one contract, newest first (§4b): the days that are wanted are one call."""
         (symbol,) = symbols
         span = Span(since_ms, until_ms)
         return PerSymbolWalk(symbol, span, Offset(min(HISTORY_LIMIT, span.hours + 2)), _call, _read)

@@ -136,8 +136,10 @@ _LASTING = (
     *("symbol", "type", "status", "baseCurrency", "quoteCurrency", "settleCurrency", "multiplier"),
     *("isInverse", "fundingRateGranularity", "currentFundingRateGranularity", "marketStage"),
     *("effectiveFundingRateCycleStartTime", "fundingRateCap", "fundingRateFloor", "expireDate"),
+    "firstOpenDate",
 )
-"""Keys of contracts/active that are facts; the others are prices and counters (§5a)."""
+"""Keys of contracts/active that are facts; the others are prices and counters (§5a). The date of
+the first opening tells a ticker that is used again from the contract that had it before."""
 
 
 def _change(kind: str, identity: str, topic: str) -> str:
@@ -183,7 +185,7 @@ def _call(symbol: str, span: Span) -> RestCall:
 
 def _read(body: bytes) -> list[SettledRow]:
     data = _reply(body).data
-    if bytes(data) in {b"", b"null"}:
+    if not present(data):
         return []
     return [SettledRow(row.timepoint if row else None, piece) for row, piece in _settled(data)]
 
@@ -319,7 +321,8 @@ class Kucoin(Exchange):
         """Return the lasting keys: prices in the same row change with each reply."""
         del resource
         fields = _fields(payload)
-        return b"\n".join(bytes(fields.get(key, b"")) for key in _LASTING)
+        values = (bytes(fields.get(key, b"")) for key in _LASTING)
+        return b"\n".join(b"" if value == b"null" else value for value in values)
 
     def history(self, symbols: Sequence[str], since_ms: int, until_ms: int) -> HistoryWalk:
         """Walk one contract in windows of 90 intervals (§5b), the oldest first."""
@@ -335,10 +338,10 @@ class Kucoin(Exchange):
             return {}
         return {_WEIGHT: max(0, limit - remaining)}
 
-    def retry_after_s(self, headers: Mapping[str, str]) -> float | None:
+    def retry_after_s(self, headers: Mapping[str, str], body: bytes, now_ms: int) -> float | None:
         """Read Retry-After, else gw-ratelimit-reset, in ms (§5). Without: overload."""
         reset_ms = _whole(headers.get("gw-ratelimit-reset"))
-        told_s = super().retry_after_s(headers)
+        told_s = super().retry_after_s(headers, body, now_ms)
         return reset_ms / 1_000 if told_s is None and reset_ms is not None else told_s
 
     def fault(self, call: RestCall, headers: Mapping[str, str], body: bytes) -> str | None:

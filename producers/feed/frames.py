@@ -58,9 +58,9 @@ class FrameHandler:
         """Pieces that another connection had delivered before."""
         return self._dedup.total
 
-    def keep(self, streaming: frozenset[str]) -> None:
+    def keep(self, subscribed: frozenset[str]) -> None:
         """Look for repeated pieces of these contracts alone from now on."""
-        self._dedup.keep(streaming)
+        self._dedup.keep(subscribed)
 
     async def take(self, identity: str, message: bytes, received_at: int) -> FrameOutcome:
         """Handle a frame of a connection; return what it tells about the connection."""

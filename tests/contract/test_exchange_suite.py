@@ -175,7 +175,7 @@ def test_damaged_messages_raise_nothing_but_malformed_input(feed: str, data: st.
 
 @each_feed
 def test_replies_are_cut_into_exact_rows(feed: str) -> None:
-    """One piece for each contract, byte for byte; the perpetuals among the facts are listed."""
+    """One piece for each contract, of what was sent; the perpetuals among the facts are listed."""
     found = exchange(feed)
     calls = {call.resource: call for call in (*found.fact_calls, *found.snapshot_calls([]))}
     for resource, body in samples(feed).replies.items():
@@ -183,7 +183,7 @@ def test_replies_are_cut_into_exact_rows(feed: str) -> None:
         assert [(piece.symbol, piece.payload) for piece in slices] == list(
             samples(feed).pieces[resource]
         )
-        assert all(piece.payload in body for piece in slices)
+        assert resource in samples(feed).composed or all(piece.payload in body for piece in slices)
         listings = found.listings(calls[resource], slices)
         if resource in samples(feed).listed:
             assert listings is not None

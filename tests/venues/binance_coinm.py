@@ -34,7 +34,8 @@ SAMPLES = Samples(
                 "markPrice",
                 ["BTCUSD_201225", "BTCUSD_PERP"],
                 just(_CM_DATED, _CM),
-                event_us=1_596_095_725_000_000,
+                # The newest row's: no frame is older than a row of it.
+                event_us=1_790_373_638_000_000,
             ),
         ),
         (_CM, Expected("markPrice", ["BTCUSD_PERP"], event_us=1_790_373_638_000_000)),

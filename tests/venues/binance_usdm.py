@@ -27,7 +27,8 @@ SAMPLES = Samples(
                 "!markPrice@arr@1s",
                 ["BTCUSDT", "币安人生USDT"],
                 just(_UM, _UM_CN),
-                event_us=1_791_269_856_000_000,
+                # The newest row's: no frame is older than a row of it.
+                event_us=1_791_269_856_001_000,
             ),
         ),
         (_UM, Expected("!markPrice@arr@1s", ["BTCUSDT"], event_us=1_791_269_856_000_000)),

@@ -76,9 +76,9 @@ def arrays(draw: st.DrawFn, key: str) -> tuple[list[tuple[str, bytes]], bytes]:
 
 
 def event_us(found: list[tuple[str, bytes]]) -> int | None:
-    """When the first row says that it was made; a nought says nothing."""
-    event_ms = json.loads(found[0][1]).get("E") if found else None
-    return int(event_ms) * 1_000 if event_ms else None
+    """When the newest row says that it was made; a nought says nothing."""
+    times_ms = [json.loads(row).get("E") for _symbol, row in found]
+    return max((int(ms) * 1_000 for ms in times_ms if ms), default=None)
 
 
 @settings(max_examples=40)

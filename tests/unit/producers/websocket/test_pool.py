@@ -130,7 +130,7 @@ async def running(
         )
         made = pool_of(KUCOIN, endpoints, rest, secondary=secondary, spares=spares)
         async with task_group() as tasks:
-            yield small, made, lambda symbols: made.sync(tasks, frozenset(symbols))
+            yield small, made, lambda symbols: made.sync(tasks, *[frozenset(symbols)] * 2)
 
 
 async def test_each_source_says_its_part() -> None:
@@ -244,8 +244,9 @@ async def test_each_shard_has_its_spares() -> None:
         rest = RestClient(small, "", session, RateLimiter(small.limits), SystemClock())
         made = pool_of(small, endpoints, rest, secondary=True, spares=2)
         async with asyncio.timeout(10), task_group() as tasks:
-            made.sync(tasks, frozenset("ABC"))
-            made.sync(tasks, frozenset("BCDE"))
+            made.sync(tasks, frozenset("ABC"), frozenset("ABC"))
+            # Those that need not deliver are subscribed as well.
+            made.sync(tasks, frozenset("BCDE"), frozenset("B"))
             while len(outcome) < 12:
                 changed.clear()
                 await changed.wait()
