@@ -42,7 +42,7 @@ def test_a_changed_interval(old: int, new: int, changed_after_ms: int, later_ms:
         assert shown == (settled.funding_ms[own][-1], settled.rate_units[own][-1])
     other, untouched = changed.snapshot(at_ms), same.snapshot(at_ms)
     assert other.rate_units[1] == untouched.rate_units[1]
-    assert changed.interval_hours(1) == 8
+    assert changed.interval_hours(1, at_ms) == 8
 
 
 def test_lateness_hides_only_what_settles_later() -> None:

@@ -64,7 +64,7 @@ def test_settlements_are_not_repeated_after_a_restart(tmp_path: Path) -> None:
                 truth.settlement("f:A", funding_us, "0.00010000", 8)
     written = lines(tmp_path / "truth" / "settlements.ndjson")
     assert [row["funding_time"] for row in written] == [10, 20, 30]
-    assert set(written[0]) == {"contract_id", "funding_time", "rate", "interval_hours"}
+    assert set(written[0]) == {"contract_id", "funding_time", "rate", "interval_hours", "kind"}
 
 
 @pytest.mark.parametrize("torn", ['{"contract_id":"f:A","fund', "x" * 10_000])
