@@ -166,11 +166,11 @@ class StackView(ABC):
         ]
 
     def settled(self, after_us: int, before_us: int) -> list[tuple[str, int, float, float]]:
-        """The simulator's settlements between two times: contract, time, rate, interval."""
+        """The simulator's regular settlements between two times: contract, time, rate, interval."""
         return [
             (s["contract_id"], s["funding_time"], s["rate"], float(s["interval_hours"]))
             for s in self.truth("settlements")
-            if after_us < s["funding_time"] < before_us
+            if after_us < s["funding_time"] < before_us and s["kind"] == "regular"
         ]
 
     @asynccontextmanager
@@ -272,6 +272,7 @@ class StackView(ABC):
         expected = {
             (line["contract_id"], line["funding_time"], line["rate"])
             for line in self.truth("settlements")
+            if line["kind"] == "regular"
         }
         stored = Counter(rows)
         assert max(stored.values()) == 1
