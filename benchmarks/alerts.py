@@ -17,6 +17,7 @@ from infra.simulator.market.market import HOUR_MS, Market
 from infra.simulator.market.universe import UNITS_PER_ONE
 from infra.simulator.options import SimulatorOptions
 from infra.simulator.registry import SIMULATED, create_exchanges
+from schemas.contract_status import ContractStatus
 from schemas.feeds import spec
 from schemas.records import Alert, Purpose, RawBatch, RawItem
 from schemas.times import US_PER_HOUR, US_PER_MS
@@ -99,7 +100,7 @@ class Day:
         return [
             InstrumentUpdate(
                 self._symbols[row],
-                status="trading",
+                status=ContractStatus.TRADING,
                 interval_hours=float(self._market.interval_hours(row, START_MS)),
             )
             for row in self._rows

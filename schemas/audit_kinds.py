@@ -113,6 +113,15 @@ class AuditKind(StrEnum):
         "The funding interval of the contract changed.",
         ("from_interval_hours", "to_interval_hours"),
     )
+    INTERVAL_DOUBTFUL = (
+        "interval_doubtful", "contract", _COUNTED,
+        "The stream contradicts the listed interval; rates are not scored meanwhile.",
+        ("from_interval_hours", "to_interval_hours"),
+    )
+    RELISTED = (
+        "relisted", "contract", _AT_ONCE,
+        "The ticker of a delisted contract is listed again; the new one has a baseline of its own.",
+    )
     CONTRACT_CAP = (
         "contract_cap", "feed", _COUNTED,
         "Contracts are listed beyond the limit and left out; producers tell it once an hour.",
@@ -176,6 +185,19 @@ class AuditKind(StrEnum):
         "settlement_differs", "contract", _COUNTED,
         "A source of a settlement (`rate`) contradicts the one before it (`other_rate`).",
         _RATES,
+    )
+    SETTLEMENT_CORRECTED = (
+        "settlement_corrected", "contract", _COUNTED,
+        "Better evidence changed the interval of a settlement; the baseline follows.",
+        ("rate", "from_interval_hours", "to_interval_hours"),
+    )
+    SETTLEMENT_MISSING = (
+        "settlement_missing", "contract", _AT_ONCE,
+        "Between the two times `count` settlements were due and are not known.",
+    )
+    SETTLEMENT_FOUND = (
+        "settlement_found", "contract", _AT_ONCE,
+        "A settlement that was missing between the two times has come; `count` are still missing.",
     )
 
     # Of feeds.

@@ -8,7 +8,10 @@ it without importing another part.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
+
+from schemas.contract_status import ContractStatus
 
 MAX_CONTRACTS = 5_000
 """Contracts of one feed: more than twice the largest list that any exchange has
@@ -37,8 +40,8 @@ class FeedSpec(NamedTuple):
     """How often the stream pushes each contract (docs/exchanges/README.md §8)."""
     missed_after_s: float
     """Two updates further apart than this have lost at least one between them."""
-    trading_statuses: frozenset[str]
-    """The exchange's words for a contract that streams; any other word means that it does not."""
+    statuses: Mapping[str, ContractStatus]
+    """What the exchange's words for the state of a contract mean; any other word: it is halted."""
     derive_settlements: bool = False
     """True: no source of settlements is timely, so the last estimate before the hour stands in for
     the settled rate until history has it."""
@@ -54,8 +57,10 @@ class FeedSpec(NamedTuple):
     people must be told; 0: a few."""
     timeless: bool = False
     """Frames of the stream name no event time: the time of receipt stands in for it."""
+    max_settled_rate: float = 0.10
+    """A fraction per interval that no regular settlement exceeds, nor an estimate of a contract of
+    which the exchange states no cap (docs/exchanges/README.md §8)."""
 
-    @property
-    def streaming(self) -> frozenset[str]:
-        """The statuses of a contract whose silence is a gap; "" is the status before any fact."""
-        return self.trading_statuses | {""}
+    def status_of(self, word: str | None) -> ContractStatus:
+        """Return the state that the exchange's word for it means; it is halted without a word."""
+        return self.statuses.get(word or "", ContractStatus.HALTED)

@@ -19,6 +19,7 @@ Purpose = Literal["contract", "stream", "fallback", "reconcile", "history"]
 IntervalSource = Literal["payload", "exchange_info", "observed", "assumed"]
 EventTimeSource = Literal["exchange", "receipt"]
 SettlementSource = Literal["history", "stream", "derived"]
+SettlementKind = Literal["regular", "special"]
 Confidence = Literal["none", "low", "medium", "high", "very_high"]
 Zone = Literal["high", "normal", "unrated"]
 Trigger = Literal["first", "zone", "cross", "rate_change", "flush"]
@@ -65,10 +66,14 @@ class Settlement(RawCoordinates):
     funding_time: int
     funding_time_raw: int
     rate: float
-    interval_hours: float
-    rate_8h: float
+    interval_hours: float | None
+    rate_8h: float | None
     source: SettlementSource
     received_at: int
+    kind: SettlementKind
+    interval_source: IntervalSource | None
+    interval_doubtful: bool
+    generation: int
 
 
 class FundingRate(RawCoordinates):
@@ -92,6 +97,7 @@ class FundingRate(RawCoordinates):
     transport: Transport
     late: bool
     out_of_range: bool
+    interval_doubtful: bool
 
 
 class ZScore(RawCoordinates):
@@ -120,6 +126,9 @@ class ZScore(RawCoordinates):
     received_at: int
     computed_at: int
     transport: Transport
+    interval_source: IntervalSource | None
+    interval_doubtful: bool
+    generation: int
 
 
 class HourlyBar(TypedDict):
@@ -206,6 +215,7 @@ class WorkerStatus(TypedDict):
     records: int
     delay_p50_s: float | None
     delay_p99_s: float | None
+    contradicted_feeds: list[str]
 
 
 @dataclass(frozen=True, slots=True)

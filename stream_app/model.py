@@ -7,8 +7,9 @@ from typing import Protocol
 
 import msgspec
 
+from schemas.contract_status import ContractStatus
 from schemas.errors import MalformedInputError
-from schemas.records import Purpose, RawItem, SettlementSource
+from schemas.records import Purpose, RawItem, SettlementKind, SettlementSource
 
 
 class RateUpdate(msgspec.Struct, frozen=True, gc=False):
@@ -28,13 +29,17 @@ class RateUpdate(msgspec.Struct, frozen=True, gc=False):
 
 
 class SettlementUpdate(msgspec.Struct, frozen=True, gc=False):
-    """A settled rate, a fraction per interval. `interval_hours` None: the payload does not say."""
+    """A settled rate, a fraction per interval. `interval_hours` None: the payload does not say.
+
+    A `special` one is extra funding beside the regular one, a fraction without an interval.
+    """
 
     symbol: str
     funding_time_raw: int
     rate: float
     source: SettlementSource = "history"
     interval_hours: float | None = None
+    kind: SettlementKind = "regular"
 
 
 class InstrumentUpdate(msgspec.Struct, frozen=True, gc=False):
@@ -44,15 +49,19 @@ class InstrumentUpdate(msgspec.Struct, frozen=True, gc=False):
     base: str | None = None
     quote: str | None = None
     multiplier: float | None = None
-    status: str | None = None
+    status: ContractStatus | None = None
+    status_word: str | None = None
+    """The exchange's own word for `status`."""
     interval_hours: float | None = None
     rate_cap: float | None = None
     rate_floor: float | None = None
+    listed_at: int | None = None
+    """When trading of this contract began or begins, by the exchange (UTC µs)."""
 
     @property
     def lists(self) -> bool:
         """True if it comes from the exchange's list of contracts: only that has a status."""
-        return bool(self.status)
+        return self.status is not None
 
 
 class NoRate(msgspec.Struct, frozen=True, gc=False):
@@ -60,9 +69,18 @@ class NoRate(msgspec.Struct, frozen=True, gc=False):
 
     symbol: str
     reason: str
+    halted: bool = False
+    """The row shows that trading of the contract is suspended."""
 
 
-Update = RateUpdate | SettlementUpdate | InstrumentUpdate | NoRate
+class Unreadable(msgspec.Struct, frozen=True, gc=False):
+    """A field of a row that cannot be what it should be, beside others that are good."""
+
+    symbol: str
+    reason: str
+
+
+Update = RateUpdate | SettlementUpdate | InstrumentUpdate | NoRate | Unreadable
 
 
 ReadItem = Sequence[Update] | MalformedInputError

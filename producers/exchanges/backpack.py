@@ -175,7 +175,7 @@ class Backpack(Exchange):
             return None
         entries = (_market(piece.payload) for piece in slices if piece.readable)
         return [
-            Listing(entry.symbol, entry.order_book_state in FEED.trading_statuses)
+            Listing(entry.symbol, FEED.status_of(entry.order_book_state))
             for entry in entries
             if entry.market_type == "PERP"
         ]

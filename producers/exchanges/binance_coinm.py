@@ -118,7 +118,7 @@ class BinanceCoinm(Binance):
         entry = _listed(payload)
         if entry.contract_type != "PERPETUAL":
             return None
-        return Listing(entry.symbol, entry.contract_status in FEED.trading_statuses)
+        return Listing(entry.symbol, FEED.status_of(entry.contract_status))
 
     def history(self, symbols: Sequence[str], since_ms: int, until_ms: int) -> HistoryWalk:
         """Walk one contract: `symbol` is required (§6b), 30 days are one call."""

@@ -74,7 +74,7 @@ class BinanceUsdm(Binance):
         entry = _listed(payload)
         if entry.contract_type not in PERPETUAL_TYPES:
             return None
-        return Listing(entry.symbol, entry.status in FEED.trading_statuses)
+        return Listing(entry.symbol, FEED.status_of(entry.status))
 
     def history(self, symbols: Sequence[str], since_ms: int, until_ms: int) -> HistoryWalk:
         """Walk all symbols' rows at once, forward in time (§11): about 100 calls for 30 days."""

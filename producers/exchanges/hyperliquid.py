@@ -227,7 +227,10 @@ class Hyperliquid(Exchange):
         if call.resource != "allPerpMetas":
             return None
         return [
-            Listing(piece.symbol, not _asset(piece.payload).is_delisted)
+            Listing(
+                piece.symbol,
+                FEED.status_of("delisted" if _asset(piece.payload).is_delisted else "trading"),
+            )
             for piece in slices
             if piece.symbol is not None
         ]

@@ -299,7 +299,7 @@ class Kucoin(Exchange):
             return None
         entries = (_contract(piece.payload) for piece in slices if piece.readable)
         return [
-            Listing(entry.symbol, entry.status in FEED.trading_statuses)
+            Listing(entry.symbol, FEED.status_of(entry.status))
             for entry in entries
             if entry.type != _DATED
         ]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
+from schemas.contract_status import ContractStatus
 from schemas.symbols import symbol_fault
 
 
@@ -67,10 +68,15 @@ class Frame(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """A contract in the exchange's list. `streaming`: it should deliver rates now."""
+    """A contract in the exchange's list."""
 
     symbol: str
-    streaming: bool
+    status: ContractStatus
+
+    @property
+    def streaming(self) -> bool:
+        """True if it should deliver rates now."""
+        return self.status.streams
 
 
 @dataclass(frozen=True, slots=True)

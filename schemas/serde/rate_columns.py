@@ -45,8 +45,10 @@ _REST = (
     "raw_offset",
     "raw_item",
     "out_of_range",
+    "interval_doubtful",
 )
 _FALSE = b"\x00"
+_FALSE_FALSE = 2 * _FALSE
 _SOME = 2
 """The tag of the second branch of a union: there is a value."""
 _ROW = np.dtype([
@@ -88,7 +90,8 @@ class Origin(NamedTuple):
 class RateColumns(NamedTuple):
     """The updates of one frame: a column for each field, all in the order of the frame.
 
-    Only updates that are neither late nor out of range and lack no optional value. Times are µs.
+    Only updates that are neither late, out of range nor of a doubtful interval, and that lack no
+    optional value. Times are µs.
     """
 
     identities: Sequence[Identity]
@@ -173,7 +176,7 @@ class RateColumnsEncoder:
                 write_long(received_at),
                 tail,
                 write_long(item),
-                _FALSE,
+                _FALSE_FALSE,
             ))
             for at, identity, next_funding_time, event_time, received_at, item in zip(
                 range(0, len(fixed), width),

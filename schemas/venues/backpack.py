@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from schemas.contract_status import ContractStatus
 from schemas.feed_spec import FeedSpec
 
 FEED = FeedSpec(
@@ -12,7 +13,8 @@ FEED = FeedSpec(
     stale_s=10.0,
     cadence_s=1.0,
     missed_after_s=1.5,
-    trading_statuses=frozenset({"Open"}),
+    # In the other states of the book orders are restricted, and funding may go on (§4c).
+    statuses={"Open": ContractStatus.TRADING},
     # History has settled rates late, and rounded (§4b).
     derive_settlements=True,
     settled_decimals=9,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from schemas.contract_status import ContractStatus
 from schemas.feed_spec import FeedSpec
 
 FEED = FeedSpec(
@@ -13,10 +14,12 @@ FEED = FeedSpec(
     cadence_s=1.0,
     # Coins are pushed 0.8 to 1.8 s apart (§6): a single late push has lost nothing.
     missed_after_s=2.5,
-    # The exchange says only whether a coin is delisted; this is the normaliser's word (§9a).
-    trading_statuses=frozenset({"trading"}),
+    # The exchange says only whether a coin is delisted; these are the normaliser's words (§9a).
+    statuses={"trading": ContractStatus.TRADING, "delisted": ContractStatus.DELISTED},
     # No source of settlements is timely (§7).
     derive_settlements=True,
     first_history_min=40,
     timeless=True,
+    # A cap of 4 % an hour, which a builder may multiply by up to 10 (§8).
+    max_settled_rate=0.40,
 )

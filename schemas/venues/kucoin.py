@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from schemas.contract_status import ContractStatus
 from schemas.feed_spec import FeedSpec
 
 FEED = FeedSpec(
@@ -12,8 +13,14 @@ FEED = FeedSpec(
     stale_s=150.0,
     cadence_s=60.0,
     missed_after_s=90.0,
-    # A contract that settles its funding still streams (§5a).
-    trading_statuses=frozenset({"Open", "BeingSettled"}),
+    statuses={
+        "Init": ContractStatus.PRE_LAUNCH,
+        "Open": ContractStatus.TRADING,
+        # A contract that settles its funding still streams (§5a).
+        "BeingSettled": ContractStatus.SETTLING,
+        "Settled": ContractStatus.DELISTED,
+        "Closed": ContractStatus.DELISTED,
+    },
     # Old and new values mix for so long after a settlement (§3).
     settling_s=90.0,
 )

@@ -39,6 +39,7 @@ from stream_app.model import (
     RateUpdate,
     ReadItem,
     SettlementUpdate,
+    Unreadable,
     Update,
 )
 
@@ -67,6 +68,7 @@ class FeedPartition:
         known = spec(feed)
         self._normalise = normalise
         self._max_ahead_us = max_ahead_us
+        self._max_settled_rate = known.max_settled_rate
         # Whoever allows times further ahead than by default expects clocks that run on their own.
         skew_us = SKEW_US if max_ahead_us <= MAX_AHEAD_US else max_ahead_us
         self._stale_us = int(known.stale_s * US_PER_S)
@@ -85,6 +87,11 @@ class FeedPartition:
     def contracts(self) -> Iterator[ContractState]:
         """All contracts, in the order in which they were first listed."""
         return self.store.contracts()
+
+    @property
+    def contradicted_at(self) -> int:
+        """Receipt (µs) of the newest update that the exchange's list contradicts; 0: none."""
+        return self._rates.contradicted_at
 
     def apply(self, batch: RawBatch, offset: int, now_us: int) -> None:
         """Apply one raw record. What it leads to is for `take_outputs`."""
@@ -176,6 +183,8 @@ class FeedPartition:
             entry.shard.dirty = True
             entry.changed()
             return
+        if entry.corrections:
+            self._reference_data.publish_corrections(entry, at)
         for update in self._read(item, symbol, at, read):
             self._apply_update(entry, update, at)
 
@@ -191,9 +200,11 @@ class FeedPartition:
             self._reference_data.apply_instrument(entry, update, at)
             if update.lists:
                 self._monitor.listed(entry, at)
-        else:
+        elif isinstance(update, NoRate):
             kind = AuditKind.NO_RATE
             self.collector.note(update.symbol, kind, at.received_at, at, update.reason)
+            if update.halted:
+                self._rates.halt(entry, at)
 
     def _apply_unlisted(
         self, item: RawItem, symbol: str, at: ItemContext, read: ReadItem | None
@@ -250,7 +261,10 @@ class FeedPartition:
     def _read(
         self, item: RawItem, symbol: str, at: ItemContext, read: ReadItem | None
     ) -> Sequence[Update]:
-        """Return the updates in an item; none if it is malformed and goes to the dead letters."""
+        """Return the updates in an item that can be read and can be true.
+
+        What of it cannot goes to the dead letters, with the whole item; the rest counts.
+        """
         try:
             if read is None:
                 read = self._normalise(
@@ -258,13 +272,29 @@ class FeedPartition:
                 )
             elif isinstance(read, MalformedInputError):
                 raise read
-            for update in read:
-                check_plausible(update, at.received_at, self._max_ahead_us)
         except MalformedInputError as error:
-            self.collector.note(symbol, AuditKind.DEAD_LETTER, at.received_at, at, str(error))
-            self.collector.dead_letter(item, at, str(error), "normalise")
+            self._refuse(item, symbol, at, str(error))
             return ()
-        return read
+        faults = [fault for update in read if (fault := self._fault(update, at.received_at))]
+        if not faults:
+            return read
+        self._refuse(item, symbol, at, "; ".join(faults))
+        return [update for update in read if self._fault(update, at.received_at) is None]
+
+    def _fault(self, update: Update, received_at: int) -> str | None:
+        """Return why an update cannot be true, or cannot be read."""
+        if isinstance(update, Unreadable):
+            return update.reason
+        try:
+            check_plausible(update, received_at, self._max_ahead_us, self._max_settled_rate)
+        except MalformedInputError as error:
+            return str(error)
+        return None
+
+    def _refuse(self, item: RawItem, symbol: str, at: ItemContext, why: str) -> None:
+        """Send an item to the dead letters."""
+        self.collector.note(symbol, AuditKind.DEAD_LETTER, at.received_at, at, why)
+        self.collector.dead_letter(item, at, why, "normalise")
 
     def _apply_nameless(self, item: RawItem, at: ItemContext, *, is_new: bool) -> None:
         """Apply an item without a symbol. `is_new`: no stored block has applied its record yet."""

@@ -23,13 +23,15 @@ from stream_app.core.output.collector import OutputCollector
 from stream_app.core.output.emission import Emitter
 from stream_app.core.output.outputs import RateRow
 from stream_app.core.reference_data import ReferenceData, derived_settlement
+from stream_app.core.scoring.settled_intervals import Interval
 from stream_app.core.scoring.statistics import z_of
 from stream_app.core.state.bars import LATENESS_US, Held
 from stream_app.core.state.clock_skew import standing_time
 from stream_app.core.state.contract_state import ContractState
 from stream_app.core.state.contract_store import ContractEntry
-from stream_app.core.state.item_context import Interval, ItemContext
+from stream_app.core.state.item_context import ItemContext
 from stream_app.core.state.pushes import is_copy
+from stream_app.core.updates.estimate_interval import estimate_interval
 from stream_app.core.updates.plausibility import beyond_cap, is_settling
 from stream_app.model import RateUpdate
 
@@ -67,6 +69,8 @@ class RateUpdates:
         self._skew_us = skew_us
         self._stale_us = int(feed.stale_s * US_PER_S)
         self._settling_us = int(feed.settling_s * US_PER_S)
+        self.contradicted_at = 0
+        """Receipt (µs) of the newest update that the exchange's list contradicts."""
 
     def apply(
         self, entry: ContractEntry, update: RateUpdate, at: ItemContext, rows: list[RateRow]
@@ -91,10 +95,11 @@ class RateUpdates:
             settled := derived_settlement(contract, event_time, self._feed)
         ):
             self._reference_data.apply_settlement(entry, settled, at)
-        entry.refresh(event_time)
-        interval = _interval_of(entry, update)
-        late, beyond = verdict == "late", beyond_cap(contract, update.rate)
+        interval = self._interval(entry, update, event_time, at)
+        late = verdict == "late"
+        beyond = beyond_cap(contract, update.rate, self._feed.max_settled_rate)
         if beyond:
+            self.contradicted_at = at.received_at
             self._audit(AuditKind.OUT_OF_RANGE, update, event_time, at)
         rows.append(
             RateRow(contract, update, event_time, interval, at.item, at.received_at, late, beyond)
@@ -104,6 +109,33 @@ class RateUpdates:
         # A rate beyond the exchange's own cap is recorded, but enters no bar and no z-score.
         if not late and not beyond:
             self._hold(entry, update, event_time, interval, verdict, at)
+
+    def _interval(
+        self, entry: ContractEntry, update: RateUpdate, event_time: int, at: ItemContext
+    ) -> Interval:
+        """Return the interval of an update, with all that it means for the contract's state."""
+        if entry.contract.halted:
+            self._resume(entry, at)
+        self._reference_data.state_interval(entry, update, event_time, at)
+        entry.refresh(event_time)
+        settled_at = entry.baseline.newest_time()
+        interval = estimate_interval(entry.contract, entry.interval, settled_at, update, event_time)
+        if interval.doubtful and interval != entry.interval:
+            self.contradicted_at = at.received_at
+        return interval
+
+    def _resume(self, entry: ContractEntry, at: ItemContext) -> None:
+        """Take note that a contract whose trading was suspended has a rate again."""
+        was = entry.contract.state
+        entry.contract.halted = False
+        self._reference_data.tell_state(entry, was, at)
+
+    def halt(self, entry: ContractEntry, at: ItemContext) -> None:
+        """Take note that the stream shows a contract's trading to be suspended."""
+        was = entry.contract.state
+        if was.streams:
+            entry.contract.halted = True
+            self._reference_data.tell_state(entry, was, at)
 
     def _audit(self, kind: AuditKind, update: RateUpdate, event_time: int, at: ItemContext) -> None:
         """Count an audit event about the rate of an update."""
@@ -164,7 +196,9 @@ class RateUpdates:
     ) -> None:
         """Put an update into the bar; unless it is an older one, it becomes the current one."""
         contract = entry.contract
-        z = z_of(rate_8h(update.rate, interval.hours), entry.stats)
+        z = None
+        if not interval.doubtful:
+            z = z_of(rate_8h(update.rate, interval.hours), entry.stats)
         held = Held(event_time, update.rate, z, update.mark_price, at.transport, interval.hours)
         contract.bars.add(held)
         if at.transport == "rest":
@@ -188,23 +222,37 @@ class RateUpdates:
         if event_time // US_PER_HOUR != contract.event_time // US_PER_HOUR:
             remember_estimate(contract, event_time, self._stale_us)
         first = contract.updates == 0
-        rate_changed = update.rate != contract.rate
+        # A rate of another scale is another rate.
+        rate_changed = (
+            update.rate != contract.rate
+            or interval.hours != contract.interval_hours
+            or interval.doubtful != contract.interval_doubtful
+        )
         # With the same rate and z as before, what they call for was emitted then.
         as_before = not first and not rate_changed and z == entry.judged_z
-        if not first and interval.hours != contract.interval_hours:
-            before, after = f"{contract.interval_hours:g} h", f"{interval.hours:g} h"
-            change = f"{before} -> {after} ({interval.source})"
-            facts = AuditFacts(
-                from_interval_hours=contract.interval_hours, to_interval_hours=interval.hours
-            )
-            kind = AuditKind.INTERVAL_CHANGE
-            self._collector.note(contract.symbol, kind, event_time, at, change, facts)
+        if not first:
+            self._tell_interval(contract, interval, event_time, at)
         _make_current(contract, update, event_time, interval, at)
         entry.judged_z = z
         if not as_before or contract.alerts.awaits:
             self._emitter.alert(contract, z, at)
         if not as_before:
             self._emitter.emit_if_due(entry, z, at.now_us, rate_changed=rate_changed and not first)
+
+    def _tell_interval(
+        self, contract: ContractState, interval: Interval, event_time: int, at: ItemContext
+    ) -> None:
+        """Tell that the interval of the current rate changes, or comes into doubt."""
+        known = contract.interval
+        if interval.doubtful and not known.doubtful:
+            kind = AuditKind.INTERVAL_DOUBTFUL
+        elif interval.hours != known.hours and not interval.doubtful:
+            kind = AuditKind.INTERVAL_CHANGE
+        else:
+            return
+        facts = AuditFacts(from_interval_hours=known.hours, to_interval_hours=interval.hours)
+        change = f"{known.hours:g} h -> {interval.hours:g} h ({interval.source})"
+        self._collector.note(contract.symbol, kind, event_time, at, change, facts)
 
 
 def judge(contract: ContractState, event_time: int, rate: float) -> Verdict:
@@ -229,17 +277,6 @@ def _time_of_receipt(contract: ContractState, at: ItemContext) -> int:
     return at.received_at
 
 
-def _interval_of(entry: ContractEntry, update: RateUpdate) -> Interval:
-    """Choose the interval: the payload's, what a payload said last, else the contract's."""
-    if update.interval_hours is not None:
-        return Interval(update.interval_hours, "payload")
-    contract = entry.contract
-    if contract.interval_source == "payload":
-        # A second source of the same feed may not say it.
-        return Interval(contract.interval_hours, "payload")
-    return entry.interval
-
-
 def _make_current(
     contract: ContractState,
     update: RateUpdate,
@@ -251,13 +288,16 @@ def _make_current(
     contract.event_time = event_time
     contract.received_at = at.received_at
     contract.rate = update.rate
-    contract.interval_hours, contract.interval_source = interval
+    contract.interval_hours, contract.interval_source, contract.interval_doubtful = interval
     # A second source of the same feed may not carry all fields: what is known stays.
     if update.mark_price is not None:
         contract.mark_price = update.mark_price
     if update.index_price is not None:
         contract.index_price = update.index_price
-    if update.next_funding_time is not None:
+    coming = contract.next_funding_time
+    if update.next_funding_time is not None and update.next_funding_time != coming:
+        if coming is not None and coming <= event_time:
+            contract.passed_funding_time = coming
         contract.next_funding_time = update.next_funding_time
     contract.transport = at.transport
     contract.raw_offset = at.offset

@@ -5,22 +5,29 @@ Both change how later rates of a contract are judged, so its entry is marked as 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from schemas import topics
 from schemas.audit_facts import AuditFacts
 from schemas.audit_kinds import AuditKind
+from schemas.contract_status import ContractStatus
 from schemas.feed_spec import FeedSpec
-from schemas.times import US_PER_S, minute_round
+from schemas.times import US_PER_HOUR, US_PER_S, minute_round
 from stream_app.core.monitoring.stream_monitor import StreamMonitor
 from stream_app.core.output.collector import OutputCollector
-from stream_app.core.output.outputs import Output, settlement_row
-from stream_app.core.state.contract_state import DEFAULT_INTERVAL_HOURS, ContractState
+from stream_app.core.output.outputs import Output, settlement_row, special_row
+from stream_app.core.scoring.settlement import Change, Hole, Settled
+from stream_app.core.scoring.zones import AlertState
+from stream_app.core.state.contract_state import MAX_LIVES, ContractState
 from stream_app.core.state.contract_store import ContractEntry, ContractStore
 from stream_app.core.state.item_context import ItemContext
-from stream_app.model import InstrumentUpdate, SettlementUpdate
+from stream_app.model import InstrumentUpdate, RateUpdate, SettlementUpdate
 
-_FIELDS = ("base", "quote", "multiplier", "status", "rate_cap", "rate_floor")
+_FIELDS = ("base", "quote", "multiplier", "rate_cap", "rate_floor")
+MIN_DELISTED_US = US_PER_HOUR
+"""For how long a contract is delisted before its ticker is that of another contract: a status that
+changes back sooner was a mistake of the list."""
 
 
 class ReferenceData:
@@ -39,51 +46,200 @@ class ReferenceData:
         """Note what the exchange says of a contract; what it does not say stays as it is."""
         entry.shard.dirty = True
         contract = entry.contract
+        was = contract.state
+        begun_at = _new_life(contract, facts, entry.baseline.newest_time(), at.received_at)
+        if begun_at is not None and len(contract.lives) < MAX_LIVES:
+            self._begin_life(entry, begun_at, at)
         if facts.status is not None and facts.status != contract.status:
-            change = f"{contract.status or 'unknown'} -> {facts.status}"
-            states = AuditFacts(from_state=contract.status, to_state=facts.status)
-            kind = AuditKind.STATUS_CHANGE
-            self._collector.note(facts.symbol, kind, at.received_at, at, change, states)
-            self._monitor.status_changed(entry, facts.status, at)
+            contract.status, contract.status_since = facts.status, at.received_at
+        self.tell_state(entry, was, at, facts.status_word)
         for field in _FIELDS:
             value = getattr(facts, field)
             if value is not None:
                 setattr(contract, field, value)
+        if facts.listed_at is not None:
+            contract.listed_at = facts.listed_at
         if facts.interval_hours is not None:
             contract.listed_interval_hours = facts.interval_hours
+            if contract.evidence.note_listed(facts.interval_hours, at.received_at):
+                self._revise(entry, at.received_at, at)
         entry.changed()
         self._collector.counts["facts"] += 1
+
+    def tell_state(
+        self, entry: ContractEntry, was: ContractStatus, at: ItemContext, word: str | None = None
+    ) -> None:
+        """Tell of a contract's state, if it is another one than `was`. `word`: the exchange's."""
+        contract, now = entry.contract, entry.contract.state
+        if now is was:
+            return
+        entry.shard.dirty = True
+        entry.changed()
+        change = f"{was} -> {now}{f' ({word})' if word else ''}"
+        states = AuditFacts(from_state=was, to_state=now)
+        kind = AuditKind.STATUS_CHANGE
+        self._collector.note(contract.symbol, kind, at.received_at, at, change, states)
+        self._monitor.state_changed(entry, was, at)
+
+    def _begin_life(self, entry: ContractEntry, begun_at: int, at: ItemContext) -> None:
+        """Let a ticker be another contract's from a time (µs) on."""
+        contract = entry.contract
+        contract.lives = [*contract.lives, begun_at]
+        contract.estimates, contract.alerts, contract.sign = [], AlertState(), 0
+        entry.baseline.begin_life(begun_at)
+        self._store.baseline_changed(entry)
+        detail = f"generation {contract.generation}"
+        times, raw = (begun_at, begun_at), (at.offset, at.item)
+        kind = AuditKind.RELISTED
+        self._collector.tell(contract.contract_id, kind, times, 1, detail, raw)
+
+    def state_interval(
+        self, entry: ContractEntry, update: RateUpdate, event_time: int, at: ItemContext
+    ) -> None:
+        """Note the interval that a payload states for the coming funding time."""
+        coming, hours = update.next_funding_time, update.interval_hours
+        if coming is None or hours is None:
+            return
+        funding_time = minute_round(coming)
+        if entry.contract.evidence.note_stated(hours, funding_time, event_time):
+            entry.shard.dirty = True
+            if funding_time <= entry.baseline.newest_time():
+                self._revise(entry, funding_time, at)
+
+    def _revise(self, entry: ContractEntry, since: int, at: ItemContext) -> None:
+        """Judge the settlements from a funding time on anew, and publish what changes."""
+        changes = entry.baseline.revise(entry.contract.evidence, since, at.applied_by)
+        if changes:
+            self._store.baseline_changed(entry)
+            self._publish(entry, changes, None, at)
 
     def apply_settlement(
         self, entry: ContractEntry, update: SettlementUpdate, at: ItemContext
     ) -> None:
         """Add a settled rate to the baseline, and publish what is new or better known by it."""
         entry.shard.dirty = True
-        collector, baseline = self._collector, entry.baseline
+        if update.kind == "special":
+            self._apply_special(entry, update, at)
+            return
+        collector, baseline, contract = self._collector, entry.baseline, entry.contract
         funding_time = minute_round(update.funding_time_raw)
         before = baseline.known(funding_time)
-        new = baseline.add(
+        hole = baseline.hole_over(funding_time)
+        changes = baseline.add(
             funding_time,
             update.rate,
             update.interval_hours,
-            entry.contract.listed_interval_hours or DEFAULT_INTERVAL_HOURS,
+            contract.evidence,
             at.applied_by,
             update.source,
         )
-        collector.counts["settlement" if new else "settlement_known"] += 1
+        collector.counts["settlement" if changes else "settlement_known"] += 1
         if before is not None and before.rate != update.rate:
             change = f"{before.source} {before.rate!r}, {update.source} {update.rate!r}"
             rates = AuditFacts(rate=update.rate, other_rate=before.rate)
             kind = AuditKind.SETTLEMENT_DIFFERS
             collector.note(update.symbol, kind, funding_time, at, change, rates)
         if update.source != "derived" and (before is None or before.source == "derived"):
-            self._monitor.settled(entry.contract, funding_time, update.rate, at)
-        if new or (before is not None and baseline.known(funding_time) != before):
+            self._monitor.settled(contract, funding_time, update.rate, at)
+        if changes or (before is not None and baseline.known(funding_time) != before):
             self._store.baseline_changed(entry)
-        for settled in new:
-            raw = update.funding_time_raw if settled.funding_time == funding_time else None
-            row = settlement_row(entry.contract, settled, raw, at)
+        if before is None and changes:
+            self._tell_holes(entry, funding_time, hole, at)
+        self._publish(entry, changes, update, at)
+
+    def _apply_special(
+        self, entry: ContractEntry, update: SettlementUpdate, at: ItemContext
+    ) -> None:
+        """Publish extra funding; it changes no statistics."""
+        funding_time = minute_round(update.funding_time_raw)
+        is_new = entry.baseline.add_special(funding_time, update.rate, at.applied_by)
+        self._collector.counts["settlement" if is_new else "settlement_known"] += 1
+        if is_new:
+            self._store.baseline_changed(entry)
+            row = special_row(entry.contract, funding_time, update, at)
+            self._collector.outputs.append(Output(topics.SETTLEMENTS, row["contract_id"], row))
+
+    def publish_corrections(self, entry: ContractEntry, at: ItemContext) -> None:
+        """Publish the settlements of stored state that this version judges otherwise."""
+        corrections, entry.corrections = entry.corrections, []
+        entry.shard.dirty = True
+        self._store.baseline_changed(entry)
+        self._publish(entry, corrections, None, at)
+
+    def _publish(
+        self,
+        entry: ContractEntry,
+        changes: Iterable[Change],
+        update: SettlementUpdate | None,
+        at: ItemContext,
+    ) -> None:
+        """Publish settlements, and count those whose interval was corrected.
+
+        `update`: what the item at hand says; the others follow from it.
+        """
+        contract, collector = entry.contract, self._collector
+        named = None if update is None else minute_round(update.funding_time_raw)
+        for settled, before in changes:
+            is_named = update is not None and settled.funding_time == named
+            raw = update.funding_time_raw if update is not None and is_named else None
+            row = settlement_row(contract, settled, raw, at)
             collector.outputs.append(Output(topics.SETTLEMENTS, row["contract_id"], row))
+            if before is not None and _is_corrected(settled, before):
+                facts = AuditFacts(
+                    rate=settled.rate,
+                    from_interval_hours=before.interval_hours,
+                    to_interval_hours=settled.interval_hours,
+                )
+                detail = (
+                    f"{before.interval_hours:g} h ({before.interval_source}) -> "
+                    f"{settled.interval_hours:g} h ({settled.interval_source})"
+                )
+                kind, time_us = AuditKind.SETTLEMENT_CORRECTED, settled.funding_time
+                collector.note(contract.symbol, kind, time_us, at, detail, facts)
+
+    def _tell_holes(
+        self, entry: ContractEntry, funding_time: int, filled: Hole | None, at: ItemContext
+    ) -> None:
+        """Tell which settlements are missing around a new one. `filled`: the hole it came into."""
+        subject, raw = entry.contract.contract_id, (at.offset, at.item)
+        around = entry.baseline.holes_around(funding_time)
+        if filled is not None:
+            left = sum(hole.missing for hole in around)
+            kind, times = AuditKind.SETTLEMENT_FOUND, (filled.since, filled.until)
+            self._collector.tell(subject, kind, times, left, "", raw)
+            return
+        for hole in around:
+            kind, times = AuditKind.SETTLEMENT_MISSING, (hole.since, hole.until)
+            self._collector.tell(subject, kind, times, hole.missing, "", raw)
+
+
+def _is_corrected(settled: Settled, before: Settled) -> bool:
+    """Tell whether better evidence changed what was believed; an assumption was not."""
+    if before.interval_source == "assumed":
+        return False
+    hours_differ = settled.interval_hours != before.interval_hours
+    return hours_differ or settled.doubtful != before.doubtful
+
+
+def _new_life(
+    contract: ContractState, facts: InstrumentUpdate, settled_until: int, received_at: int
+) -> int | None:
+    """Return since when (µs) a ticker is another contract's, by new facts; None: it is not.
+
+    Either the exchange says that its trading began after all that is known of the contract, or it
+    had been delisted and is listed again.
+    """
+    newest = max(contract.event_time, settled_until)
+    listed_at = facts.listed_at
+    dated = listed_at is not None and contract.listed_at not in (None, listed_at)
+    if dated and listed_at is not None and newest and listed_at > newest:
+        return listed_at
+    if contract.status != ContractStatus.DELISTED or not contract.status_since:
+        return None
+    if facts.status in (None, ContractStatus.DELISTED):
+        return None
+    lasted_us = received_at - contract.status_since
+    return received_at if lasted_us >= MIN_DELISTED_US else None
 
 
 def derived_settlement(
@@ -97,13 +253,18 @@ def derived_settlement(
     last estimate was stale by then: the exchange's history tells better what was charged.
     """
     funding_time = contract.next_funding_time
-    if contract.updates == 0 or funding_time is None or event_time < funding_time:
+    if (
+        contract.updates == 0
+        or not contract.state.scored
+        or funding_time is None
+        or event_time < funding_time
+    ):
         return None
     if not 0 <= funding_time - contract.event_time <= feed.stale_s * US_PER_S:
         return None
     decimals = feed.settled_decimals
     rate = contract.rate if decimals is None else rounded(contract.rate, decimals)
-    return SettlementUpdate(contract.symbol, funding_time, rate, "derived", contract.interval_hours)
+    return SettlementUpdate(contract.symbol, funding_time, rate, "derived")
 
 
 def rounded(rate: float, decimals: int) -> float:

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 _SYNONYMS = {"XBT": "BTC", "XXBT": "BTC"}
+_HOME_LISTING = ".US"
+"""How some exchanges mark the shares that others list by their name alone."""
 _POWER = re.compile(r"^(1(?:000)+|10000)(?=[A-Z]{2,}|[^\x00-\x7f])(.+)$")
 _KILO = re.compile(r"^k([A-Z][A-Z0-9]*)$")
 _MEGA = re.compile(r"^1M([A-Z]{3,})$")
@@ -21,8 +23,12 @@ _MEGA = re.compile(r"^1M([A-Z]{3,})$")
 def canonical_asset(name: str) -> tuple[str, float]:
     """Return (asset, multiplier) of an exchange's base asset name.
 
+    AAPL.US is AAPL; shares listed in another country have another price and keep their ending.
+
     1INCH stays 1INCH: only powers of a thousand and 10000 count, before two letters or more.
     """
+    if len(name) > len(_HOME_LISTING):
+        name = name.removesuffix(_HOME_LISTING)
     if match := _KILO.match(name):
         return _SYNONYMS.get(match[1], match[1]), 1_000.0
     if match := _MEGA.match(name):

@@ -1,6 +1,6 @@
 """Backpack payloads (docs/exchanges/backpack.md): mark prices, settled rates, markets.
 
-Rates are hourly.
+What is sent is the rate of the market's interval, which its list of markets states.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from schemas.errors import MalformedInputError
+from schemas.venues.backpack import FEED
 from stream_app.model import (
     InstrumentUpdate,
     NoRate,
@@ -25,13 +26,12 @@ from stream_app.normalise.numbers import (
     interval_hours_of_ms,
     next_time_us,
     number,
+    optional,
     price,
     time_us,
 )
-from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader
+from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader, with_faults
 
-INTERVAL_HOURS = 1.0
-"""Of all perpetuals; what is sent is the hourly rate already (§3)."""
 _QUOTES = frozenset({"USDC", "USDT", "USD"})
 _BPS = 10_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -50,7 +50,7 @@ class _MarkPrice(msgspec.Struct, gc=False):
     mark_price: Number = msgspec.field(name="p", default=None)
     index_price: Number = msgspec.field(name="i", default=None)
     rate: Number = msgspec.field(name="f", default=None)
-    next_funding_time: Time | None = msgspec.field(name="n", default=None)
+    next_funding_time: Time = msgspec.field(name="n", default=None)
 
 
 class _MarkPriceFrame(msgspec.Struct, gc=False):
@@ -64,7 +64,7 @@ class _Snapshot(msgspec.Struct, gc=False, rename="camel"):
     funding_rate: Number = None
     mark_price: Number = None
     index_price: Number = None
-    next_funding_timestamp: Time | None = None
+    next_funding_timestamp: Time = None
 
 
 class _FundingRate(msgspec.Struct, gc=False, rename="camel"):
@@ -95,33 +95,31 @@ def _frame(frame: _MarkPriceFrame, _item: Item) -> Sequence[Update]:
     if rate is None:
         return (NoRate(row.symbol, "no funding rate"),)
     event_us = time_us(row.event_time, "E")
-    return (
-        RateUpdate(
-            row.symbol,
-            rate,
-            event_time=event_us,
-            mark_price=price(row.mark_price, "p"),
-            index_price=price(row.index_price, "i"),
-            next_funding_time=next_time_us(row.next_funding_time, event_us),
-            interval_hours=INTERVAL_HOURS,
-        ),
+    faults: list[str] = []
+    update = RateUpdate(
+        row.symbol,
+        rate,
+        event_time=event_us,
+        mark_price=optional(price, row.mark_price, "p", faults),
+        index_price=optional(price, row.index_price, "i", faults),
+        next_funding_time=next_time_us(row.next_funding_time, event_us),
     )
+    return with_faults(row.symbol, faults, update)
 
 
 def _snapshot(row: _Snapshot, item: Item) -> Sequence[Update]:
     rate = number(row.funding_rate, "fundingRate")
     if rate is None:
         return (NoRate(row.symbol, "no funding rate"),)
-    return (
-        RateUpdate(
-            row.symbol,
-            rate,
-            mark_price=price(row.mark_price, "markPrice"),
-            index_price=price(row.index_price, "indexPrice"),
-            next_funding_time=next_time_us(row.next_funding_timestamp, item.received_at_us),
-            interval_hours=INTERVAL_HOURS,
-        ),
+    faults: list[str] = []
+    update = RateUpdate(
+        row.symbol,
+        rate,
+        mark_price=optional(price, row.mark_price, "markPrice", faults),
+        index_price=optional(price, row.index_price, "indexPrice", faults),
+        next_funding_time=next_time_us(row.next_funding_timestamp, item.received_at_us),
     )
+    return with_faults(row.symbol, faults, update)
 
 
 def _settlement(row: _FundingRate, item: Item) -> Sequence[Update]:
@@ -135,7 +133,7 @@ def _settlement(row: _FundingRate, item: Item) -> Sequence[Update]:
         return (NoRate(row.symbol, "no settled rate"),)
     if end.year <= 2001:
         raise MalformedInputError(f"intervalEndTimestamp is no time of a settlement: {end}")
-    return (SettlementUpdate(row.symbol, end_us, rate, interval_hours=INTERVAL_HOURS),)
+    return (SettlementUpdate(row.symbol, end_us, rate),)
 
 
 def _bound(value: Number, field: str) -> float | None:
@@ -153,18 +151,21 @@ def split_symbol(symbol: str) -> tuple[str, str]:
 def _market(row: _Market, _item: Item) -> Sequence[Update]:
     guessed_base, guessed_quote = split_symbol(row.symbol)
     asset, multiplier = canonical_asset(row.base_symbol or guessed_base)
-    return (
-        InstrumentUpdate(
-            row.symbol,
-            base=asset,
-            quote=row.quote_symbol or guessed_quote or None,
-            multiplier=multiplier,
-            status=row.order_book_state,
-            interval_hours=interval_hours_of_ms(row.funding_interval, "fundingInterval"),
-            rate_cap=_bound(row.funding_rate_upper_bound, "fundingRateUpperBound"),
-            rate_floor=_bound(row.funding_rate_lower_bound, "fundingRateLowerBound"),
+    word, faults = row.order_book_state, list[str]()
+    facts = InstrumentUpdate(
+        row.symbol,
+        base=asset,
+        quote=row.quote_symbol or guessed_quote or None,
+        multiplier=multiplier,
+        status=FEED.status_of(word) if word else None,
+        status_word=word,
+        interval_hours=optional(
+            interval_hours_of_ms, row.funding_interval, "fundingInterval", faults
         ),
+        rate_cap=optional(_bound, row.funding_rate_upper_bound, "fundingRateUpperBound", faults),
+        rate_floor=optional(_bound, row.funding_rate_lower_bound, "fundingRateLowerBound", faults),
     )
+    return with_faults(row.symbol, faults, facts)
 
 
 _read_snapshot = PayloadReader(_Snapshot, _snapshot)

@@ -7,11 +7,11 @@ What differs is data: the market's number, and where exchangeInfo says the statu
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated
 
 import msgspec
 
 from schemas.errors import MalformedInputError
+from schemas.feed_spec import FeedSpec
 from stream_app.model import (
     InstrumentUpdate,
     NoRate,
@@ -21,8 +21,24 @@ from stream_app.model import (
     Update,
 )
 from stream_app.normalise.assets import canonical_asset, split_at_ending
-from stream_app.normalise.numbers import MAX_INTERVAL_HOURS, next_time_us, number, price, time_us
-from stream_app.normalise.payloads import ANY_CHANNEL, ChannelNormaliser, Item, PayloadReader
+from stream_app.normalise.numbers import (
+    Number,
+    Time,
+    hours,
+    next_time_us,
+    number,
+    optional,
+    past_time_us,
+    price,
+    time_us,
+)
+from stream_app.normalise.payloads import (
+    ANY_CHANNEL,
+    ChannelNormaliser,
+    Item,
+    PayloadReader,
+    with_faults,
+)
 
 USD_M = 1
 COIN_M = 2
@@ -35,8 +51,9 @@ _QUOTES = ("USDT", "USDC", "FDUSD", "BUSD", "TUSD", "USD1", "USDE", "USD", "BTC"
 # DOTUSD_PERP would else end in TUSD.
 _ENDINGS = (("USD_PERP", "USD"), *((quote, quote) for quote in _QUOTES))
 
-IntervalHours = Annotated[float, msgspec.Meta(gt=0, le=MAX_INTERVAL_HOURS)]
-"""Rates are divided by it."""
+_REGULAR = frozenset({"Regular", "", None})
+"""`rateType` of regular settlements; rows of before 2026-04 lack it. Any other word means extra
+funding (docs/exchanges/binance-usdm.md §9b)."""
 
 
 class _MarkPrice(msgspec.Struct, gc=False):
@@ -48,10 +65,10 @@ class _MarkPrice(msgspec.Struct, gc=False):
     event: str = msgspec.field(name="e")
     event_time: int = msgspec.field(name="E")
     symbol: str = msgspec.field(name="s")
-    mark_price: str = msgspec.field(name="p")
-    next_funding_time: int | None = msgspec.field(name="T", default=None)
-    rate: str | None = msgspec.field(name="r", default=None)
-    index_price: str | None = msgspec.field(name="i", default=None)
+    mark_price: Number = msgspec.field(name="p", default=None)
+    next_funding_time: Time = msgspec.field(name="T", default=None)
+    rate: Number = msgspec.field(name="r", default=None)
+    index_price: Number = msgspec.field(name="i", default=None)
     market: int | None = msgspec.field(name="st", default=None)
 
 
@@ -59,11 +76,12 @@ class _PremiumIndex(msgspec.Struct, gc=False, rename="camel"):
     """A row of premiumIndex, docs/exchanges/binance-usdm.md §9a and binance-coinm.md §6a."""
 
     symbol: str
-    mark_price: str
-    next_funding_time: int
     time: int
-    last_funding_rate: str | None = None
-    index_price: str | None = None
+    mark_price: Number = None
+    next_funding_time: Time = None
+    last_funding_rate: Number = None
+    index_price: Number = None
+    estimated_settle_price: Number = None
 
 
 class _FundingRate(msgspec.Struct, gc=False, rename="camel"):
@@ -71,16 +89,17 @@ class _FundingRate(msgspec.Struct, gc=False, rename="camel"):
 
     symbol: str
     funding_time: int
-    funding_rate: str | None = None
+    funding_rate: Number = None
+    rate_type: object = None
 
 
 class _FundingInfo(msgspec.Struct, gc=False, rename="camel"):
     """A row of fundingInfo, docs/exchanges/binance-usdm.md §9c and binance-coinm.md §6c."""
 
     symbol: str
-    funding_interval_hours: IntervalHours
-    adjusted_funding_rate_cap: str | None = None
-    adjusted_funding_rate_floor: str | None = None
+    funding_interval_hours: Number = None
+    adjusted_funding_rate_cap: Number = None
+    adjusted_funding_rate_floor: Number = None
 
 
 class _SymbolInfo(msgspec.Struct, gc=False, rename="camel"):
@@ -93,35 +112,38 @@ class _SymbolInfo(msgspec.Struct, gc=False, rename="camel"):
     contract_status: str | None = None
     base_asset: str | None = None
     quote_asset: str | None = None
+    onboard_date: Time = None
 
 
 def _rate(
     symbol: str,
-    rate_text: str | None,
+    rate_text: Number,
     event_time: int,
-    mark_price: str,
-    index_price: str | None,
-    next_funding_time: int | None,
-) -> Update:
+    mark_price: Number,
+    index_price: Number,
+    next_funding_time: Time,
+) -> Sequence[Update]:
     """Delivery contracts have an empty rate or T = 0, some "0.00000000" with T = 0
     (docs/exchanges/binance-usdm.md §8).
     """
     rate = number(rate_text, "rate")
     if rate is None:
-        return NoRate(symbol, "empty rate")
+        return (NoRate(symbol, "empty rate"),)
     if next_funding_time is None:
         raise MalformedInputError("a rate without a next funding time")
     if next_funding_time == 0:
-        return NoRate(symbol, "no next funding time")
+        return (NoRate(symbol, "no next funding time"),)
     event_us = time_us(event_time, "event time")
-    return RateUpdate(
+    faults: list[str] = []
+    update = RateUpdate(
         symbol,
         rate,
         event_time=event_us,
-        mark_price=price(mark_price, "mark price"),
-        index_price=price(index_price, "index price"),
+        mark_price=optional(price, mark_price, "mark price", faults),
+        index_price=optional(price, index_price, "index price", faults),
         next_funding_time=next_time_us(next_funding_time, event_us),
     )
+    return with_faults(symbol, faults, update)
 
 
 def _mark_price_of(market: int) -> Callable[[_MarkPrice, Item], Sequence[Update]]:
@@ -132,62 +154,82 @@ def _mark_price_of(market: int) -> Callable[[_MarkPrice, Item], Sequence[Update]
             return (NoRate(row.symbol, "a COIN-M contract in a USD-M array"),)
         if row.market is not None and row.market != market:
             return (NoRate(row.symbol, f"a row of another market: st is {row.market}"),)
-        return (
-            _rate(
-                row.symbol,
-                row.rate,
-                row.event_time,
-                row.mark_price,
-                row.index_price,
-                row.next_funding_time,
-            ),
+        return _rate(
+            row.symbol,
+            row.rate,
+            row.event_time,
+            row.mark_price,
+            row.index_price,
+            row.next_funding_time,
         )
 
     return mark_price
 
 
 def _premium_index(row: _PremiumIndex, _item: Item) -> Sequence[Update]:
-    return (
-        _rate(
-            row.symbol,
-            row.last_funding_rate,
-            row.time,
-            row.mark_price,
-            row.index_price,
-            row.next_funding_time,
-        ),
+    """A contract that trades no more is listed on with a rate of 0, a current time and no estimated
+    settle price, which a live contract with a rate of 0 has (docs/exchanges/binance-usdm.md §9a).
+    """
+    updates = _rate(
+        row.symbol,
+        row.last_funding_rate,
+        row.time,
+        row.mark_price,
+        row.index_price,
+        row.next_funding_time,
     )
+    update = updates[0]
+    if isinstance(update, RateUpdate) and update.rate == 0.0:
+        faults: list[str] = []
+        settles_at = optional(number, row.estimated_settle_price, "settle price", faults)
+        if settles_at == 0.0:
+            return (NoRate(row.symbol, "a rate of 0 and no settle price: it trades no more"),)
+    return updates
 
 
 def _settlement(row: _FundingRate, _item: Item) -> Sequence[Update]:
     rate = number(row.funding_rate, "fundingRate")
     if rate is None:
         return (NoRate(row.symbol, "empty settled rate"),)
-    return (SettlementUpdate(row.symbol, time_us(row.funding_time, "fundingTime"), rate),)
-
-
-def _funding_info(row: _FundingInfo, _item: Item) -> Sequence[Update]:
+    is_regular = isinstance(row.rate_type, str | None) and row.rate_type in _REGULAR
     return (
-        InstrumentUpdate(
+        SettlementUpdate(
             row.symbol,
-            interval_hours=row.funding_interval_hours,
-            rate_cap=number(row.adjusted_funding_rate_cap, "cap"),
-            rate_floor=number(row.adjusted_funding_rate_floor, "floor"),
+            time_us(row.funding_time, "fundingTime"),
+            rate,
+            kind="regular" if is_regular else "special",
         ),
     )
 
 
-def _symbol_info(row: _SymbolInfo, _item: Item) -> Sequence[Update]:
-    base, multiplier = canonical_asset(row.base_asset) if row.base_asset else (None, None)
-    return (
-        InstrumentUpdate(
+def _funding_info(row: _FundingInfo, _item: Item) -> Sequence[Update]:
+    faults: list[str] = []
+    facts = InstrumentUpdate(
+        row.symbol,
+        interval_hours=optional(hours, row.funding_interval_hours, "fundingIntervalHours", faults),
+        rate_cap=optional(number, row.adjusted_funding_rate_cap, "cap", faults),
+        rate_floor=optional(number, row.adjusted_funding_rate_floor, "floor", faults),
+    )
+    return with_faults(row.symbol, faults, facts)
+
+
+def _symbol_info_of(feed: FeedSpec) -> Callable[[_SymbolInfo, Item], Sequence[Update]]:
+    def symbol_info(row: _SymbolInfo, _item: Item) -> Sequence[Update]:
+        base, multiplier = canonical_asset(row.base_asset) if row.base_asset else (None, None)
+        word = row.contract_status or row.status
+        faults: list[str] = []
+        facts = InstrumentUpdate(
             row.symbol,
             base=base,
             quote=row.quote_asset,
             multiplier=multiplier,
-            status=row.contract_status or row.status,
-        ),
-    )
+            status=feed.status_of(word) if word else None,
+            status_word=word,
+            listed_at=optional(past_time_us, row.onboard_date, "onboardDate", faults),
+        )
+        return with_faults(row.symbol, faults, facts)
+
+    return symbol_info
 
 
 def split_symbol(symbol: str) -> tuple[str, str]:
@@ -195,7 +237,7 @@ def split_symbol(symbol: str) -> tuple[str, str]:
     return split_at_ending(symbol, _ENDINGS)
 
 
-def normaliser_of(market: int) -> Normaliser:
+def normaliser_of(market: int, feed: FeedSpec) -> Normaliser:
     """Return the normaliser of a market, `USD_M` or `COIN_M`.
 
     Every stream of these feeds carries mark-price rows, whatever its name.
@@ -208,6 +250,6 @@ def normaliser_of(market: int) -> Normaliser:
             ("reconcile", "premiumIndex"): premium_index,
             ("history", "fundingRate"): PayloadReader(_FundingRate, _settlement),
             ("contract", "fundingInfo"): PayloadReader(_FundingInfo, _funding_info),
-            ("contract", "exchangeInfo"): PayloadReader(_SymbolInfo, _symbol_info),
+            ("contract", "exchangeInfo"): PayloadReader(_SymbolInfo, _symbol_info_of(feed)),
         }
     )

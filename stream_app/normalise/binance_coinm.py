@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from schemas.venues.binance_coinm import FEED
 from stream_app.normalise import binance
 
-normalise = binance.normaliser_of(binance.COIN_M)
+normalise = binance.normaliser_of(binance.COIN_M, FEED)
 split_symbol = binance.split_symbol

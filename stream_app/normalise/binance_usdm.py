@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from schemas.venues.binance_usdm import FEED
 from stream_app.normalise import binance
 
-normalise = binance.normaliser_of(binance.USD_M)
+normalise = binance.normaliser_of(binance.USD_M, FEED)
 split_symbol = binance.split_symbol

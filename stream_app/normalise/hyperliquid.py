@@ -12,6 +12,7 @@ import msgspec
 
 from schemas.errors import MalformedInputError
 from schemas.times import US_PER_HOUR, hour_floor
+from schemas.venues.hyperliquid import FEED
 from stream_app.model import (
     InstrumentUpdate,
     NoRate,
@@ -20,13 +21,15 @@ from stream_app.model import (
     Update,
 )
 from stream_app.normalise.assets import canonical_asset
-from stream_app.normalise.numbers import Number, Time, number, price, time_us
-from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader
+from stream_app.normalise.numbers import Number, Time, number, optional, price, time_us
+from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader, with_faults
 
 INTERVAL_HOURS = 1.0
 RATE_CAP = 0.04
 """Per hour (§7). Builders' dexs may set other clamps, so theirs are not known."""
 QUOTE = "USDC"
+_TOKENS = {0: QUOTE, 235: "USDE", 360: "USDH"}
+"""Quotes of builders' dexs by the index of their collateral token (§8); others are not known."""
 
 
 class _Context(msgspec.Struct, gc=False, rename="camel"):
@@ -63,34 +66,49 @@ class _UniverseEntry(msgspec.Struct, gc=False, rename="camel"):
     """An entry of `universe` in meta, §9a and c."""
 
     name: str
-    is_delisted: bool = False
+    is_delisted: bool | None = None
 
 
-def _rate(symbol: str, context: _Context, received_at_us: int) -> Update:
+class _Universe(msgspec.Struct, gc=False, rename="camel"):
+    """A meta cut to one entry, or an entry alone, as producers before published it.
+
+    An entry alone has the fields of _UniverseEntry, a meta those of the first two lines.
+    """
+
+    universe: tuple[_UniverseEntry] | None = None
+    collateral_token: object = None
+    name: str | None = None
+    is_delisted: bool | None = None
+
+
+def _rate(symbol: str, context: _Context, received_at_us: int) -> Sequence[Update]:
     """Stamped on receipt: `event_time` stays None (§6)."""
     rate = number(context.funding, "funding")
     if rate is None:
-        return NoRate(symbol, "no funding rate")
+        return (NoRate(symbol, "no funding rate"),)
     if rate == 0.0 and context.premium is None and context.mid_px is None:
-        return NoRate(symbol, "delisted")
-    return RateUpdate(
+        # The list says which of the two it is: a delisted coin is not halted beside (§9a).
+        return (NoRate(symbol, "no order book: halted or delisted", halted=True),)
+    faults: list[str] = []
+    update = RateUpdate(
         symbol,
         rate,
-        mark_price=price(context.mark_px, "markPx"),
-        index_price=price(context.oracle_px, "oraclePx"),
+        mark_price=optional(price, context.mark_px, "markPx", faults),
+        index_price=optional(price, context.oracle_px, "oraclePx", faults),
         next_funding_time=hour_floor(received_at_us) + US_PER_HOUR,
         interval_hours=INTERVAL_HOURS,
     )
+    return with_faults(symbol, faults, update)
 
 
 def _frame(frame: _ActiveAssetCtx, item: Item) -> Sequence[Update]:
     if frame.channel != "activeAssetCtx":
         raise MalformedInputError(f"not an activeAssetCtx: channel is {frame.channel!r:.60}")
-    return (_rate(frame.data.coin, frame.data.ctx, item.received_at_us),)
+    return _rate(frame.data.coin, frame.data.ctx, item.received_at_us)
 
 
 def _context(context: _Context, item: Item) -> Sequence[Update]:
-    return (_rate(item.symbol, context, item.received_at_us),)
+    return _rate(item.symbol, context, item.received_at_us)
 
 
 def _settlement(row: _FundingHistory, _item: Item) -> Sequence[Update]:
@@ -102,8 +120,14 @@ def _settlement(row: _FundingHistory, _item: Item) -> Sequence[Update]:
     )
 
 
-def _facts(entry: _UniverseEntry, item: Item) -> Sequence[Update]:
+def _facts(row: _Universe, item: Item) -> Sequence[Update]:
     dex, _, coin = item.symbol.rpartition(":")
+    if row.universe is not None:
+        (entry,) = row.universe
+    elif row.name is not None:
+        entry = _UniverseEntry(row.name, row.is_delisted)
+    else:
+        raise MalformedInputError("neither a coin nor a meta of one")
     # No source shows whether a builder dex's own meta repeats the prefix of its names.
     symbol = item.symbol if entry.name == coin else entry.name
     base, multiplier = canonical_asset(coin)
@@ -111,14 +135,21 @@ def _facts(entry: _UniverseEntry, item: Item) -> Sequence[Update]:
         InstrumentUpdate(
             symbol,
             base=base,
-            quote=QUOTE,
+            quote=_quote(dex, row.collateral_token),
             multiplier=multiplier,
-            status="delisted" if entry.is_delisted else "trading",
+            status=FEED.status_of("delisted" if entry.is_delisted else "trading"),
             interval_hours=INTERVAL_HOURS,
             rate_cap=None if dex else RATE_CAP,
             rate_floor=None if dex else -RATE_CAP,
         ),
     )
+
+
+def _quote(dex: str, token: object) -> str:
+    """Return the quote of a dex with a collateral token; empty where it is not known."""
+    if token is None:
+        return "" if dex else QUOTE
+    return _TOKENS.get(token, "") if isinstance(token, int) else ""
 
 
 def split_symbol(symbol: str) -> tuple[str, str]:
@@ -127,7 +158,7 @@ def split_symbol(symbol: str) -> tuple[str, str]:
 
 
 _read_context = PayloadReader(_Context, _context)
-_read_facts = PayloadReader(_UniverseEntry, _facts)
+_read_facts = PayloadReader(_Universe, _facts)
 normalise = ChannelNormaliser(
     {
         ("stream", "activeAssetCtx"): PayloadReader(_ActiveAssetCtx, _frame),

@@ -12,6 +12,7 @@ import msgspec
 
 from schemas.errors import MalformedInputError
 from schemas.times import US_PER_S, minute_round
+from schemas.venues.kucoin import FEED
 from stream_app.model import (
     InstrumentUpdate,
     NoRate,
@@ -27,10 +28,12 @@ from stream_app.normalise.numbers import (
     interval_hours_of_ms,
     next_time_us,
     number,
+    optional,
+    past_time_us,
     price,
     time_us,
 )
-from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader
+from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader, with_faults
 
 _ENDINGS = (("USDTM", "USDT"), ("USDCM", "USDC"), ("USDM", "USD"))
 UTA_CHANNELS = ("funding-fee-all-symbols", "funding-fee")
@@ -49,8 +52,8 @@ class _UtaRow(msgspec.Struct, gc=False):
     symbol: str = msgspec.field(name="s")
     rate: Number = msgspec.field(name="fr", default=None)
     settled_rate: Number = msgspec.field(name="lfr", default=None)
-    settled_time: Time | None = msgspec.field(name="ft", default=None)
-    next_funding_time: Time | None = msgspec.field(name="nt", default=None)
+    settled_time: Time = msgspec.field(name="ft", default=None)
+    next_funding_time: Time = msgspec.field(name="nt", default=None)
     interval_ms: Number = msgspec.field(name="gl", default=None)
 
 
@@ -108,7 +111,8 @@ class _Contract(msgspec.Struct, gc=False, rename="camel"):
     mark_price: Number = None
     index_price: Number = None
     next_funding_rate_time: Number = None
-    next_funding_rate_date_time: Time | None = None
+    next_funding_rate_date_time: Time = None
+    first_open_date: Time = None
 
 
 class _FundingRate(msgspec.Struct, gc=False, rename="camel"):
@@ -128,25 +132,31 @@ def _uta(frame: _UtaFrame, _item: Item) -> Sequence[Update]:
         row = frame.data[0]
     else:
         raise MalformedInputError(f"a piece of {len(frame.data)} rows, not of one")
-    estimate = _uta_estimate(row, frame.push_time)
-    settled = number(row.settled_rate, "lfr")
-    if settled is None or row.settled_time is None or _is_none(row.settled_time):
-        return (estimate,)
+    faults: list[str] = []
+    settled = _uta_settled(row, frame.push_time, faults)
+    updates = (_uta_estimate(row, frame.push_time, faults), *settled)
+    return with_faults(row.symbol, faults, *updates)
+
+
+def _uta_settled(row: _UtaRow, push_time: Time, faults: list[str]) -> Sequence[SettlementUpdate]:
+    settled = optional(number, row.settled_rate, "lfr", faults)
+    at = optional(_settled_time, row.settled_time, "ft", faults)
+    if settled is None or at is None:
+        return ()
     # `gl` is the interval that began at `ft`, not the one that `lfr` was settled for: at a change
-    # the two differ, so the interval follows from the settlement before.
-    at = time_us(row.settled_time, "ft")
-    if 0 <= time_us(frame.push_time, "P") - at < SETTLED_AFTER_US:
+    # the two differ.
+    if 0 <= time_us(push_time, "P") - at < SETTLED_AFTER_US:
         # `ft` may have advanced before `lfr` has; the next push says it again.
-        return (estimate,)
-    return (estimate, SettlementUpdate(row.symbol, at, settled, source="stream"))
+        return ()
+    return (SettlementUpdate(row.symbol, at, settled, source="stream"),)
 
 
-def _is_none(at: Time) -> bool:
-    """A contract that has not settled yet has a time of 0."""
-    return (number(at, "time") or 0.0) <= 0.0
+def _settled_time(at: Time, field: str) -> int | None:
+    """Return a time in µs; a contract that has not settled yet has a time of 0."""
+    return time_us(at, field) if (number(at, field) or 0.0) > 0.0 else None
 
 
-def _uta_estimate(row: _UtaRow, push_time: Time) -> Update:
+def _uta_estimate(row: _UtaRow, push_time: Time, faults: list[str]) -> Update:
     rate = number(row.rate, "fr")
     if rate is None:
         return NoRate(row.symbol, "no funding rate")
@@ -156,7 +166,7 @@ def _uta_estimate(row: _UtaRow, push_time: Time) -> Update:
         rate,
         event_time=event_us,
         next_funding_time=next_time_us(row.next_funding_time, event_us),
-        interval_hours=interval_hours_of_ms(row.interval_ms, "gl"),
+        interval_hours=optional(interval_hours_of_ms, row.interval_ms, "gl", faults),
     )
 
 
@@ -190,12 +200,17 @@ def _announcement(frame: _AnnouncementFrame, _item: Item) -> Sequence[Update]:
     return (SettlementUpdate(row.symbol, at, rate, source="stream"),)
 
 
-def _interval_hours(row: _Contract) -> float | None:
+def _interval_hours(row: _Contract, faults: list[str]) -> float | None:
     """The interval in force; `fundingRateGranularity` alone may be one that is yet to begin."""
-    current = interval_hours_of_ms(
-        row.current_funding_rate_granularity, "currentFundingRateGranularity"
+    current = optional(
+        interval_hours_of_ms,
+        row.current_funding_rate_granularity,
+        "currentFundingRateGranularity",
+        faults,
     )
-    listed = interval_hours_of_ms(row.funding_rate_granularity, "fundingRateGranularity")
+    listed = optional(
+        interval_hours_of_ms, row.funding_rate_granularity, "fundingRateGranularity", faults
+    )
     return current or listed
 
 
@@ -205,7 +220,7 @@ def _next_funding_us(row: _Contract, received_at_us: int) -> int | None:
         at = next_time_us(stated, received_at_us)
         if at is not None:
             return at
-    countdown_ms = number(row.next_funding_rate_time, "nextFundingRateTime")
+    countdown_ms = optional(number, row.next_funding_rate_time, "nextFundingRateTime", [])
     if countdown_ms is None or not 0 <= countdown_ms <= MAX_NEXT_AHEAD_US // 1_000:
         return None
     # What the reply took on its way is in the sum: settlements are on full minutes.
@@ -217,32 +232,34 @@ def _snapshot(row: _Contract, item: Item) -> Sequence[Update]:
     rate = number(row.funding_fee_rate, "fundingFeeRate")
     if rate is None:
         return (NoRate(row.symbol, "no funding rate"),)
-    return (
-        RateUpdate(
-            row.symbol,
-            rate,
-            mark_price=price(row.mark_price, "markPrice"),
-            index_price=price(row.index_price, "indexPrice"),
-            next_funding_time=_next_funding_us(row, item.received_at_us),
-            interval_hours=_interval_hours(row),
-        ),
+    faults: list[str] = []
+    update = RateUpdate(
+        row.symbol,
+        rate,
+        mark_price=optional(price, row.mark_price, "markPrice", faults),
+        index_price=optional(price, row.index_price, "indexPrice", faults),
+        next_funding_time=_next_funding_us(row, item.received_at_us),
+        interval_hours=_interval_hours(row, faults),
     )
+    return with_faults(row.symbol, faults, update)
 
 
 def _facts(row: _Contract, _item: Item) -> Sequence[Update]:
     base, multiplier = canonical_asset(row.base_currency) if row.base_currency else (None, None)
-    return (
-        InstrumentUpdate(
-            row.symbol,
-            base=base,
-            quote=row.quote_currency,
-            multiplier=multiplier,
-            status=row.status,
-            interval_hours=_interval_hours(row),
-            rate_cap=number(row.funding_rate_cap, "fundingRateCap"),
-            rate_floor=number(row.funding_rate_floor, "fundingRateFloor"),
-        ),
+    faults: list[str] = []
+    facts = InstrumentUpdate(
+        row.symbol,
+        base=base,
+        quote=row.quote_currency,
+        multiplier=multiplier,
+        status=FEED.status_of(row.status) if row.status else None,
+        status_word=row.status,
+        interval_hours=_interval_hours(row, faults),
+        rate_cap=optional(number, row.funding_rate_cap, "fundingRateCap", faults),
+        rate_floor=optional(number, row.funding_rate_floor, "fundingRateFloor", faults),
+        listed_at=optional(past_time_us, row.first_open_date, "firstOpenDate", faults),
     )
+    return with_faults(row.symbol, faults, facts)
 
 
 def _settlement(row: _FundingRate, _item: Item) -> Sequence[Update]:

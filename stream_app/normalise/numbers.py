@@ -6,16 +6,19 @@ Also what is plausible: a next funding time near its event, an interval that can
 from __future__ import annotations
 
 import math
-from typing import TypeAlias
+from collections.abc import Callable
+from typing import TypeAlias, TypeVar
 
 from schemas.errors import MalformedInputError
 from schemas.times import US_PER_DAY, US_PER_HOUR
 
-Number: TypeAlias = str | float | None
-"""A field for `number` or `price`, as text or as a JSON number."""
-Time: TypeAlias = int | float | str
+Number: TypeAlias = object
+"""A field for `number` or `price`: text, a JSON number, or null. Whatever else an exchange puts
+there must not spoil the rest of the row, so decoders take anything."""
+Time: TypeAlias = object
 """A field for `time_us`. An integer stays one: nanoseconds exceed 2^53
 (docs/exchanges/README.md §3 rule 16)."""
+Read = TypeVar("Read")
 
 _MISSING = frozenset({"", "null", "n/a", "N/A", "nan", "NaN"})
 # The windows 2001-2286 in each unit do not overlap, so magnitude tells the unit.
@@ -47,6 +50,8 @@ def number(value: Number, field: str) -> float | None:
         # float() alone also takes 1_0, " 1 " and the digits of every script.
         if not value.isascii() or "_" in value or value[0] <= " " or value[-1] <= " ":
             raise MalformedInputError(f"{field} is not a number: {value!r:.60}")
+    elif isinstance(value, bool) or not isinstance(value, int | float):
+        raise MalformedInputError(f"{field} is not a number: {value!r:.60}")
     try:
         parsed = float(value)
     except (ValueError, OverflowError):
@@ -54,6 +59,20 @@ def number(value: Number, field: str) -> float | None:
     if not math.isfinite(parsed):
         raise MalformedInputError(f"{field} is not finite: {value!r:.60}")
     return parsed + 0.0
+
+
+def optional(
+    read: Callable[[Number, str], Read], value: Number, field: str, faults: list[str]
+) -> Read | None:
+    """Return `read(value, field)`; None where that cannot be, and why is added to `faults`.
+
+    For a field beside which others are good: one bad field must not cost the whole row.
+    """
+    try:
+        return read(value, field)
+    except MalformedInputError as error:
+        faults.append(str(error))
+        return None
 
 
 def price(value: Number, field: str) -> float | None:
@@ -68,7 +87,8 @@ def time_us(value: Time, field: str) -> int:
     Raises:
         MalformedInputError: in no unit does it lie between 2001 and 2286.
     """
-    whole = value if isinstance(value, int) else _whole(value, field)
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    whole: int = value if is_whole else _whole(value, field)  # type: ignore[assignment]
     if _MIN_MS <= whole < _MAX_MS:
         return whole * 1_000
     if _MIN_US <= whole < _MAX_US:
@@ -78,7 +98,7 @@ def time_us(value: Time, field: str) -> int:
     raise MalformedInputError(f"{field} is no time in ms, us or ns: {value!s:.60}")
 
 
-def _whole(value: float | str, field: str) -> int:
+def _whole(value: Time, field: str) -> int:
     """Return a time's text or JSON float as an integer, of plain digits without a double between.
 
     Raises:
@@ -90,6 +110,29 @@ def _whole(value: float | str, field: str) -> int:
     if parsed is None:
         raise MalformedInputError(f"{field} is missing")
     return int(parsed)
+
+
+def past_time_us(value: Time, field: str) -> int | None:
+    """Return a time in µs; None where there is none (0 included).
+
+    Raises:
+        MalformedInputError: in no unit does it lie between 2001 and 2286.
+    """
+    return time_us(value, field) if value and value != "0" else None
+
+
+def hours(value: Number, field: str) -> float | None:
+    """Return an interval given in hours; None where there is none (0 included).
+
+    Raises:
+        MalformedInputError: not within a minute and a day: rates are divided by it.
+    """
+    parsed = number(value, field)
+    if not parsed:
+        return None
+    if not _MIN_INTERVAL_HOURS < parsed <= MAX_INTERVAL_HOURS:
+        raise MalformedInputError(f"{field} is no interval in hours: {value!s:.60}")
+    return parsed
 
 
 def next_time_us(value: Time | None, event_us: int) -> int | None:
@@ -116,7 +159,7 @@ def interval_hours_of_ms(value: Number, field: str) -> float | None:
     parsed = number(value, field)
     if not parsed:
         return None
-    hours = parsed / _MS_PER_HOUR
-    if not _MIN_INTERVAL_HOURS < hours <= MAX_INTERVAL_HOURS:
+    in_hours = parsed / _MS_PER_HOUR
+    if not _MIN_INTERVAL_HOURS < in_hours <= MAX_INTERVAL_HOURS:
         raise MalformedInputError(f"{field} is no interval in ms: {value!s:.60}")
-    return hours
+    return in_hours

@@ -9,12 +9,17 @@ import msgspec
 
 from schemas.errors import MalformedInputError
 from schemas.records import Purpose, RawItem
-from stream_app.model import ReadItem, Update
+from stream_app.model import ReadItem, Unreadable, Update
 
 ANY_CHANNEL = "*"
 """In a table of readers: every channel of the purpose that has no reader of its own."""
 MIN_TOGETHER = 4
 """Fewer payloads than this are as quick to read one by one."""
+
+
+def with_faults(symbol: str, faults: Sequence[str], *updates: Update) -> Sequence[Update]:
+    """Return the updates of a row, and what of the row could not be read, if anything."""
+    return (*updates, Unreadable(symbol, "; ".join(faults))) if faults else updates
 
 
 class Item(NamedTuple):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from schemas.clock import Clock
-from schemas.feeds import spec, stale_s
+from schemas.feeds import stale_s
 from schemas.rates import apr, rate_8h
 from schemas.records import FeedStatus, HourlyBar
 from schemas.text import one_line
@@ -168,7 +168,7 @@ class WorkerView:
         for state in self._worker.partitions():
             if state.store.entries:
                 by_feed.setdefault(state.feed, []).extend(state.store.entries.values())
-        return {feed: _arrived(feed, entries) for feed, entries in by_feed.items()}
+        return {feed: _arrived(entries) for feed, entries in by_feed.items()}
 
     @property
     def started(self) -> bool:
@@ -258,9 +258,8 @@ def _reported(report: FeedStatus | None) -> dict[str, Any]:
     }
 
 
-def _arrived(feed: str, entries: list[ContractEntry]) -> Arrivals:
-    streaming = spec(feed).streaming
-    trading = [entry for entry in entries if entry.contract.status in streaming]
+def _arrived(entries: list[ContractEntry]) -> Arrivals:
+    trading = [entry for entry in entries if entry.contract.state.streams]
     there = [entry for entry in trading if not entry.contract.backfilling]
     settled = sum(len(entry.baseline) > 0 for entry in there)
     rated = [entry.contract for entry in entries if entry.contract.updates]

@@ -60,6 +60,10 @@ class RawLog(Protocol):
         ...
 
 
+CONTRADICTED_US = 10 * US_PER_S
+"""How long a contradiction of an exchange's list is reported; while it lasts it comes again."""
+
+
 class AssignedPartition:
     """One assigned raw partition: its state, and the events that wait for their ack."""
 
@@ -277,7 +281,14 @@ class Processor:
             "records": records,
             "delay_p50_s": quantile(delays_s, 0.50),
             "delay_p99_s": quantile(delays_s, 0.99),
+            "contradicted_feeds": self._contradicted_feeds(),
         }
+
+    def _contradicted_feeds(self) -> list[str]:
+        """Return the feeds whose lists the stream has contradicted within CONTRADICTED_US."""
+        since = self._clock.now_us() - CONTRADICTED_US
+        states = [assigned.state for assigned in self._assigned.values()]
+        return sorted({state.feed for state in states if state.contradicted_at >= since})
 
     def flush_quiet(self) -> None:
         """Publish what partitions owe whose producer is dead: no tick has come for a while."""

@@ -11,6 +11,7 @@ from stream_app.model import (
     NoRate,
     RateUpdate,
     SettlementUpdate,
+    Unreadable,
     Update,
 )
 from tests.fuzz.samples import SAMPLES, normaliser_of
@@ -33,7 +34,7 @@ def read_or_refuse(sample: Sample, payload: bytes, received_at_us: int) -> Seque
 def check(reading: Update, sample: Sample) -> None:
     """What the core relies on."""
     assert reading.symbol == sample.symbol
-    if isinstance(reading, NoRate):
+    if isinstance(reading, NoRate | Unreadable):
         assert reading.reason
         return
     hours = reading.interval_hours

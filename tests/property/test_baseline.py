@@ -7,7 +7,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from schemas.times import US_PER_DAY, US_PER_HOUR
+from stream_app.core.scoring import baseline_codec
 from stream_app.core.scoring.baseline import Baseline
+from stream_app.core.scoring.interval_evidence import IntervalEvidence
+from stream_app.core.scoring.settled_intervals import Interval
 from stream_app.core.scoring.statistics import MIN_SAMPLES
 
 HOUR_US = 1_791_273_600_000_000
@@ -25,7 +28,7 @@ def baseline_of(settled: dict[int, tuple[float, float]], order: list[int]) -> Ba
     baseline = Baseline()
     for offset, at in enumerate(order):
         rate, hours = settled[at]
-        baseline.add(at, rate, hours, 8.0, offset)
+        baseline.add(at, rate, hours, IntervalEvidence(), offset)
     return baseline
 
 
@@ -86,13 +89,13 @@ def test_the_order_of_arrival_does_not_matter(
 def test_inferred_intervals_do_not_depend_on_the_order_of_arrival(
     settled: dict[int, tuple[float, float]], data: st.DataObject
 ) -> None:
-    """Each is the time since the settlement before, whichever of the two came first."""
+    """Each follows from the settlements around it, whichever of them came first."""
 
-    def learnt(order: list[int]) -> list[tuple[int, float, float]]:
+    def learnt(order: list[int]) -> list[tuple[int, float, Interval]]:
         baseline = Baseline()
         for offset, at in enumerate(order):
-            baseline.add(at, settled[at][0], None, 8.0, offset)
-        return [(s.funding_time, s.rate, s.interval_hours) for s in baseline.settled]
+            baseline.add(at, settled[at][0], None, IntervalEvidence(), offset)
+        return [(s.funding_time, s.rate, s.interval) for s in baseline.settled]
 
     order = data.draw(st.permutations(sorted(settled)))
     assert learnt(order) == learnt(sorted(settled))
@@ -109,7 +112,8 @@ def test_one_rate_at_many_intervals_is_no_baseline(
     """However it was scaled, a constant series never gives a z."""
     baseline = Baseline()
     for offset, interval in enumerate(hours):
-        baseline.add(HOUR_US - offset * US_PER_HOUR, rate * interval / 8.0, interval, 8.0, offset)
+        at = HOUR_US - offset * US_PER_HOUR
+        baseline.add(at, rate * interval / 8.0, interval, IntervalEvidence(), offset)
     assert baseline.score(value, baseline.statistics(HOUR_US)) == (None, None, None)
 
 
@@ -119,7 +123,7 @@ def test_a_stored_baseline_holds_what_was_learnt_before_the_cut(
 ) -> None:
     """Exactly the settlements of the records up to the block's offset."""
     order = sorted(settled)
-    restored = Baseline.unpack(baseline_of(settled, order).pack(), cut)
+    restored, _ = baseline_codec.unpack(baseline_codec.pack(baseline_of(settled, order)), cut)
     assert [entry.funding_time for entry in restored.settled] == [
-        at for at in order[: cut + 1] if at > order[-1] - 32 * US_PER_DAY
+        at for at in order[: cut + 1] if at > order[-1] - 34 * US_PER_DAY
     ]

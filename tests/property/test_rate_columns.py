@@ -11,8 +11,9 @@ from schemas.records import FUNDING_RATE, RawBatch
 from schemas.serde.codec import Encoder
 from schemas.serde.rate_columns import Origin, RateColumnsEncoder
 from stream_app.core.output.outputs import RateRow, rate_columns, rate_output
+from stream_app.core.scoring.settled_intervals import Interval
 from stream_app.core.state.contract_state import ContractState
-from stream_app.core.state.item_context import Interval, ItemContext
+from stream_app.core.state.item_context import ItemContext
 from stream_app.model import RateUpdate
 
 ENCODER = Encoder(FUNDING_RATE, 77)
@@ -34,7 +35,10 @@ readings = st.builds(
     next_funding_time=times,
 )
 intervals = st.builds(
-    Interval, hours, st.sampled_from(["payload", "exchange_info", "observed", "assumed"])
+    Interval,
+    hours,
+    st.sampled_from(["payload", "exchange_info", "observed", "assumed"]),
+    doubtful=st.just(False),
 )
 rows = st.builds(
     RateRow,
@@ -97,3 +101,5 @@ def test_a_row_without_a_value_stands_alone(missing: str) -> None:
     assert RateRow(contract, full, 1, interval, 0, 1, late=False).plain
     assert not RateRow(contract, full, 1, interval, 0, 1, late=True).plain
     assert not RateRow(contract, lacking, 1, interval, 0, 1, late=False).plain
+    doubtful = Interval(8.0, "observed", doubtful=True)
+    assert not RateRow(contract, full, 1, doubtful, 0, 1, late=False).plain

@@ -12,6 +12,7 @@ from producers.policy.rate_limiter import RateLimiter
 from producers.policy.throttle import Throttle
 from producers.settings import ProducerSettings
 from schemas.clock import Clock
+from schemas.contract_status import ContractStatus
 from tests.support.clock import ManualClock
 
 
@@ -54,5 +55,5 @@ def feed_of(
 
 def listed(feed: Feed, *symbols: str) -> None:
     """Have the exchange list these contracts."""
-    entries = [Listing(symbol, streaming=True) for symbol in symbols]
+    entries = [Listing(symbol, ContractStatus.TRADING) for symbol in symbols]
     feed._on_listed(feed.registry.update("list", (), entries))

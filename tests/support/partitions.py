@@ -45,7 +45,13 @@ def item(row: dict[str, Any], received_at: int) -> RawItem:
     }
 
 
-def tick(symbol: str, rate: float | str, at: int, lag_us: int = 2_000) -> RawItem:
+COMING = HOUR_US + 8 * US_PER_HOUR
+"""The funding time that rates of the stream are for, if a test does not say otherwise."""
+
+
+def tick(
+    symbol: str, rate: float | str, at: int, lag_us: int = 2_000, *, coming: int = COMING
+) -> RawItem:
     """A row of the stream, whose event time is `at`, in whole milliseconds."""
     row = {
         "e": "markPriceUpdate",
@@ -54,7 +60,7 @@ def tick(symbol: str, rate: float | str, at: int, lag_us: int = 2_000) -> RawIte
         "p": "85296.5",
         "i": "85345.25",
         "r": rate if isinstance(rate, str) else repr(rate),
-        "T": (HOUR_US + 8 * US_PER_HOUR) // 1_000,
+        "T": coming // 1_000,
     }
     return item(row, at + lag_us)
 

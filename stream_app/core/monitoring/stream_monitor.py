@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from schemas.audit_facts import AuditCause, AuditFacts
 from schemas.audit_kinds import AuditKind
+from schemas.contract_status import ContractStatus
 from schemas.control_items import FeedEvent
 from schemas.errors import MalformedInputError
 from schemas.feed_spec import FeedSpec
@@ -45,7 +46,7 @@ class StreamMonitor:
         """`skew_us`: how far ahead of its receipt an event is still believed to be."""
         self._collector = collector
         self._awaited = [c for c in store.entries.values() if c.contract.stream.awaited]
-        self._streaming = feed.streaming
+        self._max_rate = feed.max_settled_rate
         self._skew_us = skew_us
         self._pace = Pace.of(feed, skew_us)
         self._settling_us = int(feed.settling_s * US_PER_S)
@@ -54,7 +55,7 @@ class StreamMonitor:
     def streamed(self, entry: ContractEntry, event_time: int, at: ItemContext) -> None:
         """Take note of a newer stream update: it may end a gap, and show what did not come."""
         contract = entry.contract
-        if contract.status not in self._streaming:
+        if not contract.state.streams:
             # An update that was under way when trading ended begins no stream: its end is no gap.
             return
         step = contract.stream.advance(event_time, at.received_at, at.offset, at.item, self._pace)
@@ -77,9 +78,7 @@ class StreamMonitor:
     def listed(self, entry: ContractEntry, at: ItemContext) -> None:
         """Take note of what the exchange says of a contract: if it trades, a stream is awaited."""
         contract = entry.contract
-        if contract.status in self._streaming and contract.stream.expect(
-            at.received_at, at.offset, at.item
-        ):
+        if contract.state.streams and contract.stream.expect(at.received_at, at.offset, at.item):
             self._awaited.append(entry)
             entry.shard.dirty = True
 
@@ -136,7 +135,7 @@ class StreamMonitor:
         """Open a gap at a flush boundary, if one is due."""
         contract, stale_us = entry.contract, self._pace.stale_us
         stream = contract.stream
-        if not stream.silent_at(boundary, stale_us) or contract.status not in self._streaming:
+        if not stream.silent_at(boundary, stale_us) or not contract.state.streams:
             return
         stream.opened = entry.shard.dirty = True
         # Not `boundary`: while a producer is down boundaries are passed over, or the wall clock's.
@@ -144,24 +143,28 @@ class StreamMonitor:
         raw = (stream.raw_offset, stream.raw_item)
         self._open(contract, times, raw, first=stream.event_time == 0)
 
-    def status_changed(self, entry: ContractEntry, status: str, at: ItemContext) -> None:
-        """Tell that a contract with rates trades no longer, which ends its gap, or trades again."""
+    def state_changed(self, entry: ContractEntry, was: ContractStatus, at: ItemContext) -> None:
+        """Tell that a contract with rates streams no longer, which ends its gap, or streams again.
+
+        `was`: its state before.
+        """
         contract, now, raw = entry.contract, at.received_at, (at.offset, at.item)
-        begins = status in self._streaming
-        if begins == (contract.status in self._streaming):
+        state = contract.state
+        if state.streams == was.streams:
             return
         if contract.updates:
-            change = f"{contract.status or 'unknown'} -> {status}"
-            kind = AuditKind.TRADING_BEGAN if begins else AuditKind.TRADING_ENDED
-            facts = AuditFacts(from_state=contract.status, to_state=status)
+            change = f"{was} -> {state}"
+            kind = AuditKind.TRADING_BEGAN if state.streams else AuditKind.TRADING_ENDED
+            facts = AuditFacts(from_state=was, to_state=state)
             self._collector.tell(contract.contract_id, kind, (now, now), 1, change, raw, facts)
         if contract.stream.opened:
             times = (contract.stream.since, max(contract.stream.since, now))
             facts = AuditFacts(cause=AuditCause.TRADING_ENDED)
             subject, kind = contract.contract_id, AuditKind.GAP_CLOSED
-            self._collector.tell(subject, kind, times, 0, "delisted", raw, facts)
+            self._collector.tell(subject, kind, times, 0, state, raw, facts)
         # The time in which it does not trade is no gap.
         contract.stream = StreamState.ended(now)
+        self.listed(entry, at)
 
     def reconcile(self, entry: ContractEntry | None, update: RateUpdate, at: ItemContext) -> None:
         """Compare a row of a REST snapshot with what the stream has told."""
@@ -190,11 +193,11 @@ class StreamMonitor:
         if entry is None or entry.contract.updates == 0:
             return not_compared(AuditCause.NO_RATE, "no rate yet")
         contract = entry.contract
-        if contract.status not in self._streaming:
+        if not contract.state.streams:
             return not_compared(AuditCause.NOT_TRADING, "not trading")
         if self._settling_us and is_settling(contract, update, time_us, self._settling_us):
             return not_compared(AuditCause.SETTLING, "settling")
-        if beyond_cap(contract, update.rate):
+        if beyond_cap(contract, update.rate, self._max_rate):
             # The stream's own rate of that kind is not held either: there is nothing beside it.
             return not_compared(AuditCause.BEYOND_CAP, "beyond the cap")
         return compare(contract, update.rate, time_us, self._pace.stale_us)

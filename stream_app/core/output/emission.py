@@ -14,7 +14,7 @@ from schemas.records import HourlyBar, Trigger, ZScore
 from stream_app.core.output.alerts import crossing_alert, flip_alert
 from stream_app.core.output.collector import OutputCollector
 from stream_app.core.output.outputs import Output, bar_row
-from stream_app.core.scoring.statistics import z_of
+from stream_app.core.scoring.statistics import UNRATED, z_of
 from stream_app.core.scoring.zones import crossed_between, sign_of, trigger_of, zone_of
 from stream_app.core.state.bars import ClosedBar
 from stream_app.core.state.contract_state import ContractState
@@ -60,7 +60,7 @@ class Emitter:
             return
         # The baseline may have moved since the update was judged.
         entry.refresh(contract.event_time)
-        z = z_of(rate_8h(contract.rate, contract.interval_hours), entry.stats)
+        z = None if contract.interval_doubtful else z_of(current_8h(contract), entry.stats)
         self._emit(entry, z, "flush", crossed_between(contract.emitted_z, z), now_us)
         entry.shard.dirty = True
 
@@ -81,7 +81,12 @@ class Emitter:
         contract.emitted_z = z
 
     def alert(self, contract: ContractState, z: float | None, at: ItemContext) -> None:
-        """Raise the alerts that a contract's current update calls for. `z` None: none of z."""
+        """Raise the alerts that a contract's current update calls for. `z` None: none of z.
+
+        None at all while the interval is in doubt: each of them says the rate by its scale.
+        """
+        if contract.interval_doubtful:
+            return
         self._alert_of_sign(contract, at)
         crossing = None if z is None else contract.alerts.cross(z, contract.event_time)
         if z is None or crossing is None:
@@ -93,7 +98,7 @@ class Emitter:
             self._collector.alert(crossing_alert(contract, z, crossing.told, at))
 
     def _alert_of_sign(self, contract: ContractState, at: ItemContext) -> None:
-        sign = sign_of(rate_8h(contract.rate, contract.interval_hours))
+        sign = sign_of(current_8h(contract))
         if contract.sign == 0:
             contract.sign = sign
             return
@@ -135,6 +140,11 @@ class Emitter:
         return taken
 
 
+def current_8h(contract: ContractState) -> float:
+    """Return the current rate of a contract per 8 h."""
+    return rate_8h(contract.rate, contract.interval_hours)
+
+
 def zscore_of(
     entry: ContractEntry,
     trigger: Trigger,
@@ -144,8 +154,8 @@ def zscore_of(
 ) -> ZScore:
     """Return the z-score record of a contract's current rate."""
     contract, stats = entry.contract, entry.stats
-    scaled = rate_8h(contract.rate, contract.interval_hours)
-    scored = entry.baseline.score(scaled, stats)
+    scaled = current_8h(contract)
+    scored = UNRATED if contract.interval_doubtful else entry.baseline.score(scaled, stats)
     return {
         "contract_id": contract.contract_id,
         "feed": collector.feed,
@@ -172,6 +182,9 @@ def zscore_of(
         "received_at": contract.received_at,
         "computed_at": now_us,
         "transport": contract.transport,
+        "interval_source": contract.interval_source,
+        "interval_doubtful": contract.interval_doubtful,
+        "generation": contract.generation,
         "raw_topic": collector.topic,
         "raw_partition": collector.partition,
         "raw_offset": contract.raw_offset,

@@ -14,11 +14,12 @@ from schemas.rates import HOURS_A_YEAR, REFERENCE_INTERVAL_HOURS, apr, rate_8h
 from schemas.records import FundingRate, HourlyBar, Settlement
 from schemas.serde.rate_columns import Identity, RateColumns
 from schemas.topics import RATES, TopicSpec
-from stream_app.core.scoring.baseline import Settled
+from stream_app.core.scoring.settled_intervals import Interval
+from stream_app.core.scoring.settlement import Settled
 from stream_app.core.state.bars import ClosedBar
 from stream_app.core.state.contract_state import ContractState
-from stream_app.core.state.item_context import Interval, ItemContext
-from stream_app.model import RateUpdate
+from stream_app.core.state.item_context import ItemContext
+from stream_app.model import RateUpdate, SettlementUpdate
 
 
 class Output(NamedTuple):
@@ -64,6 +65,7 @@ class RateRow(NamedTuple):
         return not (
             self.late
             or self.out_of_range
+            or self.interval.doubtful
             or update.event_time is None
             or update.mark_price is None
             or update.index_price is None
@@ -98,7 +100,8 @@ def rate_output(row: RateRow, at: ItemContext) -> Output:
 
 def rate_record(row: RateRow, at: ItemContext) -> FundingRate:
     """Return the record of an accepted update."""
-    contract, update, event_time, (hours, interval_source), item, received_at, late, beyond = row
+    contract, update, event_time, interval, item, received_at, late, beyond = row
+    hours, interval_source, doubtful = interval
     rate = update.rate
     return {
         "contract_id": contract.contract_id,
@@ -125,6 +128,7 @@ def rate_record(row: RateRow, at: ItemContext) -> FundingRate:
         "raw_offset": at.offset,
         "raw_item": item,
         "out_of_range": beyond,
+        "interval_doubtful": doubtful,
     }
 
 
@@ -172,6 +176,36 @@ def settlement_row(
         "rate_8h": rate_8h(entry.rate, entry.interval_hours),
         "source": entry.source,
         "received_at": at.received_at,
+        "kind": "regular",
+        "interval_source": entry.interval_source,
+        "interval_doubtful": entry.doubtful,
+        "generation": contract.generation_at(entry.funding_time),
+        "raw_topic": at.topic,
+        "raw_partition": at.partition,
+        "raw_offset": at.offset,
+        "raw_item": at.item,
+    }
+
+
+def special_row(
+    contract: ContractState, funding_time: int, update: SettlementUpdate, at: ItemContext
+) -> Settlement:
+    """Return the record of a special settlement, which has no interval."""
+    return {
+        "contract_id": contract.contract_id,
+        "feed": at.feed,
+        "symbol": contract.symbol,
+        "funding_time": funding_time,
+        "funding_time_raw": update.funding_time_raw,
+        "rate": update.rate,
+        "interval_hours": None,
+        "rate_8h": None,
+        "source": update.source,
+        "received_at": at.received_at,
+        "kind": update.kind,
+        "interval_source": None,
+        "interval_doubtful": False,
+        "generation": contract.generation_at(funding_time),
         "raw_topic": at.topic,
         "raw_partition": at.partition,
         "raw_offset": at.offset,

@@ -1,6 +1,7 @@
-"""The baseline of a contract: its settlements of 30 days, and the form in which they are stored.
+"""The baseline of a contract: its settlements of 30 days, and what is known of each.
 
-See docs/decisions/baseline-and-z.md.
+Special settlements are kept beside it, so that each is published once; they are in no statistics.
+See docs/decisions/baseline-and-z.md and docs/decisions/intervals-and-units.md.
 """
 
 from __future__ import annotations
@@ -9,16 +10,35 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import NamedTuple
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from schemas.errors import StateError
 from schemas.rates import REFERENCE_INTERVAL_HOURS
 from schemas.records import SettlementSource
 from schemas.times import US_PER_DAY, US_PER_HOUR
+from stream_app.core.scoring.interval_evidence import (
+    GRID_HOURS,
+    MAX_STATEMENTS,
+    IntervalEvidence,
+)
+from stream_app.core.scoring.settled_intervals import (
+    DEFAULT_INTERVAL_HOURS,
+    NEIGHBOURS,
+    Interval,
+    Spacing,
+    settled_interval,
+)
+from stream_app.core.scoring.settlement import (
+    DOUBTFUL,
+    OBSERVED_IN_HISTORY,
+    SOURCES,
+    Change,
+    Hole,
+    Settled,
+    code_of,
+    decoded,
+)
 from stream_app.core.scoring.statistics import (
     UNRATED,
     Score,
@@ -29,177 +49,266 @@ from stream_app.core.scoring.statistics import (
 )
 
 WINDOW_US = 30 * US_PER_DAY
-KEPT_US = 32 * US_PER_DAY
-"""Longer than the window, so that a settlement that is delivered again is still recognised, and a
-replay after a crash may reach back over the edge of the window."""
-MAX_INTERVAL_US = 24 * US_PER_HOUR
-_SOURCES: tuple[SettlementSource, ...] = ("history", "stream", "derived")
-"""Most trusted first. State stores their position, so new ones may only be appended."""
-_INFERRED = 64
-"""Bit beside the stored source: the interval was inferred, not stated by the exchange."""
+KEPT_US = 34 * US_PER_DAY
+"""Longer than the window: the interval of its oldest settlement follows from those before it, a
+settlement that is delivered again is recognised, and a replay may reach back over its edge."""
+MAX_SPACING_HOURS = 24 * 40.0
 OBSERVED_GAPS = 3
 """How many of the newest gaps an observed interval is the shortest of, so that one missed
 settlement does not double it."""
-PLAUSIBLE_HOURS = frozenset({1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 24.0})
-
-
-class Settled(NamedTuple):
-    """One settlement of a baseline. `raw_offset` tells from which raw record it was learnt."""
-
-    funding_time: int
-    rate: float
-    interval_hours: float
-    raw_offset: int
-    source: SettlementSource = "history"
-    inferred: bool = False
-    """The interval follows from the settlement before, or from the contract's."""
-
-
-class _Versioned(msgspec.Struct, array_like=True):
-    version: int
-
-
-class _PackedV1(msgspec.Struct, array_like=True):
-    """Version 1: one row a settlement."""
-
-    version: int
-    settled: list[tuple[int, float, float, int]]
-
-
-class _Packed(msgspec.Struct, array_like=True):
-    """Version 2: one column a field, as the arrays' bytes (little-endian)."""
-
-    version: int
-    times: bytes
-    rates: bytes
-    hours: bytes
-    offsets: bytes
-    sources: bytes
-    superseded: Sequence[tuple[int, float, float, int, SettlementSource, bool]]
 
 
 class Baseline:
-    """The settlements of one contract, ordered by funding time, at most KEPT_US back.
+    """The regular settlements of one contract, ordered by funding time, at most KEPT_US back.
 
-    Held in columns: 33 bytes a settlement, where 1,900 contracts have up to 768 each.
+    Held in columns: 33 bytes a settlement, where 1,900 contracts have up to 816 each.
     """
 
-    VERSION = 2
     __slots__ = (
+        "_codes",
         "_hours",
         "_offsets",
         "_rates",
-        "_sources",
+        "_some_doubtful",
         "_stats",
-        "_superseded",
         "_times",
         "_window",
+        "life_since",
+        "specials",
+        "superseded",
     )
 
-    def __init__(self, settled: Iterable[Settled] = ()) -> None:
+    def __init__(self, settled: Iterable[Settled] = (), specials: Iterable[Settled] = ()) -> None:
         ordered = sorted(settled)
         self._times = array("q", [s.funding_time for s in ordered])
         self._rates = array("d", [s.rate for s in ordered])
         self._hours = array("d", [s.interval_hours for s in ordered])
         self._offsets = array("q", [s.raw_offset for s in ordered])
-        self._sources = array("b", [_source_code(s) for s in ordered])
-        self._superseded: list[Settled] = []
-        """Settlements that were replaced by a better version since the last `pack`."""
+        self._codes = array("b", [code_of(s) for s in ordered])
+        self.specials = sorted(specials)
+        """Extra funding beside the regular one. Their interval has no meaning."""
+        self.superseded: list[Settled] = []
+        """Settlements that were replaced by a better version since the last pack."""
+        self.life_since = 0
+        """Settlements before this time (µs) are of another contract that had the same ticker."""
         self._stats: Statistics | None = None
         self._window = slice(0, 0)
+        self._some_doubtful = False
 
     def __len__(self) -> int:
         return len(self._times)
 
     @property
     def settled(self) -> list[Settled]:
-        """All settlements, oldest first."""
+        """All regular settlements, oldest first."""
         return [self._at(index) for index in range(len(self))]
 
+    @property
+    def columns(self) -> tuple[array[int], array[float], array[float], array[int], array[int]]:
+        """Funding times, rates, hours, raw offsets, and codes (`code_of`), oldest first."""
+        return self._times, self._rates, self._hours, self._offsets, self._codes
+
     def _at(self, index: int) -> Settled:
+        source, interval_source, doubtful = decoded(self._codes[index])
         return Settled(
             self._times[index],
             self._rates[index],
             self._hours[index],
             self._offsets[index],
-            *_source_of(self._sources[index]),
+            source,
+            interval_source,
+            doubtful,
         )
 
     def known(self, funding_time: int) -> Settled | None:
-        """Return the settlement of a funding time."""
+        """Return the regular settlement of a funding time."""
         at = bisect_left(self._times, funding_time)
         return self._at(at) if at < len(self) and self._times[at] == funding_time else None
+
+    def newest_time(self) -> int:
+        """Return the funding time (µs) of the newest settlement; 0: there is none."""
+        return self._times[-1] if self._times else 0
 
     def add(
         self,
         funding_time: int,
         rate: float,
-        interval_hours: float | None,
-        contract_interval_hours: float,
+        stated_hours: float | None,
+        evidence: IntervalEvidence,
         raw_offset: int,
         source: SettlementSource = "history",
-    ) -> Sequence[Settled]:
-        """Add a settlement; return what is new by it, nothing if its funding time is too old.
+    ) -> list[Change]:
+        """Add a regular settlement; return what is new or changed by it, itself first.
 
-        Without an `interval_hours` of its own, it is the time since the settlement before (whole
-        hours), else the contract's; a settlement that comes to stand before one whose interval
-        was inferred so gives that one another interval, and then both are returned. Of two for
-        the same time the more trusted source counts: history, then stream, then derived. What
-        changes no number and no trust is not returned.
+        Nothing if its funding time is too old, or if it tells nothing new. Of two for the same time
+        the more trusted source counts (history, stream, derived), of two in the history the one
+        that came later. `stated_hours`: the interval that its own payload names.
         """
         times = self._times
         if times and funding_time <= times[-1] - KEPT_US:
-            return ()
+            return []
         at = bisect_left(times, funding_time)
+        if at == len(times) and stated_hours is None and self._goes_on(funding_time, evidence):
+            goes_on = Settled(funding_time, rate, self._hours[-1], raw_offset, source, "observed")
+            self._insert(at, goes_on)
+            self._forget_old()
+            return [Change(goes_on)]
         before = self._at(at) if at < len(times) and times[at] == funding_time else None
-        if before is not None and _SOURCES.index(source) >= _SOURCES.index(before.source):
-            return ()
-        inferred = interval_hours is None
-        if interval_hours is None:
-            interval_hours = contract_interval_hours
-            if at and (whole := _whole_hours(funding_time - times[at - 1])):
-                interval_hours = whole
-        entry = Settled(funding_time, rate, interval_hours, raw_offset, source, inferred)
+        if before is not None and not _is_better(source, rate, before):
+            return []
+        if before is None:
+            interval = Interval(stated_hours or DEFAULT_INTERVAL_HOURS, "payload")
+            self._insert(at, Settled(funding_time, rate, interval.hours, raw_offset, source))
+            if stated_hours is None:
+                interval = settled_interval(funding_time, None, evidence, self._spacing(at))
+        else:
+            interval = before.interval
+            if stated_hours is not None:
+                interval = Interval(stated_hours, "payload")
+        entry = Settled(funding_time, rate, interval.hours, raw_offset, source, *interval[1:])
         if before is not None:
-            self._replace(at, entry)
-            confirmed = before.source == "stream" and before.rate == rate
-            return () if confirmed and before.interval_hours == interval_hours else (entry,)
-        self._insert(at, entry)
-        new = [entry]
-        if at + 1 < len(times) and self._sources[at + 1] & _INFERRED:
-            following = self._at(at + 1)
-            whole = _whole_hours(following.funding_time - funding_time)
-            if whole is not None and whole != following.interval_hours:
-                # Learnt from the record at hand: without that, a restart must not know it.
-                repaired = following._replace(interval_hours=whole, raw_offset=raw_offset)
-                self._replace(at + 1, repaired)
-                new.append(repaired)
-        self._delete(slice(0, bisect_right(times, times[-1] - KEPT_US)))
-        return new
+            self.superseded.append(before)
+        self._set(at, entry)
+        confirmed = before is not None and before == entry._replace(
+            raw_offset=before.raw_offset, source="stream"
+        )
+        changes = [] if confirmed else [Change(entry, before)]
+        if before is None:
+            around = range(at - NEIGHBOURS, at + NEIGHBOURS + 1)
+            changes += self._revised((i for i in around if i != at), evidence, raw_offset)
+            self._forget_old()
+        return changes
+
+    def _goes_on(self, funding_time: int, evidence: IntervalEvidence) -> bool:
+        """Tell whether a new settlement follows the last three at the interval observed of them.
+
+        Then it changes nothing of theirs, and has the same. Histories are made of such ones: this
+        spares them the long way.
+        """
+        times = self._times
+        if len(times) <= NEIGHBOURS or self._codes[-1] != OBSERVED_IN_HISTORY:
+            return False
+        step_us = funding_time - times[-1]
+        return (
+            step_us == times[-1] - times[-2] == times[-2] - times[-3]
+            and step_us == self._hours[-1] * US_PER_HOUR
+            and times[-3] >= self.life_since
+            and not evidence.stated
+            and evidence.listed_at(funding_time) is None
+        )
+
+    def _forget_old(self) -> None:
+        self._delete(slice(0, bisect_right(self._times, self._times[-1] - KEPT_US)))
+
+    def add_special(self, funding_time: int, rate: float, raw_offset: int) -> bool:
+        """Add a special settlement; False if it is known already."""
+        newest = max(self.newest_time(), self.specials[-1].funding_time if self.specials else 0)
+        if funding_time <= newest - KEPT_US:
+            return False
+        known = {special.funding_time: special for special in self.specials}
+        if funding_time in known and known[funding_time].rate == rate:
+            return False
+        known[funding_time] = Settled(funding_time, rate, 0.0, raw_offset)
+        newest = max(newest, funding_time)
+        self.specials = sorted(s for s in known.values() if s.funding_time > newest - KEPT_US)
+        return True
+
+    def revise(self, evidence: IntervalEvidence, since: int, raw_offset: int) -> list[Change]:
+        """Judge the settlements from a funding time on anew, as the evidence has changed.
+
+        Those just before it, too, which may follow from what comes after them.
+        """
+        first = bisect_left(self._times, since)
+        return self._revised(range(first - NEIGHBOURS, len(self)), evidence, raw_offset)
+
+    def _revised(
+        self, positions: Iterable[int], evidence: IntervalEvidence, raw_offset: int
+    ) -> list[Change]:
+        changes = []
+        for at in positions:
+            if not 0 <= at < len(self):
+                continue
+            before = self._at(at)
+            interval = settled_interval(before.funding_time, None, evidence, self._spacing(at))
+            if interval == before.interval or _is_forgotten(before, interval, evidence):
+                continue
+            # Learnt from the record at hand: without that, a restart must not know it.
+            entry = before._replace(
+                interval_hours=interval.hours,
+                interval_source=interval.source,
+                doubtful=interval.doubtful,
+                raw_offset=raw_offset,
+            )
+            self.superseded.append(before)
+            self._set(at, entry)
+            changes.append(Change(entry, before))
+        return changes
+
+    def _spacing(self, at: int) -> Spacing:
+        """Return the hours between a settlement and its neighbours of the same life."""
+        times = self._times[max(0, at - NEIGHBOURS) : at + NEIGHBOURS + 1]
+        center = min(at, NEIGHBOURS)
+        gaps = [_hours_between(a, b) for a, b in pairwise(times)]
+        life_since = self.life_since
+        if life_since and times[0] < life_since <= times[-1]:
+            same = [(a >= life_since) == (b >= life_since) for a, b in pairwise(times)]
+            gaps = [gap if kept else None for gap, kept in zip(gaps, same, strict=True)]
+        return Spacing(_until_none(gaps[:center][::-1]), _until_none(gaps[center:]))
+
+    def hole_over(self, funding_time: int) -> Hole | None:
+        """Return the hole that a funding time lies in, if no settlement of it is known."""
+        at = bisect_left(self._times, funding_time)
+        return self._hole(at) if self.known(funding_time) is None else None
+
+    def holes_around(self, funding_time: int) -> list[Hole]:
+        """Return the holes that end or begin with the settlement of a funding time."""
+        at = bisect_left(self._times, funding_time)
+        return [hole for hole in (self._hole(at), self._hole(at + 1)) if hole is not None]
+
+    def _hole(self, at: int) -> Hole | None:
+        """Return the hole before a position, if there is one."""
+        if not 0 < at < len(self):
+            return None
+        since, until = self._times[at - 1], self._times[at]
+        if since < self.life_since <= until:
+            return None
+        # The first settlement after a change of the interval may come at any time.
+        longest_us = int(max(self._hours[at - 1], self._hours[at]) * US_PER_HOUR)
+        missing = -(-(until - since) // longest_us) - 1
+        return Hole(since, until, missing) if missing > 0 else None
 
     def _insert(self, at: int, entry: Settled) -> None:
         self._times.insert(at, entry.funding_time)
         self._rates.insert(at, entry.rate)
         self._hours.insert(at, entry.interval_hours)
         self._offsets.insert(at, entry.raw_offset)
-        self._sources.insert(at, _source_code(entry))
+        self._codes.insert(at, code_of(entry))
         self._stats = None
 
-    def _replace(self, at: int, entry: Settled) -> None:
-        self._superseded.append(self._at(at))
-        self._delete(slice(at, at + 1))
-        self._insert(at, entry)
+    def _set(self, at: int, entry: Settled) -> None:
+        self._rates[at] = entry.rate
+        self._hours[at] = entry.interval_hours
+        self._offsets[at] = entry.raw_offset
+        self._codes[at] = code_of(entry)
+        self._stats = None
 
     def _delete(self, which: slice) -> None:
-        for column in (self._times, self._rates, self._hours, self._offsets, self._sources):
+        for column in self.columns:
             del column[which]
+
+    def begin_life(self, since: int) -> None:
+        """Count only settlements from a time (µs) on from now on."""
+        self.life_since = since
+        self._stats = None
 
     def statistics(self, hour: int) -> Statistics:
         """Return the statistics over (hour − 30 d, hour], cached until a settlement arrives."""
         stats = self._stats
         if stats is None or stats.as_of != hour:
-            low = bisect_right(self._times, hour - WINDOW_US)
+            earliest = max(hour - WINDOW_US + 1, self.life_since)
+            low = bisect_left(self._times, earliest)
             self._window = slice(low, bisect_right(self._times, hour))
+            self._some_doubtful = bool(self._doubtful().any())
             self._stats = stats = statistics_of(self.window(), hour)
         return stats
 
@@ -210,7 +319,13 @@ class Baseline:
         # As `rate_8h` computes it, so that the two agree to the last bit.
         scaled: npt.NDArray[np.float64] = rates * REFERENCE_INTERVAL_HOURS
         scaled /= np.frombuffer(self._hours)[self._window]
-        return scaled
+        return scaled[~self._doubtful()] if self._some_doubtful else scaled
+
+    def _doubtful(self) -> npt.NDArray[np.bool_]:
+        """Return of each settlement in the window whether its interval is in doubt."""
+        codes = np.frombuffer(self._codes, dtype=np.int8)[self._window]
+        doubtful: npt.NDArray[np.bool_] = (codes & DOUBTFUL) != 0
+        return doubtful
 
     def score(self, value: float, stats: Statistics | None) -> Score:
         """Return z, robust z and percentile of a rate_8h against this baseline's `stats`.
@@ -225,87 +340,41 @@ class Baseline:
 
     def observed_interval_hours(self) -> float | None:
         """Return the shortest of the newest times between settlements, if it is plausible."""
-        newest = self._times[-OBSERVED_GAPS - 1 :]
-        gaps = [_whole_hours(b - a) for a, b in pairwise(newest)]
+        newest = [t for t in self._times[-OBSERVED_GAPS - 1 :] if t >= self.life_since]
+        gaps = [_hours_between(a, b) for a, b in pairwise(newest)]
         shortest = min((gap for gap in gaps if gap is not None), default=None)
-        return shortest if shortest in PLAUSIBLE_HOURS else None
-
-    def pack(self) -> bytes:
-        """Return the bytes that `unpack` reads.
-
-        A pack is made durable, and the contract's block after it, before the next pack. So it is
-        enough that each pack has what was superseded since the one before.
-        """
-        superseded, self._superseded = self._superseded, []
-        return msgspec.msgpack.encode(
-            _Packed(
-                self.VERSION,
-                self._times.tobytes(),
-                self._rates.tobytes(),
-                self._hours.tobytes(),
-                self._offsets.tobytes(),
-                self._sources.tobytes(),
-                superseded,
-            )
-        )
-
-    @classmethod
-    def unpack(cls, data: bytes, up_to_offset: int) -> Baseline:
-        """Read what `pack` wrote, without what was learnt after raw offset `up_to_offset`.
-
-        A baseline is stored before the block of its contract; after a crash between the two, the
-        later settlements come again from the log, and the z-scores before them must not see them.
-
-        Raises:
-            StateError: the bytes are damaged or of a newer version.
-        """
-        try:
-            version = msgspec.msgpack.decode(data, type=_Versioned).version
-            if version > cls.VERSION:
-                raise StateError(
-                    f"a stored baseline has version {version}, this program reads up to "
-                    f"{cls.VERSION}: run the newer fundingstream that wrote it"
-                )
-            settled = _settled_v1(data) if version == 1 else _settled(data)
-        except (msgspec.DecodeError, ValueError, IndexError) as error:
-            raise StateError(f"a stored baseline is damaged: {error}") from error
-        # Later ones overwrite what they superseded.
-        known = {s.funding_time: s for s in settled if s.raw_offset <= up_to_offset}
-        return cls(known.values())
+        return shortest if shortest in GRID_HOURS else None
 
 
-def _source_code(entry: Settled) -> int:
-    return _SOURCES.index(entry.source) | (_INFERRED if entry.inferred else 0)
+def _is_better(source: SettlementSource, rate: float, before: Settled) -> bool:
+    """Tell whether a settlement is to replace the one that is known for its time."""
+    rank, known = SOURCES.index(source), SOURCES.index(before.source)
+    return rank < known or (source == "history" and rate != before.rate)
 
 
-def _source_of(code: int) -> tuple[SettlementSource, bool]:
-    return _SOURCES[code & ~_INFERRED], bool(code & _INFERRED)
+def _is_forgotten(known: Settled, interval: Interval, evidence: IntervalEvidence) -> bool:
+    """Tell whether an interval differs from the known one only because a statement is forgotten.
+
+    Only the newest statements are kept; what was learnt from others stays.
+    """
+    if known.interval_source == "payload":
+        return interval.source != "payload"
+    if known.interval_source != "exchange_info" or interval.source in ("payload", "exchange_info"):
+        return False
+    full = len(evidence.listed) >= MAX_STATEMENTS
+    return full and evidence.listed_at(known.funding_time) is None
 
 
-def _settled(data: bytes) -> list[Settled]:
-    """Return superseded ones before those that superseded them."""
-    packed = msgspec.msgpack.decode(data, type=_Packed)
-    current = [
-        Settled(time, rate, hours, offset, *_source_of(code))
-        for time, rate, hours, offset, code in zip(
-            array("q", packed.times),
-            array("d", packed.rates),
-            array("d", packed.hours),
-            array("q", packed.offsets),
-            packed.sources,
-            strict=True,
-        )
-    ]
-    return [*(Settled(*row) for row in packed.superseded), *current]
+def _hours_between(a: int, b: int) -> float | None:
+    """Return the hours between two funding times, to the minute; None: out of any proportion."""
+    hours = round((b - a) / US_PER_HOUR, 2)
+    return hours if 0 < hours <= MAX_SPACING_HOURS else None
 
 
-def _settled_v1(data: bytes) -> list[Settled]:
-    packed = msgspec.msgpack.decode(data, type=_PackedV1)
-    return [Settled(*row) for row in packed.settled]
-
-
-def _whole_hours(duration_us: int) -> float | None:
-    if not 0 < duration_us <= MAX_INTERVAL_US:
-        return None
-    hours = round(duration_us / US_PER_HOUR)
-    return float(hours) if hours else None
+def _until_none(gaps: Sequence[float | None]) -> list[float]:
+    known: list[float] = []
+    for gap in gaps:
+        if gap is None:
+            break
+        known.append(gap)
+    return known

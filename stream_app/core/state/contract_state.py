@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import msgspec
 
+from schemas.contract_status import ContractStatus
 from schemas.errors import StateError
 from schemas.records import IntervalSource, Transport
+from stream_app.core.scoring.interval_evidence import IntervalEvidence
+from stream_app.core.scoring.settled_intervals import DEFAULT_INTERVAL_HOURS, Interval
 from stream_app.core.scoring.zones import AlertState
 from stream_app.core.state.audit_counts import AuditCount
 from stream_app.core.state.bars import BarState
@@ -21,7 +24,9 @@ from stream_app.core.state.waiting_room import WaitingItem
 
 BLOCK_CONTRACTS = 256
 VERSION = 1
-DEFAULT_INTERVAL_HOURS = 8.0
+MAX_LIVES = 16
+"""Of one ticker."""
+_STATUSES = {status.value: status for status in ContractStatus}
 
 
 class Estimate(msgspec.Struct, array_like=True, gc=False):
@@ -41,6 +46,8 @@ class ContractState(msgspec.Struct, array_like=True):
     quote: str
     multiplier: float = 1.0
     status: str = ""
+    """The ContractStatus that the exchange lists; empty before it has; state of a version before
+    the enumeration holds the exchange's own word."""
     listed_interval_hours: float | None = None
     """The interval that the exchange lists; None: it lists none."""
     rate_cap: float | None = None
@@ -83,6 +90,47 @@ class ContractState(msgspec.Struct, array_like=True):
     alerts: AlertState = msgspec.field(default_factory=AlertState)
     pushes: list[Push] = []
     """The newest pushes, for feeds without event times (pushes.py)."""
+
+    evidence: IntervalEvidence = msgspec.field(default_factory=IntervalEvidence)
+    """What the exchange has said about the interval, and when."""
+    interval_doubtful: bool = False
+    """`interval_hours` of the current rate is in doubt: it is not scored and raises no alert."""
+    passed_funding_time: int = 0
+    """The last coming funding time of the stream that has passed (µs); 0: none has."""
+    halted: bool = False
+    """The stream shows that trading is suspended, whatever the list says."""
+    listed_at: int | None = None
+    """When its trading began, by the exchange (µs)."""
+    lives: list[int] = []
+    """When each later contract with the same ticker began (µs), oldest first."""
+    status_since: int = 0
+    """When `status` was learnt (receipt, µs); 0: by a version that did not keep it."""
+
+    @property
+    def state(self) -> ContractStatus:
+        """What the contract does, by the list and by the stream."""
+        listed = _STATUSES.get(self.status, ContractStatus.TRADING)
+        if not listed.streams:
+            return listed
+        if self.halted:
+            return ContractStatus.HALTED
+        if self.lives and listed is ContractStatus.TRADING:
+            return ContractStatus.RELISTED
+        return listed
+
+    @property
+    def generation(self) -> int:
+        """Which contract with this ticker it is, counted from 1."""
+        return 1 + len(self.lives)
+
+    def generation_at(self, time_us: int) -> int:
+        """Return which contract with this ticker traded at a time (µs)."""
+        return 1 + sum(begun <= time_us for begun in self.lives)
+
+    @property
+    def interval(self) -> Interval:
+        """The interval of the current rate."""
+        return Interval(self.interval_hours, self.interval_source, self.interval_doubtful)
 
     @property
     def owes(self) -> bool:

@@ -8,22 +8,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from schemas.audit_kinds import AuditKind
+from schemas.contract_status import ContractStatus
+from schemas.feed_spec import FeedSpec
 from schemas.feeds import spec
 from schemas.partitioning import contract_id
 from schemas.symbols import MAX_NAME_BYTES, clip, symbol_fault
 from schemas.times import hour_floor
+from stream_app.core.scoring import baseline_codec
 from stream_app.core.scoring.baseline import Baseline
+from stream_app.core.scoring.settled_intervals import DEFAULT_INTERVAL_HOURS, Interval
+from stream_app.core.scoring.settlement import Change
 from stream_app.core.scoring.statistics import Statistics
 from stream_app.core.state.audit_counts import AuditBook, Noted
 from stream_app.core.state.contract_state import (
     BLOCK_CONTRACTS,
-    DEFAULT_INTERVAL_HOURS,
     UNLISTED,
     ContractBlock,
     ContractState,
 )
 from stream_app.core.state.gaps import StreamState
-from stream_app.core.state.item_context import Interval, ItemContext
+from stream_app.core.state.item_context import ItemContext
 from stream_app.core.state.waiting_room import WaitingRoom
 from stream_app.normalise import symbol_splitter
 from stream_app.normalise.assets import canonical_asset
@@ -54,6 +58,7 @@ class ContractEntry:
         "_hour",
         "baseline",
         "contract",
+        "corrections",
         "interval",
         "judged_z",
         "shard",
@@ -66,8 +71,10 @@ class ContractEntry:
         self.baseline = baseline
         self.stats: Statistics | None = None
         """What rates of the hour are scored against; None while the baseline is being filled."""
-        self.interval = Interval(DEFAULT_INTERVAL_HOURS, "assumed")
+        self.interval = Interval(DEFAULT_INTERVAL_HOURS, "assumed", doubtful=True)
         """What holds where a payload does not say."""
+        self.corrections: list[Change] = []
+        """Settlements of stored state that this version judges otherwise, not published yet."""
         self.judged_z: float | None = None
         """z of the newest accepted update; without meaning until there is one."""
         self._hour = -1
@@ -80,7 +87,7 @@ class ContractEntry:
         self._hour = hour
         contract, baseline = self.contract, self.baseline
         # An empty baseline is treated as none, since a restart does not tell the two apart.
-        scored = len(baseline) > 0 and not contract.backfilling
+        scored = len(baseline) > 0 and not contract.backfilling and contract.state.scored
         self.stats = baseline.statistics(hour) if scored else None
         self.interval = self._interval()
 
@@ -89,14 +96,17 @@ class ContractEntry:
         self._hour = -1
 
     def _interval(self) -> Interval:
-        """Choose the interval: as listed, else as observed between settlements, else 8 h."""
+        """Choose the interval: as listed, else as observed between settlements, else 8 h.
+
+        What is only assumed is in doubt.
+        """
         listed = self.contract.listed_interval_hours
         if listed is not None:
             return Interval(listed, "exchange_info")
         observed = self.baseline.observed_interval_hours()
         if observed is not None:
             return Interval(observed, "observed")
-        return Interval(DEFAULT_INTERVAL_HOURS, "assumed")
+        return Interval(DEFAULT_INTERVAL_HOURS, "assumed", doubtful=True)
 
 
 class ContractStore:
@@ -113,7 +123,7 @@ class ContractStore:
         `stored_baseline` is asked per contract id.
         """
         self.feed = feed
-        self._streaming = spec(feed).streaming
+        self._spec = spec(feed)
         self._split = symbol_splitter(feed)
         self.shards: list[Shard] = []
         """The shards with contracts."""
@@ -133,13 +143,29 @@ class ContractStore:
         self.shards.append(shard)
         _bound(shard, self.feed)
         for contract in block.contracts:
-            stored = stored_baseline(contract.contract_id)
-            baseline = (
-                Baseline() if stored is None else Baseline.unpack(stored, block.applied_offset)
-            )
+            _update_status(contract, self._spec)
             if contract.stream.received_at == 0:
-                _seed_stream(contract, self._streaming)
-            self._add(contract, shard, baseline)
+                _seed_stream(contract)
+            stored = stored_baseline(contract.contract_id)
+            baseline, outdated = Baseline(), False
+            if stored is not None:
+                baseline, outdated = baseline_codec.unpack(stored, block.applied_offset)
+            if contract.lives:
+                baseline.begin_life(contract.lives[-1])
+            entry = self._add(contract, shard, baseline)
+            if outdated:
+                self._judge_anew(entry, block)
+
+    def _judge_anew(self, entry: ContractEntry, block: ContractBlock) -> None:
+        """Judge the settlements of a version that inferred intervals otherwise.
+
+        What changes is kept with the entry until it can be published.
+        """
+        contract = entry.contract
+        if contract.listed_interval_hours is not None and not contract.evidence.listed:
+            since = max(contract.received_at, block.flushed_at)
+            contract.evidence.note_listed(contract.listed_interval_hours, since)
+        entry.corrections = entry.baseline.revise(contract.evidence, 0, block.applied_offset)
 
     def _add(self, contract: ContractState, shard: Shard, baseline: Baseline) -> ContractEntry:
         entry = self.entries[contract.symbol] = ContractEntry(contract, shard, baseline)
@@ -229,7 +255,9 @@ class ContractStore:
         for shard in shards:
             shard.dirty = False
         dirty, self._dirty_baselines = self._dirty_baselines, {}
-        return blocks, [(contract, dirty[contract].pack()) for contract in sorted(dirty)]
+        return blocks, [
+            (contract, baseline_codec.pack(dirty[contract])) for contract in sorted(dirty)
+        ]
 
 
 def _bound(shard: Shard, feed: str) -> None:
@@ -254,12 +282,18 @@ def _bound(shard: Shard, feed: str) -> None:
     shard.dirty = True
 
 
-def _seed_stream(contract: ContractState, streaming: frozenset[str]) -> None:
+def _update_status(contract: ContractState, feed: FeedSpec) -> None:
+    """Turn the exchange's own word, which earlier versions stored, into the state that it means."""
+    if contract.status and contract.status not in set(ContractStatus):
+        contract.status = feed.status_of(contract.status)
+
+
+def _seed_stream(contract: ContractState) -> None:
     """Start a contract's stream at its current rate, for state of a version without streams.
 
     Otherwise the time of the upgrade itself could not be a gap.
     """
-    if contract.updates and contract.transport == "ws" and contract.status in streaming:
+    if contract.updates and contract.transport == "ws" and contract.state.streams:
         contract.stream = StreamState(
             contract.event_time, contract.received_at, contract.raw_offset, contract.raw_item
         )

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import NamedTuple
 from zlib import crc32
 
-from schemas.records import IntervalSource, RawBatch
+from schemas.records import RawBatch
 from stream_app.core.state.waiting_room import WaitingItem
 
 
@@ -81,10 +80,3 @@ class ItemContext:
         at.channel, at.connection = waiting.channel, waiting.connection
         at.is_stream = waiting.purpose == "stream" and waiting.transport == "ws"
         return at
-
-
-class Interval(NamedTuple):
-    """A funding interval and where it was learnt."""
-
-    hours: float
-    source: IntervalSource

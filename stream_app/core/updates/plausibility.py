@@ -29,8 +29,6 @@ MAX_OFF_HOUR_US = 5 * US_PER_S
 """How far from a full hour a streamed settlement may be stamped: funding is due at full hours, and
 stamps are seconds off at most (docs/exchanges/README.md §3). With a wrong clock it would count as
 another settlement than the same one in the history."""
-DEFAULT_CAP = 0.10
-"""A fraction per interval, where the exchange states no cap. No settlement is beyond it."""
 _TOLERANCE = 1 + 1e-9
 """A cap that was written in basis points may miss the rate at the cap by a rounding."""
 
@@ -46,11 +44,14 @@ def check_size(batch: RawBatch) -> None:
         raise MalformedInputError(f"a record of {items} items, more than {MAX_READ_ITEMS}")
 
 
-def check_plausible(update: Update, received_at: int, max_ahead_us: int) -> None:
+def check_plausible(
+    update: Update, received_at: int, max_ahead_us: int, max_settled_rate: float
+) -> None:
     """Refuse an update that would spoil a contract's state for long.
 
     That is: a time too far ahead, a rate beyond any cap, a name that is too long. `received_at`:
     receipt of its item (µs). `max_ahead_us`: how far ahead of that an event may be.
+    `max_settled_rate`: of a regular settlement; extra funding knows no cap.
 
     Raises:
         MalformedInputError: says which value it is.
@@ -59,7 +60,8 @@ def check_plausible(update: Update, received_at: int, max_ahead_us: int) -> None
         time_us, rate, limit = update.event_time, update.rate, MAX_RATE
         ahead_us = max_ahead_us
     elif isinstance(update, SettlementUpdate):
-        time_us, rate, limit = update.funding_time_raw, update.rate, DEFAULT_CAP
+        time_us, rate = update.funding_time_raw, update.rate
+        limit = max_settled_rate if update.kind == "regular" else MAX_RATE
         ahead_us = MAX_SETTLED_AHEAD_US
         off_us = (time_us + MAX_OFF_HOUR_US) % US_PER_HOUR
         if update.source == "stream" and off_us > 2 * MAX_OFF_HOUR_US:
@@ -75,17 +77,20 @@ def check_plausible(update: Update, received_at: int, max_ahead_us: int) -> None
 
 
 def _check_names(facts: InstrumentUpdate) -> None:
-    for field in ("base", "quote", "status"):
+    for field in ("base", "quote", "status_word"):
         name = getattr(facts, field)
         if name is not None and (fault := name_fault(name)):
             raise MalformedInputError(f"{field} is {fault}: {name!r:.60}")
 
 
-def beyond_cap(contract: ContractState, rate: float) -> bool:
-    """Tell whether a rate is beyond the cap or floor that the exchange states for the contract."""
+def beyond_cap(contract: ContractState, rate: float, max_rate: float) -> bool:
+    """Tell whether a rate is beyond the cap or floor that the exchange states for the contract.
+
+    `max_rate` holds where it states none.
+    """
     cap, floor = contract.rate_cap, contract.rate_floor
-    high = DEFAULT_CAP if cap is None else cap * _TOLERANCE
-    low = -DEFAULT_CAP if floor is None else floor * _TOLERANCE
+    high = max_rate if cap is None else cap * _TOLERANCE
+    low = -max_rate if floor is None else floor * _TOLERANCE
     return not low <= rate <= high
 
 
@@ -95,11 +100,11 @@ def is_settling(
     """Tell whether an estimate comes so soon after a settlement that it is noise.
 
     The time since the settlement follows from the next funding time and the interval, the
-    update's own or else the contract's; where neither is known, nothing is.
+    update's own or else the contract's. Where neither is known, each full hour may be one.
     """
     coming, hours = update.next_funding_time, update.interval_hours
     if coming is None or hours is None:
         coming, hours = contract.next_funding_time, contract.interval_hours
     if coming is None:
-        return False
+        coming, hours = 0, 1.0
     return (event_time - coming) % int(hours * US_PER_HOUR) < settling_us

@@ -93,7 +93,7 @@ class MadeUp(Exchange):
         if call.resource != "contracts":
             return None
         rows = (_row(piece.payload) for piece in slices if piece.readable)
-        return [Listing(row.c, row.state in FEED.trading_statuses) for row in rows]
+        return [Listing(row.c, FEED.status_of(row.state)) for row in rows]
 
     def history(self, symbols: Sequence[str], since_ms: int, until_ms: int) -> HistoryWalk:
         """All contracts at once."""

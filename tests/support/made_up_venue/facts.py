@@ -7,6 +7,7 @@ registration it is complete.
 
 from __future__ import annotations
 
+from schemas.contract_status import ContractStatus
 from schemas.feed_spec import FeedSpec
 
 _HERE = __name__.rpartition(".")[0]
@@ -19,5 +20,5 @@ FEED = FeedSpec(
     stale_s=10.0,
     cadence_s=1.0,
     missed_after_s=1.5,
-    trading_statuses=frozenset({"live"}),
+    statuses={"live": ContractStatus.TRADING},
 )

@@ -11,6 +11,7 @@ from stream_app.model import InstrumentUpdate, NoRate, RateUpdate, SettlementUpd
 from stream_app.normalise.assets import canonical_asset
 from stream_app.normalise.numbers import MAX_INTERVAL_HOURS, next_time_us, number, time_us
 from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader
+from tests.support.made_up_venue.facts import FEED
 
 
 class _Current(msgspec.Struct):
@@ -68,7 +69,7 @@ def _contract(row: _Contract, _item: Item) -> Sequence[Update]:
             base=asset,
             quote=quote,
             multiplier=multiplier,
-            status=row.state,
+            status=FEED.status_of(row.state),
             interval_hours=row.hours,
         ),
     )

@@ -26,6 +26,7 @@ from producers.rest.client import SNAPSHOT_TIMEOUT_S, RestClient
 from producers.rest.raw_replies import RawReplies
 from producers.rest.snapshots import Snapshots
 from schemas.clock import SystemClock
+from schemas.contract_status import ContractStatus
 from schemas.control_items import UNREADABLE
 from tests.support.feed_parts import FakePublisher
 from tests.support.waiting import until_changed
@@ -107,7 +108,7 @@ async def running(
     app = web.Application()
     app.router.add_get("/fapi/v1/premiumIndex", small.premium_index)
     registry = InstrumentRegistry()
-    registry.update("exchangeInfo", (), [Listing(s, streaming=True) for s in listed])
+    registry.update("exchangeInfo", (), [Listing(s, ContractStatus.TRADING) for s in listed])
     async with TestServer(app) as server, aiohttp.ClientSession() as session:
         clock, url = SystemClock(), str(server.make_url("/"))
         rest = RestClient(GENEROUS, url, session, RateLimiter(PLENTY), clock)

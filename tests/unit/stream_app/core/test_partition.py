@@ -45,6 +45,7 @@ class TestRates:
                 "transport": "rest",
                 "late": False,
                 "out_of_range": False,
+                "interval_doubtful": True,
                 "raw_topic": "funding.raw.binance-usdm",
                 "raw_partition": 3,
                 "raw_offset": 100,

@@ -20,21 +20,22 @@ class TestIntervals:
         """Over what settlements show."""
         new.settle(*(settled("AUSDT", 0.0001, HOUR_US - h * US_PER_HOUR) for h in (8, 0)))
         new.facts({"symbol": "AUSDT", "fundingIntervalHours": 4}, "fundingInfo")
-        outputs = new.ticks(tick("AUSDT", 0.0001, T0))
+        outputs = new.ticks(tick("AUSDT", 0.0001, T0, coming=HOUR_US + 4 * US_PER_HOUR))
         assert self.interval(outputs) == (4.0, "exchange_info")
         assert of(outputs, "rates")[0]["rate_8h"] == 0.0002
 
     def test_settlements_show_an_interval(self, new: Partition) -> None:
         """The time between the newest two, where nothing is listed."""
         new.settle(*(settled("AUSDT", 0.0001, HOUR_US - h * US_PER_HOUR) for h in (6, 2, 0)))
-        assert self.interval(new.ticks(tick("AUSDT", 0.0001, T0))) == (2.0, "observed")
+        outputs = new.ticks(tick("AUSDT", 0.0001, T0, coming=HOUR_US + 2 * US_PER_HOUR))
+        assert self.interval(outputs) == (2.0, "observed")
 
     def test_facts_that_do_not_say_leave_what_is_known(self, new: Partition) -> None:
         """The exchange sends interval and status in two replies."""
         new.facts({"symbol": "AUSDT", "fundingIntervalHours": 4}, "fundingInfo")
         new.facts({"symbol": "AUSDT", "status": "TRADING", "baseAsset": "XBT"}, "exchangeInfo")
         (contract,) = new.contracts
-        assert (contract.listed_interval_hours, contract.status) == (4.0, "TRADING")
+        assert (contract.listed_interval_hours, contract.status) == (4.0, "trading")
         assert (contract.base, contract.quote) == ("BTC", "USDT")
 
 
@@ -43,7 +44,7 @@ class TestSettlements:
 
     def test_a_settlement_becomes_a_record(self, new: Partition) -> None:
         """Rounded and raw time, the interval since the one before, scaled by it."""
-        new.settle(settled("AUSDT", 0.0003, HOUR_US - 4 * US_PER_HOUR))
+        new.settle(*(settled("AUSDT", 0.0003, HOUR_US - h * US_PER_HOUR) for h in (8, 4)))
         (record,) = of(new.settle(settled("AUSDT", 0.0001, HOUR_US + 1_000)), "settlements")
         assert record == {
             "contract_id": "binance-usdm:AUSDT",
@@ -56,6 +57,10 @@ class TestSettlements:
             "rate_8h": 0.0002,
             "source": "history",
             "received_at": T0,
+            "kind": "regular",
+            "interval_source": "observed",
+            "interval_doubtful": False,
+            "generation": 1,
             "raw_topic": "funding.raw.binance-usdm",
             "raw_partition": 3,
             "raw_offset": 101,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from schemas.audit_kinds import AuditKind
-from schemas.times import US_PER_MINUTE
+from schemas.times import US_PER_HOUR, US_PER_MINUTE
 from tests.support.partitions import (
     HOUR_US,
     T0,
@@ -62,10 +62,10 @@ def test_a_change_of_status_names_both(new: Partition) -> None:
     (ended,) = of(outputs, "audit")
     assert (ended["kind"], ended["from_state"], ended["to_state"]) == (
         "trading_ended",
-        "TRADING",
-        "SETTLING",
+        "trading",
+        "delisted",
     )
-    expected = {"from_state": "TRADING", "to_state": "SETTLING"}
+    expected = {"from_state": "trading", "to_state": "delisted"}
     assert facts_of(new, AuditKind.STATUS_CHANGE) == expected
 
 
@@ -73,8 +73,9 @@ def test_a_change_of_the_interval_names_both(new: Partition) -> None:
     """In hours."""
     for hours, rate in ((8, 0.0001), (4, 0.0002)):
         new.facts({"symbol": A, "fundingIntervalHours": hours}, "fundingInfo")
-        new.ticks(tick(A, rate, T0 + hours), received_at=T0 + S)
-        new.ticks(tick(A, rate, T0 + (9 - hours) * S), received_at=T0 + 6 * S)
+        coming = HOUR_US + hours * US_PER_HOUR
+        new.ticks(tick(A, rate, T0 + hours, coming=coming), received_at=T0 + S)
+        new.ticks(tick(A, rate, T0 + (9 - hours) * S, coming=coming), received_at=T0 + 6 * S)
     expected = {"from_interval_hours": 8.0, "to_interval_hours": 4.0}
     assert facts_of(new, AuditKind.INTERVAL_CHANGE) == expected
 

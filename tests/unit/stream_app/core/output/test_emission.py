@@ -59,6 +59,9 @@ class TestEmission:
                 "raw_partition": 3,
                 "raw_offset": 101,
                 "raw_item": 0,
+                "interval_source": "observed",
+                "interval_doubtful": False,
+                "generation": 1,
             }
         ]
 
@@ -125,12 +128,11 @@ class TestEmission:
 
     def test_z_is_against_settlements_up_to_the_hour_of_the_event(self, rated: Partition) -> None:
         """A settlement after the full hour is not yet in the baseline of that hour."""
-        rated.settle(settled("AUSDT", 0.09, HOUR_US + 60 * S))
-        (record,) = of(rated.ticks(tick("AUSDT", 0.00011, T0)), "zscores")
-        assert (record["samples"], record["stats_as_of"]) == (20, HOUR_US)
-        at = HOUR_US + US_PER_HOUR
+        before, at = HOUR_US - S, HOUR_US + S
+        (record,) = of(rated.ticks(tick("AUSDT", 0.00011, before), received_at=before), "zscores")
+        assert (record["samples"], record["stats_as_of"]) == (19, HOUR_US - US_PER_HOUR)
         (record,) = of(rated.ticks(tick("AUSDT", 0.00013, at), received_at=at), "zscores")
-        assert (record["samples"], record["stats_as_of"]) == (21, at)
+        assert (record["samples"], record["stats_as_of"]) == (20, HOUR_US)
 
 
 class TestFlush:

@@ -83,6 +83,11 @@ class TestExcursions:
 class TestSignFlips:
     """The rate's sign tells who pays."""
 
+    @pytest.fixture(autouse=True)
+    def listed(self, new: Partition) -> None:
+        """Without a known interval no alert is raised."""
+        new.facts({"symbol": "AUSDT", "fundingIntervalHours": 8}, "fundingInfo")
+
     def test_a_sign_that_stays_is_an_alert(self, new: Partition) -> None:
         """With the side that pays now, and an id of its own kind."""
         before = bring(new, (0, 0.0001), (S, -0.0002), (QUIET_US, -0.0002))
@@ -91,7 +96,7 @@ class TestSignFlips:
         assert (alert["kind"], alert["severity"]) == ("sign_flip", "info")
         assert (alert["subject"], alert["value"]) == ("binance-usdm:AUSDT", -0.0002)
         assert "shorts pay longs for 4 h now" in alert["message"]
-        assert alert["alert_id"] == "sign_flip/funding.raw.binance-usdm/3/103/0"
+        assert alert["alert_id"] == "sign_flip/funding.raw.binance-usdm/3/104/0"
         back = bring(new, (QUIET_US + 2 * S, 0.0001), (2 * QUIET_US + 2 * S, 0.0001))
         assert "longs pay shorts" in of(back, "alerts")[0]["message"]
 

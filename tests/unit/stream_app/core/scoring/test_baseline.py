@@ -6,22 +6,26 @@ from __future__ import annotations
 
 import math
 import sys
+from array import array
 
 import msgspec
 import numpy as np
 import pytest
 
 from schemas.errors import StateError
-from schemas.times import US_PER_DAY, US_PER_HOUR, US_PER_MINUTE
+from schemas.times import US_PER_DAY, US_PER_HOUR
+from stream_app.core.scoring import baseline_codec
 from stream_app.core.scoring.baseline import (
     KEPT_US,
     WINDOW_US,
     Baseline,
-    Settled,
 )
+from stream_app.core.scoring.interval_evidence import IntervalEvidence
+from stream_app.core.scoring.settlement import Change, Hole, Settled
 from stream_app.core.scoring.statistics import Score, Statistics, confidence_of, statistics_of, z_of
 
 HOUR_US = 1_791_273_600_000_000
+NOTHING = IntervalEvidence()
 assert HOUR_US % US_PER_HOUR == 0
 
 
@@ -31,8 +35,18 @@ def filled(rates: list[float], interval_hours: float = 8.0, offset: int = 5) -> 
     step = round(interval_hours * US_PER_HOUR)
     for index, rate in enumerate(rates):
         at = HOUR_US - (len(rates) - 1 - index) * step
-        assert baseline.add(at, rate, None, interval_hours, offset + index) != ()
+        assert baseline.add(at, rate, None, NOTHING, offset + index)
     return baseline
+
+
+def unpacked(data: bytes, up_to_offset: int) -> Baseline:
+    """A stored baseline as a restart finds it."""
+    return baseline_codec.unpack(data, up_to_offset)[0]
+
+
+def restored(baseline: Baseline, up_to_offset: int) -> Baseline:
+    """A baseline after a restart."""
+    return unpacked(baseline_codec.pack(baseline), up_to_offset)
 
 
 def stats_of(*rates_8h: float) -> Statistics:
@@ -136,7 +150,7 @@ def test_a_series_is_constant_also_after_scaling(hours: float) -> None:
     for index in range(60):
         interval = hours if index % 2 else 8.0
         at = HOUR_US - (60 - index) * 8 * US_PER_HOUR
-        baseline.add(at, float(f"{8e-8 * interval / 8.0:.8f}"), interval, 8.0, index)
+        baseline.add(at, float(f"{8e-8 * interval / 8.0:.8f}"), interval, NOTHING, index)
     stats = baseline.statistics(HOUR_US)
     assert stats.samples == 60
     assert z_of(0.0002, stats) is None
@@ -152,83 +166,109 @@ def test_the_window_is_open_at_its_start_and_closed_at_its_end() -> None:
     baseline = Baseline()
     edges = (HOUR_US - WINDOW_US, HOUR_US - WINDOW_US + 1, HOUR_US, HOUR_US + 1)
     for index, at in enumerate(edges):
-        baseline.add(at, float(index), 8.0, 8.0, index)
+        baseline.add(at, float(index), 8.0, NOTHING, index)
     assert window_of(baseline) == [1.0, 2.0]
 
 
 def test_a_settlement_counts_once() -> None:
-    """The same funding time again is refused, also with another rate or interval."""
+    """The same funding time again tells nothing, also with another interval."""
     baseline = filled([0.1, 0.2, 0.3])
-    for rate in (0.2, 0.9):
-        assert baseline.add(HOUR_US - 8 * US_PER_HOUR, rate, 4.0, 8.0, 99) == ()
+    assert baseline.add(HOUR_US - 8 * US_PER_HOUR, 0.2, 4.0, NOTHING, 99) == []
     assert [s.rate for s in baseline.settled] == [0.1, 0.2, 0.3]
     assert len(baseline) == 3
+
+
+def test_a_history_that_is_restated_counts() -> None:
+    """A later answer of the exchange replaces an earlier one; the interval stays."""
+    baseline = filled([0.1, 0.2, 0.3])
+    known = baseline.settled[1]
+    (change,) = baseline.add(known.funding_time, 0.9, None, NOTHING, 99)
+    assert change == Change(known._replace(rate=0.9, raw_offset=99), known)
+    assert [s.rate for s in baseline.settled] == [0.1, 0.9, 0.3]
 
 
 def test_settlements_are_ordered_by_funding_time() -> None:
     """History comes in whatever order its pages do."""
     baseline = Baseline()
     for days in (3, 1, 2, 0):
-        baseline.add(HOUR_US - days * US_PER_DAY, float(days), 8.0, 8.0, days)
+        baseline.add(HOUR_US - days * US_PER_DAY, float(days), 8.0, NOTHING, days)
     assert [s.rate for s in baseline.settled] == [3.0, 2.0, 1.0, 0.0]
 
 
 def test_what_is_older_than_is_kept_is_forgotten() -> None:
-    """Two days beyond the window, counted from the newest; what comes later is refused."""
+    """Four days beyond the window, counted from the newest; what comes later is refused."""
     baseline = Baseline()
     oldest = HOUR_US - KEPT_US
     for at in (oldest, oldest + 1, HOUR_US - US_PER_DAY):
-        baseline.add(at, 0.1, 8.0, 8.0, 1)
+        baseline.add(at, 0.1, 8.0, NOTHING, 1)
     assert baseline.settled[0].funding_time == oldest
-    baseline.add(HOUR_US, 0.1, 8.0, 8.0, 2)
+    baseline.add(HOUR_US, 0.1, 8.0, NOTHING, 2)
     assert baseline.settled[0].funding_time == oldest + 1
-    assert baseline.add(oldest, 0.1, 8.0, 8.0, 3) == ()
-    assert baseline.add(oldest + 2, 0.1, 8.0, 8.0, 3) != ()
-
-
-@pytest.mark.parametrize(
-    ("gap_us", "expected_hours"),
-    [
-        (8 * US_PER_HOUR, 8.0),
-        (US_PER_HOUR, 1.0),
-        (4 * US_PER_HOUR + US_PER_MINUTE, 4.0),
-        (4 * US_PER_HOUR - US_PER_MINUTE, 4.0),
-        (24 * US_PER_HOUR, 24.0),
-        (24 * US_PER_HOUR + US_PER_MINUTE, 2.0),
-        (48 * US_PER_HOUR, 2.0),
-        (10 * US_PER_MINUTE, 2.0),
-    ],
-)
-def test_a_settlements_interval_is_the_time_since_the_one_before(
-    gap_us: int, expected_hours: float
-) -> None:
-    """In whole hours up to a day; beyond that, or under half an hour, it is the contract's (2)."""
-    baseline = Baseline()
-    baseline.add(HOUR_US, 0.1, None, 2.0, 1)
-    (entry,) = baseline.add(HOUR_US + gap_us, 0.1, None, 2.0, 2)
-    assert entry.interval_hours == expected_hours
-
-
-def test_the_first_settlement_has_the_contracts_interval() -> None:
-    """Nothing stands before it."""
-    (entry,) = Baseline().add(HOUR_US, 0.1, None, 4.0, 1)
-    assert entry == Settled(HOUR_US, 0.1, 4.0, 1, inferred=True)
+    assert baseline.add(oldest, 0.1, 8.0, NOTHING, 3) == []
+    assert baseline.add(oldest + 2, 0.1, 8.0, NOTHING, 3)
 
 
 def test_an_interval_of_its_own_wins() -> None:
     """Where the exchange says it with the settlement."""
     baseline = filled([0.1])
-    (entry,) = baseline.add(HOUR_US + 4 * US_PER_HOUR, 0.1, 2.0, 8.0, 9)
-    assert entry.interval_hours == 2.0
+    change = baseline.add(HOUR_US + 4 * US_PER_HOUR, 0.1, 2.0, NOTHING, 9)[0]
+    assert change.settled.interval == (2.0, "payload", False)
 
 
 def test_a_change_of_interval_rewrites_nothing() -> None:
     """From 8 h to 1 h: each settlement is scaled by its own interval."""
-    baseline = filled([0.0008, 0.0008])
+    baseline = filled([0.0008, 0.0008, 0.0008])
     for hours in (1, 2, 3):
-        baseline.add(HOUR_US + hours * US_PER_HOUR, 0.0001, None, 8.0, 50 + hours)
-    assert [s.interval_hours for s in baseline.settled] == [8.0, 8.0, 1.0, 1.0, 1.0]
-    assert window_of(baseline, HOUR_US + 3 * US_PER_HOUR) == pytest.approx([0.0008] * 5, rel=1e-15)
+        baseline.add(HOUR_US + hours * US_PER_HOUR, 0.0001, None, NOTHING, 50 + hours)
+    assert [s.interval_hours for s in baseline.settled] == [8.0, 8.0, 8.0, 1.0, 1.0, 1.0]
+    assert window_of(baseline, HOUR_US + 3 * US_PER_HOUR) == pytest.approx([0.0008] * 6, rel=1e-15)
+
+
+def test_a_settlement_of_a_doubtful_interval_is_in_no_statistics() -> None:
+    """Until what comes after it settles the doubt: the clock has moved, the interval has not."""
+    baseline = filled([0.1] * 5)
+    at = HOUR_US + 4 * US_PER_HOUR
+    (change,) = baseline.add(at, 0.2, None, NOTHING, 50)
+    assert change.settled.doubtful
+    assert window_of(baseline, at) == [0.1] * 5
+    new, corrected = baseline.add(at + 8 * US_PER_HOUR, 0.2, None, NOTHING, 51)
+    assert new.before is None
+    assert corrected.settled == Settled(at, 0.2, 8.0, 51, "history", "observed")
+    assert window_of(baseline, at) == [0.1] * 5 + [0.2]
+
+
+def test_holes_are_told_until_they_are_filled() -> None:
+    """How many settlements are missing; a move of the clock by less than the interval is none."""
+    baseline = filled([0.1, 0.1])
+    later = HOUR_US + 24 * US_PER_HOUR
+    baseline.add(later, 0.1, None, NOTHING, 8)
+    assert baseline.holes_around(later) == [Hole(HOUR_US, later, 2)]
+    filling = HOUR_US + 8 * US_PER_HOUR
+    assert baseline.hole_over(filling) == Hole(HOUR_US, later, 2)
+    baseline.add(filling, 0.1, None, NOTHING, 9)
+    assert baseline.holes_around(filling) == [Hole(filling, later, 1)]
+    assert baseline.hole_over(filling) is None
+    baseline.add(later + 4 * US_PER_HOUR, 0.1, 8.0, NOTHING, 10)
+    assert baseline.holes_around(later + 4 * US_PER_HOUR) == []
+
+
+def test_special_settlements_stand_beside_the_baseline() -> None:
+    """At the same time as a regular one; once, in no statistics, and stored."""
+    baseline = filled([0.1] * 9 + [0.2])
+    before = baseline.statistics(HOUR_US)
+    assert baseline.add_special(HOUR_US, -0.2, 70)
+    assert not baseline.add_special(HOUR_US, -0.2, 71)
+    assert baseline.statistics(HOUR_US) == before
+    assert [(s.funding_time, s.rate) for s in restored(baseline, 70).specials] == [(HOUR_US, -0.2)]
+    assert restored(baseline, 69).specials == []
+
+
+def test_a_new_life_counts_its_own_settlements_alone() -> None:
+    """Those of the earlier contract with that ticker are kept, and in no statistics."""
+    baseline = filled([0.1] * 9 + [0.2])
+    baseline.begin_life(HOUR_US)
+    assert window_of(baseline) == [0.2]
+    assert len(baseline) == 10
 
 
 def test_the_observed_interval_is_the_shortest_of_the_newest() -> None:
@@ -237,48 +277,58 @@ def test_the_observed_interval_is_the_shortest_of_the_newest() -> None:
     assert filled([0.1]).observed_interval_hours() is None
     assert filled([0.1, 0.2], 4.0).observed_interval_hours() == 4.0
     gap = filled([0.1])
-    gap.add(HOUR_US + 3 * US_PER_DAY, 0.1, None, 8.0, 9)
+    gap.add(HOUR_US + 3 * US_PER_DAY, 0.1, None, NOTHING, 9)
     assert gap.observed_interval_hours() is None
     hole = filled([0.1, 0.2, 0.3])
-    hole.add(HOUR_US + 16 * US_PER_HOUR, 0.1, None, 8.0, 9)
+    hole.add(HOUR_US + 16 * US_PER_HOUR, 0.1, None, NOTHING, 9)
     assert hole.observed_interval_hours() == 8.0
-    hole.add(HOUR_US + 20 * US_PER_HOUR, 0.1, None, 8.0, 9)
+    hole.add(HOUR_US + 20 * US_PER_HOUR, 0.1, None, NOTHING, 9)
     assert hole.observed_interval_hours() == 4.0
     odd = filled([0.1])
-    odd.add(HOUR_US + 16 * US_PER_HOUR, 0.1, None, 8.0, 9)
+    odd.add(HOUR_US + 16 * US_PER_HOUR, 0.1, None, NOTHING, 9)
     assert odd.observed_interval_hours() is None
 
 
-def test_a_settlement_that_comes_late_repairs_the_interval_behind_it() -> None:
+def test_a_settlement_that_comes_late_corrects_its_neighbours() -> None:
     """The history may come newest first; both are told, and a crash before it restores the old."""
     baseline = Baseline()
-    baseline.add(HOUR_US, 0.1, None, 8.0, 1)
-    new = baseline.add(HOUR_US - US_PER_HOUR, 0.2, None, 8.0, 2)
-    assert new == [
-        Settled(HOUR_US - US_PER_HOUR, 0.2, 8.0, 2, inferred=True),
-        Settled(HOUR_US, 0.1, 1.0, 2, inferred=True),
+    (first,) = baseline.add(HOUR_US, 0.1, None, NOTHING, 1)
+    assert first.settled.interval == (8.0, "assumed", True)
+    new = baseline.add(HOUR_US - US_PER_HOUR, 0.2, None, NOTHING, 2)
+    assert [change.settled for change in new] == [
+        Settled(HOUR_US - US_PER_HOUR, 0.2, 1.0, 2, "history", "observed"),
+        Settled(HOUR_US, 0.1, 1.0, 2, "history", "observed"),
     ]
-    assert baseline.settled == list(new)
-    assert Baseline.unpack(baseline.pack(), 1).settled == [
-        Settled(HOUR_US, 0.1, 8.0, 1, inferred=True)
-    ]
+    assert baseline.settled == [change.settled for change in new]
+    assert restored(baseline, 1).settled == [first.settled]
 
 
-def test_an_interval_that_the_exchange_says_is_not_repaired() -> None:
-    """Nor one that is right already."""
+def test_an_interval_that_the_exchange_says_is_not_corrected() -> None:
+    """Whatever stands before it."""
     baseline = Baseline()
-    baseline.add(HOUR_US, 0.1, 4.0, 8.0, 1)
-    assert len(baseline.add(HOUR_US - US_PER_HOUR, 0.2, None, 8.0, 2)) == 1
-    assert [s.interval_hours for s in baseline.settled] == [8.0, 4.0]
+    baseline.add(HOUR_US, 0.1, 4.0, NOTHING, 1)
+    assert len(baseline.add(HOUR_US - US_PER_HOUR, 0.2, None, NOTHING, 2)) == 1
+    assert baseline.settled[1].interval_hours == 4.0
+
+
+def test_what_is_listed_later_for_an_earlier_time_corrects() -> None:
+    """Facts that come after the settlements that they are about."""
+    baseline, evidence = filled([0.1] * 4, 1.0), IntervalEvidence()
+    baseline.add(HOUR_US + US_PER_HOUR, 0.1, None, NOTHING, 50)
+    evidence.note_listed(8.0, HOUR_US + 1)
+    # The coming settlement is on the grid of 8 h only if it is at 00:00, 08:00 or 16:00.
+    assert HOUR_US % (8 * US_PER_HOUR) == 0
+    assert baseline.revise(evidence, HOUR_US + 1, 60)
+    assert baseline.settled[-1].doubtful
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.2])
 def test_history_counts_more_than_the_stream(rate: float) -> None:
     """The same rate is confirmed without a word, another one is told."""
     baseline = Baseline()
-    baseline.add(HOUR_US, 0.1, 8.0, 8.0, 5, "stream")
-    new = baseline.add(HOUR_US, rate, 8.0, 8.0, 6, "history")
-    assert new == (() if rate == 0.1 else (Settled(HOUR_US, rate, 8.0, 6),))
+    baseline.add(HOUR_US, 0.1, 8.0, NOTHING, 5, "stream")
+    new = baseline.add(HOUR_US, rate, 8.0, NOTHING, 6, "history")
+    assert [c.settled for c in new] == ([] if rate == 0.1 else [Settled(HOUR_US, rate, 8.0, 6)])
     assert baseline.settled == [Settled(HOUR_US, rate, 8.0, 6)]
 
 
@@ -302,9 +352,9 @@ def test_statistics_are_refreshed_by_a_settlement() -> None:
     """Within the hour; one that is known already changes nothing."""
     baseline = filled([0.1, 0.2, 0.3])
     before = baseline.statistics(HOUR_US)
-    baseline.add(HOUR_US, 0.9, 8.0, 8.0, 50)
+    baseline.add(HOUR_US, 0.3, 8.0, NOTHING, 50)
     assert baseline.statistics(HOUR_US) is before
-    baseline.add(HOUR_US - US_PER_HOUR, 0.9, 8.0, 8.0, 51)
+    baseline.add(HOUR_US - US_PER_DAY, 0.9, 8.0, NOTHING, 51)
     assert baseline.statistics(HOUR_US).samples == 4
 
 
@@ -312,21 +362,21 @@ def test_a_stored_baseline_comes_back() -> None:
     """Entry for entry, with their offsets."""
     baseline = filled([0.1, -0.0002, 1 / 3])
     settled = baseline.settled
-    assert Baseline.unpack(baseline.pack(), 10**9).settled == settled
+    assert restored(baseline, 10**9).settled == settled
 
 
 def test_what_was_learnt_after_the_blocks_offset_is_dropped() -> None:
     """It will come again from the log; scores before it must not see it."""
-    stored = filled([0.1, 0.2, 0.3, 0.4], offset=5).pack()
-    assert [s.rate for s in Baseline.unpack(stored, 6).settled] == [0.1, 0.2]
-    assert len(Baseline.unpack(stored, 4)) == 0
+    stored = baseline_codec.pack(filled([0.1, 0.2, 0.3, 0.4], offset=5))
+    assert [s.rate for s in unpacked(stored, 6).settled] == [0.1, 0.2]
+    assert len(unpacked(stored, 4)) == 0
 
 
 def test_a_newer_version_is_refused() -> None:
     """An older program must not read newer state as garbage."""
-    stored = msgspec.msgpack.encode([Baseline.VERSION + 1, [], {"what": "ever"}])
+    stored = msgspec.msgpack.encode([baseline_codec.VERSION + 1, [], {"what": "ever"}])
     with pytest.raises(StateError, match="newer fundingstream"):
-        Baseline.unpack(stored, 1)
+        unpacked(stored, 1)
 
 
 @pytest.mark.parametrize(
@@ -335,37 +385,59 @@ def test_a_newer_version_is_refused() -> None:
 def test_a_damaged_baseline_is_refused(data: bytes) -> None:
     """It is not taken for an empty one."""
     with pytest.raises(StateError, match="damaged"):
-        Baseline.unpack(data, 1)
+        unpacked(data, 1)
 
 
 def test_a_derived_settlement_gives_way() -> None:
     """What the exchange says of the same time replaces it, once; never the other way round."""
     baseline = Baseline()
-    assert baseline.add(HOUR_US, 0.1, 1.0, 8.0, 5, "derived") != ()
-    assert baseline.add(HOUR_US, 0.3, 1.0, 8.0, 6, "derived") == ()
-    assert baseline.add(HOUR_US, 0.2, 1.0, 8.0, 7, "history") == (Settled(HOUR_US, 0.2, 1.0, 7),)
-    assert baseline.add(HOUR_US, 0.1, 1.0, 8.0, 8, "derived") == ()
-    assert baseline.add(HOUR_US, 0.4, 1.0, 8.0, 9, "stream") == ()
+    assert baseline.add(HOUR_US, 0.1, 1.0, NOTHING, 5, "derived")
+    assert baseline.add(HOUR_US, 0.3, 1.0, NOTHING, 6, "derived") == []
+    (change,) = baseline.add(HOUR_US, 0.2, 1.0, NOTHING, 7, "history")
+    assert change.settled == Settled(HOUR_US, 0.2, 1.0, 7)
+    assert baseline.add(HOUR_US, 0.1, 1.0, NOTHING, 8, "derived") == []
+    assert baseline.add(HOUR_US, 0.4, 1.0, NOTHING, 9, "stream") == []
     assert [s.rate for s in baseline.settled] == [0.2]
 
 
 def test_a_crash_before_the_truth_restores_the_derived_one() -> None:
     """The record that replaced it comes again; until then z must see what it saw."""
     baseline = Baseline()
-    baseline.add(HOUR_US, 0.1, 1.0, 8.0, 5, "derived")
-    baseline.add(HOUR_US, 0.2, 1.0, 8.0, 7, "history")
-    stored = baseline.pack()
-    assert Baseline.unpack(stored, 6).settled == [Settled(HOUR_US, 0.1, 1.0, 5, "derived")]
-    assert Baseline.unpack(stored, 7).settled == [Settled(HOUR_US, 0.2, 1.0, 7)]
-    assert Baseline.unpack(stored, 4).settled == []
+    baseline.add(HOUR_US, 0.1, 1.0, NOTHING, 5, "derived")
+    baseline.add(HOUR_US, 0.2, 1.0, NOTHING, 7, "history")
+    stored = baseline_codec.pack(baseline)
+    assert unpacked(stored, 6).settled == [Settled(HOUR_US, 0.1, 1.0, 5, "derived")]
+    assert unpacked(stored, 7).settled == [Settled(HOUR_US, 0.2, 1.0, 7)]
+    assert unpacked(stored, 4).settled == []
 
 
 def test_state_of_version_1_is_read() -> None:
-    """Rows instead of columns, and all of them from history."""
+    """Rows instead of columns, all of them from history, and their intervals were inferred."""
     rows = [(HOUR_US - US_PER_HOUR, 0.1, 8.0, 3), (HOUR_US, -0.2, 1.0, 4)]
     stored = msgspec.msgpack.encode([1, rows])
-    assert Baseline.unpack(stored, 9).settled == [Settled(*row) for row in rows]
-    assert Baseline.unpack(stored, 3).settled == [Settled(*rows[0])]
+    baseline, outdated = baseline_codec.unpack(stored, 9)
+    assert outdated
+    assert baseline.settled == [Settled(*row, "history", "observed") for row in rows]
+    assert unpacked(stored, 3).settled == [Settled(*rows[0], "history", "observed")]
+
+
+def test_state_of_version_2_is_read_and_judged_anew() -> None:
+    """A row that was missing had doubled an interval; what a payload said stands."""
+    hours = (0, 8, 24, 32)
+    columns = [
+        array("q", [HOUR_US + h * US_PER_HOUR for h in hours]).tobytes(),
+        array("d", [0.0001] * 4).tobytes(),
+        array("d", [8.0, 8.0, 16.0, 4.0]).tobytes(),
+        array("q", [1, 2, 3, 4]).tobytes(),
+        array("b", [64, 64, 64, 1]).tobytes(),
+    ]
+    baseline, outdated = baseline_codec.unpack(msgspec.msgpack.encode([2, *columns, []]), 9)
+    assert outdated
+    assert [s.interval_hours for s in baseline.settled] == [8.0, 8.0, 16.0, 4.0]
+    (change,) = baseline.revise(NOTHING, 0, 9)
+    assert change.settled.interval == (8.0, "observed", False)
+    assert [s.interval_hours for s in baseline.settled] == [8.0, 8.0, 8.0, 4.0]
+    assert baseline_codec.unpack(baseline_codec.pack(baseline), 9)[1] is False
 
 
 def test_the_cached_statistics_of_1260_contracts_fit_200_kib() -> None:

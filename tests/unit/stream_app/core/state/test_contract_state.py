@@ -13,12 +13,19 @@ from schemas.records import MAX_CHANNEL_BYTES
 from schemas.symbols import MAX_NAME_BYTES, MAX_SYMBOL_BYTES
 from schemas.topics import MAX_MESSAGE_BYTES
 from stream_app.core.monitoring.reconciliation import KEPT_ESTIMATES
+from stream_app.core.scoring.interval_evidence import (
+    MAX_STATEMENTS,
+    IntervalEvidence,
+    Listed,
+    Stated,
+)
 from stream_app.core.scoring.zones import CROSSINGS, AlertState, Excursion
 from stream_app.core.state.audit_counts import MAX_DETAIL_BYTES, MAX_ENTRIES, AuditCount
 from stream_app.core.state.bars import MAX_HELD, BarState, Held, OpenBar
 from stream_app.core.state.clock_skew import MAX_SKEWED
 from stream_app.core.state.contract_state import (
     BLOCK_CONTRACTS,
+    MAX_LIVES,
     VERSION,
     ContractBlock,
     ContractState,
@@ -200,6 +207,16 @@ def largest_contract() -> ContractState:
         listed_by=(BIG, BIG),
         alerts=AlertState(-3.0, [Excursion(-3.0, BIG, BIG, told=True)] * len(CROSSINGS), BIG),
         pushes=[Push(BIG, RATE, RATE, RATE, RATE, [BIG] * MAX_CONNECTIONS)] * REMEMBERED,
+        evidence=IntervalEvidence(
+            [Listed(BIG, BIG, RATE)] * MAX_STATEMENTS,
+            [Stated(BIG, BIG, RATE, BIG)] * MAX_STATEMENTS,
+        ),
+        interval_doubtful=True,
+        passed_funding_time=BIG,
+        halted=True,
+        listed_at=BIG,
+        lives=[BIG] * MAX_LIVES,
+        status_since=BIG,
     )
 
 
@@ -244,7 +261,7 @@ def test_the_largest_block_fits_into_a_record() -> None:
     assert len(msgspec.structs.fields(ContractBlock)) == 10, (
         "a new field is to be bounded here, too"
     )
-    assert len(msgspec.structs.fields(ContractState)) == 33, (
+    assert len(msgspec.structs.fields(ContractState)) == 40, (
         "a new field is to be bounded here, too"
     )
     for largest in (block, unlisted):

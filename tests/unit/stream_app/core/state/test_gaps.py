@@ -157,12 +157,12 @@ class TestSilence:
         new.ticks(tick("AUSDT", 0.0001, T0), received_at=T0)
         assert len(audits(new.run(clock(T0 + 15 * S)), "gap_opened")) == 1
         assert status(new, "SETTLING") == [
-            (A, "trading_ended", 1, "TRADING -> SETTLING"),
+            (A, "trading_ended", 1, "trading -> delisted"),
             (A, "gap_closed", 0, "delisted"),
         ]
         assert status(new, "SETTLING") == []
         assert audits(new.run(clock(T0 + 60 * S)), "gap_opened") == []
-        assert status(new, "TRADING") == [(A, "trading_began", 1, "SETTLING -> TRADING")]
+        assert status(new, "TRADING") == [(A, "trading_began", 1, "delisted -> trading")]
         new.ticks(tick("AUSDT", 0.0001, T0 + 90 * S), received_at=T0 + 90 * S)
         opened = audits(new.run(clock(T0 + 105 * S)), "gap_opened", "gap_closed")
         assert [kind for _, kind, _, _ in opened] == ["gap_opened"]

@@ -134,7 +134,7 @@ class TestState:
         known = ContractState.__struct_fields__.index("alerts")
         fields[3] = [contract[:known] for contract in fields[3]]
         (contract,) = ContractBlock.unpack(msgspec.msgpack.encode(fields)).contracts
-        assert (contract.rate, contract.sign) == (0.0001, 1)
+        assert (contract.rate, contract.sign) == (0.0001, 0)
         assert (contract.alerts, contract.pushes) == (AlertState(), [])
 
     def test_an_empty_baseline_is_as_none(self, new: Partition) -> None:

@@ -123,7 +123,7 @@ class TestWaiting:
         assert (first["base"], first["quote"], first["transport"]) == ("N", "USDX", "ws")
         assert second_rate["received_at"] == T0 + S + 2_000
         (contract,) = again.contracts
-        assert (contract.updates, contract.status, contract.raw_offset) == (2, "TRADING", 101)
+        assert (contract.updates, contract.status, contract.raw_offset) == (2, "trading", 101)
         assert {i.symbol for i in again.store.unlisted.waiting.items()} == {"OUSDT"}
 
     def test_no_gap_is_made_up_where_all_of_it_came(self, strict: Strict) -> None:

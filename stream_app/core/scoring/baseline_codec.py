@@ -1,0 +1,164 @@
+"""The bytes in which a baseline is stored: written in the newest version, read in all. Pure."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+
+import msgspec
+
+from schemas.errors import StateError
+from schemas.records import IntervalSource, SettlementSource
+from stream_app.core.scoring.baseline import Baseline
+from stream_app.core.scoring.settlement import SOURCES, Settled, decoded
+
+VERSION = 3
+_INFERRED_V2 = 64
+"""Version 2: the bit beside the stored source of a settlement whose interval was inferred from the
+settlement before."""
+
+
+class _Versioned(msgspec.Struct, array_like=True):
+    version: int
+
+
+class _PackedV1(msgspec.Struct, array_like=True):
+    """Version 1: one row a settlement."""
+
+    version: int
+    settled: list[tuple[int, float, float, int]]
+
+
+_RowV2 = tuple[int, float, float, int, SettlementSource, bool]
+"""Funding time, rate, hours, raw offset, source, and whether the hours were inferred."""
+
+
+class _PackedV2(msgspec.Struct, array_like=True):
+    """Version 2: one column a field, as the arrays' bytes (little-endian)."""
+
+    version: int
+    times: bytes
+    rates: bytes
+    hours: bytes
+    offsets: bytes
+    codes: bytes
+    superseded: Sequence[_RowV2]
+
+
+class _Packed(msgspec.Struct, array_like=True):
+    """Version 3: where each interval was learnt, and the special settlements."""
+
+    version: int
+    times: bytes
+    rates: bytes
+    hours: bytes
+    offsets: bytes
+    codes: bytes
+    superseded: Sequence[tuple[int, float, float, int, SettlementSource, IntervalSource, bool]]
+    specials: Sequence[tuple[int, float, int]]
+    """Funding time, rate, raw offset."""
+
+
+def pack(baseline: Baseline) -> bytes:
+    """Return the bytes that `unpack` reads.
+
+    A pack is made durable, and the contract's block after it, before the next pack. So it is enough
+    that each pack has what was superseded since the one before.
+    """
+    superseded, baseline.superseded = baseline.superseded, []
+    times, rates, hours, offsets, codes = baseline.columns
+    return msgspec.msgpack.encode(
+        _Packed(
+            VERSION,
+            times.tobytes(),
+            rates.tobytes(),
+            hours.tobytes(),
+            offsets.tobytes(),
+            codes.tobytes(),
+            superseded,
+            [(s.funding_time, s.rate, s.raw_offset) for s in baseline.specials],
+        )
+    )
+
+
+def unpack(data: bytes, up_to_offset: int) -> tuple[Baseline, bool]:
+    """Read what `pack` wrote, without what was learnt after raw offset `up_to_offset`.
+
+    A baseline is stored before the block of its contract; after a crash between the two, the later
+    settlements come again from the log, and the z-scores before them must not see them.
+
+    Returns the baseline, and whether a version wrote it that inferred intervals otherwise: they are
+    to be judged anew (`Baseline.revise`).
+
+    Raises:
+        StateError: the bytes are damaged or of a newer version.
+    """
+    try:
+        version = msgspec.msgpack.decode(data, type=_Versioned).version
+        if version > VERSION:
+            raise StateError(
+                f"a stored baseline has version {version}, this program reads up to {VERSION}: "
+                "run the newer fundingstream that wrote it"
+            )
+        settled, specials = _READERS[version](data)
+    except (msgspec.DecodeError, ValueError, IndexError, KeyError) as error:
+        raise StateError(f"a stored baseline is damaged: {error}") from error
+    # Later ones overwrite what they superseded.
+    known = {s.funding_time: s for s in settled if s.raw_offset <= up_to_offset}
+    extra = {s.funding_time: s for s in specials if s.raw_offset <= up_to_offset}
+    return Baseline(known.values(), extra.values()), version < VERSION
+
+
+_Read = tuple[list[Settled], list[Settled]]
+"""Regular settlements, superseded ones before those that superseded them; and special ones."""
+
+
+def _read(data: bytes) -> _Read:
+    packed = msgspec.msgpack.decode(data, type=_Packed)
+    current = [
+        Settled(time, rate, hours, offset, *decoded(code))
+        for time, rate, hours, offset, code in zip(
+            array("q", packed.times),
+            array("d", packed.rates),
+            array("d", packed.hours),
+            array("q", packed.offsets),
+            packed.codes,
+            strict=True,
+        )
+    ]
+    specials = [Settled(time, rate, 0.0, offset) for time, rate, offset in packed.specials]
+    return [*(Settled(*row) for row in packed.superseded), *current], specials
+
+
+def _of_v2(row: _RowV2) -> Settled:
+    time, rate, hours, offset, source, inferred = row
+    # A derived settlement had the interval of the estimate, which may have been a guess.
+    stated = not inferred and source != "derived"
+    interval_source: IntervalSource = "payload" if stated else "observed"
+    return Settled(time, rate, hours, offset, source, interval_source)
+
+
+def _read_v2(data: bytes) -> _Read:
+    packed = msgspec.msgpack.decode(data, type=_PackedV2)
+    current = [
+        _of_v2(
+            (time, rate, hours, offset, SOURCES[code & ~_INFERRED_V2], bool(code & _INFERRED_V2))
+        )
+        for time, rate, hours, offset, code in zip(
+            array("q", packed.times),
+            array("d", packed.rates),
+            array("d", packed.hours),
+            array("q", packed.offsets),
+            packed.codes,
+            strict=True,
+        )
+    ]
+    return [*(_of_v2(row) for row in packed.superseded), *current], []
+
+
+def _read_v1(data: bytes) -> _Read:
+    packed = msgspec.msgpack.decode(data, type=_PackedV1)
+    return [_of_v2((*row, "history", True)) for row in packed.settled], []
+
+
+_READERS = {1: _read_v1, 2: _read_v2, VERSION: _read}

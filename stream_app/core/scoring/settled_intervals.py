@@ -1,0 +1,160 @@
+"""Which interval a settled rate was for, by the evidence about it. Pure.
+
+The order of evidence and its reasons are in docs/decisions/intervals-and-units.md: what was stated
+for that funding time; what the exchange's list said then; the times between settlements. A time
+between two settlements that is longer than the interval is a hole, never a longer interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from schemas.records import IntervalSource
+from schemas.times import US_PER_HOUR
+from stream_app.core.scoring.interval_evidence import (
+    GRID_HOURS,
+    IntervalEvidence,
+    Listed,
+    on_grid,
+)
+
+NEIGHBOURS = 2
+"""How many times between settlements, on each side, an interval is inferred from."""
+DEFAULT_INTERVAL_HOURS = 8.0
+"""Assumed where nothing says an interval."""
+
+
+class Interval(NamedTuple):
+    """A funding interval, where it was learnt, and whether the evidence leaves it in doubt."""
+
+    hours: float
+    source: IntervalSource
+    doubtful: bool = False
+
+
+class Spacing(NamedTuple):
+    """The hours between a settlement and its neighbours, the nearest first, up to NEIGHBOURS."""
+
+    before: list[float]
+    after: list[float]
+
+
+def settled_interval(
+    funding_time: int, stated_hours: float | None, evidence: IntervalEvidence, spacing: Spacing
+) -> Interval:
+    """Return the interval of a settlement.
+
+    `stated_hours`: what a payload has said about this very settlement; None: nothing.
+    """
+    if stated_hours is None:
+        stated_hours = evidence.stated_for(funding_time)
+    if stated_hours is not None:
+        return Interval(stated_hours, "payload")
+    listed = evidence.listed_at(funding_time)
+    if listed is not None:
+        return _by_list(funding_time, listed.hours, spacing)
+    first = evidence.listed[0] if evidence.listed else None
+    if first is not None and not spacing.after and _comes_after(first, funding_time):
+        # What the list said soon after is what the next settlement is for.
+        if not spacing.before:
+            return Interval(first.hours, "exchange_info")
+        return by_spacing(Spacing(spacing.before, [first.hours, first.hours]))
+    if not spacing.before and not spacing.after:
+        return Interval(first.hours if first else DEFAULT_INTERVAL_HOURS, "assumed", doubtful=True)
+    return by_spacing(spacing)
+
+
+def _comes_after(listed: Listed, funding_time: int) -> bool:
+    """Tell whether the settlement after this one was still to come when the list was read."""
+    return funding_time + int((listed.hours + 1) * US_PER_HOUR) > listed.since
+
+
+def _by_list(funding_time: int, hours: float, spacing: Spacing) -> Interval:
+    """Return the listed interval, unless the times between settlements show that it is outdated."""
+    before = spacing.before[0] if spacing.before else None
+    after = spacing.after[0] if spacing.after else None
+    if before is not None and before == after and before < hours:
+        return Interval(before, "observed")
+    # A settlement clock may move; what comes after the move follows the new clock.
+    follows = before is None or before % hours == 0
+    is_followed = after is not None and after % hours == 0
+    if on_grid(funding_time, hours) or follows or is_followed:
+        return Interval(hours, "exchange_info")
+    found = by_spacing(spacing)
+    return found._replace(doubtful=True) if after is None else found
+
+
+def by_spacing(spacing: Spacing) -> Interval:
+    """Return the interval that the times between settlements tell, of one neighbour at least."""
+    before, after = spacing
+    if not before:
+        return _of_first(after)
+    if not after:
+        return _of_newest(before)
+    near, next_ = before[0], after[0]
+    if near == next_:
+        return Interval(near, "observed")
+    if len(before) > 1 and near == before[1]:
+        # The last one before a change or a hole.
+        return _sure(near)
+    if len(after) > 1 and next_ == after[1]:
+        # The first one after a change, a hole or a move of the clock.
+        return _sure(_after_hole(before, next_) or next_)
+    return _beside_hole(before, after)
+
+
+def _after_hole(before: Sequence[float], next_: float) -> float | None:
+    """Return the interval in force before a hole that a change of the interval follows."""
+    if len(before) < 2:
+        return None
+    near, earlier = before[0], before[1]
+    is_hole = near > earlier and near % earlier == 0
+    return earlier if is_hole and (earlier > next_ or near < next_) else None
+
+
+def _beside_hole(before: Sequence[float], after: Sequence[float]) -> Interval:
+    """Return the interval where neither side has two equal times.
+
+    If what lies beyond one of the two times equals the other, that one time is the odd one: a hole,
+    or a move of the clock.
+    """
+    near, next_ = before[0], after[0]
+    if before[1:] == [next_]:
+        return _sure(next_)
+    if after[1:] == [near]:
+        return _sure(near)
+    shorter, longer = min(near, next_), max(near, next_)
+    return Interval(shorter if shorter in GRID_HOURS else longer, "observed", doubtful=True)
+
+
+def _of_first(after: Sequence[float]) -> Interval:
+    """Return the interval of a settlement before which none is known."""
+    next_ = after[0]
+    if len(after) == 1 or next_ <= after[1]:
+        return _sure(next_)
+    # Before a change to a shorter interval, or before a hole.
+    is_hole = next_ % after[1] == 0
+    return Interval(after[1] if is_hole else next_, "observed", doubtful=True)
+
+
+def _of_newest(before: Sequence[float]) -> Interval:
+    """Return the interval of a settlement after which none is known."""
+    near = before[0]
+    if len(before) == 1 or before[1] == near:
+        return _sure(near)
+    shorter = near < before[1]
+    is_usual = shorter and near in GRID_HOURS
+    return Interval(near if is_usual else before[1], "observed", doubtful=True)
+
+
+def _sure(hours: float) -> Interval:
+    """Return an interval that the evidence agrees on, unless no exchange has such a one.
+
+    A time that is none has settlements missing in it: the longest interval that divides it is the
+    likeliest, and stays in doubt.
+    """
+    if hours in GRID_HOURS:
+        return Interval(hours, "observed")
+    divisors = [usual for usual in GRID_HOURS if hours % usual == 0]
+    return Interval(divisors[-1] if divisors else GRID_HOURS[0], "observed", doubtful=True)

@@ -1,0 +1,80 @@
+"""Which interval an estimate is for, and whether the evidence leaves it in doubt. Pure.
+
+A payload that names the interval is believed. Else it is the listed one, which is minutes old; the
+coming funding time shows at once when it is outdated. See docs/decisions/intervals-and-units.md.
+"""
+
+from __future__ import annotations
+
+from schemas.times import US_PER_HOUR, minute_round
+from stream_app.core.scoring.interval_evidence import AHEAD_SLACK_US, GRID_HOURS, on_grid
+from stream_app.core.scoring.settled_intervals import Interval
+from stream_app.core.state.contract_state import ContractState
+from stream_app.model import RateUpdate
+
+
+def estimate_interval(
+    contract: ContractState, known: Interval, settled_at: int, update: RateUpdate, event_time: int
+) -> Interval:
+    """Return the interval of an estimate.
+
+    `known`: the contract's, as listed, observed or assumed. `settled_at`: its newest settlement
+    (µs; 0: none). `contract` is as it was before the update, whose event time (µs) is
+    `event_time`.
+    """
+    stated = _stated(contract, update)
+    if stated is not None:
+        return Interval(stated, "payload")
+    coming, current = update.next_funding_time, contract.interval
+    is_same = coming is not None and coming == contract.next_funding_time
+    if coming is None or (is_same and current == known):
+        return known
+    if not contradicts(contract, known.hours, settled_at, coming, event_time):
+        return known
+    if is_same and current.source == "observed" and current.doubtful:
+        # What was inferred when this funding time appeared; less of it is left now.
+        return current
+    return Interval(_shortest(coming - event_time), "observed", doubtful=True)
+
+
+def _stated(contract: ContractState, update: RateUpdate) -> float | None:
+    """Return what a payload says, this one or another one of the same feed."""
+    if update.interval_hours is not None:
+        return update.interval_hours
+    if update.next_funding_time is not None:
+        if not contract.evidence.stated:
+            return None
+        return contract.evidence.stated_for(minute_round(update.next_funding_time))
+    return contract.interval_hours if contract.interval_source == "payload" else None
+
+
+def contradicts(
+    contract: ContractState, hours: float, settled_at: int, coming: int, event_time: int
+) -> bool:
+    """Tell whether a coming funding time (µs) cannot be that of an interval.
+
+    It cannot if it is further ahead, or if it lies neither on the grid of the interval nor on the
+    settlement clock that the contract has had. Nor can the one that has just passed, unless the
+    interval was listed only afterwards.
+    """
+    ahead_us, interval_us = coming - event_time, int(hours * US_PER_HOUR)
+    if ahead_us > interval_us + AHEAD_SLACK_US:
+        return True
+    passed = max(contract.passed_funding_time, settled_at if settled_at <= event_time else 0)
+    if contract.next_funding_time is not None and contract.next_funding_time <= event_time:
+        passed = max(passed, contract.next_funding_time)
+    if not passed:
+        return not on_grid(coming, hours)
+    if (coming - passed) % interval_us == 0:
+        return False
+    if not on_grid(coming, hours):
+        return True
+    listed = contract.evidence.listed_at(event_time)
+    is_newer = listed is not None and listed.since > passed
+    return not is_newer and not on_grid(passed, hours)
+
+
+def _shortest(ahead_us: int) -> float:
+    """Return the shortest usual interval by which a funding time can be so far ahead."""
+    hours = ahead_us / US_PER_HOUR
+    return next((usual for usual in GRID_HOURS if usual >= hours), GRID_HOURS[-1])
