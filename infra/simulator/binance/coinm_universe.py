@@ -82,7 +82,7 @@ def _info(row: int, contract: Contract, near_ms: int, *, trades: bool) -> dict[s
         "underlyingType": "COIN",
         "underlyingSubType": [],
         "triggerProtect": "0.0500",
-        "filters": [],
+        "filters": binance_universe.price_filters(contract),
         "orderTypes": ["LIMIT", "MARKET"],
         "timeInForce": ["GTC"],
     }

@@ -36,7 +36,11 @@ class RestError(Exception):
 class BinanceRest:
     """Answers calls of USD-M from the newest tick and the settled history.
 
-    `frozen` is the market when the contracts that are not traded any more were last updated.
+    Args:
+        market, listings, book, limits: the numbers, what is listed, what has settled, the budgets.
+        frozen: the market when the contracts that are not traded any more were last updated.
+        retry_after: whether a refusal says how long to wait.
+        intervals_listed: which perpetuals fundingInfo lists.
     """
 
     prefix = "/fapi/v1/"
@@ -52,6 +56,7 @@ class BinanceRest:
         *,
         frozen: Snapshot,
         retry_after: bool,
+        intervals_listed: binance_universe.IntervalsListed = "adjusted",
     ) -> None:
         self._market = market
         self._contracts = market.contracts
@@ -59,6 +64,7 @@ class BinanceRest:
         self._book = book
         self._limits = limits
         self._retry_after = retry_after
+        self._intervals_listed = intervals_listed
         self._frozen_ms = frozen.at_ms
         texts = self._premium_texts(frozen, [frozen.at_ms] * len(self._contracts))
         self._frozen_rows = {
@@ -217,8 +223,11 @@ class BinanceRest:
             }
             for row in self._rows.values()
             for contract, hours in ((self._contracts[row], self._market.interval_hours(row)),)
-            # What has been adjusted is listed.
-            if (binance_universe.in_funding_info(row, contract) or hours != contract.interval_hours)
+            # What has been adjusted is listed in any case.
+            if (
+                binance_universe.in_funding_info(row, contract, listed=self._intervals_listed)
+                or hours != contract.interval_hours
+            )
             and self._listings.is_listed(contract.symbol)
         ]
         return json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode()
