@@ -100,7 +100,9 @@ def in_funding_info(position: int, contract: Contract, *, listed: IntervalsListe
     """Whether fundingInfo lists a contract; without adjustment some of 8 h may be missing."""
     if contract.kind not in {"crypto", "tradfi"}:
         return False
-    return listed == "all" or contract.interval_hours != 8 or position % 4 != 2
+    if listed == "all" and not contract.frozen:
+        return True
+    return contract.interval_hours != 8 or position % 4 != 2
 
 
 def _perpetual(position: int, asset: Asset, quote: str, *, frozen: bool) -> Contract:

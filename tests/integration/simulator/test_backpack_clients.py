@@ -33,9 +33,10 @@ def assert_history(rows: list[dict[str, Any]], settled: list[tuple[int, float]])
 
 def streaming_client(url: str) -> Any:
     """The SDK's client, which connects when it is made; it has no setting for the address."""
-    sdk = pytest.importorskip("backpack_exchange_sdk.websocket")
+    sdk: Any = pytest.importorskip("backpack_exchange_sdk.websocket")
+    base: Any = sdk.WebSocketClient
 
-    class Client(sdk.WebSocketClient):  # type: ignore[misc]
+    class Client(base):  # type: ignore[misc]
         base_url = property(lambda _self: url, lambda _self, _value: None)
         ended = False
 
@@ -90,14 +91,15 @@ async def test_backpack_exchange_sdk(tmp_path: Path) -> None:
 
 async def test_bpx_py(tmp_path: Path) -> None:
     """It has no socket: the current rates of all markets equal the streamed ones, then history."""
-    bpx = pytest.importorskip("bpx.public")
+    bpx: Any = pytest.importorskip("bpx.public")
+    base: Any = bpx.Public
     async with (
         simulator(tmp_path, "backpack") as simulated,
         websockets.connect(simulated.ws_url) as socket,
         asyncio.timeout(TIMEOUT_S),
     ):
 
-        class Public(bpx.Public):  # type: ignore[misc]
+        class Public(base):  # type: ignore[misc]
             # The address is the class's; there is no setting for it.
             BASE_URL = f"{simulated.url}/"
 

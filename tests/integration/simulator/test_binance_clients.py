@@ -197,7 +197,7 @@ async def test_cryptofeed(
             "websocket_endpoints": [connection.WebsocketEndpoint(simulated.ws_url + path)],
             "rest_endpoints": [connection.RestEndpoint(simulated.url, routes=rest.routes)],
         }
-        exchange = type(name, (original,), addresses)
+        exchange: Any = type(name, (original,), addresses)
         # Their list of contracts is read by a blocking call, and kept for the process.
         await asyncio.to_thread(exchange.symbol_mapping, refresh=True)
         client = exchange(
