@@ -12,7 +12,16 @@ from typing import Any, Protocol
 
 import msgspec
 
-from producers.exchanges.json_slicing import Rows, decoder, first_byte, micros, slices_of
+from producers.exchanges.json_slicing import (
+    ABSENT,
+    Rows,
+    decoder,
+    first_byte,
+    micros,
+    present,
+    raws,
+    slices_of,
+)
 from producers.exchanges.spec import (
     Control,
     Exchange,
@@ -23,6 +32,7 @@ from producers.exchanges.spec import (
     Slice,
     piece_of,
 )
+from schemas.errors import MalformedInputError
 
 HISTORY_LIMIT = 1000
 WEIGHT = "weight"
@@ -35,11 +45,20 @@ CONTRACT_SILENT_S = 5.0
 FALLBACK_S = 5.0
 """Twice within the stale threshold of 10 s; 120 of the 2400 weight a minute each."""
 MAX_AGE_S = 23 * 3600.0
+_MARK_PRICE = "markPriceUpdate"
 
 
 class _Row(msgspec.Struct, gc=False):
     s: str
     event_ms: object = msgspec.field(name="E", default=None)
+    event: object = msgspec.field(name="e", default=None)
+
+
+class _Event(msgspec.Struct, gc=False):
+    """What any event has; the API for orders wraps it once more (`{"event":{"e":…}}`)."""
+
+    name: object = msgspec.field(name="e", default=None)
+    wrapped: msgspec.Raw = msgspec.field(name="event", default=ABSENT)
 
 
 class Named(Protocol):
@@ -75,6 +94,7 @@ class Settled(msgspec.Struct, gc=False, rename="camel"):
 
 _rows = Rows(_Row)
 _row: Callable[[Any], _Row] = decoder(_Row)
+_event: Callable[[Any], _Event] = decoder(_Event)
 _named = Rows(_Named)
 _one_named: Callable[[Any], _Named] = decoder(_Named)
 _wrapped: Callable[[Any], _Wrapped] = decoder(_Wrapped)
@@ -84,6 +104,22 @@ settled = Rows(Settled)
 
 def _event_us(row: _Row | None) -> int | None:
     return None if row is None else micros(row.event_ms, us_per=1_000)
+
+
+def _other_event(name: object) -> str | None:
+    """Return the name of an event that is no mark price; None: it is one, or does not say."""
+    return name if isinstance(name, str) and name != _MARK_PRICE else None
+
+
+def _other_event_of(data: Any) -> str | None:
+    """Read the event of what cannot be read as mark prices, of an array by its first element."""
+    try:
+        if first_byte(memoryview(data)) == ord("["):
+            data = next(iter(raws(data)), b"null")
+        event = _event(data)
+        return _other_event(_event(event.wrapped).name if present(event.wrapped) else event.name)
+    except MalformedInputError:
+        return None
 
 
 class Binance(Exchange):
@@ -120,13 +156,24 @@ class Binance(Exchange):
         return self._frame("", data)
 
     def _frame(self, stream: str, data: bytes | memoryview) -> Frame:
-        if first_byte(data) == ord("["):
-            rows = _rows(data)
-            first = next((row for row, _ in rows if row is not None), None)
-            pieces = slices_of(rows, lambda row: row.s)
-            return Frame(self.channel(stream), pieces, event_us=_event_us(first))
-        row = _row(data)
-        return Frame(self.channel(stream), [piece_of(row.s, bytes(data))], event_us=_event_us(row))
+        """Cut mark prices; any other event is named and left out (`serverShutdown`, §8)."""
+        try:
+            rows = _rows(data) if first_byte(data) == ord("[") else [(_row(data), bytes(data))]
+        except MalformedInputError:
+            unknown = _other_event_of(data)
+            if unknown is None:
+                raise
+            return Frame(self.channel(stream), (), unknown=unknown)
+        others = [
+            _other_event_of(piece) if row is None else _other_event(row.event)
+            for row, piece in rows
+        ]
+        unknown = next(filter(None, others), None)
+        if unknown is not None:
+            rows = [row for row, other in zip(rows, others, strict=True) if other is None]
+        first = next((row for row, _ in rows if row is not None), None)
+        pieces = slices_of(rows, lambda row: row.s)
+        return Frame(self.channel(stream), pieces, event_us=_event_us(first), unknown=unknown)
 
     def slice_reply(self, call: RestCall, body: bytes) -> Sequence[Slice]:
         """Cut a reply into one piece per row; a bare object (`symbol=`) is one row."""

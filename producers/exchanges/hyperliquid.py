@@ -197,7 +197,7 @@ class Hyperliquid(Exchange):
             return Frame("control", (), Control(acknowledged=coin))
         if message.channel in {"pong", "error"}:
             return Frame("control", (), Control(refused=message.channel == "error"))
-        raise MalformedInputError(f"unknown channel {message.channel!r}")
+        return Frame(message.channel, (), unknown=message.channel)
 
     def slice_reply(self, call: RestCall, body: bytes) -> Sequence[Slice]:
         """Cut universes into their entries; join contexts to names by index (§9a)."""

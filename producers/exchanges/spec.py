@@ -65,6 +65,9 @@ class Frame(NamedTuple):
     """False: it keeps its socket alive and carries no rate; counted, not published."""
     event_us: int | None = None
     """When the exchange made it, by its clock; None: the frame does not say."""
+    unknown: str | None = None
+    """Name of an event or channel in it that we do not read. What belongs to it is left out: it is
+    counted and logged once, is no health, and makes no dead letters."""
 
 
 class Listing(NamedTuple):
@@ -104,7 +107,10 @@ class RestCall:
 
 
 class SubscribeFrame(NamedTuple):
-    """A text to send, and the contracts that it subscribes or unsubscribes."""
+    """A text to send, and the contracts that it subscribes or unsubscribes.
+
+    A text that asks for more about contracts which another one subscribes names none.
+    """
 
     text: str
     symbols: tuple[str, ...]

@@ -64,6 +64,18 @@ def test_control_frames_are_neither_data_nor_published(feed: str) -> None:
         assert not frame.slices
 
 
+@each_feed
+def test_an_unknown_event_is_named_and_nothing_else(feed: str) -> None:
+    """Neither data nor control, and no dead letter: exchanges add events without notice."""
+    for message, name in samples(feed).unknown:
+        frame = exchange(feed).slice_frame(message)
+        assert frame.unknown == name
+        assert not frame.slices
+        assert frame.control is None
+    for message, _ in (*samples(feed).data, *samples(feed).control):
+        assert exchange(feed).slice_frame(message).unknown is None
+
+
 def with_more(value: Any, extra: Any, depth: int = 3) -> Any:
     """A message with an unknown key in each object."""
     if depth == 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.venues.binance import CONTROL, FUNDING, payloads
+from tests.venues.binance import CONTROL, FUNDING, UNKNOWN, payloads
 from tests.venues.samples import Expected, Samples, array, just
 
 _CM = (
@@ -40,6 +40,7 @@ SAMPLES = Samples(
         (_CM, Expected("markPrice", ["BTCUSD_PERP"], event_us=1_790_373_638_000_000)),
     ],
     control=CONTROL,
+    unknown=UNKNOWN,
     replies={
         "exchangeInfo": b'{"symbols":' + array(*_CM_INFO) + b"}",
         "fundingInfo": array(FUNDING),

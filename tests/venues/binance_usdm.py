@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.venues.binance import CONTROL, FUNDING, payloads
+from tests.venues.binance import CONTROL, FUNDING, UNKNOWN, payloads
 from tests.venues.samples import Expected, Samples, array, just
 
 _UM = (
@@ -37,6 +37,7 @@ SAMPLES = Samples(
         ),
     ],
     control=CONTROL,
+    unknown=UNKNOWN,
     replies={
         "exchangeInfo": b'{"timezone":"UTC","symbols":' + array(*_UM_INFO) + b"}",
         "fundingInfo": array(FUNDING),

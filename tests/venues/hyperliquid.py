@@ -50,6 +50,10 @@ SAMPLES = Samples(
         (b'{"channel":"pong"}', Control()),
         (b'{"channel":"error","data":"Already subscribed: {}"}', Control(refused=True)),
     ],
+    unknown=[
+        (b'{"channel":"allMids","data":{"mids":{"SOL":"141.3"}}}', "allMids"),
+        (b'{"channel":"notification","data":{"notification":"upgrade"}}', "notification"),
+    ],
     replies={
         "allPerpMetas": b'[{"universe":'
         + array(*_META)

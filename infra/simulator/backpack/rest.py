@@ -189,7 +189,7 @@ class BackpackRest:
     def _known(self, symbol: str | None) -> int:
         row = self._rows.get(symbol or "")
         if row is None or row not in self._listings.known_rows():
-            raise _InvalidRequestError("Invalid market")
+            raise _InvalidRequestError("Symbol not found")
         return row
 
 

@@ -86,7 +86,7 @@ def _info(entry: Entry, near_ms: int) -> dict[str, object]:
         "underlyingType": "COIN",
         "underlyingSubType": [],
         "triggerProtect": "0.0500",
-        "filters": [],
+        "filters": binance_universe.price_filters(contract),
         "orderTypes": ["LIMIT", "MARKET"],
         "timeInForce": ["GTC"],
     }

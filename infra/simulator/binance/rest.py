@@ -38,7 +38,11 @@ class RestError(Exception):
 class BinanceRest:
     """Answers calls of USD-M from the newest tick and the settled history.
 
-    `frozen` is the market when the contracts that are not traded any more were last updated.
+    Args:
+        market, listings, book, limits: the numbers, what is listed, what has settled, the budgets.
+        frozen: the market when the contracts that are not traded any more were last updated.
+        retry_after: whether a refusal says how long to wait.
+        intervals_listed: which perpetuals fundingInfo lists.
     """
 
     prefix = "/fapi/v1/"
@@ -54,6 +58,7 @@ class BinanceRest:
         *,
         frozen: Snapshot,
         retry_after: bool,
+        intervals_listed: binance_universe.IntervalsListed = "adjusted",
     ) -> None:
         self._market = market
         self._contracts = market.contracts
@@ -61,6 +66,7 @@ class BinanceRest:
         self._book = book
         self._limits = limits
         self._retry_after = retry_after
+        self._intervals_listed = intervals_listed
         self._frozen_ms = frozen.at_ms
         self._rows: dict[str, int] = {}
         texts = self._premium_texts(frozen, [frozen.at_ms] * len(self._contracts))
@@ -247,9 +253,9 @@ class BinanceRest:
             }
             for row in self._rows.values()
             for contract, terms in ((self._contracts[row], self._market.listed_terms(row, now_ms)),)
-            # What has been adjusted is listed.
+            # What has been adjusted is listed in any case.
             if (
-                binance_universe.in_funding_info(row, contract)
+                binance_universe.in_funding_info(row, contract, listed=self._intervals_listed)
                 or (terms.interval_hours, terms.cap_units)
                 != (contract.interval_hours, contract.cap_units)
             )

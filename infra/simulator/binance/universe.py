@@ -10,7 +10,7 @@ import datetime as dt
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from infra.simulator.market import universe
 from infra.simulator.market.universe import Asset, Contract
@@ -27,6 +27,7 @@ _TURNING = 5
 
 _USDC_EVERY = 20  # about 5 % of the perpetuals are quoted in USDC
 _FROZEN_BLOCK_MS = 30 * DAY_MS
+_COARSE_PRICE_USD = 1_000  # contracts above this price have a price step of 0.1
 
 
 def contracts(
@@ -111,12 +112,17 @@ def nearest_expiry_ms(known: Sequence[Entry]) -> int:
     return min((e.contract.expiry_ms for e in known if e.contract.kind == "dated"), default=0)
 
 
-def in_funding_info(position: int, contract: Contract) -> bool:
-    """Whether fundingInfo lists it: only adjusted symbols are (760 of 875,
-    docs/exchanges/binance-usdm.md §9c).
-    """
+IntervalsListed = Literal["all", "adjusted"]
+"""Which perpetuals fundingInfo lists: all that trade, as it did on 2026-09-03, or only those with
+adjusted parameters, as it is documented to do (docs/exchanges/binance-usdm.md §9c)."""
+
+
+def in_funding_info(position: int, contract: Contract, *, listed: IntervalsListed) -> bool:
+    """Whether fundingInfo lists a contract; without adjustment some of 8 h may be missing."""
     if contract.kind not in {"crypto", "tradfi"}:
         return False
+    if listed == "all" and not contract.frozen:
+        return True
     return contract.interval_hours != 8 or position % 4 != 2
 
 
@@ -144,6 +150,14 @@ def contract_type(contract: Contract, near_ms: int) -> str:
     if contract.kind == "dated":
         return "CURRENT_QUARTER" if contract.expiry_ms == near_ms else "NEXT_QUARTER"
     return "TRADIFI_PERPETUAL" if contract.kind == "tradfi" else "PERPETUAL"
+
+
+def price_filters(contract: Contract) -> list[dict[str, str]]:
+    """The `filters` of an exchangeInfo entry: the price step alone, which clients read first."""
+    step = "0.1" if contract.price_usd > _COARSE_PRICE_USD else "0.0000001"
+    return [
+        {"filterType": "PRICE_FILTER", "minPrice": step, "maxPrice": "4529764", "tickSize": step}
+    ]
 
 
 def onboard_ms(row: int) -> int:
@@ -202,4 +216,5 @@ def _info(entry: Entry, near_ms: int, ended_ms: int | None) -> dict[str, object]
         "underlyingType": underlying,
         "underlyingSubType": ["TradFi"] if contract.asset.tradfi else [],
         "triggerProtect": "0.0500",
+        "filters": price_filters(contract),
     }

@@ -21,6 +21,7 @@ from infra.simulator.hyperliquid import wire
 from infra.simulator.hyperliquid.frames import (
     ContextTexts,
     all_dexs_frame,
+    all_mids_frame,
     context_frame,
     rate_text,
 )
@@ -53,6 +54,7 @@ class HyperliquidOptions:
     held_back: int = 0
     tick_ms: int = 1_000
     all_dexs_ms: int = 13_600
+    all_mids_ms: int = 5_000
     connections: int = 10
     connections_per_minute: int = 30
     subscriptions: int = 1_000
@@ -62,7 +64,7 @@ class HyperliquidOptions:
 
 
 class HyperliquidTick:
-    """One step: the coins whose frames are due, and once in a while all dexs."""
+    """One step: the coins whose frames are due, and once in a while all dexs or all mids."""
 
     def __init__(
         self,
@@ -71,11 +73,13 @@ class HyperliquidTick:
         due: Mapping[int, tuple[str | None, bytes]],
         *,
         all_dexs: bool,
+        all_mids: bool,
     ) -> None:
         self._exchange = exchange
         self._at_ms = at_ms
         self._due = due
         self._all_dexs = all_dexs
+        self._all_mids = all_mids
         self._ledger: TickLedger | None = None
 
     @property
@@ -98,6 +102,9 @@ class HyperliquidTick:
         if self._all_dexs and ALL_DEXS_KEY in wanted:
             delivered = True
             yield Frame(all_dexs_frame(self._exchange.all_contexts(self._due)))
+        for dex in own.dexs_of_mids() if self._all_mids else ():
+            delivered = True
+            yield Frame(all_mids_frame(dex, self._exchange.api.mids(dex, self._due)))
         if delivered:
             own.sent(self._at_ms)
         else:
@@ -206,9 +213,13 @@ class Hyperliquid:
             self._seen_version = self.listings.version
             self._relist(snapshot)
         due = {row: self._context(snapshot, row) for row in self._due_rows(at_ms)}
-        all_dexs_ms = self._options.all_dexs_ms
-        all_dexs = at_ms // all_dexs_ms != (at_ms - self.tick_ms) // all_dexs_ms
-        return HyperliquidTick(self, at_ms, due, all_dexs=all_dexs)
+        return HyperliquidTick(
+            self,
+            at_ms,
+            due,
+            all_dexs=self._is_due(self._options.all_dexs_ms, at_ms),
+            all_mids=self._is_due(self._options.all_mids_ms, at_ms),
+        )
 
     def show(self, due: Mapping[int, tuple[str | None, bytes]]) -> None:
         """Take these contexts as the newest."""
@@ -234,6 +245,10 @@ class Hyperliquid:
     def settle(self, now_ms: int) -> Iterable[SettledRate]:
         """What has settled since the last call."""
         return self._settled(self.book.settle(now_ms))
+
+    def _is_due(self, every_ms: int, at_ms: int) -> bool:
+        """Whether something that comes every so often comes with this step."""
+        return at_ms // every_ms != (at_ms - self.tick_ms) // every_ms
 
     def _due_rows(self, at_ms: int) -> list[int]:
         second, within_ms = divmod(at_ms, self._options.tick_ms)

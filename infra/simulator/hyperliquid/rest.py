@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from infra.simulator.exchange import RestCall, RestReply
-from infra.simulator.hyperliquid.frames import rate_text, stamps_ms
+from infra.simulator.hyperliquid.frames import mids, rate_text, stamps_ms
 from infra.simulator.hyperliquid.universe import (
     COLLATERALS,
     DEXS,
@@ -28,6 +28,7 @@ _HISTORY_ROWS = 500
 _ROWS_PER_WEIGHT = 20
 _WEIGHT = 20
 _LIGHT_WEIGHT = 2
+_LIGHT_CALLS = frozenset({"allMids", "exchangeStatus"})
 _NULL_FLAG_EVERY = 8  # one live asset in so many has `isDelisted` null instead of no flag (§12)
 _NO_PREMIUM_EVERY = 50  # one row in so many lacks `premium`
 _UNREADABLE = b"Failed to deserialize the JSON body into the target type"
@@ -49,7 +50,7 @@ class HyperliquidRest:
         dex_rows: the rows of each dex in the order of its universe.
         contexts: the newest context of each row.
         budget: the weights per client and minute.
-        retry_after: whether a 429 says how long to wait (UNVERIFIED in hyperliquid.md §9).
+        retry_after: whether a 429 says how long to wait: it may (hyperliquid.md §9).
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class HyperliquidRest:
         self._retry_after = retry_after
         self._rows = {contract.symbol: row for row, contract in enumerate(self._contracts)}
         self._calls: Mapping[str, Callable[[dict[str, Any], int], bytes]] = {
+            "allMids": lambda request, _now_ms: msgspec.json.encode(self.mids(_dex(request))),
             "meta": lambda request, _now_ms: self._meta(_dex(request)),
             "metaAndAssetCtxs": lambda request, _now_ms: self._meta_and_contexts(_dex(request)),
             "perpDexs": lambda _request, _now_ms: self._perp_dexs(),
@@ -91,7 +93,7 @@ class HyperliquidRest:
         try:
             request = _request(call.body)
             handler = self._handler(request["type"])
-            weight = _LIGHT_WEIGHT if request["type"] == "exchangeStatus" else _WEIGHT
+            weight = _LIGHT_WEIGHT if request["type"] in _LIGHT_CALLS else _WEIGHT
             if not self._budget.charge(call.client_ip, weight, call.now_ms):
                 return self._too_many(call.now_ms)
             body = handler(request, call.now_ms)
@@ -109,6 +111,25 @@ class HyperliquidRest:
         """Whether an asset is shown as delisted: from the start, or by control."""
         contract = self._contracts[row]
         return contract.frozen or self._listings.is_delisted(contract.symbol)
+
+    def mids(
+        self, dex: str, newer: Mapping[int, tuple[str | None, bytes]] | None = None
+    ) -> dict[str, str]:
+        """The mid prices of a dex by coin; delisted coins have none.
+
+        Args:
+            dex: its name.
+            newer: rates and contexts by row that are not shown yet.
+
+        Raises:
+            _UnknownCoinError: there is no such dex.
+        """
+        rows = self._listed_rows(dex)
+        ahead = newer or {}
+        return mids(
+            (self._contracts[row].symbol, ahead[row][1] if row in ahead else self._contexts(row))
+            for row in rows
+        )
 
     def _handler(self, kind: str) -> Callable[[dict[str, Any], int], bytes]:
         if kind not in self._calls:
@@ -132,10 +153,13 @@ class HyperliquidRest:
     def _named_twice(self, rows: Sequence[int]) -> list[int]:
         return [row for row in rows if self._contracts[row].symbol in self._listings.twice]
 
-    def _meta(self, dex: str) -> bytes:
+    def _listed_rows(self, dex: str) -> list[int]:
         if dex not in self._dex_rows:
             raise _UnknownCoinError
-        rows = self.shown(dex)
+        return self.shown(dex)
+
+    def _meta(self, dex: str) -> bytes:
+        rows = self._listed_rows(dex)
         universe = [self._asset(row) for row in rows]
         if self._listings.nameless and dex == MAIN and universe:
             universe[-1]["name"] = ""
@@ -210,8 +234,8 @@ class HyperliquidRest:
 _NO_SPOT = msgspec.json.encode(
     {
         "tokens": [
-            {"name": name, "szDecimals": 8, "weiDecimals": 8, "index": index}
-            for index, name in enumerate(COLLATERALS)
+            {"name": name, "szDecimals": 8, "weiDecimals": 8, "index": token}
+            for name, token in COLLATERALS.items()
         ],
         "universe": [],
     }

@@ -197,6 +197,7 @@ class KucoinRest:
             f'{{"symbol":"{self._rate_symbol(row, terms.interval_hours)}",'
             f'"granularity":{interval_ms},"timePoint":{shown.start_ms[row]},'
             f'"value":{number_text(int(shown.rate_units[row]), exponent=True)},'
+            f'"lastTimeFundingRate":{number_text(int(shown.last_units[row]), exponent=True)},'
             f'"dailyInterestRate":3.0E-4,"fundingRateCap":{decimal_text(cap)},'
             f'"fundingRateFloor":{decimal_text(-cap)},"period":1,'
             f'"fundingTime":{shown.next_ms[row]}}}'

@@ -118,12 +118,18 @@ class KucoinTick:
             frame = _classic(topic, _RATE_SUBJECT, '{"period":1,' + data[1:])
             yield Frame(frame.payload, ledger=self._classic_ledger, rows=(row,))
 
-    def announcements(self) -> Iterator[Frame]:
-        """`funding.begin` and `funding.end` of what has settled."""
+    def announcements(self, topic: str) -> Iterator[Frame]:
+        """`funding.begin` and `funding.end` of what has settled.
+
+        The topic names one contract behind a colon, or all of them without one.
+        """
+        only = topic.partition(":")[2]
         for subject, ago_ms in (("funding.begin", 0), ("funding.end", _END_AFTER_MS)):
             for row, funding_ms, rate in self._settled_since(ago_ms):
+                if only and self._symbol(row) != only:
+                    continue
                 yield _classic(
-                    ANNOUNCEMENT,
+                    topic,
                     subject,
                     f'{{"symbol":"{self._symbol(row)}","fundingTime":{funding_ms},'
                     f'"fundingRate":{rate},"timestamp":{funding_ms + ago_ms}}}',

@@ -134,6 +134,14 @@ def test_bad_parameters(exchange: Backpack, name: str, query: dict[str, Any]) ->
     assert json.loads(reply.body)["code"] == "INVALID_CLIENT_REQUEST"
 
 
+@pytest.mark.parametrize("name", ["markPrices", "fundingRates"])
+def test_an_unknown_symbol_has_its_own_words(exchange: Backpack, name: str) -> None:
+    """As the exchange says it."""
+    reply = get(exchange, name, symbol="NOSUCH_USDC_PERP")
+    error = {"code": "INVALID_CLIENT_REQUEST", "message": "Symbol not found"}
+    assert (reply.status, json.loads(reply.body)) == (400, error)
+
+
 def test_a_funding_time_passes(exchange: Backpack) -> None:
     """What settles is the last estimate, rounded; then the next interval runs."""
     funding_ms = NOW_MS // HOUR_MS * HOUR_MS + HOUR_MS

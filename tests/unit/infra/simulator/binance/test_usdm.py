@@ -64,6 +64,15 @@ def test_subscribe_list_unsubscribe(exchange: BinanceUsdm) -> None:
     assert session.subscribed() == ["!markPrice@arr@1s"]
 
 
+@pytest.mark.parametrize("request_id", [0, 7, "4", "3f2c1d9e-77aa-4d52-9c0b-0d4f5e6a7b8c"])
+def test_ids_are_numbers_or_texts(exchange: BinanceUsdm, request_id: int | str) -> None:
+    """The documentation says unsigned integer, the official SDKs send UUIDs: both are repeated."""
+    session = opened(exchange, "/market/ws")
+    text = json.dumps({"method": "SUBSCRIBE", "params": ["a"], "id": request_id})
+    assert ask(session, text) == {"result": None, "id": request_id}
+    assert session.subscribed() == ["a"]
+
+
 @pytest.mark.parametrize(
     ("text", "code", "message"),
     [
@@ -71,6 +80,9 @@ def test_subscribe_list_unsubscribe(exchange: BinanceUsdm) -> None:
         ('{"method":"SUBSCRIBE","params":["a"]}', 2, "request ID must be an unsigned integer"),
         ('{"method":"SUBSCRIBE","params":["a"],"id":-1}', 2, "must be an unsigned integer"),
         ('{"method":"SUBSCRIBE","params":["a"],"id":true}', 2, "must be an unsigned integer"),
+        ('{"method":"SUBSCRIBE","params":["a"],"id":1.5}', 2, "must be an unsigned integer"),
+        ('{"method":"SUBSCRIBE","params":["a"],"id":""}', 2, "must be an unsigned integer"),
+        (f'{{"method":"SUBSCRIBE","params":["a"],"id":"{"x" * 37}"}}', 2, "must be an unsigned"),
         ('{"method":"NO","id":1}', 2, "unknown variant `NO`, expected one of `SUBSCRIBE`"),
         ('{"id":1}', 2, "missing field `method`"),
         ('{"method":"SUBSCRIBE","params":"a","id":1}', 2, "params must be an array"),
@@ -266,8 +278,8 @@ def test_bad_parameters(exchange: BinanceUsdm, name: str, query: dict[str, Any],
     assert json.loads(reply.body)["code"] == code
 
 
-def test_exchange_info_and_funding_info(exchange: BinanceUsdm) -> None:
-    """Types, statuses and dates; fundingInfo lacks some 8 h symbols and no others."""
+def test_exchange_info(exchange: BinanceUsdm) -> None:
+    """Types, statuses, dates, and the price step that clients read first."""
     info = json.loads(get(exchange, "exchangeInfo").body)
     assert info["serverTime"] == NOW_MS
     symbols = {row["symbol"]: row for row in info["symbols"]}
@@ -279,6 +291,21 @@ def test_exchange_info_and_funding_info(exchange: BinanceUsdm) -> None:
     assert symbols["BTCUSDT"]["deliveryDate"] == 4_133_404_800_000
     assert symbols["1000PEPEUSDT"]["baseAsset"] == "1000PEPE"
     assert sum(row["status"] == "SETTLING" for row in symbols.values()) == 3
+    for row in symbols.values():
+        (price,) = row["filters"]
+        assert price["filterType"] == "PRICE_FILTER"
+        assert 0 < float(price["tickSize"]) <= float(price["minPrice"]) < float(price["maxPrice"])
+    assert symbols["BTCUSDT"]["filters"] != symbols["1000PEPEUSDT"]["filters"]
+
+
+def test_funding_info_lists_all_or_what_is_adjusted(exchange: BinanceUsdm) -> None:
+    """As it did on 2026-09-03, all that trade; as documented, some of 8 h lack."""
+    perpetuals = {c.symbol for c in exchange.contracts if c.kind != "dated" and not c.frozen}
+    assert perpetuals <= {row["symbol"] for row in json.loads(get(exchange, "fundingInfo").body)}
+    options = BinanceOptions(
+        contracts=40, settling=3, rows_per_array=20, intervals_listed="adjusted"
+    )
+    exchange = BinanceUsdm(7, options, NOW_MS)
     listed = {row["symbol"]: row for row in json.loads(get(exchange, "fundingInfo").body)}
     by_symbol = {c.symbol: c for c in exchange.contracts}
     missing = [c for c in by_symbol.values() if c.symbol not in listed and c.kind != "dated"]

@@ -161,6 +161,25 @@ def test_status_and_dexs(exchange: Hyperliquid) -> None:
     names = {token["index"]: token["name"] for token in spot["tokens"]}
     collaterals = {names[m["collateralToken"]] for m in read(exchange, type="allPerpMetas")}
     assert collaterals == {"USDC", "USDH", "USDE", "USDT0"}
+    assert {name: token for token, name in names.items()}.items() >= {
+        "USDE": 235,
+        "USDH": 360,
+    }.items()
+
+
+def test_all_mids(exchange: Hyperliquid) -> None:
+    """The mid price of every live coin of a dex by its name; delisted ones have none."""
+    for dex in ("", "xyz"):
+        meta, contexts = read(exchange, type="metaAndAssetCtxs", dex=dex)
+        names = [asset["name"] for asset in meta["universe"]]
+        expected = {
+            name: context["midPx"]
+            for name, context in zip(names, contexts, strict=True)
+            if context["midPx"] is not None
+        }
+        assert read(exchange, type="allMids", dex=dex) == expected
+        assert 0 < len(expected) <= len(names)
+    assert info(exchange, type="allMids", dex="nosuch").status == 500
 
 
 @pytest.mark.parametrize(
