@@ -69,8 +69,8 @@ class Feed:
         """The newest record of each settlement, by funding time and kind."""
         return {(r["funding_time"], r["kind"]): r for r in of(self.outputs, "settlements")}
 
-    def regular(self, at: int) -> tuple[float, float, str, bool]:
-        """Interval, rate per 8 h, source and doubt of a regular settlement."""
+    def regular(self, at: int) -> tuple[Any, Any, Any, Any]:
+        """Interval, rate per 8 h (to compare), source and doubt of a regular settlement."""
         row = self.settlements()[at, "regular"]
         scaled = pytest.approx(row["rate_8h"], rel=1e-12)
         return row["interval_hours"], scaled, row["interval_source"], row["interval_doubtful"]
@@ -87,9 +87,13 @@ class Feed:
 class Venue(Feed):
     """One contract of a feed, and the calls that all venues have."""
 
+    name: str
     symbol: str
     intervals: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0)
     """The intervals that the venue may list, in hours."""
+
+    def __init__(self) -> None:
+        super().__init__(self.name)
 
     def list_contract(self, at: int) -> None:
         """The list of contracts, which says no interval here."""
@@ -117,12 +121,10 @@ class Venue(Feed):
 class Binance(Venue):
     """USD-M."""
 
+    name = "binance-usdm"
     symbol = "FOOUSDT"
     stream = "!markPrice@arr@1s"
     status = "status"
-
-    def __init__(self, feed: str = "binance-usdm") -> None:
-        super().__init__(feed)
 
     def list_contract(self, at: int) -> None:
         """By exchangeInfo."""
@@ -176,21 +178,17 @@ class Binance(Venue):
 class BinanceCoinm(Binance):
     """COIN-M."""
 
+    name = "binance-coinm"
     symbol = "FOOUSD_PERP"
     stream = "markPrice"
     status = "contractStatus"
-
-    def __init__(self) -> None:
-        super().__init__("binance-coinm")
 
 
 class Kucoin(Venue):
     """KuCoin, whose stream says interval and coming funding time."""
 
+    name = "kucoin"
     symbol = "FOOUSDTM"
-
-    def __init__(self) -> None:
-        super().__init__("kucoin")
 
     def list_contract(self, at: int) -> None:
         """A row without an interval."""
@@ -234,11 +232,9 @@ class Kucoin(Venue):
 class Hyperliquid(Venue):
     """Hyperliquid, where every interval is one hour."""
 
+    name = "hyperliquid"
     symbol = "abc:FOO"
     intervals = (1.0,)
-
-    def __init__(self) -> None:
-        super().__init__("hyperliquid")
 
     def list_contract(self, at: int) -> None:
         """An entry of allPerpMetas."""
@@ -278,10 +274,8 @@ class Hyperliquid(Venue):
 class Backpack(Venue):
     """Backpack, whose list of markets says the interval."""
 
+    name = "backpack"
     symbol = "FOO_USDC_PERP"
-
-    def __init__(self) -> None:
-        super().__init__("backpack")
 
     def list_contract(self, at: int) -> None:
         """A market without an interval."""
@@ -326,9 +320,5 @@ class Backpack(Venue):
 
 
 VENUES: dict[str, type[Venue]] = {
-    "binance-usdm": Binance,
-    "binance-coinm": BinanceCoinm,
-    "kucoin": Kucoin,
-    "hyperliquid": Hyperliquid,
-    "backpack": Backpack,
+    venue.name: venue for venue in (Binance, BinanceCoinm, Kucoin, Hyperliquid, Backpack)
 }

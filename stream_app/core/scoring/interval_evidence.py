@@ -31,7 +31,7 @@ class Listed(msgspec.Struct, array_like=True, gc=False):
 
 
 class Stated(msgspec.Struct, array_like=True, gc=False):
-    """Payloads said `hours` about each of the funding times, `hours` apart, from `first` to `last`."""
+    """Payloads said `hours` about each funding time from `first` to `last`, `hours` apart."""
 
     first: int
     last: int

@@ -74,6 +74,7 @@ async def test_history_yields_to_a_worker_that_is_late(stack: RunningStack) -> N
         "records": 7,
         "delay_p50_s": 17.5,
         "delay_p99_s": 31.25,
+        "contradicted_feeds": [],
     }
     client = Producer(settings.librdkafka())
     async with yielding_throttle(settings, catalog, SystemClock()) as throttle:
