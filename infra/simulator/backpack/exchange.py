@@ -215,7 +215,7 @@ class Backpack:
         return BackpackTick(self, self.market.snapshot(at_ms))
 
     def settled_at_start(self) -> Iterable[SettledRate]:
-        """The 30 days before the start."""
+        """The 40 days before the start."""
         return self._settled(self.book.all)
 
     def settle(self, now_ms: int) -> Iterable[SettledRate]:
@@ -223,11 +223,18 @@ class Backpack:
         return self._settled(self.book.settle(now_ms))
 
     def _settled(self, settlements: Settlements) -> Iterable[SettledRate]:
-        columns = (settlements.row, settlements.funding_ms, settlements.rate_units)
-        for row, funding_ms, units in zip(*(column.tolist() for column in columns), strict=True):
+        columns = (
+            settlements.row,
+            settlements.funding_ms,
+            settlements.rate_units,
+            settlements.interval_hours,
+        )
+        for row, funding_ms, units, hours in zip(
+            *(column.tolist() for column in columns), strict=True
+        ):
             contract = self.contracts[row]
             rate = history_text(rate_text(contract, units))
-            yield SettledRate(contract.symbol, funding_ms, rate, 1)
+            yield SettledRate(contract.symbol, funding_ms, rate, hours)
 
 
 def create(options: SimulatorOptions, contracts: int, now_ms: int) -> Backpack:

@@ -86,6 +86,8 @@ def create(options: SimulatorOptions, contracts: int, now_ms: int) -> BinanceUsd
 class BinanceUsdm(BinanceExchange):
     """The exchange. `limits`: counted here and elsewhere; None: its own."""
 
+    wire = wire.USDM_WIRE
+
     def __init__(
         self, seed: int, options: BinanceOptions, now_ms: int, limits: RateLimits | None = None
     ) -> None:
@@ -146,4 +148,4 @@ class BinanceUsdm(BinanceExchange):
         return StreamPlan(arrays, named)
 
 
-SIMULATED = Simulated(745, create, wire.WIRE, (COINM_ROWS, FUNDING_INFO), UsdmRows())
+SIMULATED = Simulated(745, create, wire.USDM_WIRE, (COINM_ROWS, FUNDING_INFO), UsdmRows())

@@ -70,7 +70,7 @@ class HyperliquidTick:
         self,
         exchange: Hyperliquid,
         at_ms: int,
-        due: Mapping[int, tuple[str, bytes]],
+        due: Mapping[int, tuple[str | None, bytes]],
         *,
         all_dexs: bool,
         all_mids: bool,
@@ -119,8 +119,8 @@ class HyperliquidTick:
         return (self.ledger(),)
 
     def rows(self) -> Sequence[int]:
-        """The coins whose frames are due."""
-        return list(self._due)
+        """The coins whose frames are due, halted ones apart: they have no rate."""
+        return [row for row, (rate, _) in self._due.items() if rate is not None]
 
     def ledger(self) -> TickLedger:
         """The tick's entry in the truth, shared by all connections."""
@@ -212,7 +212,7 @@ class Hyperliquid:
         if self.listings.version != self._seen_version:
             self._seen_version = self.listings.version
             self._relist(snapshot)
-        due = {row: self._texts.context(snapshot, row) for row in self._due_rows(at_ms)}
+        due = {row: self._context(snapshot, row) for row in self._due_rows(at_ms)}
         return HyperliquidTick(
             self,
             at_ms,
@@ -221,28 +221,25 @@ class Hyperliquid:
             all_mids=self._is_due(self._options.all_mids_ms, at_ms),
         )
 
-    def show(self, due: Mapping[int, tuple[str, bytes]]) -> None:
+    def show(self, due: Mapping[int, tuple[str | None, bytes]]) -> None:
         """Take these contexts as the newest."""
         for row, (_, context) in due.items():
             self._contexts[row] = context
 
-    def all_contexts(self, due: Mapping[int, tuple[str, bytes]]) -> list[tuple[str, list[bytes]]]:
+    def all_contexts(
+        self, due: Mapping[int, tuple[str | None, bytes]]
+    ) -> list[tuple[str, list[bytes]]]:
         """The contexts of all known assets by dex in universe order, delisted ones included."""
-        known = set(self.listings.known_rows())
         return [
             (
                 dex,
-                [
-                    due[row][1] if row in due else self._contexts[row]
-                    for row in self._dex_rows[dex]
-                    if row in known
-                ],
+                [due[row][1] if row in due else self._contexts[row] for row in self.api.shown(dex)],
             )
             for dex in DEXS
         ]
 
     def settled_at_start(self) -> Iterable[SettledRate]:
-        """The 30 days before the start."""
+        """The 40 days before the start."""
         return self._settled(self.book.all)
 
     def settle(self, now_ms: int) -> Iterable[SettledRate]:
@@ -256,11 +253,10 @@ class Hyperliquid:
     def _due_rows(self, at_ms: int) -> list[int]:
         second, within_ms = divmod(at_ms, self._options.tick_ms)
         step = within_ms // self.tick_ms
-        contracts = self.contracts
         return [
             row
-            for row in self.listings.rows()
-            if not contracts[row].frozen and _step(row, second, self._steps) == step
+            for row in self.listings.known_rows()
+            if not self.api.is_delisted(row) and _step(row, second, self._steps) == step
         ]
 
     def _relist(self, snapshot: Snapshot) -> None:
@@ -271,8 +267,14 @@ class Hyperliquid:
             self._contexts[row] = (
                 self._texts.delisted(snapshot, row)
                 if self.api.is_delisted(row)
-                else self._texts.context(snapshot, row)[1]
+                else self._context(snapshot, row)[1]
             )
+
+    def _context(self, snapshot: Snapshot, row: int) -> tuple[str | None, bytes]:
+        """The rate text and the context of a coin; a halted one has no rate (§6)."""
+        if self.listings.state(self.contracts[row].symbol) is not None:
+            return None, self._texts.halted(snapshot, row)
+        return self._texts.context(snapshot, row)
 
     def _exists(self, coin: str) -> bool:
         row = self._rows.get(coin)

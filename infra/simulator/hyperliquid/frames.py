@@ -75,6 +75,15 @@ class ContextTexts:
             '"midPx":null,"impactPxs":null,"dayBaseVlm":"0.0"}'
         ).encode()
 
+    def halted(self, snapshot: Snapshot, row: int) -> bytes:
+        """The context of an asset that is listed and does not trade: rate 0.0, prices, no book."""
+        index, mark = _price(snapshot.index[row]), _price(snapshot.mark[row])
+        return (
+            f'{{"funding":"{DELISTED_RATE}","openInterest":"0.0","prevDayPx":"{mark}",'
+            f'"dayNtlVlm":"0.0","premium":null,"oraclePx":"{index}","markPx":"{mark}",'
+            '"midPx":null,"impactPxs":null,"dayBaseVlm":"0.0"}'
+        ).encode()
+
     def context(self, snapshot: Snapshot, row: int) -> tuple[str, bytes]:
         """The rate text and the context object (§6) of a row."""
         rate = rate_text(self._contracts[row].symbol, int(snapshot.rate_units[row]))

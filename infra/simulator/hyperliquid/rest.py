@@ -29,6 +29,7 @@ _ROWS_PER_WEIGHT = 20
 _WEIGHT = 20
 _LIGHT_WEIGHT = 2
 _LIGHT_CALLS = frozenset({"allMids", "exchangeStatus"})
+_NULL_FLAG_EVERY = 8  # one live asset in so many has `isDelisted` null instead of no flag (§12)
 _NO_PREMIUM_EVERY = 50  # one row in so many lacks `premium`
 _UNREADABLE = b"Failed to deserialize the JSON body into the target type"
 
@@ -112,7 +113,7 @@ class HyperliquidRest:
         return contract.frozen or self._listings.is_delisted(contract.symbol)
 
     def mids(
-        self, dex: str, newer: Mapping[int, tuple[str, bytes]] | None = None
+        self, dex: str, newer: Mapping[int, tuple[str | None, bytes]] | None = None
     ) -> dict[str, str]:
         """The mid prices of a dex by coin; delisted coins have none.
 
@@ -139,17 +140,32 @@ class HyperliquidRest:
         headers = {"Retry-After": str(seconds_left(now_ms))} if self._retry_after else {}
         return RestReply(b"null", 429, headers)
 
-    def _shown(self, dex: str) -> list[int]:
+    def shown(self, dex: str) -> list[int]:
+        """The rows of a dex in the order of its universe, what is not listed yet left out.
+
+        A row that the list names twice, or without its name, comes once more at the end.
+        """
         known = set(self._listings.known_rows())
-        return [row for row in self._dex_rows[dex] if row in known]
+        rows = [row for row in self._dex_rows[dex] if row in known]
+        nameless = rows[:1] if self._listings.nameless and dex == MAIN else []
+        return [*rows, *self._named_twice(rows), *nameless]
+
+    def _named_twice(self, rows: Sequence[int]) -> list[int]:
+        return [row for row in rows if self._contracts[row].symbol in self._listings.twice]
 
     def _listed_rows(self, dex: str) -> list[int]:
         if dex not in self._dex_rows:
             raise _UnknownCoinError
-        return self._shown(dex)
+        return self.shown(dex)
 
     def _meta(self, dex: str) -> bytes:
-        universe = [self._asset(row) for row in self._listed_rows(dex)]
+        rows = self._listed_rows(dex)
+        universe = [self._asset(row) for row in rows]
+        if self._listings.nameless and dex == MAIN and universe:
+            universe[-1]["name"] = ""
+        twice = len(self._named_twice(list(dict.fromkeys(rows))))
+        for asset in universe[len(set(rows)) :][:twice]:
+            asset["isDelisted"] = not asset.get("isDelisted")
         return msgspec.json.encode(
             {
                 "universe": universe,
@@ -168,14 +184,16 @@ class HyperliquidRest:
         }
         if self.is_delisted(row):
             asset["isDelisted"] = True
+        elif row % _NULL_FLAG_EVERY == 1:
+            asset["isDelisted"] = None
         return asset
 
     def _meta_and_contexts(self, dex: str) -> bytes:
         meta = self._meta(dex)
-        return _array((meta, _array(self._contexts(row) for row in self._shown(dex))))
+        return _array((meta, _array(self._contexts(row) for row in self.shown(dex))))
 
     def _perp_dexs(self) -> bytes:
-        listed = [_dex_entry(dex, [self._contracts[row].symbol for row in self._shown(dex)])
+        listed = [_dex_entry(dex, [self._contracts[row].symbol for row in self.shown(dex)])
                   for dex in DEXS if dex != MAIN]  # fmt: skip
         return msgspec.json.encode([None, *listed])
 
@@ -201,7 +219,7 @@ class HyperliquidRest:
     def _predicted(self, now_ms: int) -> bytes:
         rows = []
         hour_ms = now_ms // HOUR_MS * HOUR_MS
-        for row in self._shown(MAIN):
+        for row in self.shown(MAIN):
             if self.is_delisted(row):
                 continue
             funding = msgspec.json.decode(self._contexts(row))["funding"]

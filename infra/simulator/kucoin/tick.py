@@ -110,7 +110,7 @@ class KucoinTick:
             return
         if row in self._settled_now:
             funding_ms, rate = self._settled_now[row]
-            granularity_ms = int(self._exchange.market.interval_ms[row])
+            granularity_ms = self._exchange.market.terms(row, funding_ms - 1).interval_ms
             yield _classic(topic, _RATE_SUBJECT, _rate(granularity_ms, rate, funding_ms))
         if self.is_push:
             rate = self._classic_rates[row]
@@ -165,11 +165,12 @@ class KucoinTick:
         return TickLedger(self._exchange.heads, [event_us] * len(rates), rates)
 
     def _estimate(self, row: int) -> str:
-        shown, cap = self._shown, self._exchange.contracts[row].cap_units
+        shown, terms = self._shown, self._exchange.market.terms(row, self.at_ms)
+        cap = terms.cap_units
         return (
             f'{{"s":"{self._symbol(row)}","fr":"{self._uta_rates[row]}",'
             f'"ft":{shown.start_ms[row]},"lfr":"{decimal_text(int(shown.last_units[row]))}",'
-            f'"nt":{shown.next_ms[row]},"gl":{self._exchange.market.interval_ms[row]},'
+            f'"nt":{shown.next_ms[row]},"gl":{terms.interval_ms},'
             f'"fc":"{decimal_text(cap)}","ff":"{decimal_text(-cap)}"}}'
         )
 
@@ -191,6 +192,7 @@ class KucoinTick:
                 strict=True,
             )
             if self._exchange.is_rated(row)
+            and (row, funding_ms) not in self._exchange.listings.missing
         ]
 
     def _symbol(self, row: int) -> str:

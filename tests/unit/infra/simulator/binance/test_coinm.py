@@ -10,6 +10,7 @@ import pytest
 from infra.simulator.binance.coinm import BinanceCoinm, CoinmOptions, Route
 from infra.simulator.binance.streams import BinanceSession
 from infra.simulator.exchange import Exchange, Frame, RestCall, RestReply
+from infra.simulator.market.history import HISTORY_DAYS
 from infra.simulator.options import SimulatorOptions
 from infra.simulator.registry import create_exchanges
 
@@ -125,7 +126,7 @@ def test_funding_rate_needs_a_symbol(exchange: BinanceCoinm) -> None:
     reply = call(exchange, "/dapi/v1/fundingRate")
     assert (reply.status, json.loads(reply.body)["code"]) == (400, -1102)
     rows = get(exchange, "fundingRate", symbol="BTCUSD_PERP", startTime=0, limit=1000)
-    assert len(rows) == 90
+    assert len(rows) == HISTORY_DAYS * 3
     assert list(rows[0]) == ["symbol", "fundingTime", "fundingRate"]
     times = [row["fundingTime"] for row in rows]
     assert times == sorted(times)

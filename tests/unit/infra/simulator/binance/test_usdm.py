@@ -11,6 +11,7 @@ from infra.simulator.binance.limits import RateLimits
 from infra.simulator.binance.streams import BinanceSession
 from infra.simulator.binance.usdm import BinanceOptions, BinanceUsdm
 from infra.simulator.exchange import Close, Frame, RestCall, RestReply
+from infra.simulator.market.history import HISTORY_DAYS
 
 NOW_MS = 1_791_269_856_400
 TICK_MS = NOW_MS // 3_000 * 3_000 + 3_000  # a tick of the slow streams too
@@ -231,7 +232,7 @@ def test_funding_rate_windows(exchange: BinanceUsdm) -> None:
     assert times(symbol=hourly, limit=3) == latest[-3:]
     assert times(symbol=hourly, limit=1000) == latest
     everything = times(symbol=hourly, startTime=0, limit=1000)
-    assert len(everything) == 720
+    assert len(everything) == HISTORY_DAYS * 24
     assert len(times(symbol=hourly, startTime=0)) == 100
     assert times(symbol=hourly, endTime=NOW_MS) == everything[:100]
     assert times(symbol=hourly, startTime=everything[5], endTime=everything[7]) == everything[5:8]
@@ -256,7 +257,7 @@ def test_paging_forward_yields_the_history_once(exchange: BinanceUsdm) -> None:
             break
         seen += [row["fundingTime"] for row in rows]
         start_ms = seen[-1] + 1
-    assert len(seen) == len(set(seen)) == 90
+    assert len(seen) == len(set(seen)) == HISTORY_DAYS * 3
     assert {row["rateType"] for row in json.loads(get(exchange, "fundingRate").body)} == {"Regular"}
 
 

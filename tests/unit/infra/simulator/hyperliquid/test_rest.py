@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from infra.simulator.exchange import Close, RestCall
 from infra.simulator.hyperliquid.exchange import Hyperliquid, HyperliquidOptions, create
 from infra.simulator.hyperliquid.frames import rate_text
+from infra.simulator.market.history import HISTORY_DAYS
 from infra.simulator.market.minute_budget import MinuteBudget
 from infra.simulator.options import SimulatorOptions
 from tests.support.simulated_hyperliquid import (
@@ -119,7 +120,7 @@ def test_history_pages(exchange: Hyperliquid) -> None:
         exchange, type="fundingHistory", coin="xyz:NVDA", startTime=rows[-1]["time"] + 1
     )  # fmt: skip
     times = [row["time"] for row in rows + rest]
-    assert len(times) == 720
+    assert len(times) == HISTORY_DAYS * 24
     assert times == sorted(set(times))
     assert {1 <= time % HOUR_MS <= 118 for time in times} == {True}
     assert len({time % HOUR_MS for time in times}) > 50

@@ -250,7 +250,7 @@ def test_a_settlement_on_the_classic_socket(exchange: Kucoin) -> None:
                 assert key not in found
                 found[key] = what
     settled = {s.symbol: float(s.rate) for s in exchange.settle(FUNDING_MS)}
-    assert settled.keys() == {HOURLY, "TRUSTUSDTM"}
+    assert settled.keys() == {HOURLY, "TRUSTUSDTM", "SOLUSDTM"}
     for symbol, rate in settled.items():
         for subject, timestamp in (("begin", FUNDING_MS), ("end", FUNDING_MS + 10_000)):
             assert found.pop((f"funding.{subject}", symbol)) == {
