@@ -230,6 +230,9 @@ def _new_life(
     had been delisted and is listed again.
     """
     newest = max(contract.event_time, settled_until)
+    if contract.status == ContractStatus.DELISTED and contract.status_since:
+        # The stream may bring the next contract's rates before the list dates its begin.
+        newest = min(newest, contract.status_since)
     listed_at = facts.listed_at
     if listed_at not in (None, contract.listed_at) and 0 < newest < listed_at:
         return listed_at
