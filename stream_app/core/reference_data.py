@@ -190,10 +190,7 @@ class ReferenceData:
                     from_interval_hours=before.interval_hours,
                     to_interval_hours=settled.interval_hours,
                 )
-                detail = (
-                    f"{before.interval_hours:g} h ({before.interval_source}) -> "
-                    f"{settled.interval_hours:g} h ({settled.interval_source})"
-                )
+                detail = f"{_interval_text(before)} -> {_interval_text(settled)}"
                 kind, time_us = AuditKind.SETTLEMENT_CORRECTED, settled.funding_time
                 collector.note(contract.symbol, kind, time_us, at, detail, facts)
 
@@ -211,6 +208,12 @@ class ReferenceData:
         for hole in around:
             kind, times = AuditKind.SETTLEMENT_MISSING, (hole.since, hole.until)
             self._collector.tell(subject, kind, times, hole.missing, "", raw)
+
+
+def _interval_text(settled: Settled) -> str:
+    """Return the interval of a settlement for people: `8 h (observed, in doubt)`."""
+    doubt = ", in doubt" if settled.doubtful else ""
+    return f"{settled.interval_hours:g} h ({settled.interval_source}{doubt})"
 
 
 def _is_corrected(settled: Settled, before: Settled) -> bool:

@@ -99,6 +99,11 @@ class TestSettledIntervals:
         feed.push("0.0001", 8, us("00:30"), us("00:10"))
         assert feed.regular(us("00:30")) == (8.0, 0.0001, "payload", False)
         assert feed.audits("settlement_corrected") == ["settlement_corrected"]
+        feed.push("0.0001", 8, us("08:30"), us("00:40"))
+        details = {
+            a["detail"] for a in of(feed.outputs, "audit") if a["kind"] == "settlement_corrected"
+        }
+        assert details == {"8 h (observed, in doubt) -> 8 h (payload)"}
 
 
 class TestSpecialSettlements:
