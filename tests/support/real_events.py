@@ -25,6 +25,7 @@ LIST_LAG_S = 4
 """For so long a list says nothing of what the stream shows."""
 FAULT_S = 20
 """Longer than any stale threshold of a feed that pushes each second."""
+NULLS_S = 4
 SPECIAL_RATE = -0.2
 
 USDM, KUCOIN, HYPERLIQUID, BACKPACK = "binance-usdm", "kucoin", "hyperliquid", "backpack"
@@ -76,7 +77,7 @@ class Events:
                 grid=change.grid, list_lag_s=LIST_LAG_S,
             )  # fmt: skip
         await self._of("cap-raise", RAISED, list_lag_s=LIST_LAG_S)
-        await self._of("zombie", ZOMBIE, **both)
+        await self._of("zombie", ZOMBIE)
         await self._of("delist", RELISTED)
         await self._of("halt", SUSPENDED, **both)
         await self._of("halt", POST_ONLY, state="PostOnly")
@@ -85,16 +86,19 @@ class Events:
             await self._of("bad-field", contract_id, field=name, **both)
         await stack.control("empty-symbol", feed=USDM)
         await stack.control("unknown-event", feed=USDM)
-        await stack.control("null-fields", **both)
+
+    async def nulls(self) -> None:
+        """Let every optional field of every feed be null for a while."""
+        await self.stack.control("null-fields", seconds=NULLS_S)
 
     async def relist(self) -> None:
         """Use the ticker of the delisted contract again."""
         await self._of("relist", RELISTED)
 
-    async def silence(self, contract_id: str) -> None:
-        """Let the stream of a contract be silent for longer than its stale threshold."""
-        feed, _, symbol = contract_id.partition(":")
-        await self.stack.control("silence", feed=feed, symbols=[symbol], seconds=FAULT_S)
+    async def silence(self, feed: str, *symbols: str) -> None:
+        """Let the stream of some contracts, or of all, be silent until `resume`."""
+        some = {"symbols": list(symbols)} if symbols else {}
+        await self.stack.control("silence", feed=feed, **some)
 
     async def _of(self, kind: str, contract_id: str, **parameters: Any) -> None:
         feed, _, symbol = contract_id.partition(":")

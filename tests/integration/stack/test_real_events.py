@@ -14,14 +14,12 @@ import pytest
 import pytest_asyncio
 
 from schemas.clock import now_us
-from schemas.feeds import FEEDS
+from schemas.feeds import FEEDS, spec
 from tests.support.real_events import (
-    BACKPACK,
     BAD_FIELDS,
     CONTRACTS,
     LISTED_LATE,
     MISSING,
-    ON_BACKPACK,
     POST_ONLY,
     RAISED,
     REFRESH_S,
@@ -218,22 +216,6 @@ async def test_a_raised_cap_is_asked_for(events: Events) -> None:
     assert await events.first(f"SELECT max(abs(rate)) > 0.03 FROM {rates} AND NOT out_of_range")
 
 
-async def test_a_zombie_has_no_rate(events: Events) -> None:
-    """Zeros of a contract that trades no more are told as no rate, by REST."""
-
-    async def told() -> bool:
-        return await events.audited(ZOMBIE, "no_rate") > 0
-
-    await eventually(told, "REST brings the zombie's zeros", REGULAR_S)
-    zeros = f"SELECT count() FROM funding.rates WHERE {_since(events, ZOMBIE)} AND rate = 0"
-    assert await events.first(zeros) == 0
-    alerts = (
-        f"SELECT count() FROM funding.alerts WHERE subject = '{ZOMBIE}' "
-        f"AND toUnixTimestamp64Micro(event_time) > {events.began}"
-    )
-    assert await events.first(alerts) == 0
-
-
 @pytest.mark.parametrize("contract_id", BAD_FIELDS)
 async def test_a_bad_field_does_not_cost_the_rate(events: Events, contract_id: str) -> None:
     """The rate goes on, the item is in the dead letters."""
@@ -259,42 +241,82 @@ async def test_a_bad_field_does_not_cost_the_rate(events: Events, contract_id: s
     assert await events.first(impossible) == 0
 
 
+async def test_nulls_are_absent_fields(events: Events) -> None:
+    """With null in every optional field the rates of every feed go on; no contract is halted."""
+    await events.nulls()
+    since = now_us()
+    sql = (
+        "SELECT uniq(feed) FROM funding.rates WHERE transport = 'ws' "
+        f"AND toUnixTimestamp64Micro(received_at) > {since}"
+    )
+
+    async def flows() -> bool:
+        return bool(await events.first(sql) == len(FEEDS))
+
+    await eventually(flows, "rates of every feed", SOON_S)
+    halted = (
+        "SELECT DISTINCT subject FROM funding.audit_once WHERE kind = 'trading_ended' "
+        "AND to_state = 'halted' ORDER BY subject"
+    )
+    assert set(await events.stack.rows(halted)) <= {(SUSPENDED,), (POST_ONLY,)}
+
+
 async def test_a_halt_that_the_stream_shows_is_no_gap(events: Events) -> None:
     """Hyperliquid: no rate of 0, no gap, and rates again when it is over."""
-    assert await _is_halted(events, SUSPENDED)
     rates = f"funding.rates WHERE {_since(events, SUSPENDED)}"
 
     async def resumed() -> bool:
-        newest = await events.first(
-            f"SELECT dateDiff('second', max(received_at), now64(6)) FROM {rates}"
-        )
-        return bool(newest < 5)
+        return await events.audited(SUSPENDED, "trading_began") == 1
 
     await eventually(resumed, "its rates are back", SOON_S)
+    assert await events.audited(SUSPENDED, "trading_ended", "to_state = 'halted'") == 1
     assert await events.first(f"SELECT countIf(rate = 0) FROM {rates}") == 0
     assert await events.audited(SUSPENDED, "gap_opened") == 0
 
 
-async def _is_halted(events: Events, contract_id: str) -> bool:
-    async def halted() -> bool:
-        return await events.audited(contract_id, "status_change", "to_state = 'halted'") > 0
+async def test_a_zombie_has_no_rate(events: Events) -> None:
+    """REST, which fills in for a silent stream, lists it with zeros and the time of now."""
+    polled = now_us()
+    await events.silence(USDM)
+    sql = (
+        f"SELECT uniq(contract_id) FROM funding.rates WHERE feed = '{USDM}' AND transport = 'rest' "
+        f"AND toUnixTimestamp64Micro(received_at) > {polled}"
+    )
 
-    return bool(await eventually(halted, "the halt is audited", REGULAR_S))
+    async def filled() -> bool:
+        return await events.first(sql) > 10
+
+    await eventually(filled, "REST brings the rates", SOON_S)
+    await events.stack.control("resume", feed=USDM, kind="silence")
+    zeros = f"SELECT count() FROM funding.rates WHERE {_since(events, ZOMBIE)} AND rate = 0"
+    assert await events.first(zeros) == 0
+    alerts = (
+        f"SELECT count() FROM funding.alerts WHERE subject = '{ZOMBIE}' "
+        f"AND toUnixTimestamp64Micro(event_time) > {events.began}"
+    )
+    assert await events.first(alerts) == 0
 
 
 async def test_silence_of_a_restricted_contract_is_no_gap(events: Events) -> None:
     """Backpack's PostOnly: what is rated goes on, what is silent is not missed."""
+    feed, _, symbol = POST_ONLY.partition(":")
 
-    async def unexpected() -> bool:
-        expected = await events.first(
-            f"SELECT contracts_expected FROM funding.feeds FINAL WHERE feed = '{BACKPACK}' "
-            "ORDER BY reported_at DESC LIMIT 1"
-        )
-        return bool(expected == 2)
+    async def halted() -> bool:
+        return await events.audited(POST_ONLY, "trading_ended", "to_state = 'halted'") == 1
 
-    await eventually(unexpected, "the list tells the restriction", REGULAR_S)
-    await events.silence(POST_ONLY)
-    assert await _is_halted(events, POST_ONLY)
+    await eventually(halted, "the list tells the restriction", REGULAR_S)
+    rated = f"SELECT count() FROM funding.rates WHERE {_since(events, POST_ONLY)}"
+    assert await events.first(rated) > 10
+    await events.silence(feed, symbol)
+    age = (
+        "SELECT dateDiff('second', max(received_at), now64(6)) FROM funding.rates "
+        f"WHERE {_since(events, POST_ONLY)}"
+    )
+
+    async def stale() -> bool:
+        return await events.first(age) > spec(feed).stale_s + 2
+
+    await eventually(stale, "it is silent for longer than is allowed", SOON_S)
     assert await events.audited(POST_ONLY, "gap_opened") == 0
 
 
@@ -319,6 +341,15 @@ async def test_a_ticker_that_is_used_again_begins_a_new_generation(events: Event
         f"WHERE contract_id = '{RELISTED}' AND generation = 1"
     )
     assert await events.first(old) == 0
+
+
+async def test_the_zeros_of_the_zombie_are_told_as_no_rate(events: Events) -> None:
+    """They are counted by the minute."""
+
+    async def told() -> bool:
+        return await events.audited(ZOMBIE, "no_rate") > 0
+
+    await eventually(told, "the minute is over", REGULAR_S)
 
 
 async def test_odd_lists_change_no_contract(events: Events) -> None:
@@ -348,7 +379,8 @@ async def test_a_settlement_that_comes_later_fills_its_hole(over: Events) -> Non
     await eventually(filled, "the missing settlement has come", 60)
     kinds = (
         "SELECT kind, sum(count) FROM funding.audit_once "
-        f"WHERE subject = '{MISSING}' AND kind LIKE 'settlement_%' GROUP BY kind ORDER BY kind"
+        f"WHERE subject = '{MISSING}' AND kind IN ('settlement_missing', 'settlement_found') "
+        "GROUP BY kind ORDER BY kind"
     )
     assert await over.stack.rows(kinds) == [("settlement_found", 0), ("settlement_missing", 1)]
 
@@ -357,14 +389,15 @@ async def test_what_was_restricted_trades_again(over: Events) -> None:
     """Its list says so."""
 
     async def traded() -> bool:
-        where = "to_state = 'trading'"
-        return await over.audited(POST_ONLY, "status_change", where) > 0
+        return await over.audited(POST_ONLY, "trading_began", "to_state = 'trading'") == 1
 
     await eventually(traded, "it trades again", REGULAR_S)
-    assert await over.audited(ON_BACKPACK.contract_id, "status_change") == 0
+    assert await over.audited(POST_ONLY, "gap_opened") == 0
 
 
 async def test_nothing_but_the_bad_fields_became_a_dead_letter(over: Events) -> None:
-    """Nulls, unknown events, empty symbols and special settlements are none."""
+    """Nulls, unknown events and special settlements are none; a row without a name is one."""
     letters = await asyncio.to_thread(dead_letters, over.stack)
-    assert {subject for subject, _error in letters} == set(BAD_FIELDS), letters[:5]
+    assert {subject for subject, _error in letters} == {*BAD_FIELDS, f"{USDM}:"}, letters[:5]
+    nameless = {error for subject, error in letters if subject == f"{USDM}:"}
+    assert nameless == {"not a message of this exchange"}
