@@ -261,7 +261,8 @@ class TestStates:
         assert contract.state == "trading"
         assert feed.newest("rates")["rate"] == 0.0000125
 
-    def test_a_contract_that_trades_no_more_has_no_rate(self) -> None:
+    @pytest.mark.parametrize("nothing", ["0.00000000", None, ""])
+    def test_a_contract_that_trades_no_more_has_no_rate(self, nothing: str | None) -> None:
         """It is in the REST list with a rate of 0, a current time and no settle price."""
         feed = TestEstimates.scored(8)
         row = {
@@ -270,7 +271,7 @@ class TestStates:
             "indexPrice": "3.1",
             "time": us("09:00") // 1_000,
             "lastFundingRate": "0.00000000",
-            "estimatedSettlePrice": "0.00000000",
+            "estimatedSettlePrice": nothing,
             "nextFundingTime": us("16:00") // 1_000,
         }
         feed.send("fallback", "premiumIndex", [(feed.symbol, row)], us("09:00") + S)
