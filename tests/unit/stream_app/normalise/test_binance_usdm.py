@@ -7,10 +7,12 @@ In every row each field has a value of its own, so that no field can be read for
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from schemas.contract_status import ContractStatus
 from schemas.errors import ConfigurationError, MalformedInputError
 from schemas.records import Purpose
 from stream_app.model import (
@@ -18,6 +20,7 @@ from stream_app.model import (
     NoRate,
     RateUpdate,
     SettlementUpdate,
+    Unreadable,
     Update,
 )
 from stream_app.normalise import normaliser
@@ -90,11 +93,16 @@ RECEIVED_AT_US = 1_791_269_856_437_219
 STREAM = "!markPrice@arr@1s"
 
 
-def read(row: Any, purpose: Purpose = "stream", channel: str = STREAM) -> Update:
-    """The one reading of a row, in an item of the row's own symbol."""
+def read_all(row: Any, purpose: Purpose = "stream", channel: str = STREAM) -> Sequence[Update]:
+    """The readings of a row, in an item of the row's own symbol."""
     payload = json.dumps(row, ensure_ascii=False).encode()
     symbol = row.get("s") or row.get("symbol") or "BTCUSDT"
-    (update,) = normalise(purpose, channel, symbol, payload, RECEIVED_AT_US)
+    return normalise(purpose, channel, symbol, payload, RECEIVED_AT_US)
+
+
+def read(row: Any, purpose: Purpose = "stream", channel: str = STREAM) -> Update:
+    """The one reading of a row."""
+    (update,) = read_all(row, purpose, channel)
     return update
 
 
@@ -138,12 +146,19 @@ def test_keys_differ_by_case(upper: str, lower: str) -> None:
     assert read({**ROW, **extra}) == RATE
 
 
-@pytest.mark.parametrize(("required", "wrong_case"), [("E", "e"), ("p", "P"), ("T", "t")])
+@pytest.mark.parametrize(("required", "wrong_case"), [("E", "e"), ("T", "t")])
 def test_a_key_in_the_wrong_case_is_no_substitute(required: str, wrong_case: str) -> None:
-    """`e` never stands in for `E`, nor `P` for `p`."""
+    """`e` never stands in for `E`."""
     row = {**without(ROW, required), wrong_case: ROW[required]}
     with pytest.raises(MalformedInputError):
         read(row)
+
+
+def test_the_settle_price_is_no_substitute_for_the_mark_price() -> None:
+    """A row with `P` and without `p` has no mark price."""
+    update = read(without(ROW, "p"))
+    assert isinstance(update, RateUpdate)
+    assert (update.mark_price, update.rate) == (None, RATE.rate)
 
 
 @pytest.mark.parametrize(
@@ -298,10 +313,73 @@ def test_a_history_row_is_a_settlement_with_its_raw_stamp() -> None:
     )
 
 
-def test_a_history_row_with_rate_type_is_the_same_settlement() -> None:
-    """A newer key (docs/exchanges/README.md §8.3.19)."""
-    with_type = read({**SETTLED, "rateType": "Regular"}, "history", "fundingRate")
+@pytest.mark.parametrize("word", ["Regular", "", None])
+def test_a_regular_history_row_is_the_same_settlement_as_one_without_a_type(
+    word: str | None,
+) -> None:
+    """A newer key (docs/exchanges/README.md §8.3.19), empty or null as good as absent."""
+    with_type = read({**SETTLED, "rateType": word}, "history", "fundingRate")
     assert with_type == read(without(SETTLED, "markPrice"), "history", "fundingRate")
+    assert isinstance(with_type, SettlementUpdate)
+    assert with_type.kind == "regular"
+
+
+@pytest.mark.parametrize("word", ["Special", "special", "regular", "AWordOfTomorrow"])
+def test_a_settlement_of_any_other_type_is_special(word: str) -> None:
+    """What may be extra funding must not enter the statistics (§9b)."""
+    assert read({**SETTLED, "rateType": word}, "history", "fundingRate") == SettlementUpdate(
+        "0GUSDT", 1_791_273_600_001_000, -0.00005, kind="special"
+    )
+
+
+@pytest.mark.parametrize("junk", [True, 1, ["Regular"], {"is": "Regular"}])
+def test_a_type_that_is_no_word_is_special_and_reported(junk: Any) -> None:
+    """It costs neither the rate nor the statistics."""
+    settlement, fault = read_all({**SETTLED, "rateType": junk}, "history", "fundingRate")
+    assert isinstance(settlement, SettlementUpdate)
+    assert (settlement.rate, settlement.kind) == (-0.00005, "special")
+    assert isinstance(fault, Unreadable)
+    assert fault.reason.startswith("rateType is no text")
+
+
+@pytest.mark.parametrize("zero", ["0.00000000", "0", 0, "-0.0"])
+def test_a_rate_of_zero_without_a_settle_price_is_no_rate(zero: Any) -> None:
+    """A delisted contract is listed on, with a current time (§9a)."""
+    row = {**PREMIUM, "lastFundingRate": "0.00000000", "estimatedSettlePrice": zero}
+    for purpose in ("fallback", "reconcile"):
+        update = read(row, purpose, "premiumIndex")
+        assert isinstance(update, NoRate)
+        assert "trades no more" in update.reason
+
+
+@pytest.mark.parametrize(
+    ("rate", "settle_price"),
+    [
+        ("0.00000000", "3785.16138815"),
+        ("0.00000000", None),
+        ("0.00000000", ""),
+        ("0.00000523", "0.00000000"),
+        ("0.00000523", None),
+    ],
+)
+def test_a_live_contract_has_a_settle_price_or_a_rate(rate: str, settle_price: Any) -> None:
+    """Only both zeros together say that it trades no more."""
+    row = {**PREMIUM, "lastFundingRate": rate, "estimatedSettlePrice": settle_price}
+    update = read(row, "fallback", "premiumIndex")
+    assert isinstance(update, RateUpdate)
+    assert update.rate == float(rate)
+    if settle_price is None:
+        assert read(without(row, "estimatedSettlePrice"), "fallback", "premiumIndex") == update
+
+
+@pytest.mark.parametrize("junk", [True, [], {}, "soon"])
+def test_an_unreadable_settle_price_is_reported_beside_a_rate_of_zero(junk: Any) -> None:
+    """It cannot say that the contract trades no more."""
+    row = {**PREMIUM, "lastFundingRate": "0.00000000", "estimatedSettlePrice": junk}
+    update, fault = read_all(row, "fallback", "premiumIndex")
+    assert isinstance(update, RateUpdate)
+    assert isinstance(fault, Unreadable)
+    assert fault.reason.startswith("estimatedSettlePrice is ")
 
 
 @pytest.mark.parametrize("row", [{**SETTLED, "fundingRate": ""}, without(SETTLED, "fundingRate")])
@@ -317,24 +395,71 @@ def test_funding_info_gives_interval_and_bounds() -> None:
     )
 
 
-@pytest.mark.parametrize("hours", [0, -8, 24.5, 28_800, "8", None])
-def test_an_interval_that_nothing_can_be_divided_by_is_refused(hours: Any) -> None:
-    """Zero, negative, or in another unit: a rate divided by it would be nonsense or a crash."""
-    with pytest.raises(MalformedInputError, match="fundingIntervalHours"):
-        read({**INFO, "fundingIntervalHours": hours}, "contract", "fundingInfo")
+@pytest.mark.parametrize("hours", [-8, 24.5, 28_800, "8h", True])
+def test_an_interval_that_nothing_can_be_divided_by_costs_the_interval_alone(hours: Any) -> None:
+    """Negative, or in another unit: a rate divided by it would be nonsense."""
+    facts, fault = read_all({**INFO, "fundingIntervalHours": hours}, "contract", "fundingInfo")
+    assert facts == InstrumentUpdate("BLZUSDT", rate_cap=0.025, rate_floor=-0.015)
+    assert isinstance(fault, Unreadable)
+    assert fault.reason.startswith("fundingIntervalHours is ")
+
+
+@pytest.mark.parametrize(
+    ("stated", "hours"), [(0, None), (None, None), ("", None), ("8", 8.0), (1, 1.0), (24, 24.0)]
+)
+def test_an_interval_may_be_text_or_not_stated(stated: Any, hours: float | None) -> None:
+    """None leaves in force what is known; zero would be divided by."""
+    facts = read({**INFO, "fundingIntervalHours": stated}, "contract", "fundingInfo")
+    assert facts == InstrumentUpdate(
+        "BLZUSDT", interval_hours=hours, rate_cap=0.025, rate_floor=-0.015
+    )
 
 
 def test_exchange_info_gives_status_and_assets() -> None:
     """The base is canonical, its unit the multiplier; interval and bounds stay as they were."""
     assert read(LISTED, "contract", "exchangeInfo") == InstrumentUpdate(
-        "1000PEPEUSDT", base="PEPE", quote="USDT", multiplier=1000.0, status="SETTLING"
+        "1000PEPEUSDT",
+        base="PEPE",
+        quote="USDT",
+        multiplier=1000.0,
+        status=ContractStatus.DELISTED,
+        status_word="SETTLING",
+        listed_at=1_683_500_400_000_000,
     )
+
+
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [
+        ("TRADING", ContractStatus.TRADING),
+        ("PENDING_TRADING", ContractStatus.PRE_LAUNCH),
+        ("CLOSE", ContractStatus.DELISTED),
+        ("AWordOfTomorrow", ContractStatus.HALTED),
+        ("", None),
+    ],
+)
+def test_the_exchanges_word_is_one_of_our_states(word: str, status: ContractStatus | None) -> None:
+    """A word that nobody knows halts the contract: it is not gone."""
+    facts = read({**LISTED, "status": word}, "contract", "exchangeInfo")
+    assert isinstance(facts, InstrumentUpdate)
+    assert (facts.status, facts.status_word) == (status, word or None)
+
+
+@pytest.mark.parametrize("nothing", [0, "0", "", None])
+def test_without_a_date_of_listing_there_is_none(nothing: Any) -> None:
+    """Never 1970."""
+    facts = read({**LISTED, "onboardDate": nothing}, "contract", "exchangeInfo")
+    assert facts == read(without(LISTED, "onboardDate"), "contract", "exchangeInfo")
+    assert isinstance(facts, InstrumentUpdate)
+    assert facts.listed_at is None
 
 
 def test_exchange_info_without_assets_says_nothing_of_them() -> None:
     """None leaves in force what is known."""
     row = {"symbol": "BTCUSDT", "status": "TRADING"}
-    assert read(row, "contract", "exchangeInfo") == InstrumentUpdate("BTCUSDT", status="TRADING")
+    assert read(row, "contract", "exchangeInfo") == InstrumentUpdate(
+        "BTCUSDT", status=ContractStatus.TRADING, status_word="TRADING"
+    )
 
 
 @pytest.mark.parametrize(
@@ -345,19 +470,33 @@ def test_exchange_info_without_assets_says_nothing_of_them() -> None:
         {"E": 0},
         {"E": 1_791_269_856},
         {"s": None},
-        {"p": 85296.6},
-        {"r": 0.00000523},
         {"r": "five"},
         {"r": "1e999"},
         {"r": ["0.1"]},
-        {"i": "?"},
-        {"st": "1"},
+        {"r": True},
     ],
 )
 def test_a_row_with_a_wrong_value_is_malformed(change: dict[str, Any]) -> None:
     """It goes to the dead letters instead of being guessed at."""
     with pytest.raises(MalformedInputError):
         read({**ROW, **change})
+
+
+def test_numbers_may_stand_where_texts_did() -> None:
+    """What they say is plain."""
+    change = {"p": 85296.6026087, "i": 85345.93826087, "r": 0.00000523, "T": "1791273600000"}
+    assert read({**ROW, **change, "st": "1"}) == RATE
+
+
+@pytest.mark.parametrize("junk", ["one", True, [1], {}])
+def test_an_unreadable_market_does_not_cost_the_rate(junk: Any) -> None:
+    """Then, as without it, the symbol tells a contract of the other market."""
+    update, fault = read_all({**ROW, "st": junk})
+    assert update == RATE
+    assert isinstance(fault, Unreadable)
+    assert fault.reason.startswith("st is not a number")
+    nothing, _fault = read_all({**ROW, "s": "BTCUSD_PERP", "st": junk})
+    assert nothing == NoRate("BTCUSD_PERP", "a COIN-M contract in a USD-M array")
 
 
 @pytest.mark.parametrize(
