@@ -101,7 +101,7 @@ class Day:
             InstrumentUpdate(
                 self._symbols[row],
                 status=ContractStatus.TRADING,
-                interval_hours=float(self._market.interval_hours(row)),
+                interval_hours=float(self._market.interval_hours(row, START_MS)),
             )
             for row in self._rows
         ]
@@ -115,22 +115,22 @@ class Day:
                 rates[row] / UNITS_PER_ONE,
                 at_ms * US_PER_MS,
                 next_funding_time=due[row] * US_PER_MS,
-                interval_hours=float(self._market.interval_hours(row)),
+                interval_hours=float(self._market.interval_hours(row, at_ms)),
             )
             for row in self._rows
         ]
 
     def _settle(self, after_ms: int, until_ms: int, at_ms: int) -> Iterator[Alert]:
         known = self._market.settlements(after_ms, until_ms)
-        columns = (known.row, known.funding_ms, known.rate_units)
+        columns = (known.row, known.funding_ms, known.rate_units, known.interval_hours)
         settled: Instant = [
             SettlementUpdate(
                 self._symbols[row],
                 funding_ms * US_PER_MS,
                 units / UNITS_PER_ONE,
-                interval_hours=float(self._market.interval_hours(row)),
+                interval_hours=float(hours),
             )
-            for row, funding_ms, units in zip(*(c.tolist() for c in columns), strict=True)
+            for row, funding_ms, units, hours in zip(*(c.tolist() for c in columns), strict=True)
         ]
         yield from self._apply(settled, at_ms, "history")
 

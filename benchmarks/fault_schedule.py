@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from infra.simulator.faults.kinds import KINDS, parse
+from infra.simulator.faults.kinds import KINDS, can, parse
 from infra.simulator.registry import SIMULATED
 from schemas.errors import ConfigurationError
 from schemas.feeds import spec
@@ -86,20 +86,50 @@ def _unreachable(kind: str, parameters: Mapping[str, Any]) -> Slot:
 
 
 _BAN = {"retry_after_s": RETRY_AFTER_S}
+_LAG = {"list_lag_s": 15}
+"""For so long the list says nothing of what the stream has changed."""
 _BAD_TIME = {"field": "time", "unit": "s"}
 _BY_SECOND: tuple[Slot, ...] = (
-    Slot(20, (Part("close", None, {"abort": True}), Part("list", at_s=2))),
+    Slot(
+        20,
+        (
+            Part("close", None, {"abort": True}),
+            Part("list", at_s=2),
+            Part("listed-twice", 12, at_s=4),
+        ),
+    ),
     Slot(35, (Part("half-open", 20),)),
     Slot(45, (Part("silence", 22),)),
-    Slot(14, (Part("drop", 9, {"p": 0.3}), Part("interval-change", at_s=1))),
-    Slot(12, (Part("duplicate", 8),)),
-    Slot(12, (Part("reorder", 8),)),
-    Slot(18, (Part("delay", 9, {"delay_s": 3}),)),
-    Slot(14, (Part("corrupt", 9, {"p": 0.3}), Part("delist", at_s=1))),
-    Slot(22, (Part("bad-units", 7, _BAD_TIME),)),
-    Slot(25, (Part("clock-skew", 12, {"skew_s": 30}),)),
-    Slot(50, (Part("refuse-ws", 8), Part("close", at_s=0.1))),
-    Slot(43, (Part("maintenance", 8),)),
+    Slot(
+        14,
+        (
+            Part("drop", 9, {"p": 0.3}),
+            Part("interval-change", None, _LAG, 1),
+            Part("unknown-event", at_s=10),
+        ),
+    ),
+    Slot(12, (Part("duplicate", 8), Part("bad-field", 8))),
+    Slot(12, (Part("reorder", 8), Part("null-fields", 8))),
+    Slot(
+        18,
+        (
+            Part("delay", 9, {"delay_s": 3}),
+            Part("clock-move", at_s=1),
+            Part("empty-symbol", 12, at_s=2),
+        ),
+    ),
+    Slot(14, (Part("corrupt", 9, {"p": 0.3}), Part("delist", at_s=1), Part("relist", at_s=9))),
+    Slot(22, (Part("bad-units", 7, _BAD_TIME), Part("missing-settlement", 15, at_s=1))),
+    Slot(
+        25,
+        (
+            Part("clock-skew", 12, {"skew_s": 30}),
+            Part("special-settlement", None, {"rate": -0.2}, 1),
+            Part("halt", GONE_S, at_s=15),
+        ),
+    ),
+    Slot(50, (Part("refuse-ws", 8), Part("close", at_s=0.1), Part("cap-raise", None, _LAG, 30))),
+    Slot(43, (Part("maintenance", 8), Part("zombie", GONE_S, at_s=30))),
     _unreachable("http-429", _BAN),
     _unreachable("http-418", _BAN),
     _unreachable("http-403", _BAN),
@@ -108,8 +138,24 @@ _BY_SECOND: tuple[Slot, ...] = (
     _unreachable("refuse-rest", {"how": "cut"}),
 )
 _BY_MINUTE: tuple[Slot, ...] = (
-    Slot(76, (Part("refuse-ws", 12), Part("close", None, {"abort": True}, 0.1), Part("list"))),
-    Slot(78, (Part("maintenance", 12), Part("interval-change", at_s=40))),
+    Slot(
+        76,
+        (
+            Part("refuse-ws", 12),
+            Part("close", None, {"abort": True}, 0.1),
+            Part("list"),
+            Part("listed-twice", 40, at_s=20),
+        ),
+    ),
+    Slot(
+        78,
+        (
+            Part("maintenance", 12),
+            Part("interval-change", None, _LAG, 40),
+            Part("clock-move", at_s=41),
+            Part("empty-symbol", 30, at_s=42),
+        ),
+    ),
     # Silent 75 s after the last push: the REST faults are there when REST is needed.
     Slot(
         166,
@@ -117,12 +163,16 @@ _BY_MINUTE: tuple[Slot, ...] = (
             Part("silence", 106),
             Part("http-429", 9, _BAN, 72),
             Part("delist", at_s=60),
+            Part("relist", at_s=140),
+            Part("missing-settlement", 60, at_s=90),
         ),
     ),
     Slot(
         64,
         (
             Part("duplicate", 62),
+            Part("bad-field", 62),
+            Part("cap-raise", None, _LAG, 10),
             Part("clock-skew", 62, {"skew_s": 30}),
             Part("http-418", 8, _BAN, 4),
             Part("http-5xx", 8, {"status": 502}, 20),
@@ -133,6 +183,8 @@ _BY_MINUTE: tuple[Slot, ...] = (
         64,
         (
             Part("reorder", 62),
+            Part("null-fields", 62),
+            Part("halt", 50, at_s=4),
             Part("delay", 62, {"delay_s": 3}),
             Part("half-open", 62, {"connection": 0}),
             Part("http-403", 8, _BAN, 4),
@@ -200,7 +252,7 @@ def _fitted(feed: str, part: Part, slot_s: float, subject: Subject | None) -> Pl
     if part.kind == "interval-change":
         if subject is None:
             return None
-        parameters = {
+        parameters |= {
             "symbol": subject.symbol,
             "interval_hours": 4 if subject.interval_hours == 8 else 8,
         }
@@ -224,13 +276,9 @@ def _left_out(
     feed: str, planned: Sequence[Planned], kinds: Sequence[str] | None
 ) -> list[tuple[str, str, str]]:
     have = {each.kind for each in planned if each.feed == feed}
-    fixed = bool(SIMULATED[feed].wire.fixed_interval_hours)
+    wire = SIMULATED[feed].wire
     return [
-        (
-            feed,
-            kind,
-            "its interval never changes" if kind == "interval-change" and fixed else "no time left",
-        )
+        (feed, kind, can(kind, wire) or "no time left")
         for kind in sorted(KINDS if kinds is None else kinds)
         if kind not in have
     ]

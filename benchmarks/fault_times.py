@@ -28,8 +28,12 @@ SHOWS = AT_ONCE | {
 }  # fmt: skip
 AFTER_US = 30 * US_PER_S
 """What follows a fault so soon is put down to it, unless another one has begun."""
-QUIET_KINDS = frozenset({"list", "delist", "interval-change", "settle-late"})
-"""Kinds that leave the stream as it is."""
+QUIET_KINDS = frozenset({
+    "list", "delist", "relist", "interval-change", "clock-move", "cap-raise", "settle-late",
+    "missing-settlement", "special-settlement", "halt", "zombie", "listed-twice", "empty-symbol",
+    "bad-field", "null-fields", "unknown-event",
+})  # fmt: skip
+"""Kinds that leave the stream as it is, or that of all contracts but one."""
 STREAM_KINDS = frozenset({
     "close", "half-open", "silence", "refuse-ws", "maintenance", "bad-units",
 })  # fmt: skip

@@ -10,6 +10,12 @@ from schemas.config.setting_types import Directory, ExchangeBaseUrl, Host
 from schemas.config.settings import SharedSettings
 from schemas.errors import ConfigurationError
 
+HISTORY_DAYS = 33
+"""Settlements of so many days are fetched: the 30 of a baseline, and a few before them. The oldest
+settlement of the window needs its predecessors: over which interval it was settled shows in the
+spacing, and the interval that is listed today may be another one. Three days hold nine
+settlements of 8 h."""
+
 
 class ProducerSettings(SharedSettings):
     """One or more feeds in one process."""
@@ -17,7 +23,7 @@ class ProducerSettings(SharedSettings):
     producer_linger_ms: Annotated[float, Field(ge=0, le=1000)] = 1.0
     producer_data_dir: Directory = ".fundingstream/producer"
     """Where the progress of a backfill is kept."""
-    producer_history_days: Annotated[int, Field(ge=0, le=90)] = 30
+    producer_history_days: Annotated[int, Field(ge=0, le=90)] = HISTORY_DAYS
     producer_history_rows_per_s: Annotated[float, Field(gt=0, le=1e9)] = 10_000.0
     """Settlements published a second at most, by all feeds together; fewer while workers report
     that live rates wait."""

@@ -53,7 +53,7 @@ class FeedSpec(NamedTuple):
     max_contracts: int = MAX_CONTRACTS
     """A longer list is cut to so many contracts, and an alert says so."""
     first_history_min: int = 0
-    """Minutes that 30 days of history take at the first start, where the limits are so strict that
+    """Minutes that all days of history take at the first start, where the limits are so strict that
     people must be told; 0: a few."""
     timeless: bool = False
     """Frames of the stream name no event time: the time of receipt stands in for it."""

@@ -47,8 +47,10 @@ class Database:
 
     def found(self) -> Found:
         """Return the tables, views and columns that are there."""
-        engines = self._client.query(
-            "SELECT name, engine FROM system.tables WHERE database = {database:String}", _NAMED
+        tables = self._client.query(
+            "SELECT name, engine, sorting_key FROM system.tables "
+            "WHERE database = {database:String}",
+            _NAMED,
         ).result_rows
         columns: dict[str, dict[str, str]] = {}
         for table, name, column_type in self._client.query(
@@ -56,7 +58,11 @@ class Database:
             _NAMED,
         ).result_rows:
             columns.setdefault(table, {})[name] = column_type
-        return Found(dict(engines), columns)
+        return Found(
+            {name: engine for name, engine, _ in tables},
+            columns,
+            {name: key for name, _, key in tables},
+        )
 
     def make(self, statement: str, what: str) -> None:
         """Send a statement that makes or changes something, in the form that the servers need.

@@ -1,6 +1,7 @@
 """Finds out what the migrations make, from their own statements, and what of it is missing. Pure.
 
-Every statement of a migration makes a table, adds a column or makes a view, and may be run again.
+Every statement of a migration makes a table, adds a column, perhaps to the key as well, gives a
+column another type, or makes a view, and may be run again.
 So the files tell what a database of this version holds, and how each part of it is made.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
 
 from schemas.errors import StateError
@@ -19,6 +21,11 @@ _TABLE = re.compile(
 )
 _COLUMN = re.compile(r"\s*(\w+)\s+(.+?),?")
 _ADDED = re.compile(rf"ALTER TABLE {DATABASE}\.(\w+) ADD COLUMN IF NOT EXISTS (\w+) (.+)")
+_ADDED_TO_KEY = re.compile(
+    rf"ALTER TABLE {DATABASE}\.(\w+) ADD COLUMN IF NOT EXISTS (\w+) (.+),\s+MODIFY ORDER BY (.+)"
+)
+_CHANGED = re.compile(rf"ALTER TABLE {DATABASE}\.(\w+) MODIFY COLUMN (\w+) (.+)")
+_ORDER_BY = re.compile(r"^ORDER BY (.+)$", re.MULTILINE)
 _VIEW = re.compile(rf"CREATE OR REPLACE VIEW {DATABASE}\.(\w+) AS\b")
 _TYPE_ENDS = re.compile(r"\s+(?:DEFAULT|CODEC)\b")
 _VIEW_ENGINE = "View"
@@ -35,6 +42,29 @@ class Table:
     """What follows the columns in that statement."""
     columns: dict[str, str] = field(default_factory=dict)
     """The definition of each column by its name: type, default, codec."""
+    types: dict[str, list[str]] = field(default_factory=dict)
+    """The types that each column has had, the newest last."""
+    keys: dict[str, str] = field(default_factory=dict)
+    """The sorting key that came with a column, by that column."""
+
+    def define(self, column: str, definition: str) -> None:
+        """Add a column, or give it another definition."""
+        self.columns[column] = definition
+        self.types.setdefault(column, []).append(column_type(definition))
+
+    def extend_key(self, column: str, key: str) -> None:
+        """Sort by a longer key, as ClickHouse does it: the primary key stays what it was."""
+        self.keys[column] = key
+        named = re.search(r"^PRIMARY KEY ", self.after, re.MULTILINE)
+        primary = "" if named else r"PRIMARY KEY \1\n"
+        self.after, found = _ORDER_BY.subn(rf"{primary}ORDER BY {key}", self.after)
+        assert found == 1, f"a table without a key that can be extended: {self.before}"
+
+    def add(self, table: str, column: str) -> str:
+        """Return the statement that adds a column to the table of this full name."""
+        longer_key = f", MODIFY ORDER BY {self.keys[column]}" if column in self.keys else ""
+        definition = self.columns[column]
+        return f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {column} {definition}{longer_key}"
 
     @property
     def statement(self) -> str:
@@ -64,6 +94,8 @@ class Found(NamedTuple):
     """The engine of each table and view by its name."""
     columns: Mapping[str, Mapping[str, str]]
     """The type of each column by its name, by table."""
+    sorting_keys: Mapping[str, str] = MappingProxyType({})
+    """The columns of each table's sorting key, with commas between; empty for a view."""
 
 
 class Repair(NamedTuple):
@@ -84,9 +116,12 @@ def expected_of(statements: Iterable[str]) -> Expected:
             for line in body.splitlines():
                 column = _COLUMN.fullmatch(line)
                 assert column, f"a column of {name} that cannot be made again: {line}"
-                made.columns[column[1]] = column[2]
-        elif added := _ADDED.fullmatch(statement):
-            expected.tables[added[1]].columns[added[2]] = added[3]
+                made.define(column[1], column[2])
+        elif added := _ADDED_TO_KEY.fullmatch(statement):
+            expected.tables[added[1]].define(added[2], added[3])
+            expected.tables[added[1]].extend_key(added[2], added[4])
+        elif added := _ADDED.fullmatch(statement) or _CHANGED.fullmatch(statement):
+            expected.tables[added[1]].define(added[2], added[3])
         elif view := _VIEW.match(statement):
             expected.views[view[1]] = None
             expected.view_statements.append(statement)
@@ -95,24 +130,36 @@ def expected_of(statements: Iterable[str]) -> Expected:
     return expected
 
 
-def repairs(expected: Expected, found: Found) -> list[Repair]:
-    """Return the statements that make the missing tables, columns and views, in order.
+def repairs(expected: Expected, found: Found, newest: Expected | None = None) -> list[Repair]:
+    """Return the statements that make what is missing, or of an earlier version, in order.
+
+    Args:
+        expected: What the migrations make that were applied.
+        found: What the database holds.
+        newest: What is there when the migration that failed half-way, if any, is applied as well:
+            it may have changed types already.
 
     Raises:
         StateError: something of the name is there and is not what the migrations make.
     """
     wanted: list[Repair] = []
+    newest = newest or expected
     for name, table in expected.tables.items():
         full_name = f"{DATABASE}.{name}"
         if name not in found.engines:
             wanted.append(Repair((full_name,), table.statement))
             continue
         has = found.columns.get(name, {})
-        _check_table(full_name, table, found.engines[name], has)
+        _check_table(full_name, table, newest.tables[name], found.engines[name], has)
+        _check_key(full_name, table, found.sorting_keys.get(name, ""), has)
         for column, definition in table.columns.items():
             if column not in has:
-                text = f"ALTER TABLE {full_name} ADD COLUMN IF NOT EXISTS {column} {definition}"
-                wanted.append(Repair((f"{full_name}.{column}",), text))
+                text = table.add(full_name, column)
+            elif has[column] in table.types[column][:-1]:
+                text = f"ALTER TABLE {full_name} MODIFY COLUMN {column} {definition}"
+            else:
+                continue
+            wanted.append(Repair((f"{full_name}.{column}",), text))
     missing = []
     for name in expected.views:
         engine = found.engines.get(name)
@@ -131,14 +178,22 @@ def column_type(definition: str) -> str:
     return _TYPE_ENDS.split(definition, maxsplit=1)[0]
 
 
-def _check_table(name: str, table: Table, engine: str, columns: Mapping[str, str]) -> None:
+def _check_table(
+    name: str, table: Table, newest: Table, engine: str, columns: Mapping[str, str]
+) -> None:
     # On a cluster it is the replicated or shared variant of the same engine.
     if not engine.endswith(table.engine):
         raise _not_ours(name, f"of the engine {engine}, not {table.engine}")
-    for column, definition in table.columns.items():
-        wanted = column_type(definition)
-        if columns.get(column, wanted) != wanted:
-            raise _not_ours(f"{name}.{column}", f"of type {columns[column]}, not {wanted}")
+    for column, types in table.types.items():
+        if column in columns and columns[column] not in (*types, *newest.types[column]):
+            raise _not_ours(f"{name}.{column}", f"of type {columns[column]}, not {types[-1]}")
+
+
+def _check_key(name: str, table: Table, key: str, columns: Mapping[str, str]) -> None:
+    # A key grows only together with its column: one that is there already cannot be taken in.
+    for column in table.keys:
+        if key and column in columns and column not in key.split(", "):
+            raise _not_ours(name, f"sorted by ({key}), without {column}")
 
 
 def _not_ours(name: str, what: str) -> StateError:

@@ -71,7 +71,8 @@ class Outcome(NamedTuple):
 
     applied: list[Migration]
     made: list[str]
-    """Tables, columns and views of earlier migrations that were missing and were made again."""
+    """Tables, columns and views of earlier migrations that were missing or of an earlier version,
+    and were made again."""
 
 
 def migrate(settings: SinkSettings, migrations: Sequence[Migration] | None = None) -> Outcome:
@@ -98,7 +99,8 @@ def migrate(settings: SinkSettings, migrations: Sequence[Migration] | None = Non
         recorded = {row[0]: (row[1], row[2], bool(row[3])) for row in rows}
         pending = plan(wanted, recorded)
         # A pending migration may read what is missing.
-        made = _repair(database, [m for m in wanted if m not in pending])
+        begun = [m for m in wanted if m.version in recorded]
+        made = _repair(database, [m for m in begun if m not in pending], begun)
         for migration in pending:
             _apply(client, database, migration)
     except (ClickHouseError, OSError) as error:
@@ -178,11 +180,17 @@ def _apply(client: Any, database: Database, migration: Migration) -> None:
     _record(client, migration, applied=True)
 
 
-def _repair(database: Database, applied: Sequence[Migration]) -> list[str]:
-    """Make again what these migrations have made and is missing; return its names."""
+def _repair(
+    database: Database, applied: Sequence[Migration], begun: Sequence[Migration]
+) -> list[str]:
+    """Make again what is missing of what was applied; return its names.
+
+    `begun` are the applied migrations and the one that failed half-way, if there is any.
+    """
     expected = expected_of(statement for m in applied for statement in m.statements)
+    newest = expected_of(statement for m in begun for statement in m.statements)
     made: list[str] = []
-    for repair in repairs(expected, database.found()):
+    for repair in repairs(expected, database.found(), newest):
         names = ", ".join(repair.made) or "a view"
         database.make(repair.statement, f"making {names} again, which is missing")
         made += repair.made

@@ -105,12 +105,16 @@ class RestReply:
 
 @dataclass(frozen=True, slots=True)
 class SettledRate:
-    """One new settlement, for the truth. `rate` is the text on the wire."""
+    """One new settlement, for the truth. `rate` is the text on the wire.
+
+    `special`: extra funding beside the regular settlement of the same funding time.
+    """
 
     symbol: str
     funding_ms: int
     rate: str
     interval_hours: int
+    special: bool = False
 
 
 class Session(Protocol):

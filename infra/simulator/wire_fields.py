@@ -8,7 +8,7 @@ byte. Pure. Each exchange's folder holds its own `Wire`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
@@ -21,6 +21,7 @@ _NS_FROM, _US_FROM, _MS_FROM, _S_FROM = 10**17, 10**14, 10**11, 10**8
 _UNIT_US = {"s": 1_000_000, "ms": 1_000}
 _WHOLE_NUMBER = re.compile(rb"\A\d{10,}\Z")
 _INTEGER = r"\d+(?![\d.eE])"
+_VALUE = r'(?:"[^"]*"|\[[^\[\]]*\]|[^,{}\[\]"\s]+)'
 _NUMBER = r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
 
 
@@ -37,6 +38,15 @@ class Wire:
         current: matches, in path and body of a REST call, those that return current rates.
         rates_have_times: whether a frame or row with a current rate names any time.
         fixed_interval_hours: of every contract, for ever; 0: contracts differ.
+        lists_caps: whether the list tells the cap of a rate.
+        halts: names of the states of a contract that is listed and does not trade as ever, and
+            whether its rates go on in them; the first is the usual one.
+        bad_fields: names of fields that may hold an impossible value beside good ones: matches the
+            field's names, and the value as JSON. The first is the usual one.
+        optional: fields that may be absent, and so may be null.
+        unknown_event: an event that the documentation of the feed does not know, with `@event@`
+            for its name and `@ms@` for the time; empty: none was seen.
+        own_kinds: kinds of faults that only some exchanges can show, and this one can.
     """
 
     event: tuple[str, ...]
@@ -46,6 +56,12 @@ class Wire:
     current: str
     rates_have_times: bool = True
     fixed_interval_hours: int = 0
+    lists_caps: bool = True
+    halts: Mapping[str, bool] = field(default_factory=dict)
+    bad_fields: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    optional: tuple[str, ...] = ()
+    unknown_event: str = ""
+    own_kinds: frozenset[str] = frozenset()
     rows_in: tuple[str, ...] = field(default=("data", "d"))
 
     @cached_property
@@ -106,6 +122,36 @@ class Wire:
             return f"{Decimal(value.decode()) * 100:f}".encode()
 
         return _rewritten(self._rate_values, text, multiply)
+
+    def with_nulls(self, text: bytes) -> bytes:
+        """The same text with null in every optional field."""
+        return self._optional_values.sub(rb"\1null", text) if self.optional else text
+
+    def with_bad_field(self, text: bytes, name: str, symbol: str) -> bytes:
+        """The same text with an impossible value in the rows of a contract.
+
+        Those are the frame of one contract, and flat objects that name it.
+        """
+        fields, value = self.bad_fields[name]
+        values = re.compile(rf'("(?:{fields})":\s*)({_VALUE})'.encode())
+        bad = value.encode()
+
+        def spoiled(found: re.Match[bytes]) -> bytes:
+            # What is text on the wire stays text.
+            as_text = found[2].startswith(b'"') and not bad.startswith(b'"')
+            return found[1] + (b'"' + bad + b'"' if as_text else bad)
+
+        def spoil(row: bytes) -> bytes:
+            return values.sub(spoiled, row)
+
+        if set(self._symbol.findall(text)) == {symbol.encode()}:
+            return spoil(text)
+        named = rf'\{{[^{{}}]*"(?:s|symbol)":"{re.escape(symbol)}"[^{{}}]*\}}'.encode()
+        return re.sub(named, lambda found: spoil(found[0]), text)
+
+    @cached_property
+    def _optional_values(self) -> re.Pattern[bytes]:
+        return re.compile(rf'("(?:{"|".join(self.optional)})":\s*){_VALUE}'.encode())
 
     def rows(self, payload: bytes) -> tuple[bytes, list[bytes], bytes]:
         """What stands before the rows of a frame, the rows, and what stands behind them.

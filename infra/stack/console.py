@@ -23,7 +23,7 @@ _SLOW = ", ".join(
     if spec(feed).first_history_min
 )
 LIVE_WARM_UP = (
-    f"the settlements of 30 days are fetched within the exchanges' limits (minutes, {_SLOW} at the "
+    f"the settlements of 33 days are fetched within the exchanges' limits (minutes, {_SLOW} at the "
     "first start); each contract has its z when its own are there"
 )
 STOPPING = (

@@ -38,8 +38,8 @@ HOST = "127.0.0.1"
 DRAIN_TIMEOUT_S = 30.0
 DRAIN_TOLD_EVERY_S = 3.0
 SIMULATED_LIMIT_FACTOR = 50
-"""Factor of the rate limits of simulated exchanges: 30 days of history take seconds instead of
-the 40 minutes that the strictest real limits need."""
+"""Factor of the rate limits of simulated exchanges: all days of history take seconds instead of
+the 45 minutes that the strictest real limits need."""
 
 
 @dataclass(frozen=True, slots=True)

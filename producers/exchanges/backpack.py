@@ -50,12 +50,13 @@ MAX_AGE_S = 23 * 3600.0
 """No lifetime is documented (§1)."""
 MAX_SNAPSHOT_AGE_S = 5
 """The CDN may serve an old reply, and says how old (§4a)."""
+_CHANNEL = "markPrice"
 _REQUESTS = "requests"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _Message(msgspec.Struct, gc=False):
-    stream: str = ""
+    stream: str | None = None
     data: msgspec.Raw = ABSENT
     error: msgspec.Raw = ABSENT
 
@@ -88,7 +89,7 @@ _market: Callable[[Any], _Market] = decoder(_Market)
 def _frames(method: str, symbols: Sequence[str]) -> list[SubscribeFrame]:
     return [
         SubscribeFrame(
-            json_text({"method": method, "params": [f"markPrice.{symbol}" for symbol in chunk]}),
+            json_text({"method": method, "params": [f"{_CHANNEL}.{symbol}" for symbol in chunk]}),
             chunk,
         )
         for chunk in chunks(symbols, STREAMS_PER_FRAME)
@@ -154,7 +155,9 @@ class Backpack(Exchange):
     def slice_frame(self, data: bytes) -> Frame:
         """A row is one piece; its symbol follows the first dot of the stream (§2)."""
         message = _message(data)
-        channel, dot, symbol = message.stream.partition(".")
+        channel, dot, symbol = (message.stream or "").partition(".")
+        if dot and channel != _CHANNEL and present(message.data):
+            return Frame(channel, (), unknown=channel)
         if dot and symbol and present(message.data):
             return Frame(
                 channel, [piece_of(symbol, data)], event_us=micros(_made(message.data).event_us)
@@ -181,7 +184,7 @@ class Backpack(Exchange):
         ]
 
     def history(self, symbols: Sequence[str], since_ms: int, until_ms: int) -> HistoryWalk:
-        """Walk one contract, newest first (§4b): 30 days are one call."""
+        """Walk one contract, newest first (§4b): the days that are wanted are one call."""
         (symbol,) = symbols
         span = Span(since_ms, until_ms)
         return PerSymbolWalk(symbol, span, Offset(min(HISTORY_LIMIT, span.hours + 2)), _call, _read)

@@ -6,13 +6,23 @@ binance_usdm.py and binance_coinm.py hold hosts, streams, and how history is ask
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
-from producers.exchanges.json_slicing import Rows, decoder, first_byte, micros, slices_of
+from producers.exchanges.json_slicing import (
+    ABSENT,
+    Rows,
+    decoder,
+    first_byte,
+    micros,
+    present,
+    raws,
+    slices_of,
+)
 from producers.exchanges.spec import (
     Control,
     Exchange,
@@ -23,6 +33,7 @@ from producers.exchanges.spec import (
     Slice,
     piece_of,
 )
+from schemas.errors import MalformedInputError
 
 HISTORY_LIMIT = 1000
 WEIGHT = "weight"
@@ -35,11 +46,22 @@ CONTRACT_SILENT_S = 5.0
 FALLBACK_S = 5.0
 """Twice within the stale threshold of 10 s; 120 of the 2400 weight a minute each."""
 MAX_AGE_S = 23 * 3600.0
+_MARK_PRICE = "markPriceUpdate"
+_BANNED_UNTIL = re.compile(rb"banned until (\d{13})(?!\d)")
+"""In the text of a 418 or 429: until when, ms since the epoch."""
 
 
 class _Row(msgspec.Struct, gc=False):
     s: str
     event_ms: object = msgspec.field(name="E", default=None)
+    event: object = msgspec.field(name="e", default=None)
+
+
+class _Event(msgspec.Struct, gc=False):
+    """What any event has; the API for orders wraps it once more (`{"event":{"e":…}}`)."""
+
+    name: object = msgspec.field(name="e", default=None)
+    wrapped: msgspec.Raw = msgspec.field(name="event", default=ABSENT)
 
 
 class Named(Protocol):
@@ -57,7 +79,7 @@ class _Named(msgspec.Struct, gc=False):
 
 class _Wrapped(msgspec.Struct, gc=False):
     data: msgspec.Raw
-    stream: str = ""
+    stream: str | None = None
 
 
 class _ExchangeInfo(msgspec.Struct, gc=False):
@@ -75,6 +97,7 @@ class Settled(msgspec.Struct, gc=False, rename="camel"):
 
 _rows = Rows(_Row)
 _row: Callable[[Any], _Row] = decoder(_Row)
+_event: Callable[[Any], _Event] = decoder(_Event)
 _named = Rows(_Named)
 _one_named: Callable[[Any], _Named] = decoder(_Named)
 _wrapped: Callable[[Any], _Wrapped] = decoder(_Wrapped)
@@ -82,8 +105,30 @@ _exchange_info: Callable[[Any], _ExchangeInfo] = decoder(_ExchangeInfo)
 settled = Rows(Settled)
 
 
-def _event_us(row: _Row | None) -> int | None:
-    return None if row is None else micros(row.event_ms, us_per=1_000)
+def _event_us(rows: Iterable[_Row | None]) -> int | None:
+    """Return when a frame was made: the newest event time in it.
+
+    A frame cannot be older than any of its rows. A row that the exchange computed earlier than the
+    others is no sign that the frame was long on its way, wherever in the array it stands.
+    """
+    times = (None if row is None else micros(row.event_ms, us_per=1_000) for row in rows)
+    return max((time for time in times if time is not None), default=None)
+
+
+def _other_event(name: object) -> str | None:
+    """Return the name of an event that is no mark price; None: it is one, or does not say."""
+    return name if isinstance(name, str) and name != _MARK_PRICE else None
+
+
+def _other_event_of(data: Any) -> str | None:
+    """Read the event of what cannot be read as mark prices, of an array by its first element."""
+    try:
+        if first_byte(memoryview(data)) == ord("["):
+            data = next(iter(raws(data)), b"null")
+        event = _event(data)
+        return _other_event(_event(event.wrapped).name if present(event.wrapped) else event.name)
+    except MalformedInputError:
+        return None
 
 
 class Binance(Exchange):
@@ -119,14 +164,25 @@ class Binance(Exchange):
                 return Frame("control", (), Control(refused=b'"result"' not in data[:512]))
         return self._frame("", data)
 
-    def _frame(self, stream: str, data: bytes | memoryview) -> Frame:
-        if first_byte(data) == ord("["):
-            rows = _rows(data)
-            first = next((row for row, _ in rows if row is not None), None)
-            pieces = slices_of(rows, lambda row: row.s)
-            return Frame(self.channel(stream), pieces, event_us=_event_us(first))
-        row = _row(data)
-        return Frame(self.channel(stream), [piece_of(row.s, bytes(data))], event_us=_event_us(row))
+    def _frame(self, stream: str | None, data: bytes | memoryview) -> Frame:
+        """Cut mark prices; any other event is named and left out (`serverShutdown`, §8)."""
+        channel = self.channel(stream or "")
+        try:
+            rows = _rows(data) if first_byte(data) == ord("[") else [(_row(data), bytes(data))]
+        except MalformedInputError:
+            unknown = _other_event_of(data)
+            if unknown is None:
+                raise
+            return Frame(channel, (), unknown=unknown)
+        others = [
+            _other_event_of(piece) if row is None else _other_event(row.event)
+            for row, piece in rows
+        ]
+        unknown = next(filter(None, others), None)
+        if unknown is not None:
+            rows = [row for row, other in zip(rows, others, strict=True) if other is None]
+        pieces = slices_of(rows, lambda row: row.s)
+        return Frame(channel, pieces, event_us=_event_us(row for row, _ in rows), unknown=unknown)
 
     def slice_reply(self, call: RestCall, body: bytes) -> Sequence[Slice]:
         """Cut a reply into one piece per row; a bare object (`symbol=`) is one row."""
@@ -145,6 +201,16 @@ class Binance(Exchange):
             return None
         entries = (self.listing(piece.payload) for piece in slices if piece.readable)
         return [entry for entry in entries if entry is not None]
+
+    def retry_after_s(self, headers: Mapping[str, str], body: bytes, now_ms: int) -> float | None:
+        """Read Retry-After and until when the text of a ban says that it lasts: the later counts.
+
+        A ban's Retry-After may be 0 (docs/exchanges/binance-usdm.md §9).
+        """
+        match = _BANNED_UNTIL.search(body)
+        banned_s = None if match is None else (int(match[1]) - now_ms) / 1_000
+        told_s = super().retry_after_s(headers, body, now_ms)
+        return max((term_s for term_s in (told_s, banned_s) if term_s is not None), default=None)
 
     def used(self, headers: Mapping[str, str]) -> Mapping[str, int]:
         """Read X-MBX-USED-WEIGHT-1M."""

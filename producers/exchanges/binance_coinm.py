@@ -121,7 +121,7 @@ class BinanceCoinm(Binance):
         return Listing(entry.symbol, FEED.status_of(entry.contract_status))
 
     def history(self, symbols: Sequence[str], since_ms: int, until_ms: int) -> HistoryWalk:
-        """Walk one contract: `symbol` is required (§6b), 30 days are one call."""
+        """Walk one contract: `symbol` is required (§6b), 33 days are one call."""
         (symbol,) = symbols
         return PerSymbolWalk(symbol, Span(since_ms, until_ms), Forward(HISTORY_LIMIT), _call, _read)
 

@@ -16,6 +16,7 @@ from producers.exchanges.binance import (
     WEIGHT,
     WEIGHT_LIMIT,
     Binance,
+    Settled,
     settled,
 )
 from producers.exchanges.json_slicing import Rows, decoder, slices_of
@@ -77,8 +78,27 @@ class BinanceUsdm(Binance):
         return Listing(entry.symbol, FEED.status_of(entry.status))
 
     def history(self, symbols: Sequence[str], since_ms: int, until_ms: int) -> HistoryWalk:
-        """Walk all symbols' rows at once, forward in time (§11): about 100 calls for 30 days."""
+        """Walk all symbols' rows at once, forward in time (§11): about 110 calls for 33 days."""
         return WindowWalk(symbols, since_ms, until_ms)
+
+
+_Read = tuple[Settled | None, bytes]
+"""A row of a page as it is read, None where it cannot be, and its exact bytes."""
+
+
+def _fresh(read: Sequence[_Read], taken: frozenset[bytes]) -> list[Slice]:
+    """Return the pieces of a page without the rows that the page before has brought."""
+    return slices_of(
+        ((row, piece) for row, piece in read if row is None or piece not in taken),
+        lambda row: row.symbol,
+    )
+
+
+def _rows_at(stamp_ms: int, read: Sequence[_Read]) -> frozenset[bytes]:
+    """Return the rows of one stamp."""
+    return frozenset(
+        piece for row, piece in read if row is not None and row.funding_time == stamp_ms
+    )
 
 
 class WindowWalk:
@@ -86,8 +106,9 @@ class WindowWalk:
 
     A row that cannot be read is published as such and plays no part in paging. A full page may end
     inside one timestamp, so the next one starts at the last stamp inclusively and rows already
-    taken are left out. If a page holds a single timestamp, the walk cannot go on that way and asks
-    for each symbol apart.
+    taken are left out. They are known by their bytes: one contract may have a regular and a special
+    settlement of one stamp. If a page holds a single timestamp, the walk cannot go on that way and
+    asks for each symbol apart.
     """
 
     def __init__(
@@ -98,10 +119,12 @@ class WindowWalk:
         self._since_ms = since_ms
         self._until_ms = until_ms
         self._cursor_ms = since_ms
-        self._at_cursor: set[str] = set()
+        self._at_cursor: frozenset[bytes] = frozenset()
+        """The rows of the cursor's stamp that the page before brought."""
         self._symbols = list(symbols)
         self._pending_symbols: list[str] | None = None
         self._symbol_cursor_ms = since_ms
+        self._at_symbol_cursor: frozenset[bytes] = frozenset()
         self._done = since_ms > until_ms
 
     def next_call(self) -> RestCall | None:
@@ -124,18 +147,8 @@ class WindowWalk:
         rows = [row for row, _ in read if row is not None]
         full = len(read) >= self._limit
         if self._pending_symbols is not None:
-            last_ms = rows[-1].funding_time if full else None
-            return self._take_symbol(slices_of(read, lambda row: row.symbol), last_ms)
-        fresh = slices_of(
-            (
-                (row, piece)
-                for row, piece in read
-                if row is None
-                or row.funding_time != self._cursor_ms
-                or row.symbol not in self._at_cursor
-            ),
-            lambda row: row.symbol,
-        )
+            return self._take_symbol(read, rows[-1].funding_time if full else None)
+        fresh = _fresh(read, self._at_cursor)
         if not full:
             self._cursor_ms = self._until_ms
             self._done = True
@@ -147,19 +160,25 @@ class WindowWalk:
             self._done = not self._pending_symbols
             return HistoryPage(fresh)
         self._cursor_ms = last_ms
-        self._at_cursor = {row.symbol for row in rows if row.funding_time == last_ms}
+        self._at_cursor = _rows_at(last_ms, read)
         return HistoryPage(fresh)
 
-    def _take_symbol(self, slices: Sequence[Slice], last_ms: int | None) -> HistoryPage:
+    def _take_symbol(self, read: Sequence[_Read], last_ms: int | None) -> HistoryPage:
         """Take a contract's page; `last_ms` is its newest row, None: there are no more."""
         assert self._pending_symbols
+        fresh = _fresh(read, self._at_symbol_cursor)
+        self._at_symbol_cursor = frozenset()
         if last_ms is None or last_ms < self._symbol_cursor_ms:
             self._pending_symbols.pop()
             self._symbol_cursor_ms = self._cursor_ms
             self._done = not self._pending_symbols
-        else:
+        elif last_ms == self._symbol_cursor_ms:
+            # A page of one stamp: there is no way to ask for what it may have left out.
             self._symbol_cursor_ms = last_ms + 1
-        return HistoryPage(slices)
+        else:
+            self._symbol_cursor_ms = last_ms
+            self._at_symbol_cursor = _rows_at(last_ms, read)
+        return HistoryPage(fresh)
 
     @property
     def progress(self) -> float:

@@ -53,7 +53,11 @@ class Paging(Protocol):
 
 
 class Forward:
-    """Ascending rows, at most `limit` from the start: go on behind the last one."""
+    """Ascending rows, at most `limit` from the start: go on at the stamp of the last one.
+
+    The next page begins at that stamp inclusively, since a page may end between two settlements of
+    one stamp, a regular and a special one. PerSymbolWalk leaves out what it has taken.
+    """
 
     newest_first = False
 
@@ -65,11 +69,13 @@ class Forward:
         return whole
 
     def following(self, whole: Span, last: Span, count: int, times: Sequence[int]) -> Span | None:
-        """Go on one millisecond after the newest row."""
+        """Go on at the newest row; one millisecond behind it after a page of one stamp."""
         if count < self.limit:
             return None
-        after_ms = max(times) + 1
-        return Span(after_ms, whole.to_ms) if last.from_ms < after_ms <= whole.to_ms else None
+        from_ms = max(times)
+        if from_ms == last.from_ms:
+            from_ms += 1
+        return Span(from_ms, whole.to_ms) if last.from_ms < from_ms <= whole.to_ms else None
 
 
 class Windows:
@@ -151,6 +157,8 @@ class PerSymbolWalk:
         self._read = read
         self._span: Span | None = paging.first(whole) if whole.from_ms <= whole.to_ms else None
         self._held: list[SettledRow] = []
+        self._at_start: frozenset[bytes] = frozenset()
+        """The rows of the stamp at which the next page begins, as far as they were taken."""
 
     def next_call(self) -> RestCall | None:
         """Return the next page's call, or None when done."""
@@ -169,7 +177,15 @@ class PerSymbolWalk:
         else:
             # Asked again narrowly, the page's rows come once more, and older ones before them.
             ready = self._span is None or self._span.from_ms != last.from_ms
+            if ready:
+                taken, self._at_start = self._at_start, self._rows_at_next_start(rows)
+                rows = [row for row in rows if row.payload not in taken]
         return HistoryPage(self._slices(rows) if ready else ())
+
+    def _rows_at_next_start(self, rows: Sequence[SettledRow]) -> frozenset[bytes]:
+        if self._span is None:
+            return frozenset()
+        return frozenset(row.payload for row in rows if row.time_ms == self._span.from_ms)
 
     def _slices(self, rows: Sequence[SettledRow]) -> list[Slice]:
         good = sorted((row for row in rows if row.time_ms is not None), key=_time_ms)

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from producers.exchanges.history_paging import Forward, PerSymbolWalk, SettledRow, Span
-from producers.exchanges.json_slicing import ABSENT, Rows, decoder, json_text, slices_of
+from producers.exchanges.json_slicing import ABSENT, Rows, decoder, json_text, present, slices_of
 from producers.exchanges.spec import (
     ClientPing,
     Control,
@@ -70,11 +70,18 @@ class _Response(msgspec.Struct, gc=False):
 
 class _Asset(msgspec.Struct, gc=False, rename="camel"):
     name: str
-    is_delisted: bool = False
+    is_delisted: bool | None = None
 
 
-class _Meta(msgspec.Struct, gc=False):
+class _Meta(msgspec.Struct, gc=False, rename="camel"):
     universe: msgspec.Raw
+    collateral_token: msgspec.Raw = ABSENT
+
+
+class _OneListed(msgspec.Struct, gc=False):
+    """A fact as it is published: a dex's meta with a single asset."""
+
+    universe: tuple[_Asset]
 
 
 class _Settled(msgspec.Struct, gc=False):
@@ -84,7 +91,7 @@ class _Settled(msgspec.Struct, gc=False):
 _message: Callable[[Any], _Message] = decoder(_Message)
 _coin: Callable[[Any], _Coin] = decoder(_Coin)
 _response: Callable[[Any], _Response] = decoder(_Response)
-_asset: Callable[[Any], _Asset] = decoder(_Asset)
+_one_listed: Callable[[Any], _OneListed] = decoder(_OneListed)
 _assets_of = Rows(_Asset)
 _metas = Rows(_Meta)
 _meta_and_contexts: Callable[[Any], tuple[_Meta, list[msgspec.Raw]]] = decoder(
@@ -136,9 +143,14 @@ def _assets(meta: _Meta, dex: str = "") -> list[tuple[_Asset | None, bytes]]:
     """Read a universe; names of a builder's dex get its prefix where they lack it (§8)."""
     read = _assets_of(meta.universe)
     for asset, _ in read:
-        if asset is not None and dex and not dex_of(asset.name):
+        if asset is not None and dex and asset.name and not dex_of(asset.name):
             asset.name = f"{dex}:{asset.name}"
     return read
+
+
+def _symbol_of(asset: _Asset) -> str:
+    """Return an asset's symbol; "", which can be none, where the name of dex or coin is empty."""
+    return asset.name if all(asset.name.split(":")) else ""
 
 
 def _call(symbol: str, span: Span) -> RestCall:
@@ -151,14 +163,32 @@ def _read(body: bytes) -> list[SettledRow]:
     return [SettledRow(row.time if row else None, piece) for row, piece in _settled(body)]
 
 
+def _fact(meta: _Meta, entry: bytes) -> bytes:
+    """Return the fact of an asset: its entry, and the token in which its dex settles, as sent.
+
+    The token stands beside the universe and is the quote of each of its assets (§8). The margin
+    tables stand there, too: no fact holds them, or each of their changes would be a change of all.
+    """
+    token = b""
+    if present(meta.collateral_token):
+        token = b',"collateralToken":' + bytes(meta.collateral_token)
+    return b'{"universe":[' + entry + b"]" + token + b"}"
+
+
 def _entries(index: int, meta: _Meta | None, payload: bytes) -> list[Slice]:
     """Cut the universe of the main dex (index 0) or of a builder's; what is none is one piece."""
-    if meta is not None:
+
+    def symbol(asset: _Asset) -> str | None:
+        name = _symbol_of(asset)
         # A builder's coin that does not say its dex cannot be subscribed.
+        return name if not index or dex_of(name) or not name else None
+
+    if meta is not None:
         with contextlib.suppress(MalformedInputError):
-            return slices_of(
-                _assets(meta), lambda asset: asset.name if not index or dex_of(asset.name) else None
-            )
+            return [
+                piece._replace(payload=_fact(meta, piece.payload)) if piece.readable else piece
+                for piece in slices_of(_assets(meta), symbol)
+            ]
     return [Slice(None, payload, readable=False)]
 
 
@@ -197,10 +227,10 @@ class Hyperliquid(Exchange):
             return Frame("control", (), Control(acknowledged=coin))
         if message.channel in {"pong", "error"}:
             return Frame("control", (), Control(refused=message.channel == "error"))
-        raise MalformedInputError(f"unknown channel {message.channel!r}")
+        return Frame(message.channel, (), unknown=message.channel)
 
     def slice_reply(self, call: RestCall, body: bytes) -> Sequence[Slice]:
-        """Cut universes into their entries; join contexts to names by index (§9a)."""
+        """Cut universes into facts; join contexts to names by index (§9a)."""
         if call.resource == "allPerpMetas":
             return [
                 piece
@@ -219,24 +249,23 @@ class Hyperliquid(Exchange):
                 for (asset, _), context in zip(assets, contexts, strict=True)
                 if asset is None or not asset.is_delisted
             ),
-            lambda asset: asset.name,
+            _symbol_of,
         )
 
     def listings(self, call: RestCall, slices: Sequence[Slice]) -> Iterable[Listing] | None:
         """Every asset of every universe, streaming unless `isDelisted`."""
         if call.resource != "allPerpMetas":
             return None
-        return [
-            Listing(
-                piece.symbol,
-                FEED.status_of("delisted" if _asset(piece.payload).is_delisted else "trading"),
-            )
-            for piece in slices
-            if piece.symbol is not None
-        ]
+        found = []
+        for piece in slices:
+            if piece.symbol is not None:
+                (asset,) = _one_listed(piece.payload).universe
+                word = "delisted" if asset.is_delisted else "trading"
+                found.append(Listing(piece.symbol, FEED.status_of(word)))
+        return found
 
     def history(self, symbols: Sequence[str], since_ms: int, until_ms: int) -> HistoryWalk:
-        """Walk one coin, ascending, 500 rows a page (§9b): 30 days are two calls."""
+        """Walk one coin, ascending, 500 rows a page (§9b): 33 days are two calls."""
         (symbol,) = symbols
         return PerSymbolWalk(symbol, Span(since_ms, until_ms), Forward(HISTORY_LIMIT), _call, _read)
 

@@ -98,13 +98,13 @@ def micros(value: object, *, per_us: int = 1, us_per: int = 1) -> int | None:
 
 _MAX_TIME = 1 << 62
 ABSENT = msgspec.Raw(b"")
-"""Default of a key that may be missing; its text, `null` included, is never empty. (msgspec reads
-`Raw | None` as `None`.)"""
+"""Default of a key that may be missing; the text of one that is there is never empty. (msgspec
+reads `Raw | None` as `None`.)"""
 
 
 def present(raw: msgspec.Raw) -> bool:
-    """Tell whether a key was there."""
-    return bool(memoryview(raw))
+    """Tell whether a key was there with a value: `null` says no more than an absent key."""
+    return bytes(memoryview(raw)[:5]) not in {b"", b"null"}
 
 
 _ENCODER = msgspec.json.Encoder()

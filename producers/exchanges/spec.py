@@ -65,6 +65,9 @@ class Frame(NamedTuple):
     """False: it keeps its socket alive and carries no rate; counted, not published."""
     event_us: int | None = None
     """When the exchange made it, by its clock; None: the frame does not say."""
+    unknown: str | None = None
+    """Name of an event or channel in it that we do not read. What belongs to it is left out: it is
+    counted and logged once, is no health, and makes no dead letters."""
 
 
 class Listing(NamedTuple):
@@ -75,8 +78,13 @@ class Listing(NamedTuple):
 
     @property
     def streaming(self) -> bool:
-        """True if it should deliver rates now."""
+        """True if it should deliver rates now, so that its silence is a gap."""
         return self.status.streams
+
+    @property
+    def subscribed(self) -> bool:
+        """True if its rates are wanted, whether or not it should deliver some."""
+        return self.status.subscribed
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +112,10 @@ class RestCall:
 
 
 class SubscribeFrame(NamedTuple):
-    """A text to send, and the contracts that it subscribes or unsubscribes."""
+    """A text to send, and the contracts that it subscribes or unsubscribes.
+
+    A text that asks for more about contracts which another one subscribes names none.
+    """
 
     text: str
     symbols: tuple[str, ...]
@@ -253,8 +264,12 @@ class Exchange(ABC):
         del headers
         return {}
 
-    def retry_after_s(self, headers: Mapping[str, str]) -> float | None:
-        """Read from the headers of a refusal how long it bars us; None: they do not say."""
+    def retry_after_s(self, headers: Mapping[str, str], body: bytes, now_ms: int) -> float | None:
+        """Read from the headers and the body of a refusal how long it bars us; None: not told.
+
+        `now_ms`: the wall clock, for a body that names a time.
+        """
+        del body, now_ms
         text = headers.get("Retry-After", "")
         return float(text) if text.isascii() and text.isdigit() else None
 

@@ -19,7 +19,7 @@ from producers.exchanges.spec import Exchange
 from producers.feed.startup import Prepared, prepared
 from producers.feed.supervisor import concerning_all
 from producers.kafka.publisher import Publisher
-from producers.kafka.worker_reports import yielding_throttle
+from producers.kafka.worker_reports import following_workers
 from producers.policy.endpoints import Endpoints
 from producers.policy.instruments import Change
 from producers.policy.rate_limiter import RateLimiter, rate_limiters
@@ -98,7 +98,7 @@ async def _fill(
     shared = rate_limiters(exchanges.values(), settings.producer_limit_factor)
     async with (
         http_session() as session,
-        yielding_throttle(settings, found.catalog, clock) as throttle,
+        following_workers(settings, found.catalog, clock) as reports,
     ):
         fillings = [
             _filling(
@@ -107,7 +107,7 @@ async def _fill(
                 publisher,
                 session,
                 shared,
-                throttle,
+                reports.throttle,
                 found.cluster_id,
                 clock,
             )

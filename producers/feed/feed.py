@@ -136,7 +136,7 @@ class Feed:
                 log.warning("%s: no contract list yet, streaming without it", self.exchange.feed)
             if self._streams:
                 self._tasks = tasks
-                self.pool.sync(tasks, self.registry.streaming)
+                self.pool.sync(tasks, self.registry.subscribed, self.registry.streaming)
                 tasks.create_task(self.snapshots.serve())
                 compare_s = self._settings.producer_poll_s if mode == "hybrid" else None
                 tasks.create_task(self.snapshots.reconcile(compare_s))
@@ -193,11 +193,15 @@ class Feed:
         if change.listed or change.delisted:
             came, went = len(change.listed), len(change.delisted)
             log.info("%s: %d contracts came, %d went", self.exchange.feed, came, went)
-        streaming = self.registry.streaming
+        subscribed, streaming = self.registry.subscribed, self.registry.streaming
         self._handle(self.monitor.listed(change, streaming))
-        self.frames.keep(streaming)
+        self.frames.keep(subscribed)
         if self._tasks is not None:
-            self.pool.sync(self._tasks, streaming)
+            self.pool.sync(self._tasks, subscribed, streaming)
+
+    def list_contradicted(self) -> None:
+        """Have the list asked for again: workers see that the stream contradicts it."""
+        self.instruments.contradicted()
 
     def _on_data(
         self, identity: str, symbols: list[str], event_us: int | None, received_at: int

@@ -18,6 +18,9 @@ from schemas.feeds import spec
 
 log = logging.getLogger(__name__)
 
+MAX_UNKNOWN_NAMES = 64
+"""So many unknown events are logged by name; more are counted alone."""
+
 OnData = Callable[[str, list[str], int | None, int], None]
 """Called with each data frame: the connection's id, the contracts in it, the exchange's time (None:
 the frame does not say) and the time of receipt, both µs since the epoch."""
@@ -46,15 +49,18 @@ class FrameHandler:
         """Data frames that carry no rate."""
         self.updates = 0
         """Readable pieces of data frames."""
+        self.unknown = 0
+        """Frames with an event or of a channel that we do not read."""
+        self._unknown_names: set[str] = set()
 
     @property
     def repeated(self) -> int:
         """Pieces that another connection had delivered before."""
         return self._dedup.total
 
-    def keep(self, streaming: frozenset[str]) -> None:
+    def keep(self, subscribed: frozenset[str]) -> None:
         """Look for repeated pieces of these contracts alone from now on."""
-        self._dedup.keep(streaming)
+        self._dedup.keep(subscribed)
 
     async def take(self, identity: str, message: bytes, received_at: int) -> FrameOutcome:
         """Handle a frame of a connection; return what it tells about the connection."""
@@ -65,12 +71,24 @@ class FrameHandler:
             whole = (Slice(None, message[:MAX_UNREADABLE_BYTES]),)
             await self._publish(whole, UNREADABLE, identity, received_at)
             return FrameOutcome(data=False)
+        if frame.unknown is not None:
+            self._note_unknown(frame.unknown, message)
+            if not frame.slices:
+                return FrameOutcome(data=False)
         if frame.control is not None:
             return self._control(frame.control, message)
         if not frame.published:
             self.ignored += 1
             return FrameOutcome(data=True)
         return await self._data(frame, identity, received_at)
+
+    def _note_unknown(self, name: str, message: bytes) -> None:
+        self.unknown += 1
+        if name in self._unknown_names or len(self._unknown_names) >= MAX_UNKNOWN_NAMES:
+            return
+        self._unknown_names.add(name)
+        feed = self._exchange.feed
+        log.warning("%s: frames of %.60r are not read, the first: %r", feed, name, message[:200])
 
     def _control(self, control: Control, message: bytes) -> FrameOutcome:
         level = logging.WARNING if control.refused else logging.DEBUG

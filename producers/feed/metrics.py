@@ -60,6 +60,7 @@ _REST_BARRED = _gauge(
 _HELD_BACK = _gauge("contracts_held_back", "contracts", "Contracts in quarantine")
 _QUARANTINED = _counter("quarantined", "contracts", "Times that a contract was put in quarantine")
 _IGNORED = _counter("ignored", "frames", "Data frames that carry no rate, not published")
+_UNKNOWN = _counter("unknown", "frames", "Frames of events that are not read, not published")
 _UNREADABLE = _counter("unreadable", "messages", "Messages sent to the dead letters")
 _OVERSIZED = _counter(
     "oversized", "pieces", "Pieces too long for a record, sent to the dead letters"
@@ -70,7 +71,7 @@ _FAILURES = _counter(
 PRODUCER_METRICS: tuple[Metric, ...] = (
     *_OF_STATUS.values(),
     *(_STATE, _DATA_AGE, _CLOCK_AHEAD, _REST_BARRED, _HELD_BACK, _QUARANTINED),
-    *(_IGNORED, _UNREADABLE, _OVERSIZED, _FAILURES),
+    *(_IGNORED, _UNKNOWN, _UNREADABLE, _OVERSIZED, _FAILURES),
 )
 
 
@@ -100,6 +101,7 @@ def _read_feed(samples: Samples, supervisor: FeedSupervisor) -> None:
     samples.add(_HELD_BACK, feed.pool.held_back, name)
     samples.add(_QUARANTINED, feed.pool.quarantined, name)
     samples.add(_IGNORED, feed.frames.ignored, name)
+    samples.add(_UNKNOWN, feed.frames.unknown, name)
     samples.add(_UNREADABLE, feed.unreadable, name)
     samples.add(_OVERSIZED, feed.oversized, name)
     samples.add(_FAILURES, supervisor.failures, name)

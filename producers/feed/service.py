@@ -17,7 +17,7 @@ from producers.feed.feed import Feed
 from producers.feed.metrics import serve_feeds
 from producers.feed.startup import Prepared, prepared
 from producers.feed.supervisor import FeedSupervisor
-from producers.kafka.worker_reports import yielding_throttle
+from producers.kafka.worker_reports import following_workers
 from producers.policy.rate_limiter import rate_limiters
 from producers.rest.client import http_session
 from producers.settings import ProducerSettings, check_limit_factor
@@ -56,7 +56,7 @@ async def _run(settings: ProducerSettings, found: Prepared, clock: Clock) -> Non
         loop.add_signal_handler(number, stop.set)
     async with (
         http_session() as session,
-        yielding_throttle(settings, found.catalog, clock) as history_throttle,
+        following_workers(settings, found.catalog, clock) as reports,
     ):
         exchanges = {name: exchange(name) for name in publishers}
         shared = rate_limiters(exchanges.values(), settings.producer_limit_factor)
@@ -71,7 +71,7 @@ async def _run(settings: ProducerSettings, found: Prepared, clock: Clock) -> Non
                     publisher,
                     session,
                     shared[exchanges[name].limits_group],
-                    history_throttle,
+                    reports.throttle,
                     found.cluster_id,
                     clock,
                 ),
@@ -80,6 +80,8 @@ async def _run(settings: ProducerSettings, found: Prepared, clock: Clock) -> Non
             )
             for name, publisher in publishers.items()
         ]
+        for one in supervisors:
+            reports.when_contradicted(one.name, one.list_contradicted)
         heartbeat = Heartbeat(clock, _HANGS_AFTER_S)
         serve_feeds(supervisors, settings, heartbeat)
         beating = asyncio.create_task(_beat(heartbeat))

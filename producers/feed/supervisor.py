@@ -56,7 +56,7 @@ class FeedSupervisor:
         `chance`: uniform in [0, 1), for the delays.
         """
         self._clock = clock
-        self._name = name
+        self.name = name
         self._publisher = publisher
         self._make = make
         self._backoff = Backoff(chance, healthy_s=HEALTHY_S)
@@ -65,6 +65,10 @@ class FeedSupervisor:
         """The feed that runs, or ran last."""
         self.failures = 0
         """Failed runs since the process started."""
+
+    def list_contradicted(self) -> None:
+        """Have the feed that runs now ask for its list again (Feed.list_contradicted)."""
+        self.feed.list_contradicted()
 
     async def run(self) -> NoReturn:
         """Run the feed until cancelled.
@@ -103,21 +107,21 @@ class FeedSupervisor:
         common = concerning_all(error)
         if common is not None:
             if not all(isinstance(leaf, FundingStreamError) for leaf in _leaves(error)):
-                log.error("%s: failed: %s", self._name, _summary(error), exc_info=error)
+                log.error("%s: failed: %s", self.name, _summary(error), exc_info=error)
             raise common from error
         self.failures += 1
         delay_s = self._backoff.failed(lasted_s)
         text = _summary(error)
-        log.error("%s: failed after %.0f s: %s", self._name, lasted_s, text, exc_info=error)
+        log.error("%s: failed after %.0f s: %s", self.name, lasted_s, text, exc_info=error)
         if self._backoff.failures >= MAX_IN_A_ROW:
             raise FeedFailedError(
-                f"{self._name} failed {MAX_IN_A_ROW} times in a row, last with {text}: the log has "
+                f"{self.name} failed {MAX_IN_A_ROW} times in a row, last with {text}: the log has "
                 "the tracebacks; until it is mended, run the other feeds without it"
             ) from error
         detail = f"{text}; again in {delay_s:.1f} s"
         self._event_log.note(
             FeedEvent(
-                AuditKind.FEED_FAILED, self._name, began_us, self._clock.now_us(), detail=detail
+                AuditKind.FEED_FAILED, self.name, began_us, self._clock.now_us(), detail=detail
             )
         )
         return delay_s

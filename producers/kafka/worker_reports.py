@@ -1,11 +1,16 @@
-"""Slows settled history down while workers report on `funding.workers` that live rates wait."""
+"""Follows the workers' reports on `funding.workers` and does what they ask of the producers.
+
+Settled history slows down while live rates wait, and a feed's list of contracts is asked for again
+while the stream contradicts it.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from producers.policy.contradictions import Contradictions
 from producers.policy.history_pace import HistoryPace
 from producers.policy.throttle import Throttle
 from producers.settings import ProducerSettings
@@ -19,30 +24,59 @@ LOOK_S = 0.5
 """Interval at which the pace is set anew; reports come once a second."""
 
 
+class WorkerReports:
+    """What the producers of one process take from the workers' reports."""
+
+    def __init__(self, settings: ProducerSettings, clock: Clock) -> None:
+        self._clock = clock
+        self._refresh_s = settings.producer_registry_refresh_s
+        self._pace = HistoryPace(settings.producer_history_rows_per_s, clock.monotonic_s())
+        self.throttle = Throttle(self._pace.per_s)
+        """That of all settled history: a turn a row, fewer while workers are late."""
+        self._contradictions: dict[str, tuple[Contradictions, Callable[[], None]]] = {}
+        """By feed: when its list is asked for, and by whom."""
+
+    def when_contradicted(self, feed: str, ask: Callable[[], None]) -> None:
+        """Have `ask` called when the list of a feed is to be asked for again."""
+        self._contradictions[feed] = (Contradictions(self._refresh_s), ask)
+
+    def take(self, report: WorkerStatus) -> None:
+        """Take a worker's report."""
+        now_s = self._clock.monotonic_s()
+        self._pace.report(report["worker"], report["delay_p50_s"], now_s)
+        for feed in frozenset(report["contradicted_feeds"]):
+            found = self._contradictions.get(feed)
+            # Other feeds are another process's.
+            if found is not None and found[0].named(now_s):
+                found[1]()
+
+    def look(self) -> None:
+        """Set the pace of settled history by the reports so far."""
+        self.throttle.per_s = self._pace.look(self._clock.monotonic_s())
+
+
 @asynccontextmanager
-async def yielding_throttle(
+async def following_workers(
     settings: ProducerSettings, catalog: SchemaCatalog, clock: Clock
-) -> AsyncIterator[Throttle]:
-    """Yield the throttle of all settled history: a turn a row, fewer while workers are late."""
+) -> AsyncIterator[WorkerReports]:
+    """Follow the workers' reports until the block ends."""
     loop = asyncio.get_running_loop()
-    pace = HistoryPace(settings.producer_history_rows_per_s, clock.monotonic_s())
-    throttle = Throttle(pace.per_s)
+    reports = WorkerReports(settings, clock)
 
     def take(_key: bytes | None, report: WorkerStatus | None) -> None:
         if report is not None:
-            delay_s = report["delay_p50_s"]
-            loop.call_soon_threadsafe(pace.report, report["worker"], delay_s, clock.monotonic_s())
+            loop.call_soon_threadsafe(reports.take, report)
 
     async def look() -> None:
         while True:
-            throttle.per_s = pace.look(clock.monotonic_s())
+            reports.look()
             await asyncio.sleep(LOOK_S)
 
-    reports = TopicFollower(settings, catalog, WORKERS, take, from_beginning=False)
-    reports.start()
+    follower = TopicFollower(settings, catalog, WORKERS, take, from_beginning=False)
+    follower.start()
     looking = asyncio.create_task(look())
     try:
-        yield throttle
+        yield reports
     finally:
         looking.cancel()
-        await asyncio.to_thread(reports.stop)
+        await asyncio.to_thread(follower.stop)

@@ -1,4 +1,4 @@
-"""The registry of listed contracts: which should stream, and whose reference data changed. Pure.
+"""The registry of listed contracts: which are wanted, and whose reference data changed. Pure.
 
 Reference data (interval, status, caps) is kept and compared as the bytes that the exchange sent;
 what it means is decided by the worker.
@@ -6,10 +6,12 @@ what it means is decided by the worker.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from producers.exchanges.spec import Listing, Slice
+from schemas.contract_status import ContractStatus
 from schemas.feed_spec import MAX_CONTRACTS
 
 MANY = 10
@@ -22,7 +24,9 @@ class Change(NamedTuple):
 
     facts: Sequence[Slice]
     listed: frozenset[str]
+    """Contracts whose rates are wanted from now on. One that is halted and trades again is none."""
     delisted: frozenset[str]
+    """Contracts whose rates are wanted no longer. One that is halted is none."""
     doubtful: bool = False
     """Many contracts are missing: they count as delisted only if the next reply lacks them, too."""
     surplus: int = 0
@@ -31,6 +35,49 @@ class Change(NamedTuple):
 
 def _whole(_resource: str, payload: bytes) -> bytes:
     return payload
+
+
+class OneEach(NamedTuple):
+    """A reply in which no contract is named twice."""
+
+    slices: Sequence[Slice]
+    twice: frozenset[str]
+    """The contracts that the reply named more than once."""
+
+
+def one_each(
+    slices: Iterable[Slice],
+    status: Callable[[Slice], ContractStatus | None],
+    identity: Callable[[Slice], bytes],
+) -> OneEach:
+    """Leave out all but one of the entries that a reply has of one contract.
+
+    Else contract and facts would change with each refresh. The entry that streams is taken, else
+    one that is subscribed, else one that is listed at all; among equals the first by `identity`,
+    so that the order in the reply does not matter.
+
+    `status` returns the state that an entry gives its contract; None: it does not list it.
+    """
+
+    def rank(piece: Slice) -> tuple[bool, bool, bool, bytes]:
+        state = status(piece)
+        streams, subscribed = (state.streams, state.subscribed) if state else (False, False)
+        return not streams, not subscribed, state is None, identity(piece)
+
+    entries: dict[str, list[Slice]] = defaultdict(list)
+    everything = list(slices)
+    for piece in everything:
+        if piece.symbol is not None:
+            entries[piece.symbol].append(piece)
+    twice = {symbol: found for symbol, found in entries.items() if len(found) > 1}
+    chosen = {symbol: min(found, key=rank) for symbol, found in twice.items()}
+    kept = []
+    for piece in everything:
+        if piece.symbol not in twice:
+            kept.append(piece)
+        elif piece == chosen.get(piece.symbol):
+            kept.append(chosen.pop(piece.symbol))
+    return OneEach(kept, frozenset(twice))
 
 
 class InstrumentRegistry:
@@ -51,6 +98,9 @@ class InstrumentRegistry:
         self._listed: frozenset[str] = frozenset()
         self._doubted = False
         self.streaming: frozenset[str] = frozenset()
+        """Contracts that should deliver rates: their silence is a gap, and REST fills in."""
+        self.subscribed: frozenset[str] = frozenset()
+        """Contracts whose rates are wanted: those that stream, and those that may be silent."""
 
     @property
     def listed(self) -> frozenset[str]:
@@ -74,20 +124,24 @@ class InstrumentRegistry:
         `partial`: rows of the reply could not be read, so a missing contract may still be listed.
         A contract may also still be listed when most are missing; the next reply has to confirm it.
         """
-        before = self.streaming
+        before = self.subscribed
         doubtful, surplus = False, 0
         if listings is not None:
             entries = list(listings)
             listed = frozenset(entry.symbol for entry in entries)
             streaming = frozenset(entry.symbol for entry in entries if entry.streaming)
-            missing, stopped = self._listed - listed, before - streaming
-            many = _many(missing, self._listed) or _many(stopped, before)
+            subscribed = frozenset(entry.symbol for entry in entries if entry.subscribed)
+            missing, stopped = self._listed - listed, self.streaming - streaming
+            many = _many(missing, self._listed) or _many(stopped, self.streaming)
+            many = many or _many(before - subscribed, before)
             self._doubted = doubtful = many and not self._doubted
             if not (partial or doubtful):
                 missing = frozenset()
-            kept = stopped if doubtful else before & missing
             surplus = self._take(listed, missing)
-            self.streaming = (streaming | kept) & self._listed
+            streaming |= self.streaming if doubtful else self.streaming & missing
+            subscribed |= before if doubtful else before & missing
+            self.streaming = streaming & self._listed
+            self.subscribed = subscribed & self._listed
         changed = []
         for piece in slices:
             if piece.symbol is None or piece.symbol not in self._listed:
@@ -97,7 +151,8 @@ class InstrumentRegistry:
             if self._facts.get(key) != identity:
                 self._facts[key] = identity
                 changed.append(piece)
-        return Change(changed, self.streaming - before, before - self.streaming, doubtful, surplus)
+        came, went = self.subscribed - before, before - self.subscribed
+        return Change(changed, came, went, doubtful, surplus)
 
     def _take(self, listed: frozenset[str], missing: frozenset[str]) -> int:
         """Set the listed contracts: `listed` and those `missing` from it that are kept.

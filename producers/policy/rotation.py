@@ -144,6 +144,8 @@ class Rotation:
         self._config = config or RotationConfig()
         self._needed = False
         self._wanted = 0
+        self._owes_nothing = False
+        """The socket carries contracts, and none of them has to deliver."""
         self._numbers = 0
         self._candidate = 0
         self._serving: _Connection | None = None
@@ -160,14 +162,18 @@ class Rotation:
         self._partial_since_s: float | None = None
         self._checked_s = _NEVER_S
 
-    def want(self, contracts: int | None, now_s: float) -> Sequence[Action]:
-        """Set how many contracts the socket should bring.
+    def want(
+        self, contracts: int | None, now_s: float, expected: int | None = None
+    ) -> Sequence[Action]:
+        """Set how many contracts the socket carries.
 
         None: it carries whatever the exchange lists, without a count. 0: it is not needed, so it
-        is not opened again once it ends.
+        is not opened again once it ends. `expected`: how many of them should deliver (None: all);
+        the others may be silent, and `delivered` is not told of them.
         """
         self._needed = contracts is None or contracts > 0
-        self._wanted = contracts or 0
+        self._wanted = (contracts if expected is None else expected) if contracts else 0
+        self._owes_nothing = bool(contracts) and self._wanted == 0
         return self.tick(now_s)
 
     def opened(self, number: int, now_s: float) -> Sequence[Action]:
@@ -291,7 +297,12 @@ class Rotation:
     def _judge(
         self, serving: _Connection, successor: _Connection, now_s: float
     ) -> Sequence[Action]:
-        """Decide about a successor whose time is up: it serves if it brings as much by now."""
+        """Decide about a successor whose time is up: it serves if it brings as much by now.
+
+        Where no contract has to deliver, an open successor is as good as an open predecessor.
+        """
+        if self._owes_nothing and successor.opened_s is not None:
+            return self._promote(successor, now_s)
         since_s = now_s - self._silent_s
         brought = successor.delivering(since_s)
         if brought and brought >= serving.delivering(since_s) * self._config.takeover_share:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections import defaultdict, deque
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -43,7 +42,6 @@ CLOCKS_COMPARED = 3
 MIN_BLOCK_S = 1.0
 MAX_BLOCK_S = 3 * 86_400.0
 _WITHOUT_TERM = {429: TOO_MANY_S, 418: BANNED_S, 403: FORBIDDEN_S}
-_BANNED_UNTIL = re.compile(rb"banned until (\d{13})")
 
 
 class RestError(UnavailableError):
@@ -54,20 +52,15 @@ class RestError(UnavailableError):
         self.status = status
 
 
-def barred_s(status: int, told_s: float | None, body: bytes, now_ms: int) -> float | None:
+def barred_s(status: int, told_s: float | None) -> float | None:
     """Return for how many seconds no call may be made; None: the reply does not refuse calls.
 
-    `told_s` is the time that the headers name, `now_ms` the wall clock.
+    `told_s` is the time that the reply names (`Exchange.retry_after_s`).
     """
     without_term_s = _WITHOUT_TERM.get(status)
     if without_term_s is None:
         return None
-    if told_s is not None:
-        return min(max(MIN_BLOCK_S, told_s), MAX_BLOCK_S)
-    match = _BANNED_UNTIL.search(body)
-    if match:
-        return min(max(1.0, (int(match[1]) - now_ms) / 1_000), MAX_BLOCK_S)
-    return without_term_s
+    return without_term_s if told_s is None else min(max(MIN_BLOCK_S, told_s), MAX_BLOCK_S)
 
 
 def http_session() -> aiohttp.ClientSession:
@@ -169,8 +162,8 @@ class RestClient:
             raise RestError(f"{shown}: {text}", status)
         self._read_clock(headers, arrived_s)
         self._rate_limiter.observe(self._exchange.used(headers), self._clock.monotonic_s())
-        told_s = self._exchange.retry_after_s(headers)
-        blocked_s = barred_s(status, told_s, body, self._clock.now_us() // US_PER_MS)
+        told_s = self._exchange.retry_after_s(headers, body, self._clock.now_us() // US_PER_MS)
+        blocked_s = barred_s(status, told_s)
         if blocked_s is not None:
             self.refusals += 1
             self.barred_until_s = self._clock.monotonic_s() + blocked_s

@@ -239,8 +239,8 @@ def history_of(
         publisher,
         Bookmark(path, cluster_id),
         BulkSchedule(days) if calls_per_hour is None else ContractSchedule(days, calls_per_hour),
-        # Asked for one by one, contracts that no longer trade are not worth their calls.
-        lambda: sorted(registry.listed if bulk else registry.streaming),
+        # Asked for one by one, delisted contracts are not worth their calls.
+        lambda: sorted(registry.listed if bulk else registry.subscribed),
         throttle,
         clock,
     )

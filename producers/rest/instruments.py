@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from producers.exchanges.spec import Exchange, RestCall, unreadable
-from producers.policy.instruments import Change, InstrumentRegistry
+from producers.exchanges.spec import Exchange, RestCall, Slice, unreadable
+from producers.policy.instruments import Change, InstrumentRegistry, one_each
 from producers.rest.raw_replies import RawReplies
 from producers.rest.waiting import wait_for_event
 from schemas.backoff import Backoff, ceiling_s
 from schemas.clock import Clock
+from schemas.contract_status import ContractStatus
 from schemas.feeds import spec
 
 log = logging.getLogger(__name__)
@@ -73,6 +74,10 @@ class InstrumentRefresh:
         """Set once contracts are listed."""
         self.complete = asyncio.Event()
         """Set once all calls of a refresh have succeeded, so that intervals are known too."""
+        self._twice: dict[str, frozenset[str]] = {}
+        """By resource: the contracts that its last reply named more than once."""
+        self._letters: dict[str, frozenset[int]] = {}
+        """By resource: hashes of the unreadable rows of its last reply."""
         self._wanted = asyncio.Event()
         self._asked_about: Counter[str] = Counter()
         self._refreshes = 0
@@ -122,9 +127,12 @@ class InstrumentRefresh:
         if reply is None:
             return None
         odd = unreadable(reply.slices)
-        listings = self._exchange.listings(call, reply.slices)
-        change = self.registry.update(call.resource, reply.slices, listings, partial=bool(odd))
-        await self._raw_replies.publish(call, "contract", [*change.facts, *odd], reply.received_at)
+        slices = self._one_each(call, reply.slices)
+        listings = self._exchange.listings(call, slices)
+        change = self.registry.update(call.resource, slices, listings, partial=bool(odd))
+        letters = self._new_letters(call.resource, odd)
+        pieces = [*change.facts, *letters]
+        await self._raw_replies.publish(call, "contract", pieces, reply.received_at)
         if change.doubtful:
             self._refresh_soon()
         if change.listed:
@@ -134,6 +142,39 @@ class InstrumentRefresh:
             self.known.set()
             self._changed(change)
         return change
+
+    def _one_each(self, call: RestCall, slices: Sequence[Slice]) -> Sequence[Slice]:
+        """Leave out further entries of a contract; log once which contracts have some."""
+
+        def status(piece: Slice) -> ContractStatus | None:
+            listings = self._exchange.listings(call, [piece]) or ()
+            return next((entry.status for entry in listings), None)
+
+        def identity(piece: Slice) -> bytes:
+            return self._exchange.fact_identity(call.resource, piece.payload)
+
+        found = one_each(slices, status, identity)
+        if found.twice != self._twice.get(call.resource, frozenset()):
+            self._twice[call.resource] = found.twice
+            if found.twice:
+                feed, count, example = self._exchange.feed, len(found.twice), min(found.twice)
+                log.warning(
+                    "%s: %s names %d contracts more than once, among them %s: one entry counts",
+                    feed,
+                    call.resource,
+                    count,
+                    example,
+                )
+        return found.slices
+
+    def _new_letters(self, resource: str, odd: Sequence[Slice]) -> list[Slice]:
+        """Return the unreadable rows that the reply before did not have: each is one dead letter.
+
+        Whoever asks every 10 minutes would make one of the same row each time.
+        """
+        before = self._letters.get(resource, frozenset())
+        self._letters[resource] = frozenset(hash(piece.payload) for piece in odd)
+        return [piece for piece in odd if hash(piece.payload) not in before]
 
     @property
     def _unknown_every_s(self) -> float:
@@ -169,6 +210,15 @@ class InstrumentRefresh:
         now_s = self._clock.monotonic_s()
         if self.known.is_set() and now_s - self._doubted_s >= self._times.doubt_every_s:
             self._doubted_s = now_s
+            self._refresh_soon()
+
+    def contradicted(self) -> None:
+        """Have the registry refreshed because the stream contradicts what the list says.
+
+        The caller bounds how often (producers/policy/contradictions.py).
+        """
+        if self.known.is_set():
+            log.info("%s: the stream contradicts the list, it is asked for", self._exchange.feed)
             self._refresh_soon()
 
     def _refresh_soon(self) -> None:

@@ -80,7 +80,8 @@ class Snapshots:
             self.want(self._registry.streaming)
             polling.begun(began_s)
             streaming = self._registry.streaming
-            served = await self._take(streaming, "fallback", lambda: self._registry.streaming)
+            # The reply brings halted contracts as well, whose rates are wanted when they come.
+            served = await self._take(streaming, "fallback", lambda: self._registry.subscribed)
             polling.ended(self._clock.monotonic_s(), served=served)
             await asyncio.sleep(max(0.0, began_s + polling.period_s - self._clock.monotonic_s()))
 

@@ -120,6 +120,9 @@ class ManagedConnection:
         """Set when the loop of `run` has something to do before the time that it waits for."""
         self.quarantine = Quarantine()
         self.wanted: frozenset[str] = frozenset()
+        """Contracts to subscribe."""
+        self._expected: frozenset[str] = frozenset()
+        """Those of them that should deliver."""
         self.attempts = 0
         self.connects = 0
         self._context = ConnectionContext(
@@ -132,6 +135,7 @@ class ManagedConnection:
             lambda: self.wanted,
             clock,
             config,
+            lambda: not self.wanted or bool(self._expected),
         )
 
     @property
@@ -139,8 +143,15 @@ class ManagedConnection:
         """Open connections: one, or two during a rotation."""
         return len(self._sessions)
 
-    def want(self, symbols: frozenset[str]) -> None:
-        """Set the contracts to subscribe; open connections take up the difference."""
+    def want(self, symbols: frozenset[str], expected: frozenset[str] | None = None) -> None:
+        """Set the contracts to subscribe; open connections take up the difference.
+
+        `expected`: those of them that should deliver (None: all). Of the others nothing is missed.
+        """
+        expected = symbols if expected is None else expected
+        if expected != self._expected:
+            self._expected = expected
+            self._happened.set()
         if symbols != self.wanted:
             self.wanted = symbols
             self._happened.set()
@@ -154,7 +165,8 @@ class ManagedConnection:
                 self._happened.clear()
                 self._collect_ended()
                 wanted = None if self._kind.capacity is None else len(self.wanted)
-                self._do(self._rotation.want(wanted, self._clock.monotonic_s()))
+                now_s = self._clock.monotonic_s()
+                self._do(self._rotation.want(wanted, now_s, len(self._expected)))
                 due_s = self._rotation.next_due_s()
                 timeout_s = None if due_s is None else due_s - self._clock.monotonic_s()
                 with contextlib.suppress(TimeoutError):
@@ -231,6 +243,9 @@ class ManagedConnection:
 
         def on_data(symbols: Sequence[str]) -> None:
             now_s = self._clock.monotonic_s()
+            if self._kind.capacity is not None:
+                # A successor is measured by the contracts that should deliver, not by chance.
+                symbols = [symbol for symbol in symbols if symbol in self._expected]
             if actions := self._rotation.delivered(number, symbols, now_s):
                 self._do(actions)
                 self._happened.set()

@@ -65,16 +65,19 @@ class ConnectionPool:
             for connections in pool:
                 yield from connections
 
-    def sync(self, tasks: asyncio.TaskGroup, streaming: frozenset[str]) -> None:
+    def sync(
+        self, tasks: asyncio.TaskGroup, subscribed: frozenset[str], streaming: frozenset[str]
+    ) -> None:
         """Subscribe to these contracts, on the sockets that are up and on new ones if needed.
 
-        Connections that are new run as tasks of the group.
+        `streaming`: those of them that should deliver. Connections that are new run as tasks of
+        the group.
         """
         for kind in self._exchange.socket_kinds:
             if kind.secondary and not self._secondary:
                 continue
             pool = self._connections.setdefault(kind.name, [])
-            shards = allocate(kind, [s[0].wanted for s in pool], streaming)
+            shards = allocate(kind, [s[0].wanted for s in pool], subscribed, streaming)
             if shards.surplus:
                 log.warning(
                     "%s: no room on sockets %r for %d contracts, among them %s",
@@ -91,7 +94,7 @@ class ConnectionPool:
                     for connection in pool[index]:
                         tasks.create_task(connection.run())
                 for connection in pool[index]:
-                    connection.want(symbols)
+                    connection.want(symbols, symbols & streaming)
 
     def _connection(self, kind: SocketKind, index: int, spare: int) -> ManagedConnection:
         name = f"{kind.name}-{index + 1}" if index else kind.name

@@ -59,6 +59,8 @@ class ConnectionContext(NamedTuple):
     """Returns the contracts that the socket is to be subscribed to."""
     clock: Clock
     config: ConnectionConfig = DEFAULT_CONFIG
+    expects_data: Callable[[], bool] = lambda: True
+    """Tells whether silence is a fault: False where no subscribed contract has to deliver."""
 
 
 class Session:
@@ -125,6 +127,9 @@ class Session:
     async def _read(self, writers: Iterable[asyncio.Task[None]]) -> SessionEnd:
         config, clock = self._context.config, self._clock
         while self._closing is None:
+            if not self._context.expects_data():
+                # From when a contract has to deliver again, it has the usual time for it.
+                self._last_data_s = clock.monotonic_s()
             due_s, end = self._due()
             wait_s = due_s - clock.monotonic_s()
             if wait_s <= 0:

@@ -18,7 +18,7 @@ FEED = FeedSpec(
     statuses={"trading": ContractStatus.TRADING, "delisted": ContractStatus.DELISTED},
     # No source of settlements is timely (§7).
     derive_settlements=True,
-    first_history_min=40,
+    first_history_min=45,
     timeless=True,
     # A cap of 4 % an hour, which a builder may multiply by up to 10 (§8).
     max_settled_rate=0.40,

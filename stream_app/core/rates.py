@@ -118,7 +118,8 @@ class RateUpdates:
             self._resume(entry, at)
         self._reference_data.state_interval(entry, update, event_time, at)
         entry.refresh(event_time)
-        interval = estimate_interval(entry.contract, entry.interval, update, event_time)
+        settled_at = entry.baseline.newest_time()
+        interval = estimate_interval(entry.contract, entry.interval, settled_at, update, event_time)
         if interval.doubtful and interval != entry.interval:
             self.contradicted_at = at.received_at
         return interval

@@ -17,7 +17,7 @@ from schemas.times import US_PER_HOUR, US_PER_S, minute_round
 from stream_app.core.monitoring.stream_monitor import StreamMonitor
 from stream_app.core.output.collector import OutputCollector
 from stream_app.core.output.outputs import Output, settlement_row, special_row
-from stream_app.core.scoring.baseline import Change, Hole, Settled
+from stream_app.core.scoring.settlement import Change, Hole, Settled
 from stream_app.core.scoring.zones import AlertState
 from stream_app.core.state.contract_state import MAX_LIVES, ContractState
 from stream_app.core.state.contract_store import ContractEntry, ContractStore
@@ -231,8 +231,7 @@ def _new_life(
     """
     newest = max(contract.event_time, settled_until)
     listed_at = facts.listed_at
-    dated = listed_at is not None and contract.listed_at not in (None, listed_at)
-    if dated and listed_at is not None and newest and listed_at > newest:
+    if listed_at not in (None, contract.listed_at) and 0 < newest < listed_at:
         return listed_at
     if contract.status != ContractStatus.DELISTED or not contract.status_since:
         return None

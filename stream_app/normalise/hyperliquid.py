@@ -1,6 +1,6 @@
 """Hyperliquid payloads: asset contexts, settled rates, universe entries.
 
-Every rate is per hour and settles on the full hour; no payload carries a time or a next one. The
+Every estimate is per hour and settles on the full hour; no payload carries a time or a next one. The
 producers have joined contexts and names by index. The facts are in docs/exchanges/hyperliquid.md.
 """
 
@@ -124,9 +124,8 @@ def _settlement(row: _FundingHistory, _item: Item) -> Sequence[Update]:
     rate = number(row.funding_rate, "fundingRate")
     if rate is None:
         return (NoRate(row.coin, "no settled rate"),)
-    return (
-        SettlementUpdate(row.coin, time_us(row.time, "time"), rate, interval_hours=INTERVAL_HOURS),
-    )
+    # The history reaches back to a time when it was settled every 8 h.
+    return (SettlementUpdate(row.coin, time_us(row.time, "time"), rate),)
 
 
 def _facts(row: _Universe, item: Item) -> Sequence[Update]:

@@ -17,6 +17,11 @@ from stream_app.sink.tables import DATABASE, TableSpec
 
 _CONNECT_TIMEOUT_S = 5
 
+# Whatever the user's profile says: an answer means stored, and tokens count.
+_INSERT_SETTINGS = {"async_insert": "0", "insert_deduplicate": "1"}
+# From 26.2 on this one overrules `insert_deduplicate`. Older servers refuse names they do not know.
+_NEWER_INSERT_SETTINGS = {"deduplicate_insert": "enable"}
+
 # The driver logs what it also raises; every error is reported once, by whoever handles it.
 logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
 
@@ -114,3 +119,16 @@ def check_tables(client: Any, settings: SinkSettings, tables: Sequence[TableSpec
                 f"{what} {table.full_name} is missing in ClickHouse at "
                 f"{shown_url(settings.clickhouse_url)}: run `fundingstream migrate`"
             )
+
+
+def insert_settings(client: Any) -> dict[str, str]:
+    """Ask the server which settings it knows, and return those that each insert needs.
+
+    Raises:
+        ClickHouseError, OSError: the server does not answer.
+    """
+    known = client.query(
+        "SELECT name FROM system.settings WHERE name IN {names:Array(String)}",
+        parameters={"names": list(_NEWER_INSERT_SETTINGS)},
+    ).result_rows
+    return _INSERT_SETTINGS | {name: _NEWER_INSERT_SETTINGS[name] for (name,) in known}

@@ -32,12 +32,15 @@ _REFUSED = frozenset(
 _READONLY = 164
 _ACCESS_DENIED = 497
 _MISSING = frozenset({16, 60, 81})  # NO_SUCH_COLUMN_IN_TABLE, UNKNOWN_TABLE, UNKNOWN_DATABASE
-_DENIED = frozenset({192, 193, 194, 291, 492, _ACCESS_DENIED, 516})  # users, passwords, rights
+_CONSTRAINT = 452  # SETTING_CONSTRAINT_VIOLATION: a profile forbids to change a setting
+# Users, passwords, rights.
+_DENIED = frozenset({192, 193, 194, 291, _CONSTRAINT, 492, _ACCESS_DENIED, 516})
 _TRANSIENT = frozenset(
     {
         3,  # UNEXPECTED_END_OF_FILE
         74,  # CANNOT_READ_FROM_FILE_DESCRIPTOR
         75,  # CANNOT_WRITE_TO_FILE_DESCRIPTOR
+        115,  # UNKNOWN_SETTING: this server is of another version than the one that was asked
         159,  # TIMEOUT_EXCEEDED
         160,  # TOO_SLOW
         _READONLY,  # a server may be switched to it for a while

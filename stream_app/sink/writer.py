@@ -19,6 +19,7 @@ from schemas.errors import MalformedInputError, StateError, UnavailableError
 from schemas.times import US_PER_S
 from stream_app.sink.avro_container import container, container_header
 from stream_app.sink.batches import Chunk, Message
+from stream_app.sink.clickhouse import insert_settings
 from stream_app.sink.clickhouse_errors import Fault, classify, one_line
 from stream_app.sink.dead_letters import DeadLetter, UndeliverableError
 from stream_app.sink.metrics import SinkMetrics
@@ -31,8 +32,6 @@ _BACKOFF_FIRST_S = 0.25
 _BACKOFF_MAX_S = 10.0
 _BACKOFF_LEAST = 0.5
 _UNKNOWN_TRIES = 5
-# Whatever the server's profile says: an answer means stored, and tokens count.
-_SETTINGS = {"async_insert": 0, "insert_deduplicate": 1}
 # A chunk with more refused rows than this has met a wrong table, not wrong rows.
 _REFUSED_MAX = 64
 
@@ -78,6 +77,7 @@ class TableWriter:
         self._chance = chance
         self._columns = list(table.record_type.fields)
         self._header = container_header(table.record_type.text)
+        self._settings: dict[str, str] | None = None
 
     def store(self, chunk: Chunk) -> None:
         """Store a chunk, however long that takes: servers that are away or refuse are waited for.
@@ -151,14 +151,17 @@ class TableWriter:
         while True:
             started_s = self._clock.monotonic_s()
             try:
+                # After a failure the next server to answer may be one of another version.
+                self._settings = self._settings or insert_settings(self._client)
                 self._client.raw_insert(
                     self._table.full_name,
                     column_names=self._columns,
                     insert_block=data,
                     fmt="Avro",
-                    settings={**_SETTINGS, "insert_deduplication_token": token},
+                    settings={**self._settings, "insert_deduplication_token": token},
                 )
             except (ClickHouseError, OSError) as error:
+                self._settings = None
                 fault = classify(error)
                 unknown += fault is Fault.UNKNOWN
                 if fault is Fault.REFUSED or unknown >= _UNKNOWN_TRIES:

@@ -165,11 +165,11 @@ def _contract_row(row: dict[str, Any]) -> str:
     zone = "loading" if row["backfilling"] else row["zone"]
     mark = _DASH if row["mark_price"] is None else f"{row['mark_price']:,.8g}"
     stale = _STALE if row["stale"] else ""
-    assumed = "?" if row["interval_source"] == "assumed" else ""
+    doubt = '<span title="in doubt">?</span>' if row["interval_doubtful"] else ""
     return (
         f'<tr class="{escape(zone)}"><td>{escape(row["contract_id"])}</td>'
         f"<td>{escape(row['base'])}</td><td>{row['rate'] * 100:+.5f}</td>"
-        f"<td>{row['interval_hours']:g}{assumed}</td><td>{row['apr'] * 100:+,.2f}</td>"
+        f"<td>{row['interval_hours']:g}{doubt}</td><td>{row['apr'] * 100:+,.2f}</td>"
         f"<td>{z}</td><td>{escape(zone)}</td><td>{row['samples']}</td><td>{mark}</td>"
         f"<td>{_clock(row['next_funding_time'])}</td><td{stale}>{row['age_s']:.1f}</td></tr>"
     )

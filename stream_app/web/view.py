@@ -102,7 +102,9 @@ class WorkerView:
         contract = entry.contract
         entry.refresh(contract.event_time)
         stats = entry.stats
-        z = z_of(rate_8h(contract.rate, contract.interval_hours), stats)
+        doubtful = contract.interval_doubtful
+        scaled = rate_8h(contract.rate, contract.interval_hours)
+        z = None if doubtful else z_of(scaled, stats)
         return {
             "contract_id": contract.contract_id,
             "feed": feed,
@@ -111,6 +113,8 @@ class WorkerView:
             "rate": contract.rate,
             "interval_hours": contract.interval_hours,
             "interval_source": contract.interval_source,
+            "interval_doubtful": doubtful,
+            "state": contract.state,
             "apr": apr(contract.rate, contract.interval_hours),
             "z": z,
             "zone": zone_of(z),

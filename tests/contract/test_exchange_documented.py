@@ -16,6 +16,7 @@ from producers.exchanges import exchange
 from producers.exchanges.spec import Control, Exchange, RestCall, SocketKind
 from producers.policy.history.bulk_schedule import SETTLED_AFTER_S
 from producers.settings import ProducerSettings
+from producers.websocket.config import DEFAULT_CONFIG
 from schemas.feeds import FEEDS, spec
 from tests.support.every_exchange import EXCHANGES, SYMBOL_KINDS, each_feed, each_kind
 from tests.venues.samples import samples
@@ -92,6 +93,23 @@ def test_pings_are_json_and_often_enough(found: Exchange, kind: SocketKind) -> N
     assert all("ping" in ping.values() for ping in sent)
     if found.feed == "kucoin":
         assert len({ping["id"] for ping in sent}) == 3
+
+
+def test_hyperliquid_s_limits_of_an_address_are_kept() -> None:
+    """Connections, new ones, subscriptions, messages (docs/exchanges/hyperliquid.md §4).
+
+    With a spare of each socket, and one more that is being rotated.
+    """
+    found = exchange("hyperliquid")
+    sockets = sum(kind.max_sockets for kind in found.socket_kinds)
+    connections = 2 * sockets + 1
+    assert connections <= 10
+    assert DEFAULT_CONFIG.attempts_per_s * 60 <= 30
+    room = [(kind.capacity or 0) * kind.max_sockets for kind in found.socket_kinds]
+    assert all(room)
+    assert sum(room) <= 1_000
+    pings_per_minute = sum(60 / kind.ping.every_s for kind in found.socket_kinds if kind.ping)
+    assert found.frames_per_s * 60 + 2 * pings_per_minute <= 2_000
 
 
 def test_hosts_and_paths_are_the_documented_ones() -> None:

@@ -63,10 +63,10 @@ def test_an_odd_asset_of_hyperliquid_costs_no_other() -> None:
     found = exchange("hyperliquid")
     metas = b'[{"universe":[{"name":"A"},{"odd":1}]},{"universe":7},{"universe":[{"name":"x:B"}]}]'
     assert found.slice_reply(found.fact_calls[0], metas) == [
-        Slice("A", b'{"name":"A"}'),
+        Slice("A", b'{"universe":[{"name":"A"}]}'),
         Slice(None, b'{"odd":1}', readable=False),
         Slice(None, b'{"universe":7}', readable=False),
-        Slice("x:B", b'{"name":"x:B"}'),
+        Slice("x:B", b'{"universe":[{"name":"x:B"}]}'),
     ]
     both = b'[{"universe":[{"name":"A"},{"odd":1},{"name":"C"}]},[{"f":1},{"f":2},{"f":3}]]'
     (call,) = found.snapshot_calls(["A"])
@@ -75,6 +75,40 @@ def test_an_odd_asset_of_hyperliquid_costs_no_other() -> None:
         Slice(None, b'{"f":2}', readable=False),
         Slice("C", b'{"f":3}'),
     ]
+
+
+LISTS = (
+    ("binance-usdm", b'{"symbols":[%s]}', b'{"symbol":"%s","contractType":"PERPETUAL"}'),
+    ("binance-coinm", b'{"symbols":[%s]}', b'{"symbol":"%s","contractType":"PERPETUAL"}'),
+    ("kucoin", b'{"code":"200000","data":[%s]}', b'{"symbol":"%s"}'),
+    ("backpack", b"[%s]", b'{"symbol":"%s","marketType":"PERP"}'),
+    ("hyperliquid", b'[{"universe":[%s]}]', b'{"name":"%s"}'),
+)
+"""A venue's list and an entry of it."""
+
+
+@pytest.mark.parametrize(
+    ("feed", "form", "entry", "name"),
+    [
+        *((*one, name) for one in LISTS for name in (b"", b" ", b"-")),
+        *((*LISTS[-1], name) for name in (b":", b"x:", b":B")),
+        *(("hyperliquid", b'[{"universe":[]},{"universe":[%s]}]', LISTS[-1][2], name)
+          for name in (b"", b":", b"x:", b":B")),
+    ],
+)  # fmt: skip
+def test_a_symbol_that_is_none_makes_no_contract(
+    feed: str, form: bytes, entry: bytes, name: bytes
+) -> None:
+    """Neither `feed:` nor `feed:x:`: the entry is an unreadable one, and counted as such."""
+    found = exchange(feed)
+    call = found.fact_calls[0]
+    odd = entry % name
+    good = entry % (b"x:A" if form.startswith(b'[{"universe":[]}') else b"A")
+    slices = found.slice_reply(call, form % (good + b"," + odd))
+    assert unreadable(slices) == [Slice(None, odd, readable=False)]
+    listings = found.listings(call, slices)
+    assert listings is not None
+    assert [entry.symbol for entry in listings] == [slices[0].symbol]
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,8 @@ def feed_of(
     )
 
 
-def listed(feed: Feed, *symbols: str) -> None:
-    """Have the exchange list these contracts."""
+def listed(feed: Feed, *symbols: str, **others: ContractStatus) -> None:
+    """Have the exchange list these contracts, which trade, and `others` in their states."""
     entries = [Listing(symbol, ContractStatus.TRADING) for symbol in symbols]
+    entries += [Listing(symbol, status) for symbol, status in others.items()]
     feed._on_listed(feed.registry.update("list", (), entries))

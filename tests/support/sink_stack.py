@@ -27,7 +27,7 @@ from schemas.serde.registry import SchemaCatalog
 from schemas.topics import OUTPUT_TOPICS, TopicSpec, all_topics
 from stream_app.settings import SinkSettings
 from stream_app.sink.avro_container import container, container_header
-from stream_app.sink.clickhouse import connect
+from stream_app.sink.clickhouse import connect, insert_settings
 from stream_app.sink.tables import TABLES
 from tests.support.waiting import until
 
@@ -86,12 +86,12 @@ class ClickHouseServer:
             WRITER_VARIABLE: self.settings.clickhouse_password.get_secret_value(),
         }
 
-    def start(self) -> None:
-        """Start the server and wait until it answers."""
+    def start(self, code: str = "") -> None:
+        """Start the server, by this Python code if there is any, and wait until it answers."""
         arguments = ["--port", str(self.port), "--data-dir", str(self.directory / "clickhouse")]
         part = self.part = Part(
             "clickhouse",
-            ["-m", "infra.cli", "clickhouse", *arguments],
+            [*(("-c", code) if code else ("-m", "infra.cli")), "clickhouse", *arguments],
             self.directory / "clickhouse.log",
             self.writer_env,
         )
@@ -128,7 +128,7 @@ def insert(clickhouse: ClickHouseServer, table_name: str, *records: Any, token: 
     client = connect(clickhouse.settings)
     client.raw_insert(
         table.full_name, list(table.record_type.fields), data, fmt="Avro",
-        settings={"insert_deduplication_token": token} if token else {},
+        settings=insert_settings(client) | ({"insert_deduplication_token": token} if token else {}),
     )  # fmt: skip
     client.close()
 
@@ -245,7 +245,7 @@ def rate(number: int, **changes: Any) -> dict[str, Any]:
         "quote": "USDT", "multiplier": 1.0, "interval_source": "payload", "mark_price": 5e4,
         "index_price": None, "next_funding_time": now + 3_600_000_000, "event_time": now + number,
         "event_time_source": "exchange", "received_at": now, "late": False, "out_of_range": False,
-        "raw_offset": number // 90, "raw_item": number % 90,
+        "raw_offset": number // 90, "raw_item": number % 90, "interval_doubtful": False,
     } | changes  # fmt: skip
 
 
@@ -254,7 +254,7 @@ def zscore(number: int, **changes: Any) -> dict[str, Any]:
     score = {
         "z": 0.5, "robust_z": None, "percentile": 0.7, "mean": 9e-5, "std": 2e-5, "samples": 90,
         "confidence": "high", "stats_as_of": None, "zone": "normal", "trigger": "flush",
-        "crossed": None, "computed_at": now_us(),
+        "crossed": None, "computed_at": now_us(), "generation": 1,
     }  # fmt: skip
     record = {**rate(number), **score, **changes}
     return {field: record[field] for field in ZSCORE.fields}
@@ -264,5 +264,6 @@ def settlement(number: int, **changes: Any) -> dict[str, Any]:
     """Return a settlement, 8 h before the one with the number before."""
     now = now_us()
     hours = {"funding_time": now - number * 28_800_000_000, "funding_time_raw": now + 5}
-    record = {**rate(number), **hours, "source": "history", **changes}
+    told = {"source": "history", "kind": "regular", "generation": 1}
+    record = {**rate(number), **hours, **told, **changes}
     return {field: record[field] for field in SETTLEMENT.fields}

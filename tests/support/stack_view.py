@@ -36,7 +36,8 @@ WITH scored AS
         avg(s.rate_8h) AS sql_mean, stddevSampStable(s.rate_8h) AS sql_std,
         count() AS sql_samples, countIf(s.rate_8h <= z.rate_8h) / count() AS sql_percentile
     FROM (SELECT * FROM funding.zscores FINAL) AS z
-    INNER JOIN (SELECT * FROM funding.settlements FINAL) AS s ON s.contract_id = z.contract_id
+    INNER JOIN funding.baseline_settlements AS s
+        ON s.contract_id = z.contract_id AND s.generation = z.generation
     WHERE z.z IS NOT NULL AND s.received_at <= z.computed_at
       AND s.funding_time > z.stats_as_of - INTERVAL 30 DAY AND s.funding_time <= z.stats_as_of
     GROUP BY ALL
@@ -60,6 +61,11 @@ def settled_for_sure() -> tuple[int, int]:
     """
     now = now_us()
     return now - 30 * US_PER_DAY + US_PER_HOUR, now - 15 * US_PER_MINUTE
+
+
+def kind_of(line: dict[str, Any]) -> str:
+    """The kind of a settlement in the simulator's truth, which names it where it is special."""
+    return str(line.get("kind", "regular"))
 
 
 class Update(NamedTuple):
@@ -166,11 +172,11 @@ class StackView(ABC):
         ]
 
     def settled(self, after_us: int, before_us: int) -> list[tuple[str, int, float, float]]:
-        """The simulator's settlements between two times: contract, time, rate, interval."""
+        """The simulator's regular settlements between two times: contract, time, rate, interval."""
         return [
             (s["contract_id"], s["funding_time"], s["rate"], float(s["interval_hours"]))
             for s in self.truth("settlements")
-            if after_us < s["funding_time"] < before_us
+            if after_us < s["funding_time"] < before_us and kind_of(s) == "regular"
         ]
 
     @asynccontextmanager
@@ -265,19 +271,19 @@ class StackView(ABC):
     async def check_settlements(self) -> None:
         """Thirty days of every feed's, each once; what settles now may be on its way."""
         rows = await self.rows(
-            "SELECT contract_id, toUnixTimestamp64Micro(funding_time), rate "
+            "SELECT contract_id, toUnixTimestamp64Micro(funding_time), toString(kind), rate "
             "FROM funding.settlements FINAL"
         )
         after, before = settled_for_sure()
         expected = {
-            (line["contract_id"], line["funding_time"], line["rate"])
+            (line["contract_id"], line["funding_time"], kind_of(line), line["rate"])
             for line in self.truth("settlements")
         }
         stored = Counter(rows)
         assert max(stored.values()) == 1
         assert {one for one in stored if one[1] < before} <= expected
         assert {one for one in expected if after < one[1] < before} <= set(stored)
-        assert {contract.split(":")[0] for contract, _, _ in stored} == set(FEEDS)
+        assert {contract.split(":")[0] for contract, *_ in stored} == set(FEEDS)
 
     async def check_scores(self, contracts: int) -> None:
         """Mean, deviation, z and percentile of at least so many contracts are what SQL computes."""

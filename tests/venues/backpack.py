@@ -38,6 +38,10 @@ SAMPLES = Samples(
     control=[
         (b'{"id":null,"error":{"code":4006,"message":"Invalid stream"}}', Control(refused=True))
     ],
+    unknown=[
+        (b'{"stream":"halt.SOL_USDC_PERP","data":{"e":"halt","s":"SOL_USDC_PERP"}}', "halt"),
+        (b'{"stream":"depth.200ms.SOL_USDC_PERP","data":{"e":"depth"}}', "depth"),
+    ],
     replies={"markets": array(*_MARKETS), "markPrices": array(_PRICE)},
     pieces={
         "markets": list(

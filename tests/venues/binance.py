@@ -16,6 +16,14 @@ CONTROL = (
     ),
     (b'{"code":3,"msg":"Invalid JSON"}', Control(refused=True)),
 )
+UNKNOWN = (
+    (b'{"e":"serverShutdown","E":1790000123457}', "serverShutdown"),
+    (b'{"event":{"e":"serverShutdown","E":1790000123458}}', "serverShutdown"),
+    (b'{"stream":"tradingSession","data":{"e":"KREquityUpdate","S":"CLOSED"}}', "KREquityUpdate"),
+    (b'{"stream":"!contractInfo","data":{"e":"contractInfo","s":"ADAUSDT"}}', "contractInfo"),
+    (b'[{"e":"24hrTicker","s":"ADAUSDT"},{"e":"24hrTicker","s":"SOLUSDT"}]', "24hrTicker"),
+    (b'[{"e":"assetIndexUpdate","E":1790000123459}]', "assetIndexUpdate"),
+)
 FUNDING = b'{"symbol":"BLZUSDT","adjustedFundingRateCap":"0.02500000","fundingIntervalHours":8}'
 
 

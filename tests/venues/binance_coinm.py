@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.venues.binance import CONTROL, FUNDING, payloads
+from tests.venues.binance import CONTROL, FUNDING, UNKNOWN, payloads
 from tests.venues.samples import Expected, Samples, array, just
 
 _CM = (
@@ -34,12 +34,14 @@ SAMPLES = Samples(
                 "markPrice",
                 ["BTCUSD_201225", "BTCUSD_PERP"],
                 just(_CM_DATED, _CM),
-                event_us=1_596_095_725_000_000,
+                # The newest row's: no frame is older than a row of it.
+                event_us=1_790_373_638_000_000,
             ),
         ),
         (_CM, Expected("markPrice", ["BTCUSD_PERP"], event_us=1_790_373_638_000_000)),
     ],
     control=CONTROL,
+    unknown=UNKNOWN,
     replies={
         "exchangeInfo": b'{"symbols":' + array(*_CM_INFO) + b"}",
         "fundingInfo": array(FUNDING),

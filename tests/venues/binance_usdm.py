@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.venues.binance import CONTROL, FUNDING, payloads
+from tests.venues.binance import CONTROL, FUNDING, UNKNOWN, payloads
 from tests.venues.samples import Expected, Samples, array, just
 
 _UM = (
@@ -27,7 +27,8 @@ SAMPLES = Samples(
                 "!markPrice@arr@1s",
                 ["BTCUSDT", "币安人生USDT"],
                 just(_UM, _UM_CN),
-                event_us=1_791_269_856_000_000,
+                # The newest row's: no frame is older than a row of it.
+                event_us=1_791_269_856_001_000,
             ),
         ),
         (_UM, Expected("!markPrice@arr@1s", ["BTCUSDT"], event_us=1_791_269_856_000_000)),
@@ -37,6 +38,7 @@ SAMPLES = Samples(
         ),
     ],
     control=CONTROL,
+    unknown=UNKNOWN,
     replies={
         "exchangeInfo": b'{"timezone":"UTC","symbols":' + array(*_UM_INFO) + b"}",
         "fundingInfo": array(FUNDING),

@@ -27,6 +27,13 @@ _HL_SETTLED = (
 )
 _CTXS = (_CONTEXT, b'{"funding":"0.0","premium":null}', b'{"funding":"0.0000125"}')
 
+
+def _fact(entry: bytes, token: bytes | None = None) -> bytes:
+    """A fact: a meta with a single entry."""
+    quote = b"" if token is None else b',"collateralToken":' + token
+    return b'{"universe":[' + entry + b"]" + quote + b"}"
+
+
 SAMPLES = Samples(
     data=[
         (_COIN, Expected("activeAssetCtx", ["BTC"])),
@@ -50,18 +57,23 @@ SAMPLES = Samples(
         (b'{"channel":"pong"}', Control()),
         (b'{"channel":"error","data":"Already subscribed: {}"}', Control(refused=True)),
     ],
+    unknown=[
+        (b'{"channel":"allMids","data":{"mids":{"SOL":"141.3"}}}', "allMids"),
+        (b'{"channel":"notification","data":{"notification":"upgrade"}}', "notification"),
+    ],
     replies={
         "allPerpMetas": b'[{"universe":'
         + array(*_META)
-        + b',"collateralToken":0},{"universe":'
+        + b',"collateralToken":3},{"universe":'
         + array(*_META_DEX)
         + b"}]",
         "metaAndAssetCtxs": b'[{"universe":' + array(*_META) + b"}," + array(*_CTXS) + b"]",
     },
     pieces={
-        "allPerpMetas": list(
-            zip(["BTC", "MATIC", "kPEPE", "xyz:NVDA", "xyz:OLD"], (*_META, *_META_DEX), strict=True)
-        ),
+        "allPerpMetas": [
+            *zip(["BTC", "MATIC", "kPEPE"], map(_fact, _META, [b"3"] * 3), strict=True),
+            *zip(["xyz:NVDA", "xyz:OLD"], map(_fact, _META_DEX), strict=True),
+        ],
         "metaAndAssetCtxs": [("BTC", _CONTEXT), ("kPEPE", _CTXS[2])],
     },
     listed={
@@ -73,6 +85,7 @@ SAMPLES = Samples(
             "xyz:OLD": False,
         }
     },
+    composed=frozenset({"allPerpMetas"}),
     history_symbol="BTC",
     history_page=array(*_HL_SETTLED),
     history_rows=_HL_SETTLED,
@@ -102,6 +115,8 @@ HYPERLIQUID_SETTLED: dict[str, Any] = {
     "time": 1_789_999_200_118,
 }
 UNIVERSE: dict[str, Any] = {"name": "kPEPE", "szDecimals": 5, "maxLeverage": 40}
+FACT: dict[str, Any] = {"universe": [UNIVERSE], "collateralToken": 235}
+"""As producers publish it; those of the version before published the entry alone."""
 
 
 def _contexts(row: Any) -> Any:
@@ -119,4 +134,5 @@ PAYLOADS = (
     Sample("hyperliquid", "history", "fundingHistory", "BTC", HYPERLIQUID_SETTLED),
     Sample("hyperliquid", "contract", "meta", "kPEPE", UNIVERSE, asked=False),
     Sample("hyperliquid", "contract", "allPerpMetas", "kPEPE", UNIVERSE, _universes),
+    Sample("hyperliquid", "contract", "allPerpMetas", "kPEPE", FACT, lambda row: [row]),
 )

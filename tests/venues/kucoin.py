@@ -30,6 +30,10 @@ _BEGIN = (
     b'{"type":"message","topic":"/contract/announcement","subject":"funding.begin",'
     b'"data":{"symbol":"SOLUSDTM","fundingTime":1551770400000,"fundingRate":-0.002966}}'
 )
+_BEGIN_OF_ONE = (
+    b'{"type":"message","topic":"/contract/announcement:ADAUSDTM","subject":"funding.begin",'
+    b'"data":{"symbol":"ADAUSDTM","fundingTime":1551770400001,"fundingRate":0.000731}}'
+)
 _ACTIVE = (
     b'{"symbol":"XBTUSDTM","type":"FFWCSX","status":"Open","fundingFeeRate":0.000052}',
     b'{"symbol":"ETHUSDM","type":"FFWCSX","status":"BeingSettled","multiplier":-1}',
@@ -61,6 +65,11 @@ SAMPLES = Samples(
         (_RATE, Expected("instrument:funding.rate", ["XBTUSDTM"])),
         (_ALL, Expected("instrument:funding.rate", ["IDUSDTM"])),
         (_BEGIN, Expected("announcement:funding.begin", ["SOLUSDTM"])),
+        (_BEGIN_OF_ONE, Expected("announcement:funding.begin", ["ADAUSDTM"])),
+        (
+            b'{"T":"mark-price","P":1790113097443102279,"d":{"s":"SOLUSDTM","mp":"141.7"}}',
+            Expected("mark-price", ["SOLUSDTM"], published=False, event_us=1_790_113_097_443_102),
+        ),
         (_MARK, Expected("instrument:mark.index.price", ["ETHUSDTM"], published=False)),
     ],
     control=[
@@ -81,6 +90,18 @@ SAMPLES = Samples(
             b'{"id":"p28","type":"error","code":404,"data":"topic does not exist"}',
             Control(refused=True),
         ),
+    ],
+    unknown=[
+        (b'{"T":"index-halt","P":1790113097443102281,"d":[{"x":1}]}', "index-halt"),
+        (
+            b'{"topic":"/contract/announcement:SOLUSDTM","type":"message","subject":"funding.no"}',
+            "announcement:funding.no",
+        ),
+        (
+            b'{"topic":"/contractMarket/tickerV2:SOLUSDTM","type":"message","subject":"tickerV2"}',
+            "/contractMarket/tickerV2:tickerV2",
+        ),
+        (b'{"id":"9","type":"notice","data":"upgrade"}', "notice"),
     ],
     replies={"contracts/active": b'{"code":"200000","data":' + array(*_ACTIVE) + b"}"},
     pieces={

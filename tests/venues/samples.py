@@ -48,6 +48,10 @@ class Samples:
     history_rows: Sequence[bytes]
     history_time: str
     """The field of a settled row that says when."""
+    unknown: Sequence[tuple[bytes, str]] = ()
+    """Frames of events that are not read, and what those are called."""
+    composed: frozenset[str] = frozenset()
+    """Resources whose pieces are put together of several parts of the reply."""
     history_empty: bytes = b"[]"
     history_span: tuple[int, int] = field(default=(1_790_000_000_000, 1_790_030_000_000))
 

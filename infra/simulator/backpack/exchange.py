@@ -9,6 +9,7 @@ The truth's `event_time` is `E` of the frame, in µs as on the wire.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -39,8 +40,11 @@ FEED = "backpack"
 RULES = SocketRules(ping_every_s=60.0, pong_within_s=120.0)
 _MARK_PRICE = "markPrice"
 _OTHER_STREAMS = frozenset({"ticker", "depth", "bookTicker", "trade", "kline", "openInterest"})
-_INVALID_STREAM = 4006, "Invalid stream"
 _PARSE_ERROR = 4002, "Parse error"
+_INVALID_STREAM = 4006, "Invalid stream"
+_INVALID_DEPTH_WINDOW = 4008, "Invalid depth window"
+_DEPTH_WINDOWS = frozenset({"200ms", "600ms", "1000ms"})
+_WINDOW = re.compile(r"\d+ms")
 _FROZEN_BLOCK_MS = 30 * DAY_MS
 
 
@@ -69,17 +73,18 @@ class BackpackSession:
         return ()
 
     def on_text(self, text: str, now_ms: int) -> Sequence[Frame | Close]:
-        """Apply a control frame. Success has no answer (§1)."""
+        """Apply a control frame. Success has no answer, errors do not repeat the id (§1)."""
         del now_ms
         request = _object(text)
         if request is None:
-            return (_error(None, _PARSE_ERROR),)
+            return (_error(_PARSE_ERROR),)
         method, names = request.get("method"), _texts(request.get("params"))
-        request_id = request.get("id")
         if method not in {"SUBSCRIBE", "UNSUBSCRIBE"} or names is None:
-            return (_error(request_id, _PARSE_ERROR),)
+            return (_error(_PARSE_ERROR),)
         if not all(map(_is_stream, names)):
-            return (_error(request_id, _INVALID_STREAM),)
+            return (_error(_INVALID_STREAM),)
+        if not all(map(_has_known_window, names)):
+            return (_error(_INVALID_DEPTH_WINDOW),)
         for name in names:
             if method == "SUBSCRIBE":
                 self.streams[name] = None
@@ -90,7 +95,7 @@ class BackpackSession:
     def on_binary(self, data: bytes, now_ms: int) -> Sequence[Frame | Close]:
         """What becomes of binary frames is not documented: refused like unreadable text here."""
         del data, now_ms
-        return (_error(None, _PARSE_ERROR),)
+        return (_error(_PARSE_ERROR),)
 
     def subscribed(self) -> Sequence[str]:
         """The stream names, known or not."""
@@ -210,7 +215,7 @@ class Backpack:
         return BackpackTick(self, self.market.snapshot(at_ms))
 
     def settled_at_start(self) -> Iterable[SettledRate]:
-        """The 30 days before the start."""
+        """The 40 days before the start."""
         return self._settled(self.book.all)
 
     def settle(self, now_ms: int) -> Iterable[SettledRate]:
@@ -218,11 +223,18 @@ class Backpack:
         return self._settled(self.book.settle(now_ms))
 
     def _settled(self, settlements: Settlements) -> Iterable[SettledRate]:
-        columns = (settlements.row, settlements.funding_ms, settlements.rate_units)
-        for row, funding_ms, units in zip(*(column.tolist() for column in columns), strict=True):
+        columns = (
+            settlements.row,
+            settlements.funding_ms,
+            settlements.rate_units,
+            settlements.interval_hours,
+        )
+        for row, funding_ms, units, hours in zip(
+            *(column.tolist() for column in columns), strict=True
+        ):
             contract = self.contracts[row]
             rate = history_text(rate_text(contract, units))
-            yield SettledRate(contract.symbol, funding_ms, rate, 1)
+            yield SettledRate(contract.symbol, funding_ms, rate, hours)
 
 
 def create(options: SimulatorOptions, contracts: int, now_ms: int) -> Backpack:
@@ -261,8 +273,12 @@ def _is_stream(name: str) -> bool:
     return bool(dot and symbol) and (kind == _MARK_PRICE or kind in _OTHER_STREAMS)
 
 
-def _error(request_id: object, error: tuple[int, str]) -> Frame:
+def _has_known_window(name: str) -> bool:
+    """Whether `depth.<window>.<symbol>` names a window that exists; other streams have none."""
+    kind, window, *_ = name.split(".")
+    return kind != "depth" or not _WINDOW.fullmatch(window) or window in _DEPTH_WINDOWS
+
+
+def _error(error: tuple[int, str]) -> Frame:
     code, message = error
-    known = request_id if isinstance(request_id, int) else None
-    reply = {"id": known, "error": {"code": code, "message": message}}
-    return Frame(msgspec.json.encode(reply))
+    return Frame(msgspec.json.encode({"id": None, "error": {"code": code, "message": message}}))

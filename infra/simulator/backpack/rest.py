@@ -14,7 +14,7 @@ from infra.simulator.backpack.frames import history_text, iso, mark_price_row, r
 from infra.simulator.exchange import RestCall, RestReply
 from infra.simulator.market.history import SettlementBook
 from infra.simulator.market.listings import Listings
-from infra.simulator.market.market import HOUR_MS, Market, Snapshot
+from infra.simulator.market.market import Market, Snapshot
 from infra.simulator.market.minute_budget import MinuteBudget, seconds_left
 
 _PREFIX = "/api/v1/"
@@ -80,7 +80,7 @@ class BackpackRest:
         for row in self._listings.known_rows():
             if self._contracts[row].frozen:
                 continue
-            if not self._listings.is_delisted(self._contracts[row].symbol):
+            if self._listings.is_listed(self._contracts[row].symbol):
                 self._stopped.pop(row, None)
             elif row not in self._stopped:
                 self._stopped[row] = self._row(self._shown, row)
@@ -142,7 +142,7 @@ class BackpackRest:
         if self.is_open(row) and contract.kind != "dated":
             # The first row is the interval that is still running (§4b).
             rates.insert(0, int(self._market.snapshot(call.now_ms).rate_units[row]))
-            ends_ms.insert(0, call.now_ms // HOUR_MS * HOUR_MS + HOUR_MS)
+            ends_ms.insert(0, int(self._market.next_funding_ms(call.now_ms)[row]))
         body = [
             {
                 "fundingRate": history_text(rate_text(contract, units)),
@@ -165,18 +165,31 @@ class BackpackRest:
         wanted = call.query.get("marketType")
         if wanted is not None and wanted not in _MARKET_TYPES:
             raise _InvalidRequestError("Invalid market type")
-        markets = [
-            universe.market(row, self._contracts[row], is_open=self.is_open(row))
-            for row in self._listings.known_rows()
+        known = self._listings.known_rows()
+        markets = [self._market_entry(row, call.now_ms) for row in known]
+        markets += [
+            {**entry, "orderBookState": "Closed" if entry["orderBookState"] == "Open" else "Open"}
+            for entry in markets
+            if entry["symbol"] in self._listings.twice
         ]
+        if self._listings.nameless and markets:
+            markets.append({**markets[0], "symbol": ""})
         markets += universe.spot_markets()
         found = [m for m in markets if wanted is None or m["marketType"] == wanted]
         return RestReply(msgspec.json.encode(found))
 
+    def _market_entry(self, row: int, now_ms: int) -> dict[str, object]:
+        contract, terms = self._contracts[row], self._market.listed_terms(row, now_ms)
+        state = self._listings.state(contract.symbol)
+        order_book = "Open" if self.is_open(row) else "Closed"
+        if state is not None:
+            order_book = state.name
+        return universe.market(contract, terms, order_book, visible=self.is_open(row))
+
     def _known(self, symbol: str | None) -> int:
         row = self._rows.get(symbol or "")
         if row is None or row not in self._listings.known_rows():
-            raise _InvalidRequestError("Invalid market")
+            raise _InvalidRequestError("Symbol not found")
         return row
 
 

@@ -7,9 +7,11 @@ of the real exchange, closed ones between them, prediction and spot markets, and
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 
 from infra.simulator.market import universe
+from infra.simulator.market.terms import Terms
 from infra.simulator.market.universe import Asset, Contract
 
 OPEN_PERPS = 91
@@ -20,7 +22,7 @@ _SPOTS = ("SOL_USDC", "BTC_USDC")
 _K_NAMES = frozenset({"kPEPE", "kBONK", "kSHIB"})
 _WIDE_BOUND_BPS, _NARROW_BOUND_BPS = 150, 100  # ±150 on 100 markets, ±100 on 3
 _NARROW_MARKETS = 3
-_FUNDING_INTERVAL_MS = 3_600_000
+_CREATED_AT = "2025-01-21T06:34:54.691858"
 _UNITS_PER_BP = 10_000  # of 1e-8
 
 
@@ -52,21 +54,25 @@ def is_halved(contract: Contract) -> bool:
     return contract.asset.tradfi
 
 
-def market(position: int, contract: Contract, *, is_open: bool) -> dict[str, object]:
+def market(
+    contract: Contract, terms: Terms, order_book: str, *, visible: bool
+) -> dict[str, object]:
     """The entry of `/api/v1/markets` of a streamed market; bounds are basis points as text."""
     prediction = contract.kind == "dated"
+    bound_bps = terms.cap_units // _UNITS_PER_BP
+    created = dt.datetime.fromtimestamp(terms.onboard_ms / 1_000, dt.UTC).replace(tzinfo=None)
     entry: dict[str, object] = {
         "symbol": contract.symbol,
         "baseSymbol": contract.symbol.partition("_")[0],
         "quoteSymbol": contract.quote,
         "marketType": "PREDICTION" if prediction else "PERP",
         "filters": _FILTERS,
-        "fundingInterval": None if prediction else _FUNDING_INTERVAL_MS,
-        "fundingRateUpperBound": None if prediction else str(_bound_bps(position)),
-        "fundingRateLowerBound": None if prediction else str(-_bound_bps(position)),
-        "orderBookState": "Open" if is_open else "Closed",
-        "visible": is_open,
-        "createdAt": "2025-01-21T06:34:54.691858",
+        "fundingInterval": None if prediction else terms.interval_ms,
+        "fundingRateUpperBound": None if prediction else str(bound_bps),
+        "fundingRateLowerBound": None if prediction else str(-bound_bps),
+        "orderBookState": order_book,
+        "visible": visible,
+        "createdAt": created.isoformat() if terms.onboard_ms else _CREATED_AT,
     }
     if contract.asset.tradfi:
         entry["rwaMarketType"] = "INDEX" if contract.asset.commodity else "STOCK"

@@ -16,7 +16,20 @@ WIRE = Wire(
     rate=("f", "fundingRate"),
     symbol='"s":"([^"]+)"',
     current="markPrices",
-    fixed_interval_hours=1,
+    halts={"PostOnly": True, "LimitOnly": True, "CancelOnly": True, "Closed": False},
+    bad_fields={
+        "mark-price": ("p|markPrice", '"n/a"'),
+        "index-price": ("i|indexPrice", '"-"'),
+        "funding-time": ("n|nextFundingTimestamp", "17"),
+    },
+    optional=(
+        "i",
+        "indexPrice",
+        "fundingRateUpperBound",
+        "fundingRateLowerBound",
+        "createdAt",
+        "rwaMarketType",
+    ),
 )
 
 

@@ -72,6 +72,8 @@ def create(options: SimulatorOptions, contracts: int, now_ms: int) -> BinanceCoi
 class BinanceCoinm(BinanceExchange):
     """The exchange. `limits`: shared with USD-M where both are hosted; None: its own."""
 
+    wire = wire.COINM_WIRE
+
     def __init__(
         self, seed: int, options: CoinmOptions, now_ms: int, limits: RateLimits | None = None
     ) -> None:
@@ -118,4 +120,4 @@ class BinanceCoinm(BinanceExchange):
         return StreamPlan(list(members.values()), named)
 
 
-SIMULATED = Simulated(30, create, wire.WIRE, (COINM_PATH,))
+SIMULATED = Simulated(30, create, wire.COINM_WIRE, (COINM_PATH,))

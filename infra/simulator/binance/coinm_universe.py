@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 from infra.simulator.binance import universe as binance_universe
-from infra.simulator.binance.universe import SERVER_TIME
+from infra.simulator.binance.universe import SERVER_TIME, Entry
 from infra.simulator.market import universe
 from infra.simulator.market.universe import Asset, Contract
+
+_TURNING = 4
+"""The perpetual whose interval goes from 8 h to 4 h and back, every 20 days."""
 
 
 def contracts(perpetuals: int, start_ms: int, held_back: int = 0) -> tuple[Contract, ...]:
@@ -21,6 +25,9 @@ def contracts(perpetuals: int, start_ms: int, held_back: int = 0) -> tuple[Contr
     plain = (a for a in universe.crypto_assets() if a.name.isascii() and a.name.isalpha())
     assets = [next(plain) for _ in range(perpetuals + held_back)]
     listed = [_perpetual(position, asset) for position, asset in enumerate(assets)]
+    if len(listed) > _TURNING:
+        changes = universe.turns(start_ms, (8, 0), (4, 0))
+        listed[_TURNING] = replace(listed[_TURNING], clock_changes=changes)
     dated = [
         binance_universe.dated_contract(asset, "USD", expiry_ms)
         for expiry_ms in universe.quarter_ends_ms(start_ms)
@@ -29,19 +36,15 @@ def contracts(perpetuals: int, start_ms: int, held_back: int = 0) -> tuple[Contr
     return (*listed[:perpetuals], *dated, *listed[perpetuals:])
 
 
-def exchange_info(known: Sequence[tuple[int, Contract, bool]]) -> bytes:
-    """The body of `/dapi/v1/exchangeInfo`; SERVER_TIME is left open.
-
-    Args:
-        known: row, contract, and whether it trades, of every contract that is shown.
-    """
-    near_ms = min((c.expiry_ms for _, c, _ in known if c.kind == "dated"), default=0)
+def exchange_info(known: Sequence[Entry]) -> bytes:
+    """The body of `/dapi/v1/exchangeInfo` about the contracts shown; SERVER_TIME is left open."""
+    near_ms = binance_universe.nearest_expiry_ms(known)
     body = {
         "timezone": "UTC",
         "serverTime": SERVER_TIME[1:-1],
         "rateLimits": binance_universe.RATE_LIMITS,
         "exchangeFilters": [],
-        "symbols": [_info(row, contract, near_ms, trades=t) for row, contract, t in known],
+        "symbols": [_info(entry, near_ms) for entry in known],
     }
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -60,14 +63,15 @@ def _perpetual(position: int, asset: Asset) -> Contract:
     )
 
 
-def _info(row: int, contract: Contract, near_ms: int, *, trades: bool) -> dict[str, object]:
+def _info(entry: Entry, near_ms: int) -> dict[str, object]:
+    contract = entry.contract
     return {
         "symbol": contract.symbol,
         "pair": binance_universe.pair(contract),
         "contractType": binance_universe.contract_type(contract, near_ms),
         "deliveryDate": contract.expiry_ms or binance_universe.PERPETUAL_DELIVERY_MS,
-        "onboardDate": binance_universe.onboard_ms(row),
-        "contractStatus": "TRADING" if trades else "SETTLING",
+        "onboardDate": entry.onboard_ms or binance_universe.onboard_ms(entry.row),
+        "contractStatus": entry.status,
         "contractSize": 100 if contract.asset.name == "BTC" else 10,
         "marginAsset": contract.asset.name,
         "maintMarginPercent": "2.5000",
@@ -82,7 +86,7 @@ def _info(row: int, contract: Contract, near_ms: int, *, trades: bool) -> dict[s
         "underlyingType": "COIN",
         "underlyingSubType": [],
         "triggerProtect": "0.0500",
-        "filters": [],
+        "filters": binance_universe.price_filters(contract),
         "orderTypes": ["LIMIT", "MARKET"],
         "timeInForce": ["GTC"],
     }

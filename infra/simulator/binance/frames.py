@@ -7,7 +7,7 @@ times is baked into one byte template, so a tick costs one formatting pass.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
@@ -83,20 +83,24 @@ def premium_rows(
     event_ms: Sequence[int],
     *,
     pairs: bool = False,
+    dead: Collection[int] = (),
 ) -> list[bytes]:
     """The premiumIndex objects of all contracts (docs/exchanges/binance-usdm.md §9a; with `pairs`:
-    binance-coinm.md §6a).
+    binance-coinm.md §6a). `dead` rows trade no more and show zeros (§8).
     """
 
     def pair_text(contract: Contract) -> str:
         return f'"pair":"{contract.asset.name}{contract.quote}",' if pairs else ""
 
     rates = rate_texts(snapshot, contracts)
+    settle = snapshot.settle.tolist()
+    for row in dead:
+        rates[row], settle[row] = "0.00000000", 0.0
     columns = zip(
         contracts,
         snapshot.mark.tolist(),
         snapshot.index.tolist(),
-        snapshot.settle.tolist(),
+        settle,
         rates,
         snapshot.next_funding_ms.tolist(),
         event_ms,

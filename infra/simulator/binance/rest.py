@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from infra.simulator.binance import coinm_universe
 from infra.simulator.binance import universe as binance_universe
 from infra.simulator.binance.frames import premium_rows
 from infra.simulator.binance.limits import RateLimits, Verdict
+from infra.simulator.binance.universe import Entry
 from infra.simulator.exchange import RestCall, RestReply
 from infra.simulator.market.history import SettlementBook
 from infra.simulator.market.listings import Listings
 from infra.simulator.market.market import Ints, Market, Snapshot
-from infra.simulator.market.universe import UNITS_PER_ONE, Contract
+from infra.simulator.market.universe import UNITS_PER_ONE
 
 _SERVER_TIME = binance_universe.SERVER_TIME.encode()
 _DEFAULT_ROWS = 100
@@ -36,7 +38,11 @@ class RestError(Exception):
 class BinanceRest:
     """Answers calls of USD-M from the newest tick and the settled history.
 
-    `frozen` is the market when the contracts that are not traded any more were last updated.
+    Args:
+        market, listings, book, limits: the numbers, what is listed, what has settled, the budgets.
+        frozen: the market when the contracts that are not traded any more were last updated.
+        retry_after: whether a refusal says how long to wait.
+        intervals_listed: which perpetuals fundingInfo lists.
     """
 
     prefix = "/fapi/v1/"
@@ -52,6 +58,7 @@ class BinanceRest:
         *,
         frozen: Snapshot,
         retry_after: bool,
+        intervals_listed: binance_universe.IntervalsListed = "adjusted",
     ) -> None:
         self._market = market
         self._contracts = market.contracts
@@ -59,13 +66,14 @@ class BinanceRest:
         self._book = book
         self._limits = limits
         self._retry_after = retry_after
+        self._intervals_listed = intervals_listed
         self._frozen_ms = frozen.at_ms
+        self._rows: dict[str, int] = {}
         texts = self._premium_texts(frozen, [frozen.at_ms] * len(self._contracts))
         self._frozen_rows = {
             row: texts[row] for row, contract in enumerate(self._contracts) if contract.frozen
         }
-        self._version = -1
-        self._rows: dict[str, int] = {}
+        self._version: tuple[int, tuple[int, int]] | None = None
         self._info_body = b""
         self._funding_body = b""
         self._shown: tuple[Snapshot, Callable[[], Sequence[int]]] | None = None
@@ -81,9 +89,10 @@ class BinanceRest:
 
     def show(self, snapshot: Snapshot, event_ms: Callable[[], Sequence[int]]) -> None:
         """Answer premiumIndex from this tick from now on; what is delisted keeps its last row."""
-        self._refresh()
+        self._refresh(snapshot.at_ms)
         for symbol, row in self._rows.items():
-            if not self._listings.is_delisted(symbol):
+            state = self._listings.state(symbol)
+            if self._listings.is_listed(symbol) or (state is not None and state.dead):
                 if not self._contracts[row].frozen:
                     self._frozen_rows.pop(row, None)
             elif row not in self._frozen_rows:
@@ -108,7 +117,7 @@ class BinanceRest:
         headers = self._headers(verdict)
         if verdict.status != 200:
             return RestReply(_error(-1003, verdict.message), verdict.status, headers)
-        self._refresh()
+        self._refresh(call.now_ms)
         try:
             return RestReply(handler(call), 200, headers)
         except RestError as error:
@@ -125,32 +134,53 @@ class BinanceRest:
             headers["Retry-After"] = str(verdict.retry_after_s)
         return headers
 
-    def _refresh(self) -> None:
-        """Follow the listings: what is not listed yet is not shown at all."""
-        if self._version == self._listings.version:
+    def _refresh(self, now_ms: int) -> None:
+        """Follow the listings and the terms: what is not listed yet is not shown at all."""
+        version = self._listings.version, self._market.listed_version(now_ms)
+        if self._version == version:
             return
-        self._version = self._listings.version
+        self._version = version
         self._rows = {
             self._contracts[row].symbol: row
             for row in self._listings.known_rows()
             if self._contracts[row].kind != "foreign"
         }
-        known = [
-            (row, contract, self._trades(contract))
-            for row in self._rows.values()
-            for contract in (self._contracts[row],)
+        self._info_body = self._info(self._entries(now_ms))
+        self._funding_body = self._funding_rows(now_ms)
+
+    def _entries(self, now_ms: int) -> list[Entry]:
+        """What exchangeInfo names, oddities included."""
+        entries = [self._entry(row, now_ms) for row in self._rows.values()]
+        entries += [
+            entry._replace(status="SETTLING" if entry.status == "TRADING" else "TRADING")
+            for entry in entries
+            if entry.contract.symbol in self._listings.twice
         ]
-        self._info_body = self._info(known)
-        self._funding_body = self._funding_rows()
+        if self._listings.nameless and entries:
+            first = entries[0]
+            entries.append(first._replace(contract=replace(first.contract, symbol="")))
+        return entries
 
-    def _trades(self, contract: Contract) -> bool:
-        return self._listings.is_listed(contract.symbol) and not contract.frozen
+    def _entry(self, row: int, now_ms: int) -> Entry:
+        contract = self._contracts[row]
+        state = self._listings.state(contract.symbol)
+        status = "TRADING" if self._listings.is_listed(contract.symbol) else "SETTLING"
+        if contract.frozen:
+            status = "SETTLING"
+        elif state is not None:
+            status = state.name or "TRADING"
+        return Entry(row, contract, status, self._market.listed_terms(row, now_ms).onboard_ms)
 
-    def _info(self, known: Sequence[tuple[int, Contract, bool]]) -> bytes:
+    def _info(self, known: Sequence[Entry]) -> bytes:
         return binance_universe.exchange_info(known, self._frozen_ms)
 
     def _premium_texts(self, snapshot: Snapshot, event_ms: Sequence[int]) -> list[bytes]:
-        return premium_rows(self._contracts, snapshot, event_ms)
+        return premium_rows(self._contracts, snapshot, event_ms, dead=self._dead())
+
+    def _dead(self) -> list[int]:
+        """The rows that trade no more and are shown with zeros."""
+        states = ((row, self._listings.state(symbol)) for symbol, row in self._rows.items())
+        return [row for row, state in states if state is not None and state.dead]
 
     def _premium_row(self, row: int) -> bytes:
         if row in self._frozen_rows:
@@ -188,17 +218,23 @@ class BinanceRest:
         """The rows of fundingRate, as of 2026-10 (docs/exchanges/binance-usdm.md §9b)."""
         settled = self._book.all
         rows = settled.row[positions]
+        raw_ms = settled.raw_ms[positions].tolist()
+        kinds = [
+            "Special" if self._book.is_special(row, at) else "Regular"
+            for row, at in zip(rows.tolist(), raw_ms, strict=True)
+        ]
         columns = zip(
             rows.tolist(),
-            settled.raw_ms[positions].tolist(),
+            raw_ms,
+            kinds,
             (settled.rate_units[positions] / UNITS_PER_ONE).tolist(),
             self._market.mark_at(rows, settled.funding_ms[positions]).tolist(),
             strict=True,
         )
         body = ",".join(
             f'{{"symbol":"{self._contracts[row].symbol}","fundingTime":{raw_ms},'
-            f'"fundingRate":"{rate:.8f}","markPrice":"{mark:.8f}","rateType":"Regular"}}'
-            for row, raw_ms, rate, mark in columns
+            f'"fundingRate":"{rate:.8f}","markPrice":"{mark:.8f}","rateType":"{kind}"}}'
+            for row, raw_ms, kind, rate, mark in columns
         )
         return f"[{body}]".encode()
 
@@ -206,22 +242,30 @@ class BinanceRest:
         del call
         return self._funding_body
 
-    def _funding_rows(self) -> bytes:
+    def _funding_rows(self, now_ms: int) -> bytes:
         rows = [
             {
                 "symbol": contract.symbol,
-                "adjustedFundingRateCap": f"{contract.cap_units / UNITS_PER_ONE:.8f}",
-                "adjustedFundingRateFloor": f"{-contract.cap_units / UNITS_PER_ONE:.8f}",
-                "fundingIntervalHours": hours,
+                "adjustedFundingRateCap": f"{terms.cap_units / UNITS_PER_ONE:.8f}",
+                "adjustedFundingRateFloor": f"{-terms.cap_units / UNITS_PER_ONE:.8f}",
+                "fundingIntervalHours": terms.interval_hours,
                 "disclaimer": False,
             }
             for row in self._rows.values()
-            for contract, hours in ((self._contracts[row], self._market.interval_hours(row)),)
-            # What has been adjusted is listed.
-            if (binance_universe.in_funding_info(row, contract) or hours != contract.interval_hours)
-            and self._listings.is_listed(contract.symbol)
+            for contract, terms in ((self._contracts[row], self._market.listed_terms(row, now_ms)),)
+            # What has been adjusted is listed in any case.
+            if (
+                binance_universe.in_funding_info(row, contract, listed=self._intervals_listed)
+                or (terms.interval_hours, terms.cap_units)
+                != (contract.interval_hours, contract.cap_units)
+            )
+            and self._is_shown_as_trading(contract.symbol)
         ]
         return json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode()
+
+    def _is_shown_as_trading(self, symbol: str) -> bool:
+        state = self._listings.state(symbol)
+        return self._listings.is_listed(symbol) or (state is not None and not state.name)
 
     def _exchange_info(self, call: RestCall) -> bytes:
         return self._info_body.replace(_SERVER_TIME, str(call.now_ms).encode(), 1)
@@ -246,11 +290,11 @@ class CoinmRest(BinanceRest):
         del query
         return 10 if name == "premiumIndex" else 1
 
-    def _info(self, known: Sequence[tuple[int, Contract, bool]]) -> bytes:
+    def _info(self, known: Sequence[Entry]) -> bytes:
         return coinm_universe.exchange_info(known)
 
     def _premium_texts(self, snapshot: Snapshot, event_ms: Sequence[int]) -> list[bytes]:
-        return premium_rows(self._contracts, snapshot, event_ms, pairs=True)
+        return premium_rows(self._contracts, snapshot, event_ms, pairs=True, dead=self._dead())
 
     def _premium_index(self, call: RestCall) -> bytes:
         """Always an array; `pair` is ignored, as one production user found."""

@@ -2,7 +2,7 @@
 
 It answers SUBSCRIBE, UNSUBSCRIBE, LIST_SUBSCRIPTIONS, SET_PROPERTY and GET_PROPERTY with their acks
 and the documented errors (docs/exchanges/binance-usdm.md §2, binance-coinm.md §3). Unknown stream
-names are acked like any other.
+names are acked like any other. A request's id may be a number or a text, as clients send both.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from infra.simulator.exchange import Close, Frame
 
 _METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
 _MAX_ID = 2**64
+_MAX_ID_LENGTH = 36
+"""A UUID with its hyphens; the exchange documents this length for its other streams."""
 
 
 class ControlError(Exception):
@@ -35,7 +37,7 @@ class StreamControl:
 
     def on_text(self, text: str) -> Sequence[Frame | Close]:
         """Answer one control frame and apply it."""
-        request_id: int | None = None
+        request_id: int | str | None = None
         try:
             request = _object(text)
             request_id = _request_id(request)
@@ -100,8 +102,10 @@ def _object(text: str) -> dict[str, Any]:
     return request
 
 
-def _request_id(request: dict[str, Any]) -> int:
+def _request_id(request: dict[str, Any]) -> int | str:
     request_id = request.get("id")
+    if isinstance(request_id, str) and 0 < len(request_id) <= _MAX_ID_LENGTH:
+        return request_id
     if type(request_id) is not int or not 0 <= request_id < _MAX_ID:
         raise ControlError(2, "Invalid request: request ID must be an unsigned integer")
     return request_id

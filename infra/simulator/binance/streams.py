@@ -30,6 +30,7 @@ from infra.simulator.market.listings import Listings
 from infra.simulator.market.market import Market, Settlements, Snapshot
 from infra.simulator.market.truth import TickLedger, head
 from infra.simulator.market.universe import UNITS_PER_ONE, Contract
+from infra.simulator.wire_fields import Wire
 
 _SLOW_TICKS = 3  # streams without @1s push every third tick (docs/exchanges/binance-usdm.md §5)
 _MAX_JITTER_MS = 3
@@ -194,7 +195,7 @@ class BinanceExchange:
         tick_ms: between two ticks.
     """
 
-    wire = wire.WIRE
+    wire: Wire
 
     def __init__(
         self,
@@ -240,7 +241,7 @@ class BinanceExchange:
         return BinanceTick(self, self._offered(), self.market.snapshot(at_ms), slow=slow)
 
     def settled_at_start(self) -> Iterable[SettledRate]:
-        """The 30 days before the start."""
+        """The 40 days before the start."""
         return self._settled(self.book.all)
 
     def settle(self, now_ms: int) -> Iterable[SettledRate]:
@@ -261,14 +262,17 @@ class BinanceExchange:
         return self._offer[1]
 
     def _settled(self, settlements: Settlements) -> Iterable[SettledRate]:
-        rates = (settlements.rate_units / UNITS_PER_ONE).tolist()
-        contracts = self.contracts
-        for row, funding_ms, rate in zip(
-            settlements.row.tolist(), settlements.funding_ms.tolist(), rates, strict=True
+        for row, funding_ms, raw_ms, units, hours in zip(
+            settlements.row.tolist(),
+            settlements.funding_ms.tolist(),
+            settlements.raw_ms.tolist(),
+            settlements.rate_units.tolist(),
+            settlements.interval_hours.tolist(),
+            strict=True,
         ):
-            contract = contracts[row]
-            text = f"{rate:.8f}"
-            yield SettledRate(contract.symbol, funding_ms, text, self.market.interval_hours(row))
+            symbol, rate = self.contracts[row].symbol, f"{units / UNITS_PER_ONE:.8f}"
+            special = self.book.is_special(row, raw_ms)
+            yield SettledRate(symbol, funding_ms, rate, hours, special)
 
 
 def opened_session(

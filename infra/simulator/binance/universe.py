@@ -9,6 +9,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal, NamedTuple
 
 from infra.simulator.market import universe
 from infra.simulator.market.universe import Asset, Contract
@@ -20,8 +22,12 @@ RATE_LIMITS = [
     {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 2400}
 ]
 SERVER_TIME = '"@NOW@"'  # stands for a number of ms
+_TURNING = 5
+"""The perpetual whose interval goes from 8 h to 1 h and back, every 20 days (§7)."""
+
 _USDC_EVERY = 20  # about 5 % of the perpetuals are quoted in USDC
 _FROZEN_BLOCK_MS = 30 * DAY_MS
+_COARSE_PRICE_USD = 1_000  # contracts above this price have a price step of 0.1
 
 
 def contracts(
@@ -49,7 +55,11 @@ def contracts(
         else:
             asset, quote = next(crypto), "USDT"
             bases.append(asset)
-        listed.append(_perpetual(position, asset, quote, frozen=position in frozen))
+        contract = _perpetual(position, asset, quote, frozen=position in frozen)
+        if position == _TURNING:
+            changes = universe.turns(start_ms, (8, 0), (1, 0))
+            contract = replace(contract, interval_hours=8, clock_changes=changes)
+        listed.append(contract)
     dated = [
         dated_contract(asset, "USDT", expiry_ms)
         for expiry_ms in universe.quarter_ends_ms(start_ms)
@@ -64,18 +74,26 @@ def frozen_at_ms(start_ms: int) -> int:
     return start_ms // _FROZEN_BLOCK_MS * _FROZEN_BLOCK_MS - 31 * DAY_MS
 
 
-def exchange_info(known: Sequence[tuple[int, Contract, bool]], frozen_ms: int) -> bytes:
+class Entry(NamedTuple):
+    """A contract as exchangeInfo names it; `onboard_ms` 0: at the date of its row."""
+
+    row: int
+    contract: Contract
+    status: str
+    onboard_ms: int = 0
+
+
+def exchange_info(known: Sequence[Entry], frozen_ms: int) -> bytes:
     """The body of `/fapi/v1/exchangeInfo` (docs/exchanges/binance-usdm.md §9c); SERVER_TIME is left
     open.
 
     Args:
-        known: row, contract, and whether it trades, of every contract that is shown.
-        frozen_ms: when those that do not were to be delivered.
+        known: what is shown.
+        frozen_ms: when those that are settling were to be delivered.
     """
-    near_ms = min((c.expiry_ms for _, c, _ in known if c.kind == "dated"), default=0)
+    near_ms = nearest_expiry_ms(known)
     symbols = [
-        _info(row, contract, near_ms, None if trades else frozen_ms)
-        for row, contract, trades in known
+        _info(entry, near_ms, frozen_ms if entry.status == "SETTLING" else None) for entry in known
     ]
     body = {
         "timezone": "UTC",
@@ -89,12 +107,22 @@ def exchange_info(known: Sequence[tuple[int, Contract, bool]], frozen_ms: int) -
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def in_funding_info(position: int, contract: Contract) -> bool:
-    """Whether fundingInfo lists it: only adjusted symbols are (760 of 875,
-    docs/exchanges/binance-usdm.md §9c).
-    """
+def nearest_expiry_ms(known: Sequence[Entry]) -> int:
+    """The nearest expiry of all; 0 without dated contracts."""
+    return min((e.contract.expiry_ms for e in known if e.contract.kind == "dated"), default=0)
+
+
+IntervalsListed = Literal["all", "adjusted"]
+"""Which perpetuals fundingInfo lists: all that trade, as it did on 2026-09-03, or only those with
+adjusted parameters, as it is documented to do (docs/exchanges/binance-usdm.md §9c)."""
+
+
+def in_funding_info(position: int, contract: Contract, *, listed: IntervalsListed) -> bool:
+    """Whether fundingInfo lists a contract; without adjustment some of 8 h may be missing."""
     if contract.kind not in {"crypto", "tradfi"}:
         return False
+    if listed == "all" and not contract.frozen:
+        return True
     return contract.interval_hours != 8 or position % 4 != 2
 
 
@@ -122,6 +150,14 @@ def contract_type(contract: Contract, near_ms: int) -> str:
     if contract.kind == "dated":
         return "CURRENT_QUARTER" if contract.expiry_ms == near_ms else "NEXT_QUARTER"
     return "TRADIFI_PERPETUAL" if contract.kind == "tradfi" else "PERPETUAL"
+
+
+def price_filters(contract: Contract) -> list[dict[str, str]]:
+    """The `filters` of an exchangeInfo entry: the price step alone, which clients read first."""
+    step = "0.1" if contract.price_usd > _COARSE_PRICE_USD else "0.0000001"
+    return [
+        {"filterType": "PRICE_FILTER", "minPrice": step, "maxPrice": "4529764", "tickSize": step}
+    ]
 
 
 def onboard_ms(row: int) -> int:
@@ -158,7 +194,8 @@ def _coinm(position: int, asset: Asset) -> Contract:
     )
 
 
-def _info(row: int, contract: Contract, near_ms: int, ended_ms: int | None) -> dict[str, object]:
+def _info(entry: Entry, near_ms: int, ended_ms: int | None) -> dict[str, object]:
+    contract = entry.contract
     underlying = "COIN"
     if contract.asset.tradfi:
         underlying = "COMMODITY" if contract.asset.commodity else "EQUITY"
@@ -167,8 +204,8 @@ def _info(row: int, contract: Contract, near_ms: int, ended_ms: int | None) -> d
         "pair": pair(contract),
         "contractType": contract_type(contract, near_ms),
         "deliveryDate": ended_ms or contract.expiry_ms or PERPETUAL_DELIVERY_MS,
-        "onboardDate": onboard_ms(row),
-        "status": "TRADING" if ended_ms is None else "SETTLING",
+        "onboardDate": entry.onboard_ms or onboard_ms(entry.row),
+        "status": entry.status,
         "baseAsset": contract.asset.name,
         "quoteAsset": contract.quote,
         "marginAsset": contract.quote,
@@ -179,4 +216,5 @@ def _info(row: int, contract: Contract, near_ms: int, ended_ms: int | None) -> d
         "underlyingType": underlying,
         "underlyingSubType": ["TradFi"] if contract.asset.tradfi else [],
         "triggerProtect": "0.0500",
+        "filters": price_filters(contract),
     }

@@ -23,6 +23,7 @@ from infra.simulator.binance.streams import (
     StreamPlan,
     opened_session,
 )
+from infra.simulator.binance.universe import IntervalsListed
 from infra.simulator.exchange import Simulated, SocketRules
 from infra.simulator.market.history import SettlementBook
 from infra.simulator.market.listings import Listings
@@ -47,6 +48,7 @@ class BinanceOptions:
     max_streams: int = 1_024
     weight_per_minute: int = 2_400
     pool_per_5_minutes: int = 500
+    intervals_listed: IntervalsListed = "all"
     retry_after: bool = False
     rules: SocketRules = RULES
 
@@ -58,6 +60,13 @@ COINM_ROWS = OwnOption(
     help="COIN-M rows (st 2) that appear in the USD-M arrays.",
 )
 
+FUNDING_INFO = OwnOption(
+    "funding_info",
+    default="all",
+    values=("all", "adjusted"),
+    help="What USD-M's fundingInfo lists: all that trade, or as documented without some of 8 h.",
+)
+
 
 def create(options: SimulatorOptions, contracts: int, now_ms: int) -> BinanceUsdm:
     """The exchange of a simulator process."""
@@ -65,6 +74,7 @@ def create(options: SimulatorOptions, contracts: int, now_ms: int) -> BinanceUsd
         contracts=contracts,
         settling=min(_MAX_SETTLING, contracts // 4),
         coinm_rows=options.value(COINM_ROWS),
+        intervals_listed=options.value(FUNDING_INFO),
         held_back=HELD_BACK,
         tick_ms=options.tick_ms,
         retry_after=options.retry_after,
@@ -75,6 +85,8 @@ def create(options: SimulatorOptions, contracts: int, now_ms: int) -> BinanceUsd
 
 class BinanceUsdm(BinanceExchange):
     """The exchange. `limits`: counted here and elsewhere; None: its own."""
+
+    wire = wire.USDM_WIRE
 
     def __init__(
         self, seed: int, options: BinanceOptions, now_ms: int, limits: RateLimits | None = None
@@ -93,6 +105,7 @@ class BinanceUsdm(BinanceExchange):
             limits or RateLimits(options.weight_per_minute, options.pool_per_5_minutes),
             frozen=market.snapshot(binance_universe.frozen_at_ms(now_ms)),
             retry_after=options.retry_after,
+            intervals_listed=options.intervals_listed,
         )
         super().__init__(FEED, market, listings, book, api, self._arrays, tick_ms=options.tick_ms)
         # REST answers from the start: with the tick before the first that is streamed.
@@ -135,4 +148,4 @@ class BinanceUsdm(BinanceExchange):
         return StreamPlan(arrays, named)
 
 
-SIMULATED = Simulated(745, create, wire.WIRE, (COINM_ROWS,), UsdmRows())
+SIMULATED = Simulated(745, create, wire.USDM_WIRE, (COINM_ROWS, FUNDING_INFO), UsdmRows())

@@ -6,16 +6,36 @@ The fields are those of docs/exchanges/binance-usdm.md §6 and §9 and of binanc
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from infra.simulator.exchange import RestCall, RestReply
 from infra.simulator.wire_fields import Wire
 
-WIRE = Wire(
+USDM_WIRE = Wire(
     event=("E", "time", "serverTime"),
     funding=("T", "nextFundingTime"),
     rate=("r", "lastFundingRate"),
     symbol='"s":"([^"]+)"',
     current="premiumIndex",
+    # Which of the documented states a halted contract has is not known.
+    halts={"PENDING_TRADING": False, "SETTLING": False},
+    bad_fields={
+        "mark-price": ("p|markPrice", '"n/a"'),
+        "index-price": ("i|indexPrice", '"-"'),
+        "funding-time": ("T|nextFundingTime", "17"),
+    },
+    optional=(
+        "ap", "st", "P", "estimatedSettlePrice", "interestRate", "disclaimer", "onboardDate",
+        "underlyingType", "adjustedFundingRateCap", "adjustedFundingRateFloor",
+    ),
+    unknown_event='{"e":"@event@","E":@ms@}',
+    own_kinds=frozenset({"special-settlement", "zombie"}),
+)  # fmt: skip
+
+COINM_WIRE = replace(
+    USDM_WIRE,
+    halts={"PRE_DELISTING": False, "PENDING_TRADING": False, "DOWN": False},
+    own_kinds=USDM_WIRE.own_kinds - {"special-settlement"},
 )
 
 _SHORTEST_BAN_S = 120

@@ -17,7 +17,8 @@ from schemas.errors import ConfigurationError
 
 MAX_RUNNING = 256
 _FRAME_KINDS = (
-    "half-open", "silence", "drop", "clock-skew", "bad-units", "corrupt", "duplicate", "reorder",
+    "half-open", "silence", "drop", "clock-skew", "bad-units", "bad-field", "null-fields",
+    "corrupt", "duplicate", "reorder",
 )  # fmt: skip
 """In the order in which they act: what is damaged can no longer be rewritten."""
 

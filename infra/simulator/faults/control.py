@@ -12,17 +12,18 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from infra.simulator.exchange import Exchange
+from infra.simulator.exchange import Exchange, Frame
+from infra.simulator.faults import contracts
 from infra.simulator.faults.book import FaultBook, Running
 from infra.simulator.faults.kinds import Fault
 from infra.simulator.faults.schedule import Entry, Resume
-from infra.simulator.market.history import Lateness
 from infra.simulator.market.truth import TruthLog
 from infra.simulator.wire_fields import Wire
 from schemas.errors import ConfigurationError
 
 DRAIN_S = 5.0
 _RESTART = "service restart"
+_OF_SOCKETS = frozenset({"close", "half-open", "maintenance", "unknown-event"})
 
 
 class Connection(Protocol):
@@ -37,6 +38,10 @@ class Connection(Protocol):
 
     def abort(self, reason: str, *, by_fault: bool = False) -> None:
         """Cut TCP without a farewell."""
+        ...
+
+    def offer(self, item: Frame) -> None:
+        """Queue a frame."""
         ...
 
     async def finish(self, code: int, reason: str, timeout_s: float) -> None:
@@ -80,6 +85,7 @@ class FaultControl:
         self._book = FaultBook()
         self._scheduled: list[tuple[float, Entry]] = []
         self._changed = asyncio.Event()
+        self._to_follow: list[Running] = []
         self._closing: set[asyncio.Task[Begun]] = set()
 
     @property
@@ -145,7 +151,11 @@ class FaultControl:
         """
         self._expire()
         targets = self._targets(fault)
-        symbol = self._change_exchange(fault)
+        symbol: str | None = None
+        if fault.feed is not None:
+            exchange, now_ms = self._exchanges[fault.feed], self._wall_ns() // 1_000_000
+            fault = contracts.resolved(exchange, fault, now_ms)
+            symbol = contracts.begin(exchange, fault, now_ms)
         about = frozenset(connection.number for connection in targets)
         # Sockets that open later are as free of a half-open connection as of another's fault.
         limited = fault.kind == "half-open" or "connection" in fault.parameters
@@ -156,7 +166,7 @@ class FaultControl:
         self._ended(replaced)
         self._record(begun, ended_us=now_us if fault.instant else None)
         self._settle()
-        done = len(targets) if fault.kind in {"close", "half-open", "maintenance"} else 1
+        done = len(targets) if fault.kind in _OF_SOCKETS else 1
         if fault.kind == "half-open":
             for connection in targets:
                 connection.freeze()
@@ -165,6 +175,8 @@ class FaultControl:
         elif fault.kind == "close" and fault.parameters["abort"]:
             for connection in targets:
                 connection.abort("fault control", by_fault=True)
+        elif fault.kind == "unknown-event":
+            self._tell(targets, fault)
         elif fault.kind == "close":
             await _close(targets, fault.parameters["code"], "")
         return Begun(done, begun.number, symbol)
@@ -223,6 +235,14 @@ class FaultControl:
                                "parameters": fault.parameters, "error": str(error)})  # fmt: skip
             return Begun(0, 0)
 
+    def _tell(self, targets: Iterable[Connection], fault: Fault) -> None:
+        """Send an event that no documentation of the feed knows."""
+        text = self._exchanges[fault.feed or ""].wire.unknown_event
+        text = text.replace("@event@", fault.parameters["event"])
+        text = text.replace("@ms@", str(self._wall_ns() // 1_000_000))
+        for connection in targets:
+            connection.offer(Frame(text.encode()))
+
     def _targets(self, fault: Fault) -> list[Connection]:
         """The open sockets that a fault is about, the oldest first."""
         index = fault.parameters.get("connection")
@@ -235,36 +255,6 @@ class FaultControl:
             raise ConfigurationError(f"no open socket has the index {index}")
         return chosen
 
-    def _change_exchange(self, fault: Fault) -> str | None:
-        """List, delist, or change the interval of a contract; returns its symbol."""
-        if fault.feed is None or fault.kind not in {"list", "delist", "interval-change"}:
-            return None
-        exchange = self._exchanges[fault.feed]
-        symbol: str | None = fault.parameters.get("symbol")
-        listings = exchange.listings
-        if fault.kind == "interval-change":
-            self._change_interval(exchange, fault)
-        elif symbol is None:
-            symbol = listings.list_next() if fault.kind == "list" else listings.delist_one()
-            if symbol is None:
-                raise ConfigurationError(f"{fault.feed} has no contract left to {fault.kind}")
-        elif fault.kind == "list":
-            listings.list_symbol(symbol)
-        else:
-            listings.delist(symbol)
-        return symbol
-
-    def _change_interval(self, exchange: Exchange, fault: Fault) -> None:
-        symbol, hours = fault.parameters["symbol"], fault.parameters["interval_hours"]
-        contracts = exchange.market.contracts
-        row = next((row for row, c in enumerate(contracts) if c.symbol == symbol), None)
-        if row is None or not exchange.listings.is_listed(symbol) or contracts[row].kind == "dated":
-            raise ConfigurationError(f"{exchange.name} has no listed perpetual {symbol!r}")
-        if exchange.market.interval_hours(row) == hours:
-            raise ConfigurationError(f"{symbol} settles every {hours} h already")
-        exchange.market.change_interval(row, hours, self._wall_ns() // 1_000_000)
-        exchange.listings.touch()
-
     def _expire(self) -> None:
         end_s = self._book.next_end_s()
         if end_s is not None and end_s <= self._clock_s():
@@ -274,6 +264,8 @@ class FaultControl:
     def _ended(self, ended: Iterable[Running]) -> None:
         for running in ended:
             self._record(running, ended_us=self._wall_ns() // 1_000)
+            if running.kind == "zombie":
+                self._to_follow.append(running)
             if running.kind == "half-open":
                 for connections in self._connections.values():
                     for connection in list(connections):
@@ -285,8 +277,12 @@ class FaultControl:
         for feed, exchange in self._exchanges.items():
             for connection in self._connections[feed]:
                 connection.delay_s = self._book.delay_s(feed, connection.number)
-            late = self._book.first(feed, ("settle-late",))
-            exchange.book.lateness = None if late is None else _lateness(late)
+            running = self._book.of(feed)
+            exchange.book.lateness = contracts.lateness(running)
+            exchange.listings.set_oddities(contracts.oddities(exchange, running))
+        for ended in self._to_follow:
+            contracts.ended(self._exchanges[ended.fault.feed or ""], ended)
+        self._to_follow.clear()
         self._changed.set()
 
     def _record(self, running: Running, ended_us: int | None) -> None:
@@ -300,14 +296,6 @@ class FaultControl:
 
 def _about(number: int, fault: Fault) -> dict[str, Any]:
     return {"id": number, "kind": fault.kind, "feed": fault.feed}
-
-
-def _lateness(fault: Running) -> Lateness:
-    return Lateness(
-        since_ms=fault.began_us // 1_000,
-        delay_ms=round(fault.get("delay_s") * 1_000),
-        newest_first=fault.get("order") == "newest-first",
-    )
 
 
 async def _close(connections: Iterable[Connection], code: int, reason: str) -> None:

@@ -82,19 +82,28 @@ class FrameFaults:
         if kind == "corrupt" and fault.strikes():
             cut = fault.get("how") == "cut"
             return _mangled(frame, damaged(frame.payload, fault.chance.random(), cut=cut))
-        if kind == "bad-units":
+        return self._rewritten(frame, fault)
+
+    def _rewritten(self, frame: Frame, fault: Running) -> Frame:
+        payload = frame.payload
+        if fault.kind == "bad-field":
+            payload = self._wire.with_bad_field(payload, fault.get("field"), fault.get("symbol"))
+            return replace(frame, payload=payload)
+        if fault.kind == "null-fields":
+            return replace(frame, payload=self._wire.with_nulls(payload))
+        if fault.kind == "bad-units":
             unit = fault.get("unit")
-            rewritten = (
-                self._wire.in_percent(frame.payload)
+            in_unit = (
+                self._wire.in_percent(payload)
                 if unit is None
-                else self._wire.in_unit(frame.payload, unit)
+                else (self._wire.in_unit(payload, unit))
             )
-            return frame if rewritten == frame.payload else _mangled(frame, rewritten)
-        if kind == "clock-skew":
+            return frame if in_unit == payload else _mangled(frame, in_unit)
+        if fault.kind == "clock-skew":
             skew_us = round(fault.get("skew_s") * 1_000_000)
-            shifted = self._wire.shifted(frame.payload, skew_us)
+            shifted = self._wire.shifted(payload, skew_us)
             # A frame without a time is the same by any clock, and so is its truth.
-            moved_us = 0 if shifted == frame.payload else skew_us
+            moved_us = 0 if shifted == payload else skew_us
             return replace(frame, payload=shifted, shift_us=frame.shift_us + moved_us)
         return frame
 

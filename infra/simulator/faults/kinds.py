@@ -110,6 +110,19 @@ _RETRY = {
     )
 }
 _SYMBOL = _Parameter("a contract's symbol", _is_text)
+_LIST_LAG = {
+    "list_lag_s": _Parameter(
+        "seconds from 0 to 3600", lambda value: _is_number(value, 0, _MAX_DELAY_S), 0
+    )
+}
+_CHOSEN = {
+    "symbol": _Parameter("a contract's symbol; without it the simulator chooses one", _is_text)
+}
+_FUNDING_MS = _Parameter(
+    "a funding time in ms since the epoch", lambda value: _is_integer(value, 0, 2**53)
+)
+_STATE = _Parameter("one of the exchange's own states, see docs/faults.md", _is_text)
+_FIELD = _Parameter("one of the exchange's fields, see docs/faults.md", _is_text)
 
 
 def _code(default: int) -> _Parameter:
@@ -176,7 +189,62 @@ KINDS: Mapping[str, _Kind] = {
         {
             "symbol": _Parameter(_SYMBOL.text, _is_text, required=True),
             "interval_hours": _one_of(1, 2, 4, 8),
+            "grid": _one_of("full", "next-hour", default="full"),
+            **_LIST_LAG,
         },
+        instant=True,
+        needs_feed=True,
+    ),
+    "clock-move": _Kind(
+        {
+            **_CHOSEN,
+            "offset_hours": _Parameter(
+                "whole hours from 0 to 7, below the interval",
+                lambda value: _is_integer(value, 0, 7),
+            ),
+        },
+        instant=True,
+        needs_feed=True,
+    ),
+    "cap-raise": _Kind(
+        {
+            **_CHOSEN,
+            "factor": _Parameter(
+                "a number above 1, up to 10", lambda value: _is_number(value, 1.1, 10), 2.0
+            ),
+            **_LIST_LAG,
+        },
+        instant=True,
+        needs_feed=True,
+    ),
+    "missing-settlement": _Kind(
+        {**_CHOSEN, "which": _one_of("last", "next", default="last"), "funding_ms": _FUNDING_MS},
+        needs_feed=True,
+    ),
+    "special-settlement": _Kind(
+        {
+            **_CHOSEN,
+            "rate": _Parameter(
+                "a fraction from -1 to 1", lambda value: _is_number(value, -1, 1), -0.0125
+            ),
+            "which": _one_of("last", "next", default="last"),
+        },
+        instant=True,
+        needs_feed=True,
+    ),
+    "halt": _Kind({**_CHOSEN, "state": _STATE}, needs_feed=True),
+    "zombie": _Kind(_CHOSEN, needs_feed=True),
+    "relist": _Kind(
+        {"symbol": _Parameter("the symbol of a delisted contract; without it any", _is_text)},
+        instant=True,
+        needs_feed=True,
+    ),
+    "listed-twice": _Kind(_CHOSEN, needs_feed=True),
+    "empty-symbol": _Kind({}, needs_feed=True),
+    "bad-field": _Kind({**_CHOSEN, "field": _FIELD}, needs_feed=True),
+    "null-fields": _Kind({}),
+    "unknown-event": _Kind(
+        {"event": _Parameter("a name", _is_text, "serverShutdown"), **_CONNECTION},
         instant=True,
         needs_feed=True,
     ),
@@ -272,9 +340,40 @@ def _seconds(kind: str, known: _Kind, seconds: Any) -> float | None:
     return float(seconds)
 
 
-def _check_feed_can(kind: str, feed: str, wire: Wire, parameters: Mapping[str, Any]) -> None:
+_OWN_KINDS = frozenset({"special-settlement", "zombie"})
+"""What only some exchanges are known to do."""
+
+_CLOCK_KINDS = frozenset({"interval-change", "clock-move"})
+_CHOICES = {"halt": "state", "bad-field": "field"}
+
+
+def can(kind: str, wire: Wire) -> str:
+    """Why an exchange cannot show a kind of fault at all; empty: it can."""
+    if kind in _OWN_KINDS and kind not in wire.own_kinds:
+        return "it is not known to do that"
+    if kind in _CLOCK_KINDS and wire.fixed_interval_hours:
+        return f"it settles every {wire.fixed_interval_hours} h, always"
+    if kind == "cap-raise" and not wire.lists_caps:
+        return "its list tells no caps"
+    if kind == "unknown-event" and not wire.unknown_event:
+        return "no such event was seen"
+    if (kind == "halt" and not wire.halts) or (kind == "bad-field" and not wire.bad_fields):
+        return "nothing of that kind is known of it"
+    return ""
+
+
+def _check_feed_can(kind: str, feed: str, wire: Wire, parameters: dict[str, Any]) -> None:
+    """Check what depends on the exchange, and fill in its usual choice."""
     if kind == "bad-units" and parameters["field"] == "time" and not wire.rates_have_times:
         raise ConfigurationError(f"the rates of {feed} name no time: use field rate")
-    if kind == "interval-change" and wire.fixed_interval_hours:
-        hours = wire.fixed_interval_hours
-        raise ConfigurationError(f"{feed} settles every {hours} h, always: no interval-change")
+    reason = can(kind, wire)
+    if reason:
+        raise ConfigurationError(f"no {kind} of {feed}: {reason}")
+    name = _CHOICES.get(kind)
+    if name is not None:
+        choices = list(wire.halts if kind == "halt" else wire.bad_fields)
+        chosen = parameters.setdefault(name, choices[0])
+        if chosen not in choices:
+            raise ConfigurationError(
+                f"{name} of {kind} must be one of {', '.join(choices)} for {feed}, not {chosen!r}"
+            )

@@ -35,9 +35,14 @@ def refusal(exchange: Exchange, fault: Running, call: RestCall) -> RestReply:
 
 
 def changed(reply: RestReply, wire: Wire, faults: Sequence[Running], call: RestCall) -> RestReply:
-    """A reply, by another clock or in other units."""
+    """A reply, by another clock, in other units, or with values that are wrong or missing."""
     for fault in faults:
-        if fault.kind == "clock-skew":
+        if fault.kind == "null-fields":
+            reply = replace(reply, body=wire.with_nulls(reply.body))
+        elif fault.kind == "bad-field":
+            name, symbol = fault.get("field"), fault.get("symbol")
+            reply = replace(reply, body=wire.with_bad_field(reply.body, name, symbol))
+        elif fault.kind == "clock-skew":
             skew_s = fault.get("skew_s")
             body = wire.shifted(reply.body, round(skew_s * 1_000_000))
             date = formatdate(call.now_ms / 1_000 + skew_s, usegmt=True)

@@ -21,6 +21,7 @@ from infra.simulator.hyperliquid import wire
 from infra.simulator.hyperliquid.frames import (
     ContextTexts,
     all_dexs_frame,
+    all_mids_frame,
     context_frame,
     rate_text,
 )
@@ -53,6 +54,7 @@ class HyperliquidOptions:
     held_back: int = 0
     tick_ms: int = 1_000
     all_dexs_ms: int = 13_600
+    all_mids_ms: int = 5_000
     connections: int = 10
     connections_per_minute: int = 30
     subscriptions: int = 1_000
@@ -62,20 +64,22 @@ class HyperliquidOptions:
 
 
 class HyperliquidTick:
-    """One step: the coins whose frames are due, and once in a while all dexs."""
+    """One step: the coins whose frames are due, and once in a while all dexs or all mids."""
 
     def __init__(
         self,
         exchange: Hyperliquid,
         at_ms: int,
-        due: Mapping[int, tuple[str, bytes]],
+        due: Mapping[int, tuple[str | None, bytes]],
         *,
         all_dexs: bool,
+        all_mids: bool,
     ) -> None:
         self._exchange = exchange
         self._at_ms = at_ms
         self._due = due
         self._all_dexs = all_dexs
+        self._all_mids = all_mids
         self._ledger: TickLedger | None = None
 
     @property
@@ -98,6 +102,9 @@ class HyperliquidTick:
         if self._all_dexs and ALL_DEXS_KEY in wanted:
             delivered = True
             yield Frame(all_dexs_frame(self._exchange.all_contexts(self._due)))
+        for dex in own.dexs_of_mids() if self._all_mids else ():
+            delivered = True
+            yield Frame(all_mids_frame(dex, self._exchange.api.mids(dex, self._due)))
         if delivered:
             own.sent(self._at_ms)
         else:
@@ -112,8 +119,8 @@ class HyperliquidTick:
         return (self.ledger(),)
 
     def rows(self) -> Sequence[int]:
-        """The coins whose frames are due."""
-        return list(self._due)
+        """The coins whose frames are due, halted ones apart: they have no rate."""
+        return [row for row, (rate, _) in self._due.items() if rate is not None]
 
     def ledger(self) -> TickLedger:
         """The tick's entry in the truth, shared by all connections."""
@@ -205,47 +212,51 @@ class Hyperliquid:
         if self.listings.version != self._seen_version:
             self._seen_version = self.listings.version
             self._relist(snapshot)
-        due = {row: self._texts.context(snapshot, row) for row in self._due_rows(at_ms)}
-        all_dexs_ms = self._options.all_dexs_ms
-        all_dexs = at_ms // all_dexs_ms != (at_ms - self.tick_ms) // all_dexs_ms
-        return HyperliquidTick(self, at_ms, due, all_dexs=all_dexs)
+        due = {row: self._context(snapshot, row) for row in self._due_rows(at_ms)}
+        return HyperliquidTick(
+            self,
+            at_ms,
+            due,
+            all_dexs=self._is_due(self._options.all_dexs_ms, at_ms),
+            all_mids=self._is_due(self._options.all_mids_ms, at_ms),
+        )
 
-    def show(self, due: Mapping[int, tuple[str, bytes]]) -> None:
+    def show(self, due: Mapping[int, tuple[str | None, bytes]]) -> None:
         """Take these contexts as the newest."""
         for row, (_, context) in due.items():
             self._contexts[row] = context
 
-    def all_contexts(self, due: Mapping[int, tuple[str, bytes]]) -> list[tuple[str, list[bytes]]]:
+    def all_contexts(
+        self, due: Mapping[int, tuple[str | None, bytes]]
+    ) -> list[tuple[str, list[bytes]]]:
         """The contexts of all known assets by dex in universe order, delisted ones included."""
-        known = set(self.listings.known_rows())
         return [
             (
                 dex,
-                [
-                    due[row][1] if row in due else self._contexts[row]
-                    for row in self._dex_rows[dex]
-                    if row in known
-                ],
+                [due[row][1] if row in due else self._contexts[row] for row in self.api.shown(dex)],
             )
             for dex in DEXS
         ]
 
     def settled_at_start(self) -> Iterable[SettledRate]:
-        """The 30 days before the start."""
+        """The 40 days before the start."""
         return self._settled(self.book.all)
 
     def settle(self, now_ms: int) -> Iterable[SettledRate]:
         """What has settled since the last call."""
         return self._settled(self.book.settle(now_ms))
 
+    def _is_due(self, every_ms: int, at_ms: int) -> bool:
+        """Whether something that comes every so often comes with this step."""
+        return at_ms // every_ms != (at_ms - self.tick_ms) // every_ms
+
     def _due_rows(self, at_ms: int) -> list[int]:
         second, within_ms = divmod(at_ms, self._options.tick_ms)
         step = within_ms // self.tick_ms
-        contracts = self.contracts
         return [
             row
-            for row in self.listings.rows()
-            if not contracts[row].frozen and _step(row, second, self._steps) == step
+            for row in self.listings.known_rows()
+            if not self.api.is_delisted(row) and _step(row, second, self._steps) == step
         ]
 
     def _relist(self, snapshot: Snapshot) -> None:
@@ -256,8 +267,14 @@ class Hyperliquid:
             self._contexts[row] = (
                 self._texts.delisted(snapshot, row)
                 if self.api.is_delisted(row)
-                else self._texts.context(snapshot, row)[1]
+                else self._context(snapshot, row)[1]
             )
+
+    def _context(self, snapshot: Snapshot, row: int) -> tuple[str | None, bytes]:
+        """The rate text and the context of a coin; a halted one has no rate (§6)."""
+        if self.listings.state(self.contracts[row].symbol) is not None:
+            return None, self._texts.halted(snapshot, row)
+        return self._texts.context(snapshot, row)
 
     def _exists(self, coin: str) -> bool:
         row = self._rows.get(coin)

@@ -7,7 +7,7 @@ digits, nulls for what is delisted.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -75,6 +75,15 @@ class ContextTexts:
             '"midPx":null,"impactPxs":null,"dayBaseVlm":"0.0"}'
         ).encode()
 
+    def halted(self, snapshot: Snapshot, row: int) -> bytes:
+        """The context of an asset that is listed and does not trade: rate 0.0, prices, no book."""
+        index, mark = _price(snapshot.index[row]), _price(snapshot.mark[row])
+        return (
+            f'{{"funding":"{DELISTED_RATE}","openInterest":"0.0","prevDayPx":"{mark}",'
+            f'"dayNtlVlm":"0.0","premium":null,"oraclePx":"{index}","markPx":"{mark}",'
+            '"midPx":null,"impactPxs":null,"dayBaseVlm":"0.0"}'
+        ).encode()
+
     def context(self, snapshot: Snapshot, row: int) -> tuple[str, bytes]:
         """The rate text and the context object (§6) of a row."""
         rate = rate_text(self._contracts[row].symbol, int(snapshot.rate_units[row]))
@@ -100,6 +109,22 @@ def all_dexs_frame(contexts: Sequence[tuple[str, Sequence[bytes]]]) -> bytes:
     """An `allDexsAssetCtxs` frame: contexts by dex in universe order, without names."""
     dexs = b",".join(b'["%b",[%b]]' % (dex.encode(), b",".join(texts)) for dex, texts in contexts)
     return b'{"channel":"allDexsAssetCtxs","data":{"ctxs":[%b]}}' % dexs
+
+
+def mids(named: Iterable[tuple[str, bytes]]) -> dict[str, str]:
+    """The mid price of each coin that has one, from pairs of coin and context."""
+    found: dict[str, str] = {}
+    for coin, context in named:
+        mid = msgspec.json.decode(context)["midPx"]
+        if mid is not None:
+            found[coin] = mid
+    return found
+
+
+def all_mids_frame(dex: str, prices: Mapping[str, str]) -> bytes:
+    """An `allMids` frame; that of a builder's dex names it."""
+    data = {"mids": prices, "dex": dex} if dex else {"mids": prices}
+    return msgspec.json.encode({"channel": "allMids", "data": data})
 
 
 def error_frame(message: str) -> bytes:

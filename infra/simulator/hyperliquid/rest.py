@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from infra.simulator.exchange import RestCall, RestReply
-from infra.simulator.hyperliquid.frames import rate_text, stamps_ms
+from infra.simulator.hyperliquid.frames import mids, rate_text, stamps_ms
 from infra.simulator.hyperliquid.universe import (
     COLLATERALS,
     DEXS,
@@ -28,6 +28,8 @@ _HISTORY_ROWS = 500
 _ROWS_PER_WEIGHT = 20
 _WEIGHT = 20
 _LIGHT_WEIGHT = 2
+_LIGHT_CALLS = frozenset({"allMids", "exchangeStatus"})
+_NULL_FLAG_EVERY = 8  # one live asset in so many has `isDelisted` null instead of no flag (§12)
 _NO_PREMIUM_EVERY = 50  # one row in so many lacks `premium`
 _UNREADABLE = b"Failed to deserialize the JSON body into the target type"
 
@@ -48,7 +50,7 @@ class HyperliquidRest:
         dex_rows: the rows of each dex in the order of its universe.
         contexts: the newest context of each row.
         budget: the weights per client and minute.
-        retry_after: whether a 429 says how long to wait (UNVERIFIED in hyperliquid.md §9).
+        retry_after: whether a 429 says how long to wait: it may (hyperliquid.md §9).
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class HyperliquidRest:
         self._retry_after = retry_after
         self._rows = {contract.symbol: row for row, contract in enumerate(self._contracts)}
         self._calls: Mapping[str, Callable[[dict[str, Any], int], bytes]] = {
+            "allMids": lambda request, _now_ms: msgspec.json.encode(self.mids(_dex(request))),
             "meta": lambda request, _now_ms: self._meta(_dex(request)),
             "metaAndAssetCtxs": lambda request, _now_ms: self._meta_and_contexts(_dex(request)),
             "perpDexs": lambda _request, _now_ms: self._perp_dexs(),
@@ -90,7 +93,7 @@ class HyperliquidRest:
         try:
             request = _request(call.body)
             handler = self._handler(request["type"])
-            weight = _LIGHT_WEIGHT if request["type"] == "exchangeStatus" else _WEIGHT
+            weight = _LIGHT_WEIGHT if request["type"] in _LIGHT_CALLS else _WEIGHT
             if not self._budget.charge(call.client_ip, weight, call.now_ms):
                 return self._too_many(call.now_ms)
             body = handler(request, call.now_ms)
@@ -109,6 +112,25 @@ class HyperliquidRest:
         contract = self._contracts[row]
         return contract.frozen or self._listings.is_delisted(contract.symbol)
 
+    def mids(
+        self, dex: str, newer: Mapping[int, tuple[str | None, bytes]] | None = None
+    ) -> dict[str, str]:
+        """The mid prices of a dex by coin; delisted coins have none.
+
+        Args:
+            dex: its name.
+            newer: rates and contexts by row that are not shown yet.
+
+        Raises:
+            _UnknownCoinError: there is no such dex.
+        """
+        rows = self._listed_rows(dex)
+        ahead = newer or {}
+        return mids(
+            (self._contracts[row].symbol, ahead[row][1] if row in ahead else self._contexts(row))
+            for row in rows
+        )
+
     def _handler(self, kind: str) -> Callable[[dict[str, Any], int], bytes]:
         if kind not in self._calls:
             raise _BadRequestError
@@ -118,14 +140,32 @@ class HyperliquidRest:
         headers = {"Retry-After": str(seconds_left(now_ms))} if self._retry_after else {}
         return RestReply(b"null", 429, headers)
 
-    def _shown(self, dex: str) -> list[int]:
-        known = set(self._listings.known_rows())
-        return [row for row in self._dex_rows[dex] if row in known]
+    def shown(self, dex: str) -> list[int]:
+        """The rows of a dex in the order of its universe, what is not listed yet left out.
 
-    def _meta(self, dex: str) -> bytes:
+        A row that the list names twice, or without its name, comes once more at the end.
+        """
+        known = set(self._listings.known_rows())
+        rows = [row for row in self._dex_rows[dex] if row in known]
+        nameless = rows[:1] if self._listings.nameless and dex == MAIN else []
+        return [*rows, *self._named_twice(rows), *nameless]
+
+    def _named_twice(self, rows: Sequence[int]) -> list[int]:
+        return [row for row in rows if self._contracts[row].symbol in self._listings.twice]
+
+    def _listed_rows(self, dex: str) -> list[int]:
         if dex not in self._dex_rows:
             raise _UnknownCoinError
-        universe = [self._asset(row) for row in self._shown(dex)]
+        return self.shown(dex)
+
+    def _meta(self, dex: str) -> bytes:
+        rows = self._listed_rows(dex)
+        universe = [self._asset(row) for row in rows]
+        if self._listings.nameless and dex == MAIN and universe:
+            universe[-1]["name"] = ""
+        twice = len(self._named_twice(list(dict.fromkeys(rows))))
+        for asset in universe[len(set(rows)) :][:twice]:
+            asset["isDelisted"] = not asset.get("isDelisted")
         return msgspec.json.encode(
             {
                 "universe": universe,
@@ -144,14 +184,16 @@ class HyperliquidRest:
         }
         if self.is_delisted(row):
             asset["isDelisted"] = True
+        elif row % _NULL_FLAG_EVERY == 1:
+            asset["isDelisted"] = None
         return asset
 
     def _meta_and_contexts(self, dex: str) -> bytes:
         meta = self._meta(dex)
-        return _array((meta, _array(self._contexts(row) for row in self._shown(dex))))
+        return _array((meta, _array(self._contexts(row) for row in self.shown(dex))))
 
     def _perp_dexs(self) -> bytes:
-        listed = [_dex_entry(dex, [self._contracts[row].symbol for row in self._shown(dex)])
+        listed = [_dex_entry(dex, [self._contracts[row].symbol for row in self.shown(dex)])
                   for dex in DEXS if dex != MAIN]  # fmt: skip
         return msgspec.json.encode([None, *listed])
 
@@ -177,7 +219,7 @@ class HyperliquidRest:
     def _predicted(self, now_ms: int) -> bytes:
         rows = []
         hour_ms = now_ms // HOUR_MS * HOUR_MS
-        for row in self._shown(MAIN):
+        for row in self.shown(MAIN):
             if self.is_delisted(row):
                 continue
             funding = msgspec.json.decode(self._contexts(row))["funding"]
@@ -192,8 +234,8 @@ class HyperliquidRest:
 _NO_SPOT = msgspec.json.encode(
     {
         "tokens": [
-            {"name": name, "szDecimals": 8, "weiDecimals": 8, "index": index}
-            for index, name in enumerate(COLLATERALS)
+            {"name": name, "szDecimals": 8, "weiDecimals": 8, "index": token}
+            for name, token in COLLATERALS.items()
         ],
         "universe": [],
     }

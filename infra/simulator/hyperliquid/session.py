@@ -14,6 +14,7 @@ import msgspec
 
 from infra.simulator.exchange import Close, Frame, SocketRules
 from infra.simulator.hyperliquid.frames import error_frame
+from infra.simulator.hyperliquid.universe import DEXS, MAIN
 from infra.simulator.market.minute_budget import MinuteBudget
 
 CUT = Close(1006, "Bad subscription")
@@ -23,7 +24,8 @@ RULES = SocketRules()
 _CUT_RULES = SocketRules(silence_s=1e-6)
 _PONG = Frame(b'{"channel":"pong"}')
 _COIN_TYPES = frozenset({"activeAssetCtx", "bbo", "trades", "l2Book"})
-_PLAIN_TYPES = frozenset({"allDexsAssetCtxs", "allMids", "fastAssetCtxs"})
+_PLAIN_TYPES = frozenset({"allDexsAssetCtxs", "fastAssetCtxs"})
+_ALL_MIDS = "allMids"
 
 
 class SocketLimits:
@@ -89,7 +91,7 @@ class HyperliquidSession:
     ) -> None:
         self.rules = RULES
         self.subscriptions: dict[str, str] = {}
-        """By the JSON text of the subscription: its coin, empty where it has none."""
+        """By the JSON text of the subscription: its coin or dex, empty where it has none."""
         self._limits = limits
         self._exists = exists
         self._quiet_ms = quiet_ms
@@ -116,6 +118,10 @@ class HyperliquidSession:
         """The subscriptions as JSON."""
         return list(self.subscriptions)
 
+    def dexs_of_mids(self) -> list[str]:
+        """The dexs whose `allMids` the client wants."""
+        return [dex for key, dex in self.subscriptions.items() if f'"{_ALL_MIDS}"' in key]
+
     def sent(self, now_ms: int) -> None:
         """Something is on its way to the client."""
         self._sent_ms = now_ms
@@ -138,7 +144,9 @@ class HyperliquidSession:
             message = f"Error parsing JSON into valid websocket request: {text}"
             return Frame(error_frame(message))
         kind, name = target
-        if kind in _COIN_TYPES and not self._exists(name):
+        if (kind in _COIN_TYPES and not self._exists(name)) or (
+            kind == _ALL_MIDS and name not in DEXS
+        ):
             return CUT
         key = msgspec.json.encode(subscription).decode()
         refusal = self._refusal(method, key)
@@ -178,12 +186,15 @@ def _object(text: str) -> dict[str, Any]:
 
 
 def _target(subscription: Any) -> tuple[str, str] | None:
-    """Type and coin, the coin empty for a type without one; None: no subscription we can read."""
+    """Type and coin or dex, empty where it has none; None: no subscription we can read."""
     if not isinstance(subscription, dict):
         return None
     kind, coin = subscription.get("type"), subscription.get("coin")
     if isinstance(kind, str) and kind in _PLAIN_TYPES and len(subscription) == 1:
         return kind, ""
+    if kind == _ALL_MIDS and subscription.keys() <= {"type", "dex"}:
+        dex = subscription.get("dex", MAIN)
+        return (_ALL_MIDS, dex) if isinstance(dex, str) else None
     if isinstance(kind, str) and kind in _COIN_TYPES and isinstance(coin, str):
         return kind, coin
     return None

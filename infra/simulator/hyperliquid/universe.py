@@ -26,10 +26,10 @@ DEXS = (MAIN, "xyz", *_DEAD_DEXS, "para", "mkts", "io")
 HALVED_DEXS = frozenset({"xyz"})
 """Dexs whose `assetToFundingMultiplier` is 0.5 (§7)."""
 
-COLLATERALS = ("USDC", "USDH", "USDE", "USDT0")
-"""What dexs are settled in (§8); their positions stand for the token numbers."""
+COLLATERALS = {"USDC": 0, "USDE": 235, "USDT0": 268, "USDH": 360}
+"""What dexs are settled in, with its token number (§8; that of USDT0 is UNVERIFIED)."""
 
-_OTHER_COLLATERAL = {"flx": 1, "vntl": 1, "km": 1, "hyna": 2, "cash": 3}
+_OTHER_COLLATERAL = {"flx": "USDH", "vntl": "USDH", "km": "USDH", "hyna": "USDE", "cash": "USDT0"}
 
 _CAP_UNITS = 4_000_000  # 4 %/h, hyperliquid.md §7
 _K_NAMES = frozenset({"kPEPE", "kSHIB", "kBONK", "kLUNC", "kFLOKI", "kNEIRO"})
@@ -49,8 +49,8 @@ class Coins:
 
 
 def collateral(dex: str) -> int:
-    """The position in COLLATERALS of what a dex is settled in."""
-    return _OTHER_COLLATERAL.get(dex, 0)
+    """The token number of what a dex is settled in."""
+    return COLLATERALS[_OTHER_COLLATERAL.get(dex, "USDC")]
 
 
 def dex_of(coin: str) -> str:

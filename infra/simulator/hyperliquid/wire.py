@@ -19,6 +19,10 @@ WIRE = Wire(
     current="metaAndAssetCtxs|predictedFundings",
     rates_have_times=False,
     fixed_interval_hours=1,
+    lists_caps=False,
+    halts={"halted": False},
+    bad_fields={"mark-price": ("markPx", '"n/a"'), "oracle-price": ("oraclePx", '"-"')},
+    optional=("premium", "midPx", "impactPxs", "dayBaseVlm", "prevDayPx"),
 )
 
 

@@ -20,6 +20,9 @@ RULES = SocketRules(messages_per_10_s=100, silence_s=60.0, max_age_s=86_400.0)
 _MAX_TOPICS_PER_FRAME = 100
 _TOKEN_LIFE_MS = 86_400_000
 _MAX_TOKENS = 10_000
+_KINDS_BY_SYMBOL = frozenset({ANNOUNCEMENT, INSTRUMENT.rstrip(":")})
+"""Topics that take contracts behind a colon. Announcements are served without one as well, as the
+older documentation has it."""
 
 
 class Tokens:
@@ -86,8 +89,8 @@ class ClassicSession:
     def due(self, tick: KucoinTick) -> Iterator[Frame]:
         """What a tick brings to these subscriptions."""
         for topic in self._topics:
-            if topic == ANNOUNCEMENT:
-                yield from tick.announcements()
+            if topic.startswith(ANNOUNCEMENT):
+                yield from tick.announcements(topic)
                 continue
             row = self._exchange.live_row(topic.removeprefix(INSTRUMENT))
             if row is not None:
@@ -111,10 +114,10 @@ class ClassicSession:
 def _topics(topic: str) -> Sequence[str]:
     if topic == ANNOUNCEMENT:
         return (topic,)
-    if not topic.startswith(INSTRUMENT):
+    kind, _, symbols = topic.partition(":")
+    if kind not in _KINDS_BY_SYMBOL:
         return ()
-    symbols = topic.removeprefix(INSTRUMENT).split(",")
-    return [f"{INSTRUMENT}{symbol}" for symbol in symbols if symbol]
+    return [f"{kind}:{symbol}" for symbol in symbols.split(",") if symbol]
 
 
 def _error(request_id: object, code: int, data: str) -> Frame:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from infra.simulator.market.listings import Listings
 from infra.simulator.market.market import HOUR_MS, Ints, Market, Snapshot
 from infra.simulator.market.universe import UNITS_PER_ONE
 
@@ -42,12 +43,14 @@ class Estimates:
 
     Args:
         market: the numbers.
+        listings: which settlements are not shown.
         tick_ms: between two ticks.
         push_ms: between two estimates: a minute on the exchange itself.
     """
 
-    def __init__(self, market: Market, tick_ms: int, push_ms: int) -> None:
+    def __init__(self, market: Market, listings: Listings, tick_ms: int, push_ms: int) -> None:
         self._market = market
+        self._listings = listings
         self.push_ms = -(-push_ms // tick_ms) * tick_ms
         delay_ms = min(_PUSH_DELAY_MS, self.push_ms - tick_ms)
         self.delay_ms = delay_ms // tick_ms * tick_ms
@@ -65,6 +68,10 @@ class Estimates:
         next_ms = self._market.next_funding_ms(now_ms)
         start_ms = self._market.last_funding_ms(now_ms)
         last_units = self._market.settled_units(now_ms)
+        for row, missing_ms in self._listings.missing:
+            if start_ms[row] == missing_ms:
+                before = self._market.settled_before(row, missing_ms - 1)
+                start_ms[row], last_units[row] = before
         rate_units = self._snapshot(estimated_ms).rate_units
         age_ms = now_ms - start_ms
         held = age_ms < self._hold_ms

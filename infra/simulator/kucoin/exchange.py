@@ -135,7 +135,7 @@ class Kucoin(KucoinState):
         self.api.show(tick)
 
     def settled_at_start(self) -> Iterable[SettledRate]:
-        """The 30 days before the start."""
+        """The 40 days before the start."""
         return self._settled(self.book.all)
 
     def settle(self, now_ms: int) -> Iterable[SettledRate]:
@@ -143,16 +143,14 @@ class Kucoin(KucoinState):
         return self._settled(self.book.settle(now_ms))
 
     def _settled(self, settlements: Settlements) -> Iterable[SettledRate]:
-        for row, funding_ms, units in zip(
+        for row, funding_ms, units, hours in zip(
             settlements.row.tolist(),
             settlements.funding_ms.tolist(),
             settlements.rate_units.tolist(),
+            settlements.interval_hours.tolist(),
             strict=True,
         ):
-            contract = self.contracts[row]
-            text = decimal_text(units)
-            hours = self.market.interval_hours(row)
-            yield SettledRate(contract.symbol, funding_ms, text, hours)
+            yield SettledRate(self.contracts[row].symbol, funding_ms, decimal_text(units), hours)
 
 
 SIMULATED = Simulated(682, create, wire.WIRE, (PUSH_S,))

@@ -7,6 +7,7 @@ errors are HTTP 200 with a code.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -30,6 +31,7 @@ from infra.simulator.market.universe import Contract
 
 _MAX_ROWS = 100  # the newest records that history returns (§5b: about 100)
 _LATEST_STAMP_MS = 3  # a stamp is at most so late (market.py)
+_FIRST_OPEN_MS = 1_585_555_200_000
 CLASSIC_PATH = "/classic/"
 
 
@@ -119,8 +121,16 @@ class KucoinRest:
 
     def _active(self, call: RestCall) -> str:
         shown = self._exchange.estimates.at(call.now_ms)
-        rows = self._exchange.listings.known_rows()
-        return f"[{','.join(self._active_row(row, shown, call.now_ms) for row in rows)}]"
+        listings, contracts = self._exchange.listings, self._exchange.contracts
+        rows = listings.known_rows()
+        texts = [self._active_row(row, shown, call.now_ms) for row in rows]
+        for row, text in list(zip(rows, texts, strict=True)):
+            if contracts[row].symbol in listings.twice:
+                other = "Paused" if '"status":"Open"' in text else "Open"
+                texts.append(re.sub('"status":"[^"]+"', f'"status":"{other}"', text))
+        if listings.nameless and texts:
+            texts.append(re.sub('"symbol":"[^"]+"', '"symbol":""', texts[0]))
+        return f"[{','.join(texts)}]"
 
     def _contract(self, symbol: str, now_ms: int) -> str:
         row = self._exchange.known_row(symbol)
@@ -131,10 +141,15 @@ class KucoinRest:
 
     def _active_row(self, row: int, shown: Shown, now_ms: int) -> str:
         exchange = self._exchange
-        live = exchange.listings.is_listed(exchange.contracts[row].symbol)
+        symbol = exchange.contracts[row].symbol
+        status = "Open" if exchange.listings.is_listed(symbol) else "Closed"
+        state = exchange.listings.state(symbol)
+        if state is not None:
+            status = state.name
+        opened_ms = exchange.market.listed_terms(row, now_ms).onboard_ms or _FIRST_OPEN_MS
         mark, index = self._closed_prices.get(row) or self._prices(row)
         return (
-            f'{{{self._facts[row]},"status":"{"Open" if live else "Closed"}",'
+            f'{{{self._facts[row]},"firstOpenDate":{opened_ms},"status":"{status}",'
             f'{self._funding(row, shown, now_ms)}"openInterest":"{10_000 + row * 37}",'
             f'"markPrice":{mark},"indexPrice":{index},"lastTradePrice":{mark}}}'
         )
@@ -149,7 +164,9 @@ class KucoinRest:
         contract = self._exchange.contracts[row]
         if contract.kind == "dated":
             return ""
-        interval_ms, cap = self._exchange.market.interval_ms[row], contract.cap_units
+        terms = self._exchange.market.listed_terms(row, now_ms)
+        interval_ms, cap = terms.interval_ms, terms.cap_units
+        begins = terms.since_ms if terms.since_ms > 0 else "null"
         live = self._exchange.is_rated(row)
         rate, last, left_ms, next_ms = (
             (
@@ -166,20 +183,21 @@ class KucoinRest:
             f'"fundingFeeRate":{rate},"predictedFundingFeeRate":null,'
             f'"lastTimeFundingRate":{last},"fundingRateGranularity":{interval_ms},'
             f'"currentFundingRateGranularity":{interval_ms},'
-            f'"effectiveFundingRateCycleStartTime":null,'
-            f'"fundingRateSymbol":"{self._rate_symbol(row)}",'
+            f'"effectiveFundingRateCycleStartTime":{begins},'
+            f'"fundingRateSymbol":"{self._rate_symbol(row, terms.interval_hours)}",'
             f'"fundingRateCap":{decimal_text(cap)},"fundingRateFloor":{decimal_text(-cap)},'
             f'"nextFundingRateTime":{left_ms},{date_time}'
         )
 
     def _current(self, symbol: str, now_ms: int) -> str:
         row = self._rated_row(symbol, "415000", "funding rate is not supported")
-        shown, cap = self._exchange.estimates.at(now_ms), self._exchange.contracts[row].cap_units
-        interval_ms = self._exchange.market.interval_ms[row]
+        shown, terms = self._exchange.estimates.at(now_ms), self._exchange.market.terms(row, now_ms)
+        interval_ms, cap = terms.interval_ms, terms.cap_units
         return (
-            f'{{"symbol":"{self._rate_symbol(row)}",'
+            f'{{"symbol":"{self._rate_symbol(row, terms.interval_hours)}",'
             f'"granularity":{interval_ms},"timePoint":{shown.start_ms[row]},'
             f'"value":{number_text(int(shown.rate_units[row]), exponent=True)},'
+            f'"lastTimeFundingRate":{number_text(int(shown.last_units[row]), exponent=True)},'
             f'"dailyInterestRate":3.0E-4,"fundingRateCap":{decimal_text(cap)},'
             f'"fundingRateFloor":{decimal_text(-cap)},"period":1,'
             f'"fundingTime":{shown.next_ms[row]}}}'
@@ -191,20 +209,17 @@ class KucoinRest:
         if symbol is not None:
             rows = [self._rated_row(symbol, "200003", "Invalid symbol.")]
         shown = self._exchange.estimates.at(call.now_ms)
-        return f"[{','.join(self._uta_row(row, shown) for row in rows)}]"
+        return f"[{','.join(self._uta_row(row, shown, call.now_ms) for row in rows)}]"
 
-    def _uta_row(self, row: int, shown: Shown) -> str:
-        contract, interval_ms = (
-            self._exchange.contracts[row],
-            self._exchange.market.interval_ms[row],
-        )
+    def _uta_row(self, row: int, shown: Shown, now_ms: int) -> str:
+        contract, terms = self._exchange.contracts[row], self._exchange.market.terms(row, now_ms)
         return (
             f'{{"symbol":"{contract.symbol}",'
             f'"nextFundingRate":"{decimal_text(int(shown.rate_units[row]))}",'
             f'"fundingTime":{shown.next_ms[row]},'
-            f'"fundingRateCap":"{decimal_text(contract.cap_units)}",'
-            f'"fundingRateFloor":"{decimal_text(-contract.cap_units)}",'
-            f'"currentGranularity":{interval_ms}}}'
+            f'"fundingRateCap":"{decimal_text(terms.cap_units)}",'
+            f'"fundingRateFloor":"{decimal_text(-terms.cap_units)}",'
+            f'"currentGranularity":{terms.interval_ms}}}'
         )
 
     def _history(self, call: RestCall) -> str:
@@ -249,8 +264,7 @@ class KucoinRest:
         }
         return json.dumps({"token": self._tokens.issue(call.now_ms), "instanceServers": [server]})
 
-    def _rate_symbol(self, row: int) -> str:
-        hours = self._exchange.market.interval_hours(row)
+    def _rate_symbol(self, row: int, hours: int) -> str:
         return f".{self._exchange.contracts[row].symbol}FPI{hours}H"
 
     def _rated_row(self, symbol: str, code: str, message: str) -> int:
@@ -285,7 +299,6 @@ def _facts(contract: Contract) -> str:
         "symbol": contract.symbol,
         "rootSymbol": settle,
         "type": "FFICSX" if dated else "FFWCSX",
-        "firstOpenDate": 1_585_555_200_000,
         "expireDate": contract.expiry_ms or None,
         "settleDate": contract.expiry_ms or None,
         "baseCurrency": base,

@@ -29,7 +29,7 @@ class KucoinState:
         self.contracts = contracts
         self.market = Market(seed, feed, contracts, universe.STEP_UNITS)
         self.listings = Listings([c.symbol for c in contracts], held_back)
-        self.estimates = Estimates(self.market, tick_ms, push_ms)
+        self.estimates = Estimates(self.market, self.listings, tick_ms, push_ms)
         self.heads = [head(feed, contract.symbol) for contract in contracts]
         self._rows = {contract.symbol: row for row, contract in enumerate(contracts)}
 
@@ -39,8 +39,8 @@ class KucoinState:
 
     def known_row(self, symbol: str) -> int | None:
         """The row of a contract that is listed or was."""
-        known = self.listings.is_listed(symbol) or self.listings.is_delisted(symbol)
-        return self._rows.get(symbol) if known else None
+        row = self._rows.get(symbol)
+        return row if row in self.listings.known_rows() else None
 
     def is_rated(self, row: int) -> bool:
         """Whether a contract has a rate now."""

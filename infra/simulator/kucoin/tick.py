@@ -110,7 +110,7 @@ class KucoinTick:
             return
         if row in self._settled_now:
             funding_ms, rate = self._settled_now[row]
-            granularity_ms = int(self._exchange.market.interval_ms[row])
+            granularity_ms = self._exchange.market.terms(row, funding_ms - 1).interval_ms
             yield _classic(topic, _RATE_SUBJECT, _rate(granularity_ms, rate, funding_ms))
         if self.is_push:
             rate = self._classic_rates[row]
@@ -118,12 +118,18 @@ class KucoinTick:
             frame = _classic(topic, _RATE_SUBJECT, '{"period":1,' + data[1:])
             yield Frame(frame.payload, ledger=self._classic_ledger, rows=(row,))
 
-    def announcements(self) -> Iterator[Frame]:
-        """`funding.begin` and `funding.end` of what has settled."""
+    def announcements(self, topic: str) -> Iterator[Frame]:
+        """`funding.begin` and `funding.end` of what has settled.
+
+        The topic names one contract behind a colon, or all of them without one.
+        """
+        only = topic.partition(":")[2]
         for subject, ago_ms in (("funding.begin", 0), ("funding.end", _END_AFTER_MS)):
             for row, funding_ms, rate in self._settled_since(ago_ms):
+                if only and self._symbol(row) != only:
+                    continue
                 yield _classic(
-                    ANNOUNCEMENT,
+                    topic,
                     subject,
                     f'{{"symbol":"{self._symbol(row)}","fundingTime":{funding_ms},'
                     f'"fundingRate":{rate},"timestamp":{funding_ms + ago_ms}}}',
@@ -159,11 +165,12 @@ class KucoinTick:
         return TickLedger(self._exchange.heads, [event_us] * len(rates), rates)
 
     def _estimate(self, row: int) -> str:
-        shown, cap = self._shown, self._exchange.contracts[row].cap_units
+        shown, terms = self._shown, self._exchange.market.terms(row, self.at_ms)
+        cap = terms.cap_units
         return (
             f'{{"s":"{self._symbol(row)}","fr":"{self._uta_rates[row]}",'
             f'"ft":{shown.start_ms[row]},"lfr":"{decimal_text(int(shown.last_units[row]))}",'
-            f'"nt":{shown.next_ms[row]},"gl":{self._exchange.market.interval_ms[row]},'
+            f'"nt":{shown.next_ms[row]},"gl":{terms.interval_ms},'
             f'"fc":"{decimal_text(cap)}","ff":"{decimal_text(-cap)}"}}'
         )
 
@@ -185,6 +192,7 @@ class KucoinTick:
                 strict=True,
             )
             if self._exchange.is_rated(row)
+            and (row, funding_ms) not in self._exchange.listings.missing
         ]
 
     def _symbol(self, row: int) -> str:

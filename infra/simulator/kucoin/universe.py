@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from infra.simulator.market import universe
@@ -48,6 +49,10 @@ _SPECIAL = {
     150: _Special("BP", "USDT", 4, behaviour="resting", pre_market=True),
 }
 _HOURLY = frozenset({7, 300})
+_TURNING = {8: ((8, 0), (1, 0)), 9: ((8, 4), (8, 0))}
+"""Perpetuals of which the interval or the clock alone goes from one to the other and back, every 20
+days: (hours, offset in hours) (§3)."""
+
 _PRE_MARKET = frozenset(f"{s.asset}{s.quote}M" for s in _SPECIAL.values() if s.pre_market)
 
 
@@ -56,6 +61,10 @@ def contracts(perpetuals: int, start_ms: int, held_back: int = 0) -> tuple[Contr
     # No id outside ASCII was seen here.
     assets = (asset for asset in universe.crypto_assets() if asset.name.isascii())
     listed = [_perpetual(position, assets) for position in range(perpetuals + held_back)]
+    for position, (one, other) in _TURNING.items():
+        if position < perpetuals:
+            changes = universe.turns(start_ms, one, other)
+            listed[position] = replace(listed[position], interval_hours=8, clock_changes=changes)
     dated = [_dated(expiry_ms) for expiry_ms in universe.quarter_ends_ms(start_ms)]
     return (*listed[:perpetuals], *dated, *listed[perpetuals:])
 

@@ -20,6 +20,8 @@ _MAX_TOPICS = 600
 _MIN_PING_GAP_MS = 1_000
 _ALL = "funding-fee-all-symbols"
 _CHANNELS = ("funding-fee", "mark-price")
+_FUTURES = "FUTURES"
+"""The `tradeType` of this socket; spot has a socket of its own."""
 
 UNUSED_RULES = SocketRules(messages_per_10_s=300, silence_s=60.3)
 USED_RULES = SocketRules(messages_per_10_s=300)
@@ -93,11 +95,11 @@ class UtaSession:
             return _refusal(request_id)
         if not isinstance(channel, str) or not isinstance(symbol, str):
             return _refusal(request_id)
-        if channel != _ALL and channel not in _CHANNELS:
+        if channel not in {_ALL, *_CHANNELS} or (channel != _ALL and not symbol):
+            return _refusal(request_id)
+        if request.get("tradeType", _FUTURES) != _FUTURES:
             reason = f"topic {channel} not allowed in current environment"
             return _frame({"id": request_id, "result": False, "reason": reason})
-        if channel != _ALL and not symbol:
-            return _refusal(request_id)
         topic = channel, "" if channel == _ALL else symbol
         if action.upper() == "UNSUBSCRIBE":
             self._topics.pop(topic, None)

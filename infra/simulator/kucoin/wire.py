@@ -27,6 +27,18 @@ WIRE = Wire(
     ),
     symbol=r'(?:"s":"|"topic":"/contract/instrument:|"symbol":")([^"]+)"',
     current=r"contracts/|/current$|ua/v2/market/funding-rate",
+    halts={"Paused": False, "BeingSettled": False, "CancelOnly": True},
+    bad_fields={
+        # The history's rows, which have no such field, stay right.
+        "last-rate": ("lfr|lastTimeFundingRate", "0.12"),
+        "mark-price": ("mp|markPrice", '"n/a"'),
+        "interval": ("gl|fundingRateGranularity|currentFundingRateGranularity", "1234"),
+    },
+    optional=(
+        "ft", "lfr", "fc", "ff", "predictedFundingFeeRate", "lastTimeFundingRate",
+        "currentFundingRateGranularity", "effectiveFundingRateCycleStartTime",
+        "fundingRateCap", "fundingRateFloor", "firstOpenDate", "nextFundingRateDateTime",
+    ),
 )  # fmt: skip
 
 

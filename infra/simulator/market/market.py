@@ -11,18 +11,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from infra.simulator.market.universe import UNITS_PER_ONE, Contract
+from infra.simulator.market.terms import Ints, Terms, TermsTable
+from infra.simulator.market.universe import HOUR_MS, UNITS_PER_ONE, Contract
 
-Ints = npt.NDArray[np.int64]
+__all__ = ["HOUR_MS", "Ints", "Market", "Settlements", "Snapshot"]
+
 Floats = npt.NDArray[np.float64]
 Hashes = npt.NDArray[np.uint64]
 
-HOUR_MS = 3_600_000
+Flags = npt.NDArray[np.bool_]
+
 _GRID_MS = 60_000  # prices and deviations are drawn each minute and interpolated in between
 _SPIKE_MS = 600_000  # a rate spike lasts one such block
 _CONVERGED_MS = 2_000  # the estimate equals the settled rate this long before the funding time
@@ -61,13 +64,43 @@ class Settlements:
     """Settled rates, ascending in time; parallel arrays.
 
     `funding_ms` is on the contract's grid, `raw_ms` is the stamp that the exchange prints
-    (docs/exchanges/README.md §3 rule 9), `row` is the contract's position in the universe.
+    (docs/exchanges/README.md §3 rule 9), `row` is the contract's position in the universe,
+    `interval_hours` is the interval that the rate is of.
     """
 
     row: Ints
     funding_ms: Ints
     raw_ms: Ints
     rate_units: Ints
+    interval_hours: Ints
+
+    def take(self, positions: Ints | Flags) -> Settlements:
+        """Only those at some positions."""
+        return Settlements(*(getattr(self, f.name)[positions] for f in fields(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What rates are made of, one entry per contract and terms; parallel arrays."""
+
+    row: Ints
+    seeds: Hashes
+    interval_ms: Ints
+    offset_ms: Ints
+    since_ms: Ints
+    cap: Floats
+    lift: Floats
+    rest: Floats
+    clamp: Floats
+    scale: Floats
+    bias: Floats
+    calm: Flags
+    still: Flags
+    zero: Flags
+
+    def take(self, positions: Ints) -> _Parts:
+        """Only those at some positions."""
+        return _Parts(*(getattr(self, f.name)[positions] for f in fields(self)))
 
 
 class Market:
@@ -80,47 +113,37 @@ class Market:
         self, seed: int, feed: str, contracts: Sequence[Contract], step_units: int = 1
     ) -> None:
         self.contracts = tuple(contracts)
+        self._name = f"{seed}/{feed}"
         self._seeds = np.array(
-            [_contract_seed(seed, feed, c.symbol) for c in contracts], dtype=np.uint64
+            [_contract_seed(self._name, c.symbol) for c in contracts], dtype=np.uint64
         )
-        intervals_h = np.array([c.interval_hours for c in contracts], dtype=np.int64)
-        self.interval_ms: Ints = intervals_h * HOUR_MS
-        self._offset_ms = np.array([c.grid_offset_ms for c in contracts], dtype=np.int64)
         self._step_units = step_units
-        self._cap = np.array([c.cap_units for c in contracts], dtype=np.float64) / UNITS_PER_ONE
-        self._rest = _RESTING_8H * intervals_h / 8
-        self._clamp = _CLAMP_8H * intervals_h / 8
-        self._calm = np.array([c.behaviour == "calm" for c in contracts])
-        self._still = np.array([c.behaviour in {"resting", "zero"} for c in contracts])
-        self._zero = np.array([c.behaviour == "zero" for c in contracts])
         self._settling = np.array([c.kind in {"crypto", "tradfi"} and not c.frozen
                                    for c in contracts])  # fmt: skip
         self._price = np.array([c.price_usd for c in contracts], dtype=np.float64)
-        temper = _uniform(_noise(self._seeds, 0, np.zeros(len(self._seeds), dtype=np.int64)))
-        scale_8h = np.where(self._calm, 3e-4, 2e-5 * 15.0**temper)
-        self._scale = scale_8h * intervals_h / 8
-        self._bias = (temper - 0.5) * self._scale
         self._walk_cache: tuple[int, Floats, Floats] | None = None
-        self._settled_cache: tuple[Ints, Floats, Floats] | None = None
-        # By row, of contracts whose interval has changed: when, and the last settlement before.
-        self._changed: dict[int, tuple[int, int, int]] = {}
+        self._settled_cache: tuple[_Parts, Ints, Floats, Floats] | None = None
+        self._now_cache: tuple[int, int, _Parts] | None = None
+        self._table = TermsTable(contracts)
+        self._parts = self._made_parts()
 
     def snapshot(self, at_ms: int) -> Snapshot:
         """The market at a time (ms since the epoch)."""
-        period = self._period(at_ms)
-        next_funding_ms = self.next_funding_ms(at_ms)
-        before, coming = self._around(period)
+        now = self._in_force(at_ms)
+        period = _period(now, at_ms)
+        next_funding_ms = period * now.interval_ms + now.offset_ms
+        before, coming = self._around(now, period)
         deviation, price, basis, settle, average = self._walks(at_ms)
-        left = np.maximum(next_funding_ms - at_ms - _CONVERGED_MS, 0) / self.interval_ms
-        moving = before + self._scale * (0.4 * deviation + self._spikes(at_ms))
-        rate = np.where(self._still, coming, (1.0 - left) * coming + left * moving)
+        left = np.maximum(next_funding_ms - at_ms - _CONVERGED_MS, 0) / now.interval_ms
+        moving = before + now.scale * (0.4 * deviation + self._spikes(at_ms))
+        rate = np.where(now.still, coming, (1.0 - left) * coming + left * moving)
         index = self._price * (1.0 + 0.004 * price)
         # The offsets keep the four prices apart in every printed digit count: a reader that
         # takes the wrong field can never be right by accident.
         mark = index * (1.0 + 3e-4 + 2e-4 * basis / _WALK_LIMIT)
         return Snapshot(
             at_ms=at_ms,
-            rate_units=self._printed(rate),
+            rate_units=self._printed(now, rate),
             next_funding_ms=next_funding_ms,
             mark=mark,
             average=mark * (1.0 + 3e-5 + 1e-5 * average / _WALK_LIMIT),
@@ -129,76 +152,90 @@ class Market:
         )
 
     def next_funding_ms(self, at_ms: int) -> Ints:
-        """Each contract's first funding time after a time."""
-        return self._period(at_ms) * self.interval_ms + self._offset_ms
+        """Each contract's first funding time after a time, as the exchange tells it then."""
+        now = self._in_force(at_ms)
+        return _period(now, at_ms) * now.interval_ms + now.offset_ms
 
     def settled_units(self, at_ms: int) -> Ints:
         """Each contract's last settled rate (1e-8) at a time."""
-        units = self._printed(self._around(self._period(at_ms))[0])
-        last_ms = self.next_funding_ms(at_ms) - self.interval_ms
-        for row, (changed_ms, _, settled_units) in self._changed.items():
-            if last_ms[row] <= changed_ms:
-                units[row] = settled_units
+        now = self._in_force(at_ms)
+        period = _period(now, at_ms)
+        units = self._printed(now, self._around(now, period)[0])
+        last_ms = (period - 1) * now.interval_ms + now.offset_ms
+        for row in np.flatnonzero(last_ms <= now.since_ms).tolist():
+            units[row] = self.settled_before(row, at_ms)[1]
         return units
 
     def last_funding_ms(self, at_ms: int) -> Ints:
         """Each contract's last funding time at a time, itself included."""
-        last_ms = self.next_funding_ms(at_ms) - self.interval_ms
-        for row, (changed_ms, settled_ms, _) in self._changed.items():
-            if last_ms[row] <= changed_ms:
-                last_ms[row] = settled_ms
+        now = self._in_force(at_ms)
+        last_ms = (_period(now, at_ms) - 1) * now.interval_ms + now.offset_ms
+        for row in np.flatnonzero(last_ms <= now.since_ms).tolist():
+            last_ms[row] = self._table.last_funding(row, at_ms)[0]
         return last_ms
 
-    def interval_hours(self, row: int) -> int:
-        """A contract's interval now."""
-        return int(self.interval_ms[row]) // HOUR_MS
+    def settled_before(self, row: int, at_ms: int) -> tuple[int, int]:
+        """A contract's last funding time until a time, and the rate settled then (1e-8)."""
+        funding_ms, terms = self._table.last_funding(row, at_ms)
+        entry = self._table.in_force_at(terms.since_ms)[row : row + 1]
+        one = self._parts.take(entry)
+        period = (np.array([funding_ms], dtype=np.int64) - one.offset_ms) // one.interval_ms
+        return funding_ms, int(self._printed(one, _settled(one, period))[0])
 
-    def change_interval(self, row: int, interval_hours: int, now_ms: int) -> None:
-        """A contract settles at another interval from now on, on the grid of full hours (UTC).
+    def terms(self, row: int, at_ms: int) -> Terms:
+        """A contract's terms at a time."""
+        return self._table.in_force(row, at_ms)
 
-        What has settled stays. Rates, which are per interval, and the terms they are made of scale
-        with it; the numbers of the past, as `settlements` gives them, follow the new interval: ask
-        only for what is later than `now_ms` of a changed contract.
+    def listed_terms(self, row: int, at_ms: int) -> Terms:
+        """What the exchange's list says about a contract's terms at a time."""
+        return self._table.listed(row, at_ms)
+
+    def listed_version(self, at_ms: int) -> tuple[int, int]:
+        """Changes whenever what the list says at a time may have changed."""
+        return self._table.listed_version(at_ms)
+
+    def interval_hours(self, row: int, at_ms: int) -> int:
+        """A contract's interval at a time."""
+        return self._table.in_force(row, at_ms).interval_hours
+
+    def change_terms(self, row: int, terms: Terms) -> None:
+        """A contract has other terms from `terms.since_ms` on; what was before stays.
+
+        Rates, which are per interval, scale with the interval.
         """
-        last = int(self.last_funding_ms(now_ms)[row]), int(self.settled_units(now_ms)[row])
-        factor = interval_hours / self.interval_hours(row)
-        for terms in (self._rest, self._clamp, self._scale, self._bias):
-            terms[row] *= factor
-        # Caches know the array that they were computed for: it is replaced, not changed.
-        interval_ms = self.interval_ms.copy()
-        interval_ms[row] = interval_hours * HOUR_MS
-        self.interval_ms = interval_ms
-        offset_ms = self._offset_ms.copy()
-        offset_ms[row] %= interval_hours * HOUR_MS
-        self._offset_ms = offset_ms
-        self._settled_cache = None
-        self._changed[row] = now_ms, *last
+        self._table.change(row, terms)
+        self._parts = self._made_parts()
+        self._now_cache = self._settled_cache = None
+
+    def change_interval(
+        self, row: int, interval_hours: int, now_ms: int, *, list_lag_ms: int = 0
+    ) -> None:
+        """A contract settles at another interval from now on; its clock stays as far as it can."""
+        known = self.terms(row, now_ms)
+        self.change_terms(
+            row,
+            replace(
+                known,
+                since_ms=now_ms,
+                listed_ms=now_ms + list_lag_ms,
+                interval_hours=interval_hours,
+                offset_ms=known.offset_ms % (interval_hours * HOUR_MS),
+            ),
+        )
 
     def settlements(self, after_ms: int, until_ms: int) -> Settlements:
         """All settlements with a funding time in (after_ms, until_ms], ascending."""
-        rows: list[Ints] = []
-        periods: list[Ints] = []
-        grids = np.stack((self.interval_ms, self._offset_ms))
-        for interval_ms, offset_ms in np.unique(grids, axis=1).T:
-            first = (after_ms - offset_ms) // interval_ms + 1
-            last = (until_ms - offset_ms) // interval_ms
-            if last < first:
-                continue
-            on_grid = (self.interval_ms == interval_ms) & (self._offset_ms == offset_ms)
-            members = np.flatnonzero(on_grid & self._settling)
-            span = np.arange(first, last + 1, dtype=np.int64)
-            rows.append(np.repeat(members, len(span)).astype(np.int64))
-            periods.append(np.tile(span, len(members)))
-        if not rows:
-            nothing = np.zeros(0, dtype=np.int64)
-            return Settlements(nothing, nothing, nothing, nothing)
-        row, period = np.concatenate(rows), np.concatenate(periods)
-        funding_ms = period * self.interval_ms[row] + self._offset_ms[row]
-        late = _noise(self._seeds[row], _STAMP_CHANNEL, period) & np.uint64(3)
+        funded = self._table.funded(after_ms, until_ms)
+        settles = self._settling[self._table.row[funded.entry]]
+        entry, period = funded.entry[settles], funded.period[settles]
+        parts = self._parts.take(entry)
+        funding_ms = period * parts.interval_ms + parts.offset_ms
+        late = _noise(parts.seeds, _STAMP_CHANNEL, period) & np.uint64(3)
         raw_ms = funding_ms + late.astype(np.int64)
-        units = self._printed(self._settled(row, period), row)
-        order = np.lexsort((row, raw_ms))
-        return Settlements(row[order], funding_ms[order], raw_ms[order], units[order])
+        units = self._printed(parts, _settled(parts, period))
+        order = np.lexsort((parts.row, raw_ms))
+        hours = parts.interval_ms // HOUR_MS
+        return Settlements(parts.row, funding_ms, raw_ms, units, hours).take(order)
 
     def mark_at(self, row: Ints, at_ms: Ints) -> Floats:
         """The mark prices of given contracts at given full minutes, as `snapshot` shows them."""
@@ -211,39 +248,55 @@ class Market:
         mark: Floats = index * (1.0 + 3e-4 + 2e-4 * basis / _WALK_LIMIT)
         return mark
 
-    def _period(self, at_ms: int) -> Ints:
-        """The number of the funding time that is next."""
-        return (at_ms - self._offset_ms) // self.interval_ms + 1
+    def _made_parts(self) -> _Parts:
+        entries, contracts = self._table.entries(), self.contracts
+        row = self._table.row
+        seeds = self._seeds[row]
+        for at, (number, terms) in enumerate(entries):
+            if terms.life:
+                symbol = contracts[number].symbol
+                seeds[at] = _contract_seed(self._name, f"{symbol}/{terms.life}")
+        hours = self._table.interval_ms // HOUR_MS
+        calm = np.array([c.behaviour == "calm" for c in contracts])[row]
+        temper = _uniform(_noise(seeds, 0, np.zeros(len(seeds), dtype=np.int64)))
+        scale_8h = np.where(calm, 3e-4, 2e-5 * 15.0**temper)
+        scale = scale_8h * hours / 8
+        return _Parts(
+            row=row,
+            seeds=seeds,
+            interval_ms=self._table.interval_ms,
+            offset_ms=self._table.offset_ms,
+            since_ms=self._table.since_ms,
+            cap=np.array([t.cap_units for _, t in entries], dtype=np.float64) / UNITS_PER_ONE,
+            lift=np.array([t.lift_units for _, t in entries], dtype=np.float64) / UNITS_PER_ONE,
+            rest=_RESTING_8H * hours / 8,
+            clamp=_CLAMP_8H * hours / 8,
+            scale=scale,
+            bias=(temper - 0.5) * scale,
+            calm=calm,
+            still=np.array([c.behaviour in {"resting", "zero"} for c in contracts])[row],
+            zero=np.array([c.behaviour == "zero" for c in contracts])[row],
+        )
 
-    def _printed(self, rate: Floats, row: Ints | None = None) -> Ints:
-        cap = self._cap if row is None else self._cap[row]
-        steps = np.rint(np.clip(rate, -cap, cap) * UNITS_PER_ONE / self._step_units)
+    def _in_force(self, at_ms: int) -> _Parts:
+        """The parts at a time, in the order of the contracts: the same object while they hold."""
+        cache = self._now_cache
+        if cache is None or not cache[0] <= at_ms < cache[1]:
+            parts = self._parts.take(self._table.in_force_at(at_ms))
+            cache = self._now_cache = (*self._table.span(at_ms), parts)
+        return cache[2]
+
+    def _printed(self, parts: _Parts, rate: Floats) -> Ints:
+        steps = np.rint(np.clip(rate, -parts.cap, parts.cap) * UNITS_PER_ONE / self._step_units)
         return steps.astype(np.int64) * self._step_units
 
-    def _around(self, period: Ints) -> tuple[Floats, Floats]:
+    def _around(self, now: _Parts, period: Ints) -> tuple[Floats, Floats]:
         """Settled rates before and at the end of the running period; computed once a period."""
         cache = self._settled_cache
-        if cache is None or not np.array_equal(cache[0], period):
-            rows = np.arange(len(period), dtype=np.int64)
-            cache = period, self._settled(rows, period - 1), self._settled(rows, period)
+        if cache is None or cache[0] is not now or not np.array_equal(cache[1], period):
+            cache = now, period, _settled(now, period - 1), _settled(now, period)
             self._settled_cache = cache
-        return cache[1], cache[2]
-
-    def _settled(self, row: Ints, period: Ints) -> Floats:
-        """The settled rate of each (contract, period), before caps and rounding."""
-        seeds = self._seeds[row]
-        level = np.zeros(len(row))
-        for lag, weight in enumerate(_SETTLED_WEIGHTS):
-            at = period - lag
-            level += weight * (_normal(_noise(seeds, _SETTLED_CHANNEL, at)) + _jump(seeds, at))
-        premium = self._scale[row] * level
-        rest, clamp = self._rest[row], self._clamp[row]
-        # The formula of most exchanges: premium plus the interest rate's distance, clamped.
-        clamped = premium + np.clip(rest - premium, -clamp, clamp)
-        rate = np.where(self._calm[row], clamped, rest + self._bias[row] + premium)
-        rate = np.where(self._still[row], rest, rate)
-        settled: Floats = np.where(self._zero[row], 0.0, rate)
-        return settled
+        return cache[2], cache[3]
 
     def _walks(self, at_ms: int) -> Floats:
         grid, within_ms = divmod(at_ms, _GRID_MS)
@@ -272,8 +325,31 @@ class Market:
         return spikes
 
 
-def _contract_seed(seed: int, feed: str, symbol: str) -> int:
-    digest = hashlib.blake2b(f"{seed}/{feed}/{symbol}".encode(), digest_size=8).digest()
+def _period(now: _Parts, at_ms: int) -> Ints:
+    """The number of the funding time that is next."""
+    period: Ints = (at_ms - now.offset_ms) // now.interval_ms + 1
+    return period
+
+
+def _settled(parts: _Parts, period: Ints) -> Floats:
+    """The settled rate of each (contract, period), before caps and rounding."""
+    level = np.zeros(len(period))
+    for lag, weight in enumerate(_SETTLED_WEIGHTS):
+        at = period - lag
+        level += weight * (
+            _normal(_noise(parts.seeds, _SETTLED_CHANNEL, at)) + _jump(parts.seeds, at)
+        )
+    premium = parts.scale * level
+    # The formula of most exchanges: premium plus the interest rate's distance, clamped.
+    clamped = premium + np.clip(parts.rest - premium, -parts.clamp, parts.clamp)
+    rate = np.where(parts.calm, clamped, parts.rest + parts.bias + premium)
+    rate = np.where(parts.still, parts.rest, rate)
+    settled: Floats = np.where(parts.zero, 0.0, rate) + parts.lift
+    return settled
+
+
+def _contract_seed(name: str, symbol: str) -> int:
+    digest = hashlib.blake2b(f"{name}/{symbol}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big")
 
 

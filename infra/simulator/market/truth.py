@@ -9,8 +9,8 @@ returned, so whatever is here left the simulator.
 Keys. Updates: `contract_id`, `event_time`, `sent_at` (µs since the epoch), `rate`; missed ones the
 same, `sent_at` being when the tick was published, and `why`: `fault`, `unsubscribed` or
 `no socket`. Settlements: `contract_id`, `funding_time` (µs, on the contract's grid), `rate`,
-`interval_hours`. Faults: `id`, `kind`, `feed`, `began_at`, `ended_at` (µs; null at the begin),
-`parameters`.
+`interval_hours`, `kind` (`regular`, or `special`: extra funding that a fault has ordered). Faults:
+`id`, `kind`, `feed`, `began_at`, `ended_at` (µs; null at the begin), `parameters`.
 """
 
 from __future__ import annotations
@@ -139,6 +139,7 @@ def head(feed: str, symbol: str) -> str:
 class _Settled(msgspec.Struct):
     contract_id: str
     funding_time: int
+    kind: str = "regular"
 
 
 class TruthLog:
@@ -193,15 +194,28 @@ class TruthLog:
             appender = self._feeds[name] = _Appender(self._dir / f"{name}.ndjson")
         appender.add(lines)
 
-    def settlement(self, contract_id: str, funding_us: int, rate: str, interval_hours: int) -> None:
-        """Add a settlement unless an earlier run has. Ascending in time within a contract."""
-        if funding_us <= self._settled_until_us.get(contract_id, 0):
-            return
-        self._settled_until_us[contract_id] = funding_us
+    def settlement(
+        self,
+        contract_id: str,
+        funding_us: int,
+        rate: str,
+        interval_hours: int,
+        *,
+        special: bool = False,
+    ) -> None:
+        """Add a settlement unless an earlier run has. Regular ones ascend within a contract.
+
+        A special one happens on request alone, and so is never one of an earlier run.
+        """
+        if not special:
+            if funding_us <= self._settled_until_us.get(contract_id, 0):
+                return
+            self._settled_until_us[contract_id] = funding_us
         name = json.dumps(contract_id, ensure_ascii=False)
         line = (
             f'{{"contract_id":{name},"funding_time":{funding_us},'
-            f'"rate":{rate},"interval_hours":{interval_hours}}}\n'
+            f'"rate":{rate},"interval_hours":{interval_hours},'
+            f'"kind":"{"special" if special else "regular"}"}}\n'
         )
         self._settlements.add((line,))
 
@@ -271,6 +285,8 @@ def _newest_settlements(path: Path) -> dict[str, int]:
             except msgspec.DecodeError as error:
                 message = f"{path} is damaged ({error}): use another --data-dir"
                 raise StateError(message) from error
+            if settled.kind == "special":
+                continue
             if settled.funding_time > newest.get(settled.contract_id, 0):
                 newest[settled.contract_id] = settled.funding_time
     return newest

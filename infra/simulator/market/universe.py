@@ -12,12 +12,17 @@ import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Behaviour = Literal["active", "calm", "resting", "zero"]
 Kind = Literal["crypto", "tradfi", "dated", "foreign"]
 
 UNITS_PER_ONE = 100_000_000  # rates are counted in units of 1e-8
+HOUR_MS = 3_600_000
+
+_TURN_MS = 20 * 24 * HOUR_MS
+_TURN_AT_MS = 13 * HOUR_MS + HOUR_MS // 2
+_TURNS_BEFORE, _TURNS_AFTER = 6, 60
 
 _CRYPTO = (
     "BTC ETH 1000PEPE SOL 币安人生 XRP BNB DOGE ADA 1000SHIB AVAX LINK DOT TRX TON LTC BCH SUI APT "
@@ -50,6 +55,14 @@ class Asset:
         return self.name in _COMMODITIES
 
 
+class ClockChange(NamedTuple):
+    """From `since_ms` on a contract settles at another interval or offset."""
+
+    since_ms: int
+    interval_hours: int
+    offset_ms: int
+
+
 @dataclass(frozen=True, slots=True)
 class Contract:
     """One simulated contract; everything in it is constant for the life of a simulator.
@@ -59,13 +72,14 @@ class Contract:
         asset: what it is on.
         quote: the quote currency.
         kind: `dated` contracts carry no rate; `foreign` rows belong to another feed.
-        interval_hours: between two settlements.
+        interval_hours: between two settlements, before the first of `clock_changes`.
         cap_units: highest rate, in 1e-8; the floor is its negative.
         behaviour: how the rate moves (market.py).
         price_usd: the level that the prices stay near.
         expiry_ms: delivery time of a dated contract, 0 for a perpetual.
         frozen: SETTLING: still listed, no longer updated.
-        grid_offset_ms: how far its funding times are past multiples of the interval.
+        grid_offset_ms: how far its funding times are past multiples of the interval, likewise.
+        clock_changes: when it settles otherwise, ascending.
     """
 
     symbol: str
@@ -79,6 +93,7 @@ class Contract:
     expiry_ms: int = 0
     frozen: bool = False
     grid_offset_ms: int = 0
+    clock_changes: tuple[ClockChange, ...] = ()
 
 
 def crypto_assets() -> Iterator[Asset]:
@@ -99,6 +114,25 @@ def interval_hours(position: int) -> int:
     if spread < 25:
         return 8
     return 4 if spread < 47 else 1
+
+
+def turns(start_ms: int, one: tuple[int, int], other: tuple[int, int]) -> tuple[ClockChange, ...]:
+    """Changes between two clocks, in turn every 20 days at 13:30 UTC.
+
+    They stand at fixed points of absolute time, so that a simulator that starts later has the same
+    past, and the newest is at most 20 days old.
+
+    Args:
+        start_ms: when the simulator starts; changes reach from 120 days before to years after it.
+        one: interval in hours, and offset in hours.
+        other: the same.
+    """
+    first = start_ms // _TURN_MS
+    return tuple(
+        ClockChange(number * _TURN_MS + _TURN_AT_MS, hours, offset_hours * HOUR_MS)
+        for number in range(first - _TURNS_BEFORE, first + _TURNS_AFTER)
+        for hours, offset_hours in ((one, other)[number % 2],)
+    )
 
 
 def behaviour(position: int) -> Behaviour:

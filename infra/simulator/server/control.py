@@ -22,7 +22,7 @@ from infra.simulator.faults.control import FaultControl
 from schemas.errors import ConfigurationError
 
 _TARGETS = {"ws": ("refuse-ws",), "rest": ("refuse-rest",), "all": ("refuse-ws", "refuse-rest")}
-_LISTING_KINDS = ("list", "delist")
+_LISTING_KINDS = ("list", "delist", "relist")
 
 
 def add_routes(

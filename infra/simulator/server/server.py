@@ -316,7 +316,11 @@ class SimulatorServer:
         for rate in settled:
             count += 1
             self._truth.settlement(
-                f"{feed}:{rate.symbol}", rate.funding_ms * 1_000, rate.rate, rate.interval_hours
+                f"{feed}:{rate.symbol}",
+                rate.funding_ms * 1_000,
+                rate.rate,
+                rate.interval_hours,
+                special=rate.special,
             )
         return count
 

@@ -14,8 +14,8 @@ from schemas.rates import HOURS_A_YEAR, REFERENCE_INTERVAL_HOURS, apr, rate_8h
 from schemas.records import FundingRate, HourlyBar, Settlement
 from schemas.serde.rate_columns import Identity, RateColumns
 from schemas.topics import RATES, TopicSpec
-from stream_app.core.scoring.baseline import Settled
 from stream_app.core.scoring.settled_intervals import Interval
+from stream_app.core.scoring.settlement import Settled
 from stream_app.core.state.bars import ClosedBar
 from stream_app.core.state.contract_state import ContractState
 from stream_app.core.state.item_context import ItemContext

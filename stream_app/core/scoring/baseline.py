@@ -10,13 +10,12 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from schemas.rates import REFERENCE_INTERVAL_HOURS
-from schemas.records import IntervalSource, SettlementSource
+from schemas.records import SettlementSource
 from schemas.times import US_PER_DAY, US_PER_HOUR
 from stream_app.core.scoring.interval_evidence import (
     GRID_HOURS,
@@ -29,6 +28,16 @@ from stream_app.core.scoring.settled_intervals import (
     Interval,
     Spacing,
     settled_interval,
+)
+from stream_app.core.scoring.settlement import (
+    DOUBTFUL,
+    OBSERVED_IN_HISTORY,
+    SOURCES,
+    Change,
+    Hole,
+    Settled,
+    code_of,
+    decoded,
 )
 from stream_app.core.scoring.statistics import (
     UNRATED,
@@ -47,47 +56,6 @@ MAX_SPACING_HOURS = 24 * 40.0
 OBSERVED_GAPS = 3
 """How many of the newest gaps an observed interval is the shortest of, so that one missed
 settlement does not double it."""
-
-SOURCES: Sequence[SettlementSource] = ("history", "stream", "derived")
-"""Most trusted first. State stores their position, so new ones may only be appended."""
-INTERVAL_SOURCES: Sequence[IntervalSource] = ("payload", "exchange_info", "observed", "assumed")
-"""State stores their position, so new ones may only be appended."""
-_SOURCE_BITS = 0b11
-_INTERVAL_SHIFT = 2
-_DOUBTFUL = 1 << 5
-
-
-class Settled(NamedTuple):
-    """One settlement. `raw_offset` tells from which raw record it was learnt."""
-
-    funding_time: int
-    rate: float
-    interval_hours: float
-    raw_offset: int
-    source: SettlementSource = "history"
-    interval_source: IntervalSource = "payload"
-    doubtful: bool = False
-    """The evidence about the interval is contradictory or missing."""
-
-    @property
-    def interval(self) -> Interval:
-        """The interval with what is known of it."""
-        return Interval(self.interval_hours, self.interval_source, self.doubtful)
-
-
-class Change(NamedTuple):
-    """A settlement that is new, or known better than before. `before` None: it is new."""
-
-    settled: Settled
-    before: Settled | None = None
-
-
-class Hole(NamedTuple):
-    """A time between two neighbouring settlements in which `missing` others were due; µs."""
-
-    since: int
-    until: int
-    missing: int
 
 
 class Baseline:
@@ -180,6 +148,11 @@ class Baseline:
         if times and funding_time <= times[-1] - KEPT_US:
             return []
         at = bisect_left(times, funding_time)
+        if at == len(times) and stated_hours is None and self._goes_on(funding_time, evidence):
+            goes_on = Settled(funding_time, rate, self._hours[-1], raw_offset, source, "observed")
+            self._insert(at, goes_on)
+            self._forget_old()
+            return [Change(goes_on)]
         before = self._at(at) if at < len(times) and times[at] == funding_time else None
         if before is not None and not _is_better(source, rate, before):
             return []
@@ -203,9 +176,29 @@ class Baseline:
         if before is None:
             around = range(at - NEIGHBOURS, at + NEIGHBOURS + 1)
             changes += self._revised((i for i in around if i != at), evidence, raw_offset)
-            dropped = bisect_right(times, times[-1] - KEPT_US)
-            self._delete(slice(0, dropped))
+            self._forget_old()
         return changes
+
+    def _goes_on(self, funding_time: int, evidence: IntervalEvidence) -> bool:
+        """Tell whether a new settlement follows the last three at the interval observed of them.
+
+        Then it changes nothing of theirs, and has the same. Histories are made of such ones: this
+        spares them the long way.
+        """
+        times = self._times
+        if len(times) <= NEIGHBOURS or self._codes[-1] != OBSERVED_IN_HISTORY:
+            return False
+        step_us = funding_time - times[-1]
+        return (
+            step_us == times[-1] - times[-2] == times[-2] - times[-3]
+            and step_us == self._hours[-1] * US_PER_HOUR
+            and times[-3] >= self.life_since
+            and not evidence.stated
+            and evidence.listed_at(funding_time) is None
+        )
+
+    def _forget_old(self) -> None:
+        self._delete(slice(0, bisect_right(self._times, self._times[-1] - KEPT_US)))
 
     def add_special(self, funding_time: int, rate: float, raw_offset: int) -> bool:
         """Add a special settlement; False if it is known already."""
@@ -331,7 +324,7 @@ class Baseline:
     def _doubtful(self) -> npt.NDArray[np.bool_]:
         """Return of each settlement in the window whether its interval is in doubt."""
         codes = np.frombuffer(self._codes, dtype=np.int8)[self._window]
-        doubtful: npt.NDArray[np.bool_] = (codes & _DOUBTFUL) != 0
+        doubtful: npt.NDArray[np.bool_] = (codes & DOUBTFUL) != 0
         return doubtful
 
     def score(self, value: float, stats: Statistics | None) -> Score:
@@ -351,19 +344,6 @@ class Baseline:
         gaps = [_hours_between(a, b) for a, b in pairwise(newest)]
         shortest = min((gap for gap in gaps if gap is not None), default=None)
         return shortest if shortest in GRID_HOURS else None
-
-
-def code_of(entry: Settled) -> int:
-    """Return the small integer that holds source, interval source and doubt of a settlement."""
-    code = SOURCES.index(entry.source)
-    code |= INTERVAL_SOURCES.index(entry.interval_source) << _INTERVAL_SHIFT
-    return code | (_DOUBTFUL if entry.doubtful else 0)
-
-
-def decoded(code: int) -> tuple[SettlementSource, IntervalSource, bool]:
-    """Return what a code holds. Raises IndexError if it is none."""
-    interval_code = (code & ~_DOUBTFUL) >> _INTERVAL_SHIFT
-    return SOURCES[code & _SOURCE_BITS], INTERVAL_SOURCES[interval_code], bool(code & _DOUBTFUL)
 
 
 def _is_better(source: SettlementSource, rate: float, before: Settled) -> bool:

@@ -9,7 +9,8 @@ import msgspec
 
 from schemas.errors import StateError
 from schemas.records import IntervalSource, SettlementSource
-from stream_app.core.scoring.baseline import SOURCES, Baseline, Settled, decoded
+from stream_app.core.scoring.baseline import Baseline
+from stream_app.core.scoring.settlement import SOURCES, Settled, decoded
 
 VERSION = 3
 _INFERRED_V2 = 64
@@ -130,11 +131,13 @@ def _read(data: bytes) -> _Read:
 
 
 def _of_v2(row: _RowV2) -> Settled:
-    time, rate, hours, offset, source, inferred = row
-    # A derived settlement had the interval of the estimate, which may have been a guess.
-    stated = not inferred and source != "derived"
-    interval_source: IntervalSource = "payload" if stated else "observed"
-    return Settled(time, rate, hours, offset, source, interval_source)
+    """Return a settlement whose interval is to be judged anew.
+
+    Also where it was not inferred: an estimate's may have been a guess, and one feed's was a
+    constant.
+    """
+    time, rate, hours, offset, source, _ = row
+    return Settled(time, rate, hours, offset, source, "observed")
 
 
 def _read_v2(data: bytes) -> _Read:

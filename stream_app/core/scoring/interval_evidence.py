@@ -31,10 +31,11 @@ class Listed(msgspec.Struct, array_like=True, gc=False):
 
 
 class Stated(msgspec.Struct, array_like=True, gc=False):
-    """Payloads said `hours` about the funding times from `first` to `last` (UTC µs)."""
+    """Payloads said `hours` about each funding time from `first` to `last`, `hours` apart."""
 
     first: int
     last: int
+    """Both UTC µs."""
     hours: float
     said_at: int
     """Event time of the newest of these payloads (UTC µs)."""
@@ -78,20 +79,20 @@ class IntervalEvidence(msgspec.Struct, array_like=True, gc=False):
                 newest.said_at = max(newest.said_at, said_at)
                 return False
         index = _after([entry.first for entry in stated], funding_time)
-        before = stated[index - 1] if index else None
-        if before is not None and funding_time <= before.last:
-            if before.hours == hours or funding_time < before.last or said_at <= before.said_at:
+        if index and funding_time <= stated[index - 1].last:
+            known = stated[index - 1]
+            if known.hours == hours or funding_time < known.last or said_at <= known.said_at:
                 return False
-            before.last = funding_time - int(before.hours * US_PER_HOUR)
-            if before.last < before.first:
+            known.last -= int(known.hours * US_PER_HOUR)
+            if known.last < known.first:
                 index -= 1
                 del stated[index]
-            before = stated[index - 1] if index else None
+        before = stated[index - 1] if index else None
         following = stated[index] if index < len(stated) else None
-        if before is not None and before.hours == hours:
-            before.last = funding_time
-            before.said_at = max(before.said_at, said_at)
-        elif following is not None and following.hours == hours:
+        step_us = int(hours * US_PER_HOUR)
+        if before and (before.hours, before.last) == (hours, funding_time - step_us):
+            before.last, before.said_at = funding_time, max(before.said_at, said_at)
+        elif following and (following.hours, following.first) == (hours, funding_time + step_us):
             following.first = funding_time
         else:
             stated.insert(index, Stated(funding_time, funding_time, hours, said_at))
@@ -107,7 +108,8 @@ class IntervalEvidence(msgspec.Struct, array_like=True, gc=False):
         """Return the interval that a payload stated for a funding time (µs), in hours."""
         for entry in reversed(self.stated):
             if entry.first <= funding_time <= entry.last:
-                return entry.hours
+                is_one = (funding_time - entry.first) % int(entry.hours * US_PER_HOUR) == 0
+                return entry.hours if is_one else None
         return None
 
 

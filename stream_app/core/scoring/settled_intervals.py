@@ -141,7 +141,7 @@ def _of_first(after: Sequence[float]) -> Interval:
 def _of_newest(before: Sequence[float]) -> Interval:
     """Return the interval of a settlement after which none is known."""
     near = before[0]
-    if len(before) == 1 or before[1] == near:
+    if len(before) == 1 or before[1] == near or before[1] not in GRID_HOURS:
         return _sure(near)
     shorter = near < before[1]
     is_usual = shorter and near in GRID_HOURS

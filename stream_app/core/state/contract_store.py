@@ -15,8 +15,9 @@ from schemas.partitioning import contract_id
 from schemas.symbols import MAX_NAME_BYTES, clip, symbol_fault
 from schemas.times import hour_floor
 from stream_app.core.scoring import baseline_codec
-from stream_app.core.scoring.baseline import Baseline, Change
+from stream_app.core.scoring.baseline import Baseline
 from stream_app.core.scoring.settled_intervals import DEFAULT_INTERVAL_HOURS, Interval
+from stream_app.core.scoring.settlement import Change
 from stream_app.core.scoring.statistics import Statistics
 from stream_app.core.state.audit_counts import AuditBook, Noted
 from stream_app.core.state.contract_state import (

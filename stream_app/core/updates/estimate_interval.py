@@ -14,12 +14,13 @@ from stream_app.model import RateUpdate
 
 
 def estimate_interval(
-    contract: ContractState, known: Interval, update: RateUpdate, event_time: int
+    contract: ContractState, known: Interval, settled_at: int, update: RateUpdate, event_time: int
 ) -> Interval:
     """Return the interval of an estimate.
 
-    `known`: the contract's, as listed, observed or assumed. `contract` is as it was before the
-    update, whose event time (µs) is `event_time`.
+    `known`: the contract's, as listed, observed or assumed. `settled_at`: its newest settlement
+    (µs; 0: none). `contract` is as it was before the update, whose event time (µs) is
+    `event_time`.
     """
     stated = _stated(contract, update)
     if stated is not None:
@@ -28,7 +29,7 @@ def estimate_interval(
     is_same = coming is not None and coming == contract.next_funding_time
     if coming is None or (is_same and current == known):
         return known
-    if not contradicts(contract, known.hours, coming, event_time):
+    if not contradicts(contract, known.hours, settled_at, coming, event_time):
         return known
     if is_same and current.source == "observed" and current.doubtful:
         # What was inferred when this funding time appeared; less of it is left now.
@@ -47,7 +48,9 @@ def _stated(contract: ContractState, update: RateUpdate) -> float | None:
     return contract.interval_hours if contract.interval_source == "payload" else None
 
 
-def contradicts(contract: ContractState, hours: float, coming: int, event_time: int) -> bool:
+def contradicts(
+    contract: ContractState, hours: float, settled_at: int, coming: int, event_time: int
+) -> bool:
     """Tell whether a coming funding time (µs) cannot be that of an interval.
 
     It cannot if it is further ahead, or if it lies neither on the grid of the interval nor on the
@@ -57,7 +60,7 @@ def contradicts(contract: ContractState, hours: float, coming: int, event_time: 
     ahead_us, interval_us = coming - event_time, int(hours * US_PER_HOUR)
     if ahead_us > interval_us + AHEAD_SLACK_US:
         return True
-    passed = contract.passed_funding_time
+    passed = max(contract.passed_funding_time, settled_at if settled_at <= event_time else 0)
     if contract.next_funding_time is not None and contract.next_funding_time <= event_time:
         passed = max(passed, contract.next_funding_time)
     if not passed:

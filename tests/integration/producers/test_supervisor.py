@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import logging
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -12,12 +14,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import aiohttp
+import pytest
 
 from producers.exchanges import exchange
 from producers.exchanges.spec import Exchange, Frame, Slice
 from producers.feed.feed import Feed
 from producers.feed.metrics import feed_collector
 from producers.feed.supervisor import FeedSupervisor
+from producers.kafka.worker_reports import WorkerReports
 from producers.policy.rate_limiter import RateLimiter
 from producers.policy.throttle import Throttle
 from producers.settings import ProducerSettings
@@ -37,12 +41,15 @@ class Kafka:
 
     def __init__(self) -> None:
         self.events: list[FeedEvent] = []
+        self.channels: Counter[str] = Counter()
+        """How often something was published on each; a reply without news counts, too."""
         self.streamed = self.unreadable = self.oversized = 0
         self.full_for_s = 0.0
 
     async def publish(
         self, slices: list[Slice], *, channel: str, purpose: str, **_rest: Any
     ) -> int:
+        self.channels[channel] += 1
         if channel == FEED_EVENT:
             self.events += [FeedEvent.unpack(piece.payload) for piece in slices]
         self.streamed += len(slices) if purpose == "stream" else 0
@@ -154,3 +161,41 @@ async def test_a_bug_in_one_feed_restarts_it_alone(tmp_path: Path) -> None:
         assert sampled(both, "fundingstream_feed_failures_total") == {SOUND: 0, BUGGY: 1}
         frames = "fundingstream_feed_frames_total"
         await eventually(lambda: sampled(both, frames)[BUGGY] > failing.frames.data)
+
+
+async def test_a_contradicted_list_is_asked_for_by_the_feed_that_runs_now(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of the feed that a worker's report names alone, also after it was run anew."""
+    caplog.set_level(logging.INFO)
+    reports = WorkerReports(ProducerSettings(), SystemClock())
+    async with (
+        serving(tmp_path, [SOUND, BUGGY], OPTIONS, 5) as root,
+        kept(root, tmp_path) as found,
+    ):
+        (sound, _), (buggy, kafka) = found.values()
+        failing = buggy.feed
+        for supervisor in (sound, buggy):
+            reports.when_contradicted(supervisor.name, supervisor.list_contradicted)
+        await eventually(lambda: buggy.failures == 1, timeout_s=20)
+        await eventually(lambda: buggy.feed is not failing, timeout_s=20)
+        for supervisor in (sound, buggy):
+            await asyncio.wait_for(supervisor.feed.instruments.complete.wait(), 20)
+        (markets,) = (call.resource for call in buggy.feed.exchange.fact_calls)
+        before = kafka.channels[markets]
+        reports.take(
+            {
+                "worker": "made-up",
+                "reported_at": 3,
+                "started_at": 2,
+                "partitions": 5,
+                "records_behind": 8,
+                "records": 13,
+                "delay_p50_s": 0.021,
+                "delay_p99_s": 0.034,
+                "contradicted_feeds": [BUGGY],
+            }
+        )
+        await eventually(lambda: kafka.channels[markets] > before, timeout_s=20)
+        told = [message for message in caplog.messages if "contradicts the list" in message]
+        assert [message.partition(":")[0] for message in told] == [BUGGY]

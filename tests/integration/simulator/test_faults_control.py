@@ -55,7 +55,7 @@ async def test_the_state_of_control(tmp_path: Path) -> None:
         ("delay", {}, "delay needs delay_s"),
         ("resume", {"feed": "nosuch"}, "unknown feed"),
         ("interval-change", {"symbol": "X", "interval_hours": 4}, "needs a feed"),
-        ("interval-change", {"feed": "backpack", "symbol": "X", "interval_hours": 4}, "always"),
+        ("interval-change", {"feed": "backpack", "symbol": "X", "interval_hours": 4}, "no listed"),
         ("bad-units", {"field": "rate", "unit": "h"}, "unit of bad-units"),
         ("schedule", [{"at_s": 1, "kind": "drop"}, {"at_s": -1, "kind": "drop"}], "entry 2: at_s"),
         ("schedule", {}, "JSON list"),

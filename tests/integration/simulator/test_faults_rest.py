@@ -215,7 +215,7 @@ async def test_the_newest_settlement_before_the_one_before_it(tmp_path: Path, fe
         funding_ms = (to.server._wall_ns() // 1_000_000 // (8 * HOUR_MS) + 1) * 8 * HOUR_MS
         market = to.exchange.market
         row = [contract.symbol for contract in market.contracts].index(symbol)
-        earlier_ms = funding_ms - market.interval_hours(row) * HOUR_MS
+        earlier_ms = funding_ms - market.interval_hours(row, funding_ms - 1) * HOUR_MS
         await to.control("settle-late", delay_s=1_000, order="newest-first")
         assert await settled(to, symbol, earlier_ms)
         await eventually(
@@ -235,8 +235,8 @@ async def test_another_interval(tmp_path: Path, feed: str) -> None:
     async with simulated(tmp_path, feed, shift_ms=shift_ms) as to, reader(feed, to) as ws:
         market, symbols = to.exchange.market, to.symbols
         rows = {c.symbol: row for row, c in enumerate(market.contracts)}
-        symbol = next(s for s in symbols if market.interval_hours(rows[s]) == 8)
         funding_ms = (to.server._wall_ns() // 1_000_000 // HOUR_MS + 1) * HOUR_MS
+        symbol = next(s for s in symbols if market.interval_hours(rows[s], funding_ms - 1) == 8)
         before = (await to.rest(history_call(feed, symbol, 0)))[1]
         await to.control("interval-change", feed=feed, symbol=symbol, interval_hours=1)
         assert (await to.rest(history_call(feed, symbol, 0)))[1] == before

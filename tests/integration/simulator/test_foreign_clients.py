@@ -8,64 +8,19 @@ would show here.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import aiohttp
 import pytest
 
-from infra.simulator.market.truth import TruthLog
-from infra.simulator.options import SimulatorOptions
 from infra.simulator.registry import create_exchanges
-from infra.simulator.server.server import SimulatorServer
+from tests.support.simulated_feed import CONTRACTS, OPTIONS, Simulated, simulator
 
 ccxt: Any = pytest.importorskip("ccxt.pro")
-
-OPTIONS = SimulatorOptions(seed=7, tick_ms=50, own={"kucoin_push_s": 0.2})
-CONTRACTS = 12
-HOUR_US = 3_600_000_000
-
-
-class Simulated(NamedTuple):
-    """A running simulator of one feed."""
-
-    feed: str
-    url: str
-    data_dir: Path
-
-    def updates(self) -> set[tuple[str, float]]:
-        """Contract and rate of everything that was sent."""
-        path = self.data_dir / "truth" / f"{self.feed}.ndjson"
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        return {(row["contract_id"].split(":", 1)[1], row["rate"]) for row in rows}
-
-    def settlements(self) -> dict[str, list[tuple[int, float]]]:
-        """Funding time (ms) and rate of what settled, by symbol, ascending."""
-        path = self.data_dir / "truth" / "settlements.ndjson"
-        found: dict[str, list[tuple[int, float]]] = {}
-        for line in path.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
-            symbol = row["contract_id"].split(":", 1)[1]
-            found.setdefault(symbol, []).append((row["funding_time"] // 1_000, row["rate"]))
-        return found
-
-
-@asynccontextmanager
-async def simulator(data_dir: Path, feed: str) -> AsyncIterator[Simulated]:
-    """A simulator of one feed, on a free port."""
-    now_ms = time.time_ns() // 1_000_000
-    with TruthLog(data_dir, OPTIONS.seed) as truth:
-        exchanges = create_exchanges([feed], OPTIONS, CONTRACTS, now_ms)
-        server = SimulatorServer(exchanges, truth, port=0)
-        await server.start()
-        try:
-            yield Simulated(feed, f"http://127.0.0.1:{server.port}/{feed}", data_dir)
-        finally:
-            await server.stop()
 
 
 @asynccontextmanager

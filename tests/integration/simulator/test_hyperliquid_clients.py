@@ -41,7 +41,7 @@ async def serving(exchange: Exchange, data_dir: Path) -> AsyncIterator[str]:
 
 def hyperliquid() -> Hyperliquid:
     """An exchange of 60 contracts that starts now."""
-    options = HyperliquidOptions(contracts=60, tick_ms=250)
+    options = HyperliquidOptions(contracts=60, tick_ms=250, all_mids_ms=500)
     return Hyperliquid(7, options, time.time_ns() // 1_000_000)
 
 
@@ -70,17 +70,22 @@ def truth_of(data_dir: Path, name: str) -> dict[str, list[float]]:
 
 
 async def test_the_exchanges_own_sdk(tmp_path: Path) -> None:
-    """Streamed rates in the truth's order, contexts by REST, settled history."""
+    """Streamed rates in the truth's order, contexts by REST, settled history, and mid prices."""
     sdk = pytest.importorskip("hyperliquid.info")
     exchange = hyperliquid()
     coins = movers(exchange)
     frames: queue.Queue[Any] = queue.Queue()
+
+    mids: queue.Queue[Any] = queue.Queue()
 
     def talk(host: str) -> tuple[dict[str, list[float]], Any, Any, Any]:
         info = sdk.Info(f"http://{host}", perp_dexs=["", "xyz"])
         try:
             for coin in coins:
                 info.subscribe({"type": "activeAssetCtx", "coin": coin}, frames.put)
+            info.subscribe({"type": "allMids"}, mids.put)
+            pushed = mids.get(timeout=20)["data"]["mids"]
+            assert set(coins[:3]) <= pushed.keys() == info.all_mids().keys()
             received: dict[str, list[float]] = {}
             while min((len(rates) for rates in received.values()), default=0) < 4 or len(
                 received

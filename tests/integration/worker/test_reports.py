@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 from confluent_kafka import Producer
 
-from producers.kafka.worker_reports import yielding_throttle
+from producers.kafka.worker_reports import following_workers
 from producers.policy.history_pace import FLOOR_SHARE
 from producers.settings import ProducerSettings
 from schemas.clock import SystemClock, now_us
@@ -74,9 +75,14 @@ async def test_history_yields_to_a_worker_that_is_late(stack: RunningStack) -> N
         "records": 7,
         "delay_p50_s": 17.5,
         "delay_p99_s": 31.25,
+        "contradicted_feeds": ["kucoin", "unheard-of"],
     }
     client = Producer(settings.librdkafka())
-    async with yielding_throttle(settings, catalog, SystemClock()) as throttle:
+    asked: list[str] = []
+    async with following_workers(settings, catalog, SystemClock()) as reports:
+        throttle = reports.throttle
+        for feed in ("backpack", "kucoin"):
+            reports.when_contradicted(feed, partial(asked.append, feed))
 
         async def slow() -> bool:
             client.produce(WORKERS.name, encode(late), b"made-up", 0)
@@ -84,6 +90,7 @@ async def test_history_yields_to_a_worker_that_is_late(stack: RunningStack) -> N
             return throttle.per_s == LIMIT * FLOOR_SHARE
 
         await eventually(slow, "the floor", 30)
+        assert set(asked) == {"kucoin"}, "its list is contradicted"
 
         # Without further ones the stack's own worker has the word.
         async def fast() -> bool:

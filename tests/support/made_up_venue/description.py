@@ -26,7 +26,7 @@ _CALLS = "calls"
 
 class _Row(msgspec.Struct):
     c: str
-    state: str = ""
+    state: str | None = None
 
 
 _rows = Rows(_Row)

@@ -17,7 +17,7 @@ from benchmarks.fault_schedule import Subject, default_schedule
 from benchmarks.fault_times import most_in_a_minute, times_of
 from benchmarks.freshness import freshness, listed_spans, unreachable
 from benchmarks.recorded_gaps import Span, spans_of
-from infra.simulator.faults.kinds import KINDS
+from infra.simulator.faults.kinds import KINDS, can
 from infra.simulator.faults.schedule import parse
 from schemas.feeds import FEEDS
 from schemas.times import US_PER_S
@@ -221,8 +221,8 @@ def test_the_schedule_has_each_kind_for_each_feed_and_the_simulator_takes_it() -
         have = {each.kind for each in schedule.planned if each.feed == feed}
         left_out = {kind for name, kind, _why in schedule.left_out if name == feed}
         assert have | left_out == set(KINDS)
-        fixed = {"interval-change"} if feed in {"hyperliquid", "backpack"} else set()
-        assert left_out == fixed, (feed, schedule.left_out)
+        cannot = {kind for kind in KINDS if can(kind, WIRES[feed])}
+        assert left_out == cannot, (feed, schedule.left_out)
     assert schedule.length_s <= 600
 
 

@@ -84,6 +84,10 @@ def test_every_own_statement_can_be_made_again() -> None:
         "Nullable(DateTime64(6, 'UTC'))"
     )
     assert column_type(expected.tables["feeds"].columns["mode"]) == "LowCardinality(String)"
+    settlements = expected.tables["settlements"]
+    assert settlements.types["rate_8h"] == ["Float64", "Nullable(Float64)"]
+    assert settlements.types["kind"] == ["Enum8('regular' = 0, 'special' = 1)"]
+    assert "\nORDER BY (contract_id, funding_time, kind)\n" in settlements.statement
 
 
 def test_nothing_is_made_where_all_is_there() -> None:
@@ -106,6 +110,59 @@ def test_a_missing_column_is_added_with_its_definition() -> None:
     found = repairs(expected_of(SMALL), Found(ENGINES, {"t": {"a": "Int8"}}))
     assert [repair.made for repair in found] == [("funding.t.b",), ("funding.t.c",)]
     assert found[0].statement.endswith("IF NOT EXISTS b String CODEC(ZSTD(1))")
+
+
+KEYED = (
+    (
+        "CREATE TABLE IF NOT EXISTS funding.t\n(\n    a Int8,\n    b Float64\n)\n"
+        "ENGINE = ReplacingMergeTree\nORDER BY (a, b)\nSETTINGS x = 1"
+    ),
+    "ALTER TABLE funding.t ADD COLUMN IF NOT EXISTS k Int8,\n    MODIFY ORDER BY (a, b, k)",
+    "ALTER TABLE funding.t MODIFY COLUMN b Nullable(Float64) CODEC(ZSTD(1))",
+)
+ENGINE = {"t": "ReplacingMergeTree"}
+WHOLE = {"t": {"a": "Int8", "b": "Nullable(Float64)", "k": "Int8"}}
+KEY = {"t": "a, b, k"}
+
+
+def test_a_table_made_anew_has_the_longer_key_and_the_newer_type() -> None:
+    """The primary key stays, as ClickHouse leaves it when the sorting key grows."""
+    (made,) = repairs(expected_of(KEYED), Found({}, {}))
+    assert made.statement == (
+        "CREATE TABLE IF NOT EXISTS funding.t\n(\n    a Int8,\n"
+        "    b Nullable(Float64) CODEC(ZSTD(1)),\n    k Int8\n)\n"
+        "ENGINE = ReplacingMergeTree\nPRIMARY KEY (a, b)\nORDER BY (a, b, k)\nSETTINGS x = 1"
+    )
+
+
+def test_a_table_of_before_gets_key_and_type_again() -> None:
+    """Such as one that somebody has restored from a backup: the key can still grow."""
+    before = Found(ENGINE, {"t": {"a": "Int8", "b": "Float64"}}, {"t": "a, b"})
+    assert repairs(expected_of(KEYED), before) == [
+        (
+            ("funding.t.b",),
+            "ALTER TABLE funding.t MODIFY COLUMN b Nullable(Float64) CODEC(ZSTD(1))",
+        ),
+        (
+            ("funding.t.k",),
+            "ALTER TABLE funding.t ADD COLUMN IF NOT EXISTS k Int8, MODIFY ORDER BY (a, b, k)",
+        ),
+    ]
+    assert repairs(expected_of(KEYED), Found(ENGINE, WHOLE, KEY)) == []
+
+
+def test_a_migration_that_failed_half_way_is_not_taken_for_another_table() -> None:
+    """Its types are there, and its record is not: it goes on, and nothing is changed back."""
+    applied, newest = expected_of(KEYED[:1]), expected_of(KEYED)
+    assert repairs(applied, Found(ENGINE, WHOLE, KEY), newest) == []
+    with pytest.raises(StateError, match=r"funding\.t\.b is of type Nullable"):
+        repairs(applied, Found(ENGINE, WHOLE, KEY))
+
+
+def test_a_column_that_is_not_in_the_key_is_told() -> None:
+    """Rows that differ in it alone would replace each other."""
+    with pytest.raises(StateError, match=r"funding\.t is sorted by \(a, b\), without k"):
+        repairs(expected_of(KEYED), Found(ENGINE, WHOLE, {"t": "a, b"}))
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_a_record_with_a_schema_is_shown_decoded() -> None:
     """With the id of the schema that it was written with."""
     status = WorkerStatus(
         worker="one", reported_at=1, started_at=2, partitions=3, records_behind=4, records=5,
-        delay_p50_s=None, delay_p99_s=6.0,
+        delay_p50_s=None, delay_p99_s=6.0, contradicted_feeds=["kucoin"],
     )  # fmt: skip
     value = Encoder(WORKER_STATUS, 5).encode(status)
     shown = _shown(Message(value), Decoder(WORKER_STATUS, lambda _id: WORKER_STATUS.text))

@@ -53,7 +53,7 @@ def test_the_first_line_says_whether_the_market_is_real() -> None:
 def test_the_welcome_says_what_comes_next() -> None:
     """A simulated market warms up in seconds, the real one within the exchanges' limits."""
     assert f"baselines load for about {console.WARM_UP_S} s, then z appears" in welcome()
-    assert "of hyperliquid about 40 at the first start" in welcome(
+    assert "of hyperliquid about 45 at the first start" in welcome(
         options=replace(OPTIONS, live=True)
     )
     assert "begins anew" in welcome()

@@ -123,6 +123,46 @@ def test_a_symbol_with_more_rows_than_a_page_is_paged_too() -> None:
     assert {text_of(row) for row in rows} == set(driven.taken)
 
 
+def settlement(symbol: str, at_ms: int, rate: str, kind: str) -> bytes:
+    """A row as Binance sends it since it has two kinds."""
+    row = {"symbol": symbol, "fundingTime": at_ms, "fundingRate": rate, "rateType": kind}
+    return json.dumps(row).encode()
+
+
+@pytest.mark.parametrize("limit", [2, 3, 4, 5])
+@pytest.mark.parametrize("special_first", [False, True])
+def test_two_settlements_of_one_contract_and_stamp_are_both_taken(
+    limit: int,
+    special_first: bool,  # noqa: FBT001 - pytest passes parameters so
+) -> None:
+    """A regular and a special one, wherever a page ends between them; also symbol by symbol."""
+    pair = [
+        settlement("S1USDT", 1_020, "0.00003", "Regular"),
+        settlement("S1USDT", 1_020, "-0.00171", "Special"),
+    ]
+    rows = [
+        settlement("S0USDT", 1_010, "0.00001", "Regular"),
+        *(pair[::-1] if special_first else pair),
+        settlement("S2USDT", 1_020, "0.00004", "Regular"),
+        settlement("S1USDT", 1_030, "0.00005", "Regular"),
+    ]
+    walk = WindowWalk(["S0USDT", "S1USDT", "S2USDT"], SINCE_MS, UNTIL_MS, limit)
+    taken: list[bytes] = []
+    for _ in range(30):
+        if (call := walk.next_call()) is None:
+            break
+        found = [
+            text
+            for text in rows
+            if int(call.params["startTime"]) <= json.loads(text)["fundingTime"] <= UNTIL_MS
+            and call.params.get("symbol") in {None, json.loads(text)["symbol"]}
+        ]
+        page = walk.take(b"[" + b",".join(found[:limit]) + b"]")
+        taken += [piece.payload for piece in page.slices]
+    assert walk.next_call() is None
+    assert set(taken) == set(rows)
+
+
 @pytest.mark.parametrize("count", [999, 1_000, 1_001, 2_000])
 def test_full_pages_of_the_real_size(count: int) -> None:
     """At the exchange's own limit a full page is followed by one more."""

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from producers.exchanges import exchange
 from producers.exchanges.json_slicing import envelope
-from producers.exchanges.spec import RestCall
+from producers.exchanges.spec import RestCall, Slice
+from schemas.contract_status import ContractStatus
 from schemas.errors import ConfigurationError, MalformedInputError
 
 KUCOIN, HYPERLIQUID, BACKPACK = map(exchange, ("kucoin", "hyperliquid", "backpack"))
@@ -98,6 +99,33 @@ def test_a_builder_s_coin_without_a_dex_is_not_listed() -> None:
     assert [entry.symbol for entry in listings] == ["BTC", "x:A"]
 
 
+def test_a_fact_of_hyperliquid_names_the_token_in_which_its_dex_settles() -> None:
+    """It is the quote (docs/exchanges/hyperliquid.md §8). Entry and token are as they were sent;
+    margin tables, which are not about one coin, are left out.
+    """
+    call = HYPERLIQUID.fact_calls[0]
+    entries = [b'{ "name":"SOL" }', b'{"name":"q:GOLD","isDelisted":true}', b'{"name":"r:OIL"}']
+    metas = (
+        b'[{"universe":[%s],"marginTables":[[7,{}]],"collateralToken": 41 },'
+        b'{"collateralToken":null,"universe":[%s]},{"universe":[%s]}]' % tuple(entries)
+    )
+    slices = HYPERLIQUID.slice_reply(call, metas)
+    assert slices == [
+        Slice("SOL", b'{"universe":[{ "name":"SOL" }],"collateralToken":41}'),
+        Slice("q:GOLD", b'{"universe":[{"name":"q:GOLD","isDelisted":true}]}'),
+        Slice("r:OIL", b'{"universe":[{"name":"r:OIL"}]}'),
+    ]
+    listings = HYPERLIQUID.listings(call, slices)
+    assert listings is not None
+    assert {entry.symbol: entry.status for entry in listings} == {
+        "SOL": ContractStatus.TRADING,
+        "q:GOLD": ContractStatus.DELISTED,
+        "r:OIL": ContractStatus.TRADING,
+    }
+    later = metas.replace(b"[[7,{}]]", b"[[8,{}]]")
+    assert HYPERLIQUID.slice_reply(call, later) == slices, "no fact has changed"
+
+
 def test_main_and_builders_coins_are_on_sockets_of_their_own() -> None:
     """A bad HIP-3 name cannot take the main ones along (docs/exchanges/hyperliquid.md §10)."""
     main, hip3 = HYPERLIQUID.socket_kinds
@@ -130,7 +158,7 @@ def test_kucoin_s_usage_headers(
 ) -> None:
     """Used is what is not remaining; the reset is in ms (docs/exchanges/kucoin.md §5)."""
     assert KUCOIN.used(headers) == used
-    assert KUCOIN.retry_after_s(headers) == retry_s
+    assert KUCOIN.retry_after_s(headers, b"", 0) == retry_s
 
 
 @pytest.mark.parametrize(
@@ -151,12 +179,15 @@ def test_a_kucoin_fact_changes_with_its_interval_and_not_with_its_price() -> Non
     """contracts/active mixes both in one row (docs/exchanges/kucoin.md §5a)."""
     row = {"symbol": "XBTUSDTM", "markPrice": 1.5, "fundingRateGranularity": 28800000}
     same = {**row, "markPrice": 2.5, "nextFundingRateTime": 7}
+    null = {**row, "fundingRateCap": None, "firstOpenDate": None}
     other = {**row, "fundingRateGranularity": 14400000}
-    first, second, third = (
-        KUCOIN.fact_identity("contracts/active", json.dumps(r).encode()) for r in (row, same, other)
+    again = {**row, "firstOpenDate": 1_795_000_000_000}
+    first, second, third, *changed = (
+        KUCOIN.fact_identity("contracts/active", json.dumps(r).encode())
+        for r in (row, same, null, other, again)
     )
-    assert first == second
-    assert first != third
+    assert first == second == third
+    assert first not in changed
 
 
 @pytest.mark.parametrize(

@@ -101,11 +101,41 @@ def due_of(times: Sequence[int], until_ms: int) -> set[int]:
 
 @given(histories(), st.integers(1, 60))
 def test_forward_takes_every_settlement(history: tuple[list[int], int], limit: int) -> None:
-    """Whatever the page's size."""
+    """Whatever the page's size; a page brings the last row of the one before once more."""
     times, until_ms = history
     taken, calls = driven(Forward(limit), forward(limit), times, until_ms)
     assert taken == due_of(times, until_ms)
-    assert calls <= len(taken) // limit + 1
+    assert calls <= (len(taken) // (limit - 1) if limit > 1 else 2 * len(taken)) + 1
+
+
+def answer_rows(rows: Sequence[SettledRow], span: Span, limit: int) -> bytes:
+    """A page of `limit` rows that settled within a span, ascending, as COIN-M sends it."""
+    within = [r.payload for r in rows if span.from_ms <= (r.time_ms or 0) <= span.to_ms]
+    return b"[" + b",".join(within[:limit]) + b"]"
+
+
+@pytest.mark.parametrize("limit", [2, 3, 4, 5, 6, 7])
+def test_a_page_that_ends_between_two_settlements_of_one_stamp_loses_neither(limit: int) -> None:
+    """A regular and a special one; each row leaves once, in the order of time."""
+    rows = []
+    for number, stamp_ms in enumerate([5, 6, 6, 7, 8, 8, 9], 1):
+        text = b'{"symbol":"A","fundingTime":%d,"fundingRate":"0.0%d"}' % (stamp_ms, number)
+        rows.append(SettledRow(stamp_ms, text))
+    spans: list[Span] = []
+
+    def call(_symbol: str, span: Span) -> RestCall:
+        spans.append(span)
+        return RestCall("history", "/h")
+
+    def read(body: bytes) -> list[SettledRow]:
+        return [row for row in rows if row.payload in body]
+
+    walk = PerSymbolWalk("A", Span(0, 20), Forward(limit), call, read)
+    taken: list[bytes] = []
+    while walk.next_call() is not None:
+        assert len(spans) < 20, "the walk does not come to an end"
+        taken += [piece.payload for piece in walk.take(answer_rows(rows, spans[-1], limit)).slices]
+    assert taken == [row.payload for row in rows]
 
 
 @given(histories(), st.sampled_from([backward, oldest]), st.integers(0, 9))
@@ -118,12 +148,12 @@ def test_windows_takes_every_settlement(
     assert taken == due_of(times, until_ms)
 
 
-@pytest.mark.parametrize(("interval", "calls"), [(8, 2), (4, 3), (1, 8)])
+@pytest.mark.parametrize(("interval", "calls"), [(8, 2), (4, 3), (1, 9)])
 def test_windows_soon_asks_for_wide_windows(interval: int, calls: int) -> None:
-    """30 days of an 8 h contract are not walked in hourly windows (docs/exchanges/kucoin.md §7)."""
-    hours = range(400, 400 + 720, interval)
+    """33 days of an 8 h contract are not walked in hourly windows (docs/exchanges/kucoin.md §7)."""
+    hours = range(400, 400 + 33 * 24, interval)
     times = [hour * MS_PER_HOUR for hour in hours]
-    taken, made = driven(Windows(90), backward(100), times, (400 + 719) * MS_PER_HOUR)
+    taken, made = driven(Windows(90), backward(100), times, (399 + 33 * 24) * MS_PER_HOUR)
     assert taken == set(times)
     assert made == calls
 
@@ -179,7 +209,7 @@ def test_a_full_page_with_an_odd_row_is_not_the_last() -> None:
     walk.take(json.dumps([{"time": t} for t in range(499)] + [None]).encode())
     call = walk.next_call()
     assert call is not None
-    assert json.loads(call.body)["startTime"] == 499
+    assert json.loads(call.body)["startTime"] == 498
 
 
 def test_an_empty_span_asks_nothing() -> None:

@@ -58,6 +58,8 @@ def rows(draw: st.DrawFn, key: str) -> tuple[str, bytes]:
     names = st.text(string.ascii_letters, min_size=1, max_size=4)
     others = draw(st.dictionaries(names, values, max_size=4))
     others.pop(key, None)
+    # What names another event is left out, as its own tests say.
+    others.pop("e", None)
     # A time is a number where there is one, or the row is unreadable.
     if others.pop("E", None) is not None:
         others["E"] = draw(st.integers(0, 2**53))
@@ -74,9 +76,9 @@ def arrays(draw: st.DrawFn, key: str) -> tuple[list[tuple[str, bytes]], bytes]:
 
 
 def event_us(found: list[tuple[str, bytes]]) -> int | None:
-    """When the first row says that it was made; a nought says nothing."""
-    event_ms = json.loads(found[0][1]).get("E") if found else None
-    return int(event_ms) * 1_000 if event_ms else None
+    """When the newest row says that it was made; a nought says nothing."""
+    times_ms = [json.loads(row).get("E") for _symbol, row in found]
+    return max((int(ms) * 1_000 for ms in times_ms if ms), default=None)
 
 
 @settings(max_examples=40)
@@ -178,6 +180,26 @@ def test_a_data_frame_is_no_control_frame() -> None:
     wrapped = b'{"stream":"s","data":[' + ROW + b"," + ETH + b"]}"
     for message in (ROW, b"[" + ROW + b"]", wrapped):
         assert not EXCHANGE.slice_frame(message).control
+
+
+def test_rows_of_other_events_are_left_out_of_an_array() -> None:
+    """The mark prices beside them are kept, and one of the others is named."""
+    contract = b'{"e":"contractInfo","s":"ADAUSDT","E":7}'
+    session = b'{"e":"EquityUpdate","S":"OPEN"}'
+    frame = EXCHANGE.slice_frame(b"[" + contract + b"," + ROW + b"," + session + b"]")
+    assert frame.slices == [Slice("BTCUSDT", ROW)]
+    assert frame.unknown == "contractInfo"
+    assert frame.event_us == 1_791_269_856_000_000
+
+
+@pytest.mark.parametrize("event", [b"7", b"null", b"{}"])
+def test_an_event_without_a_name_is_no_unknown_one(event: bytes) -> None:
+    """It is read as before: a row with a symbol is data, one without is malformed."""
+    frame = EXCHANGE.slice_frame(b'{"e":' + event + b',"s":"ADAUSDT"}')
+    assert frame.unknown is None
+    assert [piece.symbol for piece in frame.slices] == ["ADAUSDT"]
+    with pytest.raises(MalformedInputError):
+        EXCHANGE.slice_frame(b'{"e":' + event + b"}")
 
 
 def _survives(message: bytes) -> None:

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from producers.exchanges.spec import Control, RestCall, Slice
+from producers.policy.polling import VERY_LONG_S
 from producers.websocket.connection import Closed
+from schemas.contract_status import ContractStatus
+from tests.support.clock import ManualClock
 from tests.support.feed_parts import FakePublisher, feed_of, listed
 
 ROW = b'{"e":"markPriceUpdate","E":1791269856000,"s":"BTCUSDT","r":"0.00000523","T":1791273600000}'
@@ -141,3 +144,33 @@ async def test_made_up_symbols_are_nothing_that_a_connection_delivers(tmp_path: 
     (sent,) = [slices for _, _, slices in publisher.log]
     assert [s.symbol for s in sent] == ["BTCUSDT", None, *(f"X{n}USDT" for n in range(20))]
     assert sent[1] == Slice(None, forged, readable=False)
+
+
+async def test_a_halted_contract_is_heard_and_not_missed(tmp_path: Path) -> None:
+    """Its silence is no gap and costs no call; its rates are published, its history is wanted. A
+    delisted one is neither.
+    """
+    publisher, clock = FakePublisher(), ManualClock()
+    feed = feed_of(tmp_path, publisher, "backpack", clock)
+    halted, delisted = ContractStatus.HALTED, ContractStatus.DELISTED
+    listed(feed, "SOL_USDC_PERP", HALTED_USDC_PERP=halted, OLD_USDC_PERP=delisted)
+    feed.instruments.known.set()
+    row = b'{"stream":"markPrice.HALTED_USDC_PERP","data":{"s":"HALTED_USDC_PERP","f":"0.0002"}}'
+    for _ in range(3):
+        outcome = await feed.frames.take("backpack/mark-price/1", row, NOW_US)
+        assert outcome.symbols == ["HALTED_USDC_PERP"]
+        clock.advance(VERY_LONG_S)
+        feed.look()
+    assert [slices for _, _, slices in publisher.log] == [[Slice("HALTED_USDC_PERP", row)]] * 3
+    assert feed.polling.wanted == {"SOL_USDC_PERP"}
+    assert feed.status()["contracts_expected"] == 1
+    assert feed.history._contracts() == ["HALTED_USDC_PERP", "SOL_USDC_PERP"]
+
+
+async def test_a_contradicted_list_is_due(tmp_path: Path) -> None:
+    """As soon as there is one."""
+    feed = feed_of(tmp_path, FakePublisher())
+    listed(feed, "BTCUSDT")
+    feed.instruments.known.set()
+    feed.list_contradicted()
+    assert feed.instruments._wanted.is_set()

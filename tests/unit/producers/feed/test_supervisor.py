@@ -83,6 +83,11 @@ class Feed:
     def __init__(self, feeds: Feeds, event_log: FeedEventLog) -> None:
         self.feeds = feeds
         self.event_log = event_log
+        self.contradicted = 0
+
+    def list_contradicted(self) -> None:
+        """Count it."""
+        self.contradicted += 1
 
     async def run(self) -> None:
         """Note the start; fail in a task of a group, as a feed does, or stay."""
@@ -143,6 +148,17 @@ async def test_an_unexpected_error_is_told_and_a_new_feed_runs(
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert record.exc_info is not None
     assert "in _part" in caplog.text
+
+
+async def test_a_contradiction_reaches_the_feed_that_runs_now() -> None:
+    """Not one that has failed."""
+    feeds = Feeds(KeyError(), None)
+    supervisor = kept(feeds, Kafka())
+    supervisor.list_contradicted()
+    await until_lasting(supervisor, feeds)
+    supervisor.list_contradicted()
+    supervisor.list_contradicted()
+    assert [feed.contradicted for feed in feeds.made] == [1, 2]
 
 
 @pytest.mark.parametrize("error", [ConfigurationError("set it"), FundingStreamError("away")])

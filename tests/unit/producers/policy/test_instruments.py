@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from itertools import combinations
 from typing import Any
+
+import pytest
 
 from producers.exchanges.binance_usdm import EXCHANGE
 from producers.exchanges.spec import Slice
-from producers.policy.instruments import Change, InstrumentRegistry
+from producers.policy.instruments import Change, InstrumentRegistry, one_each
+from schemas.contract_status import ContractStatus
 
 INFO, FUNDING = EXCHANGE.fact_calls
 
@@ -200,3 +204,109 @@ def test_a_symbol_that_can_be_none_is_not_listed() -> None:
     change = refresh(registry, entry("AUSDT"), entry("A B"), entry("X" * 65), entry(""))
     assert symbols(change) == ["AUSDT"]
     assert registry.listed == {"AUSDT"}
+
+
+HALTED = "an unheard-of word"
+"""A status that FeedSpec.statuses does not have: the contract is halted."""
+
+
+def test_a_halted_contract_stays_subscribed_and_owes_nothing() -> None:
+    """It is neither delisted, when it is halted, nor listed anew, when it trades again."""
+    registry = InstrumentRegistry()
+    refresh(registry, entry("AUSDT"), entry("BUSDT"))
+    halted = refresh(registry, entry("AUSDT", HALTED), entry("BUSDT"))
+    assert (halted.listed, halted.delisted) == (frozenset(), frozenset())
+    assert symbols(halted) == ["AUSDT"], "the new status is a fact"
+    assert (registry.streaming, registry.subscribed) == (
+        frozenset({"BUSDT"}),
+        frozenset({"AUSDT", "BUSDT"}),
+    )
+    again = refresh(registry, entry("AUSDT"), entry("BUSDT"))
+    assert (again.listed, again.delisted) == (frozenset(), frozenset())
+    assert registry.streaming == registry.subscribed == {"AUSDT", "BUSDT"}
+
+
+def test_a_contract_before_its_launch_is_listed_and_owes_nothing() -> None:
+    """It streams from when it trades; the end of a halted one is a delisting."""
+    registry = InstrumentRegistry()
+    refresh(registry, entry("AUSDT", HALTED))
+    change = refresh(registry, entry("AUSDT", HALTED), entry("NEWUSDT", "PENDING_TRADING"))
+    assert change.listed == {"NEWUSDT"}
+    assert (registry.streaming, registry.subscribed) == (
+        frozenset(),
+        frozenset({"AUSDT", "NEWUSDT"}),
+    )
+    change = refresh(registry, entry("AUSDT", "CLOSE"), entry("NEWUSDT"))
+    assert (change.listed, change.delisted) == (frozenset(), frozenset({"AUSDT"}))
+    assert registry.streaming == registry.subscribed == {"NEWUSDT"}
+
+
+def test_a_list_in_which_everything_is_halted_has_to_say_so_twice() -> None:
+    """As one in which nothing trades: REST goes on meanwhile."""
+    registry = InstrumentRegistry()
+    names = [f"S{number}USDT" for number in range(30)]
+    refresh(registry, *map(entry, names))
+    halted = [entry(name, HALTED) for name in names]
+    assert refresh(registry, *halted).doubtful
+    assert registry.streaming == set(names)
+    assert not refresh(registry, *halted).doubtful
+    assert (registry.streaming, registry.subscribed) == (frozenset(), frozenset(names))
+
+
+def test_a_list_that_loses_most_of_its_halted_contracts_has_to_say_so_twice() -> None:
+    """They are subscribed, too."""
+    registry = InstrumentRegistry()
+    names = [f"S{number}USDT" for number in range(30)]
+    refresh(registry, *(entry(name, HALTED) for name in names))
+    closed = [entry(name, "CLOSE") for name in names]
+    assert refresh(registry, *closed).doubtful
+    assert registry.subscribed == set(names)
+    assert refresh(registry, *closed).delisted == set(names)
+
+
+def chosen(*entries: dict[str, Any]) -> tuple[list[dict[str, Any]], frozenset[str]]:
+    """The entries that count, and the symbols that were named more than once."""
+    slices = EXCHANGE.slice_reply(INFO, json.dumps({"symbols": entries}).encode())
+
+    def status(piece: Slice) -> ContractStatus | None:
+        listings = EXCHANGE.listings(INFO, [piece])
+        assert listings is not None
+        return next((listing.status for listing in listings), None)
+
+    found = one_each(slices, status, lambda piece: piece.payload)
+    return [json.loads(piece.payload) for piece in found.slices], found.twice
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_two_entries_the_one_that_streams_counts(
+    turned: bool,  # noqa: FBT001 - pytest passes parameters so
+) -> None:
+    """Then one that is subscribed, then one that is listed, whatever their order."""
+    ranks = [
+        entry("AUSDT"),
+        entry("AUSDT", HALTED),
+        entry("AUSDT", "CLOSE"),
+        entry("AUSDT", kind="NEXT_QUARTER"),
+    ]
+    for best, other in combinations(ranks, 2):
+        pair = [other, best] if turned else [best, other]
+        assert chosen(*pair, entry("BUSDT")) == ([best, entry("BUSDT")], frozenset({"AUSDT"}))
+
+
+def test_among_equals_the_order_in_the_reply_does_not_matter() -> None:
+    """Two that stream and differ elsewhere: the same one each time, else its fact would flip."""
+    first, second = {**entry("AUSDT"), "note": "x"}, {**entry("AUSDT"), "note": "y"}
+    assert chosen(first, second) == chosen(second, first)
+    assert chosen(first, first) == ([first], frozenset({"AUSDT"}))
+
+
+def test_without_a_second_entry_nothing_changes() -> None:
+    """Unreadable rows have no symbol, and stay."""
+    slices = [
+        Slice("A", b"1"),
+        Slice(None, b"?", readable=False),
+        Slice(None, b"?"),
+        Slice("B", b"2"),
+    ]
+    found = one_each(slices, lambda _: None, lambda piece: piece.payload)
+    assert found == (slices, frozenset())

@@ -316,3 +316,44 @@ def test_events_of_a_connection_that_is_unknown_change_nothing() -> None:
     assert rotation.delivered(9, "AB", 1.0) == ()
     assert rotation.ended(9, "closed", 1.0) == []
     assert rotation.next_due_s() == MAX_AGE_S
+
+
+def test_a_part_is_counted_of_the_contracts_that_should_deliver() -> None:
+    """A connection with many halted contracts brings all that it owes, and is not replaced."""
+    rotation = rotation_of()
+    rotation.want(90, 1.0, 2)
+    for second in range(10, 400, 10):
+        rotation.delivered(1, "AB", float(second))
+        assert rotation.tick(float(second)) == []
+    rotation.want(90, 400.0, 3)
+    rotation.delivered(1, "AB", 520.0)
+    assert rotation.tick(521.0) == [AskTurn()], "one of three is missing"
+
+
+def test_where_nothing_is_owed_an_open_successor_takes_over() -> None:
+    """It is not measured by what its predecessor happened to bring before its contracts halted."""
+    rotation = rotation_of()
+    rotation.want(2, 1.0, 0)
+    rotation.tick(MAX_AGE_S)
+    rotation.turn_granted(MAX_AGE_S)
+    rotation.opened(2, MAX_AGE_S)
+    judged_s = MAX_AGE_S + CONFIG.handover_timeout_s
+    assert rotation.tick(judged_s - 1.0) == []
+    assert rotation.tick(judged_s) == [Promote(2, judged_s), ReturnTurn()]
+
+
+def test_where_nothing_is_owed_a_successor_that_is_not_open_is_given_up() -> None:
+    """The predecessor is open, at least."""
+    rotation = rotation_of()
+    rotation.want(2, 1.0, 0)
+    rotation.tick(MAX_AGE_S)
+    rotation.turn_granted(MAX_AGE_S)
+    actions = rotation.tick(MAX_AGE_S + CONFIG.handover_timeout_s)
+    assert actions == [Close(2, TOO_LITTLE)]
+
+
+def test_a_socket_of_halted_contracts_is_needed() -> None:
+    """What they bring is wanted; one without contracts is not needed."""
+    rotation = Rotation(Backoff(lambda: 0.5), max_age_s=MAX_AGE_S, silent_s=SILENT_S)
+    assert rotation.want(0, 0.0, 0) == []
+    assert rotation.want(2, 1.0, 0) == [Open(1, 0)]

@@ -61,3 +61,38 @@ def test_a_stream_of_all_is_one_socket_whoever_is_listed() -> None:
     """Also before the list is known."""
     assert allocate(kind_of(None), [], set()).pool == [frozenset()]
     assert allocate(kind_of(None), [frozenset()], {"A"}) == ([frozenset()], frozenset())
+
+
+lists_st = st.lists(st.tuples(symbols_st, symbols_st), max_size=6)
+"""Lists: the wanted contracts, and those that should deliver."""
+
+
+@given(lists_st, st.integers(1, 9), st.integers(1, 3))
+def test_contracts_that_need_not_deliver_take_nobody_s_room(
+    history: list[tuple[frozenset[str], frozenset[str]]], capacity: int, max_sockets: int
+) -> None:
+    """Those that should have a place as if the others were not there; no room stays empty."""
+    present: list[frozenset[str]] = []
+    for wanted, expected in history:
+        kind = kind_of(capacity, max_sockets)
+        found = allocate(kind, present, wanted, expected)
+        placed = frozenset[str]().union(*found.pool)
+        mine = {symbol for symbol in wanted if "7" not in symbol}
+        owed = mine & expected
+        room = capacity * max_sockets
+        assert len(placed & owed) == min(len(owed), room)
+        assert placed | found.surplus == mine
+        assert len(placed) == min(len(mine), room)
+        assert all(len(socket) <= capacity for socket in found.pool)
+        present = list(found.pool)
+
+
+def test_a_halted_contract_gives_way_to_one_that_trades() -> None:
+    """And the halted ones that have a place keep it before those that have none."""
+    kind = kind_of(2, 1)
+    full = allocate(kind, [], {"A", "B"}, frozenset("B"))
+    assert full.pool == [frozenset("AB")]
+    more = allocate(kind, full.pool, {"A", "B", "C"}, frozenset("BC"))
+    assert more == ([frozenset("BC")], frozenset("A"))
+    less = allocate(kind, [frozenset("BX")], {"A", "B", "X"}, frozenset("B"))
+    assert less == ([frozenset("BX")], frozenset("A"))

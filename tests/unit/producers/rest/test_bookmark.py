@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from producers.rest.bookmark import Bookmark
+from producers.rest.bookmark import VERSION, Bookmark
 
 
 def test_a_bookmark_is_read_back_for_the_same_cluster_only(tmp_path: Path) -> None:
@@ -34,16 +34,58 @@ def test_contracts_have_bookmarks_of_their_own(tmp_path: Path) -> None:
     assert again.announced == {"A"}
 
 
-def test_a_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
-    """Its form stays as it is, so that an update fetches nothing again."""
+def test_a_file_of_this_version_is_read_as_it_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its form stays, so that an update fetches nothing again."""
     path = tmp_path / "b.json"
-    stored = {"cluster_id": "c", "through_ms": {"": 5, "A": 6}, "begun": ["A"]}
+    stored = {
+        "version": VERSION,
+        "cluster_id": "c",
+        "through_ms": {"": 5, "A": 6},
+        "begun": ["A"],
+    }
     path.write_text(json.dumps(stored), encoding="utf-8")
     bookmark = Bookmark(path, "c")
     assert (bookmark.feed_ms, dict(bookmark.contract_ms)) == (5, {"A": 6})
     assert bookmark.announced == {"A"}
     bookmark.announce([])
     assert json.loads(path.read_text(encoding="utf-8")) == stored
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize(
+    "version", [{}, {"version": 1}, {"version": VERSION + 1}, {"version": "x"}]
+)
+def test_a_file_of_another_version_has_nothing_published(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, version: dict[str, object]
+) -> None:
+    """So all history is fetched once more, and the log says why. Who was announced is still to be
+    released: else the worker would wait for the history of one that is delisted by now.
+    """
+    path = tmp_path / "b.json"
+    stored = {**version, "cluster_id": "c", "through_ms": {"": 5, "A": 6}, "begun": ["B"]}
+    path.write_text(json.dumps(stored), encoding="utf-8")
+    bookmark = Bookmark(path, "c")
+    assert (bookmark.feed_ms, dict(bookmark.contract_ms)) == (None, {})
+    assert bookmark.announced == {"B"}
+    (message,) = caplog.messages
+    assert "are fetched once more" in message
+    bookmark.move_contract("A", 9)
+    assert dict(Bookmark(path, "c").contract_ms) == {"A": 9}
+    assert len(caplog.messages) == 1, "once"
+
+
+def test_an_empty_file_of_an_earlier_version_is_no_news(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nor is another cluster's: nothing is fetched that would not be anyway."""
+    path = tmp_path / "b.json"
+    for cluster, through_ms in (("c", {}), ("d", {"A": 6})):
+        stored = {"cluster_id": cluster, "through_ms": through_ms, "begun": []}
+        path.write_text(json.dumps(stored), encoding="utf-8")
+        assert Bookmark(path, "c").contract_ms == {}
+    assert not caplog.messages
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,10 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
         (429, {"Retry-After": "7"}, b"", 7.0),
         (429, {"Retry-After": "0"}, b"", 1.0),
         (418, {"Retry-After": "120"}, BANNED % (NOW_MS + 5_000), 120.0),
+        (418, {"Retry-After": "0"}, BANNED % (NOW_MS + 45_000), 45.0),
+        (418, {"Retry-After": "0"}, BANNED % (NOW_MS - 1), 1.0),
+        (418, {"Retry-After": "soon"}, BANNED % (NOW_MS + 2_000), 2.0),
+        (418, {}, BANNED % (NOW_MS * 10), 300.0),
         (418, {}, BANNED % (NOW_MS + 120_000), 120.0),
         (429, {}, BANNED % (NOW_MS + 1_500), 1.5),
         (418, {}, BANNED % (NOW_MS - 60_000), 1.0),
@@ -58,8 +62,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def test_how_long_a_refusal_bars_us(
     status: int, headers: Mapping[str, str], body: bytes, expected: float | None
 ) -> None:
-    """Retry-After first, then the message, then 60 s or 5 min; never beyond three days."""
-    assert barred_s(status, EXCHANGE.retry_after_s(headers), body, NOW_MS) == expected
+    """The later of Retry-After and the message, else 60 s or 5 min; never beyond three days."""
+    assert barred_s(status, EXCHANGE.retry_after_s(headers, body, NOW_MS)) == expected
 
 
 @asynccontextmanager
@@ -293,7 +297,10 @@ async def test_a_long_reply_costs_time_in_proportion() -> None:
         (403, {"Retry-After": "20"}, b"", 20.0),
         (418, {}, BANNED % (NOW_MS + 36_000_000), 36_000.0),
         (418, {}, b"teapot", 300.0),
-        (429, {"Retry-After": "40"}, BANNED % (NOW_MS * 2), 40.0),
+        (429, {"Retry-After": "40"}, BANNED % (NOW_MS + 30_000), 40.0),
+        (418, {"Retry-After": "0"}, BANNED % (NOW_MS + 725_000), 725.0),
+        (429, {"Retry-After": "0"}, BANNED % (NOW_MS + 12_500), 12.5),
+        (418, {"Retry-After": "0"}, BANNED % (NOW_MS * 2), 3 * DAY_S),
     ],
 )
 async def test_a_refusal_bars_every_call_for_as_long_as_it_says(

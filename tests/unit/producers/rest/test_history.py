@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
+
 from producers.exchanges import exchange
 from producers.exchanges.spec import RestCall, Slice
 from producers.kafka.publisher import UndeliveredError
@@ -143,6 +145,27 @@ async def test_a_restart_fetches_from_the_bookmark_with_an_overlap(tmp_path: Pat
     await scene.history.fill()
     assert int(scene.rest.asked[0]["startTime"]) == through_ms - OVERLAP_MS
     assert {channel for channel, _ in scene.publisher.log} == {"fundingRate", "delivered"}
+
+
+@pytest.mark.parametrize(("feed", "key"), [("binance-usdm", ""), ("binance-coinm", "AUSDT")])
+async def test_after_an_upgrade_all_days_are_fetched_once_more(
+    tmp_path: Path, feed: str, key: str
+) -> None:
+    """The version before published one of two settlements of a stamp, and did not tell special
+    ones apart: its bookmark, which names no version, holds no longer.
+    """
+    yesterday_ms = ManualClock().now_us() // 1_000 - MS_PER_DAY
+    old = {"cluster_id": "c", "through_ms": {key: yesterday_ms}, "begun": []}
+    (tmp_path / "f.json").write_text(json.dumps(old), encoding="utf-8")
+    for begun in (1, 0):
+        scene = Scene(tmp_path, feed=feed, contracts=["AUSDT"])
+        scene.rest.bodies = [scene.rows("AUSDT")]
+        await scene.history.fill()
+        channels = [channel for channel, _ in scene.publisher.log]
+        assert channels.count(BACKFILL_BEGIN) == begun, "a restart fetches what is new"
+        if begun:
+            (asked,) = scene.rest.asked
+            assert int(asked["startTime"]) == scene.now_ms - 30 * MS_PER_DAY
 
 
 async def test_the_bookmark_moves_only_behind_delivered_rows(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from producers.exchanges.binance_usdm import EXCHANGE
+from producers.exchanges.spec import Slice
 from producers.policy.instruments import Change
 from producers.policy.rate_limiter import RateLimiter
 from producers.rest.client import RestClient
@@ -40,6 +41,8 @@ class SmallBinance:
         self.asked: list[str] = []
         self.failing: set[str] = set()
         self.symbols = ["A", "B"]
+        self.entries: list[str] | None = None
+        """Instead of an entry for each symbol."""
         self.changed = asyncio.Event()
 
     async def answer(self, request: web.Request) -> web.Response:
@@ -50,7 +53,8 @@ class SmallBinance:
             return web.Response(status=500)
         if request.path == FUNDING:
             return web.Response(text='[{"symbol":"A","fundingIntervalHours":4}]')
-        entries = ",".join(ENTRY % symbol for symbol in self.symbols)
+        made = [ENTRY % symbol for symbol in self.symbols]
+        entries = ",".join(made if self.entries is None else self.entries)
         return web.Response(text=f'{{"symbols":[{entries}]}}')
 
     async def until(self, calls: int) -> None:
@@ -237,3 +241,54 @@ async def test_a_contract_that_was_found_makes_the_next_one_be_asked_about_soon(
     await case.instruments.refresh()
     case.clock.advance(UNKNOWN_EVERY_S)
     assert (await asked_at(case, 100, lambda _: ["NEXT"]))[:2] == [0, 60]
+
+
+async def test_a_contradicted_list_is_asked_for_in_full(case: Case) -> None:
+    """With the intervals, whose turn it is not; before any list is known it is on its way."""
+    case.instruments.contradicted()
+    assert not case.instruments._wanted.is_set()
+    async with running(case.instruments):
+        await case.small.until(2)
+        await case.instruments.complete.wait()
+        case.instruments.contradicted()
+        await case.small.until(4)
+        assert case.small.asked == [INFO, FUNDING] * 2
+
+
+async def test_a_contract_that_is_named_twice_does_not_flip(
+    case: Case, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One entry counts, and it is published once; the log tells it once, and again when it is
+    another's turn.
+    """
+    case.small.entries = [ENTRY % "A", (ENTRY % "A").replace("TRADING", "SETTLING"), ENTRY % "B"]
+    for turn in range(4):
+        await case.instruments.refresh()
+        assert case.instruments.registry.streaming == {"A", "B"}
+        case.small.entries = case.small.entries[::-1]
+        assert len(caplog.messages) == 1, turn
+    facts = [piece for _, channel, slices in case.publisher.log for piece in slices
+             if channel == "exchangeInfo"]  # fmt: skip
+    assert facts == [Slice("A", (ENTRY % "A").encode()), Slice("B", (ENTRY % "B").encode())]
+    assert all(not change.delisted for change in case.changes)
+    case.small.entries = [ENTRY % "A", ENTRY % "B", ENTRY % "B"]
+    await case.instruments.refresh()
+    assert ["among them A" in caplog.messages[0], "among them B" in caplog.messages[1]] == [
+        True
+    ] * 2
+
+
+async def test_an_unreadable_row_becomes_one_dead_letter(case: Case) -> None:
+    """Not one with each refresh, of a symbol that is none and of a row that is none."""
+    odd = [ENTRY % "", '{"odd":1}']
+    case.small.entries = [ENTRY % "A", *odd]
+    for _ in range(3):
+        await case.instruments.refresh()
+    letters = [piece.payload.decode() for _, _, slices in case.publisher.log for piece in slices
+               if not piece.readable]  # fmt: skip
+    assert letters == odd
+    case.small.entries = [ENTRY % "A", *odd, '{"odd":2}']
+    case.publisher.log.clear()
+    await case.instruments.refresh()
+    sent = [piece for _, _, slices in case.publisher.log for piece in slices]
+    assert sent == [Slice(None, b'{"odd":2}', readable=False)]

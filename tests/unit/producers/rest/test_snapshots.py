@@ -46,12 +46,12 @@ GENEROUS = _generous()
 
 
 class SmallBinance:
-    """The premium index of four contracts, one of them delisted."""
+    """The premium index of five contracts, one of them halted and one delisted."""
 
     def __init__(self) -> None:
         self.asked = 0
         self.status = 200
-        self.body = json.dumps([{"symbol": s, "lastFundingRate": f"0.{s!r}"} for s in "ABCX"])
+        self.body = json.dumps([{"symbol": s, "lastFundingRate": f"0.{s!r}"} for s in "ABCHX"])
         self.answers = asyncio.Event()
         self.answers.set()
         self.changed = asyncio.Event()
@@ -108,7 +108,9 @@ async def running(
     app = web.Application()
     app.router.add_get("/fapi/v1/premiumIndex", small.premium_index)
     registry = InstrumentRegistry()
-    registry.update("exchangeInfo", (), [Listing(s, ContractStatus.TRADING) for s in listed])
+    entries = [Listing(s, ContractStatus.TRADING) for s in listed]
+    halted, delisted = Listing("H", ContractStatus.HALTED), Listing("X", ContractStatus.DELISTED)
+    registry.update("exchangeInfo", (), [*entries, halted, delisted])
     async with TestServer(app) as server, aiohttp.ClientSession() as session:
         clock, url = SystemClock(), str(server.make_url("/"))
         rest = RestClient(GENEROUS, url, session, RateLimiter(PLENTY), clock)
@@ -209,14 +211,16 @@ async def test_the_stream_is_compared_with_all_contracts() -> None:
 
 
 async def test_without_a_stream_all_contracts_are_polled() -> None:
-    """They are polled at the period, also after a failure, and count as served by REST."""
+    """They are polled at the period, also after a failure, and count as served by REST. What the
+    reply brings of halted ones is published, and nobody waits for it.
+    """
     async with running(Snapshots.poll) as case:
         await case.published(2)
         case.small.status = 503
         await case.asked(case.small.asked + 2)
         case.small.status = 200
         await case.published(len(case.log.symbols()) + 1)
-        assert all(symbols == set(LISTED) for symbols in case.log.symbols())
+        assert all(symbols == {*LISTED, "H"} for symbols in case.log.symbols())
         assert case.taken.polling.wanted == set(LISTED)
         assert case.taken.polling.rest(time.monotonic(), 3) is Rest.SERVING
 

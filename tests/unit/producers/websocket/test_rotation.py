@@ -146,6 +146,21 @@ async def test_a_socket_that_brings_a_part_is_replaced() -> None:
         assert recorder.closed[0].handed_over
 
 
+async def test_a_successor_is_not_measured_by_contracts_that_need_not_deliver() -> None:
+    """A halted one that happened to come on the old connection may be silent on the new one."""
+    kind = kind_of(1.0, AGE_S, capacity=10)
+    async with exchange() as (there, url), connected(url, kind=kind) as (managed, recorder):
+        managed.want(frozenset("ABH"), frozenset("AB"))
+        await there.say(0, "data A B H")
+        await recorder.until(outcome(recorder, b"data A B H"))
+        await there.say(1, "data A H")
+        await recorder.until(outcome(recorder, b"data A H"))
+        assert recorder.closed == []
+        await there.say(1, "data B")
+        await recorder.until(lambda: bool(recorder.closed))
+    assert recorder.closed[0].handed_over
+
+
 async def test_refused_successors_do_not_end_the_old_one() -> None:
     """The exchange is in maintenance for new ones: attempts go on, so does the stream."""
     async with exchange() as (there, url), connected(url, max_age_s=AGE_S) as (managed, recorder):

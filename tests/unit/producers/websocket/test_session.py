@@ -61,6 +61,8 @@ class Case:
         self.takes_s = 0.0
         """How long handing over a frame takes."""
         self.quarantine = Quarantine()
+        self.owed_from_s = 0.0
+        """From when a subscribed contract has to deliver."""
         context = ConnectionContext(
             "test/mark",
             SocketKind("mark", SILENT_S, 3_600.0, **kind),
@@ -71,6 +73,7 @@ class Case:
             frozenset,
             wire,
             CONFIG,
+            lambda: wire.now_s >= self.owed_from_s,
         )
         self.session = Session(context, cast("Any", wire), "test/mark/1", self.on_data)
 
@@ -108,6 +111,14 @@ async def test_without_any_data_silence_counts_from_the_opening() -> None:
     assert await case.run() == SessionEnd("no data for 30 s", cause=AuditCause.SILENT)
     assert case.wire.now_s == SILENT_S
     assert case.session.last_data_at_us is None
+
+
+async def test_where_no_contract_has_to_deliver_silence_ends_nothing() -> None:
+    """Once one has to, it has the usual time for it."""
+    case = Case(Wire([(7.0, b"A")]))
+    case.owed_from_s = 3_600.0
+    assert await case.run() == SessionEnd("no data for 30 s", cause=AuditCause.SILENT)
+    assert 3_600.0 + SILENT_S - CONFIG.check_s <= case.wire.now_s <= 3_600.0 + SILENT_S
 
 
 async def test_it_ends_when_the_greeting_does_not_come() -> None:

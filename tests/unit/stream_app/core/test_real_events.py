@@ -6,159 +6,19 @@ and their right values are in docs/decisions/real-events.md.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from schemas.records import Purpose, RawBatch, Transport
 from schemas.times import US_PER_HOUR
-from stream_app.core.output.outputs import Output
-from stream_app.core.partition import FeedPartition
-from stream_app.normalise import normaliser
 from tests.support.partitions import of
-
-DAY = datetime(2027, 3, 10, tzinfo=UTC)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-S = 1_000_000
-
-
-def us(clock: str, day: int = 0) -> int:
-    """A time of day (hh:mm or hh:mm:ss), so many days after DAY, in µs."""
-    hours, minutes, *seconds = map(int, clock.split(":"))
-    at = DAY + timedelta(days=day, hours=hours, minutes=minutes, seconds=sum(seconds))
-    return (at - _EPOCH) // timedelta(microseconds=1)
-
-
-class Feed:
-    """One partition of a feed; messages are applied in the order of the calls."""
-
-    def __init__(self, feed: str) -> None:
-        self.partition = FeedPartition(feed, 0, normaliser(feed))
-        self.feed, self.offset = feed, 0
-        self.outputs: list[Output] = []
-        self.letters: list[str] = []
-
-    def send(
-        self, purpose: Purpose, channel: str, rows: Iterable[tuple[str, Any]], at: int
-    ) -> None:
-        """Apply a raw record of (symbol, payload) items, received at a time (µs)."""
-        transport: Transport = "ws" if purpose == "stream" else "rest"
-        record: RawBatch = {
-            "feed": self.feed,
-            "transport": transport,
-            "purpose": purpose,
-            "channel": channel,
-            "connection_id": "c1",
-            "sequence": self.offset,
-            "received_at": at,
-            "items": [
-                {"symbol": s, "payload": json.dumps(payload).encode(), "received_at": at}
-                for s, payload in rows
-            ],
-        }
-        self.partition.apply(record, self.offset, at)
-        self.offset += 1
-        taken = self.partition.take_outputs()
-        self.outputs += taken.records()
-        self.letters += [letter.error for letter in taken.dead_letters]
-
-    def settlements(self) -> dict[tuple[int, str], Any]:
-        """The newest record of each settlement, by funding time and kind."""
-        return {(r["funding_time"], r["kind"]): r for r in of(self.outputs, "settlements")}
-
-    def regular(self, at: int) -> tuple[float, float, str, bool]:
-        """Interval, rate per 8 h, source and doubt of a regular settlement."""
-        row = self.settlements()[at, "regular"]
-        scaled = pytest.approx(row["rate_8h"], rel=1e-12)
-        return row["interval_hours"], scaled, row["interval_source"], row["interval_doubtful"]
-
-    def newest(self, topic: str) -> Any:
-        """The newest record of a topic."""
-        return of(self.outputs, topic)[-1]
-
-    def audits(self, *kinds: str) -> list[str]:
-        """Kinds of audit events so far, of these."""
-        return [kind for kind in kinds if self.partition.counts[kind]]
-
-
-class Binance(Feed):
-    """USD-M, one contract."""
-
-    def __init__(self, symbol: str = "FOOUSDT") -> None:
-        super().__init__("binance-usdm")
-        self.symbol = symbol
-
-    def info(self, at: int, status: str = "TRADING", **more: Any) -> None:
-        """An entry of exchangeInfo."""
-        row = {"symbol": self.symbol, "status": status, "baseAsset": "FOO", "quoteAsset": "USDT"}
-        self.send("contract", "exchangeInfo", [(self.symbol, row | more)], at)
-
-    def listed(self, hours: float, at: int, **more: Any) -> None:
-        """An entry of fundingInfo."""
-        row = {"symbol": self.symbol, "fundingIntervalHours": hours, **more}
-        self.send("contract", "fundingInfo", [(self.symbol, row)], at)
-
-    def frame(self, rate: str, coming: int, at: int, **more: Any) -> None:
-        """A row of the mark-price stream."""
-        row = {
-            "e": "markPriceUpdate",
-            "E": at // 1_000,
-            "s": self.symbol,
-            "p": "31.07",
-            "i": "31.11",
-            "P": "31.09",
-            "r": rate,
-            "T": coming // 1_000,
-        }
-        self.send("stream", "!markPrice@arr@1s", [(self.symbol, row | more)], at + 50_000)
-
-    def settled(self, rate: str, at: int, received_at: int | None = None, **more: Any) -> None:
-        """A row of the history, stamped a millisecond late."""
-        row = {"symbol": self.symbol, "fundingTime": at // 1_000 + 1, "fundingRate": rate, **more}
-        received_at = at + 20 * S if received_at is None else received_at
-        self.send("history", "fundingRate", [(self.symbol, row)], received_at)
+from tests.support.venue_messages import Backpack, Binance, Feed, Hyperliquid, Kucoin, S, us
 
 
 def hourly(feed: Binance, rate: str, first: str, last: str, day: int = 0) -> None:
     """Hourly settlements from one full hour to another."""
     for hour in range(int(first[:2]), int(last[:2]) + 1):
         feed.settled(rate, us(f"{hour:02}:00", day))
-
-
-class Kucoin(Feed):
-    """One contract of KuCoin."""
-
-    def __init__(self) -> None:
-        super().__init__("kucoin")
-        self.symbol = "FOOUSDTM"
-
-    def contract(self, hours: float, at: int, **more: Any) -> None:
-        """A row of contracts/active."""
-        row = {
-            "symbol": self.symbol,
-            "baseCurrency": "FOO",
-            "quoteCurrency": "USDT",
-            "status": "Open",
-            "fundingRateGranularity": hours * 3_600_000,
-            "currentFundingRateGranularity": hours * 3_600_000,
-            **more,
-        }
-        self.send("contract", "contracts/active", [(self.symbol, row)], at)
-
-    def push(self, rate: str, hours: float, coming: int, at: int, **more: Any) -> None:
-        """A row of the UTA socket."""
-        row = {"s": self.symbol, "fr": rate, "nt": coming // 1_000, "gl": int(hours * 3_600_000)}
-        frame = {"T": "funding-fee-all-symbols", "P": at * 1_000, "d": row | more}
-        self.send("stream", "funding-fee-all-symbols", [(self.symbol, frame)], at + 80_000)
-
-    def settled(self, rate: str, at: int, received_at: int | None = None) -> None:
-        """A row of contract/funding-rates."""
-        row = {"symbol": self.symbol, "timepoint": at // 1_000, "fundingRate": rate}
-        received_at = at + 20 * S if received_at is None else received_at
-        self.send("history", "funding-rates", [(self.symbol, row)], received_at)
 
 
 class TestSettledIntervals:
@@ -335,19 +195,9 @@ class TestEstimates:
 
     def test_backpack_states_the_interval_of_each_market(self) -> None:
         """In milliseconds; the stream does not say it."""
-        feed, symbol = Feed("backpack"), "FOO_USDC_PERP"
-        market = {
-            "symbol": symbol,
-            "baseSymbol": "FOO",
-            "quoteSymbol": "USDC",
-            "orderBookState": "Open",
-            "fundingInterval": "28800000",
-        }
-        feed.send("contract", "markets", [(symbol, market)], us("00:10"))
-        data = {"e": "markPrice", "E": us("01:00"), "s": symbol, "p": "9.3", "i": "9.31",
-                "f": "0.00011", "n": us("08:00") // 1_000}  # fmt: skip
-        frame = {"stream": f"markPrice.{symbol}", "data": data}
-        feed.send("stream", "markPrice", [(symbol, frame)], us("01:00") + 30_000)
+        feed = Backpack()
+        feed.market(us("00:10"), fundingInterval="28800000")
+        feed.estimate("0.00011", 8, us("08:00"), us("01:00"))
         rate = feed.newest("rates")
         assert (rate["interval_hours"], rate["interval_source"]) == (8.0, "exchange_info")
         assert (rate["rate_8h"], rate["apr"]) == (0.00011, pytest.approx(0.12045))
@@ -391,27 +241,18 @@ class TestQuotesAndNames:
 class TestStates:
     """G, J, K: halted, delisted and listed again are three things."""
 
-    @staticmethod
-    def context(feed: Feed, at: int, **more: Any) -> None:
-        """A frame of Hyperliquid."""
-        ctx = {"funding": "0.0000125", "premium": "0.0001", "midPx": "10.2", "markPx": "10.1",
-               "oraclePx": "10.3", **more}  # fmt: skip
-        frame = {"channel": "activeAssetCtx", "data": {"coin": "abc:FOO", "ctx": ctx}}
-        feed.send("stream", "activeAssetCtx", [("abc:FOO", frame)], at)
-
     def test_a_new_asset_that_is_halted_has_no_gap_and_no_rate_of_zero(self) -> None:
         """It is listed, and its context holds neither a premium nor a middle price."""
-        feed = Feed("hyperliquid")
-        meta = {"universe": [{"name": "abc:FOO", "szDecimals": 2}], "collateralToken": 0}
-        feed.send("contract", "allPerpMetas", [("abc:FOO", meta)], us("00:10"))
+        feed = Hyperliquid()
+        feed.list_contract(us("00:10"))
         for second in range(60):
             halted = {"funding": "0.0", "premium": None, "midPx": None}
-            self.context(feed, us("00:11") + second * S, **halted)
+            feed.context(us("00:11") + second * S, **halted)
         (contract,) = feed.partition.contracts
         assert (contract.state, contract.updates) == ("halted", 0)
         assert of(feed.outputs, "rates") == []
         assert feed.audits("gap_opened", "trading_ended") == []
-        self.context(feed, us("00:30"))
+        feed.context(us("00:30"))
         assert contract.state == "trading"
         assert feed.newest("rates")["rate"] == 0.0000125
 

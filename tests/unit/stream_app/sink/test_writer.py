@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
+from types import SimpleNamespace
 from typing import Any
 
 import fastavro
@@ -47,16 +48,27 @@ def chunk_of(values: Sequence[bytes | None]) -> Chunk:
 
 
 class FakeClickHouse:
-    """Reads the container as ClickHouse does; refuses what `verdict` says."""
+    """Reads the container as ClickHouse does; refuses what `verdict` says, and unknown settings."""
 
     def __init__(self, verdict: Callable[[list[Any]], Exception | None]) -> None:
         self.verdict = verdict
+        self.known = {"async_insert", "insert_deduplicate", "insert_deduplication_token"}
+        self.given: list[Mapping[str, str]] = []
         self.stored: dict[str, list[Any]] = {}
+        self.asked = 0
         self.inserts = 0
+
+    def query(self, text: str, parameters: Any) -> Any:
+        assert "system.settings" in text
+        self.asked += 1
+        return SimpleNamespace(result_rows=[(n,) for n in parameters["names"] if n in self.known])
 
     def raw_insert(self, table: str, *, insert_block: bytes, settings: Any, **_: Any) -> None:
         assert table == "funding.alerts"
         self.inserts += 1
+        self.given.append(settings)
+        for name in settings.keys() - self.known:
+            raise DatabaseError(f"Code: 115. DB::Exception: Unknown setting '{name}'.")
         records = list(fastavro.reader(BytesIO(insert_block)))
         error = self.verdict(records)
         if error is not None:
@@ -145,6 +157,31 @@ def test_a_good_chunk_is_one_insert_under_its_token() -> None:
     ]
     assert len(bench.clickhouse.ids) == 10
     assert bench.metric("fundingstream_sink_rows_total", table="alerts") == 10
+
+
+def test_an_old_server_gets_no_setting_that_it_does_not_know() -> None:
+    """It would refuse the insert; it is asked once and not for each chunk."""
+    bench = Bench()
+    for number in range(3):
+        bench.writer.store(chunk_of([ENCODER.encode(alert(number))]))
+    assert bench.clickhouse.ids == ["a0", "a1", "a2"]
+    assert (bench.clickhouse.asked, bench.clickhouse.inserts) == (1, 3)
+
+
+def test_a_server_that_is_replaced_by_another_version_is_asked_again() -> None:
+    """Upgraded, or set back, between two inserts: nothing is lost or called refused."""
+    bench = Bench()
+    server = bench.clickhouse
+    for number, known in enumerate(({"deduplicate_insert"}, set[str]())):
+        own = {"async_insert", "insert_deduplicate", "insert_deduplication_token"}
+        server.known = own | known
+        failures = [] if number else [OperationalError("Connection refused")]
+        server.verdict = lambda _, left=failures: left.pop() if left else None  # type: ignore[misc]
+        bench.writer.store(chunk_of([ENCODER.encode(alert(number))]))
+        assert server.given[-1].keys() == server.known
+    assert server.given[1]["deduplicate_insert"] == "enable"
+    assert server.ids == ["a0", "a1"]
+    assert bench.letters.letters == []
 
 
 @pytest.mark.parametrize(
@@ -260,7 +297,9 @@ def test_an_unknown_error_is_retried_then_looked_into() -> None:
     assert len(bench.waits_s) == 8
 
 
-@pytest.mark.parametrize(("code", "hint"), [(60, "fundingstream migrate"), (516, "PASSWORD")])
+@pytest.mark.parametrize(
+    ("code", "hint"), [(60, "fundingstream migrate"), (516, "PASSWORD"), (452, "does not let")]
+)
 def test_what_a_person_must_mend_is_waited_for(
     code: int, hint: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -150,3 +150,20 @@ class TestQuietLogs:
         owing.log.ends[TOPIC, 0] = 10
         await owing.feed(Message(4, tick(0.1, HOUR_US, "BUSDT"), partition=1))
         assert owing.processor.lag() == 3
+
+
+class TestReport:
+    """What a worker says of itself once a second."""
+
+    async def test_a_feed_is_named_while_its_stream_contradicts_its_list(
+        self, bench: Bench
+    ) -> None:
+        """Its producer asks for the list again; 10 s after the newest contradiction it is over."""
+        bench.clock.time_us = HOUR_US + 20 * S
+        await bench.feed(*ticks(5, 7))
+        assert bench.processor.report("w")["contradicted_feeds"] == []
+        beyond_any_cap = tick(0.9, HOUR_US + 19 * S)
+        await bench.feed(Message(8, beyond_any_cap))
+        assert bench.processor.report("w")["contradicted_feeds"] == ["binance-usdm"]
+        bench.clock.time_us = HOUR_US + 31 * S
+        assert bench.processor.report("w")["contradicted_feeds"] == []

@@ -17,6 +17,7 @@ from infra.simulator.backpack.exchange import (
 )
 from infra.simulator.backpack.frames import history_text, rate_text
 from infra.simulator.exchange import RestCall
+from infra.simulator.market.history import HISTORY_DAYS
 from infra.simulator.options import SimulatorOptions
 from tests.support.simulated_backpack import (
     CRYPTO,
@@ -87,7 +88,7 @@ def test_the_first_row_of_the_history_is_not_settled(exchange: Backpack) -> None
     ends = [row["intervalEndTimestamp"] for row in found]
     assert ends == sorted(ends, reverse=True)
     assert (ends[0], ends[1]) == ("2026-10-06T07:00:00", "2026-10-06T06:00:00")
-    assert len(found) == 721
+    assert len(found) == HISTORY_DAYS * 24 + 1
     truth = [rate for rate in exchange.settled_at_start() if rate.symbol == symbol]
     assert [row["fundingRate"] for row in found[:0:-1]] == [rate.rate for rate in truth]
     assert max(len(rate.rate.partition(".")[2]) for rate in truth) == 9
@@ -104,12 +105,12 @@ def test_pages_of_the_history(exchange: Backpack) -> None:
     reply = get(exchange, "fundingRates", symbol=symbol, limit=50, offset=100)
     assert json.loads(reply.body) == everything[100:150]
     assert reply.headers == {
-        "X-PAGE-COUNT": "15",
+        "X-PAGE-COUNT": "20",
         "X-CURRENT-PAGE": "3",
         "X-PAGE-SIZE": "50",
-        "X-TOTAL": "721",
+        "X-TOTAL": str(HISTORY_DAYS * 24 + 1),
     }
-    assert rows(exchange, "fundingRates", symbol=symbol, offset=721) == []
+    assert rows(exchange, "fundingRates", symbol=symbol, offset=961) == []
 
 
 @pytest.mark.parametrize(
@@ -131,6 +132,14 @@ def test_bad_parameters(exchange: Backpack, name: str, query: dict[str, Any]) ->
     reply = get(exchange, name, **query)
     assert reply.status == 400
     assert json.loads(reply.body)["code"] == "INVALID_CLIENT_REQUEST"
+
+
+@pytest.mark.parametrize("name", ["markPrices", "fundingRates"])
+def test_an_unknown_symbol_has_its_own_words(exchange: Backpack, name: str) -> None:
+    """As the exchange says it."""
+    reply = get(exchange, name, symbol="NOSUCH_USDC_PERP")
+    error = {"code": "INVALID_CLIENT_REQUEST", "message": "Symbol not found"}
+    assert (reply.status, json.loads(reply.body)) == (400, error)
 
 
 def test_a_funding_time_passes(exchange: Backpack) -> None:

@@ -56,31 +56,38 @@ def test_success_has_no_answer(exchange: Backpack) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "code", "request_id"),
+    ("text", "code"),
     [
-        (control("SUBSCRIBE", "nosuch.BTC_USDC_PERP"), 4006, None),
-        (control("SUBSCRIBE", "markPrice"), 4006, None),
-        (control("SUBSCRIBE", "markPrice."), 4006, None),
-        (control("SUBSCRIBE", "markPrice.BTC_USDC_PERP", "!markPrice@arr", id=5), 4006, 5),
-        ("nonsense", 4002, None),
-        ("[1]", 4002, None),
-        ("[" * 100_000, 4002, None),
-        ('{"method":"SUBSCRIBE","params":"markPrice.BTC_USDC_PERP"}', 4002, None),
-        ('{"method":"SUBSCRIBE","params":[7]}', 4002, None),
-        ('{"method":"NO","params":[]}', 4002, None),
+        (control("SUBSCRIBE", "nosuch.BTC_USDC_PERP"), 4006),
+        (control("SUBSCRIBE", "markPrice"), 4006),
+        (control("SUBSCRIBE", "markPrice."), 4006),
+        (control("SUBSCRIBE", "markPrice.BTC_USDC_PERP", "!markPrice@arr", id=5), 4006),
+        (control("SUBSCRIBE", "depth.100ms.BTC_USDC_PERP", id=6), 4008),
+        ("nonsense", 4002),
+        ("[1]", 4002),
+        ("[" * 100_000, 4002),
+        ('{"method":"SUBSCRIBE","params":"markPrice.BTC_USDC_PERP"}', 4002),
+        ('{"method":"SUBSCRIBE","params":[7]}', 4002),
+        ('{"method":"NO","params":[]}', 4002),
     ],
 )
-def test_errors_come_as_objects(
-    exchange: Backpack, text: str, code: int, request_id: int | None
-) -> None:
-    """With their code, and nothing is subscribed."""
+def test_errors_come_as_objects(exchange: Backpack, text: str, code: int) -> None:
+    """With their code and never with the request's id, and nothing is subscribed."""
     session = opened(exchange)
     (answer,) = session.on_text(text, NOW_MS)
     assert isinstance(answer, Frame)
     reply = json.loads(answer.payload)
-    assert (reply["id"], reply["error"]["code"]) == (request_id, code)
+    assert (reply["id"], reply["error"]["code"]) == (None, code)
     assert reply["error"]["message"]
     assert session.subscribed() == []
+
+
+@pytest.mark.parametrize("name", ["depth.BTC_USDC_PERP", "depth.200ms.BTC_USDC_PERP", "depth.5.X"])
+def test_other_streams_are_accepted_and_silent(exchange: Backpack, name: str) -> None:
+    """Books are not simulated; an unknown depth that is no window was seen to be silent, too."""
+    session = opened(exchange)
+    assert session.on_text(control("SUBSCRIBE", name), NOW_MS) == ()
+    assert delivered(exchange, session) == []
 
 
 def test_frames_and_errors_have_the_captured_shape(exchange: Backpack) -> None:

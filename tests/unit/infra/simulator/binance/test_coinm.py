@@ -10,6 +10,7 @@ import pytest
 from infra.simulator.binance.coinm import BinanceCoinm, CoinmOptions, Route
 from infra.simulator.binance.streams import BinanceSession
 from infra.simulator.exchange import Exchange, Frame, RestCall, RestReply
+from infra.simulator.market.history import HISTORY_DAYS
 from infra.simulator.options import SimulatorOptions
 from infra.simulator.registry import create_exchanges
 
@@ -91,6 +92,16 @@ def test_there_is_no_stream_of_all_markets(exchange: BinanceCoinm) -> None:
     assert delivered(exchange, opened(exchange, "/ws/!markPrice@arr@1s")) == []
 
 
+def test_a_text_is_an_id_as_well(exchange: BinanceCoinm) -> None:
+    """As on USD-M: the official SDK sends UUIDs."""
+    session = exchange.session("/ws", {})
+    assert session is not None
+    text = '{"method":"SUBSCRIBE","params":["btcusd_perp@markPrice@1s"],"id":"5e0f-a1"}'
+    (answer,) = session.on_text(text, NOW_MS)
+    assert isinstance(answer, Frame)
+    assert json.loads(answer.payload) == {"result": None, "id": "5e0f-a1"}
+
+
 def test_premium_index_is_always_an_array(exchange: BinanceCoinm) -> None:
     """With a symbol too; the same texts as the stream; `pair` is ignored; weight 10."""
     tick = exchange.prepare(TICK_MS)
@@ -115,7 +126,7 @@ def test_funding_rate_needs_a_symbol(exchange: BinanceCoinm) -> None:
     reply = call(exchange, "/dapi/v1/fundingRate")
     assert (reply.status, json.loads(reply.body)["code"]) == (400, -1102)
     rows = get(exchange, "fundingRate", symbol="BTCUSD_PERP", startTime=0, limit=1000)
-    assert len(rows) == 90
+    assert len(rows) == HISTORY_DAYS * 3
     assert list(rows[0]) == ["symbol", "fundingTime", "fundingRate"]
     times = [row["fundingTime"] for row in rows]
     assert times == sorted(times)
@@ -136,6 +147,9 @@ def test_exchange_info_says_contract_status(exchange: BinanceCoinm) -> None:
     assert (dated["contractType"], dated["pair"]) == ("CURRENT_QUARTER", "BTCUSD")
     assert symbols["ETHUSD_270326"]["contractType"] == "NEXT_QUARTER"
     assert (perpetual["contractSize"], symbols["ETHUSD_PERP"]["contractSize"]) == (100, 10)
+    for row in symbols.values():
+        assert row["filters"][0]["filterType"] == "PRICE_FILTER"
+        assert float(row["filters"][0]["tickSize"]) > 0
     hours = {r["symbol"]: r["fundingIntervalHours"] for r in get(exchange, "fundingInfo")}
     assert set(hours.values()) == {4, 8}
     for contract in exchange.contracts[:8]:

@@ -11,6 +11,7 @@ from infra.simulator.binance.limits import RateLimits
 from infra.simulator.binance.streams import BinanceSession
 from infra.simulator.binance.usdm import BinanceOptions, BinanceUsdm
 from infra.simulator.exchange import Close, Frame, RestCall, RestReply
+from infra.simulator.market.history import HISTORY_DAYS
 
 NOW_MS = 1_791_269_856_400
 TICK_MS = NOW_MS // 3_000 * 3_000 + 3_000  # a tick of the slow streams too
@@ -63,6 +64,15 @@ def test_subscribe_list_unsubscribe(exchange: BinanceUsdm) -> None:
     assert session.subscribed() == ["!markPrice@arr@1s"]
 
 
+@pytest.mark.parametrize("request_id", [0, 7, "4", "3f2c1d9e-77aa-4d52-9c0b-0d4f5e6a7b8c"])
+def test_ids_are_numbers_or_texts(exchange: BinanceUsdm, request_id: int | str) -> None:
+    """The documentation says unsigned integer, the official SDKs send UUIDs: both are repeated."""
+    session = opened(exchange, "/market/ws")
+    text = json.dumps({"method": "SUBSCRIBE", "params": ["a"], "id": request_id})
+    assert ask(session, text) == {"result": None, "id": request_id}
+    assert session.subscribed() == ["a"]
+
+
 @pytest.mark.parametrize(
     ("text", "code", "message"),
     [
@@ -70,6 +80,9 @@ def test_subscribe_list_unsubscribe(exchange: BinanceUsdm) -> None:
         ('{"method":"SUBSCRIBE","params":["a"]}', 2, "request ID must be an unsigned integer"),
         ('{"method":"SUBSCRIBE","params":["a"],"id":-1}', 2, "must be an unsigned integer"),
         ('{"method":"SUBSCRIBE","params":["a"],"id":true}', 2, "must be an unsigned integer"),
+        ('{"method":"SUBSCRIBE","params":["a"],"id":1.5}', 2, "must be an unsigned integer"),
+        ('{"method":"SUBSCRIBE","params":["a"],"id":""}', 2, "must be an unsigned integer"),
+        (f'{{"method":"SUBSCRIBE","params":["a"],"id":"{"x" * 37}"}}', 2, "must be an unsigned"),
         ('{"method":"NO","id":1}', 2, "unknown variant `NO`, expected one of `SUBSCRIBE`"),
         ('{"id":1}', 2, "missing field `method`"),
         ('{"method":"SUBSCRIBE","params":"a","id":1}', 2, "params must be an array"),
@@ -219,7 +232,7 @@ def test_funding_rate_windows(exchange: BinanceUsdm) -> None:
     assert times(symbol=hourly, limit=3) == latest[-3:]
     assert times(symbol=hourly, limit=1000) == latest
     everything = times(symbol=hourly, startTime=0, limit=1000)
-    assert len(everything) == 720
+    assert len(everything) == HISTORY_DAYS * 24
     assert len(times(symbol=hourly, startTime=0)) == 100
     assert times(symbol=hourly, endTime=NOW_MS) == everything[:100]
     assert times(symbol=hourly, startTime=everything[5], endTime=everything[7]) == everything[5:8]
@@ -244,7 +257,7 @@ def test_paging_forward_yields_the_history_once(exchange: BinanceUsdm) -> None:
             break
         seen += [row["fundingTime"] for row in rows]
         start_ms = seen[-1] + 1
-    assert len(seen) == len(set(seen)) == 90
+    assert len(seen) == len(set(seen)) == HISTORY_DAYS * 3
     assert {row["rateType"] for row in json.loads(get(exchange, "fundingRate").body)} == {"Regular"}
 
 
@@ -265,8 +278,8 @@ def test_bad_parameters(exchange: BinanceUsdm, name: str, query: dict[str, Any],
     assert json.loads(reply.body)["code"] == code
 
 
-def test_exchange_info_and_funding_info(exchange: BinanceUsdm) -> None:
-    """Types, statuses and dates; fundingInfo lacks some 8 h symbols and no others."""
+def test_exchange_info(exchange: BinanceUsdm) -> None:
+    """Types, statuses, dates, and the price step that clients read first."""
     info = json.loads(get(exchange, "exchangeInfo").body)
     assert info["serverTime"] == NOW_MS
     symbols = {row["symbol"]: row for row in info["symbols"]}
@@ -278,6 +291,21 @@ def test_exchange_info_and_funding_info(exchange: BinanceUsdm) -> None:
     assert symbols["BTCUSDT"]["deliveryDate"] == 4_133_404_800_000
     assert symbols["1000PEPEUSDT"]["baseAsset"] == "1000PEPE"
     assert sum(row["status"] == "SETTLING" for row in symbols.values()) == 3
+    for row in symbols.values():
+        (price,) = row["filters"]
+        assert price["filterType"] == "PRICE_FILTER"
+        assert 0 < float(price["tickSize"]) <= float(price["minPrice"]) < float(price["maxPrice"])
+    assert symbols["BTCUSDT"]["filters"] != symbols["1000PEPEUSDT"]["filters"]
+
+
+def test_funding_info_lists_all_or_what_is_adjusted(exchange: BinanceUsdm) -> None:
+    """As it did on 2026-09-03, all that trade; as documented, some of 8 h lack."""
+    perpetuals = {c.symbol for c in exchange.contracts if c.kind != "dated" and not c.frozen}
+    assert perpetuals <= {row["symbol"] for row in json.loads(get(exchange, "fundingInfo").body)}
+    options = BinanceOptions(
+        contracts=40, settling=3, rows_per_array=20, intervals_listed="adjusted"
+    )
+    exchange = BinanceUsdm(7, options, NOW_MS)
     listed = {row["symbol"]: row for row in json.loads(get(exchange, "fundingInfo").body)}
     by_symbol = {c.symbol: c for c in exchange.contracts}
     missing = [c for c in by_symbol.values() if c.symbol not in listed and c.kind != "dated"]

@@ -202,3 +202,29 @@ def test_history_is_left_alone_by_bad_units() -> None:
     for path, is_changed in (("/fapi/v1/premiumIndex", True), ("/fapi/v1/fundingRate", False)):
         call = RestCall("GET", path, {}, b"", "", NOW_MS)
         assert (fault_replies.changed(reply, USDM, percent, call) != reply) is is_changed
+
+
+@pytest.mark.parametrize("feed", FEEDS)
+def test_every_kind_of_bad_field_leaves_other_rows_and_rates_alone(feed: str) -> None:
+    """Frames of many contracts and of one; text stays text, a number a number."""
+    wire = WIRES[feed]
+    for name, (fields, value) in wire.bad_fields.items():
+        bad = value.strip('"')
+        for field in fields.split("|"):
+            rows = [f'{{"s":"{s}","symbol":"{s}","{field}":"1.5","r":"0.25"}}' for s in "AB"]
+            found = json.loads(wire.with_bad_field(f"[{','.join(rows)}]".encode(), name, "B"))
+            assert found[0] == {"s": "A", "symbol": "A", field: "1.5", "r": "0.25"}
+            assert found[1] == {"s": "B", "symbol": "B", field: bad, "r": "0.25"}
+            number = f'[{{"symbol":"B","{field}":1.5E-5,"r":0.25}}]'.encode()
+            assert str(json.loads(wire.with_bad_field(number, name, "B"))[0][field]) == bad
+
+
+@pytest.mark.parametrize("feed", FEEDS)
+def test_nulls_in_optional_fields_alone(feed: str) -> None:
+    """Texts, numbers, lists and nulls become null; rates and times stay."""
+    wire = WIRES[feed]
+    values = ['"1.5"', "1.5E-5", '["1","2"]', "null", "false"]
+    for field in wire.optional:
+        text = ",".join(f'{{"{field}":{value},"r":"0.25","s":"A"}}' for value in values)
+        found = json.loads(wire.with_nulls(f"[{text}]".encode()))
+        assert found == [{field: None, "r": "0.25", "s": "A"}] * len(values)

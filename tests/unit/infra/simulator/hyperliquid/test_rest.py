@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from infra.simulator.exchange import Close, RestCall
 from infra.simulator.hyperliquid.exchange import Hyperliquid, HyperliquidOptions, create
 from infra.simulator.hyperliquid.frames import rate_text
+from infra.simulator.market.history import HISTORY_DAYS
 from infra.simulator.market.minute_budget import MinuteBudget
 from infra.simulator.options import SimulatorOptions
 from tests.support.simulated_hyperliquid import (
@@ -119,7 +120,7 @@ def test_history_pages(exchange: Hyperliquid) -> None:
         exchange, type="fundingHistory", coin="xyz:NVDA", startTime=rows[-1]["time"] + 1
     )  # fmt: skip
     times = [row["time"] for row in rows + rest]
-    assert len(times) == 720
+    assert len(times) == HISTORY_DAYS * 24
     assert times == sorted(set(times))
     assert {1 <= time % HOUR_MS <= 118 for time in times} == {True}
     assert len({time % HOUR_MS for time in times}) > 50
@@ -160,6 +161,25 @@ def test_status_and_dexs(exchange: Hyperliquid) -> None:
     names = {token["index"]: token["name"] for token in spot["tokens"]}
     collaterals = {names[m["collateralToken"]] for m in read(exchange, type="allPerpMetas")}
     assert collaterals == {"USDC", "USDH", "USDE", "USDT0"}
+    assert {name: token for token, name in names.items()}.items() >= {
+        "USDE": 235,
+        "USDH": 360,
+    }.items()
+
+
+def test_all_mids(exchange: Hyperliquid) -> None:
+    """The mid price of every live coin of a dex by its name; delisted ones have none."""
+    for dex in ("", "xyz"):
+        meta, contexts = read(exchange, type="metaAndAssetCtxs", dex=dex)
+        names = [asset["name"] for asset in meta["universe"]]
+        expected = {
+            name: context["midPx"]
+            for name, context in zip(names, contexts, strict=True)
+            if context["midPx"] is not None
+        }
+        assert read(exchange, type="allMids", dex=dex) == expected
+        assert 0 < len(expected) <= len(names)
+    assert info(exchange, type="allMids", dex="nosuch").status == 500
 
 
 @pytest.mark.parametrize(

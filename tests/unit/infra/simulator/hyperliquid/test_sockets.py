@@ -169,19 +169,36 @@ def test_all_dexs_come_nameless_and_rarely(exchange: Hyperliquid) -> None:
     for (_, contexts), meta in zip(by_dex, metas, strict=True):
         assert len(contexts) == len(meta["universe"])
         for asset, context in zip(meta["universe"], contexts, strict=True):
-            gone = asset.get("isDelisted", False)
+            gone = bool(asset.get("isDelisted"))
             assert (context["midPx"] is None) is gone
             assert (context["impactPxs"] is None) is gone
             assert (context["premium"] is None) is gone
             assert not gone or context["funding"] == "0.0"
 
 
+def test_all_mids_come_every_five_seconds(exchange: Hyperliquid) -> None:
+    """Of the main dex, or of the one that is named; another dex cuts the connection."""
+    session = opened(exchange)
+    for subscription in ({"type": "allMids"}, {"type": "allMids", "dex": "xyz"}):
+        reply = ask(session, message("subscribe", **subscription))
+        assert reply["data"] == {"method": "subscribe", "subscription": subscription}
+    at = [step for step in steps(exchange, 51) for _ in delivered(exchange, session, step)]
+    assert at == sorted([*range(at[0], at[-1] + 1, 5_000)] * 2)
+    main, xyz = (json.loads(frame.payload) for frame in delivered(exchange, session, at[-1]))
+    assert main == {"channel": "allMids", "data": {"mids": read(exchange, type="allMids")}}
+    mids = read(exchange, type="allMids", dex="xyz")
+    assert xyz == {"channel": "allMids", "data": {"mids": mids, "dex": "xyz"}}
+    (cut,) = session.on_text(message("subscribe", type="allMids", dex="nosuch"), NOW_MS)
+    assert isinstance(cut, Close)
+
+
 def test_the_documented_proportions() -> None:
     """178 / 109 / 27 / 4 / 8 live, 56 of 234 delisted on main, dexs of which nothing is left."""
     metas = read(Hyperliquid(7, HyperliquidOptions(), NOW_MS), type="allPerpMetas")
     universes = [meta["universe"] for meta in metas]
-    live = [sum("isDelisted" not in asset for asset in universe) for universe in universes]
+    live = [sum(not asset.get("isDelisted") for asset in universe) for universe in universes]
     assert live == [178, 109, 0, 0, 0, 0, 0, 0, 27, 4, 8]
+    assert any(asset.get("isDelisted", "") is None for asset in universes[0])
     assert len(universes[0]) == 234
     names = [asset["name"] for universe in universes for asset in universe]
     assert len(names) == len(set(names))

@@ -110,6 +110,7 @@ def test_the_rest_resources_agree(exchange: Kucoin) -> None:
         one = data(get(exchange, f"/api/v1/funding-rate/{row['symbol']}/current"))
         assert (one["value"], one["fundingTime"]) == (shown["fundingFeeRate"], row["fundingTime"])
         assert one["symbol"] == shown["fundingRateSymbol"]
+        assert one["lastTimeFundingRate"] == shown["lastTimeFundingRate"]
     one = data(get(exchange, "/api/ua/v2/market/funding-rate", symbol="ETHUSDTM"))
     assert one == [current[1]]
     assert data(get(exchange, "/api/v1/timestamp")) == NOW_MS

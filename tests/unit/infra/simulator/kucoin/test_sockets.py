@@ -99,11 +99,15 @@ def test_single_topics(exchange: Kucoin) -> None:
             {"id": "a", "result": False, "message": "invalid request data"},
         ),
         (
-            '{"id":"p20","action":"SUBSCRIBE","channel":"trade","symbol":"X"}',
+            '{"id":"p19","action":"SUBSCRIBE","channel":"trade","symbol":"X"}',
+            {"id": "p19", "result": False, "message": "invalid request data"},
+        ),
+        (
+            '{"id":"p20","action":"SUBSCRIBE","channel":"mark-price","symbol":"X","tradeType":"SPOT"}',
             {
                 "id": "p20",
                 "result": False,
-                "reason": "topic trade not allowed in current environment",
+                "reason": "topic mark-price not allowed in current environment",
             },
         ),
         ('{"id":"x","op":"ping"}', {"id": "x", "result": False, "message": "invalid request data"}),
@@ -246,7 +250,7 @@ def test_a_settlement_on_the_classic_socket(exchange: Kucoin) -> None:
                 assert key not in found
                 found[key] = what
     settled = {s.symbol: float(s.rate) for s in exchange.settle(FUNDING_MS)}
-    assert settled.keys() == {HOURLY, "TRUSTUSDTM"}
+    assert settled.keys() == {HOURLY, "TRUSTUSDTM", "SOLUSDTM"}
     for symbol, rate in settled.items():
         for subject, timestamp in (("begin", FUNDING_MS), ("end", FUNDING_MS + 10_000)):
             assert found.pop((f"funding.{subject}", symbol)) == {
@@ -262,6 +266,21 @@ def test_a_settlement_on_the_classic_socket(exchange: Kucoin) -> None:
             "timestamp": FUNDING_MS,
         }
     }
+
+
+def test_announcements_of_one_contract(exchange: Kucoin) -> None:
+    """The newer topic names a contract: acked, and told under that topic."""
+    session = classic(exchange)
+    topic = f"/contract/announcement:{HOURLY}"
+    subscribe = {"id": "7", "type": "subscribe", "topic": topic, "response": True}
+    assert ask(session, json.dumps(subscribe)) == {"id": "7", "type": "ack"}
+    assert session.subscribed() == [topic]
+    told = [
+        (document["topic"], document["subject"], document["data"]["symbol"])
+        for second in range(15)
+        for document in decoded(frames(exchange, session, FUNDING_MS + second * 1_000))
+    ]
+    assert told == [(topic, "funding.begin", HOURLY), (topic, "funding.end", HOURLY)]
 
 
 def test_the_sockets_lag_as_rest_does(exchange: Kucoin) -> None:

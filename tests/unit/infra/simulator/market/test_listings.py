@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.simulator.market.listings import Listings
+from infra.simulator.market.listings import Listings, Oddities, State
 from infra.simulator.options import SimulatorOptions
 from infra.simulator.registry import MIN_CONTRACTS, SIMULATED, create_exchanges, shares
 from schemas.errors import ConfigurationError
@@ -49,6 +49,27 @@ def test_impossible_changes_are_refused() -> None:
         with pytest.raises(ConfigurationError, match=symbol):
             change(symbol)
         assert listings.version == version
+
+
+def test_a_halted_contract_is_known_and_not_delisted() -> None:
+    """Without rates it counts as not listed; with rates it does; delisting ends its state."""
+    listings = Listings(SYMBOLS, held_back=1)
+    before = listings.version
+    states = {"A": State("Paused", rated=False), "B": State("CancelOnly", rated=True)}
+    listings.set_oddities(Oddities({**states, "D": State("Paused", rated=False)}))
+    assert listings.version > before
+    assert listings.rows() == [1, 2]
+    assert listings.known_rows() == [0, 1, 2]
+    assert not listings.is_delisted("A")
+    assert [listings.state(symbol) for symbol in SYMBOLS] == [
+        states["A"], states["B"], None, None,
+    ]  # fmt: skip
+    with pytest.raises(ConfigurationError, match="listed already"):
+        listings.list_symbol("A")
+    listings.delist("A")
+    assert listings.state("A") is None
+    listings.set_oddities(Oddities({}))
+    assert listings.rows() == [1, 2]
 
 
 def test_without_a_name_the_newest_is_delisted_first() -> None:

@@ -64,7 +64,22 @@ def test_settlements_are_not_repeated_after_a_restart(tmp_path: Path) -> None:
                 truth.settlement("f:A", funding_us, "0.00010000", 8)
     written = lines(tmp_path / "truth" / "settlements.ndjson")
     assert [row["funding_time"] for row in written] == [10, 20, 30]
-    assert set(written[0]) == {"contract_id", "funding_time", "rate", "interval_hours"}
+    assert set(written[0]) == {"contract_id", "funding_time", "rate", "interval_hours", "kind"}
+
+
+def test_a_special_settlement_is_written_beside_the_regular_one(tmp_path: Path) -> None:
+    """With its kind; a restart takes the regular ones alone for what it has written."""
+    with TruthLog(tmp_path, seed=1) as truth:
+        truth.settlement("f:A", 10, "0.1", 8)
+        truth.settlement("f:A", 10, "-0.2", 8, special=True)
+    path = tmp_path / "truth" / "settlements.ndjson"
+    with path.open("a", encoding="utf-8") as file:
+        file.write('{"contract_id":"f:A","funding_time":20,"rate":1,"interval_hours":8}\n')
+    with TruthLog(tmp_path, seed=1) as truth:
+        for funding_us in (10, 20, 30):
+            truth.settlement("f:A", funding_us, "0.1", 8)
+    written = [(row["funding_time"], row.get("kind")) for row in lines(path)]
+    assert written == [(10, "regular"), (10, "special"), (20, None), (30, "regular")]
 
 
 @pytest.mark.parametrize("torn", ['{"contract_id":"f:A","fund', "x" * 10_000])
