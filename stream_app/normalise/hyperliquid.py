@@ -1,7 +1,8 @@
 """Hyperliquid payloads: asset contexts, settled rates, universe entries.
 
-Every estimate is per hour and settles on the full hour; no payload carries a time or a next one. The
-producers have joined contexts and names by index. The facts are in docs/exchanges/hyperliquid.md.
+Every estimate is per hour and settles on the full hour; no payload carries a time or a next one.
+The producers have joined contexts and names by index. The facts are in
+docs/exchanges/hyperliquid.md.
 """
 
 from __future__ import annotations

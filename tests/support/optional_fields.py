@@ -55,18 +55,20 @@ def optional_fields(sample: Sample) -> list[OptionalField]:
     assert isinstance(normalise, ChannelNormaliser)
     reader = normalise.reader(sample.purpose, sample.channel)
     assert reader is not None
-    return list(_fields_of(reader.row_type, ()))
+    return list(_fields_of(reader.row_type, (), sample.row))
 
 
-def _fields_of(struct: Any, path: tuple[str, ...]) -> Iterator[OptionalField]:
+def _fields_of(struct: Any, path: tuple[str, ...], row: Any) -> Iterator[OptionalField]:
+    """The fields of a struct, and those of the structs in it that the row has."""
     for field in msgspec.structs.fields(struct):
         here = (*path, field.encode_name)
         if not field.required:
             yield OptionalField(here, struct.__annotations__[field.name])
-            continue
         inner = next((part for part in _parts(field.type) if _is_struct(part)), None)
-        if inner is not None:
-            yield from _fields_of(inner, here)
+        value = row.get(field.encode_name)
+        if inner is not None and value is not None:
+            (nested,) = value if isinstance(value, list) else (value,)
+            yield from _fields_of(inner, here, nested)
 
 
 def _parts(annotation: Any) -> Iterator[Any]:

@@ -133,9 +133,9 @@ def test_a_price_that_is_not_there_is_null(nothing: str | None) -> None:
     assert (update.mark_price, update.index_price) == (None, None)
 
 
-def test_a_history_row_is_an_hourly_settlement_with_its_raw_stamp() -> None:
-    """118 ms after the hour; `premium` may be missing (§9b)."""
-    expected = SettlementUpdate("BTC", 1_789_999_200_118_000, 0.0000125, interval_hours=1.0)
+def test_a_history_row_is_a_settlement_with_its_raw_stamp() -> None:
+    """118 ms after the hour; `premium` may be missing, and no interval is stated (§9b)."""
+    expected = SettlementUpdate("BTC", 1_789_999_200_118_000, 0.0000125)
     without_premium = {k: v for k, v in HYPERLIQUID_SETTLED.items() if k != "premium"}
     for row in (HYPERLIQUID_SETTLED, {**HYPERLIQUID_SETTLED, "premium": None}, without_premium):
         assert read(row, "BTC", "history", "fundingHistory") == expected

@@ -223,9 +223,7 @@ def test_hyperliquids_settlements_are_those_of_the_reply() -> None:
     later = message("hyperliquid/nautilus_funding_history_rest.json")
     for row in rows + later:
         assert read("hyperliquid", "history", "fundingHistory", "BTC", row, 0) == (
-            SettlementUpdate(
-                "BTC", row["time"] * 1_000, float(row["fundingRate"]), interval_hours=1.0
-            ),
+            SettlementUpdate("BTC", row["time"] * 1_000, float(row["fundingRate"])),
         )
 
 
