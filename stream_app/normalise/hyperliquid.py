@@ -1,6 +1,6 @@
 """Hyperliquid payloads: asset contexts, settled rates, universe entries.
 
-Every estimate is per hour and settles on the full hour; no payload carries a time or a next one.
+Every estimate is per hour and for the coming full hour; no payload carries a time or a next one.
 The producers have joined contexts and names by index. The facts are in
 docs/exchanges/hyperliquid.md.
 """
