@@ -96,9 +96,9 @@ def test_a_settlement_off_the_listed_grid_is_in_doubt_until_another_one_follows(
     evidence, at = listed(8, AT - US_PER_HOUR), AT + US_PER_HOUR
     assert settled_interval(at, None, evidence, Spacing([1, 8], [])).doubtful
     followed = settled_interval(at, None, evidence, Spacing([1, 8], [8]))
-    assert followed == (8, "exchange_info", False)
+    assert tuple(followed) == (8, "exchange_info", False)
     hourly = settled_interval(at, None, evidence, Spacing([1, 8], [1]))
-    assert hourly == (1, "observed", False)
+    assert tuple(hourly) == (1, "observed", False)
 
 
 def test_what_is_stated_counts_more_than_the_list() -> None:
