@@ -22,6 +22,8 @@ from stream_app.core.scoring.interval_evidence import IntervalEvidence
 BEGIN_US = 1_791_273_600_000_000
 DAYS = 33
 INTERVALS = (1.0, 2.0, 4.0, 8.0)
+BETWEEN = 0.3
+"""Share of the changes that are made between two settlements."""
 MISSING = 0.01
 """Share of the rows that are missing in a history."""
 EVIDENCE = ("stated", "listed", "spacing")
@@ -60,7 +62,12 @@ def true_history(chance: random.Random) -> list[Due]:
         share = (at - BEGIN_US) / (end - BEGIN_US)
         if changes and share >= changes[0]:
             changes.pop(0)
-            hours = chance.choice([each for each in INTERVALS if each != hours])
+            before, hours = hours, chance.choice([each for each in INTERVALS if each != hours])
+            if chance.random() < BETWEEN:
+                # Decided between two settlements: the next one is on the grid of the new interval.
+                decided = at + int(chance.uniform(0.1, 0.9) * before * US_PER_HOUR)
+                step_us = int(hours * US_PER_HOUR)
+                at = decided // step_us * step_us
         if share >= move and hours > 1:
             move = 2.0
             at += chance.randrange(1, int(hours)) * US_PER_HOUR

@@ -39,7 +39,6 @@ from stream_app.model import (
     RateUpdate,
     ReadItem,
     SettlementUpdate,
-    Unreadable,
     Update,
 )
 
@@ -275,21 +274,29 @@ class FeedPartition:
         except MalformedInputError as error:
             self._refuse(item, symbol, at, str(error))
             return ()
-        faults = [fault for update in read if (fault := self._fault(update, at.received_at))]
-        if not faults:
-            return read
-        self._refuse(item, symbol, at, "; ".join(faults))
-        return [update for update in read if self._fault(update, at.received_at) is None]
-
-    def _fault(self, update: Update, received_at: int) -> str | None:
-        """Return why an update cannot be true, or cannot be read."""
-        if isinstance(update, Unreadable):
-            return update.reason
         try:
-            check_plausible(update, received_at, self._max_ahead_us, self._max_settled_rate)
-        except MalformedInputError as error:
-            return str(error)
-        return None
+            for update in read:
+                self._check(update, at.received_at)
+        except MalformedInputError:
+            return self._without_faults(read, item, symbol, at)
+        return read
+
+    def _check(self, update: Update, received_at: int) -> None:
+        check_plausible(update, received_at, self._max_ahead_us, self._max_settled_rate)
+
+    def _without_faults(
+        self, read: Sequence[Update], item: RawItem, symbol: str, at: ItemContext
+    ) -> Sequence[Update]:
+        """Return the good ones of an item's updates; the item goes to the dead letters."""
+        good, faults = [], []
+        for update in read:
+            try:
+                self._check(update, at.received_at)
+                good.append(update)
+            except MalformedInputError as error:
+                faults.append(str(error))
+        self._refuse(item, symbol, at, "; ".join(faults))
+        return good
 
     def _refuse(self, item: RawItem, symbol: str, at: ItemContext, why: str) -> None:
         """Send an item to the dead letters."""

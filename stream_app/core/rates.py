@@ -114,13 +114,19 @@ class RateUpdates:
         self, entry: ContractEntry, update: RateUpdate, event_time: int, at: ItemContext
     ) -> Interval:
         """Return the interval of an update, with all that it means for the contract's state."""
-        if entry.contract.halted:
+        contract, coming = entry.contract, update.next_funding_time
+        if contract.halted:
             self._resume(entry, at)
-        self._reference_data.state_interval(entry, update, event_time, at)
+        if update.interval_hours is not None:
+            self._reference_data.state_interval(entry, update, event_time, at)
         entry.refresh(event_time)
+        known = entry.interval
+        if known is entry.agreed and coming == contract.next_funding_time and coming:
+            return known
         settled_at = entry.baseline.newest_time()
-        interval = estimate_interval(entry.contract, entry.interval, settled_at, update, event_time)
-        if interval.doubtful and interval != entry.interval:
+        interval = estimate_interval(contract, known, settled_at, update, event_time)
+        entry.agreed = known if interval is known and not known.doubtful else None
+        if interval.doubtful and interval != known:
             self.contradicted_at = at.received_at
         return interval
 
@@ -223,14 +229,14 @@ class RateUpdates:
             remember_estimate(contract, event_time, self._stale_us)
         first = contract.updates == 0
         # A rate of another scale is another rate.
-        rate_changed = (
-            update.rate != contract.rate
-            or interval.hours != contract.interval_hours
+        is_rescaled = (
+            interval.hours != contract.interval_hours
             or interval.doubtful != contract.interval_doubtful
         )
+        rate_changed = is_rescaled or update.rate != contract.rate
         # With the same rate and z as before, what they call for was emitted then.
         as_before = not first and not rate_changed and z == entry.judged_z
-        if not first:
+        if is_rescaled and not first:
             self._tell_interval(contract, interval, event_time, at)
         _make_current(contract, update, event_time, interval, at)
         entry.judged_z = z

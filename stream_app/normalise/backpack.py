@@ -22,12 +22,14 @@ from stream_app.model import (
 from stream_app.normalise.assets import canonical_asset
 from stream_app.normalise.numbers import (
     Number,
+    Text,
     Time,
     interval_hours_of_ms,
     next_time_us,
     number,
     optional,
     price,
+    text,
     time_us,
 )
 from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader, with_faults
@@ -79,9 +81,9 @@ class _Market(msgspec.Struct, gc=False, rename="camel"):
     """A row of GET /api/v1/markets, §4c. Bounds are in basis points (§3)."""
 
     symbol: str
-    base_symbol: str | None = None
-    quote_symbol: str | None = None
-    order_book_state: str | None = None
+    base_symbol: Text = None
+    quote_symbol: Text = None
+    order_book_state: Text = None
     funding_interval: Number = None
     funding_rate_upper_bound: Number = None
     funding_rate_lower_bound: Number = None
@@ -150,12 +152,15 @@ def split_symbol(symbol: str) -> tuple[str, str]:
 
 def _market(row: _Market, _item: Item) -> Sequence[Update]:
     guessed_base, guessed_quote = split_symbol(row.symbol)
-    asset, multiplier = canonical_asset(row.base_symbol or guessed_base)
-    word, faults = row.order_book_state, list[str]()
+    faults: list[str] = []
+    base = optional(text, row.base_symbol, "baseSymbol", faults) or guessed_base
+    quote = optional(text, row.quote_symbol, "quoteSymbol", faults) or guessed_quote or None
+    word = optional(text, row.order_book_state, "orderBookState", faults)
+    asset, multiplier = canonical_asset(base)
     facts = InstrumentUpdate(
         row.symbol,
         base=asset,
-        quote=row.quote_symbol or guessed_quote or None,
+        quote=quote,
         multiplier=multiplier,
         status=FEED.status_of(word) if word else None,
         status_word=word,

@@ -23,6 +23,7 @@ from stream_app.model import (
 from stream_app.normalise.assets import canonical_asset, split_at_ending
 from stream_app.normalise.numbers import (
     Number,
+    Text,
     Time,
     hours,
     next_time_us,
@@ -30,6 +31,7 @@ from stream_app.normalise.numbers import (
     optional,
     past_time_us,
     price,
+    text,
     time_us,
 )
 from stream_app.normalise.payloads import (
@@ -51,7 +53,7 @@ _QUOTES = ("USDT", "USDC", "FDUSD", "BUSD", "TUSD", "USD1", "USDE", "USD", "BTC"
 # DOTUSD_PERP would else end in TUSD.
 _ENDINGS = (("USD_PERP", "USD"), *((quote, quote) for quote in _QUOTES))
 
-_REGULAR = frozenset({"Regular", "", None})
+_REGULAR = frozenset({"Regular", None})
 """`rateType` of regular settlements; rows of before 2026-04 lack it. Any other word means extra
 funding (docs/exchanges/binance-usdm.md §9b)."""
 
@@ -69,7 +71,7 @@ class _MarkPrice(msgspec.Struct, gc=False):
     next_funding_time: Time = msgspec.field(name="T", default=None)
     rate: Number = msgspec.field(name="r", default=None)
     index_price: Number = msgspec.field(name="i", default=None)
-    market: int | None = msgspec.field(name="st", default=None)
+    market: Number = msgspec.field(name="st", default=None)
 
 
 class _PremiumIndex(msgspec.Struct, gc=False, rename="camel"):
@@ -90,7 +92,7 @@ class _FundingRate(msgspec.Struct, gc=False, rename="camel"):
     symbol: str
     funding_time: int
     funding_rate: Number = None
-    rate_type: object = None
+    rate_type: Text = None
 
 
 class _FundingInfo(msgspec.Struct, gc=False, rename="camel"):
@@ -108,10 +110,10 @@ class _SymbolInfo(msgspec.Struct, gc=False, rename="camel"):
     """
 
     symbol: str
-    status: str | None = None
-    contract_status: str | None = None
-    base_asset: str | None = None
-    quote_asset: str | None = None
+    status: Text = None
+    contract_status: Text = None
+    base_asset: Text = None
+    quote_asset: Text = None
     onboard_date: Time = None
 
 
@@ -131,30 +133,39 @@ def _rate(
         return (NoRate(symbol, "empty rate"),)
     if next_funding_time is None:
         raise MalformedInputError("a rate without a next funding time")
-    if next_funding_time == 0:
+    if next_funding_time == 0 and next_funding_time is not False:
         return (NoRate(symbol, "no next funding time"),)
     event_us = time_us(event_time, "event time")
-    faults: list[str] = []
+    faults: list[str] | None = None
+    try:
+        mark, index = price(mark_price, "mark price"), price(index_price, "index price")
+    except MalformedInputError:
+        # Rare. To read each price by `optional` at once would cost every row a tenth more time.
+        faults = []
+        mark = optional(price, mark_price, "mark price", faults)
+        index = optional(price, index_price, "index price", faults)
     update = RateUpdate(
         symbol,
         rate,
         event_time=event_us,
-        mark_price=optional(price, mark_price, "mark price", faults),
-        index_price=optional(price, index_price, "index price", faults),
+        mark_price=mark,
+        index_price=index,
         next_funding_time=next_time_us(next_funding_time, event_us),
     )
-    return with_faults(symbol, faults, update)
+    return (update,) if faults is None else with_faults(symbol, faults, update)
 
 
 def _mark_price_of(market: int) -> Callable[[_MarkPrice, Item], Sequence[Update]]:
     def mark_price(row: _MarkPrice, _item: Item) -> Sequence[Update]:
         if row.event != "markPriceUpdate":
             raise MalformedInputError(f"not a markPriceUpdate: e is {row.event!r:.60}")
-        if row.market is None and market == USD_M and row.symbol.endswith(COIN_M_SUFFIX):
-            return (NoRate(row.symbol, "a COIN-M contract in a USD-M array"),)
-        if row.market is not None and row.market != market:
-            return (NoRate(row.symbol, f"a row of another market: st is {row.market}"),)
-        return _rate(
+        faults: list[str] | None = None
+        if row.market != market or row.market is True:
+            faults = []
+            other = _other_market(row, market, faults)
+            if other is not None:
+                return with_faults(row.symbol, faults, NoRate(row.symbol, other))
+        updates = _rate(
             row.symbol,
             row.rate,
             row.event_time,
@@ -162,8 +173,18 @@ def _mark_price_of(market: int) -> Callable[[_MarkPrice, Item], Sequence[Update]
             row.index_price,
             row.next_funding_time,
         )
+        return updates if faults is None else with_faults(row.symbol, faults, *updates)
 
     return mark_price
+
+
+def _other_market(row: _MarkPrice, market: int, faults: list[str]) -> str | None:
+    """Return why a row is none of this market's; None if it is one, or nothing tells."""
+    stated = optional(number, row.market, "st", faults)
+    if stated is None:
+        is_coin_m = market == USD_M and row.symbol.endswith(COIN_M_SUFFIX)
+        return "a COIN-M contract in a USD-M array" if is_coin_m else None
+    return None if stated == market else f"a row of another market: st is {stated:g}"
 
 
 def _premium_index(row: _PremiumIndex, _item: Item) -> Sequence[Update]:
@@ -181,10 +202,11 @@ def _premium_index(row: _PremiumIndex, _item: Item) -> Sequence[Update]:
     update = updates[0]
     if isinstance(update, RateUpdate) and update.rate == 0.0:
         faults: list[str] = []
-        settles_at = optional(number, row.estimated_settle_price, "settle price", faults)
+        settles_at = optional(number, row.estimated_settle_price, "estimatedSettlePrice", faults)
         # Without the price, too, nothing shows that it is alive: no rate is better than a false 0.
-        if not settles_at:
+        if not settles_at and not faults:
             return (NoRate(row.symbol, "a rate of 0 and no settle price: it trades no more"),)
+        return with_faults(row.symbol, faults, *updates)
     return updates
 
 
@@ -192,15 +214,16 @@ def _settlement(row: _FundingRate, _item: Item) -> Sequence[Update]:
     rate = number(row.funding_rate, "fundingRate")
     if rate is None:
         return (NoRate(row.symbol, "empty settled rate"),)
-    is_regular = isinstance(row.rate_type, str | None) and row.rate_type in _REGULAR
-    return (
-        SettlementUpdate(
-            row.symbol,
-            time_us(row.funding_time, "fundingTime"),
-            rate,
-            kind="regular" if is_regular else "special",
-        ),
+    faults: list[str] = []
+    is_regular = optional(text, row.rate_type, "rateType", faults) in _REGULAR and not faults
+    settlement = SettlementUpdate(
+        row.symbol,
+        time_us(row.funding_time, "fundingTime"),
+        rate,
+        # What may be special must not enter the statistics.
+        kind="regular" if is_regular else "special",
     )
+    return with_faults(row.symbol, faults, settlement)
 
 
 def _funding_info(row: _FundingInfo, _item: Item) -> Sequence[Update]:
@@ -208,21 +231,26 @@ def _funding_info(row: _FundingInfo, _item: Item) -> Sequence[Update]:
     facts = InstrumentUpdate(
         row.symbol,
         interval_hours=optional(hours, row.funding_interval_hours, "fundingIntervalHours", faults),
-        rate_cap=optional(number, row.adjusted_funding_rate_cap, "cap", faults),
-        rate_floor=optional(number, row.adjusted_funding_rate_floor, "floor", faults),
+        rate_cap=optional(number, row.adjusted_funding_rate_cap, "adjustedFundingRateCap", faults),
+        rate_floor=optional(
+            number, row.adjusted_funding_rate_floor, "adjustedFundingRateFloor", faults
+        ),
     )
     return with_faults(row.symbol, faults, facts)
 
 
 def _symbol_info_of(feed: FeedSpec) -> Callable[[_SymbolInfo, Item], Sequence[Update]]:
     def symbol_info(row: _SymbolInfo, _item: Item) -> Sequence[Update]:
-        base, multiplier = canonical_asset(row.base_asset) if row.base_asset else (None, None)
-        word = row.contract_status or row.status
         faults: list[str] = []
+        asset = optional(text, row.base_asset, "baseAsset", faults)
+        base, multiplier = canonical_asset(asset) if asset else (None, None)
+        word = optional(text, row.contract_status, "contractStatus", faults)
+        if row.contract_status in (None, ""):
+            word = optional(text, row.status, "status", faults)
         facts = InstrumentUpdate(
             row.symbol,
             base=base,
-            quote=row.quote_asset,
+            quote=optional(text, row.quote_asset, "quoteAsset", faults),
             multiplier=multiplier,
             status=feed.status_of(word) if word else None,
             status_word=word,

@@ -1,6 +1,6 @@
 """Hyperliquid payloads: asset contexts, settled rates, universe entries.
 
-Every estimate is per hour and settles on the full hour; no payload carries a time or a next one.
+Every estimate is per hour and for the coming full hour; no payload carries a time or a next one.
 The producers have joined contexts and names by index. The facts are in
 docs/exchanges/hyperliquid.md.
 """
@@ -22,14 +22,23 @@ from stream_app.model import (
     Update,
 )
 from stream_app.normalise.assets import canonical_asset
-from stream_app.normalise.numbers import Number, Time, number, optional, price, time_us
+from stream_app.normalise.numbers import (
+    Flag,
+    Number,
+    Time,
+    flag,
+    number,
+    optional,
+    price,
+    time_us,
+)
 from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader, with_faults
 
 INTERVAL_HOURS = 1.0
 RATE_CAP = 0.04
 """Per hour (§7). Builders' dexs may set other clamps, so theirs are not known."""
 QUOTE = "USDC"
-_TOKENS = {0: QUOTE, 235: "USDE", 360: "USDH"}
+_TOKENS: dict[float, str] = {0: QUOTE, 235: "USDE", 360: "USDH"}
 """Quotes of builders' dexs by the index of their collateral token (§8); others are not known."""
 
 
@@ -67,7 +76,7 @@ class _UniverseEntry(msgspec.Struct, gc=False, rename="camel"):
     """An entry of `universe` in meta, §9a and c."""
 
     name: str
-    is_delisted: bool | None = None
+    is_delisted: Flag = None
 
 
 class _Universe(msgspec.Struct, gc=False, rename="camel"):
@@ -77,9 +86,9 @@ class _Universe(msgspec.Struct, gc=False, rename="camel"):
     """
 
     universe: tuple[_UniverseEntry] | None = None
-    collateral_token: object = None
+    collateral_token: Number = None
     name: str | None = None
-    is_delisted: bool | None = None
+    is_delisted: Flag = None
 
 
 def _rate(symbol: str, context: _Context, received_at_us: int) -> Sequence[Update]:
@@ -131,25 +140,28 @@ def _facts(row: _Universe, item: Item) -> Sequence[Update]:
     # No source shows whether a builder dex's own meta repeats the prefix of its names.
     symbol = item.symbol if entry.name == coin else entry.name
     base, multiplier = canonical_asset(coin)
-    return (
-        InstrumentUpdate(
-            symbol,
-            base=base,
-            quote=_quote(dex, row.collateral_token),
-            multiplier=multiplier,
-            status=FEED.status_of("delisted" if entry.is_delisted else "trading"),
-            interval_hours=INTERVAL_HOURS,
-            rate_cap=None if dex else RATE_CAP,
-            rate_floor=None if dex else -RATE_CAP,
-        ),
+    faults: list[str] = []
+    token = optional(number, row.collateral_token, "collateralToken", faults)
+    is_delisted = optional(flag, entry.is_delisted, "isDelisted", faults)
+    word = {True: "delisted", False: "trading", None: None}[is_delisted]
+    facts = InstrumentUpdate(
+        symbol,
+        base=base,
+        quote=_quote(dex, token),
+        multiplier=multiplier,
+        status=FEED.status_of(word) if word else None,
+        interval_hours=INTERVAL_HOURS,
+        rate_cap=None if dex else RATE_CAP,
+        rate_floor=None if dex else -RATE_CAP,
     )
+    return with_faults(symbol, faults, facts)
 
 
-def _quote(dex: str, token: object) -> str:
+def _quote(dex: str, token: float | None) -> str:
     """Return the quote of a dex with a collateral token; empty where it is not known."""
     if token is None:
         return "" if dex else QUOTE
-    return _TOKENS.get(token, "") if isinstance(token, int) else ""
+    return _TOKENS.get(token, "")
 
 
 def split_symbol(symbol: str) -> tuple[str, str]:

@@ -24,6 +24,7 @@ from stream_app.normalise.assets import canonical_asset, split_at_ending
 from stream_app.normalise.numbers import (
     MAX_NEXT_AHEAD_US,
     Number,
+    Text,
     Time,
     interval_hours_of_ms,
     next_time_us,
@@ -31,6 +32,7 @@ from stream_app.normalise.numbers import (
     optional,
     past_time_us,
     price,
+    text,
     time_us,
 )
 from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader, with_faults
@@ -69,7 +71,7 @@ class _InstrumentRate(msgspec.Struct, gc=False, rename="camel"):
     granularity: Time
     timestamp: Time
     funding_rate: Number = None
-    symbol: str | None = None
+    symbol: Text = None
 
 
 class _InstrumentFrame(msgspec.Struct, gc=False):
@@ -100,9 +102,9 @@ class _Contract(msgspec.Struct, gc=False, rename="camel"):
     """
 
     symbol: str
-    base_currency: str | None = None
-    quote_currency: str | None = None
-    status: str | None = None
+    base_currency: Text = None
+    quote_currency: Text = None
+    status: Text = None
     funding_fee_rate: Number = None
     funding_rate_granularity: Number = None
     current_funding_rate_granularity: Number = None
@@ -134,7 +136,15 @@ def _uta(frame: _UtaFrame, _item: Item) -> Sequence[Update]:
         raise MalformedInputError(f"a piece of {len(frame.data)} rows, not of one")
     faults: list[str] = []
     settled = _uta_settled(row, frame.push_time, faults)
-    updates = (_uta_estimate(row, frame.push_time, faults), *settled)
+    updates: Sequence[Update]
+    try:
+        updates = (_uta_estimate(row, frame.push_time, faults), *settled)
+    except MalformedInputError as error:
+        if not settled:
+            raise
+        # The settlement beside a bad estimate is good.
+        faults.append(str(error))
+        updates = settled
     return with_faults(row.symbol, faults, *updates)
 
 
@@ -175,18 +185,20 @@ def _instrument(frame: _InstrumentFrame, _item: Item) -> Sequence[Update]:
         raise MalformedInputError(f"not a funding.rate: subject is {frame.subject!r:.60}")
     row = frame.data
     # A topic of many (":ALL") names the symbol in the data.
-    symbol = row.symbol or frame.topic.rpartition(":")[2]
+    faults: list[str] = []
+    symbol = optional(text, row.symbol, "symbol", faults) or frame.topic.rpartition(":")[2]
     rate = number(row.funding_rate, "fundingRate")
     if rate is None:
         return (NoRate(symbol, "no funding rate"),)
     at = time_us(row.timestamp, "timestamp")
     granularity_ms = number(row.granularity, "granularity") or 0.0
     if granularity_ms == ESTIMATE_GRANULARITY_MS:
-        return (RateUpdate(symbol, rate, event_time=at),)
+        return with_faults(symbol, faults, RateUpdate(symbol, rate, event_time=at))
     if granularity_ms < MIN_SETTLED_GRANULARITY_MS:
-        raise MalformedInputError(f"granularity of no known kind: {row.granularity!s:.60}")
+        raise MalformedInputError(f"granularity of no known kind: {granularity_ms:g}")
     hours = interval_hours_of_ms(granularity_ms, "granularity")
-    return (SettlementUpdate(symbol, at, rate, source="stream", interval_hours=hours),)
+    settlement = SettlementUpdate(symbol, at, rate, source="stream", interval_hours=hours)
+    return with_faults(symbol, faults, settlement)
 
 
 def _announcement(frame: _AnnouncementFrame, _item: Item) -> Sequence[Update]:
@@ -245,15 +257,17 @@ def _snapshot(row: _Contract, item: Item) -> Sequence[Update]:
 
 
 def _facts(row: _Contract, _item: Item) -> Sequence[Update]:
-    base, multiplier = canonical_asset(row.base_currency) if row.base_currency else (None, None)
     faults: list[str] = []
+    asset = optional(text, row.base_currency, "baseCurrency", faults)
+    base, multiplier = canonical_asset(asset) if asset else (None, None)
+    word = optional(text, row.status, "status", faults)
     facts = InstrumentUpdate(
         row.symbol,
         base=base,
-        quote=row.quote_currency,
+        quote=optional(text, row.quote_currency, "quoteCurrency", faults),
         multiplier=multiplier,
-        status=FEED.status_of(row.status) if row.status else None,
-        status_word=row.status,
+        status=FEED.status_of(word) if word else None,
+        status_word=word,
         interval_hours=_interval_hours(row, faults),
         rate_cap=optional(number, row.funding_rate_cap, "fundingRateCap", faults),
         rate_floor=optional(number, row.funding_rate_floor, "fundingRateFloor", faults),

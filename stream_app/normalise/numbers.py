@@ -1,12 +1,13 @@
-"""Numbers as exchanges write them: strings, exponents, empty for "none", times in ms, µs or ns.
+"""Fields as exchanges write them: numbers as strings, with exponents, empty for "none"; times in
+ms, µs or ns; texts and flags.
 
 Also what is plausible: a next funding time near its event, an interval that can be divided by.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from math import isfinite
 from typing import TypeAlias, TypeVar
 
 from schemas.errors import MalformedInputError
@@ -18,6 +19,10 @@ there must not spoil the rest of the row, so decoders take anything."""
 Time: TypeAlias = object
 """A field for `time_us`. An integer stays one: nanoseconds exceed 2^53
 (docs/exchanges/README.md §3 rule 16)."""
+Text: TypeAlias = object
+"""A field for `text`."""
+Flag: TypeAlias = object
+"""A field for `flag`."""
 Read = TypeVar("Read")
 
 _MISSING = frozenset({"", "null", "n/a", "N/A", "nan", "NaN"})
@@ -26,6 +31,7 @@ _MIN_MS, _MAX_MS = 10**12, 10**13
 _MIN_US, _MAX_US = 10**15, 10**16
 _MIN_NS, _MAX_NS = 10**18, 10**19
 _MAX_DIGITS = 19
+_SHOWN = 60
 
 MAX_NEXT_BEHIND_US = US_PER_HOUR
 """Around a settlement a payload may still name the one that has just passed."""
@@ -42,23 +48,55 @@ def number(value: Number, field: str) -> float | None:
     Raises:
         MalformedInputError: it is neither a finite number nor a way to say "none".
     """
-    if value is None:
-        return None
     if isinstance(value, str):
         if value in _MISSING:
             return None
         # float() alone also takes 1_0, " 1 " and the digits of every script.
         if not value.isascii() or "_" in value or value[0] <= " " or value[-1] <= " ":
-            raise MalformedInputError(f"{field} is not a number: {value!r:.60}")
+            raise MalformedInputError(f"{field} is not a number: {_shown(value)}")
+    elif value is None:
+        return None
     elif isinstance(value, bool) or not isinstance(value, int | float):
-        raise MalformedInputError(f"{field} is not a number: {value!r:.60}")
+        raise MalformedInputError(f"{field} is not a number: {_shown(value)}")
     try:
         parsed = float(value)
     except (ValueError, OverflowError):
-        raise MalformedInputError(f"{field} is not a number: {value!r:.60}") from None
-    if not math.isfinite(parsed):
-        raise MalformedInputError(f"{field} is not finite: {value!r:.60}")
+        raise MalformedInputError(f"{field} is not a number: {_shown(value)}") from None
+    if not isfinite(parsed):
+        raise MalformedInputError(f"{field} is not finite: {_shown(value)}")
     return parsed + 0.0
+
+
+def _shown(value: object) -> str:
+    """Return a value for an error message, in a few words however large or deep it is."""
+    if isinstance(value, str):
+        return repr(value[:_SHOWN])[:_SHOWN]
+    if isinstance(value, list | dict):
+        # Its own text could be as long as the payload, or nested too deeply for repr().
+        return "a list" if isinstance(value, list) else "an object"
+    return repr(value)[:_SHOWN]
+
+
+def text(value: Text, field: str) -> str | None:
+    """Return a text; None where there is none (empty included).
+
+    Raises:
+        MalformedInputError: it is something else.
+    """
+    if value is None or isinstance(value, str):
+        return value or None
+    raise MalformedInputError(f"{field} is no text: {_shown(value)}")
+
+
+def flag(value: Flag, field: str) -> bool:
+    """Return a flag, which is false where there is none.
+
+    Raises:
+        MalformedInputError: it is neither true nor false.
+    """
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    raise MalformedInputError(f"{field} is no flag: {_shown(value)}")
 
 
 def optional(
@@ -87,15 +125,15 @@ def time_us(value: Time, field: str) -> int:
     Raises:
         MalformedInputError: in no unit does it lie between 2001 and 2286.
     """
-    is_whole = isinstance(value, int) and not isinstance(value, bool)
-    whole: int = value if is_whole else _whole(value, field)  # type: ignore[assignment]
+    # A bool is no time, though it is an int to isinstance().
+    whole = value if type(value) is int else _whole(value, field)
     if _MIN_MS <= whole < _MAX_MS:
         return whole * 1_000
     if _MIN_US <= whole < _MAX_US:
         return whole
     if _MIN_NS <= whole < _MAX_NS:
         return whole // 1_000
-    raise MalformedInputError(f"{field} is no time in ms, us or ns: {value!s:.60}")
+    raise MalformedInputError(f"{field} is no time in ms, us or ns: {_shown(value)}")
 
 
 def _whole(value: Time, field: str) -> int:
@@ -118,7 +156,7 @@ def past_time_us(value: Time, field: str) -> int | None:
     Raises:
         MalformedInputError: in no unit does it lie between 2001 and 2286.
     """
-    return time_us(value, field) if value and value != "0" else None
+    return time_us(value, field) if number(value, field) else None
 
 
 def hours(value: Number, field: str) -> float | None:
@@ -131,7 +169,7 @@ def hours(value: Number, field: str) -> float | None:
     if not parsed:
         return None
     if not _MIN_INTERVAL_HOURS < parsed <= MAX_INTERVAL_HOURS:
-        raise MalformedInputError(f"{field} is no interval in hours: {value!s:.60}")
+        raise MalformedInputError(f"{field} is no interval in hours: {_shown(value)}")
     return parsed
 
 
@@ -161,5 +199,5 @@ def interval_hours_of_ms(value: Number, field: str) -> float | None:
         return None
     in_hours = parsed / _MS_PER_HOUR
     if not _MIN_INTERVAL_HOURS < in_hours <= MAX_INTERVAL_HOURS:
-        raise MalformedInputError(f"{field} is no interval in ms: {value!s:.60}")
+        raise MalformedInputError(f"{field} is no interval in ms: {_shown(value)}")
     return in_hours

@@ -39,6 +39,7 @@ class PayloadReader(Generic[Row]):
         self, row_type: type[Row], meaning: Callable[[Row, Item], Sequence[Update]]
     ) -> None:
         """`meaning` raises MalformedInputError for values that make no sense."""
+        self.row_type = row_type
         self._name = row_type.__name__.lstrip("_")
         self._meaning = meaning
         self._decode = msgspec.json.Decoder(row_type).decode
@@ -103,7 +104,7 @@ class ChannelNormaliser:
         self, purpose: Purpose, channel: str, symbol: str, payload: bytes, received_at_us: int
     ) -> Sequence[Update]:
         """Read one payload."""
-        reader = self._reader(purpose, channel)
+        reader = self.reader(purpose, channel)
         if reader is None:
             raise MalformedInputError(f"unknown channel {channel!r} for purpose {purpose!r}")
         return reader.one(payload, Item(symbol, received_at_us))
@@ -114,8 +115,9 @@ class ChannelNormaliser:
         """Read all items of a batch at once; None if they must be read one by one."""
         if len(items) < MIN_TOGETHER:
             return None
-        reader = self._reader(purpose, channel)
+        reader = self.reader(purpose, channel)
         return None if reader is None else reader.all(items)
 
-    def _reader(self, purpose: Purpose, channel: str) -> PayloadReader[Any] | None:
+    def reader(self, purpose: Purpose, channel: str) -> PayloadReader[Any] | None:
+        """Return the reader of a purpose and channel; None if no such payloads are known."""
         return self._readers.get((purpose, channel)) or self._readers.get((purpose, ANY_CHANNEL))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.venues.binance import CONTROL, FUNDING, UNKNOWN, payloads
 from tests.venues.samples import Expected, Samples, array, just
 
@@ -59,3 +61,38 @@ SAMPLES = Samples(
 )
 
 PAYLOADS = payloads("binance-usdm", "!markPrice@arr@1s", "币安人生USDT", 1, lambda row: [row])
+
+PREMIUM: dict[str, Any] = {
+    "symbol": "ETHUSDT",
+    "markPrice": "3793.63104562",
+    "indexPrice": "3781.80495970",
+    "estimatedSettlePrice": "3785.16138815",
+    "lastFundingRate": "0.00038246",
+    "interestRate": "0.00010000",
+    "nextFundingTime": 1_791_302_400_000,
+    "time": 1_791_280_495_002,
+}
+SETTLED: dict[str, Any] = {
+    "symbol": "0GUSDT",
+    "fundingTime": 1_791_273_600_001,
+    "fundingRate": "-0.00005000",
+    "markPrice": "0.30690000",
+}
+INFO: dict[str, Any] = {
+    "symbol": "BLZUSDT",
+    "adjustedFundingRateCap": "0.02500000",
+    "adjustedFundingRateFloor": "-0.01500000",
+    "fundingIntervalHours": 4,
+    "disclaimer": False,
+}
+LISTED: dict[str, Any] = {
+    "symbol": "1000PEPEUSDT",
+    "pair": "PAIR",
+    "contractType": "PERPETUAL",
+    "deliveryDate": 4_133_404_800_000,
+    "onboardDate": 1_683_500_400_000,
+    "status": "SETTLING",
+    "baseAsset": "1000PEPE",
+    "quoteAsset": "USDT",
+    "marginAsset": "USDC",
+}

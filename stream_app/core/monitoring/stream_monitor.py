@@ -55,7 +55,7 @@ class StreamMonitor:
     def streamed(self, entry: ContractEntry, event_time: int, at: ItemContext) -> None:
         """Take note of a newer stream update: it may end a gap, and show what did not come."""
         contract = entry.contract
-        if not contract.state.streams:
+        if not entry.streams:
             # An update that was under way when trading ended begins no stream: its end is no gap.
             return
         step = contract.stream.advance(event_time, at.received_at, at.offset, at.item, self._pace)

@@ -100,17 +100,19 @@ def by_spacing(spacing: Spacing) -> Interval:
         return _sure(near)
     if len(after) > 1 and next_ == after[1]:
         # The first one after a change, a hole or a move of the clock.
-        return _sure(_after_hole(before, next_) or next_)
+        return _after_odd_time(before, next_)
     return _beside_hole(before, after)
 
 
-def _after_hole(before: Sequence[float], next_: float) -> float | None:
-    """Return the interval in force before a hole that a change of the interval follows."""
-    if len(before) < 2:
-        return None
-    near, earlier = before[0], before[1]
-    is_hole = near > earlier and near % earlier == 0
-    return earlier if is_hole and (earlier > next_ or near < next_) else None
+def _after_odd_time(before: Sequence[float], next_: float) -> Interval:
+    """Return the interval where the times after a settlement agree and those before do not."""
+    near, earlier = before[0], before[1] if len(before) > 1 else None
+    if earlier is None or near <= earlier or near % earlier:
+        return _sure(next_)
+    # A multiple of the interval before: a hole, unless a change between two settlements made it.
+    if earlier > next_:
+        return _sure(earlier)
+    return _sure(next_)._replace(doubtful=earlier != next_ and near < next_)
 
 
 def _beside_hole(before: Sequence[float], after: Sequence[float]) -> Interval:

@@ -56,6 +56,7 @@ class ContractEntry:
 
     __slots__ = (
         "_hour",
+        "agreed",
         "baseline",
         "contract",
         "corrections",
@@ -63,6 +64,7 @@ class ContractEntry:
         "judged_z",
         "shard",
         "stats",
+        "streams",
     )
 
     def __init__(self, contract: ContractState, shard: Shard, baseline: Baseline) -> None:
@@ -73,6 +75,10 @@ class ContractEntry:
         """What rates of the hour are scored against; None while the baseline is being filled."""
         self.interval = Interval(DEFAULT_INTERVAL_HOURS, "assumed", doubtful=True)
         """What holds where a payload does not say."""
+        self.agreed: Interval | None = None
+        """`interval`, once the coming funding time has been found to agree with it."""
+        self.streams = contract.state.streams
+        """Silence of its stream is a gap."""
         self.corrections: list[Change] = []
         """Settlements of stored state that this version judges otherwise, not published yet."""
         self.judged_z: float | None = None
@@ -94,6 +100,7 @@ class ContractEntry:
     def changed(self) -> None:
         """Note that facts or settlements have changed: the next `refresh` evaluates them."""
         self._hour = -1
+        self.streams = self.contract.state.streams
 
     def _interval(self) -> Interval:
         """Choose the interval: as listed, else as observed between settlements, else 8 h.

@@ -14,6 +14,7 @@ from stream_app.model import (
     InstrumentUpdate,
     RateUpdate,
     SettlementUpdate,
+    Unreadable,
     Update,
 )
 
@@ -47,7 +48,7 @@ def check_size(batch: RawBatch) -> None:
 def check_plausible(
     update: Update, received_at: int, max_ahead_us: int, max_settled_rate: float
 ) -> None:
-    """Refuse an update that would spoil a contract's state for long.
+    """Refuse an update that would spoil a contract's state for long, and what cannot be read.
 
     That is: a time too far ahead, a rate beyond any cap, a name that is too long. `received_at`:
     receipt of its item (µs). `max_ahead_us`: how far ahead of that an event may be.
@@ -69,6 +70,8 @@ def check_plausible(
     else:
         if isinstance(update, InstrumentUpdate):
             _check_names(update)
+        elif isinstance(update, Unreadable):
+            raise MalformedInputError(update.reason)
         return
     if time_us is not None and time_us > received_at + ahead_us:
         raise MalformedInputError(f"time {time_us} lies too far ahead of its receipt {received_at}")

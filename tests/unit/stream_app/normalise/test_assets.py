@@ -20,6 +20,9 @@ from stream_app.normalise.assets import canonical_asset
         ("1MBABYDOGE", "BABYDOGE", 1_000_000),
         ("1000XBT", "BTC", 1_000),
         ("1000币安", "币安", 1_000),
+        ("AAPL.US", "AAPL", 1),
+        ("BRK.B.US", "BRK.B", 1),
+        ("1000XYZ.US", "XYZ", 1_000),
     ],
 )
 def test_units_are_taken_off(name: str, asset: str, multiplier: float) -> None:
@@ -29,10 +32,13 @@ def test_units_are_taken_off(name: str, asset: str, multiplier: float) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["1INCH", "1M", "1000", "1000X", "100BTC", "KAVA", "kava", "k", "0G", "币安人生", "2Z", "1MX"],
+    [
+        *("1INCH", "1M", "1000", "1000X", "100BTC", "KAVA", "kava", "k", "0G", "币安人生", "2Z"),
+        *("1MX", "AAPL.HK", "AAPL.us", "AAPLUS", "US", ".US", "AAPL.USA"),
+    ],
 )
 def test_other_names_stay(name: str) -> None:
-    """Digits and a k that belong to the name are no unit."""
+    """Digits and a k that belong to the name are no unit, nor is another country the home."""
     assert canonical_asset(name) == (name, 1.0)
 
 

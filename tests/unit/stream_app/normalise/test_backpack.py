@@ -5,10 +5,12 @@ README.md §8.3.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from schemas.contract_status import ContractStatus
 from schemas.errors import MalformedInputError
 from schemas.records import Purpose
 from stream_app.model import (
@@ -16,6 +18,7 @@ from stream_app.model import (
     NoRate,
     RateUpdate,
     SettlementUpdate,
+    Unreadable,
     Update,
 )
 from stream_app.normalise.backpack import normalise
@@ -31,16 +34,22 @@ RATE = RateUpdate(
     mark_price=340.43,
     index_price=340.52,
     next_funding_time=1_790_002_800_000_000,
-    interval_hours=1.0,
 )
-SETTLEMENT = SettlementUpdate("BTC_USDC_PERP", TWO_PM_US, 0.000010077, interval_hours=1.0)
+SETTLEMENT = SettlementUpdate("BTC_USDC_PERP", TWO_PM_US, 0.000010077)
+
+
+def read_all(
+    row: Any, purpose: Purpose, channel: str, received_at_us: int = RECEIVED_AT_US
+) -> Sequence[Update]:
+    """The readings of a payload, in an item of its own symbol."""
+    data = row.get("data", row)
+    symbol = data.get("s") or data.get("symbol")
+    return normalise(purpose, channel, symbol, json.dumps(row).encode(), received_at_us)
 
 
 def read(row: Any, purpose: Purpose, channel: str, received_at_us: int = RECEIVED_AT_US) -> Update:
-    """The one reading of a payload, in an item of its own symbol."""
-    data = row.get("data", row)
-    symbol = data.get("s") or data.get("symbol")
-    (update,) = normalise(purpose, channel, symbol, json.dumps(row).encode(), received_at_us)
+    """The one reading of a payload."""
+    (update,) = read_all(row, purpose, channel, received_at_us)
     return update
 
 
@@ -55,8 +64,11 @@ def read_settled(received_at_us: int = RECEIVED_AT_US, **change: Any) -> Update:
     return read({**BACKPACK_SETTLED, **change}, "history", "fundingRates", received_at_us)
 
 
-def test_a_frame_is_an_hourly_rate() -> None:
-    """E in µs beside n in ms, T not read, dots in the symbol (docs/exchanges/README.md §8.3.12)."""
+def test_a_frame_is_a_rate_that_does_not_say_its_interval() -> None:
+    """E in µs beside n in ms, T not read, dots in the symbol (docs/exchanges/README.md §8.3.12).
+
+    The list of markets tells the interval.
+    """
     assert read_frame() == RATE
 
 
@@ -112,7 +124,6 @@ def test_a_snapshot_row_is_a_rate_stamped_on_receipt() -> None:
             mark_price=50001.5,
             index_price=50000.25,
             next_funding_time=1_790_002_800_000_000,
-            interval_hours=1.0,
         )
 
 
@@ -178,18 +189,53 @@ def test_a_market_gives_the_facts() -> None:
         base="PEPE",
         quote="USDC",
         multiplier=1000.0,
-        status="PostOnly",
+        status=ContractStatus.HALTED,
+        status_word="PostOnly",
         interval_hours=1.0,
         rate_cap=0.015,
         rate_floor=-0.01,
     )
 
 
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [
+        ("Open", ContractStatus.TRADING),
+        ("Closed", ContractStatus.HALTED),
+        ("CancelOnly", ContractStatus.HALTED),
+        ("LimitOnly", ContractStatus.HALTED),
+        ("AWordOfTomorrow", ContractStatus.HALTED),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_the_state_of_the_book_is_the_status(
+    word: str | None, status: ContractStatus | None
+) -> None:
+    """Funding may go on while orders are restricted, so that only an open book says more (§4c)."""
+    facts = read({**MARKET, "orderBookState": word}, "contract", "markets")
+    assert isinstance(facts, InstrumentUpdate)
+    assert (facts.status, facts.status_word) == (status, word or None)
+
+
+@pytest.mark.parametrize(("stated", "hours"), [("28800000", 8.0), (14_400_000, 4.0), (None, None)])
+def test_the_interval_is_that_of_the_list(stated: Any, hours: float | None) -> None:
+    """In ms, as text or as a number; nothing is assumed where the list does not say."""
+    facts = read({**MARKET, "fundingInterval": stated}, "contract", "markets")
+    assert isinstance(facts, InstrumentUpdate)
+    assert facts.interval_hours == hours
+
+
 def test_a_market_without_assets_is_read_from_its_symbol() -> None:
     """Base and quote stand in it (§3)."""
     row = {"symbol": "SOL_USDC_PERP", "orderBookState": "Closed"}
     assert read(row, "contract", "markets") == InstrumentUpdate(
-        "SOL_USDC_PERP", base="SOL", quote="USDC", multiplier=1.0, status="Closed"
+        "SOL_USDC_PERP",
+        base="SOL",
+        quote="USDC",
+        multiplier=1.0,
+        status=ContractStatus.HALTED,
+        status_word="Closed",
     )
 
 
@@ -208,10 +254,13 @@ def test_a_bound_that_is_not_in_basis_points_is_dropped(bound: str | None) -> No
 
 
 @pytest.mark.parametrize("interval", [1, 3_600, 3_600_000_000, -3_600_000, "1h"])
-def test_an_interval_in_another_unit_is_malformed(interval: Any) -> None:
-    """Hours, seconds, µs: rates are divided by it."""
-    with pytest.raises(MalformedInputError, match="fundingInterval"):
-        read({**MARKET, "fundingInterval": interval}, "contract", "markets")
+def test_an_interval_in_another_unit_costs_the_interval_alone(interval: Any) -> None:
+    """Hours, seconds, µs: rates are divided by it, so it is left out and reported."""
+    without = read({**MARKET, "fundingInterval": None}, "contract", "markets")
+    facts, fault = read_all({**MARKET, "fundingInterval": interval}, "contract", "markets")
+    assert facts == without
+    assert isinstance(fault, Unreadable)
+    assert fault.reason.startswith("fundingInterval is ")
 
 
 @pytest.mark.parametrize(
@@ -224,7 +273,6 @@ def test_an_interval_in_another_unit_is_malformed(interval: Any) -> None:
         {"f": "NaN%"},
         {"f": "1e999"},
         {"f": True},
-        {"p": "?"},
         {"s": 7},
     ],
 )

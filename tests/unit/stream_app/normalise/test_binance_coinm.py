@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from schemas.contract_status import ContractStatus
 from schemas.errors import MalformedInputError
 from schemas.records import Purpose
 from stream_app.model import (
@@ -16,6 +17,7 @@ from stream_app.model import (
     NoRate,
     RateUpdate,
     SettlementUpdate,
+    Unreadable,
     Update,
 )
 from stream_app.normalise.binance_coinm import normalise
@@ -139,14 +141,22 @@ def test_a_history_row_is_a_settlement(more: dict[str, Any]) -> None:
     )
 
 
-@pytest.mark.parametrize("status", ["TRADING", "PRE_SETTLE", "DELIVERED"])
-def test_the_status_is_contract_status(status: str) -> None:
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [
+        ("TRADING", ContractStatus.TRADING),
+        ("PENDING_TRADING", ContractStatus.PRE_LAUNCH),
+        ("PRE_SETTLE", ContractStatus.HALTED),
+        ("DELIVERED", ContractStatus.DELISTED),
+    ],
+)
+def test_the_status_is_contract_status(word: str, status: ContractStatus) -> None:
     """§5: not `status`. A lot of 100 USD is no multiplier of the coin."""
     row = {
         "symbol": "BTCUSD_PERP",
         "pair": "BTCUSD",
         "contractType": "CURRENT_QUARTER DELIVERING",
-        "contractStatus": status,
+        "contractStatus": word,
         "status": "OTHER",
         "contractSize": 100,
         "baseAsset": "BTC",
@@ -154,8 +164,25 @@ def test_the_status_is_contract_status(status: str) -> None:
         "marginAsset": "MARGIN",
     }
     assert read(row, "contract", "exchangeInfo") == InstrumentUpdate(
-        "BTCUSD_PERP", base="BTC", quote="USD", multiplier=1.0, status=status
+        "BTCUSD_PERP",
+        base="BTC",
+        quote="USD",
+        multiplier=1.0,
+        status=status,
+        status_word=word,
     )
+
+
+@pytest.mark.parametrize("junk", [True, 1, [], {"is": "TRADING"}])
+def test_nothing_stands_in_for_a_status_that_cannot_be_read(junk: Any) -> None:
+    """The known one stays, whatever `status` says beside it."""
+    row = {"symbol": "BTCUSD_PERP", "contractStatus": junk, "status": "OTHER", "baseAsset": "BTC"}
+    facts, fault = normalise(
+        "contract", "exchangeInfo", "BTCUSD_PERP", json.dumps(row).encode(), RECEIVED_AT_US
+    )
+    assert facts == InstrumentUpdate("BTCUSD_PERP", base="BTC", multiplier=1.0)
+    assert isinstance(fault, Unreadable)
+    assert fault.reason.startswith("contractStatus is no text")
 
 
 def test_funding_info_gives_interval_and_bounds() -> None:

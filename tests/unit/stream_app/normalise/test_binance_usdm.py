@@ -1,5 +1,5 @@
-"""Binance USD-M payloads: each documented edge case of docs/exchanges/binance-usdm.md §6-9 and
-README.md §8.3.
+"""Binance USD-M payloads of the streams: each documented edge case of
+docs/exchanges/binance-usdm.md §6-8 and README.md §8.3. Those of REST: test_binance_usdm_rest.py.
 
 In every row each field has a value of its own, so that no field can be read for another.
 """
@@ -7,6 +7,7 @@ In every row each field has a value of its own, so that no field can be read for
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -14,14 +15,14 @@ import pytest
 from schemas.errors import ConfigurationError, MalformedInputError
 from schemas.records import Purpose
 from stream_app.model import (
-    InstrumentUpdate,
     NoRate,
     RateUpdate,
-    SettlementUpdate,
+    Unreadable,
     Update,
 )
 from stream_app.normalise import normaliser
 from stream_app.normalise.binance_usdm import normalise
+from tests.venues.binance_usdm import INFO, LISTED, PREMIUM, SETTLED
 
 # binance-usdm.md §6, captured 2026-10-06, with `ap` moved away from `p`.
 ROW: dict[str, Any] = {
@@ -45,40 +46,6 @@ RATE = RateUpdate(
     next_funding_time=1_791_273_600_000_000,
     interval_hours=None,
 )
-PREMIUM: dict[str, Any] = {
-    "symbol": "ETHUSDT",
-    "markPrice": "3793.63104562",
-    "indexPrice": "3781.80495970",
-    "estimatedSettlePrice": "3785.16138815",
-    "lastFundingRate": "0.00038246",
-    "interestRate": "0.00010000",
-    "nextFundingTime": 1_791_302_400_000,
-    "time": 1_791_280_495_002,
-}
-SETTLED: dict[str, Any] = {
-    "symbol": "0GUSDT",
-    "fundingTime": 1_791_273_600_001,
-    "fundingRate": "-0.00005000",
-    "markPrice": "0.30690000",
-}
-INFO: dict[str, Any] = {
-    "symbol": "BLZUSDT",
-    "adjustedFundingRateCap": "0.02500000",
-    "adjustedFundingRateFloor": "-0.01500000",
-    "fundingIntervalHours": 4,
-    "disclaimer": False,
-}
-LISTED: dict[str, Any] = {
-    "symbol": "1000PEPEUSDT",
-    "pair": "PAIR",
-    "contractType": "PERPETUAL",
-    "deliveryDate": 4_133_404_800_000,
-    "onboardDate": 1_683_500_400_000,
-    "status": "SETTLING",
-    "baseAsset": "1000PEPE",
-    "quoteAsset": "USDT",
-    "marginAsset": "USDC",
-}
 
 
 def without(row: dict[str, Any], *keys: str) -> dict[str, Any]:
@@ -90,11 +57,16 @@ RECEIVED_AT_US = 1_791_269_856_437_219
 STREAM = "!markPrice@arr@1s"
 
 
-def read(row: Any, purpose: Purpose = "stream", channel: str = STREAM) -> Update:
-    """The one reading of a row, in an item of the row's own symbol."""
+def read_all(row: Any, purpose: Purpose = "stream", channel: str = STREAM) -> Sequence[Update]:
+    """The readings of a row, in an item of the row's own symbol."""
     payload = json.dumps(row, ensure_ascii=False).encode()
     symbol = row.get("s") or row.get("symbol") or "BTCUSDT"
-    (update,) = normalise(purpose, channel, symbol, payload, RECEIVED_AT_US)
+    return normalise(purpose, channel, symbol, payload, RECEIVED_AT_US)
+
+
+def read(row: Any, purpose: Purpose = "stream", channel: str = STREAM) -> Update:
+    """The one reading of a row."""
+    (update,) = read_all(row, purpose, channel)
     return update
 
 
@@ -138,12 +110,19 @@ def test_keys_differ_by_case(upper: str, lower: str) -> None:
     assert read({**ROW, **extra}) == RATE
 
 
-@pytest.mark.parametrize(("required", "wrong_case"), [("E", "e"), ("p", "P"), ("T", "t")])
+@pytest.mark.parametrize(("required", "wrong_case"), [("E", "e"), ("T", "t")])
 def test_a_key_in_the_wrong_case_is_no_substitute(required: str, wrong_case: str) -> None:
-    """`e` never stands in for `E`, nor `P` for `p`."""
+    """`e` never stands in for `E`."""
     row = {**without(ROW, required), wrong_case: ROW[required]}
     with pytest.raises(MalformedInputError):
         read(row)
+
+
+def test_the_settle_price_is_no_substitute_for_the_mark_price() -> None:
+    """A row with `P` and without `p` has no mark price."""
+    update = read(without(ROW, "p"))
+    assert isinstance(update, RateUpdate)
+    assert (update.mark_price, update.rate) == (None, RATE.rate)
 
 
 @pytest.mark.parametrize(
@@ -259,84 +238,6 @@ def test_a_price_that_is_not_there_is_null(zero: str) -> None:
     assert update.rate == RATE.rate
 
 
-@pytest.mark.parametrize("purpose", ["fallback", "reconcile"])
-def test_a_premium_index_row_is_a_rate(purpose: Purpose) -> None:
-    """The same reading as the stream's: `time` is its event time, and interestRate no rate."""
-    assert read(PREMIUM, purpose, "premiumIndex") == RateUpdate(
-        "ETHUSDT",
-        0.00038246,
-        event_time=1_791_280_495_002_000,
-        mark_price=3793.63104562,
-        index_price=3781.8049597,
-        next_funding_time=1_791_302_400_000_000,
-    )
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        ({"lastFundingRate": "", "nextFundingTime": 0}, "empty rate"),
-        ({"lastFundingRate": "", "interestRate": ""}, "empty rate"),
-        ({"lastFundingRate": None}, "empty rate"),
-        ({"lastFundingRate": "0.00000000", "nextFundingTime": 0}, "no next funding time"),
-    ],
-)
-def test_a_delivery_row_of_the_premium_index_is_no_rate(
-    change: dict[str, Any], reason: str
-) -> None:
-    """Documented for dapi, handled the same way here (§9a)."""
-    row = {**PREMIUM, "symbol": "ETHUSDT_260925", **change}
-    assert read(row, "fallback", "premiumIndex") == NoRate("ETHUSDT_260925", reason)
-
-
-def test_a_history_row_is_a_settlement_with_its_raw_stamp() -> None:
-    """The +1 ms of the exchange is kept (docs/exchanges/README.md §8.3.20); the mark price is not
-    the rate.
-    """
-    assert read(SETTLED, "history", "fundingRate") == SettlementUpdate(
-        "0GUSDT", 1_791_273_600_001_000, -0.00005, source="history", interval_hours=None
-    )
-
-
-def test_a_history_row_with_rate_type_is_the_same_settlement() -> None:
-    """A newer key (docs/exchanges/README.md §8.3.19)."""
-    with_type = read({**SETTLED, "rateType": "Regular"}, "history", "fundingRate")
-    assert with_type == read(without(SETTLED, "markPrice"), "history", "fundingRate")
-
-
-@pytest.mark.parametrize("row", [{**SETTLED, "fundingRate": ""}, without(SETTLED, "fundingRate")])
-def test_a_settlement_without_a_rate_is_none(row: dict[str, Any]) -> None:
-    """It never enters a baseline as 0."""
-    assert read(row, "history", "fundingRate") == NoRate("0GUSDT", "empty settled rate")
-
-
-def test_funding_info_gives_interval_and_bounds() -> None:
-    """Cap and floor each from their own key."""
-    assert read(INFO, "contract", "fundingInfo") == InstrumentUpdate(
-        "BLZUSDT", interval_hours=4.0, rate_cap=0.025, rate_floor=-0.015
-    )
-
-
-@pytest.mark.parametrize("hours", [0, -8, 24.5, 28_800, "8", None])
-def test_an_interval_that_nothing_can_be_divided_by_is_refused(hours: Any) -> None:
-    """Zero, negative, or in another unit: a rate divided by it would be nonsense or a crash."""
-    with pytest.raises(MalformedInputError, match="fundingIntervalHours"):
-        read({**INFO, "fundingIntervalHours": hours}, "contract", "fundingInfo")
-
-
-def test_exchange_info_gives_status_and_assets() -> None:
-    """The base is canonical, its unit the multiplier; interval and bounds stay as they were."""
-    assert read(LISTED, "contract", "exchangeInfo") == InstrumentUpdate(
-        "1000PEPEUSDT", base="PEPE", quote="USDT", multiplier=1000.0, status="SETTLING"
-    )
-
-
-def test_exchange_info_without_assets_says_nothing_of_them() -> None:
-    """None leaves in force what is known."""
-    row = {"symbol": "BTCUSDT", "status": "TRADING"}
-    assert read(row, "contract", "exchangeInfo") == InstrumentUpdate("BTCUSDT", status="TRADING")
-
-
 @pytest.mark.parametrize(
     "change",
     [
@@ -345,19 +246,33 @@ def test_exchange_info_without_assets_says_nothing_of_them() -> None:
         {"E": 0},
         {"E": 1_791_269_856},
         {"s": None},
-        {"p": 85296.6},
-        {"r": 0.00000523},
         {"r": "five"},
         {"r": "1e999"},
         {"r": ["0.1"]},
-        {"i": "?"},
-        {"st": "1"},
+        {"r": True},
     ],
 )
 def test_a_row_with_a_wrong_value_is_malformed(change: dict[str, Any]) -> None:
     """It goes to the dead letters instead of being guessed at."""
     with pytest.raises(MalformedInputError):
         read({**ROW, **change})
+
+
+def test_numbers_may_stand_where_texts_did() -> None:
+    """What they say is plain."""
+    change = {"p": 85296.6026087, "i": 85345.93826087, "r": 0.00000523, "T": "1791273600000"}
+    assert read({**ROW, **change, "st": "1"}) == RATE
+
+
+@pytest.mark.parametrize("junk", ["one", True, [1], {}])
+def test_an_unreadable_market_does_not_cost_the_rate(junk: Any) -> None:
+    """Then, as without it, the symbol tells a contract of the other market."""
+    update, fault = read_all({**ROW, "st": junk})
+    assert update == RATE
+    assert isinstance(fault, Unreadable)
+    assert fault.reason.startswith("st is not a number")
+    nothing, _fault = read_all({**ROW, "s": "BTCUSD_PERP", "st": junk})
+    assert nothing == NoRate("BTCUSD_PERP", "a COIN-M contract in a USD-M array")
 
 
 @pytest.mark.parametrize(

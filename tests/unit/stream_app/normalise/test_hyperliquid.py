@@ -5,10 +5,12 @@ README.md §8.3.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from schemas.contract_status import ContractStatus
 from schemas.errors import MalformedInputError
 from schemas.records import Purpose
 from stream_app.model import (
@@ -16,6 +18,7 @@ from stream_app.model import (
     NoRate,
     RateUpdate,
     SettlementUpdate,
+    Unreadable,
     Update,
 )
 from stream_app.normalise.hyperliquid import normalise
@@ -83,10 +86,17 @@ def test_the_rate_may_be_a_number() -> None:
     assert read_context(funding=0.0000018952) == rate("BTC")
 
 
-def test_a_delisted_asset_has_no_rate() -> None:
+def test_an_asset_without_a_book_has_no_rate() -> None:
     """The row of §6: funding 0.0 with premium, mid and impact null."""
     delisted = read_context(funding="0.0", premium=None, midPx=None, impactPxs=None)
-    assert delisted == NoRate("BTC", "delisted")
+    assert delisted == NoRate("BTC", "no order book: halted or delisted", halted=True)
+
+
+def test_an_asset_that_has_not_opened_is_halted() -> None:
+    """A builder's new asset has prices and no book yet; it is not gone (§9a)."""
+    row = {"funding": "0.0", "premium": None, "midPx": None, "markPx": "7.5", "oraclePx": "7.5"}
+    update = read(row, "abc:NEW", "fallback", "metaAndAssetCtxs")
+    assert update == NoRate("abc:NEW", "no order book: halted or delisted", halted=True)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +111,7 @@ def test_a_delisted_asset_has_no_rate() -> None:
     ],
 )
 def test_a_live_asset_may_have_a_zero_or_no_book(change: dict[str, Any], expected: float) -> None:
-    """Only all three together say that it is delisted."""
+    """Only all three together say that it does not trade."""
     update = read_context(**change)
     assert isinstance(update, RateUpdate)
     assert repr(update.rate) == repr(expected)
@@ -123,9 +133,9 @@ def test_a_price_that_is_not_there_is_null(nothing: str | None) -> None:
     assert (update.mark_price, update.index_price) == (None, None)
 
 
-def test_a_history_row_is_an_hourly_settlement_with_its_raw_stamp() -> None:
-    """118 ms after the hour; `premium` may be missing (§9b)."""
-    expected = SettlementUpdate("BTC", 1_789_999_200_118_000, 0.0000125, interval_hours=1.0)
+def test_a_history_row_is_a_settlement_with_its_raw_stamp() -> None:
+    """118 ms after the hour; `premium` may be missing, and no interval is stated (§9b)."""
+    expected = SettlementUpdate("BTC", 1_789_999_200_118_000, 0.0000125)
     without_premium = {k: v for k, v in HYPERLIQUID_SETTLED.items() if k != "premium"}
     for row in (HYPERLIQUID_SETTLED, {**HYPERLIQUID_SETTLED, "premium": None}, without_premium):
         assert read(row, "BTC", "history", "fundingHistory") == expected
@@ -141,7 +151,7 @@ def test_a_universe_entry_gives_the_facts(channel: str) -> None:
         base="PEPE",
         quote="USDC",
         multiplier=1000.0,
-        status="trading",
+        status=ContractStatus.TRADING,
         interval_hours=1.0,
         rate_cap=0.04,
         rate_floor=-0.04,
@@ -153,8 +163,97 @@ def test_a_builders_asset_loses_its_dex_and_has_no_known_cap(name: str) -> None:
     """Whether the universe of a dex repeats its prefix or not (§7, §8)."""
     row = {"name": name, "szDecimals": 3, "maxLeverage": 20, "isDelisted": True}
     assert read(row, "xyz:NVDA", "contract", "meta") == InstrumentUpdate(
-        "xyz:NVDA", base="NVDA", quote="USDC", multiplier=1.0, status="delisted", interval_hours=1.0
+        "xyz:NVDA",
+        base="NVDA",
+        quote="",
+        multiplier=1.0,
+        status=ContractStatus.DELISTED,
+        interval_hours=1.0,
     )
+
+
+def envelope(entry: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """A meta cut to one entry, as producers publish it."""
+    return {"universe": [entry], "marginTables": [], **more}
+
+
+def facts_of(row: Any, symbol: str) -> InstrumentUpdate:
+    """The facts in a payload of the list, and nothing beside."""
+    update = read(row, symbol, "contract", "allPerpMetas")
+    assert isinstance(update, InstrumentUpdate)
+    return update
+
+
+def test_a_meta_of_one_entry_says_the_same_as_the_entry_alone() -> None:
+    """Records in the log have the entry alone; both give the same facts."""
+    assert facts_of(envelope(UNIVERSE, collateralToken=0), "kPEPE") == facts_of(UNIVERSE, "kPEPE")
+    gone = {**UNIVERSE, "isDelisted": True}
+    assert facts_of(envelope(gone), "kPEPE") == facts_of(gone, "kPEPE")
+    assert facts_of(gone, "kPEPE").status is ContractStatus.DELISTED
+
+
+@pytest.mark.parametrize(
+    ("token", "quote"),
+    [(0, "USDC"), (235, "USDE"), (360, "USDH"), ("235", "USDE"), (999, ""), (-1, ""), (None, "")],
+)
+def test_the_collateral_token_of_a_dex_is_the_quote(token: Any, quote: str) -> None:
+    """A token that is not known is no USDC (§8)."""
+    entry = {"name": "abc:GOLD", "szDecimals": 2}
+    assert facts_of(envelope(entry, collateralToken=token), "abc:GOLD").quote == quote
+
+
+@pytest.mark.parametrize("nothing", [{}, {"isDelisted": None}, {"isDelisted": False}])
+def test_a_flag_that_is_null_or_absent_is_false(nothing: dict[str, Any]) -> None:
+    """In both forms of the list."""
+    entry = {**UNIVERSE, **nothing}
+    assert facts_of(entry, "kPEPE").status is ContractStatus.TRADING
+    assert facts_of(envelope(entry), "kPEPE").status is ContractStatus.TRADING
+
+
+@pytest.mark.parametrize("junk", ["true", 1, [], {}])
+@pytest.mark.parametrize("wrap", [dict, envelope])
+def test_a_flag_that_is_none_costs_the_status_alone(
+    junk: Any, wrap: Callable[[dict[str, Any]], dict[str, Any]]
+) -> None:
+    """The known status stays."""
+    row = wrap({**UNIVERSE, "isDelisted": junk})
+    facts, fault = normalise("contract", "meta", "kPEPE", json.dumps(row).encode(), RECEIVED_AT_US)
+    assert isinstance(facts, InstrumentUpdate)
+    assert (facts.base, facts.status) == ("PEPE", None)
+    assert isinstance(fault, Unreadable)
+    assert fault.reason.startswith("isDelisted is no flag")
+
+
+@pytest.mark.parametrize("junk", [True, False, "USDC", [0], {"token": 0}])
+def test_a_token_that_is_no_number_leaves_the_quote_open(junk: Any) -> None:
+    """True is not 1, nor false the token 0."""
+    row = envelope({"name": "abc:GOLD"}, collateralToken=junk)
+    facts, fault = normalise(
+        "contract", "meta", "abc:GOLD", json.dumps(row).encode(), RECEIVED_AT_US
+    )
+    assert isinstance(facts, InstrumentUpdate)
+    assert (facts.base, facts.quote, facts.status) == ("GOLD", "", ContractStatus.TRADING)
+    assert isinstance(fault, Unreadable)
+    assert fault.reason.startswith("collateralToken is not a number")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {},
+        {"universe": None},
+        {"universe": []},
+        {"universe": [UNIVERSE, UNIVERSE]},
+        {"universe": [{"szDecimals": 5}]},
+        {"universe": UNIVERSE},
+        {"name": None, "isDelisted": False},
+        {"collateralToken": 0},
+    ],
+)
+def test_a_meta_that_is_not_of_one_entry_is_malformed(row: Any) -> None:
+    """Whose facts they are cannot be known."""
+    with pytest.raises(MalformedInputError):
+        read(row, "kPEPE", "contract", "allPerpMetas")
 
 
 @pytest.mark.parametrize(
@@ -165,6 +264,7 @@ def test_a_builders_asset_loses_its_dex_and_has_no_known_cap(name: str) -> None:
         (HYPERLIQUID_SETTLED, "ETH", "history", "fundingHistory"),
         (UNIVERSE, "PEPE", "contract", "meta"),
         ({"name": "io:NVDA"}, "xyz:NVDA", "contract", "meta"),
+        ({"universe": [{"name": "io:NVDA"}]}, "xyz:NVDA", "contract", "meta"),
     ],
 )
 def test_a_payload_of_another_coin_is_malformed(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from schemas.contract_status import ContractStatus
 from schemas.errors import MalformedInputError
 from schemas.records import Purpose
 from stream_app.model import (
@@ -15,6 +16,7 @@ from stream_app.model import (
     NoRate,
     RateUpdate,
     SettlementUpdate,
+    Unreadable,
     Update,
 )
 from stream_app.normalise.kucoin import normalise
@@ -123,10 +125,13 @@ def test_the_interval_is_in_milliseconds(hours: int) -> None:
 
 
 @pytest.mark.parametrize("interval", [8, 28_800, 60_000, 28_800_000_000, -28_800_000, "8h"])
-def test_an_interval_in_another_unit_is_malformed(interval: Any) -> None:
+def test_an_interval_in_another_unit_costs_the_interval_alone(interval: Any) -> None:
     """Hours, seconds, a minute's granularity, µs: rates are divided by it."""
-    with pytest.raises(MalformedInputError, match="gl"):
-        read_uta(gl=interval)
+    without, _ = read_uta(gl=None)
+    estimate, settlement, fault = read_uta(gl=interval)
+    assert (estimate, settlement) == (without, SETTLEMENT)
+    assert isinstance(fault, Unreadable)
+    assert fault.reason.startswith("gl is ")
 
 
 @pytest.mark.parametrize("nothing", [{"gl": None}, {"gl": 0}, {"gl": ""}])
@@ -185,9 +190,9 @@ def test_a_next_time_off_the_epoch_grid_is_kept() -> None:
         {**UTA_FRAME, "P": 0},
         {**UTA_FRAME, "P": "soon"},
         {**UTA_FRAME, "P": None},
-        {**UTA_FRAME, "d": [{**UTA_ROW, "fr": "1e999"}]},
-        {**UTA_FRAME, "d": [{**UTA_ROW, "lfr": "x"}]},
-        {**UTA_FRAME, "d": [{**UTA_ROW, "ft": 5}]},
+        {**UTA_FRAME, "d": [{**UTA_ROW, "fr": "1e999", "lfr": None}]},
+        {**UTA_FRAME, "d": [{**UTA_ROW, "fr": "x", "ft": 0}]},
+        {**UTA_FRAME, "d": [{**UTA_ROW, "fr": True, "lfr": "x"}]},
         {**UTA_FRAME, "d": [{**UTA_ROW, "s": "ETHUSDTM"}]},
         {"id": "1", "result": True},
         {"T": "funding-fee-all-symbols", "P": UTA_FRAME["P"]},
@@ -197,6 +202,34 @@ def test_another_frame_is_malformed(frame: dict[str, Any]) -> None:
     """Other channels, several rows, another contract's row, absurd times."""
     with pytest.raises(MalformedInputError):
         read_all(frame, "stream", "funding-fee-all-symbols")
+
+
+@pytest.mark.parametrize(
+    "change", [{"lfr": "x"}, {"lfr": True}, {"lfr": {}}, {"ft": 5}, {"ft": "soon"}, {"ft": []}]
+)
+def test_a_bad_settlement_does_not_cost_the_estimate(change: dict[str, Any]) -> None:
+    """It is left out and reported."""
+    estimate, fault = read_uta(**change)
+    assert estimate == ESTIMATE
+    assert isinstance(fault, Unreadable)
+    assert fault.reason.startswith(f"{next(iter(change))} is ")
+
+
+@pytest.mark.parametrize("rate", ["1e999", "x", True, [0.1]])
+def test_a_bad_estimate_does_not_cost_the_settlement(rate: Any) -> None:
+    """Nor the other way round; without a settlement the row is malformed."""
+    settlement, fault = read_uta(fr=rate)
+    assert settlement == SETTLEMENT
+    assert isinstance(fault, Unreadable)
+    assert fault.reason.startswith("fr is not")
+
+
+def test_all_faults_of_a_row_are_named_at_once() -> None:
+    """In one update, in the order of reading."""
+    estimate, fault = read_uta(lfr="x", gl="y")
+    assert isinstance(estimate, RateUpdate)
+    assert estimate.interval_hours is None
+    assert fault == Unreadable(SYMBOL, "lfr is not a number: 'x'; gl is not a number: 'y'")
 
 
 def test_a_minutes_granularity_is_an_estimate() -> None:
@@ -313,7 +346,7 @@ def test_a_dated_contract_has_no_rate() -> None:
     nulls = {**row, "fundingFeeRate": None, "fundingRateGranularity": None}
     assert read_all(nulls, "reconcile", "contracts/active") == nothing
     assert read_all(nulls, "contract", "contracts/active") == (
-        InstrumentUpdate(SYMBOL, status="Open"),
+        InstrumentUpdate(SYMBOL, status=ContractStatus.TRADING, status_word="Open"),
     )
 
 
@@ -340,11 +373,49 @@ def test_a_contract_row_gives_the_facts() -> None:
         base="BTC",
         quote="USDT",
         multiplier=1.0,
-        status="Open",
+        status=ContractStatus.TRADING,
+        status_word="Open",
         interval_hours=4.0,
         rate_cap=0.003,
         rate_floor=-0.004,
     )
+
+
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [
+        ("Init", ContractStatus.PRE_LAUNCH),
+        ("BeingSettled", ContractStatus.SETTLING),
+        ("Closed", ContractStatus.DELISTED),
+        ("AWordOfTomorrow", ContractStatus.HALTED),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_the_exchanges_word_is_one_of_our_states(
+    word: str | None, status: ContractStatus | None
+) -> None:
+    """A word that nobody knows halts the contract: it is not gone."""
+    facts = read_contract("contract", status=word)
+    assert isinstance(facts, InstrumentUpdate)
+    assert (facts.status, facts.status_word) == (status, word or None)
+
+
+@pytest.mark.parametrize(
+    ("stated", "listed_at"),
+    [
+        (1_585_555_200_000, 1_585_555_200_000_000),
+        ("1585555200000", 1_585_555_200_000_000),
+        (0, None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_the_first_open_date_is_that_of_the_listing(stated: Any, listed_at: int | None) -> None:
+    """Of this contract, should the ticker have been another's before; never 1970."""
+    facts = read_contract("contract", firstOpenDate=stated)
+    assert isinstance(facts, InstrumentUpdate)
+    assert facts.listed_at == listed_at
 
 
 @pytest.mark.parametrize(("lot", "base"), [(-1, "XBT"), (10, "1000PEPE")])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,16 +13,21 @@ from hypothesis import strategies as st
 
 from schemas.errors import MalformedInputError
 from stream_app.normalise.numbers import (
+    flag,
+    hours,
     interval_hours_of_ms,
     next_time_us,
     number,
+    optional,
+    past_time_us,
     price,
+    text,
     time_us,
 )
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("written", "expected"),
     [
         ("0.00000523", 0.00000523),
         ("-0.03750000", -0.0375),
@@ -31,9 +38,9 @@ from stream_app.normalise.numbers import (
         ("85296.60260870", 85296.6026087),
     ],
 )
-def test_a_text_is_the_nearest_double(text: str, expected: float) -> None:
+def test_a_text_is_the_nearest_double(written: str, expected: float) -> None:
     """Exponents, signs and 28 digits; nothing is rounded on the way."""
-    assert number(text, "rate") == expected
+    assert number(written, "rate") == expected
 
 
 @given(
@@ -44,39 +51,39 @@ def test_any_decimal_is_the_nearest_double(value: Decimal) -> None:
     assert number(str(value), "rate") == float(value)
 
 
-@pytest.mark.parametrize("text", ["", "null", "n/a", "N/A", "nan", "NaN", None])
-def test_none_is_none_and_never_zero(text: str | None) -> None:
+@pytest.mark.parametrize("written", ["", "null", "n/a", "N/A", "nan", "NaN", None])
+def test_none_is_none_and_never_zero(written: str | None) -> None:
     """All the ways in which exchanges say that there is no number."""
-    assert number(text, "rate") is None
-    assert price(text, "mark price") is None
+    assert number(written, "rate") is None
+    assert price(written, "mark price") is None
 
 
-@pytest.mark.parametrize("text", ["0", "0.0", "0.00000000", "-0", "-0.0", "-0.00000000", "0e5"])
-def test_zero_is_a_rate_and_has_no_sign(text: str) -> None:
+@pytest.mark.parametrize("written", ["0", "0.0", "0.00000000", "-0", "-0.0", "-0.00000000", "0e5"])
+def test_zero_is_a_rate_and_has_no_sign(written: str) -> None:
     """A true zero is a reading; −0 becomes 0."""
-    parsed = number(text, "rate")
+    parsed = number(written, "rate")
     assert parsed == 0.0
     assert math.copysign(1.0, parsed) == 1.0
 
 
-@pytest.mark.parametrize("text", ["0", "0.00000000", "-0"])
-def test_a_price_of_zero_is_no_price(text: str) -> None:
+@pytest.mark.parametrize("written", ["0", "0.00000000", "-0"])
+def test_a_price_of_zero_is_no_price(written: str) -> None:
     """Exchanges send 0 where there is none, and no asset costs nothing."""
-    assert price(text, "mark price") is None
+    assert price(written, "mark price") is None
     assert price("0.00000001", "mark price") == 1e-8
 
 
 @pytest.mark.parametrize(
-    "text",
+    "written",
     [
         *("0x10", "1_000", " 1", "1 ", "1,5", "1.2.3", "--1", "1e", "e5", ".", "+", "true"),
         *("١", "１", "inf", "-Infinity", "NAN", "1e400", "-1e999", "0.1%", "1\n", "\x00"),
     ],
 )
-def test_what_is_no_finite_number_is_refused(text: str) -> None:
+def test_what_is_no_finite_number_is_refused(written: str) -> None:
     """Also what Python's float() would take: underscores, spaces, digits of other scripts."""
     with pytest.raises(MalformedInputError, match="rate is not"):
-        number(text, "rate")
+        number(written, "rate")
 
 
 def test_the_message_about_a_long_text_is_short() -> None:
@@ -86,11 +93,11 @@ def test_the_message_about_a_long_text_is_short() -> None:
     assert len(str(caught.value)) < 100
 
 
-@given(text=st.text(max_size=12))
-def test_any_other_text_is_malformed_input(text: str) -> None:
+@given(written=st.text(max_size=12))
+def test_any_other_text_is_malformed_input(written: str) -> None:
     """A text is a finite number, a way to say none, or MalformedInputError: nothing else."""
     try:
-        parsed = number(text, "rate")
+        parsed = number(written, "rate")
     except MalformedInputError:
         return
     assert parsed is None or math.isfinite(parsed)
@@ -164,12 +171,12 @@ def test_where_there_is_no_next_time_there_is_none(value: str | float | None) ->
 
 
 @pytest.mark.parametrize(
-    ("value", "hours"),
+    ("value", "expected"),
     [(28_800_000, 8.0), ("14400000", 4.0), (3.6e6, 1.0), ("8.64E7", 24.0), (120_000, 1 / 30)],
 )
-def test_an_interval_in_milliseconds_becomes_hours(value: str | float, hours: float) -> None:
+def test_an_interval_in_milliseconds_becomes_hours(value: str | float, expected: float) -> None:
     """In any notation, up to a day."""
-    assert interval_hours_of_ms(value, "gl") == hours
+    assert interval_hours_of_ms(value, "gl") == expected
 
 
 @pytest.mark.parametrize("value", [None, 0, "", "0", "null", 0.0])
@@ -185,3 +192,115 @@ def test_an_interval_in_another_unit_is_refused(value: str | float) -> None:
     """Hours, seconds, KuCoin's granularity of estimates, µs."""
     with pytest.raises(MalformedInputError, match="gl is"):
         interval_hours_of_ms(value, "gl")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(8, 8.0), ("4", 4.0), (0.5, 0.5), ("1E0", 1.0), (24, 24.0)]
+)
+def test_an_interval_in_hours_is_read_in_any_notation(value: str | float, expected: float) -> None:
+    """Up to a day."""
+    assert hours(value, "interval") == expected
+
+
+@pytest.mark.parametrize("value", [None, 0, "", "0", "null", 0.0])
+def test_without_an_interval_in_hours_there_is_none(value: str | float | None) -> None:
+    """Nothing can be divided by zero."""
+    assert hours(value, "interval") is None
+
+
+@pytest.mark.parametrize("value", [-8, 1 / 60, 24.1, 28_800, 28_800_000, "8h", True, [8]])
+def test_what_is_no_interval_in_hours_is_refused(value: Any) -> None:
+    """Seconds, ms, a minute, more than a day."""
+    with pytest.raises(MalformedInputError, match="interval is"):
+        hours(value, "interval")
+
+
+@pytest.mark.parametrize("value", [1_683_500_400_000, "1683500400000", 1_683_500_400_000_000])
+def test_a_past_time_is_in_microseconds(value: int | str) -> None:
+    """It may be years before what it stands in."""
+    assert past_time_us(value, "listed") == 1_683_500_400_000_000
+
+
+@pytest.mark.parametrize("value", [None, 0, "", "0", 0.0, "null"])
+def test_without_a_past_time_there_is_none(value: str | float | None) -> None:
+    """Never 1970."""
+    assert past_time_us(value, "listed") is None
+
+
+@pytest.mark.parametrize("value", [5, -1, "soon", True, False, [], {}, [1_683_500_400_000]])
+def test_what_is_no_past_time_is_refused(value: Any) -> None:
+    """An empty list is no way to say none."""
+    with pytest.raises(MalformedInputError, match="listed is"):
+        past_time_us(value, "listed")
+
+
+DEEP: Any = []
+for _ in range(50_000):
+    DEEP = [DEEP]
+READERS: tuple[Callable[[object, str], object], ...] = (
+    *(number, price, time_us, past_time_us, hours, interval_hours_of_ms, text, flag),
+)
+
+
+@pytest.mark.parametrize("read", READERS, ids=lambda read: read.__name__)
+@pytest.mark.parametrize("value", [{}, {"a": 1}, [], [1], DEEP], ids=["", "a", "[]", "[1]", "deep"])
+def test_a_list_or_an_object_is_refused_in_a_few_words(
+    read: Callable[[object, str], object], value: object
+) -> None:
+    """However deep: its text would be as long, or no text at all."""
+    with pytest.raises(MalformedInputError, match=r"^x is .*: (a list|an object)$"):
+        read(value, "x")
+
+
+@pytest.mark.parametrize(
+    "read", [r for r in READERS if r is not flag], ids=lambda read: read.__name__
+)
+@pytest.mark.parametrize("value", [True, False])
+def test_a_flag_is_no_number_no_time_and_no_text(
+    read: Callable[[object, str], object], value: object
+) -> None:
+    """Though Python counts it among the integers."""
+    with pytest.raises(MalformedInputError, match=f"^x is .*: {value}$"):
+        read(value, "x")
+
+
+@pytest.mark.parametrize(("value", "expected"), [("Open", "Open"), ("", None), (None, None)])
+def test_a_text_is_itself_and_an_empty_one_is_none(value: str | None, expected: str | None) -> None:
+    """Exchanges write both for what there is not."""
+    assert text(value, "status") == expected
+
+
+@pytest.mark.parametrize("value", [0, 1.5])
+def test_a_number_is_no_text(value: float) -> None:
+    """It would be a word that nobody knows."""
+    with pytest.raises(MalformedInputError, match="status is no text"):
+        text(value, "status")
+
+
+@pytest.mark.parametrize(("value", "expected"), [(True, True), (False, False), (None, False)])
+def test_a_flag_that_is_not_there_is_false(value: object, expected: object) -> None:
+    """Null is as good as absent."""
+    assert flag(value, "isDelisted") is expected
+
+
+@pytest.mark.parametrize("value", ["true", "", 1, 0])
+def test_what_is_no_flag_is_refused(value: object) -> None:
+    """Whether "false" is true must not be guessed."""
+    with pytest.raises(MalformedInputError, match="isDelisted is no flag"):
+        flag(value, "isDelisted")
+
+
+def test_an_optional_field_that_is_read_leaves_no_fault() -> None:
+    """Nor does one that is not there."""
+    faults: list[str] = []
+    assert optional(price, "2.5", "p", faults) == 2.5
+    assert optional(price, None, "p", faults) is None
+    assert faults == []
+
+
+def test_an_optional_field_that_cannot_be_read_is_none_and_a_fault() -> None:
+    """One for each field, in the order of reading."""
+    faults: list[str] = []
+    assert optional(price, "?", "p", faults) is None
+    assert optional(hours, 25, "h", faults) is None
+    assert faults == ["p is not a number: '?'", "h is no interval in hours: 25"]

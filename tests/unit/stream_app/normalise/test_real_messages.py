@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from schemas.contract_status import ContractStatus
 from schemas.errors import MalformedInputError
 from schemas.records import Purpose
 from stream_app.model import (
@@ -222,9 +223,7 @@ def test_hyperliquids_settlements_are_those_of_the_reply() -> None:
     later = message("hyperliquid/nautilus_funding_history_rest.json")
     for row in rows + later:
         assert read("hyperliquid", "history", "fundingHistory", "BTC", row, 0) == (
-            SettlementUpdate(
-                "BTC", row["time"] * 1_000, float(row["fundingRate"]), interval_hours=1.0
-            ),
+            SettlementUpdate("BTC", row["time"] * 1_000, float(row["fundingRate"])),
         )
 
 
@@ -237,8 +236,8 @@ def test_hyperliquids_universe_gives_the_facts_of_each_asset() -> None:
         assert isinstance(update, InstrumentUpdate)
         facts[update.symbol] = (update.base, update.multiplier, update.status)
     assert len(facts) == len(entries) == 28
-    assert facts["kPEPE"] == ("PEPE", 1000.0, "trading")
-    assert facts["BTC"] == ("BTC", 1.0, "trading")
+    assert facts["kPEPE"] == ("PEPE", 1000.0, ContractStatus.TRADING)
+    assert facts["BTC"] == ("BTC", 1.0, ContractStatus.TRADING)
 
 
 def test_backpacks_snapshot_is_the_rate_that_its_source_expects() -> None:
@@ -261,7 +260,7 @@ def test_backpacks_running_interval_is_no_settlement() -> None:
     args = ("backpack", "history", "fundingRates", symbol)
     assert read(*args, running, received_at_us) == (NoRate(symbol, "interval still running"),)  # type: ignore[arg-type]
     assert read(*args, settled, received_at_us) == (  # type: ignore[arg-type]
-        SettlementUpdate(symbol, at_us("2026-09-23T03:00:00"), 0.000010077, interval_hours=1.0),
+        SettlementUpdate(symbol, at_us("2026-09-23T03:00:00"), 0.000010077),
     )
 
 
@@ -334,7 +333,8 @@ def test_kucoins_contract_row_gives_the_facts() -> None:
             base="BTC",
             quote="USDT",
             multiplier=1.0,
-            status="Open",
+            status=ContractStatus.TRADING,
+            status_word="Open",
             interval_hours=8.0,
             rate_cap=0.003,
             rate_floor=-0.003,
