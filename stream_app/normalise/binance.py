@@ -203,8 +203,7 @@ def _premium_index(row: _PremiumIndex, _item: Item) -> Sequence[Update]:
     if isinstance(update, RateUpdate) and update.rate == 0.0:
         faults: list[str] = []
         settles_at = optional(number, row.estimated_settle_price, "estimatedSettlePrice", faults)
-        # Without the price, too, nothing shows that it is alive: no rate is better than a false 0.
-        if not settles_at and not faults:
+        if settles_at == 0.0:
             return (NoRate(row.symbol, "a rate of 0 and no settle price: it trades no more"),)
         return with_faults(row.symbol, faults, *updates)
     return updates

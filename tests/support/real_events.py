@@ -25,7 +25,6 @@ LIST_LAG_S = 4
 """For so long a list says nothing of what the stream shows."""
 FAULT_S = 20
 """Longer than any stale threshold of a feed that pushes each second."""
-NULLS_S = 4
 SPECIAL_RATE = -0.2
 
 USDM, KUCOIN, HYPERLIQUID, BACKPACK = "binance-usdm", "kucoin", "hyperliquid", "backpack"
@@ -86,10 +85,6 @@ class Events:
             await self._of("bad-field", contract_id, field=name, **both)
         await stack.control("empty-symbol", feed=USDM)
         await stack.control("unknown-event", feed=USDM)
-
-    async def nulls(self) -> None:
-        """Let every optional field of every feed be null for a while."""
-        await self.stack.control("null-fields", seconds=NULLS_S)
 
     async def relist(self) -> None:
         """Use the ticker of the delisted contract again."""

@@ -261,8 +261,7 @@ class TestStates:
         assert contract.state == "trading"
         assert feed.newest("rates")["rate"] == 0.0000125
 
-    @pytest.mark.parametrize("nothing", ["0.00000000", None, ""])
-    def test_a_contract_that_trades_no_more_has_no_rate(self, nothing: str | None) -> None:
+    def test_a_contract_that_trades_no_more_has_no_rate(self) -> None:
         """It is in the REST list with a rate of 0, a current time and no settle price."""
         feed = TestEstimates.scored(8)
         row = {
@@ -271,7 +270,7 @@ class TestStates:
             "indexPrice": "3.1",
             "time": us("09:00") // 1_000,
             "lastFundingRate": "0.00000000",
-            "estimatedSettlePrice": nothing,
+            "estimatedSettlePrice": "0.00000000",
             "nextFundingTime": us("16:00") // 1_000,
         }
         feed.send("fallback", "premiumIndex", [(feed.symbol, row)], us("09:00") + S)
