@@ -36,7 +36,7 @@ from tests.support.real_events import (
     dead_letters,
     faults_at_start,
 )
-from tests.support.stack_fixture import RunningStack, options_of, running_stack, service
+from tests.support.stack_fixture import options_of, running_stack, service
 from tests.support.waiting import eventually
 
 pytestmark = [
@@ -49,19 +49,6 @@ SOON_S = 30.0
 """Two requests for a list and what follows from them: the first one meets a list that lags."""
 REGULAR_S = 2 * REFRESH_S + 30.0
 """What no stream contradicts is found by the regular requests, or told with the next minute."""
-
-
-async def complete(stack: RunningStack) -> None:
-    """Wait until every feed is live and has its history."""
-
-    async def done() -> bool:
-        rows = await stack.rows(
-            "SELECT feed FROM funding.feeds FINAL WHERE contracts_expected > 0 "
-            "AND contracts_live = contracts_expected AND backfill_done >= contracts_expected"
-        )
-        return {feed for (feed,) in rows} == set(FEEDS)
-
-    await eventually(done, "every feed is live and has its history", 120)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -78,7 +65,7 @@ async def events(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Even
         env={"FUNDING_PRODUCER_REGISTRY_REFRESH_S": str(REFRESH_S)},
     )
     async with running_stack(options) as stack:
-        await complete(stack)
+        await stack.complete()
         made = Events(stack)
         await made.make()
         yield made
