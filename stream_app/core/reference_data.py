@@ -190,10 +190,7 @@ class ReferenceData:
                     from_interval_hours=before.interval_hours,
                     to_interval_hours=settled.interval_hours,
                 )
-                detail = (
-                    f"{before.interval_hours:g} h ({before.interval_source}) -> "
-                    f"{settled.interval_hours:g} h ({settled.interval_source})"
-                )
+                detail = f"{_interval_text(before)} -> {_interval_text(settled)}"
                 kind, time_us = AuditKind.SETTLEMENT_CORRECTED, settled.funding_time
                 collector.note(contract.symbol, kind, time_us, at, detail, facts)
 
@@ -213,6 +210,12 @@ class ReferenceData:
             self._collector.tell(subject, kind, times, hole.missing, "", raw)
 
 
+def _interval_text(settled: Settled) -> str:
+    """Return the interval of a settlement for people: `8 h (observed, in doubt)`."""
+    doubt = ", in doubt" if settled.doubtful else ""
+    return f"{settled.interval_hours:g} h ({settled.interval_source}{doubt})"
+
+
 def _is_corrected(settled: Settled, before: Settled) -> bool:
     """Tell whether better evidence changed what was believed; an assumption was not."""
     if before.interval_source == "assumed":
@@ -230,6 +233,9 @@ def _new_life(
     had been delisted and is listed again.
     """
     newest = max(contract.event_time, settled_until)
+    if contract.status == ContractStatus.DELISTED and contract.status_since:
+        # The stream may bring the next contract's rates before the list dates its begin.
+        newest = min(newest, contract.status_since)
     listed_at = facts.listed_at
     if listed_at not in (None, contract.listed_at) and 0 < newest < listed_at:
         return listed_at

@@ -43,6 +43,18 @@ class RunningStack(StackView):
         url = f"http://127.0.0.1:{self.options.ports.producer_metrics}/metrics"
         return int(await self.metric("fundingstream_feed_connects_total", FEED, url))
 
+    async def complete(self) -> None:
+        """Wait until every feed is live and has its history."""
+
+        async def done() -> bool:
+            rows = await self.rows(
+                "SELECT feed FROM funding.feeds FINAL WHERE contracts_expected > 0 "
+                "AND contracts_live = contracts_expected AND backfill_done >= contracts_expected"
+            )
+            return {feed for (feed,) in rows} == set(self.options.feeds)
+
+        await eventually(done, "every feed is live and has its history", 120)
+
     async def kill(self, name: str) -> None:
         """Send SIGKILL, then wait until the supervisor has another process of the part ready."""
         pid = self.supervisor.pids[name]

@@ -18,7 +18,7 @@ WIRE = Wire(
     current="markPrices",
     halts={"PostOnly": True, "LimitOnly": True, "CancelOnly": True, "Closed": False},
     bad_fields={
-        "mark-price": ("p|markPrice", '"n/a"'),
+        "mark-price": ("p|markPrice", '"?"'),
         "index-price": ("i|indexPrice", '"-"'),
         "funding-time": ("n|nextFundingTimestamp", "17"),
     },

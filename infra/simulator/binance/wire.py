@@ -20,7 +20,7 @@ USDM_WIRE = Wire(
     # Which of the documented states a halted contract has is not known.
     halts={"PENDING_TRADING": False, "SETTLING": False},
     bad_fields={
-        "mark-price": ("p|markPrice", '"n/a"'),
+        "mark-price": ("p|markPrice", '"?"'),
         "index-price": ("i|indexPrice", '"-"'),
         "funding-time": ("T|nextFundingTime", "17"),
     },

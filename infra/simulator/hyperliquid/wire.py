@@ -21,7 +21,7 @@ WIRE = Wire(
     fixed_interval_hours=1,
     lists_caps=False,
     halts={"halted": False},
-    bad_fields={"mark-price": ("markPx", '"n/a"'), "oracle-price": ("oraclePx", '"-"')},
+    bad_fields={"mark-price": ("markPx", '"?"'), "oracle-price": ("oraclePx", '"-"')},
     optional=("premium", "midPx", "impactPxs", "dayBaseVlm", "prevDayPx"),
 )
 

@@ -31,7 +31,7 @@ WIRE = Wire(
     bad_fields={
         # The history's rows, which have no such field, stay right.
         "last-rate": ("lfr|lastTimeFundingRate", "0.12"),
-        "mark-price": ("mp|markPrice", '"n/a"'),
+        "mark-price": ("mp|markPrice", '"?"'),
         "interval": ("gl|fundingRateGranularity|currentFundingRateGranularity", "1234"),
     },
     optional=(

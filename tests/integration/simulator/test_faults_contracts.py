@@ -280,8 +280,8 @@ async def test_a_contract_that_trades_no_more(tmp_path: Path, feed: str, prefix:
 @each_feed
 async def test_an_impossible_value_beside_good_ones(tmp_path: Path, feed: str) -> None:
     """One field of one contract; its rate is as good as ever."""
-    impossible = {"kucoin": ("lfr", "0.12"), "hyperliquid": ("markPx", "n/a")}
-    name, value = impossible.get(feed, ("p", "n/a"))
+    impossible = {"kucoin": ("lfr", "0.12"), "hyperliquid": ("markPx", "?")}
+    name, value = impossible.get(feed, ("p", "?"))
     async with simulated(tmp_path, feed) as to, reader(feed, to) as ws:
         symbol, other = to.symbols[1], to.symbols[0]
         await to.control("bad-field", feed=feed, symbol=symbol)
@@ -294,7 +294,7 @@ async def test_an_impossible_value_beside_good_ones(tmp_path: Path, feed: str) -
         assert abs(float(rate)) < 0.05
         if feed != "hyperliquid":
             _, text, _ = await to.rest("/api/v1/contracts/active" if feed == "kucoin" else "")
-            bad = {"kucoin": '"lastTimeFundingRate":0.12,'}.get(feed, '"markPrice":"n/a"')
+            bad = {"kucoin": '"lastTimeFundingRate":0.12,'}.get(feed, '"markPrice":"?"')
             assert text.count(bad) == 1
 
 

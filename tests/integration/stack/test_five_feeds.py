@@ -30,16 +30,7 @@ async def five(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runnin
         env={"FUNDING_PRODUCER_REGISTRY_REFRESH_S": str(REFRESH_S)},
     )
     async with running_stack(options) as stack:
-
-        async def complete() -> bool:
-            rows = await stack.rows(
-                "SELECT feed FROM funding.feeds FINAL "
-                "WHERE contracts_expected > 0 AND contracts_live = contracts_expected "
-                "AND backfill_done >= contracts_expected"
-            )
-            return {feed for (feed,) in rows} == set(FEEDS)
-
-        await eventually(complete, "every feed is live and has its history", 120)
+        await stack.complete()
         yield stack
 
 

@@ -99,6 +99,11 @@ class TestSettledIntervals:
         feed.push("0.0001", 8, us("00:30"), us("00:10"))
         assert feed.regular(us("00:30")) == (8.0, 0.0001, "payload", False)
         assert feed.audits("settlement_corrected") == ["settlement_corrected"]
+        feed.push("0.0001", 8, us("08:30"), us("00:40"))
+        details = {
+            a["detail"] for a in of(feed.outputs, "audit") if a["kind"] == "settlement_corrected"
+        }
+        assert details == {"8 h (observed, in doubt) -> 8 h (payload)"}
 
 
 class TestSpecialSettlements:
@@ -293,6 +298,23 @@ class TestStates:
         assert rows[us("08:00", 9), "regular"]["generation"] == 2
         assert rows[us("08:00"), "regular"]["generation"] == 1
         assert "relisted" in {a["kind"] for a in of(feed.outputs, "audit")}
+
+    def test_a_new_contract_may_stream_before_its_list_says_so(self) -> None:
+        """Its first rates come under the ticker of a delisted one; they are not that one's."""
+        feed = TestEstimates.scored(8)
+        feed.info(us("10:00"), onboardDate=us("00:00", -300) // 1_000)
+        feed.frame("0.0001", us("16:00"), us("11:00"))
+        feed.info(us("11:01"), "SETTLING", onboardDate=us("00:00", -300) // 1_000)
+        begun = us("11:30")
+        for second in range(3):
+            feed.frame("0.0003", us("16:00"), begun + (second + 1) * S)
+        feed.info(us("11:40"), onboardDate=begun // 1_000)
+        feed.frame("0.0003", us("16:00"), us("11:41"))
+        (contract,) = feed.partition.contracts
+        assert (contract.state, contract.generation) == ("relisted", 2)
+        feed.frame("0.0004", us("16:00"), us("11:42"))
+        score = feed.newest("zscores")
+        assert (score["generation"], score["samples"], score["z"]) == (2, 0, None)
 
     def test_a_corrected_date_is_no_new_contract(self) -> None:
         """One that lies before what is known of the contract."""
