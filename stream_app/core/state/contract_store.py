@@ -104,16 +104,16 @@ class ContractEntry:
         self.streams = self.contract.state.streams
 
     def _interval(self) -> Interval:
-        """Choose the interval: as listed, else as observed between settlements, else 8 h.
+        """Choose the interval: as listed, else that of the newest settlement, else 8 h.
 
         What is only assumed is in doubt.
         """
         listed = self.contract.listed_interval_hours
         if listed is not None:
             return Interval(listed, "exchange_info")
-        observed = self.baseline.observed_interval_hours()
-        if observed is not None:
-            return Interval(observed, "observed")
+        newest = self.baseline.newest_interval()
+        if newest is not None and newest.source != "assumed":
+            return Interval(newest.hours, "observed", newest.doubtful)
         return Interval(DEFAULT_INTERVAL_HOURS, "assumed", doubtful=True)
 
 
