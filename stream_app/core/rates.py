@@ -130,12 +130,12 @@ class RateUpdates:
             self._reference_data.state_interval(entry, update, event_time, at)
         entry.refresh(event_time)
         known, agreed = entry.interval, entry.agreed
-        if agreed is not None and agreed[0] is known and agreed[1] == coming:
-            return known
         if verdict not in ("accepted", "conflict"):
             known = listed_then(contract, known, event_time)
             settled_at = entry.baseline.newest_time()
             return estimate_interval(contract, known, settled_at, update, event_time)
+        if agreed is not None and agreed[0] is known and agreed[1] == coming:
+            return known
         return self._current_interval(entry, update, event_time, at)
 
     def _current_interval(

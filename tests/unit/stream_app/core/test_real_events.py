@@ -30,10 +30,14 @@ class TestSettledIntervals:
         feed.contract(8, us("01:00"))
         for day, clock in ((-1, "20:00"), (0, "04:00"), (0, "12:00")):
             feed.settled("0.00008", us(clock, day))
-        feed.push("0.00001", 1, us("15:00"), us("14:20"))
-        feed.settled("0.00001", us("15:00"))
+        feed.push("0.00008", 8, us("12:00"), us("11:40"))
+        feed.push("0.00008", 8, us("20:00"), us("12:10"))
+        for hour in (15, 16, 17):
+            feed.push("0.00001", 1, us(f"{hour}:00"), us(f"{hour - 1}:20"))
+            feed.settled("0.00001", us(f"{hour}:00"))
+        assert [feed.regular(us(f"{h}:00"))[2] for h in (12, 15, 16, 17)] == ["payload"] * 4
         assert feed.regular(us("15:00")) == (1.0, 0.00008, "payload", False)
-        assert feed.regular(us("12:00")) == (8.0, 0.00008, "exchange_info", False)
+        assert feed.regular(us("12:00")) == (8.0, 0.00008, "payload", False)
 
     @pytest.mark.parametrize("states", ["payload", "exchange_info", "observed"])
     def test_a_moved_clock_is_no_shorter_interval(self, states: str) -> None:
@@ -197,6 +201,57 @@ class TestEstimates:
         feed.frame("0.0001", us("12:00"), us("09:00"))
         feed.frame("0.0001", us("16:00"), us("12:00:01"))
         assert feed.newest("rates")["interval_doubtful"] is True
+
+    @pytest.mark.parametrize("between", ["older", "rest", "beyond the cap", "no time", "odd time"])
+    def test_no_single_update_lifts_the_doubt(self, between: str) -> None:
+        """One of an older state of the exchange, or one that says nothing of the funding time."""
+        feed = self.scored(8)
+        feed.frame("0.0001", us("16:00"), us("09:05"))
+        feed.frame("-0.0031", us("10:00"), us("09:10"))
+        if between == "older":
+            feed.frame("0.0001", us("16:00"), us("09:09:59"))
+        elif between == "beyond the cap":
+            feed.frame("-0.2", us("16:00"), us("09:10:01"))
+        elif between == "no time":
+            feed.frame("-0.0031", us("10:00"), us("09:10:01"), T="soon")
+        elif between == "odd time":
+            feed.frame("-0.0031", us("10:00", 9), us("09:10:01"))
+        else:
+            row = {
+                "symbol": feed.symbol,
+                "time": us("09:10:00") // 1_000 + 500,
+                "markPrice": "3.1",
+                "lastFundingRate": "-0.0031",
+                "nextFundingTime": us("16:00") // 1_000,
+            }
+            feed.send("fallback", "premiumIndex", [(feed.symbol, row)], us("09:10:01"))
+        feed.frame("-0.0031", us("10:00"), us("09:10:02"))
+        feed.frame("-0.0032", us("10:00"), us("09:10:08"))
+        doubtful = [r["interval_doubtful"] for r in of(feed.outputs, "rates")]
+        assert doubtful == [False, True, True, True, True]
+        assert of(feed.outputs, "alerts") == []
+        assert feed.newest("zscores")["z"] is None
+
+    def test_a_doubt_ends_with_its_funding_time(self) -> None:
+        """The coming one fits the list again, and the list has not changed."""
+        feed = self.scored(8)
+        feed.frame("0.0001", us("10:00"), us("09:10"))
+        feed.frame("0.0001", us("16:00"), us("09:20"))
+        assert feed.newest("rates")["interval_doubtful"] is True
+        feed.frame("0.0001", us("16:00"), us("10:00:01"))
+        assert feed.newest("rates")["interval_doubtful"] is True, "10:00 is none of 8 h"
+        feed.listed(8, us("10:00:20"))
+        feed.frame("0.0001", us("16:00"), us("10:00:30"))
+        assert feed.newest("rates")["interval_doubtful"] is False
+
+    def test_an_older_update_has_the_interval_of_its_time(self) -> None:
+        """It came after the list of a change."""
+        feed = self.scored(1)
+        feed.frame("0.00001", us("16:00"), us("15:40:55"))
+        feed.listed(8, us("15:41"))
+        feed.frame("0.00008", us("16:00"), us("15:41:02"))
+        feed.frame("0.000012", us("16:00"), us("15:40:58"))
+        assert [r["interval_hours"] for r in of(feed.outputs, "rates")] == [1.0, 8.0, 1.0]
 
     def test_backpack_states_the_interval_of_each_market(self) -> None:
         """In milliseconds; the stream does not say it."""
