@@ -18,6 +18,7 @@ from schemas.feeds import FEEDS, spec
 from tests.support.real_events import (
     BAD_FIELDS,
     CONTRACTS,
+    KUCOIN,
     LISTED_LATE,
     MISSING,
     POST_ONLY,
@@ -47,6 +48,8 @@ pytestmark = [
 
 SOON_S = 30.0
 """Two requests for a list and what follows from them: the first one meets a list that lags."""
+SETTLED_S = SOON_S + spec(KUCOIN).settling_s
+"""For so long after a full hour KuCoin's estimates may be noise, which is dropped."""
 REGULAR_S = 2 * REFRESH_S + 30.0
 """What no stream contradicts is found by the regular requests, or told with the next minute."""
 
@@ -103,7 +106,8 @@ async def test_a_change_that_the_list_tells_late_is_in_doubt_until_the_list_is_a
 
     await eventually(listed, "the list tells the interval", SOON_S if events.shows else REGULAR_S)
     doubtful = await events.first(f"SELECT countIf(interval_doubtful) FROM {rates}")
-    assert (doubtful > 0) is events.shows
+    # Where it does not show at first, it may show after the full hour.
+    assert doubtful > 0 or not events.shows
     # Of the changed rates none counts by the old interval; those from before may be on their way.
     changed = (
         f"SELECT countIf(NOT interval_doubtful AND interval_hours = {change.before_hours}) "
@@ -147,7 +151,7 @@ async def test_a_change_that_the_stream_states_is_never_in_doubt(
         )
         return bool(newest == change.after_hours)
 
-    await eventually(changed, "the stream tells the interval", SOON_S)
+    await eventually(changed, "the stream tells the interval", SETTLED_S)
     rows = await events.stack.rows(
         f"SELECT DISTINCT interval_source, interval_doubtful FROM {rates}"
     )
@@ -220,7 +224,7 @@ async def test_a_bad_field_does_not_cost_the_rate(events: Events, contract_id: s
     async def streams() -> bool:
         return await events.first(sql) >= 5
 
-    await eventually(streams, "its rates go on", SOON_S)
+    await eventually(streams, "its rates go on", SETTLED_S)
     impossible = (
         "SELECT count() FROM funding.settlements "
         f"WHERE contract_id = '{contract_id}' AND abs(rate) > 0.1"
@@ -240,7 +244,7 @@ async def test_nulls_are_absent_fields(events: Events) -> None:
     async def flows() -> bool:
         return bool(await events.first(sql) == len(FEEDS))
 
-    await eventually(flows, "rates of every feed", SOON_S)
+    await eventually(flows, "rates of every feed", SETTLED_S)
     # A zombie whose price is null, too, would be none.
     await events.stack.control("resume", kind="null-fields")
     halted = (
