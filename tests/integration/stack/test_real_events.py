@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from infra.stack.parts import service
 from schemas.clock import now_us
 from schemas.feeds import FEEDS, spec
 from tests.support.real_events import (
@@ -37,7 +38,7 @@ from tests.support.real_events import (
     dead_letters,
     faults_at_start,
 )
-from tests.support.stack_fixture import options_of, running_stack, service
+from tests.support.stack_fixture import options_of, running_stack
 from tests.support.waiting import eventually
 
 pytestmark = [
@@ -222,7 +223,7 @@ async def test_a_bad_field_does_not_cost_the_rate(events: Events, contract_id: s
     )
 
     async def streams() -> bool:
-        return await events.first(sql) >= 5
+        return bool(await events.first(sql) >= 5)
 
     await eventually(streams, "its rates go on", SETTLED_S)
     impossible = (
@@ -277,7 +278,7 @@ async def test_a_zombie_has_no_rate(events: Events) -> None:
     )
 
     async def filled() -> bool:
-        return await events.first(sql) > 10
+        return bool(await events.first(sql) > 10)
 
     await eventually(filled, "REST brings the rates", SOON_S)
     await events.stack.control("resume", feed=USDM, kind="silence")
@@ -307,7 +308,7 @@ async def test_silence_of_a_restricted_contract_is_no_gap(events: Events) -> Non
     )
 
     async def stale() -> bool:
-        return await events.first(age) > spec(feed).stale_s + 2
+        return bool(await events.first(age) > spec(feed).stale_s + 2)
 
     await eventually(stale, "it is silent for longer than is allowed", SOON_S)
     assert await events.audited(POST_ONLY, "gap_opened") == 0
@@ -364,10 +365,11 @@ async def test_a_settlement_that_comes_later_fills_its_hole(over: Events) -> Non
 
     async def filled() -> bool:
         sql = f"SELECT count() FROM funding.settlement_gaps WHERE contract_id = '{MISSING}'"
-        return await over.first(sql) == 0 and await over.first(
+        found = await over.first(
             "SELECT count() FROM funding.audit_once "
             f"WHERE subject = '{MISSING}' AND kind = 'settlement_found'"
         )
+        return bool(found and await over.first(sql) == 0)
 
     await eventually(filled, "the missing settlement has come", 60)
     kinds = (
