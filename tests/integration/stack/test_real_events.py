@@ -246,7 +246,6 @@ async def test_nulls_are_absent_fields(events: Events) -> None:
         return bool(await events.first(sql) == len(FEEDS))
 
     await eventually(flows, "rates of every feed", SETTLED_S)
-    # A zombie whose price is null, too, would be none.
     await events.stack.control("resume", kind="null-fields")
     halted = (
         "SELECT DISTINCT subject FROM funding.audit_once WHERE kind = 'trading_ended' "
@@ -271,6 +270,7 @@ async def test_a_halt_that_the_stream_shows_is_no_gap(events: Events) -> None:
 async def test_a_zombie_has_no_rate(events: Events) -> None:
     """REST, which fills in for a silent stream, lists it with zeros and the time of now."""
     polled = now_us()
+    await events.begin_zombie()
     await events.silence(USDM)
     sql = (
         f"SELECT uniq(contract_id) FROM funding.rates WHERE feed = '{USDM}' AND transport = 'rest' "
