@@ -202,7 +202,7 @@ class FeedPartition:
         elif isinstance(update, NoRate):
             kind = AuditKind.NO_RATE
             self.collector.note(update.symbol, kind, at.received_at, at, update.reason)
-            if update.halted:
+            if update.halted and at.purpose != "reconcile":
                 self._rates.halt(entry, at)
 
     def _apply_unlisted(

@@ -31,7 +31,7 @@ from stream_app.core.state.contract_state import ContractState
 from stream_app.core.state.contract_store import ContractEntry
 from stream_app.core.state.item_context import ItemContext
 from stream_app.core.state.pushes import is_copy
-from stream_app.core.updates.estimate_interval import estimate_interval
+from stream_app.core.updates.estimate_interval import doubt_after, estimate_interval, listed_then
 from stream_app.core.updates.plausibility import beyond_cap, is_settling
 from stream_app.model import RateUpdate
 
@@ -46,6 +46,11 @@ _KINDS: Mapping[Verdict, AuditKind] = {
     "out_of_order": AuditKind.OUT_OF_ORDER,
     "late": AuditKind.LATE,
 }
+
+
+ASKED_FOR_US = US_PER_HOUR // 2
+"""How long a contradiction has the exchange's list asked for: longer than any list was seen to
+lag."""
 
 
 class RateUpdates:
@@ -95,11 +100,10 @@ class RateUpdates:
             settled := derived_settlement(contract, event_time, self._feed)
         ):
             self._reference_data.apply_settlement(entry, settled, at)
-        interval = self._interval(entry, update, event_time, at)
+        interval = self._interval(entry, update, event_time, at, verdict)
         late = verdict == "late"
-        beyond = beyond_cap(contract, update.rate, self._feed.max_settled_rate)
+        beyond = self._beyond_cap(contract, update, at)
         if beyond:
-            self.contradicted_at = at.received_at
             self._audit(AuditKind.OUT_OF_RANGE, update, event_time, at)
         rows.append(
             RateRow(contract, update, event_time, interval, at.item, at.received_at, late, beyond)
@@ -111,7 +115,12 @@ class RateUpdates:
             self._hold(entry, update, event_time, interval, verdict, at)
 
     def _interval(
-        self, entry: ContractEntry, update: RateUpdate, event_time: int, at: ItemContext
+        self,
+        entry: ContractEntry,
+        update: RateUpdate,
+        event_time: int,
+        at: ItemContext,
+        verdict: Verdict,
     ) -> Interval:
         """Return the interval of an update, with all that it means for the contract's state."""
         contract, coming = entry.contract, update.next_funding_time
@@ -120,15 +129,50 @@ class RateUpdates:
         if update.interval_hours is not None:
             self._reference_data.state_interval(entry, update, event_time, at)
         entry.refresh(event_time)
-        known = entry.interval
-        if known is entry.agreed and coming == contract.next_funding_time and coming:
+        known, agreed = entry.interval, entry.agreed
+        if agreed is not None and agreed[0] is known and agreed[1] == coming:
             return known
+        if verdict not in ("accepted", "conflict"):
+            known = listed_then(contract, known, event_time)
+            settled_at = entry.baseline.newest_time()
+            return estimate_interval(contract, known, settled_at, update, event_time)
+        return self._current_interval(entry, update, event_time, at)
+
+    def _current_interval(
+        self, entry: ContractEntry, update: RateUpdate, event_time: int, at: ItemContext
+    ) -> Interval:
+        """Return the interval of an update that is the newest, and note what it is held against."""
+        contract, known, coming = entry.contract, entry.interval, update.next_funding_time
         settled_at = entry.baseline.newest_time()
         interval = estimate_interval(contract, known, settled_at, update, event_time)
-        entry.agreed = known if interval is known and not known.doubtful else None
-        if interval.doubtful and interval != known:
-            self.contradicted_at = at.received_at
+        entry.agreed = None
+        if at.is_stream:
+            contract.doubt = doubt_after(
+                contract, interval, known, update, event_time, at.received_at
+            )
+            if interval is known and not known.doubtful and coming is not None:
+                entry.agreed = (known, coming)
+        if contract.doubt is not None and interval.doubtful:
+            self._contradicted(contract.doubt.since, at)
         return interval
+
+    def _beyond_cap(self, contract: ContractState, update: RateUpdate, at: ItemContext) -> bool:
+        """Tell whether a rate is beyond what the list says of the contract, and note since when."""
+        beyond = beyond_cap(contract, update.rate, self._feed.max_settled_rate)
+        if beyond:
+            contract.beyond_since = contract.beyond_since or at.received_at
+            self._contradicted(contract.beyond_since, at)
+        elif contract.beyond_since and at.is_stream:
+            contract.beyond_since = 0
+        return beyond
+
+    def _contradicted(self, since: int, at: ItemContext) -> None:
+        """Have the exchange's list asked for again, as it was contradicted `since` (receipt, µs).
+
+        Not without end: a contradiction that a list does not answer is no news of the list.
+        """
+        if at.received_at - since < ASKED_FOR_US:
+            self.contradicted_at = at.received_at
 
     def _resume(self, entry: ContractEntry, at: ItemContext) -> None:
         """Take note that a contract whose trading was suspended has a rate again."""

@@ -13,7 +13,7 @@ from schemas.audit_facts import AuditFacts
 from schemas.audit_kinds import AuditKind
 from schemas.contract_status import ContractStatus
 from schemas.feed_spec import FeedSpec
-from schemas.times import US_PER_HOUR, US_PER_S, minute_round
+from schemas.times import US_PER_DAY, US_PER_HOUR, US_PER_S, minute_round
 from stream_app.core.monitoring.stream_monitor import StreamMonitor
 from stream_app.core.output.collector import OutputCollector
 from stream_app.core.output.outputs import Output, settlement_row, special_row
@@ -28,6 +28,10 @@ _FIELDS = ("base", "quote", "multiplier", "rate_cap", "rate_floor")
 MIN_DELISTED_US = US_PER_HOUR
 """For how long a contract is delisted before its ticker is that of another contract: a status that
 changes back sooner was a mistake of the list."""
+
+MAX_LISTED_AHEAD_US = 30 * US_PER_DAY
+"""How far ahead trading of a contract may be announced: a date beyond that is a mistake, and would
+keep the contract from being scored until then."""
 
 
 class ReferenceData:
@@ -57,7 +61,7 @@ class ReferenceData:
             value = getattr(facts, field)
             if value is not None:
                 setattr(contract, field, value)
-        if facts.listed_at is not None:
+        if facts.listed_at is not None and facts.listed_at <= at.received_at + MAX_LISTED_AHEAD_US:
             contract.listed_at = facts.listed_at
         if facts.interval_hours is not None:
             contract.listed_interval_hours = facts.interval_hours
@@ -84,10 +88,23 @@ class ReferenceData:
     def _begin_life(self, entry: ContractEntry, begun_at: int, at: ItemContext) -> None:
         """Let a ticker be another contract's from a time (µs) on."""
         contract = entry.contract
-        contract.lives = [*contract.lives, begun_at]
+        # A date that is moved before it has come moves the begin of the same life.
+        begun = [life for life in contract.lives if life <= at.received_at]
+        contract.lives = [*begun, begun_at]
         contract.estimates, contract.alerts, contract.sign = [], AlertState(), 0
-        entry.baseline.begin_life(begun_at)
+        baseline = entry.baseline
+        baseline.begin_life(begun_at)
+        changed = {
+            c.settled.funding_time: c
+            for c in baseline.revise(contract.evidence, begun_at, at.applied_by)
+        }
+        # Those that came before the list said so were published as the earlier contract's.
+        its_own = [
+            changed.get(settled.funding_time, Change(settled, settled))
+            for settled in baseline.since(begun_at)
+        ]
         self._store.baseline_changed(entry)
+        self._publish(entry, its_own, None, at)
         detail = f"generation {contract.generation}"
         times, raw = (begun_at, begun_at), (at.offset, at.item)
         kind = AuditKind.RELISTED
@@ -151,12 +168,12 @@ class ReferenceData:
         self, entry: ContractEntry, update: SettlementUpdate, at: ItemContext
     ) -> None:
         """Publish extra funding; it changes no statistics."""
-        funding_time = minute_round(update.funding_time_raw)
-        is_new = entry.baseline.add_special(funding_time, update.rate, at.applied_by)
-        self._collector.counts["settlement" if is_new else "settlement_known"] += 1
-        if is_new:
+        stamp = update.funding_time_raw
+        special = entry.baseline.add_special(stamp, minute_round(stamp), update.rate, at.applied_by)
+        self._collector.counts["settlement" if special else "settlement_known"] += 1
+        if special is not None:
             self._store.baseline_changed(entry)
-            row = special_row(entry.contract, funding_time, update, at)
+            row = special_row(entry.contract, special.funding_time, update, at)
             self._collector.outputs.append(Output(topics.SETTLEMENTS, row["contract_id"], row))
 
     def publish_corrections(self, entry: ContractEntry, at: ItemContext) -> None:
@@ -232,12 +249,10 @@ def _new_life(
     Either the exchange says that its trading began after all that is known of the contract, or it
     had been delisted and is listed again.
     """
-    newest = max(contract.event_time, settled_until)
-    if contract.status == ContractStatus.DELISTED and contract.status_since:
-        # The stream may bring the next contract's rates before the list dates its begin.
-        newest = min(newest, contract.status_since)
     listed_at = facts.listed_at
-    if listed_at not in (None, contract.listed_at) and 0 < newest < listed_at:
+    if listed_at is not None and listed_at > received_at + MAX_LISTED_AHEAD_US:
+        return None
+    if listed_at is not None and _is_another(contract, listed_at, settled_until):
         return listed_at
     if contract.status != ContractStatus.DELISTED or not contract.status_since:
         return None
@@ -245,6 +260,22 @@ def _new_life(
         return None
     lasted_us = received_at - contract.status_since
     return received_at if lasted_us >= MIN_DELISTED_US else None
+
+
+def _is_another(contract: ContractState, listed_at: int, settled_until: int) -> bool:
+    """Tell whether a date of listing (µs) can only be that of another contract."""
+    before = contract.listed_at
+    if listed_at == before:
+        return False
+    newest = max(contract.event_time, settled_until)
+    if contract.status == ContractStatus.DELISTED and contract.status_since:
+        # The stream may bring the next contract's rates before the list dates its begin.
+        newest = min(newest, contract.status_since)
+    if 0 < newest < listed_at:
+        return True
+    # The same, where the end of the earlier one was never listed.
+    is_later = before is not None and before < listed_at
+    return is_later and 0 < settled_until < listed_at - US_PER_DAY
 
 
 def derived_settlement(

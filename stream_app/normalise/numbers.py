@@ -38,7 +38,7 @@ MAX_NEXT_BEHIND_US = US_PER_HOUR
 MAX_NEXT_AHEAD_US = 8 * US_PER_DAY
 """No exchange settles more rarely than daily; beyond this the unit or the meaning is another."""
 _MS_PER_HOUR = 3_600_000
-_MIN_INTERVAL_HOURS = 1 / 60
+_MIN_INTERVAL_HOURS = 0.25
 MAX_INTERVAL_HOURS = 24.0
 
 
@@ -163,12 +163,12 @@ def hours(value: Number, field: str) -> float | None:
     """Return an interval given in hours; None where there is none (0 included).
 
     Raises:
-        MalformedInputError: not within a minute and a day: rates are divided by it.
+        MalformedInputError: not within a quarter of an hour and a day: rates are divided by it.
     """
     parsed = number(value, field)
     if not parsed:
         return None
-    if not _MIN_INTERVAL_HOURS < parsed <= MAX_INTERVAL_HOURS:
+    if not _MIN_INTERVAL_HOURS <= parsed <= MAX_INTERVAL_HOURS:
         raise MalformedInputError(f"{field} is no interval in hours: {_shown(value)}")
     return parsed
 
@@ -191,13 +191,13 @@ def interval_hours_of_ms(value: Number, field: str) -> float | None:
     """Return an interval given in ms as hours; None where there is none (0 included).
 
     Raises:
-        MalformedInputError: not within a minute and a day, so in another unit: rates are divided
-            by it.
+        MalformedInputError: not within a quarter of an hour and a day, so in another unit; rates
+            are divided by it.
     """
     parsed = number(value, field)
     if not parsed:
         return None
     in_hours = parsed / _MS_PER_HOUR
-    if not _MIN_INTERVAL_HOURS < in_hours <= MAX_INTERVAL_HOURS:
+    if not _MIN_INTERVAL_HOURS <= in_hours <= MAX_INTERVAL_HOURS:
         raise MalformedInputError(f"{field} is no interval in ms: {_shown(value)}")
     return in_hours

@@ -184,7 +184,7 @@ def zscore_of(
         "transport": contract.transport,
         "interval_source": contract.interval_source,
         "interval_doubtful": contract.interval_doubtful,
-        "generation": contract.generation,
+        "generation": contract.generation_at(contract.event_time),
         "raw_topic": collector.topic,
         "raw_partition": collector.partition,
         "raw_offset": contract.raw_offset,

@@ -17,11 +17,7 @@ import numpy.typing as npt
 from schemas.rates import REFERENCE_INTERVAL_HOURS
 from schemas.records import SettlementSource
 from schemas.times import US_PER_DAY, US_PER_HOUR
-from stream_app.core.scoring.interval_evidence import (
-    GRID_HOURS,
-    MAX_STATEMENTS,
-    IntervalEvidence,
-)
+from stream_app.core.scoring.interval_evidence import MAX_STATEMENTS, IntervalEvidence
 from stream_app.core.scoring.settled_intervals import (
     DEFAULT_INTERVAL_HOURS,
     NEIGHBOURS,
@@ -36,6 +32,7 @@ from stream_app.core.scoring.settlement import (
     Change,
     Hole,
     Settled,
+    Special,
     code_of,
     decoded,
 )
@@ -53,9 +50,6 @@ KEPT_US = 34 * US_PER_DAY
 """Longer than the window: the interval of its oldest settlement follows from those before it, a
 settlement that is delivered again is recognised, and a replay may reach back over its edge."""
 MAX_SPACING_HOURS = 24 * 40.0
-OBSERVED_GAPS = 3
-"""How many of the newest gaps an observed interval is the shortest of, so that one missed
-settlement does not double it."""
 
 
 class Baseline:
@@ -78,7 +72,7 @@ class Baseline:
         "superseded",
     )
 
-    def __init__(self, settled: Iterable[Settled] = (), specials: Iterable[Settled] = ()) -> None:
+    def __init__(self, settled: Iterable[Settled] = (), specials: Iterable[Special] = ()) -> None:
         ordered = sorted(settled)
         self._times = array("q", [s.funding_time for s in ordered])
         self._rates = array("d", [s.rate for s in ordered])
@@ -86,7 +80,7 @@ class Baseline:
         self._offsets = array("q", [s.raw_offset for s in ordered])
         self._codes = array("b", [code_of(s) for s in ordered])
         self.specials = sorted(specials)
-        """Extra funding beside the regular one. Their interval has no meaning."""
+        """Extra funding beside the regular one."""
         self.superseded: list[Settled] = []
         """Settlements that were replaced by a better version since the last pack."""
         self.life_since = 0
@@ -155,7 +149,7 @@ class Baseline:
             return [Change(goes_on)]
         before = self._at(at) if at < len(times) and times[at] == funding_time else None
         if before is not None and not _is_better(source, rate, before):
-            return []
+            return self._stated(at, before, stated_hours, raw_offset)
         if before is None:
             interval = Interval(stated_hours or DEFAULT_INTERVAL_HOURS, "payload")
             self._insert(at, Settled(funding_time, rate, interval.hours, raw_offset, source))
@@ -179,6 +173,22 @@ class Baseline:
             self._forget_old()
         return changes
 
+    def _stated(
+        self, at: int, known: Settled, stated_hours: float | None, raw_offset: int
+    ) -> list[Change]:
+        """Take the interval that a copy of a settlement states, though its rate does not count."""
+        if stated_hours is None or known.interval_source == "payload":
+            return []
+        entry = known._replace(
+            interval_hours=stated_hours,
+            interval_source="payload",
+            doubtful=False,
+            raw_offset=raw_offset,
+        )
+        self.superseded.append(known)
+        self._set(at, entry)
+        return [Change(entry, known)]
+
     def _goes_on(self, funding_time: int, evidence: IntervalEvidence) -> bool:
         """Tell whether a new settlement follows the last three at the interval observed of them.
 
@@ -194,24 +204,34 @@ class Baseline:
             and step_us == self._hours[-1] * US_PER_HOUR
             and times[-3] >= self.life_since
             and not evidence.stated
-            and evidence.listed_at(funding_time) is None
+            and not (evidence.listed and evidence.listed[0].since <= funding_time)
         )
 
     def _forget_old(self) -> None:
         self._delete(slice(0, bisect_right(self._times, self._times[-1] - KEPT_US)))
 
-    def add_special(self, funding_time: int, rate: float, raw_offset: int) -> bool:
-        """Add a special settlement; False if it is known already."""
-        newest = max(self.newest_time(), self.specials[-1].funding_time if self.specials else 0)
-        if funding_time <= newest - KEPT_US:
-            return False
-        known = {special.funding_time: special for special in self.specials}
-        if funding_time in known and known[funding_time].rate == rate:
-            return False
-        known[funding_time] = Settled(funding_time, rate, 0.0, raw_offset)
+    def add_special(
+        self, stamp: int, funding_time: int, rate: float, raw_offset: int
+    ) -> Special | None:
+        """Add a special settlement; None if it is known already, or too old.
+
+        It is known by the exchange's own stamp (µs): there may be several for one funding time,
+        which the first of them gets as its own; the others have their stamps.
+        """
+        newest = max([self.newest_time(), *(special.funding_time for special in self.specials)])
+        known = {special.stamp: special for special in self.specials}
+        before = known.get(stamp)
+        if funding_time <= newest - KEPT_US or (before is not None and before.rate == rate):
+            return None
+        taken = {special.funding_time for special in self.specials}
+        if before is not None:
+            funding_time = before.funding_time
+        elif funding_time in taken:
+            funding_time = stamp
+        special = known[stamp] = Special(stamp, funding_time, rate, raw_offset)
         newest = max(newest, funding_time)
         self.specials = sorted(s for s in known.values() if s.funding_time > newest - KEPT_US)
-        return True
+        return special
 
     def revise(self, evidence: IntervalEvidence, since: int, raw_offset: int) -> list[Change]:
         """Judge the settlements from a funding time on anew, as the evidence has changed.
@@ -296,6 +316,10 @@ class Baseline:
         for column in self.columns:
             del column[which]
 
+    def since(self, time_us: int) -> list[Settled]:
+        """Return the settlements from a time (µs) on, oldest first."""
+        return [self._at(i) for i in range(bisect_left(self._times, time_us), len(self))]
+
     def begin_life(self, since: int) -> None:
         """Count only settlements from a time (µs) on from now on."""
         self.life_since = since
@@ -338,12 +362,11 @@ class Baseline:
         at_most = int(np.count_nonzero(self.window() <= value))
         return Score(z, robust_z_of(value, stats), at_most / stats.samples)
 
-    def observed_interval_hours(self) -> float | None:
-        """Return the shortest of the newest times between settlements, if it is plausible."""
-        newest = [t for t in self._times[-OBSERVED_GAPS - 1 :] if t >= self.life_since]
-        gaps = [_hours_between(a, b) for a, b in pairwise(newest)]
-        shortest = min((gap for gap in gaps if gap is not None), default=None)
-        return shortest if shortest in GRID_HOURS else None
+    def newest_interval(self) -> Interval | None:
+        """Return the interval of the newest settlement of this life; None: there is none."""
+        if not self._times or self._times[-1] < self.life_since:
+            return None
+        return self._at(len(self) - 1).interval
 
 
 def _is_better(source: SettlementSource, rate: float, before: Settled) -> bool:

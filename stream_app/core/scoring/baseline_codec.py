@@ -10,7 +10,7 @@ import msgspec
 from schemas.errors import StateError
 from schemas.records import IntervalSource, SettlementSource
 from stream_app.core.scoring.baseline import Baseline
-from stream_app.core.scoring.settlement import SOURCES, Settled, decoded
+from stream_app.core.scoring.settlement import SOURCES, Settled, Special, decoded
 
 VERSION = 3
 _INFERRED_V2 = 64
@@ -30,7 +30,7 @@ class _PackedV1(msgspec.Struct, array_like=True):
 
 
 _RowV2 = tuple[int, float, float, int, SettlementSource, bool]
-"""Funding time, rate, hours, raw offset, source, and whether the hours were inferred."""
+"""Funding time, rate, hours, raw offset, source, and whether the hours had been inferred."""
 
 
 class _PackedV2(msgspec.Struct, array_like=True):
@@ -55,8 +55,8 @@ class _Packed(msgspec.Struct, array_like=True):
     offsets: bytes
     codes: bytes
     superseded: Sequence[tuple[int, float, float, int, SettlementSource, IntervalSource, bool]]
-    specials: Sequence[tuple[int, float, int]]
-    """Funding time, rate, raw offset."""
+    specials: Sequence[tuple[int, int, float, int]]
+    """As in Special."""
 
 
 def pack(baseline: Baseline) -> bytes:
@@ -76,7 +76,7 @@ def pack(baseline: Baseline) -> bytes:
             offsets.tobytes(),
             codes.tobytes(),
             superseded,
-            [(s.funding_time, s.rate, s.raw_offset) for s in baseline.specials],
+            baseline.specials,
         )
     )
 
@@ -105,11 +105,11 @@ def unpack(data: bytes, up_to_offset: int) -> tuple[Baseline, bool]:
         raise StateError(f"a stored baseline is damaged: {error}") from error
     # Later ones overwrite what they superseded.
     known = {s.funding_time: s for s in settled if s.raw_offset <= up_to_offset}
-    extra = {s.funding_time: s for s in specials if s.raw_offset <= up_to_offset}
-    return Baseline(known.values(), extra.values()), version < VERSION
+    extra = [special for special in specials if special.raw_offset <= up_to_offset]
+    return Baseline(known.values(), extra), version < VERSION
 
 
-_Read = tuple[list[Settled], list[Settled]]
+_Read = tuple[list[Settled], list[Special]]
 """Regular settlements, superseded ones before those that superseded them; and special ones."""
 
 
@@ -126,7 +126,7 @@ def _read(data: bytes) -> _Read:
             strict=True,
         )
     ]
-    specials = [Settled(time, rate, 0.0, offset) for time, rate, offset in packed.specials]
+    specials = [Special(*row) for row in packed.specials]
     return [*(Settled(*row) for row in packed.superseded), *current], specials
 
 

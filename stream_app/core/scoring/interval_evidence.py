@@ -15,7 +15,8 @@ import msgspec
 from schemas.times import US_PER_HOUR
 
 MAX_STATEMENTS = 8
-"""Of each kind, the newest: one is kept for each change of the interval."""
+"""Of each kind, the newest. There is one for each change of the interval; of those about funding
+times there is another one after the stream was away over a settlement."""
 GRID_HOURS: Sequence[float] = (1.0, 2.0, 4.0, 6.0, 8.0, 12.0, 24.0)
 """The intervals that exchanges use."""
 AHEAD_SLACK_US = US_PER_HOUR // 30
@@ -39,6 +40,11 @@ class Stated(msgspec.Struct, array_like=True, gc=False):
     hours: float
     said_at: int
     """Event time of the newest of these payloads (UTC µs)."""
+
+    def covers(self, funding_time: int) -> bool:
+        """Tell whether it is about a funding time (µs)."""
+        within = self.first <= funding_time <= self.last
+        return within and (funding_time - self.first) % int(self.hours * US_PER_HOUR) == 0
 
 
 class IntervalEvidence(msgspec.Struct, array_like=True, gc=False):
@@ -73,44 +79,53 @@ class IntervalEvidence(msgspec.Struct, array_like=True, gc=False):
         True if it was not known. Of two payloads about one funding time the later one counts.
         """
         stated = self.stated
-        if stated:
-            newest = stated[-1]
-            if newest.hours == hours and newest.first <= funding_time <= newest.last:
-                newest.said_at = max(newest.said_at, said_at)
+        if stated and stated[-1].hours == hours and stated[-1].covers(funding_time):
+            stated[-1].said_at = max(stated[-1].said_at, said_at)
+            return False
+        known = next((entry for entry in stated if entry.covers(funding_time)), None)
+        if known is not None:
+            if known.hours == hours or said_at <= known.said_at:
                 return False
-        index = _after([entry.first for entry in stated], funding_time)
-        if index and funding_time <= stated[index - 1].last:
-            known = stated[index - 1]
-            if known.hours == hours or funding_time < known.last or said_at <= known.said_at:
-                return False
-            known.last -= int(known.hours * US_PER_HOUR)
-            if known.last < known.first:
-                index -= 1
-                del stated[index]
-        before = stated[index - 1] if index else None
-        following = stated[index] if index < len(stated) else None
+            self._take_out(known, funding_time)
         step_us = int(hours * US_PER_HOUR)
-        if before and (before.hours, before.last) == (hours, funding_time - step_us):
-            before.last, before.said_at = funding_time, max(before.said_at, said_at)
-        elif following and (following.hours, following.first) == (hours, funding_time + step_us):
-            following.first = funding_time
+        for entry in stated:
+            if entry.hours == hours and entry.last == funding_time - step_us:
+                entry.last, entry.said_at = funding_time, max(entry.said_at, said_at)
+                break
+            if entry.hours == hours and entry.first == funding_time + step_us:
+                entry.first = funding_time
+                break
         else:
-            stated.insert(index, Stated(funding_time, funding_time, hours, said_at))
-            del stated[:-MAX_STATEMENTS]
+            stated.append(Stated(funding_time, funding_time, hours, said_at))
+        stated.sort(key=lambda entry: (entry.last, entry.first))
+        del stated[:-MAX_STATEMENTS]
         return True
+
+    def _take_out(self, known: Stated, funding_time: int) -> None:
+        """Take one funding time out of a statement that covers it and others."""
+        step_us = int(known.hours * US_PER_HOUR)
+        self.stated.remove(known)
+        parts = ((known.first, funding_time - step_us), (funding_time + step_us, known.last))
+        self.stated += [
+            Stated(first, last, known.hours, known.said_at)
+            for first, last in parts
+            if first <= last
+        ]
 
     def listed_at(self, at: int) -> Listed | None:
         """Return what the list said last at or before a time (µs); None: nothing is known."""
         index = _after([entry.since for entry in self.listed], at)
         return self.listed[index - 1] if index else None
 
+    def listed_after(self, at: int) -> Listed | None:
+        """Return the first other thing that the list said after a time (µs)."""
+        index = _after([entry.since for entry in self.listed], at)
+        return self.listed[index] if index < len(self.listed) else None
+
     def stated_for(self, funding_time: int) -> float | None:
         """Return the interval that a payload stated for a funding time (µs), in hours."""
-        for entry in reversed(self.stated):
-            if entry.first <= funding_time <= entry.last:
-                is_one = (funding_time - entry.first) % int(entry.hours * US_PER_HOUR) == 0
-                return entry.hours if is_one else None
-        return None
+        found = [entry for entry in self.stated if entry.covers(funding_time)]
+        return max(found, key=lambda entry: entry.said_at).hours if found else None
 
 
 def _after(times: Sequence[int], at: int) -> int:

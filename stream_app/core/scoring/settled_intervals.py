@@ -19,8 +19,11 @@ from stream_app.core.scoring.interval_evidence import (
     on_grid,
 )
 
-NEIGHBOURS = 2
-"""How many times between settlements, on each side, an interval is inferred from."""
+NEIGHBOURS = 3
+"""How many times between settlements, on each side, an interval is inferred from: two holes may lie
+next to each other."""
+LIST_LAG_US = US_PER_HOUR // 3
+"""How long after a change the list may say it: it is asked for every 20 minutes at least."""
 DEFAULT_INTERVAL_HOURS = 8.0
 """Assumed where nothing says an interval."""
 
@@ -53,7 +56,9 @@ def settled_interval(
         return Interval(stated_hours, "payload")
     listed = evidence.listed_at(funding_time)
     if listed is not None:
-        return _by_list(funding_time, listed.hours, spacing)
+        found = _by_list(funding_time, listed.hours, spacing)
+        is_open = _changed_since(funding_time, found.hours, evidence.listed_after(funding_time))
+        return found._replace(doubtful=True) if is_open else found
     first = evidence.listed[0] if evidence.listed else None
     if first is not None and not spacing.after and _comes_after(first, funding_time):
         # What the list said soon after is what the next settlement is for.
@@ -68,6 +73,18 @@ def settled_interval(
 def _comes_after(listed: Listed, funding_time: int) -> bool:
     """Tell whether the settlement after this one was still to come when the list was read."""
     return funding_time + int((listed.hours + 1) * US_PER_HOUR) > listed.since
+
+
+def _changed_since(funding_time: int, hours: float, following: Listed | None) -> bool:
+    """Tell whether a longer interval that is listed soon after a settlement may have been its own.
+
+    The list lags, and a change may be made between two settlements. The interval before would make
+    the rate look larger than it is.
+    """
+    if following is None or following.hours <= hours:
+        return False
+    is_soon = following.since <= funding_time + LIST_LAG_US
+    return is_soon and on_grid(funding_time, following.hours)
 
 
 def _by_list(funding_time: int, hours: float, spacing: Spacing) -> Interval:
@@ -88,20 +105,39 @@ def _by_list(funding_time: int, hours: float, spacing: Spacing) -> Interval:
 def by_spacing(spacing: Spacing) -> Interval:
     """Return the interval that the times between settlements tell, of one neighbour at least."""
     before, after = spacing
-    if not before:
-        return _of_first(after)
-    if not after:
-        return _of_newest(before)
+    if not (before and after):
+        return _of_newest(before) if before else _of_first(after)
     near, next_ = before[0], after[0]
-    if near == next_:
+    regular = _between_holes(before, after)
+    if regular is not None:
+        return Interval(regular, "observed", doubtful=True)
+    if min(len(before), len(after)) > 1 and {*before, *after} == {near}:
         return Interval(near, "observed")
-    if len(before) > 1 and near == before[1]:
-        # The last one before a change or a hole.
+    if near in (next_, *before[1:2]):
+        # In the middle, or the last one before a change or a hole.
         return _sure(near)
-    if len(after) > 1 and next_ == after[1]:
+    if [next_] == after[1:2]:
         # The first one after a change, a hole or a move of the clock.
         return _after_odd_time(before, next_)
     return _beside_hole(before, after)
+
+
+def _between_holes(before: Sequence[float], after: Sequence[float]) -> float | None:
+    """Return the shorter time that lies beyond several longer ones; None: it is not so.
+
+    A settlement with a hole on each side, or with two before it, would else be one of a longer
+    interval.
+    """
+    regular = min(*before, *after)
+    if before[0] == regular or regular not in before:
+        return None
+    holes = list(before[: before.index(regular)])
+    if after[0] != regular:
+        if regular not in after:
+            return None
+        holes += after[: after.index(regular)]
+    is_several = len(holes) > 1
+    return regular if is_several and all(hole % regular == 0 for hole in holes) else None
 
 
 def _after_odd_time(before: Sequence[float], next_: float) -> Interval:
@@ -122,9 +158,9 @@ def _beside_hole(before: Sequence[float], after: Sequence[float]) -> Interval:
     or a move of the clock.
     """
     near, next_ = before[0], after[0]
-    if before[1:] == [next_]:
+    if before[1:2] == [next_]:
         return _sure(next_)
-    if after[1:] == [near]:
+    if after[1:2] == [near]:
         return _sure(near)
     shorter, longer = min(near, next_), max(near, next_)
     return Interval(shorter if shorter in GRID_HOURS else longer, "observed", doubtful=True)

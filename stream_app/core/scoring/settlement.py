@@ -36,6 +36,15 @@ class Settled(NamedTuple):
         return Interval(self.interval_hours, self.interval_source, self.doubtful)
 
 
+class Special(NamedTuple):
+    """A special settlement: known by the exchange's stamp, published under its funding time; µs."""
+
+    stamp: int
+    funding_time: int
+    rate: float
+    raw_offset: int
+
+
 class Change(NamedTuple):
     """A settlement that is new, or known better than before. `before` None: it is new."""
 

@@ -37,6 +37,17 @@ class Estimate(msgspec.Struct, array_like=True, gc=False):
     interval_hours: float
 
 
+class Doubt(msgspec.Struct, array_like=True, gc=False):
+    """The stream contradicts the interval that the list says."""
+
+    coming: int
+    """The funding time that shows it (µs)."""
+    since: int
+    """Receipt of the first update that showed it (µs)."""
+    hours: float
+    """The shortest interval that fits."""
+
+
 class ContractState(msgspec.Struct, array_like=True):
     """Everything known of one contract except its baseline. New fields may only be appended."""
 
@@ -105,6 +116,9 @@ class ContractState(msgspec.Struct, array_like=True):
     """When each later contract with the same ticker began (µs), oldest first."""
     status_since: int = 0
     """When `status` was learnt (receipt, µs); 0: by a version that did not keep it."""
+    doubt: Doubt | None = None
+    beyond_since: int = 0
+    """Since when rates are beyond the listed cap (receipt, µs); 0: the newest is not."""
 
     @property
     def state(self) -> ContractStatus:

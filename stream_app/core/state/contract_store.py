@@ -75,8 +75,8 @@ class ContractEntry:
         """What rates of the hour are scored against; None while the baseline is being filled."""
         self.interval = Interval(DEFAULT_INTERVAL_HOURS, "assumed", doubtful=True)
         """What holds where a payload does not say."""
-        self.agreed: Interval | None = None
-        """`interval`, once the coming funding time has been found to agree with it."""
+        self.agreed: tuple[Interval, int] | None = None
+        """`interval`, and a coming funding time (µs) that was found to agree with it."""
         self.streams = contract.state.streams
         """Silence of its stream is a gap."""
         self.corrections: list[Change] = []
@@ -100,19 +100,20 @@ class ContractEntry:
     def changed(self) -> None:
         """Note that facts or settlements have changed: the next `refresh` evaluates them."""
         self._hour = -1
+        self.agreed = None
         self.streams = self.contract.state.streams
 
     def _interval(self) -> Interval:
-        """Choose the interval: as listed, else as observed between settlements, else 8 h.
+        """Choose the interval: as listed, else that of the newest settlement, else 8 h.
 
         What is only assumed is in doubt.
         """
         listed = self.contract.listed_interval_hours
         if listed is not None:
             return Interval(listed, "exchange_info")
-        observed = self.baseline.observed_interval_hours()
-        if observed is not None:
-            return Interval(observed, "observed")
+        newest = self.baseline.newest_interval()
+        if newest is not None and newest.source != "assumed":
+            return Interval(newest.hours, "observed", newest.doubtful)
         return Interval(DEFAULT_INTERVAL_HOURS, "assumed", doubtful=True)
 
 

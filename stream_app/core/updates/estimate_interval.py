@@ -9,7 +9,7 @@ from __future__ import annotations
 from schemas.times import US_PER_HOUR, minute_round
 from stream_app.core.scoring.interval_evidence import AHEAD_SLACK_US, GRID_HOURS, on_grid
 from stream_app.core.scoring.settled_intervals import Interval
-from stream_app.core.state.contract_state import ContractState
+from stream_app.core.state.contract_state import ContractState, Doubt
 from stream_app.model import RateUpdate
 
 
@@ -20,30 +20,71 @@ def estimate_interval(
 
     `known`: the contract's, as listed, observed or assumed. `settled_at`: its newest settlement
     (µs; 0: none). `contract` is as it was before the update, whose event time (µs) is
-    `event_time`.
+    `event_time`. A doubt that stands is not lifted by an update that says nothing, or that an older
+    state of the exchange has made.
     """
     stated = _stated(contract, update)
     if stated is not None:
         return Interval(stated, "payload")
-    coming, current = update.next_funding_time, contract.interval
-    is_same = coming is not None and coming == contract.next_funding_time
-    if coming is None or (is_same and current == known):
-        return known
-    if not contradicts(contract, known.hours, settled_at, coming, event_time):
-        return known
-    if is_same and current.source == "observed" and current.doubtful:
-        # What was inferred when this funding time appeared; less of it is left now.
-        return current
-    return Interval(_shortest(coming - event_time), "observed", doubtful=True)
+    doubt = contract.doubt
+    if doubt is not None and _is_over(doubt, contract, event_time):
+        doubt = None
+    if update.next_funding_time is not None:
+        coming = minute_round(update.next_funding_time)
+        if contradicts(contract, known.hours, settled_at, coming, event_time):
+            # What was inferred when this funding time appeared; less of it is left now.
+            is_same = doubt is not None and doubt.coming == coming
+            hours = doubt.hours if doubt and is_same else _shortest(coming - event_time)
+            return Interval(hours, "observed", doubtful=True)
+    return known if doubt is None else Interval(doubt.hours, "observed", doubtful=True)
+
+
+def listed_then(contract: ContractState, known: Interval, event_time: int) -> Interval:
+    """Return what was known at the time of an older update: as listed then, else as `known`."""
+    listed = contract.evidence.listed_at(event_time)
+    return known if listed is None else Interval(listed.hours, "exchange_info")
+
+
+def doubt_after(
+    contract: ContractState,
+    interval: Interval,
+    known: Interval,
+    update: RateUpdate,
+    event_time: int,
+    received_at: int,
+) -> Doubt | None:
+    """Return the doubt that stands after an update of the stream has become the current one.
+
+    `interval`: that of the update; `known`: the contract's. Times are µs.
+    """
+    if not interval.doubtful or interval == known:
+        return None
+    doubt, coming = contract.doubt, update.next_funding_time
+    if coming is None or (doubt is not None and doubt.coming == minute_round(coming)):
+        return doubt
+    if doubt is not None and not _is_over(doubt, contract, event_time):
+        # Another funding time does not end it; the list that answers it may be on its way.
+        return Doubt(minute_round(coming), doubt.since, interval.hours)
+    return Doubt(minute_round(coming), received_at, interval.hours)
+
+
+def _is_over(doubt: Doubt, contract: ContractState, event_time: int) -> bool:
+    """Tell whether a doubt no longer stands by itself.
+
+    That is when its funding time has passed, or the list was read after it had begun.
+    """
+    listed = contract.evidence.listed
+    return event_time >= doubt.coming or bool(listed and listed[-1].until > doubt.since)
 
 
 def _stated(contract: ContractState, update: RateUpdate) -> float | None:
     """Return what a payload says, this one or another one of the same feed."""
     if update.interval_hours is not None:
         return update.interval_hours
+    stated = contract.evidence.stated
+    if not stated:
+        return None
     if update.next_funding_time is not None:
-        if not contract.evidence.stated:
-            return None
         return contract.evidence.stated_for(minute_round(update.next_funding_time))
     return contract.interval_hours if contract.interval_source == "payload" else None
 
@@ -51,7 +92,7 @@ def _stated(contract: ContractState, update: RateUpdate) -> float | None:
 def contradicts(
     contract: ContractState, hours: float, settled_at: int, coming: int, event_time: int
 ) -> bool:
-    """Tell whether a coming funding time (µs) cannot be that of an interval.
+    """Tell whether a coming funding time (µs, a full minute) cannot be that of an interval.
 
     It cannot if it is further ahead, or if it lies neither on the grid of the interval nor on the
     settlement clock that the contract has had. Nor can the one that has just passed, unless the
@@ -63,6 +104,7 @@ def contradicts(
     passed = max(contract.passed_funding_time, settled_at if settled_at <= event_time else 0)
     if contract.next_funding_time is not None and contract.next_funding_time <= event_time:
         passed = max(passed, contract.next_funding_time)
+    passed = minute_round(passed)
     if not passed:
         return not on_grid(coming, hours)
     if (coming - passed) % interval_us == 0:

@@ -172,7 +172,7 @@ def test_where_there_is_no_next_time_there_is_none(value: str | float | None) ->
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(28_800_000, 8.0), ("14400000", 4.0), (3.6e6, 1.0), ("8.64E7", 24.0), (120_000, 1 / 30)],
+    [(28_800_000, 8.0), ("14400000", 4.0), (3.6e6, 1.0), ("8.64E7", 24.0), (900_000, 0.25)],
 )
 def test_an_interval_in_milliseconds_becomes_hours(value: str | float, expected: float) -> None:
     """In any notation, up to a day."""

@@ -21,7 +21,7 @@ from stream_app.core.scoring.baseline import (
     Baseline,
 )
 from stream_app.core.scoring.interval_evidence import IntervalEvidence
-from stream_app.core.scoring.settlement import Change, Hole, Settled
+from stream_app.core.scoring.settlement import Change, Hole, Settled, Special
 from stream_app.core.scoring.statistics import Score, Statistics, confidence_of, statistics_of, z_of
 
 HOUR_US = 1_791_273_600_000_000
@@ -171,9 +171,9 @@ def test_the_window_is_open_at_its_start_and_closed_at_its_end() -> None:
 
 
 def test_a_settlement_counts_once() -> None:
-    """The same funding time again tells nothing, also with another interval."""
+    """The same funding time again tells nothing."""
     baseline = filled([0.1, 0.2, 0.3])
-    assert baseline.add(HOUR_US - 8 * US_PER_HOUR, 0.2, 4.0, NOTHING, 99) == []
+    assert baseline.add(HOUR_US - 8 * US_PER_HOUR, 0.2, None, NOTHING, 99) == []
     assert [s.rate for s in baseline.settled] == [0.1, 0.2, 0.3]
     assert len(baseline) == 3
 
@@ -256,11 +256,37 @@ def test_special_settlements_stand_beside_the_baseline() -> None:
     """At the same time as a regular one; once, in no statistics, and stored."""
     baseline = filled([0.1] * 9 + [0.2])
     before = baseline.statistics(HOUR_US)
-    assert baseline.add_special(HOUR_US, -0.2, 70)
-    assert not baseline.add_special(HOUR_US, -0.2, 71)
+    stamp = HOUR_US + 9_000
+    special = Special(stamp, HOUR_US, -0.2, 70)
+    assert baseline.add_special(stamp, HOUR_US, -0.2, 70) == special
+    assert baseline.add_special(stamp, HOUR_US, -0.2, 71) is None
     assert baseline.statistics(HOUR_US) == before
-    assert [(s.funding_time, s.rate) for s in restored(baseline, 70).specials] == [(HOUR_US, -0.2)]
+    assert restored(baseline, 70).specials == [special]
     assert restored(baseline, 69).specials == []
+
+
+def test_two_special_settlements_of_one_minute_are_two() -> None:
+    """Each keeps its place, however often they come."""
+    baseline = filled([0.1])
+    first = baseline.add_special(HOUR_US + 2_000, HOUR_US, -0.001, 70)
+    second = baseline.add_special(HOUR_US + 9_000, HOUR_US, -0.002, 71)
+    assert first is not None
+    assert second is not None
+    assert (first.funding_time, second.funding_time) == (HOUR_US, HOUR_US + 9_000)
+    assert baseline.add_special(HOUR_US + 2_000, HOUR_US, -0.001, 72) is None
+    assert baseline.add_special(HOUR_US + 9_000, HOUR_US, -0.002, 72) is None
+    restated = baseline.add_special(HOUR_US + 2_000, HOUR_US, -0.003, 73)
+    assert restated == Special(HOUR_US + 2_000, HOUR_US, -0.003, 73)
+
+
+def test_a_copy_that_states_the_interval_counts_for_that() -> None:
+    """Also where its rate does not: the history was there before the stream."""
+    baseline = filled([0.1, 0.1])
+    at = HOUR_US + 4 * US_PER_HOUR
+    baseline.add(at, 0.1, None, NOTHING, 9)
+    (change,) = baseline.add(at, 0.1, 8.0, NOTHING, 10, "stream")
+    assert change.settled.interval == (8.0, "payload", False)
+    assert baseline.add(at, 0.1, 8.0, NOTHING, 11, "stream") == []
 
 
 def test_a_new_life_counts_its_own_settlements_alone() -> None:
@@ -271,22 +297,17 @@ def test_a_new_life_counts_its_own_settlements_alone() -> None:
     assert len(baseline) == 10
 
 
-def test_the_observed_interval_is_the_shortest_of_the_newest() -> None:
-    """None while there is one, and none from a gap of days; a missed settlement doubles nothing."""
-    assert Baseline().observed_interval_hours() is None
-    assert filled([0.1]).observed_interval_hours() is None
-    assert filled([0.1, 0.2], 4.0).observed_interval_hours() == 4.0
-    gap = filled([0.1])
-    gap.add(HOUR_US + 3 * US_PER_DAY, 0.1, None, NOTHING, 9)
-    assert gap.observed_interval_hours() is None
-    hole = filled([0.1, 0.2, 0.3])
-    hole.add(HOUR_US + 16 * US_PER_HOUR, 0.1, None, NOTHING, 9)
-    assert hole.observed_interval_hours() == 8.0
-    hole.add(HOUR_US + 20 * US_PER_HOUR, 0.1, None, NOTHING, 9)
-    assert hole.observed_interval_hours() == 4.0
-    odd = filled([0.1])
-    odd.add(HOUR_US + 16 * US_PER_HOUR, 0.1, None, NOTHING, 9)
-    assert odd.observed_interval_hours() is None
+def test_the_newest_interval_is_that_of_the_newest_settlement() -> None:
+    """With its doubt; none of an earlier contract with that ticker."""
+    assert Baseline().newest_interval() is None
+    baseline = filled([0.1, 0.2], 4.0)
+    assert baseline.newest_interval() == (4.0, "observed", False)
+    baseline.add(HOUR_US + 2 * US_PER_HOUR, 0.1, None, NOTHING, 9)
+    newest = baseline.newest_interval()
+    assert newest is not None
+    assert newest.doubtful
+    baseline.begin_life(HOUR_US + 3 * US_PER_HOUR)
+    assert baseline.newest_interval() is None
 
 
 def test_a_settlement_that_comes_late_corrects_its_neighbours() -> None:
@@ -352,7 +373,7 @@ def test_statistics_are_refreshed_by_a_settlement() -> None:
     """Within the hour; one that is known already changes nothing."""
     baseline = filled([0.1, 0.2, 0.3])
     before = baseline.statistics(HOUR_US)
-    baseline.add(HOUR_US, 0.3, 8.0, NOTHING, 50)
+    baseline.add(HOUR_US, 0.3, None, NOTHING, 50)
     assert baseline.statistics(HOUR_US) is before
     baseline.add(HOUR_US - US_PER_DAY, 0.9, 8.0, NOTHING, 51)
     assert baseline.statistics(HOUR_US).samples == 4

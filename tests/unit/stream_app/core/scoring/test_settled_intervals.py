@@ -8,6 +8,7 @@ from schemas.times import US_PER_HOUR
 from stream_app.core.scoring.interval_evidence import IntervalEvidence
 from stream_app.core.scoring.settled_intervals import Spacing, by_spacing, settled_interval
 
+S = 1_000_000
 AT = 1_791_273_600_000_000 + 16 * US_PER_HOUR
 """16:00 on some day."""
 
@@ -35,6 +36,12 @@ AT = 1_791_273_600_000_000 + 16 * US_PER_HOUR
         ([16, 8], [1, 1], (8, False)),
         ([16, 1], [8, 8], (8, False)),
         ([9, 8], [1, 1], (1, False)),
+        # Holes next to each other.
+        ([16, 8], [16, 8], (8, True)),
+        ([8, 4, 4], [8, 4, 4], (4, True)),
+        ([8, 8, 4], [4, 4, 4], (4, True)),
+        ([24, 8, 8], [24, 8, 8], (8, True)),
+        ([16], [16], (8, True)),
         # A moved clock, while what follows is known or not.
         ([4, 8], [8, 8], (8, False)),
         ([4, 8], [8], (8, False)),
@@ -101,6 +108,20 @@ def test_a_settlement_off_the_listed_grid_is_in_doubt_until_another_one_follows(
     assert tuple(hourly) == (1, "observed", False)
 
 
+@pytest.mark.parametrize(
+    ("before", "later", "lag_min", "expected"),
+    [(1, 8, 1, True), (1, 8, 30, False), (8, 1, 1, False), (8, 8, 1, False)],
+)
+def test_a_longer_interval_that_is_listed_soon_after_leaves_it_open(
+    before: float, later: float, lag_min: int, *, expected: bool
+) -> None:
+    """The change may have been made before the settlement; the list lags."""
+    evidence = listed(before, AT - 24 * US_PER_HOUR)
+    evidence.note_listed(later, AT + lag_min * US_PER_HOUR // 60)
+    found = settled_interval(AT, None, evidence, Spacing([before, before], [later]))
+    assert (found.hours, found.doubtful) == (before, expected)
+
+
 def test_what_is_stated_counts_more_than_the_list() -> None:
     """By the settlement's own payload, or by an estimate for its funding time."""
     evidence = listed(8, AT - US_PER_HOUR)
@@ -133,6 +154,16 @@ def test_statements_may_come_in_any_order() -> None:
     forward.note_listed(2.0, 15)
     found = [forward.listed_at(at) for at in (12, 16, 22)]
     assert [entry.hours for entry in found if entry] == [8.0, 2.0, 8.0]
+
+
+def test_no_statement_is_lost_when_the_interval_changes() -> None:
+    """8 h was stated up to 20:00 before 1 h was stated for the hours between."""
+    evidence = IntervalEvidence()
+    for hours, funding_time in [(8.0, -4), (8.0, 4), *((1.0, hour) for hour in (-1, 0, 1, 2))]:
+        at = AT + funding_time * US_PER_HOUR
+        evidence.note_stated(hours, at, at - US_PER_HOUR // 2 if hours == 1.0 else AT - 9 * S)
+    stated = [evidence.stated_for(AT + hour * US_PER_HOUR) for hour in (-4, -1, 0, 1, 2, 3)]
+    assert stated == [8.0, 1.0, 1.0, 1.0, 1.0, None]
 
 
 def test_of_two_statements_about_one_funding_time_the_later_one_counts() -> None:
