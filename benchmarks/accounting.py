@@ -9,9 +9,9 @@ responsible for: reading (evidence.py), showing (fault_report.py).
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.evidence import Fault, FeedEvidence, Stored, Update
@@ -94,6 +94,7 @@ class _Comparison:
             if delists and at < until_us - 2 * int(spec(evidence.feed).cadence_s * US_PER_S)
         }
         self._stale_us = int(spec(evidence.feed).stale_s * US_PER_S)
+        self._relisted = relisted(evidence)
 
     def run(self) -> Account:
         """Account for everything, in an order in which each step may use up rows."""
@@ -250,7 +251,9 @@ class _Comparison:
         """Explain an update that no client got and that lies in no recorded gap."""
         account, contract_id, at = self._account, update.contract_id, update.sent_at
         receipts = self._receipts.get(contract_id, [])
-        if at < (receipts[0] if receipts else self._until):
+        begun = self._relisted.get(contract_id, 0)
+        first = bisect_left(receipts, begun) if at >= begun else 0
+        if at < (receipts[first] if first < len(receipts) else self._until):
             account.named["missed before the contract was known"] += 1
         elif _key(update) in self._known:
             account.named["missed by the stream, stored by REST"] += 1
@@ -330,14 +333,32 @@ def _key(row: Update | Stored) -> Key:
     return row.contract_id, row.event_time, row.rate
 
 
-def last_ticks(evidence: FeedEvidence) -> dict[str, int]:
-    """Return when each contract was pushed last, received or not; µs."""
+def last_ticks(evidence: FeedEvidence, before: Mapping[str, int] | None = None) -> dict[str, int]:
+    """Return when each contract was pushed last, received or not; µs.
+
+    `before`: of some contracts only what was pushed until then counts.
+    """
     newest: dict[str, int] = {}
+    until = before or {}
     for updates in (evidence.delivered, evidence.missed):
         for update in updates:
+            if update.sent_at >= until.get(update.contract_id, END):
+                continue
             if update.sent_at > newest.get(update.contract_id, 0):
                 newest[update.contract_id] = update.sent_at
     return newest
+
+
+def relisted(evidence: FeedEvidence) -> dict[str, int]:
+    """Return when each ticker that is used again became another contract's, µs.
+
+    Until its list says so nobody subscribes to it.
+    """
+    return {
+        f"{evidence.feed}:{fault.parameters['symbol']}": fault.began_at
+        for fault in evidence.own_faults
+        if fault.kind == "relist" and not fault.error
+    }
 
 
 def _rounded(rate: float) -> float:

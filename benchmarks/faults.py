@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accounting import account, last_ticks
+from benchmarks.accounting import account, last_ticks, relisted
 from benchmarks.evidence import FeedEvidence, Stored, duplicates, gather
 from benchmarks.fault_report import FeedReport, Report, as_json, calls_of, markdown
 from benchmarks.fault_schedule import SLOW_CADENCE_S, Planned, Schedule, Subject, default_schedule
@@ -279,12 +279,16 @@ async def _feed_report(
 
 
 def _ends(evidence: FeedEvidence, until_us: int) -> dict[str, int]:
-    """Return when each contract that is pushed no longer was pushed last."""
+    """Return when each contract that is pushed no longer was pushed last.
+
+    Of a ticker that is used again, that is the end of the contract before.
+    """
     cadence_us = int(spec(evidence.feed).cadence_s * US_PER_S)
+    again = relisted(evidence)
     return {
         contract_id: at + cadence_us
-        for contract_id, at in last_ticks(evidence).items()
-        if at < until_us - 2 * cadence_us
+        for contract_id, at in last_ticks(evidence, again).items()
+        if contract_id in again or at < until_us - 2 * cadence_us
     }
 
 

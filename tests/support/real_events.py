@@ -67,7 +67,7 @@ class Events:
 
     async def make(self) -> None:
         """Make everything happen that needs no step before it."""
-        stack, both = self.stack, {"seconds": FAULT_S}
+        stack, a_while = self.stack, {"seconds": FAULT_S}
         self.asked = dict(await stack.counts())
         self.began = now_us()
         for change in (*LISTED_LATE, *STATED):
@@ -76,15 +76,22 @@ class Events:
                 grid=change.grid, list_lag_s=LIST_LAG_S,
             )  # fmt: skip
         await self._of("cap-raise", RAISED, list_lag_s=LIST_LAG_S)
-        await self._of("zombie", ZOMBIE)
         await self._of("delist", RELISTED)
-        await self._of("halt", SUSPENDED, **both)
+        await self._of("halt", SUSPENDED, **a_while)
         await self._of("halt", POST_ONLY, state="PostOnly")
         await self._of("listed-twice", TWICE)
         for contract_id, name in BAD_FIELDS.items():
-            await self._of("bad-field", contract_id, field=name, **both)
+            await self._of("bad-field", contract_id, field=name, **a_while)
         await stack.control("empty-symbol", feed=USDM)
         await stack.control("unknown-event", feed=USDM)
+
+    async def begin_zombie(self) -> None:
+        """Let a contract trade no more, which the lists do not tell.
+
+        With null in place of a price of 0 it could not be told from a live one, so this must not
+        meet nulls.
+        """
+        await self._of("zombie", ZOMBIE)
 
     async def relist(self) -> None:
         """Use the ticker of the delisted contract again."""

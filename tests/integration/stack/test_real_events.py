@@ -13,11 +13,13 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from infra.stack.parts import service
 from schemas.clock import now_us
 from schemas.feeds import FEEDS, spec
 from tests.support.real_events import (
     BAD_FIELDS,
     CONTRACTS,
+    KUCOIN,
     LISTED_LATE,
     MISSING,
     POST_ONLY,
@@ -36,7 +38,7 @@ from tests.support.real_events import (
     dead_letters,
     faults_at_start,
 )
-from tests.support.stack_fixture import options_of, running_stack, service
+from tests.support.stack_fixture import options_of, running_stack
 from tests.support.waiting import eventually
 
 pytestmark = [
@@ -47,6 +49,8 @@ pytestmark = [
 
 SOON_S = 30.0
 """Two requests for a list and what follows from them: the first one meets a list that lags."""
+SETTLED_S = SOON_S + spec(KUCOIN).settling_s
+"""For so long after a full hour KuCoin's estimates may be noise, which is dropped."""
 REGULAR_S = 2 * REFRESH_S + 30.0
 """What no stream contradicts is found by the regular requests, or told with the next minute."""
 
@@ -103,7 +107,8 @@ async def test_a_change_that_the_list_tells_late_is_in_doubt_until_the_list_is_a
 
     await eventually(listed, "the list tells the interval", SOON_S if events.shows else REGULAR_S)
     doubtful = await events.first(f"SELECT countIf(interval_doubtful) FROM {rates}")
-    assert (doubtful > 0) is events.shows
+    # Where it does not show at first, it may show after the full hour.
+    assert doubtful > 0 or not events.shows
     # Of the changed rates none counts by the old interval; those from before may be on their way.
     changed = (
         f"SELECT countIf(NOT interval_doubtful AND interval_hours = {change.before_hours}) "
@@ -147,7 +152,7 @@ async def test_a_change_that_the_stream_states_is_never_in_doubt(
         )
         return bool(newest == change.after_hours)
 
-    await eventually(changed, "the stream tells the interval", SOON_S)
+    await eventually(changed, "the stream tells the interval", SETTLED_S)
     rows = await events.stack.rows(
         f"SELECT DISTINCT interval_source, interval_doubtful FROM {rates}"
     )
@@ -218,9 +223,9 @@ async def test_a_bad_field_does_not_cost_the_rate(events: Events, contract_id: s
     )
 
     async def streams() -> bool:
-        return await events.first(sql) >= 5
+        return bool(await events.first(sql) >= 5)
 
-    await eventually(streams, "its rates go on", SOON_S)
+    await eventually(streams, "its rates go on", SETTLED_S)
     impossible = (
         "SELECT count() FROM funding.settlements "
         f"WHERE contract_id = '{contract_id}' AND abs(rate) > 0.1"
@@ -240,8 +245,7 @@ async def test_nulls_are_absent_fields(events: Events) -> None:
     async def flows() -> bool:
         return bool(await events.first(sql) == len(FEEDS))
 
-    await eventually(flows, "rates of every feed", SOON_S)
-    # A zombie whose price is null, too, would be none.
+    await eventually(flows, "rates of every feed", SETTLED_S)
     await events.stack.control("resume", kind="null-fields")
     halted = (
         "SELECT DISTINCT subject FROM funding.audit_once WHERE kind = 'trading_ended' "
@@ -266,6 +270,7 @@ async def test_a_halt_that_the_stream_shows_is_no_gap(events: Events) -> None:
 async def test_a_zombie_has_no_rate(events: Events) -> None:
     """REST, which fills in for a silent stream, lists it with zeros and the time of now."""
     polled = now_us()
+    await events.begin_zombie()
     await events.silence(USDM)
     sql = (
         f"SELECT uniq(contract_id) FROM funding.rates WHERE feed = '{USDM}' AND transport = 'rest' "
@@ -273,7 +278,7 @@ async def test_a_zombie_has_no_rate(events: Events) -> None:
     )
 
     async def filled() -> bool:
-        return await events.first(sql) > 10
+        return bool(await events.first(sql) > 10)
 
     await eventually(filled, "REST brings the rates", SOON_S)
     await events.stack.control("resume", feed=USDM, kind="silence")
@@ -303,7 +308,7 @@ async def test_silence_of_a_restricted_contract_is_no_gap(events: Events) -> Non
     )
 
     async def stale() -> bool:
-        return await events.first(age) > spec(feed).stale_s + 2
+        return bool(await events.first(age) > spec(feed).stale_s + 2)
 
     await eventually(stale, "it is silent for longer than is allowed", SOON_S)
     assert await events.audited(POST_ONLY, "gap_opened") == 0
@@ -360,10 +365,11 @@ async def test_a_settlement_that_comes_later_fills_its_hole(over: Events) -> Non
 
     async def filled() -> bool:
         sql = f"SELECT count() FROM funding.settlement_gaps WHERE contract_id = '{MISSING}'"
-        return await over.first(sql) == 0 and await over.first(
+        found = await over.first(
             "SELECT count() FROM funding.audit_once "
             f"WHERE subject = '{MISSING}' AND kind = 'settlement_found'"
         )
+        return bool(found and await over.first(sql) == 0)
 
     await eventually(filled, "the missing settlement has come", 60)
     kinds = (

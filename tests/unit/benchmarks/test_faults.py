@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.accounting import Account, account, match
+from benchmarks.accounting import Account, account, last_ticks, match, relisted
 from benchmarks.evidence import Audit, Fault, FeedEvidence, Status, Stored, Update
 from benchmarks.fault_report import FeedReport, Report, as_json, calls_of, markdown
 from benchmarks.fault_schedule import Subject, default_schedule
@@ -141,6 +141,21 @@ def test_a_contract_that_nobody_knew_yet_has_no_gap() -> None:
     )
     assert found.named == {"missed before the contract was known": 1}
     assert not found.failed
+
+
+def test_a_ticker_that_is_used_again_is_not_known_until_its_list_says_so() -> None:
+    """What is missed between the relisting and the first new row; nothing else is explained."""
+    old, new = sent(BTC, 1, 0.1), sent(BTC, 9, 0.3)
+    relist = Fault(1, "relist", FEED, at(5), at(5), {"symbol": "BTCUSDT"})
+    run: dict[str, Any] = {"delivered": [old, new], "stored": [row(old), row(new)]}
+    between = [lost(BTC, 7, 0.2, "unsubscribed")]
+    found = judged(**run, missed=between, faults=[relist])
+    assert (found.named, found.failed) == ({"missed before the contract was known": 1}, {})
+    assert judged(**run, missed=between).failed == {"missed and in no recorded gap": 1}
+    before = judged(**run, missed=[lost(BTC, 3, 0.2)], faults=[relist])
+    assert before.failed == {"missed and in no recorded gap": 1}
+    told = evidence(**run, missed=between, faults=[relist])
+    assert last_ticks(told, relisted(told)) == {BTC: old.sent_at}
 
 
 def test_clocks_ahead_are_stored_at_their_receipt() -> None:
