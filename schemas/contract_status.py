@@ -20,16 +20,9 @@ class ContractStatus(StrEnum):
     """Its stream is subscribed: rates that come are wanted, whether or not silence is a gap."""
     scored: bool
     """Its rates are scored, and may stand in for settlements that are not published yet."""
-    meaning: str
-    """One sentence for people."""
 
-    def __new__(
-        cls,
-        value: str,
-        flags: str = "",
-        meaning: str = "",
-    ) -> Self:
-        """Make a member; the defaults let type checkers accept the look-up ContractStatus(value).
+    def __new__(cls, value: str, flags: str = "") -> Self:
+        """Make a member; the default lets type checkers accept the look-up ContractStatus(value).
 
         `flags`: which of `streams`, `subscribed` and `scored` are true.
         """
@@ -39,24 +32,16 @@ class ContractStatus(StrEnum):
         member.streams = "streams" in names
         member.subscribed = "subscribed" in names
         member.scored = "scored" in names
-        member.meaning = meaning
         return member
 
-    TRADING = ("trading", "streams subscribed scored", "It trades.")
-    RELISTED = (
-        "relisted",
-        "streams subscribed scored",
-        "It trades under the ticker of an earlier contract; only its own settlements count.",
-    )
-    SETTLING = (
-        "settling",
-        "streams subscribed scored",
-        "It settles its funding at the moment; the stream goes on.",
-    )
-    HALTED = (
-        "halted",
-        "subscribed scored",
-        "Trading is suspended or restricted: silence is no gap, and a rate that comes counts.",
-    )
-    PRE_LAUNCH = ("pre_launch", "subscribed", "It is announced and does not trade yet.")
-    DELISTED = ("delisted", "", "It trades no more; a rate that still comes is kept, not scored.")
+    TRADING = ("trading", "streams subscribed scored")
+    RELISTED = ("relisted", "streams subscribed scored")
+    """It trades under the ticker of an earlier contract; only its own settlements count."""
+    SETTLING = ("settling", "streams subscribed scored")
+    """It settles its funding at the moment; the stream goes on."""
+    HALTED = ("halted", "subscribed scored")
+    """Trading is suspended or restricted: silence is no gap, and a rate that comes counts."""
+    PRE_LAUNCH = ("pre_launch", "subscribed")
+    """It is announced and does not trade yet."""
+    DELISTED = ("delisted", "")
+    """It trades no more; a rate that still comes is kept, not scored."""
