@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from schemas.contract_status import ContractStatus
 from schemas.feed_spec import FeedSpec
+from schemas.venues.binance import STATUSES
 
 FEED = FeedSpec(
     "binance-coinm",
@@ -13,15 +13,7 @@ FEED = FeedSpec(
     stale_s=10.0,
     cadence_s=1.0,
     missed_after_s=1.5,
-    statuses={
-        "TRADING": ContractStatus.TRADING,
-        "PENDING_TRADING": ContractStatus.PRE_LAUNCH,
-        "SETTLING": ContractStatus.DELISTED,
-        "DELIVERING": ContractStatus.DELISTED,
-        "DELIVERED": ContractStatus.DELISTED,
-        "DELISTING": ContractStatus.DELISTED,
-        "CLOSE": ContractStatus.DELISTED,
-    },
+    statuses=STATUSES,
     # History has a settlement minutes after the hour (§6b).
     derive_settlements=True,
 )

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -206,22 +206,6 @@ class Market:
         self._table.change(row, terms)
         self._parts = self._made_parts()
         self._now_cache = self._settled_cache = None
-
-    def change_interval(
-        self, row: int, interval_hours: int, now_ms: int, *, list_lag_ms: int = 0
-    ) -> None:
-        """A contract settles at another interval from now on; its clock stays as far as it can."""
-        known = self.terms(row, now_ms)
-        self.change_terms(
-            row,
-            replace(
-                known,
-                since_ms=now_ms,
-                listed_ms=now_ms + list_lag_ms,
-                interval_hours=interval_hours,
-                offset_ms=known.offset_ms % (interval_hours * HOUR_MS),
-            ),
-        )
 
     def settlements(self, after_ms: int, until_ms: int) -> Settlements:
         """All settlements with a funding time in (after_ms, until_ms], ascending."""

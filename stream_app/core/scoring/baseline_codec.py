@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -113,54 +113,51 @@ _Read = tuple[list[Settled], list[Special]]
 """Regular settlements, superseded ones before those that superseded them; and special ones."""
 
 
+def _rows(packed: _Packed | _PackedV2) -> Iterator[tuple[int, float, float, int, int]]:
+    """Return funding time, rate, hours, raw offset and code of each settlement."""
+    return zip(
+        array("q", packed.times),
+        array("d", packed.rates),
+        array("d", packed.hours),
+        array("q", packed.offsets),
+        packed.codes,
+        strict=True,
+    )
+
+
 def _read(data: bytes) -> _Read:
     packed = msgspec.msgpack.decode(data, type=_Packed)
     current = [
         Settled(time, rate, hours, offset, *decoded(code))
-        for time, rate, hours, offset, code in zip(
-            array("q", packed.times),
-            array("d", packed.rates),
-            array("d", packed.hours),
-            array("q", packed.offsets),
-            packed.codes,
-            strict=True,
-        )
+        for time, rate, hours, offset, code in _rows(packed)
     ]
     specials = [Special(*row) for row in packed.specials]
     return [*(Settled(*row) for row in packed.superseded), *current], specials
 
 
-def _of_v2(row: _RowV2) -> Settled:
-    """Return a settlement whose interval is to be judged anew.
+def _judged_anew(
+    time: int, rate: float, hours: float, offset: int, source: SettlementSource
+) -> Settled:
+    """Return a settlement of a version whose intervals are not believed.
 
-    Also where it was not inferred: an estimate's may have been a guess, and one feed's was a
+    Neither where one was not inferred: an estimate's may have been a guess, and one feed's was a
     constant.
     """
-    time, rate, hours, offset, source, _ = row
     return Settled(time, rate, hours, offset, source, "observed")
 
 
 def _read_v2(data: bytes) -> _Read:
     packed = msgspec.msgpack.decode(data, type=_PackedV2)
     current = [
-        _of_v2(
-            (time, rate, hours, offset, SOURCES[code & ~_INFERRED_V2], bool(code & _INFERRED_V2))
-        )
-        for time, rate, hours, offset, code in zip(
-            array("q", packed.times),
-            array("d", packed.rates),
-            array("d", packed.hours),
-            array("q", packed.offsets),
-            packed.codes,
-            strict=True,
-        )
+        _judged_anew(time, rate, hours, offset, SOURCES[code & ~_INFERRED_V2])
+        for time, rate, hours, offset, code in _rows(packed)
     ]
-    return [*(_of_v2(row) for row in packed.superseded), *current], []
+    return [*(_judged_anew(*row[:5]) for row in packed.superseded), *current], []
 
 
 def _read_v1(data: bytes) -> _Read:
     packed = msgspec.msgpack.decode(data, type=_PackedV1)
-    return [_of_v2((*row, "history", True)) for row in packed.settled], []
+    return [_judged_anew(*row, "history") for row in packed.settled], []
 
 
 _READERS = {1: _read_v1, 2: _read_v2, VERSION: _read}

@@ -11,6 +11,7 @@ from infra.simulator.market.listings import Listings, Oddities
 from infra.simulator.market.market import HOUR_MS, Market
 from infra.simulator.market.universe import Asset, Contract
 from tests.support.faults import NOW_MS
+from tests.support.market_terms import change_interval
 
 
 def _contract(name: str, hours: int, offset_ms: int = 0) -> Contract:
@@ -30,7 +31,7 @@ def test_a_changed_interval(old: int, new: int, changed_after_ms: int, later_ms:
     changed_ms = day_ms + changed_after_ms
     changed, same = (Market(3, "kucoin", [_contract("A", old), _contract("B", 8)]) for _ in "12")
     last = int(changed.last_funding_ms(changed_ms)[0]), int(changed.settled_units(changed_ms)[0])
-    changed.change_interval(0, new, changed_ms)
+    change_interval(changed, 0, new, changed_ms)
     first_ms = changed_ms // (new * HOUR_MS) * new * HOUR_MS + new * HOUR_MS
     assert int(changed.next_funding_ms(changed_ms)[0]) == first_ms
     at_ms = changed_ms + later_ms

@@ -14,6 +14,7 @@ from infra.simulator.market.market import HOUR_MS, Market, Settlements
 from infra.simulator.market.universe import Asset, ClockChange, Contract, turns
 from infra.simulator.options import SimulatorOptions
 from infra.simulator.registry import SIMULATED, create_exchanges
+from tests.support.market_terms import change_interval
 
 DAY_MS = 24 * HOUR_MS
 START_MS = 1_791_269_856_000
@@ -112,7 +113,7 @@ def test_a_change_on_request_leaves_the_past_and_the_others(
     """What has settled stays, and what is known of other contracts."""
     listed = [contract("A"), contract("B", 4)]
     changed, same = Market(3, "some", listed), Market(3, "some", listed)
-    changed.change_interval(0, interval_hours, now_ms)
+    change_interval(changed, 0, interval_hours, now_ms)
     past = now_ms - 3 * DAY_MS, now_ms
     assert rows_of(changed.settlements(*past)) == rows_of(same.settlements(*past))
     ahead, as_ever = (m.settlements(now_ms, now_ms + DAY_MS) for m in (changed, same))
@@ -123,7 +124,7 @@ def test_a_change_on_request_leaves_the_past_and_the_others(
 def test_the_list_tells_later() -> None:
     """At its time, by itself."""
     market = Market(3, "some", [contract("A")])
-    market.change_interval(0, 1, START_MS, list_lag_ms=5_000)
+    change_interval(market, 0, 1, START_MS, list_lag_ms=5_000)
     shown = [market.listed_terms(0, START_MS + ms).interval_hours for ms in (0, 4_999, 5_000)]
     assert shown == [8, 8, 1]
     assert market.interval_hours(0, START_MS) == 1
