@@ -53,7 +53,7 @@ _QUOTES = ("USDT", "USDC", "FDUSD", "BUSD", "TUSD", "USD1", "USDE", "USD", "BTC"
 # DOTUSD_PERP would else end in TUSD.
 _ENDINGS = (("USD_PERP", "USD"), *((quote, quote) for quote in _QUOTES))
 
-_REGULAR = frozenset({"Regular", None})
+_REGULAR = frozenset({"regular", ""})
 """`rateType` of regular settlements; rows of before 2026-04 lack it. Any other word means extra
 funding (docs/exchanges/binance-usdm.md §9b)."""
 
@@ -214,7 +214,8 @@ def _settlement(row: _FundingRate, _item: Item) -> Sequence[Update]:
     if rate is None:
         return (NoRate(row.symbol, "empty settled rate"),)
     faults: list[str] = []
-    is_regular = optional(text, row.rate_type, "rateType", faults) in _REGULAR and not faults
+    kind = optional(text, row.rate_type, "rateType", faults) or ""
+    is_regular = kind.casefold() in _REGULAR and not faults
     settlement = SettlementUpdate(
         row.symbol,
         time_us(row.funding_time, "fundingTime"),

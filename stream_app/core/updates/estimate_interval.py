@@ -31,8 +31,11 @@ def estimate_interval(
         doubt = None
     if update.next_funding_time is not None:
         coming = minute_round(update.next_funding_time)
+        is_held = update.next_funding_time == contract.next_funding_time
+        if is_held and doubt is None and contract.interval == known:
+            # Judged when this funding time appeared; less of it is left now.
+            return known
         if contradicts(contract, known.hours, settled_at, coming, event_time):
-            # What was inferred when this funding time appeared; less of it is left now.
             is_same = doubt is not None and doubt.coming == coming
             hours = doubt.hours if doubt and is_same else _shortest(coming - event_time)
             return Interval(hours, "observed", doubtful=True)
@@ -94,13 +97,16 @@ def contradicts(
 ) -> bool:
     """Tell whether a coming funding time (µs, a full minute) cannot be that of an interval.
 
-    It cannot if it is further ahead, or if it lies neither on the grid of the interval nor on the
-    settlement clock that the contract has had. Nor can the one that has just passed, unless the
-    interval was listed only afterwards.
+    It cannot if it is further ahead. A shorter interval is in force if it is so near that one would
+    fit, and lies neither on the grid of the interval nor on the settlement clock that the contract
+    has had. The same holds of the one that has just passed, unless the interval was listed only
+    afterwards.
     """
     ahead_us, interval_us = coming - event_time, int(hours * US_PER_HOUR)
     if ahead_us > interval_us + AHEAD_SLACK_US:
         return True
+    if _shortest(ahead_us) >= hours:
+        return False
     passed = max(contract.passed_funding_time, settled_at if settled_at <= event_time else 0)
     if contract.next_funding_time is not None and contract.next_funding_time <= event_time:
         passed = max(passed, contract.next_funding_time)

@@ -253,6 +253,18 @@ class TestEstimates:
         feed.frame("0.000012", us("16:00"), us("15:40:58"))
         assert [r["interval_hours"] for r in of(feed.outputs, "rates")] == [1.0, 8.0, 1.0]
 
+    @pytest.mark.parametrize("left", ["07:59", "03:30", "00:10"])
+    def test_a_clock_beside_the_grid_is_no_contradiction(self, left: str) -> None:
+        """The first coming funding time was too far ahead for any shorter interval."""
+        feed = Backpack()
+        feed.market(us("00:10"), fundingInterval="28800000")
+        feed.estimate("0.00011", 8, us("09:20"), us("01:21"))
+        feed.estimate("0.00012", 8, us("09:20"), us("09:20") - us(left) + us("00:00"))
+        rates = of(feed.outputs, "rates")
+        assert {(r["interval_source"], r["interval_doubtful"]) for r in rates} == {
+            ("exchange_info", False)
+        }
+
     def test_backpack_states_the_interval_of_each_market(self) -> None:
         """In milliseconds; the stream does not say it."""
         feed = Backpack()

@@ -81,7 +81,7 @@ def test_a_history_row_is_a_settlement_with_its_raw_stamp() -> None:
     )
 
 
-@pytest.mark.parametrize("word", ["Regular", "", None])
+@pytest.mark.parametrize("word", ["Regular", "REGULAR", "", None])
 def test_a_regular_history_row_is_the_same_settlement_as_one_without_a_type(
     word: str | None,
 ) -> None:
@@ -92,7 +92,7 @@ def test_a_regular_history_row_is_the_same_settlement_as_one_without_a_type(
     assert with_type.kind == "regular"
 
 
-@pytest.mark.parametrize("word", ["Special", "special", "regular", "AWordOfTomorrow"])
+@pytest.mark.parametrize("word", ["Special", "special", "Regularly", "AWordOfTomorrow"])
 def test_a_settlement_of_any_other_type_is_special(word: str) -> None:
     """What may be extra funding must not enter the statistics (§9b)."""
     assert read({**SETTLED, "rateType": word}, "history", "fundingRate") == SettlementUpdate(
