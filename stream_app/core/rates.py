@@ -147,9 +147,8 @@ class RateUpdates:
         interval = estimate_interval(contract, known, settled_at, update, event_time)
         entry.agreed = None
         if at.is_stream:
-            contract.doubt = doubt_after(
-                contract, interval, known, update, event_time, at.received_at
-            )
+            times = (event_time, at.received_at)
+            contract.doubt = doubt_after(contract, interval, known, settled_at, update, times)
             if interval is known and not known.doubtful and coming is not None:
                 entry.agreed = (known, coming)
         if contract.doubt is not None and interval.doubtful:

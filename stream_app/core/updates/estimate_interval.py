@@ -52,23 +52,26 @@ def doubt_after(
     contract: ContractState,
     interval: Interval,
     known: Interval,
+    settled_at: int,
     update: RateUpdate,
-    event_time: int,
-    received_at: int,
+    times: tuple[int, int],
 ) -> Doubt | None:
     """Return the doubt that stands after an update of the stream has become the current one.
 
-    `interval`: that of the update; `known`: the contract's. Times are µs.
+    `interval`: that of the update; `known` and `settled_at`: as of `estimate_interval`; `times`:
+    event time and receipt of the update (µs).
     """
     if not interval.doubtful or interval == known:
         return None
-    doubt, coming = contract.doubt, update.next_funding_time
-    if coming is None or (doubt is not None and doubt.coming == minute_round(coming)):
+    doubt, (event_time, received_at) = contract.doubt, times
+    if update.next_funding_time is None:
         return doubt
-    if doubt is not None and not _is_over(doubt, contract, event_time):
-        # Another funding time does not end it; the list that answers it may be on its way.
-        return Doubt(minute_round(coming), doubt.since, interval.hours)
-    return Doubt(minute_round(coming), received_at, interval.hours)
+    coming = minute_round(update.next_funding_time)
+    stands = doubt is not None and not _is_over(doubt, contract, event_time)
+    if doubt is not None and stands:
+        again = contradicts(contract, known.hours, settled_at, coming, event_time)
+        return Doubt(coming, doubt.since, interval.hours) if again else doubt
+    return Doubt(coming, received_at, interval.hours)
 
 
 def _is_over(doubt: Doubt, contract: ContractState, event_time: int) -> bool:
@@ -124,5 +127,5 @@ def contradicts(
 
 def _shortest(ahead_us: int) -> float:
     """Return the shortest usual interval by which a funding time can be so far ahead."""
-    hours = ahead_us / US_PER_HOUR
+    hours = (ahead_us - AHEAD_SLACK_US) / US_PER_HOUR
     return next((usual for usual in GRID_HOURS if usual >= hours), GRID_HOURS[-1])

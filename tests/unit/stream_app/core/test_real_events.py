@@ -233,16 +233,26 @@ class TestEstimates:
         assert feed.newest("zscores")["z"] is None
 
     def test_a_doubt_ends_with_its_funding_time(self) -> None:
-        """The coming one fits the list again, and the list has not changed."""
+        """A list that is not read meanwhile keeps it no longer: the stream was wrong once."""
         feed = self.scored(8)
+        feed.frame("0.0001", us("16:00"), us("09:05"))
         feed.frame("0.0001", us("10:00"), us("09:10"))
         feed.frame("0.0001", us("16:00"), us("09:20"))
-        assert feed.newest("rates")["interval_doubtful"] is True
         feed.frame("0.0001", us("16:00"), us("10:00:01"))
-        assert feed.newest("rates")["interval_doubtful"] is True, "10:00 is none of 8 h"
-        feed.listed(8, us("10:00:20"))
-        feed.frame("0.0001", us("16:00"), us("10:00:30"))
-        assert feed.newest("rates")["interval_doubtful"] is False
+        doubtful = [r["interval_doubtful"] for r in of(feed.outputs, "rates")]
+        assert doubtful == [False, True, True, False]
+
+    def test_a_list_that_is_read_ends_a_doubt(self) -> None:
+        """If it is not contradicted again; the same value is an answer, too."""
+        feed = self.scored(8)
+        feed.frame("0.0001", us("10:00"), us("09:10"))
+        feed.frame("0.0001", us("16:00"), us("09:10:10"))
+        feed.listed(8, us("09:10:20"))
+        feed.frame("0.0001", us("16:00"), us("09:10:21"))
+        feed.frame("0.0001", us("10:00"), us("09:10:22"))
+        feed.frame("0.0001", us("16:00"), us("09:10:30"))
+        doubtful = [r["interval_doubtful"] for r in of(feed.outputs, "rates")]
+        assert doubtful == [True, True, False, True, True]
 
     def test_an_older_update_has_the_interval_of_its_time(self) -> None:
         """It came after the list of a change."""
