@@ -71,12 +71,20 @@ def missing() -> str:
     return ""
 
 
+def _different_ports(count: int) -> list[int]:
+    """Free ports, none of them twice."""
+    found: dict[int, None] = {}
+    while len(found) < count:
+        found[free_port()] = None
+    return list(found)
+
+
 class ComposeProject:
     """A project of its own on free ports, so that several can run on one machine."""
 
     def __init__(self, directory: Path) -> None:
         self.name = f"fundingstream-test-{os.getpid()}"
-        self.ports = {name: free_port() for name in PORTS}
+        self.ports = dict(zip(PORTS, _different_ports(len(PORTS)), strict=True))
         self.engine = docker.from_env()
         prometheus = directory / "prometheus.yml"
         prometheus.write_text(self._scrape_config(), "utf-8")
