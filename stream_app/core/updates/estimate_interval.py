@@ -103,7 +103,7 @@ def contradicts(
     It cannot if it is further ahead. A shorter interval is in force if it is so near that one would
     fit, and lies neither on the grid of the interval nor on the settlement clock that the contract
     has had. The same holds of the one that has just passed, unless the interval was listed only
-    afterwards.
+    afterwards. While nothing is known of that clock, only a funding time that moves contradicts.
     """
     ahead_us, interval_us = coming - event_time, int(hours * US_PER_HOUR)
     if ahead_us > interval_us + AHEAD_SLACK_US:
@@ -115,7 +115,7 @@ def contradicts(
         passed = max(passed, contract.next_funding_time)
     passed = minute_round(passed)
     if not passed:
-        return not on_grid(coming, hours)
+        return not on_grid(coming, hours) and _has_moved(contract, coming)
     if (coming - passed) % interval_us == 0:
         return False
     if not on_grid(coming, hours):
@@ -123,6 +123,13 @@ def contradicts(
     listed = contract.evidence.listed_at(event_time)
     is_newer = listed is not None and listed.since > passed
     return not is_newer and not on_grid(passed, hours)
+
+
+def _has_moved(contract: ContractState, coming: int) -> bool:
+    """Tell whether a coming funding time (µs) is sooner than the one before it, or was found so."""
+    doubt, before = contract.doubt, contract.next_funding_time
+    was_sooner = doubt is not None and doubt.coming == coming
+    return was_sooner or (before is not None and coming < minute_round(before))
 
 
 def _shortest(ahead_us: int) -> float:

@@ -232,6 +232,22 @@ class TestEstimates:
         assert of(feed.outputs, "alerts") == []
         assert feed.newest("zscores")["z"] is None
 
+    def test_while_no_clock_is_known_only_a_funding_time_that_moves_contradicts(self) -> None:
+        """The first one may be anywhere; the list is all that is known."""
+        feed = Binance()
+        feed.info(us("00:10"))
+        feed.listed(8, us("00:10"))
+        feed.frame("0.0001", us("06:00"), us("05:43"))
+        assert feed.newest("rates")["interval_doubtful"] is False
+        other = Binance()
+        other.info(us("00:10"))
+        other.listed(8, us("00:10"))
+        other.frame("0.0001", us("16:00"), us("09:05"))
+        other.frame("-0.0025", us("10:00"), us("09:10"))
+        other.frame("-0.0025", us("10:00"), us("09:11"))
+        doubtful = [r["interval_doubtful"] for r in of(other.outputs, "rates")]
+        assert doubtful == [False, True, True]
+
     def test_a_doubt_ends_with_its_funding_time(self) -> None:
         """A list that is not read meanwhile keeps it no longer: the stream was wrong once."""
         feed = self.scored(8)
