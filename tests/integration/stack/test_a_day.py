@@ -63,17 +63,24 @@ INNER JOIN deviations AS d ON b.contract_id = d.contract_id AND b.hour = d.hour
 """
 
 SCORES = """
-SELECT count(), countIf(samples != n), max(abs(mean - m) / greatest(abs(m), 1e-9)),
-    max(abs(std - s) / s), max(abs(z - (rate_8h - m) / s) / greatest(abs(z), 1e-3))
-FROM (
-    SELECT z.raw_offset, z.raw_item, z.trigger, any(z.z) AS z, any(z.mean) AS mean,
-        any(z.std) AS std, any(z.samples) AS samples, any(z.rate_8h) AS rate_8h,
-        avg(t.rate_8h) AS m, stddevSampStable(t.rate_8h) AS s, count() AS n
+WITH known AS (
+    SELECT z.raw_offset AS offset, z.raw_item AS item, z.trigger AS trigger, t.funding_time,
+        any(z.z) AS z, any(z.mean) AS mean, any(z.std) AS std, any(z.samples) AS samples,
+        any(z.rate_8h) AS scaled, argMax(t.rate_8h, (t.raw_offset, t.raw_item)) AS rate_8h,
+        argMax(t.interval_doubtful, (t.raw_offset, t.raw_item)) AS doubtful
     FROM zscores AS z INNER JOIN settlements AS t ON z.contract_id = t.contract_id
     WHERE z.z IS NOT NULL AND t.received_at <= z.received_at
         AND t.funding_time > z.stats_as_of - 2592000000000 AND t.funding_time <= z.stats_as_of
     GROUP BY ALL)
+SELECT count(), countIf(samples != n), max(abs(mean - m) / greatest(abs(m), 1e-9)),
+    max(abs(std - s) / s), max(abs(z - (scaled - m) / s) / greatest(abs(z), 1e-3))
+FROM (
+    SELECT offset, item, trigger, any(z) AS z, any(mean) AS mean, any(std) AS std,
+        any(samples) AS samples, any(scaled) AS scaled,
+        avg(rate_8h) AS m, stddevSampStable(rate_8h) AS s, count() AS n
+    FROM known WHERE NOT doubtful GROUP BY offset, item, trigger)
 """
+"""A settlement is published again when it is known better: the newest version by then counts."""
 
 
 class Record(NamedTuple):
