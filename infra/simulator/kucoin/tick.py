@@ -124,16 +124,23 @@ class KucoinTick:
         The topic names one contract behind a colon, or all of them without one.
         """
         only = topic.partition(":")[2]
-        for subject, ago_ms in (("funding.begin", 0), ("funding.end", _END_AFTER_MS)):
-            for row, funding_ms, rate in self._settled_since(ago_ms):
-                if only and self._symbol(row) != only:
-                    continue
-                yield _classic(
-                    topic,
-                    subject,
-                    f'{{"symbol":"{self._symbol(row)}","fundingTime":{funding_ms},'
-                    f'"fundingRate":{rate},"timestamp":{funding_ms + ago_ms}}}',
-                )
+        for symbol, subject, data in self._announced:
+            if not only or symbol == only:
+                yield _classic(topic, subject, data)
+
+    @cached_property
+    def _announced(self) -> list[tuple[str, str, str]]:
+        """Contract, subject and data of each announcement of the tick; most ticks have none."""
+        return [
+            (
+                self._symbol(row),
+                subject,
+                f'{{"symbol":"{self._symbol(row)}","fundingTime":{funding_ms},'
+                f'"fundingRate":{rate},"timestamp":{funding_ms + ago_ms}}}',
+            )
+            for subject, ago_ms in (("funding.begin", 0), ("funding.end", _END_AFTER_MS))
+            for row, funding_ms, rate in self._settled_since(ago_ms)
+        ]
 
     @cached_property
     def _settled_now(self) -> dict[int, tuple[int, str]]:
