@@ -135,8 +135,10 @@ class KucoinTick:
             (
                 self._symbol(row),
                 subject,
-                f'{{"symbol":"{self._symbol(row)}","fundingTime":{funding_ms},'
-                f'"fundingRate":{rate},"timestamp":{funding_ms + ago_ms}}}',
+                (
+                    f'{{"symbol":"{self._symbol(row)}","fundingTime":{funding_ms},'
+                    f'"fundingRate":{rate},"timestamp":{funding_ms + ago_ms}}}'
+                ),
             )
             for subject, ago_ms in (("funding.begin", 0), ("funding.end", _END_AFTER_MS))
             for row, funding_ms, rate in self._settled_since(ago_ms)
