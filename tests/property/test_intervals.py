@@ -81,12 +81,14 @@ def intervals(feed: Venue) -> dict[int, float]:
     return {s.funding_time: s.interval_hours for s in feed.baseline}
 
 
-def told(due: Sequence[Due], venue: type[Venue], *, listed: bool = True) -> Venue:
-    """A venue that was told a history in order, with what its list said then."""
+def told(due: Sequence[Due], venue: type[Venue], listed: Sequence[Due] | None = None) -> Venue:
+    """A venue that was told a history in order, and first what its list said about `listed`.
+
+    None: about all of it.
+    """
     feed = begun(venue)
-    if listed:
-        for hours, at in lists_of(due):
-            feed.list_interval(hours, at)
+    for hours, at in lists_of(due if listed is None else listed):
+        feed.list_interval(hours, at)
     for one in due:
         feed.settled(repr(one.rate), one.at)
     return feed
@@ -130,22 +132,9 @@ def test_removing_a_settlement_changes_no_others_interval(
     due = history(story if listed else story[:1])
     removed = data.draw(st.sampled_from(due))
     kept = [one for one in due if one != removed]
-    whole, holed = (
-        intervals(told(rows, venue, listed=False) if not listed else _told_as(rows, due, venue))
-        for rows in (due, kept)
-    )
+    whole, holed = (intervals(told(rows, venue, due if listed else ())) for rows in (due, kept))
     assert holed == {at: hours for at, hours in whole.items() if at != removed.at}
     assert whole == {one.at: one.hours for one in due}
-
-
-def _told_as(rows: Sequence[Due], due: Sequence[Due], venue: type[Venue]) -> Venue:
-    """Tell some rows, with what the list said about all of them."""
-    feed = begun(venue)
-    for hours, at in lists_of(due):
-        feed.list_interval(hours, at)
-    for one in rows:
-        feed.settled(repr(one.rate), one.at)
-    return feed
 
 
 @every_venue
@@ -204,7 +193,7 @@ def test_a_moved_clock_leaves_z(venue: type[Venue], data: st.DataObject) -> None
         due = history([Era(hours, values)])
         later = shift * US_PER_HOUR
         due = [*due[:cut], *(one._replace(at=one.at + later) for one in due[cut:])]
-        feed = told(due, venue, listed=data.draw(st.booleans()))
+        feed = told(due, venue, due if data.draw(st.booleans()) else ())
         feed.list_interval(hours, due[-1].at + US_PER_MINUTE)
         coming = due[-1].at + int(hours * US_PER_HOUR)
         feed.estimate("0.00021", hours, coming, due[-1].at + 5 * US_PER_MINUTE)

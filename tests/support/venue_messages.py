@@ -7,6 +7,7 @@ estimate of the stream, a row of the history. Payloads have the exchanges' own f
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from schemas.records import Purpose, RawBatch, Transport
+from schemas.times import US_PER_HOUR
 from stream_app.core.output.outputs import Output
 from stream_app.core.partition import FeedPartition
 from stream_app.core.scoring.settlement import Settled
@@ -84,7 +86,7 @@ class Feed:
         return [kind for kind in kinds if self.partition.counts[kind]]
 
 
-class Venue(Feed):
+class Venue(Feed, ABC):
     """One contract of a feed, and the calls that all venues have."""
 
     name: str
@@ -95,21 +97,21 @@ class Venue(Feed):
     def __init__(self) -> None:
         super().__init__(self.name)
 
+    @abstractmethod
     def list_contract(self, at: int) -> None:
         """The list of contracts, which says no interval here."""
-        raise NotImplementedError
 
+    @abstractmethod
     def list_interval(self, hours: float, at: int) -> None:
         """The list's interval."""
-        raise NotImplementedError
 
+    @abstractmethod
     def estimate(self, rate: str, hours: float, coming: int, at: int) -> None:
         """An update of the stream; `hours` is for venues whose stream says it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def settled(self, rate: str, at: int, received_at: int | None = None) -> None:
         """A row of the history; without a time, it comes 20 s after the settlement."""
-        raise NotImplementedError
 
     @property
     def baseline(self) -> list[Settled]:
@@ -173,6 +175,19 @@ class Binance(Venue):
         row = {"symbol": self.symbol, "fundingTime": at // 1_000 + 1, "fundingRate": rate, **more}
         received_at = at + 20 * S if received_at is None else received_at
         self.send("history", "fundingRate", [(self.symbol, row)], received_at)
+
+
+def scored(hours: float) -> Binance:
+    """A contract with a baseline at 8 h equivalents of 0.0001 ± 0.00001, at 09:00."""
+    feed = Binance()
+    feed.info(us("00:10", -20))
+    feed.listed(hours, us("00:10", -20))
+    count = int(10 * 24 // hours)
+    for index in range(count):
+        at = us("08:00") - index * int(hours * US_PER_HOUR)
+        rate = (0.00009 if index % 2 else 0.00011) * hours / 8
+        feed.settled(repr(rate), at, us("08:01"))
+    return feed
 
 
 class BinanceCoinm(Binance):

@@ -1,4 +1,4 @@
-"""The baseline of a contract: window, duplicates, intervals, statistics, storage
+"""The baseline of a contract: window, duplicates, intervals, statistics
 (docs/decisions/baseline-and-z.md).
 """
 
@@ -6,15 +6,11 @@ from __future__ import annotations
 
 import math
 import sys
-from array import array
 
-import msgspec
 import numpy as np
 import pytest
 
-from schemas.errors import StateError
 from schemas.times import US_PER_DAY, US_PER_HOUR
-from stream_app.core.scoring import baseline_codec
 from stream_app.core.scoring.baseline import (
     KEPT_US,
     WINDOW_US,
@@ -23,30 +19,7 @@ from stream_app.core.scoring.baseline import (
 from stream_app.core.scoring.interval_evidence import IntervalEvidence
 from stream_app.core.scoring.settlement import Change, Hole, Settled, Special
 from stream_app.core.scoring.statistics import Score, Statistics, confidence_of, statistics_of, z_of
-
-HOUR_US = 1_791_273_600_000_000
-NOTHING = IntervalEvidence()
-assert HOUR_US % US_PER_HOUR == 0
-
-
-def filled(rates: list[float], interval_hours: float = 8.0, offset: int = 5) -> Baseline:
-    """A baseline whose newest settlement is at HOUR_US."""
-    baseline = Baseline()
-    step = round(interval_hours * US_PER_HOUR)
-    for index, rate in enumerate(rates):
-        at = HOUR_US - (len(rates) - 1 - index) * step
-        assert baseline.add(at, rate, None, NOTHING, offset + index)
-    return baseline
-
-
-def unpacked(data: bytes, up_to_offset: int) -> Baseline:
-    """A stored baseline as a restart finds it."""
-    return baseline_codec.unpack(data, up_to_offset)[0]
-
-
-def restored(baseline: Baseline, up_to_offset: int) -> Baseline:
-    """A baseline after a restart."""
-    return unpacked(baseline_codec.pack(baseline), up_to_offset)
+from tests.support.baselines import HOUR_US, NOTHING, filled, restored
 
 
 def stats_of(*rates_8h: float) -> Statistics:
@@ -379,36 +352,6 @@ def test_statistics_are_refreshed_by_a_settlement() -> None:
     assert baseline.statistics(HOUR_US).samples == 4
 
 
-def test_a_stored_baseline_comes_back() -> None:
-    """Entry for entry, with their offsets."""
-    baseline = filled([0.1, -0.0002, 1 / 3])
-    settled = baseline.settled
-    assert restored(baseline, 10**9).settled == settled
-
-
-def test_what_was_learnt_after_the_blocks_offset_is_dropped() -> None:
-    """It will come again from the log; scores before it must not see it."""
-    stored = baseline_codec.pack(filled([0.1, 0.2, 0.3, 0.4], offset=5))
-    assert [s.rate for s in unpacked(stored, 6).settled] == [0.1, 0.2]
-    assert len(unpacked(stored, 4)) == 0
-
-
-def test_a_newer_version_is_refused() -> None:
-    """An older program must not read newer state as garbage."""
-    stored = msgspec.msgpack.encode([baseline_codec.VERSION + 1, [], {"what": "ever"}])
-    with pytest.raises(StateError, match="newer fundingstream"):
-        unpacked(stored, 1)
-
-
-@pytest.mark.parametrize(
-    "data", [b"", b"\xc1", b"\x93\x01", b"\x91\x01", b"\x92\x01\x91\x01", b"\x97\x02\xc4\x01a"]
-)
-def test_a_damaged_baseline_is_refused(data: bytes) -> None:
-    """It is not taken for an empty one."""
-    with pytest.raises(StateError, match="damaged"):
-        unpacked(data, 1)
-
-
 def test_a_derived_settlement_gives_way() -> None:
     """What the exchange says of the same time replaces it, once; never the other way round."""
     baseline = Baseline()
@@ -419,45 +362,6 @@ def test_a_derived_settlement_gives_way() -> None:
     assert baseline.add(HOUR_US, 0.1, 1.0, NOTHING, 8, "derived") == []
     assert baseline.add(HOUR_US, 0.4, 1.0, NOTHING, 9, "stream") == []
     assert [s.rate for s in baseline.settled] == [0.2]
-
-
-def test_a_crash_before_the_truth_restores_the_derived_one() -> None:
-    """The record that replaced it comes again; until then z must see what it saw."""
-    baseline = Baseline()
-    baseline.add(HOUR_US, 0.1, 1.0, NOTHING, 5, "derived")
-    baseline.add(HOUR_US, 0.2, 1.0, NOTHING, 7, "history")
-    stored = baseline_codec.pack(baseline)
-    assert unpacked(stored, 6).settled == [Settled(HOUR_US, 0.1, 1.0, 5, "derived")]
-    assert unpacked(stored, 7).settled == [Settled(HOUR_US, 0.2, 1.0, 7)]
-    assert unpacked(stored, 4).settled == []
-
-
-def test_state_of_version_1_is_read() -> None:
-    """Rows instead of columns, all of them from history, and their intervals were inferred."""
-    rows = [(HOUR_US - US_PER_HOUR, 0.1, 8.0, 3), (HOUR_US, -0.2, 1.0, 4)]
-    stored = msgspec.msgpack.encode([1, rows])
-    baseline, outdated = baseline_codec.unpack(stored, 9)
-    assert outdated
-    assert baseline.settled == [Settled(*row, "history", "observed") for row in rows]
-    assert unpacked(stored, 3).settled == [Settled(*rows[0], "history", "observed")]
-
-
-def test_state_of_version_2_is_read_and_judged_anew() -> None:
-    """A row that was missing had doubled an interval; another one had the interval of a guess."""
-    hours = (0, 8, 24, 32)
-    columns = [
-        array("q", [HOUR_US + h * US_PER_HOUR for h in hours]).tobytes(),
-        array("d", [0.0001] * 4).tobytes(),
-        array("d", [8.0, 8.0, 16.0, 4.0]).tobytes(),
-        array("q", [1, 2, 3, 4]).tobytes(),
-        array("b", [64, 64, 64, 1]).tobytes(),
-    ]
-    baseline, outdated = baseline_codec.unpack(msgspec.msgpack.encode([2, *columns, []]), 9)
-    assert outdated
-    assert [s.interval_hours for s in baseline.settled] == [8.0, 8.0, 16.0, 4.0]
-    assert len(baseline.revise(NOTHING, 0, 9)) == 2
-    assert [s.interval for s in baseline.settled] == [(8.0, "observed", False)] * 4
-    assert baseline_codec.unpack(baseline_codec.pack(baseline), 9)[1] is False
 
 
 def test_the_cached_statistics_of_1260_contracts_fit_200_kib() -> None:
