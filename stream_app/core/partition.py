@@ -226,7 +226,9 @@ class FeedPartition:
         for shard in self.store.all_shards:
             if boundary <= shard.block.flushed_at:
                 continue
-            shard.block.flushed_at = boundary
+            # Stored with every block: records that are received in another order than they were
+            # sent must not lead to a boundary again after a restart.
+            shard.block.flushed_at, shard.dirty = boundary, True
             self._flush_rows(shard, boundary, now_us)
             for entry in shard.entries:
                 if not entry.resident:

@@ -50,7 +50,7 @@ class ColumnReader(Generic[Row]):
 
 
 def floats(texts: Sequence[str]) -> Floats:
-    """Return numbers of text as `number` reads them; NaN where there is none, or that refuses it."""
+    """Return numbers of text as `number` reads them; NaN where there is none, or it refuses."""
     together = "".join(texts)
     if together.isascii() and together.isprintable() and not ("_" in together or " " in together):
         try:
