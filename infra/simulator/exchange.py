@@ -165,10 +165,16 @@ class Tick(Protocol):
 
 
 class Exchange(Protocol):
-    """One simulated feed."""
+    """One simulated feed.
+
+    Attributes:
+        tick_ms: between two ticks.
+        phase_ms: how far they are past the multiples of `tick_ms`.
+    """
 
     name: str
     tick_ms: int
+    phase_ms: int
     listings: Listings
     market: Market
     book: SettlementBook
@@ -191,7 +197,7 @@ class Exchange(Protocol):
         ...
 
     def prepare(self, at_ms: int) -> Tick:
-        """Compute the tick of a grid time (a multiple of `tick_ms`), shortly ahead of it."""
+        """Compute the tick of a grid time (`phase_ms` past a multiple of `tick_ms`), just ahead."""
         ...
 
     def settled_at_start(self) -> Iterable[SettledRate]:

@@ -46,14 +46,17 @@ class Estimates:
         listings: which settlements are not shown.
         tick_ms: between two ticks.
         push_ms: between two estimates: a minute on the exchange itself.
+        phase_ms: how far ticks are past the multiples of `tick_ms`.
     """
 
-    def __init__(self, market: Market, listings: Listings, tick_ms: int, push_ms: int) -> None:
+    def __init__(
+        self, market: Market, listings: Listings, tick_ms: int, push_ms: int, phase_ms: int
+    ) -> None:
         self._market = market
         self._listings = listings
         self.push_ms = -(-push_ms // tick_ms) * tick_ms
         delay_ms = min(_PUSH_DELAY_MS, self.push_ms - tick_ms)
-        self.delay_ms = delay_ms // tick_ms * tick_ms
+        self.delay_ms = delay_ms // tick_ms * tick_ms + phase_ms
         rows = np.arange(len(market.contracts), dtype=np.int64)
         self._hold_ms = _SHORTEST_HOLD_MS + rows * 4_003 % (_HOLD_SPREAD_MS + 1)
         self._cache: dict[int, Snapshot] = {}

@@ -21,6 +21,7 @@ from infra.simulator.kucoin.uta import UtaSession
 from infra.simulator.market.history import SettlementBook
 from infra.simulator.market.market import Settlements
 from infra.simulator.options import HELD_BACK, NO_LIMIT, OwnOption, SimulatorOptions
+from infra.simulator.phases import own_phase_ms
 
 FEED = "kucoin"
 
@@ -33,6 +34,7 @@ class KucoinOptions:
         contracts: perpetuals; dated ones come on top.
         held_back: more perpetuals, not listed at first.
         tick_ms: between two pushes of mark prices.
+        phase_ms: how far pushes are past the multiples of `tick_ms`.
         push_ms: between two estimates; a minute on the exchange.
         epoch_times: contracts/active has nextFundingRateDateTime beside the countdown.
         weight_per_30_s: REST limit.
@@ -41,6 +43,7 @@ class KucoinOptions:
     contracts: int = 682
     held_back: int = 0
     tick_ms: int = 1_000
+    phase_ms: int = 0
     push_ms: int = 60_000
     epoch_times: bool = True
     weight_per_30_s: int = 2_000
@@ -60,6 +63,7 @@ def create(options: SimulatorOptions, contracts: int, now_ms: int) -> Kucoin:
         contracts=contracts,
         held_back=HELD_BACK,
         tick_ms=options.tick_ms,
+        phase_ms=own_phase_ms(options, FEED, options.tick_ms),
         push_ms=round(options.value(PUSH_S) * 1_000),
     )
     limits = KucoinLimits(NO_LIMIT if options.open_limits else own.weight_per_30_s)
@@ -85,6 +89,7 @@ class Kucoin(KucoinState):
             seed,
             held_back=options.held_back,
             tick_ms=options.tick_ms,
+            phase_ms=options.phase_ms,
             push_ms=options.push_ms,
         )
         self.book = SettlementBook(self.market, now_ms, self.listings)

@@ -23,13 +23,15 @@ class KucoinState:
         *,
         held_back: int,
         tick_ms: int,
+        phase_ms: int,
         push_ms: int,
     ) -> None:
         self.tick_ms = tick_ms
+        self.phase_ms = phase_ms
         self.contracts = contracts
         self.market = Market(seed, feed, contracts, universe.STEP_UNITS)
         self.listings = Listings([c.symbol for c in contracts], held_back)
-        self.estimates = Estimates(self.market, self.listings, tick_ms, push_ms)
+        self.estimates = Estimates(self.market, self.listings, tick_ms, push_ms, phase_ms)
         self.heads = [head(feed, contract.symbol) for contract in contracts]
         self._rows = {contract.symbol: row for row, contract in enumerate(contracts)}
 
@@ -39,8 +41,7 @@ class KucoinState:
 
     def known_row(self, symbol: str) -> int | None:
         """The row of a contract that is listed or was."""
-        row = self._rows.get(symbol)
-        return row if row in self.listings.known_rows() else None
+        return self._rows[symbol] if self.listings.is_known(symbol) else None
 
     def is_rated(self, row: int) -> bool:
         """Whether a contract has a rate now."""
