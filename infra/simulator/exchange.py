@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from infra.simulator.market.history import SettlementBook
 from infra.simulator.market.listings import Listings
@@ -103,8 +103,7 @@ class RestReply:
     content_type: str = "application/json"
 
 
-@dataclass(frozen=True, slots=True)
-class SettledRate:
+class SettledRate(NamedTuple):
     """One new settlement, for the truth. `rate` is the text on the wire.
 
     `special`: extra funding beside the regular settlement of the same funding time.

@@ -17,6 +17,7 @@ from infra.simulator.options import SimulatorOptions
 from infra.simulator.phases import SPREAD_STEPS, steps_in
 from infra.simulator.registry import SIMULATED, create_exchanges
 from tests.support.simulated_backpack import open_perps, rows, subscribed
+from tests.support.simulated_kucoin import classic
 
 NOW_MS = 1_791_269_856_400
 OPTIONS = SimulatorOptions(seed=3)
@@ -104,9 +105,31 @@ def test_estimates_of_a_minute_come_once_a_second_or_two_past_it() -> None:
     """KuCoin's push is about 1 s past the minute, whatever the phase."""
     exchange = _one(OPTIONS, "kucoin")
     assert isinstance(exchange, Kucoin)
-    pushes = [at_ms for at_ms in _grid(exchange, 180) if exchange.prepare(at_ms).is_push]
+    grid = _grid(exchange, 180 * SPREAD_STEPS)
+    pushes = [at_ms for at_ms in grid if exchange.estimates.is_push(at_ms)]
     assert len(pushes) == 3
-    assert {at_ms % 60_000 for at_ms in pushes} == {1_000 + exchange.phase_ms}
+    (past_ms,) = {at_ms % 60_000 for at_ms in pushes}
+    assert 1_000 <= past_ms < 2_000
+    tick = exchange.prepare(pushes[0])
+    assert sorted(tick.rows()) == exchange.rated_rows()
+
+
+def test_mark_prices_of_topics_for_each_contract_are_spread() -> None:
+    """KuCoin's classic socket has each contract's price once a second, in a step of its own."""
+    exchange = create_exchanges(["kucoin"], OPTIONS, 100, NOW_MS)[0]
+    assert isinstance(exchange, Kucoin)
+    symbols = [exchange.contracts[row].symbol for row in exchange.listings.rows()][:90]
+    session = classic(exchange, f"/contract/instrument:{','.join(symbols)}")
+    counts: Counter[str] = Counter()
+    most = 0
+    for at_ms in _grid(exchange, SPREAD_STEPS):
+        prices = [json.loads(frame.payload) for frame in exchange.prepare(at_ms).frames(session)]
+        most = max(most, len(prices))
+        counts.update(price["topic"].partition(":")[2] for price in prices)
+        assert {price["subject"] for price in prices} <= {"mark.index.price"}
+        assert {price["data"]["timestamp"] % PERIOD_MS for price in prices} <= {0}
+    assert counts == dict.fromkeys(symbols, 1)
+    assert most < 0.15 * len(symbols)
 
 
 def test_arrays_of_a_tick_come_together() -> None:
