@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -229,39 +228,23 @@ class Baseline:
             and funding_time < evidence.begins_at
         )
 
-    def add_run(
+    def addition(
         self, run: Run, times: Sequence[int], rates: Sequence[float], raw_offset: int
-    ) -> None:
-        """Add settlements of the history together, as `new_run` has found that they can be."""
-        at, count = run.at, run.count
-        columns = (
+    ) -> Addition:
+        """Return how settlements of the history are added together, as `new_run` has found."""
+        count = run.count
+        oldest = max(self._times[-1], times[-1]) - KEPT_US
+        columns: list[array[Any]] = [
             array("q", times),
             array("d", rates),
             array("d", [run.interval_hours]) * count,
             array("q", [raw_offset]) * count,
             array("b", [OBSERVED_IN_HISTORY]) * count,
-        )
-        oldest = max(self._times[-1], times[-1]) - KEPT_US
-        new_at, forgotten = bisect_right(times, oldest), bisect_right(self._times, oldest)
-        # Nothing from here on can fail.
-        for column, new in zip(self.columns, columns, strict=True):
-            column[at:at] = new[new_at:]
-            del column[:forgotten]
-        self._is_stale, self._other_hour = True, None
-
-    @contextmanager
-    def all_or_nothing(self) -> Iterator[None]:
-        """Undo what happened to this baseline within the block, if the block raises."""
-        columns = [array(column.typecode, column) for column in self.columns]
-        before = (self.specials, list(self.superseded), self.life_since)
-        computed = self._computed, self._other_hour, self._is_stale
-        try:
-            yield
-        except BaseException:
-            self._times, self._rates, self._hours, self._offsets, self._codes = columns
-            self.specials, self.superseded, self.life_since = before
-            self._computed, self._other_hour, self._is_stale = computed
-            raise
+        ]
+        first = bisect_right(times, oldest)
+        if first:
+            columns = [column[first:] for column in columns]
+        return Addition(self, self.columns, run.at, columns, bisect_right(self._times, oldest))
 
     def _forget_old(self) -> None:
         self._delete(slice(0, bisect_right(self._times, self._times[-1] - KEPT_US)))
@@ -346,14 +329,14 @@ class Baseline:
         self._hours.insert(at, entry.interval_hours)
         self._offsets.insert(at, entry.raw_offset)
         self._codes.insert(at, code_of(entry))
-        self._settlements_changed()
+        self.settlements_changed()
 
     def _set(self, at: int, entry: Settled) -> None:
         self._rates[at] = entry.rate
         self._hours[at] = entry.interval_hours
         self._offsets[at] = entry.raw_offset
         self._codes[at] = code_of(entry)
-        self._settlements_changed()
+        self.settlements_changed()
 
     def _delete(self, which: slice) -> None:
         for column in self.columns:
@@ -366,9 +349,10 @@ class Baseline:
     def begin_life(self, since: int) -> None:
         """Count only settlements from a time (µs) on from now on."""
         self.life_since = since
-        self._settlements_changed()
+        self.settlements_changed()
 
-    def _settlements_changed(self) -> None:
+    def settlements_changed(self) -> None:
+        """Have `statistics` computed anew."""
         self._is_stale, self._other_hour = True, None
 
     def statistics(self, hour: int) -> Statistics:
@@ -436,6 +420,31 @@ class Baseline:
         if not self._times or self._times[-1] < self.life_since:
             return None
         return self.settled_at(len(self) - 1).interval
+
+
+class Addition(NamedTuple):
+    """Settlements that are to be added to a baseline."""
+
+    baseline: Baseline
+    known: Sequence[array[Any]]
+    """The columns of the baseline."""
+    at: int
+    """The position of the first of them."""
+    columns: Sequence[array[Any]]
+    """As in `Baseline.columns`."""
+    forgotten: int
+    """How many of the oldest are too old then."""
+
+
+def add_all(additions: Sequence[Addition]) -> None:
+    """Add settlements to different baselines. This cannot fail by itself."""
+    for addition in additions:
+        addition.baseline.settlements_changed()
+    for _, known, at, columns, forgotten in additions:
+        for column, new in zip(known, columns, strict=True):
+            column[at:at] = new
+            if forgotten:
+                del column[:forgotten]
 
 
 def _is_better(source: SettlementSource, rate: float, before: Settled) -> bool:

@@ -172,9 +172,7 @@ def _filled(
     life_since = baseline.life_since
     line = [*known[at - NEIGHBOURS + 1 : at], *times]
     following = known[at : at + 2 * NEIGHBOURS]
-    followers = [
-        baseline.settled_at(i) for i in range(at, min(at + NEIGHBOURS, len(known)))
-    ]
+    followers = [baseline.settled_at(i) for i in range(at, min(at + NEIGHBOURS, len(known)))]
     longest_hours = max(hours, all_hours[at])
     since, until = known[at - 1], known[at]
     filled: list[Filled | None] = []

@@ -286,6 +286,10 @@ class ContractStore:
         entry.changed()
         self._dirty_baselines[entry.contract.contract_id] = entry.baseline
 
+    def baseline_grown(self, entry: ContractEntry) -> None:
+        """Note that a baseline is to be stored, by which nothing is judged yet."""
+        self._dirty_baselines[entry.contract.contract_id] = entry.baseline
+
     def mark_applied(self, offset: int) -> None:
         """Note that all records up to `offset` are applied, in every block that they changed.
 
