@@ -1,21 +1,22 @@
 """Applies settled history by columns: what goes on as the settlements before it, many at once.
 
-The rows of a record of the history are taken in the order of the log. Rows of one contract that can
-be added to its baseline together (scoring/settled_runs.py), and rows that are known already, are
-decided for many contracts, encoded together, and only then written: either all of it happens, or
-nothing, and then the rows are applied one by one. So are all other rows (reference_data.py), which
-is the one way that says what a settlement means. Contracts do not depend on each other, and of one
-contract each row is applied before the next. So each key's records, the stored state and the counts
-are those that applying row by row makes.
+Rows of one contract that can be added to its baseline together (scoring/settled_runs.py), and rows
+that are known already, are decided for all contracts of a record, encoded together, and only then
+written: all of it, or nothing. All other rows are applied one by one (reference_data.py), which is
+the one way that says what a settlement means; so are all rows that are left after a failure here.
+
+Contracts do not depend on each other, of one contract each row is applied before the next, and rows
+that are applied one by one are so in the order of the log. So each key's records, the stored state
+and the counts are those that applying row by row makes.
 """
 
 from __future__ import annotations
 
 import logging
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
-from typing import NamedTuple
+from contextlib import contextmanager
+from heapq import heapify, heappop, heappush
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -34,12 +35,14 @@ from stream_app.core.scoring.settled_runs import Run, known_run, new_run
 from stream_app.core.state.contract_state import ContractState
 from stream_app.core.state.contract_store import ContractEntry, ContractStore
 from stream_app.core.state.item_context import ItemContext
-from stream_app.model import Floats, Longs, Normaliser, SettledColumns
+from stream_app.model import Floats, Longs, Normaliser
 
 log = logging.getLogger(__name__)
 
-MIN_ROWS = 4
+MIN_ROWS = 3
 """Fewer rows than this are as quick to apply one by one."""
+OneByOne: TypeAlias = Callable[[Sequence[int]], None]
+"""Applies the rows at some positions of a record one by one."""
 
 
 class _Page(NamedTuple):
@@ -50,31 +53,38 @@ class _Page(NamedTuple):
     rates: Floats
     times: Sequence[int]
     """Funding times: rounded to the minute."""
-    odd: Sequence[int]
-    """Positions of rows that are to be read and judged one by one, ascending."""
+    odd: frozenset[int]
+    """Positions of rows that are to be read and judged one by one."""
 
-    def runs(self) -> Iterator[tuple[bytes | None, int, int]]:
-        """Return the rows that one contract has in a row: its symbol, the first, the one after."""
-        begin = 0
-        for symbol, rows in groupby(self.frame.symbols):
-            end = begin + sum(1 for _ in rows)
-            yield symbol, begin, end
-            begin = end
+    def rows(self) -> dict[bytes | None, list[int]]:
+        """Return the positions of each symbol's rows, ascending."""
+        found: dict[bytes | None, list[int]] = {}
+        for position, symbol in enumerate(self.frame.symbols):
+            if symbol in found:
+                found[symbol].append(position)
+            else:
+                found[symbol] = [position]
+        return found
 
-    def good_until(self, begin: int, end: int) -> int:
-        """Return the first row of a run, from one of them on, that is odd; else its end."""
-        at = bisect_left(self.odd, begin)
-        return min(end, self.odd[at]) if at < len(self.odd) else end
+    def good(self, rows: Sequence[int]) -> Sequence[int]:
+        """Return some rows up to the first one that is odd."""
+        if self.odd.isdisjoint(rows):
+            return rows
+        return rows[: next(i for i, row in enumerate(rows) if row in self.odd)]
 
 
 class _Decision(NamedTuple):
     """What becomes of some rows of one contract."""
 
     entry: ContractEntry
-    begin: int
-    end: int
+    rows: Sequence[int]
+    times: Sequence[int]
     run: Run | None
     """How they are added; None: they are known already."""
+
+
+class _FailedError(Exception):
+    """Rows could not be applied together, and none of them is applied. This is a bug."""
 
 
 class HistoryPages:
@@ -98,112 +108,119 @@ class HistoryPages:
         self._place = place
         self._max_rate = max_settled_rate
         self._names: dict[str, tuple[bytes, bytes]] = {}
-        """The key of each contract's records, and what they begin with."""
+        """The key of each contract's records, and what they begin with; by symbol."""
 
-    def apply(
-        self, frame: RawFrame, at: ItemContext, alone: Callable[[Sequence[int]], None]
-    ) -> bool:
-        """Apply a record; False: it cannot be read by columns, and nothing is applied.
+    def apply(self, frame: RawFrame, at: ItemContext, alone: OneByOne) -> bool:
+        """Apply a record of the history.
 
-        `alone` applies the rows at some positions one by one.
+        Returns False if it is not one that can be read by columns; then nothing is applied.
         """
         if frame.purpose != "history" or len(frame) < MIN_ROWS:
             return False
+        left: dict[bytes | None, list[int]] = {}
         try:
-            page = self._read(frame)
-        except Exception:  # noqa: BLE001 - a bug: each row is applied by itself
-            self._failed()
-            return False
-        if page is None:
-            return False
-        pending: dict[ContractEntry, _Decision] = {}
-        for symbol, begin, end in page.runs():
-            entry = self._entry(symbol, at)
-            while begin < end:
-                if entry in pending:
-                    self._write(page, pending, at, alone)
-                decision = None if entry is None else self._decide(page, entry, begin, end)
-                if decision is None:
-                    self._write(page, pending, at, alone)
-                    alone((begin,))
-                    begin += 1
-                else:
-                    pending[decision.entry] = decision
-                    begin = decision.end
-        self._write(page, pending, at, alone)
+            with self._guarded():
+                page = self._read(frame)
+                left = {} if page is None else page.rows()
+            if page is None:
+                return False
+            self._apply_together(page, left, at)
+            self._apply_left(page, left, at, alone)
+        except _FailedError:
+            if not left:
+                return False
+            alone(sorted(row for rows in left.values() for row in rows))
         return True
 
-    def _failed(self) -> None:
-        """Count a failure that costs time alone, as the rows are applied one by one then."""
-        counts = self._collector.counts
-        counts["column_failures"] += 1
-        if counts["column_failures"] == 1:
-            log.exception("%s: settlements could not be applied by columns", self._columns.feed)
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Turn any failure into a _FailedError. It costs time alone."""
+        try:
+            yield
+        except Exception as error:
+            counts, feed = self._collector.counts, self._columns.feed
+            counts["column_failures"] += 1
+            if counts["column_failures"] == 1:
+                log.exception("%s: settlements could not be applied by columns", feed)
+            raise _FailedError from error
 
     def _read(self, frame: RawFrame) -> _Page | None:
         reader = self._normalise.settled_reader(frame.channel)
-        read: SettledColumns | None = None if reader is None else reader.read(frame.payloads)
+        read = None if reader is None else reader.read(frame.payloads)
         if read is None:
             return None
-        _, times_raw, rates = read
-        received_at = np.array(frame.times, dtype=np.int64)
+        names, times_raw, rates = read
         # What lies ahead of its receipt may be an interval that still runs.
-        is_good = (np.abs(rates) <= self._max_rate) & (times_raw <= received_at)
-        symbols = [symbol.encode() for symbol in read.symbols]
+        is_good = (np.abs(rates) <= self._max_rate) & (times_raw <= np.array(frame.times))
+        symbols = [name.encode() for name in names]
         if symbols != list(frame.symbols):
             is_good &= [a == b for a, b in zip(symbols, frame.symbols, strict=True)]
         # As `minute_round` computes it.
         times = (times_raw + US_PER_MINUTE // 2) // US_PER_MINUTE * US_PER_MINUTE
-        return _Page(frame, times_raw, rates, times.tolist(), np.nonzero(~is_good)[0].tolist())
+        odd = frozenset(np.nonzero(~is_good)[0].tolist())
+        return _Page(frame, times_raw, rates, times.tolist(), odd)
 
-    def _entry(self, symbol: bytes | None, at: ItemContext) -> ContractEntry | None:
-        """Return a contract whose rows may be applied together."""
-        entry = None if symbol is None else self._store.by_name.get(symbol)
-        if entry is None or entry.corrections:
-            return None
-        return entry if at.applied_by > entry.shard.block.applied_offset else None
+    def _apply_together(
+        self, page: _Page, left: dict[bytes | None, list[int]], at: ItemContext
+    ) -> None:
+        """Apply the first rows of each symbol, as many as can be, and take them out of `left`."""
+        with self._guarded():
+            decided = {
+                symbol: decision
+                for symbol, rows in left.items()
+                if (decision := self._decide(page, symbol, rows, at)) is not None
+            }
+            if decided:
+                self._write(page, list(decided.values()), at)
+        for symbol, decision in decided.items():
+            del left[symbol][: len(decision.rows)]
 
-    def _decide(self, page: _Page, entry: ContractEntry, begin: int, end: int) -> _Decision | None:
-        """Decide how many of a contract's rows can be applied together; None: not even one."""
-        end = page.good_until(begin, end)
-        if begin == end:
-            return None
-        try:
-            times, baseline, contract = page.times[begin:end], entry.baseline, entry.contract
-            run = new_run(baseline, contract.evidence, times, _estimated_from(contract))
-            if run is not None:
-                return _Decision(entry, begin, begin + run.count, run)
-            known = known_run(baseline, times, page.rates[begin:end].tolist())
-        except Exception:  # noqa: BLE001 - a bug: the row is applied by itself
-            self._failed()
-            return None
-        return _Decision(entry, begin, begin + known, None) if known else None
-
-    def _write(
+    def _apply_left(
         self,
         page: _Page,
-        pending: dict[ContractEntry, _Decision],
+        left: dict[bytes | None, list[int]],
         at: ItemContext,
-        alone: Callable[[Sequence[int]], None],
+        alone: OneByOne,
     ) -> None:
-        """Write decisions about different contracts, all of them or none, and forget them."""
-        decisions = list(pending.values())
-        pending.clear()
-        try:
-            if decisions:
-                self._write_all(page, decisions, at)
-        except Exception:  # noqa: BLE001 - a bug: each row is applied by itself
-            self._failed()
-            for decision in decisions:
-                alone(range(decision.begin, decision.end))
+        """Apply the rows that are left: the next one alone, then again what can be together."""
+        queue = [(rows[0], symbol) for symbol, rows in left.items() if rows]
+        heapify(queue)
+        while queue:
+            row, symbol = heappop(queue)
+            rows = left[symbol]
+            del rows[0]
+            alone((row,))
+            if rows:
+                self._apply_together(page, {symbol: rows}, at)
+            if rows:
+                heappush(queue, (rows[0], symbol))
 
-    def _write_all(self, page: _Page, decisions: Sequence[_Decision], at: ItemContext) -> None:
+    def _decide(
+        self, page: _Page, symbol: bytes | None, rows: Sequence[int], at: ItemContext
+    ) -> _Decision | None:
+        """Decide how many of a symbol's rows can be applied together; None: not even one."""
+        entry = None if symbol is None else self._store.by_name.get(symbol)
+        if entry is None or entry.corrections or at.applied_by <= entry.shard.block.applied_offset:
+            return None
+        rows = page.good(rows)
+        if not rows:
+            return None
+        baseline, contract = entry.baseline, entry.contract
+        times = [page.times[row] for row in rows]
+        run = new_run(baseline, contract.evidence, times, _estimated_from(contract))
+        if run is not None:
+            return _Decision(entry, rows[: run.count], times[: run.count], run)
+        known = known_run(baseline, times, page.rates[rows].tolist())
+        return _Decision(entry, rows[:known], times[:known], None) if known else None
+
+    def _write(self, page: _Page, decisions: Sequence[_Decision], at: ItemContext) -> None:
+        """Write decisions about different contracts, all of them or none."""
         new = [decision for decision in decisions if decision.run is not None]
         outputs: list[Output | EncodedRecords] = []
         for decision in new:
             outputs += self._holes_filled(decision, at)
-        filled, added = len(outputs), sum(d.end - d.begin for d in new)
-        known = sum(d.end - d.begin for d in decisions) - added
+        filled, added = len(outputs), sum(len(decision.rows) for decision in new)
+        known = sum(len(decision.rows) for decision in decisions) - added
         if new:
             outputs.append(self._records(page, new, at))
         additions = [_addition(page, decision, at.offset) for decision in new]
@@ -222,49 +239,45 @@ class HistoryPages:
         if known:
             counts["settlement_known"] += known
 
-    def _holes_filled(self, decision: _Decision, at: ItemContext) -> Iterator[Output]:
+    def _holes_filled(self, decision: _Decision, at: ItemContext) -> list[Output]:
         """Return the audit events of settlements that come into a hole."""
-        run = decision.run
-        subject = decision.entry.contract.contract_id
-        for item, filled in enumerate(run.filled if run else (), decision.begin):
-            if filled is not None:
-                hole, left = filled
-                yield self._collector.told(
-                    subject,
-                    AuditKind.SETTLEMENT_FOUND,
-                    (hole.since, hole.until),
-                    left,
-                    "",
-                    (at.offset, item),
-                )
+        run, subject = decision.run, decision.entry.contract.contract_id
+        if run is None or not run.filled:
+            return []
+        kind, told = AuditKind.SETTLEMENT_FOUND, self._collector.told
+        return [
+            told(subject, kind, (hole.since, hole.until), left, "", (at.offset, row))
+            for row, (hole, left) in zip(decision.rows, run.filled, strict=True)
+            if hole is not None
+        ]
 
     def _records(
         self, page: _Page, decisions: Sequence[_Decision], at: ItemContext
     ) -> EncodedRecords:
         """Return the records of new settlements."""
-        items: list[int] = []
+        rows: list[int] = []
+        times: list[int] = []
         keys: list[bytes] = []
         identities: list[bytes] = []
         hours: list[float] = []
         generations: list[int] = []
-        for entry, begin, end, run in decisions:
+        for entry, its_rows, its_times, run in decisions:
             assert run is not None, "what is known is not published"
-            count = end - begin
             key, identity = self._name(entry.contract)
-            items += range(begin, end)
-            keys += [key] * count
-            identities += [identity] * count
-            hours += [run.interval_hours] * count
-            generations += [entry.contract.generation] * count
-        at_once = np.array(items, dtype=np.int64)
+            rows += its_rows
+            times += its_times
+            keys += [key] * run.count
+            identities += [identity] * run.count
+            hours += [run.interval_hours] * run.count
+            generations += [entry.contract.generation] * run.count
         columns = SettlementColumns(
             identities,
-            np.array(page.times, dtype=np.int64)[at_once],
-            page.times_raw[at_once],
-            page.rates[at_once],
+            np.array(times),
+            page.times_raw[rows],
+            page.rates[rows],
             np.array(hours),
-            np.array(page.frame.times, dtype=np.int64)[at_once],
-            items,
+            np.array(page.frame.times)[rows],
+            rows,
             generations,
         )
         origin = self._place + encoded_long(at.offset)
@@ -285,8 +298,7 @@ class HistoryPages:
         entry.shard.dirty = True
         if decision.run is None:
             return
-        is_scored = contract.state.scored and not contract.backfilling
-        if is_scored or contract.listed_interval_hours is None:
+        if contract.listed_interval_hours is None or entry.is_scored:
             self._columns.take_out(entry)
             self._store.baseline_changed(entry)
         else:
@@ -295,10 +307,9 @@ class HistoryPages:
 
 
 def _addition(page: _Page, decision: _Decision, raw_offset: int) -> Addition:
-    entry, begin, end, run = decision
+    entry, rows, times, run = decision
     assert run is not None, "what is known is not added"
-    rates = page.rates[begin:end].tolist()
-    return entry.baseline.addition(run, page.times[begin:end], rates, raw_offset)
+    return entry.baseline.addition(run, times, page.rates[rows].tolist(), raw_offset)
 
 
 def _estimated_from(contract: ContractState) -> int:
@@ -307,7 +318,7 @@ def _estimated_from(contract: ContractState) -> int:
     While the contract is in its row of the columns, its state here is older than that; the
     estimates that have been made since are of later hours.
     """
-    hours = [estimate.hour for estimate in contract.estimates]
+    first = FAR_AHEAD_US
     if contract.updates:
-        hours.append(hour_floor(contract.event_time) + US_PER_HOUR)
-    return min(hours, default=FAR_AHEAD_US)
+        first = hour_floor(contract.event_time) + US_PER_HOUR
+    return min(first, contract.estimates[0].hour) if contract.estimates else first

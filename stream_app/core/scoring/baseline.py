@@ -232,19 +232,15 @@ class Baseline:
         self, run: Run, times: Sequence[int], rates: Sequence[float], raw_offset: int
     ) -> Addition:
         """Return how settlements of the history are added together, as `new_run` has found."""
-        count = run.count
-        oldest = max(self._times[-1], times[-1]) - KEPT_US
-        columns: list[array[Any]] = [
-            array("q", times),
-            array("d", rates),
-            array("d", [run.interval_hours]) * count,
-            array("q", [raw_offset]) * count,
-            array("b", [OBSERVED_IN_HISTORY]) * count,
-        ]
-        first = bisect_right(times, oldest)
-        if first:
-            columns = [column[first:] for column in columns]
-        return Addition(self, self.columns, run.at, columns, bisect_right(self._times, oldest))
+        known, count = self._times, run.count
+        oldest = max(known[-1], times[-1]) - KEPT_US
+        if times[0] <= oldest:
+            first = bisect_right(times, oldest)
+            times, rates, count = times[first:], rates[first:], count - first
+        forgotten = bisect_right(known, oldest) if known[0] <= oldest else 0
+        hours, offsets, codes = [run.interval_hours], [raw_offset], [OBSERVED_IN_HISTORY]
+        new = (times, rates, hours * count, offsets * count, codes * count)
+        return Addition(self, self.columns, run.at, new, forgotten)
 
     def _forget_old(self) -> None:
         self._delete(slice(0, bisect_right(self._times, self._times[-1] - KEPT_US)))
@@ -430,7 +426,7 @@ class Addition(NamedTuple):
     """The columns of the baseline."""
     at: int
     """The position of the first of them."""
-    columns: Sequence[array[Any]]
+    columns: Sequence[Sequence[Any]]
     """As in `Baseline.columns`."""
     forgotten: int
     """How many of the oldest are too old then."""
@@ -442,7 +438,10 @@ def add_all(additions: Sequence[Addition]) -> None:
         addition.baseline.settlements_changed()
     for _, known, at, columns, forgotten in additions:
         for column, new in zip(known, columns, strict=True):
-            column[at:at] = new
+            if len(new) == 1:
+                column.insert(at, new[0])
+            else:
+                column[at:at] = array(column.typecode, new)
             if forgotten:
                 del column[:forgotten]
 

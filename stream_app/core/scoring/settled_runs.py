@@ -53,9 +53,10 @@ class Columns(Protocol):
 
 
 class Filled(NamedTuple):
-    """A hole that a settlement of a run comes into, and how many are missing there after it."""
+    """The hole that a settlement of a run comes into, and how many are missing there after it."""
 
-    hole: Hole
+    hole: Hole | None
+    """None: it comes into none."""
     left: int
 
 
@@ -67,7 +68,7 @@ class Run(NamedTuple):
     count: int
     interval_hours: float
     """Of each of them: observed, and not in doubt."""
-    filled: Sequence[Filled | None]
+    filled: Sequence[Filled]
     """For each of them, if there are settlements after the run; else empty."""
 
 
@@ -94,7 +95,7 @@ def new_run(
     if first != known[at - 1] + step_us or not _is_regular(baseline, at, step_us):
         return None
     count = _agreeing(times, range(first, until, step_us))
-    filled: list[Filled | None] = []
+    filled: list[Filled] = []
     if count and at < len(known):
         filled = _filled(baseline, evidence, at, times[:count], hours)
         count = len(filled)
@@ -137,6 +138,8 @@ def judged_anew(known: Settled, interval: Interval, evidence: IntervalEvidence) 
 def _agreeing(left: Sequence[float], right: Sequence[float]) -> int:
     """Return how many elements at the begin of two sequences are equal."""
     count = min(len(left), len(right))
+    if count == 1:
+        return int(left[0] == right[0])
     if list(left[:count]) == list(right[:count]):
         return count
     return next(i for i in range(count) if left[i] != right[i])
@@ -148,8 +151,8 @@ def _is_regular(baseline: Columns, at: int, step_us: int) -> bool:
     last = times[at - 1]
     if at == len(times):
         # As `Baseline.add` judges one that comes after all others.
-        expected = range(last - 2 * step_us, last + 1, step_us)
-        return at > NEIGHBOURS and list(times[at - 3 : at]) == list(expected)
+        is_even = times[at - 2] == last - step_us and times[at - 3] == last - 2 * step_us
+        return is_even and at > NEIGHBOURS
     if times[0] <= times[-1] - KEPT_US:
         return False
     reach = min(at, 2 * NEIGHBOURS)
@@ -166,7 +169,7 @@ def _filled(
     at: int,
     times: Sequence[int],
     hours: float,
-) -> list[Filled | None]:
+) -> list[Filled]:
     """Return the hole that each of some times comes into, as long as no interval changes by it."""
     known, _, all_hours, _, _ = baseline.columns
     life_since = baseline.life_since
@@ -175,7 +178,7 @@ def _filled(
     followers = [baseline.settled_at(i) for i in range(at, min(at + NEIGHBOURS, len(known)))]
     longest_hours = max(hours, all_hours[at])
     since, until = known[at - 1], known[at]
-    filled: list[Filled | None] = []
+    filled: list[Filled] = []
     for index, time_us in enumerate(times):
         near = [*line[index : index + NEIGHBOURS], *following]
         for position, known_one in enumerate(followers, NEIGHBOURS):
@@ -185,6 +188,6 @@ def _filled(
                 return filled
         hole = hole_between(since, until, longest_hours, life_since)
         left = hole_between(time_us, until, longest_hours, life_since)
-        filled.append(Filled(hole, left.missing if left else 0) if hole else None)
+        filled.append(Filled(hole, left.missing if left else 0))
         since = time_us
     return filled
