@@ -93,16 +93,20 @@ class ContractEntry:
         self.resident = False
         """Its hot state is in that row, and not in `contract` (columns/hot.py)."""
 
+    @property
+    def is_scored(self) -> bool:
+        """Rates are scored, if there is a baseline."""
+        return not self.contract.backfilling and self.contract.state.scored
+
     def refresh(self, event_time: int) -> None:
         """Make `stats` and `interval` those of the hour of `event_time` (µs)."""
         hour = hour_floor(event_time)
         if hour == self.hour:
             return
         self.hour = hour
-        contract, baseline = self.contract, self.baseline
         # An empty baseline is treated as none, since a restart does not tell the two apart.
-        scored = len(baseline) > 0 and not contract.backfilling and contract.state.scored
-        self.stats = baseline.statistics(hour) if scored else None
+        scored = self.is_scored and len(self.baseline) > 0
+        self.stats = self.baseline.statistics(hour) if scored else None
         self.interval = self._interval()
 
     def changed(self) -> None:
@@ -293,6 +297,10 @@ class ContractStore:
     def baseline_changed(self, entry: ContractEntry) -> None:
         """Note that a baseline is to be stored."""
         entry.changed()
+        self._dirty_baselines[entry.contract.contract_id] = entry.baseline
+
+    def baseline_grown(self, entry: ContractEntry) -> None:
+        """Note that a baseline is to be stored, by which nothing is judged yet."""
         self._dirty_baselines[entry.contract.contract_id] = entry.baseline
 
     def mark_applied(self, offset: int) -> None:
