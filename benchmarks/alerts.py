@@ -12,7 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from benchmarks.fault_report import table
+from benchmarks.tables import table
 from infra.simulator.market.market import HOUR_MS, Market
 from infra.simulator.market.universe import UNITS_PER_ONE
 from infra.simulator.options import SimulatorOptions
