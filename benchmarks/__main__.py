@@ -14,11 +14,12 @@ import time
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from importlib import import_module
+from typing import Any
 
 from benchmarks import report, results
 from benchmarks.running import progress
 from benchmarks.tables import aims_table
-from schemas.errors import FundingStreamError
+from schemas.errors import FundingStreamError, UnavailableError
 
 BENCHMARKS = report.BENCHMARKS
 """Of `make bench`, in this order: together they take about 25 minutes on two cores."""
@@ -93,8 +94,8 @@ def _all(rest: Sequence[str]) -> int:
     return worst
 
 
-def _run(name: str, rest: Sequence[str]) -> int:
-    """Run one benchmark, print it, and save it if that is asked for. 1: an aim is missed."""
+def parser_of(name: str) -> argparse.ArgumentParser:
+    """Return the command line of one benchmark."""
     module = import_module(f"benchmarks.{name}")
     parser = argparse.ArgumentParser(
         prog=f"python -m benchmarks {name}",
@@ -103,19 +104,33 @@ def _run(name: str, rest: Sequence[str]) -> int:
     )
     parser.add_argument("--quick", action="store_true", help="a small part, to see that it runs")
     parser.add_argument("--json", action="store_true", help="figures as JSON instead of tables")
-    parser.add_argument(
-        "--save", action="store_true", help="keep the result in docs/benchmarks.json"
-    )
+    parser.add_argument("--save", action="store_true", help="keep it in docs/benchmarks.json")
     module.add_options(parser)
-    given = parser.parse_args(rest)
+    return parser
+
+
+async def figures_of(name: str, given: argparse.Namespace) -> dict[str, Any]:
+    """Run one benchmark, for no longer than it is bounded to.
+
+    Raises:
+        UnavailableError: it takes longer.
+    """
+    module = import_module(f"benchmarks.{name}")
+    try:
+        async with asyncio.timeout(module.BOUND_S):
+            figures: dict[str, Any] = await module.measure(given)
+            return figures
+    except TimeoutError:
+        raise UnavailableError(f"not done within {module.BOUND_S:g} s") from None
+
+
+def _run(name: str, rest: Sequence[str]) -> int:
+    """Run one benchmark, print it, and save it if that is asked for. 1: an aim is missed."""
+    module = import_module(f"benchmarks.{name}")
+    given = parser_of(name).parse_args(rest)
     machine, begun_s = results.machine(), time.monotonic()
 
-    async def bounded() -> dict[str, object]:
-        async with asyncio.timeout(module.BOUND_S):
-            figures: dict[str, object] = await module.measure(given)
-            return figures
-
-    figures = asyncio.run(bounded())
+    figures = asyncio.run(figures_of(name, given))
     progress(f"{name} took {time.monotonic() - begun_s:.0f} s")
     aims = module.aims(figures)
     if given.json:

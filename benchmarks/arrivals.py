@@ -1,4 +1,4 @@
-"""How long records were on their way, noted by a process of its own at the end of a topic.
+"""When records became readable, noted by a process of its own at the end of a topic.
 
 Its own, so that it shares no interpreter with the pacer. `poll` hands a record over as it comes;
 `consume` would wait for its whole timeout.
@@ -28,23 +28,25 @@ _POLL_S = 0.1
 
 
 class Arrival(NamedTuple):
-    """A record that was sent at `sent_us`, and how long it took to be readable."""
+    """When a record was sent, by itself, and when it was readable (UTC µs)."""
 
     sent_us: int
-    took_ms: float
+    arrived_us: int
+
+    @property
+    def took_ms(self) -> float:
+        """How long it was on its way."""
+        return (self.arrived_us - self.sent_us) / 1_000
 
 
 class Arrivals:
     """Watches a topic from its present end on, in a process of its own."""
 
-    def __init__(
-        self, settings: SharedSettings, topic: str, stamp: Stamp, ahead_us: int = 0
-    ) -> None:
-        """`ahead_us`: how far the times of sending are ahead of the clock."""
+    def __init__(self, settings: SharedSettings, topic: str, stamp: Stamp) -> None:
+        """`stamp`: where the time of sending stands."""
         context = multiprocessing.get_context("spawn")
         self._ours, theirs = context.Pipe()
-        servers = (settings.kafka_bootstrap, settings.registry_url)
-        arguments = (*servers, topic, stamp, ahead_us, theirs)
+        arguments = (settings.kafka_bootstrap, settings.registry_url, topic, stamp, theirs)
         self._process = context.Process(target=_watch, args=arguments, daemon=True)
         self._process.start()
         assert self._ours.poll(_ASK_S), "the process that measures did not start"
@@ -80,9 +82,7 @@ def _reader(stamp: Stamp, settings: SharedSettings) -> Callable[[Any], int | Non
     return of_zscore
 
 
-def _watch(
-    bootstrap: str, registry: str, topic: str, stamp: Stamp, ahead_us: int, pipe: Connection
-) -> None:
+def _watch(bootstrap: str, registry: str, topic: str, stamp: Stamp, pipe: Connection) -> None:
     settings = SharedSettings(kafka_bootstrap=bootstrap, registry_url=registry)
     sent_of = _reader(stamp, settings)
     consumer: Any = clients.consumer(
@@ -102,6 +102,6 @@ def _watch(
         arrived = now_us()
         sent_us = sent_of(message)
         if sent_us is not None:
-            found.append(Arrival(sent_us, (arrived + ahead_us - sent_us) / 1_000))
+            found.append(Arrival(sent_us, arrived))
     consumer.close()
     pipe.send(found)

@@ -60,13 +60,12 @@ HIGH_SHARE = 0.5
 USUAL_HZ = 1_900 / (CONTRACTS_EACH * PARTITIONS)
 HEAVY_HZ = 20_000 / (CONTRACTS_EACH * PARTITIONS)
 HEAVY_RECORD = 63
-HOUR_AT_S = 5.0
-"""How far into the measured span the full hour falls at most: starting the observers takes time."""
+HOUR_AT_S = 4.0
+"""How far into the measured span the full hour falls."""
 HOUR_AFTER_S = 8.0
 """How long the span goes on after it."""
 JUST_AFTER_S = 2.0
-WARM_UP_S = 4.0
-_FIRST_S = 2.0
+WARM_UP_S = 5.0
 _ALL_OUT_S = 20.0
 """So long after the last record outputs may still come."""
 _QUIET_S = 1.0
@@ -85,7 +84,7 @@ class Watched(NamedTuple):
 
 
 class Span(NamedTuple):
-    """What one paced span gave. Times of sending are those of the records, `ahead_us` included."""
+    """What one paced span gave. A full hour may have put its records ahead of the clock."""
 
     arrivals: dict[str, dict[int, list[float]]]
     """By program and time of sending (µs): how many ms each output took."""
@@ -140,23 +139,16 @@ async def _hours(
     first = -(-(now_us() + US_PER_MINUTE) // INTERVAL_US) * INTERVAL_US
     found = []
     for number in range(rounds):
-        hour = first + number * US_PER_HOUR
         progress(f"full hour {number + 1}")
-        before_us = int((WARM_UP_S + _FIRST_S + HOUR_AT_S) * US_PER_S)
-        span = await bench.span(
-            usual, HOUR_AT_S + HOUR_AFTER_S, ahead_us=hour - before_us - now_us()
-        )
-        if span.from_us > hour:
-            raise UnavailableError("the machine is too busy: the full hour came before the span")
+        hour = first + number * US_PER_HOUR
+        span = await bench.span(usual, HOUR_AT_S + HOUR_AFTER_S, hour=hour)
         just_after = [
             took
             for sent_us, times in span.arrivals[OURS].items()
             if hour <= sent_us < hour + JUST_AFTER_S * US_PER_S
             for took in times
         ]
-        figures = told(span)
-        figures["just after"] = histogram(just_after)
-        found.append(figures)
+        found.append({**told(span), "just after": histogram(just_after)})
     return found
 
 
@@ -187,11 +179,10 @@ class _Bench:
         )
         return Watched(BARE_LOOP.label, name, out, "key")
 
-    async def span(self, pattern: Pattern, seconds: float, *, ahead_us: int = 0) -> Span:
-        """Pace a pattern through worker and loop."""
+    async def span(self, pattern: Pattern, seconds: float, *, hour: int | None = None) -> Span:
+        """Pace a pattern through worker and loop, over a full hour (µs) if one is given."""
         topic = raw_topic(FEED)
-        await asyncio.to_thread(pace, self._feeder, pattern, topic, WARM_UP_S, ahead_us=ahead_us)
-        span = await self._span(self._watched, pattern, topic, seconds, ahead_us)
+        span = await self._span(self._watched, pattern, topic, seconds, hour)
         # What a slow worker has left over would be the next span's.
         await self._servers.drained(topic, _DRAINED_S)
         return span
@@ -206,19 +197,18 @@ class _Bench:
         try:
             await self._started(pattern, raw, [zscores, loop.topic])
             watched = [Watched(rival.label, name, zscores, "json"), loop]
-            return await self._span(watched, pattern, raw, seconds, 0)
+            return await self._span(watched, pattern, raw, seconds)
         finally:
             await servers.stop(name)
             await servers.stop(loop.name)
 
     async def _started(self, pattern: Pattern, raw: str, outputs: Sequence[str]) -> None:
-        """Pace a pattern until each topic of outputs has grown, and a little longer."""
+        """Pace a pattern until each topic of outputs has grown."""
         deadline_s = time.monotonic() + _STARTED_S
         while not all([await asyncio.to_thread(self._servers.records, out) for out in outputs]):
             if time.monotonic() > deadline_s:
                 raise UnavailableError(f"no output on {' or '.join(outputs)}")
             await asyncio.to_thread(pace, self._feeder, pattern, raw, 1.0)
-        await asyncio.to_thread(pace, self._feeder, pattern, raw, WARM_UP_S)
 
     async def _span(
         self,
@@ -226,26 +216,27 @@ class _Bench:
         pattern: Pattern,
         topic: str,
         seconds: float,
-        ahead_us: int,
+        hour: int | None = None,
     ) -> Span:
         servers = self._servers
-        watchers = [
-            await asyncio.to_thread(Arrivals, servers.settings, w.topic, w.stamp, ahead_us)
-            for w in watched
-        ]
+        watchers = await asyncio.gather(
+            *(asyncio.to_thread(Arrivals, servers.settings, w.topic, w.stamp) for w in watched)
+        )
         for each in watched:
             servers.require(each.name)
-        before = [servers.cpu_s(each.name) for each in watched]
-        # Consumers settle down with what comes first.
+        ahead_us = 0
+        if hour is not None:
+            ahead_us = hour - int((WARM_UP_S + HOUR_AT_S) * US_PER_S) - now_us()
         send = partial(pace, self._feeder, pattern, topic, ahead_us=ahead_us)
-        first = await asyncio.to_thread(send, _FIRST_S)
+        # Consumers settle down with what comes first.
+        await asyncio.to_thread(send, WARM_UP_S)
+        before = [servers.cpu_s(each.name) for each in watched]
         from_us, begun_s = now_us() + ahead_us, time.monotonic()
         sent = await asyncio.to_thread(send, seconds)
         took_s = time.monotonic() - begun_s
         await self._all_out([each.topic for each in watched])
-        updates = first.updates + sent.updates
         cpu_us = [
-            (servers.cpu_s(each.name) - b) * 1e6 / updates
+            (servers.cpu_s(each.name) - b) * 1e6 / sent.updates
             for each, b in zip(watched, before, strict=True)
         ]
         arrivals: dict[str, dict[int, list[float]]] = {}
@@ -253,7 +244,8 @@ class _Bench:
             by_time = arrivals.setdefault(each.label, {})
             for arrival in await asyncio.to_thread(watcher.end):
                 if arrival.sent_us >= from_us:
-                    by_time.setdefault(arrival.sent_us, []).append(arrival.took_ms)
+                    took_ms = arrival.took_ms + ahead_us / 1_000
+                    by_time.setdefault(arrival.sent_us, []).append(took_ms)
         labels = [each.label for each in watched]
         return Span(arrivals, dict(zip(labels, cpu_us, strict=True)), sent, took_s, from_us)
 

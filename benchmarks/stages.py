@@ -24,7 +24,7 @@ from benchmarks.profile_stages import CORE
 from benchmarks.running import progress
 from benchmarks.speed import Followed, Sample, follow
 from benchmarks.tables import Aim, table
-from benchmarks.throughput import DRAINED_WITHIN_S, SIZES
+from benchmarks.throughput import DRAINED_WITHIN_S, QUICK_SHARE, SIZES
 from schemas.clock import now_us
 from schemas.errors import UnavailableError
 from schemas.times import US_PER_HOUR, US_PER_S, hour_floor
@@ -65,7 +65,7 @@ async def measure(given: argparse.Namespace) -> dict[str, Any]:
         await servers.learn(feeder, contracts, second * US_PER_S)
         await servers.stop("worker")
         for size in sizes:
-            rounds = size.seconds(0.2 if given.quick else 1.0)
+            rounds = size.seconds(QUICK_SHARE if given.quick else 1.0)
             chosen = [part[: size.each] for part in contracts]
             span = range(second, second + rounds)
             second += rounds

@@ -43,6 +43,8 @@ from schemas.topics import RATES, raw_topic
 
 TITLE = "One worker beside others: throughput"
 BOUND_S = 1_500.0
+QUICK_SHARE = 0.2
+"""Of a backlog."""
 LINGER_MS = 20.0
 """Of the rivals' producers: with their defaults (none) they would do worse."""
 DRAINED_WITHIN_S = 120.0
@@ -90,7 +92,7 @@ async def measure(given: argparse.Namespace) -> dict[str, Any]:
     async with platform() as servers:
         feeder = Feeder(servers.settings, linger_ms=20.0)
         write_statistics(servers, contracts)
-        race = _Race(servers, feeder, rivals, seconds, 0.05 if given.quick else 1.0)
+        race = _Race(servers, feeder, rivals, seconds, QUICK_SHARE if given.quick else 1.0)
         for size in sizes:
             chosen = [part[: size.each] for part in contracts]
             await race.learn(chosen)
