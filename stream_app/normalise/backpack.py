@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
+import numpy as np
 
 from schemas.errors import MalformedInputError
 from schemas.venues.backpack import FEED
@@ -17,9 +18,18 @@ from stream_app.model import (
     NoRate,
     RateUpdate,
     SettlementUpdate,
+    StreamColumns,
     Update,
 )
 from stream_app.normalise.assets import canonical_asset
+from stream_app.normalise.columns import (
+    NAN,
+    ColumnReader,
+    floats,
+    next_times_us,
+    prices,
+    times_us,
+)
 from stream_app.normalise.numbers import (
     Number,
     Text,
@@ -57,6 +67,22 @@ class _MarkPrice(msgspec.Struct, gc=False):
 
 class _MarkPriceFrame(msgspec.Struct, gc=False):
     data: _MarkPrice
+
+
+class _PlainMarkPrice(msgspec.Struct, gc=False):
+    """A _MarkPrice with the types that the exchange sends."""
+
+    event: str = msgspec.field(name="e")
+    event_time: int = msgspec.field(name="E")
+    symbol: str = msgspec.field(name="s")
+    mark_price: str = msgspec.field(name="p")
+    index_price: str = msgspec.field(name="i")
+    rate: str = msgspec.field(name="f")
+    next_funding_time: int = msgspec.field(name="n")
+
+
+class _PlainFrame(msgspec.Struct, gc=False):
+    data: _PlainMarkPrice
 
 
 class _Snapshot(msgspec.Struct, gc=False, rename="camel"):
@@ -107,6 +133,26 @@ def _frame(frame: _MarkPriceFrame, _item: Item) -> Sequence[Update]:
         next_funding_time=next_time_us(row.next_funding_time, event_us),
     )
     return with_faults(row.symbol, faults, update)
+
+
+def _frame_columns(frames: Sequence[_PlainFrame]) -> StreamColumns:
+    rows = [frame.data for frame in frames]
+    events, times, symbols, marks, indexes, rates, coming = zip(
+        *map(msgspec.structs.astuple, rows), strict=True
+    )
+    event_times = times_us(times)
+    next_times = next_times_us(coming, event_times)
+    is_plain = (event_times > 0) & (next_times > 0)
+    if set(events) != {"markPrice"}:
+        is_plain &= [event == "markPrice" for event in events]
+    return StreamColumns(
+        symbols,
+        np.where(is_plain, floats(rates), NAN),
+        event_times,
+        prices(marks),
+        prices(indexes),
+        next_times,
+    )
 
 
 def _snapshot(row: _Snapshot, item: Item) -> Sequence[Update]:
@@ -181,5 +227,6 @@ normalise = ChannelNormaliser(
         ("reconcile", "markPrices"): _read_snapshot,
         ("history", "fundingRates"): PayloadReader(_FundingRate, _settlement),
         ("contract", "markets"): PayloadReader(_Market, _market),
-    }
+    },
+    {"markPrice": ColumnReader(_PlainFrame, _frame_columns)},
 )

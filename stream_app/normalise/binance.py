@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import msgspec
+import numpy as np
 
 from schemas.errors import MalformedInputError
 from schemas.feed_spec import FeedSpec
@@ -18,9 +19,18 @@ from stream_app.model import (
     Normaliser,
     RateUpdate,
     SettlementUpdate,
+    StreamColumns,
     Update,
 )
 from stream_app.normalise.assets import canonical_asset, split_at_ending
+from stream_app.normalise.columns import (
+    NAN,
+    ColumnReader,
+    floats,
+    next_times_us,
+    prices,
+    times_us,
+)
 from stream_app.normalise.numbers import (
     Number,
     Text,
@@ -72,6 +82,19 @@ class _MarkPrice(msgspec.Struct, gc=False):
     rate: Number = msgspec.field(name="r", default=None)
     index_price: Number = msgspec.field(name="i", default=None)
     market: Number = msgspec.field(name="st", default=None)
+
+
+class _PlainMarkPrice(msgspec.Struct, gc=False):
+    """A _MarkPrice with the types that the exchange sends for perpetual contracts."""
+
+    event: str = msgspec.field(name="e")
+    event_time: int = msgspec.field(name="E")
+    symbol: str = msgspec.field(name="s")
+    next_funding_time: int = msgspec.field(name="T")
+    rate: str = msgspec.field(name="r")
+    mark_price: str = msgspec.field(name="p", default="")
+    index_price: str = msgspec.field(name="i", default="")
+    market: int | None = msgspec.field(name="st", default=None)
 
 
 class _PremiumIndex(msgspec.Struct, gc=False, rename="camel"):
@@ -178,12 +201,45 @@ def _mark_price_of(market: int) -> Callable[[_MarkPrice, Item], Sequence[Update]
     return mark_price
 
 
+def _mark_price_columns_of(market: int) -> Callable[[Sequence[_PlainMarkPrice]], StreamColumns]:
+    def columns(rows: Sequence[_PlainMarkPrice]) -> StreamColumns:
+        events, times, symbols, coming, rates, marks, indexes, markets = zip(
+            *map(msgspec.structs.astuple, rows), strict=True
+        )
+        found = floats(rates)
+        event_times = times_us(times)
+        next_times = next_times_us(coming, event_times)
+        is_plain = (event_times > 0) & (next_times > 0)
+        if set(events) != {"markPriceUpdate"} or set(markets) != {market}:
+            is_usd_m = market == USD_M
+            # Rows that do not say their market are told apart by `_other_market`.
+            is_plain &= [
+                event == "markPriceUpdate"
+                and (own == market or (own is None and not (is_usd_m and _is_coin_m(symbol))))
+                for event, own, symbol in zip(events, markets, symbols, strict=True)
+            ]
+        return StreamColumns(
+            symbols,
+            np.where(is_plain, found, NAN),
+            event_times,
+            prices(marks),
+            prices(indexes),
+            next_times,
+        )
+
+    return columns
+
+
+def _is_coin_m(symbol: str) -> bool:
+    return symbol.endswith(COIN_M_SUFFIX)
+
+
 def _other_market(row: _MarkPrice, market: int, faults: list[str]) -> str | None:
     """Return why a row is none of this market's; None if it is one, or nothing tells."""
     stated = optional(number, row.market, "st", faults)
     if stated is None:
-        is_coin_m = market == USD_M and row.symbol.endswith(COIN_M_SUFFIX)
-        return "a COIN-M contract in a USD-M array" if is_coin_m else None
+        is_other = market == USD_M and _is_coin_m(row.symbol)
+        return "a COIN-M contract in a USD-M array" if is_other else None
     return None if stated == market else f"a row of another market: st is {stated:g}"
 
 
@@ -280,5 +336,6 @@ def normaliser_of(market: int, feed: FeedSpec) -> Normaliser:
             ("history", "fundingRate"): PayloadReader(_FundingRate, _settlement),
             ("contract", "fundingInfo"): PayloadReader(_FundingInfo, _funding_info),
             ("contract", "exchangeInfo"): PayloadReader(_SymbolInfo, _symbol_info_of(feed)),
-        }
+        },
+        {ANY_CHANNEL: ColumnReader(_PlainMarkPrice, _mark_price_columns_of(market))},
     )

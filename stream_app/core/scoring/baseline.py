@@ -89,6 +89,14 @@ class Baseline:
         self._window = slice(0, 0)
         self._some_doubtful = False
 
+    def copied(self) -> Baseline:
+        """Return a baseline that is as this one is now."""
+        twin = Baseline()
+        for name in self.__slots__:
+            value = getattr(self, name)
+            setattr(twin, name, value[:] if isinstance(value, array | list) else value)
+        return twin
+
     def __len__(self) -> int:
         return len(self._times)
 

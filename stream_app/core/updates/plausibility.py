@@ -86,14 +86,20 @@ def _check_names(facts: InstrumentUpdate) -> None:
             raise MalformedInputError(f"{field} is {fault}: {name!r:.60}")
 
 
-def beyond_cap(contract: ContractState, rate: float, max_rate: float) -> bool:
-    """Tell whether a rate is beyond the cap or floor that the exchange states for the contract.
+def cap_limits(contract: ContractState, max_rate: float) -> tuple[float, float]:
+    """Return the least and the greatest rate within the exchange's floor and cap of a contract.
 
     `max_rate` holds where it states none.
     """
     cap, floor = contract.rate_cap, contract.rate_floor
     high = max_rate if cap is None else cap * _TOLERANCE
     low = -max_rate if floor is None else floor * _TOLERANCE
+    return low, high
+
+
+def beyond_cap(contract: ContractState, rate: float, max_rate: float) -> bool:
+    """Tell whether a rate is beyond the cap or floor of a contract (`cap_limits`)."""
+    low, high = cap_limits(contract, max_rate)
     return not low <= rate <= high
 
 
