@@ -36,6 +36,7 @@ def text(figures: Mapping[str, Any]) -> str:
         table(
             ["load", "program", "p50", "p99", "p99 / loop's", "outputs", "CPU µs an update"], rows
         ),
+        _sent(loads),
         "All rounds together, share of the z-scores by ms:",
         _histograms(loads),
         "Over a full hour, ms:",
@@ -45,6 +46,16 @@ def text(figures: Mapping[str, Any]) -> str:
     if behind:
         parts.append(f"Fell behind more and more: {', '.join(behind)}.")
     return "\n\n".join(parts)
+
+
+def _sent(loads: Mapping[str, Sequence[Run]]) -> str:
+    """Say how well the load itself was what it was to be."""
+    told = []
+    for load in ("1,900/s", "20,000/s"):
+        rates = spread([run["updates_s"] for run in loads[load]], 0)
+        late_ms = max(run["pacer_late_p99_ms"] for run in loads[load])
+        told.append(f"at {load}: {shown(rates, 0)} updates/s, p99 {late_ms:.1f} ms late")
+    return f"What was sent, and how much later than planned: {'; '.join(told)}."
 
 
 def _by_program(runs: Sequence[Run]) -> Iterable[tuple[str, list[Run]]]:
