@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from benchmarks.feeding import Feeder, send_backlog
-from benchmarks.load import FEED, market
+from benchmarks.feeding import Feeder, as_exchanges_send, pace, send_backlog
+from benchmarks.load import FEED, Instrument, market
 from benchmarks.platform import Platform, platform
 from benchmarks.profile_stages import CORE
 from benchmarks.running import progress
@@ -32,6 +34,11 @@ from schemas.topics import RATES, raw_topic
 
 TITLE = "Where the time goes"
 BOUND_S = 600.0
+LIVE = "live, 1,900/s"
+LIVE_UPDATES_S = 1_900
+LIVE_EACH = 238
+"""Contracts of a partition."""
+LIVE_WARM_UP_S = 4.0
 SHOWN_SHARE = 0.01
 SMALL = "everything else"
 SMALL_CORE = f"{CORE}everything else"
@@ -52,18 +59,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 async def measure(given: argparse.Namespace) -> dict[str, Any]:
-    """Profile the worker for each size of records."""
+    """Profile the worker under a live load, then for each size of records."""
     seconds = given.seconds or (3.0 if given.quick else 6.0)
     sizes = [size for size in SIZES if size.per_record in given.sizes]
-    contracts = market(max(size.each for size in sizes))
+    contracts = market(max(LIVE_EACH, *(size.each for size in sizes)))
     second = (hour_floor(now_us()) + US_PER_HOUR) // US_PER_S
     found: dict[str, Any] = {}
     async with platform() as servers:
         feeder = Feeder(servers.settings, linger_ms=20.0)
         await servers.start_worker(wait=True)
         progress(f"history of {sum(map(len, contracts))} contracts")
-        await servers.learn(feeder, contracts, second * US_PER_S)
+        await servers.learn(feeder, contracts, now_us())
         await servers.stop("worker")
+        progress("live")
+        found[LIVE] = await _live(servers, [part[:LIVE_EACH] for part in contracts], seconds)
         for size in sizes:
             rounds = size.seconds(QUICK_SHARE if given.quick else 1.0)
             chosen = [part[: size.each] for part in contracts]
@@ -73,18 +82,39 @@ async def measure(given: argparse.Namespace) -> dict[str, Any]:
             expected = await asyncio.to_thread(
                 send_backlog, feeder, chosen, [raw_topic(FEED)], size.per_record, span
             )
-            found[str(size.per_record)] = await _profile(servers, expected, seconds)
-    return {"sizes": found}
+            found[f"{size.per_record} a record"] = await _backlog(servers, expected, seconds)
+    return {"loads": found}
 
 
-async def _profile(servers: Platform, expected: int, seconds: float) -> dict[str, Any]:
+async def _backlog(servers: Platform, expected: int, seconds: float) -> dict[str, Any]:
     path = servers.directory / "profile.ndjson"
     before = await asyncio.to_thread(servers.records, RATES.name)
     await servers.start_worker(wait=False, profile=path)
     followed = await follow(servers, "worker", RATES.name, expected, seconds, before=before)
+    return by_stage(await _ended(servers, path), followed)
+
+
+async def _live(
+    servers: Platform, contracts: Sequence[Sequence[Instrument]], seconds: float
+) -> dict[str, Any]:
+    path = servers.directory / "live.ndjson"
+    pattern = as_exchanges_send(contracts, LIVE_UPDATES_S / sum(map(len, contracts)))
+    await servers.start_worker(wait=True, profile=path)
+    send = partial(pace, Feeder(servers.settings), pattern, raw_topic(FEED))
+    # The first update of a contract costs more than the others.
+    await asyncio.to_thread(send, LIVE_WARM_UP_S)
+    before = await asyncio.to_thread(servers.records, RATES.name)
+    sending = asyncio.create_task(asyncio.to_thread(send, 2 * seconds))
+    followed = await follow(servers, "worker", RATES.name, sys.maxsize, 2 * seconds, before=before)
+    await sending
+    return by_stage(await _ended(servers, path), followed)
+
+
+async def _ended(servers: Platform, path: Path) -> list[Line]:
+    """Let the worker do what is left and stop it; return what it noted."""
     await servers.drained(raw_topic(FEED), DRAINED_WITHIN_S)
     await servers.stop("worker")
-    return by_stage(_lines(path), followed)
+    return _lines(path)
 
 
 def _lines(path: Path) -> list[Line]:
@@ -125,7 +155,7 @@ def _done(samples: Sequence[Sample], at_s: float) -> float:
 
 def text(figures: Mapping[str, Any]) -> str:
     """Return the figures as a table."""
-    columns = {size: _shown(found["stages"]) for size, found in figures["sizes"].items()}
+    columns = {load: _shown(found["stages"]) for load, found in figures["loads"].items()}
     stages = {stage for column in columns.values() for stage in column}
     order = sorted(
         stages, key=lambda s: (s.startswith(CORE), s in {SMALL, SMALL_CORE}, -_most(s, columns))
@@ -136,8 +166,8 @@ def text(figures: Mapping[str, Any]) -> str:
     ]
     totals = [f"**{sum(column.values()):.2f}**" for column in columns.values()]
     rows.append(["**all**", *totals])
-    rows.append(["updates/s", *(f"{f['updates_s']:,}" for f in figures["sizes"].values())])
-    return table(["µs of CPU an update", *(f"{size} a record" for size in columns)], rows)
+    rows.append(["updates/s", *(f"{f['updates_s']:,}" for f in figures["loads"].values())])
+    return table(["µs of CPU an update", *columns], rows)
 
 
 def _most(stage: str, columns: Mapping[str, Mapping[str, float]]) -> float:

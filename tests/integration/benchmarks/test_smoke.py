@@ -67,7 +67,7 @@ async def test_z_scores_arrive_and_so_does_what_the_loop_forwards(ended: dict[st
 
 async def test_a_profile_has_the_stages_that_every_update_passes(ended: dict[str, Any]) -> None:
     """Decoded, applied by the core, encoded."""
-    stages = figures(ended, "stages")["sizes"]["63"]["stages"]
+    stages = figures(ended, "stages")["loads"]["63 a record"]["stages"]
     assert {"decoding Avro", "encoding Avro"} <= set(stages)
     assert any(stage.startswith("core: ") for stage in stages)
 

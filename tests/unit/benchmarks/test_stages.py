@@ -95,7 +95,7 @@ def test_a_worker_that_is_too_quick_is_an_error() -> None:
 def test_small_stages_are_added_up_and_the_core_comes_last() -> None:
     """The sums stay what they are."""
     stages = {"encode": 4.0, "core: bars": 5.0, "core: zones": 0.05, "x": 0.04, "y": 0.03}
-    lines = text({"sizes": {"63": {"updates_s": 9_000, "stages": stages}}}).splitlines()
+    lines = text({"loads": {"63 a record": {"updates_s": 9_000, "stages": stages}}}).splitlines()
     assert lines[2:] == [
         "| encode | 4.00 |",
         "| everything else | 0.07 |",
