@@ -13,12 +13,16 @@ from typing import Any, NamedTuple
 from schemas import feeds
 from schemas.clock import SystemClock
 from schemas.config.settings import load_settings
-from schemas.records import RAW_BATCH, HourlyBar
+from schemas.records import HourlyBar
+from schemas.serde.raw_frames import RawFrameReader
 from schemas.serde.registry import SchemaCatalog
+from schemas.topics import RATES, SETTLEMENTS, ZSCORES
+from stream_app.core.columns.judging import Encoders
 from stream_app.settings import WorkerSettings
 from stream_app.worker.checkpoint import Tables
 from stream_app.worker.output_producer import OutputProducer, output_encoders
 from stream_app.worker.processor import Processor
+from stream_app.worker.raw_batches import Partition, RawRecord
 
 CHANGELOG = "bench.changelog"
 MAX_CONTRACTS = 200_000
@@ -79,23 +83,9 @@ class _Log:
         return None
 
 
-class _Message(NamedTuple):
-    """What the processor reads of a message of Faust's."""
-
-    topic: str
-    partition: int
-    offset: int
-    value: bytes
-    timestamp: float | None = None
-
-
-class _Event(NamedTuple):
-    """An event of Faust's that nobody waits for."""
-
-    message: _Message
-
-    def ack(self) -> None:
-        """Take no note of it."""
+async def _owns() -> bool:
+    """Tell that no other worker has taken over."""
+    return True
 
 
 class InProcess:
@@ -116,12 +106,18 @@ class InProcess:
         settings = load_settings(WorkerSettings, kafka_bootstrap=bootstrap, registry_url=registry)
         catalog, clock = SchemaCatalog(settings), SystemClock()
         self._topic = topic
-        self._producer = OutputProducer(settings, output_encoders(catalog), clock)
+        encoders = output_encoders(catalog)
+        self._producer = OutputProducer(settings, encoders, clock)
         self.contracts = Table(self._producer, contracts)
         self.baselines = Table(self._producer, baselines)
         tables = Tables(self.contracts, self.baselines, _NoBars())
         self.processor = Processor(
-            catalog.decoder(RAW_BATCH), self._producer, tables, _Log(), clock
+            RawFrameReader(catalog.schema_text),
+            Encoders(*(encoders[topic.name].header for topic in (RATES, ZSCORES, SETTLEMENTS))),
+            self._producer,
+            tables,
+            _Log(),
+            clock,
         )
 
     def assign(self, partitions: int) -> None:
@@ -131,12 +127,16 @@ class InProcess:
 
     async def feed(self, records: Sequence[Raw]) -> None:
         """Process records that were fetched together."""
+        batch: dict[Partition, list[RawRecord]] = {}
         for partition, offset, value in records:
-            await self.processor.handle(_Event(_Message(self._topic, partition, offset, value)))
+            fetched = RawRecord(offset, None, value)
+            batch.setdefault((self._topic, partition), []).append(fetched)
+        await self.processor.admit(batch)
+        self.processor.handle_batch(batch)
 
     async def flush(self) -> None:
         """Make everything durable."""
-        await self.processor.flush()
+        await self.processor.flush(_owns)
 
 
 class Cpu(NamedTuple):

@@ -185,7 +185,7 @@ async def test_once() -> None:
 
     once = Once(make)
     assert not once.is_made
-    assert await asyncio.gather(once.get(), once.get()) == [1, 1]
+    assert list(await asyncio.gather(once.get(), once.get())) == [1, 1]
     assert await once.get() == 1
     assert once.is_made
 
