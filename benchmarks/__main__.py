@@ -12,7 +12,7 @@ from schemas.errors import FundingStreamError
 BENCHMARKS = ("pipeline", "worker")
 PARTS = ("throughput", "latency")
 """Of the worker's, to be run by name."""
-COMMANDS = ("faults", "calls", "modes", "warmup", "alerts", "intervals")
+COMMANDS = ("faults", "calls", "modes", "warmup", "alerts", "intervals", "disturbances")
 """With a command line and a verdict of their own."""
 QUICK_S = 10.0
 
