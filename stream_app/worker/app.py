@@ -43,9 +43,11 @@ from stream_app.worker.flusher import Flusher
 from stream_app.worker.group_consumer import GroupTransport
 from stream_app.worker.instance import SESSION_S, Expulsions, Instance
 from stream_app.worker.output_producer import PUBLISHED, OutputProducer, output_encoders
+from stream_app.worker.peers import Peers
 from stream_app.worker.processor import Processor
 from stream_app.worker.raw_input import RawInput
 from stream_app.worker.stall_detector import Work
+from stream_app.worker.table_store import OffsetTable, PromptTableManager
 from stream_app.worker.tables import TABLES, KafkaRawLog, faust_tables
 from stream_app.worker.watchdog import end_process
 
@@ -240,14 +242,19 @@ def faust_app(settings: WorkerSettings, instance: str) -> FundingApp:
         producer_max_request_size=MAX_MESSAGE_BYTES,
         broker_max_poll_records=4000,
         broker_session_timeout=SESSION_S,
-        broker_heartbeat_interval=2,
+        # A member learns of a rebalance by its next heartbeat.
+        broker_heartbeat_interval=0.5,
         broker_commit_interval=1.0,
         consumer_max_fetch_size=4 << 20,
         consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=instance,
         stream_wait_empty=False,
         stream_buffer_maxsize=4096,
-        table_standby_replicas=0,
+        # With several workers each partition's tables are kept by a second one, which takes over
+        # without reading them first.
+        table_standby_replicas=1,
+        Table=OffsetTable,
+        TableManager=PromptTableManager,
         # The group remembers the URL of a static member, so it must not depend on the page's port.
         canonical_url=f"http://{instance}",
         web_bind=settings.web_host,
@@ -311,8 +318,12 @@ def _add_membership(app: FundingApp, instance: Instance, clock: Clock) -> None:
     @app.task  # type: ignore[untyped-decorator]
     async def _watch_membership() -> None:
         expulsions = Expulsions(clock.monotonic_s())
+        peers = Peers(instance, clock)
         while not app.should_stop:
             await asyncio.sleep(MEMBERSHIP_EVERY_S)
+            dead = peers.dead()
+            if dead:
+                await app.consumer.remove_members(dead)
             member_id = app.member_id()
             if member_id:
                 instance.remember(member_id)
