@@ -208,7 +208,8 @@ def create_app(settings: WorkerSettings, instance: Instance, clock: Clock) -> Fu
         _add_reports(app, processor, output_producer, instance.name)
     quiet_malformed_requests()
     app.reports = FeedReports(settings, catalog)
-    add_pages(app.web.web_app, WorkerView(processor, app.reports.newest, clock))
+    view = WorkerView(processor, app.reports.newest, clock, lambda: raw_input.is_idle)
+    add_pages(app.web.web_app, view)
     return app
 
 

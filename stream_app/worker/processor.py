@@ -162,10 +162,6 @@ class Processor:
                 total += max(0, end - assigned.next_offset)
         return total
 
-    def idle(self) -> bool:
-        """Tell whether no raw record waits to be processed, so that others may have the loop."""
-        return self.lag() == 0
-
     def assign(self, topic: str, partition: int) -> AssignedPartition:
         """Load a partition's state from the tables, once."""
         assigned = self._assigned.get((topic, partition))
