@@ -106,6 +106,23 @@ class StreamColumns(NamedTuple):
     """0: there is none."""
 
 
+class SettledColumns(NamedTuple):
+    """Regular settlements of the history, a column for each field; times in µs."""
+
+    symbols: Sequence[str]
+    funding_times_raw: Longs
+    rates: Floats
+    """NaN: this is to be read by the normaliser itself."""
+
+
+class SettledReader(Protocol):
+    """Reads many settlements of the history at once."""
+
+    def read(self, payloads: Sequence[bytes]) -> SettledColumns | None:
+        """Read payloads; None if they are not all as the exchange usually sends them."""
+        ...
+
+
 class StreamReader(Protocol):
     """Reads many updates of a stream at once."""
 
@@ -142,4 +159,8 @@ class Normaliser(Protocol):
 
     def column_reader(self, channel: str) -> StreamReader | None:
         """Return what reads many updates of a channel of the stream at once; None: nothing does."""
+        ...
+
+    def settled_reader(self, channel: str) -> SettledReader | None:
+        """Return what reads many settlements of a channel of the history at once; None: nothing."""
         ...

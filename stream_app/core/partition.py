@@ -28,6 +28,7 @@ from schemas.times import US_PER_S
 from stream_app.core.columns.flushing import emit_owed, settle_bars
 from stream_app.core.columns.judging import Encoders, FeedColumns
 from stream_app.core.columns.updates import Limits
+from stream_app.core.history import HistoryPages
 from stream_app.core.monitoring.stream_monitor import StreamMonitor
 from stream_app.core.output.collector import OutputCollector
 from stream_app.core.output.emission import Emitter
@@ -112,6 +113,14 @@ class FeedPartition:
         self.steps_by_columns = not (known.timeless or known.settling_s)
         """False where each update has to be looked at by itself: rates.py knows why."""
         self.place = write_string(self.topic) + write_long(partition)
+        self._history = HistoryPages(
+            normalise,
+            self.collector,
+            self.store,
+            self.columns,
+            self.place,
+            self._max_settled_rate,
+        )
         self._flush_phase_us = flush_phase_us
         self._parts = Parts(self.store, self.collector, self._emitter, self._monitor, self._rates)
         self._stream_settles = True
@@ -163,12 +172,17 @@ class FeedPartition:
     ) -> None:
         collector = self.collector
         rows = self._rows = []
-        items = [frame.item(index) for index in indexes]
         letters = len(collector.dead_letters)
-        read = self.normalise.frame(frame.purpose, frame.channel, items)
-        for position, (index, item) in enumerate(zip(indexes, items, strict=True)):
-            at.item, at.received_at = index, item["received_at"]
-            self._apply_guarded(item, at, read[position] if read else None, is_new=is_new)
+
+        def one_by_one(indexes: Sequence[int]) -> None:
+            items = [frame.item(index) for index in indexes]
+            read = self.normalise.frame(frame.purpose, frame.channel, items)
+            for position, (index, item) in enumerate(zip(indexes, items, strict=True)):
+                at.item, at.received_at = index, item["received_at"]
+                self._apply_guarded(item, at, read[position] if read else None, is_new=is_new)
+
+        if not self._history.apply(frame, at, one_by_one):
+            one_by_one(indexes)
         if rows:
             self.accepted.append(RateRows(at, rows))
         self._monitor.end_of_record(at, is_new=is_new)
@@ -226,7 +240,9 @@ class FeedPartition:
         for shard in self.store.all_shards:
             if boundary <= shard.block.flushed_at:
                 continue
-            shard.block.flushed_at = boundary
+            # Stored with every block: records that are received in another order than they were
+            # sent must not lead to a boundary again after a restart.
+            shard.block.flushed_at, shard.dirty = boundary, True
             self._flush_rows(shard, boundary, now_us)
             for entry in shard.entries:
                 if not entry.resident:
@@ -443,4 +459,8 @@ def new_columns(feed: str, encoders: Encoders | None = None) -> FeedColumns:
     Without `encoders` what they publish names schema 0, which no registry knows.
     """
     nameless = wire_header(0)
-    return FeedColumns(feed, spec(feed).max_settled_rate, encoders or Encoders(nameless, nameless))
+    return FeedColumns(
+        feed,
+        spec(feed).max_settled_rate,
+        encoders or Encoders(nameless, nameless, nameless),
+    )

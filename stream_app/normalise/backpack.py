@@ -17,6 +17,7 @@ from stream_app.model import (
     InstrumentUpdate,
     NoRate,
     RateUpdate,
+    SettledColumns,
     SettlementUpdate,
     StreamColumns,
     Update,
@@ -27,6 +28,7 @@ from stream_app.normalise.columns import (
     ColumnReader,
     floats,
     next_times_us,
+    numbers,
     prices,
     times_us,
 )
@@ -46,6 +48,8 @@ from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader
 
 _QUOTES = frozenset({"USDC", "USDT", "USD"})
 _BPS = 10_000
+FIRST_YEAR = 2001
+"""No later than this year nothing can have settled."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US = timedelta(microseconds=1)
 
@@ -101,6 +105,14 @@ class _FundingRate(msgspec.Struct, gc=False, rename="camel"):
     symbol: str
     interval_end_timestamp: datetime
     funding_rate: Number = None
+
+
+class _PlainFundingRate(msgspec.Struct, gc=False, rename="camel"):
+    """A _FundingRate with the types that the exchange sends."""
+
+    symbol: str
+    interval_end_timestamp: datetime
+    funding_rate: float | str
 
 
 class _Market(msgspec.Struct, gc=False, rename="camel"):
@@ -170,18 +182,30 @@ def _snapshot(row: _Snapshot, item: Item) -> Sequence[Update]:
     return with_faults(row.symbol, faults, update)
 
 
+def _end_us(end: datetime) -> int:
+    return ((end if end.tzinfo else end.replace(tzinfo=UTC)) - _EPOCH) // _US
+
+
 def _settlement(row: _FundingRate, item: Item) -> Sequence[Update]:
     end = row.interval_end_timestamp
-    end_us = ((end if end.tzinfo else end.replace(tzinfo=UTC)) - _EPOCH) // _US
+    end_us = _end_us(end)
     # The newest row is the interval still running: an estimate (§4b).
     if end_us > item.received_at_us:
         return (NoRate(row.symbol, "interval still running"),)
     rate = number(row.funding_rate, "fundingRate")
     if rate is None:
         return (NoRate(row.symbol, "no settled rate"),)
-    if end.year <= 2001:
+    if end.year <= FIRST_YEAR:
         raise MalformedInputError(f"intervalEndTimestamp is no time of a settlement: {end}")
     return (SettlementUpdate(row.symbol, end_us, rate),)
+
+
+def _settled_columns(rows: Sequence[_PlainFundingRate]) -> SettledColumns:
+    """An interval that still runs ends after its receipt, which makes it none for the core."""
+    symbols, ends, rates = zip(*map(msgspec.structs.astuple, rows), strict=True)
+    is_good = np.array([end.year > FIRST_YEAR for end in ends])
+    times_raw = np.array([_end_us(end) for end in ends], dtype=np.int64)
+    return SettledColumns(symbols, times_raw, np.where(is_good, numbers(rates), NAN))
 
 
 def _bound(value: Number, field: str) -> float | None:
@@ -229,4 +253,5 @@ normalise = ChannelNormaliser(
         ("contract", "markets"): PayloadReader(_Market, _market),
     },
     {"markPrice": ColumnReader(_PlainFrame, _frame_columns)},
+    {"fundingRates": ColumnReader(_PlainFundingRate, _settled_columns)},
 )

@@ -18,6 +18,7 @@ from stream_app.model import (
     NoRate,
     Normaliser,
     RateUpdate,
+    SettledColumns,
     SettlementUpdate,
     StreamColumns,
     Update,
@@ -29,6 +30,7 @@ from stream_app.normalise.columns import (
     floats,
     next_times_us,
     prices,
+    settled,
     times_us,
 )
 from stream_app.normalise.numbers import (
@@ -116,6 +118,15 @@ class _FundingRate(msgspec.Struct, gc=False, rename="camel"):
     funding_time: int
     funding_rate: Number = None
     rate_type: Text = None
+
+
+class _PlainFundingRate(msgspec.Struct, gc=False, rename="camel"):
+    """A _FundingRate with the types that the exchange sends."""
+
+    symbol: str
+    funding_time: int
+    funding_rate: float | str
+    rate_type: str | None = None
 
 
 class _FundingInfo(msgspec.Struct, gc=False, rename="camel"):
@@ -282,6 +293,15 @@ def _settlement(row: _FundingRate, _item: Item) -> Sequence[Update]:
     return with_faults(row.symbol, faults, settlement)
 
 
+def _settled_columns(rows: Sequence[_PlainFundingRate]) -> SettledColumns:
+    symbols, times, rates, kinds = zip(*map(msgspec.structs.astuple, rows), strict=True)
+    found = settled(symbols, times, rates)
+    special = {kind for kind in set(kinds) if (kind or "").casefold() not in _REGULAR}
+    if special:
+        found.rates[[kind in special for kind in kinds]] = NAN
+    return found
+
+
 def _funding_info(row: _FundingInfo, _item: Item) -> Sequence[Update]:
     faults: list[str] = []
     facts = InstrumentUpdate(
@@ -338,4 +358,5 @@ def normaliser_of(market: int, feed: FeedSpec) -> Normaliser:
             ("contract", "exchangeInfo"): PayloadReader(_SymbolInfo, _symbol_info_of(feed)),
         },
         {ANY_CHANNEL: ColumnReader(_PlainMarkPrice, _mark_price_columns_of(market))},
+        {"fundingRate": ColumnReader(_PlainFundingRate, _settled_columns)},
     )

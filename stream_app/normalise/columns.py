@@ -1,4 +1,4 @@
-"""Reads many updates of a stream at once, into columns: what the fast way of the core steps by.
+"""Reads many updates of a stream or settlements at once, into columns, as the core's fast way needs.
 
 Only rows as an exchange usually sends them are read here. Any other one has a rate that is NaN, or
 its whole record is not read: then the reader of payloads.py says what it means. What is read here
@@ -8,12 +8,12 @@ means exactly what that reader says it means.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 import msgspec
 import numpy as np
 
-from stream_app.model import Floats, Longs, StreamColumns
+from stream_app.model import Floats, Longs, SettledColumns
 from stream_app.normalise.numbers import (
     MAX_MS,
     MAX_NEXT_AHEAD_US,
@@ -24,20 +24,19 @@ from stream_app.normalise.numbers import (
 )
 
 Row = TypeVar("Row")
+Columns = TypeVar("Columns")
 NAN = float("nan")
 
 
-class ColumnReader(Generic[Row]):
+class ColumnReader(Generic[Row, Columns]):
     """Decodes payloads of one shape into columns."""
 
-    def __init__(
-        self, row_type: type[Row], columns: Callable[[Sequence[Row]], StreamColumns]
-    ) -> None:
+    def __init__(self, row_type: type[Row], columns: Callable[[Sequence[Row]], Columns]) -> None:
         """`row_type` is strict: it has the types that the exchange usually sends, and no others."""
         self._decode = msgspec.json.Decoder(list[row_type]).decode  # type: ignore[valid-type]
         self._columns = columns
 
-    def read(self, payloads: Sequence[bytes]) -> StreamColumns | None:
+    def read(self, payloads: Sequence[bytes]) -> Columns | None:
         """Read the payloads; None if they are not all of this shape."""
         if not all([p[:1] == b"{" and p[-1:] == b"}" for p in payloads]):  # noqa: C419 - quicker
             return None
@@ -50,7 +49,7 @@ class ColumnReader(Generic[Row]):
 
 
 def floats(texts: Sequence[str]) -> Floats:
-    """Return numbers of text as `number` reads them; NaN where there is none, or that refuses it."""
+    """Return numbers of text as `number` reads them; NaN where there is none, or it refuses."""
     together = "".join(texts)
     if together.isascii() and together.isprintable() and not ("_" in together or " " in together):
         try:
@@ -58,6 +57,16 @@ def floats(texts: Sequence[str]) -> Floats:
         except ValueError:
             pass
     return np.array([_float(text) for text in texts]) + 0.0
+
+
+def numbers(values: Sequence[float | str]) -> Floats:
+    """Return numbers, of text or of JSON, as `number` reads them; NaN as of `floats`."""
+    kinds = set(map(type, values))
+    if kinds == {str}:
+        return floats(cast("Sequence[str]", values))
+    if str not in kinds:
+        return np.array(values, dtype=np.float64) + 0.0
+    return np.array([_float(v) if isinstance(v, str) else v for v in values]) + 0.0
 
 
 def prices(texts: Sequence[str]) -> Floats:
@@ -94,3 +103,11 @@ def next_times_us(times: Sequence[int], event_times: Longs) -> Longs:
     is_near = (ahead >= -MAX_NEXT_BEHIND_US) & (ahead <= MAX_NEXT_AHEAD_US)
     near: Longs = np.where(is_near, found, 0)
     return near
+
+
+def settled(
+    symbols: Sequence[str], times: Sequence[int], rates: Sequence[float | str]
+) -> SettledColumns:
+    """Return regular settlements, as rows of the history name them: times in ms or µs."""
+    times_raw = times_us(times)
+    return SettledColumns(symbols, times_raw, np.where(times_raw > 0, numbers(rates), NAN))

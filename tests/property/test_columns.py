@@ -137,9 +137,7 @@ def by_columns(log: Sequence[Placed], chance: random.Random, restart_at: int) ->
 @patch.dict("stream_app.core.scoring.zones.LASTING_US", {2.0: 6 * S, 3.0: 2 * S})
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32), contracts=st.integers(1, 8), seconds=st.integers(1, 60))
-def test_any_batches_give_what_single_records_give(
-    seed: int, contracts: int, seconds: int
-) -> None:
+def test_any_batches_give_what_single_records_give(seed: int, contracts: int, seconds: int) -> None:
     """Same records for each key in the same order, and the same stored state."""
     log = Market(seed, contracts).make(seconds)
     chance = random.Random(seed)

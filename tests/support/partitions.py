@@ -106,9 +106,7 @@ def know(partition: FeedPartition, raw: RawBatch, offset: int) -> None:
     if raw["purpose"] == "reconcile":
         return
     boundary = flush_boundary(raw["received_at"])
-    at = ItemContext(
-        partition.topic, partition.partition, offset, RawFrame.of(raw), boundary, NOW
-    )
+    at = ItemContext(partition.topic, partition.partition, offset, RawFrame.of(raw), boundary, NOW)
     for at.item, each in enumerate(raw["items"]):
         symbol = each["symbol"]
         if symbol is not None and symbol not in store.entries and not _DATED.fullmatch(symbol):

@@ -1,10 +1,10 @@
 """The part of contracts' state that each update changes, in columns: one row for each contract.
 
-A contract's hot state is either in its ContractState or in its row here, and `ContractEntry.resident`
-says where. `put_in` moves it to the row, `take_out` moves it back. Rows are shared by all partitions
-of a feed that this process has, so that a frame of the exchange is one pass over arrays.
+A contract's hot state is either in its ContractState or in its row here; `ContractEntry.resident`
+says where. `put_in` moves it to the row, `take_out` moves it back. Rows are shared by all
+partitions of a feed that this process has, so that a frame of the exchange is one pass over arrays.
 
-What is missing (None) is NaN in a column of numbers, 0 in one of times, and −1 as the hour of a bar.
+What is missing (None) is NaN in a column of numbers, 0 in one of times, −1 as the hour of a bar.
 """
 
 from __future__ import annotations

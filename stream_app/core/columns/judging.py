@@ -11,6 +11,7 @@ from array import array
 import numpy as np
 
 from schemas.serde.rate_columns import RateEncoder
+from schemas.serde.settlement_columns import SettlementEncoder
 from schemas.serde.zscore_columns import ZScoreEncoder
 from schemas.times import hour_floor
 from stream_app.core.columns.hot import NAN, HotColumns
@@ -54,10 +55,13 @@ def is_regular(entry: ContractEntry) -> bool:
 class Encoders:
     """The encoders of what is published by columns."""
 
-    def __init__(self, rates_header: bytes, zscores_header: bytes) -> None:
+    def __init__(
+        self, rates_header: bytes, zscores_header: bytes, settlements_header: bytes
+    ) -> None:
         """Headers as `codec.wire_header` gives them."""
         self.rates = RateEncoder(rates_header)
         self.zscores = ZScoreEncoder(zscores_header)
+        self.settlements = SettlementEncoder(settlements_header)
 
 
 class FeedColumns(HotColumns):
@@ -108,7 +112,7 @@ class FeedColumns(HotColumns):
             self.baselines,
             self.tails,
         ):
-            column += [b""] * added
+            column.extend([b""] * added)
         self._windows += [None] * added
 
     def put_in(self, entry: ContractEntry) -> None:

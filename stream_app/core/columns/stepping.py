@@ -157,7 +157,7 @@ def _encoded_rates(
 
 
 def _is_as_before(columns: FeedColumns, updates: Updates, z: Floats) -> Flags:
-    """Tell which updates have the rate and the z of the one before: what those call for was done."""
+    """Tell which updates have the rate and z of the one before: what those call for was done."""
     row = updates.row
     judged = columns.judged_z[row]
     same_z = (z == judged) | (np.isnan(z) & np.isnan(judged))

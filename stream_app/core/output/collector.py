@@ -98,7 +98,21 @@ class OutputCollector:
         facts: AuditFacts = NO_FACTS,
     ) -> None:
         """Make an audit event at once. `times`: from and to, µs; `raw`: offset and item."""
+        told = self.told(subject, kind, times, count, detail, raw, facts)
         self.counts[kind] += 1
+        self.outputs.append(told)
+
+    def told(
+        self,
+        subject: str,
+        kind: AuditKind,
+        times: tuple[int, int],
+        count: int,
+        detail: str,
+        raw: tuple[int, int],
+        facts: AuditFacts = NO_FACTS,
+    ) -> Output:
+        """Return the audit event that `tell` makes."""
         event: AuditEvent = {
             "subject": subject,
             "kind": kind,
@@ -112,7 +126,7 @@ class OutputCollector:
             "raw_item": raw[1],
             **fact_fields(facts),
         }
-        self.outputs.append(Output(topics.AUDIT, subject, event))
+        return Output(topics.AUDIT, subject, event)
 
     def unlisted(self, dropped: Iterable[WaitingItem], at: ItemContext) -> None:
         """Count items that are dropped because no list knows their contract."""

@@ -93,16 +93,20 @@ class ContractEntry:
         self.resident = False
         """Its hot state is in that row, and not in `contract` (columns/hot.py)."""
 
+    @property
+    def is_scored(self) -> bool:
+        """Rates are scored, if there is a baseline."""
+        return not self.contract.backfilling and self.contract.state.scored
+
     def refresh(self, event_time: int) -> None:
         """Make `stats` and `interval` those of the hour of `event_time` (µs)."""
         hour = hour_floor(event_time)
         if hour == self.hour:
             return
         self.hour = hour
-        contract, baseline = self.contract, self.baseline
         # An empty baseline is treated as none, since a restart does not tell the two apart.
-        scored = len(baseline) > 0 and not contract.backfilling and contract.state.scored
-        self.stats = baseline.statistics(hour) if scored else None
+        scored = self.is_scored and len(self.baseline) > 0
+        self.stats = self.baseline.statistics(hour) if scored else None
         self.interval = self._interval()
 
     def changed(self) -> None:
@@ -130,6 +134,8 @@ class SavedStore(NamedTuple):
 
     entries: int
     shards: int
+    newest: int
+    """Contracts of the newest block."""
     waiting: dict[str, list[WaitingItem]]
     cap_hour: int
 
@@ -261,17 +267,24 @@ class ContractStore:
         """Return what an item of a symbol that is not listed may change."""
         unlisted = self.unlisted
         waiting = {symbol: items[:] for symbol, items in unlisted.waiting.by_symbol.items()}
-        return SavedStore(len(self.entries), len(self.shards), waiting, unlisted.block.cap_hour)
+        newest = len(self.shards[-1].block.contracts) if self.shards else 0
+        return SavedStore(
+            len(self.entries), len(self.shards), newest, waiting, unlisted.block.cap_hour
+        )
 
     def restore(self, saved: SavedStore) -> None:
         """Undo what has changed since, of that."""
         for symbol in list(self.entries)[saved.entries :]:
             entry = self.entries.pop(symbol)
-            self.by_name.pop(symbol.encode())
-            entry.shard.entries.remove(entry)
-            entry.shard.block.contracts.pop()
+            self.by_name.pop(symbol.encode(), None)
             self._dirty_baselines.pop(entry.contract.contract_id, None)
         del self.shards[saved.shards :]
+        if self.shards:
+            # Contracts are only ever added to the newest block.
+            shard, known = self.shards[-1], saved.newest
+            for contract in shard.block.contracts[known:]:
+                self.by_name.pop(contract.symbol.encode(), None)
+            del shard.block.contracts[known:], shard.entries[known:]
         self.unlisted.waiting.by_symbol = saved.waiting
         self.unlisted.block.cap_hour = saved.cap_hour
 
@@ -284,6 +297,10 @@ class ContractStore:
     def baseline_changed(self, entry: ContractEntry) -> None:
         """Note that a baseline is to be stored."""
         entry.changed()
+        self._dirty_baselines[entry.contract.contract_id] = entry.baseline
+
+    def baseline_grown(self, entry: ContractEntry) -> None:
+        """Note that a baseline is to be stored, by which nothing is judged yet."""
         self._dirty_baselines[entry.contract.contract_id] = entry.baseline
 
     def mark_applied(self, offset: int) -> None:
