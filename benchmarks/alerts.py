@@ -28,6 +28,7 @@ from stream_app.model import (
     InstrumentUpdate,
     RateUpdate,
     ReadItem,
+    SettledReader,
     SettlementUpdate,
     StreamReader,
     Update,
@@ -65,6 +66,11 @@ class ReadAlready:
 
     def column_reader(self, channel: str) -> StreamReader | None:
         """Return None: there is no text that could be read at once."""
+        del channel
+        return None
+
+    def settled_reader(self, channel: str) -> SettledReader | None:
+        """Return None, for the same reason."""
         del channel
         return None
 

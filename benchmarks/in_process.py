@@ -17,8 +17,10 @@ from schemas.records import RAW_BATCH, HourlyBar
 from schemas.serde.registry import SchemaCatalog
 from stream_app.settings import WorkerSettings
 from stream_app.worker.checkpoint import Tables
+from stream_app.worker.fetcher import MAX_BATCH_BYTES
 from stream_app.worker.output_producer import OutputProducer, output_encoders
 from stream_app.worker.processor import Processor
+from stream_app.worker.raw_batches import Partition, RawRecord, slices
 
 CHANGELOG = "bench.changelog"
 MAX_CONTRACTS = 200_000
@@ -79,23 +81,9 @@ class _Log:
         return None
 
 
-class _Message(NamedTuple):
-    """What the processor reads of a message of Faust's."""
-
-    topic: str
-    partition: int
-    offset: int
-    value: bytes
-    timestamp: float | None = None
-
-
-class _Event(NamedTuple):
-    """An event of Faust's that nobody waits for."""
-
-    message: _Message
-
-    def ack(self) -> None:
-        """Take no note of it."""
+async def _is_owner() -> bool:
+    """Tell the checkpoint that no other worker has taken over."""
+    return True
 
 
 class InProcess:
@@ -131,12 +119,17 @@ class InProcess:
 
     async def feed(self, records: Sequence[Raw]) -> None:
         """Process records that were fetched together."""
+        batch: dict[Partition, list[RawRecord]] = {}
         for partition, offset, value in records:
-            await self.processor.handle(_Event(_Message(self._topic, partition, offset, value)))
+            found = batch.setdefault((self._topic, partition), [])
+            found.append(RawRecord(offset, None, value))
+        for some in slices(batch, MAX_BATCH_BYTES):
+            await self.processor.admit(some)
+            self.processor.handle_batch(some)
 
     async def flush(self) -> None:
         """Make everything durable."""
-        await self.processor.flush()
+        await self.processor.flush(_is_owner)
 
 
 class Cpu(NamedTuple):
