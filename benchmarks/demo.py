@@ -60,8 +60,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--contracts", type=int, help=f"of all feeds ({DEMO_CONTRACTS})")
     parser.add_argument("--seconds", type=float, help=f"to measure once loaded ({SECONDS:g})")
     parser.add_argument("--tabs", type=int, default=1, help="how many tabs show the page (1)")
-    parser.add_argument("--simulator", action="append", default=[], metavar="ARGUMENT",
-                        help="of the simulator; may be given again")  # fmt: skip
+    parser.add_argument("--aligned", action="store_true", help="all exchanges push at once")
     parser.add_argument("--data-dir", type=Path, help="where to leave data and logs")
 
 
@@ -81,7 +80,9 @@ async def measure_stack(given: argparse.Namespace, contracts: int) -> dict[str, 
     seconds = given.seconds or (QUICK_SECONDS if given.quick else SECONDS)
     keep = given.data_dir
     with nullcontext(keep) if keep else tempfile.TemporaryDirectory() as directory:
-        options = options_of(Path(directory), FEEDS, contracts, {}, tuple(given.simulator))
+        options = options_of(
+            Path(directory), FEEDS, contracts, {}, ("--aligned",) if given.aligned else ()
+        )
         begun_s = time.monotonic()
         async with running(options) as stack, _Observed(stack, given.tabs) as observed:
             started_s = time.monotonic() - begun_s
@@ -94,6 +95,7 @@ async def measure_stack(given: argparse.Namespace, contracts: int) -> dict[str, 
     return {
         "contracts": contracts,
         "tabs": given.tabs,
+        "aligned": given.aligned,
         "started_s": round(started_s, 1),
         "loaded": loaded == _LOADED,
         "loading": loading,

@@ -66,6 +66,11 @@ def is_sustained(phase: Mapping[str, Any]) -> bool:
 def text(figures: Mapping[str, Any]) -> str:
     """Return the figures as tables."""
     loading, steady = figures["loading"], figures["steady"]
+    pushed = (
+        "All exchanges push at the same moment."
+        if figures["aligned"]
+        else "Each exchange pushes at moments of its own, as real ones do."
+    )
     ended = "were loaded" if figures["loaded"] else "were NOT loaded"
     sql, both = steady["to_sql_ms"], (loading, steady)
     rows = [
@@ -92,7 +97,7 @@ def text(figures: Mapping[str, Any]) -> str:
     ]
     begun = (
         f"{figures['contracts']:,} contracts. All parts were up after {figures['started_s']:g} s; "
-        f"{loading['seconds']:.0f} s later all baselines {ended}. Times in ms."
+        f"{loading['seconds']:.0f} s later all baselines {ended}. {pushed} Times in ms."
     )
     tables = [
         table(["", "while history loads", "once loaded"], rows),

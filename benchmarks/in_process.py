@@ -20,9 +20,10 @@ from schemas.topics import RATES, SETTLEMENTS, ZSCORES
 from stream_app.core.columns.judging import Encoders
 from stream_app.settings import WorkerSettings
 from stream_app.worker.checkpoint import Tables
+from stream_app.worker.fetcher import MAX_BATCH_BYTES
 from stream_app.worker.output_producer import OutputProducer, output_encoders
 from stream_app.worker.processor import Processor
-from stream_app.worker.raw_batches import Partition, RawRecord
+from stream_app.worker.raw_batches import Partition, RawRecord, slices
 
 CHANGELOG = "bench.changelog"
 MAX_CONTRACTS = 200_000
@@ -83,8 +84,8 @@ class _Log:
         return None
 
 
-async def _owns() -> bool:
-    """Tell that no other worker has taken over."""
+async def _is_owner() -> bool:
+    """Tell the checkpoint that no other worker has taken over."""
     return True
 
 
@@ -129,14 +130,15 @@ class InProcess:
         """Process records that were fetched together."""
         batch: dict[Partition, list[RawRecord]] = {}
         for partition, offset, value in records:
-            fetched = RawRecord(offset, None, value)
-            batch.setdefault((self._topic, partition), []).append(fetched)
-        await self.processor.admit(batch)
-        self.processor.handle_batch(batch)
+            found = batch.setdefault((self._topic, partition), [])
+            found.append(RawRecord(offset, None, value))
+        for some in slices(batch, MAX_BATCH_BYTES):
+            await self.processor.admit(some)
+            self.processor.handle_batch(some)
 
     async def flush(self) -> None:
         """Make everything durable."""
-        await self.processor.flush(_owns)
+        await self.processor.flush(_is_owner)
 
 
 class Cpu(NamedTuple):

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import random
 import statistics
+import sys
 from collections.abc import Iterator, Sequence
+from copy import copy
 from itertools import count
 
 from infra.simulator.registry import SIMULATED
@@ -52,6 +54,12 @@ class Instrument:
         self._price = chance.uniform(0.1, 90_000.0)
         self._chance = chance
 
+    def named(self, symbol: str) -> Instrument:
+        """Return another contract with the same settlements, whose rate moves by itself."""
+        found = copy(self)
+        found.symbol, found.contract_id = symbol, contract_id(FEED, symbol)
+        return found
+
     def row(self, event_ms: int, next_ms: int) -> bytes:
         """Return the next update as the exchange sends it."""
         if self._chance.random() < _CHANGED_SHARE:
@@ -62,15 +70,25 @@ class Instrument:
         return ROWS.update(self.symbol, event_ms, next_ms, rate, price)
 
 
-def market(each: int, seed: int = 1, high_share: float = HIGH_SHARE) -> list[list[Instrument]]:
-    """Return `each` contracts for every partition, each in the one that its id belongs to."""
+def market(
+    each: int, seed: int = 1, high_share: float = HIGH_SHARE, distinct: int = sys.maxsize
+) -> list[list[Instrument]]:
+    """Return `each` contracts for every partition, each in the one that its id belongs to.
+
+    Only the first `distinct` have settlements of their own, which take long to draw.
+    """
     chance = random.Random(seed)
     found: list[list[Instrument]] = [[] for _ in range(PARTITIONS)]
+    drawn: list[Instrument] = []
     for number in count():
         symbol = f"B{number:05d}{QUOTE}"
         home = found[partition_of(contract_id(FEED, symbol))]
         if len(home) < each:
-            home.append(Instrument(symbol, chance, high_share))
+            if len(drawn) < distinct:
+                drawn.append(Instrument(symbol, chance, high_share))
+                home.append(drawn[-1])
+            else:
+                home.append(drawn[number % distinct].named(symbol))
             if all(len(instruments) == each for instruments in found):
                 break
     return found

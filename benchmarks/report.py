@@ -67,9 +67,14 @@ def render(results: Results) -> str:
 
 
 def _wrapped(block: str) -> str:
-    """Break the lines of a paragraph; tables, titles and lists stay as they are."""
+    """Break the lines of a paragraph; tables, titles and lists stay as they are.
+
+    What is aligned by spaces is shown as it was printed.
+    """
     if block.lstrip().startswith(("|", "#", "- ", "```")):
         return block
+    if "   " in block.strip():
+        return f"```\n{block}\n```"
     text = " ".join(block.split())
     return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
 

@@ -46,6 +46,8 @@ UPDATES = 200_000
 QUICK_UPDATES = 1_000
 WARM_UP_ROUNDS = 2
 FACTS_AT_ONCE = 500
+DISTINCT = 1_000
+"""Contracts with settlements of their own; the others have those of one of these."""
 LINEAR = 1.5
 """At 100,000 contracts an update may cost so many times what it costs at 1,000, at most."""
 _CHILD_S = 600.0
@@ -138,7 +140,7 @@ async def _prepare(addresses: tuple[str, str], each: int, path: Path) -> None:
 
     The settlements are those of one contract, which is enough for what they cost.
     """
-    contracts = market(each)
+    contracts = market(each, distinct=DISTINCT)
     given = _Input(addresses[1])
     received_at = _first_second() * US_PER_S
     work = InProcess(*addresses, raw_topic(FEED), {}, {})
@@ -160,12 +162,8 @@ async def _prepare(addresses: tuple[str, str], each: int, path: Path) -> None:
 async def _measure(
     addresses: tuple[str, str], each: int, path: Path, updates: int
 ) -> dict[str, Any]:
-    contracts = market(each)
+    contracts = market(each, distinct=DISTINCT)
     number = each * PARTITIONS
-    for part in contracts:
-        for one in part:
-            # What only the preparation needs would count as memory of this process.
-            one.settled = []
     given = _Input(addresses[1])
     second = _first_second() + 1
     before_mb = _memory_mb()

@@ -115,6 +115,16 @@ def test_a_market_may_have_more_contracts_beyond_the_threshold() -> None:
         assert (float(row["r"]) - instrument.mean) / instrument.std > 2
 
 
+def test_contracts_beyond_the_distinct_ones_have_their_settlements_and_other_names() -> None:
+    """Each is in the partition of its own name."""
+    contracts = market(10, distinct=3)
+    every = [each for part in contracts for each in part]
+    assert len({each.contract_id for each in every}) == 10 * PARTITIONS
+    assert len({tuple(each.settled) for each in every}) == 3
+    for partition, part in enumerate(contracts):
+        assert {partition_of(each.contract_id) for each in part} == {partition}
+
+
 def test_speed_counts_between_the_samples_only() -> None:
     """What came before the first sample took unknown time."""
     samples = [Sample(1.0, 100, 2.0), Sample(2.0, 700, 2.2), Sample(3.0, 1_100, 2.5)]

@@ -50,7 +50,7 @@ def phase(p99_ms: float, behind: tuple[int, ...] = (0, 0, 0), cores: float = 0.1
 
 def figures(loading: dict[str, Any], steady: dict[str, Any], *, loaded: bool = True) -> Any:
     """Figures of a run with 70 contracts."""
-    document = {"contracts": 70, "started_s": 12.5, "loaded": loaded, "tabs": 1}
+    document = {"contracts": 70, "started_s": 12.5, "loaded": loaded, "tabs": 1, "aligned": False}
     return {**document, "loading": loading, "steady": steady}
 
 

@@ -78,3 +78,10 @@ def test_aims_stand_first_and_paragraphs_are_broken_but_tables_are_not() -> None
     (aim,) = (line for line in lines if line.startswith("| 63 contracts a record"))
     assert aim.endswith("| 150,000/s, 11.0 µs | **missed** |")
     assert max(len(line) for line in lines if not line.startswith("|")) <= 110
+
+
+def test_what_is_aligned_by_spaces_is_shown_as_it_was_printed() -> None:
+    """A benchmark may print columns that are no Markdown."""
+    printed = "kind    lost\nkill       0"
+    page = render({"disturbances": Entry("2026-01-02", printed=f"A word.\n\n{printed}")})
+    assert page.endswith(f"A word.\n\n```\n{printed}\n```\n")
