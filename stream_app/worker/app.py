@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,11 +40,11 @@ from stream_app.worker.flusher import Flusher
 from stream_app.worker.group_consumer import GroupTransport
 from stream_app.worker.instance import SESSION_S, Expulsions, Instance
 from stream_app.worker.output_producer import PUBLISHED, OutputProducer, output_encoders
-from stream_app.worker.peers import Peers
+from stream_app.worker.peers import Member, Peers
 from stream_app.worker.processor import Processor
 from stream_app.worker.raw_input import RawInput
 from stream_app.worker.stall_detector import Work
-from stream_app.worker.table_store import OffsetTable, PromptTableManager
+from stream_app.worker.table_store import OffsetTable, PromptTableManager, SteadyFlow
 from stream_app.worker.tables import TABLES, KafkaRawLog, faust_tables
 from stream_app.worker.watchdog import end_process
 
@@ -55,6 +56,7 @@ MEMBERSHIP_EVERY_S = 0.5
 OVERSLEPT_S = 2 * FLUSH_INTERVAL_S
 ANSWERED_WITHIN_S = 3.0
 _MAX_REASON_CHARS = 300
+NEVER_S = 10 * 365 * 86_400.0
 LAST_FLUSH_S = 10.0
 """How long an orderly end may take to make everything durable."""
 
@@ -80,6 +82,11 @@ class FundingApp(faust.App):  # type: ignore[misc]
 
     def _new_transport(self) -> GroupTransport:
         return GroupTransport(self.conf.broker_consumer, self)
+
+    @cached_property
+    def flow_control(self) -> SteadyFlow:
+        """What holds records back during a rebalance."""
+        return SteadyFlow(loop=self.loop)
 
     def on_rebalance_end(self) -> None:
         """Fetch the assigned partitions: Faust has loaded their tables."""
@@ -111,6 +118,15 @@ class FundingApp(faust.App):  # type: ignore[misc]
             return
         await self.intake.flusher.flush()
 
+    async def _leave(self) -> None:
+        """Tell the other workers that this one ends, so that they take over at once.
+
+        A worker alone stays a member: it has its partitions back as soon as it is started again.
+        """
+        member = Member(self.conf.consumer_group_instance_id, self.member_id())
+        if member.member_id and len(self.assignor.changelog_distribution) > 1:
+            await self.consumer.remove_members([member])
+
     async def on_stop(self) -> None:
         """Flush and commit while the consumer still lives, then stop as Faust does.
 
@@ -120,6 +136,7 @@ class FundingApp(faust.App):  # type: ignore[misc]
             try:
                 async with asyncio.timeout(LAST_FLUSH_S):
                     await self.give_away()
+                    await self._leave()
             except (FundingStreamError, KafkaError, TimeoutError) as error:
                 reason = str(error) or f"it took longer than {LAST_FLUSH_S:g} s"
                 log.error("stopping without a last flush: %s", reason)  # noqa: TRY400
@@ -236,6 +253,9 @@ def faust_app(settings: WorkerSettings, instance: str) -> FundingApp:
         producer_compression_type=None,
         producer_max_request_size=MAX_MESSAGE_BYTES,
         broker_max_poll_records=4000,
+        # A member that polls nothing for so long leaves the group and stays away. Faust polls only
+        # while it recovers or stands by; whether records are processed, the watchdog sees.
+        broker_max_poll_interval=NEVER_S,
         broker_session_timeout=SESSION_S,
         # A member learns of a rebalance by its next heartbeat.
         broker_heartbeat_interval=0.5,

@@ -14,6 +14,7 @@ import faust
 from faust.stores import memory
 from faust.tables import TableManager
 from faust.types import TP
+from mode.utils.queues import FlowControlEvent
 
 
 class OffsetStore(memory.Store):  # type: ignore[misc]
@@ -84,3 +85,16 @@ class PromptTableManager(TableManager):  # type: ignore[misc]
         """Announce the tables and begin to recover them."""
         await self._update_channels()
         await self.recovery.start()
+
+
+class SteadyFlow(FlowControlEvent):  # type: ignore[misc]
+    """Faust's switch that holds records back during a rebalance.
+
+    Faust turns it on several times at the end of a recovery, and each time it throws away what is
+    queued. The second time these are records of a standby, which nobody would read again.
+    """
+
+    def resume(self) -> None:
+        """Let records through; if they were held back, without those from before."""
+        if not self.is_active():
+            super().resume()
