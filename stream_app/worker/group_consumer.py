@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from aiokafka.client import ConnectionGroup
@@ -143,7 +144,8 @@ class GroupConsumer(driver.Consumer):  # type: ignore[misc]
         self._in_thread(self._thread.resume_fetching, changelogs)
 
     def _in_thread(self, function: Callable[[set[TP]], None], tps: set[TP]) -> None:
-        self._thread.thread_loop.call_soon_threadsafe(function, tps)
+        with suppress(RuntimeError):  # the thread has ended: it fetches nothing
+            self._thread.thread_loop.call_soon_threadsafe(function, tps)
 
     async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109 - as in Faust
         if self.flow_active and not self._get_active_partitions():
@@ -183,7 +185,7 @@ class GroupConsumer(driver.Consumer):  # type: ignore[misc]
         """
         try:
             await self._thread.remove_members(members)
-        except KafkaError as error:
+        except (KafkaError, NotImplementedError) as error:  # the latter of a broker before 2.4
             log.warning("cannot tell the group that %s are gone: %r", members, error)
 
 
