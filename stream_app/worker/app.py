@@ -76,7 +76,7 @@ def create_app(settings: WorkerSettings, instance: Instance, clock: Clock) -> Fu
         int(settings.worker_max_ahead_s * US_PER_S),
     )
     raw_input = RawInput(fetcher, processor, end_process)
-    flusher = Flusher(processor, lambda: app.consumer, raw_input.forget, clock, SESSION_S)
+    flusher = Flusher(processor, lambda: app.consumer, app.forget, clock, SESSION_S)
     app.intake = Intake(fetcher, raw_input, flusher)
     _add_raw_input(app, fetcher, raw_input)
     _add_flush(app, processor, flusher, clock)

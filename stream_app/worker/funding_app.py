@@ -85,9 +85,19 @@ class FundingApp(faust.App):  # type: ignore[misc]
             self._beginning.cancel()
         self.intake.raw_input.stop()
         if not self.member_id():
-            self.intake.raw_input.forget()
+            self.forget()
             return
         await self.intake.flusher.flush()
+
+    def forget(self) -> None:
+        """Forget all state, and how far the tables are read: others have gone on without us.
+
+        Nothing is processed until partitions are assigned again.
+        """
+        if self.intake is not None:
+            self.intake.raw_input.forget()
+        for table in self.tables.values():
+            table.data.forget_offsets()
 
     async def _leave(self) -> None:
         """Tell the other workers that this one ends, so that they take over at once.

@@ -45,6 +45,10 @@ class OffsetStore(memory.Store):  # type: ignore[misc]
         """Return the newest offset that is in the store; None: it has nothing of the partition."""
         return self._offsets.get(tp)
 
+    def forget_offsets(self) -> None:
+        """Let everything be read again: others may have written between what is here."""
+        self._offsets.clear()
+
     def store(self, key: Any, value: Any, partition: int) -> None:
         """Set a value outside of an event, where Faust refuses `data[key] = value`."""
         self.data[key] = value

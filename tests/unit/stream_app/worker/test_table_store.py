@@ -44,6 +44,8 @@ def test_it_knows_how_far_it_has_read(tmp_path: Any) -> None:
     table.set_persisted_offset(TP(TOPIC, 4), 40)
     table.set_persisted_offset(TP(TOPIC, 4), 30)
     assert table.persisted_offset(TP(TOPIC, 4)) == 40
+    table.forget_offsets()
+    assert table.persisted_offset(TP(TOPIC, 4)) is None
 
 
 async def test_a_standby_is_kept_and_the_rest_forgotten(tmp_path: Any) -> None:
