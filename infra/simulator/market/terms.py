@@ -82,6 +82,8 @@ class TermsTable:
 
     def __init__(self, contracts: Sequence[Contract]) -> None:
         self._terms = [_from_the_start(contract) for contract in contracts]
+        self._quiet: tuple[int, int] = (0, 0)
+        """After which time nothing is funded, and until when: nearly every tick lies in there."""
         self._flatten()
 
     def entries(self) -> list[tuple[int, Terms]]:
@@ -160,7 +162,6 @@ class TermsTable:
         self._moments = sorted({-_EVER_MS, *self.since_ms.tolist()})
         self._listed_ms = sorted(t.listed_ms for _, t in entries)
         self._quiet = (0, 0)
-        """After which time nothing is funded, and until when: nearly every tick lies in there."""
 
 
 def _from_the_start(contract: Contract) -> list[Terms]:
