@@ -3,8 +3,8 @@
 Records of the stream are taken together, over partitions, as far as that changes nothing: up to a
 flush boundary of their partition, and up to a record of another purpose. The plain updates in them
 (columns/updates.py) are stepped by columns. All other items are applied one by one, in the order of
-the log. Contracts do not depend on each other, and of one contract each update is applied before the
-next. So each key's records are those that `FeedPartition.apply` makes record by record.
+the log. Contracts do not depend on each other, and of one contract each update is applied before
+the next. So each key's records are those that `FeedPartition.apply` makes record by record.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from stream_app.core.columns.stepping import Decision, commit, decide
 from stream_app.core.columns.updates import Updates, plain, plain_copies, ranks
 from stream_app.core.output.outputs import EncodedRecords
 from stream_app.core.partition import FeedPartition, RunBounds
-from stream_app.core.state.item_context import ItemContext
+from stream_app.core.state.audit_counts import Noted
 from stream_app.model import StreamColumns, StreamReader
 
 log = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ def _take(
 def _reader_of(
     partition: FeedPartition, frame: RawFrame, offset: int, bounds: RunBounds
 ) -> StreamReader | None:
-    """Return what reads a record's items into columns; None if they are to be applied one by one."""
+    """Return what reads a record's items into columns; None: they are applied one by one."""
     if (
         not frame.is_stream
         or not partition.steps_by_columns
@@ -224,7 +224,7 @@ def _rows(columns: FeedColumns, partition: FeedPartition, frame: RawFrame) -> li
 
 
 class _Steps:
-    """Steps the updates of a run in waves: the first of each contract, then the second, …"""
+    """Steps the updates of a run in waves: the first of each contract, then the second."""
 
     def __init__(
         self,
@@ -325,19 +325,23 @@ class _Steps:
             copies.rate.tolist(),
             strict=True,
         ):
-            partition, offset, frame = self.run[frame_number]
+            partition, offset, _ = self.run[frame_number]
             entry = self.columns.entries[row]
             assert entry is not None, "a row in use"
-            boundary = partition.boundary_of(frame.received_at)
-            place = (partition.topic, partition.partition, offset)
-            at = ItemContext(*place, frame, boundary, self._now_us)
-            at.item, at.received_at = item, received_at
-            self._done[self._starts[frame_number] + item] = True
-            partition.collector.note(
-                entry.contract.symbol,
+            contract, kind, facts = (
+                entry.contract.contract_id,
                 AuditKind.DUPLICATE,
-                event_time,
-                at,
-                f"rate {rate!r}",
                 AuditFacts(rate=rate),
             )
+            place = (received_at, offset, item)
+            book = entry.shard.audits
+            book.begin()
+            try:
+                detail = f"rate {rate!r}"
+                book.note(Noted(contract, kind, event_time, *place, detail, facts=facts))
+                book.keep()
+            except Exception:
+                book.restore()
+                raise
+            partition.counts[kind] += 1
+            self._done[self._starts[frame_number] + item] = entry.shard.dirty = True

@@ -209,7 +209,7 @@ class HistoryPages:
         times = [page.times[row] for row in rows]
         run = new_run(baseline, contract.evidence, times, _estimated_from(contract))
         if run is not None:
-            return _Decision(entry, rows[: run.count], times[: run.count], run)
+            return _Decision(entry, rows[: run.settlements], times[: run.settlements], run)
         known = known_run(baseline, times, page.rates[rows].tolist())
         return _Decision(entry, rows[:known], times[:known], None) if known else None
 
@@ -266,10 +266,10 @@ class HistoryPages:
             key, identity = self._name(entry.contract)
             rows += its_rows
             times += its_times
-            keys += [key] * run.count
-            identities += [identity] * run.count
-            hours += [run.interval_hours] * run.count
-            generations += [entry.contract.generation] * run.count
+            keys += [key] * run.settlements
+            identities += [identity] * run.settlements
+            hours += [run.interval_hours] * run.settlements
+            generations += [entry.contract.generation] * run.settlements
         columns = SettlementColumns(
             identities,
             np.array(times),

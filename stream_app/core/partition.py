@@ -241,6 +241,9 @@ class FeedPartition:
             if boundary <= shard.block.flushed_at:
                 continue
             shard.block.flushed_at = boundary
+            # Stored with each block: of records that are received in another order than they were
+            # sent, none must lead to a boundary again after a restart.
+            shard.dirty = shard.dirty or bool(shard.entries)
             self._flush_rows(shard, boundary, now_us)
             for entry in shard.entries:
                 if not entry.resident:

@@ -1,7 +1,8 @@
 """Undoes what an item has changed, so that it is applied as a whole or not at all.
 
-The code that applies an item changes state as it goes. If it fails, by a bug, `ItemSavepoint.restore`
-brings back what was before: the contract, its baseline, the audit, what waits, what is published.
+The code that applies an item changes state as it goes. If it fails, by a bug,
+`ItemSavepoint.restore` brings back what was before: the contract, its baseline, the audit, what
+waits, what is published.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reads many updates of a stream or settlements at once, into columns, as the core's fast way needs.
+"""Reads many updates of a stream, or settlements, into columns: what the core's fast way needs.
 
 Only rows as an exchange usually sends them are read here. Any other one has a rate that is NaN, or
 its whole record is not read: then the reader of payloads.py says what it means. What is read here
@@ -49,7 +49,7 @@ class ColumnReader(Generic[Row, Columns]):
 
 
 def floats(texts: Sequence[str]) -> Floats:
-    """Return numbers of text as `number` reads them; NaN where there is none, or that refuses it."""
+    """Return numbers of text as `number` reads them; NaN where there is none, or it refuses."""
     together = "".join(texts)
     if together.isascii() and together.isprintable() and not ("_" in together or " " in together):
         try:

@@ -1,4 +1,4 @@
-"""Faust wiring: the app, its settings, the agent over the raw topics, timers and web.
+"""Faust wiring: the app, its settings, the way of the raw records, timers and web.
 
 The order of records is kept in processor.py, what a flush makes durable in checkpoint.py. The traps
 of Faust that shape this file are in docs/worker.md.
@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import faust
+from aiokafka.errors import KafkaError
 
 from schemas.clock import Clock
 from schemas.errors import FundingStreamError, StateError
@@ -19,26 +20,35 @@ from schemas.feeds import FEEDS
 from schemas.http.server import guard, quiet_malformed_requests
 from schemas.kafka.admin import require_topics
 from schemas.partitioning import PARTITIONS
-from schemas.records import RAW_BATCH
+from schemas.serde.raw_frames import RawFrameReader
 from schemas.serde.registry import SchemaCatalog
 from schemas.times import US_PER_S
 from schemas.topics import (
     DEAD_LETTERS,
     MAX_MESSAGE_BYTES,
-    RAW_PREFIX,
+    RATES,
+    SETTLEMENTS,
     WORKERS,
+    ZSCORES,
     changelog_topic_spec,
     raw_topic,
 )
+from stream_app.core.columns.judging import Encoders
 from stream_app.settings import WorkerSettings
 from stream_app.web.pages import add_pages
 from stream_app.web.view import WorkerView
 from stream_app.worker.feed_reports import FeedReports
+from stream_app.worker.fetcher import Fetcher
+from stream_app.worker.flusher import Flusher
+from stream_app.worker.group_consumer import GroupTransport
 from stream_app.worker.instance import SESSION_S, Expulsions, Instance
 from stream_app.worker.output_producer import PUBLISHED, OutputProducer, output_encoders
-from stream_app.worker.processor import HoleError, Processor
+from stream_app.worker.peers import Peers
+from stream_app.worker.processor import Processor
+from stream_app.worker.raw_input import RawInput
 from stream_app.worker.stall_detector import Work
-from stream_app.worker.tables import TABLES, FaustRawLog, faust_tables
+from stream_app.worker.table_store import OffsetTable, PromptTableManager
+from stream_app.worker.tables import TABLES, KafkaRawLog, faust_tables
 from stream_app.worker.watchdog import end_process
 
 log = logging.getLogger(__name__)
@@ -53,25 +63,72 @@ LAST_FLUSH_S = 10.0
 """How long an orderly end may take to make everything durable."""
 
 
+class Intake(NamedTuple):
+    """What brings raw records into the processor and makes durable what they lead to."""
+
+    fetcher: Fetcher
+    raw_input: RawInput
+    flusher: Flusher
+
+
 class FundingApp(faust.App):  # type: ignore[misc]
-    """The Faust app, which makes everything durable before it stops."""
+    """The Faust app: it processes the raw log between rebalances.
+
+    Before its partitions are given away, and before it stops, it makes everything durable.
+    """
 
     processor: Processor | None = None
+    intake: Intake | None = None
     reports: FeedReports | None = None
+    _beginning: asyncio.Task[None] | None = None
+
+    def _new_transport(self) -> GroupTransport:
+        return GroupTransport(self.conf.broker_consumer, self)
+
+    def on_rebalance_end(self) -> None:
+        """Fetch the assigned partitions: Faust has loaded their tables."""
+        super().on_rebalance_end()
+        if self.intake is not None:
+            self._beginning = asyncio.ensure_future(self._begin(self.intake.raw_input))
+
+    async def _begin(self, raw_input: RawInput) -> None:
+        try:
+            await raw_input.begin(await self.consumer.committed_raw())
+        except StateError as error:
+            end_process(str(error))
+        except Exception:  # noqa: BLE001 - it would own partitions and process nothing
+            end_process("the assigned partitions cannot be read")
+
+    async def give_away(self) -> None:
+        """Stop processing at once; make durable and commit what was processed.
+
+        Whoever has the partitions next goes on from there. A member that Kafka has forgotten leaves
+        everything to its successor.
+        """
+        if self.intake is None:
+            return
+        if self._beginning is not None:
+            self._beginning.cancel()
+        self.intake.raw_input.stop()
+        if not self.member_id():
+            self.intake.raw_input.forget()
+            return
+        await self.intake.flusher.flush()
 
     async def on_stop(self) -> None:
         """Flush and commit while the consumer still lives, then stop as Faust does.
 
         After a crash nothing is flushed: what is not durable is delivered again.
         """
-        if self.processor is not None and self._consumer is not None and not self.crashed:
+        if self.intake is not None and self._consumer is not None and not self.crashed:
             try:
                 async with asyncio.timeout(LAST_FLUSH_S):
-                    await self.processor.flush()
-                    await self._consumer.commit()
-            except (FundingStreamError, TimeoutError) as error:
+                    await self.give_away()
+            except (FundingStreamError, KafkaError, TimeoutError) as error:
                 reason = str(error) or f"it took longer than {LAST_FLUSH_S:g} s"
                 log.error("stopping without a last flush: %s", reason)  # noqa: TRY400
+        if self.intake is not None:
+            self.intake.fetcher.close()
         await super().on_stop()
 
     def fallen(self) -> str | None:
@@ -124,29 +181,35 @@ def create_app(settings: WorkerSettings, instance: Instance, clock: Clock) -> Fu
         FundingStreamError: one of them is away, or schemas or topics are missing.
     """
     catalog = SchemaCatalog(settings)
-    decoder = catalog.decoder(RAW_BATCH)
+    reader = RawFrameReader(catalog.schema_text)
     encoders = output_encoders(catalog)
     # Without its topics Faust would end in a traceback, or wait and log nothing.
     require_topics(settings, needed_topics(settings))
     output_producer = OutputProducer(settings, encoders, clock)
     app = faust_app(settings, instance.name)
+    fetcher = Fetcher(settings, clock, end_process)
     processor = app.processor = Processor(
-        decoder,
+        reader,
+        Encoders(*(encoders[topic.name].header for topic in (RATES, ZSCORES, SETTLEMENTS))),
         output_producer,
         faust_tables(app, settings.worker_id, output_producer, clock),
-        FaustRawLog(app),
+        KafkaRawLog(app, fetcher),
         clock,
         int(settings.worker_max_ahead_s * US_PER_S),
     )
-    _add_agent(app, processor)
-    _add_flush(app, processor, clock)
+    raw_input = RawInput(fetcher, processor, end_process)
+    flusher = Flusher(processor, lambda: app.consumer, raw_input.forget, clock, SESSION_S)
+    app.intake = Intake(fetcher, raw_input, flusher)
+    _add_raw_input(app, fetcher, raw_input)
+    _add_flush(app, processor, flusher, clock)
     _add_membership(app, instance, clock)
     if not settings.worker_output_prefix:
         # A replay's worker reads the past: nobody is interested in its delays.
         _add_reports(app, processor, output_producer, instance.name)
     quiet_malformed_requests()
     app.reports = FeedReports(settings, catalog)
-    add_pages(app.web.web_app, WorkerView(processor, app.reports.newest, clock))
+    view = WorkerView(processor, app.reports.newest, clock, lambda: raw_input.is_idle)
+    add_pages(app.web.web_app, view)
     return app
 
 
@@ -174,18 +237,25 @@ def faust_app(settings: WorkerSettings, instance: str) -> FundingApp:
         topic_allow_declare=False,
         topic_disable_leader=True,
         producer_linger=0.005,
-        producer_compression_type="lz4",
+        # aiokafka compresses on the event loop, lz4 at its slowest level: 26 ms for the state of a
+        # second. What is large goes through librdkafka, which compresses in a thread of its own.
+        producer_compression_type=None,
         producer_max_request_size=MAX_MESSAGE_BYTES,
         broker_max_poll_records=4000,
         broker_session_timeout=SESSION_S,
-        broker_heartbeat_interval=2,
+        # A member learns of a rebalance by its next heartbeat.
+        broker_heartbeat_interval=0.5,
         broker_commit_interval=1.0,
         consumer_max_fetch_size=4 << 20,
         consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=instance,
         stream_wait_empty=False,
         stream_buffer_maxsize=4096,
-        table_standby_replicas=0,
+        # With several workers each partition's tables are kept by a second one, which takes over
+        # without reading them first.
+        table_standby_replicas=1,
+        Table=OffsetTable,
+        TableManager=PromptTableManager,
         # The group remembers the URL of a static member, so it must not depend on the page's port.
         canonical_url=f"http://{instance}",
         web_bind=settings.web_host,
@@ -220,7 +290,7 @@ def _security(settings: WorkerSettings) -> dict[str, Any]:
     return {"broker_credentials": faust.SSLCredentials(context=context)}
 
 
-def _add_agent(app: FundingApp, processor: Processor) -> None:
+def _add_raw_input(app: FundingApp, fetcher: Fetcher, raw_input: RawInput) -> None:
     raw = app.topic(
         *(raw_topic(feed) for feed in FEEDS),
         key_type=bytes,
@@ -229,30 +299,32 @@ def _add_agent(app: FundingApp, processor: Processor) -> None:
         value_serializer="raw",
         partitions=PARTITIONS,
     )
+    # Subscribed without an agent: the group hands out its partitions, the fetcher reads them.
+    app.topics.add(raw)
 
-    @app.agent(raw, concurrency=1, name="ingest")  # type: ignore[untyped-decorator]
-    async def _processor(stream: Any) -> None:
-        async for event in stream.noack().events():
-            try:
-                await processor.handle(event)
-            except (HoleError, StateError) as error:
-                end_process(str(error))
-            except Exception:  # noqa: BLE001 - an agent's exception would ack the event and go on
-                end_process("a raw record could not be processed")
+    @app.task  # type: ignore[untyped-decorator]
+    async def _process_forever() -> None:
+        fetcher.start()
+        await raw_input.run()
 
     @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
-    async def _on_revoked(_app: Any, revoked: Any, **_kwargs: Any) -> None:
-        for tp in revoked:
-            if tp.topic.startswith(RAW_PREFIX):
-                processor.revoke(tp.topic, tp.partition)
+    async def _on_revoked(_app: Any, _revoked: Any, **_kwargs: Any) -> None:
+        try:
+            await app.give_away()
+        except Exception:  # noqa: BLE001 - a successor must not go on from state that is half stored
+            end_process("what was processed could not be stored before a rebalance")
 
 
 def _add_membership(app: FundingApp, instance: Instance, clock: Clock) -> None:
     @app.task  # type: ignore[untyped-decorator]
     async def _watch_membership() -> None:
         expulsions = Expulsions(clock.monotonic_s())
+        peers = Peers(instance, clock)
         while not app.should_stop:
             await asyncio.sleep(MEMBERSHIP_EVERY_S)
+            dead = peers.dead()
+            if dead:
+                await app.consumer.remove_members(dead)
             member_id = app.member_id()
             if member_id:
                 instance.remember(member_id)
@@ -264,15 +336,12 @@ def _add_membership(app: FundingApp, instance: Instance, clock: Clock) -> None:
                 )
 
 
-async def _flush_once(app: FundingApp, processor: Processor) -> None:
-    for tp in app.consumer.assignment():
-        if tp.topic.startswith(RAW_PREFIX):
-            processor.assign(tp.topic, tp.partition)
+async def _flush_once(app: FundingApp, processor: Processor, flusher: Flusher) -> None:
     if processor.quiet and not await _answers(app):
         # Producers may hold records for a broker that is away: the log's end is not final.
         processor.forget_quiet()
     processor.flush_quiet()
-    await processor.flush()
+    await flusher.flush()
 
 
 async def _answers(app: FundingApp) -> bool:
@@ -285,7 +354,7 @@ async def _answers(app: FundingApp) -> bool:
     return True
 
 
-def _add_flush(app: FundingApp, processor: Processor, clock: Clock) -> None:
+def _add_flush(app: FundingApp, processor: Processor, flusher: Flusher, clock: Clock) -> None:
     @app.task  # type: ignore[untyped-decorator]
     async def _flush_forever() -> None:
         while not app.should_stop:
@@ -297,7 +366,7 @@ def _add_flush(app: FundingApp, processor: Processor, clock: Clock) -> None:
             if app.rebalancing or app.in_recovery:
                 continue
             try:
-                await _flush_once(app, processor)
+                await _flush_once(app, processor, flusher)
             except Exception:  # noqa: BLE001 - outputs or state could not be made durable: start again
                 end_process("the flush failed")
 

@@ -15,7 +15,8 @@ from confluent_kafka import (
 from confluent_kafka.admin import OffsetSpec
 
 from schemas.clock import Clock
-from stream_app.worker.stall_detector import Behind, Partition
+from stream_app.worker.raw_batches import Partition
+from stream_app.worker.stall_detector import Behind
 
 log = logging.getLogger(__name__)
 

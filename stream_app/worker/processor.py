@@ -1,33 +1,37 @@
-"""Handles raw records in the order of the log: decodes, applies to the core, publishes.
+"""Handles batches of raw records in the order of the log: decodes, applies to the core, publishes.
 
-What is applied becomes durable, and is acked, by a flush (checkpoint.py). Records that were passed
-over, come again, or come from another log are recognised here by their offsets.
+What is applied becomes durable by a flush (checkpoint.py), which tells what may be committed.
+Records that were passed over, come again, or come from another log are recognised here by their
+offsets.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from collections.abc import Awaitable, Iterator
-from typing import Any, Protocol
+from collections.abc import Awaitable, Collection, Iterator, Mapping
+from typing import Protocol
 
 from schemas.audit_facts import AuditFacts
 from schemas.audit_kinds import AuditKind
 from schemas.clock import Clock
 from schemas.errors import FundingStreamError, MalformedInputError, StateError
 from schemas.records import HourlyBar, WorkerStatus
-from schemas.serde.codec import Decoder
+from schemas.serde.raw_frames import RawFrame, RawFrameReader
 from schemas.times import US_PER_S
 from schemas.topics import feed_of_raw_topic
+from stream_app.core.columns.judging import Encoders, FeedColumns
+from stream_app.core.feed_pass import Placed, apply_records
 from stream_app.core.output.outputs import DeadLetter, Outputs
-from stream_app.core.partition import FeedPartition
+from stream_app.core.partition import FeedPartition, new_columns
 from stream_app.core.scoring.statistics import quantile
-from stream_app.core.scoring.zones import flush_boundary
+from stream_app.core.scoring.zones import flush_phase_us
 from stream_app.core.state.contract_state import UNLISTED, block_key
 from stream_app.core.updates.plausibility import MAX_AHEAD_US, check_size
 from stream_app.normalise import normaliser
 from stream_app.web.timings import WorkerTimings
-from stream_app.worker.checkpoint import Checkpoint, OutputSink, Snapshot, Tables
+from stream_app.worker.checkpoint import Checkpoint, OutputSink, Owns, Snapshot, Tables
+from stream_app.worker.raw_batches import Batch, Partition, RawRecord
 
 log = logging.getLogger(__name__)
 
@@ -65,33 +69,43 @@ CONTRADICTED_US = 10 * US_PER_S
 
 
 class AssignedPartition:
-    """One assigned raw partition: its state, and the events that wait for their ack."""
+    """One assigned raw partition: its state, and how far it is applied and committed."""
 
     def __init__(self, state: FeedPartition) -> None:
         self.state = state
         self.next_offset = None if state.store.is_empty else state.store.applied_offset + 1
         self.first_offset: int | None = None
         """The first record that this process has applied."""
+        self.committed: int | None = None
+        """What this process has committed last."""
         self.quiet_rounds = 0
-        self.held: list[Any] = []
+        self.gone: dict[int, int] = {}
+        """Offsets of fetched records, and how many records before them the log has lost."""
 
     def already_applied(self, offset: int) -> bool:
-        """Tell whether this process has applied a record: a rebalance may deliver some twice.
+        """Tell whether this process has applied a record: some may come twice.
 
         What another process applied is recognised by each block of contracts for itself.
         """
         first, following = self.first_offset, self.next_offset
         return first is not None and following is not None and first <= offset < following
 
+    def is_committed_up_to(self, offset: int | None) -> bool:
+        """Tell whether all that was applied is durable, and `offset` is what the group knows."""
+        return offset is not None and offset == self.next_offset == self.committed
+
     def snapshot(self) -> Snapshot:
         """Take out what a flush has to make durable."""
-        state = self.state
-        if self.next_offset is not None:
-            state.store.mark_applied(self.next_offset - 1)
-        blocks, baselines = state.store.take_dirty()
-        events, self.held = self.held, []
+        state, following = self.state, self.next_offset
+        if self.first_offset is None:
+            # Of what was loaded some blocks may be behind others: what they miss comes again.
+            following = None
+        elif following is not None:
+            state.store.mark_applied(following - 1)
+        blocks, baselines = state.take_dirty()
         bars = state.take_closed_bars()
-        return Snapshot(state.feed, state.partition, blocks, baselines, bars, events)
+        place = (state.topic, state.feed, state.partition)
+        return Snapshot(*place, blocks, baselines, bars, following)
 
 
 class Processor:
@@ -99,7 +113,8 @@ class Processor:
 
     def __init__(
         self,
-        decoder: Decoder,
+        reader: RawFrameReader,
+        encoders: Encoders,
         outputs: OutputSink,
         tables: Tables,
         raw_log: RawLog,
@@ -107,14 +122,16 @@ class Processor:
         max_ahead_us: int = MAX_AHEAD_US,
     ) -> None:
         """`max_ahead_us`: how far ahead of its receipt an event may be."""
-        self._decoder = decoder
+        self._reader = reader
+        self._encoders = encoders
+        self._columns: dict[str, FeedColumns] = {}
         self._outputs = outputs
         self._tables = tables
         self._raw_log = raw_log
         self._clock = clock
         self._max_ahead_us = max_ahead_us
         self._checkpoint = Checkpoint(outputs, tables)
-        self._assigned: dict[tuple[str, int], AssignedPartition] = {}
+        self._assigned: dict[Partition, AssignedPartition] = {}
         self.counts: Counter[str] = Counter()
         self.latencies_s: deque[float] = deque(maxlen=_LATENCIES_KEPT)
         """Receipt at the producer to handing over to the output producer, newest last."""
@@ -128,7 +145,7 @@ class Processor:
         """Return the state of all assigned partitions."""
         return (assigned.state for assigned in self._assigned.values())
 
-    def assigned(self) -> Iterator[tuple[str, int]]:
+    def assigned(self) -> Iterator[Partition]:
         """Return topic and number of all assigned partitions."""
         return iter(self._assigned)
 
@@ -173,56 +190,130 @@ class Processor:
             blocks,
             lambda contract: self._tables.baselines.get(contract.encode()),
             self._max_ahead_us,
+            self._columns_of(feed),
+            flush_phase_us(partition),
         )
 
-    def revoke(self, topic: str, partition: int) -> None:
-        """Forget a partition that another worker takes over."""
-        self._assigned.pop((topic, partition), None)
+    def _columns_of(self, feed: str) -> FeedColumns:
+        """Return the columns that all partitions of a feed share."""
+        columns = self._columns.get(feed)
+        if columns is None:
+            columns = self._columns[feed] = new_columns(feed, self._encoders)
+        return columns
 
-    async def handle(self, event: Any) -> None:
-        """Apply one Faust event. It is acked by the flush that makes its effect durable.
+    def _forget(self, partition: Partition) -> None:
+        self._assigned.pop(partition).state.release()
+
+    def revoke_all_but(self, kept: Collection[Partition]) -> None:
+        """Forget the partitions that other workers take over."""
+        for partition in [p for p in self._assigned if p not in kept]:
+            self._forget(partition)
+
+    def start_of(self, partition: Partition, committed: int | None) -> int | None:
+        """Load a partition's state; return the offset to read it from on, None: its oldest record.
+
+        `committed`: what the group knows of it. State that is still in memory is kept if nobody has
+        gone on from there. State that is behind what is committed was written by a worker that did
+        not know yet that it was replaced: what it lacks is read again.
+        """
+        known = self._assigned.get(partition)
+        if known is not None and not known.is_committed_up_to(committed):
+            self._forget(partition)
+        following = self.assign(*partition).next_offset
+        if committed is None or following is None:
+            return committed
+        return min(committed, following)
+
+    def note_committed(self, offsets: Mapping[Partition, int]) -> None:
+        """Note that the group knows these offsets."""
+        for partition, offset in offsets.items():
+            if partition in self._assigned:
+                self._assigned[partition].committed = offset
+
+    def committable(self) -> dict[Partition, int]:
+        """Return offsets that can be committed at any time, since all before them is durable."""
+        found = {
+            partition: assigned.first_offset if assigned.committed is None else assigned.committed
+            for partition, assigned in self._assigned.items()
+        }
+        return {partition: offset for partition, offset in found.items() if offset is not None}
+
+    async def admit(self, batch: Batch) -> None:
+        """Look for records that are missing before, or among, those of a batch to be handled.
 
         Raises:
             HoleError: records were passed over.
             StateError: the log is another one than the state was made from.
         """
-        message = event.message
-        topic, partition, offset = message.topic, message.partition, message.offset
-        assigned = self.assign(topic, partition)
-        expected = assigned.next_offset
-        gone = 0
-        if expected is not None and offset != expected:
-            gone = await self._records_gone(topic, partition, offset, expected)
-        assigned.held.append(event)
+        for (topic, partition), records in batch.items():
+            assigned = self.assign(topic, partition)
+            expected = assigned.next_offset
+            for record in records:
+                offset = record.offset
+                if expected is not None and offset != expected:
+                    gone = await self._records_gone(topic, partition, offset, expected)
+                    if gone:
+                        assigned.gone[offset] = gone
+                expected = offset + 1
+
+    def handle_batch(self, batch: Batch) -> None:
+        """Apply the records of a batch, which `admit` has let in, and publish what they lead to."""
+        now_us = self._clock.now_us()
+        by_feed: dict[str, dict[FeedPartition, list[Placed]]] = {}
+        received_at: list[int] = []
+        for (topic, partition), records in batch.items():
+            assigned = self.assign(topic, partition)
+            state = assigned.state
+            placed = by_feed.setdefault(state.feed, {})[state] = []
+            for record in records:
+                frame = self._frame(assigned, record, now_us)
+                if frame is not None:
+                    placed.append(Placed(record.offset, frame))
+                    if frame.purpose == "stream":
+                        received_at.append(frame.received_at)
+            self.counts["batches"] += len(placed)
+        for feed, placed_records in by_feed.items():
+            apply_records(self._columns_of(feed), placed_records, now_us)
+            for state in placed_records:
+                self._publish(state)
+        self._note_delays(received_at)
+        self.progress_at_s = self._clock.monotonic_s()
+
+    def _frame(
+        self, assigned: AssignedPartition, record: RawRecord, now_us: int
+    ) -> RawFrame | None:
+        """Read a record; None if it is known already, or becomes a dead letter."""
+        offset = record.offset
+        gone = assigned.gone.pop(offset, 0)
         if assigned.already_applied(offset):
-            return
+            return None
         if assigned.first_offset is None:
             assigned.first_offset = offset
         assigned.next_offset = offset + 1
-        self.progress_at_s = self._clock.monotonic_s()
-        now_us = self._clock.now_us()
+        state = assigned.state
         if gone:
-            # Published before the record is read, which may fail: nothing else remembers it.
-            lost_at = now_us if message.timestamp is None else round(message.timestamp * US_PER_S)
-            self._publish_lost(assigned.state, offset, gone, lost_at)
-        self._apply(assigned.state, message.value or b"", offset, now_us)
-
-    def _apply(self, state: FeedPartition, value: bytes, offset: int, now_us: int) -> None:
-        """Decode a record, apply it and publish what it leads to; or make it a dead letter."""
+            # Told before the record is read, which may fail: nothing else remembers it.
+            self._tell_lost(state, offset, gone, record.timestamp_us or now_us)
         try:
-            batch = self._decoder.decode(value)
-            check_size(batch)
+            frame = self._reader.read(record.value or b"")
+            check_size(len(frame))
         except MalformedInputError as error:
-            self.counts[AuditKind.DEAD_LETTER] += 1
-            where = (state.topic, state.partition, offset, -1)
-            letter = DeadLetter(None, value, "decode", str(error), *where)
-            self._outputs.publish(Outputs((), (), (letter,)), state.partition)
-            return
-        state.apply(batch, offset, now_us)
-        self._publish(state)
-        self.counts["batches"] += 1
-        if batch["purpose"] == "stream":
-            delay_s = (self._clock.now_us() - batch["received_at"]) / US_PER_S
+            self._bury(state, record, str(error))
+            return None
+        return frame
+
+    def _bury(self, state: FeedPartition, record: RawRecord, error: str) -> None:
+        """Make a record that cannot be read a dead letter."""
+        self.counts[AuditKind.DEAD_LETTER] += 1
+        where = (state.topic, state.partition, record.offset, -1)
+        letter = DeadLetter(None, record.value or b"", "decode", error, *where)
+        self._outputs.publish(Outputs((), (), (letter,)), state.partition)
+
+    def _note_delays(self, received_at: list[int]) -> None:
+        """Note the delays of records that were received then (UTC µs) and are published now."""
+        now_us = self._clock.now_us()
+        for at in received_at:
+            delay_s = (now_us - at) / US_PER_S
             self.latencies_s.append(delay_s)
             self.timings.latency_seconds.observe(delay_s)
             self._unreported_s.append(delay_s)
@@ -231,23 +322,21 @@ class Processor:
         outputs = state.take_outputs()
         self.counts["unencodable"] += self._outputs.publish(outputs, state.partition)
 
-    def _publish_lost(self, state: FeedPartition, offset: int, gone: int, lost_at: int) -> None:
-        """Publish that `gone` records before `offset` are lost, at a time (µs)."""
+    def _tell_lost(self, state: FeedPartition, offset: int, gone: int, lost_at: int) -> None:
+        """Tell that `gone` records before `offset` are lost, at a time (µs)."""
         detail = f"offsets {offset - gone} to {offset - 1} are gone from the log"
         times = (lost_at, lost_at)
         facts = AuditFacts(first_offset=offset - gone, last_offset=offset - 1)
         kind, raw = AuditKind.LOST_RECORDS, (offset, -1)
         state.collector.tell(state.feed, kind, times, gone, detail, raw, facts)
-        self._publish(state)
 
     async def _records_gone(self, topic: str, partition: int, offset: int, expected: int) -> int:
         """Return how many records are gone from the log before one that was not expected.
 
         Raises:
             StateError: the log is another one than the state was made from.
-            HoleError: the log has records that did not come. Faust passes over what it fetches
-                while it recovers, and cannot be sought back reliably: what it has buffered takes
-                its read position along. A restart reads on from the last ack.
+            HoleError: the log has records that did not come. A restart reads on from the last
+                commit.
         """
         if offset < expected:
             end = self._raw_log.end(topic, partition)
@@ -262,7 +351,7 @@ class Processor:
         if begin < offset:
             raise HoleError(
                 f"{topic}/{partition}: record {offset} came, and {expected} has not: reading on "
-                "from the last acknowledged record"
+                "from the last commit"
             )
         log.error("%s/%d: %d to %d are gone from the log", topic, partition, expected, offset - 1)
         self.counts[AuditKind.LOST_RECORDS] += offset - expected
@@ -293,15 +382,15 @@ class Processor:
     def flush_quiet(self) -> None:
         """Publish what partitions owe whose producer is dead: no tick has come for a while."""
         now_us = self._clock.now_us()
-        boundary = flush_boundary(now_us - QUIET_FLUSH_US)
         for (topic, partition), assigned in self._assigned.items():
             at_end = assigned.next_offset is not None and (
                 assigned.next_offset == self._raw_log.end(topic, partition)
             )
             assigned.quiet_rounds = assigned.quiet_rounds + 1 if at_end else 0
             if assigned.quiet_rounds > QUIET_ROUNDS:
-                assigned.state.flush(boundary, now_us)
-                self._publish(assigned.state)
+                state = assigned.state
+                state.flush(state.boundary_of(now_us - QUIET_FLUSH_US), now_us)
+                self._publish(state)
 
     @property
     def quiet(self) -> bool:
@@ -313,8 +402,12 @@ class Processor:
         for assigned in self._assigned.values():
             assigned.quiet_rounds = 0
 
-    async def flush(self) -> None:
-        """Make everything that was applied durable, then ack it (see `Checkpoint.flush`)."""
+    async def flush(self, owns: Owns) -> dict[Partition, int]:
+        """Make everything that was applied durable; return the offsets to be committed.
+
+        See `Checkpoint.flush`.
+        """
         begun_s = self._clock.monotonic_s()
-        await self._checkpoint.flush(self._assigned.values())
+        offsets = await self._checkpoint.flush(self._assigned.values(), owns)
         self.timings.flush_seconds.observe(self._clock.monotonic_s() - begun_s)
+        return offsets

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from stream_app.worker.raw_batches import Partition
+
 MAX_STEP_S = 5.0
 """How much of the time between two looks counts at most: a process that was stopped, or a machine
 that slept, could do nothing for the rest of it."""
@@ -22,7 +24,6 @@ ONE_PARTITION_FACTOR = 5.0
 RECOVERY_FACTOR = 10.0
 """How many times the patience a start, a rebalance or a recovery may take without progress."""
 
-Partition = tuple[str, int]
 Behind = Mapping[Partition, int]
 """Partitions with records whose processing is not committed, and the offset from which on."""
 

@@ -1,4 +1,4 @@
-"""Faust's tables and consumer in the form in which the processor and the checkpoint use them.
+"""Faust's tables, and the raw log's bounds, in the form that processor and checkpoint use.
 
 The tables are written outside of events: first their data, then their changelog records.
 """
@@ -15,6 +15,7 @@ from schemas.records import HourlyBar
 from schemas.times import US_PER_HOUR, US_PER_S, hour_floor
 from schemas.topics import changelog_topic_spec
 from stream_app.worker.checkpoint import Tables
+from stream_app.worker.fetcher import Fetcher
 from stream_app.worker.output_producer import OutputProducer
 
 CONTRACTS_TABLE = "contracts"
@@ -44,8 +45,12 @@ class FaustStateTable:
 
     async def put(self, records: Sequence[tuple[int, bytes, bytes]]) -> None:
         """Store values by (partition, key, value); return when the changelog has them."""
-        self._table.data.update((key, value) for _, key, value in records)
-        await self._output_producer.store(self._changelog, records)
+        data = self._table.data
+        for partition, key, value in records:
+            data.store(key, value, partition)
+        stored = await self._output_producer.store(self._changelog, records)
+        for partition, offset in stored.items():
+            data.set_persisted_offset(TP(self._changelog, partition), offset)
 
 
 class FaustBarTable:
@@ -65,7 +70,7 @@ class FaustBarTable:
     def put(self, partition: int, bar: HourlyBar) -> Awaitable[Any]:
         """Store a bar; the result is done when the changelog has it."""
         key = (bar["contract_id"], self._window(bar["hour"]))
-        self._table.data[key] = dict(bar)
+        self._table.data.store(key, dict(bar), partition)
         # A plain write would do this, so that the window expires.
         self._table._maybe_set_key_ttl(key, partition)  # noqa: SLF001
         sent: Awaitable[Any] = self._table.send_changelog(partition, key, dict(bar))
@@ -79,22 +84,18 @@ class FaustBarTable:
         return [bar for bar in found if bar is not None]
 
 
-class FaustRawLog:
-    """The bounds of the raw log, as Faust's consumer knows them."""
+class KafkaRawLog:
+    """The bounds of the raw log: its oldest record is asked for, its end comes with each fetch."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, fetcher: Fetcher) -> None:
         self._app = app
+        self.end = fetcher.end
 
     async def begin(self, topic: str, partition: int) -> int:
         """Return the offset of the oldest record that is still there."""
         tp = TP(topic, partition)
         offsets: dict[TP, int] = await self._app.consumer.earliest_offsets(tp)
         return offsets[tp]
-
-    def end(self, topic: str, partition: int) -> int | None:
-        """Return the offset after the newest record of the last fetch, if there was one."""
-        end: int | None = self._app.consumer.highwater(TP(topic, partition))
-        return end
 
 
 def faust_tables(app: Any, app_id: str, output_producer: OutputProducer, clock: Clock) -> Tables:

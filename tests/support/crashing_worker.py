@@ -29,10 +29,10 @@ def _fail(app: FundingApp, how: str) -> None:
     processor: Any = app.processor
     if how == "hang":
 
-        async def never(_event: Any) -> None:
+        async def never(_batch: Any) -> None:
             await asyncio.Event().wait()
 
-        processor.handle = never
+        processor.admit = never
     elif how == "block":
 
         def block() -> None:
@@ -42,10 +42,10 @@ def _fail(app: FundingApp, how: str) -> None:
     else:
         flush = processor.flush
 
-        async def too_much() -> None:
+        async def too_much(owns: Any) -> Any:
             bar = {"contract_id": "x" * (MAX_MESSAGE_BYTES + 1), "hour": hour_floor(now_us())}
             await processor._tables.bars.put(0, cast("HourlyBar", bar))
-            await flush()
+            return await flush(owns)
 
         processor.flush = too_much
 

@@ -5,23 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.errors import MalformedInputError
 from schemas.records import RAW_BATCH, HourlyBar, Purpose, RawItem
-from schemas.serde.codec import Decoder, Encoder
+from schemas.serde.codec import Decoder, Encoder, wire_header
+from schemas.serde.raw_frames import RawFrameReader
 from schemas.times import US_PER_HOUR
+from stream_app.core.columns.judging import Encoders
 from stream_app.core.output.outputs import DeadLetter, Output, Outputs
 from stream_app.worker.checkpoint import Tables
+from stream_app.worker.flusher import Flusher
 from stream_app.worker.output_producer import Generation
 from stream_app.worker.processor import Processor
+from stream_app.worker.raw_batches import Partition, RawRecord
 from tests.support.clock import ManualClock
 from tests.support.partitions import know
 
 TOPIC = "funding.raw.binance-usdm"
 S = 1_000_000
+SESSION_S = 10.0
 HOUR_US = 1_791_273_600_000_000
 encode = Encoder(RAW_BATCH, 1).encode
 
@@ -150,26 +155,34 @@ class MemoryOutputs:
         return [o.record for o in self.outputs if o.topic.name == topic]
 
 
+class MemoryGroup:
+    """The consumer group, which takes commits as long as this worker is a member."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.is_member = True
+        self.committed: dict[Partition, int] = {}
+
+    async def commit_processed(self, offsets: Mapping[Partition, int]) -> bool:
+        """Commit."""
+        await asyncio.sleep(0)
+        if not self.is_member:
+            self.journal.entries.append(("refused", None))
+            return False
+        self.committed.update(offsets)
+        self.journal.entries += [("committed", offset) for offset in offsets.values()]
+        return True
+
+
 @dataclass
 class Message:
-    """A Kafka message, as Faust's events carry it."""
+    """A record of the raw log, with its place."""
 
     offset: int
     value: bytes | None
     partition: int = 0
     topic: str = TOPIC
-    timestamp: float = HOUR_US / S + 7.5
-
-
-class Event:
-    """A Faust event."""
-
-    def __init__(self, journal: Journal, message: Message) -> None:
-        self.journal, self.message = journal, message
-
-    def ack(self) -> None:
-        """Note the ack."""
-        self.journal.entries.append(("acked", self.message.offset))
+    timestamp_us: int | None = HOUR_US + 7_500_000
 
 
 def raw(
@@ -221,25 +234,43 @@ class Bench:
         self.bars = MemoryBars(self.journal)
         self.log = MemoryLog(self.journal)
         self.outputs = MemoryOutputs(self.journal)
+        self.group = MemoryGroup(self.journal)
         self.clock = ManualClock(HOUR_US)
         self._decoder = Decoder(RAW_BATCH, lambda _id: RAW_BATCH.text)
+        self._reader = RawFrameReader(lambda _id: RAW_BATCH.text)
         self.restart()
 
     def restart(self) -> None:
         """A new process."""
         self.processor = Processor(
-            self._decoder,
+            self._reader,
+            Encoders(wire_header(0), wire_header(0), wire_header(0)),
             self.outputs,
             Tables(self.contracts, self.baselines, self.bars),
             self.log,
             self.clock,
         )
+        self.flusher = Flusher(
+            self.processor, lambda: self.group, self.forget, self.clock, SESSION_S
+        )
+
+    def forget(self) -> None:
+        """Forget all state, as the worker does when the group has gone on without it."""
+        self.processor.revoke_all_but(())
 
     async def feed(self, *messages: Message) -> None:
-        """Hand over messages in this order. The contracts in them are known."""
+        """Hand over messages as one batch. The contracts in them are known."""
+        batch: dict[Partition, list[RawRecord]] = {}
         for message in messages:
             self._know(message)
-            await self.processor.handle(Event(self.journal, message))
+            record = RawRecord(message.offset, message.timestamp_us, message.value)
+            batch.setdefault((message.topic, message.partition), []).append(record)
+        await self.processor.admit(batch)
+        self.processor.handle_batch(batch)
+
+    async def flush(self) -> None:
+        """Make durable and commit what was applied."""
+        await self.flusher.flush()
 
     def _know(self, message: Message) -> None:
         with contextlib.suppress(MalformedInputError):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -57,6 +57,14 @@ class Snapshot:
     average: Floats
     settle: Floats
     index: Floats
+
+    def updated(self, newer: Snapshot, rows: Sequence[int]) -> Snapshot:
+        """Return this one with the time of a newer one, and with its values at some rows."""
+        columns = {}
+        for name in (field.name for field in fields(self)[1:]):
+            columns[name] = getattr(self, name).copy()
+            columns[name][rows] = getattr(newer, name)[rows]
+        return replace(newer, **columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +325,8 @@ def _period(now: _Parts, at_ms: int) -> Ints:
 
 def _settled(parts: _Parts, period: Ints) -> Floats:
     """The settled rate of each (contract, period), before caps and rounding."""
+    if not len(period):  # at nearly every tick nothing settles
+        return np.zeros(0)
     level = np.zeros(len(period))
     for lag, weight in enumerate(_SETTLED_WEIGHTS):
         at = period - lag

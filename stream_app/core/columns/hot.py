@@ -1,10 +1,10 @@
 """The part of contracts' state that each update changes, in columns: one row for each contract.
 
-A contract's hot state is either in its ContractState or in its row here, and `ContractEntry.resident`
-says where. `put_in` moves it to the row, `take_out` moves it back. Rows are shared by all partitions
-of a feed that this process has, so that a frame of the exchange is one pass over arrays.
+A contract's hot state is either in its ContractState or in its row here; `ContractEntry.resident`
+says where. `put_in` moves it to the row, `take_out` moves it back. Rows are shared by all
+partitions of a feed that this process has, so that a frame of the exchange is one pass over arrays.
 
-What is missing (None) is NaN in a column of numbers, 0 in one of times, and −1 as the hour of a bar.
+What is missing (None) is NaN in a column of numbers, 0 in one of times, −1 as the hour of a bar.
 """
 
 from __future__ import annotations
@@ -199,7 +199,29 @@ class HotColumns:
             if entry.resident:
                 self._copy(entry, entry.row)
 
+    def sync_current(self, entry: ContractEntry) -> None:
+        """Copy the current rate of a contract, and what stands beside it, into its ContractState.
+
+        Nothing is copied of its bars; this is for readers.
+        """
+        if entry.resident:
+            self._copy_current(entry, entry.row)
+
     def _copy(self, entry: ContractEntry, row: int) -> None:
+        self._copy_current(entry, row)
+        contract = entry.contract
+        stream = contract.stream
+        stream.event_time = self.stream_event_time.item(row)
+        stream.received_at = self.stream_received_at.item(row)
+        stream.raw_offset = self.stream_raw_offset.item(row)
+        stream.raw_item = self.stream_raw_item.item(row)
+        stream.lag_us = self.stream_lag_us.item(row)
+        bars = contract.bars
+        bars.counted_from = self.counted_from.item(row)
+        bars.held = self.held_of(row)
+        bars.bar = self._bar_of(row)
+
+    def _copy_current(self, entry: ContractEntry, row: int) -> None:
         contract = entry.contract
         contract.event_time = self.event_time.item(row)
         contract.received_at = self.received_at.item(row)
@@ -214,16 +236,6 @@ class HotColumns:
         contract.emitted_rate = self.emitted_rate.item(row)
         contract.emitted_z = _or_none(self.emitted_z.item(row))
         entry.judged_z = _or_none(self.judged_z.item(row))
-        stream = contract.stream
-        stream.event_time = self.stream_event_time.item(row)
-        stream.received_at = self.stream_received_at.item(row)
-        stream.raw_offset = self.stream_raw_offset.item(row)
-        stream.raw_item = self.stream_raw_item.item(row)
-        stream.lag_us = self.stream_lag_us.item(row)
-        bars = contract.bars
-        bars.counted_from = self.counted_from.item(row)
-        bars.held = self.held_of(row)
-        bars.bar = self._bar_of(row)
 
     def held_of(self, row: int) -> list[Held]:
         """Return the held updates of a row."""

@@ -112,7 +112,7 @@ class FeedColumns(HotColumns):
             self.baselines,
             self.tails,
         ):
-            column += [b""] * added
+            column.extend([b""] * added)
         self._windows += [None] * added
 
     def put_in(self, entry: ContractEntry) -> None:

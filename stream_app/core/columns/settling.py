@@ -71,7 +71,7 @@ def _within(
 def _add(
     columns: HotColumns, row: Longs, held: Floats, duration_us: Floats, is_final: Flags
 ) -> None:
-    """Add the final updates to the bars, the first of each contract, then the second, …"""
+    """Add the final updates to the bars, the first of each contract, then the second."""
     for slot in range(int(is_final.sum(axis=1).max()) if len(row) else 0):
         which = is_final[:, slot]
         _count(columns, row[which], held[which, slot])
@@ -121,6 +121,7 @@ def ends_silently(columns: HotColumns, row: Longs, boundary: int) -> Flags:
     """Tell which contracts have a bar that a flush boundary (µs) ends though no update has come."""
     ended = boundary - SILENT_CLOSE_US
     limit = ended - ended % US_PER_HOUR
-    has_some = (columns.held_count[row] > 0) | (columns.bar_hour[row] >= 0)
-    silent: Flags = (limit > columns.closed_to[row]) & has_some
+    has_held = (columns.held_count[row] > 0) & (columns.counted_from[row] < limit)
+    has_bar = (columns.bar_hour[row] >= 0) & (columns.bar_hour[row] < limit)
+    silent: Flags = (limit > columns.closed_to[row]) & (has_held | has_bar)
     return silent

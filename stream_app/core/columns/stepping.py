@@ -101,8 +101,16 @@ def _decision(
     lag_us = np.maximum(0, received_at - at)
     risen_us = columns.stream_lag_us[row] + np.maximum(0, received_at - before) // LAG_RISES_BY
     is_first_held = columns.held_count[row] == 0
-    held = np.stack(
-        (at, updates.rate, z, updates.mark_price, columns.hours[row], np.zeros(len(row))), axis=1
+    held: Floats = np.stack(
+        (
+            at.astype(np.float64),
+            updates.rate,
+            z,
+            updates.mark_price,
+            columns.hours[row],
+            np.zeros(len(row)),
+        ),
+        axis=1,
     )
     items = updates.item.tolist()
     of_row = [origins[frame] for frame in updates.frame.tolist()]
@@ -157,7 +165,7 @@ def _encoded_rates(
 
 
 def _is_as_before(columns: FeedColumns, updates: Updates, z: Floats) -> Flags:
-    """Tell which updates have the rate and the z of the one before: what those call for was done."""
+    """Tell which updates have the rate and z of the one before: what those call for was done."""
     row = updates.row
     judged = columns.judged_z[row]
     same_z = (z == judged) | (np.isnan(z) & np.isnan(judged))

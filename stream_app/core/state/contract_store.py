@@ -134,6 +134,8 @@ class SavedStore(NamedTuple):
 
     entries: int
     shards: int
+    newest: int
+    """Contracts of the newest block."""
     waiting: dict[str, list[WaitingItem]]
     cap_hour: int
 
@@ -160,7 +162,7 @@ class ContractStore:
         """State of symbols that are not listed."""
         self.unlisted.block.is_unlisted = True
         self.entries: dict[str, ContractEntry] = {}
-        self.by_name: dict[bytes, ContractEntry] = {}
+        self.by_name: dict[bytes | None, ContractEntry] = {}
         """The same, by symbols in UTF-8."""
         self._dirty_baselines: dict[str, Baseline] = {}
         for data in blocks:
@@ -265,17 +267,24 @@ class ContractStore:
         """Return what an item of a symbol that is not listed may change."""
         unlisted = self.unlisted
         waiting = {symbol: items[:] for symbol, items in unlisted.waiting.by_symbol.items()}
-        return SavedStore(len(self.entries), len(self.shards), waiting, unlisted.block.cap_hour)
+        newest = len(self.shards[-1].block.contracts) if self.shards else 0
+        return SavedStore(
+            len(self.entries), len(self.shards), newest, waiting, unlisted.block.cap_hour
+        )
 
     def restore(self, saved: SavedStore) -> None:
         """Undo what has changed since, of that."""
         for symbol in list(self.entries)[saved.entries :]:
             entry = self.entries.pop(symbol)
-            self.by_name.pop(symbol.encode())
-            entry.shard.entries.remove(entry)
-            entry.shard.block.contracts.pop()
+            self.by_name.pop(symbol.encode(), None)
             self._dirty_baselines.pop(entry.contract.contract_id, None)
         del self.shards[saved.shards :]
+        if self.shards:
+            # Contracts are only ever added to the newest block.
+            shard, known = self.shards[-1], saved.newest
+            for contract in shard.block.contracts[known:]:
+                self.by_name.pop(contract.symbol.encode(), None)
+            del shard.block.contracts[known:], shard.entries[known:]
         self.unlisted.waiting.by_symbol = saved.waiting
         self.unlisted.block.cap_hour = saved.cap_hour
 

@@ -28,18 +28,18 @@ class TestHoles:
     async def stored_up_to_7(self, bench: Bench) -> None:
         """Offsets 5 to 7 applied and stored, in an earlier process."""
         await bench.feed(*ticks(5, 7))
-        await bench.processor.flush()
+        await bench.flush()
         bench.journal.entries.clear()
         bench.restart()
 
     async def test_a_hole_ends_the_process(self, bench: Bench) -> None:
-        """Nothing beyond it is applied or acked; a restart reads on from the last ack."""
+        """Nothing beyond it is applied; a restart reads on from the last commit."""
         await self.stored_up_to_7(bench)
         with pytest.raises(HoleError, match="record 11 came, and 8 has not"):
             await bench.feed(*ticks(11, 11))
-        await bench.processor.flush()
+        await bench.flush()
         assert bench.applied() == [5, 6, 7]
-        assert bench.journal.of("acked") == []
+        assert bench.group.committed == {(TOPIC, 0): 8}
         bench.restart()
         await bench.feed(*ticks(8, 11))
         assert bench.applied() == list(range(5, 12))
@@ -63,12 +63,12 @@ class TestHoles:
         assert (told["first_offset"], told["last_offset"]) == (8, 10)
 
     async def test_a_restart_after_records_without_effect_sees_no_hole(self, bench: Bench) -> None:
-        """Control frames change no state, but the stored offset follows the ack."""
+        """Control frames change no state, but the stored offset follows the commit."""
         await bench.feed(*ticks(5, 7))
-        await bench.processor.flush()
+        await bench.flush()
         control: RawItem = {"symbol": None, "payload": b"{}", "received_at": HOUR_US}
         await bench.feed(*(Message(offset, raw([control], HOUR_US)) for offset in (8, 9)))
-        await bench.processor.flush()
+        await bench.flush()
         bench.restart()
         await bench.feed(*ticks(10, 11))
         assert bench.applied() == [5, 6, 7, 10, 11]
@@ -86,7 +86,7 @@ class TestForeignLogs:
     async def test_a_topic_that_was_made_anew_is_told(self, bench: Bench) -> None:
         """Its records would pass for known ones and be skipped in silence."""
         await bench.feed(*ticks(5, 9))
-        await bench.processor.flush()
+        await bench.flush()
         bench.restart()
         bench.log.ends[TOPIC, 0] = 3
         with pytest.raises(StateError, match="made anew"):
@@ -95,7 +95,7 @@ class TestForeignLogs:
     async def test_a_redelivery_is_no_new_topic(self, bench: Bench) -> None:
         """Known records come again after a crash."""
         await bench.feed(*ticks(5, 9))
-        await bench.processor.flush()
+        await bench.flush()
         bench.restart()
         bench.log.ends[TOPIC, 0] = 10
         await bench.feed(*ticks(6, 9))

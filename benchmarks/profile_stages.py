@@ -1,0 +1,74 @@
+"""Which stage of the worker a stack of calls belongs to, by the files of its functions. Pure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import CodeType, FrameType
+
+ROOT = f"{Path(__file__).resolve().parents[1]}/"
+FAUST = "Faust, aiokafka and the event loop"
+NATIVE = "librdkafka's threads"
+OTHER_THREADS = "other Python threads"
+FETCHER = "the fetcher's thread"
+CORE = "core: "
+"""Begins the stages of the core, which are its modules."""
+
+WHOLE: tuple[tuple[str, str], ...] = (
+    ("stream_app/worker/checkpoint.py", "making state durable"),
+    ("stream_app/web/", "page, API and metrics"),
+)
+"""Whatever these call belongs to them."""
+OWN: tuple[tuple[str, str], ...] = (
+    ("stream_app/normalise/", "reading the exchange's JSON"),
+    ("stream_app/worker/output_producer.py", "handing outputs to librdkafka"),
+    ("stream_app/worker/fetch", "taking batches from the fetcher"),
+    ("stream_app/worker/", "the processor around the core"),
+    ("schemas/serde/codec.py:Decoder", "decoding Avro"),
+    ("schemas/serde/raw", "decoding Avro"),
+    ("schemas/serde/", "encoding Avro"),
+)
+"""What these do themselves, and what libraries do for them. The first that fits counts."""
+_CORE_FOLDER = "stream_app/core/"
+_known: dict[CodeType, str | None] = {}
+_whole: dict[CodeType, str | None] = {}
+
+
+def walk(frame: FrameType | None) -> str:
+    """Return the stage of the innermost of our functions on a stack, or of the one around it."""
+    found: str | None = None
+    while frame is not None:
+        code = frame.f_code
+        if code not in _known:
+            place = placed(code.co_filename, code.co_qualname)
+            _known[code] = None if place is None else own_stage(place)
+            _whole[code] = None if place is None else _matched(WHOLE, place)
+        around = _whole[code]
+        if around is not None:
+            return around
+        if found is None:
+            found = _known[code]
+        frame = frame.f_back
+    return found or FAUST
+
+
+def placed(filename: str, qualname: str) -> str | None:
+    """Return a function's place in the repository, `file:name`; None: it is another package's."""
+    if not filename.startswith(ROOT) or "site-packages" in filename:
+        return None
+    return f"{filename.removeprefix(ROOT)}:{qualname}"
+
+
+def own_stage(place: str) -> str | None:
+    """Return the stage of a function by its place; None: it counts to what calls it."""
+    if place.startswith(_CORE_FOLDER):
+        return CORE + place.removeprefix(_CORE_FOLDER).partition(".py:")[0]
+    return _matched(OWN, place)
+
+
+def thread_stage(name: str) -> str:
+    """Return the stage of a thread other than the main one, by its name."""
+    return FETCHER if "fetch" in name.lower() else OTHER_THREADS
+
+
+def _matched(rules: tuple[tuple[str, str], ...], place: str) -> str | None:
+    return next((stage for prefix, stage in rules if place.startswith(prefix)), None)
