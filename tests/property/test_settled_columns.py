@@ -85,7 +85,11 @@ def test_what_the_exchange_sends_is_read(feed: str) -> None:
     """Rows of the usual form."""
     if feed == "backpack":
         rows = [
-            {"symbol": "A", "fundingRate": "0.0002", "intervalEndTimestamp": f"2026-11-0{n}T08:00:00"}
+            {
+                "symbol": "A",
+                "fundingRate": "0.0002",
+                "intervalEndTimestamp": f"2026-11-0{n}T08:00:00",
+            }
             for n in (1, 2, 3)
         ]
     else:

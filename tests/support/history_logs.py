@@ -282,7 +282,7 @@ class History:
         at = _coming(self.now, self.hours[symbol]) + (steps - 1) * int(
             self.hours[symbol] * US_PER_HOUR
         )
-        known = dict((raw // S, rate) for raw, rate in self.settled[symbol])
+        known = {raw // S: rate for raw, rate in self.settled[symbol]}
         rate = known.get(at // S, 0.00015)
         channel, row = self.dialect.announced(symbol, at, rate)
         self._add("stream", channel, [(symbol, json.dumps(row).encode())])
