@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from unittest.mock import patch
 
 import numpy as np
@@ -174,3 +175,19 @@ def test_the_short_way_of_adding_gives_what_the_long_one_gives(
             assert long.add(at, 0.0001, None, evidence, offset) == changes[-1]
     assert short.settled == long.settled
     assert short.superseded == long.superseded
+
+
+@settings(deadline=None)
+@given(settled=settlements, order=st.randoms(use_true_random=False), cut=st.integers(0, 120))
+def test_a_whole_baseline_is_read_as_row_by_row(
+    settled: dict[int, tuple[float, float]], order: random.Random, cut: int
+) -> None:
+    """Whether or not the short way of reading can be gone."""
+    times = sorted(settled)
+    order.shuffle(times)
+    packed = baseline_codec.pack(baseline_of(settled, times))
+    found, _ = baseline_codec.unpack(packed, cut)
+    with patch.object(baseline_codec, "_unpacked_whole", lambda *_: None):
+        expected, _ = baseline_codec.unpack(packed, cut)
+    assert found.settled == expected.settled
+    assert baseline_codec.pack(found) == baseline_codec.pack(expected)

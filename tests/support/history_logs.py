@@ -129,7 +129,7 @@ class History:
         self.log: list[RawBatch] = []
 
     def _history(self, symbol: str) -> list[tuple[int, float]]:
-        """Stamp and rate of all settlements of some days, with holes and changes of the interval."""
+        """Stamps and rates of some days, with holes and changes of the interval."""
         chance = self.chance
         at = START_US - chance.choice([1, 4, 12, 36]) * US_PER_DAY
         hours, rows = self.hours[symbol], []
@@ -150,9 +150,7 @@ class History:
         for symbol in self.symbols:
             known = chance.random() < 0.7
             self._list(symbol, "TRADING", self.hours[symbol] if known else None)
-        for _ in range(chance.choice([0, 6])):
-            self.now += S
-            self._stream()
+        self._seconds(chance.choice([0, 6]))
         if chance.random() < 0.5:
             self._add("history", BACKFILL_BEGIN, [(s, b"") for s in self.symbols])
         for symbol in self.symbols:
@@ -161,9 +159,7 @@ class History:
         pages = self._bulk() if chance.random() < 0.4 else self._single()
         for page in pages:
             self.now += chance.choice([0, S // 5, S, 6 * S])
-            for _ in range(chance.choice([0, 0, 3])):
-                self.now += S
-                self._stream()
+            self._seconds(chance.choice([0, 0, 3]))
             for _ in range(chance.choice([0, 0, 1, 2])):
                 self._between()
             self._add("history", self.dialect.history, page)
@@ -175,6 +171,12 @@ class History:
             self._stream()
         self._add("stream", TICK, [(None, b"")])
         return self.log
+
+    def _seconds(self, count: int) -> None:
+        """Some seconds of the stream."""
+        for _ in range(count):
+            self.now += S
+            self._stream()
 
     def _single(self) -> list[list[Row]]:
         """Pages of one contract each, oldest first in most cases."""
