@@ -124,6 +124,7 @@ def assert_same(found: Stored, expected: Stored) -> None:
     assert found.baselines == expected.baselines
 
 
+@patch("stream_app.core.state.contract_store.BLOCK_CONTRACTS", 2)
 @patch("stream_app.core.feed_pass.MIN_UPDATES", 1)
 @patch("stream_app.core.history.MIN_ROWS", 1)
 @settings(max_examples=60, deadline=None)
@@ -210,6 +211,7 @@ def marked(apply: Callable[..., bool]) -> Callable[..., bool]:
 
 
 @pytest.mark.parametrize(("owner", "name"), FAST, ids=[name for _, name in FAST])
+@patch("stream_app.core.state.contract_store.BLOCK_CONTRACTS", 2)
 @patch("stream_app.core.feed_pass.MIN_UPDATES", 1)
 @patch("stream_app.core.history.MIN_ROWS", 1)
 def test_a_failure_anywhere_changes_nothing(owner: Any, name: str) -> None:
