@@ -294,15 +294,15 @@ class HistoryPages:
 
     def _touch(self, decision: _Decision) -> None:
         """Note that a contract's block is to be stored, and its baseline where that grows."""
-        entry, contract = decision.entry, decision.entry.contract
+        entry = decision.entry
         entry.shard.dirty = True
         if decision.run is None:
             return
-        if contract.listed_interval_hours is None or entry.is_scored:
+        if entry.is_scored:
             self._columns.take_out(entry)
             self._store.baseline_changed(entry)
         else:
-            # Nothing that rates are judged by follows from the baseline now.
+            # A run changes no interval, so nothing that rates are judged by changes either.
             self._store.baseline_grown(entry)
 
 

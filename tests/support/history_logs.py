@@ -33,8 +33,8 @@ class Dialect(NamedTuple):
     """A row of the history: symbol, stamp, rate."""
     streamed: Callable[[str, int, float, int], tuple[str, Any]]
     """Channel and row of an estimate: symbol, event time, rate, hours."""
-    listed: Callable[[str, str, float], list[tuple[str, Any]]]
-    """Channels and rows of the list: symbol, status, hours."""
+    listed: Callable[[str, str, float | None], list[tuple[str, Any]]]
+    """Channels and rows of the list: symbol, status, hours; None: it does not say."""
     announced: Callable[[str, int, float], tuple[str, Any]] | None = None
     """Channel and row of a settlement in the stream: symbol, time, rate."""
 
@@ -42,6 +42,16 @@ class Dialect(NamedTuple):
 def _coming(at: int, hours: float) -> int:
     step = int(hours * US_PER_HOUR)
     return (at // step + 1) * step
+
+
+def _binance_rows(status_field: str) -> Callable[[str, str, float | None], list[tuple[str, Any]]]:
+    def listed(symbol: str, status: str, hours: float | None) -> list[tuple[str, Any]]:
+        rows: list[tuple[str, Any]] = [("exchangeInfo", {"symbol": symbol, status_field: status})]
+        if hours is not None:
+            rows.append(("fundingInfo", {"symbol": symbol, "fundingIntervalHours": hours}))
+        return rows
+
+    return listed
 
 
 PER_CONTRACT = Dialect(
@@ -54,11 +64,17 @@ PER_CONTRACT = Dialect(
         {"e": "markPriceUpdate", "E": at // 1_000, "s": s, "p": "7.5", "i": "7.25", "st": 2,
          "r": repr(rate), "T": _coming(at, hours) // 1_000},
     ),
-    lambda s, status, hours: [
-        ("exchangeInfo", {"symbol": s, "contractStatus": status}),
-        ("fundingInfo", {"symbol": s, "fundingIntervalHours": hours}),
-    ],
+    _binance_rows("contractStatus"),
 )  # fmt: skip
+TOGETHER = PER_CONTRACT._replace(
+    feed="binance-usdm",
+    suffix="USDT",
+    streamed=lambda s, at, rate, hours: (
+        "!markPrice@arr@1s",
+        PER_CONTRACT.streamed(s, at, rate, hours)[1] | {"st": 1},
+    ),
+    listed=_binance_rows("status"),
+)
 ANNOUNCING = Dialect(
     "kucoin",
     "USDTM",
@@ -73,7 +89,7 @@ ANNOUNCING = Dialect(
     lambda s, status, hours: [
         ("contracts/active", {
             "symbol": s, "status": "Open" if status == "TRADING" else "Closed",
-            "currentFundingRateGranularity": int(hours * 3_600_000),
+            "currentFundingRateGranularity": hours and int(hours * 3_600_000),
         }),
     ],
     lambda s, at, rate: (
@@ -95,7 +111,7 @@ STATING = Dialect(
     ),
     lambda s, status, _hours: [("meta", {"name": s, "isDelisted": status != "TRADING"})],
 )  # fmt: skip
-DIALECTS = (PER_CONTRACT, ANNOUNCING, STATING)
+DIALECTS = (PER_CONTRACT, TOGETHER, ANNOUNCING, STATING)
 
 
 class History:
@@ -113,7 +129,7 @@ class History:
         self.log: list[RawBatch] = []
 
     def _history(self, symbol: str) -> list[tuple[int, float]]:
-        """Stamp and rate of all settlements of some days, with holes and changes of the interval."""
+        """Stamps and rates of some days, with holes and changes of the interval."""
         chance = self.chance
         at = START_US - chance.choice([1, 4, 12, 36]) * US_PER_DAY
         hours, rows = self.hours[symbol], []
@@ -132,7 +148,9 @@ class History:
         """The log."""
         chance = self.chance
         for symbol in self.symbols:
-            self._list(symbol, "TRADING", self.hours[symbol])
+            known = chance.random() < 0.7
+            self._list(symbol, "TRADING", self.hours[symbol] if known else None)
+        self._seconds(chance.choice([0, 6]))
         if chance.random() < 0.5:
             self._add("history", BACKFILL_BEGIN, [(s, b"") for s in self.symbols])
         for symbol in self.symbols:
@@ -141,6 +159,7 @@ class History:
         pages = self._bulk() if chance.random() < 0.4 else self._single()
         for page in pages:
             self.now += chance.choice([0, S // 5, S, 6 * S])
+            self._seconds(chance.choice([0, 0, 3]))
             for _ in range(chance.choice([0, 0, 1, 2])):
                 self._between()
             self._add("history", self.dialect.history, page)
@@ -152,6 +171,12 @@ class History:
             self._stream()
         self._add("stream", TICK, [(None, b"")])
         return self.log
+
+    def _seconds(self, count: int) -> None:
+        """Some seconds of the stream."""
+        for _ in range(count):
+            self.now += S
+            self._stream()
 
     def _single(self) -> list[list[Row]]:
         """Pages of one contract each, oldest first in most cases."""
@@ -215,7 +240,7 @@ class History:
             {time: str(row[time])},
             {time: 5},
         ]
-        if self.dialect is PER_CONTRACT:
+        if self.dialect in (PER_CONTRACT, TOGETHER):
             changes += [
                 {"rateType": "Regular"},
                 {"rateType": "Dividend"},
@@ -232,7 +257,7 @@ class History:
             self._stream()
         elif kind == "list":
             status = chance.choice(["TRADING", "TRADING", "CLOSE"])
-            self._list(symbol, status, chance.choice([self.hours[symbol], 8.0, 1.0]))
+            self._list(symbol, status, chance.choice([self.hours[symbol], None, 8.0, 1.0]))
         elif kind == "announce":
             self._announce(symbol, chance.randint(-30, 0))
         elif kind == "tick":
@@ -259,12 +284,12 @@ class History:
         at = _coming(self.now, self.hours[symbol]) + (steps - 1) * int(
             self.hours[symbol] * US_PER_HOUR
         )
-        known = dict((raw // S, rate) for raw, rate in self.settled[symbol])
+        known = {raw // S: rate for raw, rate in self.settled[symbol]}
         rate = known.get(at // S, 0.00015)
         channel, row = self.dialect.announced(symbol, at, rate)
         self._add("stream", channel, [(symbol, json.dumps(row).encode())])
 
-    def _list(self, symbol: str, status: str, hours: float) -> None:
+    def _list(self, symbol: str, status: str, hours: float | None) -> None:
         for channel, row in self.dialect.listed(symbol, status, hours):
             self._add("contract", channel, [(symbol, json.dumps(row).encode())])
 

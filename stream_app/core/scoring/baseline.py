@@ -102,6 +102,19 @@ class Baseline:
         self._is_stale = True
         """True if settlements have changed since `_computed`."""
 
+    @classmethod
+    def of_columns(cls, columns: Sequence[array[Any]], specials: Iterable[Special]) -> Baseline:
+        """Return a baseline with these columns, which are as in `columns`."""
+        baseline = cls((), specials)
+        (
+            baseline._times,
+            baseline._rates,
+            baseline._hours,
+            baseline._offsets,
+            baseline._codes,
+        ) = columns
+        return baseline
+
     def copied(self) -> Baseline:
         """Return a baseline that is as this one is now."""
         twin = Baseline()

@@ -109,8 +109,6 @@ def known_run(baseline: Columns, times: Sequence[int], rates: Sequence[float]) -
     """
     known, known_rates, _, _, codes = baseline.columns
     at = bisect_left(known, times[0])
-    if not known or times[0] <= known[-1] - KEPT_US:
-        return 0
     count = min(
         _agreeing(times, known[at : at + len(times)]),
         _agreeing(rates, known_rates[at : at + len(times)]),
@@ -153,8 +151,6 @@ def _is_regular(baseline: Columns, at: int, step_us: int) -> bool:
         # As `Baseline.add` judges one that comes after all others.
         is_even = times[at - 2] == last - step_us and times[at - 3] == last - 2 * step_us
         return is_even and at > NEIGHBOURS
-    if times[0] <= times[-1] - KEPT_US:
-        return False
     reach = min(at, 2 * NEIGHBOURS)
     expected = range(last - (reach - 1) * step_us, last + 1, step_us)
     is_known = range(at - NEIGHBOURS, at)

@@ -73,3 +73,12 @@ def decoded(code: int) -> tuple[SettlementSource, IntervalSource, bool]:
     """Return what a code holds. Raises IndexError if it is none."""
     interval_code = (code & ~DOUBTFUL) >> _INTERVAL_SHIFT
     return SOURCES[code & SOURCE_BITS], INTERVAL_SOURCES[interval_code], bool(code & DOUBTFUL)
+
+
+CODES = frozenset(
+    code_of(Settled(0, 0.0, 1.0, 0, source, interval_source, doubtful))
+    for source in SOURCES
+    for interval_source in INTERVAL_SOURCES
+    for doubtful in (False, True)
+)
+"""All codes that there are."""
