@@ -23,7 +23,7 @@ from schemas.errors import FundingStreamError, UnavailableError
 
 BENCHMARKS = report.BENCHMARKS
 """Of `make bench`, in this order: together they take about 25 minutes on two cores."""
-COMMANDS = ("faults", "calls", "modes", "alerts", "intervals")
+COMMANDS = ("faults", "calls", "modes", "alerts", "intervals", "disturbances")
 """With a command line and a verdict of their own."""
 ALL, REPORT = "all", "report"
 

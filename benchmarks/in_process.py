@@ -13,8 +13,11 @@ from typing import Any, NamedTuple
 from schemas import feeds
 from schemas.clock import SystemClock
 from schemas.config.settings import load_settings
-from schemas.records import RAW_BATCH, HourlyBar
+from schemas.records import HourlyBar
+from schemas.serde.raw_frames import RawFrameReader
 from schemas.serde.registry import SchemaCatalog
+from schemas.topics import RATES, SETTLEMENTS, ZSCORES
+from stream_app.core.columns.judging import Encoders
 from stream_app.settings import WorkerSettings
 from stream_app.worker.checkpoint import Tables
 from stream_app.worker.fetcher import MAX_BATCH_BYTES
@@ -104,12 +107,18 @@ class InProcess:
         settings = load_settings(WorkerSettings, kafka_bootstrap=bootstrap, registry_url=registry)
         catalog, clock = SchemaCatalog(settings), SystemClock()
         self._topic = topic
-        self._producer = OutputProducer(settings, output_encoders(catalog), clock)
+        encoders = output_encoders(catalog)
+        self._producer = OutputProducer(settings, encoders, clock)
         self.contracts = Table(self._producer, contracts)
         self.baselines = Table(self._producer, baselines)
         tables = Tables(self.contracts, self.baselines, _NoBars())
         self.processor = Processor(
-            catalog.decoder(RAW_BATCH), self._producer, tables, _Log(), clock
+            RawFrameReader(catalog.schema_text),
+            Encoders(*(encoders[topic.name].header for topic in (RATES, ZSCORES, SETTLEMENTS))),
+            self._producer,
+            tables,
+            _Log(),
+            clock,
         )
 
     def assign(self, partitions: int) -> None:

@@ -83,6 +83,30 @@ class FileLock:
         self.close()
 
 
+def is_locked(path: Path) -> bool:
+    """Tell whether a process holds the lock. The file is not made where it is missing.
+
+    The answer takes the lock for a moment, shared with others that ask. Who wants it just then is
+    refused, and should try once more.
+
+    Raises:
+        ConfigurationError: the file cannot be opened.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be opened ({error.strerror})") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _lock(descriptor: int, path: Path, *, wait: bool) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

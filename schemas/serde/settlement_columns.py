@@ -113,21 +113,15 @@ class SettlementEncoder:
         rows["rate_8h"] = rates * REFERENCE_INTERVAL_HOURS / hours
         rows["source"] = self._from_history
         rows["received_at"] = encoded_times(columns.received_at)
-        fixed, width, kind = rows.tobytes(), _ROW.itemsize, self._kind
+        fixed, width = rows.tobytes(), _ROW.itemsize
+        tails = {g: self._kind + encoded_long(g) for g in set(columns.generations)}
         return [
-            b"".join((
-                identity,
-                fixed[at : at + width],
-                origin,
-                encoded_long(item),
-                kind,
-                encoded_long(generation),
-            ))
-            for identity, at, item, generation in zip(
+            b"".join((identity, fixed[at : at + width], origin, encoded_long(item), tails[g]))
+            for identity, at, item, g in zip(
                 columns.identities,
                 range(0, len(fixed), width),
                 columns.items,
                 columns.generations,
                 strict=True,
             )
-        ]  # fmt: skip
+        ]

@@ -121,10 +121,10 @@ class HistoryPages:
         try:
             with self._guarded():
                 page = self._read(frame)
-                left = {} if page is None else page.rows()
-            if page is None:
-                return False
-            self._apply_together(page, left, at)
+                if page is None:
+                    return False
+                left = page.rows()
+                self._apply_together(page, left, at)
             self._apply_left(page, left, at, alone)
         except _FailedError:
             if not left:
@@ -164,14 +164,13 @@ class HistoryPages:
         self, page: _Page, left: dict[bytes | None, list[int]], at: ItemContext
     ) -> None:
         """Apply the first rows of each symbol, as many as can be, and take them out of `left`."""
-        with self._guarded():
-            decided = {
-                symbol: decision
-                for symbol, rows in left.items()
-                if (decision := self._decide(page, symbol, rows, at)) is not None
-            }
-            if decided:
-                self._write(page, list(decided.values()), at)
+        decided = {
+            symbol: decision
+            for symbol, rows in left.items()
+            if (decision := self._decide(page, symbol, rows, at)) is not None
+        }
+        if decided:
+            self._write(page, list(decided.values()), at)
         for symbol, decision in decided.items():
             del left[symbol][: len(decision.rows)]
 
@@ -191,7 +190,8 @@ class HistoryPages:
             del rows[0]
             alone((row,))
             if rows:
-                self._apply_together(page, {symbol: rows}, at)
+                with self._guarded():
+                    self._apply_together(page, {symbol: rows}, at)
             if rows:
                 heappush(queue, (rows[0], symbol))
 
@@ -209,7 +209,7 @@ class HistoryPages:
         times = [page.times[row] for row in rows]
         run = new_run(baseline, contract.evidence, times, _estimated_from(contract))
         if run is not None:
-            return _Decision(entry, rows[: run.count], times[: run.count], run)
+            return _Decision(entry, rows[: run.settlements], times[: run.settlements], run)
         known = known_run(baseline, times, page.rates[rows].tolist())
         return _Decision(entry, rows[:known], times[:known], None) if known else None
 
@@ -266,10 +266,10 @@ class HistoryPages:
             key, identity = self._name(entry.contract)
             rows += its_rows
             times += its_times
-            keys += [key] * run.count
-            identities += [identity] * run.count
-            hours += [run.interval_hours] * run.count
-            generations += [entry.contract.generation] * run.count
+            keys += [key] * run.settlements
+            identities += [identity] * run.settlements
+            hours += [run.interval_hours] * run.settlements
+            generations += [entry.contract.generation] * run.settlements
         columns = SettlementColumns(
             identities,
             np.array(times),

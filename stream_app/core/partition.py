@@ -240,9 +240,10 @@ class FeedPartition:
         for shard in self.store.all_shards:
             if boundary <= shard.block.flushed_at:
                 continue
-            # Stored with every block: records that are received in another order than they were
-            # sent must not lead to a boundary again after a restart.
-            shard.block.flushed_at, shard.dirty = boundary, True
+            shard.block.flushed_at = boundary
+            # Stored with each block: of records that are received in another order than they were
+            # sent, none must lead to a boundary again after a restart.
+            shard.dirty = shard.dirty or bool(shard.entries)
             self._flush_rows(shard, boundary, now_us)
             for entry in shard.entries:
                 if not entry.resident:

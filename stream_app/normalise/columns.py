@@ -1,4 +1,4 @@
-"""Reads many updates of a stream or settlements at once, into columns, as the core's fast way needs.
+"""Reads many updates of a stream, or settlements, into columns: what the core's fast way needs.
 
 Only rows as an exchange usually sends them are read here. Any other one has a rate that is NaN, or
 its whole record is not read: then the reader of payloads.py says what it means. What is read here

@@ -47,10 +47,6 @@ class ObservedWorker(Protocol):
         """Return how many raw records are not yet applied."""
         ...
 
-    def idle(self) -> bool:
-        """Tell whether no raw record waits to be processed: the pages may take a slice."""
-        ...
-
     def newest_bars(self, contract: str, limit: int) -> list[HourlyBar]:
         """Return a contract's newest closed bars, oldest first."""
         ...

@@ -50,6 +50,7 @@ def shown_contracts(partition: FeedPartition) -> Iterator[ShownContract]:
     The caller may pause between two of them: each is as it is when it is returned.
     """
     for entry in list(partition.store.entries.values()):
+        partition.columns.sync_current(entry)
         yield _shown(partition.feed, entry)
 
 

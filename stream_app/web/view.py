@@ -31,12 +31,20 @@ class WorkerView:
         worker: ObservedWorker,
         reports: Callable[[], Mapping[str, FeedStatus]],
         clock: Clock,
+        idle: Callable[[], bool],
     ) -> None:
-        """`reports` returns the newest status that each feed's producer has published."""
+        """Set what is read.
+
+        Args:
+            worker: The worker.
+            reports: Returns the newest status that each feed's producer has published.
+            clock: By which ages are told and slices measured.
+            idle: Tells whether no fetched record waits to be processed.
+        """
         self._worker = worker
         self._reports = reports
         self._clock = clock
-        self._pace = Pace(clock, worker.idle)
+        self._pace = Pace(clock, idle)
         self._newest: Once[Picture] | None = None
         self._begun_s = 0.0
 

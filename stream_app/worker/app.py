@@ -20,16 +20,20 @@ from schemas.feeds import FEEDS
 from schemas.http.server import guard, quiet_malformed_requests
 from schemas.kafka.admin import require_topics
 from schemas.partitioning import PARTITIONS
-from schemas.records import RAW_BATCH
+from schemas.serde.raw_frames import RawFrameReader
 from schemas.serde.registry import SchemaCatalog
 from schemas.times import US_PER_S
 from schemas.topics import (
     DEAD_LETTERS,
     MAX_MESSAGE_BYTES,
+    RATES,
+    SETTLEMENTS,
     WORKERS,
+    ZSCORES,
     changelog_topic_spec,
     raw_topic,
 )
+from stream_app.core.columns.judging import Encoders
 from stream_app.settings import WorkerSettings
 from stream_app.web.pages import add_pages
 from stream_app.web.view import WorkerView
@@ -39,9 +43,11 @@ from stream_app.worker.flusher import Flusher
 from stream_app.worker.group_consumer import GroupTransport
 from stream_app.worker.instance import SESSION_S, Expulsions, Instance
 from stream_app.worker.output_producer import PUBLISHED, OutputProducer, output_encoders
+from stream_app.worker.peers import Peers
 from stream_app.worker.processor import Processor
 from stream_app.worker.raw_input import RawInput
 from stream_app.worker.stall_detector import Work
+from stream_app.worker.table_store import OffsetTable, PromptTableManager
 from stream_app.worker.tables import TABLES, KafkaRawLog, faust_tables
 from stream_app.worker.watchdog import end_process
 
@@ -175,7 +181,7 @@ def create_app(settings: WorkerSettings, instance: Instance, clock: Clock) -> Fu
         FundingStreamError: one of them is away, or schemas or topics are missing.
     """
     catalog = SchemaCatalog(settings)
-    decoder = catalog.decoder(RAW_BATCH)
+    reader = RawFrameReader(catalog.schema_text)
     encoders = output_encoders(catalog)
     # Without its topics Faust would end in a traceback, or wait and log nothing.
     require_topics(settings, needed_topics(settings))
@@ -183,7 +189,8 @@ def create_app(settings: WorkerSettings, instance: Instance, clock: Clock) -> Fu
     app = faust_app(settings, instance.name)
     fetcher = Fetcher(settings, clock, end_process)
     processor = app.processor = Processor(
-        decoder,
+        reader,
+        Encoders(*(encoders[topic.name].header for topic in (RATES, ZSCORES, SETTLEMENTS))),
         output_producer,
         faust_tables(app, settings.worker_id, output_producer, clock),
         KafkaRawLog(app, fetcher),
@@ -201,7 +208,8 @@ def create_app(settings: WorkerSettings, instance: Instance, clock: Clock) -> Fu
         _add_reports(app, processor, output_producer, instance.name)
     quiet_malformed_requests()
     app.reports = FeedReports(settings, catalog)
-    add_pages(app.web.web_app, WorkerView(processor, app.reports.newest, clock))
+    view = WorkerView(processor, app.reports.newest, clock, lambda: raw_input.is_idle)
+    add_pages(app.web.web_app, view)
     return app
 
 
@@ -235,14 +243,19 @@ def faust_app(settings: WorkerSettings, instance: str) -> FundingApp:
         producer_max_request_size=MAX_MESSAGE_BYTES,
         broker_max_poll_records=4000,
         broker_session_timeout=SESSION_S,
-        broker_heartbeat_interval=2,
+        # A member learns of a rebalance by its next heartbeat.
+        broker_heartbeat_interval=0.5,
         broker_commit_interval=1.0,
         consumer_max_fetch_size=4 << 20,
         consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=instance,
         stream_wait_empty=False,
         stream_buffer_maxsize=4096,
-        table_standby_replicas=0,
+        # With several workers each partition's tables are kept by a second one, which takes over
+        # without reading them first.
+        table_standby_replicas=1,
+        Table=OffsetTable,
+        TableManager=PromptTableManager,
         # The group remembers the URL of a static member, so it must not depend on the page's port.
         canonical_url=f"http://{instance}",
         web_bind=settings.web_host,
@@ -306,8 +319,12 @@ def _add_membership(app: FundingApp, instance: Instance, clock: Clock) -> None:
     @app.task  # type: ignore[untyped-decorator]
     async def _watch_membership() -> None:
         expulsions = Expulsions(clock.monotonic_s())
+        peers = Peers(instance, clock)
         while not app.should_stop:
             await asyncio.sleep(MEMBERSHIP_EVERY_S)
+            dead = peers.dead()
+            if dead:
+                await app.consumer.remove_members(dead)
             member_id = app.member_id()
             if member_id:
                 instance.remember(member_id)

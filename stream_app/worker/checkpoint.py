@@ -126,8 +126,12 @@ class Checkpoint:
             await _require(owns)
             snapshots = []
             for partition in list(partitions):
-                snapshots.append(partition.snapshot())
-                await asyncio.sleep(0)  # packing takes long: the event loop goes on in between
+                snapshot = partition.snapshot()
+                snapshots.append(snapshot)
+                if snapshot.blocks or snapshot.baselines:
+                    # Packing takes long: what is fetched meanwhile has its turn in between. Not
+                    # after each, since with a backlog each turn takes long as well.
+                    await asyncio.sleep(0)
             await self._outputs.delivered(self._outputs.cut())
             await _require(owns)
             await self._store_rest(snapshots)

@@ -1,4 +1,4 @@
-"""Faust's consumer, kept from fetching the raw log, and made to commit what the worker tells it.
+"""Faust's consumer, kept from fetching the raw log, made to commit what the worker tells it.
 
 The raw partitions stay in the group's subscription, so that the assignor gives each worker the
 tables of the partitions that it processes. Their records come through fetcher.py.
@@ -6,16 +6,27 @@ tables of the partitions that it processes. Their records come through fetcher.p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from aiokafka.errors import CommitFailedError, IllegalStateError
+from aiokafka.client import ConnectionGroup
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from schemas.topics import RAW_PREFIX
+from stream_app.worker.peers import Member
 from stream_app.worker.raw_batches import Partition
+from stream_app.worker.remove_members import RemoveMembersRequest
+
+log = logging.getLogger(__name__)
+
+FETCH_WAIT_MS = 300
+"""How long a fetch of changelogs waits for news; a request at a rebalance waits behind it."""
+IDLE_S = 0.05
+"""How soon Faust's fetcher notices a changelog to be read; Faust lets it sleep for a second."""
 
 
 def is_raw(tp: Any) -> bool:
@@ -33,6 +44,11 @@ class _Listener(driver.ConsumerRebalanceListener):  # type: ignore[misc]
 
 class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """The thread in which aiokafka runs."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001 - Faust does not let it be set
+        return consumer
 
     def pause_raw(self, assigned: Iterable[Any]) -> None:
         """Let aiokafka fetch no raw partition. Called in the thread, as are the next two."""
@@ -73,6 +89,22 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             return False
         return bool(known)
 
+    async def remove_members(self, members: Sequence[Member]) -> None:
+        """Tell the group that static members are gone."""
+        await self.call_thread(self._remove_members, members)
+
+    async def _remove_members(self, members: Sequence[Member]) -> None:
+        consumer = self._ensure_consumer()
+        coordinator = consumer._coordinator  # noqa: SLF001 - aiokafka removes no other member
+        if coordinator.coordinator_id is None:
+            return
+        request = RemoveMembersRequest(coordinator.group_id, members)
+        # On the coordinator's own connection it would wait for a join that is under way.
+        reply = await consumer._client.send(  # noqa: SLF001
+            coordinator.coordinator_id, request, group=ConnectionGroup.DEFAULT
+        )
+        log.info("removed from the group: %s (%s)", members, reply)
+
 
 class GroupConsumer(driver.Consumer):  # type: ignore[misc]
     """Faust's consumer. It fetches the changelogs alone."""
@@ -89,6 +121,12 @@ class GroupConsumer(driver.Consumer):  # type: ignore[misc]
     def resume_partitions(self, tps: Iterable[TP]) -> None:
         """Resume fetching from changelogs."""
         super().resume_partitions({tp for tp in tps if not is_raw(tp)})
+
+    async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109 - as in Faust
+        if self.flow_active and not self._get_active_partitions():
+            await self.sleep(IDLE_S)
+            return None, None
+        return await super()._wait_next_records(timeout)
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Leave the raw partitions to the watchdog: Faust would miss its own fetches of them."""
@@ -115,6 +153,17 @@ class GroupConsumer(driver.Consumer):  # type: ignore[misc]
         """
         done: bool = await self._thread.commit_processed({TP(*p): o for p, o in offsets.items()})
         return done
+
+    async def remove_members(self, members: Sequence[Member]) -> None:
+        """Tell the group that static members are gone, so that it does not wait for them.
+
+        A member that has joined again under its name is not meant, and stays. What fails is logged:
+        the group then waits for the end of their session.
+        """
+        try:
+            await self._thread.remove_members(members)
+        except KafkaError as error:
+            log.warning("cannot tell the group that %s are gone: %r", members, error)
 
 
 class GroupTransport(driver.Transport):  # type: ignore[misc]

@@ -30,12 +30,18 @@ from stream_app.settings import INSTANCE_PATTERN, WorkerSettings
 
 log = logging.getLogger(__name__)
 
-SESSION_S = 10.0
-"""The group forgets a member that has been silent for this long."""
+SESSION_S = 6.0
+"""The group forgets a member that has been silent for this long: the least that brokers allow by
+default."""
 SESSION_SLACK_S = 2.0
 MAX_SLOTS = 64
 _ASK_EVERY_S = 1.0
+_TRIES = 3
+_TRY_EVERY_S = 0.02
+"""A peer that looks whether a lock is held (peers.py) holds it for some microseconds."""
 _BASE_FILE = "name"
+_SLOT = "slot-"
+_NAMED = "instance-"
 _MAX_BASE_CHARS = 60
 
 
@@ -45,6 +51,7 @@ class Instance:
     def __init__(self, name: str, lock: FileLock) -> None:
         self.name = name
         self._lock = lock
+        self.lock_path = lock.path
         self._path = lock.path.with_suffix(".member")
         self._remembered = ""
 
@@ -123,11 +130,11 @@ def claim_instance(
     ask = members or (lambda: static_members(settings, settings.worker_id))
     group = _Group(ask, clock, sleep)
     if settings.worker_instance:
-        return _claim_named(settings, directory, settings.worker_instance, group)
+        return _claim_named(settings, directory, settings.worker_instance, group, sleep)
     base = _base_name(directory)
     for slot in range(1, MAX_SLOTS + 1):
         try:
-            lock = FileLock(directory / f"slot-{slot}.lock")
+            lock = _lock(directory / f"{_SLOT}{slot}.lock", sleep)
         except LockedError:
             continue
         instance = Instance(f"{base}-{slot}", lock)
@@ -141,9 +148,45 @@ def claim_instance(
     )
 
 
-def _claim_named(settings: WorkerSettings, directory: Path, name: str, group: _Group) -> Instance:
+def name_of(lock_path: Path) -> str:
+    """Return the name to which a lock of a data directory belongs; empty: to none.
+
+    Raises:
+        OSError, ValueError: the directory's name cannot be read.
+    """
+    stem = lock_path.stem
+    if stem.startswith(_NAMED):
+        return stem.removeprefix(_NAMED)
+    if stem.startswith(_SLOT):
+        base = (lock_path.parent / _BASE_FILE).read_text(encoding="utf-8").strip()
+        return f"{base}-{stem.removeprefix(_SLOT)}"
+    return ""
+
+
+def _lock(path: Path, sleep: Callable[[float], None]) -> FileLock:
+    """Take a lock, though a peer may be looking at it at that moment.
+
+    Raises:
+        LockedError: another worker holds it.
+        ConfigurationError: there can be no lock file there.
+    """
+    for _ in range(_TRIES - 1):
+        try:
+            return FileLock(path)
+        except LockedError:
+            sleep(_TRY_EVERY_S)
+    return FileLock(path)
+
+
+def _claim_named(
+    settings: WorkerSettings,
+    directory: Path,
+    name: str,
+    group: _Group,
+    sleep: Callable[[float], None],
+) -> Instance:
     try:
-        instance = Instance(name, FileLock(directory / f"instance-{name}.lock"))
+        instance = Instance(name, _lock(directory / f"{_NAMED}{name}.lock", sleep))
     except LockedError as error:
         raise UnavailableError(
             f"the worker FUNDING_WORKER_INSTANCE={name} runs already, it is {error.holder}: give "

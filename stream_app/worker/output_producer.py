@@ -78,6 +78,23 @@ class Generation:
             self.error = f"{message.topic()}: {error}"
 
 
+class _Stored(Generation):
+    """Records of a changelog: it also notes the newest offset of each partition."""
+
+    __slots__ = ("offsets",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.offsets: dict[int, int] = {}
+
+    def on_delivery(self, error: Any, message: Any) -> None:
+        """Count one delivery report."""
+        super().on_delivery(error, message)
+        if error is None:
+            partition, offset = message.partition(), message.offset()
+            self.offsets[partition] = max(offset, self.offsets.get(partition, -1))
+
+
 class OutputProducer:
     """Publishes outputs and dead letters; every record counts into the current generation."""
 
@@ -233,19 +250,24 @@ class OutputProducer:
             generation.pending += 1
             return
 
-    async def store(self, changelog: str, records: Sequence[tuple[int, bytes, bytes]]) -> None:
+    async def store(
+        self, changelog: str, records: Sequence[tuple[int, bytes, bytes]]
+    ) -> dict[int, int]:
         """Write (partition, key, value) records to the changelog of a table, and wait for them.
+
+        Returns the newest offset in each partition.
 
         Raises:
             UnavailableError: one was refused, or not delivered within `delivery_timeout_s`.
         """
-        generation = Generation()
+        generation = _Stored()
         by_partition: dict[int, list[Message]] = {}
         for partition, key, value in records:
             by_partition.setdefault(partition, []).append({"value": value, "key": key})
         for partition, messages in by_partition.items():
             self._produce_batch(changelog, messages, partition, generation)
         await self.delivered(generation)
+        return generation.offsets
 
     def _produce_batch(
         self, topic: str, messages: list[Message], partition: int, generation: Generation

@@ -45,8 +45,12 @@ class FaustStateTable:
 
     async def put(self, records: Sequence[tuple[int, bytes, bytes]]) -> None:
         """Store values by (partition, key, value); return when the changelog has them."""
-        self._table.data.update((key, value) for _, key, value in records)
-        await self._output_producer.store(self._changelog, records)
+        data = self._table.data
+        for partition, key, value in records:
+            data.store(key, value, partition)
+        stored = await self._output_producer.store(self._changelog, records)
+        for partition, offset in stored.items():
+            data.set_persisted_offset(TP(self._changelog, partition), offset)
 
 
 class FaustBarTable:
@@ -66,7 +70,7 @@ class FaustBarTable:
     def put(self, partition: int, bar: HourlyBar) -> Awaitable[Any]:
         """Store a bar; the result is done when the changelog has it."""
         key = (bar["contract_id"], self._window(bar["hour"]))
-        self._table.data[key] = dict(bar)
+        self._table.data.store(key, dict(bar), partition)
         # A plain write would do this, so that the window expires.
         self._table._maybe_set_key_ttl(key, partition)  # noqa: SLF001
         sent: Awaitable[Any] = self._table.send_changelog(partition, key, dict(bar))

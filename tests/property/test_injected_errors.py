@@ -67,7 +67,7 @@ class Tracer:
 def traced(tracer: Tracer) -> Iterator[None]:
     """Call the tracer at each call."""
     before = sys.gettrace()
-    sys.settrace(tracer)  # type: ignore[arg-type]
+    sys.settrace(tracer)
     try:
         yield
     finally:
@@ -76,7 +76,7 @@ def traced(tracer: Tracer) -> Iterator[None]:
 
 def identities(published: dict[Any, list[Any]]) -> dict[Any, Any]:
     """Each distinct record by what it is; the dead letters of injected errors left out."""
-    found = {}
+    found: dict[Any, Any] = {}
     for key, records in published.items():
         for record in records:
             if isinstance(record, DeadLetter):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from schemas.control_items import BACKFILL_BEGIN, BACKFILL_END, TICK
@@ -78,7 +78,7 @@ class Market:
         ]
 
     def _add(
-        self, part: int, kind: str, rows: list[tuple[str | None, bytes]], at: int | None = None
+        self, part: int, kind: str, rows: Sequence[tuple[str | None, bytes]], at: int | None = None
     ) -> None:
         purpose, channel, transport = CHANNELS[kind]
         received_at = self.now if at is None else at

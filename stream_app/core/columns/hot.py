@@ -199,7 +199,29 @@ class HotColumns:
             if entry.resident:
                 self._copy(entry, entry.row)
 
+    def sync_current(self, entry: ContractEntry) -> None:
+        """Copy the current rate of a contract, and what stands beside it, into its ContractState.
+
+        Nothing is copied of its bars; this is for readers.
+        """
+        if entry.resident:
+            self._copy_current(entry, entry.row)
+
     def _copy(self, entry: ContractEntry, row: int) -> None:
+        self._copy_current(entry, row)
+        contract = entry.contract
+        stream = contract.stream
+        stream.event_time = self.stream_event_time.item(row)
+        stream.received_at = self.stream_received_at.item(row)
+        stream.raw_offset = self.stream_raw_offset.item(row)
+        stream.raw_item = self.stream_raw_item.item(row)
+        stream.lag_us = self.stream_lag_us.item(row)
+        bars = contract.bars
+        bars.counted_from = self.counted_from.item(row)
+        bars.held = self.held_of(row)
+        bars.bar = self._bar_of(row)
+
+    def _copy_current(self, entry: ContractEntry, row: int) -> None:
         contract = entry.contract
         contract.event_time = self.event_time.item(row)
         contract.received_at = self.received_at.item(row)
@@ -214,16 +236,6 @@ class HotColumns:
         contract.emitted_rate = self.emitted_rate.item(row)
         contract.emitted_z = _or_none(self.emitted_z.item(row))
         entry.judged_z = _or_none(self.judged_z.item(row))
-        stream = contract.stream
-        stream.event_time = self.stream_event_time.item(row)
-        stream.received_at = self.stream_received_at.item(row)
-        stream.raw_offset = self.stream_raw_offset.item(row)
-        stream.raw_item = self.stream_raw_item.item(row)
-        stream.lag_us = self.stream_lag_us.item(row)
-        bars = contract.bars
-        bars.counted_from = self.counted_from.item(row)
-        bars.held = self.held_of(row)
-        bars.bar = self._bar_of(row)
 
     def held_of(self, row: int) -> list[Held]:
         """Return the held updates of a row."""

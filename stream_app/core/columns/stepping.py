@@ -101,8 +101,16 @@ def _decision(
     lag_us = np.maximum(0, received_at - at)
     risen_us = columns.stream_lag_us[row] + np.maximum(0, received_at - before) // LAG_RISES_BY
     is_first_held = columns.held_count[row] == 0
-    held = np.stack(
-        (at, updates.rate, z, updates.mark_price, columns.hours[row], np.zeros(len(row))), axis=1
+    held: Floats = np.stack(
+        (
+            at.astype(np.float64),
+            updates.rate,
+            z,
+            updates.mark_price,
+            columns.hours[row],
+            np.zeros(len(row)),
+        ),
+        axis=1,
     )
     items = updates.item.tolist()
     of_row = [origins[frame] for frame in updates.frame.tolist()]

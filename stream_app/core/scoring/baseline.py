@@ -232,7 +232,7 @@ class Baseline:
         self, run: Run, times: Sequence[int], rates: Sequence[float], raw_offset: int
     ) -> Addition:
         """Return how settlements of the history are added together, as `new_run` has found."""
-        known, count = self._times, run.count
+        known, count = self._times, run.settlements
         oldest = max(known[-1], times[-1]) - KEPT_US
         if times[0] <= oldest:
             first = bisect_right(times, oldest)

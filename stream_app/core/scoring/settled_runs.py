@@ -65,7 +65,7 @@ class Run(NamedTuple):
 
     at: int
     """The position of the first of them."""
-    count: int
+    settlements: int
     interval_hours: float
     """Of each of them: observed, and not in doubt."""
     filled: Sequence[Filled]

@@ -162,7 +162,7 @@ class ContractStore:
         """State of symbols that are not listed."""
         self.unlisted.block.is_unlisted = True
         self.entries: dict[str, ContractEntry] = {}
-        self.by_name: dict[bytes, ContractEntry] = {}
+        self.by_name: dict[bytes | None, ContractEntry] = {}
         """The same, by symbols in UTF-8."""
         self._dirty_baselines: dict[str, Baseline] = {}
         for data in blocks:

@@ -6,7 +6,7 @@ Also when an estimate means nothing because a settlement was just before it.
 from __future__ import annotations
 
 from schemas.errors import MalformedInputError
-from schemas.records import MAX_READ_ITEMS, RawBatch
+from schemas.records import MAX_READ_ITEMS
 from schemas.symbols import name_fault
 from schemas.times import US_PER_HOUR, US_PER_MINUTE, US_PER_S
 from stream_app.core.state.contract_state import ContractState
@@ -34,13 +34,12 @@ _TOLERANCE = 1 + 1e-9
 """A cap that was written in basis points may miss the rate at the cap by a rounding."""
 
 
-def check_size(batch: RawBatch) -> None:
+def check_size(items: int) -> None:
     """Refuse a record of more items than any producer makes.
 
     Raises:
         MalformedInputError: says how many it has.
     """
-    items = len(batch["items"])
     if items > MAX_READ_ITEMS:
         raise MalformedInputError(f"a record of {items} items, more than {MAX_READ_ITEMS}")
 

@@ -60,7 +60,9 @@ async def site() -> AsyncIterator[Site]:
     """Pages on a free port."""
     site = Site()
     app = web.Application()
-    add_pages(app, WorkerView(site.bench.processor, lambda: site.reports, site.bench.clock))
+    bench = site.bench
+    view = WorkerView(bench.processor, lambda: site.reports, bench.clock, lambda: True)
+    add_pages(app, view)
     async with TestServer(app) as server:
         site.url = str(server.make_url("")).rstrip("/")
         yield site

@@ -54,8 +54,12 @@ class Site:
     def __init__(self) -> None:
         self.bench = Bench()
         self.worker = Watched(self.bench.processor)
-        self.view = WorkerView(self.worker, dict, self.bench.clock)  # type: ignore[arg-type]
+        self.view = self.watch(self.bench.clock)
         self.url = ""
+
+    def watch(self, clock: ManualClock) -> WorkerView:
+        """A view of the worker."""
+        return WorkerView(self.worker, dict, clock, self.worker.idle)  # type: ignore[arg-type]
 
     async def get(self, path: str) -> bytes:
         """The body of a page, whatever its status."""
@@ -126,7 +130,7 @@ async def test_the_loop_goes_on_between_slices(site: Site) -> None:
     for number in range(3, 400):
         await site.bench.feed(Message(number, tick(0.0001, HOUR_US + number * S, f"C{number}USDT")))
     clock = CreepingClock(HOUR_US)
-    view = WorkerView(site.worker, dict, clock)  # type: ignore[arg-type]
+    view = site.watch(clock)
     turns = 0
 
     async def others() -> None:
@@ -185,7 +189,7 @@ async def test_once() -> None:
 
     once = Once(make)
     assert not once.is_made
-    assert await asyncio.gather(once.get(), once.get()) == [1, 1]
+    assert list(await asyncio.gather(once.get(), once.get())) == [1, 1]
     assert await once.get() == 1
     assert once.is_made
 

@@ -123,7 +123,7 @@ async def test_a_batch_revoked_while_kafka_is_asked_is_not_applied() -> None:
         return 8
 
     async with running() as case:
-        case.bench.log.begin = begin  # type: ignore[method-assign]
+        case.bench.log.begin = begin  # type: ignore[method-assign, assignment]
         await case.begin(None)
         case.source.bring(ticks(5, 6))
         await case.applied([5, 6])

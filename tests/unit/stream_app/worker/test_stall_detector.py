@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from stream_app.worker.raw_batches import Partition
 from stream_app.worker.stall_detector import (
     FALLEN_GRACE_S,
     MAX_STEP_S,
@@ -13,7 +14,6 @@ from stream_app.worker.stall_detector import (
     RECOVERY_FACTOR,
     STOP_BOUND_S,
     Observation,
-    Partition,
     StallDetector,
 )
 
