@@ -9,7 +9,7 @@ ROOT = f"{Path(__file__).resolve().parents[1]}/"
 FAUST = "Faust, aiokafka and the event loop"
 NATIVE = "librdkafka's threads"
 OTHER_THREADS = "other Python threads"
-FETCHER = "the fetcher's thread"
+FETCHER = "fetching"
 CORE = "core: "
 """Begins the stages of the core, which are its modules."""
 
@@ -21,10 +21,11 @@ WHOLE: tuple[tuple[str, str], ...] = (
 OWN: tuple[tuple[str, str], ...] = (
     ("stream_app/normalise/", "reading the exchange's JSON"),
     ("stream_app/worker/output_producer.py", "handing outputs to librdkafka"),
-    ("stream_app/worker/fetch", "taking batches from the fetcher"),
+    ("stream_app/worker/fetcher.py", "fetching"),
+    ("stream_app/worker/raw_", "fetching"),
     ("stream_app/worker/", "the processor around the core"),
     ("schemas/serde/codec.py:Decoder", "decoding Avro"),
-    ("schemas/serde/raw", "decoding Avro"),
+    ("schemas/serde/raw_frames.py", "decoding Avro"),
     ("schemas/serde/", "encoding Avro"),
 )
 """What these do themselves, and what libraries do for them. The first that fits counts."""
