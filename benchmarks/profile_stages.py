@@ -30,26 +30,29 @@ OWN: tuple[tuple[str, str], ...] = (
 )
 """What these do themselves, and what libraries do for them. The first that fits counts."""
 _CORE_FOLDER = "stream_app/core/"
-_known: dict[CodeType, str | None] = {}
-_whole: dict[CodeType, str | None] = {}
+_known: dict[CodeType, tuple[str | None, str | None]] = {}
+"""By function: the stage of all that it calls, and the stage of what it does itself."""
 
 
 def walk(frame: FrameType | None) -> str:
     """Return the stage of the innermost of our functions on a stack, or of the one around it."""
     found: str | None = None
     while frame is not None:
-        code = frame.f_code
-        if code not in _known:
-            place = placed(code.co_filename, code.co_qualname)
-            _known[code] = None if place is None else own_stage(place)
-            _whole[code] = None if place is None else _matched(WHOLE, place)
-        around = _whole[code]
+        stages = _known.get(frame.f_code)
+        if stages is None:
+            stages = _known[frame.f_code] = _stages_of(frame.f_code)
+        around, own = stages
         if around is not None:
             return around
         if found is None:
-            found = _known[code]
+            found = own
         frame = frame.f_back
     return found or FAUST
+
+
+def _stages_of(code: CodeType) -> tuple[str | None, str | None]:
+    place = placed(code.co_filename, code.co_qualname)
+    return (None, None) if place is None else (_matched(WHOLE, place), own_stage(place))
 
 
 def placed(filename: str, qualname: str) -> str | None:
