@@ -1,9 +1,10 @@
 """Applies settled history by columns: what goes on as the settlements before it, many at once.
 
 Rows of one contract that can be added to its baseline together (scoring/settled_runs.py), and rows
-that are known already, are decided for all contracts of a record, encoded together, and only then
-written: all of it, or nothing. All other rows are applied one by one (reference_data.py), which is
-the one way that says what a settlement means; so are all rows that are left after a failure here.
+that are known or delivered again, are decided for all contracts of a record, encoded together, and
+only then written: all of it, or nothing. All other rows are applied one by one (reference_data.py),
+which is the one way that says what a settlement means; so are all rows that are left after a
+failure here.
 
 Contracts do not depend on each other, of one contract each row is applied before the next, and rows
 that are applied one by one are so in the order of the log. So each key's records, the stored state
@@ -79,8 +80,14 @@ class _Decision(NamedTuple):
     entry: ContractEntry
     rows: Sequence[int]
     times: Sequence[int]
-    run: Run | None
-    """How they are added; None: they are known already."""
+    run: Run | None = None
+    """How they are added to the baseline; None: they are not."""
+    outcome: str = "settlement"
+    """What they are counted as."""
+
+
+_KNOWN = "settlement_known"
+_REDELIVERED = "redelivered"
 
 
 class _FailedError(Exception):
@@ -200,7 +207,12 @@ class HistoryPages:
     ) -> _Decision | None:
         """Decide how many of a symbol's rows can be applied together; None: not even one."""
         entry = None if symbol is None else self._store.by_name.get(symbol)
-        if entry is None or entry.corrections or at.applied_by <= entry.shard.block.applied_offset:
+        if entry is None:
+            return None
+        if at.applied_by <= entry.shard.block.applied_offset:
+            is_its_own = (at.applied_by, rows[0]) > entry.contract.listed_by
+            return _Decision(entry, rows, (), None, _REDELIVERED) if is_its_own else None
+        if entry.corrections:
             return None
         rows = page.good(rows)
         if not rows:
@@ -211,7 +223,7 @@ class HistoryPages:
         if run is not None:
             return _Decision(entry, rows[: run.settlements], times[: run.settlements], run)
         known = known_run(baseline, times, page.rates[rows].tolist())
-        return _Decision(entry, rows[:known], times[:known], None) if known else None
+        return _Decision(entry, rows[:known], times[:known], None, _KNOWN) if known else None
 
     def _write(self, page: _Page, decisions: Sequence[_Decision], at: ItemContext) -> None:
         """Write decisions about different contracts, all of them or none."""
@@ -219,8 +231,7 @@ class HistoryPages:
         outputs: list[Output | EncodedRecords] = []
         for decision in new:
             outputs += self._holes_filled(decision, at)
-        filled, added = len(outputs), sum(len(decision.rows) for decision in new)
-        known = sum(len(decision.rows) for decision in decisions) - added
+        filled = len(outputs)
         if new:
             outputs.append(self._records(page, new, at))
         additions = [_addition(page, decision, at.offset) for decision in new]
@@ -234,10 +245,8 @@ class HistoryPages:
         counts = collector.counts
         if filled:
             counts[AuditKind.SETTLEMENT_FOUND] += filled
-        if added:
-            counts["settlement"] += added
-        if known:
-            counts["settlement_known"] += known
+        for decision in decisions:
+            counts[decision.outcome] += len(decision.rows)
 
     def _holes_filled(self, decision: _Decision, at: ItemContext) -> list[Output]:
         """Return the audit events of settlements that come into a hole."""
@@ -261,7 +270,7 @@ class HistoryPages:
         identities: list[bytes] = []
         hours: list[float] = []
         generations: list[int] = []
-        for entry, its_rows, its_times, run in decisions:
+        for entry, its_rows, its_times, run, _ in decisions:
             assert run is not None, "what is known is not published"
             key, identity = self._name(entry.contract)
             rows += its_rows
@@ -295,7 +304,8 @@ class HistoryPages:
     def _touch(self, decision: _Decision) -> None:
         """Note that a contract's block is to be stored, and its baseline where that grows."""
         entry = decision.entry
-        entry.shard.dirty = True
+        if decision.outcome != _REDELIVERED:
+            entry.shard.dirty = True
         if decision.run is None:
             return
         if entry.is_scored:
@@ -307,7 +317,7 @@ class HistoryPages:
 
 
 def _addition(page: _Page, decision: _Decision, raw_offset: int) -> Addition:
-    entry, rows, times, run = decision
+    entry, rows, times, run, _ = decision
     assert run is not None, "what is known is not added"
     return entry.baseline.addition(run, times, page.rates[rows].tolist(), raw_offset)
 
