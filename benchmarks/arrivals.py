@@ -23,7 +23,7 @@ from schemas.serde.registry import SchemaCatalog
 
 Stamp = Literal["key", "zscore", "json"]
 """Where a record tells when it was sent: its key, or `received_at` of a z-score or of JSON."""
-_ASK_S = 15.0
+_ASK_S = 60.0
 _POLL_S = 0.1
 
 
@@ -94,14 +94,12 @@ def _watch(bootstrap: str, registry: str, topic: str, stamp: Stamp, pipe: Connec
     ]
     consumer.assign([TopicPartition(topic, p, offset) for p, offset in enumerate(ends)])
     pipe.send("ready")
-    found: list[Arrival] = []
+    # Read at the end: to decode a burst would delay the noting of what comes behind it.
+    messages: list[tuple[int, Any]] = []
     while not pipe.poll():
         message = consumer.poll(_POLL_S)
-        if message is None or message.error() is not None:
-            continue
-        arrived = now_us()
-        sent_us = sent_of(message)
-        if sent_us is not None:
-            found.append(Arrival(sent_us, arrived))
+        if message is not None and message.error() is None:
+            messages.append((now_us(), message))
     consumer.close()
-    pipe.send(found)
+    read = ((sent_of(message), arrived_us) for arrived_us, message in messages)
+    pipe.send([Arrival(sent_us, arrived_us) for sent_us, arrived_us in read if sent_us is not None])

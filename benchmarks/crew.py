@@ -31,8 +31,10 @@ _LOOK_EVERY_S = 0.1
 class Crew:
     """The workers, by number."""
 
-    def __init__(self, platform: Platform) -> None:
+    def __init__(self, platform: Platform, logs: Path | None = None) -> None:
+        """`logs`: a directory for what the workers say."""
         self._platform = platform
+        self._logs = logs
         self._supervisor = platform.supervisor
         self._admin: Any = clients.admin_client(platform.settings.quiet_librdkafka())
 
@@ -43,8 +45,14 @@ class Crew:
         pids = self._supervisor.pids
         return sorted(int(n.removeprefix(prefix)) for n in pids if n.startswith(prefix))
 
+    @property
+    def ended(self) -> list[str]:
+        """Workers that ended by themselves, with what they said last."""
+        return [end.message for end in self._supervisor.failures if end.exit_code >= 0]
+
     async def start(self, number: int) -> None:
-        """Start a worker and wait until it has partitions and their state."""
+        """Start a worker, which may have ended; wait until it has partitions and their state."""
+        await self.stop(number)
         await self._supervisor.start(self._service(number))
 
     async def stop(self, number: int) -> None:
@@ -81,9 +89,14 @@ class Crew:
             "FUNDING_WEB_PORT": str(port),
             "FUNDING_WORKER_MAX_AHEAD_S": str(MAX_AHEAD_S),
         }
+        argv = worker.argv
+        if self._logs is not None:
+            log = self._logs.absolute() / f"{_name(number)}.log"
+            argv = ["/bin/sh", "-c", f'exec "$0" "$@" >> {log} 2>&1', *argv]
         return replace(
             worker,
             name=_name(number),
+            argv=argv,
             env=environment,
             ready=http_ready(f"http://{HOST}:{port}/startupz"),
             restart=NEVER,

@@ -16,8 +16,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.crew import RESTART_DELAY_S, Crew, eventually
 from benchmarks.load import FEED
@@ -62,6 +63,8 @@ class Found:
     """Silences of partitions of the worker that was hit (of all, if that is Kafka)."""
     other_s: list[float] = field(default_factory=list)
     """Of the others."""
+    ended: list[str] = field(default_factory=list)
+    """Workers that ended by themselves, with what they said last."""
     examples: list[str] = field(default_factory=list)
 
     def line(self) -> str:
@@ -82,16 +85,30 @@ HEADER = (
 )
 
 
+class Plan(NamedTuple):
+    """One scene."""
+
+    workers: int
+    kinds: Sequence[str]
+    times: int
+    """Of each kind."""
+    contracts_each: int
+    """Of a partition."""
+    seed: int
+    logs: Path | None = None
+    """A directory for what the workers say."""
+
+
 class Scene:
     """Running workers with a load."""
 
-    def __init__(self, stage: Platform, workers: int, contracts_each: int, seed: int) -> None:
+    def __init__(self, stage: Platform, plan: Plan) -> None:
         self.stage = stage
-        self.workers = workers
-        self.crew = Crew(stage)
-        self.load = SteadyLoad(stage.settings, contracts_each, seed)
+        self.workers = plan.workers
+        self.crew = Crew(stage, plan.logs)
+        self.load = SteadyLoad(stage.settings, plan.contracts_each, plan.seed)
         self.arrivals = Arrivals(stage.settings)
-        self.chance = random.Random(seed)
+        self.chance = random.Random(plan.seed)
 
     async def begin(self) -> None:
         """Start the load, then worker after worker."""
@@ -238,20 +255,20 @@ async def compared(stage: Platform, spans: Sequence[tuple[Found, Span]]) -> None
             found.examples += [f"{topic.name} {example}" for example in result.examples]
 
 
-async def measure(
-    workers: int, kinds: Sequence[str], times: int, contracts_each: int, seed: int
-) -> list[Found]:
+async def measure(plan: Plan) -> list[Found]:
     """Run one scene: each kind of disturbance so many times, then the comparison."""
     async with platform() as stage:
-        scene = Scene(stage, workers, contracts_each, seed)
+        scene = Scene(stage, plan)
         await scene.begin()
         found, begun = [], []
-        for kind in kinds:
-            found.append(Found(kind, workers))
+        for kind in plan.kinds:
+            found.append(Found(kind, plan.workers))
             begun.append(now_us())
-            for number in range(times):
+            for number in range(plan.times):
+                before = len(scene.crew.ended)
                 await scene.disturb(kind, found[-1])
-                progress(f"{workers} workers, {kind} {number + 1} of {times}")
+                found[-1].ended += scene.crew.ended[before:]
+                progress(f"{plan.workers} workers, {kind} {number + 1} of {plan.times}")
         await scene.end()
         progress(f"{scene.load.updates:,} updates; comparing with an undisturbed run")
         # Nothing that was published lies outside: the first span begins and the last ends never.
@@ -269,17 +286,24 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--times", type=int, default=10, help="of each kind")
     parser.add_argument("--contracts", type=int, default=20, help="of each partition")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--logs", type=Path, help="directory for what the workers say")
     parser.add_argument("--json", action="store_true", help="one JSON document")
     arguments = parser.parse_args(argv)
     results: list[Found] = []
     for workers in arguments.workers:
-        results += asyncio.run(
-            measure(workers, arguments.kinds, arguments.times, arguments.contracts, arguments.seed)
+        plan = Plan(
+            workers,
+            arguments.kinds,
+            arguments.times,
+            arguments.contracts,
+            arguments.seed,
+            arguments.logs,
         )
+        results += asyncio.run(measure(plan))
     if arguments.json:
         print(json.dumps([asdict(found) for found in results], indent=2))
     else:
         print(HEADER)
         print("\n".join(found.line() for found in results))
-        print("\n".join(example for found in results for example in found.examples))
+        print("\n".join(line for each in results for line in (*each.ended, *each.examples)))
     return int(any(found.lost or found.different for found in results))

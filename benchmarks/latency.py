@@ -32,7 +32,7 @@ from benchmarks.arrivals import Arrivals, Stamp
 from benchmarks.feeding import Feeder, Paced, Pattern, as_exchanges_send, pace, spread_out
 from benchmarks.figures import histogram, quantile
 from benchmarks.latency_report import aims, text
-from benchmarks.load import FEED, INTERVAL_US, Instrument, market
+from benchmarks.load import FEED, INTERVAL_US, market
 from benchmarks.platform import (
     BARE_LOOP,
     NAIVE_FAUST,
@@ -57,8 +57,9 @@ TITLE = "Latency: raw record to z-score"
 BOUND_S = 1_200.0
 CONTRACTS_EACH = 252
 HIGH_SHARE = 0.5
-USUAL_HZ = 1_900 / (CONTRACTS_EACH * PARTITIONS)
-HEAVY_HZ = 20_000 / (CONTRACTS_EACH * PARTITIONS)
+QUICK_EACH = 100
+USUAL_UPDATES_S = 1_900
+HEAVY_UPDATES_S = 20_000
 HEAVY_RECORD = 63
 HOUR_AT_S = 4.0
 """How far into the measured span the full hour falls."""
@@ -107,7 +108,10 @@ async def measure(given: argparse.Namespace) -> dict[str, Any]:
     seconds = given.seconds or (5.0 if given.quick else 24.0)
     version = None if given.alone else await quixstreams_version()
     rivals = [NAIVE_FAUST] if version is None else [QUIX, NAIVE_FAUST]
-    contracts = market(CONTRACTS_EACH, high_share=HIGH_SHARE)
+    each = QUICK_EACH if given.quick else CONTRACTS_EACH
+    contracts = market(each, high_share=HIGH_SHARE)
+    usual = as_exchanges_send(contracts, USUAL_UPDATES_S / (each * PARTITIONS))
+    heavy = spread_out(contracts, HEAVY_UPDATES_S / (each * PARTITIONS), HEAVY_RECORD)
     async with platform() as servers:
         feeder = Feeder(servers.settings)
         write_statistics(servers, contracts)
@@ -116,8 +120,6 @@ async def measure(given: argparse.Namespace) -> dict[str, Any]:
         await servers.learn(feeder, contracts, now_us())
         bench = _Bench(servers, feeder)
         await bench.start_floor()
-        usual = as_exchanges_send(contracts, USUAL_HZ)
-        heavy = spread_out(contracts, HEAVY_HZ, HEAVY_RECORD)
         found: dict[str, list[dict[str, Any]]] = {"1,900/s": [], "20,000/s": [], "others": []}
         for number in range(rounds):
             progress(f"round {number + 1}")
@@ -127,15 +129,12 @@ async def measure(given: argparse.Namespace) -> dict[str, Any]:
                 for rival in rivals:
                     span = await bench.rival(rival, number, usual, seconds / 2)
                     found["others"].append(told(span))
-        found["hour"] = await _hours(bench, contracts, rounds)
+        found["hour"] = await _hours(bench, usual, rounds)
     return {"quixstreams": version, "loads": found}
 
 
-async def _hours(
-    bench: _Bench, contracts: Sequence[Sequence[Instrument]], rounds: int
-) -> list[dict[str, Any]]:
+async def _hours(bench: _Bench, usual: Pattern, rounds: int) -> list[dict[str, Any]]:
     """Pass full hours one after the other; the first is a settlement time."""
-    usual = as_exchanges_send(contracts, USUAL_HZ)
     first = -(-(now_us() + US_PER_MINUTE) // INTERVAL_US) * INTERVAL_US
     found = []
     for number in range(rounds):

@@ -9,7 +9,7 @@ ROOT = f"{Path(__file__).resolve().parents[1]}/"
 FAUST = "Faust, aiokafka and the event loop"
 NATIVE = "librdkafka's threads"
 OTHER_THREADS = "other Python threads"
-FETCHER = "the fetcher's thread"
+FETCHER = "fetching"
 CORE = "core: "
 """Begins the stages of the core, which are its modules."""
 
@@ -21,34 +21,38 @@ WHOLE: tuple[tuple[str, str], ...] = (
 OWN: tuple[tuple[str, str], ...] = (
     ("stream_app/normalise/", "reading the exchange's JSON"),
     ("stream_app/worker/output_producer.py", "handing outputs to librdkafka"),
-    ("stream_app/worker/fetch", "taking batches from the fetcher"),
+    ("stream_app/worker/fetcher.py", "fetching"),
+    ("stream_app/worker/raw_", "fetching"),
     ("stream_app/worker/", "the processor around the core"),
     ("schemas/serde/codec.py:Decoder", "decoding Avro"),
-    ("schemas/serde/raw", "decoding Avro"),
+    ("schemas/serde/raw_frames.py", "decoding Avro"),
     ("schemas/serde/", "encoding Avro"),
 )
 """What these do themselves, and what libraries do for them. The first that fits counts."""
 _CORE_FOLDER = "stream_app/core/"
-_known: dict[CodeType, str | None] = {}
-_whole: dict[CodeType, str | None] = {}
+_known: dict[CodeType, tuple[str | None, str | None]] = {}
+"""By function: the stage of all that it calls, and the stage of what it does itself."""
 
 
 def walk(frame: FrameType | None) -> str:
     """Return the stage of the innermost of our functions on a stack, or of the one around it."""
     found: str | None = None
     while frame is not None:
-        code = frame.f_code
-        if code not in _known:
-            place = placed(code.co_filename, code.co_qualname)
-            _known[code] = None if place is None else own_stage(place)
-            _whole[code] = None if place is None else _matched(WHOLE, place)
-        around = _whole[code]
+        stages = _known.get(frame.f_code)
+        if stages is None:
+            stages = _known[frame.f_code] = _stages_of(frame.f_code)
+        around, own = stages
         if around is not None:
             return around
         if found is None:
-            found = _known[code]
+            found = own
         frame = frame.f_back
     return found or FAUST
+
+
+def _stages_of(code: CodeType) -> tuple[str | None, str | None]:
+    place = placed(code.co_filename, code.co_qualname)
+    return (None, None) if place is None else (_matched(WHOLE, place), own_stage(place))
 
 
 def placed(filename: str, qualname: str) -> str | None:

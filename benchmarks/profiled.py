@@ -33,6 +33,7 @@ class Profile:
         self._main_s: dict[str, float] = {}
         self._seen_s = time.thread_time()
         self._written_s = time.monotonic()
+        self._busy = False
 
     def start(self) -> None:
         """Begin; call it in the main thread."""
@@ -43,6 +44,16 @@ class Profile:
         atexit.register(signal.signal, signal.SIGPROF, signal.SIG_IGN)
 
     def _tick(self, _number: int, frame: FrameType | None) -> None:
+        if self._busy:
+            # The next signal came before the handler was done: its time counts to the one after.
+            return
+        self._busy = True
+        try:
+            self._note(frame)
+        finally:
+            self._busy = False
+
+    def _note(self, frame: FrameType | None) -> None:
         now_s = time.thread_time()
         stage = walk(frame)
         self._main_s[stage] = self._main_s.get(stage, 0.0) + now_s - self._seen_s

@@ -38,6 +38,7 @@ LIVE = "live, 1,900/s"
 LIVE_UPDATES_S = 1_900
 LIVE_EACH = 238
 """Contracts of a partition."""
+QUICK_EACH = 100
 LIVE_WARM_UP_S = 4.0
 SHOWN_SHARE = 0.01
 SMALL = "everything else"
@@ -62,7 +63,8 @@ async def measure(given: argparse.Namespace) -> dict[str, Any]:
     """Profile the worker under a live load, then for each size of records."""
     seconds = given.seconds or (3.0 if given.quick else 6.0)
     sizes = [size for size in SIZES if size.per_record in given.sizes]
-    contracts = market(max(LIVE_EACH, *(size.each for size in sizes)))
+    live_each = QUICK_EACH if given.quick else LIVE_EACH
+    contracts = market(max(live_each, *(size.each for size in sizes)))
     second = (hour_floor(now_us()) + US_PER_HOUR) // US_PER_S
     found: dict[str, Any] = {}
     async with platform() as servers:
@@ -72,7 +74,7 @@ async def measure(given: argparse.Namespace) -> dict[str, Any]:
         await servers.learn(feeder, contracts, now_us())
         await servers.stop("worker")
         progress("live")
-        found[LIVE] = await _live(servers, [part[:LIVE_EACH] for part in contracts], seconds)
+        found[LIVE] = await _live(servers, [part[:live_each] for part in contracts], seconds)
         for size in sizes:
             rounds = size.seconds(QUICK_SHARE if given.quick else 1.0)
             chosen = [part[: size.each] for part in contracts]

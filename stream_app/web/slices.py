@@ -13,6 +13,10 @@ from typing import Generic, TypeVar
 from schemas.clock import Clock
 
 SLICE_S = 0.001
+SHARE = 0.02
+"""Of the time that a slice has waited it may take so much, where that is more than SLICE_S: between
+batches that take long a page would need many seconds otherwise."""
+MAX_SLICE_S = 0.005
 WAIT_S = 0.002
 PATIENCE = 25
 """So many times WAIT_S a slice waits at most for the worker to be idle: under load without a pause
@@ -35,14 +39,17 @@ class Pace:
 
         It is awaited before the first piece of work and between pieces much shorter than a slice.
         """
-        if self._clock.monotonic_s() < self._slice_ends_s:
+        waits_from_s = self._clock.monotonic_s()
+        if waits_from_s < self._slice_ends_s:
             return
         await asyncio.sleep(0)
         for _ in range(PATIENCE):
             if self._idle():
                 break
             await asyncio.sleep(WAIT_S)
-        self._slice_ends_s = self._clock.monotonic_s() + SLICE_S
+        now_s = self._clock.monotonic_s()
+        share_s = min((now_s - waits_from_s) * SHARE, MAX_SLICE_S)
+        self._slice_ends_s = now_s + max(SLICE_S, share_s)
 
 
 class Once(Generic[T]):

@@ -67,7 +67,8 @@ class Flusher:
                 log.warning("%s: what it did last is left to its successor", error)
                 self._on_expelled()
                 return
-            await self._commit(offsets)
+            known = self._processor.committable()
+            await self._commit({p: o for p, o in offsets.items() if known.get(p) != o})
 
     async def _owns(self) -> bool:
         """Tell whether nobody else can have been given this worker's partitions."""

@@ -7,7 +7,8 @@ tables of the partitions that it processes. Their records come through fetcher.p
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from aiokafka.client import ConnectionGroup
@@ -37,8 +38,12 @@ def is_raw(tp: Any) -> bool:
 
 class _Listener(driver.ConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
-        """Pause the raw partitions before anything is fetched, then go on as Faust does."""
-        self._thread.pause_raw(assigned)
+        """Pause all partitions before anything is fetched, then go on as Faust does.
+
+        Faust pauses partitions for itself alone, and lets aiokafka fetch all of them, changelogs
+        from their beginning, before it seeks those that it wants.
+        """
+        self._thread.pause_fetching(assigned)
         await super().on_partitions_assigned(assigned)
 
 
@@ -50,9 +55,17 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001 - Faust does not let it be set
         return consumer
 
-    def pause_raw(self, assigned: Iterable[Any]) -> None:
-        """Let aiokafka fetch no raw partition. Called in the thread, as are the next two."""
-        self._ensure_consumer().pause(*(tp for tp in assigned if is_raw(tp)))
+    def pause_fetching(self, tps: Iterable[Any]) -> None:
+        """Let aiokafka not fetch these partitions. Called in the thread."""
+        consumer = self._ensure_consumer()
+        assigned = consumer.assignment()
+        consumer.pause(*(tp for tp in map(driver.ensure_aiokafka_TP, tps) if tp in assigned))
+
+    def resume_fetching(self, tps: Iterable[Any]) -> None:
+        """Let aiokafka fetch these partitions. Called in the thread."""
+        consumer = self._ensure_consumer()
+        assigned = consumer.assignment()
+        consumer.resume(*(tp for tp in map(driver.ensure_aiokafka_TP, tps) if tp in assigned))
 
     async def seek_to_committed(self) -> Mapping[TP, int | None]:
         """Return the committed offsets; None: nothing is committed.
@@ -118,9 +131,21 @@ class GroupConsumer(driver.Consumer):  # type: ignore[misc]
         active: set[TP] = super()._set_active_tps({tp for tp in tps if not is_raw(tp)})
         return active
 
+    def pause_partitions(self, tps: Iterable[TP]) -> None:
+        """Pause fetching, in aiokafka as well."""
+        wanted = set(tps)
+        super().pause_partitions(wanted)
+        self._in_thread(self._thread.pause_fetching, wanted)
+
     def resume_partitions(self, tps: Iterable[TP]) -> None:
-        """Resume fetching from changelogs."""
-        super().resume_partitions({tp for tp in tps if not is_raw(tp)})
+        """Resume fetching from changelogs, in aiokafka as well."""
+        changelogs = {tp for tp in tps if not is_raw(tp)}
+        super().resume_partitions(changelogs)
+        self._in_thread(self._thread.resume_fetching, changelogs)
+
+    def _in_thread(self, function: Callable[[set[TP]], None], tps: set[TP]) -> None:
+        with suppress(RuntimeError):  # the thread has ended: it fetches nothing
+            self._thread.thread_loop.call_soon_threadsafe(function, tps)
 
     async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109 - as in Faust
         if self.flow_active and not self._get_active_partitions():
@@ -129,9 +154,7 @@ class GroupConsumer(driver.Consumer):  # type: ignore[misc]
         return await super()._wait_next_records(timeout)
 
     def verify_event_path(self, now: float, tp: TP) -> None:
-        """Leave the raw partitions to the watchdog: Faust would miss its own fetches of them."""
-        if not is_raw(tp):
-            super().verify_event_path(now, tp)
+        """Leave it to the watchdog to see a stall: Faust would miss its own fetches."""
 
     async def committed_raw(self) -> dict[Partition, int | None]:
         """Return the assigned raw partitions and what is committed of them; None: nothing is.
@@ -162,7 +185,7 @@ class GroupConsumer(driver.Consumer):  # type: ignore[misc]
         """
         try:
             await self._thread.remove_members(members)
-        except KafkaError as error:
+        except (KafkaError, NotImplementedError) as error:  # the latter of a broker before 2.4
             log.warning("cannot tell the group that %s are gone: %r", members, error)
 
 

@@ -14,7 +14,8 @@ from schemas.errors import FatalError, UnavailableError
 from schemas.kafka import clients
 from schemas.kafka.admin import await_kafka
 from stream_app.settings import WorkerSettings
-from stream_app.worker.app import FundingApp, create_app
+from stream_app.worker.app import create_app
+from stream_app.worker.funding_app import FundingApp
 from stream_app.worker.group_lag import GroupLag
 from stream_app.worker.instance import claim_instance
 from stream_app.worker.watchdog import Watchdog, Watched

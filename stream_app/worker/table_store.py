@@ -14,6 +14,7 @@ import faust
 from faust.stores import memory
 from faust.tables import TableManager
 from faust.types import TP
+from mode.utils.queues import FlowControlEvent
 
 
 class OffsetStore(memory.Store):  # type: ignore[misc]
@@ -43,6 +44,10 @@ class OffsetStore(memory.Store):  # type: ignore[misc]
     def persisted_offset(self, tp: TP) -> int | None:
         """Return the newest offset that is in the store; None: it has nothing of the partition."""
         return self._offsets.get(tp)
+
+    def forget_offsets(self) -> None:
+        """Let everything be read again: others may have written between what is here."""
+        self._offsets.clear()
 
     def store(self, key: Any, value: Any, partition: int) -> None:
         """Set a value outside of an event, where Faust refuses `data[key] = value`."""
@@ -84,3 +89,16 @@ class PromptTableManager(TableManager):  # type: ignore[misc]
         """Announce the tables and begin to recover them."""
         await self._update_channels()
         await self.recovery.start()
+
+
+class SteadyFlow(FlowControlEvent):  # type: ignore[misc]
+    """Faust's switch that holds records back during a rebalance.
+
+    Faust turns it on several times at the end of a recovery, and each time it throws away what is
+    queued. The second time these are records of a standby, which nobody would read again.
+    """
+
+    def resume(self) -> None:
+        """Let records through; if they were held back, without those from before."""
+        if not self.is_active():
+            super().resume()

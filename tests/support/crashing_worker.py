@@ -19,7 +19,8 @@ from schemas.records import HourlyBar
 from schemas.times import hour_floor
 from schemas.topics import MAX_MESSAGE_BYTES
 from stream_app.settings import WorkerSettings
-from stream_app.worker.app import FundingApp, create_app
+from stream_app.worker.app import create_app
+from stream_app.worker.funding_app import FundingApp
 from stream_app.worker.instance import claim_instance
 from stream_app.worker.service import run_worker
 

@@ -87,6 +87,9 @@ class Settlements:
         return Settlements(*(getattr(self, f.name)[positions] for f in fields(self)))
 
 
+_NO_SETTLEMENTS = Settlements(*(np.zeros(0, dtype=np.int64) for _ in fields(Settlements)))
+
+
 @dataclass(frozen=True, slots=True)
 class _Parts:
     """What rates are made of, one entry per contract and terms; parallel arrays."""
@@ -218,6 +221,8 @@ class Market:
     def settlements(self, after_ms: int, until_ms: int) -> Settlements:
         """All settlements with a funding time in (after_ms, until_ms], ascending."""
         funded = self._table.funded(after_ms, until_ms)
+        if not len(funded.entry):  # so it is at nearly every tick
+            return _NO_SETTLEMENTS
         settles = self._settling[self._table.row[funded.entry]]
         entry, period = funded.entry[settles], funded.period[settles]
         parts = self._parts.take(entry)
@@ -325,8 +330,6 @@ def _period(now: _Parts, at_ms: int) -> Ints:
 
 def _settled(parts: _Parts, period: Ints) -> Floats:
     """The settled rate of each (contract, period), before caps and rounding."""
-    if not len(period):  # at nearly every tick nothing settles
-        return np.zeros(0)
     level = np.zeros(len(period))
     for lag, weight in enumerate(_SETTLED_WEIGHTS):
         at = period - lag

@@ -10,7 +10,7 @@ import click
 import pytest
 
 from benchmarks import disturbances
-from benchmarks.disturbances import HEADER, KINDS, measure
+from benchmarks.disturbances import HEADER, KINDS, Plan, measure
 
 
 @pytest.mark.integration
@@ -19,8 +19,9 @@ async def test_whatever_happens_to_a_worker_changes_no_row(monkeypatch: pytest.M
     """Every published record equals one of a worker that nobody disturbed, and the reverse."""
     monkeypatch.setattr(disturbances, "FROZEN_S", 8.0)
     monkeypatch.setattr(disturbances, "GONE_S", 3.0)
-    found = await measure(2, list(KINDS), times=1, contracts_each=5, seed=3)
+    found = await measure(Plan(2, list(KINDS), times=1, contracts_each=5, seed=3))
     click.echo("\n".join([HEADER, *(each.line() for each in found)]))
+    assert [line for each in found for line in each.ended] == []
     assert [example for each in found for example in each.examples] == []
     assert sum(each.lost + each.different for each in found) == 0
     assert [each.times for each in found] == [1] * len(KINDS)

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Iterator
 
 import aiohttp
+import pytest
 import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -205,3 +206,38 @@ async def test_a_slice_that_is_not_used_up_goes_on(site: Site) -> None:
     site.worker.busy_answers = 1
     await pace.give_way()
     assert site.worker.calls == ["busy"] * 5
+
+
+class WaitingClock(ManualClock):
+    """A clock on which the wait before a slice takes as long as a test says."""
+
+    def __init__(self, waited_s: float) -> None:
+        super().__init__()
+        self.waited_s = waited_s
+        self._reads = 0
+
+    def monotonic_s(self) -> float:
+        """The first two readings are before and after the wait; then 1.2 ms pass before each."""
+        self._reads += 1
+        if self._reads > 1:
+            self.advance(self.waited_s if self._reads == 2 else 0.0012)
+        return super().monotonic_s()
+
+
+@pytest.mark.parametrize(("waited_s", "pieces"), [(0.0, 0), (0.02, 0), (0.2, 3), (9.0, 4)])
+async def test_a_slice_that_has_waited_long_may_take_longer(waited_s: float, pieces: int) -> None:
+    """A fiftieth of the wait, and 5 ms at most. A piece takes 1.2 ms here."""
+    asked = 0
+
+    def idle() -> bool:
+        nonlocal asked
+        asked += 1
+        return True
+
+    pace = Pace(WaitingClock(waited_s), idle)
+    await pace.give_way()
+    done = -1
+    while asked == 1:
+        await pace.give_way()
+        done += 1
+    assert done == pieces

@@ -81,15 +81,12 @@ class TestFlush:
         assert (bench.contracts.values, bench.baselines.values) == ({}, {})
 
     async def test_a_flush_without_changes_stores_nothing(self, bench: Bench) -> None:
-        """Every second on a silent log. The commit again proves the membership."""
+        """Every second on a silent log; the group knows it all."""
         await bench.feed(*ticks(5, 5))
         await bench.flush()
         before = len(bench.journal.entries)
         await bench.flush()
-        assert [kind for kind, _ in bench.journal.entries[before:]] == [
-            "delivered",
-            "committed",
-        ]
+        assert [kind for kind, _ in bench.journal.entries[before:]] == ["delivered"]
 
     async def test_what_arrives_during_a_flush_waits_for_the_next(self, bench: Bench) -> None:
         """It is in no stored block, so it must not be committed with it."""
@@ -275,6 +272,15 @@ class TestMembership:
         await bench.flush()
         assert bench.journal.kinds() == ["refused"]
         assert list(bench.processor.partitions()) == []
+
+    async def test_after_a_silence_it_asks_and_goes_on(self, bench: Bench) -> None:
+        """It is still a member: the commit of what is committed proves it."""
+        await self.standing_still(bench, SESSION_S)
+        bench.group.is_member = True
+        await bench.flush()
+        expected = ["committed", "delivered", "blocks stored", "committed"]
+        assert bench.journal.kinds() == expected
+        assert bench.journal.of("committed") == [6, 8]
 
     async def test_within_its_session_nobody_can_have_replaced_it(self, bench: Bench) -> None:
         """Its state is stored; that the commit is refused during a rebalance is no error."""

@@ -6,11 +6,12 @@ from types import SimpleNamespace
 from typing import Any
 
 from faust.types import TP
+from mode.utils.queues import FlowControlQueue
 
 from schemas.config.settings import load_settings
 from stream_app.settings import WorkerSettings
 from stream_app.worker.app import faust_app
-from stream_app.worker.table_store import OffsetStore
+from stream_app.worker.table_store import OffsetStore, SteadyFlow
 
 TOPIC = "fundingstream-contracts-changelog"
 
@@ -43,6 +44,8 @@ def test_it_knows_how_far_it_has_read(tmp_path: Any) -> None:
     table.set_persisted_offset(TP(TOPIC, 4), 40)
     table.set_persisted_offset(TP(TOPIC, 4), 30)
     assert table.persisted_offset(TP(TOPIC, 4)) == 40
+    table.forget_offsets()
+    assert table.persisted_offset(TP(TOPIC, 4)) is None
 
 
 async def test_a_standby_is_kept_and_the_rest_forgotten(tmp_path: Any) -> None:
@@ -63,3 +66,17 @@ def test_a_key_that_is_deleted_on_the_changelog_is_gone(tmp_path: Any) -> None:
     read(table, event(3, 17, b"a", b"1"), event(3, 18, b"a", None))
     assert table.data == {}
     assert table.persisted_offset(TP(TOPIC, 3)) == 18
+
+
+def test_records_of_a_standby_are_not_thrown_away_when_the_flow_goes_on(tmp_path: Any) -> None:
+    """Only those from before a rebalance are; Faust says again and again that the flow goes on."""
+    app = faust_app(load_settings(WorkerSettings, worker_data_dir=str(tmp_path)), "one-1")
+    flow = app.flow_control
+    assert isinstance(flow, SteadyFlow)
+    queue = FlowControlQueue(flow_control=flow, clear_on_resume=True)
+    queue.put_nowait("of the old assignment")
+    flow.resume()
+    assert queue.empty()
+    queue.put_nowait("of a standby")
+    flow.resume()
+    assert queue.qsize() == 1

@@ -67,3 +67,10 @@ def test_the_newest_bars_are_those_of_the_clock_s_last_hours(tmp_path: Path) -> 
     assert [bar["hour"] for bar in bars.newest("kucoin:A", 2)] == hours[2::-1]
     clock.advance(3_600.0)
     assert [bar["hour"] for bar in bars.newest("kucoin:A", 2)] == hours[1::-1]
+
+
+def test_a_worker_whose_consumer_polls_nothing_stays_a_member(tmp_path: Path) -> None:
+    """Its raw log comes another way; aiokafka would leave the group after 1,000 s, for ever."""
+    settings = WorkerSettings(worker_data_dir=str(tmp_path))
+    app = faust_app(settings, "one-1")
+    assert app.conf.broker_max_poll_interval > 365 * 86_400

@@ -14,7 +14,8 @@ from faust.types import TP
 
 from schemas.partitioning import PARTITIONS
 from stream_app.settings import WorkerSettings
-from stream_app.worker.app import FundingApp, faust_app
+from stream_app.worker.app import faust_app
+from stream_app.worker.funding_app import FundingApp
 from stream_app.worker.group_lag import GroupLag
 from stream_app.worker.stall_detector import Work
 from stream_app.worker.watchdog import Watchdog, Watched
