@@ -54,6 +54,8 @@ class _Page(NamedTuple):
     rates: Floats
     times: Sequence[int]
     """Funding times: rounded to the minute."""
+    values: Sequence[float]
+    """The rates once more."""
     odd: frozenset[int]
     """Positions of rows that are to be read and judged one by one."""
 
@@ -165,7 +167,7 @@ class HistoryPages:
         # As `minute_round` computes it.
         times = (times_raw + US_PER_MINUTE // 2) // US_PER_MINUTE * US_PER_MINUTE
         odd = frozenset(np.nonzero(~is_good)[0].tolist())
-        return _Page(frame, times_raw, rates, times.tolist(), odd)
+        return _Page(frame, times_raw, rates, times.tolist(), rates.tolist(), odd)
 
     def _apply_together(
         self, page: _Page, left: dict[bytes | None, list[int]], at: ItemContext
@@ -222,7 +224,7 @@ class HistoryPages:
         run = new_run(baseline, contract.evidence, times, _estimated_from(contract))
         if run is not None:
             return _Decision(entry, rows[: run.settlements], times[: run.settlements], run)
-        known = known_run(baseline, times, page.rates[rows].tolist())
+        known = known_run(baseline, times, [page.values[row] for row in rows])
         return _Decision(entry, rows[:known], times[:known], None, _KNOWN) if known else None
 
     def _write(self, page: _Page, decisions: Sequence[_Decision], at: ItemContext) -> None:
@@ -230,7 +232,8 @@ class HistoryPages:
         new = [decision for decision in decisions if decision.run is not None]
         outputs: list[Output | EncodedRecords] = []
         for decision in new:
-            outputs += self._holes_filled(decision, at)
+            if decision.run is not None and decision.run.filled:
+                outputs += self._holes_filled(decision.entry, decision.rows, decision.run, at)
         filled = len(outputs)
         if new:
             outputs.append(self._records(page, new, at))
@@ -248,15 +251,15 @@ class HistoryPages:
         for decision in decisions:
             counts[decision.outcome] += len(decision.rows)
 
-    def _holes_filled(self, decision: _Decision, at: ItemContext) -> list[Output]:
+    def _holes_filled(
+        self, entry: ContractEntry, rows: Sequence[int], run: Run, at: ItemContext
+    ) -> list[Output]:
         """Return the audit events of settlements that come into a hole."""
-        run, subject = decision.run, decision.entry.contract.contract_id
-        if run is None or not run.filled:
-            return []
-        kind, told = AuditKind.SETTLEMENT_FOUND, self._collector.told
+        subject, kind = entry.contract.contract_id, AuditKind.SETTLEMENT_FOUND
+        told = self._collector.told
         return [
             told(subject, kind, (hole.since, hole.until), left, "", (at.offset, row))
-            for row, (hole, left) in zip(decision.rows, run.filled, strict=True)
+            for row, (hole, left) in zip(rows, run.filled, strict=True)
             if hole is not None
         ]
 
@@ -319,7 +322,7 @@ class HistoryPages:
 def _addition(page: _Page, decision: _Decision, raw_offset: int) -> Addition:
     entry, rows, times, run, _ = decision
     assert run is not None, "what is known is not added"
-    return entry.baseline.addition(run, times, page.rates[rows].tolist(), raw_offset)
+    return entry.baseline.addition(run, times, [page.values[row] for row in rows], raw_offset)
 
 
 def _estimated_from(contract: ContractState) -> int:
