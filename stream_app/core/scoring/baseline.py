@@ -117,7 +117,7 @@ class Baseline:
 
     def copied(self) -> Baseline:
         """Return a baseline that is as this one is now."""
-        twin = Baseline()
+        twin = Baseline.__new__(Baseline)
         for name in self.__slots__:
             value = getattr(self, name)
             setattr(twin, name, value[:] if isinstance(value, array | list) else value)
