@@ -101,7 +101,7 @@ format: $(VENV)/.installed ## rewrite the sources in the one format
 	.venv-bench/bin/python -m pip --disable-pip-version-check --quiet install -r $< && touch $@ \
 		|| echo "quixstreams cannot be installed: the benchmark goes on without it"
 
-bench: $(VENV)/.installed .venv-bench/.installed ## benchmarks beside other programs (ARGS="--quick worker")
+bench: $(VENV)/.installed .venv-bench/.installed ## benchmarks beside other programs (ARGS="throughput --quick")
 	$(BIN)/python -m benchmarks $(ARGS)
 
 constraints: ## take the newest versions that the ranges allow into constraints.txt

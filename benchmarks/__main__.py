@@ -1,65 +1,170 @@
-"""`make bench`: runs the benchmarks and prints what they measured, as a table or as JSON."""
+"""Runs a benchmark, prints its tables, and keeps its result for docs/benchmarks.md.
+
+`python -m benchmarks NAME --help` tells what each one measures and which options it has.
+"""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import io
 import json
 import sys
+import time
+from collections.abc import Sequence
+from contextlib import redirect_stdout
 from importlib import import_module
+from typing import Any
 
-from schemas.errors import FundingStreamError
+from benchmarks import report, results
+from benchmarks.running import progress
+from benchmarks.tables import aims_table
+from schemas.errors import FundingStreamError, UnavailableError
 
-BENCHMARKS = ("pipeline", "worker")
-PARTS = ("throughput", "latency")
-"""Of the worker's, to be run by name."""
-COMMANDS = ("faults", "calls", "modes", "warmup", "alerts", "intervals", "disturbances")
+BENCHMARKS = report.BENCHMARKS
+"""Of `make bench`, in this order: together they take about 25 minutes on two cores."""
+COMMANDS = ("faults", "calls", "modes", "alerts", "intervals", "disturbances")
 """With a command line and a verdict of their own."""
-QUICK_S = 10.0
+ALL, REPORT = "all", "report"
 
 
-def main() -> None:
-    """Run a command, or the benchmarks that the command line names."""
-    if sys.argv[1:2] and sys.argv[1] in COMMANDS:
-        module = import_module(f"benchmarks.{sys.argv[1]}")
+def main(arguments: Sequence[str]) -> int:
+    """Run what the command line names; return the exit code."""
+    name, rest = _split(arguments)
+    if name in {"-h", "--help"}:
+        print(_overview())
+        return 0
+    try:
+        return _dispatch(name, rest)
+    except FundingStreamError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _split(arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """Return the name and its options; without a name the options are those of all."""
+    if not arguments:
+        return ALL, ()
+    first, *rest = arguments
+    if first.startswith("-") and first not in {"-h", "--help"}:
+        return ALL, arguments
+    return first, rest
+
+
+def _dispatch(name: str, rest: Sequence[str]) -> int:
+    if name == ALL:
+        return _all(rest)
+    if name == REPORT:
+        return report.main(rest)
+    if name in BENCHMARKS:
+        return _run(name, rest)
+    if name in COMMANDS:
+        return _command(name, rest)
+    print(f"unknown benchmark {name}\n\n{_overview()}", file=sys.stderr)
+    return 2
+
+
+def _overview() -> str:
+    lines = [
+        "usage: python -m benchmarks [NAME] [options]",
+        "",
+        __doc__ or "",
+        f"  {ALL:12} all of these, one after the other (default); options as theirs",
+    ]
+    lines += [f"  {name:12} {import_module(f'benchmarks.{name}').TITLE}" for name in BENCHMARKS]
+    lines += ["", "with options and a verdict of their own:"]
+    for name in COMMANDS:
+        told = (import_module(f"benchmarks.{name}").__doc__ or "").splitlines()[0]
+        lines.append(f"  {name:12} {told.removeprefix(f'`python -m benchmarks {name}`: ')}")
+    lines += ["", f"  {REPORT:12} {(report.__doc__ or '').splitlines()[0]}"]
+    return "\n".join(lines)
+
+
+def _all(rest: Sequence[str]) -> int:
+    """Run every benchmark; return the worst exit code. One that fails does not end the others."""
+    worst = 0
+    for name in BENCHMARKS:
+        progress(f"== {name}")
         try:
-            raise SystemExit(module.main(sys.argv[2:]))
+            code = _run(name, rest)
         except FundingStreamError as error:
-            print(f"{sys.argv[1]}: {error}", file=sys.stderr)
-            raise SystemExit(error.exit_code) from error
-    _benchmarks()
+            print(f"{name}: {error}", file=sys.stderr)
+            code = error.exit_code
+        worst = max(worst, code)
+    return worst
 
 
-def _benchmarks() -> None:
-    """Run the benchmarks that the command line names; all by default."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    known = (*BENCHMARKS, *PARTS)
-    commands = f"or one of {', '.join(COMMANDS)}, each with options of its own (--help)"
-    parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"of {', '.join(known)}; {commands}"
+def parser_of(name: str) -> argparse.ArgumentParser:
+    """Return the command line of one benchmark."""
+    module = import_module(f"benchmarks.{name}")
+    parser = argparse.ArgumentParser(
+        prog=f"python -m benchmarks {name}",
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--json", action="store_true", help="one JSON document")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of each measurement")
-    parser.add_argument("--quick", action="store_true", help=f"--seconds {QUICK_S:g}")
-    parser.add_argument("--contracts", type=int, default=1874)
-    parser.add_argument("--alone", action="store_true", help="without rivals and floors")
-    arguments = parser.parse_args()
-    unknown = set(arguments.names) - set(known)
-    if unknown:
-        parser.error(f"unknown benchmark {', '.join(sorted(unknown))}")
-    seconds = QUICK_S if arguments.quick else arguments.seconds
-    results = {}
-    for name in arguments.names or BENCHMARKS:
-        module = import_module(f"benchmarks.{name}")
-        results[name] = module.run(
-            seconds=seconds, contracts=arguments.contracts, alone=arguments.alone
-        )
-        if not arguments.json:
-            print(f"\n{name}")
-            for key, value in results[name].items():
-                print(f"  {key:60} {value}")
-    if arguments.json:
-        print(json.dumps(results, indent=2))
+    parser.add_argument("--quick", action="store_true", help="a small part, to see that it runs")
+    parser.add_argument("--json", action="store_true", help="figures as JSON instead of tables")
+    parser.add_argument("--save", action="store_true", help="keep it in docs/benchmarks.json")
+    module.add_options(parser)
+    return parser
+
+
+async def figures_of(name: str, given: argparse.Namespace) -> dict[str, Any]:
+    """Run one benchmark, for no longer than it is bounded to.
+
+    Raises:
+        UnavailableError: it takes longer.
+    """
+    module = import_module(f"benchmarks.{name}")
+    try:
+        async with asyncio.timeout(module.BOUND_S):
+            figures: dict[str, Any] = await module.measure(given)
+            return figures
+    except TimeoutError:
+        raise UnavailableError(f"not done within {module.BOUND_S:g} s") from None
+
+
+def _run(name: str, rest: Sequence[str]) -> int:
+    """Run one benchmark, print it, and save it if that is asked for. 1: an aim is missed."""
+    module = import_module(f"benchmarks.{name}")
+    given = parser_of(name).parse_args(rest)
+    machine, begun_s = results.machine(), time.monotonic()
+
+    figures = asyncio.run(figures_of(name, given))
+    progress(f"{name} took {time.monotonic() - begun_s:.0f} s")
+    aims = module.aims(figures)
+    if given.json:
+        print(json.dumps(figures, indent=2))
+    else:
+        print(f"\n{module.text(figures)}\n")
+        if aims:
+            print(f"{aims_table(aims)}\n")
+    if given.save:
+        command = f"python -m benchmarks {' '.join([name, *rest])}".replace(" --save", "")
+        results.save(name, results.Entry(_today(), command, machine, figures))
+    return 0 if given.quick or all(aim.met for aim in aims) else 1
+
+
+def _command(name: str, rest: Sequence[str]) -> int:
+    """Run a command; with --save keep what it prints."""
+    module = import_module(f"benchmarks.{name}")
+    if "--save" not in rest:
+        code: int = module.main(rest)
+        return code
+    rest = [each for each in rest if each != "--save"]
+    machine, printed = results.machine(), io.StringIO()
+    with redirect_stdout(printed):
+        code = module.main(rest)
+    print(printed.getvalue())
+    command = f"python -m benchmarks {' '.join([name, *rest])}"
+    entry = results.Entry(_today(), command, machine, printed=printed.getvalue().strip())
+    results.save(name, entry)
+    return code
+
+
+def _today() -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime())
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

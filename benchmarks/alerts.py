@@ -12,7 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from benchmarks.fault_report import table
+from benchmarks.tables import table
 from infra.simulator.market.market import HOUR_MS, Market
 from infra.simulator.market.universe import UNITS_PER_ONE
 from infra.simulator.options import SimulatorOptions
@@ -22,12 +22,15 @@ from schemas.feeds import spec
 from schemas.records import Alert, Purpose, RawBatch, RawItem
 from schemas.times import US_PER_HOUR, US_PER_MS
 from schemas.topics import ALERTS
+from stream_app.core.output.outputs import Output
 from stream_app.core.partition import FeedPartition
 from stream_app.model import (
     InstrumentUpdate,
     RateUpdate,
     ReadItem,
+    SettledReader,
     SettlementUpdate,
+    StreamReader,
     Update,
 )
 
@@ -59,6 +62,16 @@ class ReadAlready:
     ) -> list[ReadItem] | None:
         """Return None: each item is read by itself."""
         del purpose, channel, items
+        return None
+
+    def column_reader(self, channel: str) -> StreamReader | None:
+        """Return None: there is no text that could be read at once."""
+        del channel
+        return None
+
+    def settled_reader(self, channel: str) -> SettledReader | None:
+        """Return None, for the same reason."""
+        del channel
         return None
 
 
@@ -155,7 +168,8 @@ class Day:
         outputs = self._partition.take_outputs()
         self._partition.take_closed_bars()
         assert not outputs.dead_letters, outputs.dead_letters[0]
-        yield from (output.record for output in outputs.others if output.topic is ALERTS)
+        alerts = (o for o in outputs.others if isinstance(o, Output) and o.topic is ALERTS)
+        yield from (alert.record for alert in alerts)
 
 
 def count(alerts: Sequence[Alert]) -> dict[str, int]:

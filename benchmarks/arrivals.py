@@ -1,4 +1,4 @@
-"""How long records were on their way, noted by a process of its own at the end of a topic.
+"""When records became readable, noted by a process of its own at the end of a topic.
 
 Its own, so that it shares no interpreter with the pacer. `poll` hands a record over as it comes;
 `consume` would wait for its whole timeout.
@@ -7,9 +7,11 @@ Its own, so that it shares no interpreter with the pacer. `poll` hands a record 
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, Literal, NamedTuple
 
+import msgspec
 from confluent_kafka import TopicPartition
 
 from schemas.clock import now_us
@@ -18,25 +20,30 @@ from schemas.kafka import clients
 from schemas.partitioning import PARTITIONS
 from schemas.records import ZSCORE
 from schemas.serde.registry import SchemaCatalog
-from schemas.topics import ZSCORES
 
-Stamp = Literal["key", "zscore"]
-_ASK_S = 15.0
+Stamp = Literal["key", "zscore", "json"]
+"""Where a record tells when it was sent: its key, or `received_at` of a z-score or of JSON."""
+_ASK_S = 60.0
 _POLL_S = 0.1
 
 
 class Arrival(NamedTuple):
-    """A record that was sent at `sent_us`, and how long it took to be readable."""
+    """When a record was sent, by itself, and when it was readable (UTC µs)."""
 
     sent_us: int
-    took_ms: float
+    arrived_us: int
+
+    @property
+    def took_ms(self) -> float:
+        """How long it was on its way."""
+        return (self.arrived_us - self.sent_us) / 1_000
 
 
 class Arrivals:
     """Watches a topic from its present end on, in a process of its own."""
 
     def __init__(self, settings: SharedSettings, topic: str, stamp: Stamp) -> None:
-        """`stamp`: where the time of sending is, in the key or in a z-score's `received_at`."""
+        """`stamp`: where the time of sending stands."""
         context = multiprocessing.get_context("spawn")
         self._ours, theirs = context.Pipe()
         arguments = (settings.kafka_bootstrap, settings.registry_url, topic, stamp, theirs)
@@ -53,10 +60,31 @@ class Arrivals:
         return found
 
 
+class _Sent(msgspec.Struct):
+    received_at: int
+
+
+def _reader(stamp: Stamp, settings: SharedSettings) -> Callable[[Any], int | None]:
+    """Return what finds the time of sending in a message; None: it does not count."""
+    if stamp == "key":
+        return lambda message: int(message.key())
+    if stamp == "json":
+        sent = msgspec.json.Decoder(_Sent).decode
+        return lambda message: sent(message.value()).received_at
+    decode = SchemaCatalog(settings).decoder(ZSCORE).decode
+
+    def of_zscore(message: Any) -> int | None:
+        zscore = decode(message.value())
+        received_at: int = zscore["received_at"]
+        # What the flush publishes has waited for it by design.
+        return None if zscore["trigger"] == "flush" else received_at
+
+    return of_zscore
+
+
 def _watch(bootstrap: str, registry: str, topic: str, stamp: Stamp, pipe: Connection) -> None:
     settings = SharedSettings(kafka_bootstrap=bootstrap, registry_url=registry)
-    decode = SchemaCatalog(settings).decoder(ZSCORE).decode if topic == ZSCORES.name else None
-    assert (decode is not None) == (stamp == "zscore")
+    sent_of = _reader(stamp, settings)
     consumer: Any = clients.consumer(
         {**settings.librdkafka(), "group.id": f"bench-{topic}", "enable.auto.commit": False}
     )
@@ -66,19 +94,12 @@ def _watch(bootstrap: str, registry: str, topic: str, stamp: Stamp, pipe: Connec
     ]
     consumer.assign([TopicPartition(topic, p, offset) for p, offset in enumerate(ends)])
     pipe.send("ready")
-    found: list[Arrival] = []
+    # Read at the end: to decode a burst would delay the noting of what comes behind it.
+    messages: list[tuple[int, Any]] = []
     while not pipe.poll():
         message = consumer.poll(_POLL_S)
-        if message is None or message.error() is not None:
-            continue
-        arrived = now_us()
-        if decode is None:
-            sent_us = int(message.key())
-        else:
-            zscore = decode(message.value())
-            if zscore["trigger"] == "flush":
-                continue
-            sent_us = zscore["received_at"]
-        found.append(Arrival(sent_us, (arrived - sent_us) / 1_000))
+        if message is not None and message.error() is None:
+            messages.append((now_us(), message))
     consumer.close()
-    pipe.send(found)
+    read = ((sent_of(message), arrived_us) for arrived_us, message in messages)
+    pipe.send([Arrival(sent_us, arrived_us) for sent_us, arrived_us in read if sent_us is not None])

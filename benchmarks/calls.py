@@ -17,9 +17,9 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from benchmarks.fault_report import table
 from benchmarks.rest_calls import CLOCK_US, HourlyCalls, Sample, full_hours, hourly
 from benchmarks.running import Running, options_of, progress, running
+from benchmarks.tables import table
 from schemas.clock import now_us
 from schemas.feeds import FEEDS
 from schemas.times import US_PER_HOUR, US_PER_MINUTE, US_PER_S

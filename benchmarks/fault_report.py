@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from benchmarks.accounting import Account
 from benchmarks.fault_times import Times, needs_notice
 from benchmarks.freshness import Freshness
+from benchmarks.tables import table
 
 UPTIME = 0.999
 MAX_ATTEMPTS_A_MINUTE = 30
@@ -149,13 +150,6 @@ def markdown(report: Report) -> str:
     failures = report.failures()
     verdict = "\n".join(f"- FAILED: {each}" for each in failures) or "All criteria are met."
     return "\n\n".join([*parts, verdict])
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a Markdown table."""
-    lines = [" | ".join(header), "|".join("---" for _ in header)]
-    lines += [" | ".join(map(str, row)) for row in rows]
-    return "\n".join(f"| {line} |" for line in lines)
 
 
 def seconds(value: float | None) -> str:

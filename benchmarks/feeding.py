@@ -1,4 +1,4 @@
-"""The benchmarks' input: history, backlogs, and a paced stream with the shape of the exchange's."""
+"""The benchmarks' input: history, backlogs, and paced streams."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from benchmarks.load import FEED, Instrument, facts_batches, history_batches, update_batch
+from benchmarks.load import (
+    FEED,
+    ROWS,
+    Instrument,
+    facts_batches,
+    history_batches,
+    update_batch,
+)
 from schemas.clock import now_us
 from schemas.config.settings import SharedSettings
 from schemas.kafka import clients
@@ -24,6 +31,8 @@ BURST_CONTRACTS = 93
 """Of each partition: the 745 contracts that a large exchange sends in one frame."""
 TRICKLE_CONTRACTS = 20
 """At most so many in one record of the feeds that trickle."""
+SENT_HEADER = "sent"
+"""Header of a paced record: its `received_at`, for programs that do not read its value."""
 _FLUSH_S = 60.0
 
 
@@ -48,10 +57,19 @@ class Feeder:
         """Return a raw record's value."""
         return self._encode(batch)
 
-    def send(self, topics: Sequence[str], partition: int, value: bytes, key: bytes) -> None:
-        """Produce one value to the same partition of each topic."""
+    def send(
+        self,
+        topics: Sequence[str],
+        partition: int,
+        value: bytes,
+        headers: dict[str, bytes] | None = None,
+    ) -> None:
+        """Produce one value to the same partition of each topic.
+
+        The key is the partition's number: quixstreams keeps state by key, and none without one.
+        """
         for topic in topics:
-            self._producer.produce(topic, value, key, partition)
+            self._producer.produce(topic, value, b"%d" % partition, partition, headers=headers)
         self._producer.poll(0)
 
     def delivered(self) -> None:
@@ -66,8 +84,8 @@ def send_history(feeder: Feeder, market: Sequence[Sequence[Instrument]], receive
     for partition, instruments in enumerate(market):
         facts = facts_batches(instruments, received_at)
         for batch in (*facts, *history_batches(instruments, received_at)):
-            feeder.send([raw_topic(FEED)], partition, feeder.encode(batch), b"%d" % partition)
-            settlements += len(batch["items"]) if batch["channel"] == "fundingRate" else 0
+            feeder.send([raw_topic(FEED)], partition, feeder.encode(batch))
+            settlements += len(batch["items"]) if batch["channel"] == ROWS.history else 0
     feeder.delivered()
     return settlements
 
@@ -79,10 +97,7 @@ def send_backlog(
     per_record: int,
     seconds: range,
 ) -> int:
-    """Produce a round of updates for each second since the epoch; return how many updates.
-
-    The key is the partition's number: quixstreams refuses state without a key.
-    """
+    """Produce a round of updates for each second since the epoch; return how many updates."""
     records = 0
     for second in seconds:
         event_ms = second * 1_000
@@ -93,57 +108,82 @@ def send_backlog(
                 value = feeder.encode(update_batch(chunk, event_ms, received_at))
                 records += 1
                 for _ in range(2 if records % REPEATED_EVERY == 0 else 1):
-                    feeder.send(topics, partition, value, b"%d" % partition)
+                    feeder.send(topics, partition, value)
     feeder.delivered()
     return len(seconds) * sum(len(instruments) for instruments in market)
 
 
-class _Send(NamedTuple):
+class Send(NamedTuple):
+    """One record of a period, and when it is due."""
+
     at_s: float
     partition: int
     instruments: Sequence[Instrument]
 
 
-def cycle(market: Sequence[Sequence[Instrument]], period_s: float) -> list[_Send]:
-    """Return one period's records: a burst of BURST_CONTRACTS a partition, the others spread."""
+class Pattern(NamedTuple):
+    """What is sent again and again: every contract's update once in a period."""
+
+    period_s: float
+    sends: Sequence[Send]
+
+
+def as_exchanges_send(market: Sequence[Sequence[Instrument]], rate_hz: float) -> Pattern:
+    """Return a burst of BURST_CONTRACTS a partition, the other contracts in small records."""
+    period_s = 1 / rate_hz
     chance = random.Random(7)
-    sends = [_Send(0.0, p, instruments[:BURST_CONTRACTS]) for p, instruments in enumerate(market)]
+    sends = [Send(0.0, p, instruments[:BURST_CONTRACTS]) for p, instruments in enumerate(market)]
     for partition, instruments in enumerate(market):
         start = BURST_CONTRACTS
         while start < len(instruments):
             size = chance.randint(1, TRICKLE_CONTRACTS)
             at_s = chance.uniform(0.0, period_s)
-            sends.append(_Send(at_s, partition, instruments[start : start + size]))
+            sends.append(Send(at_s, partition, instruments[start : start + size]))
             start += size
-    return sorted(sends, key=lambda send: send.at_s)
+    return Pattern(period_s, sorted(sends, key=lambda send: send.at_s))
+
+
+def spread_out(market: Sequence[Sequence[Instrument]], rate_hz: float, per_record: int) -> Pattern:
+    """Return records of one size, spread over the period."""
+    period_s = 1 / rate_hz
+    chance = random.Random(7)
+    sends = [
+        Send(chance.uniform(0.0, period_s), partition, instruments[start : start + per_record])
+        for partition, instruments in enumerate(market)
+        for start in range(0, len(instruments), per_record)
+    ]
+    return Pattern(period_s, sorted(sends, key=lambda send: send.at_s))
+
+
+class Paced(NamedTuple):
+    """What was sent: how many updates, and how many ms later than planned each record was."""
+
+    updates: int
+    delays_ms: list[float]
 
 
 def pace(
-    feeder: Feeder,
-    market: Sequence[Sequence[Instrument]],
-    topic: str,
-    rate_hz: float,
-    seconds: float,
-) -> tuple[int, list[float]]:
-    """Send every contract's update `rate_hz` times a second; return the count and delays in ms.
+    feeder: Feeder, pattern: Pattern, topic: str, seconds: float, *, ahead_us: int = 0
+) -> Paced:
+    """Send a pattern for some seconds.
 
-    The records' `received_at`, and their key, is the moment before they are encoded and produced.
-    The delays are how much later than planned that was.
+    A record's `received_at`, which its header repeats, is the moment before it is encoded and
+    produced, and `ahead_us` more: so a full hour can be passed at any time.
     """
-    period_s = 1.0 / rate_hz
-    sends = cycle(market, period_s)
     begin_s = time.monotonic()
     updates, delays_ms = 0, []
-    for period in range(int(seconds * rate_hz)):
-        for send in sends:
-            due_s = begin_s + period * period_s + send.at_s
+    for period in range(max(1, round(seconds / pattern.period_s))):
+        for send in pattern.sends:
+            due_s = begin_s + period * pattern.period_s + send.at_s
             while (left_s := due_s - time.monotonic()) > 0:
                 time.sleep(left_s)
             delays_ms.append((time.monotonic() - due_s) * 1_000)
-            received_at = now_us()
+            received_at = now_us() + ahead_us
             batch = update_batch(send.instruments, received_at // US_PER_MS, received_at)
-            value = feeder.encode(batch)
-            feeder.send([topic], send.partition, value, b"%d" % received_at)
+            headers = {SENT_HEADER: b"%d" % received_at}
+            feeder.send([topic], send.partition, feeder.encode(batch), headers)
             updates += len(send.instruments)
+    # The pattern's last record is not the period's end.
+    time.sleep(max(0.0, begin_s + seconds - time.monotonic()))
     feeder.delivered()
-    return updates, delays_ms
+    return Paced(updates, delays_ms)

@@ -1,15 +1,18 @@
 """The input of the worker's benchmarks: contracts by partition, their history, their updates.
 
 Rows are those of the first feed whose simulator can write them (`Simulated.rows`). With each
-update a contract's rate changes in one case of three. Nine in ten contracts stay within ±1.5
-standard deviations of their settlements, one beyond ±2.5. The same seed gives the same rates.
+update a contract's rate changes in one case of three. Nine in ten contracts (or what a benchmark
+asks for) stay within ±1.5 standard deviations of their settlements, the others beyond ±2.5. The
+same seed gives the same rates.
 """
 
 from __future__ import annotations
 
 import random
 import statistics
+import sys
 from collections.abc import Iterator, Sequence
+from copy import copy
 from itertools import count
 
 from infra.simulator.registry import SIMULATED
@@ -27,7 +30,7 @@ WINDOW_SETTLEMENTS = 90
 """How many of SETTLEMENTS_EACH lie within 30 days and make the baseline."""
 HISTORY_ITEMS = 500
 _CHANGED_SHARE = 1 / 3
-_HIGH_SHARE = 0.1
+HIGH_SHARE = 0.1
 _STEP = 0.01
 """Standard deviation of one rate change, as a multiple of that of the settlements."""
 
@@ -35,7 +38,8 @@ _STEP = 0.01
 class Instrument:
     """One contract: its settlements, and the rate that moves with each update."""
 
-    def __init__(self, symbol: str, chance: random.Random) -> None:
+    def __init__(self, symbol: str, chance: random.Random, high_share: float = HIGH_SHARE) -> None:
+        """`high_share`: the probability that its z lies beyond 2 all the time."""
         self.symbol = symbol
         self.contract_id = contract_id(FEED, symbol)
         centre = chance.uniform(5e-5, 1e-4)
@@ -44,11 +48,17 @@ class Instrument:
         ]
         baseline = self.settled[-WINDOW_SETTLEMENTS:]
         self.mean, self.std = statistics.fmean(baseline), statistics.stdev(baseline)
-        high = chance.random() < _HIGH_SHARE
+        high = chance.random() < high_share
         self._low, self._high = (2.5, 3.5) if high else (-1.5, 1.5)
         self._z = chance.uniform(self._low, self._high)
         self._price = chance.uniform(0.1, 90_000.0)
         self._chance = chance
+
+    def named(self, symbol: str) -> Instrument:
+        """Return another contract with the same settlements, whose rate moves by itself."""
+        found = copy(self)
+        found.symbol, found.contract_id = symbol, contract_id(FEED, symbol)
+        return found
 
     def row(self, event_ms: int, next_ms: int) -> bytes:
         """Return the next update as the exchange sends it."""
@@ -60,15 +70,25 @@ class Instrument:
         return ROWS.update(self.symbol, event_ms, next_ms, rate, price)
 
 
-def market(each: int, seed: int = 1) -> list[list[Instrument]]:
-    """Return `each` contracts for every partition, each in the one that its id belongs to."""
+def market(
+    each: int, seed: int = 1, high_share: float = HIGH_SHARE, distinct: int = sys.maxsize
+) -> list[list[Instrument]]:
+    """Return `each` contracts for every partition, each in the one that its id belongs to.
+
+    Only the first `distinct` have settlements of their own, which take long to draw.
+    """
     chance = random.Random(seed)
     found: list[list[Instrument]] = [[] for _ in range(PARTITIONS)]
+    drawn: list[Instrument] = []
     for number in count():
         symbol = f"B{number:05d}{QUOTE}"
         home = found[partition_of(contract_id(FEED, symbol))]
         if len(home) < each:
-            home.append(Instrument(symbol, chance))
+            if len(drawn) < distinct:
+                drawn.append(Instrument(symbol, chance, high_share))
+                home.append(drawn[-1])
+            else:
+                home.append(drawn[number % distinct].named(symbol))
             if all(len(instruments) == each for instruments in found):
                 break
     return found

@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 
 from benchmarks.evidence import Stored, gather
 from benchmarks.fault_report import seconds as shown
-from benchmarks.fault_report import table
 from benchmarks.fault_schedule import SLOW_CADENCE_S
 from benchmarks.freshness import Freshness, freshness, listed_spans
 from benchmarks.rest_calls import Sample
 from benchmarks.running import Running, options_of, progress, running
+from benchmarks.tables import table
 from schemas.clock import now_us
 from schemas.feeds import FEEDS, spec
 from schemas.times import US_PER_HOUR

@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +17,8 @@ import psutil
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
+from benchmarks.feeding import Feeder, send_history
+from benchmarks.load import FEED, Instrument
 from infra.embedded.ports import free_port
 from infra.embedded.supervision.supervisor import NEVER, Service, Supervisor
 from infra.kafka.lag import LagReader
@@ -27,13 +29,14 @@ from schemas.errors import UnavailableError
 from schemas.kafka import clients
 from schemas.kafka.admin import ensure_topics
 from schemas.partitioning import PARTITIONS
-from schemas.topics import MAX_MESSAGE_BYTES, TopicSpec
+from schemas.topics import MAX_MESSAGE_BYTES, SETTLEMENTS, TopicSpec, raw_topic
 from stream_app.settings import WorkerSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMA_FILE = ROOT / "schemas" / "avro" / "RawBatch.avsc"
 RIVAL_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 """Of the virtual environment that `make bench` makes: quixstreams' clients conflict with ours."""
+LEARNT_WITHIN_S = 300.0
 _ASK_S = 30.0
 _RETRY_S = 0.1
 
@@ -73,10 +76,31 @@ class Platform:
             # The client keeps what it knew of the topic, even that it was not there.
             self._admin.list_topics(timeout=_ASK_S)
 
-    async def start_worker(self, *, wait: bool) -> None:
-        """Start fundingstream's worker as the stack does; `wait` until it says that it is ready."""
+    async def start_worker(self, *, wait: bool, profile: Path | None = None) -> None:
+        """Start fundingstream's worker as the stack does; `wait` until it says that it is ready.
+
+        `profile`: a file for where its time goes (benchmarks/profiled.py).
+        """
         worker = replace(service(self.options, "worker"), restart=NEVER)
+        if profile is not None:
+            argv = [sys.executable, "-m", "benchmarks.profiled", str(profile)]
+            worker = replace(worker, argv=argv, cwd=ROOT)
         await self.supervisor.start(worker if wait else replace(worker, ready=None))
+
+    async def learn(
+        self, feeder: Feeder, contracts: Sequence[Sequence[Instrument]], received_at: int
+    ) -> None:
+        """Have the running worker take contracts' facts and settlements.
+
+        Raises:
+            UnavailableError: it has ended, or has not taken all of them in time.
+        """
+        before = await asyncio.to_thread(self.records, SETTLEMENTS.name)
+        sent = await asyncio.to_thread(send_history, feeder, contracts, received_at)
+        await self.drained(raw_topic(FEED), LEARNT_WITHIN_S)
+        taken = await asyncio.to_thread(self.records, SETTLEMENTS.name) - before
+        if taken < sent:
+            raise UnavailableError(f"the worker has taken {taken} of {sent} settlements")
 
     async def start(self, name: str, argv: Iterable[str]) -> None:
         """Start a program that does not report when it is ready."""
@@ -126,11 +150,45 @@ class Rival(NamedTuple):
         text = json.dumps({name: str(value) for name, value in arguments.items()})
         return [self.python, "-m", f"benchmarks.rivals.{self.module}", text]
 
+    async def start_job(
+        self, servers: Platform, name: str, raw: str, linger_ms: float
+    ) -> tuple[str, str]:
+        """Start it under a name that no process has had, to do the job of rivals/job.py.
 
+        Returns its topics of rates and of z-scores. It reads the statistics that
+        `write_statistics` has written.
+        """
+        rates, zscores = f"{name}.rates", f"{name}.zscores"
+        await asyncio.to_thread(servers.create, [rates, zscores])
+        await servers.start(
+            name,
+            self.argv(
+                bootstrap=servers.settings.kafka_bootstrap,
+                group=name,
+                raw=raw,
+                rates=rates,
+                zscores=zscores,
+                linger_ms=linger_ms,
+                schema=SCHEMA_FILE,
+                statistics=servers.directory / STATISTICS,
+                directory=servers.directory / name,
+            ),
+        )
+        return rates, zscores
+
+
+STATISTICS = "statistics.json"
+OURS = "fundingstream"
 NAIVE_FAUST = Rival("naive Faust", "naive_faust", sys.executable)
 QUIX = Rival("quixstreams", "quix", str(RIVAL_PYTHON))
-EMPTY_AGENT = Rival("empty Faust agent", "empty_agent", sys.executable)
-BARE_LOOP = Rival("bare confluent-kafka loop", "bare_loop", sys.executable)
+BARE_JOB = Rival("bare confluent loop", "bare_job", sys.executable)
+BARE_LOOP = Rival("bare consume-and-produce loop", "bare_loop", sys.executable)
+
+
+def write_statistics(servers: Platform, contracts: Sequence[Sequence[Instrument]]) -> None:
+    """Write what the rivals score against: each contract's mean and standard deviation."""
+    found = {each.contract_id: (each.mean, each.std) for part in contracts for each in part}
+    (servers.directory / STATISTICS).write_text(json.dumps(found), encoding="utf-8")
 
 
 async def quixstreams_version() -> str | None:

@@ -65,7 +65,7 @@ class SteadyLoad(threading.Thread):
 
     def _produce(self, partition: int, batch: RawBatch) -> None:
         value = self._feeder.encode(batch)
-        self._feeder.send([raw_topic(FEED)], partition, value, b"%d" % partition)
+        self._feeder.send([raw_topic(FEED)], partition, value)
 
     def finish(self) -> None:
         """Stop, with a record on each partition that lets nothing be owed to the wall clock."""

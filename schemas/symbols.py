@@ -7,6 +7,7 @@ hold nothing invisible. Letters of any script are allowed: one exchange lists `å
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from unicodedata import is_normalized
 
 MAX_SYMBOL_BYTES = 64
@@ -18,7 +19,7 @@ _PUNCTUATION = frozenset(_PUNCTUATION_TEXT)
 """As in BTCUSD_PERP, BTC-USDT-SWAP, xyz:NVDA, ETH.P, BTC/USD and @123."""
 _INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0")
 """Hangul fillers: letters by their category, and nothing to see."""
-_is_plain = re.compile(rf"(?=.*[A-Za-z0-9])[A-Za-z0-9_\-:./@+]{{1,{MAX_SYMBOL_BYTES}}}").fullmatch
+_matches_plain = re.compile(r"(?=.*[A-Za-z0-9])[A-Za-z0-9_\-:./@+]+").fullmatch
 
 
 def symbol_fault(symbol: str) -> str | None:
@@ -28,7 +29,7 @@ def symbol_fault(symbol: str) -> str | None:
     format characters (a right-to-left override among them), markup, and text that is not in
     Unicode's form NFC, of which two that look the same would be two contracts.
     """
-    if _is_plain(symbol):
+    if len(symbol) <= MAX_SYMBOL_BYTES and _is_plain(symbol):
         return None
     if not symbol.strip(_PUNCTUATION_TEXT):
         return "a symbol without a letter or a digit"
@@ -41,6 +42,12 @@ def symbol_fault(symbol: str) -> str | None:
     if len(symbol.encode()) > MAX_SYMBOL_BYTES:
         return f"a symbol of {len(symbol.encode())} bytes"
     return None if is_normalized("NFC", symbol) else "a symbol that is not in the form NFC"
+
+
+@lru_cache(maxsize=1 << 15)
+def _is_plain(symbol: str) -> bool:
+    """Tell whether a short text is a symbol at first sight; each row of a frame asks again."""
+    return _matches_plain(symbol) is not None
 
 
 def name_fault(name: str) -> str | None:

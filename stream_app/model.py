@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from schemas.contract_status import ContractStatus
 from schemas.errors import MalformedInputError
 from schemas.records import Purpose, RawItem, SettlementKind, SettlementSource
+
+Floats = npt.NDArray[np.float64]
+Longs = npt.NDArray[np.int64]
 
 
 class RateUpdate(msgspec.Struct, frozen=True, gc=False):
@@ -87,6 +92,45 @@ ReadItem = Sequence[Update] | MalformedInputError
 """The updates in one item, or the reason why it could not be read."""
 
 
+class StreamColumns(NamedTuple):
+    """Updates of a stream, a column for each field of a RateUpdate; times in µs."""
+
+    symbols: Sequence[str]
+    rates: Floats
+    """NaN: this is to be read by the normaliser itself."""
+    event_times: Longs
+    mark_prices: Floats
+    """NaN: there is none. The same holds of the next."""
+    index_prices: Floats
+    next_funding_times: Longs
+    """0: there is none."""
+
+
+class SettledColumns(NamedTuple):
+    """Regular settlements of the history, a column for each field; times in µs."""
+
+    symbols: Sequence[str]
+    funding_times_raw: Longs
+    rates: Floats
+    """NaN: this is to be read by the normaliser itself."""
+
+
+class SettledReader(Protocol):
+    """Reads many settlements of the history at once."""
+
+    def read(self, payloads: Sequence[bytes]) -> SettledColumns | None:
+        """Read payloads; None if they are not all as the exchange usually sends them."""
+        ...
+
+
+class StreamReader(Protocol):
+    """Reads many updates of a stream at once."""
+
+    def read(self, payloads: Sequence[bytes]) -> StreamColumns | None:
+        """Read payloads; None if they are not all as the exchange usually sends them."""
+        ...
+
+
 class Normaliser(Protocol):
     """Turns the payloads of raw items into updates. Pure."""
 
@@ -111,4 +155,12 @@ class Normaliser(Protocol):
 
         Each element is what the call would return or raise for that item.
         """
+        ...
+
+    def column_reader(self, channel: str) -> StreamReader | None:
+        """Return what reads many updates of a channel of the stream at once; None: nothing does."""
+        ...
+
+    def settled_reader(self, channel: str) -> SettledReader | None:
+        """Return what reads many settlements of a channel of the history at once; None: nothing."""
         ...

@@ -1,8 +1,8 @@
 """The job on Faust as its documentation teaches it: an agent, a table, `topic.send`.
 
 Memory store, changelog on, one table write for each update, JSON outputs, one worker. The
-producer's linger and compression are set, since Faust's defaults (none) would double its cost. What
-the job leaves out is in job.py.
+producer's linger and compression are set, since Faust's defaults (none) would double its cost.
+What the job leaves out is in job.py.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def create_app(given: dict[str, str]) -> faust.App:
         topic_disable_leader=True,
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=4 << 20,
-        producer_linger=0.02,
+        producer_linger=float(given["linger_ms"]) / 1_000,
         producer_compression_type="lz4",
         web_enabled=False,
     )

@@ -3,8 +3,8 @@
 One stateful, expanding step for each raw record: cheaper than one for each update, because the
 state of a record's key is opened once. The raw records come by partition, with the partition as
 their key, so no repartition is needed and contracts are keys within that state. The store writes
-with each checkpoint, every 5 s by default (the worker: every second). Producer: lz4, 20 ms. What
-the job leaves out is in job.py. Runs in .venv-bench.
+with each checkpoint, every 5 s by default (the worker: every second). Producer: lz4. What the job
+leaves out is in job.py. Runs in .venv-bench.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def create_app(given: dict[str, str]) -> Application:
         consumer_group=given["group"],
         auto_offset_reset="earliest",
         state_dir=given["directory"],
-        producer_extra_config={"linger.ms": 20, "compression.type": "lz4"},
+        producer_extra_config={"linger.ms": float(given["linger_ms"]), "compression.type": "lz4"},
         loglevel="WARNING",
     )
     raw = app.topic(given["raw"], key_deserializer="bytes", value_deserializer="bytes")

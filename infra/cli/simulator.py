@@ -81,6 +81,12 @@ def _option(own: OwnOption) -> click.Option:
     help="Seconds between two ticks of the @1s streams.",
 )
 @click.option(
+    "--aligned",
+    is_flag=True,
+    help="All exchanges and contracts push at the same moment, the worst case for a reader. "
+    "Without it each has a phase of its own.",
+)
+@click.option(
     "--ping-s",
     default=180.0,
     show_default=True,
@@ -124,7 +130,8 @@ def simulator(
     host: str, port: int, seed: int, feed_lists: Sequence[str], contracts: int | None,
     data_dir: Path, tick_s: float, ping_s: float, faults_file: Path | None,
     tls_cert: Path | None, tls_key: Path | None, *,
-    truth: bool, truth_missed: bool, open_limits: bool, retry_after: bool, tls_self_signed: bool,
+    aligned: bool, truth: bool, truth_missed: bool, open_limits: bool, retry_after: bool,
+    tls_self_signed: bool,
     **own: float | str,
 ) -> None:  # fmt: skip
     """Serve simulated exchanges and record the truth about what they sent.
@@ -138,6 +145,7 @@ def simulator(
         SimulatorOptions(
             seed=seed,
             tick_ms=round(tick_s * 1_000),
+            aligned=aligned,
             ping_every_s=ping_s,
             retry_after=retry_after,
             open_limits=open_limits,

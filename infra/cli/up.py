@@ -21,6 +21,8 @@ from schemas.feeds import FEEDS
               help="Only this feed; may be given again. Default: all.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True,
               help="The same seed gives the same simulated market.")  # fmt: skip
+@click.option("--aligned", is_flag=True,
+              help="All simulated exchanges push at the same moment: the worst case.")  # fmt: skip
 @click.option("--duration", "duration_s", type=click.FloatRange(1),
               help="Stop by itself after this many seconds.")  # fmt: skip
 @click.option("--data-dir", type=click.Path(path_type=Path),

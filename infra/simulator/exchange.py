@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from infra.simulator.market.history import SettlementBook
 from infra.simulator.market.listings import Listings
@@ -103,8 +103,7 @@ class RestReply:
     content_type: str = "application/json"
 
 
-@dataclass(frozen=True, slots=True)
-class SettledRate:
+class SettledRate(NamedTuple):
     """One new settlement, for the truth. `rate` is the text on the wire.
 
     `special`: extra funding beside the regular settlement of the same funding time.
@@ -165,10 +164,16 @@ class Tick(Protocol):
 
 
 class Exchange(Protocol):
-    """One simulated feed."""
+    """One simulated feed.
+
+    Attributes:
+        tick_ms: between two ticks.
+        phase_ms: how far they are past the multiples of `tick_ms`.
+    """
 
     name: str
     tick_ms: int
+    phase_ms: int
     listings: Listings
     market: Market
     book: SettlementBook
@@ -191,7 +196,7 @@ class Exchange(Protocol):
         ...
 
     def prepare(self, at_ms: int) -> Tick:
-        """Compute the tick of a grid time (a multiple of `tick_ms`), shortly ahead of it."""
+        """Compute the tick of a grid time (`phase_ms` past a multiple of `tick_ms`), just ahead."""
         ...
 
     def settled_at_start(self) -> Iterable[SettledRate]:

@@ -38,6 +38,8 @@ class SimulatorOptions:
     Attributes:
         seed: the same seed gives the same market.
         tick_ms: between two ticks of the streams that push each second.
+        aligned: all exchanges and contracts push at the same moment; else each has a phase of its
+            own (phases.py).
         ping_every_s: between two protocol PINGs of the exchanges that send them; 0 never.
         retry_after: send Retry-After where the real exchange is not known to.
         open_limits: REST without rate limits, for demos; False: as documented.
@@ -46,6 +48,7 @@ class SimulatorOptions:
 
     seed: int = 1
     tick_ms: int = 1_000
+    aligned: bool = False
     ping_every_s: float = 180.0
     retry_after: bool = False
     open_limits: bool = False

@@ -66,6 +66,8 @@ class StackOptions:
     contracts: int = DEMO_CONTRACTS
     """How many contracts all simulated feeds have together."""
     seed: int = 1
+    aligned: bool = False
+    """Whether all simulated exchanges push at the same moment."""
     kafka: str | None = None
     clickhouse_url: str | None = None
     exchange_base_url: str | None = None
@@ -206,6 +208,7 @@ def service(options: StackOptions, name: str) -> Service:
             *("--port", str(ports.simulator), "--data-dir", str(data)),
             *("--seed", str(options.seed), "--contracts", str(options.contracts)),
             *("--feeds", ",".join(options.feeds), "--open-limits"),
+            *(("--aligned",) if options.aligned else ()),
             *options.simulator_arguments,
         ],
         "worker": [],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -103,6 +104,7 @@ def _call(symbol: str, span: Span) -> RestCall:
     return RestCall("fundingRates", "/api/v1/fundingRates", params, {_REQUESTS: 1})
 
 
+@lru_cache(maxsize=4_096)  # all contracts settle at the same hours
 def _time_ms(text: str) -> int:
     """Read a naive ISO time, which is UTC (§4b)."""
     try:

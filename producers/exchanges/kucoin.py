@@ -216,9 +216,11 @@ def _classic_frame(message: _Uta, data: bytes) -> Frame:
     channel = f"{kind}:{message.subject}"
     if channel not in _CHANNELS:
         return Frame(channel, (), unknown=channel)
+    if channel in _UNPUBLISHED:
+        return Frame(channel, (), published=False)
     if not symbol or symbol == "ALL":
         symbol = _symbol(message.classic).symbol
-    return Frame(channel, [piece_of(symbol, data)], published=channel not in _UNPUBLISHED)
+    return Frame(channel, [piece_of(symbol, data)])
 
 
 def _control(message: _Uta) -> Control | None:

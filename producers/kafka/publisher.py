@@ -133,6 +133,7 @@ class Publisher:
         odd: list[bytes] = []
         has_channel = len(channel.encode()) <= MAX_CHANNEL_BYTES
         base = _Group(transport, purpose, channel, connection_id, 0)
+        by_partition: dict[int, list[RawItem]] = {}
         for symbol, payload, readable in slices:
             count += 1
             oversized = len(payload) > self._limits.item_bytes
@@ -143,8 +144,11 @@ class Publisher:
                 self.unreadable += not oversized
                 continue
             self.unreadable += channel == UNREADABLE
-            group = base if symbol is None else base._replace(partition=self._partition(symbol))
-            items = self._gathered.setdefault(group, [])
+            partition = 0 if symbol is None else self._partition(symbol)
+            items = by_partition.get(partition)
+            if items is None:
+                group = base._replace(partition=partition)
+                items = by_partition[partition] = self._gathered.setdefault(group, [])
             items.append({"symbol": symbol, "payload": payload, "received_at": received_at})
             full = full or len(items) >= GATHER_ITEMS
         for payload in dead_letters(odd, self._limits.letter_bytes):

@@ -85,6 +85,8 @@ class Session:
             self._greeted.set()
         self._ping_every_s: float | None = None
         self._opened_s = self._last_data_s = self._clock.monotonic_s()
+        silence = f"no data for {self._kind.silent_s:g} s"
+        self._silence = SessionEnd(silence, cause=AuditCause.SILENT)
         self.last_data_at_us: int | None = None
         """When its newest data was received; None: it has brought none."""
         self._wanted_changed = asyncio.Event()
@@ -115,9 +117,8 @@ class Session:
 
     def _due(self) -> tuple[float, SessionEnd]:
         """Return when this connection is to end if nothing comes, and how."""
-        silent_s, timeout_s = self._kind.silent_s, self._kind.greeting_timeout_s
-        silence = SessionEnd(f"no data for {silent_s:g} s", cause=AuditCause.SILENT)
-        due = (self._last_data_s + silent_s, silence)
+        timeout_s = self._kind.greeting_timeout_s
+        due = (self._last_data_s + self._kind.silent_s, self._silence)
         if timeout_s is None or self._greeted.is_set():
             return due
         reason = f"no greeting within {timeout_s:g} s"

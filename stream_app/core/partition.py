@@ -10,6 +10,9 @@ and feed events.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
 
 from schemas import topics
 from schemas.audit_kinds import AuditKind
@@ -17,18 +20,26 @@ from schemas.control_items import BACKFILL_BEGIN, BACKFILL_END, FEED_EVENT, TICK
 from schemas.errors import MalformedInputError
 from schemas.feeds import spec
 from schemas.records import HourlyBar, RawBatch, RawItem
+from schemas.serde.avro_writer import write_long, write_string
+from schemas.serde.codec import wire_header
+from schemas.serde.raw_frames import RawFrame
 from schemas.symbols import symbol_fault
 from schemas.times import US_PER_S
+from stream_app.core.columns.flushing import emit_owed, settle_bars
+from stream_app.core.columns.judging import Encoders, FeedColumns
+from stream_app.core.columns.updates import Limits
+from stream_app.core.history import HistoryPages
 from stream_app.core.monitoring.stream_monitor import StreamMonitor
 from stream_app.core.output.collector import OutputCollector
 from stream_app.core.output.emission import Emitter
-from stream_app.core.output.outputs import Outputs, RateRow, RateRows
+from stream_app.core.output.outputs import EncodedRecords, Outputs, RateRow, RateRows
 from stream_app.core.rates import RateUpdates
 from stream_app.core.reference_data import ReferenceData
+from stream_app.core.savepoint import ItemSavepoint, Parts
 from stream_app.core.scoring.zones import flush_boundary
 from stream_app.core.state.clock_skew import SKEW_US
 from stream_app.core.state.contract_state import ContractState
-from stream_app.core.state.contract_store import ContractEntry, ContractStore
+from stream_app.core.state.contract_store import ContractEntry, ContractStore, Shard
 from stream_app.core.state.item_context import ItemContext
 from stream_app.core.updates.admission import Admission
 from stream_app.core.updates.plausibility import MAX_AHEAD_US, check_plausible
@@ -43,6 +54,17 @@ from stream_app.model import (
 )
 
 
+class RunBounds(NamedTuple):
+    """Which records of the stream may be stepped by columns."""
+
+    after_offset: int
+    """Those after this offset, which no block has applied …"""
+    before_us: float
+    """… that were received before this time (µs) …"""
+    items: int
+    """… as long as they have no more items than this together."""
+
+
 class FeedPartition:
     """State and behaviour of one (feed, partition)."""
 
@@ -54,9 +76,13 @@ class FeedPartition:
         blocks: Iterable[bytes] = (),
         stored_baseline: Callable[[str], bytes | None] = lambda _contract: None,
         max_ahead_us: int = MAX_AHEAD_US,
+        columns: FeedColumns | None = None,
+        flush_phase_us: int = 0,
     ) -> None:
         """`blocks`: the stored state in the order of its shards. `stored_baseline` is asked for
-        each contract id. `max_ahead_us`: how far ahead of its receipt an event may be.
+        each contract id. `max_ahead_us`: how far ahead of its receipt an event may be. `columns`:
+        those that all partitions of the feed share in this process; by default its own.
+        `flush_phase_us`: how far its flush boundaries lie after full multiples of FLUSH_US.
         """
         self.feed = feed
         self.partition = partition
@@ -65,26 +91,47 @@ class FeedPartition:
         self.collector = OutputCollector(feed, self.topic, partition, self.store)
         self.counts = self.collector.counts
         known = spec(feed)
-        self._normalise = normalise
+        self.normalise = normalise
         self._max_ahead_us = max_ahead_us
         self._max_settled_rate = known.max_settled_rate
         # Whoever allows times further ahead than by default expects clocks that run on their own.
         skew_us = SKEW_US if max_ahead_us <= MAX_AHEAD_US else max_ahead_us
         self._stale_us = int(known.stale_s * US_PER_S)
-        self._monitor = StreamMonitor(self.collector, self.store, known, skew_us)
+        self._monitor = StreamMonitor(self.collector, self.store, known, skew_us, flush_phase_us)
         self._admission = Admission(self.collector, self.store, known)
         self._emitter = Emitter(self.collector, self._stale_us)
         self._reference_data = ReferenceData(self.collector, self.store, self._monitor)
         self._rates = RateUpdates(
             known, self.collector, self._monitor, self._reference_data, self._emitter, skew_us
         )
-        self._accepted: list[RateRows] = []
+        self.columns = columns or new_columns(feed)
+        self.limits = Limits(
+            int(known.missed_after_s * US_PER_S),
+            min(skew_us, max_ahead_us),
+            known.derive_settlements,
+        )
+        self.steps_by_columns = not (known.timeless or known.settling_s)
+        """False where each update has to be looked at by itself: rates.py knows why."""
+        self.place = write_string(self.topic) + write_long(partition)
+        self._history = HistoryPages(
+            normalise,
+            self.collector,
+            self.store,
+            self.columns,
+            self.place,
+            self._max_settled_rate,
+        )
+        self._flush_phase_us = flush_phase_us
+        self._parts = Parts(self.store, self.collector, self._emitter, self._monitor, self._rates)
+        self._stream_settles = True
+        self.accepted: list[RateRows | EncodedRecords] = []
         self._rows: list[RateRow] = []
         """Accepted updates of the record at hand."""
 
     @property
     def contracts(self) -> Iterator[ContractState]:
         """All contracts, in the order in which they were first listed."""
+        self.columns.sync(list(self.store.entries.values()))
         return self.store.contracts()
 
     @property
@@ -92,72 +139,159 @@ class FeedPartition:
         """Receipt (µs) of the newest update that the exchange's list contradicts; 0: none."""
         return self._rates.contradicted_at
 
+    def boundary_of(self, received_at: int) -> int:
+        """Return the flush boundary (µs) at or before a time of receipt."""
+        return flush_boundary(received_at, self._flush_phase_us)
+
     def apply(self, batch: RawBatch, offset: int, now_us: int) -> None:
-        """Apply one raw record. What it leads to is for `take_outputs`."""
-        boundary = flush_boundary(batch["received_at"])
+        """Apply one raw record, item by item. What it leads to is for `take_outputs`."""
+        self.apply_frame(RawFrame.of(batch), offset, now_us)
+
+    def apply_frame(self, frame: RawFrame, offset: int, now_us: int) -> None:
+        """Apply one raw record, item by item."""
+        boundary = self.boundary_of(frame.received_at)
         self.flush(boundary, now_us)
-        at = ItemContext(self.topic, self.partition, offset, batch, boundary, now_us)
-        is_new = offset > self.store.applied_offset
-        collector = self.collector
-        rows = self._rows = []
-        items = batch["items"]
-        if at.is_stream and items and items[0]["symbol"] is not None:
-            self._monitor.stream_goes_on(items[0]["received_at"], offset)
+        at = ItemContext(self.topic, self.partition, offset, frame, boundary, now_us)
+        if at.is_stream and len(frame) and frame.symbols[0] is not None:
+            self._monitor.stream_goes_on(frame.times[0], offset)
         if self.store.unlisted.waiting.by_symbol:
             self._admission.expire(at)
+        self._apply_items(frame, range(len(frame)), at, is_new=offset > self.store.applied_offset)
+
+    def apply_some(self, frame: RawFrame, offset: int, indexes: Sequence[int], now_us: int) -> None:
+        """Apply those items of a new record of the stream that were not stepped by columns.
+
+        Its boundary has been flushed.
+        """
+        boundary = self.boundary_of(frame.received_at)
+        at = ItemContext(self.topic, self.partition, offset, frame, boundary, now_us)
+        self._apply_items(frame, indexes, at, is_new=True)
+
+    def _apply_items(
+        self, frame: RawFrame, indexes: Sequence[int], at: ItemContext, *, is_new: bool
+    ) -> None:
+        collector = self.collector
+        rows = self._rows = []
         letters = len(collector.dead_letters)
-        read = self._normalise.frame(batch["purpose"], batch["channel"], items)
-        for index, item in enumerate(items):
-            at.item, at.received_at = index, item["received_at"]
-            self._apply_guarded(item, at, read[index] if read else None, is_new=is_new)
+
+        def one_by_one(indexes: Sequence[int]) -> None:
+            items = [frame.item(index) for index in indexes]
+            read = self.normalise.frame(frame.purpose, frame.channel, items)
+            for position, (index, item) in enumerate(zip(indexes, items, strict=True)):
+                at.item, at.received_at = index, item["received_at"]
+                self._apply_guarded(item, at, read[position] if read else None, is_new=is_new)
+
+        if not self._history.apply(frame, at, one_by_one):
+            one_by_one(indexes)
         if rows:
-            self._accepted.append(RateRows(at, rows))
+            self.accepted.append(RateRows(at, rows))
         self._monitor.end_of_record(at, is_new=is_new)
-        if batch["channel"] != TICK:
-            collector.count_letters(at, len(collector.dead_letters) - letters, len(items))
+        if frame.channel != TICK:
+            collector.count_letters(at, len(collector.dead_letters) - letters, len(frame))
 
     def _apply_guarded(
         self, item: RawItem, at: ItemContext, read: ReadItem | None, *, is_new: bool
     ) -> None:
-        """Apply one item. If that fails by a bug, it is a dead letter and publishes nothing else.
+        """Apply one item, as a whole. If that fails by a bug, it is a dead letter and nothing else.
 
         The other items of the record are applied all the same.
         """
-        collector, rows, bars = self.collector, self._rows, self._emitter.closed_bars
-        published, accepted = len(collector.outputs), len(rows)
-        closed, updated = len(bars), len(self._accepted)
+        rows, symbol = self._rows, item["symbol"]
+        accepted, updated = len(rows), len(self.accepted)
+        entry = None if symbol is None else self.store.entries.get(symbol)
+        if entry is not None:
+            self.columns.take_out(entry)
+        # The stream changes a baseline only where it shows settlements.
+        with_baseline = self._stream_settles or at.purpose in ("history", "contract")
+        savepoint = ItemSavepoint(self._parts, entry, with_baseline=with_baseline)
         try:
-            if item["symbol"] is None:
+            if symbol is None:
                 self._apply_nameless(item, at, is_new=is_new)
             else:
-                self._apply_item(item, item["symbol"], at, read)
+                self._apply_item(item, symbol, at, read)
         except Exception as error:  # noqa: BLE001 - the item is kept, with what went wrong
-            del collector.outputs[published:], rows[accepted:]
-            del bars[closed:], self._accepted[updated:]
+            savepoint.restore()
+            del rows[accepted:], self.accepted[updated:]
             self._rows = rows
             self.counts["failed"] += 1
-            collector.dead_letter(item, at, repr(error), "core")
+            self.collector.dead_letter(item, at, repr(error), "core")
+        else:
+            savepoint.keep()
+
+    def counts_letters(self, received_at: int) -> bool:
+        """Tell whether the items of a record are to be counted, as dead letters came lately."""
+        return self.collector.concerns_letters(received_at)
+
+    def run_bounds(self) -> RunBounds:
+        """Return which records of the stream are of none but contracts' own concern now.
+
+        That is as long as no contract awaits the stream, nothing that waits is to be dropped, and
+        no block is near its bound of audit entries.
+        """
+        room = min(shard.audits.room for shard in self.store.all_shards)
+        return RunBounds(
+            self.store.applied_offset,
+            self._admission.drops_at(),
+            0 if self._monitor.awaits_streams else room,
+        )
 
     def flush(self, boundary: int, now_us: int) -> None:
         """Publish what is owed at a flush boundary (µs of received_at), once for each boundary."""
-        emitter = self._emitter
         for shard in self.store.all_shards:
             if boundary <= shard.block.flushed_at:
                 continue
             shard.block.flushed_at = boundary
+            # Stored with each block: of records that are received in another order than they were
+            # sent, none must lead to a boundary again after a restart.
+            shard.dirty = shard.dirty or bool(shard.entries)
+            self._flush_rows(shard, boundary, now_us)
             for entry in shard.entries:
-                emitter.flush(entry, now_us)
-                emitter.settle_bars(entry)
-                emitter.close_silent_bars(entry, boundary)
-                if boundary - entry.contract.stream.received_at >= self._stale_us:
-                    self._monitor.silence(entry, boundary)
+                if not entry.resident:
+                    self._flush_entry(entry, boundary, now_us)
             self.collector.publish_due(shard, boundary)
+
+    def _flush_rows(self, shard: Shard, boundary: int, now_us: int) -> None:
+        """Flush the contracts that are in their rows, or take them out to be flushed alone."""
+        columns = self.columns
+        rows = np.array([e.row for e in shard.entries if e.resident], dtype=np.int64)
+        if not len(rows):
+            return
+        emitted = emit_owed(columns, rows, self.place, now_us)
+        if emitted:
+            keys = [columns.keys[row] for row, _ in emitted]
+            records = EncodedRecords(topics.ZSCORES, keys, [record for _, record in emitted])
+            self.collector.outputs.append(records)
+            self.counts["emitted"] += len(keys)
+            shard.dirty = True
+        for row in settle_bars(columns, rows, boundary, self._stale_us).tolist():
+            entry = columns.entries[row]
+            assert entry is not None, "a row in use"
+            columns.take_out(entry)
+
+    def _flush_entry(self, entry: ContractEntry, boundary: int, now_us: int) -> None:
+        emitter = self._emitter
+        emitter.flush(entry, now_us)
+        emitter.settle_bars(entry)
+        emitter.close_silent_bars(entry, boundary)
+        if boundary - entry.contract.stream.received_at >= self._stale_us:
+            self._monitor.silence(entry, boundary)
+
+    def take_dirty(self) -> tuple[list[tuple[int, bytes]], list[tuple[str, bytes]]]:
+        """Return what has changed since the last call (`ContractStore.take_dirty`)."""
+        for shard in self.store.shards:
+            if shard.dirty:
+                self.columns.sync(shard.entries)
+        return self.store.take_dirty()
+
+    def release(self) -> None:
+        """Give the rows of all contracts back: the partition goes to another worker."""
+        self.columns.release(self.store.entries.values())
 
     def take_outputs(self) -> Outputs:
         """Return and forget what is to be published."""
         collector = self.collector
-        taken = Outputs(self._accepted, collector.outputs, collector.dead_letters)
-        self._accepted, collector.outputs, collector.dead_letters = [], [], []
+        taken = Outputs(self.accepted, collector.outputs, collector.dead_letters)
+        self.accepted, collector.outputs, collector.dead_letters = [], [], []
         return taken
 
     def take_closed_bars(self) -> list[HourlyBar]:
@@ -253,7 +387,7 @@ class FeedPartition:
             self._rows = []
             self._apply_guarded(item, position, None, is_new=True)
             if self._rows:
-                self._accepted.append(RateRows(position, self._rows))
+                self.accepted.append(RateRows(position, self._rows))
         self._rows = outer
         self._monitor.listed(entry, at)
 
@@ -266,7 +400,7 @@ class FeedPartition:
         """
         try:
             if read is None:
-                read = self._normalise(
+                read = self.normalise(
                     at.purpose, at.channel, symbol, item["payload"], at.received_at
                 )
             elif isinstance(read, MalformedInputError):
@@ -318,3 +452,16 @@ class FeedPartition:
             self._monitor.feed_event(item, at)
         else:
             self.counts["redelivered"] += 1
+
+
+def new_columns(feed: str, encoders: Encoders | None = None) -> FeedColumns:
+    """Return empty columns for the contracts of a feed.
+
+    Without `encoders` what they publish names schema 0, which no registry knows.
+    """
+    nameless = wire_header(0)
+    return FeedColumns(
+        feed,
+        spec(feed).max_settled_rate,
+        encoders or Encoders(nameless, nameless, nameless),
+    )

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
+import numpy as np
 
 from schemas.errors import MalformedInputError
 from schemas.venues.backpack import FEED
@@ -16,10 +17,21 @@ from stream_app.model import (
     InstrumentUpdate,
     NoRate,
     RateUpdate,
+    SettledColumns,
     SettlementUpdate,
+    StreamColumns,
     Update,
 )
 from stream_app.normalise.assets import canonical_asset
+from stream_app.normalise.columns import (
+    NAN,
+    ColumnReader,
+    floats,
+    next_times_us,
+    numbers,
+    prices,
+    times_us,
+)
 from stream_app.normalise.numbers import (
     Number,
     Text,
@@ -36,6 +48,8 @@ from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader
 
 _QUOTES = frozenset({"USDC", "USDT", "USD"})
 _BPS = 10_000
+FIRST_YEAR = 2001
+"""No later than this year nothing can have settled."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US = timedelta(microseconds=1)
 
@@ -59,6 +73,22 @@ class _MarkPriceFrame(msgspec.Struct, gc=False):
     data: _MarkPrice
 
 
+class _PlainMarkPrice(msgspec.Struct, gc=False):
+    """A _MarkPrice with the types that the exchange sends."""
+
+    event: str = msgspec.field(name="e")
+    event_time: int = msgspec.field(name="E")
+    symbol: str = msgspec.field(name="s")
+    mark_price: str = msgspec.field(name="p")
+    index_price: str = msgspec.field(name="i")
+    rate: str = msgspec.field(name="f")
+    next_funding_time: int = msgspec.field(name="n")
+
+
+class _PlainFrame(msgspec.Struct, gc=False):
+    data: _PlainMarkPrice
+
+
 class _Snapshot(msgspec.Struct, gc=False, rename="camel"):
     """A row of GET /api/v1/markPrices, §4a."""
 
@@ -75,6 +105,14 @@ class _FundingRate(msgspec.Struct, gc=False, rename="camel"):
     symbol: str
     interval_end_timestamp: datetime
     funding_rate: Number = None
+
+
+class _PlainFundingRate(msgspec.Struct, gc=False, rename="camel"):
+    """A _FundingRate with the types that the exchange sends."""
+
+    symbol: str
+    interval_end_timestamp: datetime
+    funding_rate: float | str
 
 
 class _Market(msgspec.Struct, gc=False, rename="camel"):
@@ -109,6 +147,26 @@ def _frame(frame: _MarkPriceFrame, _item: Item) -> Sequence[Update]:
     return with_faults(row.symbol, faults, update)
 
 
+def _frame_columns(frames: Sequence[_PlainFrame]) -> StreamColumns:
+    rows = [frame.data for frame in frames]
+    events, times, symbols, marks, indexes, rates, coming = zip(
+        *map(msgspec.structs.astuple, rows), strict=True
+    )
+    event_times = times_us(times)
+    next_times = next_times_us(coming, event_times)
+    is_plain = (event_times > 0) & (next_times > 0)
+    if set(events) != {"markPrice"}:
+        is_plain &= [event == "markPrice" for event in events]
+    return StreamColumns(
+        symbols,
+        np.where(is_plain, floats(rates), NAN),
+        event_times,
+        prices(marks),
+        prices(indexes),
+        next_times,
+    )
+
+
 def _snapshot(row: _Snapshot, item: Item) -> Sequence[Update]:
     rate = number(row.funding_rate, "fundingRate")
     if rate is None:
@@ -124,18 +182,30 @@ def _snapshot(row: _Snapshot, item: Item) -> Sequence[Update]:
     return with_faults(row.symbol, faults, update)
 
 
+def _end_us(end: datetime) -> int:
+    return ((end if end.tzinfo else end.replace(tzinfo=UTC)) - _EPOCH) // _US
+
+
 def _settlement(row: _FundingRate, item: Item) -> Sequence[Update]:
     end = row.interval_end_timestamp
-    end_us = ((end if end.tzinfo else end.replace(tzinfo=UTC)) - _EPOCH) // _US
+    end_us = _end_us(end)
     # The newest row is the interval still running: an estimate (§4b).
     if end_us > item.received_at_us:
         return (NoRate(row.symbol, "interval still running"),)
     rate = number(row.funding_rate, "fundingRate")
     if rate is None:
         return (NoRate(row.symbol, "no settled rate"),)
-    if end.year <= 2001:
+    if end.year <= FIRST_YEAR:
         raise MalformedInputError(f"intervalEndTimestamp is no time of a settlement: {end}")
     return (SettlementUpdate(row.symbol, end_us, rate),)
+
+
+def _settled_columns(rows: Sequence[_PlainFundingRate]) -> SettledColumns:
+    """An interval that still runs ends after its receipt, which makes it none for the core."""
+    symbols, ends, rates = zip(*map(msgspec.structs.astuple, rows), strict=True)
+    is_good = np.array([end.year > FIRST_YEAR for end in ends])
+    times_raw = np.array([_end_us(end) for end in ends], dtype=np.int64)
+    return SettledColumns(symbols, times_raw, np.where(is_good, numbers(rates), NAN))
 
 
 def _bound(value: Number, field: str) -> float | None:
@@ -181,5 +251,7 @@ normalise = ChannelNormaliser(
         ("reconcile", "markPrices"): _read_snapshot,
         ("history", "fundingRates"): PayloadReader(_FundingRate, _settlement),
         ("contract", "markets"): PayloadReader(_Market, _market),
-    }
+    },
+    {"markPrice": ColumnReader(_PlainFrame, _frame_columns)},
+    {"fundingRates": ColumnReader(_PlainFundingRate, _settled_columns)},
 )

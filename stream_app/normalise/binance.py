@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import msgspec
+import numpy as np
 
 from schemas.errors import MalformedInputError
 from schemas.feed_spec import FeedSpec
@@ -17,10 +18,21 @@ from stream_app.model import (
     NoRate,
     Normaliser,
     RateUpdate,
+    SettledColumns,
     SettlementUpdate,
+    StreamColumns,
     Update,
 )
 from stream_app.normalise.assets import canonical_asset, split_at_ending
+from stream_app.normalise.columns import (
+    NAN,
+    ColumnReader,
+    floats,
+    next_times_us,
+    prices,
+    settled,
+    times_us,
+)
 from stream_app.normalise.numbers import (
     Number,
     Text,
@@ -74,6 +86,19 @@ class _MarkPrice(msgspec.Struct, gc=False):
     market: Number = msgspec.field(name="st", default=None)
 
 
+class _PlainMarkPrice(msgspec.Struct, gc=False):
+    """A _MarkPrice with the types that the exchange sends for perpetual contracts."""
+
+    event: str = msgspec.field(name="e")
+    event_time: int = msgspec.field(name="E")
+    symbol: str = msgspec.field(name="s")
+    next_funding_time: int = msgspec.field(name="T")
+    rate: str = msgspec.field(name="r")
+    mark_price: str = msgspec.field(name="p", default="")
+    index_price: str = msgspec.field(name="i", default="")
+    market: int | None = msgspec.field(name="st", default=None)
+
+
 class _PremiumIndex(msgspec.Struct, gc=False, rename="camel"):
     """A row of premiumIndex, docs/exchanges/binance-usdm.md §9a and binance-coinm.md §6a."""
 
@@ -93,6 +118,15 @@ class _FundingRate(msgspec.Struct, gc=False, rename="camel"):
     funding_time: int
     funding_rate: Number = None
     rate_type: Text = None
+
+
+class _PlainFundingRate(msgspec.Struct, gc=False, rename="camel"):
+    """A _FundingRate with the types that the exchange sends."""
+
+    symbol: str
+    funding_time: int
+    funding_rate: float | str
+    rate_type: str | None = None
 
 
 class _FundingInfo(msgspec.Struct, gc=False, rename="camel"):
@@ -178,12 +212,45 @@ def _mark_price_of(market: int) -> Callable[[_MarkPrice, Item], Sequence[Update]
     return mark_price
 
 
+def _mark_price_columns_of(market: int) -> Callable[[Sequence[_PlainMarkPrice]], StreamColumns]:
+    def columns(rows: Sequence[_PlainMarkPrice]) -> StreamColumns:
+        events, times, symbols, coming, rates, marks, indexes, markets = zip(
+            *map(msgspec.structs.astuple, rows), strict=True
+        )
+        found = floats(rates)
+        event_times = times_us(times)
+        next_times = next_times_us(coming, event_times)
+        is_plain = (event_times > 0) & (next_times > 0)
+        if set(events) != {"markPriceUpdate"} or set(markets) != {market}:
+            is_usd_m = market == USD_M
+            # Rows that do not say their market are told apart by `_other_market`.
+            is_plain &= [
+                event == "markPriceUpdate"
+                and (own == market or (own is None and not (is_usd_m and _is_coin_m(symbol))))
+                for event, own, symbol in zip(events, markets, symbols, strict=True)
+            ]
+        return StreamColumns(
+            symbols,
+            np.where(is_plain, found, NAN),
+            event_times,
+            prices(marks),
+            prices(indexes),
+            next_times,
+        )
+
+    return columns
+
+
+def _is_coin_m(symbol: str) -> bool:
+    return symbol.endswith(COIN_M_SUFFIX)
+
+
 def _other_market(row: _MarkPrice, market: int, faults: list[str]) -> str | None:
     """Return why a row is none of this market's; None if it is one, or nothing tells."""
     stated = optional(number, row.market, "st", faults)
     if stated is None:
-        is_coin_m = market == USD_M and row.symbol.endswith(COIN_M_SUFFIX)
-        return "a COIN-M contract in a USD-M array" if is_coin_m else None
+        is_other = market == USD_M and _is_coin_m(row.symbol)
+        return "a COIN-M contract in a USD-M array" if is_other else None
     return None if stated == market else f"a row of another market: st is {stated:g}"
 
 
@@ -224,6 +291,15 @@ def _settlement(row: _FundingRate, _item: Item) -> Sequence[Update]:
         kind="regular" if is_regular else "special",
     )
     return with_faults(row.symbol, faults, settlement)
+
+
+def _settled_columns(rows: Sequence[_PlainFundingRate]) -> SettledColumns:
+    symbols, times, rates, kinds = zip(*map(msgspec.structs.astuple, rows), strict=True)
+    found = settled(symbols, times, rates)
+    special = {kind for kind in set(kinds) if (kind or "").casefold() not in _REGULAR}
+    if special:
+        found.rates[[kind in special for kind in kinds]] = NAN
+    return found
 
 
 def _funding_info(row: _FundingInfo, _item: Item) -> Sequence[Update]:
@@ -280,5 +356,7 @@ def normaliser_of(market: int, feed: FeedSpec) -> Normaliser:
             ("history", "fundingRate"): PayloadReader(_FundingRate, _settlement),
             ("contract", "fundingInfo"): PayloadReader(_FundingInfo, _funding_info),
             ("contract", "exchangeInfo"): PayloadReader(_SymbolInfo, _symbol_info_of(feed)),
-        }
+        },
+        {ANY_CHANNEL: ColumnReader(_PlainMarkPrice, _mark_price_columns_of(market))},
+        {"fundingRate": ColumnReader(_PlainFundingRate, _settled_columns)},
     )

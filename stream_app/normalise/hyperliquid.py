@@ -18,10 +18,12 @@ from stream_app.model import (
     InstrumentUpdate,
     NoRate,
     RateUpdate,
+    SettledColumns,
     SettlementUpdate,
     Update,
 )
 from stream_app.normalise.assets import canonical_asset
+from stream_app.normalise.columns import ColumnReader, settled
 from stream_app.normalise.numbers import (
     Flag,
     Number,
@@ -70,6 +72,14 @@ class _FundingHistory(msgspec.Struct, gc=False, rename="camel"):
     coin: str
     time: Time
     funding_rate: Number = None
+
+
+class _PlainFundingHistory(msgspec.Struct, gc=False, rename="camel"):
+    """A _FundingHistory with the types that the exchange sends."""
+
+    coin: str
+    time: int
+    funding_rate: float | str
 
 
 class _UniverseEntry(msgspec.Struct, gc=False, rename="camel"):
@@ -129,6 +139,10 @@ def _settlement(row: _FundingHistory, _item: Item) -> Sequence[Update]:
     return (SettlementUpdate(row.coin, time_us(row.time, "time"), rate),)
 
 
+def _settled_columns(rows: Sequence[_PlainFundingHistory]) -> SettledColumns:
+    return settled(*zip(*map(msgspec.structs.astuple, rows), strict=True))
+
+
 def _facts(row: _Universe, item: Item) -> Sequence[Update]:
     dex, _, coin = item.symbol.rpartition(":")
     if row.universe is not None:
@@ -179,5 +193,6 @@ normalise = ChannelNormaliser(
         ("history", "fundingHistory"): PayloadReader(_FundingHistory, _settlement),
         ("contract", "meta"): _read_facts,
         ("contract", "allPerpMetas"): _read_facts,
-    }
+    },
+    settled_readers={"fundingHistory": ColumnReader(_PlainFundingHistory, _settled_columns)},
 )

@@ -17,10 +17,12 @@ from stream_app.model import (
     InstrumentUpdate,
     NoRate,
     RateUpdate,
+    SettledColumns,
     SettlementUpdate,
     Update,
 )
 from stream_app.normalise.assets import canonical_asset, split_at_ending
+from stream_app.normalise.columns import ColumnReader, settled
 from stream_app.normalise.numbers import (
     MAX_NEXT_AHEAD_US,
     Number,
@@ -123,6 +125,14 @@ class _FundingRate(msgspec.Struct, gc=False, rename="camel"):
     symbol: str
     timepoint: Time
     funding_rate: Number = None
+
+
+class _PlainFundingRate(msgspec.Struct, gc=False, rename="camel"):
+    """A _FundingRate with the types that the exchange sends."""
+
+    symbol: str
+    timepoint: int
+    funding_rate: float | str
 
 
 def _uta(frame: _UtaFrame, _item: Item) -> Sequence[Update]:
@@ -283,6 +293,10 @@ def _settlement(row: _FundingRate, _item: Item) -> Sequence[Update]:
     return (SettlementUpdate(row.symbol, time_us(row.timepoint, "timepoint"), rate),)
 
 
+def _settled_columns(rows: Sequence[_PlainFundingRate]) -> SettledColumns:
+    return settled(*zip(*map(msgspec.structs.astuple, rows), strict=True))
+
+
 def split_symbol(symbol: str) -> tuple[str, str]:
     """Guess (base, quote), as of XBTUSDTM and ETHUSDM (§4)."""
     return split_at_ending(symbol, _ENDINGS)
@@ -302,5 +316,6 @@ normalise = ChannelNormaliser(
         ("reconcile", "contracts/active"): _read_snapshot,
         ("history", "funding-rates"): PayloadReader(_FundingRate, _settlement),
         ("contract", "contracts/active"): PayloadReader(_Contract, _facts),
-    }
+    },
+    settled_readers={"funding-rates": ColumnReader(_PlainFundingRate, _settled_columns)},
 )

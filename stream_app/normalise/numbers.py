@@ -27,8 +27,8 @@ Read = TypeVar("Read")
 
 _MISSING = frozenset({"", "null", "n/a", "N/A", "nan", "NaN"})
 # The windows 2001-2286 in each unit do not overlap, so magnitude tells the unit.
-_MIN_MS, _MAX_MS = 10**12, 10**13
-_MIN_US, _MAX_US = 10**15, 10**16
+MIN_MS, MAX_MS = 10**12, 10**13
+MIN_US, MAX_US = 10**15, 10**16
 _MIN_NS, _MAX_NS = 10**18, 10**19
 _MAX_DIGITS = 19
 _SHOWN = 60
@@ -127,9 +127,9 @@ def time_us(value: Time, field: str) -> int:
     """
     # A bool is no time, though it is an int to isinstance().
     whole = value if type(value) is int else _whole(value, field)
-    if _MIN_MS <= whole < _MAX_MS:
+    if MIN_MS <= whole < MAX_MS:
         return whole * 1_000
-    if _MIN_US <= whole < _MAX_US:
+    if MIN_US <= whole < MAX_US:
         return whole
     if _MIN_NS <= whole < _MAX_NS:
         return whole // 1_000

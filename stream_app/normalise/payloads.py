@@ -9,7 +9,8 @@ import msgspec
 
 from schemas.errors import MalformedInputError
 from schemas.records import Purpose, RawItem
-from stream_app.model import ReadItem, Unreadable, Update
+from stream_app.model import ReadItem, SettledColumns, StreamColumns, Unreadable, Update
+from stream_app.normalise.columns import ColumnReader
 
 ANY_CHANNEL = "*"
 """In a table of readers: every channel of the purpose that has no reader of its own."""
@@ -97,8 +98,19 @@ class PayloadReader(Generic[Row]):
 class ChannelNormaliser:
     """The normaliser of a feed: a reader for each purpose and channel."""
 
-    def __init__(self, readers: Mapping[tuple[Purpose, str], PayloadReader[Any]]) -> None:
+    def __init__(
+        self,
+        readers: Mapping[tuple[Purpose, str], PayloadReader[Any]],
+        column_readers: Mapping[str, ColumnReader[Any, StreamColumns]] | None = None,
+        settled_readers: Mapping[str, ColumnReader[Any, SettledColumns]] | None = None,
+    ) -> None:
+        """`column_readers`: of streams by channel, where many updates can be read at once.
+
+        `settled_readers`: the same of the history.
+        """
         self._readers = readers
+        self._settled_readers = settled_readers or {}
+        self._column_readers = column_readers or {}
 
     def __call__(
         self, purpose: Purpose, channel: str, symbol: str, payload: bytes, received_at_us: int
@@ -121,3 +133,11 @@ class ChannelNormaliser:
     def reader(self, purpose: Purpose, channel: str) -> PayloadReader[Any] | None:
         """Return the reader of a purpose and channel; None if no such payloads are known."""
         return self._readers.get((purpose, channel)) or self._readers.get((purpose, ANY_CHANNEL))
+
+    def column_reader(self, channel: str) -> ColumnReader[Any, StreamColumns] | None:
+        """Return what reads many updates of a channel of the stream at once; None: nothing does."""
+        return self._column_readers.get(channel) or self._column_readers.get(ANY_CHANNEL)
+
+    def settled_reader(self, channel: str) -> ColumnReader[Any, SettledColumns] | None:
+        """Return what reads many settlements of a channel of the history at once; None: nothing."""
+        return self._settled_readers.get(channel)

@@ -1,5 +1,7 @@
 """JSON on the worker's port: `/api/…`, and `/healthz`, `/startupz`, `/readyz` for supervisors.
 
+`/healthz`, `/startupz` and `/api/bars` answer at once, others from the newest picture (view.py).
+
 A request that is refused gets a JSON object whose `error` says why: status 400 for an unknown
 parameter or a value out of bounds, 404 for a contract that this worker does not know.
 """
@@ -11,6 +13,7 @@ import json
 from aiohttp import web
 
 from schemas.feeds import FEEDS
+from stream_app.web.picture import PIECE, Picture
 from stream_app.web.view import WorkerView
 
 MAX_LIMIT = 10_000
@@ -33,7 +36,7 @@ def add_api(app: web.Application, view: WorkerView) -> None:
 
 
 class _Api:
-    """The handlers. Each answers from a snapshot of the worker's state."""
+    """The handlers."""
 
     def __init__(self, view: WorkerView) -> None:
         self._view = view
@@ -44,18 +47,21 @@ class _Api:
         feed, limit = asked.get("feed"), _limit(asked.get("limit"))
         if feed is not None and feed not in FEEDS:
             raise _refused(web.HTTPBadRequest, f"feed must be one of {', '.join(FEEDS)}")
-        rows = self._view.contracts()
-        return web.json_response([r for r in rows if feed in {None, r["feed"]}][:limit])
+        picture = await self._view.picture()
+        texts = await picture.made(_contract_texts)
+        rows = zip(picture.contracts, texts, strict=True)
+        wanted = [text for row, text in rows if feed in {None, row.feed}][:limit]
+        return _json(b"[" + b", ".join(wanted) + b"]")
 
     async def feeds(self, request: web.Request) -> web.Response:
         """Each feed: its producer's report, and how old its rates are."""
         parameters(request)
-        return web.json_response(self._view.feeds())
+        return _json(await (await self._view.picture()).made(_feeds_text))
 
     async def summary(self, request: web.Request) -> web.Response:
         """The state at a glance."""
         parameters(request)
-        return web.json_response(self._view.summary())
+        return _json(await (await self._view.picture()).made(_summary_text))
 
     async def bars(self, request: web.Request) -> web.Response:
         """Closed bars of one `contract`, of the last 48 hours, oldest first."""
@@ -83,8 +89,31 @@ class _Api:
 
     async def ready(self, _request: web.Request) -> web.Response:
         """200 while every feed that has a producer is delivered, else 503 with the reasons."""
-        body = {**self._view.readiness(), "idle_s": round(self._view.idle_s(), 1)}
+        picture = await self._view.picture()
+        body = {**picture.readiness, "idle_s": round(self._view.idle_s(), 1)}
         return web.json_response(body, status=200 if body["ready"] else 503)
+
+
+async def _contract_texts(picture: Picture) -> list[bytes]:
+    """Return the JSON of each contract, in the picture's order."""
+    texts = []
+    for number, row in enumerate(picture.contracts):
+        if number % PIECE == 0:
+            await picture.pace.give_way()
+        texts.append(json.dumps(picture.fields(row)).encode())
+    return texts
+
+
+async def _feeds_text(picture: Picture) -> bytes:
+    return json.dumps(picture.feeds).encode()
+
+
+async def _summary_text(picture: Picture) -> bytes:
+    return json.dumps(picture.summary()).encode()
+
+
+def _json(body: bytes) -> web.Response:
+    return web.Response(body=body, content_type="application/json", charset="utf-8")
 
 
 def parameters(request: web.Request, *known: str) -> dict[str, str]:

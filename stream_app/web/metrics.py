@@ -1,4 +1,4 @@
-"""The worker's Prometheus metrics: its timings, and what is read from the view at each scrape.
+"""The worker's Prometheus metrics: its timings, and what the newest picture has of its state.
 
 Faust's own metrics are switched off.
 """
@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from prometheus_client import CollectorRegistry, generate_latest
 
 from schemas.metrics import Metric, Samples, ScrapeCollector, Unit
-from stream_app.web.timings import TIMING_METRICS
-from stream_app.web.view import WorkerView
+from stream_app.web.picture import Picture
+from stream_app.web.timings import TIMING_METRICS, WorkerTimings
 
 
 def _of_feed(name: str, unit: Unit, text: str) -> Metric:
@@ -73,20 +73,20 @@ _SCRAPED: tuple[Metric, ...] = (_EVENTS, *_FEED_GAUGES.values(), _LAG, _READY, _
 WORKER_METRICS: tuple[Metric, ...] = (*_SCRAPED, *TIMING_METRICS)
 
 
-def metrics_text(view: WorkerView) -> str:
+def metrics_text(picture: Picture, timings: WorkerTimings) -> bytes:
     """Return all metrics in Prometheus' text format."""
 
     def read(samples: Samples) -> None:
-        for kind, count in view.counts().items():
+        for kind, count in picture.counts.items():
             samples.add(_EVENTS, count, kind)
-        for feed in view.feeds():
+        for feed in picture.feeds:
             for key, metric in _FEED_GAUGES.items():
                 if feed[key] is not None:
                     samples.add(metric, feed[key], feed["feed"])
-        samples.add(_LAG, view.lag())
-        samples.add(_READY, view.readiness()["ready"])
-        samples.add(_IDLE, view.idle_s())
+        samples.add(_LAG, picture.gauges["lag"])
+        samples.add(_READY, picture.readiness["ready"])
+        samples.add(_IDLE, picture.gauges["idle_s"])
 
     registry = CollectorRegistry()
     registry.register(ScrapeCollector(_SCRAPED, read))
-    return (generate_latest(registry) + generate_latest(view.timings.registry)).decode()
+    return generate_latest(registry) + generate_latest(timings.registry)

@@ -1,16 +1,21 @@
-"""The status page: HTML from a snapshot of the worker's state; text from outside is escaped."""
+"""The status page: HTML of the newest picture of the worker; text from outside is escaped."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from typing import Any
 
 from aiohttp import web
 
+from schemas.rates import apr
 from schemas.times import US_PER_S
+from stream_app.core.scoring.zones import zone_of
 from stream_app.web.api import add_api
 from stream_app.web.metrics import metrics_text
+from stream_app.web.picture import PIECE, Picture
+from stream_app.web.shown import ShownContract
 from stream_app.web.view import WorkerView
 
 _HEADERS = {
@@ -25,6 +30,20 @@ _HEADERS = {
 _ASSETS = {"page.css": "text/css", "page.js": "text/javascript"}
 _DASH = "–"
 _STALE = ' class="stale"'
+_HEAD = (
+    b'<!doctype html><html lang="en"><head><meta charset="utf-8">'
+    b'<meta name="viewport" content="width=device-width,initial-scale=1">'
+    b"<title>fundingstream</title>"
+    b'<link rel="stylesheet" href="/assets/page.css">'
+    b'<script defer src="/assets/page.js"></script></head><body><main id="live">'
+)
+_TAIL = b"</main></body></html>"
+_CONTRACTS_HEAD = (
+    "<h2>Contracts, highest |z| first</h2><table><thead><tr><th>contract</th><th>base</th>"
+    "<th>rate, %</th><th>interval, h</th><th>APR, %</th><th>z</th><th>zone</th>"
+    "<th>samples</th><th>mark price</th><th>next funding, UTC</th><th>age, s</th>"
+    "</tr></thead><tbody>"
+)
 
 
 def add_pages(app: web.Application, view: WorkerView) -> None:
@@ -41,19 +60,26 @@ def add_pages(app: web.Application, view: WorkerView) -> None:
 
 
 class _Pages:
-    """The handlers. Each answers from a snapshot of the worker's state."""
+    """The handlers."""
 
     def __init__(self, view: WorkerView) -> None:
         self._view = view
 
     async def page(self, _request: web.Request) -> web.Response:
-        return _html(_document(self._view))
+        return _html(_HEAD + await self._fragment() + _TAIL)
 
     async def fragment(self, _request: web.Request) -> web.Response:
-        return _html(render(self._view))
+        return _html(await self._fragment())
+
+    async def _fragment(self) -> bytes:
+        return await (await self._view.picture()).made(render)
 
     async def metrics(self, _request: web.Request) -> web.Response:
-        return web.Response(text=metrics_text(self._view), content_type="text/plain")
+        text = await (await self._view.picture()).made(self._metrics)
+        return web.Response(body=text, content_type="text/plain", charset="utf-8")
+
+    async def _metrics(self, picture: Picture) -> bytes:
+        return metrics_text(picture, self._view.timings)
 
     async def asset(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
@@ -63,25 +89,24 @@ class _Pages:
         return web.Response(text=text, content_type=_ASSETS[name], headers=_HEADERS)
 
 
-def _html(text: str) -> web.Response:
-    return web.Response(text=text, content_type="text/html", headers=_HEADERS)
+def _html(body: bytes) -> web.Response:
+    return web.Response(body=body, content_type="text/html", charset="utf-8", headers=_HEADERS)
 
 
-def _document(view: WorkerView) -> str:
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        "<title>fundingstream</title>"
-        '<link rel="stylesheet" href="/assets/page.css">'
-        '<script defer src="/assets/page.js"></script></head>'
-        f'<body><main id="live">{render(view)}</main></body></html>'
-    )
+async def render(picture: Picture) -> bytes:
+    """Return the changing part of the page, made in slices."""
+    rows = []
+    for number, row in enumerate(picture.contracts):
+        if number % PIECE == 0:
+            await picture.pace.give_way()
+        rows.append(_contract_row(picture, row))
+    parts = (_top(picture), _CONTRACTS_HEAD, *rows, "</tbody></table>", _bottom(picture))
+    return "".join(parts).encode()
 
 
-def render(view: WorkerView) -> str:
-    """Return the changing part of the page."""
-    contracts = view.contracts()
-    summary = view.summary()
+def _top(picture: Picture) -> str:
+    """Return what stands above the table of contracts."""
+    summary = picture.summary()
     latency = summary["latency_s"]
     tiles = [
         ("contracts", f"{summary['contracts']:,}"),
@@ -97,8 +122,13 @@ def render(view: WorkerView) -> str:
         "z: rate against the settlements of 30 days.</p></header>"
         f"{_state(summary)}"
         f'<section class="tiles">{"".join(_tile(*tile) for tile in tiles)}</section>'
-        f"{_feeds_table(summary['feeds'], view.now_us())}"
-        f"{_contracts_table(contracts)}{_counts(view.counts())}"
+        f"{_feeds_table(picture.feeds, picture.taken_at_us)}"
+    )
+
+
+def _bottom(picture: Picture) -> str:
+    return (
+        f"{_counts(picture.counts)}"
         '<footer><a href="/api/contracts">/api/contracts</a> <a href="/api/feeds">/api/feeds</a> '
         '<a href="/metrics">/metrics</a> <a href="/healthz">/healthz</a> '
         '<a href="/readyz">/readyz</a></footer>'
@@ -129,7 +159,7 @@ def _tile(label: str, value: str) -> str:
     return f"<div><b>{escape(value)}</b><span>{escape(label)}</span></div>"
 
 
-def _feeds_table(feeds: list[dict[str, Any]], now_us: int) -> str:
+def _feeds_table(feeds: Sequence[dict[str, Any]], now_us: int) -> str:
     rows = "".join(
         f"<tr><td>{escape(f['feed'])}</td><td>{f['contracts']:,}</td><td>{f['updates']:,}</td>"
         f"<td>{_s(f['newest_age_s'])}</td><td>{_s(f['oldest_age_s'])}</td>"
@@ -150,28 +180,19 @@ def _since(since_us: int | None, now_us: int) -> str:
     return _DASH if since_us is None else f"{max(0, now_us - since_us) / US_PER_S:,.0f}"
 
 
-def _contracts_table(contracts: list[dict[str, Any]]) -> str:
-    rows = "".join(_contract_row(row) for row in contracts)
+def _contract_row(picture: Picture, row: ShownContract) -> str:
+    z = _DASH if row.z is None else f"{row.z:+.2f}"
+    zone = "loading" if row.backfilling else zone_of(row.z)
+    mark = _DASH if row.mark_price is None else f"{row.mark_price:,.8g}"
+    stale = _STALE if picture.is_stale(row) else ""
+    doubt = '<span title="in doubt">?</span>' if row.interval_doubtful else ""
     return (
-        "<h2>Contracts, highest |z| first</h2><table><thead><tr><th>contract</th><th>base</th>"
-        "<th>rate, %</th><th>interval, h</th><th>APR, %</th><th>z</th><th>zone</th>"
-        "<th>samples</th><th>mark price</th><th>next funding, UTC</th><th>age, s</th>"
-        f"</tr></thead><tbody>{rows}</tbody></table>"
-    )
-
-
-def _contract_row(row: dict[str, Any]) -> str:
-    z = _DASH if row["z"] is None else f"{row['z']:+.2f}"
-    zone = "loading" if row["backfilling"] else row["zone"]
-    mark = _DASH if row["mark_price"] is None else f"{row['mark_price']:,.8g}"
-    stale = _STALE if row["stale"] else ""
-    doubt = '<span title="in doubt">?</span>' if row["interval_doubtful"] else ""
-    return (
-        f'<tr class="{escape(zone)}"><td>{escape(row["contract_id"])}</td>'
-        f"<td>{escape(row['base'])}</td><td>{row['rate'] * 100:+.5f}</td>"
-        f"<td>{row['interval_hours']:g}{doubt}</td><td>{row['apr'] * 100:+,.2f}</td>"
-        f"<td>{z}</td><td>{escape(zone)}</td><td>{row['samples']}</td><td>{mark}</td>"
-        f"<td>{_clock(row['next_funding_time'])}</td><td{stale}>{row['age_s']:.1f}</td></tr>"
+        f'<tr class="{zone}"><td>{escape(row.contract_id)}</td>'
+        f"<td>{escape(row.base)}</td><td>{row.rate * 100:+.5f}</td>"
+        f"<td>{row.interval_hours:g}{doubt}</td>"
+        f"<td>{apr(row.rate, row.interval_hours) * 100:+,.2f}</td>"
+        f"<td>{z}</td><td>{zone}</td><td>{row.samples}</td><td>{mark}</td>"
+        f"<td>{_clock(row.next_funding_time)}</td><td{stale}>{picture.age_s(row):.1f}</td></tr>"
     )
 
 
@@ -182,6 +203,6 @@ def _clock(time_us: int | None) -> str:
     return f"{minutes // 60 % 24:02d}:{minutes % 60:02d}"
 
 
-def _counts(counts: dict[str, int]) -> str:
+def _counts(counts: Mapping[str, int]) -> str:
     items = "".join(f"<dt>{escape(k)}</dt><dd>{v:,}</dd>" for k, v in counts.items())
     return f"<h2>Counted since start</h2><dl>{items}</dl>"

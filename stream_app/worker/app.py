@@ -17,16 +17,20 @@ from schemas.feeds import FEEDS
 from schemas.http.server import guard, quiet_malformed_requests
 from schemas.kafka.admin import require_topics
 from schemas.partitioning import PARTITIONS
-from schemas.records import RAW_BATCH
+from schemas.serde.raw_frames import RawFrameReader
 from schemas.serde.registry import SchemaCatalog
 from schemas.times import US_PER_S
 from schemas.topics import (
     DEAD_LETTERS,
     MAX_MESSAGE_BYTES,
+    RATES,
+    SETTLEMENTS,
     WORKERS,
+    ZSCORES,
     changelog_topic_spec,
     raw_topic,
 )
+from stream_app.core.columns.judging import Encoders
 from stream_app.settings import WorkerSettings
 from stream_app.web.pages import add_pages
 from stream_app.web.view import WorkerView
@@ -60,7 +64,7 @@ def create_app(settings: WorkerSettings, instance: Instance, clock: Clock) -> Fu
         FundingStreamError: one of them is away, or schemas or topics are missing.
     """
     catalog = SchemaCatalog(settings)
-    decoder = catalog.decoder(RAW_BATCH)
+    reader = RawFrameReader(catalog.schema_text)
     encoders = output_encoders(catalog)
     # Without its topics Faust would end in a traceback, or wait and log nothing.
     require_topics(settings, needed_topics(settings))
@@ -68,7 +72,8 @@ def create_app(settings: WorkerSettings, instance: Instance, clock: Clock) -> Fu
     app = faust_app(settings, instance.name)
     fetcher = Fetcher(settings, clock, end_process)
     processor = app.processor = Processor(
-        decoder,
+        reader,
+        Encoders(*(encoders[topic.name].header for topic in (RATES, ZSCORES, SETTLEMENTS))),
         output_producer,
         faust_tables(app, settings.worker_id, output_producer, clock),
         KafkaRawLog(app, fetcher),
@@ -86,7 +91,8 @@ def create_app(settings: WorkerSettings, instance: Instance, clock: Clock) -> Fu
         _add_reports(app, processor, output_producer, instance.name)
     quiet_malformed_requests()
     app.reports = FeedReports(settings, catalog)
-    add_pages(app.web.web_app, WorkerView(processor, app.reports.newest, clock))
+    view = WorkerView(processor, app.reports.newest, clock, lambda: raw_input.is_idle)
+    add_pages(app.web.web_app, view)
     return app
 
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from itertools import compress
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
@@ -22,14 +21,12 @@ from schemas.errors import SchemaError, UnavailableError
 from schemas.kafka import clients
 from schemas.records import WorkerStatus
 from schemas.serde.codec import Encoder
-from schemas.serde.rate_columns import Origin, RateColumnsEncoder
 from schemas.serde.registry import SchemaCatalog
 from stream_app.core.output.outputs import (
     DeadLetter,
+    EncodedRecords,
     Output,
     Outputs,
-    RateRows,
-    rate_columns,
     rate_output,
 )
 from stream_app.settings import WorkerSettings
@@ -39,8 +36,6 @@ log = logging.getLogger(__name__)
 QUEUE_RECORDS = 500_000
 MAX_LETTER_BYTES = 1 << 20
 MAX_ERROR_CHARS = 500
-MIN_COLUMN_ROWS = 8
-"""Fewer rates than this are cheaper to encode one by one."""
 QUEUE_KIB = 128 * 1024
 DELIVERY_TIMEOUT_S = 60.0
 _POLL_S = 0.001
@@ -122,7 +117,6 @@ class OutputProducer:
         self._queue_records = queue_records
         self._prefix = settings.worker_output_prefix
         self._encode = {topic: encoder.encode for topic, encoder in encoders.items()}
-        self._encode_rates = RateColumnsEncoder(encoders[topics.RATES.name].header).encode
         self._bootstrap = settings.kafka_bootstrap
         self._producer = clients.producer(
             {
@@ -150,9 +144,16 @@ class OutputProducer:
         unencodable = self._unencodable
         messages: dict[str, list[Message]] = {}
         for output in outputs.others:
-            self._add(output, messages)
+            if isinstance(output, EncodedRecords):
+                self._add_encoded(output, messages)
+            else:
+                self._add(output, messages)
         for rates in outputs.rates:
-            self._add_rates(rates, messages)
+            if isinstance(rates, EncodedRecords):
+                self._add_encoded(rates, messages)
+            else:
+                for row in rates.rows:
+                    self._add(rate_output(row, rates.at), messages)
         for name, batch in messages.items():
             self._produce_batch(self._prefix + name, batch, partition, self._generation)
         for letter in outputs.dead_letters:
@@ -171,22 +172,13 @@ class OutputProducer:
         else:
             messages.setdefault(name, []).append({"value": value, "key": key.encode()})
 
-    def _add_rates(self, rates: RateRows, messages: dict[str, list[Message]]) -> None:
-        at, rows = rates
-        is_plain = [row.plain for row in rows]
-        encoded: Iterator[bytes] | None = None
-        if sum(is_plain) >= MIN_COLUMN_ROWS:
-            origin = Origin(at.transport, at.topic, at.partition, at.offset)
-            # If one row does not fit, all are encoded one by one below, which finds it.
-            with suppress(SchemaError):
-                columns = rate_columns(list(compress(rows, is_plain)), at.feed)
-                encoded = iter(self._encode_rates(columns, origin))
-        batch = messages.setdefault(topics.RATES.name, [])
-        for row, plain in zip(rows, is_plain, strict=True):
-            if plain and encoded is not None:
-                batch.append({"value": next(encoded), "key": row.contract.contract_id.encode()})
-            else:
-                self._add(rate_output(row, at), messages)
+    def _add_encoded(self, records: EncodedRecords, messages: dict[str, list[Message]]) -> None:
+        messages.setdefault(records.topic.name, []).extend(
+            [
+                {"value": value, "key": key}
+                for key, value in zip(records.keys, records.values, strict=True)
+            ]
+        )
 
     def report(self, status: WorkerStatus) -> None:
         """Publish how far this worker is behind. With a full queue the report is left out.

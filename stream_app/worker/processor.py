@@ -17,13 +17,15 @@ from schemas.audit_kinds import AuditKind
 from schemas.clock import Clock
 from schemas.errors import FundingStreamError, MalformedInputError, StateError
 from schemas.records import HourlyBar, WorkerStatus
-from schemas.serde.codec import Decoder
+from schemas.serde.raw_frames import RawFrame, RawFrameReader
 from schemas.times import US_PER_S
 from schemas.topics import feed_of_raw_topic
+from stream_app.core.columns.judging import Encoders, FeedColumns
+from stream_app.core.feed_pass import Placed, apply_records
 from stream_app.core.output.outputs import DeadLetter, Outputs
-from stream_app.core.partition import FeedPartition
+from stream_app.core.partition import FeedPartition, new_columns
 from stream_app.core.scoring.statistics import quantile
-from stream_app.core.scoring.zones import flush_boundary
+from stream_app.core.scoring.zones import flush_phase_us
 from stream_app.core.state.contract_state import UNLISTED, block_key
 from stream_app.core.updates.plausibility import MAX_AHEAD_US, check_size
 from stream_app.normalise import normaliser
@@ -100,7 +102,7 @@ class AssignedPartition:
             following = None
         elif following is not None:
             state.store.mark_applied(following - 1)
-        blocks, baselines = state.store.take_dirty()
+        blocks, baselines = state.take_dirty()
         bars = state.take_closed_bars()
         place = (state.topic, state.feed, state.partition)
         return Snapshot(*place, blocks, baselines, bars, following)
@@ -111,7 +113,8 @@ class Processor:
 
     def __init__(
         self,
-        decoder: Decoder,
+        reader: RawFrameReader,
+        encoders: Encoders,
         outputs: OutputSink,
         tables: Tables,
         raw_log: RawLog,
@@ -119,7 +122,9 @@ class Processor:
         max_ahead_us: int = MAX_AHEAD_US,
     ) -> None:
         """`max_ahead_us`: how far ahead of its receipt an event may be."""
-        self._decoder = decoder
+        self._reader = reader
+        self._encoders = encoders
+        self._columns: dict[str, FeedColumns] = {}
         self._outputs = outputs
         self._tables = tables
         self._raw_log = raw_log
@@ -185,11 +190,24 @@ class Processor:
             blocks,
             lambda contract: self._tables.baselines.get(contract.encode()),
             self._max_ahead_us,
+            self._columns_of(feed),
+            flush_phase_us(partition),
         )
+
+    def _columns_of(self, feed: str) -> FeedColumns:
+        """Return the columns that all partitions of a feed share."""
+        columns = self._columns.get(feed)
+        if columns is None:
+            columns = self._columns[feed] = new_columns(feed, self._encoders)
+        return columns
+
+    def _forget(self, partition: Partition) -> None:
+        self._assigned.pop(partition).state.release()
 
     def revoke_all_but(self, kept: Collection[Partition]) -> None:
         """Forget the partitions that other workers take over."""
-        self._assigned = {p: state for p, state in self._assigned.items() if p in kept}
+        for partition in [p for p in self._assigned if p not in kept]:
+            self._forget(partition)
 
     def start_of(self, partition: Partition, committed: int | None) -> int | None:
         """Load a partition's state; return the offset to read it from on, None: its oldest record.
@@ -200,7 +218,7 @@ class Processor:
         """
         known = self._assigned.get(partition)
         if known is not None and not known.is_committed_up_to(committed):
-            del self._assigned[partition]
+            self._forget(partition)
         following = self.assign(*partition).next_offset
         if committed is None or following is None:
             return committed
@@ -240,41 +258,49 @@ class Processor:
 
     def handle_batch(self, batch: Batch) -> None:
         """Apply the records of a batch, which `admit` has let in, and publish what they lead to."""
+        now_us = self._clock.now_us()
+        by_feed: dict[str, dict[FeedPartition, list[Placed]]] = {}
+        received_at: list[int] = []
         for (topic, partition), records in batch.items():
             assigned = self.assign(topic, partition)
-            received_at: list[int] = []
+            state = assigned.state
+            placed = by_feed.setdefault(state.feed, {})[state] = []
             for record in records:
-                self._handle(assigned, record, received_at)
-            self._publish(assigned.state)
-            self._note_delays(received_at)
+                frame = self._frame(assigned, record, now_us)
+                if frame is not None:
+                    placed.append(Placed(record.offset, frame))
+                    if frame.purpose == "stream":
+                        received_at.append(frame.received_at)
+            self.counts["batches"] += len(placed)
+        for feed, placed_records in by_feed.items():
+            apply_records(self._columns_of(feed), placed_records, now_us)
+            for state in placed_records:
+                self._publish(state)
+        self._note_delays(received_at)
         self.progress_at_s = self._clock.monotonic_s()
 
-    def _handle(
-        self, assigned: AssignedPartition, record: RawRecord, received_at: list[int]
-    ) -> None:
-        """Apply a record that is not known yet; add the receipt of one of the stream to a list."""
+    def _frame(
+        self, assigned: AssignedPartition, record: RawRecord, now_us: int
+    ) -> RawFrame | None:
+        """Read a record; None if it is known already, or becomes a dead letter."""
         offset = record.offset
         gone = assigned.gone.pop(offset, 0)
         if assigned.already_applied(offset):
-            return
+            return None
         if assigned.first_offset is None:
             assigned.first_offset = offset
         assigned.next_offset = offset + 1
-        now_us = self._clock.now_us()
         state = assigned.state
         if gone:
             # Told before the record is read, which may fail: nothing else remembers it.
             self._tell_lost(state, offset, gone, record.timestamp_us or now_us)
         try:
-            raw = self._decoder.decode(record.value or b"")
-            check_size(raw)
+            frame = self._reader.read(record.value or b"")
+            check_size(len(frame))
         except MalformedInputError as error:
             self._bury(state, record, str(error))
-            return
-        state.apply(raw, offset, now_us)
-        self.counts["batches"] += 1
-        if raw["purpose"] == "stream":
-            received_at.append(raw["received_at"])
+            return None
+        return frame
 
     def _bury(self, state: FeedPartition, record: RawRecord, error: str) -> None:
         """Make a record that cannot be read a dead letter."""
@@ -356,15 +382,15 @@ class Processor:
     def flush_quiet(self) -> None:
         """Publish what partitions owe whose producer is dead: no tick has come for a while."""
         now_us = self._clock.now_us()
-        boundary = flush_boundary(now_us - QUIET_FLUSH_US)
         for (topic, partition), assigned in self._assigned.items():
             at_end = assigned.next_offset is not None and (
                 assigned.next_offset == self._raw_log.end(topic, partition)
             )
             assigned.quiet_rounds = assigned.quiet_rounds + 1 if at_end else 0
             if assigned.quiet_rounds > QUIET_ROUNDS:
-                assigned.state.flush(boundary, now_us)
-                self._publish(assigned.state)
+                state = assigned.state
+                state.flush(state.boundary_of(now_us - QUIET_FLUSH_US), now_us)
+                self._publish(state)
 
     @property
     def quiet(self) -> bool:

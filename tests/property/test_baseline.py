@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+from unittest.mock import patch
+
 import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -127,3 +130,64 @@ def test_a_stored_baseline_holds_what_was_learnt_before_the_cut(
     assert [entry.funding_time for entry in restored.settled] == [
         at for at in order[: cut + 1] if at > order[-1] - 34 * US_PER_DAY
     ]
+
+
+statements = st.lists(
+    st.tuples(
+        st.sampled_from(["listed", "stated"]),
+        st.sampled_from([1.0, 4.0, 8.0]),
+        st.integers(-12, 14),
+        st.integers(-30, 30),
+    ),
+    max_size=4,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    steps=st.lists(st.sampled_from([1, 1, 1, 1, 2, 4, 8]), min_size=5, max_size=40),
+    said=statements,
+    life=st.one_of(st.none(), st.integers(-20, 10)),
+    data=st.data(),
+)
+def test_the_short_way_of_adding_gives_what_the_long_one_gives(
+    steps: list[int], said: list[tuple[str, float, int, int]], life: int | None, data: st.DataObject
+) -> None:
+    """Whatever was listed, and stated for other funding times."""
+    evidence = IntervalEvidence()
+    for kind, hours, at, minutes in said:
+        time_us = HOUR_US + at * US_PER_HOUR
+        if kind == "listed":
+            evidence.note_listed(hours, time_us + minutes * US_PER_HOUR // 60)
+        else:
+            evidence.note_stated(hours, time_us, time_us)
+    usual = data.draw(st.sampled_from([1, 4, 8]))
+    at = HOUR_US - 30 * US_PER_HOUR
+    changes = []
+    short, long = Baseline(), Baseline()
+    for offset, step in enumerate(steps):
+        if life is not None and offset == len(steps) // 2:
+            for baseline in (short, long):
+                baseline.begin_life(HOUR_US + life * US_PER_HOUR)
+        at += step * usual * US_PER_HOUR
+        changes.append(short.add(at, 0.0001, None, evidence, offset))
+        with patch.object(Baseline, "_goes_on", lambda *_: False):
+            assert long.add(at, 0.0001, None, evidence, offset) == changes[-1]
+    assert short.settled == long.settled
+    assert short.superseded == long.superseded
+
+
+@settings(deadline=None)
+@given(settled=settlements, order=st.randoms(use_true_random=False), cut=st.integers(0, 120))
+def test_a_whole_baseline_is_read_as_row_by_row(
+    settled: dict[int, tuple[float, float]], order: random.Random, cut: int
+) -> None:
+    """Whether or not the short way of reading can be gone."""
+    times = sorted(settled)
+    order.shuffle(times)
+    packed = baseline_codec.pack(baseline_of(settled, times))
+    found, _ = baseline_codec.unpack(packed, cut)
+    with patch.object(baseline_codec, "_unpacked_whole", lambda *_: None):
+        expected, _ = baseline_codec.unpack(packed, cut)
+    assert found.settled == expected.settled
+    assert baseline_codec.pack(found) == baseline_codec.pack(expected)

@@ -124,11 +124,11 @@ def audited(log: list[RawBatch], restart_each: int = 10**9) -> list[dict[str, An
         partition.apply(record, offset, 1)
         if offset % restart_each == 0:
             partition.store.mark_applied(offset)
-            outputs += partition.take_outputs().others
+            outputs += partition.take_outputs().records()
             blocks = [shard.pack() for shard in partition.store.shards]
             partition = FeedPartition("binance-usdm", 3, normalise, blocks)
     partition.flush(HOUR_US + US_PER_HOUR, 1)
-    outputs += partition.take_outputs().others
+    outputs += partition.take_outputs().records()
     return of(outputs, "audit")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from schemas.control_items import TICK
 from schemas.records import Purpose, RawBatch, RawItem, Transport
+from schemas.serde.raw_frames import RawFrame
 from schemas.times import US_PER_HOUR
 from stream_app.core.output.outputs import DeadLetter, Output
 from stream_app.core.partition import FeedPartition
@@ -105,7 +106,7 @@ def know(partition: FeedPartition, raw: RawBatch, offset: int) -> None:
     if raw["purpose"] == "reconcile":
         return
     boundary = flush_boundary(raw["received_at"])
-    at = ItemContext(partition.topic, partition.partition, offset, raw, boundary, NOW)
+    at = ItemContext(partition.topic, partition.partition, offset, RawFrame.of(raw), boundary, NOW)
     for at.item, each in enumerate(raw["items"]):
         symbol = each["symbol"]
         if symbol is not None and symbol not in store.entries and not _DATED.fullmatch(symbol):

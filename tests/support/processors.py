@@ -11,8 +11,10 @@ from typing import Any
 
 from schemas.errors import MalformedInputError
 from schemas.records import RAW_BATCH, HourlyBar, Purpose, RawItem
-from schemas.serde.codec import Decoder, Encoder
+from schemas.serde.codec import Decoder, Encoder, wire_header
+from schemas.serde.raw_frames import RawFrameReader
 from schemas.times import US_PER_HOUR
+from stream_app.core.columns.judging import Encoders
 from stream_app.core.output.outputs import DeadLetter, Output, Outputs
 from stream_app.worker.checkpoint import Tables
 from stream_app.worker.flusher import Flusher
@@ -235,12 +237,14 @@ class Bench:
         self.group = MemoryGroup(self.journal)
         self.clock = ManualClock(HOUR_US)
         self._decoder = Decoder(RAW_BATCH, lambda _id: RAW_BATCH.text)
+        self._reader = RawFrameReader(lambda _id: RAW_BATCH.text)
         self.restart()
 
     def restart(self) -> None:
         """A new process."""
         self.processor = Processor(
-            self._decoder,
+            self._reader,
+            Encoders(wire_header(0), wire_header(0), wire_header(0)),
             self.outputs,
             Tables(self.contracts, self.baselines, self.bars),
             self.log,

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import msgspec
+import numpy as np
 
 from infra.simulator.backpack import universe, wire
 from infra.simulator.backpack.frames import history_text, rate_text, stream_frame
@@ -35,6 +36,7 @@ from infra.simulator.market.market import Market, Settlements, Snapshot
 from infra.simulator.market.minute_budget import MinuteBudget
 from infra.simulator.market.truth import TickLedger, head
 from infra.simulator.options import HELD_BACK, NO_LIMIT, SimulatorOptions
+from infra.simulator.phases import most_steps, own_phase_ms, own_steps, steps_in
 
 FEED = "backpack"
 RULES = SocketRules(ping_every_s=60.0, pong_within_s=120.0)
@@ -50,11 +52,16 @@ _FROZEN_BLOCK_MS = 30 * DAY_MS
 
 @dataclass(frozen=True, slots=True)
 class BackpackOptions:
-    """What can be varied. Defaults follow backpack.md §1, §4 and §5."""
+    """What can be varied. Defaults follow backpack.md §1, §4 and §5.
+
+    Each market is pushed in one of `steps` of a second, always the same one.
+    """
 
     contracts: int = universe.OPEN_PERPS
     held_back: int = 0
     tick_ms: int = 1_000
+    phase_ms: int = 0
+    steps: int = 1
     requests_per_minute: int = 2_000
     age_s: int | None = None
     retry_after: bool = False
@@ -103,11 +110,12 @@ class BackpackSession:
 
 
 class BackpackTick:
-    """One tick: a snapshot, and frames that are built when first asked for."""
+    """One step: a snapshot, and frames of the open markets that are due, built when asked for."""
 
-    def __init__(self, exchange: Backpack, snapshot: Snapshot) -> None:
+    def __init__(self, exchange: Backpack, snapshot: Snapshot, due: Sequence[int]) -> None:
         self._exchange = exchange
         self.snapshot = snapshot
+        self._due = due
         self._ledger: TickLedger | None = None
         self._rates: list[str | None] = []
         self._built: dict[int, bytes] = {}
@@ -119,37 +127,36 @@ class BackpackTick:
 
     def frames(self, session: Session) -> Iterator[Frame]:
         """What this session's subscriptions deliver now."""
-        streams = self._exchange.streams
-        for name in cast("BackpackSession", session).streams:
-            row = streams.get(name)
-            if row is not None and self._exchange.api.is_open(row):
+        wanted, streams = cast("BackpackSession", session).streams, self._exchange.streams
+        for row in self._due:
+            if streams[row] in wanted:
                 ledger = self.ledger()
                 if row not in self._built:
                     self._built[row] = self._build(row)
                 yield Frame(self._built[row], ledger=ledger, rows=(row,))
 
     def published(self) -> None:
-        """Show this tick's values in markPrices."""
-        self._exchange.api.show(self.snapshot)
+        """Show these values in markPrices."""
+        self._exchange.api.show(self.snapshot, self._due)
 
     def ledgers(self) -> Sequence[TickLedger]:
         """The one of all sockets."""
         return (self.ledger(),)
 
     def rows(self) -> Sequence[int]:
-        """The open markets."""
-        return [row for row in self._exchange.listings.rows() if self._exchange.api.is_open(row)]
+        """The open markets that are due."""
+        return self._due
 
     def ledger(self) -> TickLedger:
         """The tick's entry in the truth, shared by all connections."""
         if self._ledger is None:
-            contracts = self._exchange.contracts
-            units = self.snapshot.rate_units.tolist()
-            self._rates = [
-                None if contract.kind == "dated" else rate_text(contract, rate)
-                for contract, rate in zip(contracts, units, strict=True)
-            ]
-            event_us = [self._event_us(row) for row in range(len(contracts))]
+            contracts, units = self._exchange.contracts, self.snapshot.rate_units.tolist()
+            self._rates = [None] * len(contracts)
+            event_us = [0] * len(contracts)
+            for row in self._due:
+                event_us[row] = self._event_us(row)
+                if contracts[row].kind != "dated":
+                    self._rates[row] = rate_text(contracts[row], units[row])
             self._ledger = TickLedger(self._exchange.heads, event_us, self._rates)
         return self._ledger
 
@@ -169,15 +176,18 @@ class Backpack:
     wire = wire.WIRE
 
     def __init__(self, seed: int, options: BackpackOptions, now_ms: int) -> None:
-        self.tick_ms = options.tick_ms
+        self._period_ms = options.tick_ms
+        steps = steps_in(options.tick_ms, options.steps)
+        self.tick_ms = options.tick_ms // steps
+        self.phase_ms = options.phase_ms % self.tick_ms
         self._rules = options.rules
         self.contracts = universe.contracts(options.contracts, options.held_back)
         self.listings = Listings([c.symbol for c in self.contracts], options.held_back)
         self.market = Market(seed, FEED, self.contracts)
         self.heads = [head(FEED, contract.symbol) for contract in self.contracts]
-        self.streams = {
-            f"{_MARK_PRICE}.{contract.symbol}": row for row, contract in enumerate(self.contracts)
-        }
+        self.streams = [f"{_MARK_PRICE}.{contract.symbol}" for contract in self.contracts]
+        own = own_steps(seed, FEED, [contract.symbol for contract in self.contracts], steps)
+        self._rows_by_step = [np.flatnonzero(own == step).tolist() for step in range(steps)]
         self.book = SettlementBook(self.market, now_ms, self.listings)
         frozen_ms = now_ms // _FROZEN_BLOCK_MS * _FROZEN_BLOCK_MS - 31 * DAY_MS
         self.api = BackpackRest(
@@ -189,8 +199,9 @@ class Backpack:
             age_s=options.age_s,
             retry_after=options.retry_after,
         )
-        # REST answers from the start: with the tick before the first that is streamed.
-        self.prepare(now_ms // self.tick_ms * self.tick_ms).published()
+        # REST answers from the start: with the values before the first that are streamed.
+        started = self.market.snapshot(now_ms // self.tick_ms * self.tick_ms)
+        self.api.show(started, range(len(self.contracts)))
 
     def session(self, path: str, query: Mapping[str, str]) -> BackpackSession | None:
         """Open a connection (§1): the address has no path."""
@@ -211,8 +222,10 @@ class Backpack:
         return wire.maintenance(call)
 
     def prepare(self, at_ms: int) -> BackpackTick:
-        """Compute the tick of a grid time."""
-        return BackpackTick(self, self.market.snapshot(at_ms))
+        """Compute the step of a grid time."""
+        rows = self._rows_by_step[at_ms % self._period_ms // self.tick_ms]
+        due = [row for row in rows if self.api.is_open(row)]
+        return BackpackTick(self, self.market.snapshot(at_ms), due)
 
     def settled_at_start(self) -> Iterable[SettledRate]:
         """The 40 days before the start."""
@@ -243,6 +256,8 @@ def create(options: SimulatorOptions, contracts: int, now_ms: int) -> Backpack:
         contracts=contracts,
         held_back=HELD_BACK,
         tick_ms=options.tick_ms,
+        phase_ms=own_phase_ms(options, FEED, options.tick_ms),
+        steps=most_steps(options),
         requests_per_minute=NO_LIMIT if options.open_limits else 2_000,
         retry_after=options.retry_after,
         rules=replace(RULES, ping_every_s=min(RULES.ping_every_s, options.ping_every_s)),

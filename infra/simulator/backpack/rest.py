@@ -5,7 +5,7 @@ It serves markPrices, fundingRates, markets, time, status and ping below `/api/v
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -63,6 +63,7 @@ class BackpackRest:
             if contract.frozen
         }
         self._shown = frozen
+        self._seen_version = -1
         self._calls: Mapping[str, Callable[[RestCall], RestReply]] = {
             "markPrices": self._mark_prices,
             "fundingRates": self._funding_rates,
@@ -75,8 +76,16 @@ class BackpackRest:
             "securities": lambda _call: RestReply(b"[]"),
         }
 
-    def show(self, snapshot: Snapshot) -> None:
-        """Answer from this tick from now on; what has been delisted keeps its last values."""
+    def show(self, snapshot: Snapshot, rows: Sequence[int]) -> None:
+        """Answer with these values of some markets from now on.
+
+        What has been delisted keeps its last values. When something is listed, all that is listed
+        is shown with the values of now.
+        """
+        if self._seen_version == self._listings.version:
+            self._shown = self._shown.updated(snapshot, rows)
+            return
+        self._seen_version = self._listings.version
         for row in self._listings.known_rows():
             if self._contracts[row].frozen:
                 continue
@@ -187,10 +196,9 @@ class BackpackRest:
         return universe.market(contract, terms, order_book, visible=self.is_open(row))
 
     def _known(self, symbol: str | None) -> int:
-        row = self._rows.get(symbol or "")
-        if row is None or row not in self._listings.known_rows():
+        if symbol is None or not self._listings.is_known(symbol):
             raise _InvalidRequestError("Symbol not found")
-        return row
+        return self._rows[symbol]
 
 
 def _integer(query: Mapping[str, str], name: str, default: int) -> int:

@@ -25,6 +25,7 @@ from infra.simulator.market.history import SettlementBook
 from infra.simulator.market.listings import Listings
 from infra.simulator.market.market import Market
 from infra.simulator.options import HELD_BACK, OwnOption, SimulatorOptions
+from infra.simulator.phases import own_phase_ms
 
 FEED = "binance-coinm"
 
@@ -43,6 +44,7 @@ class CoinmOptions:
     held_back: int = 0
     delivering: Route = ""
     tick_ms: int = 1_000
+    phase_ms: int = 0
     max_streams: int = 1_024
     retry_after: bool = False
     rules: SocketRules = RULES
@@ -63,6 +65,7 @@ def create(options: SimulatorOptions, contracts: int, now_ms: int) -> BinanceCoi
         held_back=HELD_BACK,
         delivering="/market" if options.value(COINM_PATH) == "/market/stream" else "",
         tick_ms=options.tick_ms,
+        phase_ms=own_phase_ms(options, FEED, options.tick_ms),
         retry_after=options.retry_after,
         rules=replace(RULES, ping_every_s=options.ping_every_s),
     )
@@ -90,7 +93,16 @@ class BinanceCoinm(BinanceExchange):
             frozen=market.snapshot(universe.frozen_at_ms(now_ms)),
             retry_after=options.retry_after,
         )
-        super().__init__(FEED, market, listings, book, api, self._pairs, tick_ms=options.tick_ms)
+        super().__init__(
+            FEED,
+            market,
+            listings,
+            book,
+            api,
+            self._pairs,
+            tick_ms=options.tick_ms,
+            phase_ms=options.phase_ms,
+        )
         # REST answers from the start: with the tick before the first that is streamed.
         self.prepare(now_ms // self.tick_ms * self.tick_ms).published()
 

@@ -74,6 +74,7 @@ class BinanceRest:
             row: texts[row] for row, contract in enumerate(self._contracts) if contract.frozen
         }
         self._version: tuple[int, tuple[int, int]] | None = None
+        self._seen_version = -1
         self._info_body = b""
         self._funding_body = b""
         self._shown: tuple[Snapshot, Callable[[], Sequence[int]]] | None = None
@@ -90,6 +91,13 @@ class BinanceRest:
     def show(self, snapshot: Snapshot, event_ms: Callable[[], Sequence[int]]) -> None:
         """Answer premiumIndex from this tick from now on; what is delisted keeps its last row."""
         self._refresh(snapshot.at_ms)
+        if self._seen_version != self._listings.version:
+            self._seen_version = self._listings.version
+            self._freeze_what_is_delisted()
+        self._shown = snapshot, event_ms
+        self._premium = None
+
+    def _freeze_what_is_delisted(self) -> None:
         for symbol, row in self._rows.items():
             state = self._listings.state(symbol)
             if self._listings.is_listed(symbol) or (state is not None and state.dead):
@@ -97,8 +105,6 @@ class BinanceRest:
                     self._frozen_rows.pop(row, None)
             elif row not in self._frozen_rows:
                 self._frozen_rows[row] = self._premium_row(row)
-        self._shown = snapshot, event_ms
-        self._premium = None
 
     def answer(self, call: RestCall) -> RestReply:
         """Answer one request, refusals included."""

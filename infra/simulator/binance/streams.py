@@ -192,7 +192,7 @@ class BinanceExchange:
         market, listings, book: its contracts and what they settled.
         api: its REST.
         plan: the arrays and stream names for the rows that are live.
-        tick_ms: between two ticks.
+        tick_ms, phase_ms: the grid of its ticks.
     """
 
     wire: Wire
@@ -207,9 +207,11 @@ class BinanceExchange:
         plan: Callable[[Sequence[int]], StreamPlan],
         *,
         tick_ms: int,
+        phase_ms: int,
     ) -> None:
         self.name = name
         self.tick_ms = tick_ms
+        self.phase_ms = phase_ms
         self.market = market
         self.contracts: tuple[Contract, ...] = market.contracts
         self.listings = listings

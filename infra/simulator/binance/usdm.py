@@ -30,6 +30,7 @@ from infra.simulator.market.listings import Listings
 from infra.simulator.market.market import Market
 from infra.simulator.market.universe import Contract
 from infra.simulator.options import HELD_BACK, OwnOption, SimulatorOptions
+from infra.simulator.phases import own_phase_ms
 
 FEED = "binance-usdm"
 _MAX_SETTLING = 12
@@ -44,6 +45,7 @@ class BinanceOptions:
     coinm_rows: int = 0
     held_back: int = 0
     tick_ms: int = 1_000
+    phase_ms: int = 0
     rows_per_array: int = 300
     max_streams: int = 1_024
     weight_per_minute: int = 2_400
@@ -77,6 +79,7 @@ def create(options: SimulatorOptions, contracts: int, now_ms: int) -> BinanceUsd
         intervals_listed=options.value(FUNDING_INFO),
         held_back=HELD_BACK,
         tick_ms=options.tick_ms,
+        phase_ms=own_phase_ms(options, FEED, options.tick_ms),
         retry_after=options.retry_after,
         rules=replace(RULES, ping_every_s=options.ping_every_s),
     )
@@ -107,7 +110,16 @@ class BinanceUsdm(BinanceExchange):
             retry_after=options.retry_after,
             intervals_listed=options.intervals_listed,
         )
-        super().__init__(FEED, market, listings, book, api, self._arrays, tick_ms=options.tick_ms)
+        super().__init__(
+            FEED,
+            market,
+            listings,
+            book,
+            api,
+            self._arrays,
+            tick_ms=options.tick_ms,
+            phase_ms=options.phase_ms,
+        )
         # REST answers from the start: with the tick before the first that is streamed.
         self.prepare(now_ms // self.tick_ms * self.tick_ms).published()
 

@@ -16,6 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+import numpy as np
+
 from infra.simulator.exchange import Frame, RestCall, RestReply, Session, SettledRate, Simulated
 from infra.simulator.hyperliquid import wire
 from infra.simulator.hyperliquid.frames import (
@@ -35,24 +37,28 @@ from infra.simulator.hyperliquid.session import (
 from infra.simulator.hyperliquid.universe import DEXS, coins, rows_by_dex
 from infra.simulator.market.history import DAY_MS, SettlementBook
 from infra.simulator.market.listings import Listings
-from infra.simulator.market.market import Market, Settlements, Snapshot
+from infra.simulator.market.market import Ints, Market, Settlements, Snapshot
 from infra.simulator.market.minute_budget import MinuteBudget
 from infra.simulator.market.truth import TickLedger, head
 from infra.simulator.options import HELD_BACK, NO_LIMIT, SimulatorOptions
+from infra.simulator.phases import most_steps, own_phase_ms, steps_in
 
 FEED = "hyperliquid"
-_STEPS = 5  # a coin's frame comes in one of so many steps of its second, each second another
-_MIN_STEP_MS = 50
 _FROZEN_BLOCK_MS = 30 * DAY_MS
 
 
 @dataclass(frozen=True, slots=True)
 class HyperliquidOptions:
-    """What can be varied. Defaults follow hyperliquid.md §2, §4, §5, §8 and §9."""
+    """What can be varied. Defaults follow hyperliquid.md §2, §4, §5, §8 and §9.
+
+    A coin's frame comes in one of `steps` of its second, each second another.
+    """
 
     contracts: int = 326
     held_back: int = 0
     tick_ms: int = 1_000
+    phase_ms: int = 0
+    steps: int = 5
     all_dexs_ms: int = 13_600
     all_mids_ms: int = 5_000
     connections: int = 10
@@ -141,9 +147,9 @@ class Hyperliquid:
 
     def __init__(self, seed: int, options: HyperliquidOptions, now_ms: int) -> None:
         self._options = options
-        step_ms, rest = divmod(options.tick_ms, _STEPS)
-        self._steps = _STEPS if rest == 0 and step_ms >= _MIN_STEP_MS else 1
+        self._steps = steps_in(options.tick_ms, options.steps)
         self.tick_ms = options.tick_ms // self._steps
+        self.phase_ms = options.phase_ms % self.tick_ms
         listed = coins(options.contracts, options.held_back)
         self.contracts = listed.contracts
         self.listings = Listings([c.symbol for c in self.contracts], options.held_back)
@@ -156,11 +162,11 @@ class Hyperliquid:
             options.subscriptions,
             options.messages_per_minute,
         )
-        self._rows = {contract.symbol: row for row, contract in enumerate(self.contracts)}
         self._dex_rows = rows_by_dex(listed.dexs)
         self.book = SettlementBook(self.market, now_ms, self.listings)
         self._texts = ContextTexts(self.contracts)
         self._seen_version = self.listings.version
+        self._live: tuple[int, Ints] | None = None
         self.api = HyperliquidRest(
             self.market,
             self.book,
@@ -251,13 +257,19 @@ class Hyperliquid:
         return at_ms // every_ms != (at_ms - self.tick_ms) // every_ms
 
     def _due_rows(self, at_ms: int) -> list[int]:
-        second, within_ms = divmod(at_ms, self._options.tick_ms)
-        step = within_ms // self.tick_ms
-        return [
-            row
-            for row in self.listings.known_rows()
-            if not self.api.is_delisted(row) and _step(row, second, self._steps) == step
-        ]
+        period, within_ms = divmod(at_ms, self._options.tick_ms)
+        live = self._live_rows()
+        own = (period * 2_654_435_761 % 2**40 + live * 40_503 >> 7) % self._steps
+        due: list[int] = live[own == within_ms // self.tick_ms].tolist()
+        return due
+
+    def _live_rows(self) -> Ints:
+        """What is listed, in the state of now; asked at each step."""
+        if self._live is None or self._live[0] != self.listings.version:
+            known = self.listings.known_rows()
+            live = [row for row in known if not self.api.is_delisted(row)]
+            self._live = self.listings.version, np.array(live, dtype=np.int64)
+        return self._live[1]
 
     def _relist(self, snapshot: Snapshot) -> None:
         """Show what was delisted as such, and what was listed with the values of now."""
@@ -277,8 +289,7 @@ class Hyperliquid:
         return self._texts.context(snapshot, row)
 
     def _exists(self, coin: str) -> bool:
-        row = self._rows.get(coin)
-        return row is not None and row in self.listings.known_rows()
+        return self.listings.is_known(coin)
 
     def _settled(self, settlements: Settlements) -> Iterable[SettledRate]:
         columns = (settlements.row, settlements.funding_ms, settlements.rate_units)
@@ -293,6 +304,8 @@ def create(options: SimulatorOptions, contracts: int, now_ms: int) -> Hyperliqui
         contracts=contracts,
         held_back=HELD_BACK,
         tick_ms=options.tick_ms,
+        phase_ms=own_phase_ms(options, FEED, options.tick_ms),
+        steps=most_steps(options),
         weight_per_minute=NO_LIMIT if options.open_limits else 1_200,
         retry_after=options.retry_after,
     )
@@ -300,8 +313,3 @@ def create(options: SimulatorOptions, contracts: int, now_ms: int) -> Hyperliqui
 
 
 SIMULATED = Simulated(326, create, wire.WIRE)
-
-
-def _step(row: int, second: int, steps: int) -> int:
-    """In which step of a second a coin's frame comes."""
-    return ((second * 2_654_435_761 + row * 40_503) >> 7) % steps

@@ -32,8 +32,9 @@ def rate_text(coin: str, rate_units: int) -> str:
     half of it, exactly.
     """
     away = rate_units - _REST_UNITS
-    value = _REST_UNITS * _E10_PER_UNIT
-    if abs(away) > _BAND_UNITS:
+    if -_BAND_UNITS <= away <= _BAND_UNITS:
+        value = _REST_UNITS * _E10_PER_UNIT
+    else:
         moved = rate_units - (_BAND_UNITS if away > 0 else -_BAND_UNITS)
         digest = hashlib.blake2b(f"{coin}/{rate_units}".encode(), digest_size=2).digest()
         value = moved * _E10_PER_UNIT + int.from_bytes(digest, "big") % _E10_PER_UNIT

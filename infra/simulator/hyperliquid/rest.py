@@ -204,7 +204,7 @@ class HyperliquidRest:
         start_ms = _time(request.get("startTime"))
         end_ms = _time(now_ms if request.get("endTime") is None else request["endTime"])
         row = self._rows.get(coin)
-        if row is None or row not in self._listings.known_rows():
+        if row is None or not self._listings.is_known(coin):
             raise _UnknownCoinError
         positions = self._book.positions(row, None, None)
         stamps = stamps_ms(row, self._book.all.funding_ms[positions])

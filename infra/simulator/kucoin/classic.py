@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from infra.simulator.exchange import Close, Frame, SocketRules
-from infra.simulator.kucoin.state import KucoinState
-from infra.simulator.kucoin.tick import ANNOUNCEMENT, INSTRUMENT, KucoinTick
+from infra.simulator.kucoin.state import INSTRUMENT, KucoinState
+from infra.simulator.kucoin.tick import ANNOUNCEMENT, KucoinTick
 
 RULES = SocketRules(messages_per_10_s=100, silence_s=60.0, max_age_s=86_400.0)
 _MAX_TOPICS_PER_FRAME = 100
@@ -88,12 +88,13 @@ class ClassicSession:
 
     def due(self, tick: KucoinTick) -> Iterator[Frame]:
         """What a tick brings to these subscriptions."""
-        for topic in self._topics:
-            if topic.startswith(ANNOUNCEMENT):
-                yield from tick.announcements(topic)
-                continue
-            row = self._exchange.live_row(topic.removeprefix(INSTRUMENT))
-            if row is not None:
+        if tick.announces:
+            for topic in self._topics:
+                if topic.startswith(ANNOUNCEMENT):
+                    yield from tick.announcements(topic)
+        names = self._exchange.instrument_topics
+        for row in tick.instrument_rows:
+            if names[row] in self._topics:
                 yield from tick.instrument(row)
 
     def _change(self, request: dict[str, Any], *, subscribe: bool) -> Sequence[Frame]:

@@ -44,16 +44,19 @@ class Estimates:
     Args:
         market: the numbers.
         listings: which settlements are not shown.
-        tick_ms: between two ticks.
+        period_ms: estimates come at a multiple of this time.
         push_ms: between two estimates: a minute on the exchange itself.
+        phase_ms: how far they are past it.
     """
 
-    def __init__(self, market: Market, listings: Listings, tick_ms: int, push_ms: int) -> None:
+    def __init__(
+        self, market: Market, listings: Listings, period_ms: int, push_ms: int, phase_ms: int
+    ) -> None:
         self._market = market
         self._listings = listings
-        self.push_ms = -(-push_ms // tick_ms) * tick_ms
-        delay_ms = min(_PUSH_DELAY_MS, self.push_ms - tick_ms)
-        self.delay_ms = delay_ms // tick_ms * tick_ms
+        self.push_ms = -(-push_ms // period_ms) * period_ms
+        delay_ms = min(_PUSH_DELAY_MS, self.push_ms - period_ms)
+        self.delay_ms = delay_ms // period_ms * period_ms + phase_ms
         rows = np.arange(len(market.contracts), dtype=np.int64)
         self._hold_ms = _SHORTEST_HOLD_MS + rows * 4_003 % (_HOLD_SPREAD_MS + 1)
         self._cache: dict[int, Snapshot] = {}
@@ -116,5 +119,8 @@ def uses_exponents(row: int) -> bool:
 
 def price_text(price: float) -> str:
     """A price, with fewer decimals for larger ones."""
-    decimals = next((d for level, d in ((100.0, 2), (1.0, 4), (0.01, 6)) if price >= level), 10)
-    return f"{price:.{decimals}f}"
+    if price >= 100.0:
+        return f"{price:.2f}"
+    if price >= 1.0:
+        return f"{price:.4f}"
+    return f"{price:.6f}" if price >= 0.01 else f"{price:.10f}"

@@ -21,6 +21,7 @@ from infra.simulator.kucoin.uta import UtaSession
 from infra.simulator.market.history import SettlementBook
 from infra.simulator.market.market import Settlements
 from infra.simulator.options import HELD_BACK, NO_LIMIT, OwnOption, SimulatorOptions
+from infra.simulator.phases import most_steps, own_phase_ms, steps_in
 
 FEED = "kucoin"
 
@@ -32,7 +33,9 @@ class KucoinOptions:
     Attributes:
         contracts: perpetuals; dated ones come on top.
         held_back: more perpetuals, not listed at first.
-        tick_ms: between two pushes of mark prices.
+        tick_ms: between two pushes of a contract's mark price.
+        phase_ms: how far pushes are past the multiples of `tick_ms`.
+        steps: a contract's mark prices come in one of so many steps of that time, always the same.
         push_ms: between two estimates; a minute on the exchange.
         epoch_times: contracts/active has nextFundingRateDateTime beside the countdown.
         weight_per_30_s: REST limit.
@@ -41,6 +44,8 @@ class KucoinOptions:
     contracts: int = 682
     held_back: int = 0
     tick_ms: int = 1_000
+    phase_ms: int = 0
+    steps: int = 1
     push_ms: int = 60_000
     epoch_times: bool = True
     weight_per_30_s: int = 2_000
@@ -60,6 +65,8 @@ def create(options: SimulatorOptions, contracts: int, now_ms: int) -> Kucoin:
         contracts=contracts,
         held_back=HELD_BACK,
         tick_ms=options.tick_ms,
+        phase_ms=own_phase_ms(options, FEED, options.tick_ms),
+        steps=most_steps(options),
         push_ms=round(options.value(PUSH_S) * 1_000),
     )
     limits = KucoinLimits(NO_LIMIT if options.open_limits else own.weight_per_30_s)
@@ -84,7 +91,9 @@ class Kucoin(KucoinState):
             universe.contracts(options.contracts, now_ms, options.held_back),
             seed,
             held_back=options.held_back,
-            tick_ms=options.tick_ms,
+            period_ms=options.tick_ms,
+            phase_ms=options.phase_ms,
+            steps=steps_in(options.tick_ms, options.steps),
             push_ms=options.push_ms,
         )
         self.book = SettlementBook(self.market, now_ms, self.listings)

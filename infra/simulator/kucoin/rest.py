@@ -73,6 +73,7 @@ class KucoinRest:
         self._epoch_times = epoch_times
         self._tick = tick
         self._closed_prices: dict[int, tuple[str, str]] = {}
+        self._seen_version = -1
         self._facts = [_facts(contract) for contract in exchange.contracts]
         self._routes: Mapping[str, _Route] = {
             "/api/v1/contracts/active": _Route(3, self._active),
@@ -86,11 +87,15 @@ class KucoinRest:
 
     def show(self, tick: KucoinTick) -> None:
         """Answer with the prices of this tick from now on; a closed contract keeps its last."""
-        for row in self._exchange.listings.known_rows():
-            if self._exchange.listings.is_listed(self._exchange.contracts[row].symbol):
-                self._closed_prices.pop(row, None)
-            elif row not in self._closed_prices:
-                self._closed_prices[row] = self._prices(row)
+        listings = self._exchange.listings
+        # Only what is listed or closed meanwhile changes who keeps their prices.
+        if self._seen_version != listings.version:
+            self._seen_version = listings.version
+            for row in listings.known_rows():
+                if listings.is_listed(self._exchange.contracts[row].symbol):
+                    self._closed_prices.pop(row, None)
+                elif row not in self._closed_prices:
+                    self._closed_prices[row] = self._prices(row)
         self._tick = tick
 
     def answer(self, call: RestCall) -> RestReply:

@@ -23,7 +23,6 @@ from infra.simulator.market.market import Floats, Snapshot
 from infra.simulator.market.truth import TickLedger
 
 ANNOUNCEMENT = "/contract/announcement"
-INSTRUMENT = "/contract/instrument:"
 _END_AFTER_MS = 10_000  # funding.end comes 10 s after funding.begin
 _RATE_SUBJECT = "funding.rate"
 _MINUTE_GRANULARITY_MS = 60_000
@@ -47,6 +46,8 @@ class KucoinTick:
         self._show = show
         self.at_ms = at_ms
         self.is_push = exchange.estimates.is_push(at_ms)
+        self.priced = exchange.priced_rows(at_ms)
+        self._price_ms = at_ms // exchange.period_ms * exchange.period_ms
         # A push time: nanoseconds whose last digits a double cannot hold.
         self._push_ns = at_ms * 1_000_000 + (at_ms // 10 * 2_654_435_761 >> 7) % 499_979 * 2 + 1
 
@@ -73,8 +74,8 @@ class KucoinTick:
 
     @cached_property
     def prices(self) -> Snapshot:
-        """The market at the tick, for its prices."""
-        return self._exchange.market.snapshot(self.at_ms)
+        """The market for its prices, which are those of the full second."""
+        return self._exchange.prices_at(self._price_ms)
 
     @cached_property
     def all_estimates(self) -> Frame:
@@ -92,21 +93,22 @@ class KucoinTick:
         body = (
             f'{{"s":"{self._symbol(row)}","mp":"{self._price(self.prices.mark, row)}",'
             f'"ip":"{self._price(self.prices.index, row)}",'
-            f'"oi":"{10_000 + row * 37}","ts":{self.at_ms}}}'
+            f'"oi":"{10_000 + row * 37}","ts":{self._price_ms}}}'
         )
         return self._uta("mark-price", body, ())
 
     def instrument(self, row: int) -> Iterator[Frame]:
         """The messages of `/contract/instrument:` for one contract."""
-        topic = f"{INSTRUMENT}{self._symbol(row)}"
-        yield _classic(
-            topic,
-            "mark.index.price",
-            f'{{"markPrice":{self._price(self.prices.mark, row)},'
-            f'"indexPrice":{self._price(self.prices.index, row)},'
-            f'"granularity":1000,"timestamp":{self.at_ms}}}',
-        )
-        if not self._exchange.is_rated(row):
+        topic = self._exchange.instrument_topics[row]
+        if row in self.priced:
+            yield _classic(
+                topic,
+                "mark.index.price",
+                f'{{"markPrice":{self._price(self.prices.mark, row)},'
+                f'"indexPrice":{self._price(self.prices.index, row)},'
+                f'"granularity":1000,"timestamp":{self._price_ms}}}',
+            )
+        if not (self.is_push or self._settled_now) or not self._exchange.is_rated(row):
             return
         if row in self._settled_now:
             funding_ms, rate = self._settled_now[row]
@@ -117,6 +119,19 @@ class KucoinTick:
             data = _rate(_MINUTE_GRANULARITY_MS, rate, self._shown.estimated_ms)
             frame = _classic(topic, _RATE_SUBJECT, '{"period":1,' + data[1:])
             yield Frame(frame.payload, ledger=self._classic_ledger, rows=(row,))
+
+    @cached_property
+    def instrument_rows(self) -> Sequence[int]:
+        """The contracts of which `instrument` has something: most ticks bring some prices alone."""
+        live = self._exchange.listings.rows()
+        if self.is_push or self._settled_now:
+            return live
+        return [row for row in live if row in self.priced]
+
+    @property
+    def announces(self) -> bool:
+        """Whether `announcements` has something."""
+        return bool(self._announced)
 
     def announcements(self, topic: str) -> Iterator[Frame]:
         """`funding.begin` and `funding.end` of what has settled.
@@ -140,14 +155,21 @@ class KucoinTick:
                     f'"fundingRate":{rate},"timestamp":{funding_ms + ago_ms}}}'
                 ),
             )
-            for subject, ago_ms in (("funding.begin", 0), ("funding.end", _END_AFTER_MS))
-            for row, funding_ms, rate in self._settled_since(ago_ms)
+            for subject, ago_ms, settled in (
+                ("funding.begin", 0, self._just_settled),
+                ("funding.end", _END_AFTER_MS, self._settled_since(_END_AFTER_MS)),
+            )
+            for row, funding_ms, rate in settled
         ]
+
+    @cached_property
+    def _just_settled(self) -> list[tuple[int, int, str]]:
+        return self._settled_since(0)
 
     @cached_property
     def _settled_now(self) -> dict[int, tuple[int, str]]:
         """Funding time and rate of what has just settled, by row."""
-        return {row: (funding_ms, rate) for row, funding_ms, rate in self._settled_since(0)}
+        return {row: (funding_ms, rate) for row, funding_ms, rate in self._just_settled}
 
     @cached_property
     def _shown(self) -> Shown:

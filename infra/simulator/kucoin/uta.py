@@ -77,7 +77,8 @@ class UtaSession:
             if row is None:
                 continue
             if channel == "mark-price":
-                yield tick.mark_price(row)
+                if row in tick.priced:
+                    yield tick.mark_price(row)
             elif tick.is_push and self._exchange.is_rated(row):
                 yield tick.estimate(row)
 

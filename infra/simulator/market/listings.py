@@ -67,6 +67,7 @@ class Listings:
         self._delisted: set[str] = set()
         self._newest: list[str] = []
         self._odd = NO_ODDITIES
+        self._derived: tuple[int, Sequence[int], Sequence[int]] | None = None
         self.version = 0
         """Grows with each change: what was derived from an older version is out of date."""
 
@@ -107,13 +108,25 @@ class Listings:
         """Whether it was listed once and is no longer."""
         return symbol in self._delisted
 
-    def rows(self) -> list[int]:
+    def rows(self) -> Sequence[int]:
         """The rows that have rates: listed and not halted, ascending."""
-        return [row for symbol, row in self._rows.items() if self.is_listed(symbol)]
+        return self._current()[1]
 
-    def known_rows(self) -> list[int]:
+    def known_rows(self) -> Sequence[int]:
         """The rows that are listed or were, ascending."""
-        return [row for symbol, row in self._rows.items() if symbol not in self._held]
+        return self._current()[2]
+
+    def is_known(self, symbol: str) -> bool:
+        """Whether a contract is listed or was."""
+        return symbol in self._rows and symbol not in self._held
+
+    def _current(self) -> tuple[int, Sequence[int], Sequence[int]]:
+        """The version, the rows that have rates and those that are known; asked at each tick."""
+        if self._derived is None or self._derived[0] != self.version:
+            rated = [row for symbol, row in self._rows.items() if self.is_listed(symbol)]
+            known = [row for symbol, row in self._rows.items() if symbol not in self._held]
+            self._derived = self.version, rated, known
+        return self._derived
 
     def list_next(self) -> str | None:
         """List the first contract that is held back; None when none is left."""

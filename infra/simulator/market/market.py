@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +58,14 @@ class Snapshot:
     settle: Floats
     index: Floats
 
+    def updated(self, newer: Snapshot, rows: Sequence[int]) -> Snapshot:
+        """Return this one with the time of a newer one, and with its values at some rows."""
+        columns = {}
+        for name in (field.name for field in fields(self)[1:]):
+            columns[name] = getattr(self, name).copy()
+            columns[name][rows] = getattr(newer, name)[rows]
+        return replace(newer, **columns)
+
 
 @dataclass(frozen=True, slots=True)
 class Settlements:
@@ -77,6 +85,9 @@ class Settlements:
     def take(self, positions: Ints | Flags) -> Settlements:
         """Only those at some positions."""
         return Settlements(*(getattr(self, f.name)[positions] for f in fields(self)))
+
+
+_NO_SETTLEMENTS = Settlements(*(np.zeros(0, dtype=np.int64) for _ in fields(Settlements)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +221,8 @@ class Market:
     def settlements(self, after_ms: int, until_ms: int) -> Settlements:
         """All settlements with a funding time in (after_ms, until_ms], ascending."""
         funded = self._table.funded(after_ms, until_ms)
+        if not len(funded.entry):  # so it is at nearly every tick
+            return _NO_SETTLEMENTS
         settles = self._settling[self._table.row[funded.entry]]
         entry, period = funded.entry[settles], funded.period[settles]
         parts = self._parts.take(entry)

@@ -74,11 +74,16 @@ class Funded:
     period: Ints
 
 
+_NOTHING_FUNDED = Funded(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+
+
 class TermsTable:
     """The terms of a list of contracts; a row is a position in that list."""
 
     def __init__(self, contracts: Sequence[Contract]) -> None:
         self._terms = [_from_the_start(contract) for contract in contracts]
+        self._quiet: tuple[int, int] = (0, 0)
+        """After which time nothing is funded, and until when: nearly every tick lies in there."""
         self._flatten()
 
     def entries(self) -> list[tuple[int, Terms]]:
@@ -127,11 +132,19 @@ class TermsTable:
 
     def funded(self, after_ms: int, until_ms: int) -> Funded:
         """All funding times in (after_ms, until_ms], by entry and then ascending."""
+        quiet_from_ms, quiet_until_ms = self._quiet
+        if quiet_from_ms <= after_ms and until_ms < quiet_until_ms:
+            return _NOTHING_FUNDED
         low_ms = np.maximum(self.since_ms, after_ms)
         high_ms = np.minimum(self._until_ms, until_ms)
         first = (low_ms - self.offset_ms) // self.interval_ms + 1
         last = (high_ms - self.offset_ms) // self.interval_ms
         counts = np.where(high_ms > low_ms, np.maximum(last - first + 1, 0), 0)
+        if not counts.any():
+            first_ms = first * self.interval_ms + self.offset_ms
+            in_force = first_ms <= self._until_ms
+            self._quiet = after_ms, int(first_ms[in_force].min(initial=_EVER_MS))
+            return _NOTHING_FUNDED
         entry = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
         within = np.arange(len(entry), dtype=np.int64) - np.repeat(
             np.cumsum(counts) - counts, counts
@@ -148,6 +161,7 @@ class TermsTable:
         self._until_ms: Ints = np.array([end for own in ends for end in own], dtype=np.int64)
         self._moments = sorted({-_EVER_MS, *self.since_ms.tolist()})
         self._listed_ms = sorted(t.listed_ms for _, t in entries)
+        self._quiet = (0, 0)
 
 
 def _from_the_start(contract: Contract) -> list[Terms]:

@@ -161,6 +161,8 @@ class TruthLog:
             message = f"cannot write the truth under {self._dir}: {error.strerror}"
             raise UnavailableError(message) from error
         self._feeds: dict[str, _Appender] = {}
+        self._settled_heads: dict[str, str] = {}
+        """The constant start of each contract's settlements."""
         self._settled_until_us = _newest_settlements(self._settlements.path)
 
     def __enter__(self) -> Self:
@@ -211,13 +213,13 @@ class TruthLog:
             if funding_us <= self._settled_until_us.get(contract_id, 0):
                 return
             self._settled_until_us[contract_id] = funding_us
-        name = json.dumps(contract_id, ensure_ascii=False)
-        line = (
-            f'{{"contract_id":{name},"funding_time":{funding_us},'
-            f'"rate":{rate},"interval_hours":{interval_hours},'
-            f'"kind":"{"special" if special else "regular"}"}}\n'
-        )
-        self._settlements.add((line,))
+        begun = self._settled_heads.get(contract_id)
+        if begun is None:
+            name = json.dumps(contract_id, ensure_ascii=False)
+            begun = self._settled_heads[contract_id] = f'{{"contract_id":{name},"funding_time":'
+        kind = "special" if special else "regular"
+        line = f'{begun}{funding_us},"rate":{rate},"interval_hours":{interval_hours},'
+        self._settlements.add((f'{line}"kind":"{kind}"}}\n',))
 
     def flush(self) -> None:
         """Hand everything to the operating system, where it outlives the process."""

@@ -262,8 +262,8 @@ class SimulatorServer:
 
         A process that was held up skips the ticks it missed, as an exchange under load does.
         """
-        tick_ms = exchange.tick_ms
-        at_ms = self._wall_ns() // 1_000_000 // tick_ms * tick_ms + tick_ms
+        tick_ms, phase_ms = exchange.tick_ms, exchange.phase_ms
+        at_ms = _grid_ms(self._wall_ns() // 1_000_000, tick_ms, phase_ms) + tick_ms
         while True:
             await self._sleep_until(at_ms, _LEAD_S)
             tick = exchange.prepare(at_ms)
@@ -278,7 +278,7 @@ class SimulatorServer:
             self.counts[f"settled:{exchange.name}"] += settled
             self.counts[f"ticks:{exchange.name}"] += 1
             now_ms = self._wall_ns() // 1_000_000
-            at_ms = max(at_ms, now_ms // tick_ms * tick_ms) + tick_ms
+            at_ms = max(at_ms, _grid_ms(now_ms, tick_ms, phase_ms)) + tick_ms
 
     def _publish(
         self,
@@ -342,6 +342,11 @@ class SimulatorServer:
             await asyncio.sleep(self._housekeeping_s)
             for connection in self._open_connections():
                 connection.housekeeping()
+
+
+def _grid_ms(now_ms: int, tick_ms: int, phase_ms: int) -> int:
+    """Return the time of the newest tick of a grid."""
+    return (now_ms - phase_ms) // tick_ms * tick_ms + phase_ms
 
 
 def _cut(request: web.Request) -> web.Response:

@@ -6,6 +6,8 @@ a z-score. What a gap is says core/state/gaps.py, what a mismatch is reconciliat
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from schemas.audit_facts import AuditCause, AuditFacts
 from schemas.audit_kinds import AuditKind
 from schemas.contract_status import ContractStatus
@@ -37,20 +39,36 @@ from stream_app.core.updates.plausibility import beyond_cap, is_settling
 from stream_app.model import RateUpdate
 
 
+class Compared(NamedTuple):
+    """How many rates of a snapshot were compared with the stream's, and did not match."""
+
+    rates: int = 0
+    mismatched: int = 0
+
+
 class StreamMonitor:
     """What is noticed about the contracts of one partition, beside their numbers."""
 
     def __init__(
-        self, collector: OutputCollector, store: ContractStore, feed: FeedSpec, skew_us: int
+        self,
+        collector: OutputCollector,
+        store: ContractStore,
+        feed: FeedSpec,
+        skew_us: int,
+        flush_phase_us: int = 0,
     ) -> None:
-        """`skew_us`: how far ahead of its receipt an event is still believed to be."""
+        """`skew_us`: how far ahead of its receipt an event is still believed to be.
+
+        `flush_phase_us`: as of `flush_boundary`.
+        """
         self._collector = collector
         self._awaited = [c for c in store.entries.values() if c.contract.stream.awaited]
         self._max_rate = feed.max_settled_rate
         self._skew_us = skew_us
-        self._pace = Pace.of(feed, skew_us)
+        self._pace = Pace.of(feed, skew_us, flush_phase_us)
         self._settling_us = int(feed.settling_s * US_PER_S)
-        self._compared = self._mismatched = 0
+        self.compared = Compared()
+        """Of the record at hand."""
 
     def streamed(self, entry: ContractEntry, event_time: int, at: ItemContext) -> None:
         """Take note of a newer stream update: it may end a gap, and show what did not come."""
@@ -81,6 +99,20 @@ class StreamMonitor:
         if contract.state.streams and contract.stream.expect(at.received_at, at.offset, at.item):
             self._awaited.append(entry)
             entry.shard.dirty = True
+
+    @property
+    def awaited_count(self) -> int:
+        """How many contracts are awaited."""
+        return len(self._awaited)
+
+    def forget_awaited(self, known: int) -> None:
+        """Forget the contracts that are awaited since there were `known`."""
+        del self._awaited[known:]
+
+    @property
+    def awaits_streams(self) -> bool:
+        """True while contracts are awaited that have not streamed yet."""
+        return bool(self._awaited)
 
     def stream_goes_on(self, received_at: int, offset: int) -> None:
         """Take note of a record of the stream: contracts that were awaited are due from it on.
@@ -139,7 +171,7 @@ class StreamMonitor:
             return
         stream.opened = entry.shard.dirty = True
         # Not `boundary`: while a producer is down boundaries are passed over, or the wall clock's.
-        times = (stream.since, stream.silent_from(stale_us))
+        times = (stream.since, stream.silent_from(self._pace))
         raw = (stream.raw_offset, stream.raw_item)
         self._open(contract, times, raw, first=stream.event_time == 0)
 
@@ -179,10 +211,11 @@ class StreamMonitor:
         if found.kind is AuditKind.NOT_COMPARED:
             collector.note_feed(update.symbol, found.kind, time_us, at, found.detail, found.facts)
             return
-        self._compared += 1
+        is_mismatch = found.kind is AuditKind.MISMATCH and entry is not None
+        rates, mismatched = self.compared
+        self.compared = Compared(rates + 1, mismatched + is_mismatch)
         detail = ""
-        if found.kind is AuditKind.MISMATCH and entry is not None:
-            self._mismatched += 1
+        if is_mismatch and entry is not None:
             detail = entry.contract.contract_id
             collector.note(update.symbol, found.kind, time_us, at, found.detail, found.facts)
         collector.note_feed(update.symbol, found.kind, time_us, at, detail, found.facts)
@@ -204,8 +237,7 @@ class StreamMonitor:
 
     def end_of_record(self, at: ItemContext, *, is_new: bool) -> None:
         """Raise an alert if too much of the record's snapshot did not match: one an hour."""
-        compared, mismatched = self._compared, self._mismatched
-        self._compared = self._mismatched = 0
+        (compared, mismatched), self.compared = self.compared, Compared()
         severity = mismatch_severity(compared, mismatched) if compared and is_new else None
         if severity is not None and self._collector.begins_hour_of_mismatch(at):
             self._collector.alert(mismatch_alert(severity, mismatched, compared, at))

@@ -16,7 +16,7 @@ from schemas.records import Alert, AuditEvent, RawItem
 from schemas.symbols import clip, symbol_fault
 from schemas.times import hour_floor
 from stream_app.core.output.alerts import contract_cap_alert, dead_letters_alert
-from stream_app.core.output.outputs import DeadLetter, Output
+from stream_app.core.output.outputs import DeadLetter, EncodedRecords, Output
 from stream_app.core.state.audit_counts import MAX_DETAIL_BYTES, Noted, audit_event
 from stream_app.core.state.contract_store import ContractStore, Shard
 from stream_app.core.state.item_context import ItemContext
@@ -34,7 +34,7 @@ class OutputCollector:
         self.partition = partition
         self.counts: Counter[str] = Counter()
         """By audit kind, or by the name of an outcome that is no audit event; since the start."""
-        self.outputs: list[Output] = []
+        self.outputs: list[Output | EncodedRecords] = []
         self.dead_letters: list[DeadLetter] = []
         self._store = store
 
@@ -98,7 +98,21 @@ class OutputCollector:
         facts: AuditFacts = NO_FACTS,
     ) -> None:
         """Make an audit event at once. `times`: from and to, µs; `raw`: offset and item."""
+        told = self.told(subject, kind, times, count, detail, raw, facts)
         self.counts[kind] += 1
+        self.outputs.append(told)
+
+    def told(
+        self,
+        subject: str,
+        kind: AuditKind,
+        times: tuple[int, int],
+        count: int,
+        detail: str,
+        raw: tuple[int, int],
+        facts: AuditFacts = NO_FACTS,
+    ) -> Output:
+        """Return the audit event that `tell` makes."""
         event: AuditEvent = {
             "subject": subject,
             "kind": kind,
@@ -112,7 +126,7 @@ class OutputCollector:
             "raw_item": raw[1],
             **fact_fields(facts),
         }
-        self.outputs.append(Output(topics.AUDIT, subject, event))
+        return Output(topics.AUDIT, subject, event)
 
     def unlisted(self, dropped: Iterable[WaitingItem], at: ItemContext) -> None:
         """Count items that are dropped because no list knows their contract."""
@@ -158,6 +172,11 @@ class OutputCollector:
             return False
         shard.block.mismatch_hour, shard.dirty = hour, True
         return True
+
+    def concerns_letters(self, received_at: int) -> bool:
+        """Tell whether a record without dead letters is to be counted by `count_letters`."""
+        shards = self._store.shards
+        return bool(shards) and shards[0].block.letters.concerns(received_at, 0)
 
     def count_letters(self, at: ItemContext, letters: int, items: int) -> None:
         """Count a record's dead letters; raise an alert if they are most of what comes.

@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from schemas.rates import HOURS_A_YEAR, REFERENCE_INTERVAL_HOURS, apr, rate_8h
+from schemas.rates import apr, rate_8h
 from schemas.records import FundingRate, HourlyBar, Settlement
-from schemas.serde.rate_columns import Identity, RateColumns
+from schemas.serde.codec import Decoder
 from schemas.topics import RATES, TopicSpec
 from stream_app.core.scoring.settled_intervals import Interval
 from stream_app.core.scoring.settlement import Settled
@@ -58,20 +56,6 @@ class RateRow(NamedTuple):
     late: bool
     out_of_range: bool = False
 
-    @property
-    def plain(self) -> bool:
-        """True if `rate_columns` can hold it: no flag is set and no optional value is missing."""
-        update = self.update
-        return not (
-            self.late
-            or self.out_of_range
-            or self.interval.doubtful
-            or update.event_time is None
-            or update.mark_price is None
-            or update.index_price is None
-            or update.next_funding_time is None
-        )
-
 
 class RateRows(NamedTuple):
     """The accepted updates of one raw record, for the topic of rates."""
@@ -80,17 +64,42 @@ class RateRows(NamedTuple):
     rows: Sequence[RateRow]
 
 
-class Outputs(NamedTuple):
-    """All that is to be published at one time."""
+class EncodedRecords(NamedTuple):
+    """Records for a topic that are encoded already (columns/), with their keys."""
 
-    rates: Sequence[RateRows]
-    others: Sequence[Output]
+    topic: TopicSpec
+    keys: Sequence[bytes]
+    values: Sequence[bytes]
+
+    def decoded(self) -> list[Output]:
+        """Return them one by one."""
+        record_type = self.topic.record_type
+        assert record_type is not None, "an Avro topic"
+        decode = Decoder(record_type, lambda _id: record_type.text).decode
+        return [
+            Output(self.topic, key.decode(), decode(value))
+            for key, value in zip(self.keys, self.values, strict=True)
+        ]
+
+
+class Outputs(NamedTuple):
+    """All that is to be published at one time, each key's records in their order."""
+
+    rates: Sequence[RateRows | EncodedRecords]
+    others: Sequence[Output | EncodedRecords]
     dead_letters: Sequence[DeadLetter]
 
     def records(self) -> list[Output]:
         """Return all outputs one by one."""
-        rates = [rate_output(row, at) for at, rows in self.rates for row in rows]
-        return [*rates, *self.others]
+        found: list[Output] = []
+        for rates in self.rates:
+            if isinstance(rates, EncodedRecords):
+                found += rates.decoded()
+            else:
+                found += [rate_output(row, rates.at) for row in rates.rows]
+        for other in self.others:
+            found += other.decoded() if isinstance(other, EncodedRecords) else [other]
+        return found
 
 
 def rate_output(row: RateRow, at: ItemContext) -> Output:
@@ -130,32 +139,6 @@ def rate_record(row: RateRow, at: ItemContext) -> FundingRate:
         "out_of_range": beyond,
         "interval_doubtful": doubtful,
     }
-
-
-def rate_columns(rows: Sequence[RateRow], feed: str) -> RateColumns:
-    """Return plain rows (`RateRow.plain`) as columns, which are encoded together."""
-    contracts, updates, event_times, intervals, items, received_at, _late, _beyond = zip(
-        *rows, strict=True
-    )
-    rates = np.array([r.rate for r in updates])
-    hours = np.array([i.hours for i in intervals])
-    return RateColumns(
-        identities=[
-            Identity(c.contract_id, feed, c.symbol, c.base, c.quote, c.multiplier)
-            for c in contracts
-        ],
-        rates=rates,
-        interval_hours=hours,
-        interval_sources=[i.source for i in intervals],
-        rates_8h=rates * REFERENCE_INTERVAL_HOURS / hours,
-        aprs=rates * HOURS_A_YEAR / hours,
-        mark_prices=np.array([r.mark_price for r in updates], dtype=np.float64),
-        index_prices=np.array([r.index_price for r in updates], dtype=np.float64),
-        next_funding_times=[r.next_funding_time for r in updates],
-        event_times=event_times,
-        received_at=received_at,
-        items=items,
-    )
 
 
 def settlement_row(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from schemas.rates import REFERENCE_INTERVAL_HOURS
 from schemas.records import SettlementSource
 from schemas.times import US_PER_DAY, US_PER_HOUR
-from stream_app.core.scoring.interval_evidence import MAX_STATEMENTS, IntervalEvidence
+from stream_app.core.scoring.interval_evidence import IntervalEvidence
 from stream_app.core.scoring.settled_intervals import (
     DEFAULT_INTERVAL_HOURS,
     NEIGHBOURS,
@@ -25,6 +25,7 @@ from stream_app.core.scoring.settled_intervals import (
     Spacing,
     settled_interval,
 )
+from stream_app.core.scoring.settled_runs import KEPT_US, Run, judged_anew
 from stream_app.core.scoring.settlement import (
     DOUBTFUL,
     OBSERVED_IN_HISTORY,
@@ -36,6 +37,7 @@ from stream_app.core.scoring.settlement import (
     code_of,
     decoded,
 )
+from stream_app.core.scoring.settlement_times import hole_between, spacing_at
 from stream_app.core.scoring.statistics import (
     UNRATED,
     Score,
@@ -46,10 +48,18 @@ from stream_app.core.scoring.statistics import (
 )
 
 WINDOW_US = 30 * US_PER_DAY
-KEPT_US = 34 * US_PER_DAY
-"""Longer than the window: the interval of its oldest settlement follows from those before it, a
-settlement that is delivered again is recognised, and a replay may reach back over its edge."""
-MAX_SPACING_HOURS = 24 * 40.0
+
+
+class _Computed(NamedTuple):
+    """The statistics of an hour, and the settlements that they are of."""
+
+    stats: Statistics
+    window: slice
+    some_doubtful: bool
+    """Some in the window are left out, as their interval is in doubt."""
+
+
+_NOTHING = _Computed(Statistics(-1, 0, None, None, None, None), slice(0, 0), some_doubtful=False)
 
 
 class Baseline:
@@ -60,13 +70,13 @@ class Baseline:
 
     __slots__ = (
         "_codes",
+        "_computed",
         "_hours",
+        "_is_stale",
         "_offsets",
+        "_other_hour",
         "_rates",
-        "_some_doubtful",
-        "_stats",
         "_times",
-        "_window",
         "life_since",
         "specials",
         "superseded",
@@ -85,9 +95,33 @@ class Baseline:
         """Settlements that were replaced by a better version since the last pack."""
         self.life_since = 0
         """Settlements before this time (µs) are of another contract that had the same ticker."""
-        self._stats: Statistics | None = None
-        self._window = slice(0, 0)
-        self._some_doubtful = False
+        self._computed = _NOTHING
+        """What the newest call of `statistics` returned."""
+        self._other_hour: _Computed | None = None
+        """That of another hour, over the same settlements: prepared, or of the hour before."""
+        self._is_stale = True
+        """True if settlements have changed since `_computed`."""
+
+    @classmethod
+    def of_columns(cls, columns: Sequence[array[Any]], specials: Iterable[Special]) -> Baseline:
+        """Return a baseline with these columns, which are as in `columns`."""
+        baseline = cls((), specials)
+        (
+            baseline._times,
+            baseline._rates,
+            baseline._hours,
+            baseline._offsets,
+            baseline._codes,
+        ) = columns
+        return baseline
+
+    def copied(self) -> Baseline:
+        """Return a baseline that is as this one is now."""
+        twin = Baseline()
+        for name in self.__slots__:
+            value = getattr(self, name)
+            setattr(twin, name, value[:] if isinstance(value, array | list) else value)
+        return twin
 
     def __len__(self) -> int:
         return len(self._times)
@@ -95,14 +129,15 @@ class Baseline:
     @property
     def settled(self) -> list[Settled]:
         """All regular settlements, oldest first."""
-        return [self._at(index) for index in range(len(self))]
+        return [self.settled_at(index) for index in range(len(self))]
 
     @property
     def columns(self) -> tuple[array[int], array[float], array[float], array[int], array[int]]:
         """Funding times, rates, hours, raw offsets, and codes (`code_of`), oldest first."""
         return self._times, self._rates, self._hours, self._offsets, self._codes
 
-    def _at(self, index: int) -> Settled:
+    def settled_at(self, index: int) -> Settled:
+        """Return the settlement at a position, of which the oldest has 0."""
         source, interval_source, doubtful = decoded(self._codes[index])
         return Settled(
             self._times[index],
@@ -117,7 +152,7 @@ class Baseline:
     def known(self, funding_time: int) -> Settled | None:
         """Return the regular settlement of a funding time."""
         at = bisect_left(self._times, funding_time)
-        return self._at(at) if at < len(self) and self._times[at] == funding_time else None
+        return self.settled_at(at) if at < len(self) and self._times[at] == funding_time else None
 
     def newest_time(self) -> int:
         """Return the funding time (µs) of the newest settlement; 0: there is none."""
@@ -147,7 +182,7 @@ class Baseline:
             self._insert(at, goes_on)
             self._forget_old()
             return [Change(goes_on)]
-        before = self._at(at) if at < len(times) and times[at] == funding_time else None
+        before = self.settled_at(at) if at < len(times) and times[at] == funding_time else None
         if before is not None and not _is_better(source, rate, before):
             return self._stated(at, before, stated_hours, raw_offset)
         if before is None:
@@ -203,9 +238,22 @@ class Baseline:
             step_us == times[-1] - times[-2] == times[-2] - times[-3]
             and step_us == self._hours[-1] * US_PER_HOUR
             and times[-3] >= self.life_since
-            and not evidence.stated
-            and not (evidence.listed and evidence.listed[0].since <= funding_time)
+            and funding_time < evidence.begins_at
         )
+
+    def addition(
+        self, run: Run, times: Sequence[int], rates: Sequence[float], raw_offset: int
+    ) -> Addition:
+        """Return how settlements of the history are added together, as `new_run` has found."""
+        known, count = self._times, run.settlements
+        oldest = max(known[-1], times[-1]) - KEPT_US
+        if times[0] <= oldest:
+            first = bisect_right(times, oldest)
+            times, rates, count = times[first:], rates[first:], count - first
+        forgotten = bisect_right(known, oldest) if known[0] <= oldest else 0
+        hours, offsets, codes = [run.interval_hours], [raw_offset], [OBSERVED_IN_HISTORY]
+        new = (times, rates, hours * count, offsets * count, codes * count)
+        return Addition(self, self.columns, run.at, new, forgotten)
 
     def _forget_old(self) -> None:
         self._delete(slice(0, bisect_right(self._times, self._times[-1] - KEPT_US)))
@@ -248,9 +296,9 @@ class Baseline:
         for at in positions:
             if not 0 <= at < len(self):
                 continue
-            before = self._at(at)
+            before = self.settled_at(at)
             interval = settled_interval(before.funding_time, None, evidence, self._spacing(at))
-            if interval == before.interval or _is_forgotten(before, interval, evidence):
+            if not judged_anew(before, interval, evidence):
                 continue
             # Learnt from the record at hand: without that, a restart must not know it.
             entry = before._replace(
@@ -265,15 +313,7 @@ class Baseline:
         return changes
 
     def _spacing(self, at: int) -> Spacing:
-        """Return the hours between a settlement and its neighbours of the same life."""
-        times = self._times[max(0, at - NEIGHBOURS) : at + NEIGHBOURS + 1]
-        center = min(at, NEIGHBOURS)
-        gaps = [_hours_between(a, b) for a, b in pairwise(times)]
-        life_since = self.life_since
-        if life_since and times[0] < life_since <= times[-1]:
-            same = [(a >= life_since) == (b >= life_since) for a, b in pairwise(times)]
-            gaps = [gap if kept else None for gap, kept in zip(gaps, same, strict=True)]
-        return Spacing(_until_none(gaps[:center][::-1]), _until_none(gaps[center:]))
+        return spacing_at(self._times, at, self.life_since)
 
     def hole_over(self, funding_time: int) -> Hole | None:
         """Return the hole that a funding time lies in, if no settlement of it is known."""
@@ -289,13 +329,8 @@ class Baseline:
         """Return the hole before a position, if there is one."""
         if not 0 < at < len(self):
             return None
-        since, until = self._times[at - 1], self._times[at]
-        if since < self.life_since <= until:
-            return None
-        # The first settlement after a change of the interval may come at any time.
-        longest_us = int(max(self._hours[at - 1], self._hours[at]) * US_PER_HOUR)
-        missing = -(-(until - since) // longest_us) - 1
-        return Hole(since, until, missing) if missing > 0 else None
+        longest_hours = max(self._hours[at - 1], self._hours[at])
+        return hole_between(self._times[at - 1], self._times[at], longest_hours, self.life_since)
 
     def _insert(self, at: int, entry: Settled) -> None:
         self._times.insert(at, entry.funding_time)
@@ -303,14 +338,14 @@ class Baseline:
         self._hours.insert(at, entry.interval_hours)
         self._offsets.insert(at, entry.raw_offset)
         self._codes.insert(at, code_of(entry))
-        self._stats = None
+        self.settlements_changed()
 
     def _set(self, at: int, entry: Settled) -> None:
         self._rates[at] = entry.rate
         self._hours[at] = entry.interval_hours
         self._offsets[at] = entry.raw_offset
         self._codes[at] = code_of(entry)
-        self._stats = None
+        self.settlements_changed()
 
     def _delete(self, which: slice) -> None:
         for column in self.columns:
@@ -318,36 +353,63 @@ class Baseline:
 
     def since(self, time_us: int) -> list[Settled]:
         """Return the settlements from a time (µs) on, oldest first."""
-        return [self._at(i) for i in range(bisect_left(self._times, time_us), len(self))]
+        return [self.settled_at(i) for i in range(bisect_left(self._times, time_us), len(self))]
 
     def begin_life(self, since: int) -> None:
         """Count only settlements from a time (µs) on from now on."""
         self.life_since = since
-        self._stats = None
+        self.settlements_changed()
+
+    def settlements_changed(self) -> None:
+        """Have `statistics` computed anew."""
+        self._is_stale, self._other_hour = True, None
 
     def statistics(self, hour: int) -> Statistics:
         """Return the statistics over (hour − 30 d, hour], cached until a settlement arrives."""
-        stats = self._stats
-        if stats is None or stats.as_of != hour:
-            earliest = max(hour - WINDOW_US + 1, self.life_since)
-            low = bisect_left(self._times, earliest)
-            self._window = slice(low, bisect_right(self._times, hour))
-            self._some_doubtful = bool(self._doubtful().any())
-            self._stats = stats = statistics_of(self.window(), hour)
-        return stats
+        if self._is_stale or self._computed.stats.as_of != hour:
+            other = self._other_hour
+            if other is None or other.stats.as_of != hour:
+                other = self._compute(hour)
+            self._other_hour = None if self._is_stale else self._computed
+            self._computed, self._is_stale = other, False
+        return self._computed.stats
+
+    def prepare(self, hour: int) -> None:
+        """Compute the statistics of a coming hour ahead of `statistics(hour)`.
+
+        They hold while no settlement changes; nothing that can be seen changes by it.
+        """
+        other = self._other_hour
+        is_known = not self._is_stale and self._computed.stats.as_of == hour
+        if not is_known and (other is None or other.stats.as_of != hour):
+            self._other_hour = self._compute(hour)
+
+    def _compute(self, hour: int) -> _Computed:
+        earliest = max(hour - WINDOW_US + 1, self.life_since)
+        window = slice(bisect_left(self._times, earliest), bisect_right(self._times, hour))
+        some_doubtful = bool(np.logical_or.reduce(self._doubtful(window)))
+        return _Computed(
+            statistics_of(self._rates_8h(window, some_doubtful=some_doubtful), hour),
+            window,
+            some_doubtful,
+        )
 
     def window(self) -> npt.NDArray[np.float64]:
         """Return the rate_8h that the newest statistics are over, oldest first."""
+        _, window, some_doubtful = self._computed
+        return self._rates_8h(window, some_doubtful=some_doubtful)
+
+    def _rates_8h(self, window: slice, *, some_doubtful: bool) -> npt.NDArray[np.float64]:
         # No view may outlive this: an array with an exported buffer cannot grow.
-        rates = np.frombuffer(self._rates)[self._window]
+        rates = np.frombuffer(self._rates)[window]
         # As `rate_8h` computes it, so that the two agree to the last bit.
         scaled: npt.NDArray[np.float64] = rates * REFERENCE_INTERVAL_HOURS
-        scaled /= np.frombuffer(self._hours)[self._window]
-        return scaled[~self._doubtful()] if self._some_doubtful else scaled
+        scaled /= np.frombuffer(self._hours)[window]
+        return scaled[~self._doubtful(window)] if some_doubtful else scaled
 
-    def _doubtful(self) -> npt.NDArray[np.bool_]:
-        """Return of each settlement in the window whether its interval is in doubt."""
-        codes = np.frombuffer(self._codes, dtype=np.int8)[self._window]
+    def _doubtful(self, window: slice) -> npt.NDArray[np.bool_]:
+        """Return of each settlement in a window whether its interval is in doubt."""
+        codes = np.frombuffer(self._codes, dtype=np.int8)[window]
         doubtful: npt.NDArray[np.bool_] = (codes & DOUBTFUL) != 0
         return doubtful
 
@@ -366,38 +428,38 @@ class Baseline:
         """Return the interval of the newest settlement of this life; None: there is none."""
         if not self._times or self._times[-1] < self.life_since:
             return None
-        return self._at(len(self) - 1).interval
+        return self.settled_at(len(self) - 1).interval
+
+
+class Addition(NamedTuple):
+    """Settlements that are to be added to a baseline."""
+
+    baseline: Baseline
+    known: Sequence[array[Any]]
+    """The columns of the baseline."""
+    at: int
+    """The position of the first of them."""
+    columns: Sequence[Sequence[Any]]
+    """As in `Baseline.columns`."""
+    forgotten: int
+    """How many of the oldest are too old then."""
+
+
+def add_all(additions: Sequence[Addition]) -> None:
+    """Add settlements to different baselines. This cannot fail by itself."""
+    for addition in additions:
+        addition.baseline.settlements_changed()
+    for _, known, at, columns, forgotten in additions:
+        for column, new in zip(known, columns, strict=True):
+            if len(new) == 1:
+                column.insert(at, new[0])
+            else:
+                column[at:at] = array(column.typecode, new)
+            if forgotten:
+                del column[:forgotten]
 
 
 def _is_better(source: SettlementSource, rate: float, before: Settled) -> bool:
     """Tell whether a settlement is to replace the one that is known for its time."""
     rank, known = SOURCES.index(source), SOURCES.index(before.source)
     return rank < known or (source == "history" and rate != before.rate)
-
-
-def _is_forgotten(known: Settled, interval: Interval, evidence: IntervalEvidence) -> bool:
-    """Tell whether an interval differs from the known one only because a statement is forgotten.
-
-    Only the newest statements are kept; what was learnt from others stays.
-    """
-    if known.interval_source == "payload":
-        return interval.source != "payload"
-    if known.interval_source != "exchange_info" or interval.source in ("payload", "exchange_info"):
-        return False
-    full = len(evidence.listed) >= MAX_STATEMENTS
-    return full and evidence.listed_at(known.funding_time) is None
-
-
-def _hours_between(a: int, b: int) -> float | None:
-    """Return the hours between two funding times, to the minute; None: out of any proportion."""
-    hours = round((b - a) / US_PER_HOUR, 2)
-    return hours if 0 < hours <= MAX_SPACING_HOURS else None
-
-
-def _until_none(gaps: Sequence[float | None]) -> list[float]:
-    known: list[float] = []
-    for gap in gaps:
-        if gap is None:
-            break
-        known.append(gap)
-    return known

@@ -19,6 +19,8 @@ MAX_STATEMENTS = 8
 times there is another one after the stream was away over a settlement."""
 GRID_HOURS: Sequence[float] = (1.0, 2.0, 4.0, 6.0, 8.0, 12.0, 24.0)
 """The intervals that exchanges use."""
+FAR_AHEAD_US = 1 << 62
+"""After every time that there can be."""
 AHEAD_SLACK_US = US_PER_HOUR // 30
 """By how much a coming funding time may be further ahead than the interval: clocks differ."""
 
@@ -52,6 +54,12 @@ class IntervalEvidence(msgspec.Struct, array_like=True, gc=False):
 
     listed: list[Listed] = []
     stated: list[Stated] = []
+
+    @property
+    def begins_at(self) -> int:
+        """The first time (µs) that any statement is about; nothing is said of those before."""
+        first = self.listed[0].since if self.listed else FAR_AHEAD_US
+        return min([first, *(entry.first for entry in self.stated)])
 
     def note_listed(self, hours: float, at: int) -> bool:
         """Take what the list said at `at` (receipt, µs); True if that changes what was in force."""

@@ -12,7 +12,9 @@ SOURCES: Sequence[SettlementSource] = ("history", "stream", "derived")
 """Most trusted first. State stores their position, so new ones may only be appended."""
 INTERVAL_SOURCES: Sequence[IntervalSource] = ("payload", "exchange_info", "observed", "assumed")
 """State stores their position, so new ones may only be appended."""
-_SOURCE_BITS = 0b11
+FROM_HISTORY = SOURCES.index("history")
+SOURCE_BITS = 0b11
+"""Of a code: the position of the source."""
 _INTERVAL_SHIFT = 2
 DOUBTFUL = 1 << 5
 OBSERVED_IN_HISTORY = INTERVAL_SOURCES.index("observed") << _INTERVAL_SHIFT
@@ -70,4 +72,13 @@ def code_of(entry: Settled) -> int:
 def decoded(code: int) -> tuple[SettlementSource, IntervalSource, bool]:
     """Return what a code holds. Raises IndexError if it is none."""
     interval_code = (code & ~DOUBTFUL) >> _INTERVAL_SHIFT
-    return SOURCES[code & _SOURCE_BITS], INTERVAL_SOURCES[interval_code], bool(code & DOUBTFUL)
+    return SOURCES[code & SOURCE_BITS], INTERVAL_SOURCES[interval_code], bool(code & DOUBTFUL)
+
+
+CODES = frozenset(
+    code_of(Settled(0, 0.0, 1.0, 0, source, interval_source, doubtful))
+    for source in SOURCES
+    for interval_source in INTERVAL_SOURCES
+    for doubtful in (False, True)
+)
+"""All codes that there are."""

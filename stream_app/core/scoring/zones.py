@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from schemas.partitioning import PARTITIONS
 from schemas.records import Trigger, Zone
 from schemas.times import US_PER_HOUR, US_PER_MINUTE, US_PER_S
 
@@ -100,9 +101,21 @@ def trigger_of(
     return None
 
 
-def flush_boundary(received_at: int) -> int:
-    """Return the flush boundary (µs, a multiple of 5 s) at or before a time of receipt."""
-    return received_at - received_at % FLUSH_US
+def flush_boundary(received_at: int, phase_us: int = 0) -> int:
+    """Return the flush boundary (µs) at or before a time of receipt.
+
+    Boundaries are multiples of 5 s, and `phase_us` after them.
+    """
+    return received_at - (received_at - phase_us) % FLUSH_US
+
+
+def flush_phase_us(partition: int) -> int:
+    """Return by how much the boundaries of a partition lie after multiples of 5 s.
+
+    Were all partitions flushed at one moment, the last would keep its z-scores waiting for all
+    others.
+    """
+    return FLUSH_US * partition // PARTITIONS
 
 
 def sign_of(scaled: float) -> int:

@@ -6,6 +6,7 @@ The minute is one of `received_at`, not of a clock, so a replay counts the same.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import copy
 
 import msgspec
 
@@ -84,9 +85,40 @@ class AuditBook:
         """`feed`: the subject of the decisions that exceed MAX_ENTRIES."""
         self._feed = feed
         self._entries = {entry.key: entry for entry in entries}
+        self._before: list[dict[_Key, AuditCount | None]] = []
+        """For each `begin`: the entries that were changed since, as they were; None: not there."""
+
+    def begin(self) -> None:
+        """Remember from now on what changes, until `keep` or `restore`; several may be open."""
+        self._before.append({})
+
+    def keep(self) -> None:
+        """End the newest `begin`: what has changed since stands."""
+        changed = self._before.pop()
+        if self._before:
+            outer = self._before[-1]
+            for key, entry in changed.items():
+                outer.setdefault(key, entry)
+
+    def restore(self) -> None:
+        """End the newest `begin`: what has changed since is undone."""
+        for key, entry in self._before.pop().items():
+            if entry is None:
+                self._entries.pop(key, None)
+            else:
+                self._entries[key] = entry
+
+    def _remember(self, key: _Key) -> None:
+        if self._before and key not in self._before[-1]:
+            self._before[-1][key] = copy(self._entries.get(key))
 
     def __bool__(self) -> bool:
         return bool(self._entries)
+
+    @property
+    def room(self) -> int:
+        """How many entries there may be more, before MAX_ENTRIES are exceeded."""
+        return MAX_ENTRIES - len(self._entries)
 
     def note(self, noted: Noted) -> None:
         """Count a decision by subject, kind and minute; detail and facts are the newest one's.
@@ -115,7 +147,9 @@ class AuditBook:
                 noted.raw_offset,
                 noted.raw_item,
             )
+            self._remember(entry.key)
             self._entries[entry.key] = entry
+        self._remember(entry.key)
         entry.count += noted.count
         entry.first_event_time = min(entry.first_event_time, since)
         entry.last_event_time = max(entry.last_event_time, noted.event_time)

@@ -6,6 +6,7 @@ A shard is stored as one block (contract_state.py) when something in it has chan
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 from schemas.audit_kinds import AuditKind
 from schemas.contract_status import ContractStatus
@@ -28,7 +29,7 @@ from stream_app.core.state.contract_state import (
 )
 from stream_app.core.state.gaps import StreamState
 from stream_app.core.state.item_context import ItemContext
-from stream_app.core.state.waiting_room import WaitingRoom
+from stream_app.core.state.waiting_room import WaitingItem, WaitingRoom
 from stream_app.normalise import symbol_splitter
 from stream_app.normalise.assets import canonical_asset
 
@@ -55,13 +56,15 @@ class ContractEntry:
     """One contract with its shard, its baseline, and what both mean for the current hour."""
 
     __slots__ = (
-        "_hour",
         "agreed",
         "baseline",
         "contract",
         "corrections",
+        "hour",
         "interval",
         "judged_z",
+        "resident",
+        "row",
         "shard",
         "stats",
         "streams",
@@ -83,23 +86,32 @@ class ContractEntry:
         """Settlements of stored state that this version judges otherwise, not published yet."""
         self.judged_z: float | None = None
         """z of the newest accepted update; without meaning until there is one."""
-        self._hour = -1
+        self.hour = -1
+        """The hour (µs) that `stats` and `interval` are for; −1: they are to be evaluated anew."""
+        self.row = -1
+        """Its row in the columns of its feed; −1: it has none yet."""
+        self.resident = False
+        """Its hot state is in that row, and not in `contract` (columns/hot.py)."""
+
+    @property
+    def is_scored(self) -> bool:
+        """Rates are scored, if there is a baseline."""
+        return not self.contract.backfilling and self.contract.state.scored
 
     def refresh(self, event_time: int) -> None:
         """Make `stats` and `interval` those of the hour of `event_time` (µs)."""
         hour = hour_floor(event_time)
-        if hour == self._hour:
+        if hour == self.hour:
             return
-        self._hour = hour
-        contract, baseline = self.contract, self.baseline
+        self.hour = hour
         # An empty baseline is treated as none, since a restart does not tell the two apart.
-        scored = len(baseline) > 0 and not contract.backfilling and contract.state.scored
-        self.stats = baseline.statistics(hour) if scored else None
+        scored = self.is_scored and len(self.baseline) > 0
+        self.stats = self.baseline.statistics(hour) if scored else None
         self.interval = self._interval()
 
     def changed(self) -> None:
         """Note that facts or settlements have changed: the next `refresh` evaluates them."""
-        self._hour = -1
+        self.hour = -1
         self.agreed = None
         self.streams = self.contract.state.streams
 
@@ -115,6 +127,17 @@ class ContractEntry:
         if newest is not None and newest.source != "assumed":
             return Interval(newest.hours, "observed", newest.doubtful)
         return Interval(DEFAULT_INTERVAL_HOURS, "assumed", doubtful=True)
+
+
+class SavedStore(NamedTuple):
+    """What of a store an item of a symbol that is not listed may change."""
+
+    entries: int
+    shards: int
+    newest: int
+    """Contracts of the newest block."""
+    waiting: dict[str, list[WaitingItem]]
+    cap_hour: int
 
 
 class ContractStore:
@@ -139,6 +162,8 @@ class ContractStore:
         """State of symbols that are not listed."""
         self.unlisted.block.is_unlisted = True
         self.entries: dict[str, ContractEntry] = {}
+        self.by_name: dict[bytes | None, ContractEntry] = {}
+        """The same, by symbols in UTF-8."""
         self._dirty_baselines: dict[str, Baseline] = {}
         for data in blocks:
             self._load(ContractBlock.unpack(data), stored_baseline)
@@ -177,6 +202,7 @@ class ContractStore:
 
     def _add(self, contract: ContractState, shard: Shard, baseline: Baseline) -> ContractEntry:
         entry = self.entries[contract.symbol] = ContractEntry(contract, shard, baseline)
+        self.by_name[contract.symbol.encode()] = entry
         shard.entries.append(entry)
         return entry
 
@@ -237,9 +263,44 @@ class ContractStore:
         shard.dirty = True
         return self._add(contract, shard, Baseline())
 
+    def saved(self) -> SavedStore:
+        """Return what an item of a symbol that is not listed may change."""
+        unlisted = self.unlisted
+        waiting = {symbol: items[:] for symbol, items in unlisted.waiting.by_symbol.items()}
+        newest = len(self.shards[-1].block.contracts) if self.shards else 0
+        return SavedStore(
+            len(self.entries), len(self.shards), newest, waiting, unlisted.block.cap_hour
+        )
+
+    def restore(self, saved: SavedStore) -> None:
+        """Undo what has changed since, of that."""
+        for symbol in list(self.entries)[saved.entries :]:
+            entry = self.entries.pop(symbol)
+            self.by_name.pop(symbol.encode(), None)
+            self._dirty_baselines.pop(entry.contract.contract_id, None)
+        del self.shards[saved.shards :]
+        if self.shards:
+            # Contracts are only ever added to the newest block.
+            shard, known = self.shards[-1], saved.newest
+            for contract in shard.block.contracts[known:]:
+                self.by_name.pop(contract.symbol.encode(), None)
+            del shard.block.contracts[known:], shard.entries[known:]
+        self.unlisted.waiting.by_symbol = saved.waiting
+        self.unlisted.block.cap_hour = saved.cap_hour
+
+    def restore_baseline(self, entry: ContractEntry, baseline: Baseline) -> None:
+        """Give a contract the baseline that it had before."""
+        entry.baseline = baseline
+        if entry.contract.contract_id in self._dirty_baselines:
+            self._dirty_baselines[entry.contract.contract_id] = baseline
+
     def baseline_changed(self, entry: ContractEntry) -> None:
         """Note that a baseline is to be stored."""
         entry.changed()
+        self._dirty_baselines[entry.contract.contract_id] = entry.baseline
+
+    def baseline_grown(self, entry: ContractEntry) -> None:
+        """Note that a baseline is to be stored, by which nothing is judged yet."""
         self._dirty_baselines[entry.contract.contract_id] = entry.baseline
 
     def mark_applied(self, offset: int) -> None:

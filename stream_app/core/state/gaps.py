@@ -13,7 +13,7 @@ import msgspec
 
 from schemas.feed_spec import FeedSpec
 from schemas.times import US_PER_S
-from stream_app.core.scoring.zones import FLUSH_US
+from stream_app.core.scoring.zones import FLUSH_US, flush_boundary
 from stream_app.core.state.clock_skew import SKEW_US
 
 
@@ -25,15 +25,18 @@ class Pace(NamedTuple):
     stale_us: int
     skew_us: int = SKEW_US
     """Event times and receipts may move on differently by this much."""
+    flush_phase_us: int = 0
+    """As of `flush_boundary`."""
 
     @classmethod
-    def of(cls, feed: FeedSpec, skew_us: int = SKEW_US) -> Pace:
+    def of(cls, feed: FeedSpec, skew_us: int = SKEW_US, flush_phase_us: int = 0) -> Pace:
         """Return the pace of a feed."""
         return cls(
             int(feed.cadence_s * US_PER_S),
             int(feed.missed_after_s * US_PER_S),
             int(feed.stale_s * US_PER_S),
             skew_us,
+            flush_phase_us,
         )
 
 
@@ -109,9 +112,9 @@ class StreamState(msgspec.Struct, array_like=True, gc=False):
         """Tell whether a gap is to be opened at a flush boundary."""
         return boundary - self.received_at >= stale_us and self.since > 0 and not self.opened
 
-    def silent_from(self, stale_us: int) -> int:
+    def silent_from(self, pace: Pace) -> int:
         """Return the first flush boundary at which a gap is due, whichever is the one at hand."""
-        return -(-(self.received_at + stale_us) // FLUSH_US) * FLUSH_US
+        return flush_boundary(self.received_at + pace.stale_us + FLUSH_US - 1, pace.flush_phase_us)
 
     def fill(self, event_time: int, stale_us: int) -> None:
         """Note a REST rate that is in force from `event_time` on, at most `stale_us`."""
@@ -170,7 +173,7 @@ class StreamState(msgspec.Struct, array_like=True, gc=False):
             is_gap=True,
             is_first=True,
             was_opened=self.opened,
-            opened_at=min(self.silent_from(pace.stale_us), until),
+            opened_at=min(self.silent_from(pace), until),
             filled_us=max(0, self.filled_us - max(0, self.filled_to - until)),
             fills=self.fills,
         )
@@ -199,7 +202,7 @@ class StreamState(msgspec.Struct, array_like=True, gc=False):
             is_gap=is_gap,
             is_first=False,
             was_opened=self.opened,
-            opened_at=min(self.silent_from(pace.stale_us), until),
+            opened_at=min(self.silent_from(pace), until),
             filled_us=max(0, self.filled_us - max(0, self.filled_to - event_time)),
             fills=self.fills,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import copy
 from zlib import crc32
 
-from schemas.records import RawBatch
+from schemas.serde.raw_frames import RawFrame
 from stream_app.core.state.waiting_room import WaitingItem
 
 
@@ -39,7 +39,7 @@ class ItemContext:
         topic: str,
         partition: int,
         offset: int,
-        batch: RawBatch,
+        frame: RawFrame,
         boundary: int,
         now_us: int,
     ) -> None:
@@ -52,14 +52,14 @@ class ItemContext:
         waited for its contract to be listed."""
         self.applied_item = -1
         """Item of that listing; −1: the item did not wait."""
-        self.feed = batch["feed"]
-        self.connection = crc32(batch["connection_id"].encode())
+        self.feed = frame.feed
+        self.connection = crc32(frame.connection_id.encode())
         """A number that identifies the connection: its id is text of any length."""
-        self.transport = batch["transport"]
-        self.purpose = batch["purpose"]
-        self.channel = batch["channel"]
-        self.is_stream = batch["purpose"] == "stream" and batch["transport"] == "ws"
-        self.batch_received_at = batch["received_at"]
+        self.transport = frame.transport
+        self.purpose = frame.purpose
+        self.channel = frame.channel
+        self.is_stream = frame.is_stream
+        self.batch_received_at = frame.received_at
         self.boundary = boundary
         self.now_us = now_us
         self.item = -1

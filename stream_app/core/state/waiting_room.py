@@ -8,6 +8,7 @@ counts it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import msgspec
@@ -90,6 +91,10 @@ class WaitingRoom:
             if not left:
                 del self.by_symbol[item.symbol]
         return old
+
+    def oldest_us(self) -> float:
+        """Return when the oldest item was received (µs); infinite if none waits."""
+        return min((item.received_at for item in self.items()), default=math.inf)
 
     def items(self) -> list[WaitingItem]:
         """Return all items, to be stored."""

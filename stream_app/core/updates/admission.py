@@ -66,6 +66,10 @@ class Admission:
             dropped = self._shard.waiting.expire(at.batch_received_at - WAITING_US)
             self._collector.unlisted(dropped, at)
 
+    def drops_at(self) -> float:
+        """Return when the next item that waits is to be dropped (receipt, µs)."""
+        return self._shard.waiting.oldest_us() + WAITING_US
+
     def has_applied(self, at: ItemContext) -> bool:
         """Tell whether the stored state of unlisted symbols includes the item at hand."""
         return at.applied_by <= self._shard.block.applied_offset

@@ -6,7 +6,7 @@ Also when an estimate means nothing because a settlement was just before it.
 from __future__ import annotations
 
 from schemas.errors import MalformedInputError
-from schemas.records import MAX_READ_ITEMS, RawBatch
+from schemas.records import MAX_READ_ITEMS
 from schemas.symbols import name_fault
 from schemas.times import US_PER_HOUR, US_PER_MINUTE, US_PER_S
 from stream_app.core.state.contract_state import ContractState
@@ -34,13 +34,12 @@ _TOLERANCE = 1 + 1e-9
 """A cap that was written in basis points may miss the rate at the cap by a rounding."""
 
 
-def check_size(batch: RawBatch) -> None:
+def check_size(items: int) -> None:
     """Refuse a record of more items than any producer makes.
 
     Raises:
         MalformedInputError: says how many it has.
     """
-    items = len(batch["items"])
     if items > MAX_READ_ITEMS:
         raise MalformedInputError(f"a record of {items} items, more than {MAX_READ_ITEMS}")
 
@@ -86,14 +85,20 @@ def _check_names(facts: InstrumentUpdate) -> None:
             raise MalformedInputError(f"{field} is {fault}: {name!r:.60}")
 
 
-def beyond_cap(contract: ContractState, rate: float, max_rate: float) -> bool:
-    """Tell whether a rate is beyond the cap or floor that the exchange states for the contract.
+def cap_limits(contract: ContractState, max_rate: float) -> tuple[float, float]:
+    """Return the least and the greatest rate within the exchange's floor and cap of a contract.
 
     `max_rate` holds where it states none.
     """
     cap, floor = contract.rate_cap, contract.rate_floor
     high = max_rate if cap is None else cap * _TOLERANCE
     low = -max_rate if floor is None else floor * _TOLERANCE
+    return low, high
+
+
+def beyond_cap(contract: ContractState, rate: float, max_rate: float) -> bool:
+    """Tell whether a rate is beyond the cap or floor of a contract (`cap_limits`)."""
+    low, high = cap_limits(contract, max_rate)
     return not low <= rate <= high
 
 

@@ -61,6 +61,25 @@ async def test_a_signal_ends_it_without_loss(tmp_path: Path, number: signal.Sign
     assert len(truth.splitlines()) == received >= 24
 
 
+@pytest.mark.parametrize("options", [(), ("--aligned",)])
+async def test_two_exchanges_push_at_moments_of_their_own(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    """With `--aligned` both push at the same moment."""
+    feeds = ("--feeds", "binance-usdm,binance-coinm", "--contracts", "16")
+    moments: dict[str, set[int]] = {}
+    with process(tmp_path, *feeds, *options) as (_, url):
+        root = url.replace("http", "ws")
+        for path in ("binance-usdm/market/ws/btcusdt", "binance-coinm/ws/btcusd_perp"):
+            async with websockets.connect(f"{root}/{path}@markPrice@1s") as ws, asyncio.timeout(20):
+                rows = [json.loads(await ws.recv()) for _ in range(3)]
+            # A row is stamped up to 3 ms past its tick, of which there are ten a second.
+            moments[path] = {row["E"] % 100 // 4 for row in rows}
+    assert all(len(found) <= 2 for found in moments.values())
+    first, second = moments.values()
+    assert (first == second == {0}) is bool(options)
+
+
 async def test_self_signed_tls(tmp_path: Path) -> None:
     """A client that is given the certificate connects by wss."""
     with process(tmp_path, "--tls-self-signed") as (_, url):

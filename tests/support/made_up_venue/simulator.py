@@ -120,6 +120,7 @@ class MadeUp:
 
     def __init__(self, seed: int, contracts: int, tick_ms: int, now_ms: int) -> None:
         self.tick_ms = tick_ms
+        self.phase_ms = 0
         self.contracts = _contracts(contracts + HELD_BACK)
         self.market = Market(seed, FEED.name, self.contracts)
         self.listings = Listings([c.symbol for c in self.contracts], HELD_BACK)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
+import msgspec
 import pytest
 
-from benchmarks.feeding import BURST_CONTRACTS, cycle
+from benchmarks.feeding import BURST_CONTRACTS, as_exchanges_send, spread_out
 from benchmarks.load import (
     FEED,
     SETTLEMENTS_EACH,
@@ -17,7 +16,7 @@ from benchmarks.load import (
     update_batch,
 )
 from benchmarks.rivals.job import step
-from benchmarks.throughput import OURS, Sample, Speed, table
+from benchmarks.speed import Followed, Sample, Speed
 from schemas.partitioning import PARTITIONS, partition_of
 from schemas.times import US_PER_HOUR, US_PER_S
 from schemas.topics import RATES, SETTLEMENTS, ZSCORES
@@ -87,35 +86,49 @@ def test_the_rivals_drop_repeats_and_score_changes() -> None:
     assert changed[1] == 4.0
 
 
-def test_a_cycle_has_every_contract_once_and_the_burst_at_one_instant() -> None:
+def test_a_period_has_every_contract_once_and_the_burst_at_one_instant() -> None:
     """The paced stream has the shape of the exchanges."""
     contracts = market(BURST_CONTRACTS + 30)
-    sends = cycle(contracts, 1.0)
+    period_s, sends = as_exchanges_send(contracts, 2.0)
     sent = [each.contract_id for send in sends for each in send.instruments]
     assert sorted(sent) == sorted(each.contract_id for part in contracts for each in part)
     bursts = [send for send in sends if len(send.instruments) == BURST_CONTRACTS]
     assert [send.at_s for send in bursts] == [0.0] * PARTITIONS
     assert {send.partition for send in bursts} == set(range(PARTITIONS))
+    assert period_s == 0.5
+    assert all(send.at_s < period_s for send in sends)
+
+
+def test_records_of_one_size_are_spread_over_the_period() -> None:
+    """Each contract once, the last record of a partition may be smaller."""
+    contracts = market(5)
+    _, sends = spread_out(contracts, 1.0, per_record=3)
+    assert [send.at_s for send in sends] == sorted(send.at_s for send in sends)
+    assert len({send.at_s for send in sends}) == len(sends) == 2 * PARTITIONS
+    assert sorted(len(send.instruments) for send in sends) == [2] * PARTITIONS + [3] * PARTITIONS
+
+
+def test_a_market_may_have_more_contracts_beyond_the_threshold() -> None:
+    """With a share of 1 all z-scores are high, whatever the rates do."""
+    for instrument in market(2, high_share=1.0)[0]:
+        row = msgspec.json.decode(instrument.row(NOW_US // 1_000, NOW_US // 1_000))
+        assert (float(row["r"]) - instrument.mean) / instrument.std > 2
+
+
+def test_contracts_beyond_the_distinct_ones_have_their_settlements_and_other_names() -> None:
+    """Each is in the partition of its own name."""
+    contracts = market(10, distinct=3)
+    every = [each for part in contracts for each in part]
+    assert len({each.contract_id for each in every}) == 10 * PARTITIONS
+    assert len({tuple(each.settled) for each in every}) == 3
+    for partition, part in enumerate(contracts):
+        assert {partition_of(each.contract_id) for each in part} == {partition}
 
 
 def test_speed_counts_between_the_samples_only() -> None:
     """What came before the first sample took unknown time."""
-    speed = Speed.between(Sample(1.0, 100, 2.0), Sample(3.0, 1_100, 2.5), 1_100, complete=True)
-    assert speed == Speed(1_100, 500.0, 500.0, complete=True)
-    assert Speed.between(Sample(1.0, 5, 0.0), Sample(1.0, 5, 0.0), 5, complete=True) == Speed(
-        5, 0.0, 0.0, complete=False
-    )
-
-
-def test_the_table_gives_ratios_and_names_what_was_not_finished() -> None:
-    """Ratios are ours to theirs, more is better."""
-    speeds = {
-        63: {
-            OURS: Speed(10, 900.0, 10.0, complete=True),
-            "other": Speed(4, 300.0, 40.0, complete=False),
-        }
-    }
-    result = table(speeds)
-    assert result["63 a record: other, of the backlog done"] == 4
-    assert result[f"63 a record: {OURS} / other, by updates/s, by CPU"] == (3.0, 4.0)
-    assert json.dumps(result)
+    samples = [Sample(1.0, 100, 2.0), Sample(2.0, 700, 2.2), Sample(3.0, 1_100, 2.5)]
+    assert Followed(samples, complete=True).speed == Speed(1_000, 500.0, 500.0, complete=True)
+    nothing = Speed(0, 0.0, 0.0, complete=False)
+    assert Followed(samples[:1], complete=True).speed == nothing
+    assert Followed([], complete=False).speed == nothing

@@ -103,15 +103,13 @@ def worker_text() -> str:
     """A scrape of a worker that has contracts of one feed."""
     ages = {"newest_age_s": 1.0, "oldest_age_s": 2.0}
     counted = dict.fromkeys(("contracts", "stale", "by_rest", "backfilling"), 1)
-    view = SimpleNamespace(
-        counts=lambda: {"accepted": 1},
-        feeds=lambda: [{"feed": "kucoin", **counted, **ages}],
-        timings=WorkerTimings(),
-        lag=lambda: 3,
-        readiness=lambda: {"ready": True},
-        idle_s=lambda: 0.1,
+    picture = SimpleNamespace(
+        counts={"accepted": 1},
+        feeds=[{"feed": "kucoin", **counted, **ages}],
+        readiness={"ready": True},
+        gauges={"lag": 3, "idle_s": 0.1},
     )
-    return metrics_text(cast("Any", view))
+    return metrics_text(cast("Any", picture), WorkerTimings()).decode()
 
 
 def sink_text() -> str:
@@ -142,21 +140,19 @@ def test_a_scrape_has_exactly_the_defined_metrics(text: Any, metrics: tuple[Metr
 
 def test_a_feed_without_data_has_no_age() -> None:
     """Where there is no value there is no sample."""
-    view = SimpleNamespace(
-        counts=dict,
-        feeds=lambda: [
+    picture = SimpleNamespace(
+        counts={},
+        feeds=[
             {
                 "feed": "kucoin",
                 **dict.fromkeys(("contracts", "stale", "by_rest", "backfilling"), 0),
                 **dict.fromkeys(("newest_age_s", "oldest_age_s")),
             }
         ],
-        timings=WorkerTimings(),
-        lag=lambda: 0,
-        readiness=lambda: {"ready": False},
-        idle_s=lambda: 0.1,
+        readiness={"ready": False},
+        gauges={"lag": 0, "idle_s": 0.1},
     )
-    text = metrics_text(cast("Any", view))
+    text = metrics_text(cast("Any", picture), WorkerTimings()).decode()
     assert 'fundingstream_contracts{feed="kucoin"} 0.0' in text
     assert "fundingstream_newest_age_seconds{" not in text
     assert "fundingstream_worker_latency_seconds_count 0.0" in text

@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestServer
 
 from schemas.records import FeedStatus
 from stream_app.web.pages import add_pages
-from stream_app.web.view import WorkerView
+from stream_app.web.view import FRESH_S, WorkerView
 from tests.support.processors import Bench, Message, S, settled, tick
 from tests.unit.stream_app.web.test_readiness import report
 
@@ -31,13 +31,15 @@ class Site:
         self._offset = 0
 
     async def receive(self, *values: bytes) -> None:
-        """Let raw records come."""
+        """Let raw records come, and let the newest picture grow old."""
         for value in values:
             await self.bench.feed(Message(self._offset, value))
             self._offset += 1
+        self.bench.clock.advance(FRESH_S)
 
     def reported(self, **changes: Any) -> None:
-        """Let the feed's producer report now."""
+        """Let the feed's producer report now, a picture later."""
+        self.bench.clock.advance(FRESH_S)
         now = self.bench.clock.now_us()
         status = {**report(feed=FEED, expected=1, done=1), "reported_at": now, "since": now}
         self.reports = {FEED: {**status, **changes}}  # type: ignore[typeddict-item]
@@ -58,7 +60,9 @@ async def site() -> AsyncIterator[Site]:
     """Pages on a free port."""
     site = Site()
     app = web.Application()
-    add_pages(app, WorkerView(site.bench.processor, lambda: site.reports, site.bench.clock))
+    bench = site.bench
+    view = WorkerView(bench.processor, lambda: site.reports, bench.clock, lambda: True)
+    add_pages(app, view)
     async with TestServer(app) as server:
         site.url = str(server.make_url("")).rstrip("/")
         yield site

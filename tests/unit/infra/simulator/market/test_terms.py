@@ -180,3 +180,33 @@ def test_histories_have_the_changes_that_the_exchange_makes(feed: str) -> None:
     changing = sum(len(each) == 2 for each in intervals.values())
     assert changing == (0 if feed in {"hyperliquid", "backpack"} else 1)
     assert sum(len(each) == 2 for each in offsets.values()) == (1 if feed == "kucoin" else 0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    start_ms=times,
+    steps_ms=st.lists(st.integers(1, 3 * HOUR_MS), min_size=1, max_size=60),
+    changed_at=st.integers(0, 60),
+    interval_hours=hours,
+)
+def test_small_steps_find_what_a_large_one_finds(
+    start_ms: int, steps_ms: list[int], changed_at: int, interval_hours: int
+) -> None:
+    """Most steps hold no funding time, which is remembered; a change of terms is seen at once."""
+    changes = turns(START_MS, (8, 0), (4, 2))
+    contracts = [contract("A"), contract("B", 1), contract("C", 8, *changes)]
+    asked, whole = Market(1, "f", contracts), Market(1, "f", contracts)
+    found: list[tuple[int, int]] = []
+    now_ms = start_ms
+    for number, step_ms in enumerate(steps_ms):
+        if number == changed_at:
+            for market in (asked, whole):
+                change_interval(market, 0, interval_hours, now_ms)
+        settled = asked.settlements(now_ms, now_ms + step_ms)
+        found += zip(settled.funding_ms.tolist(), settled.row.tolist(), strict=True)
+        now_ms += step_ms
+    at_once = whole.settlements(start_ms, now_ms)
+    assert sorted(found) == sorted(
+        zip(at_once.funding_ms.tolist(), at_once.row.tolist(), strict=True)
+    )
+    assert at_once.row.dtype == asked.settlements(now_ms, now_ms).row.dtype

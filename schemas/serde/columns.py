@@ -1,0 +1,75 @@
+"""What the encoders of columns share: times as Avro longs in one array, symbols of enum fields.
+
+Encoding: Apache Avro 1.11 specification, "Binary Encoding".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from schemas.errors import SchemaError
+from schemas.serde.avro_writer import write_long
+
+Floats = npt.NDArray[np.float64]
+Longs = npt.NDArray[np.int64]
+
+TIME_BYTES = 8
+_MIN_TIME, _MAX_TIME = 1 << 48, 1 << 55
+"""Times (µs) from 1978 to 3111 are longs of eight bytes."""
+_SHIFTS = np.arange(0, 7 * TIME_BYTES, 7, dtype=np.int64)
+_MORE = np.array([0x80] * (TIME_BYTES - 1) + [0], dtype=np.int64)
+TIME = ("u1", (TIME_BYTES,))
+"""The type of an encoded time in a row of fixed width."""
+SOME = 2
+"""The tag of the second branch of a union: there is a value."""
+_SMALL = 1 << 12
+SMALL_LONGS = [write_long(value) for value in range(_SMALL)]
+
+
+def encoded_times(times: Longs) -> npt.NDArray[np.uint8]:
+    """Return times (µs) as Avro longs, a row of TIME_BYTES for each.
+
+    Raises:
+        SchemaError: one of them does not have that many bytes.
+    """
+    if len(times) and not (times.min() >= _MIN_TIME and times.max() < _MAX_TIME):
+        raise SchemaError("a time that is none of these centuries")
+    # Zig-zag of what is not negative is the double.
+    zigzag = times << 1
+    return ((zigzag[:, None] >> _SHIFTS) & 0x7F | _MORE).astype(np.uint8)
+
+
+def encoded_long(value: int) -> bytes:
+    """Return an Avro long."""
+    return SMALL_LONGS[value] if 0 <= value < _SMALL else write_long(value)
+
+
+def fields_of(record_type_text: str) -> list[dict[str, Any]]:
+    """Return the fields of a record's schema."""
+    fields: list[dict[str, Any]] = msgspec.json.decode(record_type_text)["fields"]
+    return fields
+
+
+def enum_codes(record_type_text: str, field: str) -> dict[str, int]:
+    """Return the symbols of an enum field, each with the byte that encodes it."""
+    for entry in fields_of(record_type_text):
+        kinds = entry["type"] if isinstance(entry["type"], list) else [entry["type"]]
+        for kind in kinds:
+            if entry["name"] == field and isinstance(kind, dict) and "symbols" in kind:
+                return {symbol: 2 * index for index, symbol in enumerate(kind["symbols"])}
+    raise SchemaError(f"the schema has no enum {field}")
+
+
+def require_fields(record_type_text: str, names: tuple[str, ...]) -> None:
+    """Check that a schema has exactly these fields in this order.
+
+    Raises:
+        SchemaError: it has others.
+    """
+    found = tuple(field["name"] for field in fields_of(record_type_text))
+    if found != names:
+        raise SchemaError(f"the fields of the schema are not those that are written: {found}")

@@ -1,0 +1,116 @@
+"""Undoes what an item has changed, so that it is applied as a whole or not at all.
+
+The code that applies an item changes state as it goes. If it fails, by a bug,
+`ItemSavepoint.restore` brings back what was before: the contract, its baseline, the audit, what
+waits, what is published.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import NamedTuple
+
+from stream_app.core.monitoring.stream_monitor import StreamMonitor
+from stream_app.core.output.collector import OutputCollector
+from stream_app.core.output.emission import Emitter
+from stream_app.core.rates import RateUpdates
+from stream_app.core.scoring.interval_evidence import IntervalEvidence
+from stream_app.core.state.contract_state import ContractState
+from stream_app.core.state.contract_store import ContractEntry, ContractStore
+
+
+class Parts(NamedTuple):
+    """What the application of an item changes beside its contract."""
+
+    store: ContractStore
+    collector: OutputCollector
+    emitter: Emitter
+    monitor: StreamMonitor
+    rates: RateUpdates
+
+
+def copied(contract: ContractState) -> ContractState:
+    """Return a copy of a contract's state that shares nothing that is ever changed in place."""
+    twin = copy(contract)
+    bars = twin.bars = copy(contract.bars)
+    bars.held = bars.held[:]
+    bars.bar = copy(bars.bar)
+    twin.stream = copy(contract.stream)
+    twin.skewed = contract.skewed[:]
+    twin.estimates = contract.estimates[:]
+    twin.pushes = [copy(push) for push in contract.pushes]
+    for push in twin.pushes:
+        push.by = push.by[:]
+    alerts = twin.alerts = copy(contract.alerts)
+    alerts.excursions = [copy(excursion) for excursion in alerts.excursions]
+    evidence = contract.evidence
+    twin.evidence = IntervalEvidence(
+        [copy(listed) for listed in evidence.listed], [copy(stated) for stated in evidence.stated]
+    )
+    twin.lives = contract.lives[:]
+    return twin
+
+
+_ENTRY_FIELDS = ("agreed", "hour", "interval", "stats", "streams", "corrections", "judged_z")
+
+
+class ItemSavepoint:
+    """What was before an item. Exactly one of `keep` and `restore` is to be called.
+
+    An item may hold others, which waited for the contract that it lists; theirs end first.
+    """
+
+    def __init__(self, parts: Parts, entry: ContractEntry | None, *, with_baseline: bool) -> None:
+        """`entry`: the item's contract; None: its symbol is none, so that it may become one.
+
+        `with_baseline`: the item may change the contract's baseline.
+        """
+        self._parts = parts
+        self._entry = entry
+        store, collector, monitor = parts.store, parts.collector, parts.monitor
+        self._counts = copy(collector.counts)
+        self._published = len(collector.outputs), len(collector.dead_letters)
+        self._closed = len(parts.emitter.closed_bars)
+        self._compared = monitor.compared
+        self._contradicted_at = parts.rates.contradicted_at
+        self._books = [store.unlisted.audits]
+        if entry is not None:
+            self._contract = copied(entry.contract)
+            self._fields = [getattr(entry, name) for name in _ENTRY_FIELDS]
+            self._baseline = entry.baseline.copied() if with_baseline else None
+            self._books.append(entry.shard.audits)
+            self._is_awaited = monitor.awaited_count
+        else:
+            self._store = store.saved()
+            self._is_awaited = monitor.awaited_count
+        for book in self._books:
+            book.begin()
+
+    def keep(self) -> None:
+        """Let what the item has changed stand."""
+        for book in self._books:
+            book.keep()
+
+    def restore(self) -> None:
+        """Undo all that the item has changed."""
+        store, collector, emitter, monitor, rates = self._parts
+        for book in self._books:
+            book.restore()
+        outputs, letters = self._published
+        del collector.outputs[outputs:], collector.dead_letters[letters:]
+        del emitter.closed_bars[self._closed :]
+        collector.counts.clear()
+        collector.counts.update(self._counts)
+        monitor.compared = self._compared
+        monitor.forget_awaited(self._is_awaited)
+        rates.contradicted_at = self._contradicted_at
+        entry = self._entry
+        if entry is None:
+            store.restore(self._store)
+            return
+        for name in self._contract.__struct_fields__:
+            setattr(entry.contract, name, getattr(self._contract, name))
+        for name, value in zip(_ENTRY_FIELDS, self._fields, strict=True):
+            setattr(entry, name, value)
+        if self._baseline is not None:
+            store.restore_baseline(entry, self._baseline)
