@@ -20,8 +20,6 @@ Longs = npt.NDArray[np.int64]
 TIME_BYTES = 8
 _MIN_TIME, _MAX_TIME = 1 << 48, 1 << 55
 """Times (µs) from 1978 to 3111 are longs of eight bytes."""
-_SHIFTS = np.arange(0, 7 * TIME_BYTES, 7, dtype=np.int64)
-_MORE = np.array([0x80] * (TIME_BYTES - 1) + [0], dtype=np.int64)
 TIME = ("u1", (TIME_BYTES,))
 """The type of an encoded time in a row of fixed width."""
 SOME = 2
@@ -38,9 +36,14 @@ def encoded_times(times: Longs) -> npt.NDArray[np.uint8]:
     """
     if len(times) and not (times.min() >= _MIN_TIME and times.max() < _MAX_TIME):
         raise SchemaError("a time that is none of these centuries")
-    # Zig-zag of what is not negative is the double.
-    zigzag = times << 1
-    return ((zigzag[:, None] >> _SHIFTS) & 0x7F | _MORE).astype(np.uint8)
+    # Zig-zag of what is not negative is the double. Groups of 28, 14 and 7 bits are moved apart,
+    # and each byte but the last gets the bit that says "another byte follows".
+    bits = times << 1
+    bits = bits & 0x000000000FFFFFFF | (bits & 0x00FFFFFFF0000000) << 4
+    bits = bits & 0x00003FFF00003FFF | (bits & 0x0FFFC0000FFFC000) << 2
+    bits = bits & 0x007F007F007F007F | (bits & 0x3F803F803F803F80) << 1
+    bits |= 0x0080808080808080
+    return bits.astype("<i8", copy=False).view(np.uint8).reshape(-1, TIME_BYTES)
 
 
 def encoded_long(value: int) -> bytes:

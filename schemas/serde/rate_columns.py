@@ -20,6 +20,7 @@ from schemas.rates import HOURS_A_YEAR, REFERENCE_INTERVAL_HOURS
 from schemas.records import FUNDING_RATE
 from schemas.serde.avro_writer import write_long, write_string
 from schemas.serde.columns import (
+    SMALL_LONGS,
     SOME,
     TIME,
     Floats,
@@ -55,6 +56,8 @@ _REST = (
     "interval_doubtful",
 )
 _FALSE_FALSE = b"\x00\x00"
+_ENDS = [item + _FALSE_FALSE for item in SMALL_LONGS]
+"""The last fields, by the number of the item."""
 _ROW = np.dtype([
     ("rate", "<f8"),
     ("interval_hours", "<f8"),
@@ -145,13 +148,14 @@ class RateEncoder:
         rows["transport"] = self._ws
         rows["late"] = 0
         fixed, width = rows.tobytes(), _ROW.itemsize
+        items = columns.items
+        if max(items) < len(_ENDS):
+            ends = [_ENDS[item] for item in items]
+        else:
+            ends = [encoded_long(item) + _FALSE_FALSE for item in items]
         return [
-            identity + fixed[at : at + width] + origin + encoded_long(item) + _FALSE_FALSE
-            for identity, at, origin, item in zip(
-                columns.identities,
-                range(0, len(fixed), width),
-                columns.origins,
-                columns.items,
-                strict=True,
+            identity + fixed[at : at + width] + origin + end
+            for identity, at, origin, end in zip(
+                columns.identities, range(0, len(fixed), width), columns.origins, ends, strict=True
             )
         ]

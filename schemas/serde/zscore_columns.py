@@ -119,6 +119,7 @@ class ZScoreEncoder:
         self._triggers = enum_codes(ZSCORE.text, "trigger")
         self._sources = enum_codes(ZSCORE.text, "interval_source")
         self._ws = enum_codes(ZSCORE.text, "transport")["ws"]
+        self._reasons: dict[tuple[Zone, Trigger, float | None], bytes] = {}
 
     def identity(self, contract_id: str, feed: str, symbol: str, base: str) -> bytes:
         """Return what all records of a contract begin with."""
@@ -142,8 +143,13 @@ class ZScoreEncoder:
         ))  # fmt: skip
 
     def reason(self, zone: Zone, trigger: Trigger, crossed: float | None) -> bytes:
-        """Return the fields that say why a z-score is emitted."""
-        return bytes([self._zones[zone], self._triggers[trigger]]) + _optional(crossed)
+        """Return the fields that say why a z-score is emitted; there are few combinations."""
+        key = (zone, trigger, crossed)
+        found = self._reasons.get(key)
+        if found is None:
+            codes = bytes([self._zones[zone], self._triggers[trigger]])
+            found = self._reasons[key] = codes + _optional(crossed)
+        return found
 
     def tail(self, interval_source: IntervalSource, generation: int) -> bytes:
         """Return the last fields of a contract's records."""

@@ -90,8 +90,9 @@ class FeedColumns(HotColumns):
         """The sign that alerts have told."""
         self.is_flipped = np.zeros(0, np.bool_)
         """The rate has another sign, which is not told yet."""
-        self.is_calm = np.zeros(0, np.bool_)
-        """z is beyond no threshold and was beyond none lately."""
+        self.calm_low = np.zeros(0)
+        self.calm_high = np.zeros(0)
+        """Between which values z leads to no alert (`AlertState.calm_range`)."""
         self.awaits = np.zeros(0, np.bool_)
         """Time alone may lead to an alert."""
         self.rate_identities: list[bytes] = []
@@ -169,7 +170,7 @@ class FeedColumns(HotColumns):
         alerts = contract.alerts
         self.sign[row] = contract.sign
         self.is_flipped[row] = alerts.flipped_at != 0
-        self.is_calm[row] = alerts.level == 0.0 and not alerts.excursions
+        self.calm_low[row], self.calm_high[row] = alerts.calm_range()
         self.awaits[row] = alerts.awaits
 
     def window(self, row: int) -> array[float]:

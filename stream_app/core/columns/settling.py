@@ -72,39 +72,68 @@ def _add(
     columns: HotColumns, row: Longs, held: Floats, duration_us: Floats, is_final: Flags
 ) -> None:
     """Add the final updates to the bars, the first of each contract, then the second."""
+    bars = _Bars(columns, row)
     for slot in range(int(is_final.sum(axis=1).max()) if len(row) else 0):
-        which = is_final[:, slot]
-        _count(columns, row[which], held[which, slot])
-        _hold(columns, row[which], held[which, slot], duration_us[which, slot])
+        bars.add(held[:, slot], duration_us[:, slot], is_final[:, slot])
+    bars.write(columns, row)
 
 
-def _count(columns: HotColumns, row: Longs, held: Floats) -> None:
-    """Count updates, as `OpenBar.count` does."""
-    columns.bar_updates[row] += 1
-    mark, z = held[:, HELD_MARK], held[:, HELD_Z]
-    columns.bar_mark_close[row] = np.where(np.isnan(mark), columns.bar_mark_close[row], mark)
-    columns.bar_z_close[row] = np.where(np.isnan(z), columns.bar_z_close[row], z)
-    columns.bar_z_min[row] = np.fmin(columns.bar_z_min[row], z)
-    columns.bar_z_max[row] = np.fmax(columns.bar_z_max[row], z)
+class _Bars:
+    """The bars of some contracts, taken out of their columns while updates are added."""
 
+    def __init__(self, columns: HotColumns, row: Longs) -> None:
+        self.updates = columns.bar_updates[row]
+        self.covered_us = columns.bar_covered_us[row]
+        self.rest_us = columns.bar_rest_us[row]
+        self.open, self.high = columns.bar_open[row], columns.bar_high[row]
+        self.low, self.close = columns.bar_low[row], columns.bar_close[row]
+        self.mean, self.m2 = columns.bar_mean[row], columns.bar_m2[row]
+        self.z_min, self.z_max = columns.bar_z_min[row], columns.bar_z_max[row]
+        self.z_close, self.mark_close = columns.bar_z_close[row], columns.bar_mark_close[row]
+        self.interval_hours = columns.bar_interval_hours[row]
 
-def _hold(columns: HotColumns, row: Longs, held: Floats, duration_us: Floats) -> None:
-    """Add the time for which rates were held, as `OpenBar.hold` does."""
-    rate = held[:, HELD_RATE]
-    is_first = columns.bar_covered_us[row] == 0
-    columns.bar_open[row] = np.where(is_first, rate, columns.bar_open[row])
-    columns.bar_high[row] = np.where(is_first, rate, np.maximum(columns.bar_high[row], rate))
-    columns.bar_low[row] = np.where(is_first, rate, np.minimum(columns.bar_low[row], rate))
-    columns.bar_close[row] = rate
-    columns.bar_interval_hours[row] = held[:, HELD_HOURS]
-    columns.bar_covered_us[row] += duration_us.astype(np.int64)
-    before = np.where(is_first, rate, columns.bar_mean[row])
-    delta = rate - before
-    mean = before + delta * duration_us / columns.bar_covered_us[row]
-    columns.bar_mean[row] = mean
-    columns.bar_m2[row] += duration_us * delta * (rate - mean)
-    rest_us = np.where(held[:, HELD_REST] != 0.0, duration_us, 0.0)
-    columns.bar_rest_us[row] += rest_us.astype(np.int64)
+    def add(self, held: Floats, duration_us: Floats, which: Flags) -> None:
+        """Count an update of each contract, or of `which`, and add the time that its rate was held.
+
+        As `OpenBar.count` and `OpenBar.hold` do.
+        """
+        rate, z, mark = held[:, HELD_RATE], held[:, HELD_Z], held[:, HELD_MARK]
+        self.updates += which
+        has_z = which & (z == z)  # noqa: PLR0124 - NaN: there is none
+        self.mark_close = np.where(which & (mark == mark), mark, self.mark_close)  # noqa: PLR0124
+        self.z_close = np.where(has_z, z, self.z_close)
+        self.z_min = np.where(has_z, np.fmin(self.z_min, z), self.z_min)
+        self.z_max = np.where(has_z, np.fmax(self.z_max, z), self.z_max)
+        is_first = which & (self.covered_us == 0)
+        goes_on = which & ~is_first
+        self.open = np.where(is_first, rate, self.open)
+        self.high = np.where(goes_on, np.maximum(self.high, rate), self.high)
+        self.low = np.where(goes_on, np.minimum(self.low, rate), self.low)
+        self.high = np.where(is_first, rate, self.high)
+        self.low = np.where(is_first, rate, self.low)
+        self.close = np.where(which, rate, self.close)
+        self.interval_hours = np.where(which, held[:, HELD_HOURS], self.interval_hours)
+        duration_us = np.where(which, duration_us, 0.0)
+        self.covered_us += duration_us.astype(np.int64)
+        before = np.where(is_first, rate, self.mean)
+        delta = rate - before
+        covered_us = np.where(which, self.covered_us, 1)
+        mean = before + delta * duration_us / covered_us
+        self.mean = np.where(which, mean, self.mean)
+        self.m2 += duration_us * delta * (rate - mean)
+        self.rest_us += np.where(held[:, HELD_REST] != 0.0, duration_us, 0.0).astype(np.int64)
+
+    def write(self, columns: HotColumns, row: Longs) -> None:
+        """Put the bars back."""
+        columns.bar_updates[row] = self.updates
+        columns.bar_covered_us[row] = self.covered_us
+        columns.bar_rest_us[row] = self.rest_us
+        columns.bar_open[row], columns.bar_high[row] = self.open, self.high
+        columns.bar_low[row], columns.bar_close[row] = self.low, self.close
+        columns.bar_mean[row], columns.bar_m2[row] = self.mean, self.m2
+        columns.bar_z_min[row], columns.bar_z_max[row] = self.z_min, self.z_max
+        columns.bar_z_close[row], columns.bar_mark_close[row] = self.z_close, self.mark_close
+        columns.bar_interval_hours[row] = self.interval_hours
 
 
 def _shift(columns: HotColumns, row: Longs, final: Longs, count: Longs) -> None:

@@ -29,7 +29,7 @@ from stream_app.core.columns.emitting import (
 from stream_app.core.columns.hot import Flags, Floats, Longs
 from stream_app.core.columns.judging import FeedColumns
 from stream_app.core.columns.updates import Updates
-from stream_app.core.scoring.zones import CLEAR_SIGN_8H, HIGH_Z, AlertState
+from stream_app.core.scoring.zones import CLEAR_SIGN_8H, AlertState
 from stream_app.core.state.contract_store import ContractEntry
 from stream_app.core.state.gaps import LAG_RISES_BY
 
@@ -40,7 +40,7 @@ class AlertStep(NamedTuple):
     entry: ContractEntry
     alerts: AlertState
     sign: int
-    is_calm: bool
+    calm_range: tuple[float, float]
     awaits: bool
 
 
@@ -196,7 +196,7 @@ def _alert_steps(
     row = updates.row
     sign = (rate_8h >= CLEAR_SIGN_8H).astype(np.int64) - (rate_8h <= -CLEAR_SIGN_8H)
     keeps_sign = ~columns.is_flipped[row] & ((sign == 0) | (sign == columns.sign[row]))
-    is_calm = np.isnan(z) | (columns.is_calm[row] & (np.abs(z) <= HIGH_Z))
+    is_calm = np.isnan(z) | ((z >= columns.calm_low[row]) & (z <= columns.calm_high[row]))
     is_asked = ~_is_as_before(columns, updates, z) | columns.awaits[row]
     steps: list[AlertStep] = []
     left: list[int] = []
@@ -224,8 +224,7 @@ def _alert_step(entry: ContractEntry, z: float, sign: int, at: int) -> AlertStep
         return None
     if z == z and alerts.cross(z, at) is not None:  # noqa: PLR0124 - NaN: there is no z
         return None
-    is_calm = alerts.level == 0.0 and not alerts.excursions
-    return AlertStep(entry, alerts, known, is_calm, alerts.awaits)
+    return AlertStep(entry, alerts, known, alerts.calm_range(), alerts.awaits)
 
 
 def commit(columns: FeedColumns, decision: Decision) -> None:
@@ -250,10 +249,10 @@ def commit(columns: FeedColumns, decision: Decision) -> None:
     columns.emitted_updates[emitted] = columns.updates[emitted]
     columns.emitted_rate[emitted] = columns.rate[emitted]
     columns.emitted_z[emitted] = decision.z[decision.emitted]
-    for entry, alerts, sign, is_calm, awaits in decision.alerts:
+    for entry, alerts, sign, calm_range, awaits in decision.alerts:
         entry.contract.alerts, entry.contract.sign = alerts, sign
         number = entry.row
         columns.sign[number] = sign
         columns.is_flipped[number] = alerts.flipped_at != 0
-        columns.is_calm[number] = is_calm
+        columns.calm_low[number], columns.calm_high[number] = calm_range
         columns.awaits[number] = awaits

@@ -17,6 +17,7 @@ Excursions that end sooner, or were told already, are counted in the audit.
 
 from __future__ import annotations
 
+from math import inf, nan
 from typing import NamedTuple
 
 import msgspec
@@ -125,6 +126,16 @@ def sign_of(scaled: float) -> int:
     return -1 if scaled <= -CLEAR_SIGN_8H else 0
 
 
+_CALM = {
+    0.0: (-HIGH_Z, HIGH_Z),
+    2.0: (2.0 - BAND, 3.0),
+    3.0: (3.0 - BAND, inf),
+    -2.0: (-3.0, BAND - 2.0),
+    -3.0: (-inf, BAND - 3.0),
+}
+"""Between which values z stays at a level (`level_of`)."""
+
+
 class Excursion(msgspec.Struct, array_like=True, gc=False):
     """A threshold that z is beyond, or was beyond within QUIET_US. Times in µs, of events."""
 
@@ -157,10 +168,20 @@ class AlertState(msgspec.Struct, array_like=True, gc=False):
         """True if time alone may lead to an alert."""
         return bool(self.flipped_at or self.excursions)
 
+    def calm_range(self) -> tuple[float, float]:
+        """Return between which values z leads to nothing, whatever the time; NaN: there are none.
+
+        It stays at its level there, and all excursions are told.
+        """
+        if self.level is None or not all(excursion.told for excursion in self.excursions):
+            return nan, nan
+        return _CALM[self.level]
+
     def cross(self, z: float, at: int) -> Crossing | None:
         """Take note of the z of an update at `at` (µs); return what it leads to, if anything."""
         before = self.level
-        if before == 0.0 and not self.excursions and -HIGH_Z <= z <= HIGH_Z:
+        low, high = self.calm_range()
+        if low <= z <= high:
             return None
         level = self.level = level_of(z, before or 0.0)
         if before is None:
