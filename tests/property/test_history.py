@@ -150,7 +150,7 @@ FAST = (
     (OutputCollector, "told"),
     (ContractStore, "baseline_grown"),
     (ContractStore, "baseline_changed"),
-    (Baseline, "addition"),
+    (history, "addition"),
     (Baseline, "settlements_changed"),
     (history, "add_all"),
     (history, "new_run"),
