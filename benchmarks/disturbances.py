@@ -69,19 +69,17 @@ class Found:
 
     def line(self) -> str:
         """Return a row of the table."""
-        figures = "  ".join(
-            f"{median(s):6.1f} {max(s):6.1f}" if s else f"{'-':>6} {'-':>6}"
-            for s in (self.hit_s, self.other_s)
+        figures = (
+            f"{median(silences):.1f} / {max(silences):.1f}" if silences else "–"
+            for silences in (self.hit_s, self.other_s)
         )
-        return (
-            f"{self.kind:10} {self.workers:7} {self.times:5}  {self.lost:6} {self.different:9}  "
-            f"{figures}"
-        )
+        cells = (self.kind, self.workers, self.times, self.lost, self.different, *figures)
+        return f"| {' | '.join(map(str, cells))} |"
 
 
 HEADER = (
-    f"{'kind':10} workers times    lost different  its partitions, s  the others, s\n"
-    f"{'':42}{'p50':>8} {'max':>6}  {'p50':>6} {'max':>6}"
+    "| disturbance | workers | times | rows lost | rows different | its partitions silent, s, "
+    "p50 / max | the others |\n|---|---|---|---|---|---|---|"
 )
 
 

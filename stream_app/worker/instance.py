@@ -245,10 +245,12 @@ class Expulsions:
 
     Kafka gives a static name to the member that joined last. The one before is unknown from then on
     and joins again under a new id, which throws out the other. A single change happens to any
-    worker that was cut off for a session.
+    worker that was cut off for a session. One after this process stood still is its own fault.
     """
 
     WINDOW_S = 60.0
+    STOOD_STILL_S = 3.0
+    """Who has not looked for so long was stopped, or its machine slept."""
     YOUNG_LIMIT = 2
     """How many changes within the window make a worker give way that started within it …"""
     LIMIT = 6
@@ -257,13 +259,18 @@ class Expulsions:
     def __init__(self, started_s: float) -> None:
         """`started_s`: when this worker started; all times are monotonic seconds."""
         self._started_s = started_s
+        self._looked_s = started_s
+        self._excused_until_s = started_s
         self._member_id = ""
         self._changes_s: deque[float] = deque(maxlen=self.LIMIT)
 
     def expelled(self, now_s: float, member_id: str) -> bool:
         """Look at the member id, empty while there is none; True: this worker must give way."""
+        if now_s - self._looked_s > self.STOOD_STILL_S:
+            self._excused_until_s = now_s + 2 * SESSION_S
+        self._looked_s = now_s
         if member_id and member_id != self._member_id:
-            if self._member_id:
+            if self._member_id and now_s >= self._excused_until_s:
                 self._changes_s.append(now_s)
             self._member_id = member_id
         recent = sum(now_s - at_s <= self.WINDOW_S for at_s in self._changes_s)

@@ -349,6 +349,8 @@ class Baseline:
 
         They hold while no settlement changes; nothing that can be seen changes by it.
         """
+        if not self._times:
+            return
         other = self._other_hour
         is_known = not self._is_stale and self._computed.stats.as_of == hour
         if not is_known and (other is None or other.stats.as_of != hour):

@@ -66,7 +66,8 @@ async def test_records_that_are_gone_are_told_and_the_rest_is_processed(scene: S
     for _ in range(5):
         await asyncio.to_thread(produce_raw, scene)
     oldest = [TopicPartition(TOPIC, partition, 4) for partition in range(PARTITIONS)]
-    for future in admin(scene).delete_records(oldest).values():
+    client = admin(scene)  # it answers only as long as it lives
+    for future in client.delete_records(oldest).values():
         await asyncio.to_thread(future.result, 10)
     async with scene.worker() as worker:
         await worker.started()
@@ -84,7 +85,8 @@ async def test_a_topic_that_is_deleted_ends_the_worker(scene: Scene) -> None:
     """With the reason: waiting brings nothing."""
     async with scene.worker() as worker:
         await worker.started()
-        (future,) = admin(scene).delete_topics([TOPIC]).values()
+        client = admin(scene)
+        (future,) = client.delete_topics([TOPIC]).values()
         await asyncio.to_thread(future.result, 10)
         assert await worker.ended(60) == FATAL
     await eventually(lambda: "the raw log can no longer be fetched" in worker.output, "it says so")

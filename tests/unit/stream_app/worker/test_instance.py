@@ -122,6 +122,22 @@ def test_two_that_take_turns_are_found_out() -> None:
     assert ended == ["young"]
 
 
+@pytest.mark.parametrize(("pause_s", "gives_way"), [(12.0, False), (1.0, True)])
+def test_a_worker_that_was_stopped_again_and_again_stays(
+    pause_s: float, *, gives_way: bool
+) -> None:
+    """Each time its session ends and it joins under a new id, without anybody else's doing."""
+    now_s = 1_000.0
+    expulsions = Expulsions(now_s)
+    found = []
+    for turn in range(3):
+        for _ in range(4):
+            now_s += 0.5
+            found.append(expulsions.expelled(now_s, f"id-{turn}"))
+        now_s += pause_s
+    assert any(found) == gives_way
+
+
 @given(st.lists(st.integers(61, 10_000), max_size=50))
 def test_a_worker_that_is_cut_off_now_and_then_stays(gaps_s: list[int]) -> None:
     """Its session ends, it joins again under a new id: rarely, and that is no turn-taking."""
