@@ -39,7 +39,7 @@ rows = st.fixed_dictionaries(
 def record(row: dict[str, Any], place: tuple[str, int, int]) -> dict[str, Any]:
     """The record of a row."""
     topic, partition, offset = place
-    full: Settlement = {  # type: ignore[typeddict-item]
+    return {
         **row,
         "rate_8h": rate_8h(row["rate"], row["interval_hours"]),
         "source": "history",
