@@ -30,7 +30,7 @@ from schemas.times import US_PER_HOUR, US_PER_MINUTE, hour_floor
 from stream_app.core.columns.judging import FeedColumns
 from stream_app.core.output.collector import OutputCollector
 from stream_app.core.output.outputs import EncodedRecords, Output
-from stream_app.core.scoring.baseline import Addition, add_all
+from stream_app.core.scoring.additions import Addition, add_all, addition
 from stream_app.core.scoring.interval_evidence import FAR_AHEAD_US
 from stream_app.core.scoring.settled_runs import Run, known_run, new_run
 from stream_app.core.state.contract_state import ContractState
@@ -322,7 +322,8 @@ class HistoryPages:
 def _addition(page: _Page, decision: _Decision, raw_offset: int) -> Addition:
     entry, rows, times, run, _ = decision
     assert run is not None, "what is known is not added"
-    return entry.baseline.addition(run, times, [page.values[row] for row in rows], raw_offset)
+    rates = [page.values[row] for row in rows]
+    return addition(entry.baseline, run, times, rates, raw_offset)
 
 
 def _estimated_from(contract: ContractState) -> int:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from schemas.errors import SchemaError
 from schemas.rates import rate_8h
-from schemas.records import SETTLEMENT, Settlement
+from schemas.records import SETTLEMENT
 from schemas.serde.codec import Encoder
 from schemas.serde.rate_columns import origin_of
 from schemas.serde.settlement_columns import SettlementColumns, SettlementEncoder
@@ -36,10 +36,10 @@ rows = st.fixed_dictionaries(
 )
 
 
-def record(row: dict[str, Any], place: tuple[str, int, int]) -> Settlement:
+def record(row: dict[str, Any], place: tuple[str, int, int]) -> dict[str, Any]:
     """The record of a row."""
     topic, partition, offset = place
-    full: Settlement = {  # type: ignore[typeddict-item]
+    return {
         **row,
         "rate_8h": rate_8h(row["rate"], row["interval_hours"]),
         "source": "history",
@@ -50,13 +50,12 @@ def record(row: dict[str, Any], place: tuple[str, int, int]) -> Settlement:
         "raw_partition": partition,
         "raw_offset": offset,
     }
-    return full
 
 
-def columns_of(page: list[dict[str, object]]) -> SettlementColumns:
+def columns_of(page: list[dict[str, Any]]) -> SettlementColumns:
     """The columns of some rows."""
 
-    def column(name: str) -> list[object]:
+    def column(name: str) -> list[Any]:
         return [row[name] for row in page]
 
     return SettlementColumns(
@@ -69,8 +68,8 @@ def columns_of(page: list[dict[str, object]]) -> SettlementColumns:
         np.array(column("rate"), dtype=np.float64),
         np.array(column("interval_hours"), dtype=np.float64),
         np.array(column("received_at"), dtype=np.int64),
-        column("raw_item"),  # type: ignore[arg-type]
-        column("generation"),  # type: ignore[arg-type]
+        column("raw_item"),
+        column("generation"),
     )
 
 
@@ -80,7 +79,7 @@ def columns_of(page: list[dict[str, object]]) -> SettlementColumns:
     place=st.tuples(names, st.integers(0, 7), st.integers(0, 1 << 40)),
 )
 def test_columns_are_written_as_records_are(
-    page: list[dict[str, object]], place: tuple[str, int, int]
+    page: list[dict[str, Any]], place: tuple[str, int, int]
 ) -> None:
     """Header, identity, times, numbers and coordinates."""
     written = COLUMNS.encode(columns_of(page), origin_of(*place))
@@ -90,7 +89,7 @@ def test_columns_are_written_as_records_are(
 @pytest.mark.parametrize("name", ["funding_time", "funding_time_raw", "received_at"])
 def test_a_time_of_another_era_is_refused(name: str) -> None:
     """Its bytes would be more or fewer than the row has place for."""
-    row: dict[str, object] = {
+    row: dict[str, Any] = {
         "contract_id": "f:A", "feed": "f", "symbol": "A", "funding_time": 2 * 10**15,
         "funding_time_raw": 2 * 10**15, "rate": 0.1, "interval_hours": 8.0,
         "received_at": 2 * 10**15, "raw_item": 0, "generation": 1,

@@ -9,14 +9,12 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from schemas.rates import REFERENCE_INTERVAL_HOURS
 from schemas.records import SettlementSource
-from schemas.times import US_PER_DAY, US_PER_HOUR
+from schemas.times import US_PER_HOUR
 from stream_app.core.scoring.interval_evidence import IntervalEvidence
 from stream_app.core.scoring.settled_intervals import (
     DEFAULT_INTERVAL_HOURS,
@@ -25,9 +23,8 @@ from stream_app.core.scoring.settled_intervals import (
     Spacing,
     settled_interval,
 )
-from stream_app.core.scoring.settled_runs import KEPT_US, Run, judged_anew
+from stream_app.core.scoring.settled_runs import KEPT_US, judged_anew
 from stream_app.core.scoring.settlement import (
-    DOUBTFUL,
     OBSERVED_IN_HISTORY,
     SOURCES,
     Change,
@@ -38,28 +35,15 @@ from stream_app.core.scoring.settlement import (
     decoded,
 )
 from stream_app.core.scoring.settlement_times import hole_between, spacing_at
-from stream_app.core.scoring.statistics import (
-    UNRATED,
-    Score,
-    Statistics,
-    robust_z_of,
-    statistics_of,
-    z_of,
+from stream_app.core.scoring.statistics import UNRATED, Score, Statistics, robust_z_of, z_of
+from stream_app.core.scoring.window import (
+    NOTHING,
+    Columns,
+    Computed,
+    Floats,
+    rates_8h,
+    statistics_in,
 )
-
-WINDOW_US = 30 * US_PER_DAY
-
-
-class _Computed(NamedTuple):
-    """The statistics of an hour, and the settlements that they are of."""
-
-    stats: Statistics
-    window: slice
-    some_doubtful: bool
-    """Some in the window are left out, as their interval is in doubt."""
-
-
-_NOTHING = _Computed(Statistics(-1, 0, None, None, None, None), slice(0, 0), some_doubtful=False)
 
 
 class Baseline:
@@ -95,9 +79,9 @@ class Baseline:
         """Settlements that were replaced by a better version since the last pack."""
         self.life_since = 0
         """Settlements before this time (µs) are of another contract that had the same ticker."""
-        self._computed = _NOTHING
+        self._computed = NOTHING
         """What the newest call of `statistics` returned."""
-        self._other_hour: _Computed | None = None
+        self._other_hour: Computed | None = None
         """That of another hour, over the same settlements: prepared, or of the hour before."""
         self._is_stale = True
         """True if settlements have changed since `_computed`."""
@@ -132,7 +116,7 @@ class Baseline:
         return [self.settled_at(index) for index in range(len(self))]
 
     @property
-    def columns(self) -> tuple[array[int], array[float], array[float], array[int], array[int]]:
+    def columns(self) -> Columns:
         """Funding times, rates, hours, raw offsets, and codes (`code_of`), oldest first."""
         return self._times, self._rates, self._hours, self._offsets, self._codes
 
@@ -240,20 +224,6 @@ class Baseline:
             and times[-3] >= self.life_since
             and funding_time < evidence.begins_at
         )
-
-    def addition(
-        self, run: Run, times: Sequence[int], rates: Sequence[float], raw_offset: int
-    ) -> Addition:
-        """Return how settlements of the history are added together, as `new_run` has found."""
-        known, count = self._times, run.settlements
-        oldest = max(known[-1], times[-1]) - KEPT_US
-        if times[0] <= oldest:
-            first = bisect_right(times, oldest)
-            times, rates, count = times[first:], rates[first:], count - first
-        forgotten = bisect_right(known, oldest) if known[0] <= oldest else 0
-        hours, offsets, codes = [run.interval_hours], [raw_offset], [OBSERVED_IN_HISTORY]
-        new = (times, rates, hours * count, offsets * count, codes * count)
-        return Addition(self, self.columns, run.at, new, forgotten)
 
     def _forget_old(self) -> None:
         self._delete(slice(0, bisect_right(self._times, self._times[-1] - KEPT_US)))
@@ -369,7 +339,7 @@ class Baseline:
         if self._is_stale or self._computed.stats.as_of != hour:
             other = self._other_hour
             if other is None or other.stats.as_of != hour:
-                other = self._compute(hour)
+                other = statistics_in(self.columns, self.life_since, hour)
             self._other_hour = None if self._is_stale else self._computed
             self._computed, self._is_stale = other, False
         return self._computed.stats
@@ -384,36 +354,11 @@ class Baseline:
         other = self._other_hour
         is_known = not self._is_stale and self._computed.stats.as_of == hour
         if not is_known and (other is None or other.stats.as_of != hour):
-            self._other_hour = self._compute(hour)
+            self._other_hour = statistics_in(self.columns, self.life_since, hour)
 
-    def _compute(self, hour: int) -> _Computed:
-        earliest = max(hour - WINDOW_US + 1, self.life_since)
-        window = slice(bisect_left(self._times, earliest), bisect_right(self._times, hour))
-        some_doubtful = bool(np.logical_or.reduce(self._doubtful(window)))
-        return _Computed(
-            statistics_of(self._rates_8h(window, some_doubtful=some_doubtful), hour),
-            window,
-            some_doubtful,
-        )
-
-    def window(self) -> npt.NDArray[np.float64]:
+    def window(self) -> Floats:
         """Return the rate_8h that the newest statistics are over, oldest first."""
-        _, window, some_doubtful = self._computed
-        return self._rates_8h(window, some_doubtful=some_doubtful)
-
-    def _rates_8h(self, window: slice, *, some_doubtful: bool) -> npt.NDArray[np.float64]:
-        # No view may outlive this: an array with an exported buffer cannot grow.
-        rates = np.frombuffer(self._rates)[window]
-        # As `rate_8h` computes it, so that the two agree to the last bit.
-        scaled: npt.NDArray[np.float64] = rates * REFERENCE_INTERVAL_HOURS
-        scaled /= np.frombuffer(self._hours)[window]
-        return scaled[~self._doubtful(window)] if some_doubtful else scaled
-
-    def _doubtful(self, window: slice) -> npt.NDArray[np.bool_]:
-        """Return of each settlement in a window whether its interval is in doubt."""
-        codes = np.frombuffer(self._codes, dtype=np.int8)[window]
-        doubtful: npt.NDArray[np.bool_] = (codes & DOUBTFUL) != 0
-        return doubtful
+        return rates_8h(self.columns, self._computed)
 
     def score(self, value: float, stats: Statistics | None) -> Score:
         """Return z, robust z and percentile of a rate_8h against this baseline's `stats`.
@@ -431,34 +376,6 @@ class Baseline:
         if not self._times or self._times[-1] < self.life_since:
             return None
         return self.settled_at(len(self) - 1).interval
-
-
-class Addition(NamedTuple):
-    """Settlements that are to be added to a baseline."""
-
-    baseline: Baseline
-    known: Sequence[array[Any]]
-    """The columns of the baseline."""
-    at: int
-    """The position of the first of them."""
-    columns: Sequence[Sequence[Any]]
-    """As in `Baseline.columns`."""
-    forgotten: int
-    """How many of the oldest are too old then."""
-
-
-def add_all(additions: Sequence[Addition]) -> None:
-    """Add settlements to different baselines. This cannot fail by itself."""
-    for addition in additions:
-        addition.baseline.settlements_changed()
-    for _, known, at, columns, forgotten in additions:
-        for column, new in zip(known, columns, strict=True):
-            if len(new) == 1:
-                column.insert(at, new[0])
-            else:
-                column[at:at] = array(column.typecode, new)
-            if forgotten:
-                del column[:forgotten]
 
 
 def _is_better(source: SettlementSource, rate: float, before: Settled) -> bool:

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from schemas.times import US_PER_DAY, US_PER_HOUR
-from stream_app.core.scoring.baseline import WINDOW_US, Baseline
+from stream_app.core.scoring.baseline import Baseline
 from stream_app.core.scoring.interval_evidence import IntervalEvidence
 from stream_app.core.scoring.settled_runs import KEPT_US
 from stream_app.core.scoring.settlement import Change, Hole, Settled, Special
 from stream_app.core.scoring.statistics import Score, Statistics, confidence_of, statistics_of, z_of
+from stream_app.core.scoring.window import WINDOW_US
 from tests.support.baselines import HOUR_US, NOTHING, filled, restored
 
 
