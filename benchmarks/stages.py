@@ -1,9 +1,10 @@
 """Where a worker's CPU time goes: µs an update, by stage.
 
-The real worker works off a backlog on Apache Kafka, as in the benchmark of throughput, and notes
-at each ms of its CPU time in which of our functions its main thread is (benchmarks/profiled.py);
-the core is shown by module. The time of librdkafka's threads (fetching, compressing, sending) and
-of other threads is that of their own clocks. Stages below 1 % are added up.
+The real worker takes live loads as in the benchmark of latency (with one contract in ten beyond |z|
+= 2), and works off backlogs as in that of throughput, all on Apache Kafka. It notes at each ms of
+its CPU time in which of our functions its main thread is (benchmarks/profiled.py); the core is
+shown by module. The time of librdkafka's threads (fetching, compressing, sending) and of other
+threads is that of their own clocks. Stages below 1 % are added up.
 """
 
 from __future__ import annotations
@@ -19,8 +20,15 @@ from typing import Any
 
 import msgspec
 
-from benchmarks.feeding import Feeder, as_exchanges_send, pace, send_backlog
-from benchmarks.load import FEED, Instrument, market
+from benchmarks.feeding import (
+    Feeder,
+    Pattern,
+    as_exchanges_send,
+    pace,
+    send_backlog,
+    spread_out,
+)
+from benchmarks.load import FEED, market
 from benchmarks.platform import Platform, platform
 from benchmarks.profile_stages import CORE
 from benchmarks.running import progress
@@ -29,14 +37,14 @@ from benchmarks.tables import Aim, table
 from benchmarks.throughput import DRAINED_WITHIN_S, QUICK_SHARE, SIZES
 from schemas.clock import now_us
 from schemas.errors import UnavailableError
+from schemas.partitioning import PARTITIONS
 from schemas.times import US_PER_HOUR, US_PER_S, hour_floor
 from schemas.topics import RATES, raw_topic
 
 TITLE = "Where the time goes"
 BOUND_S = 600.0
-LIVE = "live, 1,900/s"
-LIVE_UPDATES_S = 1_900
-LIVE_EACH = 238
+HEAVY_RECORD = 63
+LIVE_EACH = 252
 """Contracts of a partition."""
 QUICK_EACH = 100
 LIVE_WARM_UP_S = 4.0
@@ -73,8 +81,14 @@ async def measure(given: argparse.Namespace) -> dict[str, Any]:
         progress(f"history of {sum(map(len, contracts))} contracts")
         await servers.learn(feeder, contracts, now_us())
         await servers.stop("worker")
-        progress("live")
-        found[LIVE] = await _live(servers, [part[:live_each] for part in contracts], seconds)
+        live = [part[:live_each] for part in contracts]
+        each_hz = 1 / (live_each * PARTITIONS)
+        for load, pattern in (
+            ("live, 1,900/s", as_exchanges_send(live, 1_900 * each_hz)),
+            (f"live, 20,000/s of {HEAVY_RECORD}", spread_out(live, 20_000 * each_hz, HEAVY_RECORD)),
+        ):
+            progress(load)
+            found[load] = await _live(servers, pattern, seconds)
         for size in sizes:
             rounds = size.seconds(QUICK_SHARE if given.quick else 1.0)
             chosen = [part[: size.each] for part in contracts]
@@ -96,11 +110,8 @@ async def _backlog(servers: Platform, expected: int, seconds: float) -> dict[str
     return by_stage(await _ended(servers, path), followed)
 
 
-async def _live(
-    servers: Platform, contracts: Sequence[Sequence[Instrument]], seconds: float
-) -> dict[str, Any]:
+async def _live(servers: Platform, pattern: Pattern, seconds: float) -> dict[str, Any]:
     path = servers.directory / "live.ndjson"
-    pattern = as_exchanges_send(contracts, LIVE_UPDATES_S / sum(map(len, contracts)))
     await servers.start_worker(wait=True, profile=path)
     send = partial(pace, Feeder(servers.settings), pattern, raw_topic(FEED))
     # The first update of a contract costs more than the others.

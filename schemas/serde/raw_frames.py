@@ -9,7 +9,7 @@ Encoding: Apache Avro 1.11 specification, "Binary Encoding".
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import NamedTuple, cast
 
 import msgspec
 
@@ -24,6 +24,11 @@ _ITEM_FIELDS = ("symbol", "payload", "received_at")
 _SOME = 2
 """The tag of the second branch of a union: there is a value."""
 _MAX_LONG_BYTES = 10
+_CONTINUES = 0x8080808080808080
+_EIGHT_BYTES = 0x0080808080808080
+"""The bits of eight bytes that say "another byte follows", and how they are in a long of eight."""
+_MAX_HEADS = 1_024
+"""How many beginnings of records are remembered."""
 
 
 class RawFrame(msgspec.Struct, gc=False):
@@ -97,6 +102,18 @@ def _long(data: bytes, at: int) -> tuple[int, int]:
     return (value >> 1) ^ -(value & 1), at
 
 
+def _time(data: bytes, at: int) -> tuple[int, int]:
+    """Read an Avro long that is probably a time of these centuries in µs: one of eight bytes."""
+    packed = int.from_bytes(data[at : at + 8], "little")
+    if packed & _CONTINUES != _EIGHT_BYTES:
+        return _long(data, at)
+    # Two by two the groups of 7, 14 and 28 bits are moved together.
+    packed = packed & 0x007F007F007F007F | (packed & 0x7F007F007F007F00) >> 1
+    packed = packed & 0x00003FFF00003FFF | (packed & 0x3FFF00003FFF0000) >> 2
+    packed = packed & 0x000000000FFFFFFF | (packed & 0x0FFFFFFF00000000) >> 4
+    return (packed >> 1) ^ -(packed & 1), at + 8
+
+
 def _bytes(data: bytes, at: int) -> tuple[bytes, int]:
     """Read Avro bytes, of which a string is made; return them and the position after them."""
     size, at = _long(data, at)
@@ -106,12 +123,17 @@ def _bytes(data: bytes, at: int) -> tuple[bytes, int]:
     return data[at:end], end
 
 
-def _items(data: bytes, at: int) -> tuple[list[bytes | None], list[bytes], list[int], int]:
-    """Read the array of items; return its columns and the position after it."""
+def _items(
+    data: bytes, at: int, known_at: int, known: bytes
+) -> tuple[list[bytes | None], list[bytes], list[int], int]:
+    """Read the array of items; return its columns and the position after it.
+
+    `known_at`, `known`: a time that items probably have, and its encoding.
+    """
     symbols: list[bytes | None] = []
     payloads: list[bytes] = []
     times: list[int] = []
-    known, known_at, width = b"", 0, 1
+    width = len(known)
     while True:
         count, at = _long(data, at)
         if count == 0:
@@ -149,7 +171,7 @@ def _items(data: bytes, at: int) -> tuple[list[bytes | None], list[bytes], list[
                 at += width
             else:
                 start = at
-                known_at, at = _long(data, at)
+                known_at, at = _time(data, at)
                 known = data[start:at]
                 width = at - start
             times.append(known_at)
@@ -160,6 +182,16 @@ def _symbols_of(record_type_text: str, field: str) -> tuple[str, ...]:
         if entry["name"] == field:
             return tuple(entry["type"]["symbols"])
     raise ValueError(f"RawBatch has no {field}")
+
+
+class _Head(NamedTuple):
+    """What all records of a channel of a connection have in common."""
+
+    feed: str
+    transport: Transport
+    purpose: Purpose
+    channel: str
+    connection_id: str
 
 
 class RawFrameReader:
@@ -177,6 +209,9 @@ class RawFrameReader:
         names = tuple(f["name"] for f in own["fields"]), tuple(f["name"] for f in items)
         assert names == (_FIELDS, _ITEM_FIELDS), "what `_read` reads"
         self._is_own: dict[int, bool] = {}
+        self._heads: dict[int, dict[bytes, _Head]] = {}
+        """By their size in bytes, and their bytes."""
+        self._known = 0
 
     def read(self, value: bytes) -> RawFrame:
         """Return the frame in the value of a raw record.
@@ -204,31 +239,50 @@ class RawFrameReader:
         return bool(written == self._own)
 
     def _read(self, value: bytes) -> RawFrame:
+        head, at = self._head_of(value)
+        sequence, at = _long(value, at)
+        begin = at
+        received_at, at = _time(value, at)
+        symbols, payloads, times, at = _items(value, at, received_at, value[begin:at])
+        if at != len(value):
+            raise ValueError(f"{len(value) - at} bytes left over")
+        for symbol in symbols:
+            if symbol is not None:
+                # Text must be UTF-8; ASCII, which nearly all of it is, needs no further look.
+                symbol.isascii() or symbol.decode()
+        return RawFrame(*head, sequence, received_at, symbols, payloads, times)
+
+    def _head_of(self, value: bytes) -> tuple[_Head, int]:
+        """Return the fields before `sequence`, and the position after them.
+
+        A connection's records begin with the same bytes, so those are read once.
+        """
+        for size, known in self._heads.items():
+            head = known.get(value[HEADER_BYTES : HEADER_BYTES + size])
+            if head is not None:
+                return head, HEADER_BYTES + size
+        head, at = self._read_head(value)
+        if self._known >= _MAX_HEADS:
+            self._heads.clear()
+            self._known = 0
+        self._known += 1
+        size = at - HEADER_BYTES
+        self._heads.setdefault(size, {})[value[HEADER_BYTES:at]] = head
+        return head, at
+
+    def _read_head(self, value: bytes) -> tuple[_Head, int]:
         feed, at = _bytes(value, HEADER_BYTES)
         transport, at = _long(value, at)
         purpose, at = _long(value, at)
         channel, at = _bytes(value, at)
         connection, at = _bytes(value, at)
-        sequence, at = _long(value, at)
-        received_at, at = _long(value, at)
-        symbols, payloads, times, at = _items(value, at)
-        if at != len(value):
-            raise ValueError(f"{len(value) - at} bytes left over")
         if min(transport, purpose) < 0:
             raise ValueError("a transport or purpose below 0")
-        for symbol in symbols:
-            if symbol is not None:
-                # Text must be UTF-8; ASCII, which nearly all of it is, needs no further look.
-                symbol.isascii() or symbol.decode()
-        return RawFrame(
+        head = _Head(
             feed.decode(),
             cast("Transport", self._transports[transport]),
             cast("Purpose", self._purposes[purpose]),
             channel.decode(),
             connection.decode(),
-            sequence,
-            received_at,
-            symbols,
-            payloads,
-            times,
         )
+        return head, at

@@ -24,7 +24,7 @@ from schemas.serde.raw_frames import RawFrame
 from stream_app.core.columns.hot import Flags, Longs
 from stream_app.core.columns.judging import FeedColumns, is_regular
 from stream_app.core.columns.stepping import Decision, commit, decide
-from stream_app.core.columns.updates import Updates, plain, plain_copies, ranks
+from stream_app.core.columns.updates import Updates, plain, plain_copies, ranks, turning
 from stream_app.core.output.outputs import EncodedRecords
 from stream_app.core.partition import FeedPartition, RunBounds
 from stream_app.core.state.audit_counts import Noted
@@ -93,7 +93,7 @@ def _take(
     items = 0
     while queue:
         offset, frame = queue[0]
-        items += len(frame)
+        items += len(frame.payloads)
         its_reader = _reader_of(partition, frame, offset, bounds)
         if (
             its_reader is None
@@ -112,14 +112,14 @@ def _reader_of(
     partition: FeedPartition, frame: RawFrame, offset: int, bounds: RunBounds
 ) -> StreamReader | None:
     """Return what reads a record's items into columns; None: they are applied one by one."""
+    symbols = frame.symbols
     if (
-        not frame.is_stream
-        or not partition.steps_by_columns
-        or offset <= bounds.after_offset
+        offset <= bounds.after_offset
         or frame.received_at >= bounds.before_us
-        or len(frame) > bounds.items
-        or not frame.symbols
-        or None in frame.symbols
+        or not 0 < len(symbols) <= bounds.items
+        or not partition.steps_by_columns
+        or not frame.is_stream
+        or None in symbols
     ):
         return None
     return partition.normalise.column_reader(frame.channel)
@@ -129,8 +129,7 @@ def _apply_run(
     columns: FeedColumns, run: Sequence[RunRecord], reader: StreamReader, now_us: int
 ) -> None:
     """Step the plain updates of a run by columns, then apply all its other items one by one."""
-    sizes = [len(record.frame) for record in run]
-    starts = np.cumsum([0, *sizes])
+    starts = np.cumsum([0, *(len(record.frame.payloads) for record in run)])
     done = np.zeros(starts[-1], dtype=np.bool_)
     if len(done) >= MIN_UPDATES:
         try:
@@ -142,8 +141,22 @@ def _apply_run(
             counts["column_failures"] += 1
             if counts["column_failures"] == 1:
                 log.exception("%s: updates could not be stepped by columns", columns.feed)
+    _apply_left(run, starts, np.nonzero(~done)[0], now_us)
+
+
+def _apply_left(run: Sequence[RunRecord], starts: Longs, left: Longs, now_us: int) -> None:
+    """Apply the items of a run that were not stepped by columns, in the order of the log.
+
+    `left`: their positions, where record k's items begin at `starts[k]`.
+    """
+    oldest = min(record.frame.received_at for record in run)
+    if not len(left) and not any(
+        partition.counts_letters(oldest) for partition in {record.partition for record in run}
+    ):
+        return
+    firsts = np.searchsorted(left, starts).tolist()
     for number, (partition, offset, frame) in enumerate(run):
-        indexes = np.nonzero(~done[starts[number] : starts[number + 1]])[0].tolist()
+        indexes = (left[firsts[number] : firsts[number + 1]] - starts[number]).tolist()
         if indexes or partition.counts_letters(frame.received_at):
             partition.apply_some(frame, offset, indexes, now_us)
 
@@ -194,7 +207,8 @@ def _updates(
         held_back |= {each for each, its_name, symbol in pairs if its_name != symbol}
     if held_back:
         row[np.isin(row, list(held_back))] = -1
-    sizes = [len(run[number].frame) for number in frames]
+    sizes = np.array([len(run[number].frame.payloads) for number in frames])
+    ends = np.cumsum(sizes)
     return Updates(
         row,
         read.event_times,
@@ -204,7 +218,7 @@ def _updates(
         read.next_funding_times,
         np.array([time for number in frames for time in run[number].frame.times], dtype=np.int64),
         np.repeat(np.array(frames, dtype=np.int64), sizes),
-        np.concatenate([np.arange(size) for size in sizes]),
+        np.arange(ends[-1]) - np.repeat(ends - sizes, sizes),
     )
 
 
@@ -261,6 +275,9 @@ class _Steps:
     def _wave(self, wave: Updates) -> Longs:
         """Step one update of each contract; return the rows of those that are left."""
         columns = self.columns
+        turns = turning(columns, wave, self._limits)
+        for position in np.nonzero(turns)[0].tolist():
+            columns.turn_hour(wave.row.item(position), wave.event_time.item(position))
         is_plain = plain(columns, wave, self._limits)
         is_copy = ~is_plain & plain_copies(columns, wave, self._limits)
         left = wave.row[~(is_plain | is_copy)]

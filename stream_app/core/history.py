@@ -1,9 +1,10 @@
 """Applies settled history by columns: what goes on as the settlements before it, many at once.
 
 Rows of one contract that can be added to its baseline together (scoring/settled_runs.py), and rows
-that are known already, are decided for all contracts of a record, encoded together, and only then
-written: all of it, or nothing. All other rows are applied one by one (reference_data.py), which is
-the one way that says what a settlement means; so are all rows that are left after a failure here.
+that are known or delivered again, are decided for all contracts of a record, encoded together, and
+only then written: all of it, or nothing. All other rows are applied one by one (reference_data.py),
+which is the one way that says what a settlement means; so are all rows that are left after a
+failure here.
 
 Contracts do not depend on each other, of one contract each row is applied before the next, and rows
 that are applied one by one are so in the order of the log. So each key's records, the stored state
@@ -53,6 +54,8 @@ class _Page(NamedTuple):
     rates: Floats
     times: Sequence[int]
     """Funding times: rounded to the minute."""
+    values: Sequence[float]
+    """The rates once more."""
     odd: frozenset[int]
     """Positions of rows that are to be read and judged one by one."""
 
@@ -79,8 +82,14 @@ class _Decision(NamedTuple):
     entry: ContractEntry
     rows: Sequence[int]
     times: Sequence[int]
-    run: Run | None
-    """How they are added; None: they are known already."""
+    run: Run | None = None
+    """How they are added to the baseline; None: they are not."""
+    outcome: str = "settlement"
+    """What they are counted as."""
+
+
+_KNOWN = "settlement_known"
+_REDELIVERED = "redelivered"
 
 
 class _FailedError(Exception):
@@ -158,7 +167,7 @@ class HistoryPages:
         # As `minute_round` computes it.
         times = (times_raw + US_PER_MINUTE // 2) // US_PER_MINUTE * US_PER_MINUTE
         odd = frozenset(np.nonzero(~is_good)[0].tolist())
-        return _Page(frame, times_raw, rates, times.tolist(), odd)
+        return _Page(frame, times_raw, rates, times.tolist(), rates.tolist(), odd)
 
     def _apply_together(
         self, page: _Page, left: dict[bytes | None, list[int]], at: ItemContext
@@ -200,7 +209,12 @@ class HistoryPages:
     ) -> _Decision | None:
         """Decide how many of a symbol's rows can be applied together; None: not even one."""
         entry = None if symbol is None else self._store.by_name.get(symbol)
-        if entry is None or entry.corrections or at.applied_by <= entry.shard.block.applied_offset:
+        if entry is None:
+            return None
+        if at.applied_by <= entry.shard.block.applied_offset:
+            is_its_own = (at.applied_by, rows[0]) > entry.contract.listed_by
+            return _Decision(entry, rows, (), None, _REDELIVERED) if is_its_own else None
+        if entry.corrections:
             return None
         rows = page.good(rows)
         if not rows:
@@ -210,17 +224,17 @@ class HistoryPages:
         run = new_run(baseline, contract.evidence, times, _estimated_from(contract))
         if run is not None:
             return _Decision(entry, rows[: run.settlements], times[: run.settlements], run)
-        known = known_run(baseline, times, page.rates[rows].tolist())
-        return _Decision(entry, rows[:known], times[:known], None) if known else None
+        known = known_run(baseline, times, [page.values[row] for row in rows])
+        return _Decision(entry, rows[:known], times[:known], None, _KNOWN) if known else None
 
     def _write(self, page: _Page, decisions: Sequence[_Decision], at: ItemContext) -> None:
         """Write decisions about different contracts, all of them or none."""
         new = [decision for decision in decisions if decision.run is not None]
         outputs: list[Output | EncodedRecords] = []
         for decision in new:
-            outputs += self._holes_filled(decision, at)
-        filled, added = len(outputs), sum(len(decision.rows) for decision in new)
-        known = sum(len(decision.rows) for decision in decisions) - added
+            if decision.run is not None and decision.run.filled:
+                outputs += self._holes_filled(decision.entry, decision.rows, decision.run, at)
+        filled = len(outputs)
         if new:
             outputs.append(self._records(page, new, at))
         additions = [_addition(page, decision, at.offset) for decision in new]
@@ -234,20 +248,18 @@ class HistoryPages:
         counts = collector.counts
         if filled:
             counts[AuditKind.SETTLEMENT_FOUND] += filled
-        if added:
-            counts["settlement"] += added
-        if known:
-            counts["settlement_known"] += known
+        for decision in decisions:
+            counts[decision.outcome] += len(decision.rows)
 
-    def _holes_filled(self, decision: _Decision, at: ItemContext) -> list[Output]:
+    def _holes_filled(
+        self, entry: ContractEntry, rows: Sequence[int], run: Run, at: ItemContext
+    ) -> list[Output]:
         """Return the audit events of settlements that come into a hole."""
-        run, subject = decision.run, decision.entry.contract.contract_id
-        if run is None or not run.filled:
-            return []
-        kind, told = AuditKind.SETTLEMENT_FOUND, self._collector.told
+        subject, kind = entry.contract.contract_id, AuditKind.SETTLEMENT_FOUND
+        told = self._collector.told
         return [
             told(subject, kind, (hole.since, hole.until), left, "", (at.offset, row))
-            for row, (hole, left) in zip(decision.rows, run.filled, strict=True)
+            for row, (hole, left) in zip(rows, run.filled, strict=True)
             if hole is not None
         ]
 
@@ -261,7 +273,7 @@ class HistoryPages:
         identities: list[bytes] = []
         hours: list[float] = []
         generations: list[int] = []
-        for entry, its_rows, its_times, run in decisions:
+        for entry, its_rows, its_times, run, _ in decisions:
             assert run is not None, "what is known is not published"
             key, identity = self._name(entry.contract)
             rows += its_rows
@@ -295,7 +307,8 @@ class HistoryPages:
     def _touch(self, decision: _Decision) -> None:
         """Note that a contract's block is to be stored, and its baseline where that grows."""
         entry = decision.entry
-        entry.shard.dirty = True
+        if decision.outcome != _REDELIVERED:
+            entry.shard.dirty = True
         if decision.run is None:
             return
         if entry.is_scored:
@@ -307,9 +320,9 @@ class HistoryPages:
 
 
 def _addition(page: _Page, decision: _Decision, raw_offset: int) -> Addition:
-    entry, rows, times, run = decision
+    entry, rows, times, run, _ = decision
     assert run is not None, "what is known is not added"
-    return entry.baseline.addition(run, times, page.rates[rows].tolist(), raw_offset)
+    return entry.baseline.addition(run, times, [page.values[row] for row in rows], raw_offset)
 
 
 def _estimated_from(contract: ContractState) -> int:

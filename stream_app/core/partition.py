@@ -26,6 +26,7 @@ from schemas.serde.raw_frames import RawFrame
 from schemas.symbols import symbol_fault
 from schemas.times import US_PER_S
 from stream_app.core.columns.flushing import emit_owed, settle_bars
+from stream_app.core.columns.hot import Longs
 from stream_app.core.columns.judging import Encoders, FeedColumns
 from stream_app.core.columns.updates import Limits
 from stream_app.core.history import HistoryPages
@@ -256,6 +257,11 @@ class FeedPartition:
         rows = np.array([e.row for e in shard.entries if e.resident], dtype=np.int64)
         if not len(rows):
             return
+        is_ahead = columns.hour[rows] > columns.event_time[rows]
+        if is_ahead.any():
+            # They were to be judged by the next hour, and the update of it was none of theirs.
+            self._take_out(rows[is_ahead])
+            rows = rows[~is_ahead]
         emitted = emit_owed(columns, rows, self.place, now_us)
         if emitted:
             keys = [columns.keys[row] for row, _ in emitted]
@@ -263,10 +269,13 @@ class FeedPartition:
             self.collector.outputs.append(records)
             self.counts["emitted"] += len(keys)
             shard.dirty = True
-        for row in settle_bars(columns, rows, boundary, self._stale_us).tolist():
-            entry = columns.entries[row]
+        self._take_out(settle_bars(columns, rows, boundary, self._stale_us))
+
+    def _take_out(self, rows: Longs) -> None:
+        for row in rows.tolist():
+            entry = self.columns.entries[row]
             assert entry is not None, "a row in use"
-            columns.take_out(entry)
+            self.columns.take_out(entry)
 
     def _flush_entry(self, entry: ContractEntry, boundary: int, now_us: int) -> None:
         emitter = self._emitter

@@ -38,6 +38,7 @@ from stream_app.worker.feed_reports import FeedReports
 from stream_app.worker.fetcher import Fetcher
 from stream_app.worker.flusher import Flusher
 from stream_app.worker.funding_app import FundingApp, Intake
+from stream_app.worker.hour_ahead import HourAhead
 from stream_app.worker.instance import SESSION_S, Expulsions, Instance
 from stream_app.worker.output_producer import PUBLISHED, OutputProducer, output_encoders
 from stream_app.worker.peers import Peers
@@ -85,6 +86,7 @@ def create_app(settings: WorkerSettings, instance: Instance, clock: Clock) -> Fu
     app.intake = Intake(fetcher, raw_input, flusher)
     _add_raw_input(app, fetcher, raw_input)
     _add_flush(app, processor, flusher, clock)
+    app.task(HourAhead(processor.partitions, lambda: raw_input.is_idle, clock).run)
     _add_membership(app, instance, clock)
     if not settings.worker_output_prefix:
         # A replay's worker reads the past: nobody is interested in its delays.

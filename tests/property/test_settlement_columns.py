@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -34,12 +36,12 @@ rows = st.fixed_dictionaries(
 )
 
 
-def record(row: dict[str, object], place: tuple[str, int, int]) -> Settlement:
+def record(row: dict[str, Any], place: tuple[str, int, int]) -> Settlement:
     """The record of a row."""
     topic, partition, offset = place
     full: Settlement = {  # type: ignore[typeddict-item]
         **row,
-        "rate_8h": rate_8h(row["rate"], row["interval_hours"]),  # type: ignore[arg-type]
+        "rate_8h": rate_8h(row["rate"], row["interval_hours"]),
         "source": "history",
         "kind": "regular",
         "interval_source": "observed",

@@ -274,7 +274,7 @@ class History:
         for symbol in self.symbols:
             hours = self.hours[symbol]
             rate = round(self.chance.gauss(1e-4, 4e-5), 8)
-            channel, row = self.dialect.streamed(symbol, at, rate, hours)
+            channel, row = self.dialect.streamed(symbol, at, rate, int(hours))
             rows.append((symbol, json.dumps(row).encode()))
         self._add("stream", channel, rows)
 

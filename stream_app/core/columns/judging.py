@@ -135,6 +135,20 @@ class FeedColumns(HotColumns):
         self.keys[row] = contract.contract_id.encode()
         self.tails[row] = zscores.tail(entry.interval.source, contract.generation)
 
+    def turn_hour(self, row: int, event_time: int) -> None:
+        """Make what a contract is judged by that of the hour of its next update (µs).
+
+        Nothing is done if its interval is another one by then: that is for rates.py.
+        """
+        entry = self.entries[row]
+        assert entry is not None, "a row in use"
+        entry.refresh(event_time)
+        if entry.interval != entry.contract.interval or entry.interval.doubtful:
+            return
+        entry.agreed = (entry.interval, self.next_funding_time.item(row))
+        self._put_statistics(row, entry.stats)
+        self.hour[row] = entry.hour
+
     def _put_statistics(self, row: int, stats: Statistics | None) -> None:
         usable = stats is not None and stats.usable
         self.mean[row] = stats.mean if stats is not None and usable else NAN

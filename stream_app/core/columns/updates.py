@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from schemas.times import US_PER_HOUR
+from schemas.times import US_PER_HOUR, US_PER_MINUTE
 from stream_app.core.columns.hot import Flags, Floats, Longs
 from stream_app.core.columns.judging import FeedColumns
 from stream_app.core.state.bars import MAX_HELD
@@ -54,20 +54,24 @@ class Limits(NamedTuple):
 def plain(columns: FeedColumns, updates: Updates, limits: Limits) -> Flags:
     """Tell which updates are plain; of several of one contract, the first is to be the next one.
 
-    A plain update is the newest of its stream and its contract, within the hour of the one before.
-    Its rate is within the caps, its prices are there, and it is for the same funding time.
+    A plain update is the newest of its stream and its contract. What it is judged by is that of its
+    hour, its rate is within the caps, its prices are there, and it is for the same funding time.
     """
     row, at = updates.row, updates.event_time
     since, known_at = columns.stream_event_time[row], columns.event_time[row]
     coming = columns.next_funding_time[row]
     mark, index, rate = updates.mark_price, updates.index_price, updates.rate
+    hour = at - at % US_PER_HOUR
+    # With a funding time that has passed within the hour before, that hour's estimate is kept.
+    goes_on = (known_at >= hour) | (coming - hour >= US_PER_MINUTE)
     is_plain: Flags = (
         columns.resident[row]
+        & goes_on
         & (at > known_at)
         & (at > since)
         & (at - since <= limits.missed_us)
         & (at - updates.received_at <= limits.ahead_us)
-        & (at - at % US_PER_HOUR == columns.hour[row])
+        & (hour == columns.hour[row])
         & (updates.next_funding_time == coming)
         & (rate >= columns.lowest[row])
         & (rate <= columns.highest[row])
@@ -81,6 +85,18 @@ def plain(columns: FeedColumns, updates: Updates, limits: Limits) -> Flags:
     if limits.derives_settlements:
         is_plain &= at < coming
     return is_plain
+
+
+def turning(columns: FeedColumns, updates: Updates, limits: Limits) -> Flags:
+    """Tell which updates may be the first of the hour after the one that their row is judged by."""
+    row, at = updates.row, updates.event_time
+    turns: Flags = (
+        columns.resident[row]
+        & (at - at % US_PER_HOUR == columns.hour[row] + US_PER_HOUR)
+        & (at > columns.event_time[row])
+        & (at - updates.received_at <= limits.ahead_us)
+    )
+    return turns
 
 
 def plain_copies(columns: FeedColumns, updates: Updates, limits: Limits) -> Flags:

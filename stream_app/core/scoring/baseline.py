@@ -117,7 +117,7 @@ class Baseline:
 
     def copied(self) -> Baseline:
         """Return a baseline that is as this one is now."""
-        twin = Baseline()
+        twin = Baseline.__new__(Baseline)
         for name in self.__slots__:
             value = getattr(self, name)
             setattr(twin, name, value[:] if isinstance(value, array | list) else value)
@@ -379,6 +379,8 @@ class Baseline:
 
         They hold while no settlement changes; nothing that can be seen changes by it.
         """
+        if not self._times:
+            return
         other = self._other_hour
         is_known = not self._is_stale and self._computed.stats.as_of == hour
         if not is_known and (other is None or other.stats.as_of != hour):

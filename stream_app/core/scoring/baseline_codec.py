@@ -127,7 +127,7 @@ def _unpacked_whole(data: bytes, up_to_offset: int) -> Baseline | None:
     )
     offsets, codes = array("q", packed.offsets), array("b", packed.codes)
     columns = (times, rates, hours, offsets, codes)
-    if packed.superseded or len(set(map(len, columns))) != 1 or not times:
+    if packed.superseded or len({len(column) for column in columns}) != 1 or not times:
         return None
     is_ascending = bool((np.diff(np.frombuffer(times, dtype=np.int64)) > 0).all())
     if not is_ascending or max(offsets) > up_to_offset or not set(codes) <= CODES:
