@@ -153,7 +153,7 @@ class GroupConsumer(driver.Consumer):  # type: ignore[misc]
             return None, None
         return await super()._wait_next_records(timeout)
 
-    def verify_event_path(self, now: float, tp: TP) -> None:
+    async def verify_all_partitions_active(self) -> None:
         """Leave it to the watchdog to see a stall: Faust would miss its own fetches."""
 
     async def committed_raw(self) -> dict[Partition, int | None]:
