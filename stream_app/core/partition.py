@@ -12,12 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from schemas import topics
 from schemas.audit_kinds import AuditKind
 from schemas.control_items import BACKFILL_BEGIN, BACKFILL_END, FEED_EVENT, TICK, UNREADABLE
-from schemas.errors import MalformedInputError
 from schemas.feeds import spec
 from schemas.records import HourlyBar, RawBatch, RawItem
 from schemas.serde.avro_writer import write_long, write_string
@@ -25,8 +22,7 @@ from schemas.serde.codec import wire_header
 from schemas.serde.raw_frames import RawFrame
 from schemas.symbols import symbol_fault
 from schemas.times import US_PER_S
-from stream_app.core.columns.flushing import emit_owed, settle_bars
-from stream_app.core.columns.hot import Longs
+from stream_app.core.boundaries import Boundaries
 from stream_app.core.columns.judging import Encoders, FeedColumns
 from stream_app.core.columns.updates import Limits
 from stream_app.core.history import HistoryPages
@@ -40,10 +36,11 @@ from stream_app.core.savepoint import ItemSavepoint, Parts
 from stream_app.core.scoring.zones import flush_boundary
 from stream_app.core.state.clock_skew import SKEW_US
 from stream_app.core.state.contract_state import ContractState
-from stream_app.core.state.contract_store import ContractEntry, ContractStore, Shard
+from stream_app.core.state.contract_store import ContractEntry, ContractStore
 from stream_app.core.state.item_context import ItemContext
 from stream_app.core.updates.admission import Admission
-from stream_app.core.updates.plausibility import MAX_AHEAD_US, check_plausible
+from stream_app.core.updates.plausibility import MAX_AHEAD_US
+from stream_app.core.updates.reading import ItemReader
 from stream_app.model import (
     InstrumentUpdate,
     NoRate,
@@ -93,12 +90,11 @@ class FeedPartition:
         self.counts = self.collector.counts
         known = spec(feed)
         self.normalise = normalise
-        self._max_ahead_us = max_ahead_us
-        self._max_settled_rate = known.max_settled_rate
         # Whoever allows times further ahead than by default expects clocks that run on their own.
         skew_us = SKEW_US if max_ahead_us <= MAX_AHEAD_US else max_ahead_us
         self._stale_us = int(known.stale_s * US_PER_S)
         self._monitor = StreamMonitor(self.collector, self.store, known, skew_us, flush_phase_us)
+        self._reader = ItemReader(normalise, self.collector, max_ahead_us, known.max_settled_rate)
         self._admission = Admission(self.collector, self.store, known)
         self._emitter = Emitter(self.collector, self._stale_us)
         self._reference_data = ReferenceData(self.collector, self.store, self._monitor)
@@ -120,11 +116,13 @@ class FeedPartition:
             self.store,
             self.columns,
             self.place,
-            self._max_settled_rate,
+            known.max_settled_rate,
         )
         self._flush_phase_us = flush_phase_us
+        self._boundaries = Boundaries(
+            self.store, self.collector, self._emitter, self._monitor, self.columns, self._stale_us
+        )
         self._parts = Parts(self.store, self.collector, self._emitter, self._monitor, self._rates)
-        self._stream_settles = True
         self.accepted: list[RateRows | EncodedRecords] = []
         self._rows: list[RateRow] = []
         """Accepted updates of the record at hand."""
@@ -202,9 +200,7 @@ class FeedPartition:
         entry = None if symbol is None else self.store.entries.get(symbol)
         if entry is not None:
             self.columns.take_out(entry)
-        # The stream changes a baseline only where it shows settlements.
-        with_baseline = self._stream_settles or at.purpose in ("history", "contract")
-        savepoint = ItemSavepoint(self._parts, entry, with_baseline=with_baseline)
+        savepoint = ItemSavepoint(self._parts, entry)
         try:
             if symbol is None:
                 self._apply_nameless(item, at, is_new=is_new)
@@ -238,52 +234,7 @@ class FeedPartition:
 
     def flush(self, boundary: int, now_us: int) -> None:
         """Publish what is owed at a flush boundary (µs of received_at), once for each boundary."""
-        for shard in self.store.all_shards:
-            if boundary <= shard.block.flushed_at:
-                continue
-            shard.block.flushed_at = boundary
-            # Stored with each block: of records that are received in another order than they were
-            # sent, none must lead to a boundary again after a restart.
-            shard.dirty = shard.dirty or bool(shard.entries)
-            self._flush_rows(shard, boundary, now_us)
-            for entry in shard.entries:
-                if not entry.resident:
-                    self._flush_entry(entry, boundary, now_us)
-            self.collector.publish_due(shard, boundary)
-
-    def _flush_rows(self, shard: Shard, boundary: int, now_us: int) -> None:
-        """Flush the contracts that are in their rows, or take them out to be flushed alone."""
-        columns = self.columns
-        rows = np.array([e.row for e in shard.entries if e.resident], dtype=np.int64)
-        if not len(rows):
-            return
-        is_ahead = columns.hour[rows] > columns.event_time[rows]
-        if is_ahead.any():
-            # They were to be judged by the next hour, and the update of it was none of theirs.
-            self._take_out(rows[is_ahead])
-            rows = rows[~is_ahead]
-        emitted = emit_owed(columns, rows, self.place, now_us)
-        if emitted:
-            keys = [columns.keys[row] for row, _ in emitted]
-            records = EncodedRecords(topics.ZSCORES, keys, [record for _, record in emitted])
-            self.collector.outputs.append(records)
-            self.counts["emitted"] += len(keys)
-            shard.dirty = True
-        self._take_out(settle_bars(columns, rows, boundary, self._stale_us))
-
-    def _take_out(self, rows: Longs) -> None:
-        for row in rows.tolist():
-            entry = self.columns.entries[row]
-            assert entry is not None, "a row in use"
-            self.columns.take_out(entry)
-
-    def _flush_entry(self, entry: ContractEntry, boundary: int, now_us: int) -> None:
-        emitter = self._emitter
-        emitter.flush(entry, now_us)
-        emitter.settle_bars(entry)
-        emitter.close_silent_bars(entry, boundary)
-        if boundary - entry.contract.stream.received_at >= self._stale_us:
-            self._monitor.silence(entry, boundary)
+        self._boundaries.flush(boundary, now_us)
 
     def take_dirty(self) -> tuple[list[tuple[int, bytes]], list[tuple[str, bytes]]]:
         """Return what has changed since the last call (`ContractStore.take_dirty`)."""
@@ -327,7 +278,7 @@ class FeedPartition:
             return
         if entry.corrections:
             self._reference_data.publish_corrections(entry, at)
-        for update in self._read(item, symbol, at, read):
+        for update in self._reader.read(item, symbol, at, read):
             self._apply_update(entry, update, at)
 
     def _apply_update(self, entry: ContractEntry, update: Update, at: ItemContext) -> None:
@@ -366,7 +317,7 @@ class FeedPartition:
         if at.channel in (BACKFILL_BEGIN, BACKFILL_END):
             self._admission.keep(item, at)
             return
-        for update in self._read(item, symbol, at, read):
+        for update in self._reader.read(item, symbol, at, read):
             if isinstance(update, NoRate):
                 kind = AuditKind.NO_RATE
                 self.collector.note(symbol, kind, at.received_at, at, update.reason)
@@ -399,52 +350,6 @@ class FeedPartition:
                 self.accepted.append(RateRows(position, self._rows))
         self._rows = outer
         self._monitor.listed(entry, at)
-
-    def _read(
-        self, item: RawItem, symbol: str, at: ItemContext, read: ReadItem | None
-    ) -> Sequence[Update]:
-        """Return the updates in an item that can be read and can be true.
-
-        What of it cannot goes to the dead letters, with the whole item; the rest counts.
-        """
-        try:
-            if read is None:
-                read = self.normalise(
-                    at.purpose, at.channel, symbol, item["payload"], at.received_at
-                )
-            elif isinstance(read, MalformedInputError):
-                raise read
-        except MalformedInputError as error:
-            self._refuse(item, symbol, at, str(error))
-            return ()
-        try:
-            for update in read:
-                self._check(update, at.received_at)
-        except MalformedInputError:
-            return self._without_faults(read, item, symbol, at)
-        return read
-
-    def _check(self, update: Update, received_at: int) -> None:
-        check_plausible(update, received_at, self._max_ahead_us, self._max_settled_rate)
-
-    def _without_faults(
-        self, read: Sequence[Update], item: RawItem, symbol: str, at: ItemContext
-    ) -> Sequence[Update]:
-        """Return the good ones of an item's updates; the item goes to the dead letters."""
-        good, faults = [], []
-        for update in read:
-            try:
-                self._check(update, at.received_at)
-                good.append(update)
-            except MalformedInputError as error:
-                faults.append(str(error))
-        self._refuse(item, symbol, at, "; ".join(faults))
-        return good
-
-    def _refuse(self, item: RawItem, symbol: str, at: ItemContext, why: str) -> None:
-        """Send an item to the dead letters."""
-        self.collector.note(symbol, AuditKind.DEAD_LETTER, at.received_at, at, why)
-        self.collector.dead_letter(item, at, why, "normalise")
 
     def _apply_nameless(self, item: RawItem, at: ItemContext, *, is_new: bool) -> None:
         """Apply an item without a symbol. `is_new`: no stored block has applied its record yet."""

@@ -60,29 +60,24 @@ class ItemSavepoint:
     An item may hold others, which waited for the contract that it lists; theirs end first.
     """
 
-    def __init__(self, parts: Parts, entry: ContractEntry | None, *, with_baseline: bool) -> None:
-        """`entry`: the item's contract; None: its symbol is none, so that it may become one.
-
-        `with_baseline`: the item may change the contract's baseline.
-        """
+    def __init__(self, parts: Parts, entry: ContractEntry | None) -> None:
+        """`entry`: the item's contract; None: its symbol is none, so that it may become one."""
         self._parts = parts
         self._entry = entry
         store, collector, monitor = parts.store, parts.collector, parts.monitor
         self._counts = copy(collector.counts)
         self._published = len(collector.outputs), len(collector.dead_letters)
         self._closed = len(parts.emitter.closed_bars)
-        self._compared = monitor.compared
+        self._compared, self._awaited = monitor.compared, monitor.awaited_count
         self._contradicted_at = parts.rates.contradicted_at
         self._books = [store.unlisted.audits]
         if entry is not None:
             self._contract = copied(entry.contract)
             self._fields = [getattr(entry, name) for name in _ENTRY_FIELDS]
-            self._baseline = entry.baseline.copied() if with_baseline else None
+            self._baseline = entry.baseline.copied()
             self._books.append(entry.shard.audits)
-            self._is_awaited = monitor.awaited_count
         else:
             self._store = store.saved()
-            self._is_awaited = monitor.awaited_count
         for book in self._books:
             book.begin()
 
@@ -102,7 +97,7 @@ class ItemSavepoint:
         collector.counts.clear()
         collector.counts.update(self._counts)
         monitor.compared = self._compared
-        monitor.forget_awaited(self._is_awaited)
+        monitor.forget_awaited(self._awaited)
         rates.contradicted_at = self._contradicted_at
         entry = self._entry
         if entry is None:
@@ -112,5 +107,4 @@ class ItemSavepoint:
             setattr(entry.contract, name, getattr(self._contract, name))
         for name, value in zip(_ENTRY_FIELDS, self._fields, strict=True):
             setattr(entry, name, value)
-        if self._baseline is not None:
-            store.restore_baseline(entry, self._baseline)
+        store.restore_baseline(entry, self._baseline)
