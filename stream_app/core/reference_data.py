@@ -92,6 +92,7 @@ class ReferenceData:
         begun = [life for life in contract.lives if life <= at.received_at]
         contract.lives = [*begun, begun_at]
         contract.estimates, contract.alerts, contract.sign = [], AlertState(), 0
+        entry.keep_baseline()
         baseline = entry.baseline
         baseline.begin_life(begun_at)
         changed = {
@@ -125,6 +126,7 @@ class ReferenceData:
 
     def _revise(self, entry: ContractEntry, since: int, at: ItemContext) -> None:
         """Judge the settlements from a funding time on anew, and publish what changes."""
+        entry.keep_baseline()
         changes = entry.baseline.revise(entry.contract.evidence, since, at.applied_by)
         if changes:
             self._store.baseline_changed(entry)
@@ -142,6 +144,7 @@ class ReferenceData:
         funding_time = minute_round(update.funding_time_raw)
         before = baseline.known(funding_time)
         hole = baseline.hole_over(funding_time)
+        entry.keep_baseline()
         changes = baseline.add(
             funding_time,
             update.rate,
@@ -169,6 +172,7 @@ class ReferenceData:
     ) -> None:
         """Publish extra funding; it changes no statistics."""
         stamp = update.funding_time_raw
+        entry.keep_baseline()
         special = entry.baseline.add_special(stamp, minute_round(stamp), update.rate, at.applied_by)
         self._collector.counts["settlement" if special else "settlement_known"] += 1
         if special is not None:

@@ -7,8 +7,9 @@ waits, what is published.
 
 from __future__ import annotations
 
-from copy import copy
-from typing import NamedTuple
+from collections.abc import Callable
+from operator import methodcaller
+from typing import Any, NamedTuple
 
 from stream_app.core.monitoring.stream_monitor import StreamMonitor
 from stream_app.core.output.collector import OutputCollector
@@ -29,29 +30,32 @@ class Parts(NamedTuple):
     rates: RateUpdates
 
 
+_copy: Callable[[Any], Any] = methodcaller("__copy__")
+"""As `copy.copy`, which would take as long for an item as all the rest."""
+
+
 def copied(contract: ContractState) -> ContractState:
     """Return a copy of a contract's state that shares nothing that is ever changed in place."""
-    twin = copy(contract)
-    bars = twin.bars = copy(contract.bars)
+    twin: ContractState = _copy(contract)
+    bars = twin.bars = _copy(contract.bars)
     bars.held = bars.held[:]
-    bars.bar = copy(bars.bar)
-    twin.stream = copy(contract.stream)
+    if bars.bar is not None:
+        bars.bar = _copy(bars.bar)
+    twin.stream = _copy(contract.stream)
     twin.skewed = contract.skewed[:]
     twin.estimates = contract.estimates[:]
-    twin.pushes = [copy(push) for push in contract.pushes]
+    twin.pushes = [_copy(push) for push in contract.pushes]
     for push in twin.pushes:
         push.by = push.by[:]
-    alerts = twin.alerts = copy(contract.alerts)
-    alerts.excursions = [copy(excursion) for excursion in alerts.excursions]
+    alerts = twin.alerts = _copy(contract.alerts)
+    alerts.excursions = [_copy(excursion) for excursion in alerts.excursions]
     evidence = contract.evidence
     twin.evidence = IntervalEvidence(
-        [copy(listed) for listed in evidence.listed], [copy(stated) for stated in evidence.stated]
+        [_copy(listed) for listed in evidence.listed],
+        [_copy(stated) for stated in evidence.stated],
     )
     twin.lives = contract.lives[:]
     return twin
-
-
-_ENTRY_FIELDS = ("agreed", "hour", "interval", "stats", "streams", "corrections", "judged_z")
 
 
 class ItemSavepoint:
@@ -65,7 +69,7 @@ class ItemSavepoint:
         self._parts = parts
         self._entry = entry
         store, collector, monitor = parts.store, parts.collector, parts.monitor
-        self._counts = copy(collector.counts)
+        self._counts = dict(collector.counts)
         self._published = len(collector.outputs), len(collector.dead_letters)
         self._closed = len(parts.emitter.closed_bars)
         self._compared, self._awaited = monitor.compared, monitor.awaited_count
@@ -73,8 +77,9 @@ class ItemSavepoint:
         self._books = [store.unlisted.audits]
         if entry is not None:
             self._contract = copied(entry.contract)
-            self._fields = [getattr(entry, name) for name in _ENTRY_FIELDS]
-            self._baseline = entry.baseline.copied()
+            self._judged_by = entry.agreed, entry.hour, entry.interval, entry.stats
+            self._others = entry.streams, entry.corrections, entry.judged_z
+            entry.guard_baseline()
             self._books.append(entry.shard.audits)
         else:
             self._store = store.saved()
@@ -85,6 +90,8 @@ class ItemSavepoint:
         """Let what the item has changed stand."""
         for book in self._books:
             book.keep()
+        if self._entry is not None:
+            self._entry.kept_baseline, self._entry.is_guarded = None, False
 
     def restore(self) -> None:
         """Undo all that the item has changed."""
@@ -105,6 +112,6 @@ class ItemSavepoint:
             return
         for name in self._contract.__struct_fields__:
             setattr(entry.contract, name, getattr(self._contract, name))
-        for name, value in zip(_ENTRY_FIELDS, self._fields, strict=True):
-            setattr(entry, name, value)
-        store.restore_baseline(entry, self._baseline)
+        entry.agreed, entry.hour, entry.interval, entry.stats = self._judged_by
+        entry.streams, entry.corrections, entry.judged_z = self._others
+        store.restore_baseline(entry)

@@ -62,7 +62,9 @@ class ContractEntry:
         "corrections",
         "hour",
         "interval",
+        "is_guarded",
         "judged_z",
+        "kept_baseline",
         "resident",
         "row",
         "shard",
@@ -92,6 +94,22 @@ class ContractEntry:
         """Its row in the columns of its feed; −1: it has none yet."""
         self.resident = False
         """Its hot state is in that row, and not in `contract` (columns/hot.py)."""
+        self.is_guarded = False
+        """An item is being applied that may have to be undone."""
+        self.kept_baseline: Baseline | None = None
+        """The baseline before the item at hand has changed it; None: it has not."""
+
+    def guard_baseline(self) -> None:
+        """Have `keep_baseline` keep the baseline as it is now, from now on."""
+        self.is_guarded, self.kept_baseline = True, None
+
+    def keep_baseline(self) -> None:
+        """Keep the baseline as it was before the item at hand; to be called before it is changed.
+
+        Few items change one, and a copy of it takes as long as to apply a rate.
+        """
+        if self.is_guarded and self.kept_baseline is None:
+            self.kept_baseline = self.baseline.copied()
 
     @property
     def is_scored(self) -> bool:
@@ -288,11 +306,14 @@ class ContractStore:
         self.unlisted.waiting.by_symbol = saved.waiting
         self.unlisted.block.cap_hour = saved.cap_hour
 
-    def restore_baseline(self, entry: ContractEntry, baseline: Baseline) -> None:
-        """Give a contract the baseline that it had before."""
-        entry.baseline = baseline
+    def restore_baseline(self, entry: ContractEntry) -> None:
+        """Give a contract the baseline that it had before the item at hand."""
+        kept, entry.kept_baseline, entry.is_guarded = entry.kept_baseline, None, False
+        if kept is None:
+            return
+        entry.baseline = kept
         if entry.contract.contract_id in self._dirty_baselines:
-            self._dirty_baselines[entry.contract.contract_id] = baseline
+            self._dirty_baselines[entry.contract.contract_id] = kept
 
     def baseline_changed(self, entry: ContractEntry) -> None:
         """Note that a baseline is to be stored."""
