@@ -173,7 +173,7 @@ def _filled(
     following = known[at : at + 2 * NEIGHBOURS]
     followers = [baseline.settled_at(i) for i in range(at, min(at + NEIGHBOURS, len(known)))]
     longest_hours = max(hours, all_hours[at])
-    since, until = known[at - 1], known[at]
+    hole = hole_between(known[at - 1], known[at], longest_hours, life_since)
     filled: list[Filled] = []
     for index, time_us in enumerate(times):
         near = [*line[index : index + NEIGHBOURS], *following]
@@ -182,8 +182,7 @@ def _filled(
             interval = settled_interval(known_one.funding_time, None, evidence, spacing)
             if judged_anew(known_one, interval, evidence):
                 return filled
-        hole = hole_between(since, until, longest_hours, life_since)
-        left = hole_between(time_us, until, longest_hours, life_since)
+        left = hole_between(time_us, known[at], longest_hours, life_since)
         filled.append(Filled(hole, left.missing if left else 0))
-        since = time_us
+        hole = left
     return filled
