@@ -227,5 +227,7 @@ def _configuration(
         # After its queue was full; by default it waits for a second.
         "fetch.queue.backoff.ms": 5,
         "fetch.error.backoff.ms": 100,
+        # How long a topic may be unknown before that is an error; all were there at the start.
+        "topic.metadata.propagation.max.ms": 10_000,
         "error_cb": on_error,
     }
