@@ -220,6 +220,8 @@ def _configuration(
         # Of a log that has lost its records the oldest are read: the processor sees what is gone.
         "auto.offset.reset": "earliest",
         "check.crcs": True,
+        # The raw log has no transactions: a foreign one that hangs must not hold it up.
+        "isolation.level": "read_uncommitted",
         # A new assignment waits for the fetch that is under way.
         "fetch.wait.max.ms": 100,
         "fetch.max.bytes": max(MAX_MESSAGE_BYTES, QUEUE_KIB * 1024),
