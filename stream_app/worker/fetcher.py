@@ -220,6 +220,8 @@ def _configuration(
         # Of a log that has lost its records the oldest are read: the processor sees what is gone.
         "auto.offset.reset": "earliest",
         "check.crcs": True,
+        # The raw log has no transactions: a foreign one that hangs must not hold it up.
+        "isolation.level": "read_uncommitted",
         # A new assignment waits for the fetch that is under way.
         "fetch.wait.max.ms": 100,
         "fetch.max.bytes": max(MAX_MESSAGE_BYTES, QUEUE_KIB * 1024),
@@ -227,5 +229,7 @@ def _configuration(
         # After its queue was full; by default it waits for a second.
         "fetch.queue.backoff.ms": 5,
         "fetch.error.backoff.ms": 100,
+        # How long a topic may be unknown before that is an error; all were there at the start.
+        "topic.metadata.propagation.max.ms": 10_000,
         "error_cb": on_error,
     }

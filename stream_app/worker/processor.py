@@ -219,10 +219,12 @@ class Processor:
         known = self._assigned.get(partition)
         if known is not None and not known.is_committed_up_to(committed):
             self._forget(partition)
-        following = self.assign(*partition).next_offset
-        if committed is None or following is None:
+        assigned = self.assign(*partition)
+        if assigned.next_offset is None:
+            assigned.next_offset = committed
+        if committed is None or assigned.next_offset is None:
             return committed
-        return min(committed, following)
+        return min(committed, assigned.next_offset)
 
     def note_committed(self, offsets: Mapping[Partition, int]) -> None:
         """Note that the group knows these offsets."""

@@ -74,6 +74,15 @@ class TestHoles:
         assert bench.applied() == [5, 6, 7, 10, 11]
         assert bench.processor.counts["lost_records"] == 0
 
+    async def test_records_that_are_gone_before_there_is_any_state_are_counted(
+        self, bench: Bench
+    ) -> None:
+        """The group knows how far it was read, though nothing has changed any contract."""
+        assert bench.processor.start_of((TOPIC, 0), 5) == 5
+        bench.log.begins[TOPIC, 0] = 8
+        await bench.feed(*ticks(8, 9))
+        assert bench.processor.counts["lost_records"] == 3
+
     async def test_without_state_the_first_record_is_the_beginning(self, bench: Bench) -> None:
         """A new worker on an old log: there is no hole to speak of."""
         await bench.feed(*ticks(700, 701))
