@@ -8,8 +8,8 @@ offsets.
 from __future__ import annotations
 
 import logging
-from collections import Counter, deque
-from collections.abc import Awaitable, Collection, Iterator, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Collection, Iterable, Iterator, Mapping
 from typing import Protocol
 
 from schemas.audit_facts import AuditFacts
@@ -24,13 +24,13 @@ from stream_app.core.columns.judging import Encoders, FeedColumns
 from stream_app.core.feed_pass import Placed, apply_records
 from stream_app.core.output.outputs import DeadLetter, Outputs
 from stream_app.core.partition import FeedPartition, new_columns
-from stream_app.core.scoring.statistics import quantile
 from stream_app.core.scoring.zones import flush_phase_us
 from stream_app.core.state.contract_state import UNLISTED, block_key
 from stream_app.core.updates.plausibility import MAX_AHEAD_US, check_size
 from stream_app.normalise import normaliser
 from stream_app.web.timings import WorkerTimings
 from stream_app.worker.checkpoint import Checkpoint, OutputSink, Owns, Snapshot, Tables
+from stream_app.worker.delays import Delays
 from stream_app.worker.raw_batches import Batch, Partition, RawRecord
 
 log = logging.getLogger(__name__)
@@ -42,10 +42,6 @@ records that waited in a producer while Kafka was away must find what a replay f
 QUIET_ROUNDS = 15
 """For how many calls of `flush_quiet` in a row, one a second, a partition must be at the end of its
 log before that: the end that the consumer knows is that of its last fetch."""
-_LATENCIES_KEPT = 512
-"""About half a minute of one feed: the delays of a start-up must not be shown for long."""
-_DELAYS_REPORTED = 4_096
-"""More stream records than a worker applies within a second."""
 
 
 class HoleError(FundingStreamError):
@@ -133,13 +129,16 @@ class Processor:
         self._checkpoint = Checkpoint(outputs, tables)
         self._assigned: dict[Partition, AssignedPartition] = {}
         self.counts: Counter[str] = Counter()
-        self.latencies_s: deque[float] = deque(maxlen=_LATENCIES_KEPT)
-        """Receipt at the producer to handing over to the output producer, newest last."""
-        self._unreported_s: deque[float] = deque(maxlen=_DELAYS_REPORTED)
         self.timings = WorkerTimings()
+        self._delays = Delays(self.timings)
         self.progress_at_s = clock.monotonic_s()
         """When the last raw record was applied (monotonic)."""
         self.started_at_us = clock.now_us()
+
+    @property
+    def latencies_s(self) -> Iterable[float]:
+        """From receipt at the producer to handing over to the output producer, newest last."""
+        return self._delays.newest_s
 
     def partitions(self) -> Iterator[FeedPartition]:
         """Return the state of all assigned partitions."""
@@ -278,7 +277,7 @@ class Processor:
             apply_records(self._columns_of(feed), placed_records, now_us)
             for state in placed_records:
                 self._publish(state)
-        self._note_delays(received_at)
+        self._delays.note(received_at, self._clock.now_us())
         self.progress_at_s = self._clock.monotonic_s()
 
     def _frame(
@@ -310,15 +309,6 @@ class Processor:
         where = (state.topic, state.partition, record.offset, -1)
         letter = DeadLetter(None, record.value or b"", "decode", error, *where)
         self._outputs.publish(Outputs((), (), (letter,)), state.partition)
-
-    def _note_delays(self, received_at: list[int]) -> None:
-        """Note the delays of records that were received then (UTC µs) and are published now."""
-        now_us = self._clock.now_us()
-        for at in received_at:
-            delay_s = (now_us - at) / US_PER_S
-            self.latencies_s.append(delay_s)
-            self.timings.latency_seconds.observe(delay_s)
-            self._unreported_s.append(delay_s)
 
     def _publish(self, state: FeedPartition) -> None:
         outputs = state.take_outputs()
@@ -361,17 +351,16 @@ class Processor:
 
     def report(self, worker: str) -> WorkerStatus:
         """Return how far this worker is behind, with the delays since the report before."""
-        delays_s, records = sorted(self._unreported_s), len(self._unreported_s)
-        self._unreported_s.clear()
+        delays = self._delays.report()
         return {
             "worker": worker,
             "reported_at": self._clock.now_us(),
             "started_at": self.started_at_us,
             "partitions": len(self._assigned),
             "records_behind": self.lag(),
-            "records": records,
-            "delay_p50_s": quantile(delays_s, 0.50),
-            "delay_p99_s": quantile(delays_s, 0.99),
+            "records": delays.records,
+            "delay_p50_s": delays.p50_s,
+            "delay_p99_s": delays.p99_s,
             "contradicted_feeds": self._contradicted_feeds(),
         }
 
