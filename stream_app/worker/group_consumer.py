@@ -103,7 +103,7 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         return bool(known)
 
     async def remove_members(self, members: Sequence[Member]) -> None:
-        """Tell the group that static members are gone."""
+        """Tell the group that static members are gone; this one itself may be among them."""
         await self.call_thread(self._remove_members, members)
 
     async def _remove_members(self, members: Sequence[Member]) -> None:
@@ -111,6 +111,9 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         coordinator = consumer._coordinator  # noqa: SLF001 - aiokafka removes no other member
         if coordinator.coordinator_id is None:
             return
+        if any(member.member_id == coordinator.member_id for member in members):
+            # The next heartbeat would be refused, and a refused member joins again.
+            await coordinator._stop_heartbeat_task()  # noqa: SLF001
         request = RemoveMembersRequest(coordinator.group_id, members)
         # On the coordinator's own connection it would wait for a join that is under way.
         reply = await consumer._client.send(  # noqa: SLF001
