@@ -35,6 +35,9 @@ MAX_BATCH_BYTES = 128 * 1024
 """Of raw values in one batch: some 700 updates. The event loop does nothing else meanwhile."""
 MAX_BATCHES = 4
 """How many batches wait for the event loop at most; then librdkafka keeps the records."""
+GATHER_S = 0.004
+"""For how long further records are waited for after the first: a batch costs some hundred µs beside
+its records, and the pushes of an exchange come in handfuls."""
 QUEUE_KIB = 16 * 1024
 """How much librdkafka fetches ahead."""
 _POLL_S = 0.05
@@ -157,7 +160,7 @@ class Fetcher:
             message = self._consumer.poll(_POLL_S)
             if message is None:
                 continue
-            messages = [message, *self._consumer.consume(MAX_RECORDS - 1, 0)]
+            messages = [message, *self._consumer.consume(MAX_RECORDS - 1, GATHER_S)]
             records = self._records(messages)
             self._look_at_ends(records)
             for batch in slices(records, MAX_BATCH_BYTES):
