@@ -34,7 +34,8 @@ def encoded_times(times: Longs) -> npt.NDArray[np.uint8]:
     Raises:
         SchemaError: one of them does not have that many bytes.
     """
-    if len(times) and not (times.min() >= _MIN_TIME and times.max() < _MAX_TIME):
+    # As numbers without a sign, times before the first are beyond the last.
+    if len(times) and (times - _MIN_TIME).view(np.uint64).max() >= _MAX_TIME - _MIN_TIME:
         raise SchemaError("a time that is none of these centuries")
     # Zig-zag of what is not negative is the double. Groups of 28, 14 and 7 bits are moved apart,
     # and each byte but the last gets the bit that says "another byte follows".

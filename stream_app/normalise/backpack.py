@@ -26,9 +26,10 @@ from stream_app.normalise.assets import canonical_asset
 from stream_app.normalise.columns import (
     NAN,
     ColumnReader,
-    floats,
+    integers,
     next_times_us,
     numbers,
+    optional_floats,
     prices,
     times_us,
 )
@@ -77,12 +78,12 @@ class _PlainMarkPrice(msgspec.Struct, gc=False):
     """A _MarkPrice with the types that the exchange sends."""
 
     event: str = msgspec.field(name="e")
-    event_time: int = msgspec.field(name="E")
+    event_time: object = msgspec.field(name="E")
     symbol: str = msgspec.field(name="s")
-    mark_price: str = msgspec.field(name="p")
-    index_price: str = msgspec.field(name="i")
-    rate: str = msgspec.field(name="f")
-    next_funding_time: int = msgspec.field(name="n")
+    mark_price: float = msgspec.field(name="p")
+    index_price: float = msgspec.field(name="i")
+    rate: float = msgspec.field(name="f")
+    next_funding_time: object = msgspec.field(name="n")
 
 
 class _PlainFrame(msgspec.Struct, gc=False):
@@ -147,11 +148,14 @@ def _frame(frame: _MarkPriceFrame, _item: Item) -> Sequence[Update]:
     return with_faults(row.symbol, faults, update)
 
 
-def _frame_columns(frames: Sequence[_PlainFrame]) -> StreamColumns:
+def _frame_columns(frames: Sequence[_PlainFrame]) -> StreamColumns | None:
     rows = [frame.data for frame in frames]
-    events, times, symbols, marks, indexes, rates, coming = zip(
+    events, stamps, symbols, marks, indexes, rates, due = zip(
         *map(msgspec.structs.astuple, rows), strict=True
     )
+    times, coming = integers(stamps), integers(due)
+    if times is None or coming is None:
+        return None
     event_times = times_us(times)
     next_times = next_times_us(coming, event_times)
     is_plain = (event_times > 0) & (next_times > 0)
@@ -159,7 +163,7 @@ def _frame_columns(frames: Sequence[_PlainFrame]) -> StreamColumns:
         is_plain &= [event == "markPrice" for event in events]
     return StreamColumns(
         symbols,
-        np.where(is_plain, floats(rates), NAN),
+        np.where(is_plain, optional_floats(rates), NAN),
         event_times,
         prices(marks),
         prices(indexes),
@@ -252,6 +256,6 @@ normalise = ChannelNormaliser(
         ("history", "fundingRates"): PayloadReader(_FundingRate, _settlement),
         ("contract", "markets"): PayloadReader(_Market, _market),
     },
-    {"markPrice": ColumnReader(_PlainFrame, _frame_columns)},
+    {"markPrice": ColumnReader(_PlainFrame, _frame_columns, texts_as_numbers=True)},
     {"fundingRates": ColumnReader(_PlainFundingRate, _settled_columns)},
 )

@@ -27,8 +27,9 @@ from stream_app.normalise.assets import canonical_asset, split_at_ending
 from stream_app.normalise.columns import (
     NAN,
     ColumnReader,
-    floats,
+    integers,
     next_times_us,
+    optional_floats,
     prices,
     settled,
     times_us,
@@ -90,13 +91,13 @@ class _PlainMarkPrice(msgspec.Struct, gc=False):
     """A _MarkPrice with the types that the exchange sends for perpetual contracts."""
 
     event: str = msgspec.field(name="e")
-    event_time: int = msgspec.field(name="E")
+    event_time: object = msgspec.field(name="E")
     symbol: str = msgspec.field(name="s")
-    next_funding_time: int = msgspec.field(name="T")
-    rate: str = msgspec.field(name="r")
-    mark_price: str = msgspec.field(name="p", default="")
-    index_price: str = msgspec.field(name="i", default="")
-    market: int | None = msgspec.field(name="st", default=None)
+    next_funding_time: object = msgspec.field(name="T")
+    rate: float | None = msgspec.field(name="r")
+    mark_price: float | None = msgspec.field(name="p", default=None)
+    index_price: float | None = msgspec.field(name="i", default=None)
+    market: object = msgspec.field(name="st", default=None)
 
 
 class _PremiumIndex(msgspec.Struct, gc=False, rename="camel"):
@@ -212,21 +213,31 @@ def _mark_price_of(market: int) -> Callable[[_MarkPrice, Item], Sequence[Update]
     return mark_price
 
 
-def _mark_price_columns_of(market: int) -> Callable[[Sequence[_PlainMarkPrice]], StreamColumns]:
-    def columns(rows: Sequence[_PlainMarkPrice]) -> StreamColumns:
-        events, times, symbols, coming, rates, marks, indexes, markets = zip(
+def _mark_price_columns_of(
+    market: int,
+) -> Callable[[Sequence[_PlainMarkPrice]], StreamColumns | None]:
+    def columns(rows: Sequence[_PlainMarkPrice]) -> StreamColumns | None:
+        events, stamps, symbols, due, rates, marks, indexes, markets = zip(
             *map(msgspec.structs.astuple, rows), strict=True
         )
-        found = floats(rates)
+        times, coming = integers(stamps), integers(due)
+        if times is None or coming is None:
+            return None
+        found = optional_floats(rates)
         event_times = times_us(times)
         next_times = next_times_us(coming, event_times)
         is_plain = (event_times > 0) & (next_times > 0)
-        if set(events) != {"markPriceUpdate"} or set(markets) != {market}:
+        if set(events) != {"markPriceUpdate"} or not (
+            integers(markets) and set(markets) == {market}
+        ):
             is_usd_m = market == USD_M
             # Rows that do not say their market are told apart by `_other_market`.
             is_plain &= [
                 event == "markPriceUpdate"
-                and (own == market or (own is None and not (is_usd_m and _is_coin_m(symbol))))
+                and (
+                    (own == market and type(own) is int)
+                    or (own is None and not (is_usd_m and _is_coin_m(symbol)))
+                )
                 for event, own, symbol in zip(events, markets, symbols, strict=True)
             ]
         return StreamColumns(
@@ -357,6 +368,13 @@ def normaliser_of(market: int, feed: FeedSpec) -> Normaliser:
             ("contract", "fundingInfo"): PayloadReader(_FundingInfo, _funding_info),
             ("contract", "exchangeInfo"): PayloadReader(_SymbolInfo, _symbol_info_of(feed)),
         },
-        {ANY_CHANNEL: ColumnReader(_PlainMarkPrice, _mark_price_columns_of(market))},
+        {
+            ANY_CHANNEL: ColumnReader(
+                _PlainMarkPrice,
+                _mark_price_columns_of(market),
+                texts_as_numbers=True,
+                blank=b'"r":""',
+            )
+        },
         {"fundingRate": ColumnReader(_PlainFundingRate, _settled_columns)},
     )

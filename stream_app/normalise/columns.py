@@ -31,17 +31,37 @@ NAN = float("nan")
 class ColumnReader(Generic[Row, Columns]):
     """Decodes payloads of one shape into columns."""
 
-    def __init__(self, row_type: type[Row], columns: Callable[[Sequence[Row]], Columns]) -> None:
-        """`row_type` is strict: it has the types that the exchange usually sends, and no others."""
-        self._decode = msgspec.json.Decoder(list[row_type]).decode  # type: ignore[valid-type]
+    def __init__(
+        self,
+        row_type: type[Row],
+        columns: Callable[[Sequence[Row]], Columns | None],
+        *,
+        texts_as_numbers: bool = False,
+        blank: bytes = b"",
+    ) -> None:
+        """`row_type` has the types that the exchange usually sends, and no others.
+
+        `texts_as_numbers`: fields that are numbers may be sent as text; they are read as `number`
+        reads them, or not at all. `columns` returns None for rows that are not usual after all.
+        `blank`: how the exchange writes a field that has no value, with
+        its name; it is read as null.
+        """
+        strict = not texts_as_numbers
+        decoder = msgspec.json.Decoder(list[row_type], strict=strict)  # type: ignore[valid-type]
+        self._decode = decoder.decode
         self._columns = columns
+        self._blank = blank
+        self._null = blank.removesuffix(b'""') + b"null"
 
     def read(self, payloads: Sequence[bytes]) -> Columns | None:
         """Read the payloads; None if they are not all of this shape."""
         if not all([p[:1] == b"{" and p[-1:] == b"}" for p in payloads]):  # noqa: C419 - quicker
             return None
+        together = b"[%b]" % b",".join(payloads)
+        if self._blank:
+            together = together.replace(self._blank, self._null)
         try:
-            rows = self._decode(b"[%b]" % b",".join(payloads))
+            rows = self._decode(together)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         # Pieces that are JSON only when they are put together make fewer rows.
@@ -69,10 +89,24 @@ def numbers(values: Sequence[float | str]) -> Floats:
     return np.array([_float(v) if isinstance(v, str) else v for v in values]) + 0.0
 
 
-def prices(texts: Sequence[str]) -> Floats:
-    """Return prices as `price` reads them; NaN where there is none, or that refuses it."""
-    found = floats(texts)
+def optional_floats(values: Sequence[float | None]) -> Floats:
+    """Return numbers; NaN where there is none."""
+    return np.array(values, dtype=np.float64) + 0.0  # turns a negative zero into zero
+
+
+def prices(values: Sequence[float | None]) -> Floats:
+    """Return prices as `price` reads them; NaN where there is none."""
+    found = optional_floats(values)
     return np.where(found == 0.0, NAN, found)
+
+
+def integers(values: Sequence[object]) -> Sequence[int] | None:
+    """Return values if all are integers, else None.
+
+    For fields that are declared as `object`, since a decoder that takes texts for numbers would
+    take them here as well.
+    """
+    return cast("Sequence[int]", values) if set(map(type, values)) == {int} else None
 
 
 def _float(text: str) -> float:

@@ -57,11 +57,17 @@ def scaled(columns: FeedColumns, row: Longs, rate: Floats) -> Floats:
 
 def has_crossed(before: Floats, z: Floats) -> Flags:
     """Tell where z has passed a threshold since `before`; not where one of them is missing."""
-    crossed: Flags = (before == before) & (z == z) & (_side(before) != _side(z))  # noqa: PLR0124
+    crossed = (np.abs(before) > HIGH_Z) | (np.abs(z) > HIGH_Z)
+    # Few are beyond a threshold, or were.
+    some = np.nonzero(crossed)[0]
+    was, now = before[some], z[some]
+    known = (was == was) & (now == now)  # noqa: PLR0124 - NaN: there is no z
+    crossed[some] = known & (_side(was) != _side(now))
     return crossed
 
 
 def _side(z: Floats) -> Longs:
+    """Return how many thresholds each z is beyond, those below zero as negative."""
     side = np.zeros(len(z), dtype=np.int64)
     for threshold in CROSSINGS:
         side += (z > threshold) if threshold > 0 else -(z < threshold).astype(np.int64)
