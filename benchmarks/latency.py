@@ -67,7 +67,7 @@ HOUR_AFTER_S = 8.0
 """How long the span goes on after it."""
 JUST_AFTER_S = 2.0
 WARM_UP_S = 5.0
-_ALL_OUT_S = 20.0
+_ALL_OUT_S = 10.0
 """So long after the last record outputs may still come."""
 _QUIET_S = 1.0
 """After this long without an output, no more are expected."""
@@ -127,7 +127,7 @@ async def measure(given: argparse.Namespace) -> dict[str, Any]:
             found["20,000/s"].append(told(await bench.span(heavy, seconds * 0.4)))
             if not given.alone:
                 for rival in rivals:
-                    span = await bench.rival(rival, number, usual, seconds / 2)
+                    span = await bench.rival(rival, number, usual, seconds / 3)
                     found["others"].append(told(span))
         found["hour"] = await _hours(bench, usual, rounds)
     return {"quixstreams": version, "loads": found}
