@@ -41,7 +41,7 @@ class WorkerSettings(SharedSettings):
     worker_data_dir: Directory = ".fundingstream/worker"
     web_host: Host = "127.0.0.1"
     web_port: Port = 6066
-    worker_linger_ms: Annotated[float, Field(ge=0, le=1000)] = 2.0
+    worker_linger_ms: Annotated[float, Field(ge=0, le=1000)] = 5.0
     """How long the outputs' producer waits for company."""
     worker_max_ahead_s: Annotated[float, Field(gt=0, le=86_400)] = 600.0
     """An event that lies further ahead of its receipt is refused: its time is wrong, or ours."""

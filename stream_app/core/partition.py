@@ -10,6 +10,7 @@ and feed events.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from schemas import topics
@@ -24,6 +25,7 @@ from schemas.symbols import symbol_fault
 from schemas.times import US_PER_S
 from stream_app.core.boundaries import Boundaries
 from stream_app.core.columns.judging import Encoders, FeedColumns
+from stream_app.core.columns.storing import pack_shard
 from stream_app.core.columns.updates import Limits
 from stream_app.core.history import HistoryPages
 from stream_app.core.monitoring.stream_monitor import StreamMonitor
@@ -238,10 +240,7 @@ class FeedPartition:
 
     def take_dirty(self) -> tuple[list[tuple[int, bytes]], list[tuple[str, bytes]]]:
         """Return what has changed since the last call (`ContractStore.take_dirty`)."""
-        for shard in self.store.shards:
-            if shard.dirty:
-                self.columns.sync(shard.entries)
-        return self.store.take_dirty()
+        return self.store.take_dirty(partial(pack_shard, self.columns))
 
     def release(self) -> None:
         """Give the rows of all contracts back: the partition goes to another worker."""

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from stream_app.core.state.bars import MAX_HELD, Held, OpenBar
 from stream_app.core.state.contract_store import ContractEntry
+from stream_app.core.state.hot_rows import HELD_FIELDS, held_update
 
 _FIRST_ROWS = 256
 _FIRST_SLOTS = 16
@@ -23,7 +24,6 @@ NAN = float("nan")
 
 HELD_TIME, HELD_RATE, HELD_Z, HELD_MARK, HELD_HOURS, HELD_REST = range(6)
 """Positions in `HotColumns.held`; HELD_REST is 1.0 for an update that REST brought."""
-HELD_FIELDS = 6
 
 Longs = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -147,6 +147,8 @@ class HotColumns:
         self.stream_lag_us[row] = stream.lag_us
         self._put_bars(entry, row)
         self.resident[row] = entry.resident = True
+        # Not stored twice.
+        contract.bars.held, contract.bars.bar = [], None
 
     def _put_bars(self, entry: ContractEntry, row: int) -> None:
         bars = entry.contract.bars
@@ -192,6 +194,7 @@ class HotColumns:
         if entry.resident:
             self.sync((entry,))
             self.resident[entry.row] = entry.resident = False
+            entry.cold = None
 
     def sync(self, entries: Sequence[ContractEntry]) -> None:
         """Copy the hot state of contracts that are in their rows into their ContractStates."""
@@ -239,19 +242,8 @@ class HotColumns:
 
     def held_of(self, row: int) -> list[Held]:
         """Return the held updates of a row."""
-        return [
-            Held(
-                int(time),
-                rate,
-                _or_none(z),
-                _or_none(mark),
-                "rest" if rest else "ws",
-                hours,
-            )
-            for time, rate, z, mark, hours, rest in self.held[
-                row, : self.held_count.item(row)
-            ].tolist()
-        ]
+        held = self.held[row, : self.held_count.item(row)].tolist()
+        return [held_update(*fields) for fields in held]
 
     def _bar_of(self, row: int) -> OpenBar | None:
         hour = self.bar_hour.item(row)

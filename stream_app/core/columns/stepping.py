@@ -250,7 +250,7 @@ def commit(columns: FeedColumns, decision: Decision) -> None:
     columns.emitted_rate[emitted] = columns.rate[emitted]
     columns.emitted_z[emitted] = decision.z[decision.emitted]
     for entry, alerts, sign, calm_range, awaits in decision.alerts:
-        entry.contract.alerts, entry.contract.sign = alerts, sign
+        entry.contract.alerts, entry.contract.sign, entry.cold = alerts, sign, None
         number = entry.row
         columns.sign[number] = sign
         columns.is_flipped[number] = alerts.flipped_at != 0

@@ -6,6 +6,8 @@ records that are delivered again it skips exactly those. See docs/decisions/stat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from schemas.contract_status import ContractStatus
@@ -19,11 +21,14 @@ from stream_app.core.state.bars import BarState
 from stream_app.core.state.clock_skew import Skewed
 from stream_app.core.state.dead_letter_rate import DeadLetterRate
 from stream_app.core.state.gaps import StreamState
+from stream_app.core.state.hot_rows import HotRows
 from stream_app.core.state.pushes import Push
 from stream_app.core.state.waiting_room import WaitingItem
 
 BLOCK_CONTRACTS = 256
 VERSION = 1
+VERSION_WITH_ROWS = 2
+"""Of a block some of whose contracts are stored as columns (`ContractBlock.rows`)."""
 MAX_LIVES = 16
 """Of one ticker."""
 _STATUSES = {status.value: status for status in ContractStatus}
@@ -182,10 +187,20 @@ class ContractBlock(msgspec.Struct, array_like=True):
     waiting: list[WaitingItem] = []
     cap_hour: int = 0
     """The hour (received_at, µs) of the newest alert of too many contracts."""
+    rows: HotRows | None = None
+    """What each update changes, of contracts that are in their rows: it stands for what
+    `contracts` say of that. None in a block of version 1, and once it is read."""
 
     def pack(self) -> bytes:
         """Return the bytes that `unpack` reads."""
         return msgspec.msgpack.encode(self)
+
+    def pack_with(self, contracts: Sequence[msgspec.Raw], rows: HotRows) -> bytes:
+        """Return the bytes that `unpack` reads, of contracts that are packed already."""
+        fields = [getattr(self, name) for name in self.__struct_fields__]
+        fields[0], fields[-1] = VERSION_WITH_ROWS, rows
+        fields[self.__struct_fields__.index("contracts")] = contracts
+        return msgspec.msgpack.encode(fields)
 
     @classmethod
     def new(cls) -> ContractBlock:
@@ -203,15 +218,19 @@ class ContractBlock(msgspec.Struct, array_like=True):
             version = msgspec.msgpack.decode(data, type=_Versioned).version
         except msgspec.DecodeError as error:
             raise StateError(f"a stored state block is damaged: {error}") from error
-        if version > VERSION:
+        if version > VERSION_WITH_ROWS:
             raise StateError(
-                f"a stored state block has version {version}, this program reads up to {VERSION}: "
-                "run the newer fundingstream that wrote it"
+                f"a stored state block has version {version}, this program reads up to "
+                f"{VERSION_WITH_ROWS}: run the newer fundingstream that wrote it"
             )
         try:
-            return msgspec.msgpack.decode(data, type=cls)
-        except msgspec.DecodeError as error:
+            block = msgspec.msgpack.decode(data, type=cls)
+            if block.rows is not None:
+                block.rows.restore(block.contracts)
+        except (msgspec.DecodeError, LookupError, ValueError, TypeError) as error:
             raise StateError(f"a stored state block is damaged: {error}") from error
+        block.version, block.rows = VERSION, None
+        return block
 
 
 UNLISTED = -1

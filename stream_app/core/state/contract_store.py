@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+import msgspec
+
 from schemas.audit_kinds import AuditKind
 from schemas.contract_status import ContractStatus
 from schemas.feed_spec import FeedSpec
@@ -47,9 +49,13 @@ class Shard:
 
     def pack(self) -> bytes:
         """Return the block as it is stored."""
+        return self.complete().pack()
+
+    def complete(self) -> ContractBlock:
+        """Return the block with all that is kept beside it."""
         self.block.audits = self.audits.entries()
         self.block.waiting = self.waiting.items()
-        return self.block.pack()
+        return self.block
 
 
 class ContractEntry:
@@ -58,6 +64,7 @@ class ContractEntry:
     __slots__ = (
         "agreed",
         "baseline",
+        "cold",
         "contract",
         "corrections",
         "hour",
@@ -94,6 +101,8 @@ class ContractEntry:
         """Its row in the columns of its feed; −1: it has none yet."""
         self.resident = False
         """Its hot state is in that row, and not in `contract` (columns/hot.py)."""
+        self.cold: msgspec.Raw | None = None
+        """While it is in its row: its ContractState, packed; None: that is not known."""
         self.is_guarded = False
         """An item is being applied that may have to be undone."""
         self.kept_baseline: Baseline | None = None
@@ -338,10 +347,16 @@ class ContractStore:
             if shard.dirty:
                 shard.block.applied_offset = max(offset, shard.block.applied_offset)
 
-    def take_dirty(self) -> tuple[list[tuple[int, bytes]], list[tuple[str, bytes]]]:
-        """Return (shard, packed block) and (contract id, packed baseline) of all that changed."""
+    def take_dirty(
+        self, pack: Callable[[Shard], bytes] | None = None
+    ) -> tuple[list[tuple[int, bytes]], list[tuple[str, bytes]]]:
+        """Return (shard, packed block) and (contract id, packed baseline) of all that changed.
+
+        `pack`: how a shard is packed; by default all its contracts are in their ContractStates.
+        """
         shards = self.all_shards
-        blocks = [(shard.index, shard.pack()) for shard in shards if shard.dirty]
+        packed = pack or Shard.pack
+        blocks = [(shard.index, packed(shard)) for shard in shards if shard.dirty]
         for shard in shards:
             shard.dirty = False
         dirty, self._dirty_baselines = self._dirty_baselines, {}

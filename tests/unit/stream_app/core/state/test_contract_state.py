@@ -27,6 +27,7 @@ from stream_app.core.state.contract_state import (
     BLOCK_CONTRACTS,
     MAX_LIVES,
     VERSION,
+    VERSION_WITH_ROWS,
     ContractBlock,
     ContractState,
     Doubt,
@@ -35,6 +36,17 @@ from stream_app.core.state.contract_state import (
 )
 from stream_app.core.state.dead_letter_rate import DeadLetterRate
 from stream_app.core.state.gaps import StreamState
+from stream_app.core.state.hot_rows import (
+    BAR_DOUBLES,
+    BAR_LONGS,
+    BAR_OPTIONALS,
+    CONTRACT_DOUBLES,
+    CONTRACT_LONGS,
+    HELD_FIELDS,
+    OPTIONAL_DOUBLES,
+    STREAM_LONGS,
+    HotRows,
+)
 from stream_app.core.state.pushes import MAX_CONNECTIONS, REMEMBERED, Push
 from stream_app.core.state.waiting_room import (
     MAX_WAITING_BYTES,
@@ -115,7 +127,7 @@ def test_a_block_without_the_newest_fields_is_read() -> None:
 def test_a_newer_version_is_refused() -> None:
     """Whatever its layout is."""
     with pytest.raises(StateError, match="newer fundingstream"):
-        ContractBlock.unpack(msgspec.msgpack.encode([VERSION + 1, "another layout"]))
+        ContractBlock.unpack(msgspec.msgpack.encode([VERSION_WITH_ROWS + 1, "another layout"]))
 
 
 @pytest.mark.parametrize(
@@ -261,11 +273,29 @@ def test_the_largest_block_fits_into_a_record() -> None:
         waiting=[waiting] * (MAX_WAITING_SYMBOLS * MAX_WAITING_ITEMS),
         cap_hour=BIG,
     )
-    assert len(msgspec.structs.fields(ContractBlock)) == 10, (
+    assert len(msgspec.structs.fields(ContractBlock)) == 11, (
         "a new field is to be bounded here, too"
     )
     assert len(msgspec.structs.fields(ContractState)) == 42, (
         "a new field is to be bounded here, too"
     )
-    for largest in (block, unlisted):
-        assert len(largest.pack()) < MAX_MESSAGE_BYTES - RECORD_OVERHEAD_BYTES
+    for largest in (block.pack(), unlisted.pack(), packed_with_rows(block)):
+        assert len(largest) < MAX_MESSAGE_BYTES - RECORD_OVERHEAD_BYTES
+
+
+def packed_with_rows(block: ContractBlock) -> bytes:
+    """A block all of whose contracts are in their rows, with all that they may hold."""
+    contract = block.contracts[0]
+    contract.bars.held, contract.bars.bar = [], None
+    count = len(block.contracts)
+    rows = HotRows(
+        list(range(count)),
+        {name: bytes(8 * count) for name in (*CONTRACT_LONGS, "next_funding_time", "counted_from")},
+        {name: bytes(8 * count) for name in (*CONTRACT_DOUBLES, *OPTIONAL_DOUBLES)},
+        {name: bytes(8 * count) for name in STREAM_LONGS},
+        {name: bytes(8 * count) for name in BAR_LONGS},
+        {name: bytes(8 * count) for name in (*BAR_DOUBLES, *BAR_OPTIONALS)},
+        [MAX_HELD] * count,
+        bytes(8 * HELD_FIELDS * MAX_HELD * count),
+    )
+    return block.pack_with([msgspec.Raw(msgspec.msgpack.encode(contract))] * count, rows)
