@@ -44,9 +44,7 @@ def copied(contract: ContractState) -> ContractState:
     twin.stream = _copy(contract.stream)
     twin.skewed = contract.skewed[:]
     twin.estimates = contract.estimates[:]
-    twin.pushes = [_copy(push) for push in contract.pushes]
-    for push in twin.pushes:
-        push.by = push.by[:]
+    twin.pushes = contract.pushes[:]
     alerts = twin.alerts = _copy(contract.alerts)
     alerts.excursions = [_copy(excursion) for excursion in alerts.excursions]
     evidence = contract.evidence

@@ -35,7 +35,7 @@ MAX_BATCH_BYTES = 192 * 1024
 """Of raw values in one batch: some 1,000 updates. The event loop does nothing else meanwhile."""
 MAX_BATCHES = 4
 """How many batches wait for the event loop at most; then librdkafka keeps the records."""
-GATHER_S = 0.004
+GATHER_S = 0.005
 """For how long further records are waited for after the first: a batch costs some hundred µs beside
 its records, and the pushes of an exchange come in handfuls."""
 QUEUE_KIB = 16 * 1024

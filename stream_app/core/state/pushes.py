@@ -21,7 +21,7 @@ MAX_CONNECTIONS = 8
 """How many connections of one push are remembered: more than one feed ever has."""
 
 
-class Push(msgspec.Struct, array_like=True, gc=False):
+class Push(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What was pushed, when it was received first (µs), and the connections that brought it."""
 
     received_at: int
@@ -36,10 +36,11 @@ class Push(msgspec.Struct, array_like=True, gc=False):
 def is_copy(pushes: list[Push], update: RateUpdate, connection: int, received_at: int) -> bool:
     """Tell whether another connection delivered this push before; it is added to `pushes`.
 
+    Pushes themselves are never changed, so that a copy of the list is all of what was.
     The next funding time is not compared: where no frame tells a time it follows from the receipt,
     which may lie before the hour on one connection and after it on the other.
     """
-    for push in pushes:
+    for number, push in enumerate(pushes):
         if (
             push.rate == update.rate
             and push.mark_price == update.mark_price
@@ -49,7 +50,8 @@ def is_copy(pushes: list[Push], update: RateUpdate, connection: int, received_at
             and connection not in push.by
         ):
             if len(push.by) < MAX_CONNECTIONS:
-                push.by.append(connection)
+                by = [*push.by, connection]
+                pushes[number] = msgspec.structs.replace(push, by=by)
             return True
     pushes.append(
         Push(
