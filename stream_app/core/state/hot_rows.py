@@ -9,15 +9,12 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from schemas.records import Transport
 from stream_app.core.state.bars import Held, OpenBar
-
-if TYPE_CHECKING:
-    from stream_app.core.state.contract_state import ContractState
 
 CONTRACT_LONGS = (
     "event_time",
@@ -57,8 +54,8 @@ class HotRows(msgspec.Struct, array_like=True, gc=False):
     held: bytes
     """HELD_FIELDS doubles of each held update, contract after contract."""
 
-    def restore(self, contracts: Sequence[ContractState]) -> None:
-        """Write the columns into the contracts of the block.
+    def restore(self, contracts: Sequence[Any]) -> None:
+        """Write the columns into the contracts of the block, its ContractStates.
 
         Raises:
             LookupError, ValueError, TypeError: the bytes are damaged.
