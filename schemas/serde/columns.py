@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.errors import SchemaError
-from schemas.serde.avro_writer import write_long
+from schemas.serde.avro_writer import write_long, write_string
 
 Floats = npt.NDArray[np.float64]
 Longs = npt.NDArray[np.int64]
@@ -50,6 +50,16 @@ def encoded_times(times: Longs) -> npt.NDArray[np.uint8]:
 def encoded_long(value: int) -> bytes:
     """Return an Avro long."""
     return SMALL_LONGS[value] if 0 <= value < _SMALL else write_long(value)
+
+
+def place_of(raw_topic: str, raw_partition: int) -> bytes:
+    """Return the fields that say which raw log a record is in, encoded."""
+    return write_string(raw_topic) + write_long(raw_partition)
+
+
+def origin_of(place: bytes, raw_offset: int) -> bytes:
+    """Return the fields that say where a raw record stands, encoded. `place`: of `place_of`."""
+    return place + encoded_long(raw_offset)
 
 
 def fields_of(record_type_text: str) -> list[dict[str, Any]]:

@@ -1,8 +1,8 @@
 """Encodes many FundingRate records together, from columns of values.
 
 What recurs is given as bytes: what identifies a contract (`RateEncoder.identity`), and where a raw
-record stands (`origin_of`). All between is one numpy array of fixed width. A test holds that the
-bytes are those that codec.Encoder writes record by record.
+record stands (`columns.origin_of`). All between is one numpy array of fixed width. A test holds
+that the bytes are those that codec.Encoder writes record by record.
 
 Encoding: Apache Avro 1.11 specification, "Binary Encoding".
 """
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from schemas.rates import HOURS_A_YEAR, REFERENCE_INTERVAL_HOURS
 from schemas.records import FUNDING_RATE
-from schemas.serde.avro_writer import write_long, write_string
+from schemas.serde.avro_writer import write_string
 from schemas.serde.columns import (
     SMALL_LONGS,
     SOME,
@@ -97,13 +97,8 @@ class RateColumns(NamedTuple):
     event_times: Longs
     received_at: Longs
     origins: Sequence[bytes]
-    """As `origin_of` gives them."""
+    """As `columns.origin_of` gives them."""
     items: Sequence[int]
-
-
-def origin_of(raw_topic: str, raw_partition: int, raw_offset: int) -> bytes:
-    """Return the fields that say where a raw record stands, encoded."""
-    return write_string(raw_topic) + write_long(raw_partition) + write_long(raw_offset)
 
 
 class RateEncoder:

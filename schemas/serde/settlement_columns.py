@@ -2,7 +2,7 @@
 
 A page of history brings hundreds of settlements that differ in a rate and two times alone. What
 does not change is encoded once: what a contract's records begin with (`identity`), and where the
-raw record stands (`rate_columns.origin_of`). All between is one numpy array of fixed width. A test
+raw record stands (`columns.origin_of`). All between is one numpy array of fixed width. A test
 holds that the bytes are those that codec.Encoder writes record by record.
 
 Encoding: Apache Avro 1.11 specification, "Binary Encoding".

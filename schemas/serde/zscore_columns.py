@@ -100,7 +100,7 @@ class ZScoreColumns(NamedTuple):
     received_at: Longs
     computed_at: int
     origins: Sequence[bytes]
-    """As `rate_columns.origin_of` gives them."""
+    """As `columns.origin_of` gives them."""
     items: Sequence[int]
     tails: Sequence[bytes]
     """As `ZScoreEncoder.tail` gives them."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from schemas import topics
-from schemas.serde.avro_writer import write_long, write_string
 from stream_app.core.columns.flushing import emit_owed, settle_bars
 from stream_app.core.columns.hot import Longs
 from stream_app.core.columns.judging import FeedColumns
@@ -26,16 +25,17 @@ class Boundaries:
         emitter: Emitter,
         monitor: StreamMonitor,
         columns: FeedColumns,
+        place: bytes,
         stale_us: int,
     ) -> None:
-        """`stale_us`: how long a rate of the feed holds."""
+        """`place`: the raw log, as `place_of` gives it. `stale_us`: how long a rate holds."""
         self._store = store
         self._collector = collector
         self._emitter = emitter
         self._monitor = monitor
         self._columns = columns
         self._stale_us = stale_us
-        self._place = write_string(collector.topic) + write_long(collector.partition)
+        self._place = place
 
     def flush(self, boundary: int, now_us: int) -> None:
         """Publish what is owed at a boundary (µs of received_at)."""

@@ -19,7 +19,7 @@ import numpy as np
 from schemas import topics
 from schemas.audit_facts import AuditFacts
 from schemas.audit_kinds import AuditKind
-from schemas.serde.columns import encoded_long
+from schemas.serde.columns import origin_of
 from schemas.serde.raw_frames import RawFrame
 from stream_app.core.columns.hot import Flags, Longs
 from stream_app.core.columns.judging import FeedColumns, is_regular
@@ -83,8 +83,8 @@ def _take(
     if not queue:
         return reader
     offset, frame = queue[0]
-    bounds = partition.run_bounds()
-    if _reader_of(partition, frame, offset, bounds) is None:
+    bounds = partition.run_bounds() if partition.steps_by_columns and frame.is_stream else None
+    if bounds is None or _reader_of(partition, frame, offset, bounds) is None:
         queue.popleft()
         partition.apply_frame(frame, offset, now_us)
         return reader
@@ -117,7 +117,6 @@ def _reader_of(
         offset <= bounds.after_offset
         or frame.received_at >= bounds.before_us
         or not 0 < len(symbols) <= bounds.items
-        or not partition.steps_by_columns
         or not frame.is_stream
         or None in symbols
     ):
@@ -257,7 +256,7 @@ class _Steps:
         self._done = done
         self._now_us = now_us
         self._offsets = np.array([record.offset for record in run], dtype=np.int64)
-        self._origins = [record.partition.place + encoded_long(record.offset) for record in run]
+        self._origins = [origin_of(record.partition.place, record.offset) for record in run]
         self._limits = run[0].partition.limits
 
     def step(self, updates: Updates) -> None:

@@ -23,7 +23,7 @@ import numpy as np
 
 from schemas import topics
 from schemas.audit_kinds import AuditKind
-from schemas.serde.columns import encoded_long
+from schemas.serde.columns import origin_of
 from schemas.serde.raw_frames import RawFrame
 from schemas.serde.settlement_columns import SettlementColumns
 from schemas.times import US_PER_HOUR, US_PER_MINUTE, hour_floor
@@ -292,7 +292,7 @@ class HistoryPages:
             rows,
             generations,
         )
-        origin = self._place + encoded_long(at.offset)
+        origin = origin_of(self._place, at.offset)
         return EncodedRecords(topics.SETTLEMENTS, keys, self._encoder.encode(columns, origin))
 
     def _name(self, contract: ContractState) -> tuple[bytes, bytes]:

@@ -18,8 +18,8 @@ from schemas.audit_kinds import AuditKind
 from schemas.control_items import BACKFILL_BEGIN, BACKFILL_END, FEED_EVENT, TICK, UNREADABLE
 from schemas.feeds import spec
 from schemas.records import HourlyBar, RawBatch, RawItem
-from schemas.serde.avro_writer import write_long, write_string
 from schemas.serde.codec import wire_header
+from schemas.serde.columns import place_of
 from schemas.serde.raw_frames import RawFrame
 from schemas.symbols import symbol_fault
 from schemas.times import US_PER_S
@@ -111,7 +111,7 @@ class FeedPartition:
         )
         self.steps_by_columns = not (known.timeless or known.settling_s)
         """False where each update has to be looked at by itself: rates.py knows why."""
-        self.place = write_string(self.topic) + write_long(partition)
+        self.place = place_of(self.topic, partition)
         self._history = HistoryPages(
             normalise,
             self.collector,
@@ -122,7 +122,13 @@ class FeedPartition:
         )
         self._flush_phase_us = flush_phase_us
         self._boundaries = Boundaries(
-            self.store, self.collector, self._emitter, self._monitor, self.columns, self._stale_us
+            self.store,
+            self.collector,
+            self._emitter,
+            self._monitor,
+            self.columns,
+            self.place,
+            self._stale_us,
         )
         self._parts = Parts(self.store, self.collector, self._emitter, self._monitor, self._rates)
         self.accepted: list[RateRows | EncodedRecords] = []

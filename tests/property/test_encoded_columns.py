@@ -15,7 +15,8 @@ from schemas.errors import SchemaError
 from schemas.rates import apr, rate_8h
 from schemas.records import FUNDING_RATE, ZSCORE
 from schemas.serde.codec import Encoder
-from schemas.serde.rate_columns import RateColumns, RateEncoder, origin_of
+from schemas.serde.columns import origin_of, place_of
+from schemas.serde.rate_columns import RateColumns, RateEncoder
 from schemas.serde.zscore_columns import ZScoreColumns, ZScoreEncoder
 
 RATES, ZSCORES = Encoder(FUNDING_RATE, 77), Encoder(ZSCORE, 78)
@@ -90,7 +91,8 @@ def column(rows: Sequence[dict[str, Any]], name: str) -> Any:
 
 def origins(rows: Sequence[dict[str, Any]]) -> list[bytes]:
     """Where the raw records stand."""
-    return [origin_of(row["raw_topic"], row["raw_partition"], row["raw_offset"]) for row in rows]
+    places = [place_of(row["raw_topic"], row["raw_partition"]) for row in rows]
+    return [origin_of(place, row["raw_offset"]) for place, row in zip(places, rows, strict=True)]
 
 
 def rates_of(rows: Sequence[dict[str, Any]]) -> RateColumns:

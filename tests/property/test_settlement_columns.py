@@ -13,7 +13,7 @@ from schemas.errors import SchemaError
 from schemas.rates import rate_8h
 from schemas.records import SETTLEMENT
 from schemas.serde.codec import Encoder
-from schemas.serde.rate_columns import origin_of
+from schemas.serde.columns import origin_of, place_of
 from schemas.serde.settlement_columns import SettlementColumns, SettlementEncoder
 
 ENCODER = Encoder(SETTLEMENT, 41)
@@ -82,7 +82,7 @@ def test_columns_are_written_as_records_are(
     page: list[dict[str, Any]], place: tuple[str, int, int]
 ) -> None:
     """Header, identity, times, numbers and coordinates."""
-    written = COLUMNS.encode(columns_of(page), origin_of(*place))
+    written = COLUMNS.encode(columns_of(page), origin_of(place_of(*place[:2]), place[2]))
     assert written == [ENCODER.encode(record(row, place)) for row in page]
 
 

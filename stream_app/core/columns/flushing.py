@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from schemas.serde.columns import encoded_long
+from schemas.serde.columns import origin_of
 from stream_app.core.columns.emitting import (
     Current,
     encoded_zscores,
@@ -23,7 +23,7 @@ def emit_owed(
 ) -> list[tuple[int, bytes]]:
     """Emit the newest updates of contracts that were not emitted yet.
 
-    `place`: topic and partition of the raw log, encoded. Returns the row of each contract that was
+    `place`: the raw log, as `place_of` gives it. Returns the row of each contract that was
     emitted, with its record.
     """
     owing = row[columns.updates[row] > columns.emitted_updates[row]]
@@ -42,7 +42,7 @@ def emit_owed(
         columns.next_funding_time[owing],
         columns.event_time[owing],
         columns.received_at[owing],
-        [place + encoded_long(offset) for offset in offsets],
+        [origin_of(place, offset) for offset in offsets],
         items,
     )
     crossed = has_crossed(before, z)

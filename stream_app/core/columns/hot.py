@@ -28,7 +28,6 @@ HELD_TIME, HELD_RATE, HELD_Z, HELD_MARK, HELD_HOURS, HELD_REST = range(6)
 Longs = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
-Rows = npt.NDArray[np.intp]
 
 
 class HotColumns:
@@ -117,7 +116,7 @@ class HotColumns:
         while self.held.shape[1] < slots:
             self.held = np.concatenate([self.held, np.zeros_like(self.held)], axis=1)
 
-    def room_for_held(self, rows: Rows) -> None:
+    def room_for_held(self, rows: Longs) -> None:
         """Make room for one more held update of each of some rows, MAX_HELD at most."""
         if len(rows):
             self._widen(min(MAX_HELD, int(self.held_count[rows].max()) + 1))

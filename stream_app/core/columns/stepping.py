@@ -70,7 +70,7 @@ def decide(
     """Decide what a wave of plain updates leads to.
 
     `offsets`: of the raw records of the run; `origins`: where each of them stands, encoded
-    (`rate_columns.origin_of`). Returns the decision, and the positions of updates that have to be
+    (`columns.origin_of`). Returns the decision, and the positions of updates that have to be
     applied by rates.py instead.
     """
     rate_8h = scaled(columns, updates.row, updates.rate)
