@@ -23,7 +23,7 @@ from stream_app.worker.checkpoint import Tables
 from stream_app.worker.fetcher import MAX_BATCH_BYTES
 from stream_app.worker.output_producer import OutputProducer, output_encoders
 from stream_app.worker.processor import Processor
-from stream_app.worker.raw_batches import Partition, RawRecord, slices
+from stream_app.worker.raw_batches import Backlog, RawRecord
 
 CHANGELOG = "bench.changelog"
 MAX_CONTRACTS = 200_000
@@ -128,11 +128,11 @@ class InProcess:
 
     async def feed(self, records: Sequence[Raw]) -> None:
         """Process records that were fetched together."""
-        batch: dict[Partition, list[RawRecord]] = {}
+        backlog = Backlog()
         for partition, offset, value in records:
-            found = batch.setdefault((self._topic, partition), [])
-            found.append(RawRecord(offset, None, value))
-        for some in slices(batch, MAX_BATCH_BYTES):
+            backlog.add((self._topic, partition), RawRecord(offset, None, value))
+        while backlog:
+            some = backlog.take(MAX_BATCH_BYTES)
             await self.processor.admit(some)
             self.processor.handle_batch(some)
 

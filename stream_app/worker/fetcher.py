@@ -25,7 +25,7 @@ from schemas.clock import Clock
 from schemas.kafka import clients
 from schemas.topics import MAX_MESSAGE_BYTES
 from stream_app.settings import WorkerSettings
-from stream_app.worker.raw_batches import Batch, Partition, RawRecord, slices
+from stream_app.worker.raw_batches import Backlog, Batch, Partition, RawRecord
 
 log = logging.getLogger(__name__)
 
@@ -33,12 +33,14 @@ MAX_RECORDS = 400
 """How many records are taken from librdkafka at a time."""
 MAX_BATCH_BYTES = 192 * 1024
 """Of raw values in one batch: some 1,000 updates. The event loop does nothing else meanwhile."""
-MAX_BATCHES = 4
-"""How many batches wait for the event loop at most; then librdkafka keeps the records."""
+MAX_BATCHES = 2
+"""How many batches wait for the event loop at most. What comes then makes the next one larger."""
+MAX_BACKLOG_BYTES = 8 << 20
+"""Of raw values that wait in the thread; then librdkafka keeps the records."""
 GATHER_S = 0.005
 """For how long further records are waited for after the first: a batch costs some hundred µs beside
 its records, and the pushes of an exchange come in handfuls."""
-QUEUE_KIB = 16 * 1024
+QUEUE_KIB = 8 * 1024
 """How much librdkafka fetches ahead."""
 _POLL_S = 0.05
 """How long a changed assignment may go unnoticed at most."""
@@ -148,24 +150,27 @@ class Fetcher:
             self._consumer.close()
 
     def _run(self) -> None:
-        current, look_at_s = self._wanted, 0.0
+        current, look_at_s, backlog = self._wanted, 0.0, Backlog()
         while not self._closed.is_set():
             if self._wanted is not current:
-                current = self._wanted
+                current, backlog = self._wanted, Backlog()
                 self._ends = {}
                 self._consumer.assign([_position(*start) for start in current.starts.items()])
             if self._clock.monotonic_s() >= look_at_s:
                 look_at_s = self._clock.monotonic_s() + _MARKS_EVERY_S
                 self._look_at_ends(current.starts)
-            message = self._consumer.poll(_POLL_S)
-            if message is None:
-                continue
-            messages = [message, *self._consumer.consume(MAX_RECORDS - 1, GATHER_S)]
-            records = self._records(messages)
-            self._look_at_ends(records)
-            for batch in slices(records, MAX_BATCH_BYTES):
-                if not self._hand_over(FetchedBatch(current.generation, batch)):
-                    break
+            if backlog.size_bytes < MAX_BACKLOG_BYTES:
+                self._note(self._more(backlog), backlog)
+            self._hand_over(backlog, current.generation)
+
+    def _more(self, backlog: Backlog) -> list[Any]:
+        """Return further messages: what is there, or, without a backlog, what comes soon."""
+        if backlog:
+            return list(self._consumer.consume(MAX_RECORDS, 0))
+        message = self._consumer.poll(_POLL_S)
+        if message is None:
+            return []
+        return [message, *self._consumer.consume(MAX_RECORDS - 1, GATHER_S)]
 
     def _look_at_ends(self, partitions: Iterable[Partition]) -> None:
         """Note the ends of partitions as librdkafka knows them from its fetches."""
@@ -174,8 +179,9 @@ class Fetcher:
             if marks is not None and marks[1] >= 0:
                 self._ends[partition] = marks[1]
 
-    def _records(self, messages: Sequence[Any]) -> Batch:
-        found: dict[Partition, list[RawRecord]] = {}
+    def _note(self, messages: Sequence[Any], backlog: Backlog) -> None:
+        """Add messages to the backlog."""
+        partitions = set()
         for message in messages:
             error = message.error()
             if error is not None:
@@ -183,23 +189,20 @@ class Fetcher:
                 continue
             kind, at_ms = message.timestamp()
             at_us = None if kind == TIMESTAMP_NOT_AVAILABLE else at_ms * _US_PER_MS
-            record = RawRecord(message.offset(), at_us, message.value())
-            found.setdefault((message.topic(), message.partition()), []).append(record)
-        return found
+            partition = (message.topic(), message.partition())
+            backlog.add(partition, RawRecord(message.offset(), at_us, message.value()))
+            partitions.add(partition)
+        self._look_at_ends(partitions)
 
-    def _hand_over(self, batch: FetchedBatch) -> bool:
-        """Hand a batch to the event loop when it has room; False: nobody wants it any more."""
+    def _hand_over(self, backlog: Backlog, generation: int) -> None:
+        """Hand batches to the event loop while it has room for them."""
         assert self._loop is not None, "set by start"
-        if not batch.records:
-            return True
-        while not self._room.acquire(timeout=_POLL_S):
-            if self._closed.is_set() or not self.is_current(batch):
-                return False
-        try:
-            self._loop.call_soon_threadsafe(self._batches.put_nowait, batch)
-        except RuntimeError:  # the loop is closed: the process ends
-            return False
-        return True
+        while backlog and self._room.acquire(timeout=GATHER_S):
+            batch = FetchedBatch(generation, backlog.take(MAX_BATCH_BYTES))
+            try:
+                self._loop.call_soon_threadsafe(self._batches.put_nowait, batch)
+            except RuntimeError:  # the loop is closed: the process ends
+                return
 
     def _on_error(self, error: KafkaError) -> None:
         """Note what librdkafka reports. What it tries again by itself is in its own log."""

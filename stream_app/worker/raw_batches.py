@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Mapping
 from typing import NamedTuple
 
 Partition = tuple[str, int]
@@ -22,40 +23,55 @@ Batch = Mapping[Partition, list[RawRecord]]
 """Records of each partition, in the order of its log."""
 
 
-def slices(records: Batch, max_bytes: int) -> Iterator[Batch]:
-    """Cut fetched records into batches of about `max_bytes`, so that none takes long to process.
+class Backlog:
+    """Fetched records that are not in a batch yet.
 
-    Each batch takes of all partitions that have records left, so that a few live records of one do
-    not wait for the backlog of another. A batch exceeds `max_bytes` by less than one record of each
-    partition.
+    Kafka hands over a backlog partition by partition, up to a megabyte of each. A batch takes of
+    all partitions that have records left. So live records of one do not wait for the backlog of
+    another, and the core has the updates of many contracts at a time instead of many of a few.
     """
-    if sum(_size(record) for some in records.values() for record in some) <= max_bytes:
-        yield records
-        return
-    left = {partition: iter(some) for partition, some in records.items()}
-    while left:
-        share = max_bytes // len(left)
-        batch: dict[Partition, list[RawRecord]] = {}
-        for partition, remaining in list(left.items()):
-            taken = _take(remaining, share)
-            if taken:
-                batch[partition] = taken
-            else:
-                del left[partition]
-        if batch:
-            yield batch
 
+    def __init__(self) -> None:
+        self._records: dict[Partition, deque[RawRecord]] = {}
+        self.size_bytes = 0
+        """Of all values."""
 
-def _take(records: Iterator[RawRecord], max_bytes: int) -> list[RawRecord]:
-    """Take records until their sizes reach `max_bytes`; at least one, if there is one."""
-    taken: list[RawRecord] = []
-    size = 0
-    for record in records:
-        taken.append(record)
-        size += _size(record)
-        if size >= max_bytes:
-            break
-    return taken
+    def __bool__(self) -> bool:
+        """Tell whether there are records."""
+        return bool(self._records)
+
+    def add(self, partition: Partition, record: RawRecord) -> None:
+        """Add the next record of a partition."""
+        records = self._records.get(partition)
+        if records is None:
+            records = self._records[partition] = deque()
+        records.append(record)
+        self.size_bytes += _size(record)
+
+    def take(self, max_bytes: int) -> Batch:
+        """Take out a batch of about `max_bytes`, with at least one record of each partition.
+
+        It exceeds `max_bytes` by less than one record of each partition.
+        """
+        share = self.size_bytes
+        if share > max_bytes and self._records:
+            share = max_bytes // len(self._records)
+        batch = {}
+        for partition, records in list(self._records.items()):
+            batch[partition] = self._take(records, share)
+            if not records:
+                del self._records[partition]
+        return batch
+
+    def _take(self, records: deque[RawRecord], max_bytes: int) -> list[RawRecord]:
+        taken: list[RawRecord] = []
+        size = 0
+        while records and (size < max_bytes or not taken):
+            record = records.popleft()
+            taken.append(record)
+            size += _size(record)
+        self.size_bytes -= size
+        return taken
 
 
 def _size(record: RawRecord) -> int:

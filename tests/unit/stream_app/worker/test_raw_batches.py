@@ -1,11 +1,11 @@
-"""Fetched records are cut into batches that are short, fair to partitions, and in log order."""
+"""Batches of what was fetched are short, fair to partitions, and in log order."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.worker.raw_batches import Batch, Partition, RawRecord, slices
+from stream_app.worker.raw_batches import Backlog, Batch, Partition, RawRecord
 
 LIVE, HISTORY = ("funding.raw.kucoin", 3), ("funding.raw.kucoin", 5)
 
@@ -15,44 +15,73 @@ def records(first: int, sizes: list[int]) -> list[RawRecord]:
     return [RawRecord(first + n, None, b"x" * size) for n, size in enumerate(sizes)]
 
 
+def backlog_of(fetched: Batch) -> Backlog:
+    """A backlog of these records."""
+    backlog = Backlog()
+    for partition, some in fetched.items():
+        for record in some:
+            backlog.add(partition, record)
+    return backlog
+
+
 def test_what_is_short_stays_together() -> None:
     """As it was fetched."""
     fetched: Batch = {LIVE: records(7, [10, 20]), HISTORY: records(90, [30])}
-    assert list(slices(fetched, 60)) == [fetched]
+    backlog = backlog_of(fetched)
+    assert (bool(backlog), backlog.size_bytes) == (True, 60)
+    assert backlog.take(60) == fetched
+    assert (bool(backlog), backlog.size_bytes) == (False, 0)
 
 
 def test_a_few_live_records_do_not_wait_for_a_backlog() -> None:
-    """They are in the first batch, though the backlog was fetched before them."""
-    fetched: Batch = {HISTORY: records(90, [40] * 50), LIVE: records(7, [10])}
-    first, *later = slices(fetched, 200)
-    assert first == {HISTORY: records(90, [40] * 3), LIVE: records(7, [10])}
-    assert all(set(batch) == {HISTORY} for batch in later)
+    """They are in the next batch, though the backlog was fetched before them."""
+    backlog = backlog_of({HISTORY: records(90, [40] * 50)})
+    assert backlog.take(200) == {HISTORY: records(90, [40] * 5)}
+    backlog.add(LIVE, RawRecord(7, None, b"x" * 10))
+    assert backlog.take(200) == {HISTORY: records(95, [40] * 3), LIVE: records(7, [10])}
+    assert backlog.take(200) == {HISTORY: records(98, [40] * 5)}
 
 
 def test_a_record_that_is_too_large_is_a_batch_of_its_own() -> None:
     """It cannot be cut."""
-    fetched: Batch = {LIVE: records(7, [500, 10])}
-    assert list(slices(fetched, 100)) == [{LIVE: records(7, [500])}, {LIVE: records(8, [10])}]
+    backlog = backlog_of({LIVE: records(7, [500, 10])})
+    assert backlog.take(100) == {LIVE: records(7, [500])}
+    assert backlog.take(100) == {LIVE: records(8, [10])}
 
 
 @given(
-    st.dictionaries(
-        st.tuples(st.sampled_from(["a", "b", "c"]), st.integers(0, 3)),
-        st.lists(st.integers(0, 90), min_size=1, max_size=30),
-        max_size=8,
+    st.lists(
+        st.dictionaries(
+            st.tuples(st.sampled_from(["a", "b", "c"]), st.integers(0, 3)),
+            st.lists(st.integers(0, 90), min_size=1, max_size=30),
+            max_size=8,
+        ),
+        min_size=1,
+        max_size=4,
     ),
     st.integers(1, 400),
 )
 def test_nothing_is_lost_and_the_order_stays(
-    sizes: dict[Partition, list[int]], max_bytes: int
+    fetches: list[dict[Partition, list[int]]], max_bytes: int
 ) -> None:
     """Of each partition; no batch is empty or much larger than was asked for."""
-    fetched = {partition: records(17, some) for partition, some in sizes.items()}
-    again: dict[Partition, list[RawRecord]] = {}
-    for batch in slices(fetched, max_bytes):
-        size = sum(len(record.value or b"") for some in batch.values() for record in some)
-        assert size <= max_bytes + 90 * len(sizes)
-        assert all(batch.values())
-        for partition, some in batch.items():
-            again.setdefault(partition, []).extend(some)
-    assert again == fetched
+    backlog = Backlog()
+    expected: dict[Partition, list[RawRecord]] = {}
+    taken: dict[Partition, list[RawRecord]] = {}
+    for number, sizes in enumerate([*fetches, {}, {}, {}]):
+        for partition, some in sizes.items():
+            for record in records(100 * number, some):
+                backlog.add(partition, record)
+                expected.setdefault(partition, []).append(record)
+        is_last = number >= len(fetches)
+        while backlog:
+            batch = backlog.take(max_bytes)
+            size = sum(len(record.value or b"") for these in batch.values() for record in these)
+            assert size <= max_bytes + 90 * 12
+            assert batch
+            assert all(batch.values())
+            for partition, these in batch.items():
+                taken.setdefault(partition, []).extend(these)
+            if not is_last:
+                break
+    assert taken == expected
