@@ -5,7 +5,7 @@ Encoding: Apache Avro 1.11 specification, "Binary Encoding".
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -16,6 +16,8 @@ from schemas.serde.avro_writer import write_long, write_string
 
 Floats = npt.NDArray[np.float64]
 Longs = npt.NDArray[np.int64]
+Encoded = npt.NDArray[np.uint8]
+"""Avro longs of TIME_BYTES each: the last dimension is the bytes."""
 
 TIME_BYTES = 8
 _MIN_TIME, _MAX_TIME = 1 << 48, 1 << 55
@@ -28,14 +30,35 @@ _SMALL = 1 << 12
 SMALL_LONGS = [write_long(value) for value in range(_SMALL)]
 
 
-def encoded_times(times: Longs) -> npt.NDArray[np.uint8]:
-    """Return times (µs) as Avro longs, a row of TIME_BYTES for each.
+class UpdateTimes(NamedTuple):
+    """The times of updates, encoded."""
+
+    next_funding: Encoded
+    event: Encoded
+    received: Encoded
+
+    def chosen(self, which: Longs) -> UpdateTimes:
+        """Return those at some positions."""
+        return UpdateTimes(self.next_funding[which], self.event[which], self.received[which])
+
+
+def encoded_update_times(next_funding: Longs, event: Longs, received: Longs) -> UpdateTimes:
+    """Return times (µs) of updates, encoded.
 
     Raises:
-        SchemaError: one of them does not have that many bytes.
+        SchemaError: as `encoded_times`.
+    """
+    return UpdateTimes(*encoded_times(np.stack((next_funding, event, received))))
+
+
+def encoded_times(times: Longs) -> Encoded:
+    """Return times (µs) as Avro longs.
+
+    Raises:
+        SchemaError: one of them does not have TIME_BYTES.
     """
     # As numbers without a sign, times before the first are beyond the last.
-    if len(times) and (times - _MIN_TIME).view(np.uint64).max() >= _MAX_TIME - _MIN_TIME:
+    if times.size and (times - _MIN_TIME).view(np.uint64).max() >= _MAX_TIME - _MIN_TIME:
         raise SchemaError("a time that is none of these centuries")
     # Zig-zag of what is not negative is the double. Groups of 28, 14 and 7 bits are moved apart,
     # and each byte but the last gets the bit that says "another byte follows".
@@ -44,7 +67,7 @@ def encoded_times(times: Longs) -> npt.NDArray[np.uint8]:
     bits = bits & 0x00003FFF00003FFF | (bits & 0x0FFFC0000FFFC000) << 2
     bits = bits & 0x007F007F007F007F | (bits & 0x3F803F803F803F80) << 1
     bits |= 0x0080808080808080
-    return bits.astype("<i8", copy=False).view(np.uint8).reshape(-1, TIME_BYTES)
+    return bits.astype("<i8", copy=False).view(np.uint8).reshape(*times.shape, TIME_BYTES)
 
 
 def encoded_long(value: int) -> bytes:

@@ -24,9 +24,8 @@ from schemas.serde.columns import (
     SOME,
     TIME,
     Floats,
-    Longs,
+    UpdateTimes,
     encoded_long,
-    encoded_times,
     enum_codes,
     require_fields,
 )
@@ -82,7 +81,7 @@ class RateColumns(NamedTuple):
     """Accepted updates of a stream, a column for each field.
 
     Only updates that are neither late, out of range nor of a doubtful interval, that name their
-    event time and lack no optional value. Times are µs.
+    event time and lack no optional value.
     """
 
     identities: Sequence[bytes]
@@ -93,9 +92,7 @@ class RateColumns(NamedTuple):
     """As `RateEncoder.source_codes` has them."""
     mark_prices: Floats
     index_prices: Floats
-    next_funding_times: Longs
-    event_times: Longs
-    received_at: Longs
+    times: UpdateTimes
     origins: Sequence[bytes]
     """As `columns.origin_of` gives them."""
     items: Sequence[int]
@@ -121,11 +118,7 @@ class RateEncoder:
         return b"".join((self._header, *map(write_string, strings), packed))
 
     def encode(self, columns: RateColumns) -> list[bytes]:
-        """Return header and body of each record.
-
-        Raises:
-            SchemaError: a time does not fit its field.
-        """
+        """Return header and body of each record."""
         rates, hours = columns.rates, columns.interval_hours
         rows = np.empty(len(rates), dtype=_ROW)
         rows["rate"] = rates
@@ -136,10 +129,10 @@ class RateEncoder:
         rows["has_mark"] = rows["has_index"] = rows["has_next"] = SOME
         rows["mark_price"] = columns.mark_prices
         rows["index_price"] = columns.index_prices
-        rows["next_funding_time"] = encoded_times(columns.next_funding_times)
-        rows["event_time"] = encoded_times(columns.event_times)
+        rows["next_funding_time"] = columns.times.next_funding
+        rows["event_time"] = columns.times.event
         rows["event_time_source"] = self._from_exchange
-        rows["received_at"] = encoded_times(columns.received_at)
+        rows["received_at"] = columns.times.received
         rows["transport"] = self._ws
         rows["late"] = 0
         fixed, width = rows.tobytes(), _ROW.itemsize

@@ -23,7 +23,7 @@ from schemas.serde.columns import (
     SOME,
     TIME,
     Floats,
-    Longs,
+    UpdateTimes,
     encoded_long,
     encoded_times,
     enum_codes,
@@ -76,7 +76,7 @@ _FALSE = b"\x00"
 
 
 class ZScoreColumns(NamedTuple):
-    """z-scores of contracts whose interval is not in doubt, a column for each field; times in µs.
+    """z-scores of contracts whose interval is not in doubt, a column for each field.
 
     Current rates come from the stream, with a mark price and a next funding time.
     """
@@ -95,10 +95,9 @@ class ZScoreColumns(NamedTuple):
     reasons: Sequence[bytes]
     """As `ZScoreEncoder.reason` gives them."""
     mark_prices: Floats
-    next_funding_times: Longs
-    event_times: Longs
-    received_at: Longs
+    times: UpdateTimes
     computed_at: int
+    """In µs, as all times."""
     origins: Sequence[bytes]
     """As `columns.origin_of` gives them."""
     items: Sequence[int]
@@ -194,9 +193,9 @@ class ZScoreEncoder:
         rows = np.empty(len(columns.rates), dtype=_NOW)
         rows["has_mark"] = rows["has_next"] = SOME
         rows["mark_price"] = columns.mark_prices
-        rows["next_funding_time"] = encoded_times(columns.next_funding_times)
-        rows["event_time"] = encoded_times(columns.event_times)
-        rows["received_at"] = encoded_times(columns.received_at)
+        rows["next_funding_time"] = columns.times.next_funding
+        rows["event_time"] = columns.times.event
+        rows["received_at"] = columns.times.received
         rows["computed_at"] = encoded_times(np.array([columns.computed_at]))[0]
         rows["transport"] = self._ws
         return rows

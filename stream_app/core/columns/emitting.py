@@ -13,6 +13,7 @@ import numpy as np
 
 from schemas.rates import REFERENCE_INTERVAL_HOURS
 from schemas.records import Trigger
+from schemas.serde.columns import UpdateTimes
 from schemas.serde.zscore_columns import ZScoreColumns
 from stream_app.core.columns.hot import NAN, Flags, Floats, Longs
 from stream_app.core.columns.judging import FeedColumns
@@ -26,18 +27,19 @@ from stream_app.core.scoring.zones import (
     zone_of,
 )
 
+_ABOVE = np.array(sorted(t for t in CROSSINGS if t > 0))
+_BELOW = np.array(sorted(t for t in CROSSINGS if t < 0))
+
 
 class Current(NamedTuple):
-    """The updates that z-scores are emitted of; times in µs."""
+    """The updates that z-scores are emitted of."""
 
     row: Longs
     rate: Floats
     rate_8h: Floats
     z: Floats
     mark_price: Floats
-    next_funding_time: Longs
-    event_time: Longs
-    received_at: Longs
+    times: UpdateTimes
     origins: Sequence[bytes]
     """Where the raw record of each stands, encoded."""
     items: Sequence[int]
@@ -68,9 +70,8 @@ def has_crossed(before: Floats, z: Floats) -> Flags:
 
 def _side(z: Floats) -> Longs:
     """Return how many thresholds each z is beyond, those below zero as negative."""
-    side = np.zeros(len(z), dtype=np.int64)
-    for threshold in CROSSINGS:
-        side += (z > threshold) if threshold > 0 else -(z < threshold).astype(np.int64)
+    below = len(_BELOW) - np.searchsorted(_BELOW, z, side="right")
+    side: Longs = np.searchsorted(_ABOVE, z, side="left") - below
     return side
 
 
@@ -134,9 +135,7 @@ def encoded_zscores(
             baselines=[columns.baselines[number] for number in rows],
             reasons=why,
             mark_prices=current.mark_price,
-            next_funding_times=current.next_funding_time,
-            event_times=current.event_time,
-            received_at=current.received_at,
+            times=current.times,
             computed_at=now_us,
             origins=current.origins,
             items=current.items,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from schemas.serde.columns import origin_of
+from schemas.serde.columns import encoded_update_times, origin_of
 from stream_app.core.columns.emitting import (
     Current,
     encoded_zscores,
@@ -39,9 +39,11 @@ def emit_owed(
         rate_8h,
         z,
         columns.mark_price[owing],
-        columns.next_funding_time[owing],
-        columns.event_time[owing],
-        columns.received_at[owing],
+        encoded_update_times(
+            columns.next_funding_time[owing],
+            columns.event_time[owing],
+            columns.received_at[owing],
+        ),
         [origin_of(place, offset) for offset in offsets],
         items,
     )

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from schemas.serde.columns import UpdateTimes, encoded_update_times
 from schemas.serde.rate_columns import RateColumns
 from stream_app.core.columns.emitting import (
     Current,
@@ -75,14 +76,16 @@ def decide(
     """
     rate_8h = scaled(columns, updates.row, updates.rate)
     z = z_scores(columns, updates.row, rate_8h)
-    alerts, left = _alert_steps(columns, updates, rate_8h, z)
+    is_new = ~_is_as_before(columns, updates, z)
+    alerts, left = _alert_steps(columns, updates, rate_8h, z, is_new)
     if left:
         keep = np.ones(len(updates), dtype=np.bool_)
         keep[left] = False
-        updates, rate_8h, z = updates.chosen(keep), rate_8h[keep], z[keep]
+        updates, rate_8h, z, is_new = updates.chosen(keep), rate_8h[keep], z[keep], is_new[keep]
     if not len(z):
         return None, np.array(left, dtype=np.int64)
-    decision = _decision(columns, updates, rate_8h, z, alerts, origins, offsets, now_us)
+    emitted = _emitted(columns, updates, z, is_new)
+    decision = _decision(columns, updates, rate_8h, z, alerts, emitted, origins, offsets, now_us)
     return decision, np.array(left, dtype=np.int64)
 
 
@@ -92,6 +95,7 @@ def _decision(
     rate_8h: Floats,
     z: Floats,
     alerts: list[AlertStep],
+    emitted_why: tuple[Longs, list[bytes]],
     origins: Sequence[bytes],
     offsets: Longs,
     now_us: int,
@@ -114,7 +118,8 @@ def _decision(
     )
     items = updates.item.tolist()
     of_row = [origins[frame] for frame in updates.frame.tolist()]
-    emitted, why = _emitted(columns, updates, z)
+    times = encoded_update_times(updates.next_funding_time, at, received_at)
+    emitted, why = emitted_why
     chosen = emitted.tolist()
     current = Current(
         row[emitted],
@@ -122,9 +127,7 @@ def _decision(
         rate_8h[emitted],
         z[emitted],
         updates.mark_price[emitted],
-        updates.next_funding_time[emitted],
-        at[emitted],
-        received_at[emitted],
+        times.chosen(emitted),
         [of_row[position] for position in chosen],
         [items[position] for position in chosen],
     )
@@ -137,14 +140,18 @@ def _decision(
         np.where(is_first_held, at, columns.counted_from[row]),
         held,
         alerts,
-        _encoded_rates(columns, updates, of_row, items),
+        _encoded_rates(columns, updates, times, of_row, items),
         emitted,
         encoded_zscores(columns, current, why, now_us) if chosen else [],
     )
 
 
 def _encoded_rates(
-    columns: FeedColumns, updates: Updates, origins: Sequence[bytes], items: Sequence[int]
+    columns: FeedColumns,
+    updates: Updates,
+    times: UpdateTimes,
+    origins: Sequence[bytes],
+    items: Sequence[int],
 ) -> list[bytes]:
     row = updates.row
     return columns.encoders.rates.encode(
@@ -155,9 +162,7 @@ def _encoded_rates(
             interval_sources=columns.source[row],
             mark_prices=updates.mark_price,
             index_prices=updates.index_price,
-            next_funding_times=updates.next_funding_time,
-            event_times=updates.event_time,
-            received_at=updates.received_at,
+            times=times,
             origins=origins,
             items=items,
         )
@@ -173,21 +178,23 @@ def _is_as_before(columns: FeedColumns, updates: Updates, z: Floats) -> Flags:
     return same
 
 
-def _emitted(columns: FeedColumns, updates: Updates, z: Floats) -> tuple[Longs, list[bytes]]:
+def _emitted(
+    columns: FeedColumns, updates: Updates, z: Floats, is_new: Flags
+) -> tuple[Longs, list[bytes]]:
     """Return the positions of updates that are emitted at once, and why each is, encoded."""
     row, rate = updates.row, updates.rate
     before = columns.emitted_z[row]
     crossed = has_crossed(before, z)
     in_zone = (rate != columns.rate[row]) & is_high(z)
     is_due = crossed | in_zone | has_moved(columns.emitted_rate[row], rate)
-    emitted = np.nonzero(is_due & ~_is_as_before(columns, updates, z))[0]
+    emitted = np.nonzero(is_due & is_new)[0]
     crossed = crossed[emitted]
     triggers = triggers_of(crossed, in_zone[emitted])
     return emitted, reasons(columns, z[emitted], before[emitted], triggers, crossed)
 
 
 def _alert_steps(
-    columns: FeedColumns, updates: Updates, rate_8h: Floats, z: Floats
+    columns: FeedColumns, updates: Updates, rate_8h: Floats, z: Floats, is_new: Flags
 ) -> tuple[list[AlertStep], list[int]]:
     """Return what the alerts of contracts come to, and positions of updates that lead to one.
 
@@ -197,7 +204,7 @@ def _alert_steps(
     sign = (rate_8h >= CLEAR_SIGN_8H).astype(np.int64) - (rate_8h <= -CLEAR_SIGN_8H)
     keeps_sign = ~columns.is_flipped[row] & ((sign == 0) | (sign == columns.sign[row]))
     is_calm = np.isnan(z) | ((z >= columns.calm_low[row]) & (z <= columns.calm_high[row]))
-    is_asked = ~_is_as_before(columns, updates, z) | columns.awaits[row]
+    is_asked = is_new | columns.awaits[row]
     steps: list[AlertStep] = []
     left: list[int] = []
     for position in np.nonzero(is_asked & ~(keeps_sign & is_calm))[0].tolist():
