@@ -278,7 +278,9 @@ class _Steps:
         for position in np.nonzero(turns)[0].tolist():
             columns.turn_hour(wave.row.item(position), wave.event_time.item(position))
         is_plain = plain(columns, wave, self._limits)
-        is_copy = ~is_plain & plain_copies(columns, wave, self._limits)
+        is_copy = ~is_plain
+        if is_copy.any():
+            is_copy &= plain_copies(columns, wave, self._limits)
         left = wave.row[~(is_plain | is_copy)]
         if is_plain.any():
             chosen = wave.chosen(is_plain)

@@ -27,12 +27,22 @@ from stream_app.core.columns.emitting import (
     triggers_of,
     z_scores,
 )
-from stream_app.core.columns.hot import Flags, Floats, Longs
+from stream_app.core.columns.hot import (
+    HELD_HOURS,
+    HELD_MARK,
+    HELD_RATE,
+    HELD_TIME,
+    HELD_Z,
+    Flags,
+    Floats,
+    Longs,
+)
 from stream_app.core.columns.judging import FeedColumns
 from stream_app.core.columns.updates import Updates
 from stream_app.core.scoring.zones import CLEAR_SIGN_8H, AlertState
 from stream_app.core.state.contract_store import ContractEntry
 from stream_app.core.state.gaps import LAG_RISES_BY
+from stream_app.core.state.hot_rows import HELD_FIELDS
 
 
 class AlertStep(NamedTuple):
@@ -105,17 +115,9 @@ def _decision(
     lag_us = np.maximum(0, received_at - at)
     risen_us = columns.stream_lag_us[row] + np.maximum(0, received_at - before) // LAG_RISES_BY
     is_first_held = columns.held_count[row] == 0
-    held: Floats = np.stack(
-        (
-            at.astype(np.float64),
-            updates.rate,
-            z,
-            updates.mark_price,
-            columns.hours[row],
-            np.zeros(len(row)),
-        ),
-        axis=1,
-    )
+    held = np.zeros((len(row), HELD_FIELDS))
+    held[:, HELD_TIME], held[:, HELD_RATE], held[:, HELD_Z] = at, updates.rate, z
+    held[:, HELD_MARK], held[:, HELD_HOURS] = updates.mark_price, columns.hours[row]
     items = updates.item.tolist()
     of_row = [origins[frame] for frame in updates.frame.tolist()]
     times = encoded_update_times(updates.next_funding_time, at, received_at)
