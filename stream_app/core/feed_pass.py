@@ -21,6 +21,7 @@ from schemas.audit_facts import AuditFacts
 from schemas.audit_kinds import AuditKind
 from schemas.serde.columns import origin_of
 from schemas.serde.raw_frames import RawFrame
+from stream_app.core.columns.funding_times import funding_steps
 from stream_app.core.columns.hot import Flags, Longs
 from stream_app.core.columns.judging import FeedColumns, is_regular
 from stream_app.core.columns.stepping import Decision, commit, decide
@@ -277,7 +278,9 @@ class _Steps:
         turns = turning(columns, wave, self._limits)
         for position in np.nonzero(turns)[0].tolist():
             columns.turn_hour(wave.row.item(position), wave.event_time.item(position))
-        is_plain = plain(columns, wave, self._limits)
+        steps = funding_steps(columns, wave, self._limits)
+        follow = np.isin(wave.row, list(steps)) if steps else np.zeros(len(wave), dtype=np.bool_)
+        is_plain = plain(columns, wave, self._limits, follow)
         is_copy = ~is_plain
         if is_copy.any():
             is_copy &= plain_copies(columns, wave, self._limits)
@@ -285,7 +288,9 @@ class _Steps:
         if is_plain.any():
             chosen = wave.chosen(is_plain)
             columns.room_for_held(chosen.row)
-            decision, odd = decide(columns, chosen, self._origins, self._offsets, self._now_us)
+            decision, odd = decide(
+                columns, chosen, steps, self._origins, self._offsets, self._now_us
+            )
             left = np.concatenate([left, chosen.row[odd]])
             if decision is not None:
                 self._commit(decision)

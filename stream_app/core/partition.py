@@ -108,6 +108,7 @@ class FeedPartition:
             int(known.missed_after_s * US_PER_S),
             min(skew_us, max_ahead_us),
             known.derive_settlements,
+            self._stale_us,
         )
         self.steps_by_columns = not (known.timeless or known.settling_s)
         """False where each update has to be looked at by itself: rates.py knows why."""

@@ -17,7 +17,7 @@ from schemas.audit_kinds import AuditKind
 from schemas.feed_spec import FeedSpec
 from schemas.rates import rate_8h
 from schemas.times import US_PER_HOUR, US_PER_S
-from stream_app.core.monitoring.reconciliation import remember_estimate
+from stream_app.core.monitoring.reconciliation import estimates_after
 from stream_app.core.monitoring.stream_monitor import StreamMonitor
 from stream_app.core.output.collector import OutputCollector
 from stream_app.core.output.emission import Emitter
@@ -268,8 +268,7 @@ class RateUpdates:
     ) -> None:
         """Make an update the contract's current one, and publish what cannot wait for the flush."""
         contract = entry.contract
-        if event_time // US_PER_HOUR != contract.event_time // US_PER_HOUR:
-            remember_estimate(contract, event_time, self._stale_us)
+        contract.estimates = estimates_after(contract, event_time, self._stale_us)
         first = contract.updates == 0
         # A rate of another scale is another rate.
         is_rescaled = (

@@ -7,11 +7,12 @@ with a restart from stored state anywhere.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from unittest.mock import patch
 
 import msgspec
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -135,7 +136,7 @@ def by_columns(log: Sequence[Placed], chance: random.Random, restart_at: int) ->
 @patch("stream_app.core.state.contract_store.BLOCK_CONTRACTS", 3)
 @patch("stream_app.core.scoring.zones.QUIET_US", 12 * S)
 @patch.dict("stream_app.core.scoring.zones.LASTING_US", {2.0: 6 * S, 3.0: 2 * S})
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(seed=st.integers(0, 2**32), contracts=st.integers(1, 8), seconds=st.integers(1, 60))
 def test_any_batches_give_what_single_records_give(seed: int, contracts: int, seconds: int) -> None:
     """Same records for each key in the same order, and the same stored state."""
@@ -146,3 +147,30 @@ def test_any_batches_give_what_single_records_give(seed: int, contracts: int, se
 
     assert found.published == expected.published
     assert found.state() == expected.state()
+
+
+class UndisturbedMarket(Market):
+    """Frames alone, over a funding time."""
+
+    def __init__(self) -> None:
+        super().__init__(seed=7, contracts=8)
+        self.now = self.coming - 4 * S + S // 3
+
+    def _oddities(self) -> list[Callable[[int], None]]:
+        return [lambda _part: None]
+
+
+def test_a_funding_time_passes_in_the_rows() -> None:
+    """The first updates after it are stepped by columns, as the ones before it are."""
+    market = UndisturbedMarket()
+    log = market.make(4)
+    partitions = Stored().restart()
+    columns = partitions[0].columns
+    for number, offset, raw in log:
+        frame = PlacedFrame(offset, RawFrame.of(raw))
+        apply_records(columns, {partitions[number]: [frame]}, NOW)
+    updated = [item["symbol"] for placed in log[-2:] for item in placed.raw["items"]]
+    rows = np.nonzero(columns.resident)[0]
+    assert len(rows) > 0.8 * len(updated), "one that is applied alone is taken out of its row"
+    named = {columns.next_funding_time.item(row) for row in rows}
+    assert named == {market.coming}

@@ -1,8 +1,9 @@
 """Logs of one feed's partitions: mostly plain frames of all contracts, mixed with all that is not.
 
-Each seed is one log. Rates move so that z crosses its thresholds and signs flip; the hour changes
-within the log. Between the frames there are repeated, late, skewed, halted, mistyped and unlisted
-rows, silence, settlements, facts, snapshots, markers and ticks.
+Each seed is one log. Rates move so that z crosses its thresholds and signs flip. The hour changes
+within the log, and in half of the logs a funding time passes with it. Between the frames there are
+repeated, late, skewed, halted, mistyped and unlisted rows, silence, settlements, facts, snapshots,
+markers and ticks.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from stream_app.core.partition import FeedPartition
 
 S = 1_000_000
 HOUR_US = 1_791_273_600_000_000
+INTERVAL_HOURS = 8
 CHANNELS = {
     "stream": ("stream", "!markPrice@arr@1s", "ws"),
     "tick": ("stream", TICK, "ws"),
@@ -48,11 +50,12 @@ class Market:
         self.symbols = [
             [f"P{part}C{number:02d}USDT" for number in range(contracts)] for part in range(2)
         ]
-        self.now = HOUR_US + US_PER_HOUR - self.chance.randrange(5, 120) * S
+        before = self.chance.choice([1, INTERVAL_HOURS]) * US_PER_HOUR
+        self.now = HOUR_US + before - self.chance.choice([4, 8, 15, 30, 60, 120]) * S
         self.rates = {s: self._start() for part in self.symbols for s in part}
         self.offsets = [self.chance.randrange(1_000) for _ in self.symbols]
         self.log: list[Placed] = []
-        self.coming = HOUR_US + 8 * US_PER_HOUR
+        self.coming = HOUR_US + INTERVAL_HOURS * US_PER_HOUR
 
     def _start(self) -> float:
         return self.chance.choice([0.0001, 0.00012, 0.00013, -0.0001, 0.0, 5e-6])
@@ -64,6 +67,10 @@ class Market:
             self._old_settlements(part)
         for _ in range(seconds):
             self.now += S
+            # An exchange may name a funding time for some seconds after it has passed.
+            if self.now >= self.coming and self.chance.random() < 0.7:
+                hours = self.chance.choice([*[INTERVAL_HOURS] * 5, 4])
+                self.coming += hours * US_PER_HOUR
             for part in range(2):
                 self._frame(part)
                 if self.chance.random() < 0.3:

@@ -8,7 +8,7 @@ output/emission.py and state/gaps.py, to the last bit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import NamedTuple
 
@@ -27,6 +27,7 @@ from stream_app.core.columns.emitting import (
     triggers_of,
     z_scores,
 )
+from stream_app.core.columns.funding_times import FundingStep
 from stream_app.core.columns.hot import (
     HELD_HOURS,
     HELD_MARK,
@@ -67,6 +68,7 @@ class Decision(NamedTuple):
     held: Floats
     """A row of `HotColumns.held` for each update."""
     alerts: list[AlertStep]
+    funding: list[FundingStep]
     rates: list[bytes]
     """The records of all updates, encoded."""
     emitted: Longs
@@ -76,13 +78,18 @@ class Decision(NamedTuple):
 
 
 def decide(
-    columns: FeedColumns, updates: Updates, origins: Sequence[bytes], offsets: Longs, now_us: int
+    columns: FeedColumns,
+    updates: Updates,
+    steps: Mapping[int, FundingStep],
+    origins: Sequence[bytes],
+    offsets: Longs,
+    now_us: int,
 ) -> tuple[Decision | None, Longs]:
     """Decide what a wave of plain updates leads to.
 
-    `offsets`: of the raw records of the run; `origins`: where each of them stands, encoded
-    (`columns.origin_of`). Returns the decision, and the positions of updates that have to be
-    applied by rates.py instead.
+    `steps`: by row, of the updates that name another funding time. `offsets`: of the raw records of
+    the run; `origins`: where each of them stands, encoded (`columns.origin_of`). Returns the
+    decision, and the positions of updates that have to be applied by rates.py instead.
     """
     rate_8h = scaled(columns, updates.row, updates.rate)
     z = z_scores(columns, updates.row, rate_8h)
@@ -95,7 +102,10 @@ def decide(
     if not len(z):
         return None, np.array(left, dtype=np.int64)
     emitted = _emitted(columns, updates, z, is_new)
-    decision = _decision(columns, updates, rate_8h, z, alerts, emitted, origins, offsets, now_us)
+    funding = [steps[row] for row in updates.row.tolist() if row in steps] if steps else []
+    decision = _decision(
+        columns, updates, rate_8h, z, alerts, funding, emitted, origins, offsets, now_us
+    )
     return decision, np.array(left, dtype=np.int64)
 
 
@@ -105,6 +115,7 @@ def _decision(
     rate_8h: Floats,
     z: Floats,
     alerts: list[AlertStep],
+    funding: list[FundingStep],
     emitted_why: tuple[Longs, list[bytes]],
     origins: Sequence[bytes],
     offsets: Longs,
@@ -142,6 +153,7 @@ def _decision(
         np.where(is_first_held, at, columns.counted_from[row]),
         held,
         alerts,
+        funding,
         _encoded_rates(columns, updates, times, of_row, items),
         emitted,
         encoded_zscores(columns, current, why, now_us) if chosen else [],
@@ -245,6 +257,7 @@ def commit(columns: FeedColumns, decision: Decision) -> None:
     columns.counted_from[row] = decision.counted_from
     columns.event_time[row] = columns.stream_event_time[row] = updates.event_time
     columns.received_at[row] = updates.received_at
+    columns.next_funding_time[row] = updates.next_funding_time
     columns.rate[row] = updates.rate
     columns.mark_price[row] = updates.mark_price
     columns.index_price[row] = updates.index_price
@@ -258,6 +271,8 @@ def commit(columns: FeedColumns, decision: Decision) -> None:
     columns.emitted_updates[emitted] = columns.updates[emitted]
     columns.emitted_rate[emitted] = columns.rate[emitted]
     columns.emitted_z[emitted] = decision.z[decision.emitted]
+    for step in decision.funding:
+        step.commit()
     for entry, alerts, sign, calm_range, awaits in decision.alerts:
         entry.contract.alerts, entry.contract.sign, entry.cold = alerts, sign, None
         number = entry.row

@@ -49,13 +49,16 @@ class Limits(NamedTuple):
     """How far ahead of its receipt an event may be."""
     derives_settlements: bool
     """The first update after a funding time shows a settlement (feed_spec.py)."""
+    stale_us: int
+    """How long a rate holds."""
 
 
-def plain(columns: FeedColumns, updates: Updates, limits: Limits) -> Flags:
+def plain(columns: FeedColumns, updates: Updates, limits: Limits, follow: Flags) -> Flags:
     """Tell which updates are plain; of several of one contract, the first is to be the next one.
 
     A plain update is the newest of its stream and its contract. What it is judged by is that of its
-    hour, its rate is within the caps, its prices are there, and it is for the same funding time.
+    hour, its rate is within the caps, its prices are there, and it is for the same funding time, or
+    for the next one (`follow`: see funding_times.py).
     """
     row, at = updates.row, updates.event_time
     since, known_at = columns.stream_event_time[row], columns.event_time[row]
@@ -66,13 +69,12 @@ def plain(columns: FeedColumns, updates: Updates, limits: Limits) -> Flags:
     goes_on = (known_at >= hour) | (coming - hour >= US_PER_MINUTE)
     is_plain: Flags = (
         columns.resident[row]
-        & goes_on
+        & (follow | (goes_on & (updates.next_funding_time == coming)))
         & (at > known_at)
         & (at > since)
         & (at - since <= limits.missed_us)
         & (at - updates.received_at <= limits.ahead_us)
         & (hour == columns.hour[row])
-        & (updates.next_funding_time == coming)
         & (rate >= columns.lowest[row])
         & (rate <= columns.highest[row])
         & np.isfinite(mark)

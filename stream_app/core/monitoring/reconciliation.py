@@ -97,12 +97,17 @@ def _streamed(contract: ContractState) -> Iterator[tuple[int, float]]:
             yield held.event_time, held.rate
 
 
-def remember_estimate(contract: ContractState, event_time: int, stale_us: int) -> None:
-    """Keep the current rate as the last estimate of its hour; the update at hand begins another."""
-    if contract.updates:
+def estimates_after(contract: ContractState, event_time: int, stale_us: int) -> list[Estimate]:
+    """Return the last estimates of hours as of the next update, which has an event time (µs).
+
+    The current rate becomes one if that update begins another hour.
+    """
+    begins_hour = event_time // US_PER_HOUR != contract.event_time // US_PER_HOUR
+    if begins_hour and contract.updates:
         estimate = _current_estimate(contract, stale_us)
         if estimate is not None and estimate.hour <= event_time:
-            contract.estimates = [*contract.estimates[1 - KEPT_ESTIMATES :], estimate]
+            return [*contract.estimates[1 - KEPT_ESTIMATES :], estimate]
+    return contract.estimates
 
 
 def _current_estimate(contract: ContractState, stale_us: int) -> Estimate | None:
