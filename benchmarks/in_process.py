@@ -16,7 +16,6 @@ from schemas.config.settings import load_settings
 from schemas.records import HourlyBar
 from schemas.serde.raw_frames import RawFrameReader
 from schemas.serde.registry import SchemaCatalog
-from schemas.topics import RATES, SETTLEMENTS, ZSCORES
 from stream_app.core.columns.judging import Encoders
 from stream_app.settings import WorkerSettings
 from stream_app.worker.checkpoint import Tables
@@ -114,7 +113,7 @@ class InProcess:
         tables = Tables(self.contracts, self.baselines, _NoBars())
         self.processor = Processor(
             RawFrameReader(catalog.schema_text),
-            Encoders(*(encoders[topic.name].header for topic in (RATES, ZSCORES, SETTLEMENTS))),
+            Encoders.of(encoders),
             self._producer,
             tables,
             _Log(),

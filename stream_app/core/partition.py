@@ -31,7 +31,7 @@ from stream_app.core.history import HistoryPages
 from stream_app.core.monitoring.stream_monitor import StreamMonitor
 from stream_app.core.output.collector import OutputCollector
 from stream_app.core.output.emission import Emitter
-from stream_app.core.output.outputs import EncodedRecords, Outputs, RateRow, RateRows
+from stream_app.core.output.outputs import EncodedRecords, Output, Outputs
 from stream_app.core.rates import RateUpdates
 from stream_app.core.reference_data import ReferenceData
 from stream_app.core.savepoint import ItemSavepoint, Parts
@@ -132,8 +132,8 @@ class FeedPartition:
             self._stale_us,
         )
         self._parts = Parts(self.store, self.collector, self._emitter, self._monitor, self._rates)
-        self.accepted: list[RateRows | EncodedRecords] = []
-        self._rows: list[RateRow] = []
+        self.accepted: list[Output | EncodedRecords] = []
+        """The rates to be published."""
         """Accepted updates of the record at hand."""
 
     @property
@@ -179,7 +179,6 @@ class FeedPartition:
         self, frame: RawFrame, indexes: Sequence[int], at: ItemContext, *, is_new: bool
     ) -> None:
         collector = self.collector
-        rows = self._rows = []
         letters = len(collector.dead_letters)
 
         def one_by_one(indexes: Sequence[int]) -> None:
@@ -191,8 +190,6 @@ class FeedPartition:
 
         if not self._history.apply(frame, at, one_by_one):
             one_by_one(indexes)
-        if rows:
-            self.accepted.append(RateRows(at, rows))
         self._monitor.end_of_record(at, is_new=is_new)
         if frame.channel != TICK:
             collector.count_letters(at, len(collector.dead_letters) - letters, len(frame))
@@ -204,8 +201,8 @@ class FeedPartition:
 
         The other items of the record are applied all the same.
         """
-        rows, symbol = self._rows, item["symbol"]
-        accepted, updated = len(rows), len(self.accepted)
+        symbol = item["symbol"]
+        accepted, published = len(self.accepted), len(self.collector.outputs)
         entry = None if symbol is None else self.store.entries.get(symbol)
         if entry is not None:
             self.columns.take_out(entry)
@@ -215,14 +212,26 @@ class FeedPartition:
                 self._apply_nameless(item, at, is_new=is_new)
             else:
                 self._apply_item(item, symbol, at, read)
+            self._encode(self.accepted, accepted)
+            self._encode(self.collector.outputs, published)
         except Exception as error:  # noqa: BLE001 - the item is kept, with what went wrong
             savepoint.restore()
-            del rows[accepted:], self.accepted[updated:]
-            self._rows = rows
+            del self.accepted[accepted:]
             self.counts["failed"] += 1
             self.collector.dead_letter(item, at, repr(error), "core")
         else:
             savepoint.keep()
+
+    def _encode(self, outputs: list[Output | EncodedRecords], begin: int) -> None:
+        """Encode what an item has led to while it can be undone: a schema may not hold it."""
+        encode = self.columns.encoders.records
+        if not encode:
+            return
+        for position in range(begin, len(outputs)):
+            output = outputs[position]
+            if isinstance(output, Output) and output.value is None:
+                value = encode[output.topic.name](output.record)
+                outputs[position] = output._replace(value=value)
 
     def counts_letters(self, received_at: int) -> bool:
         """Tell whether the items of a record are to be counted, as dead letters came lately."""
@@ -292,7 +301,7 @@ class FeedPartition:
             if at.purpose == "reconcile":
                 self._monitor.reconcile(entry, update, at)
             else:
-                self._rates.apply(entry, update, at, self._rows)
+                self._rates.apply(entry, update, at, self.accepted)
         elif isinstance(update, SettlementUpdate):
             self._reference_data.apply_settlement(entry, update, at)
         elif isinstance(update, InstrumentUpdate):
@@ -342,7 +351,6 @@ class FeedPartition:
         if entry is None:
             return
         self._reference_data.apply_instrument(entry, facts, at)
-        outer = self._rows
         for waiting in waited:
             position = at.of_waiting(waiting)
             item: RawItem = {
@@ -350,11 +358,7 @@ class FeedPartition:
                 "payload": waiting.payload,
                 "received_at": waiting.received_at,
             }
-            self._rows = []
             self._apply_guarded(item, position, None, is_new=True)
-            if self._rows:
-                self.accepted.append(RateRows(position, self._rows))
-        self._rows = outer
         self._monitor.listed(entry, at)
 
     def _apply_nameless(self, item: RawItem, at: ItemContext, *, is_new: bool) -> None:

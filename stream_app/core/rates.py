@@ -21,7 +21,7 @@ from stream_app.core.monitoring.reconciliation import estimates_after
 from stream_app.core.monitoring.stream_monitor import StreamMonitor
 from stream_app.core.output.collector import OutputCollector
 from stream_app.core.output.emission import Emitter
-from stream_app.core.output.outputs import RateRow
+from stream_app.core.output.outputs import Accepted, EncodedRecords, Output, rate_output
 from stream_app.core.reference_data import ReferenceData, derived_settlement
 from stream_app.core.scoring.settled_intervals import Interval
 from stream_app.core.scoring.statistics import z_of
@@ -78,9 +78,13 @@ class RateUpdates:
         """Receipt (µs) of the newest update that the exchange's list contradicts."""
 
     def apply(
-        self, entry: ContractEntry, update: RateUpdate, at: ItemContext, rows: list[RateRow]
+        self,
+        entry: ContractEntry,
+        update: RateUpdate,
+        at: ItemContext,
+        rates: list[Output | EncodedRecords],
     ) -> None:
-        """Apply one update of a listed contract; append it to `rows` if it is accepted."""
+        """Apply one update of a listed contract; append it to `rates` if it is accepted."""
         contract = entry.contract
         event_time = update.event_time
         if event_time is None:
@@ -105,9 +109,8 @@ class RateUpdates:
         beyond = self._beyond_cap(contract, update, at)
         if beyond:
             self._audit(AuditKind.OUT_OF_RANGE, update, event_time, at)
-        rows.append(
-            RateRow(contract, update, event_time, interval, at.item, at.received_at, late, beyond)
-        )
+        accepted = Accepted(update, event_time, interval, late, beyond)
+        rates.append(rate_output(contract, accepted, at))
         if late:
             contract.bars.late_updates += 1
         # A rate beyond the exchange's own cap is recorded, but enters no bar and no z-score.

@@ -23,10 +23,7 @@ from schemas.times import US_PER_S
 from schemas.topics import (
     DEAD_LETTERS,
     MAX_MESSAGE_BYTES,
-    RATES,
-    SETTLEMENTS,
     WORKERS,
-    ZSCORES,
     changelog_topic_spec,
     raw_topic,
 )
@@ -74,7 +71,7 @@ def create_app(settings: WorkerSettings, instance: Instance, clock: Clock) -> Fu
     fetcher = Fetcher(settings, clock, end_process)
     processor = app.processor = Processor(
         reader,
-        Encoders(*(encoders[topic.name].header for topic in (RATES, ZSCORES, SETTLEMENTS))),
+        Encoders.of(encoders),
         output_producer,
         faust_tables(app, settings.worker_id, output_producer, clock),
         KafkaRawLog(app, fetcher),

@@ -27,7 +27,6 @@ from stream_app.core.output.outputs import (
     EncodedRecords,
     Output,
     Outputs,
-    rate_output,
 )
 from stream_app.settings import WorkerSettings
 
@@ -143,17 +142,11 @@ class OutputProducer:
         """
         unencodable = self._unencodable
         messages: dict[str, list[Message]] = {}
-        for output in outputs.others:
+        for output in (*outputs.others, *outputs.rates):
             if isinstance(output, EncodedRecords):
                 self._add_encoded(output, messages)
             else:
                 self._add(output, messages)
-        for rates in outputs.rates:
-            if isinstance(rates, EncodedRecords):
-                self._add_encoded(rates, messages)
-            else:
-                for row in rates.rows:
-                    self._add(rate_output(row, rates.at), messages)
         for name, batch in messages.items():
             self._produce_batch(self._prefix + name, batch, partition, self._generation)
         for letter in outputs.dead_letters:
@@ -162,10 +155,10 @@ class OutputProducer:
         return self._unencodable - unencodable
 
     def _add(self, output: Output, messages: dict[str, list[Message]]) -> None:
-        topic, key, record = output
+        topic, key, record, value = output
         name = topic.name
         try:
-            value = self._encode[name](record)
+            value = value or self._encode[name](record)
         except SchemaError as error:
             # The exchange sent a number that the schema cannot hold: kept as a dead letter.
             self._dead_letter_output(output, str(error))

@@ -17,10 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.serde.raw_frames import RawFrame
+from stream_app.core.columns.judging import Encoders
 from stream_app.core.feed_pass import Placed as PlacedFrame
 from stream_app.core.feed_pass import apply_records
 from stream_app.core.partition import FeedPartition, new_columns
 from stream_app.normalise.binance_usdm import normalise
+from tests.support.encoders import OUTPUT_ENCODERS
 from tests.support.market_logs import Market, Placed, S, published
 
 FEED = "binance-usdm"
@@ -37,7 +39,7 @@ class Stored:
 
     def restart(self) -> list[FeedPartition]:
         """Return partitions made from what is stored, which share their columns."""
-        columns = new_columns(FEED)
+        columns = new_columns(FEED, Encoders.of(OUTPUT_ENCODERS))
         return [
             FeedPartition(
                 FEED,

@@ -16,12 +16,14 @@ from schemas.control_items import TICK
 from schemas.records import Purpose, RawBatch, RawItem, Transport
 from schemas.serde.raw_frames import RawFrame
 from schemas.times import US_PER_HOUR
+from stream_app.core.columns.judging import Encoders
 from stream_app.core.output.outputs import DeadLetter, Output
-from stream_app.core.partition import FeedPartition
+from stream_app.core.partition import FeedPartition, new_columns
 from stream_app.core.scoring.zones import flush_boundary
 from stream_app.core.state.item_context import ItemContext
 from stream_app.normalise.binance_usdm import normalise
 from tests.support.audit_kinds import check_audit
+from tests.support.encoders import OUTPUT_ENCODERS
 
 S = 1_000_000
 HOUR_US = 1_791_273_600_000_000
@@ -117,7 +119,8 @@ class Partition(FeedPartition):
     """A partition that is given the next offset with each batch, and knows its contracts."""
 
     def __init__(self) -> None:
-        super().__init__("binance-usdm", 3, normalise)
+        columns = new_columns("binance-usdm", Encoders.of(OUTPUT_ENCODERS))
+        super().__init__("binance-usdm", 3, normalise, columns=columns)
         self.offset = 100
 
     def run(self, raw: RawBatch) -> list[Output]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from schemas.errors import MalformedInputError
 from schemas.records import RAW_BATCH, HourlyBar, Purpose, RawItem
-from schemas.serde.codec import Decoder, Encoder, wire_header
+from schemas.serde.codec import Decoder, Encoder
 from schemas.serde.raw_frames import RawFrameReader
 from schemas.times import US_PER_HOUR
 from stream_app.core.columns.judging import Encoders
@@ -22,6 +22,7 @@ from stream_app.worker.output_producer import Generation
 from stream_app.worker.processor import Processor
 from stream_app.worker.raw_batches import Partition, RawRecord
 from tests.support.clock import ManualClock
+from tests.support.encoders import OUTPUT_ENCODERS
 from tests.support.partitions import know
 
 TOPIC = "funding.raw.binance-usdm"
@@ -244,7 +245,7 @@ class Bench:
         """A new process."""
         self.processor = Processor(
             self._reader,
-            Encoders(wire_header(0), wire_header(0), wire_header(0)),
+            Encoders.of(OUTPUT_ENCODERS),
             self.outputs,
             Tables(self.contracts, self.baselines, self.bars),
             self.log,

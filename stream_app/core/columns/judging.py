@@ -7,13 +7,18 @@ its caps, its alerts. While a contract is in its row none of that changes, excep
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
+from schemas.serde.codec import Encoder
 from schemas.serde.rate_columns import RateEncoder
 from schemas.serde.settlement_columns import SettlementEncoder
 from schemas.serde.zscore_columns import ZScoreEncoder
 from schemas.times import hour_floor
+from schemas.topics import RATES, SETTLEMENTS, ZSCORES
 from stream_app.core.columns.hot import NAN, HotColumns
 from stream_app.core.scoring.statistics import Statistics
 from stream_app.core.state.bars import MAX_HELD
@@ -53,15 +58,30 @@ def is_regular(entry: ContractEntry) -> bool:
 
 
 class Encoders:
-    """The encoders of what is published by columns."""
+    """The encoders of what is published."""
 
     def __init__(
-        self, rates_header: bytes, zscores_header: bytes, settlements_header: bytes
+        self,
+        rates_header: bytes,
+        zscores_header: bytes,
+        settlements_header: bytes,
+        records: Mapping[str, Callable[[Any], bytes]] = MappingProxyType({}),
     ) -> None:
-        """Headers as `codec.wire_header` gives them."""
+        """Headers as `codec.wire_header` gives them; `records`: what encodes one, by topic."""
+        self.records = records
         self.rates = RateEncoder(rates_header)
         self.zscores = ZScoreEncoder(zscores_header)
         self.settlements = SettlementEncoder(settlements_header)
+
+    @classmethod
+    def of(cls, encoders: Mapping[str, Encoder]) -> Encoders:
+        """Return those that go with the encoders of records, by topic."""
+        return cls(
+            encoders[RATES.name].header,
+            encoders[ZSCORES.name].header,
+            encoders[SETTLEMENTS.name].header,
+            {topic: encoder.encode for topic, encoder in encoders.items()},
+        )
 
 
 class FeedColumns(HotColumns):

@@ -26,6 +26,8 @@ class Output(NamedTuple):
     topic: TopicSpec
     key: str
     record: Any
+    value: bytes | None = None
+    """The record encoded; None: it is not yet."""
 
 
 class DeadLetter(NamedTuple):
@@ -41,27 +43,14 @@ class DeadLetter(NamedTuple):
     item: int
 
 
-class RateRow(NamedTuple):
-    """An accepted update of one raw record.
+class Accepted(NamedTuple):
+    """An accepted update of a contract."""
 
-    It refers to its contract's state, so it is encoded before the next record is applied.
-    """
-
-    contract: ContractState
     update: RateUpdate
     event_time: int
     interval: Interval
-    item: int
-    received_at: int
     late: bool
-    out_of_range: bool = False
-
-
-class RateRows(NamedTuple):
-    """The accepted updates of one raw record, for the topic of rates."""
-
-    at: ItemContext
-    rows: Sequence[RateRow]
+    out_of_range: bool
 
 
 class EncodedRecords(NamedTuple):
@@ -85,31 +74,25 @@ class EncodedRecords(NamedTuple):
 class Outputs(NamedTuple):
     """All that is to be published at one time, each key's records in their order."""
 
-    rates: Sequence[RateRows | EncodedRecords]
+    rates: Sequence[Output | EncodedRecords]
     others: Sequence[Output | EncodedRecords]
     dead_letters: Sequence[DeadLetter]
 
     def records(self) -> list[Output]:
         """Return all outputs one by one."""
         found: list[Output] = []
-        for rates in self.rates:
-            if isinstance(rates, EncodedRecords):
-                found += rates.decoded()
-            else:
-                found += [rate_output(row, rates.at) for row in rates.rows]
-        for other in self.others:
-            found += other.decoded() if isinstance(other, EncodedRecords) else [other]
+        for some in (*self.rates, *self.others):
+            found += some.decoded() if isinstance(some, EncodedRecords) else [some]
         return found
 
 
-def rate_output(row: RateRow, at: ItemContext) -> Output:
-    """Return one accepted update as an output."""
-    return Output(RATES, row.contract.contract_id, rate_record(row, at))
+def rate_output(contract: ContractState, accepted: Accepted, at: ItemContext) -> Output:
+    """Return an accepted update as an output."""
+    return Output(RATES, contract.contract_id, _rate_record(contract, accepted, at))
 
 
-def rate_record(row: RateRow, at: ItemContext) -> FundingRate:
-    """Return the record of an accepted update."""
-    contract, update, event_time, interval, item, received_at, late, beyond = row
+def _rate_record(contract: ContractState, accepted: Accepted, at: ItemContext) -> FundingRate:
+    update, event_time, interval, late, beyond = accepted
     hours, interval_source, doubtful = interval
     rate = update.rate
     return {
@@ -129,13 +112,13 @@ def rate_record(row: RateRow, at: ItemContext) -> FundingRate:
         "next_funding_time": update.next_funding_time,
         "event_time": event_time,
         "event_time_source": "receipt" if update.event_time is None else "exchange",
-        "received_at": received_at,
+        "received_at": at.received_at,
         "transport": at.transport,
         "late": late,
         "raw_topic": at.topic,
         "raw_partition": at.partition,
         "raw_offset": at.offset,
-        "raw_item": item,
+        "raw_item": at.item,
         "out_of_range": beyond,
         "interval_doubtful": doubtful,
     }

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from schemas import topics
+from schemas.errors import SchemaError
 from schemas.records import RawItem
 from schemas.times import US_PER_HOUR
+from stream_app.core.savepoint import copied
 from tests.support.partitions import (
     HOUR_US,
     T0,
     Partition,
     S,
+    at_z,
     batch,
     of,
     tick,
@@ -91,3 +95,21 @@ class TestRates:
         control: RawItem = {"symbol": None, "payload": b'{"id":1}', "received_at": T0}
         assert new.run(batch([control], channel="control")) == []
         assert (new.letters, new.counts["control"]) == ([], 1)
+
+
+def test_an_item_that_no_schema_holds_is_a_dead_letter_and_nothing_else(
+    rated: Partition,
+) -> None:
+    """Its z-score cannot be encoded: its rate is not published, and the contract is as before."""
+
+    def refuse(_record: object) -> bytes:
+        raise SchemaError("too large")
+
+    contract = rated.store.entries["AUSDT"].contract
+    before = copied(contract)
+    records = dict(rated.columns.encoders.records) | {topics.ZSCORES.name: refuse}
+    rated.columns.encoders.records = records
+    assert rated.ticks(tick("AUSDT", at_z(4), T0)) == []
+    (letter,) = rated.letters
+    assert (letter.stage, "too large" in letter.error) == ("core", True)
+    assert contract == before

@@ -10,17 +10,13 @@ from schemas import topics
 from schemas.clock import SystemClock
 from schemas.errors import UnavailableError
 from schemas.records import ALERT
-from schemas.serde.codec import Decoder, Encoder
+from schemas.serde.codec import Decoder
 from stream_app.core.output.outputs import DeadLetter, Output, Outputs
 from stream_app.settings import WorkerSettings
-from stream_app.worker.output_producer import MAX_LETTER_BYTES, PUBLISHED, OutputProducer
+from stream_app.worker.output_producer import MAX_LETTER_BYTES, OutputProducer
+from tests.support.encoders import OUTPUT_ENCODERS
 from tests.support.mock_kafka import MockKafka
 
-ENCODERS = {
-    topic.name: Encoder(topic.record_type, 2)
-    for topic in (*PUBLISHED, topics.WORKERS)
-    if topic.record_type is not None
-}
 NOBODY = "127.0.0.1:1"
 """A port at which no broker listens."""
 
@@ -34,7 +30,7 @@ def kafka() -> MockKafka:
 def producer(bootstrap: str, prefix: str = "", **changes: Any) -> OutputProducer:
     """A producer for a broker."""
     settings = WorkerSettings(kafka_bootstrap=bootstrap, worker_output_prefix=prefix)
-    return OutputProducer(settings, ENCODERS, SystemClock(), **changes)
+    return OutputProducer(settings, OUTPUT_ENCODERS, SystemClock(), **changes)
 
 
 def alert(number: int, **changes: Any) -> Output:

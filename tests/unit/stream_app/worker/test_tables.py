@@ -7,18 +7,17 @@ from typing import Any
 
 import pytest
 
-from schemas import topics
 from schemas.clock import SystemClock
 from schemas.errors import UnavailableError
-from schemas.serde.codec import Encoder
 from schemas.times import US_PER_HOUR
 from schemas.topics import changelog_topic_spec
 from stream_app.settings import WorkerSettings
 from stream_app.worker.app import faust_app
 from stream_app.worker.checkpoint import Tables
-from stream_app.worker.output_producer import PUBLISHED, OutputProducer
+from stream_app.worker.output_producer import OutputProducer
 from stream_app.worker.tables import CONTRACTS_TABLE, FaustBarTable, faust_tables
 from tests.support.clock import ManualClock
+from tests.support.encoders import OUTPUT_ENCODERS
 from tests.support.mock_kafka import MockKafka
 from tests.support.processors import HOUR_US
 
@@ -26,12 +25,7 @@ from tests.support.processors import HOUR_US
 def tables(directory: Path, bootstrap: str, clock: ManualClock, **changes: Any) -> Tables:
     """The tables of a worker, in memory, that writes to a broker."""
     settings = WorkerSettings(kafka_bootstrap=bootstrap, worker_data_dir=str(directory))
-    encoders = {
-        topic.name: Encoder(topic.record_type, 1)
-        for topic in (*PUBLISHED, topics.WORKERS)
-        if topic.record_type is not None
-    }
-    producer = OutputProducer(settings, encoders, SystemClock(), **changes)
+    producer = OutputProducer(settings, OUTPUT_ENCODERS, SystemClock(), **changes)
     return faust_tables(faust_app(settings, "one-1"), settings.worker_id, producer, clock)
 
 
