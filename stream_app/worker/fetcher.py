@@ -31,13 +31,14 @@ log = logging.getLogger(__name__)
 
 MAX_RECORDS = 400
 """How many records are taken from librdkafka at a time."""
-MAX_BATCH_BYTES = 192 * 1024
-"""Of raw values in one batch: some 1,000 updates. The event loop does nothing else meanwhile."""
+MAX_BATCH_BYTES = 96 * 1024
+"""Of raw values in one batch: some 500 updates, or 1,800 settlements of a history. The event loop
+does nothing else meanwhile."""
 MAX_BATCHES = 2
 """How many batches wait for the event loop at most. What comes then makes the next one larger."""
 MAX_BACKLOG_BYTES = 8 << 20
 """Of raw values that wait in the thread; then librdkafka keeps the records."""
-GATHER_S = 0.005
+GATHER_S = 0.002
 """For how long further records are waited for after the first: a batch costs some hundred µs beside
 its records, and the pushes of an exchange come in handfuls."""
 QUEUE_KIB = 8 * 1024

@@ -26,9 +26,10 @@ Batch = Mapping[Partition, list[RawRecord]]
 class Backlog:
     """Fetched records that are not in a batch yet.
 
-    Kafka hands over a backlog partition by partition, up to a megabyte of each. A batch takes of
-    all partitions that have records left. So live records of one do not wait for the backlog of
-    another, and the core has the updates of many contracts at a time instead of many of a few.
+    Kafka hands over a backlog partition by partition, up to a megabyte of each. A batch takes an
+    equal share of each partition that has records left. So live records of one do not wait for the
+    backlog of another, and the core has the updates of many contracts at a time instead of many of
+    a few.
     """
 
     def __init__(self) -> None:
@@ -49,18 +50,20 @@ class Backlog:
         self.size_bytes += _size(record)
 
     def take(self, max_bytes: int) -> Batch:
-        """Take out a batch of about `max_bytes`, with at least one record of each partition.
+        """Take out a batch of `max_bytes` and less than one record more.
 
-        It exceeds `max_bytes` by less than one record of each partition.
+        Partitions that it has no room for are the first ones of the next batch.
         """
-        share = self.size_bytes
-        if share > max_bytes and self._records:
-            share = max_bytes // len(self._records)
+        share, left = max_bytes // max(1, len(self._records)), self.size_bytes - max_bytes
         batch = {}
         for partition, records in list(self._records.items()):
-            batch[partition] = self._take(records, share)
-            if not records:
-                del self._records[partition]
+            room = self.size_bytes - left
+            if room <= 0:
+                break
+            batch[partition] = self._take(records, min(share, room) if left > 0 else room)
+            del self._records[partition]
+            if records:
+                self._records[partition] = records
         return batch
 
     def _take(self, records: deque[RawRecord], max_bytes: int) -> list[RawRecord]:
