@@ -9,6 +9,8 @@ BUILD = $(shell sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml)
 JOBS ?= $(shell echo $$(( ( $$(nproc) * 3 + 1 ) / 2 )))
 # Several of these may run at once; the others start processes, and depend on time.
 QUICK := not integration and not browser
+# Single parts of the system, which mostly wait: two files at a time. Whole stacks run alone.
+PARTS := $(addprefix tests/integration/,embedded producers simulator sink)
 SEEDS ?= 0 1 2 3 4 5 6 7 8 9
 # A comma within an argument of $(call …).
 , := ,
@@ -59,7 +61,8 @@ demo: $(VENV)/.installed ## simulated exchanges, all the way to SQL and the page
 test: $(VENV)/.installed ## every test, the ones with real Kafka and ClickHouse included (ARGS="-k name")
 ifeq ($(strip $(ARGS)),)
 	$(BIN)/python -m pytest -q -n $(JOBS) -m "$(QUICK)"
-	$(BIN)/python -m pytest -m "not ($(QUICK))"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not ($(QUICK))" $(PARTS)
+	$(BIN)/python -m pytest -m "not ($(QUICK))" --durations=15 $(addprefix --ignore=,$(PARTS))
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif

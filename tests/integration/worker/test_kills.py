@@ -45,7 +45,7 @@ from tests.support.waiting import eventually
 
 MAX_AHEAD_S = 86_400.0
 """Event times run hours ahead of their receipt, so that bars close in a short run."""
-KILLS = 5
+KILLS = 3
 SEED = 20
 RECOVERY_TIMEOUT_S = 180.0
 DRAIN_TIMEOUT_S = 300.0
