@@ -34,7 +34,7 @@ from benchmarks.profile_stages import CORE
 from benchmarks.running import progress
 from benchmarks.speed import Followed, Sample, follow
 from benchmarks.tables import Aim, table
-from benchmarks.throughput import DRAINED_WITHIN_S, QUICK_SHARE, SIZES
+from benchmarks.throughput import DRAINED_WITHIN_S, QUICK_SHARE, SIZES, sizes_of
 from schemas.clock import now_us
 from schemas.errors import UnavailableError
 from schemas.partitioning import PARTITIONS
@@ -70,7 +70,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 async def measure(given: argparse.Namespace) -> dict[str, Any]:
     """Profile the worker under a live load, then for each size of records."""
     seconds = given.seconds or (3.0 if given.quick else 6.0)
-    sizes = [size for size in SIZES if size.per_record in given.sizes]
+    sizes = sizes_of(given)
     live_each = QUICK_EACH if given.quick else LIVE_EACH
     contracts = market(max(live_each, *(size.each for size in sizes)))
     second = (hour_floor(now_us()) + US_PER_HOUR) // US_PER_S

@@ -134,7 +134,6 @@ class FeedPartition:
         self._parts = Parts(self.store, self.collector, self._emitter, self._monitor, self._rates)
         self.accepted: list[Output | EncodedRecords] = []
         """The rates to be published."""
-        """Accepted updates of the record at hand."""
 
     @property
     def contracts(self) -> Iterator[ContractState]:

@@ -35,9 +35,9 @@ MAX_BATCH_BYTES = 96 * 1024
 """Of raw values in one batch: some 500 updates, or 1,800 settlements of a history. The event loop
 does nothing else meanwhile."""
 MAX_BATCHES = 2
-"""How many batches wait for the event loop at most. What comes then makes the next one larger."""
+"""How many batches wait for the event loop at most; then records wait in the thread."""
 MAX_BACKLOG_BYTES = 8 << 20
-"""Of raw values that wait in the thread; then librdkafka keeps the records."""
+"""Of raw values that wait in the thread; then they wait in librdkafka."""
 GATHER_S = 0.002
 """For how long further records are waited for after the first: a batch costs some hundred µs beside
 its records, and the pushes of an exchange come in handfuls."""
@@ -198,7 +198,11 @@ class Fetcher:
     def _hand_over(self, backlog: Backlog, generation: int) -> None:
         """Hand batches to the event loop while it has room for them."""
         assert self._loop is not None, "set by start"
-        while backlog and self._room.acquire(timeout=GATHER_S):
+        while (
+            backlog
+            and self._wanted.generation == generation
+            and self._room.acquire(timeout=GATHER_S)
+        ):
             batch = FetchedBatch(generation, backlog.take(MAX_BATCH_BYTES))
             try:
                 self._loop.call_soon_threadsafe(self._batches.put_nowait, batch)

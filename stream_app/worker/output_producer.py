@@ -146,7 +146,7 @@ class OutputProducer:
             if isinstance(output, EncodedRecords):
                 self._add_encoded(output, messages)
             else:
-                self._add(output, messages)
+                self._add(output, partition, messages)
         for name, batch in messages.items():
             self._produce_batch(self._prefix + name, batch, partition, self._generation)
         for letter in outputs.dead_letters:
@@ -154,14 +154,15 @@ class OutputProducer:
         self._producer.poll(0)
         return self._unencodable - unencodable
 
-    def _add(self, output: Output, messages: dict[str, list[Message]]) -> None:
+    def _add(self, output: Output, partition: int, messages: dict[str, list[Message]]) -> None:
         topic, key, record, value = output
         name = topic.name
         try:
             value = value or self._encode[name](record)
         except SchemaError as error:
-            # The exchange sent a number that the schema cannot hold: kept as a dead letter.
-            self._dead_letter_output(output, str(error))
+            # Of an item all is encoded before it counts as applied (partition.py), so this is what
+            # a flush boundary leads to.
+            self._dead_letter_output(output, partition, str(error))
         else:
             messages.setdefault(name, []).append({"value": value, "key": key.encode()})
 
@@ -199,7 +200,7 @@ class OutputProducer:
         key = None if letter.key is None else letter.key.encode()
         self._produce(topics.DEAD_LETTERS.name, key, value, letter.partition, headers)
 
-    def _dead_letter_output(self, output: Output, error: str) -> None:
+    def _dead_letter_output(self, output: Output, partition: int, error: str) -> None:
         self._unencodable += 1
         record = output.record
         self._dead_letter(
@@ -208,10 +209,11 @@ class OutputProducer:
                 repr(record).encode(),
                 "encode",
                 error,
-                record["raw_topic"],
-                record["raw_partition"],
-                record["raw_offset"],
-                record["raw_item"],
+                # A bar is of no single record.
+                record.get("raw_topic", ""),
+                record.get("raw_partition", partition),
+                record.get("raw_offset", -1),
+                record.get("raw_item", -1),
             )
         )
 

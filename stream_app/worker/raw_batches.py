@@ -19,6 +19,8 @@ class RawRecord(NamedTuple):
     value: bytes | None
 
 
+MIN_BYTES = 64
+"""What a record counts for at least."""
 Batch = Mapping[Partition, list[RawRecord]]
 """Records of each partition, in the order of its log."""
 
@@ -27,15 +29,15 @@ class Backlog:
     """Fetched records that are not in a batch yet.
 
     Kafka hands over a backlog partition by partition, up to a megabyte of each. A batch takes an
-    equal share of each partition that has records left. So live records of one do not wait for the
-    backlog of another, and the core has the updates of many contracts at a time instead of many of
-    a few.
+    equal share of each partition that has records left. So records of one do not wait for those of
+    another that came before them, and the core has the updates of many contracts at a time instead
+    of many of a few.
     """
 
     def __init__(self) -> None:
         self._records: dict[Partition, deque[RawRecord]] = {}
         self.size_bytes = 0
-        """Of all values."""
+        """Of all values, as `_size` counts them."""
 
     def __bool__(self) -> bool:
         """Tell whether there are records."""
@@ -54,16 +56,19 @@ class Backlog:
 
         Partitions that it has no room for are the first ones of the next batch.
         """
-        share, left = max_bytes // max(1, len(self._records)), self.size_bytes - max_bytes
-        batch = {}
-        for partition, records in list(self._records.items()):
-            room = self.size_bytes - left
-            if room <= 0:
-                break
-            batch[partition] = self._take(records, min(share, room) if left > 0 else room)
-            del self._records[partition]
-            if records:
-                self._records[partition] = records
+        batch: dict[Partition, list[RawRecord]] = {}
+        left = max(0, self.size_bytes - max_bytes)
+        # What the small ones leave of their shares is for the others, in a further round.
+        while self.size_bytes > left:
+            share = (self.size_bytes - left) // len(self._records)
+            for partition, records in list(self._records.items()):
+                room = self.size_bytes - left
+                if room <= 0:
+                    break
+                batch.setdefault(partition, []).extend(self._take(records, min(share, room)))
+                del self._records[partition]
+                if records:
+                    self._records[partition] = records
         return batch
 
     def _take(self, records: deque[RawRecord], max_bytes: int) -> list[RawRecord]:
@@ -78,4 +83,5 @@ class Backlog:
 
 
 def _size(record: RawRecord) -> int:
-    return len(record.value or b"")
+    """Return what a record counts for: bounds in bytes must bound small ones, too."""
+    return max(MIN_BYTES, len(record.value or b""))

@@ -1,7 +1,7 @@
 """Updates that name a new coming funding time, of contracts in their rows.
 
 An exchange's contracts do so together, in the second after a funding time. What it means is decided
-by the functions that rates.py uses; `FundingStep.commit` writes it.
+by the functions that rates.py uses, and written by stepping.py.
 """
 
 from __future__ import annotations
@@ -30,12 +30,6 @@ class FundingStep(NamedTuple):
     """The funding time (µs) before the one that the update names."""
     estimates: list[Estimate]
     agreed: tuple[Interval, int]
-
-    def commit(self) -> None:
-        """Write it. The new funding time itself is in the columns of the update."""
-        contract, self.entry.agreed = self.entry.contract, self.agreed
-        contract.passed_funding_time, contract.estimates = self.passed, self.estimates
-        self.entry.cold = None
 
 
 def funding_steps(columns: FeedColumns, updates: Updates, limits: Limits) -> dict[int, FundingStep]:

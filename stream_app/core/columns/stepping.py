@@ -272,7 +272,9 @@ def commit(columns: FeedColumns, decision: Decision) -> None:
     columns.emitted_rate[emitted] = columns.rate[emitted]
     columns.emitted_z[emitted] = decision.z[decision.emitted]
     for step in decision.funding:
-        step.commit()
+        contract = step.entry.contract
+        contract.passed_funding_time, contract.estimates = step.passed, step.estimates
+        step.entry.agreed, step.entry.cold = step.agreed, None
     for entry, alerts, sign, calm_range, awaits in decision.alerts:
         entry.contract.alerts, entry.contract.sign, entry.cold = alerts, sign, None
         number = entry.row

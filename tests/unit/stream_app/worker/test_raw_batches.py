@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.worker.raw_batches import Backlog, Batch, Partition, RawRecord
+from stream_app.worker.raw_batches import MIN_BYTES, Backlog, Batch, Partition, RawRecord
 
 LIVE, HISTORY = ("funding.raw.kucoin", 3), ("funding.raw.kucoin", 5)
 
@@ -26,20 +26,20 @@ def backlog_of(fetched: Batch) -> Backlog:
 
 def test_what_is_short_stays_together() -> None:
     """As it was fetched."""
-    fetched: Batch = {LIVE: records(7, [10, 20]), HISTORY: records(90, [30])}
+    fetched: Batch = {LIVE: records(7, [100, 200]), HISTORY: records(90, [300])}
     backlog = backlog_of(fetched)
-    assert (bool(backlog), backlog.size_bytes) == (True, 60)
-    assert backlog.take(60) == fetched
+    assert (bool(backlog), backlog.size_bytes) == (True, 600)
+    assert backlog.take(600) == fetched
     assert (bool(backlog), backlog.size_bytes) == (False, 0)
 
 
 def test_a_few_live_records_do_not_wait_for_a_backlog() -> None:
-    """They are in the next batch, though the backlog was fetched before them."""
-    backlog = backlog_of({HISTORY: records(90, [40] * 50)})
-    assert backlog.take(200) == {HISTORY: records(90, [40] * 5)}
-    backlog.add(LIVE, RawRecord(7, None, b"x" * 10))
-    assert backlog.take(200) == {HISTORY: records(95, [40] * 3), LIVE: records(7, [10])}
-    assert backlog.take(200) == {HISTORY: records(98, [40] * 5)}
+    """They are in the next batch, though the backlog was fetched before them, and make it full."""
+    backlog = backlog_of({HISTORY: records(90, [400] * 50)})
+    assert backlog.take(2_000) == {HISTORY: records(90, [400] * 5)}
+    backlog.add(LIVE, RawRecord(7, None, b"x" * 100))
+    assert backlog.take(2_000) == {HISTORY: records(95, [400] * 5), LIVE: records(7, [100])}
+    assert backlog.take(2_000) == {HISTORY: records(100, [400] * 5)}
 
 
 def test_large_records_of_many_partitions_take_turns() -> None:
@@ -54,9 +54,16 @@ def test_large_records_of_many_partitions_take_turns() -> None:
 
 def test_a_record_that_is_too_large_is_a_batch_of_its_own() -> None:
     """It cannot be cut."""
-    backlog = backlog_of({LIVE: records(7, [500, 10])})
+    backlog = backlog_of({LIVE: records(7, [500, 100])})
     assert backlog.take(100) == {LIVE: records(7, [500])}
-    assert backlog.take(100) == {LIVE: records(8, [10])}
+    assert backlog.take(100) == {LIVE: records(8, [100])}
+
+
+def test_records_without_a_value_are_bounded_as_well() -> None:
+    """They count for MIN_BYTES each."""
+    backlog = backlog_of({LIVE: records(7, [0] * 10)})
+    assert backlog.take(3 * MIN_BYTES) == {LIVE: records(7, [0] * 3)}
+    assert backlog.size_bytes == 7 * MIN_BYTES
 
 
 @given(
@@ -86,7 +93,11 @@ def test_nothing_is_lost_and_the_order_stays(
         is_last = number >= len(fetches)
         while backlog:
             batch = backlog.take(max_bytes)
-            size = sum(len(record.value or b"") for these in batch.values() for record in these)
+            size = sum(
+                max(MIN_BYTES, len(record.value or b""))
+                for these in batch.values()
+                for record in these
+            )
             assert size < max_bytes + 90
             assert batch
             assert all(batch.values())
