@@ -130,11 +130,11 @@ class ContractEntry:
         hour = hour_floor(event_time)
         if hour == self.hour:
             return
-        self.hour = hour
         # An empty baseline is treated as none, since a restart does not tell the two apart.
         scored = self.is_scored and len(self.baseline) > 0
-        self.stats = self.baseline.statistics(hour) if scored else None
-        self.interval = self._interval()
+        stats = self.baseline.statistics(hour) if scored else None
+        # All at once: half of it would be taken for what holds in the hour.
+        self.interval, self.stats, self.hour = self._interval(), stats, hour
 
     def changed(self) -> None:
         """Note that facts or settlements have changed: the next `refresh` evaluates them."""
