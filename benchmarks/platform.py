@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, suppress, closing
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -116,7 +116,11 @@ class Platform:
         """Return the CPU seconds that a process and its children have used."""
         process = psutil.Process(self.supervisor.pids[name])
         family = [process, *process.children(recursive=True)]
-        return float(sum(sum(each.cpu_times()[:2]) for each in family))
+        used_s = 0.0
+        for each in family:
+            with suppress(psutil.NoSuchProcess):  # a child may end in this moment
+                used_s += sum(each.cpu_times()[:2])
+        return used_s
 
     def require(self, name: str) -> None:
         """Check that a process still runs.
