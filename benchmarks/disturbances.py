@@ -287,6 +287,8 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--logs", type=Path, help="directory for what the workers say")
     parser.add_argument("--json", action="store_true", help="one JSON document")
     arguments = parser.parse_args(argv)
+    if arguments.logs is not None:
+        arguments.logs.mkdir(parents=True, exist_ok=True)
     results: list[Found] = []
     for workers in arguments.workers:
         plan = Plan(
