@@ -78,8 +78,8 @@ def create_app(settings: WorkerSettings, instance: Instance, clock: Clock) -> Fu
         clock,
         int(settings.worker_max_ahead_s * US_PER_S),
     )
-    raw_input = RawInput(fetcher, processor, end_process)
     flusher = Flusher(processor, lambda: app.consumer, app.forget, clock, SESSION_S)
+    raw_input = RawInput(fetcher, processor, flusher.give_way, end_process)
     app.intake = Intake(fetcher, raw_input, flusher)
     _add_raw_input(app, fetcher, raw_input)
     _add_flush(app, processor, flusher, clock)

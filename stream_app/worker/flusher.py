@@ -12,6 +12,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Protocol
 
 from schemas.clock import Clock
@@ -23,6 +24,10 @@ log = logging.getLogger(__name__)
 
 LEASE_SLACK_S = 1.0
 """How much sooner than Kafka this worker holds its session for over."""
+PATIENCE_S = 0.5
+"""How long a flush and the processing of batches take turns."""
+YIELDED_S = 10.0
+"""How long a flush may hold up processing: one that takes longer waits for Kafka."""
 
 
 class Group(Protocol):
@@ -52,6 +57,23 @@ class Flusher:
         self._lease_s = session_s - LEASE_SLACK_S
         self._owned_until_s = -math.inf
         self._lock = asyncio.Lock()
+        self._begun_s: float | None = None
+        self._is_idle = asyncio.Event()
+
+    async def give_way(self) -> None:
+        """Wait for a flush that has been running for longer than PATIENCE_S, for a bounded time.
+
+        A flush waits often and for little, and each time a batch goes first. With a backlog there
+        is always one, so that a flush would take many times as long: a worker that is ended again
+        and again would process much and commit nothing.
+        """
+        if self._begun_s is None:
+            return
+        took_s = self._clock.monotonic_s() - self._begun_s
+        if PATIENCE_S < took_s < YIELDED_S:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(YIELDED_S - took_s):
+                    await self._is_idle.wait()
 
     async def flush(self) -> None:
         """Make everything that was applied durable, then commit it.
@@ -61,14 +83,23 @@ class Flusher:
             aiokafka.errors.KafkaError: the broker refuses the commit.
         """
         async with self._lock:
+            self._begun_s = self._clock.monotonic_s()
+            self._is_idle.clear()
             try:
-                offsets = await self._processor.flush(self._owns)
-            except ExpelledError as error:
-                log.warning("%s: what it did last is left to its successor", error)
-                self._on_expelled()
-                return
-            known = self._processor.committable()
-            await self._commit({p: o for p, o in offsets.items() if known.get(p) != o})
+                await self._flush()
+            finally:
+                self._begun_s = None
+                self._is_idle.set()
+
+    async def _flush(self) -> None:
+        try:
+            offsets = await self._processor.flush(self._owns)
+        except ExpelledError as error:
+            log.warning("%s: what it did last is left to its successor", error)
+            self._on_expelled()
+            return
+        known = self._processor.committable()
+        await self._commit({p: o for p, o in offsets.items() if known.get(p) != o})
 
     async def _owns(self) -> bool:
         """Tell whether nobody else can have been given this worker's partitions."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from schemas.errors import StateError
@@ -44,9 +44,16 @@ class RawInput:
     """The way of raw records into the processor."""
 
     def __init__(
-        self, source: BatchSource, processor: Processor, fail: Callable[[str], None]
+        self,
+        source: BatchSource,
+        processor: Processor,
+        give_way: Callable[[], Awaitable[None]],
+        fail: Callable[[str], None],
     ) -> None:
-        """`fail` ends the process, with a reason."""
+        """`give_way` lets a flush go first that takes too long. `fail` ends the process, with a
+        reason.
+        """
+        self._give_way = give_way
         self._source = source
         self._processor = processor
         self._fail = fail
@@ -94,6 +101,7 @@ class RawInput:
                 self._fail("raw records could not be processed")
             self._is_busy = False
             await asyncio.sleep(0)  # whatever else waits has its turn between two batches
+            await self._give_way()
 
     async def _process(self, batch: FetchedBatch) -> None:
         await self._processor.admit(batch.records)

@@ -59,7 +59,9 @@ class Case:
         self.bench = Bench()
         self.source = Source()
         self.failed: list[str] = []
-        self.input = RawInput(self.source, self.bench.processor, self.failed.append)
+        self.input = RawInput(
+            self.source, self.bench.processor, self.bench.flusher.give_way, self.failed.append
+        )
 
     async def begin(self, committed: int | None) -> None:
         """Be assigned a partition, whose contracts are known."""
