@@ -6,9 +6,12 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from confluent_kafka import KafkaException
 
 from benchmarks.platform import Platform
 from infra.embedded.ports import free_port
@@ -24,6 +27,7 @@ MAX_AHEAD_S = 86_400.0
 RESTART_DELAY_S = RestartPolicy().delay_first_s
 """After which the stack's supervisor starts a part again."""
 _ASK_S = 10.0
+_ASKED_TIMES = 5
 _READY_S = 90.0
 _LOOK_EVERY_S = 0.1
 
@@ -108,8 +112,12 @@ class Crew:
         Raises:
             UnavailableError: Kafka does not say.
         """
-        found = await asyncio.to_thread(self._assignments, feed)
-        return found.get(self._member_id(number), set())
+        for _ in range(_ASKED_TIMES):
+            # A broker that was just restarted may not know its groups yet.
+            with suppress(KafkaException, TimeoutError):
+                found = await asyncio.to_thread(self._assignments, feed)
+                return found.get(self._member_id(number), set())
+        raise UnavailableError("Kafka does not tell which worker has which partitions")
 
     def _member_id(self, number: int) -> str:
         """Return the id under which a worker is a member: its lock names its process."""
