@@ -40,7 +40,6 @@ class Crew:
         self._platform = platform
         self._logs = logs
         self._supervisor = platform.supervisor
-        self._admin: Any = clients.admin_client(platform.settings.quiet_librdkafka())
 
     @property
     def numbers(self) -> list[int]:
@@ -131,7 +130,9 @@ class Crew:
 
     def _assignments(self, feed: str) -> dict[str, set[int]]:
         group = self._platform.settings.worker_id
-        future = self._admin.describe_consumer_groups([group], request_timeout=_ASK_S)[group]
+        # Anew each time: after a restart of the broker one that knew it before gets no answer.
+        admin: Any = clients.admin_client(self._platform.settings.quiet_librdkafka())
+        future = admin.describe_consumer_groups([group], request_timeout=_ASK_S)[group]
         return {
             member.member_id: {
                 at.partition
