@@ -1,4 +1,4 @@
-"""Everything on one machine, as `fundingstream demo` runs it, from an empty start to the loaded
+"""Everything on one machine, as `fundingstream up` runs it, from an empty start to the loaded
 state.
 
 Simulated exchanges, producers, Kafka, registry, worker, sink and ClickHouse start with empty
