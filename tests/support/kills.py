@@ -37,6 +37,10 @@ STEP_MS = 10_000
 """Event time from frame to frame: an hour of it passes in 36 s, so that bars close."""
 HOUR_MS = 3_600_000
 FRAMES_AN_HOUR = HOUR_MS // STEP_MS
+FIRST_HOUR_MS = 600_000
+"""The load begins so long before a full hour: its bars close, however short the load is."""
+FIRST_BARS_FRAMES = 2 * FIRST_HOUR_MS // STEP_MS
+"""By then the first bars are closed."""
 LISTED_AFTER_FRAMES = 6
 """A new contract streams for so many frames before the list has it."""
 SETTLEMENTS = 40
@@ -236,6 +240,11 @@ class Market:
             yield Record("history", BACKFILL_END, [(ended, b"")])
 
 
+def first_event_ms(now_ms: int) -> int:
+    """The time within the next hour that is FIRST_HOUR_MS before a full hour. Pure."""
+    return now_ms + (-FIRST_HOUR_MS - now_ms) % HOUR_MS
+
+
 class Load:
     """Writes the market's records in real time, from a thread of its own."""
 
@@ -246,7 +255,7 @@ class Load:
         self._producer: Any = Producer(
             {**settings.librdkafka(), "enable.idempotence": True, "compression.type": "lz4"}
         )
-        self.market = Market(seed, now_us() // US_PER_MS)
+        self.market = Market(seed, first_event_ms(now_us() // US_PER_MS))
         self._sequences: Counter[tuple[str, int]] = Counter()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="load")

@@ -38,7 +38,16 @@ from stream_app.sink.clickhouse import connect
 from stream_app.sink.tables import TABLES
 from stream_app.worker.output_producer import PUBLISHED
 from stream_app.worker.tables import TABLES as WORKER_TABLES
-from tests.support.kills import FEED, Load, classify, differences, store, values
+from tests.support.kills import (
+    FEED,
+    FIRST_BARS_FRAMES,
+    Load,
+    classify,
+    differences,
+    first_event_ms,
+    store,
+    values,
+)
 from tests.support.kills_report import Compared, Kill, Report, Watch
 from tests.support.stack_fixture import RunningStack, options_of
 from tests.support.waiting import eventually
@@ -85,6 +94,7 @@ class Scene:
             os.kill(pid, signal.SIGKILL)
             self.watch.kills.append(Kill(now_us()))
         await self._recovered()
+        await self._reached(lambda: self.load.frames >= FIRST_BARS_FRAMES, "the first bars")
 
     async def _replaced(self, pid: int) -> None:
         await self._reached(lambda: self._pid() not in {0, pid}, "another worker")
@@ -224,6 +234,14 @@ async def test_kills_change_nothing_that_is_stored(tmp_path: Path) -> None:
     assert all(table.rows > 100 for table in report.tables)
     repeated = sum(table.published - table.rows for table in report.tables)
     assert repeated > 0
+
+
+def test_the_load_begins_before_a_full_hour() -> None:
+    """Ten minutes before the next one, or before the one after it."""
+    minute = 60_000
+    assert first_event_ms(100 * minute) == 110 * minute
+    assert first_event_ms(110 * minute) == 110 * minute
+    assert first_event_ms(111 * minute) == 170 * minute
 
 
 def test_differences_are_told_apart() -> None:
