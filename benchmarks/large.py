@@ -1,7 +1,7 @@
 """Everything on one machine with 8,000 contracts, about 5,000 updates a second.
 
 As the benchmark of the demo, which says how it is measured. Loading four times as much history
-takes longer: it is waited for for four minutes at most, and what follows is measured all the same.
+takes longer: it is waited for for eight minutes at most, and what follows is measured all the same.
 """
 
 from __future__ import annotations
