@@ -57,8 +57,8 @@ class Flusher:
         self._lease_s = session_s - LEASE_SLACK_S
         self._owned_until_s = -math.inf
         self._lock = asyncio.Lock()
+        """Held by the flush that is running."""
         self._begun_s: float | None = None
-        self._is_idle = asyncio.Event()
 
     async def give_way(self) -> None:
         """Wait for a flush that has been running for longer than PATIENCE_S, for a bounded time.
@@ -72,8 +72,8 @@ class Flusher:
         took_s = self._clock.monotonic_s() - self._begun_s
         if PATIENCE_S < took_s < YIELDED_S:
             with suppress(TimeoutError):
-                async with asyncio.timeout(YIELDED_S - took_s):
-                    await self._is_idle.wait()
+                async with asyncio.timeout(YIELDED_S - took_s), self._lock:
+                    pass
 
     async def flush(self) -> None:
         """Make everything that was applied durable, then commit it.
@@ -84,12 +84,10 @@ class Flusher:
         """
         async with self._lock:
             self._begun_s = self._clock.monotonic_s()
-            self._is_idle.clear()
             try:
                 await self._flush()
             finally:
                 self._begun_s = None
-                self._is_idle.set()
 
     async def _flush(self) -> None:
         try:
