@@ -34,7 +34,7 @@ from infra.runs import DEMO_CONTRACTS
 from schemas.clock import now_us
 from schemas.errors import UnavailableError
 from schemas.feeds import FEEDS
-from schemas.kafka.topic_follower import TopicFollower
+from schemas.kafka.topic_follower import Source, TopicFollower
 from schemas.records import WorkerStatus
 from schemas.serde.registry import SchemaCatalog
 from schemas.topics import WORKERS, ZSCORES
@@ -120,9 +120,8 @@ class _Observed:
         self._follower = TopicFollower(
             settings,
             SchemaCatalog(settings),
-            WORKERS,
-            lambda _key, report: self._reports.append(report),
-            from_beginning=False,
+            [Source(WORKERS, since="next")],
+            lambda records: self._reports.extend(followed.record for followed in records),
         )
 
     async def __aenter__(self) -> Self:

@@ -14,8 +14,8 @@ from infra.metrics import all_metrics
 from producers.feed.metrics import PRODUCER_METRICS, feed_collector
 from schemas.metrics import Metric
 from stream_app.sink.metrics import SINK_METRICS, SinkMetrics
-from stream_app.web.metrics import WORKER_METRICS, metrics_text
-from stream_app.web.timings import WorkerTimings
+from stream_app.worker.probes.metrics import WORKER_METRICS, metrics_text
+from stream_app.worker.probes.timings import WorkerTimings
 
 PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
 STATUS = dict.fromkeys(

@@ -11,10 +11,10 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from stream_app.web.pages import add_pages
 
 from schemas.records import FeedStatus
-from stream_app.web.pages import add_pages
-from stream_app.web.view import FRESH_S, WorkerView
+from stream_app.worker.probes.view import FRESH_S, WorkerView
 from tests.support.processors import Bench, Message, S, settled, tick
 from tests.unit.stream_app.web.test_readiness import report
 

@@ -11,11 +11,11 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from stream_app.web.pages import add_pages
 
 from stream_app.core.partition import FeedPartition
-from stream_app.web.pages import add_pages
-from stream_app.web.slices import PATIENCE, Once, Pace
-from stream_app.web.view import FRESH_S, WorkerView
+from stream_app.worker.probes.slices import PATIENCE, Once, Pace
+from stream_app.worker.probes.view import FRESH_S, WorkerView
 from stream_app.worker.processor import Processor
 from tests.support.clock import ManualClock
 from tests.support.processors import HOUR_US, Bench, Message, S, tick
