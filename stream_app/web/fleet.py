@@ -101,8 +101,7 @@ class Fleet:
         """Return those settlements of a contract that have been published since the page runs."""
         return self._settled.get(contract_id)
 
-    @property
-    def changed(self) -> bool:
+    def has_changed(self) -> bool:
         """Tell whether something has changed since `take_changes`."""
         return bool(self._changes)
 

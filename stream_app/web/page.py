@@ -14,28 +14,24 @@ import ssl
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 import uvloop
 from aiohttp import web
 
 from schemas.clock import Clock
 from schemas.errors import ConfigurationError, UnavailableError
-from schemas.http.server import guard, quiet_malformed_requests
+from schemas.http.server import quiet_malformed_requests
 from schemas.records import FeedStatus
 from schemas.serde.registry import SchemaCatalog
 from stream_app.settings import PageSettings
+from stream_app.web.application import Mounted, application
 from stream_app.web.fleet import Fleet
 from stream_app.web.live.frames import FrameMaker
 from stream_app.web.live.hub import Hub
-from stream_app.web.live.socket import LIVE_PATH, add_live
 from stream_app.web.metrics import page_metrics
 from stream_app.web.reader import Reader
-from stream_app.web.server.access import LOGIN_PATH, Token, require
-from stream_app.web.server.files import add_files
-from stream_app.web.server.headers import hardened
-from stream_app.web.server.limits import MAX_BODY_BYTES, Load, limited
-from stream_app.web.server.login import add_login
+from stream_app.web.server.limits import Load
 from stream_app.web.status import FleetStatus
 
 log = logging.getLogger(__name__)
@@ -44,13 +40,6 @@ _EPOCH_BYTES = 8
 _START_TIMEOUT_S = 20.0
 _STOP_TIMEOUT_S = 10.0
 _SHUTDOWN_S = 1.0
-
-
-class Mounted(NamedTuple):
-    """Other routes of the process, which everybody may read without the token."""
-
-    paths: tuple[str, ...]
-    add_to: Callable[[web.Application], None]
 
 
 class Page:
@@ -90,10 +79,10 @@ class Page:
             ConfigurationError: a file for TLS cannot be used.
         """
         quiet_malformed_requests()
+        app = application(self._settings, self._hub, self._load, self._clock, mounted)
         runner = web.AppRunner(
-            self._application(mounted), access_log=None, handle_signals=False,
-            shutdown_timeout=_SHUTDOWN_S,
-        )  # fmt: skip
+            app, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_S
+        )
         await runner.setup()
         sending = asyncio.create_task(self._hub.run())
         try:
@@ -107,23 +96,6 @@ class Page:
                 await sending
             await asyncio.to_thread(self._reader.stop)
             await runner.cleanup()
-
-    def _application(self, mounted: Mounted) -> web.Application:
-        token = Token(self._settings.web_token.get_secret_value())
-        app = web.Application(
-            middlewares=[
-                hardened(),
-                guard(self._settings.allowed_hosts),
-                limited(self._clock, self._load, LIVE_PATH, LOGIN_PATH),
-                require(token, mounted.paths),
-            ],
-            client_max_size=MAX_BODY_BYTES,
-        )
-        add_files(app)
-        add_login(app, token)
-        add_live(app, self._hub, self._clock, self._settings.web_max_clients)
-        mounted.add_to(app)
-        return app
 
 
 class PageThread:

@@ -28,7 +28,8 @@ from schemas.topics import (
 )
 from stream_app.core.columns.judging import Encoders
 from stream_app.settings import WorkerSettings
-from stream_app.web.page import Mounted, Page, PageThread
+from stream_app.web.application import Mounted
+from stream_app.web.page import Page, PageThread
 from stream_app.worker.fetcher import Fetcher
 from stream_app.worker.flusher import Flusher
 from stream_app.worker.funding_app import FundingApp, Intake

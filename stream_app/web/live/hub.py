@@ -60,7 +60,7 @@ class Hub:
         if now_s - self._expired_at_s >= EXPIRE_EVERY_S:
             self._expired_at_s = now_s
             self._fleet.expire(self._clock.now_us())
-        if not self._fleet.changed and now_s - self._sent_at_s < HEARTBEAT_S:
+        if not self._fleet.has_changed() and now_s - self._sent_at_s < HEARTBEAT_S:
             return
         self._sent_at_s = now_s
         data = self._frames.delta(self._clock.now_us())

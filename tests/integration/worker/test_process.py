@@ -24,7 +24,7 @@ from schemas.serde.registry import SchemaCatalog
 from schemas.topics import RAW_PREFIX, STATUS, raw_topic, raw_topic_spec
 from tests.support.waiting import eventually
 from tests.support.worker_scene import Scene, running_scene
-from tests.unit.stream_app.web.test_readiness import report
+from tests.unit.stream_app.worker.probes.test_readiness import report
 
 FEED = "binance-usdm"
 FATAL = 70

@@ -52,6 +52,8 @@ def report(
         "connect_attempts": 0,
         "rest_failures": 0,
         "repeated": 0,
+        "simulated": False,
+        "limit_used": None,
     }
 
 
