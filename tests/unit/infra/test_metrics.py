@@ -45,7 +45,7 @@ def entries(metric: Metric) -> list[str]:
     return [f"`{metric.name}`", metric.type, metric.unit, labels, metric.text]
 
 
-@pytest.mark.parametrize("process", ["producer", "worker", "sink"])
+@pytest.mark.parametrize("process", ["producer", "worker", "page", "sink"])
 def test_the_page_lists_each_metric_as_it_is_defined(process: str) -> None:
     """And nothing else, in the order of the definitions."""
     assert documented()[process] == [entries(metric) for metric in all_metrics()[process]]
