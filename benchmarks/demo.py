@@ -141,14 +141,14 @@ class _Observed:
 
     async def _tab(self) -> None:
         """Do what a tab with the page does."""
-        while True:
-            async with self._http.get(f"{self._web}/fragment") as reply:
-                await reply.read()
-            await asyncio.sleep(PAGE_EVERY_S)
+        async with self._http.ws_connect(f"{self._web}/live", max_msg_size=0) as socket:
+            async for _ in socket:
+                pass
+        raise UnavailableError("the page has closed its socket")
 
     async def _read_page(self) -> None:
         while True:
-            async with self._http.get(f"{self._web}/api/summary") as reply:
+            async with self._http.get(f"{self._web}/api/v1/summary") as reply:
                 self._pages.append(await reply.json())
             await asyncio.sleep(PAGE_EVERY_S)
 
