@@ -2,6 +2,7 @@
 
 import { el, setAttr, setClass, setText } from "./dom.js";
 import * as format from "./format.js";
+import { causeWords, outcome } from "./gap-words.js";
 import { contractUrl } from "./router.js";
 
 const MOST_OTHERS = 12;
@@ -101,7 +102,7 @@ function elsewhereLine(other) {
   return el(
     "a",
     { href: contractUrl(other.id) },
-    el("span", { class: "cut" }, other.feed, el("span", { class: "dim" }, ` ${other.symbol} · ${format.hours(other.hours)}`)),
+    el("span", { class: "cut" }, other.feed, el("span", { class: "dim" }, ` · ${format.hours(other.hours)} · ${other.symbol}`)),
     el("span", { class: "r" }),
     el("span", { class: "r" }),
   );
@@ -149,8 +150,8 @@ function alertLine(alert, id, now) {
     "div",
     {},
     el("a", { class: "link", href: contractUrl(id, { at }), title: "Show this moment" }, format.moment(at, now)),
-    el("span", { class: "wrap" }, alert.message || alert.kind),
-    el("span", { class: "r" }, alert.value === null ? "" : format.signed(alert.value, 2)),
+    el("span", { class: "wrap" }, alert.message.replace(`${id}: `, "") || alert.kind),
+    el("span", { class: "r" }, alert.kind === "z_cross" ? `z ${format.z(alert.value)}` : ""),
   );
 }
 
@@ -175,12 +176,12 @@ export class Events {
 
 function gapLine(gap, now) {
   const lasted = gap.to === null ? `open for ${format.age((now - gap.from) / 1000)}` : format.age((gap.to - gap.from) / 1000);
-  const filled = gap.filledBy ? `filled by ${gap.filledBy}` : "not filled";
+  const [done, tone] = outcome({ ...gap, open: gap.to === null });
   return el(
     "div",
     {},
     when(gap.from, now),
-    el("span", { class: "wrap" }, [gap.cause, filled].filter(Boolean).join(" · ")),
+    el("span", { class: "wrap" }, causeWords(gap.cause) || "gap", el("span", { class: tone }, ` · ${done}`)),
     el("span", { class: "r" }, lasted),
   );
 }

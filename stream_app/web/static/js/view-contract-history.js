@@ -14,6 +14,7 @@ const REDRAW_MS = 5000;
 const REFRESH_MS = 300_000;
 const AFTER_SETTLEMENT_MS = 20_000;
 const LEAST_RATED = 10;
+const LEAST_SPAN_MS = 600_000;
 const RANGES = [
   ["1", "24 h"],
   ["2", "48 h"],
@@ -54,9 +55,11 @@ export class ContractHistory {
     this.unmark = el("button", { class: "btn quiet mark", type: "button", onclick: () => this.clearMark() });
     this.toggle = el(
       "button",
-      { class: "btn quiet", type: "button", "aria-pressed": String(this.bars), onclick: () => this.toggleBars() },
+      { class: "btn", type: "button", "aria-pressed": String(this.bars), onclick: () => this.toggleBars() },
       "Hourly bars",
     );
+    this.legend = legend();
+    setHidden(this.legend.lastChild, !this.bars);
     this.note = el("p", { class: "note", role: "status" });
     this.again = el("button", { class: "btn", type: "button", onclick: () => this.ask() }, "Try again");
     this.chartBox = el("div", { class: "chart-box" }, this.chart.root);
@@ -67,19 +70,17 @@ export class ContractHistory {
       if (this.chartBox.clientWidth !== this.width) this.drawnAt = 0;
     });
     this.watch.observe(this.chartBox);
-    this.root = el(
-      "div",
-      { class: "col" },
+    this.sections = [
       el(
         "section",
         { "aria-label": "Estimate over time" },
         el("div", { class: "section-head" }, el("h2", {}, "Estimate, as 8-hour rate in %"), el("span", { class: "grow" }), this.unmark, this.toggle),
         el("div", { class: "note-line" }, this.note, this.again),
         this.chartBox,
-        legend(),
+        this.legend,
       ),
       el("section", { "aria-label": "Distribution" }, this.histogramTitle, this.histogramBox, this.histogramNone),
-    );
+    ];
     this.say();
   }
 
@@ -94,6 +95,7 @@ export class ContractHistory {
   toggleBars() {
     this.bars = !this.bars;
     setAttr(this.toggle, "aria-pressed", String(this.bars));
+    setHidden(this.legend.lastChild, !this.bars);
     setParams({ bars: this.bars ? "1" : null });
     this.drawnAt = 0;
   }
@@ -138,7 +140,7 @@ export class ContractHistory {
     const marked = this.mark !== null;
     setHidden(this.unmark, !marked);
     if (marked) {
-      setText(this.unmark, `▸ ${format.stamp(this.mark)} ×`);
+      setText(this.unmark, `▸ ${format.moment(this.mark, store.now())} ×`);
       setAttr(this.unmark, "aria-label", `Remove the mark at ${format.stamp(this.mark)} UTC`);
     }
     const far = marked && store.now() - this.mark > 30 * DAY;
@@ -184,10 +186,13 @@ export class ContractHistory {
   }
 
   model(row, now) {
-    const from = now - Number(this.days) * DAY;
-    const past = this.past ?? emptyHistory(from, now);
+    const asked = now - Number(this.days) * DAY;
+    const past = this.past ?? emptyHistory(asked, now);
+    const from = this.begin(past, asked, now);
     const inside = (one) => one.at >= from && one.at <= now;
-    const gaps = past.gaps.filter((gap) => gap.from < now && (gap.to ?? now) > from);
+    const gaps = past.gaps
+      .filter((gap) => gap.from < now && (gap.to ?? now) > from)
+      .map((gap) => ({ ...gap, own: gap.subject === row.id }));
     const points = joined(past, this.live).filter(inside);
     const settlements = past.settlements.filter(inside);
     const rated = row.samples >= LEAST_RATED && row.mean !== null && row.std !== null;
@@ -197,7 +202,7 @@ export class ContractHistory {
     return {
       from,
       to: now,
-      points: broken(points, gaps, now),
+      points: broken(points, gaps.filter((gap) => gap.own), now),
       bars,
       settlements,
       gaps,
@@ -210,6 +215,15 @@ export class ContractHistory {
     };
   }
 
+  /** The range that was asked for; without history only what is known, so that it can be seen. */
+  begin(past, asked, now) {
+    if (!this.reason) return asked;
+    const known = [past.estimates[0], past.settlements[0], past.bars[0], this.live.points[0]];
+    const first = Math.min(now - LEAST_SPAN_MS, ...known.flatMap((one) => (one ? [one.at] : [])));
+    this.shownFrom = Math.max(asked, first);
+    return this.shownFrom;
+  }
+
   drawDistribution(row, width) {
     const distribution = this.past?.distribution ?? null;
     const shown = distribution !== null && distribution.samples > 0;
@@ -220,8 +234,9 @@ export class ContractHistory {
       this.histogram.draw(distribution, row.mean, row.rate8, { width, height: 130 });
       return;
     }
-    const why = this.past === null ? "Not loaded yet." : "Not known: fewer than 10 settlements, or history is not available.";
-    setText(this.histogramNone, this.reason && this.past === null ? "Not known: history could not be loaded." : why);
+    const few = `Not drawn: ${row.samples} settlements, ${LEAST_RATED} are needed.`;
+    const why = this.reason ? "Not known: history is not available." : this.past === null ? "Loading …" : few;
+    setText(this.histogramNone, why);
   }
 
   destroy() {

@@ -15,6 +15,7 @@ export class RawBytes {
     this.button = el("button", { class: "btn", type: "button", onclick: () => this.ask() }, "Read again");
     this.box.hidden = true;
     this.root = section("Raw bytes behind this value", this.place, this.box, this.button);
+    this.root.className = "origin";
   }
 
   async ask() {
@@ -88,6 +89,7 @@ export class Sql {
       el("pre", { class: "raw sql", tabindex: "0", "aria-label": "SQL" }, this.code),
       el("button", { class: "btn", type: "button", onclick: () => this.copy() }, "Copy SQL"),
     );
+    this.root.className = "origin";
   }
 
   show(days) {

@@ -101,7 +101,7 @@ class ContractPage {
       el(
         "div",
         { class: "cols" },
-        this.history.root,
+        el("div", { class: "col" }, this.history.sections, this.raw.root, this.sql.root),
         el(
           "aside",
           { class: "col narrow", "aria-label": "Details" },
@@ -110,8 +110,6 @@ class ContractPage {
           this.alerts.root,
           this.events.gapsSection,
           this.events.auditSection,
-          this.raw.root,
-          this.sql.root,
         ),
       ),
     );

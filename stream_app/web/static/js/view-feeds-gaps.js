@@ -2,6 +2,7 @@
 
 import { el, setAttr, setHidden, setText } from "./dom.js";
 import * as format from "./format.js";
+import { causeWords, outcome } from "./gap-words.js";
 import { contractUrl } from "./router.js";
 
 const HEADS = [
@@ -47,6 +48,7 @@ function gapRow(gap, now) {
   const opened = gap.opened_at / 1000;
   const open = gap.closed_at === null;
   const seconds = open ? (now - opened) / 1000 : (gap.seconds ?? (gap.closed_at - gap.opened_at) / 1e6);
+  const [done, tone] = outcome({ filledBy: gap.filled_by ?? "", restFilled: gap.rest_filled_s ?? null, seconds, open });
   const cell = (cls, ...children) => el("td", { class: cls, role: "cell" }, children);
   return el(
     "tr",
@@ -54,8 +56,8 @@ function gapRow(gap, now) {
     cell("", format.stamp(opened)),
     cell("", subject(gap.subject, opened)),
     cell(open ? "r bad w2" : "r", open ? `${format.age(seconds)}, open` : format.age(seconds)),
-    cell("", gap.cause || format.DASH),
-    cell(gap.filled_by ? "dim" : "bad w2", gap.filled_by ? `filled by ${gap.filled_by}` : "not filled"),
+    cell("", causeWords(gap.cause) || format.DASH),
+    cell(`wrap ${tone}`, done),
   );
 }
 

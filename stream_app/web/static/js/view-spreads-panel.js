@@ -159,8 +159,8 @@ function lines(got) {
   const days = Number(got.days.toFixed(1));
   return [
     line("Settlements, short + long", `${format.count(got.settlements[0])} + ${format.count(got.settlements[1])} in ${days} d`),
-    line("Short leg received", usd(got.received)),
-    line("Long leg paid", usd(-got.paid)),
+    line(got.received < 0 ? "Short leg paid" : "Short leg received", usd(got.received)),
+    line(got.paid < 0 ? "Long leg received" : "Long leg paid", usd(-got.paid)),
     line("Fees, four fills", usd(-got.fees)),
     line("Net", usd(got.net), `w3 ${net}`),
     line("Net a year, on the notional", got.yearly === null ? format.DASH : `${format.pct(got.yearly, 1)} %`),

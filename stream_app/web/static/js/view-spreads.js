@@ -2,10 +2,10 @@
 
 import { getJson, isAbort } from "./api.js";
 import { searchBox } from "./controls.js";
-import { el, setHidden, setText, copyText, toast } from "./dom.js";
+import { copyText, el, setHidden, setText, toast } from "./dom.js";
 import * as format from "./format.js";
 import { contractUrl, go, param, setParams } from "./router.js";
-import { gapOf, olderAge, paidOf, renew, takePaid, yearly } from "./spread-pairs.js";
+import { gapOf, olderAge, paidOf, readPaid, renew, yearly } from "./spread-pairs.js";
 import { store } from "./store.js";
 import { VirtualTable } from "./table.js";
 import { columns, PHONE_ORDERS, sorted } from "./view-spreads-columns.js";
@@ -34,7 +34,7 @@ export function spreadsView(main) {
 
 class SpreadsView {
   constructor(main) {
-    Object.assign(this, { pairs: new Map(), pairedAt: 0, orderedAt: 0, nextAsk: 0, settled: false, reason: "" });
+    Object.assign(this, { pairs: new Map(), paid: new Map(), pairedAt: 0, orderedAt: 0, nextAsk: 0, settled: false, reason: "" });
     this.leaving = new AbortController();
     this.panel = new PairPanel(() => this.table.select(null));
     this.table = new VirtualTable({
@@ -52,7 +52,7 @@ class SpreadsView {
     this.split = el("div", { class: "split" }, this.table.root, this.empty, this.panel.root);
     main.append(
       el("h1", { class: "sr" }, "Spreads"),
-      el("div", { class: "tools" }, this.search, this.leastField(), this.orderField(), el("span", { class: "grow" }), this.shown),
+      el("div", { class: "tools" }, this.search, this.orderField(), this.leastField(), el("span", { class: "grow" }), this.shown),
       this.note,
       this.split,
     );
@@ -85,7 +85,7 @@ class SpreadsView {
     if (now >= this.nextAsk && store.status !== null) this.ask();
     if (Math.abs(now - this.pairedAt) >= PAIRS_MS) {
       this.pairedAt = now;
-      const changed = renew(this.pairs, store.contracts, now);
+      const changed = renew(this.pairs, store.contracts, now, this.paid);
       if (this.held && this.table.rows.length > 0) this.keep();
       else if (changed || Math.abs(now - this.orderedAt) >= ORDER_MS) this.order();
     }
@@ -95,7 +95,9 @@ class SpreadsView {
 
   /** Rows keep their places while the pointer is on them, text is marked, or the reader chose one. */
   get held() {
-    return this.table.pointer || param("base") !== "" || !getSelection().isCollapsed;
+    const marked = getSelection();
+    const text = !marked.isCollapsed && this.table.root.contains(marked.anchorNode);
+    return this.table.pointer || param("base") !== "" || text;
   }
 
   /** The order is held: what is gone leaves, what is new waits. */
@@ -173,11 +175,14 @@ class SpreadsView {
     const { signal } = this.leaving;
     try {
       let answer = null;
+      const paid = new Map();
       for (let page = 0; page < MOST_PAGES; page++) {
         answer = await getJson(`spreads?limit=${PAGE}&offset=${page * PAGE}`, { signal });
-        takePaid(this.pairs, answer.spreads);
+        for (const spread of answer.spreads) paid.set(spread.base, readPaid(spread));
         if (answer.spreads.length < PAGE) break;
       }
+      this.paid = paid;
+      this.pairedAt = 0;
       this.reason = answer?.available === false ? answer.reason || "history is not available" : "";
       this.nextAsk = store.now() + PAID_MS;
     } catch (error) {
@@ -187,7 +192,7 @@ class SpreadsView {
     }
     setText(this.note, `What was paid is not renewed: ${this.reason}.`);
     setHidden(this.note, this.reason === "");
-    if (!this.held) this.order();
+    if (!this.held) this.orderedAt = 0;
   }
 
   open() {
