@@ -13,6 +13,7 @@ const KINDS = {
   dead_letters: ["dead letters", share],
   contract_cap: ["contract limit", format.count],
 };
+const phone = matchMedia("(max-width: 720px)");
 const SEVERITIES = { critical: "◆ critical", warning: "◈ warning", info: "◇ info" };
 
 function share(value) {
@@ -27,6 +28,9 @@ function measured(kind, value) {
   return write === null ? format.DASH : write(value).trim();
 }
 
+/** The sentence without the subject that it begins with: that has its own column. */
+const sentence = ({ subject, message }) => (message.startsWith(`${subject}: `) ? message.slice(subject.length + 2) : message);
+
 const weight = ({ severity }) => (severity === "critical" ? "w2" : severity === "info" ? "dim" : "");
 const ago = (row) => format.age((store.now() - row.at) / 1000);
 
@@ -37,7 +41,7 @@ export function columns() {
     { key: "ago", label: "Ago", width: "56px", phone: "f", right: true, text: ago, tone: () => "dim" },
     { key: "severity", label: "Severity", width: "78px", text: (a) => SEVERITIES[a.severity] ?? a.severity, tone: weight },
     { key: "kind", label: "Kind", width: "92px", text: (a) => kindWords(a.kind) },
-    { key: "subject", label: "Subject", width: "minmax(200px,1fr)", phone: "a", cls: "w2", text: (a) => a.subject },
+    { key: "subject", label: "Subject", width: "minmax(200px,1fr)", phone: "a", cls: "w2", text: (a) => (phone.matches ? `${SEVERITIES[a.severity]?.[0] ?? ""} ${a.subject}` : a.subject) },
     {
       key: "value",
       label: "Value",
@@ -48,6 +52,6 @@ export function columns() {
       tone: (a) => (a.kind === "z_cross" ? format.tone(a.value) : ""),
     },
     { key: "threshold", label: "Threshold", width: "70px", right: true, text: (a) => measured(a.kind, a.threshold), tone: () => "dim" },
-    { key: "message", label: "What happened", width: "minmax(260px,2.2fr)", phone: "d", text: (a) => a.message },
+    { key: "message", label: "What happened", width: "minmax(260px,2.2fr)", phone: "d", text: sentence },
   ];
 }

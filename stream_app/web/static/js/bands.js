@@ -23,7 +23,7 @@ export function bandsBar(changed) {
     const counts = Object.fromEntries(BANDS.map(([key]) => [key, 0]));
     for (const row of store.contracts) if (keep(row)) counts[bandOf(row)] += 1;
     BANDS.forEach(([key], i) => {
-      setText(buttons[i].firstChild, count(counts[key]));
+      setText(buttons[i].firstChild, count(store.status === null ? null : counts[key]));
       setStyle(buttons[i], { "flex-grow": Math.sqrt(counts[key] + 4).toFixed(2) });
       setAttr(buttons[i], "aria-pressed", String(on.has(key)));
     });

@@ -60,6 +60,7 @@ export function contractsTools({ changed, unitChanged, csv }) {
   }
   function setCounts(number, isHeld) {
     const all = store.contracts.length;
+    if (store.status === null) return setText(shown, "");
     setText(shown, number === all ? `${format.count(all)} contracts` : `${format.count(number)} of ${format.count(all)}`);
     setText(held, isHeld ? "order held" : "");
   }
