@@ -9,7 +9,7 @@ let serial = 0;
 
 /**
  * columns: {key, label, title, width, cls, head, right, phone, sort(row), text(row), tone(row), build(cell), paint(cell, row)};
- * one without a width is only shown on the phone, where `phone` names its place. Options: rowClass(row), onOpen(row),
+ * `rising`: sorted upwards at the first click. One without a width is only shown on the phone, where `phone` names its place. Options: rowClass(row), onOpen(row),
  * onSort(key), onSelect(row or null). Rows need an `id`, by which the selection survives a new list.
  */
 export class VirtualTable {
