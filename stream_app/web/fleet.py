@@ -101,6 +101,10 @@ class Fleet:
         """Return those settlements of a contract that have been published since the page runs."""
         return self._settled.get(contract_id)
 
+    def has_changed(self) -> bool:
+        """Tell whether something has changed since `take_changes`."""
+        return bool(self._changes)
+
     def take_changes(self) -> Changes:
         """Return what has changed since the call before."""
         changes, self._changes = self._changes, Changes()
