@@ -105,7 +105,7 @@ def report(feed: str, at: int, **changes: Any) -> FeedStatus:
         "feed": feed, "state": "live", "transport": "ws", "since": at - US_PER_HOUR,
         "reported_at": at, "last_data_at": at - 100, "contracts_expected": 2,
         "contracts_live": 2, "connections": 3, "detail": "", "mode": "stream",
-        **dict.fromkeys(counts, 0),
+        "simulated": True, "limit_used": None, **dict.fromkeys(counts, 0),
     }  # fmt: skip
     return cast("FeedStatus", record | changes)
 

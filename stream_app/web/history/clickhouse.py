@@ -18,7 +18,7 @@ from schemas.clock import Clock
 from schemas.config.settings import shown_url
 from schemas.errors import UnavailableError
 from schemas.text import one_line
-from stream_app.settings import SinkSettings
+from stream_app.settings import ClickHouseSettings
 from stream_app.web.history.breaker import Breaker
 
 Parameter = str | int | Sequence[str]
@@ -64,7 +64,7 @@ _ESCAPES = str.maketrans({
 class ClickHouse:
     """A client of one server. It is used in one event loop, and closed in it."""
 
-    def __init__(self, settings: SinkSettings, clock: Clock) -> None:
+    def __init__(self, settings: ClickHouseSettings, clock: Clock) -> None:
         """Nothing is asked yet.
 
         Raises:
@@ -84,7 +84,10 @@ class ClickHouse:
         self._pending = 0
         self._breaker = Breaker()
         self.queries = 0
+        """Questions that were sent."""
         self.failures = 0
+        """Those that got no answer."""
+        self.answers = 0
 
     @property
     def reason(self) -> str:
@@ -160,6 +163,7 @@ class ClickHouse:
         if status != 200:
             raise self._refusal(body)
         self._breaker.worked()
+        self.answers += 1
         return body
 
     async def _post(

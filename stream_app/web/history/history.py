@@ -91,10 +91,12 @@ class History:
         self._daily_asked_s = 0.0
         self._daily_lock = asyncio.Lock()
 
-    @property
-    def reason(self) -> str:
-        """Why ClickHouse did not answer the newest question; empty: it did, or nobody has asked."""
-        return self._clickhouse.reason
+    def state(self) -> dict[str, Any]:
+        """Return whether ClickHouse answered the newest question, and why not."""
+        reason = self._clickhouse.reason
+        if not reason and not self._clickhouse.answers:
+            reason = "not asked yet"
+        return {"available": not reason, "reason": reason}
 
     async def close(self) -> None:
         """End what is being asked, and close the connections."""

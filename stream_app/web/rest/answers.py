@@ -6,7 +6,7 @@ fractions. `rate` is per interval.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypedDict, get_type_hints
+from typing import Annotated, Any, Literal, TypedDict, get_type_hints
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -16,6 +16,7 @@ from schemas.records import (
     FEED_STATUS,
     Alert,
     Confidence,
+    FeedState,
     FeedStatus,
     IntervalSource,
     Purpose,
@@ -33,6 +34,7 @@ from stream_app.web.history.answers import (
     Settlements,
     Us,
 )
+from stream_app.web.history.times_told import iso
 
 QUARTERS = 96
 LEVELS = 48
@@ -124,9 +126,7 @@ FeedRow = _with_iso(
 
 
 def told_times(record: Alert | FeedStatus, row_type: Any) -> dict[str, Any]:
-    """Return the names of a row's times and of what stands beside them."""
-    from stream_app.web.history.times_told import iso  # noqa: PLC0415
-
+    """Return what stands beside the times of a record in its row."""
     names = [name for name in row_type.__annotations__ if name.endswith("_iso")]
     return {name: iso(record[name.removesuffix("_iso")]) for name in names}  # type: ignore[literal-required]
 
@@ -255,22 +255,58 @@ class Sparklines(Struct):
     levels: list[Annotated[str, Meta(min_length=LEVELS, max_length=LEVELS)]]
 
 
-class FeedState(Struct):
+class FeedNow(Struct):
     """A feed in the summary."""
 
     feed: str
-    state: str
-    contracts: int
+    state: FeedState
+    detail: str
+    since: Us
+    since_iso: str
+    contracts_expected: int
+    contracts_live: int
+
+
+class Extreme(Struct):
+    """A contract in the summary."""
+
+    contract_id: str
+    z: float
+    rate: float
+    apr: float
+
+
+class Baselines(Struct):
+    """How many contracts have the history that their z-scores need."""
+
+    loaded: int
+    expected: int
+
+
+class HistoryState(Struct):
+    """Whether ClickHouse answers, and if not, why."""
+
+    available: bool
+    reason: str
 
 
 class Summary(Struct):
-    """The state at a glance. `status` is what `/live` sends under that name."""
+    """The state at a glance. Up to `history` it is what `/live` sends as `status`."""
 
-    status: dict[str, Any]
-    contracts: int
-    rated: int
-    high: int
-    feeds: list[FeedState]
+    market: Literal["live", "simulated", "mixed", "unknown"]
+    caught_up: bool
+    baselines: Baselines
+    delay_p50_s: float | None
+    delay_p99_s: float | None
+    records_behind: int | None
+    history: HistoryState
+    contracts: Annotated[int, Meta(description="With a rate of the last day.")]
+    rated: Annotated[int, Meta(description="Of them, those that have a z.")]
+    high: Annotated[int, Meta(description="Of them, those with |z| > 2.")]
+    stale: Annotated[int, Meta(description="Whose rate is older than their feed allows.")]
+    updates: Annotated[int, Meta(description="That producers have received since they started.")]
+    feeds: list[FeedNow]
+    top: Annotated[list[Extreme], Meta(description="The ten largest |z|.")]
     alerts_24h: int
     newest_hour: Us | None
     newest_hour_iso: str | None

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from heapq import nlargest
 from typing import Any, get_args
 
+import msgspec
+
 from schemas.clock import Clock
-from schemas.feeds import FEEDS
+from schemas.feeds import FEEDS, spec
 from schemas.records import Confidence, Zone
 from schemas.text import one_line
-from schemas.times import US_PER_HOUR
+from schemas.times import US_PER_HOUR, US_PER_S
 from stream_app.web.fleet import Fleet, Published
 from stream_app.web.history.times_told import iso
 from stream_app.web.past import HOURS_KEPT
@@ -18,7 +21,6 @@ from stream_app.web.rest import rows
 from stream_app.web.rest.answers import (
     ContractRow,
     Contracts,
-    FeedState,
     Sparklines,
     Summary,
 )
@@ -33,6 +35,9 @@ PIECE = 200
 """Contracts that are handled before others have their turn in the event loop."""
 _SPARKLINES_KEPT_S = 15.0
 _MAX_TOLD_CHARS = 100
+_TOP = 10
+_OF_TOP = ("contract_id", "z", "rate", "apr")
+_OF_FEED = ("feed", "state", "detail", "since", "contracts_expected", "contracts_live")
 
 CONTRACT_ID = Parameter(
     "contract_id", "`<feed>:<symbol>`, percent-encoded.", is_path=True
@@ -164,23 +169,33 @@ class LiveRoutes:
 
     async def _summary(self, _asked: Mapping[str, Any]) -> Summary:
         fleet = self._fleet
-        zones = [each.zscore["zone"] for each in fleet.contracts.values()]
-        counts: dict[str, int] = {}
-        for each in fleet.contracts.values():
-            counts[each.zscore["feed"]] = counts.get(each.zscore["feed"], 0) + 1
-        return Summary(
-            status=dict(self._status()),
-            contracts=len(zones),
-            rated=len(zones) - zones.count("unrated"),
-            high=zones.count("high"),
-            feeds=[
-                FeedState(feed, fleet.feeds[feed]["state"], counts.get(feed, 0))
-                for feed in FEEDS
-                if feed in fleet.feeds
+        zscores = [each.zscore for each in fleet.contracts.values()]
+        zones = [zscore["zone"] for zscore in zscores]
+        reports = [fleet.feeds[feed] for feed in FEEDS if feed in fleet.feeds]
+        now = self._clock.now_us()
+        oldest = {feed: now - spec(feed).stale_s * US_PER_S for feed in FEEDS}
+        answer = {
+            **self._status(),
+            "contracts": len(zscores),
+            "rated": len(zones) - zones.count("unrated"),
+            "high": zones.count("high"),
+            "stale": sum(zscore["event_time"] < oldest[zscore["feed"]] for zscore in zscores),
+            "updates": sum(report["updates"] for report in reports),
+            "feeds": [
+                {name: report[name] for name in _OF_FEED} | {"since_iso": iso(report["since"])}  # type: ignore[literal-required]
+                for report in reports
             ],
-            alerts_24h=len(fleet.alerts()),
-            newest_hour=fleet.newest_hour,
-            newest_hour_iso=iso(fleet.newest_hour),
-            newest_settlement=fleet.newest_settlement,
-            newest_settlement_iso=iso(fleet.newest_settlement),
-        )
+            "top": [rows.row(each, _OF_TOP) for each in self._extremes()],
+            "alerts_24h": len(fleet.alerts()),
+            "newest_hour": fleet.newest_hour,
+            "newest_hour_iso": iso(fleet.newest_hour),
+            "newest_settlement": fleet.newest_settlement,
+            "newest_settlement_iso": iso(fleet.newest_settlement),
+        }
+        return msgspec.convert(answer, Summary)
+
+    def _extremes(self) -> list[Published]:
+        rated = [each for each in self._fleet.contracts.values() if each.zscore["z"] is not None]
+        # Cut first: they are few, and all the others need no order.
+        largest = nlargest(_TOP, rated, key=rows.size_of_z)
+        return rows.in_order(largest, rows.DEFAULT_SORT)

@@ -21,9 +21,14 @@ SORTS = tuple(sign + name for name in (*FIELDS, _BY_SIZE) for sign in ("", "-"))
 DEFAULT_SORT = f"-{_BY_SIZE}"
 
 
-def _size_of_z(contract: Published) -> float | None:
+def size_of_z(contract: Published) -> float:
+    """Return |z|; −1 where there is no z."""
     z = contract.zscore["z"]
-    return None if z is None else abs(z)
+    return -1.0 if z is None else abs(z)
+
+
+def _size_of_z(contract: Published) -> float | None:
+    return None if contract.zscore["z"] is None else size_of_z(contract)
 
 
 def _getter(name: str) -> Getter:
@@ -63,7 +68,7 @@ def wanted(contracts: Iterable[Published], asked: Mapping[str, Any]) -> list[Pub
         found = [each for each in found if each.quote in values]
     if asked["min_abs_z"] is not None:
         least = asked["min_abs_z"]
-        found = [each for each in found if _at_least(each, least)]
+        found = [each for each in found if size_of_z(each) >= least]
     if asked["q"] is not None:
         text = asked["q"].casefold()
         found = [
@@ -89,8 +94,3 @@ def in_order(contracts: Sequence[Published], sort: str) -> list[Published]:
     # `reverse` keeps the order of equal ones, too.
     with_value.sort(key=lambda pair: pair[0], reverse=sort.startswith("-"))
     return [contract for _, contract in with_value] + without
-
-
-def _at_least(contract: Published, least: float) -> bool:
-    size = _size_of_z(contract)
-    return size is not None and size >= least
