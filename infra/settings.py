@@ -21,11 +21,12 @@ from schemas.config.settings import (
     variable_names,
 )
 from schemas.errors import ConfigurationError
-from stream_app.settings import SinkSettings, WorkerSettings
+from stream_app.settings import PageSettings, SinkSettings, WorkerSettings
 
 PARTS: dict[str, type[SharedSettings]] = {
     "producer": ProducerSettings,
     "worker": WorkerSettings,
+    "page": PageSettings,
     "sink": SinkSettings,
 }
 ENV_FILE_VARIABLE = f"{ENV_PREFIX}ENV_FILE"

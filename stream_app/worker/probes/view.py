@@ -1,8 +1,7 @@
-"""What the status page, the JSON and the metrics are made of: the newest picture of the worker.
+"""What readiness and metrics are made of: the newest picture of the worker.
 
-A picture is taken once a second at most, and only when somebody asks: however many tabs are open,
-the worker does the work once, and all get the same. readiness.py says whether the state is ready;
-pages.py, api.py and metrics.py give it a form.
+A picture is taken once a second at most, and only when somebody asks. readiness.py says whether the
+state is ready; routes.py and metrics.py give it a form.
 """
 
 from __future__ import annotations
@@ -10,21 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from schemas.clock import Clock
-from schemas.records import FeedStatus, HourlyBar
+from schemas.records import FeedStatus
 from schemas.times import US_PER_S
-from stream_app.web.observed import ObservedWorker
-from stream_app.web.picture import Picture, take_picture
-from stream_app.web.shown import knows
-from stream_app.web.slices import Once, Pace
-from stream_app.web.timings import WorkerTimings
+from stream_app.worker.probes.observed import ObservedWorker
+from stream_app.worker.probes.picture import Picture, take_picture
+from stream_app.worker.probes.slices import Once, Pace
+from stream_app.worker.probes.timings import WorkerTimings
 
 FRESH_S = 1.0
 """For so long after it was begun, a picture is what everybody gets."""
-BARS_SHOWN = 48
 
 
 class WorkerView:
-    """Reads a worker's state for all clients of its pages."""
+    """Reads a worker's state for all who ask."""
 
     def __init__(
         self,
@@ -59,22 +56,10 @@ class WorkerView:
     async def _take(self) -> Picture:
         return await take_picture(self._worker, dict(self._reports()), self._clock, self._pace)
 
-    def knows(self, contract: str) -> bool:
-        """Tell whether a contract is in one of this worker's partitions."""
-        feed, _, symbol = contract.partition(":")
-        return any(
-            partition.feed == feed and knows(partition, symbol)
-            for partition in self._worker.partitions()
-        )
-
     @property
     def started(self) -> bool:
         """True when partitions are assigned and their state is loaded."""
         return any(True for _ in self._worker.partitions())
-
-    def bars(self, contract: str) -> list[HourlyBar]:
-        """Return the closed bars of a contract's last 48 hours, oldest first."""
-        return self._worker.newest_bars(contract, BARS_SHOWN)
 
     @property
     def timings(self) -> WorkerTimings:

@@ -1,27 +1,21 @@
-"""What the pages read of a running worker."""
+"""What the probes read of a running worker."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Protocol
 
-from schemas.records import HourlyBar
 from stream_app.core.partition import FeedPartition
-from stream_app.web.timings import WorkerTimings
+from stream_app.worker.probes.timings import WorkerTimings
 
 
 class ObservedWorker(Protocol):
-    """A worker, as far as the pages know it."""
+    """A worker, as far as the probes know it."""
 
     @property
     def counts(self) -> Counter[str]:
         """What happened to raw records since start."""
-        ...
-
-    @property
-    def latencies_s(self) -> Iterable[float]:
-        """Delays from receipt at the producer to the output, of the newest records."""
         ...
 
     @property
@@ -45,8 +39,4 @@ class ObservedWorker(Protocol):
 
     def lag(self) -> int:
         """Return how many raw records are not yet applied."""
-        ...
-
-    def newest_bars(self, contract: str, limit: int) -> list[HourlyBar]:
-        """Return a contract's newest closed bars, oldest first."""
         ...

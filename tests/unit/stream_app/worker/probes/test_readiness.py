@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from schemas.records import FeedState, FeedStatus
-from stream_app.web.readiness import (
+from stream_app.worker.probes.readiness import (
     LATELY_S,
     NO_PRODUCER,
     NOT_STARTED,
@@ -52,6 +52,8 @@ def report(
         "connect_attempts": 0,
         "rest_failures": 0,
         "repeated": 0,
+        "simulated": False,
+        "limit_used": None,
     }
 
 
