@@ -54,10 +54,10 @@ export class EstimateChart {
     if (model.now) this.live(model.now.at, model.now.value);
   }
 
-  /** Move the present to where it is now; false when it has left the drawn range of values. */
+  /** Move the present to its own time, which is not now where it is old; false when it has left the drawn range. */
   live(at, value) {
     const { low, high, model } = this;
-    if (!model || !Number.isFinite(value)) return true;
+    if (!model || !Number.isFinite(value) || at < model.from) return true;
     if (value < low || value > high) return false;
     const x = Math.min(this.right, this.x(at));
     this.dot.setAttribute("cx", x.toFixed(1));

@@ -110,7 +110,7 @@ function mergeFeeds(store, feeds) {
   for (const row of store.contracts) row.staleAfter = limits.get(row.feed) ?? row.staleAfter;
 }
 
-/** Two letters for each feed, unique among them: binance-usdm BU, kucoin KU. */
+/** Two letters for each feed, unique among them: the first, and another of its name. */
 function giveCodes(feeds) {
   const taken = new Set();
   for (const feed of feeds) {

@@ -3,6 +3,7 @@
 import { el, setAttr, setClass, setText } from "./dom.js";
 
 const SPARE = 6;
+const MOST_UNUSED = 40;
 const HEADER_PX = 28;
 const phone = matchMedia("(max-width: 720px)");
 let serial = 0;
@@ -91,6 +92,7 @@ export class VirtualTable {
     const first = this.whole ? 0 : Math.max(0, Math.floor(top / height) - SPARE);
     const last = this.whole ? rows.length : Math.min(rows.length, Math.ceil((top + this.inSight) / height) + SPARE);
     while (pool.length < last - first) pool.push(this.build());
+    while (pool.length > last - first + MOST_UNUSED) pool.pop().remove();
     // A row element keeps its row while that is in sight, so that scrolling repaints only what comes into sight.
     const size = pool.length;
     for (let i = 0; i < size; i++) {

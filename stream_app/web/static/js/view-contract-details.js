@@ -88,7 +88,8 @@ export class Elsewhere {
     const nodes = [...lines.values()];
     const same = nodes.length === this.list.children.length && nodes.every((node, i) => node === this.list.children[i]);
     const held = this.list.contains(document.activeElement) || this.list.matches(":hover");
-    if (!same && (!held || this.lines.size === 0)) {
+    const gone = [...this.lines.keys()].some((other) => other.removed);
+    if (!same && (!held || gone || this.lines.size === 0)) {
       this.lines = lines;
       this.list.replaceChildren(...nodes);
     }

@@ -160,7 +160,7 @@ export class ContractHistory {
     this.live.add(row.event, row.rate8, row.z);
     if (this.settled(row, now) || (now >= this.nextAsk && !this.asking)) this.ask();
     if (now - this.drawnAt > REDRAW_MS) this.draw(row, now);
-    else if (!this.chart.live(now, row.rate8)) this.draw(row, now);
+    else if (!this.chart.live(row.event, row.rate8)) this.draw(row, now);
     this.histogram.live(row.rate8, row.percentile);
   }
 
@@ -207,7 +207,7 @@ export class ContractHistory {
       settlements,
       gaps,
       baseline,
-      now: { at: now, value: row.rate8 },
+      now: { at: row.event, value: row.rate8 },
       mark: this.mark,
       label: `8-hour rate of ${row.id}, last ${RANGES.find(([value]) => value === this.days)[1]}; arrow keys read it`,
       rest: rest(words),

@@ -41,8 +41,8 @@ function loading(id) {
   return el(
     "div",
     { class: "empty", "aria-busy": "true" },
-    el("h1", {}, id),
-    el("p", { class: "lab" }, "Waiting for the first numbers."),
+    el("h1", { class: "wrap" }, id),
+    el("p", { class: "lab" }, "Waiting for its first numbers. They come within a second of the connection."),
   );
 }
 

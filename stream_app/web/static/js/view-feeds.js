@@ -3,7 +3,8 @@
 import { getJson, isAbort } from "./api.js";
 import { el, setHidden, setText } from "./dom.js";
 import * as format from "./format.js";
-import { store } from "./store.js";
+import { nothingBox } from "./nothing.js";
+import { pageState, store } from "./store.js";
 import { agesByFeed, FrameRates } from "./view-feeds-figures.js";
 import { Gaps } from "./view-feeds-gaps.js";
 import { COLUMNS, FeedRow } from "./view-feeds-row.js";
@@ -38,12 +39,7 @@ class FeedsView {
       { class: "wide", tabindex: "0", role: "region", "aria-label": "Feeds, scrollable", hidden: true },
       el("table", { class: "plain feeds-table", role: "table" }, heads(), this.body),
     );
-    this.empty = el(
-      "div",
-      { class: "empty" },
-      el("p", {}, "No feed has reported yet."),
-      el("p", { class: "lab" }, "A producer reports within 5 s of its start."),
-    );
+    this.nothing = nothingBox();
     main.append(
       el(
         "div",
@@ -51,7 +47,7 @@ class FeedsView {
         el("div", { class: "title" }, el("h1", {}, "Feeds"), this.about, el("span", { class: "grow" }), legend()),
         this.note,
         this.table,
-        this.empty,
+        this.nothing.root,
         this.gaps.root,
       ),
     );
@@ -77,7 +73,6 @@ class FeedsView {
     const same = nodes.length === this.body.children.length && nodes.every((node, i) => node === this.body.children[i]);
     if (!same) this.body.replaceChildren(...nodes);
     setHidden(this.table, names.length === 0);
-    setHidden(this.empty, names.length > 0);
   }
 
   paint(now) {
@@ -89,8 +84,11 @@ class FeedsView {
       const frames = frameRates.of(feed.feed);
       this.rows.get(feed.feed)?.paint({ feed, report, ages: ages.get(feed.feed), frames, mixed, now });
     }
+    const none = ["No feed has reported yet.", "A producer reports within 5 s of its start."];
+    const state = pageState();
+    this.nothing.show(state === "empty" ? "" : state, 0, store.feeds.length, none);
     const plural = store.feeds.length === 1 ? "venue" : "venues";
-    setText(this.about, `${store.feeds.length} ${plural}, ${format.count(store.contracts.length)} contracts`);
+    setText(this.about, store.status === null ? "" : `${store.feeds.length} ${plural}, ${format.count(store.contracts.length)} contracts`);
   }
 
   async ask() {

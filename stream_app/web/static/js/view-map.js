@@ -26,7 +26,7 @@ export function mapView(main) {
   let orderedAt = -Infinity;
   let saidAt = 0;
   let versions = "";
-  main.append(el("h1", { class: "sr" }, "Map"), parts.tools, parts.line, scroll, parts.table, nothing.root);
+  main.append(el("h1", { class: "sr" }, "Map"), parts.tools, parts.line, scroll, el("div", { class: "sr" }, parts.table), nothing.root);
 
   function gather() {
     const order = param("order", "extreme");
@@ -171,5 +171,5 @@ function build(gather) {
     [box, aloneBox, el("span", { class: "grow hide-s" }), legend],
   );
   const line = el("div", { class: "map-line" }, el("p", { class: "map-said" }, said, " ", link), codes);
-  return { canvas, cursor, space, scroll, said, link, codes, legend, tools, line, table: el("table", { class: "sr" }), menu: box, alone: aloneBox };
+  return { canvas, cursor, space, scroll, said, link, codes, legend, tools, line, table: el("table"), menu: box, alone: aloneBox };
 }

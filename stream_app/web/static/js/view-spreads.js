@@ -4,9 +4,10 @@ import { getJson, isAbort } from "./api.js";
 import { searchBox } from "./controls.js";
 import { copyText, el, setHidden, setText, toast } from "./dom.js";
 import * as format from "./format.js";
+import { nothingBox } from "./nothing.js";
 import { contractUrl, go, param, setParams } from "./router.js";
 import { gapOf, olderAge, paidOf, readPaid, renew, yearly } from "./spread-pairs.js";
-import { store } from "./store.js";
+import { pageState, store } from "./store.js";
 import { VirtualTable } from "./table.js";
 import { columns, PHONE_ORDERS, sorted } from "./view-spreads-columns.js";
 import { PairPanel } from "./view-spreads-panel.js";
@@ -17,6 +18,7 @@ const PAID_MS = 60_000;
 const RETRY_MS = 10_000;
 const PAGE = 500;
 const MOST_PAGES = 40;
+const NO_PAIR = ["No base is fresh on two exchanges yet.", "A pair needs two feeds with rates of the last 10 minutes."];
 const phone = matchMedia("(max-width: 720px)");
 
 export function spreadsView(main) {
@@ -48,8 +50,8 @@ class SpreadsView {
     this.note = el("p", { class: "note", role: "status", "data-s": "warn", hidden: true });
     this.search = searchBox("Base or feed", () => this.order());
     this.table.root.hidden = true;
-    this.empty = el("div", { class: "empty" }, el("p"), el("p", { class: "lab" }));
-    this.split = el("div", { class: "split" }, this.table.root, this.empty, this.panel.root);
+    this.nothing = nothingBox(() => this.clear());
+    this.split = el("div", { class: "split" }, this.table.root, this.nothing.root, this.panel.root);
     main.append(
       el("h1", { class: "sr" }, "Spreads"),
       el("div", { class: "tools" }, this.search, this.orderField(), this.leastField(), el("span", { class: "grow" }), this.shown),
@@ -87,7 +89,7 @@ class SpreadsView {
       this.pairedAt = now;
       const changed = renew(this.pairs, store.contracts, now, this.paid);
       if (this.held && this.table.rows.length > 0) this.keep();
-      else if (changed || Math.abs(now - this.orderedAt) >= ORDER_MS) this.order();
+      else if (changed || this.pairs.size === 0 || Math.abs(now - this.orderedAt) >= ORDER_MS) this.order();
     }
     this.table.paint();
     this.panel.update();
@@ -131,12 +133,8 @@ class SpreadsView {
     const of = `${format.count(count)} of ${format.count(this.pairs.size)} bases on two exchanges or more`;
     setText(this.shown, none ? "" : of + held);
     setHidden(this.table.root, count === 0);
-    setHidden(this.empty, count > 0);
-    if (count > 0) return;
-    const [first, second] = this.empty.children;
-    setText(first, none ? "No base is fresh on two exchanges yet." : "No spread matches.");
-    const wait = "A pair needs two feeds with rates of the last 10 minutes.";
-    setText(second, none ? wait : "Take a word or the smallest gap away.");
+    const state = store.contracts.length > 0 ? "" : pageState();
+    this.nothing.show(state, this.pairs.size, count, none ? NO_PAIR : ["No spread matches.", ""]);
   }
 
   /** At first: the base in the address, else, where there is room, the first row. */
@@ -223,11 +221,14 @@ class SpreadsView {
       setParams({ base: null });
       return this.order();
     }
-    if (param("q") === "" && param("min") === "") return undefined;
+    return param("q") === "" && param("min") === "" ? undefined : this.clear();
+  }
+
+  clear() {
     setParams({ q: null, min: null });
     this.search.show();
     this.least.value = "";
-    return this.order();
+    this.order();
   }
 
   destroy() {
