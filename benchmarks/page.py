@@ -203,14 +203,15 @@ def aims(figures: Mapping[str, Any]) -> list[Aim]:
     bytes_s = figures["one"]["bytes_s"]
     script = figures["watched"]["cost_ms_s"]["contracts"]["script"]
     difference = _difference(figures)
+    pages = f"worker's p99 with {figures['viewers']} pages"
+    least = f"< {MOST_DIFFERENCE:.0%} above that without"
     return [
-        Aim("a tab's bytes a second", f"< {MOST_BYTES_S:,}", f"{bytes_s:,}", bytes_s < MOST_BYTES_S),
+        Aim("a tab's bytes/s", f"< {MOST_BYTES_S:,}", f"{bytes_s:,}", bytes_s < MOST_BYTES_S),
         Aim(
-            "script of the contracts' view", f"< {MOST_SCRIPT_MS_S:g} ms/s", f"{script:g} ms/s",
+            "script of the view of contracts",
+            f"< {MOST_SCRIPT_MS_S:g} ms/s",
+            f"{script:g} ms/s",
             script < MOST_SCRIPT_MS_S,
         ),
-        Aim(
-            f"worker's p99 with {figures['viewers']} pages", f"< {MOST_DIFFERENCE:.0%} above that without",
-            f"{difference:+.1%}", difference < MOST_DIFFERENCE,
-        ),
-    ]  # fmt: skip
+        Aim(pages, least, f"{difference:+.1%}", difference < MOST_DIFFERENCE),
+    ]

@@ -21,8 +21,12 @@ from schemas.times import US_PER_HOUR, US_PER_MS
 from stream_app.settings import PageSettings
 from stream_app.web.application import Mounted, application
 from stream_app.web.fleet import Fleet
+from stream_app.web.history.clickhouse import ClickHouse
+from stream_app.web.history.history import History
+from stream_app.web.history.raw_reader import RawReader
 from stream_app.web.live.frames import FrameMaker
 from stream_app.web.live.hub import Hub
+from stream_app.web.rest.mount import add_rest
 from stream_app.web.server.limits import Load
 from stream_app.web.status import FleetStatus
 from tests.support.fleet_records import alert, feed_status, worker_status, zscore
@@ -86,12 +90,17 @@ class PageSite:
     def __init__(self, market: MadeUpMarket, **changes: Any) -> None:
         self.market = market
         fleet, clock = market.fleet, market.clock
-        history = {"available": False, "reason": "a test has none"}
-        status = FleetStatus(fleet, lambda: True, lambda: history, clock)
+        settings = PageSettings(clickhouse_url="http://127.0.0.1:1", **changes)
+        self._history = History(ClickHouse(settings, clock), clock)
+        status = FleetStatus(fleet, lambda: True, self._history.state, clock)
         self.hub = Hub(fleet, FrameMaker(fleet, status, "made-up"), clock, "made-up")
-        self.app = application(
-            PageSettings(**changes), self.hub, Load(), clock, Mounted((), lambda _app: None)
-        )
+        raw = RawReader(PageSettings(kafka_bootstrap="127.0.0.1:1"))
+
+        def add_api(app: web.Application) -> None:
+            add_rest(app, fleet, self._history, raw, clock, status)
+
+        nothing = Mounted((), lambda _app: None)
+        self.app = application(settings, self.hub, Load(), clock, add_api, nothing)
         self.url = ""
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -113,6 +122,7 @@ class PageSite:
 
     async def stop(self) -> None:
         """End the tasks."""
+        await self._history.close()
         for task in self._tasks:
             task.cancel()
             with suppress(asyncio.CancelledError):
