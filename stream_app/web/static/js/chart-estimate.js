@@ -42,7 +42,9 @@ export class EstimateChart {
       ...this.barMarks(),
       ...this.meanLine(),
       svg("path", { class: "estimate", d: linePath(model.points, this.x, this.y) }),
-      ...lonely(model.points).map((p) => svg("circle", { class: "alone", cx: this.x(p.at), cy: this.y(p.value), r: 1.2 })),
+      ...lonely(model.points).map((p) =>
+        svg("circle", { class: "alone", cx: this.x(p.at), cy: this.y(p.value), r: 1.2 }),
+      ),
       this.tail,
       ...model.settlements.map((settlement) => this.settlement(settlement)),
       ...this.marked(),
@@ -161,7 +163,11 @@ export class EstimateChart {
         height: this.bottom - PAD.top,
         fill: `url(#${this.hatchId})`,
       },
-      svg("title", {}, `${gap.own ? "Gap" : "Gap of a connection of the feed"}: ${cause}${stamp(gap.from)} – ${end}: ${done}`),
+      svg(
+        "title",
+        {},
+        `${gap.own ? "Gap" : "Gap of a connection of the feed"}: ${cause}${stamp(gap.from)} – ${end}: ${done}`,
+      ),
     );
   }
 
@@ -193,8 +199,9 @@ export class EstimateChart {
     const hours = settlement.hours === null ? "" : ` for ${settlement.hours} h`;
     const said = `${stamp(settlement.at)} settled ${pct(settlement.rate, 5)} %${hours}`;
     if (!settlement.special) {
-      const r = this.model.settlements.length > 100 ? 1.6 : 3;
-      return svg("circle", { class: "dot", cx: x.toFixed(1), cy: y.toFixed(1), r }, svg("title", {}, said));
+      const many = this.model.settlements.length > 100;
+      const place = { class: "dot", cx: x.toFixed(1), cy: y.toFixed(1), r: many ? 1.6 : 3 };
+      return svg("circle", place, many ? null : svg("title", {}, said));
     }
     const reason = settlement.source ? `: special, ${settlement.source}` : ": special";
     return svg(

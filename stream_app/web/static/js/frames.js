@@ -48,13 +48,16 @@ function remove(store, indices) {
 function addContracts(store, { index, contract_id, feed, symbol, base, quote }) {
   const limits = new Map(store.feeds.map((each) => [each.feed, each.stale_s]));
   for (let k = 0; k < index.length; k++) {
+    const there = store.byIndex[index[k]];
+    if (there?.id === contract_id[k]) continue; // named again: frames may repeat what is known
+    if (there !== undefined) remove(store, [index[k]]);
     const row = new Row(index[k], contract_id[k], feed[k], symbol[k], base[k], quote[k]);
     row.staleAfter = limits.get(row.feed) ?? row.staleAfter;
     store.byIndex[row.index] = row;
     store.byId.set(row.id, row);
     store.contracts.push(row);
+    store.version += 1;
   }
-  store.version += 1;
 }
 
 function setFacts(store, facts) {

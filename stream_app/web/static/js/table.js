@@ -89,8 +89,9 @@ export class VirtualTable {
     const tall = `${rows.length * height}px`;
     if (this.space.style.height !== tall) this.space.style.height = tall;
     const top = this.root.scrollTop;
-    const first = this.whole ? 0 : Math.max(0, Math.floor(top / height) - SPARE);
-    const last = this.whole ? rows.length : Math.min(rows.length, Math.ceil((top + this.inSight) / height) + SPARE);
+    const within = (index) => Math.max(0, Math.min(rows.length, index));
+    const first = this.whole ? 0 : within(Math.floor(top / height) - SPARE);
+    const last = this.whole ? rows.length : within(Math.ceil((top + this.inSight) / height) + SPARE);
     while (pool.length < last - first) pool.push(this.build());
     while (pool.length > last - first + MOST_UNUSED) pool.pop().remove();
     // A row element keeps its row while that is in sight, so that scrolling repaints only what comes into sight.

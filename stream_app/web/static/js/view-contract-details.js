@@ -9,12 +9,16 @@ const MOST_OTHERS = 12;
 const REORDER_MS = 5000;
 const FIRST_EVENTS = 8;
 
-export const section = (title, ...body) => el("section", {}, typeof title === "string" ? el("h2", {}, title) : title, body);
+export const section = (title, ...body) =>
+  el("section", {}, typeof title === "string" ? el("h2", {}, title) : title, body);
 
 /** A rate without rounding: eight decimals, more where it has them, never an exponent. */
 function fraction(value) {
   if (!Number.isFinite(value)) return format.DASH;
-  return value.toFixed(14).replace(/(\.\d{8}\d*?)0+$/, "$1").replace("-", "−");
+  return value
+    .toFixed(14)
+    .replace(/(\.\d{8}\d*?)0+$/, "$1")
+    .replace("-", "−");
 }
 
 function zoneText(row) {
@@ -23,7 +27,12 @@ function zoneText(row) {
 }
 
 function intervalText(row) {
-  const source = { payload: "said with the rate", exchange_info: "by the exchange's list", observed: "observed", assumed: "assumed" };
+  const source = {
+    payload: "said with the rate",
+    exchange_info: "by the exchange's list",
+    observed: "observed",
+    assumed: "assumed",
+  };
   const known = row.intervalSource ? `, ${source[row.intervalSource] ?? row.intervalSource}` : "";
   return `${format.hours(row.hours)}${known}${row.doubtful ? "; doubtful" : ""}`;
 }
@@ -48,7 +57,11 @@ const FACTS = [
 export class Facts {
   constructor() {
     this.cells = FACTS.map(() => el("dd", { class: "r" }));
-    this.root = el("dl", { class: "facts" }, FACTS.map(([term], i) => [el("dt", {}, term), this.cells[i]]));
+    this.root = el(
+      "dl",
+      { class: "facts" },
+      FACTS.map(([term], i) => [el("dt", {}, term), this.cells[i]]),
+    );
   }
 
   paint(row) {
@@ -103,7 +116,12 @@ function elsewhereLine(other) {
   return el(
     "a",
     { href: contractUrl(other.id) },
-    el("span", { class: "cut" }, other.feed, el("span", { class: "dim" }, ` · ${format.hours(other.hours)} · ${other.symbol}`)),
+    el(
+      "span",
+      { class: "cut" },
+      other.feed,
+      el("span", { class: "dim" }, ` · ${format.hours(other.hours)} · ${other.symbol}`),
+    ),
     el("span", { class: "r" }),
     el("span", { class: "r" }),
   );
@@ -165,18 +183,26 @@ export class Events {
     this.gapsSection.hidden = true;
   }
 
+  /** `past` is null where nothing of it could be loaded. */
   show(past, available, now) {
+    if (past === null) return this.audit.replaceChildren(...nothing("Not known: history could not be loaded."));
     this.gapsSection.hidden = past.gaps.length === 0;
-    this.gaps.replaceChildren(...shortList([...past.gaps].sort((a, b) => b.from - a.from), (gap) => gapLine(gap, now)));
+    this.gaps.replaceChildren(
+      ...shortList(
+        [...past.gaps].sort((a, b) => b.from - a.from),
+        (gap) => gapLine(gap, now),
+      ),
+    );
     const none = available ? "None in this range." : "Not known: history is not available.";
-    this.audit.replaceChildren(
+    return this.audit.replaceChildren(
       ...(past.audit.length > 0 ? shortList(past.audit, (event) => auditLine(event, now)) : nothing(none)),
     );
   }
 }
 
 function gapLine(gap, now) {
-  const lasted = gap.to === null ? `open for ${format.age((now - gap.from) / 1000)}` : format.age((gap.to - gap.from) / 1000);
+  const lasted =
+    gap.to === null ? `open for ${format.age((now - gap.from) / 1000)}` : format.age((gap.to - gap.from) / 1000);
   const [done, tone] = outcome({ ...gap, open: gap.to === null });
   return el(
     "div",

@@ -37,7 +37,7 @@ export function markOf(params) {
 }
 
 export class ContractHistory {
-  /** `onPast` hears each new answer (audit events, alerts and gaps are shown elsewhere). */
+  /** `onPast(past or null, available)` hears each answer: audit events, alerts and gaps are shown elsewhere. */
   constructor(id, onPast) {
     const { params } = read();
     Object.assign(this, { id, onPast, past: null, answeredAt: 0, failures: 0, nextAsk: 0, drawnAt: 0, reason: "" });
@@ -74,7 +74,14 @@ export class ContractHistory {
       el(
         "section",
         { "aria-label": "Estimate over time" },
-        el("div", { class: "section-head" }, el("h2", {}, "Estimate, as 8-hour rate in %"), el("span", { class: "grow" }), this.unmark, this.toggle),
+        el(
+          "div",
+          { class: "section-head" },
+          el("h2", {}, "Estimate, as 8-hour rate in %"),
+          el("span", { class: "grow" }),
+          this.unmark,
+          this.toggle,
+        ),
         el("div", { class: "note-line" }, this.note, this.again),
         this.chartBox,
         this.legend,
@@ -126,6 +133,7 @@ export class ContractHistory {
       if (isAbort(error)) return;
       this.failures += 1;
       this.reason = error.message;
+      if (this.past === null) this.onPast(null, false);
     }
     this.asking = null;
     this.answeredAt = store.now();
@@ -146,7 +154,8 @@ export class ContractHistory {
     const far = marked && store.now() - this.mark > 30 * DAY;
     let text = "";
     if (this.asking && this.past === null) text = "Loading the past …";
-    else if (this.reason && this.failures > 0) text = `The past could not be loaded: ${this.reason}. Shown is what is known here.`;
+    else if (this.reason && this.failures > 0)
+      text = `The past could not be loaded: ${this.reason}. Shown is what is known here.`;
     else if (this.reason) text = `History is not available: ${this.reason}. Shown is what the topics gave.`;
     else if (far) text = "The marked moment is more than 30 days ago and cannot be shown.";
     setText(this.note, text);
@@ -202,7 +211,11 @@ export class ContractHistory {
     return {
       from,
       to: now,
-      points: broken(points, gaps.filter((gap) => gap.own), now),
+      points: broken(
+        points,
+        gaps.filter((gap) => gap.own),
+        now,
+      ),
       bars,
       settlements,
       gaps,

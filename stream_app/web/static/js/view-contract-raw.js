@@ -53,8 +53,7 @@ export function sqlString(text) {
   const escaped = text
     .replaceAll("\\", "\\\\")
     .replaceAll("'", "\\'")
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not reach a terminal.
-    .replace(/[\u0000-\u001f\u007f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`);
+    .replace(/\p{Cc}/gu, (c) => (c < "\u0080" ? `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}` : c));
   return `'${escaped}'`;
 }
 

@@ -17,7 +17,11 @@ const TILES = [
 export class Tiles {
   constructor() {
     this.big = {};
-    this.root = el("div", { class: "tiles", role: "group", "aria-label": "Present values" }, TILES.map((t) => this.tile(t)));
+    this.root = el(
+      "div",
+      { class: "tiles", role: "group", "aria-label": "Present values" },
+      TILES.map((t) => this.tile(t)),
+    );
   }
 
   tile([key, name, unit, title]) {

@@ -70,7 +70,7 @@ class ContractPage {
     this.raw = new RawBytes(row.id);
     this.sql = new Sql(row.id);
     this.history = new ContractHistory(row.id, (past, available) => {
-      this.pastAlerts = past.alerts;
+      this.pastAlerts = past?.alerts ?? [];
       this.events.show(past, available, store.now());
       this.alertsSeen = -1;
     });

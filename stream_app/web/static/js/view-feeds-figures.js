@@ -33,7 +33,9 @@ export function agesByFeed(rows, now) {
 
 /** The value that a share of a sorted list does not exceed; null of an empty list. */
 export function quantile(sorted, share) {
-  return sorted === undefined || sorted.length === 0 ? null : sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * share) - 1)];
+  return sorted === undefined || sorted.length === 0
+    ? null
+    : sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * share) - 1)];
 }
 
 /** Frames a second from two reports of a feed. A count that fell is a producer that began anew: not known then. */

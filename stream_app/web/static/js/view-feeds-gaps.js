@@ -30,7 +30,13 @@ export class Gaps {
         this.body,
       ),
     );
-    this.root = el("section", {}, el("div", { class: "title" }, el("h2", {}, "Gaps"), this.about), this.note, this.table);
+    this.root = el(
+      "section",
+      {},
+      el("div", { class: "title" }, el("h2", {}, "Gaps"), this.about),
+      this.note,
+      this.table,
+    );
   }
 
   /** `list`: newest first, of /api/v1/gaps; `reason`: why it is not known, or "". */

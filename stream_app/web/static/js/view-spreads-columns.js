@@ -58,7 +58,15 @@ const signDays = (pair) => paidOf(pair)?.signDays ?? null;
 export function columns() {
   const older = (pair) => olderAge(pair, store.now());
   return [
-    { key: "base", label: "Base", width: "minmax(70px,.6fr)", phone: "a", cls: "w2", sort: (pair) => pair.base, text: (pair) => pair.base },
+    {
+      key: "base",
+      label: "Base",
+      width: "minmax(70px,.6fr)",
+      phone: "a",
+      cls: "w2",
+      sort: (pair) => pair.base,
+      text: (pair) => pair.base,
+    },
     {
       key: "gap",
       label: "Gap, APR %",
