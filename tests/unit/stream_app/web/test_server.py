@@ -232,7 +232,11 @@ async def test_too_much_is_refused() -> None:
     async with site() as page:
         async with page.http.post(f"{page.url}/login", data=b"x" * 100_000) as reply:
             assert reply.status == 413
-        states = [(await page.get("/healthz"))[0] for _ in range(round(limits.BURST) + 50)]
+        states = set()
+        for _ in range(round(limits.BURST) // 100 + 1):
+            found = await asyncio.gather(*(page.get("/healthz") for _ in range(100)))
+            states |= {status for status, _, _ in found}
+        # As many as are at once may be refused for that as well.
         assert 429 in states
         assert page.load.refused >= 2
 
