@@ -32,6 +32,7 @@ from stream_app.web.rest.answers import (
 from stream_app.web.rest.feed_rows import Ages, feed_row
 from stream_app.web.rest.live_routes import (
     CONTRACT_ID,
+    EXAMPLE_ID,
     NO_CONTRACT,
     OFFSET,
     known_contract,
@@ -116,8 +117,12 @@ class PastRoutes:
                 "/spreads/paid",
                 "What settled of two contracts.",
                 (
-                    Parameter("high", "The contract that is sold.", required=True),
-                    Parameter("low", "The contract that is bought.", required=True),
+                    Parameter(
+                        "high", "The contract that is sold.", required=True, example=EXAMPLE_ID
+                    ),
+                    Parameter(
+                        "low", "The contract that is bought.", required=True, example=EXAMPLE_ID
+                    ),
                     Parameter(
                         "days", "How far back.", kind="integer", least=1, most=WINDOW_DAYS,
                         default=WINDOW_DAYS,
