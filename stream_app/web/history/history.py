@@ -36,7 +36,6 @@ _T = TypeVar("_T")
 
 WINDOW_DAYS = 30
 """The baseline's window, and how many days spreads are followed back."""
-_POINTS_A_SPAN = 3
 _AHEAD_US = US_PER_MINUTE
 """An event may be so far ahead of our clock and still belong to `now`."""
 _KEPT_S = 10.0
@@ -115,13 +114,12 @@ class History:
         now = self._clock.now_us()
         end = now + _AHEAD_US
         begin = now - hours * US_PER_HOUR
-        spans = queries.MAX_POINTS // _POINTS_A_SPAN
         of_span: dict[str, Any] = {"contract_id": contract_id, "begin": begin, "end": end}
         hour = hour_floor(now)
         subjects = [contract_id, contract_id.partition(":")[0]]
         ask = self._clickhouse.ask
         parts = (
-            self._filled(Estimates, queries.ESTIMATES, width=(end - begin) // spans + 1, **of_span),
+            self._filled(Estimates, queries.ESTIMATES, **of_span),
             self._filled(Bars, queries.BARS, **{**of_span, "begin": hour_floor(begin)}),
             self._filled(Settlements, queries.SETTLEMENTS, **of_span),
             ask(

@@ -25,7 +25,16 @@ def _us(column: str) -> str:
     return f"toUnixTimestamp64Micro({column})"
 
 
+_POINTS_A_SPAN = 3
 ESTIMATES = f"""
+WITH
+    (
+        SELECT (count(), {_us("min(event_time)")}, {_us("max(event_time)")})
+        FROM funding.zscores
+        WHERE contract_id = {{contract_id:String}} AND event_time {_SPAN}
+    ) AS extent,
+    intDiv(extent.3 - extent.2, {MAX_POINTS // _POINTS_A_SPAN}) + 1 AS span_us,
+    if(extent.1 <= {MAX_POINTS}, 1, span_us) AS width
 SELECT point.1, point.2, point.3 FROM (
     SELECT arrayJoin(arraySort(arrayDistinct([
         argMin(seen, (seen.2, seen.1)), argMax(seen, (seen.2, seen.1)), argMax(seen, seen.1)
@@ -35,12 +44,12 @@ SELECT point.1, point.2, point.3 FROM (
         FROM funding.zscores
         WHERE contract_id = {{contract_id:String}} AND event_time {_SPAN}
     )
-    GROUP BY intDiv(seen.1 - {{begin:Int64}}, {{width:Int64}})
+    GROUP BY intDiv(seen.1 - extent.2, width)
 )
 ORDER BY point.1
 LIMIT {MAX_POINTS}
 """
-"""Of each span of `width` µs the lowest, the highest and the newest rate."""
+"""All estimates, or of each of 500 spans of equal width the lowest, the highest and the newest."""
 
 BARS = f"""
 SELECT {_us("hour")}, open * 8 / interval_hours, high * 8 / interval_hours,

@@ -111,18 +111,42 @@ async def test_a_query_that_is_too_dear_does_not_shut_out_the_others() -> None:
         assert await client.ask("SELECT 1", tuple[list[int]]) == ([1],)
 
 
-async def test_a_user_who_may_change_no_setting_is_asked_without_them() -> None:
-    """Once and for all."""
-    queries: list[str] = []
+FIXED = "DB::Exception: Cannot modify 'max_execution_time' setting in readonly mode."
+BOUNDED = "DB::Exception: Setting max_result_rows shouldn't be greater than 9."
+
+
+@pytest.mark.parametrize(
+    ("text", "left"), [(f"Code: 164. {FIXED}", ""), (f"Code: 452. {BOUNDED}", "2")]
+)
+async def test_a_user_whose_settings_are_fixed_is_asked_with_fewer(text: str, left: str) -> None:
+    """Once and for all. Who may write is always told to read only."""
+    queries: list[tuple[str, bool]] = []
 
     async def reply(request: web.Request, _form: dict[str, str]) -> web.Response:
-        queries.append(request.query.get("readonly", ""))
-        return error(164) if queries[-1] else web.Response(text="[[1]]")
+        queries.append((request.query.get("readonly", ""), "max_result_rows" in request.query))
+        if len(queries) == 1:
+            return web.Response(status=500, text=text)
+        return web.Response(text="[[1]]")
 
     async with asked(reply) as (client, _):
         for _ in range(2):
             assert await client.ask("SELECT 1", tuple[list[int]], settings={"a": "b"}) == ([1],)
-    assert queries == ["2", "", ""]
+    assert queries == [("2", True), (left, False), (left, False)]
+
+
+async def test_what_would_write_is_not_asked_again() -> None:
+    """That a statement may only read is no setting that a server refuses."""
+    count = 0
+
+    async def reply(_request: web.Request, _form: dict[str, str]) -> web.Response:
+        nonlocal count
+        count += 1
+        return error(164)
+
+    async with asked(reply) as (client, _):
+        with pytest.raises(UnavailableError, match="gave no answer"):
+            await client.ask("DROP TABLE x", tuple[list[int]])
+    assert count == 1
 
 
 @pytest.mark.parametrize("body", ["Code: 241", '[["x"]]', "[[1],[2]]", "[[1]", "[[null]]", "\xff"])
