@@ -31,6 +31,7 @@ from stream_app.web.history.history import History
 from stream_app.web.history.raw_reader import RawReader
 from stream_app.web.live.frames import FrameMaker
 from stream_app.web.live.hub import Hub
+from stream_app.web.loader import load_forever
 from stream_app.web.metrics import page_metrics
 from stream_app.web.reader import Reader
 from stream_app.web.rest.mount import add_rest
@@ -94,15 +95,17 @@ class Page:
         )
         await runner.setup()
         sending = asyncio.create_task(self._hub.run())
+        loading = asyncio.create_task(load_forever(self.fleet, self._history))
         try:
             await web.SockSite(runner, listening, ssl_context=_tls(self._settings)).start()
             self._reader.start(asyncio.get_running_loop())
             started()
             await sending
         finally:
-            sending.cancel()
-            with suppress(asyncio.CancelledError):
-                await sending
+            for task in (sending, loading):
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
             await asyncio.to_thread(self._reader.stop)
             await runner.cleanup()
             await self._history.close()

@@ -31,7 +31,7 @@ export async function getJson(path, { signal, timeout = TIMEOUT_MS } = {}) {
     throw new ApiError(`${why}; trying again may help`, 0, { cause: error });
   }
   if (answer.status === 401) location.assign(new URL("login", document.baseURI));
-  if (!answer.ok) throw new ApiError(await reason(answer), answer.status);
+  if (!answer.ok) throw new ApiError(await reasonOf(answer), answer.status);
   try {
     return await answer.json();
   } catch {
@@ -41,7 +41,7 @@ export async function getJson(path, { signal, timeout = TIMEOUT_MS } = {}) {
 }
 
 /** The server's own sentence where it sent one, else what the status means. */
-async function reason(answer) {
+export async function reasonOf(answer) {
   try {
     const { error } = await answer.json();
     if (typeof error === "string" && error) return error;

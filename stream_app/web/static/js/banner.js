@@ -7,7 +7,7 @@ import { heardAt, silence, staleFeeds, store } from "./store.js";
 
 const box = document.querySelector("#banner");
 const parts = {
-  head: el("b"),
+  head: el("b", { role: "status" }), // only what stays the same is read out, not the seconds beside it
   text: el("span"),
   progress: el("progress", { "aria-label": "Baselines loaded" }),
   link: el("a", { class: "link" }, "Show them"),
@@ -47,8 +47,8 @@ function warming() {
     return { head: "Reading the topics", text: "Rates appear as they are read. A contract without its baseline has no z yet." };
   }
   return {
-    head: `Loading baselines: ${format.count(loaded)} of ${format.count(expected)}`,
-    text: "Rates are live. A contract without its 30 days of settlements has no z yet.",
+    head: "Loading baselines",
+    text: `${format.count(loaded)} of ${format.count(expected)}. Rates are live; a contract without its 30 days of settlements has no z yet.`,
     of: expected,
     done: loaded,
   };

@@ -1,7 +1,7 @@
 // What a pair would have earned from settlements that happened. Pure: no clock, no page.
 
 const DAY = 86_400_000;
-const FILLS = 4; // both legs, in and out
+const FILLS_OF_A_LEG = 2; // in and out
 
 /** One leg of /api/v1/spreads/paid as a list of {at (ms), rate}, in order. */
 export function readLeg(answer) {
@@ -15,7 +15,7 @@ export function readLeg(answer) {
  * Each leg: settlements {at, rate} in order, which reach back to `knownFrom` at most. The settlements counted are those
  * after the window's start. Returns null where a leg has no settlement at all in the window.
  */
-export function earned({ short, long, knownFrom, now }, { notional, feeBps, days }) {
+export function earned({ short, long, knownFrom, now }, { notional, shortBps, longBps, days }) {
   const begin = now - days * DAY;
   const from = Math.max(begin, knownSince(short, knownFrom), knownSince(long, knownFrom));
   const [shortIn, longIn] = [short, long].map((leg) => leg.filter(({ at }) => at > from && at <= now));
@@ -23,7 +23,7 @@ export function earned({ short, long, knownFrom, now }, { notional, feeBps, days
   const counted = (now - from) / DAY;
   const received = sum(shortIn) * notional;
   const paid = sum(longIn) * notional;
-  const fees = (FILLS * feeBps * notional) / 1e4;
+  const fees = (FILLS_OF_A_LEG * (shortBps + longBps) * notional) / 1e4;
   const funding = received - paid;
   const missing = holes(shortIn) + holes(longIn);
   return {

@@ -4,6 +4,7 @@ import { decimalsOf, hatch, linear, linePath, lonely, moments, steps, uniqueId }
 import { ChartReading } from "./chart-reading.js";
 import { el, svg } from "./dom.js";
 import { clock, day, pct, signed, stamp } from "./format.js";
+import { causeWords, outcome } from "./gap-words.js";
 
 const PAD = { left: 62, right: 44, top: 10, bottom: 22 };
 const SIGMAS = [3, 2, 1, 0, -1, -2, -3];
@@ -41,7 +42,9 @@ export class EstimateChart {
       ...this.barMarks(),
       ...this.meanLine(),
       svg("path", { class: "estimate", d: linePath(model.points, this.x, this.y) }),
-      ...lonely(model.points).map((p) => svg("circle", { class: "alone", cx: this.x(p.at), cy: this.y(p.value), r: 1.2 })),
+      ...lonely(model.points).map((p) =>
+        svg("circle", { class: "alone", cx: this.x(p.at), cy: this.y(p.value), r: 1.2 }),
+      ),
       this.tail,
       ...model.settlements.map((settlement) => this.settlement(settlement)),
       ...this.marked(),
@@ -53,17 +56,17 @@ export class EstimateChart {
     if (model.now) this.live(model.now.at, model.now.value);
   }
 
-  /** Move the present to where it is now; false when it has left the drawn range of values. */
+  /** Move the present to its own time, which is not now where it is old; false when it has left the drawn range. */
   live(at, value) {
     const { low, high, model } = this;
-    if (!model || !Number.isFinite(value)) return true;
+    if (!model || !Number.isFinite(value) || at < model.from) return true;
     if (value < low || value > high) return false;
     const x = Math.min(this.right, this.x(at));
     this.dot.setAttribute("cx", x.toFixed(1));
     this.dot.setAttribute("cy", this.y(value).toFixed(1));
     this.dot.setAttribute("visibility", "visible");
     const last = model.points.at(-1);
-    if (last && at > last.at && !model.gaps.some((gap) => gap.to === null)) {
+    if (last && at > last.at && !model.gaps.some((gap) => gap.own && gap.to === null)) {
       this.tail.setAttribute("d", linePath([last, { at: Math.min(at, model.to), value }], this.x, this.y));
     }
     return true;
@@ -134,7 +137,7 @@ export class EstimateChart {
 
   timeAxis() {
     const { from, to, height } = this.model;
-    const { step, list } = moments(from, to, Math.max(2, (this.right - PAD.left) / 74));
+    const { step, list } = moments(from, to, Math.max(2, (this.right - PAD.left) / 62));
     return list.flatMap(({ at, midnight }) => {
       const x = this.x(at);
       return [
@@ -147,20 +150,24 @@ export class EstimateChart {
   gap(gap) {
     const from = Math.max(gap.from, this.model.from);
     const to = Math.min(gap.to ?? this.model.to, this.model.to);
-    const end = gap.to === null ? "still open" : clock(gap.to);
-    const filled = gap.filledBy ? `; filled by ${gap.filledBy}` : "";
-    const cause = gap.cause ? `${gap.cause}, ` : "";
+    const end = gap.to === null ? "now" : clock(gap.to);
+    const cause = gap.cause ? `${causeWords(gap.cause)}, ` : "";
+    const [done] = outcome({ ...gap, open: gap.to === null });
     return svg(
       "rect",
       {
-        class: "gap",
+        class: gap.own ? "gap" : "gap of-feed",
         x: this.x(from),
         width: Math.max(3, this.x(to) - this.x(from)),
         y: PAD.top,
         height: this.bottom - PAD.top,
         fill: `url(#${this.hatchId})`,
       },
-      svg("title", {}, `Gap: ${cause}${stamp(gap.from)} – ${end}${filled}`),
+      svg(
+        "title",
+        {},
+        `${gap.own ? "Gap" : "Gap of a connection of the feed"}: ${cause}${stamp(gap.from)} – ${end}: ${done}`,
+      ),
     );
   }
 
@@ -189,10 +196,12 @@ export class EstimateChart {
   settlement(settlement) {
     const x = this.x(settlement.at);
     const y = this.y(settlement.value);
-    const said = `${stamp(settlement.at)} settled ${pct(settlement.rate, 5)} % for ${settlement.hours} h`;
+    const hours = settlement.hours === null ? "" : ` for ${settlement.hours} h`;
+    const said = `${stamp(settlement.at)} settled ${pct(settlement.rate, 5)} %${hours}`;
     if (!settlement.special) {
-      const r = this.model.settlements.length > 100 ? 1.6 : 3;
-      return svg("circle", { class: "dot", cx: x.toFixed(1), cy: y.toFixed(1), r }, svg("title", {}, said));
+      const many = this.model.settlements.length > 100;
+      const place = { class: "dot", cx: x.toFixed(1), cy: y.toFixed(1), r: many ? 1.6 : 3 };
+      return svg("circle", place, many ? null : svg("title", {}, said));
     }
     const reason = settlement.source ? `: special, ${settlement.source}` : ": special";
     return svg(

@@ -26,20 +26,14 @@ export function readHistory(answer) {
       close: bars.close[i],
       covered: bars.covered_s?.[i] ?? null,
     })),
-    settlements: settled.funding_time.map((time, i) => ({
-      at: ms(time),
-      rate: settled.rate[i],
-      value: settled.rate_8h[i],
-      hours: settled.interval_hours[i],
-      special: settled.kind[i] === "special",
-      source: settled.source?.[i] ?? "",
-    })),
+    settlements: readSettlements(settled),
     gaps: (answer.gaps ?? []).map((gap) => ({
       from: ms(gap.opened_at),
       to: gap.closed_at === null ? null : ms(gap.closed_at),
       subject: gap.subject,
       seconds: gap.seconds,
       filledBy: gap.filled_by ?? "",
+      restFilled: gap.rest_filled_s ?? null,
       cause: gap.cause ?? "",
     })),
     distribution: answer.distribution ?? null,
@@ -52,6 +46,19 @@ export function readHistory(answer) {
     })),
     alerts: answer.alerts ?? [],
   };
+}
+
+/** Those whose 8-hour rate is known: without an interval a rate cannot be compared, and is not drawn. */
+function readSettlements(settled) {
+  const list = settled.funding_time.map((time, i) => ({
+    at: ms(time),
+    rate: settled.rate[i],
+    value: settled.rate_8h[i],
+    hours: settled.interval_hours[i] ?? null,
+    special: settled.kind[i] === "special",
+    source: settled.source?.[i] ?? "",
+  }));
+  return list.filter(({ value }) => Number.isFinite(value));
 }
 
 /** The past when nothing has been answered yet, or history cannot be had. */

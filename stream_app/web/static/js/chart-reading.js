@@ -18,7 +18,7 @@ export class ChartReading {
     setAttr(drawing, "aria-orientation", "horizontal");
     drawing.addEventListener("pointermove", (event) => this.point(event));
     drawing.addEventListener("pointerdown", (event) => this.point(event));
-    drawing.addEventListener("pointerleave", () => this.leave());
+    drawing.addEventListener("pointerleave", (event) => event.pointerType !== "touch" && this.leave());
     drawing.addEventListener("keydown", (event) => this.key(event));
     drawing.addEventListener("blur", () => this.leave());
   }

@@ -33,11 +33,12 @@ export function decimalsOf(step, least = 4) {
   return percent > 0 ? Math.min(8, Math.max(least, -Math.floor(Math.log10(percent) + 1e-9))) : least;
 }
 
-const TIME_STEPS = [0.25, 0.5, 1, 2, 4, 8, 12, 24, 48, 96, 168, 336].map((hours) => hours * HOUR);
+const TIME_STEPS = [1 / 60, 1 / 12, 0.25, 0.5, 1, 2, 4, 8, 12, 24, 48, 96, 168, 336].map((hours) => hours * HOUR);
 
 /** Round moments (UTC) between two times, at most `most` of them: {at, midnight}. */
 export function moments(from, to, most) {
-  const step = TIME_STEPS.find((size) => (to - from) / size <= most) ?? TIME_STEPS.at(-1);
+  const least = to - from > 4 * DAY ? DAY : 0; // over several days only midnights
+  const step = TIME_STEPS.find((size) => size >= least && (to - from) / size <= most) ?? TIME_STEPS.at(-1);
   const list = [];
   for (let at = Math.ceil(from / step) * step; at <= to; at += step) list.push({ at, midnight: at % DAY === 0 });
   return { step, list };

@@ -48,13 +48,16 @@ function remove(store, indices) {
 function addContracts(store, { index, contract_id, feed, symbol, base, quote }) {
   const limits = new Map(store.feeds.map((each) => [each.feed, each.stale_s]));
   for (let k = 0; k < index.length; k++) {
+    const there = store.byIndex[index[k]];
+    if (there?.id === contract_id[k]) continue; // named again: frames may repeat what is known
+    if (there !== undefined) remove(store, [index[k]]);
     const row = new Row(index[k], contract_id[k], feed[k], symbol[k], base[k], quote[k]);
     row.staleAfter = limits.get(row.feed) ?? row.staleAfter;
     store.byIndex[row.index] = row;
     store.byId.set(row.id, row);
     store.contracts.push(row);
+    store.version += 1;
   }
-  store.version += 1;
 }
 
 function setFacts(store, facts) {
@@ -110,7 +113,7 @@ function mergeFeeds(store, feeds) {
   for (const row of store.contracts) row.staleAfter = limits.get(row.feed) ?? row.staleAfter;
 }
 
-/** Two letters for each feed, unique among them: binance-usdm BU, kucoin KU. */
+/** Two letters for each feed, unique among them: the first, and another of its name. */
 function giveCodes(feeds) {
   const taken = new Set();
   for (const feed of feeds) {

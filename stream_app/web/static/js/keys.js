@@ -8,7 +8,7 @@ const LEADER_MS = 1200;
 const HELP = [
   ["/", "search"],
   ["j k ↓ ↑", "next, previous row"],
-  ["← →", "next, previous exchange on the map"],
+  ["← →", "exchange, on the map"],
   ["Enter", "open the row"],
   ["Esc", "clear, close, back"],
   ["s", "star the row"],

@@ -5,7 +5,7 @@ import * as format from "./format.js";
 import { feedHealth } from "./health.js";
 import { help } from "./keys.js";
 import { latency } from "./latency.js";
-import { scriptLoad, staleFeeds, store } from "./store.js";
+import { heardAt, scriptLoad, staleFeeds, store } from "./store.js";
 import { showBanner } from "./banner.js";
 
 const NAV = [
@@ -82,7 +82,7 @@ function foot() {
 export function showFrame(state, now) {
   setAttr(root, "data-state", state);
   setAttr(parts.state, "data-s", state);
-  setText(parts.state, state === "stale" ? staleWords() : WORDS[state]);
+  setText(parts.state, wordsOf(state));
   setText(parts.utc, format.clock(now));
   const live = store.feeds.filter((feed) => !feedHealth(feed).stale).length;
   const unknown = state === "frozen" || state === "loading" || store.feeds.length === 0;
@@ -95,7 +95,9 @@ export function showFrame(state, now) {
   }
 }
 
-function staleWords() {
+function wordsOf(state) {
+  if (state === "frozen" && heardAt() === null) return "not connected";
+  if (state !== "stale") return WORDS[state];
   const n = staleFeeds().length;
   return `${n} feed${n === 1 ? "" : "s"} stale`;
 }

@@ -1,5 +1,6 @@
 // The connection to /live: order, decompression, resume, reconnecting, and the clock of the server.
 
+import { reasonOf } from "./api.js";
 import { forgetOffsets, isMeasured, offsetFrom } from "./clock.js";
 import { applyFrame } from "./frames.js";
 import { awaitPaint, forgetWaiting } from "./latency.js";
@@ -10,6 +11,8 @@ const MOST_WAIT_MS = 10_000;
 const PING_MS = 5000;
 const DEAF_MS = 6000; // an open socket that says nothing for so long is given up
 const MOST_QUEUED = 300; // frames not yet inflated; beyond it a snapshot is cheaper
+const ASK_MS = 5000;
+const UPGRADE_REQUIRED = 426; // it would accept a WebSocket
 const REFUSALS_ASKED = 3; // the first failures, and then each third, are looked into
 
 let socket = null;
@@ -85,21 +88,17 @@ function lost(opened) {
   if (!opened && (failures <= REFUSALS_ASKED || failures % REFUSALS_ASKED === 0)) void askWhy();
 }
 
-/** A browser does not tell why a handshake failed; a plain request does. */
+/** A browser does not tell why a handshake failed; a plain request to the same place does. */
 async function askWhy() {
   let answer;
   try {
-    answer = await fetch(new URL("api/v1/summary", document.baseURI), { signal: AbortSignal.timeout(5000) });
+    const headers = { Accept: "application/json" };
+    answer = await fetch(new URL("live", document.baseURI), { headers, signal: AbortSignal.timeout(ASK_MS) });
   } catch {
     return; // nobody answers: what the banner says already
   }
   if (answer.status === 401) location.assign(new URL("login", document.baseURI));
-  const reasons = {
-    403: "the server refuses this address (Host or Origin is not one it serves)",
-    429: "the server has as many viewers as it allows",
-    503: "the server is not ready",
-  };
-  store.connection.refused = reasons[answer.status] ?? "";
+  store.connection.refused = answer.status === UPGRADE_REQUIRED ? "" : await reasonOf(answer);
   announce();
 }
 

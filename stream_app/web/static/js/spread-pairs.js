@@ -65,9 +65,10 @@ export const legStale = (row, now) => row.staleAfter > 0 && now - row.event > ro
 
 /**
  * Bring the pairs of a view up to date in place, so that a pair that is selected stays the same object.
- * `known`: Map of base → pair {base, short, long, paid}. Returns whether a pair came or went.
+ * `known`: Map of base → pair {base, short, long, paid}; `paid`: Map of base → readPaid(). Returns whether a pair came or
+ * went.
  */
-export function renew(known, rows, now) {
+export function renew(known, rows, now, paid) {
   const best = bestPairs(rows, now);
   let changed = false;
   for (const base of known.keys()) {
@@ -78,11 +79,10 @@ export function renew(known, rows, now) {
   }
   for (const [base, legs] of best) {
     const pair = known.get(base);
-    if (pair !== undefined) Object.assign(pair, legs);
-    else {
-      known.set(base, { id: base, base, ...legs, paid: null });
-      changed = true;
-    }
+    const said = paid.get(base) ?? null;
+    if (pair !== undefined) Object.assign(pair, legs, { paid: said });
+    else known.set(base, { id: base, base, ...legs, paid: said });
+    changed ||= pair === undefined;
   }
   return changed;
 }
@@ -94,18 +94,14 @@ export function paidOf(pair) {
   return same ? paid : null;
 }
 
-/** Keep what /api/v1/spreads says of each base. */
-export function takePaid(known, answers) {
-  for (const answer of answers) {
-    const pair = known.get(answer.base);
-    if (pair === undefined) continue;
-    pair.paid = {
-      high: answer.high.contract_id,
-      low: answer.low.contract_id,
-      week: answer.paid_7d ?? null,
-      month: answer.paid_30d ?? null,
-      signDays: answer.sign_days ?? null,
-      days: answer.days ?? [],
-    };
-  }
+/** What /api/v1/spreads says of a base: the two contracts, and what the one paid against the other. */
+export function readPaid(answer) {
+  return {
+    high: answer.high.contract_id,
+    low: answer.low.contract_id,
+    week: answer.paid_7d ?? null,
+    month: answer.paid_30d ?? null,
+    signDays: answer.sign_days ?? null,
+    days: answer.days ?? [],
+  };
 }

@@ -3,13 +3,14 @@
 import { el, setAttr, setClass, setText } from "./dom.js";
 
 const SPARE = 6;
+const MOST_UNUSED = 40;
 const HEADER_PX = 28;
 const phone = matchMedia("(max-width: 720px)");
 let serial = 0;
 
 /**
  * columns: {key, label, title, width, cls, head, right, phone, sort(row), text(row), tone(row), build(cell), paint(cell, row)};
- * one without a width is only shown on the phone, where `phone` names its place. Options: rowClass(row), onOpen(row),
+ * `rising`: sorted upwards at the first click. One without a width is only shown on the phone, where `phone` names its place. Options: rowClass(row), onOpen(row),
  * onSort(key), onSelect(row or null). Rows need an `id`, by which the selection survives a new list.
  */
 export class VirtualTable {
@@ -88,9 +89,11 @@ export class VirtualTable {
     const tall = `${rows.length * height}px`;
     if (this.space.style.height !== tall) this.space.style.height = tall;
     const top = this.root.scrollTop;
-    const first = this.whole ? 0 : Math.max(0, Math.floor(top / height) - SPARE);
-    const last = this.whole ? rows.length : Math.min(rows.length, Math.ceil((top + this.inSight) / height) + SPARE);
+    const within = (index) => Math.max(0, Math.min(rows.length, index));
+    const first = this.whole ? 0 : within(Math.floor(top / height) - SPARE);
+    const last = this.whole ? rows.length : within(Math.ceil((top + this.inSight) / height) + SPARE);
     while (pool.length < last - first) pool.push(this.build());
+    while (pool.length > last - first + MOST_UNUSED) pool.pop().remove();
     // A row element keeps its row while that is in sight, so that scrolling repaints only what comes into sight.
     const size = pool.length;
     for (let i = 0; i < size; i++) {
