@@ -68,7 +68,7 @@ def test_pages_are_the_whole_list(
     records: list[ZScore], sort: str, size: int, data: st.DataObject
 ) -> None:
     """Cut in pieces, in an order that does not depend on that in which contracts came."""
-    contracts = [Published(n, each, START_US) for n, each in enumerate(records)]
+    contracts = [Published(n, each, START_US, "") for n, each in enumerate(records)]
     whole = in_order(contracts, sort)
     assert sorted(each.number for each in whole) == list(range(len(contracts)))
     again = in_order(data.draw(st.permutations(contracts)), sort)
@@ -81,7 +81,7 @@ def test_filters_narrow_each_other_down(
     records: list[ZScore], feed: str, least: float, base: str
 ) -> None:
     """In any order: together they leave what each of them leaves."""
-    contracts = [Published(n, each, START_US) for n, each in enumerate(records)]
+    contracts = [Published(n, each, START_US, "") for n, each in enumerate(records)]
     one: dict[str, Any] = {"feed": (feed,)}
     other: dict[str, Any] = {"min_abs_z": least, "base": (base,)}
     both = wanted(contracts, NOTHING | one | other)

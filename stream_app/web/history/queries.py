@@ -13,6 +13,8 @@ from schemas.records import ZSCORE
 from schemas.times import US_PER_DAY, US_PER_S
 
 MAX_POINTS = 1_500
+WINDOW_DAYS = 30
+"""The baseline's window, and how many days spreads are followed back."""
 QUARTER_S = 900
 _QUARTER_US = QUARTER_S * US_PER_S
 _TIMES = (
@@ -176,14 +178,19 @@ GROUP BY feed
 """
 
 DAILY_PAID = f"""
-SELECT contract_id, intDiv({_us("funding_time")} - {{begin:Int64}} - 1, {US_PER_DAY}) AS day,
-    sum(rate)
-FROM funding.settlements FINAL
-WHERE contract_id IN {{contract_ids:Array(String)}}
-    AND funding_time > fromUnixTimestamp64Micro({{begin:Int64}})
-    AND funding_time <= fromUnixTimestamp64Micro({{end:Int64}})
-GROUP BY contract_id, day
+SELECT contract_id, groupArrayInsertAt(nan, {WINDOW_DAYS})(total, toUInt32(day)) FROM (
+    SELECT contract_id,
+        intDiv({_us("funding_time")} - {{begin:Int64}} - 1, {US_PER_DAY}) AS day,
+        sum(rate) AS total
+    FROM funding.settlements FINAL
+    WHERE contract_id IN {{contract_ids:Array(String)}}
+        AND funding_time > fromUnixTimestamp64Micro({{begin:Int64}})
+        AND funding_time <= fromUnixTimestamp64Micro({{end:Int64}})
+    GROUP BY contract_id, day
+)
+GROUP BY contract_id
 """
+"""A day of which nothing is known is NaN, which JSON has as null."""
 
 PAID = f"""
 SELECT contract_id, {_us("funding_time")}, rate

@@ -5,6 +5,7 @@ A request that is refused gets a JSON object whose `error` says what is wrong an
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -139,7 +140,8 @@ class _Rest:
         if not as_csv:
             return json_content(answer)
         columns = asked.get("fields") or openapi.columns(route.answer, route.rows)
-        return csv_content(answer, route.rows, columns)
+        # In a thread, where the event loop has its turn every few milliseconds.
+        return await asyncio.to_thread(csv_content, answer, route.rows, columns)
 
     async def _description(self, _asked: Mapping[str, Any]) -> dict[str, Any]:
         return self._document

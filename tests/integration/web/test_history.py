@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+import numpy as np
 import pytest
 import pytest_asyncio
 
@@ -238,12 +239,13 @@ async def test_a_pair_has_paid_the_difference_of_what_settled(
     assert paid.days[BTC][-1] == pytest.approx(3e-4 + 2e-4 + 1e-4 + 7e-4)
     assert paid.days[BTC][-2] == pytest.approx(5e-4)
     assert paid.days[BTC][0] == pytest.approx(2e-4)
-    assert paid.days[BTC][1:-2] == [None] * 27
-    assert paid.days[HYPER] == [*[None] * 29, -1e-4]
-    assert paid.days[COIN] == [None] * 30
+    assert np.isnan(paid.days[BTC][1:-2]).all()
+    assert np.isnan(paid.days[HYPER][:-1]).all()
+    assert paid.days[HYPER][-1] == -1e-4
+    assert np.isnan(paid.days[COIN]).all()
     # What is known is not asked again, until something settles.
     insert(clickhouse, "settlements", settled(COIN, HOUR, 4e-4))
-    assert (await history.daily_paid([COIN], None)).days[COIN][-1] is None
+    assert np.isnan((await history.daily_paid([COIN], None)).days[COIN][-1])
     assert (await history.daily_paid([COIN], HOUR)).days[COIN][-1] == 4e-4
     high, low = await history.paid((BTC, HYPER), HOUR - day, HOUR)
     assert high.funding_time == [HOUR - day, HOUR - day + 1, HOUR - 8 * US_PER_HOUR, HOUR, HOUR]

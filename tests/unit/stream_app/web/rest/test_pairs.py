@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
+import numpy as np
 import pytest
 
 from schemas.records import ZScore
 from schemas.times import US_PER_S
-from stream_app.web.rest.pairs import Pair, best_pairs, paid_by_pair
+from stream_app.web.rest.pairs import Pair, best_pairs, paid_by_pairs
 from tests.support.clock import START_US
 from tests.support.rest_scene import zscore
 
@@ -58,19 +62,32 @@ def test_old_and_doubtful_rates_make_no_pair() -> None:
     assert pair.oldest_event == old + 1
 
 
+def paid_by_pair(
+    high: list[float | None], low: list[float | None]
+) -> tuple[list[Any], float, float, int | None]:
+    """What one pair has paid: by day, in a week, in all, and the days of the sign."""
+    nan = [math.nan]
+    found = paid_by_pairs(
+        np.array([high, nan * len(high)], dtype=float), np.array([low, low], dtype=float)
+    )
+    assert found.sign_days[1] is None
+    return found.days[0], found.week[0], found.month[0], found.sign_days[0]
+
+
 def test_a_pair_pays_what_one_leg_paid_more_than_the_other() -> None:
     """By day; in a week and in all only where each day is known."""
     high: list[float | None] = [*[3e-4] * 28, 1e-4, 5e-4]
     low: list[float | None] = [*[1e-4] * 28, 2e-4, 1e-4]
-    paid = paid_by_pair(high, low)
-    assert paid.days[-2:] == pytest.approx([-1e-4, 4e-4])
-    assert paid.week == pytest.approx(5 * 2e-4 - 1e-4 + 4e-4)
-    assert paid.month == pytest.approx(28 * 2e-4 - 1e-4 + 4e-4)
-    assert paid.sign_days == 1
+    days, week, month, sign_days = paid_by_pair(high, low)
+    assert days[-2:] == pytest.approx([-1e-4, 4e-4])
+    assert week == pytest.approx(5 * 2e-4 - 1e-4 + 4e-4)
+    assert month == pytest.approx(28 * 2e-4 - 1e-4 + 4e-4)
+    assert sign_days == 1
     high[0] = None
-    partly = paid_by_pair(high, low)
-    assert (partly.days[0], partly.month) == (None, None)
-    assert partly.week == paid.week
+    days, same_week, month, _ = paid_by_pair(high, low)
+    assert math.isnan(days[0])
+    assert math.isnan(month)
+    assert same_week == week
 
 
 @pytest.mark.parametrize(
@@ -79,14 +96,14 @@ def test_a_pair_pays_what_one_leg_paid_more_than_the_other() -> None:
         ([1.0, 1.0, 1.0], 3),
         ([-1.0, 1.0, 1.0], 2),
         ([1.0, -1.0, 0.0, 1.0], 2),
+        ([1.0, 0.0, -1.0, 0.0], 3),
         ([1.0, 0.0, 0.0], 3),
         ([0.0, 0.0], 2),
         ([None, 1.0, 1.0], 2),
+        ([-1.0, None, 1.0], 1),
         ([1.0, None], None),
-        ([], None),
     ],
 )
 def test_the_days_of_one_sign_are_counted(days: list[float | None], expected: int | None) -> None:
     """From the newest back. A day without a difference has no sign of its own."""
-    zero: list[float | None] = [0.0] * len(days)
-    assert paid_by_pair(days, zero).sign_days == expected
+    assert paid_by_pair(days, [0.0] * len(days))[3] == expected
