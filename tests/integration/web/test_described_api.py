@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import shlex
+import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -16,6 +19,7 @@ from schemas.times import US_PER_HOUR, US_PER_S
 from stream_app.web.fleet import Fleet
 from tests.support.audit_rows import audit
 from tests.support.mock_kafka import MockKafka
+from tests.support.paths import ROOT
 from tests.support.rest_process import raw_record, running
 from tests.support.rest_scene import (
     BTC,
@@ -123,3 +127,33 @@ def test_every_operation_has_an_answer(url: str) -> None:
         assert reply.status_code == 200, (path, reply.text)
         body = reply.json()
         assert body.get("available", True), (path, body["reason"])
+
+
+def page_commands() -> list[str]:
+    """The commands of docs/api.md."""
+    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    found = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [line for block in found for line in block.splitlines() if line]
+
+
+@pytest.mark.parametrize("command", page_commands())
+def test_what_the_documentation_shows_is_answered(command: str, url: str) -> None:
+    """Each `curl` of docs/api.md, as it stands there."""
+    argv = shlex.split(command.replace("http://127.0.0.1:6066", url))
+    done = subprocess.run(
+        [*argv, "--fail"], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert done.returncode == 0, (command, done.stdout, done.stderr)
+    assert 'available":false' not in done.stdout
+    assert done.stdout.startswith(("{", "contract_id,rate_8h,z\r\n", "contract_id,rate_8h,z\n"))
+
+
+def test_the_documentation_shows_every_route(url: str) -> None:
+    """With a command for each."""
+    document = requests.get(f"{url}/api/v1/openapi.json", timeout=5).json()
+    shown = [
+        re.sub(r"/contracts/[^/?\"]+", "/contracts/{contract_id}", command.partition(":6066")[2])
+        for command in page_commands()
+    ]
+    paths = {re.split(r"[?\" ]", each)[0] for each in shown}
+    assert paths == set(document["paths"])
