@@ -20,9 +20,10 @@ _REFUSALS = {
     405: "The method is none of GET and HEAD.",
     413: "The request has a body.",
     429: "The client asks too often.",
+    500: "The server has a bug: its log says more.",
     503: "The server has too much to do, or a part behind it does not answer.",
 }
-_OF_ALL = (400, 401, 403, 405, 413, 429, 503)
+_OF_ALL = (400, 401, 403, 405, 413, 429, 500, 503)
 _HEADERS = {
     405: {"Allow": {"schema": {"type": "string"}, "description": "The methods that are allowed."}},
     429: {"Retry-After": {"schema": {"type": "integer"}, "description": "In seconds."}},
