@@ -2,7 +2,7 @@
 
 import { el, setAttr, setClass, setText } from "./dom.js";
 import * as format from "./format.js";
-import { causeWords, outcome } from "./gap-words.js";
+import { causeWords, lastedWords, ofContract, outcome, together } from "./gap-words.js";
 import { contractUrl } from "./router.js";
 
 const MOST_OTHERS = 12;
@@ -200,16 +200,17 @@ export class Events {
   }
 }
 
-function gapLine(gap, now) {
-  const lasted =
-    gap.to === null ? `open for ${format.age((now - gap.from) / 1000)}` : format.age((gap.to - gap.from) / 1000);
-  const [done, tone] = outcome({ ...gap, open: gap.to === null });
+function gapLine(gaps, now) {
+  const [gap] = gaps;
+  const [done, tone] = outcome(gaps, now);
+  const many = gaps.length > 1 ? `${gaps.length} connections` : `connection ${gap.socket}`.trim();
+  const what = [ofContract(gap) ? "" : `${many} of the feed`, causeWords(gap.cause)].filter(Boolean).join(": ");
   return el(
     "div",
     {},
     when(gap.from, now),
-    el("span", { class: "wrap" }, causeWords(gap.cause) || "gap", el("span", { class: tone }, ` · ${done}`)),
-    el("span", { class: "r" }, lasted),
+    el("span", { class: "wrap" }, what || "gap", el("span", { class: tone }, ` · ${done}`)),
+    el("span", { class: "r" }, lastedWords(gaps, now)),
   );
 }
 

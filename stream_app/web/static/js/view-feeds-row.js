@@ -90,7 +90,7 @@ export class FeedRow {
     this.paintShare(feed, health);
     this.paintReport(report, now);
     const limit = feed.limit_used ?? null;
-    this.used.show(limit, limit === null ? format.DASH : `${Math.round(limit * 100)} %`, "of the rate limit used");
+    this.used.show(limit, limit === null ? format.DASH : percent(limit), "of the rate limit used");
     setText(this.open_, format.count(feed.connections));
     setText(this.connects, ` · ${format.count(feed.connects)}`);
     setAttr(
@@ -177,6 +177,9 @@ function share(value) {
   if (value === null) return format.DASH;
   return (Math.floor(value * 10_000 + 1e-6) / 100).toFixed(2);
 }
+
+/** Whole percents; 0 only of nothing. */
+const percent = (value) => (value > 0 && value < 0.01 ? "< 1 %" : `${Math.round(value * 100)} %`);
 
 /** Whole percents, but never 0 or 100 of what is neither. */
 function shareText(value) {

@@ -6,7 +6,7 @@ import * as format from "./format.js";
 import { nothingBox } from "./nothing.js";
 import { pageState, store } from "./store.js";
 import { agesByFeed, FrameRates } from "./view-feeds-figures.js";
-import { Gaps } from "./view-feeds-gaps.js";
+import { Gaps, MOST_GAPS } from "./view-feeds-gaps.js";
 import { COLUMNS, FeedRow } from "./view-feeds-row.js";
 
 const REFRESH_MS = 30_000;
@@ -96,7 +96,7 @@ class FeedsView {
     const { signal } = this.leaving;
     const [feeds, gaps] = await Promise.allSettled([
       getJson("feeds", { signal }),
-      getJson("gaps?limit=100", { signal }),
+      getJson(`gaps?limit=${MOST_GAPS}`, { signal }),
     ]);
     if (signal.aborted || [feeds, gaps].some(({ reason }) => isAbort(reason))) return;
     const failed = feeds.status === "rejected" || gaps.status === "rejected";
@@ -107,7 +107,7 @@ class FeedsView {
     }
     const now = store.now();
     const why = gaps.status === "rejected" ? gaps.reason.message : gaps.value.available === false ? gaps.value.reason : "";
-    this.gaps.show(gaps.value?.gaps, why, now);
+    this.gaps.show(gaps.value?.gaps ?? null, why, now);
     this.nextAsk = now + (failed ? RETRY_MS : REFRESH_MS);
     this.paintedAt = 0;
   }

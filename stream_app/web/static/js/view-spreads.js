@@ -16,8 +16,8 @@ const PAIRS_MS = 1000;
 const ORDER_MS = 5000;
 const PAID_MS = 60_000;
 const RETRY_MS = 10_000;
-const PAGE = 500;
-const MOST_PAGES = 40;
+const PAGE = 2000;
+const MOST_PAGES = 10;
 const NO_PAIR = ["No base is fresh on two exchanges yet.", "A pair needs two feeds with rates of the last 10 minutes."];
 const phone = matchMedia("(max-width: 720px)");
 
