@@ -23,7 +23,12 @@ const NO_MATCH = ["No alert matches.", ""];
 export function alertsView(main) {
   let version = -1;
   let all = [];
-  const table = new VirtualTable({ label: "Alerts", onOpen: open, columns: columns(), rowClass: ({ severity }) => severity });
+  const table = new VirtualTable({
+    label: "Alerts",
+    onOpen: open,
+    columns: columns(),
+    rowClass: ({ severity }) => severity,
+  });
   const shown = el("span", { class: "lab", "aria-live": "polite" });
   const search = searchBox("Contract, feed or message", refresh);
   const kinds = menu("Kind", "kind", kindOptions, refresh);
@@ -34,7 +39,15 @@ export function alertsView(main) {
   const nothing = nothingBox(clear);
   main.append(
     el("h1", { class: "sr" }, "Alerts"),
-    el("div", { class: "tools", role: "group", "aria-label": "Search and filters" }, search, severities, kinds, el("span", { class: "grow" }), shown),
+    el(
+      "div",
+      { class: "tools", role: "group", "aria-label": "Search and filters" },
+      search,
+      severities,
+      kinds,
+      el("span", { class: "grow" }),
+      shown,
+    ),
     table.root,
     nothing.root,
   );

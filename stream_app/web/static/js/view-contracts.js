@@ -71,7 +71,9 @@ export function contractsView(main) {
   async function copy() {
     const row = table.selected;
     if (row === null) return;
-    const worked = await copyText([row.id, row.rate, row.hours, row.rate8, row.apr, row.z ?? "", row.mark ?? ""].join("\t"));
+    const worked = await copyText(
+      [row.id, row.rate, row.hours, row.rate8, row.apr, row.z ?? "", row.mark ?? ""].join("\t"),
+    );
     toast(worked ? `${row.id} copied` : "The browser does not allow copying");
   }
   unitChanged();
