@@ -27,9 +27,14 @@ class Mounted(NamedTuple):
 
 
 def application(
-    settings: PageSettings, hub: Hub, load: Load, clock: Clock, mounted: Mounted
+    settings: PageSettings,
+    hub: Hub,
+    load: Load,
+    clock: Clock,
+    add_api: Callable[[web.Application], None],
+    mounted: Mounted,
 ) -> web.Application:
-    """Return the application that serves the page.
+    """Return the application that serves the page. `add_api` adds the routes of `/api/v1`.
 
     A request is checked from the outside in: for a foreign web page behind it, for how much its
     address asks, for the token.
@@ -47,5 +52,6 @@ def application(
     add_files(app)
     add_login(app, token)
     add_live(app, hub, clock, settings.web_max_clients)
+    add_api(app)
     mounted.add_to(app)
     return app

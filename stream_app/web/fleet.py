@@ -34,11 +34,8 @@ class Published(NamedTuple):
     zscore: ZScore
     published_at: int
     """Kafka's timestamp of the record (UTC µs)."""
-
-    @property
-    def quote(self) -> str:
-        """The quote asset by the symbol; empty where the symbol does not tell it."""
-        return quote_of(self.zscore["feed"], self.zscore["symbol"])
+    quote: str
+    """The quote asset; empty: it is not known."""
 
 
 class Changes:
@@ -65,6 +62,7 @@ class Fleet:
         self._alerts: dict[str, Alert] = {}
         self._bars: dict[str, BarRing] = {}
         self._settled: dict[str, SettledRates] = {}
+        self._quotes: Mapping[str, str] = {}
         self._next_number = 0
         self._changes = Changes()
         self.refused = 0
@@ -124,8 +122,18 @@ class Fleet:
                 return
             number = self._next_number
             self._next_number += 1
-        self._contracts[contract_id] = Published(number, zscore, published_at)
+        quote = quote_of(zscore["feed"], zscore["symbol"]) or self._quotes.get(contract_id, "")
+        self._contracts[contract_id] = Published(number, zscore, published_at, quote)
         self._changes.contracts.add(contract_id)
+
+    def take_quotes(self, quotes: Mapping[str, str]) -> None:
+        """Learn the quote assets of contracts whose symbol does not tell them."""
+        self._quotes = quotes
+        for contract_id, known in list(self._contracts.items()):
+            quote = quotes.get(contract_id, "")
+            if quote and not known.quote:
+                self._contracts[contract_id] = known._replace(quote=quote)
+                self._changes.contracts.add(contract_id)
 
     def take_feed(self, key: bytes | None, status: FeedStatus | None) -> None:
         """Keep a feed's status, or forget the feed for a tombstone. Unknown feeds are ignored."""

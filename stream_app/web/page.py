@@ -14,7 +14,6 @@ import ssl
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
 
 import uvloop
 from aiohttp import web
@@ -27,10 +26,15 @@ from schemas.serde.registry import SchemaCatalog
 from stream_app.settings import PageSettings
 from stream_app.web.application import Mounted, application
 from stream_app.web.fleet import Fleet
+from stream_app.web.history.clickhouse import ClickHouse
+from stream_app.web.history.history import History
+from stream_app.web.history.raw_reader import RawReader
 from stream_app.web.live.frames import FrameMaker
 from stream_app.web.live.hub import Hub
+from stream_app.web.loader import load_forever
 from stream_app.web.metrics import page_metrics
 from stream_app.web.reader import Reader
+from stream_app.web.rest.mount import add_rest
 from stream_app.web.server.limits import Load
 from stream_app.web.status import FleetStatus
 
@@ -50,9 +54,13 @@ class Page:
         self._clock = clock
         self.fleet = Fleet()
         self._reader = Reader(settings, catalog, self.fleet, clock)
-        status = FleetStatus(self.fleet, lambda: self._reader.caught_up, _no_history, clock)
+        self._history = History(ClickHouse(settings, clock), clock)
+        self._raw = RawReader(settings)
+        self._status = FleetStatus(
+            self.fleet, lambda: self._reader.caught_up, self._history.state, clock
+        )
         epoch = secrets.token_hex(_EPOCH_BYTES)
-        self._hub = Hub(self.fleet, FrameMaker(self.fleet, status, epoch), clock, epoch)
+        self._hub = Hub(self.fleet, FrameMaker(self.fleet, self._status, epoch), clock, epoch)
         self._load = Load()
         self.metrics = page_metrics(self.fleet, self._reader, self._hub, self._load)
 
@@ -79,23 +87,31 @@ class Page:
             ConfigurationError: a file for TLS cannot be used.
         """
         quiet_malformed_requests()
-        app = application(self._settings, self._hub, self._load, self._clock, mounted)
+        app = application(
+            self._settings, self._hub, self._load, self._clock, self._add_api, mounted
+        )
         runner = web.AppRunner(
             app, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_S
         )
         await runner.setup()
         sending = asyncio.create_task(self._hub.run())
+        loading = asyncio.create_task(load_forever(self.fleet, self._history))
         try:
             await web.SockSite(runner, listening, ssl_context=_tls(self._settings)).start()
             self._reader.start(asyncio.get_running_loop())
             started()
             await sending
         finally:
-            sending.cancel()
-            with suppress(asyncio.CancelledError):
-                await sending
+            for task in (sending, loading):
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
             await asyncio.to_thread(self._reader.stop)
             await runner.cleanup()
+            await self._history.close()
+
+    def _add_api(self, app: web.Application) -> None:
+        add_rest(app, self.fleet, self._history, self._raw, self._clock, self._status)
 
 
 class PageThread:
@@ -209,7 +225,3 @@ def _tls(settings: PageSettings) -> ssl.SSLContext | None:
             "files, the key without a password"
         ) from error
     return context
-
-
-def _no_history() -> dict[str, Any]:
-    return {"available": False, "reason": "not asked yet"}

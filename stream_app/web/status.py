@@ -15,6 +15,8 @@ from stream_app.web.fleet import Fleet
 
 COUNTED_EVERY_S = 1.0
 """The contracts are gone through so often."""
+FEW_BEHIND = 100
+"""So many raw records always wait at most, where nothing is being loaded."""
 
 Market = Literal["live", "simulated", "mixed", "unknown"]
 
@@ -42,6 +44,7 @@ class FleetStatus:
         self._history = history
         self._clock = clock
         self._counted_at_s = -COUNTED_EVERY_S
+        self._counter = Baselines()
         self._baselines: dict[str, int] = {}
 
     def __call__(self, _now_us: int = 0) -> dict[str, Any]:
@@ -49,7 +52,7 @@ class FleetStatus:
         now_s = self._clock.monotonic_s()
         if now_s - self._counted_at_s >= COUNTED_EVERY_S:
             self._counted_at_s = now_s
-            self._baselines = baselines(self._fleet)
+            self._baselines = self._counter.count(self._fleet)
         return {
             "market": market(self._fleet.feeds.values()),
             "caught_up": self._caught_up(),
@@ -69,23 +72,35 @@ def market(feeds: Collection[FeedStatus]) -> Market:
     return "simulated" if simulated == {True} else "live"
 
 
-def baselines(fleet: Fleet) -> dict[str, int]:
-    """Return how many contracts are expected, and how many have their baseline.
+class Baselines:
+    """Counts the contracts that have their baseline.
 
-    A contract without a z has one all the same if its feed's history is published as a whole: there
-    are too few settlements of it.
+    One without a z has it all the same if its feed's history is published as a whole and processed:
+    there are too few settlements of it. Once that is so of a feed, a worker that falls behind for a
+    moment does not change it.
     """
-    scored: dict[str, int] = {}
-    for known in fleet.contracts.values():
-        zscore = known.zscore
-        scored[zscore["feed"]] = scored.get(zscore["feed"], 0) + (zscore["z"] is not None)
-    loaded = expected = 0
-    for feed, status in fleet.feeds.items():
-        wanted = status["contracts_expected"]
-        expected += wanted
-        whole = 0 < wanted <= status["backfill_done"]
-        loaded += wanted if whole else min(wanted, scored.get(feed, 0))
-    return {"loaded": loaded, "expected": expected}
+
+    def __init__(self) -> None:
+        self._whole: set[str] = set()
+
+    def count(self, fleet: Fleet) -> dict[str, int]:
+        """Return how many contracts are expected, and how many have their baseline."""
+        scored: dict[str, int] = {}
+        for known in fleet.contracts.values():
+            zscore = known.zscore
+            scored[zscore["feed"]] = scored.get(zscore["feed"], 0) + (zscore["z"] is not None)
+        behind = sum(worker["records_behind"] for worker in fleet.workers.values())
+        processed = bool(fleet.workers) and behind <= FEW_BEHIND
+        loaded = expected = 0
+        for feed, status in fleet.feeds.items():
+            wanted = status["contracts_expected"]
+            expected += wanted
+            if not 0 < wanted <= status["backfill_done"]:
+                self._whole.discard(feed)
+            elif processed:
+                self._whole.add(feed)
+            loaded += wanted if feed in self._whole else min(wanted, scored.get(feed, 0))
+        return {"loaded": loaded, "expected": expected}
 
 
 def _behind(workers: Collection[WorkerStatus]) -> dict[str, Any]:

@@ -57,6 +57,7 @@ class FrameMaker:
         self._fleet = fleet
         self._status = status
         self._epoch = epoch
+        self._sent_quotes: dict[int, str] = {}
         self._sent_facts: dict[int, tuple[Any, ...]] = {}
         self._sent_scores: dict[int, tuple[Any, ...]] = {}
         self._sent_status: Mapping[str, Any] = {}
@@ -106,10 +107,10 @@ class FrameMaker:
             number, zscore = known.number, known.zscore
             facts = tuple(zscore[name] for name in _FACTS)  # type: ignore[literal-required]
             scores = tuple(zscore[name] for name in _SCORES)  # type: ignore[literal-required]
-            sent = self._sent_facts.get(number)
-            if sent is None:
+            if self._sent_quotes.get(number) != known.quote:
+                self._sent_quotes[number] = known.quote
                 added.append(known)
-            if sent != facts:
+            if self._sent_facts.get(number) != facts:
                 self._sent_facts[number] = facts
                 other_facts.append(known)
             if self._sent_scores.get(number) != scores:
@@ -118,6 +119,7 @@ class FrameMaker:
             else:
                 ticked.append(known)
         for number in changes.removed:
+            self._sent_quotes.pop(number, None)
             self._sent_facts.pop(number, None)
             self._sent_scores.pop(number, None)
         sections = {

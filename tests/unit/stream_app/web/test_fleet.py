@@ -194,3 +194,18 @@ def test_quotes_follow_from_symbols() -> None:
     assert quote_of("binance-usdm", "BTCUSDC") == "USDC"
     assert quote_of("kucoin", "XBTUSDTM") == "USDT"
     assert quote_of("hyperliquid", "BTC") == ""
+
+
+def test_a_quote_that_is_learnt_later_is_told() -> None:
+    """Once; what the symbol tells stands."""
+    fleet = Fleet()
+    fleet.take_zscore(zscore("BTC", feed="hyperliquid"), NOW_US)
+    fleet.take_zscore(zscore(), NOW_US)
+    fleet.take_changes()
+    fleet.take_quotes({"hyperliquid:BTC": "USDC", BTC: "EUR", "hyperliquid:NONE": "USDC"})
+    assert fleet.contracts["hyperliquid:BTC"].quote == "USDC"
+    assert fleet.contracts[BTC].quote == "USDT"
+    assert fleet.take_changes().contracts == {"hyperliquid:BTC"}
+    fleet.take_zscore(zscore("ETH", feed="hyperliquid"), NOW_US)
+    fleet.take_quotes({"hyperliquid:BTC": "USDC"})
+    assert fleet.take_changes().contracts == {"hyperliquid:ETH"}

@@ -67,7 +67,12 @@ async def site(**changes: Any) -> AsyncIterator[Site]:
         app.router.add_get("/broken", broken)
 
     app = application(
-        PageSettings(**changes), found.hub, found.load, found.clock, Mounted(("/healthz",), mount)
+        PageSettings(**changes),
+        found.hub,
+        found.load,
+        found.clock,
+        lambda _app: None,
+        Mounted(("/healthz",), mount),
     )
     running = asyncio.create_task(found.hub.run())
     async with TestServer(app) as server, aiohttp.ClientSession() as http:

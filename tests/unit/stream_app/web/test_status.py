@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stream_app.web.fleet import Fleet
-from stream_app.web.status import COUNTED_EVERY_S, FleetStatus, baselines, market
+from stream_app.web.status import COUNTED_EVERY_S, FEW_BEHIND, Baselines, FleetStatus, market
 from tests.support.clock import ManualClock
 from tests.support.fleet_records import NOW_US, feed_status, worker_status, zscore
 
@@ -18,17 +18,25 @@ def test_a_page_says_whether_its_rates_are_real() -> None:
 
 
 def test_baselines_are_counted_by_feed() -> None:
-    """With a z, or where the whole history is published; never more than are expected."""
-    fleet = Fleet()
+    """With a z, or where the whole history is published and processed; never more than expected."""
+    fleet, baselines = Fleet(), Baselines()
     fleet.take_zscore(zscore("AUSDT"), NOW_US)
     fleet.take_zscore(zscore("BUSDT", z=None), NOW_US)
     fleet.take_zscore(zscore("XBTUSDTM", feed="kucoin"), NOW_US)
-    assert baselines(fleet) == {"loaded": 0, "expected": 0}
+    assert baselines.count(fleet) == {"loaded": 0, "expected": 0}
     fleet.take_feed(b"", feed_status(contracts_expected=3, backfill_done=2))
     fleet.take_feed(b"", feed_status("kucoin", contracts_expected=0, backfill_done=0))
-    assert baselines(fleet) == {"loaded": 1, "expected": 3}
+    assert baselines.count(fleet) == {"loaded": 1, "expected": 3}
     fleet.take_feed(b"", feed_status(contracts_expected=3, backfill_done=3))
-    assert baselines(fleet) == {"loaded": 3, "expected": 3}
+    assert baselines.count(fleet) == {"loaded": 1, "expected": 3}, "no worker tells of itself"
+    fleet.take_worker(b"", worker_status(records_behind=FEW_BEHIND + 1))
+    assert baselines.count(fleet) == {"loaded": 1, "expected": 3}, "it is still being processed"
+    fleet.take_worker(b"", worker_status(records_behind=FEW_BEHIND))
+    assert baselines.count(fleet) == {"loaded": 3, "expected": 3}
+    fleet.take_worker(b"", worker_status(records_behind=FEW_BEHIND + 1))
+    assert baselines.count(fleet) == {"loaded": 3, "expected": 3}
+    fleet.take_feed(b"", feed_status(contracts_expected=4, backfill_done=3))
+    assert baselines.count(fleet) == {"loaded": 1, "expected": 4}, "another one was listed"
 
 
 def test_the_slowest_worker_counts() -> None:
