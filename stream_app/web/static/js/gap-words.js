@@ -50,7 +50,8 @@ export function outcome(gaps, now) {
   }
   const sentences = new Set(gaps.map((gap) => gap.filledBy));
   const tone = share === null ? "dim" : share < MOSTLY_FILLED ? "bad w2" : "dim";
-  if (sentences.size === 1) return [gaps[0].filledBy || (share > 0 ? `REST filled ${percent(share)}` : "not known"), tone];
+  if (sentences.size === 1)
+    return [gaps[0].filledBy || (share > 0 ? `REST filled ${percent(share)}` : "not known"), tone];
   return [share === null ? "see each" : filled > 0 ? `REST filled ${percent(share)}` : "nothing filled them", tone];
 }
 

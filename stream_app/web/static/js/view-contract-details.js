@@ -187,12 +187,7 @@ export class Events {
   show(past, available, now) {
     if (past === null) return this.audit.replaceChildren(...nothing("Not known: history could not be loaded."));
     this.gapsSection.hidden = past.gaps.length === 0;
-    this.gaps.replaceChildren(
-      ...shortList(
-        [...past.gaps].sort((a, b) => b.from - a.from),
-        (gap) => gapLine(gap, now),
-      ),
-    );
+    this.gaps.replaceChildren(...shortList(together(past.gaps), (gaps) => gapLine(gaps, now)));
     const none = available ? "None in this range." : "Not known: history is not available.";
     return this.audit.replaceChildren(
       ...(past.audit.length > 0 ? shortList(past.audit, (event) => auditLine(event, now)) : nothing(none)),

@@ -123,19 +123,17 @@ export class ContractHistory {
     this.asking = asking;
     this.nextAsk = Infinity;
     this.say();
-    try {
-      const path = `${contractPath(this.id)}/history?hours=${Number(this.days) * 24}`;
-      const answer = await getJson(path, { signal: asking.signal });
-      this.past = readHistory(answer);
-      this.reason = answer.available ? "" : answer.reason || "ClickHouse does not answer";
-      this.failures = 0;
-      this.onPast(this.past, answer.available);
-    } catch (error) {
-      if (isAbort(error)) return;
-      this.failures += 1;
-      this.reason = error.message;
-      if (this.past === null) this.onPast(null, false);
-    }
+    const path = `${contractPath(this.id)}/history?hours=${Number(this.days) * 24}`;
+    const [answer, error] = await getJson(path, { signal: asking.signal }).then(
+      (found) => [found, null],
+      (failed) => [null, failed],
+    );
+    if (error !== null && isAbort(error)) return;
+    this.failures = error === null ? 0 : this.failures + 1;
+    this.reason =
+      error !== null ? error.message : answer.available ? "" : answer.reason || "ClickHouse does not answer";
+    if (error === null) this.past = readHistory(answer);
+    if (error === null || this.past === null) this.onPast(this.past, answer?.available === true);
     this.asking = null;
     this.answeredAt = store.now();
     this.nextAsk = this.answeredAt + (this.reason ? Math.min(120_000, 10_000 * 2 ** this.failures) : REFRESH_MS);

@@ -9,7 +9,7 @@ export const MOST_GAPS = 1000;
 const MOST_LINES = 100;
 const HEADS = [
   ["Opened, UTC", ""],
-  ["Of", ""],
+  ["Contracts or connections", ""],
   ["Lasted", "r"],
   ["Why", ""],
   ["What was done", ""],
@@ -31,7 +31,13 @@ export class Gaps {
         this.body,
       ),
     );
-    this.root = el("section", {}, el("div", { class: "title" }, el("h2", {}, "Gaps"), this.about), this.note, this.table);
+    this.root = el(
+      "section",
+      {},
+      el("div", { class: "title" }, el("h2", {}, "Gaps"), this.about),
+      this.note,
+      this.table,
+    );
   }
 
   /** `list`: of /api/v1/gaps, or null; `reason`: why it is not known, or "". */

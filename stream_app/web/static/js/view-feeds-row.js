@@ -28,7 +28,23 @@ export const COLUMNS = [
   ["f-sockets", "Sockets", "open now · connects since the producer started", true],
   ["f-frames", "Frames/s", "between the newest two reports", true],
 ];
-const BUILT = ["name", "state", "live", "p50", "p99", "meter", "quarters", "day", "week", "share", "gaps", "differ", "limit", "sockets", "frames"];
+const BUILT = [
+  "name",
+  "state",
+  "live",
+  "p50",
+  "p99",
+  "meter",
+  "quarters",
+  "day",
+  "week",
+  "share",
+  "gaps",
+  "differ",
+  "limit",
+  "sockets",
+  "frames",
+];
 
 export class FeedRow {
   constructor(name) {
@@ -151,7 +167,11 @@ export class FeedRow {
     const good = sumKnown(report?.matched, report?.settled_matched);
     setText(differ, format.count(bad));
     setClass(differ, `f-differ r ${bad ? "warn w2" : "dim"}`);
-    setAttr(differ, "title", bad === null ? "not known" : `${format.count(bad)} of ${format.count(bad + (good ?? 0))} comparisons`);
+    setAttr(
+      differ,
+      "title",
+      bad === null ? "not known" : `${format.count(bad)} of ${format.count(bad + (good ?? 0))} comparisons`,
+    );
     this.paintQuarters(report?.quarters ?? null, now);
   }
 
@@ -202,7 +222,11 @@ function meter(cls) {
     show(value, words, of) {
       setText(text, words);
       setStyle(fill, { transform: `scaleX(${Math.min(1, Math.max(0, value ?? 0)).toFixed(2)})` });
-      setAttr(root, "aria-label", value === null ? `not known; ${words}` : `${Math.round(value * 100)} % ${of}, ${words}`);
+      setAttr(
+        root,
+        "aria-label",
+        value === null ? `not known; ${words}` : `${Math.round(value * 100)} % ${of}, ${words}`,
+      );
     },
   };
 }

@@ -88,7 +88,10 @@ class FeedsView {
     const state = pageState();
     this.nothing.show(state === "empty" ? "" : state, 0, store.feeds.length, none);
     const plural = store.feeds.length === 1 ? "venue" : "venues";
-    setText(this.about, store.status === null ? "" : `${store.feeds.length} ${plural}, ${format.count(store.contracts.length)} contracts`);
+    setText(
+      this.about,
+      store.status === null ? "" : `${store.feeds.length} ${plural}, ${format.count(store.contracts.length)} contracts`,
+    );
   }
 
   async ask() {
@@ -106,7 +109,8 @@ class FeedsView {
       setText(this.note, `Uptime, gaps and reconciliation are not renewed: ${feeds.reason.message}.`);
     }
     const now = store.now();
-    const why = gaps.status === "rejected" ? gaps.reason.message : gaps.value.available === false ? gaps.value.reason : "";
+    const why =
+      gaps.status === "rejected" ? gaps.reason.message : gaps.value.available === false ? gaps.value.reason : "";
     this.gaps.show(gaps.value?.gaps ?? null, why, now);
     this.nextAsk = now + (failed ? RETRY_MS : REFRESH_MS);
     this.paintedAt = 0;

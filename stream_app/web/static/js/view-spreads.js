@@ -36,7 +36,15 @@ export function spreadsView(main) {
 
 class SpreadsView {
   constructor(main) {
-    Object.assign(this, { pairs: new Map(), paid: new Map(), pairedAt: 0, orderedAt: 0, nextAsk: 0, settled: false, reason: "" });
+    Object.assign(this, {
+      pairs: new Map(),
+      paid: new Map(),
+      pairedAt: 0,
+      orderedAt: 0,
+      nextAsk: 0,
+      settled: false,
+      reason: "",
+    });
     this.leaving = new AbortController();
     this.panel = new PairPanel(() => this.table.select(null));
     this.table = new VirtualTable({
@@ -54,7 +62,15 @@ class SpreadsView {
     this.split = el("div", { class: "split" }, this.table.root, this.nothing.root, this.panel.root);
     main.append(
       el("h1", { class: "sr" }, "Spreads"),
-      el("div", { class: "tools" }, this.search, this.orderField(), this.leastField(), el("span", { class: "grow" }), this.shown),
+      el(
+        "div",
+        { class: "tools" },
+        this.search,
+        this.orderField(),
+        this.leastField(),
+        el("span", { class: "grow" }),
+        this.shown,
+      ),
       this.note,
       this.split,
     );
@@ -74,12 +90,22 @@ class SpreadsView {
         this.order();
       },
     });
-    return el("label", { class: "least" }, el("span", { class: "lab" }, "gap at least"), this.least, el("span", { class: "lab" }, "% APR"));
+    return el(
+      "label",
+      { class: "least" },
+      el("span", { class: "lab" }, "gap at least"),
+      this.least,
+      el("span", { class: "lab" }, "% APR"),
+    );
   }
 
   orderField() {
     const options = PHONE_ORDERS.map(([key, text]) => el("option", { value: key }, text));
-    this.orders = el("select", { class: "only-s", "aria-label": "Order", onchange: () => this.sort(this.orders.value, true) }, options);
+    this.orders = el(
+      "select",
+      { class: "only-s", "aria-label": "Order", onchange: () => this.sort(this.orders.value, true) },
+      options,
+    );
     return this.orders;
   }
 
