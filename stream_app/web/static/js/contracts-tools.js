@@ -114,6 +114,7 @@ function filterMenus(changed) {
   const tally = (value) => {
     const counts = new Map();
     for (const row of store.contracts) counts.set(value(row), (counts.get(value(row)) ?? 0) + 1);
+    counts.delete(""); // a quote asset that is not known yet
     return counts;
   };
   const byName = (value) => () =>
