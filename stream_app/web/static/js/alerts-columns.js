@@ -29,7 +29,8 @@ function measured(kind, value) {
 }
 
 /** The sentence without the subject that it begins with: that has its own column. */
-const sentence = ({ subject, message }) => (message.startsWith(`${subject}: `) ? message.slice(subject.length + 2) : message);
+const sentence = ({ subject, message }) =>
+  message.startsWith(`${subject}: `) ? message.slice(subject.length + 2) : message;
 
 const weight = ({ severity }) => (severity === "critical" ? "w2" : severity === "info" ? "dim" : "");
 const ago = (row) => format.age((store.now() - row.at) / 1000);
@@ -39,9 +40,22 @@ export function columns() {
   return [
     { key: "at", label: "When, UTC", width: "92px", text: (a) => format.moment(a.at, store.now()) },
     { key: "ago", label: "Ago", width: "56px", phone: "f", right: true, text: ago, tone: () => "dim" },
-    { key: "severity", label: "Severity", width: "78px", text: (a) => SEVERITIES[a.severity] ?? a.severity, tone: weight },
+    {
+      key: "severity",
+      label: "Severity",
+      width: "78px",
+      text: (a) => SEVERITIES[a.severity] ?? a.severity,
+      tone: weight,
+    },
     { key: "kind", label: "Kind", width: "92px", text: (a) => kindWords(a.kind) },
-    { key: "subject", label: "Subject", width: "minmax(200px,1fr)", phone: "a", cls: "w2", text: (a) => (phone.matches ? `${SEVERITIES[a.severity]?.[0] ?? ""} ${a.subject}` : a.subject) },
+    {
+      key: "subject",
+      label: "Subject",
+      width: "minmax(200px,1fr)",
+      phone: "a",
+      cls: "w2",
+      text: (a) => (phone.matches ? `${SEVERITIES[a.severity]?.[0] ?? ""} ${a.subject}` : a.subject),
+    },
     {
       key: "value",
       label: "Value",
@@ -51,7 +65,14 @@ export function columns() {
       text: (a) => measured(a.kind, a.value),
       tone: (a) => (a.kind === "z_cross" ? format.tone(a.value) : ""),
     },
-    { key: "threshold", label: "Threshold", width: "70px", right: true, text: (a) => measured(a.kind, a.threshold), tone: () => "dim" },
+    {
+      key: "threshold",
+      label: "Threshold",
+      width: "70px",
+      right: true,
+      text: (a) => measured(a.kind, a.threshold),
+      tone: () => "dim",
+    },
     { key: "message", label: "What happened", width: "minmax(260px,2.2fr)", phone: "d", text: sentence },
   ];
 }

@@ -9,7 +9,12 @@ import { store } from "./store.js";
 /** {root, renew()}: renew counts again; the counts ignore the band filter itself. */
 export function bandsBar(changed) {
   const buttons = BANDS.map(([key, label]) =>
-    el("button", { type: "button", class: `band ${key}`, onclick: () => pick(key) }, el("b", {}, "0"), el("span", {}, label)),
+    el(
+      "button",
+      { type: "button", class: `band ${key}`, onclick: () => pick(key) },
+      el("b", {}, "0"),
+      el("span", {}, label),
+    ),
   );
   function pick(key) {
     const on = new Set(listParam("band"));

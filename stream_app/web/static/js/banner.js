@@ -43,12 +43,16 @@ function frozen() {
 
 function warming() {
   const { loaded, expected } = store.status.baselines;
+  const share = `${format.count(loaded)} of ${format.count(expected)}`;
   if (!store.status.caught_up) {
-    return { head: "Reading the topics", text: "Rates appear as they are read. A contract without its baseline has no z yet." };
+    return {
+      head: "Reading the topics",
+      text: "Rates appear as they are read. A contract without its baseline has no z yet.",
+    };
   }
   return {
     head: "Loading baselines",
-    text: `${format.count(loaded)} of ${format.count(expected)}. Rates are live; a contract without its 30 days of settlements has no z yet.`,
+    text: `${share}. Rates are live; a contract without its 30 days of settlements has no z yet.`,
     of: expected,
     done: loaded,
   };
@@ -61,7 +65,8 @@ function stale(now) {
     return at === null ? "" : ` since ${format.moment(at, now)} UTC`;
   };
   const rest = store.feeds.length - feeds.length;
-  const others = rest === 0 ? "No other feed is live." : `The other ${rest === 1 ? "feed is" : `${rest} feeds are`} live.`;
+  const others =
+    rest === 0 ? "No other feed is live." : `The other ${rest === 1 ? "feed is" : `${rest} feeds are`} live.`;
   const href = `#/contracts?feed=${feeds.map((feed) => feed.feed).join(",")}`;
   if (feeds.length === 1) {
     const { reason } = feedHealth(feeds[0]);

@@ -112,7 +112,13 @@ function reasonOf(row) {
 
 export const confidence = {
   build(cell) {
-    cell.append(el("span", { class: "conf", role: "img" }, [1, 2, 3, 4].map(() => el("i"))));
+    cell.append(
+      el(
+        "span",
+        { class: "conf", role: "img" },
+        [1, 2, 3, 4].map(() => el("i")),
+      ),
+    );
   },
   paint(cell, row) {
     const box = cell.firstChild;

@@ -152,7 +152,7 @@ export class EstimateChart {
     const to = Math.min(gap.to ?? this.model.to, this.model.to);
     const end = gap.to === null ? "now" : clock(gap.to);
     const cause = gap.cause ? `${causeWords(gap.cause)}, ` : "";
-    const [done] = outcome({ ...gap, open: gap.to === null });
+    const [done] = outcome([gap], this.model.to);
     return svg(
       "rect",
       {

@@ -1,5 +1,7 @@
 // The past of one contract as its chart draws it: the answer of the history endpoint, plus what came since.
 
+import { readGap } from "./gap-words.js";
+
 const MICRO = 1000;
 const MOST_LIVE = 2000;
 
@@ -27,15 +29,7 @@ export function readHistory(answer) {
       covered: bars.covered_s?.[i] ?? null,
     })),
     settlements: readSettlements(settled),
-    gaps: (answer.gaps ?? []).map((gap) => ({
-      from: ms(gap.opened_at),
-      to: gap.closed_at === null ? null : ms(gap.closed_at),
-      subject: gap.subject,
-      seconds: gap.seconds,
-      filledBy: gap.filled_by ?? "",
-      restFilled: gap.rest_filled_s ?? null,
-      cause: gap.cause ?? "",
-    })),
+    gaps: (answer.gaps ?? []).map(readGap),
     distribution: answer.distribution ?? null,
     audit: (answer.audit ?? []).map((event) => ({
       first: ms(event.first_event_time),

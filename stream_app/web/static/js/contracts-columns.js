@@ -26,7 +26,9 @@ const TITLES = {
   hours: "Hours between settlements; ? where they are assumed or doubtful",
   rate8: "The rate as if it were paid every 8 hours",
   apr: "rate × 8760 / interval, not compounded",
-  z: "8-hour rate against the settlements of 30 days, in standard deviations; sorted by size. The bar is a root scale to 10 σ, its ticks are ±2 σ",
+  z:
+    "8-hour rate against the settlements of 30 days, in standard deviations; sorted by size. " +
+    "The bar is a root scale to 10 σ, its ticks are ±2 σ",
   robust: "The same by median and median absolute deviation; sorted by size",
   pctl: "Share of the settlements of 30 days at or below the present rate, in percent",
   conf: "How many settlements stand behind z",
@@ -52,7 +54,16 @@ function naming(unit) {
       cls: "of",
       ...cells.star,
     },
-    { key: "id", label: "Contract", width: "minmax(190px,1.7fr)", phone: "a", cls: "name", rising: true, sort: (r) => r.symbol, ...cells.name },
+    {
+      key: "id",
+      label: "Contract",
+      width: "minmax(190px,1.7fr)",
+      phone: "a",
+      cls: "name",
+      rising: true,
+      sort: (r) => r.symbol,
+      ...cells.name,
+    },
     {
       key: "rate",
       label: "Rate, %",
@@ -64,7 +75,14 @@ function naming(unit) {
       ...cells.rate(unit),
     },
     { key: "hours", label: "Every", width: "48px", right: true, cls: "dim", sort: (r) => r.hours, ...cells.interval },
-    { key: "rate8", label: "8 h, %", width: "minmax(70px,.6fr)", right: true, sort: (r) => r.rate8, text: (r) => format.pct(r.rate8) },
+    {
+      key: "rate8",
+      label: "8 h, %",
+      width: "minmax(70px,.6fr)",
+      right: true,
+      sort: (r) => r.rate8,
+      text: (r) => format.pct(r.rate8),
+    },
     {
       key: "apr",
       label: "APR, %",
@@ -79,17 +97,53 @@ function naming(unit) {
 
 function scoring() {
   return [
-    { key: "z", label: "z", head: "over-number", width: "minmax(126px,.9fr)", phone: "c", cls: "zc", sort: (r) => size(r.z), ...cells.zScore },
-    { key: "robust", label: "Robust z", width: "62px", right: true, sort: (r) => size(r.robust), text: (r) => format.z(r.robust) },
-    { key: "pctl", label: "Pctl", width: "44px", right: true, sort: (r) => r.percentile, text: (r) => format.percentile(r.percentile) },
-    { key: "conf", label: "Conf.", width: "36px", sort: (r) => CONFIDENCE.indexOf(r.confidence) * 1e6 + r.samples, ...cells.confidence },
+    {
+      key: "z",
+      label: "z",
+      head: "over-number",
+      width: "minmax(126px,.9fr)",
+      phone: "c",
+      cls: "zc",
+      sort: (r) => size(r.z),
+      ...cells.zScore,
+    },
+    {
+      key: "robust",
+      label: "Robust z",
+      width: "62px",
+      right: true,
+      sort: (r) => size(r.robust),
+      text: (r) => format.z(r.robust),
+    },
+    {
+      key: "pctl",
+      label: "Pctl",
+      width: "44px",
+      right: true,
+      sort: (r) => r.percentile,
+      text: (r) => format.percentile(r.percentile),
+    },
+    {
+      key: "conf",
+      label: "Conf.",
+      width: "36px",
+      sort: (r) => CONFIDENCE.indexOf(r.confidence) * 1e6 + r.samples,
+      ...cells.confidence,
+    },
     { key: "spark", label: "48 h", width: "minmax(84px,1fr)", cls: "of", ...cells.sparkline },
   ];
 }
 
 function standing() {
   return [
-    { key: "mark", label: "Mark", width: "minmax(80px,.7fr)", right: true, sort: (r) => r.mark, text: (r) => format.price(r.mark) },
+    {
+      key: "mark",
+      label: "Mark",
+      width: "minmax(80px,.7fr)",
+      right: true,
+      sort: (r) => r.mark,
+      text: (r) => format.price(r.mark),
+    },
     {
       key: "next",
       label: "Next",
@@ -101,7 +155,15 @@ function standing() {
       text: countdown,
       tone: (r) => (r.next !== null && r.next - store.now() < SOON_MS ? "soon" : ""),
     },
-    { key: "age", label: "Age", width: "52px", cls: "age", right: true, sort: (r) => -r.event, text: (r) => format.age(ageOf(r)) },
+    {
+      key: "age",
+      label: "Age",
+      width: "52px",
+      cls: "age",
+      right: true,
+      sort: (r) => -r.event,
+      text: (r) => format.age(ageOf(r)),
+    },
     {
       key: "src",
       label: "Source",
@@ -114,7 +176,10 @@ function standing() {
       key: "venue",
       label: "",
       phone: "d",
-      text: (r) => `${r.feed} · ${format.hours(r.hours)}${r.intervalUnsure ? "?" : ""} · ${format.age(ageOf(r))}${r.transport === "rest" ? " · REST" : ""}`,
+      text: (r) => {
+        const every = format.hours(r.hours) + (r.intervalUnsure ? "?" : "");
+        return `${r.feed} · ${every} · ${format.age(ageOf(r))}${r.transport === "rest" ? " · REST" : ""}`;
+      },
     },
   ];
 }

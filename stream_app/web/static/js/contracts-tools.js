@@ -61,7 +61,10 @@ export function contractsTools({ changed, unitChanged, csv }) {
   function setCounts(number, isHeld) {
     const all = store.contracts.length;
     if (store.status === null) return setText(shown, "");
-    setText(shown, number === all ? `${format.count(all)} contracts` : `${format.count(number)} of ${format.count(all)}`);
+    setText(
+      shown,
+      number === all ? `${format.count(all)} contracts` : `${format.count(number)} of ${format.count(all)}`,
+    );
     setText(held, isHeld ? "order held" : "");
   }
   const nextUnit = () => units.choose(format.UNITS[(format.UNITS.findIndex(([key]) => key === unit()) + 1) % 3][0]);
@@ -111,9 +114,11 @@ function filterMenus(changed) {
   const tally = (value) => {
     const counts = new Map();
     for (const row of store.contracts) counts.set(value(row), (counts.get(value(row)) ?? 0) + 1);
+    counts.delete(""); // a quote asset that is not known yet
     return counts;
   };
-  const byName = (value) => () => [...tally(value)].sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, n]) => [key, key, n]);
+  const byName = (value) => () =>
+    [...tally(value)].sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, n]) => [key, key, n]);
   const byHours = () =>
     [...tally((row) => row.hours)].sort(([a], [b]) => a - b).map(([h, n]) => [String(h), format.hours(h), n]);
   const byConfidence = () => {
@@ -121,9 +126,19 @@ function filterMenus(changed) {
     return CONFIDENCE.map((key) => [key, key.replace("_", " "), counts.get(key) ?? 0]);
   };
   return [
-    menu("Feed", "feed", byName((row) => row.feed), changed),
+    menu(
+      "Feed",
+      "feed",
+      byName((row) => row.feed),
+      changed,
+    ),
     menu("Interval", "h", byHours, changed),
     menu("Confidence", "conf", byConfidence, changed),
-    menu("Quote", "quote", byName((row) => row.quote), changed),
+    menu(
+      "Quote",
+      "quote",
+      byName((row) => row.quote),
+      changed,
+    ),
   ];
 }

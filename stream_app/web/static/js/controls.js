@@ -13,7 +13,12 @@ const phone = matchMedia("(max-width: 720px)");
 export function menu(label, key, options, changed) {
   const summary = el("summary", {}, label);
   const list = el("div");
-  const root = el("details", { class: "menu" }, summary, el("fieldset", {}, el("legend", { class: "sr" }, label), list));
+  const root = el(
+    "details",
+    { class: "menu" },
+    summary,
+    el("fieldset", {}, el("legend", { class: "sr" }, label), list),
+  );
   let boxes = [];
   let shape = "";
 

@@ -27,7 +27,11 @@ const COLUMNS = {
 };
 
 export function csvOf(rows) {
-  const lines = rows.map((row) => Object.values(COLUMNS).map((value) => cell(value(row))).join(","));
+  const lines = rows.map((row) =>
+    Object.values(COLUMNS)
+      .map((value) => cell(value(row)))
+      .join(","),
+  );
   return `${[Object.keys(COLUMNS).join(","), ...lines].join("\r\n")}\r\n`;
 }
 

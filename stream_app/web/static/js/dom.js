@@ -56,7 +56,11 @@ export function setHidden(node, hidden) {
 /** A group of exclusive buttons; options are [value, text, title]. `root.choose(value)` presses one. */
 export function segments(label, options, current, onPick) {
   const buttons = options.map(([value, text, title]) =>
-    el("button", { type: "button", "aria-pressed": String(value === current), title, onclick: () => pick(value) }, text),
+    el(
+      "button",
+      { type: "button", "aria-pressed": String(value === current), title, onclick: () => pick(value) },
+      text,
+    ),
   );
   function show(value) {
     options.forEach(([each], i) => setAttr(buttons[i], "aria-pressed", String(each === value)));

@@ -45,11 +45,15 @@ function remove(store, indices) {
   store.version += 1;
 }
 
+/** A frame may name what is known again: a contract's quote asset may be learnt later. */
 function addContracts(store, { index, contract_id, feed, symbol, base, quote }) {
   const limits = new Map(store.feeds.map((each) => [each.feed, each.stale_s]));
   for (let k = 0; k < index.length; k++) {
     const there = store.byIndex[index[k]];
-    if (there?.id === contract_id[k]) continue; // named again: frames may repeat what is known
+    if (there?.id === contract_id[k]) {
+      if (there.name(symbol[k], base[k], quote[k])) store.version += 1;
+      continue;
+    }
     if (there !== undefined) remove(store, [index[k]]);
     const row = new Row(index[k], contract_id[k], feed[k], symbol[k], base[k], quote[k]);
     row.staleAfter = limits.get(row.feed) ?? row.staleAfter;

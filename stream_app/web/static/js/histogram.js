@@ -47,7 +47,7 @@ export class Histogram {
     return counts.map((count, i) => {
       const left = high > low ? this.x(low + i * wide) : this.x(low) - 4;
       const right = high > low ? this.x(low + (i + 1) * wide) : this.x(low) + 4;
-      const tall = (count / most) * (this.bottom - TOP);
+      const tall = count === 0 ? 0 : Math.max(2, (count / most) * (this.bottom - TOP)); // one of many is seen
       return svg("rect", {
         class: "bin",
         x: (left + 0.5).toFixed(1),

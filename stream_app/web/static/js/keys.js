@@ -88,8 +88,16 @@ export function help() {
   const keys = (text) => text.split(" ").flatMap((key) => [el("kbd", {}, key), " "]);
   dialog.replaceChildren(
     el("h1", { id: "help-title" }, "Keyboard"),
-    el("dl", { class: "keys" }, HELP.map(([text, does]) => el("div", {}, el("dt", {}, does), el("dd", {}, keys(text))))),
-    el("p", { class: "lab" }, "All times are UTC. Colour and weight mark what is beyond ±2 standard deviations of 30 days."),
+    el(
+      "dl",
+      { class: "keys" },
+      HELP.map(([text, does]) => el("div", {}, el("dt", {}, does), el("dd", {}, keys(text)))),
+    ),
+    el(
+      "p",
+      { class: "lab" },
+      "All times are UTC. Colour and weight mark what is beyond ±2 standard deviations of 30 days.",
+    ),
     el("button", { class: "btn", type: "button", autofocus: true, onclick: () => dialog.close() }, "Close"),
   );
   dialog.showModal();

@@ -7,8 +7,8 @@ export const ORDERS = [
 ];
 
 /**
- * Groups {base, cells, others, rank} of `rows` by base; cells[j] is the row shown for feeds[j] (of several contracts the
- * strongest), others[j] how many more there are. `alone`: bases on one feed only are wanted, too.
+ * Groups {base, cells, others, rank} of `rows` by base; cells[j] is the row shown for feeds[j] (of several contracts
+ * the strongest), others[j] how many more there are. `alone`: bases on one feed only are wanted, too.
  */
 export function groupsOf(rows, feeds, { measure, order, alone }) {
   const places = new Map(feeds.map((feed, j) => [feed.feed, j]));

@@ -43,7 +43,13 @@ export function painter(canvas) {
       const y = head.y - scrollTop;
       if (y < -2 * layout.row || y > size.height + layout.row) return;
       if (i % layout.rows === 0) codes(feeds, layout, head.x, y - 9);
-      name(group.base, group.rank >= 3 * measure.step && scene.strong, head.x - layout.label, y + layout.row / 2, layout);
+      name(
+        group.base,
+        group.rank >= 3 * measure.step && scene.strong,
+        head.x - layout.label,
+        y + layout.row / 2,
+        layout,
+      );
       for (let j = 0; j < feeds.length; j++) {
         const at = { row: group.cells[j], x: head.x + j * layout.cell, y, key: NaN };
         at.key = keyOf(at.row, scene);

@@ -32,12 +32,26 @@ export function fillTable(table, { groups, feeds, measure }) {
   };
   table.replaceChildren(
     el("caption", {}, `${measure.legend} of the first ${shown.length} of ${groups.length} bases`),
-    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Base"), feeds.map((feed) => el("th", { scope: "col" }, feed.feed)))),
+    el(
+      "thead",
+      {},
+      el(
+        "tr",
+        {},
+        el("th", { scope: "col" }, "Base"),
+        feeds.map((feed) => el("th", { scope: "col" }, feed.feed)),
+      ),
+    ),
     el(
       "tbody",
       {},
       shown.map((group) =>
-        el("tr", {}, el("th", { scope: "row" }, group.base), feeds.map((_, j) => el("td", {}, words(group.cells[j])))),
+        el(
+          "tr",
+          {},
+          el("th", { scope: "row" }, group.base),
+          feeds.map((_, j) => el("td", {}, words(group.cells[j]))),
+        ),
       ),
     ),
   );

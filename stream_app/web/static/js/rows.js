@@ -9,9 +9,10 @@ export class Row {
     this.id = id;
     this.index = index;
     this.feed = feed;
-    this.symbol = symbol;
-    this.base = base;
-    this.quote = quote;
+    this.symbol = "";
+    this.base = "";
+    this.quote = "";
+    this.haystack = ""; // what the search looks through
     this.hours = 8;
     this.intervalSource = null;
     this.doubtful = false;
@@ -34,7 +35,15 @@ export class Row {
     this.staleAfter = STALE_S;
     this.removed = false;
     this.spark = null; // of sparklines.js
-    this.haystack = `${id} ${base} ${quote}`.toLowerCase();
+    this.name(symbol, base, quote);
+  }
+
+  /** Take the names; returns whether any is new. */
+  name(symbol, base, quote) {
+    if (symbol === this.symbol && base === this.base && quote === this.quote) return false;
+    Object.assign(this, { symbol, base, quote });
+    this.haystack = `${this.id} ${base} ${quote ?? ""}`.toLowerCase();
+    return true;
   }
 
   /** The interval is not what the exchange says: assumed by us, or contradicted. */

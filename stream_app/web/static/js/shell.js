@@ -47,10 +47,16 @@ export function frameParts({ toggleTheme }) {
       parts.state,
       el("span", { class: "mid wide" }, parts.feeds, " feeds"),
       el("span", { class: "wide" }, parts.utc, " UTC"),
-      el("button", { class: "btn quiet", type: "button", onclick: toggleTheme, "aria-label": "Light or dark theme" }, "◑"),
+      el(
+        "button",
+        { class: "btn quiet", type: "button", onclick: toggleTheme, "aria-label": "Light or dark theme" },
+        "◑",
+      ),
       el("button", { class: "btn quiet hide-s", type: "button", onclick: help, "aria-label": "Keyboard help" }, "?"),
     );
-  document.querySelector("#foot").append(...foot(), el("nav", { class: "nav", "aria-label": "Views, below" }, navigation()));
+  document
+    .querySelector("#foot")
+    .append(...foot(), el("nav", { class: "nav", "aria-label": "Views, below" }, navigation()));
 }
 
 function navigation() {
@@ -69,12 +75,30 @@ function navigation() {
 function foot() {
   const key = (text) => el("kbd", {}, text);
   return [
-    el("span", { title: "From a z-score's record in Kafka to its pixel here, last 5 minutes" }, "Kafka to pixel p50 / p99 ", parts.latency),
+    el(
+      "span",
+      { title: "From a z-score's record in Kafka to its pixel here, last 5 minutes" },
+      "Kafka to pixel p50 / p99 ",
+      parts.latency,
+    ),
     el("span", { title: "Time this page's script takes" }, "script ", parts.script),
     el("span", { title: "Raw records that the workers have not applied" }, "worker lag ", parts.lag),
     el("span", { title: "From receipt at the producer to the output in Kafka" }, "processing p99 ", parts.delay),
     el("span", { class: "grow" }),
-    el("span", { class: "hints" }, key("/"), " search ", key("j"), " ", key("k"), " move ", key("↵"), " open ", key("?"), " keys"),
+    el(
+      "span",
+      { class: "hints" },
+      key("/"),
+      " search ",
+      key("j"),
+      " ",
+      key("k"),
+      " move ",
+      key("↵"),
+      " open ",
+      key("?"),
+      " keys",
+    ),
   ];
 }
 

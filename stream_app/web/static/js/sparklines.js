@@ -14,11 +14,14 @@ const FOOT = 18.5;
 let newest = 0; // start of the newest closed hour that is known, ms
 let askedAt = -Infinity;
 let asking = false;
+let started = false;
 let found = new Map();
 let revision = 0;
 
-/** Fetch now and keep up with the hours. A hidden tab asks when it is seen again. */
+/** Fetch now and keep up with the hours, from the first call on. A hidden tab asks when it is seen again. */
 export function startSparklines() {
+  if (started) return;
+  started = true;
   void look();
   setInterval(look, LOOK_MS);
   document.addEventListener("visibilitychange", look);

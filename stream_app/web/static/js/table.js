@@ -9,9 +9,10 @@ const phone = matchMedia("(max-width: 720px)");
 let serial = 0;
 
 /**
- * columns: {key, label, title, width, cls, head, right, phone, sort(row), text(row), tone(row), build(cell), paint(cell, row)};
- * `rising`: sorted upwards at the first click. One without a width is only shown on the phone, where `phone` names its place. Options: rowClass(row), onOpen(row),
- * onSort(key), onSelect(row or null). Rows need an `id`, by which the selection survives a new list.
+ * columns: {key, label, title, width, cls, head, right, phone, rising, sort(row), text(row), tone(row), build(cell),
+ * paint(cell, row)}. `rising`: sorted upwards at the first click. One without a width is only shown on the phone, where
+ * `phone` names its place. Options: rowClass(row), onOpen(row), onSort(key), onSelect(row or null). Rows need an `id`,
+ * by which the selection survives a new list.
  */
 export class VirtualTable {
   constructor({ label, columns, rowClass, onOpen, onSort, onSelect }) {
@@ -155,7 +156,11 @@ export class VirtualTable {
         continue;
       }
       setText(cell, column.text(row));
-      if (column.tone) setClass(cell, `${column.cls ?? ""} ${column.right ? "r" : ""} ${column.width ? "" : "only-s"} ${column.tone(row)}`);
+      if (column.tone)
+        setClass(
+          cell,
+          `${column.cls ?? ""} ${column.right ? "r" : ""} ${column.width ? "" : "only-s"} ${column.tone(row)}`,
+        );
     }
   }
 

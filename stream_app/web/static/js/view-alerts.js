@@ -2,7 +2,7 @@
 
 import { columns, kindWords } from "./alerts-columns.js";
 import { copyText, el, segments, setHidden, setText, toast } from "./dom.js";
-import { menu, searchBox } from "./filters.js";
+import { listParam, menu, searchBox } from "./filters.js";
 import { count } from "./format.js";
 import { nothingBox } from "./nothing.js";
 import { contractUrl, go, param, setParams } from "./router.js";
@@ -15,83 +15,116 @@ const SEVERITIES = [
   ["warning", "Warning"],
   ["info", "Info"],
 ];
-const DAY_MS = 86_400_000;
-const NEAR_MS = 0.9 * DAY_MS;
+const NEAR_MS = 0.9 * 86_400_000; // a day's chart still shows it
 const NO_ALERT = ["No alert in the last day.", "z beyond ±2 or ±3, a change of sign, and feeds that fail raise one."];
 const NO_MATCH = ["No alert matches.", ""];
 
-export function alertsView(main) {
-  let version = -1;
-  let all = [];
-  const table = new VirtualTable({ label: "Alerts", onOpen: open, columns: columns(), rowClass: ({ severity }) => severity });
-  const shown = el("span", { class: "lab", "aria-live": "polite" });
-  const search = searchBox("Contract, feed or message", refresh);
-  const kinds = menu("Kind", "kind", kindOptions, refresh);
-  const severities = segments("Severity", SEVERITIES, param("severity"), (severity) => {
-    setParams({ severity });
-    refresh();
-  });
-  const nothing = nothingBox(clear);
-  main.append(
-    el("h1", { class: "sr" }, "Alerts"),
-    el("div", { class: "tools", role: "group", "aria-label": "Search and filters" }, search, severities, kinds, el("span", { class: "grow" }), shown),
-    table.root,
-    nothing.root,
-  );
+export const alertsView = (main) => new AlertsView(main);
 
-  function kindOptions() {
-    const counts = new Map();
-    for (const { kind } of store.alerts) counts.set(kind, (counts.get(kind) ?? 0) + 1);
-    return [...counts].sort(([a], [b]) => (a < b ? -1 : 1)).map(([kind, n]) => [kind, kindWords(kind), n]);
+class AlertsView {
+  constructor(main) {
+    const changed = () => this.refresh();
+    this.version = -1;
+    this.all = [];
+    this.table = new VirtualTable({
+      label: "Alerts",
+      columns: columns(),
+      rowClass: ({ severity }) => severity,
+      onOpen: openMoment,
+    });
+    this.shown = el("span", { class: "lab", "aria-live": "polite" });
+    this.search = searchBox("Contract, feed or message", changed);
+    this.kinds = menu("Kind", "kind", kindOptions, changed);
+    this.severities = segments("Severity", SEVERITIES, param("severity"), (severity) => {
+      setParams({ severity });
+      this.refresh();
+    });
+    this.nothing = nothingBox(() => this.clear());
+    const tools = el("div", { class: "tools", role: "group", "aria-label": "Search and filters" }, [
+      this.search,
+      this.severities,
+      this.kinds,
+      el("span", { class: "grow" }),
+      this.shown,
+    ]);
+    main.append(el("h1", { class: "sr" }, "Alerts"), tools, this.table.root, this.nothing.root);
+    this.update();
   }
-  function clear() {
-    setParams({ q: null, kind: null, severity: null });
-    search.show();
-    kinds.show();
-    severities.show("");
-    refresh();
-  }
-  function refresh() {
-    const words = param("q").toLowerCase().split(/\s+/).filter(Boolean);
-    const wanted = new Set(param("kind").split(",").filter(Boolean));
-    const severity = param("severity");
-    const list = all.filter(
-      (row) =>
-        (wanted.size === 0 || wanted.has(row.kind)) &&
-        (severity === "" || row.severity === severity) &&
-        words.every((word) => row.haystack.includes(word)),
-    );
-    table.setRows(list);
-    setHidden(table.root, list.length === 0);
-    const number = list.length === all.length ? count(all.length) : `${count(list.length)} of ${count(all.length)}`;
-    setText(shown, `${number} in the last day`);
-    nothing.show(pageState(), all.length, list.length, all.length === 0 ? NO_ALERT : NO_MATCH);
-  }
-  function update() {
-    if (version !== store.alertsVersion) {
-      version = store.alertsVersion;
-      all = store.alerts.map(rowOf);
-      if (!kinds.open) kinds.renew();
-      refresh();
+
+  update() {
+    if (this.version !== store.alertsVersion) {
+      this.version = store.alertsVersion;
+      this.all = store.alerts.map(rowOf);
+      if (!this.kinds.open) this.kinds.renew();
+      this.refresh();
     } else {
-      table.paint();
-      if (all.length === 0) nothing.show(pageState(), 0, 0, NO_ALERT);
+      this.table.paint();
+      this.sayWhy();
     }
   }
-  async function copy() {
-    const row = table.selected;
-    if (row !== null) toast((await copyText(row.message)) ? "Alert copied" : "The browser does not allow copying");
+
+  refresh() {
+    const list = this.all.filter(matcher());
+    this.table.setRows(list);
+    setHidden(this.table.root, list.length === 0);
+    const number = list.length === this.all.length ? "" : `${count(list.length)} of `;
+    setText(this.shown, store.status === null ? "" : `${number}${count(this.all.length)} in the last day`);
+    this.sayWhy();
   }
-  update();
-  return {
-    table,
-    update,
-    move: (step) => table.move(step),
-    open: () => (table.selected ? open(table.selected) : table.move(1)),
-    copy,
-    escape: () => (table.selected ? table.select(null) : clear()),
-    destroy: () => table.destroy(),
-  };
+
+  sayWhy() {
+    const known = this.all.length;
+    this.nothing.show(pageState(), known, this.table.rows.length, known === 0 ? NO_ALERT : NO_MATCH);
+  }
+
+  clear() {
+    setParams({ q: null, kind: null, severity: null });
+    this.search.show();
+    this.kinds.show();
+    this.severities.show("");
+    this.refresh();
+  }
+
+  move(step) {
+    this.table.move(step);
+  }
+
+  open() {
+    if (this.table.selected) openMoment(this.table.selected);
+    else this.table.move(1);
+  }
+
+  async copy() {
+    const row = this.table.selected;
+    if (row === null) return;
+    toast((await copyText(row.message)) ? "Alert copied" : "The browser does not allow copying");
+  }
+
+  escape() {
+    if (this.table.selected) this.table.select(null);
+    else this.clear();
+  }
+
+  destroy() {
+    this.table.destroy();
+  }
+}
+
+function kindOptions() {
+  const counts = new Map();
+  for (const { kind } of store.alerts) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  return [...counts].sort(([a], [b]) => (a < b ? -1 : 1)).map(([kind, n]) => [kind, kindWords(kind), n]);
+}
+
+/** A function that keeps or drops an alert, from the address. */
+function matcher() {
+  const words = param("q").toLowerCase().split(/\s+/).filter(Boolean);
+  const kinds = new Set(listParam("kind"));
+  const severity = param("severity");
+  return (row) =>
+    (kinds.size === 0 || kinds.has(row.kind)) &&
+    (severity === "" || row.severity === severity) &&
+    words.every((word) => row.haystack.includes(word));
 }
 
 function rowOf(alert) {
@@ -104,7 +137,7 @@ function rowOf(alert) {
 }
 
 /** To the contract at that moment, or to the feeds. */
-function open({ subject, at }) {
+function openMoment({ subject, at }) {
   if (!subject.includes(":")) return go("#/feeds");
   const range = store.now() - at < NEAR_MS ? "1" : "2";
   return go(contractUrl(subject, { range, at }));

@@ -2,7 +2,7 @@
 
 import { el, setAttr, setClass, setText } from "./dom.js";
 import * as format from "./format.js";
-import { causeWords, outcome } from "./gap-words.js";
+import { causeWords, lastedWords, ofContract, outcome, together } from "./gap-words.js";
 import { contractUrl } from "./router.js";
 
 const MOST_OTHERS = 12;
@@ -187,12 +187,7 @@ export class Events {
   show(past, available, now) {
     if (past === null) return this.audit.replaceChildren(...nothing("Not known: history could not be loaded."));
     this.gapsSection.hidden = past.gaps.length === 0;
-    this.gaps.replaceChildren(
-      ...shortList(
-        [...past.gaps].sort((a, b) => b.from - a.from),
-        (gap) => gapLine(gap, now),
-      ),
-    );
+    this.gaps.replaceChildren(...shortList(together(past.gaps), (gaps) => gapLine(gaps, now)));
     const none = available ? "None in this range." : "Not known: history is not available.";
     return this.audit.replaceChildren(
       ...(past.audit.length > 0 ? shortList(past.audit, (event) => auditLine(event, now)) : nothing(none)),
@@ -200,16 +195,17 @@ export class Events {
   }
 }
 
-function gapLine(gap, now) {
-  const lasted =
-    gap.to === null ? `open for ${format.age((now - gap.from) / 1000)}` : format.age((gap.to - gap.from) / 1000);
-  const [done, tone] = outcome({ ...gap, open: gap.to === null });
+function gapLine(gaps, now) {
+  const [gap] = gaps;
+  const [done, tone] = outcome(gaps, now);
+  const many = gaps.length > 1 ? `${gaps.length} connections` : `connection ${gap.socket}`.trim();
+  const what = [ofContract(gap) ? "" : `${many} of the feed`, causeWords(gap.cause)].filter(Boolean).join(": ");
   return el(
     "div",
     {},
     when(gap.from, now),
-    el("span", { class: "wrap" }, causeWords(gap.cause) || "gap", el("span", { class: tone }, ` · ${done}`)),
-    el("span", { class: "r" }, lasted),
+    el("span", { class: "wrap" }, what || "gap", el("span", { class: tone }, ` · ${done}`)),
+    el("span", { class: "r" }, lastedWords(gaps, now)),
   );
 }
 

@@ -5,15 +5,16 @@ import { EstimateChart } from "./chart-estimate.js";
 import { broken, emptyHistory, joined, LivePoints, readHistory } from "./chart-past.js";
 import { el, segments, setAttr, setHidden, setText } from "./dom.js";
 import * as format from "./format.js";
+import { together } from "./gap-words.js";
 import { Histogram } from "./histogram.js";
 import { read, setParams } from "./router.js";
 import { store } from "./store.js";
+import { LEAST_RATED, legend, rest, summary } from "./view-contract-words.js";
 
 const DAY = 86_400_000;
 const REDRAW_MS = 5000;
 const REFRESH_MS = 300_000;
 const AFTER_SETTLEMENT_MS = 20_000;
-const LEAST_RATED = 10;
 const LEAST_SPAN_MS = 600_000;
 const RANGES = [
   ["1", "24 h"],
@@ -122,19 +123,17 @@ export class ContractHistory {
     this.asking = asking;
     this.nextAsk = Infinity;
     this.say();
-    try {
-      const path = `${contractPath(this.id)}/history?hours=${Number(this.days) * 24}`;
-      const answer = await getJson(path, { signal: asking.signal });
-      this.past = readHistory(answer);
-      this.reason = answer.available ? "" : answer.reason || "ClickHouse does not answer";
-      this.failures = 0;
-      this.onPast(this.past, answer.available);
-    } catch (error) {
-      if (isAbort(error)) return;
-      this.failures += 1;
-      this.reason = error.message;
-      if (this.past === null) this.onPast(null, false);
-    }
+    const path = `${contractPath(this.id)}/history?hours=${Number(this.days) * 24}`;
+    const [answer, error] = await getJson(path, { signal: asking.signal }).then(
+      (found) => [found, null],
+      (failed) => [null, failed],
+    );
+    if (error !== null && isAbort(error)) return;
+    this.failures = error === null ? 0 : this.failures + 1;
+    this.reason =
+      error !== null ? error.message : answer.available ? "" : answer.reason || "ClickHouse does not answer";
+    if (error === null) this.past = readHistory(answer);
+    if (error === null || this.past === null) this.onPast(this.past, answer?.available === true);
     this.asking = null;
     this.answeredAt = store.now();
     this.nextAsk = this.answeredAt + (this.reason ? Math.min(120_000, 10_000 * 2 ** this.failures) : REFRESH_MS);
@@ -199,9 +198,7 @@ export class ContractHistory {
     const past = this.past ?? emptyHistory(asked, now);
     const from = this.begin(past, asked, now);
     const inside = (one) => one.at >= from && one.at <= now;
-    const gaps = past.gaps
-      .filter((gap) => gap.from < now && (gap.to ?? now) > from)
-      .map((gap) => ({ ...gap, own: gap.subject === row.id }));
+    const gaps = gapsWithin(past.gaps, from, now, row.id);
     const points = joined(past, this.live).filter(inside);
     const settlements = past.settlements.filter(inside);
     const rated = row.samples >= LEAST_RATED && row.mean !== null && row.std !== null;
@@ -258,38 +255,10 @@ export class ContractHistory {
   }
 }
 
-function rest({ row, baseline, settlements }) {
-  if (!baseline) return `${row.samples} settlements: no baseline below ${LEAST_RATED}`;
-  const sigma = (baseline.std * 100).toFixed(4);
-  const plural = settlements.length === 1 ? "settlement" : "settlements";
-  return `mean ${format.pct(baseline.mean)} %   σ ${sigma} %   ${settlements.length} ${plural} shown`;
-}
-
-/** The chart for those who do not see it. */
-function summary({ row, baseline, settlements, gaps, points }) {
-  const values = points.map((point) => point.value);
-  const parts = [`Now ${format.pct(row.rate8, 5)} percent, z ${format.z(row.z)}.`];
-  if (values.length > 0) {
-    const low = values.reduce((a, b) => Math.min(a, b));
-    const high = values.reduce((a, b) => Math.max(a, b));
-    parts.push(`Between ${format.pct(low, 4)} and ${format.pct(high, 4)} percent in this range.`);
-  }
-  if (baseline) parts.push(`Mean ${format.pct(baseline.mean)} percent, sigma ${format.pct(baseline.std)} percent.`);
-  const special = settlements.filter((settlement) => settlement.special).length;
-  parts.push(`${settlements.length} settlements, ${special} of them special; ${gaps.length} gaps.`);
-  return parts.join(" ");
-}
-
-function legend() {
-  const key = (mark, text) => el("span", {}, el("i", { class: mark }), text);
-  return el(
-    "p",
-    { class: "key" },
-    key("k-line", "estimate"),
-    key("k-dot", "settlement"),
-    key("k-special", "special settlement"),
-    key("k-band", "present mean ± 1, 2, 3 σ"),
-    key("k-gap", "gap"),
-    key("k-bars", "hour, low to high"),
-  );
+/** The contract's own gaps, and of its feed's connections one for each event. */
+function gapsWithin(gaps, from, now, id) {
+  const inside = gaps.filter((gap) => gap.from < now && (gap.to ?? now) > from);
+  const own = inside.filter((gap) => gap.subject === id);
+  const others = together(inside.filter((gap) => gap.subject !== id)).map(([gap]) => gap);
+  return [...own.map((gap) => ({ ...gap, own: true })), ...others.map((gap) => ({ ...gap, own: false }))];
 }

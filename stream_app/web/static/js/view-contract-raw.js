@@ -37,7 +37,9 @@ export class RawBytes {
     const at = `${raw.raw_topic} · partition ${raw.raw_partition} · offset ${raw.raw_offset} · item ${raw.raw_item}`;
     const how = [raw.transport, raw.purpose, raw.channel].filter(Boolean).join(", ");
     const received = Number.isFinite(raw.received_at) ? `, received ${format.stamp(raw.received_at / 1000)} UTC` : "";
-    const size = Number.isFinite(raw.bytes) ? ` · ${format.count(raw.bytes)} bytes${raw.truncated ? ", cut here" : ""}` : "";
+    const size = Number.isFinite(raw.bytes)
+      ? ` · ${format.count(raw.bytes)} bytes${raw.truncated ? ", cut here" : ""}`
+      : "";
     setText(this.place, `${at} · ${how}${received}${size}`);
     setHidden(this.box, false);
     this.code.textContent = raw.payload ?? "";

@@ -137,12 +137,19 @@ class ContractPage {
   showAlerts(now) {
     if (this.alertsSeen === store.alertsVersion) return;
     this.alertsSeen = store.alertsVersion;
-    this.alerts.show(store.alerts.filter((alert) => alert.subject === this.id), this.pastAlerts, this.id, now);
+    this.alerts.show(
+      store.alerts.filter((alert) => alert.subject === this.id),
+      this.pastAlerts,
+      this.id,
+      now,
+    );
   }
 
   async copy() {
     const { row } = this;
-    const text = `${row.id}\t${format.pct(row.rate, 5)} %\t${format.hours(row.hours)}\tz ${format.z(row.z)}\t${format.iso(row.event)}\t${location.origin}${location.pathname}${contractUrl(row.id)}`;
+    const link = `${location.origin}${location.pathname}${contractUrl(row.id)}`;
+    const values = [`${format.pct(row.rate, 5)} %`, format.hours(row.hours), `z ${format.z(row.z)}`];
+    const text = [row.id, ...values, format.iso(row.event), link].join("\t");
     toast((await copyText(text)) ? "Copied" : "The browser refused to copy");
   }
 

@@ -16,79 +16,109 @@ import { VirtualTable } from "./table.js";
 
 const ORDER_MS = 5000;
 const RATE_NAMES = { pct: "Rate, %", bps: "Rate, bps", apr: "Rate, APR %" };
-let sparklines = false;
 
-export function contractsView(main) {
-  let orderedAt = -Infinity;
-  let version = -1;
-  let list = [];
-  const tools = contractsTools({ changed: refresh, unitChanged, csv: () => downloadCsv(list, store.now()) });
-  const bands = bandsBar(refresh);
-  const table = new VirtualTable({
-    label: "Contracts",
-    columns: columns(tools.unit),
-    rowClass,
-    onOpen: (row) => go(contractUrl(row.id)),
-    onSort: (key) => {
-      orderBy(table.columns, key);
-      refresh();
-    },
-  });
-  const nothing = nothingBox(tools.clear);
-  main.append(el("h1", { class: "sr" }, "Contracts"), tools.root, bands.root, table.root, nothing.root);
-  if (!sparklines) startSparklines();
-  sparklines = true;
+export const contractsView = (main) => new ContractsView(main);
 
-  function refresh() {
-    const order = ordering(table.columns);
-    list = sortRows(store.contracts.filter(predicate()), order);
-    orderedAt = performance.now();
-    table.showSort(order.column.key, order.descending);
-    setHidden(table.root, list.length === 0);
-    table.setRows(list);
-    bands.renew();
-    tools.show();
-    tools.setCounts(list.length, false);
+class ContractsView {
+  constructor(main) {
+    this.refresh = this.refresh.bind(this);
+    this.list = [];
+    this.orderedAt = -Infinity;
+    this.version = -1;
+    this.tools = contractsTools({
+      changed: this.refresh,
+      unitChanged: () => this.showUnit(),
+      csv: () => downloadCsv(this.list, store.now()),
+    });
+    this.bands = bandsBar(this.refresh);
+    this.table = new VirtualTable({
+      label: "Contracts",
+      columns: columns(this.tools.unit),
+      rowClass,
+      onOpen: (row) => go(contractUrl(row.id)),
+      onSort: (key) => this.sort(key),
+    });
+    this.nothing = nothingBox(this.tools.clear);
+    const heading = el("h1", { class: "sr" }, "Contracts");
+    main.append(heading, this.tools.root, this.bands.root, this.table.root, this.nothing.root);
+    addEventListener("starred", this.refresh);
+    startSparklines();
+    this.showUnit();
+    this.update();
   }
-  function unitChanged() {
-    table.rename("rate", RATE_NAMES[tools.unit()]);
-    table.paint();
-  }
-  function follow() {
-    const late = performance.now() - orderedAt > ORDER_MS;
-    const held = table.held;
-    const changed = version !== store.version;
-    if (changed) tools.renew();
-    if (changed || (late && !held)) {
-      version = store.version;
-      refresh();
+
+  /** Renew the order each 5 s, unless someone looks at a row; in between only the numbers. */
+  update() {
+    const late = performance.now() - this.orderedAt > ORDER_MS;
+    const { held } = this.table;
+    const isNew = this.version !== store.version;
+    if (isNew) this.tools.renew();
+    if (isNew || (late && !held)) {
+      this.version = store.version;
+      this.refresh();
     } else {
-      table.paint();
-      tools.setCounts(list.length, late && held);
+      this.table.paint();
+      this.tools.setCounts(this.list.length, late && held);
     }
-    nothing.show(pageState(), store.contracts.length, list.length);
+    this.nothing.show(pageState(), store.contracts.length, this.list.length);
   }
-  async function copy() {
-    const row = table.selected;
+
+  /** Choose and order the rows anew, by the address. */
+  refresh() {
+    const order = ordering(this.table.columns);
+    this.list = sortRows(store.contracts.filter(predicate()), order);
+    this.orderedAt = performance.now();
+    this.table.showSort(order.column.key, order.descending);
+    setHidden(this.table.root, this.list.length === 0);
+    this.table.setRows(this.list);
+    this.bands.renew();
+    this.tools.show();
+    this.tools.setCounts(this.list.length, false);
+    this.nothing.show(pageState(), store.contracts.length, this.list.length);
+  }
+
+  sort(key) {
+    orderBy(this.table.columns, key);
+    this.refresh();
+  }
+
+  showUnit() {
+    this.table.rename("rate", RATE_NAMES[this.tools.unit()]);
+    this.table.paint();
+  }
+
+  move(step) {
+    this.table.move(step);
+  }
+
+  open() {
+    if (this.table.selected) go(contractUrl(this.table.selected.id));
+    else this.table.move(1);
+  }
+
+  star() {
+    if (this.table.selected) toggleStar(this.table.selected.id);
+  }
+
+  async copy() {
+    const row = this.table.selected;
     if (row === null) return;
-    const worked = await copyText([row.id, row.rate, row.hours, row.rate8, row.apr, row.z ?? "", row.mark ?? ""].join("\t"));
+    const cells = [row.id, row.rate, row.hours, row.rate8, row.apr, row.z ?? "", row.mark ?? ""];
+    const worked = await copyText(cells.join("\t"));
     toast(worked ? `${row.id} copied` : "The browser does not allow copying");
   }
-  unitChanged();
-  follow();
-  addEventListener("starred", refresh);
-  return {
-    table,
-    update: follow,
-    move: (step) => table.move(step),
-    open: () => (table.selected ? go(contractUrl(table.selected.id)) : table.move(1)),
-    star: () => table.selected && toggleStar(table.selected.id),
-    copy,
-    unit: tools.nextUnit,
-    escape: () => (table.selected ? table.select(null) : tools.clear()),
-    destroy: () => {
-      table.destroy();
-      removeEventListener("starred", refresh);
-    },
-  };
+
+  unit() {
+    this.tools.nextUnit();
+  }
+
+  escape() {
+    if (this.table.selected) this.table.select(null);
+    else this.tools.clear();
+  }
+
+  destroy() {
+    this.table.destroy();
+    removeEventListener("starred", this.refresh);
+  }
 }

@@ -1,24 +1,25 @@
-// The gaps: times in which a contract or a whole feed was known from nowhere.
+// The gaps: times without the stream of contracts, or of connections of a feed, and what filled them.
 
 import { el, setAttr, setHidden, setText } from "./dom.js";
 import * as format from "./format.js";
-import { causeWords, outcome } from "./gap-words.js";
+import { causeWords, lastedWords, ofContract, outcome, readGap, together } from "./gap-words.js";
 import { contractUrl } from "./router.js";
 
+export const MOST_GAPS = 1000;
+const MOST_LINES = 100;
 const HEADS = [
   ["Opened, UTC", ""],
-  ["Contract or feed", ""],
+  ["Contracts or connections", ""],
   ["Lasted", "r"],
   ["Why", ""],
   ["What was done", ""],
 ];
-const MOST = 100;
 
 export class Gaps {
   constructor() {
     this.note = el("p", { class: "note", role: "status" }, "Loading …");
     this.body = el("tbody", { role: "rowgroup" });
-    this.about = el("span", { class: "dim" }, "times in which a contract was known from nowhere");
+    this.about = el("span", { class: "dim" }, "times without the stream, and what filled them");
     const heads = HEADS.map(([text, cls]) => el("th", { class: cls, scope: "col", role: "columnheader" }, text));
     this.table = el(
       "div",
@@ -39,36 +40,46 @@ export class Gaps {
     );
   }
 
-  /** `list`: newest first, of /api/v1/gaps; `reason`: why it is not known, or "". */
+  /** `list`: of /api/v1/gaps, or null; `reason`: why it is not known, or "". */
   show(list, reason, now) {
-    const shown = (list ?? []).slice(0, MOST);
-    setText(this.note, reason ? `Gaps are not known: ${reason}.` : "No gap in the last days.");
+    if (reason) setText(this.note, `Gaps are not known: ${reason}.`);
+    else setText(this.note, "No gap in the last 30 days.");
     setAttr(this.note, "data-s", reason ? "warn" : "");
-    setHidden(this.note, shown.length > 0 && !reason);
-    setHidden(this.table, shown.length === 0);
-    this.body.replaceChildren(...shown.map((gap) => gapRow(gap, now)));
+    if (list === null) return setHidden(this.note, false);
+    const lines = together(list.map(readGap)).slice(0, MOST_LINES);
+    setHidden(this.note, lines.length > 0 && !reason);
+    setHidden(this.table, lines.length === 0);
+    const many = list.length >= MOST_GAPS ? `, the newest ${format.count(MOST_GAPS)}` : "";
+    setText(this.about, `times without the stream, and what filled them${many}`);
+    return this.body.replaceChildren(...lines.map((gaps) => line(gaps, now)));
   }
 }
 
-function gapRow(gap, now) {
-  const opened = gap.opened_at / 1000;
-  const open = gap.closed_at === null;
-  const seconds = open ? (now - opened) / 1000 : (gap.seconds ?? (gap.closed_at - gap.opened_at) / 1e6);
-  const [done, tone] = outcome({ filledBy: gap.filled_by ?? "", restFilled: gap.rest_filled_s ?? null, seconds, open });
+function line(gaps, now) {
+  const open = gaps.some((gap) => gap.to === null);
+  const [done, tone] = outcome(gaps, now);
   const cell = (cls, ...children) => el("td", { class: cls, role: "cell" }, children);
+  const first = Math.min(...gaps.map((gap) => gap.from));
   return el(
     "tr",
     { role: "row" },
-    cell("", format.stamp(opened)),
-    cell("", subject(gap.subject, opened)),
-    cell(open ? "r bad w2" : "r", open ? `${format.age(seconds)}, open` : format.age(seconds)),
-    cell("", causeWords(gap.cause) || format.DASH),
+    cell("", format.stamp(first)),
+    cell("", subject(gaps, first)),
+    cell(open ? "r bad w2" : "r", lastedWords(gaps, now)),
+    cell("", causeWords(gaps[0].cause) || format.DASH),
     cell(`wrap ${tone}`, done),
   );
 }
 
-/** A contract links to the moment on its page, a feed to its contracts. */
-function subject(name, at) {
-  const href = name.includes(":") ? contractUrl(name, { at }) : `#/contracts?feed=${encodeURIComponent(name)}`;
-  return el("a", { class: "link", href }, name);
+/** A contract links to the moment on its page; a connection, or many contracts, to the feed's contracts. */
+function subject(gaps, at) {
+  const [gap] = gaps;
+  if (ofContract(gap) && gaps.length === 1) {
+    return el("a", { class: "link", href: contractUrl(gap.subject, { at }) }, gap.subject);
+  }
+  const [feed] = gap.subject.split(":", 1);
+  const link = el("a", { class: "link", href: `#/contracts?feed=${encodeURIComponent(feed)}` }, feed);
+  const many = ofContract(gap) ? "contracts" : "connections";
+  const what = gaps.length > 1 ? `${format.count(gaps.length)} ${many}` : `connection ${gap.socket}`.trim();
+  return [link, el("span", { class: "dim" }, ` · ${what}`)];
 }

@@ -28,7 +28,23 @@ export const COLUMNS = [
   ["f-sockets", "Sockets", "open now · connects since the producer started", true],
   ["f-frames", "Frames/s", "between the newest two reports", true],
 ];
-const BUILT = ["name", "state", "live", "p50", "p99", "meter", "quarters", "day", "week", "share", "gaps", "differ", "limit", "sockets", "frames"];
+const BUILT = [
+  "name",
+  "state",
+  "live",
+  "p50",
+  "p99",
+  "meter",
+  "quarters",
+  "day",
+  "week",
+  "share",
+  "gaps",
+  "differ",
+  "limit",
+  "sockets",
+  "frames",
+];
 
 export class FeedRow {
   constructor(name) {
@@ -90,7 +106,7 @@ export class FeedRow {
     this.paintShare(feed, health);
     this.paintReport(report, now);
     const limit = feed.limit_used ?? null;
-    this.used.show(limit, limit === null ? format.DASH : `${Math.round(limit * 100)} %`, "of the rate limit used");
+    this.used.show(limit, limit === null ? format.DASH : percent(limit), "of the rate limit used");
     setText(this.open_, format.count(feed.connections));
     setText(this.connects, ` · ${format.count(feed.connects)}`);
     setAttr(
@@ -151,7 +167,11 @@ export class FeedRow {
     const good = sumKnown(report?.matched, report?.settled_matched);
     setText(differ, format.count(bad));
     setClass(differ, `f-differ r ${bad ? "warn w2" : "dim"}`);
-    setAttr(differ, "title", bad === null ? "not known" : `${format.count(bad)} of ${format.count(bad + (good ?? 0))} comparisons`);
+    setAttr(
+      differ,
+      "title",
+      bad === null ? "not known" : `${format.count(bad)} of ${format.count(bad + (good ?? 0))} comparisons`,
+    );
     this.paintQuarters(report?.quarters ?? null, now);
   }
 
@@ -178,6 +198,9 @@ function share(value) {
   return (Math.floor(value * 10_000 + 1e-6) / 100).toFixed(2);
 }
 
+/** Whole percents; 0 only of nothing. */
+const percent = (value) => (value > 0 && value < 0.01 ? "< 1 %" : `${Math.round(value * 100)} %`);
+
 /** Whole percents, but never 0 or 100 of what is neither. */
 function shareText(value) {
   const rest = value === 0 || value === 1 ? value * 100 : Math.min(99, Math.max(1, Math.round(value * 100)));
@@ -199,7 +222,11 @@ function meter(cls) {
     show(value, words, of) {
       setText(text, words);
       setStyle(fill, { transform: `scaleX(${Math.min(1, Math.max(0, value ?? 0)).toFixed(2)})` });
-      setAttr(root, "aria-label", value === null ? `not known; ${words}` : `${Math.round(value * 100)} % ${of}, ${words}`);
+      setAttr(
+        root,
+        "aria-label",
+        value === null ? `not known; ${words}` : `${Math.round(value * 100)} % ${of}, ${words}`,
+      );
     },
   };
 }

@@ -6,7 +6,7 @@ import * as format from "./format.js";
 import { nothingBox } from "./nothing.js";
 import { pageState, store } from "./store.js";
 import { agesByFeed, FrameRates } from "./view-feeds-figures.js";
-import { Gaps } from "./view-feeds-gaps.js";
+import { Gaps, MOST_GAPS } from "./view-feeds-gaps.js";
 import { COLUMNS, FeedRow } from "./view-feeds-row.js";
 
 const REFRESH_MS = 30_000;
@@ -88,7 +88,10 @@ class FeedsView {
     const state = pageState();
     this.nothing.show(state === "empty" ? "" : state, 0, store.feeds.length, none);
     const plural = store.feeds.length === 1 ? "venue" : "venues";
-    setText(this.about, store.status === null ? "" : `${store.feeds.length} ${plural}, ${format.count(store.contracts.length)} contracts`);
+    setText(
+      this.about,
+      store.status === null ? "" : `${store.feeds.length} ${plural}, ${format.count(store.contracts.length)} contracts`,
+    );
   }
 
   async ask() {
@@ -96,7 +99,7 @@ class FeedsView {
     const { signal } = this.leaving;
     const [feeds, gaps] = await Promise.allSettled([
       getJson("feeds", { signal }),
-      getJson("gaps?limit=100", { signal }),
+      getJson(`gaps?limit=${MOST_GAPS}`, { signal }),
     ]);
     if (signal.aborted || [feeds, gaps].some(({ reason }) => isAbort(reason))) return;
     const failed = feeds.status === "rejected" || gaps.status === "rejected";
@@ -106,8 +109,9 @@ class FeedsView {
       setText(this.note, `Uptime, gaps and reconciliation are not renewed: ${feeds.reason.message}.`);
     }
     const now = store.now();
-    const why = gaps.status === "rejected" ? gaps.reason.message : gaps.value.available === false ? gaps.value.reason : "";
-    this.gaps.show(gaps.value?.gaps, why, now);
+    const why =
+      gaps.status === "rejected" ? gaps.reason.message : gaps.value.available === false ? gaps.value.reason : "";
+    this.gaps.show(gaps.value?.gaps ?? null, why, now);
     this.nextAsk = now + (failed ? RETRY_MS : REFRESH_MS);
     this.paintedAt = 0;
   }

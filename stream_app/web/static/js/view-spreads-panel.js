@@ -26,7 +26,11 @@ export class PairPanel {
     this.title = el("h2", { class: "pair-title" });
     this.legs = [legLine("Short"), legLine("Long")];
     this.chart = el("div");
-    this.form = el("form", { class: "calc", onsubmit: (event) => event.preventDefault() }, FIELDS.map((each) => this.field(each)));
+    this.form = el(
+      "form",
+      { class: "calc", onsubmit: (event) => event.preventDefault() },
+      FIELDS.map((each) => this.field(each)),
+    );
     this.note = el("p", { class: "note", role: "status", hidden: true });
     this.result = el("dl", { class: "facts result" });
     this.root = el(
@@ -34,7 +38,11 @@ export class PairPanel {
       { class: "side", "aria-label": "Calculator", hidden: true },
       el("button", { class: "btn only-s close", type: "button", onclick: onClose }, "Close"),
       this.title,
-      el("div", { class: "legs" }, this.legs.map((each) => each.root)),
+      el(
+        "div",
+        { class: "legs" },
+        this.legs.map((each) => each.root),
+      ),
       el("h3", {}, "What each of 30 days paid, bps"),
       this.chart,
       el("h3", {}, "Calculator"),
@@ -127,10 +135,17 @@ export class PairPanel {
     const days = Math.min(MOST_DAYS, Math.max(1, number("days") || 1));
     const got = earned(
       { short: legs[0], long: legs[1], knownFrom: answer.from / 1000, now: answer.to / 1000 },
-      { notional: Math.max(0, number("notional")), shortBps: Math.max(0, number("fs")), longBps: Math.max(0, number("fl")), days },
+      {
+        notional: Math.max(0, number("notional")),
+        shortBps: Math.max(0, number("fs")),
+        longBps: Math.max(0, number("fl")),
+        days,
+      },
     );
     if (got === null) {
-      const why = answer.available ? "no settlement of both legs is known in this time" : answer.reason || "history is not available";
+      const why = answer.available
+        ? "no settlement of both legs is known in this time"
+        : answer.reason || "history is not available";
       this.say(`Nothing to calculate: ${why}.`, "warn");
       this.result.replaceChildren();
       return;
@@ -147,7 +162,8 @@ export class PairPanel {
 function incomplete(got, answer) {
   const parts = [];
   if (!answer.available) parts.push(answer.reason || "ClickHouse does not answer");
-  if (got.asked - got.days >= 0.75) parts.push(`only ${got.days.toFixed(1)} of ${got.asked} days are known of both legs`);
+  if (got.asked - got.days >= 0.75)
+    parts.push(`only ${got.days.toFixed(1)} of ${got.asked} days are known of both legs`);
   if (got.missing > 0) parts.push(`${got.missing} settlement${got.missing === 1 ? " is" : "s are"} missing in between`);
   return parts.length === 0 ? "" : `History is not complete: ${parts.join("; ")}.`;
 }
@@ -158,7 +174,10 @@ function lines(got) {
   const net = got.net === 0 ? "" : got.net < 0 ? "neg" : "pos";
   const days = Number(got.days.toFixed(1));
   return [
-    line("Settlements, short + long", `${format.count(got.settlements[0])} + ${format.count(got.settlements[1])} in ${days} d`),
+    line(
+      "Settlements, short + long",
+      `${format.count(got.settlements[0])} + ${format.count(got.settlements[1])} in ${days} d`,
+    ),
     line(got.received < 0 ? "Short leg paid" : "Short leg received", usd(got.received)),
     line(got.paid < 0 ? "Long leg received" : "Long leg paid", usd(-got.paid)),
     line("Fees, four fills", usd(-got.fees)),
@@ -170,7 +189,11 @@ function lines(got) {
 
 function legLine(word) {
   const link = el("a", { class: "link w2 cut" });
-  const [feed, rate, hours] = [el("span", { class: "dim" }), el("span", { class: "r" }), el("span", { class: "dim r" })];
+  const [feed, rate, hours] = [
+    el("span", { class: "dim" }),
+    el("span", { class: "r" }),
+    el("span", { class: "dim r" }),
+  ];
   const root = el("div", {}, el("span", { class: "lab" }, word), link, feed, rate, hours);
   return {
     root,

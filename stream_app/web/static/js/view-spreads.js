@@ -16,8 +16,8 @@ const PAIRS_MS = 1000;
 const ORDER_MS = 5000;
 const PAID_MS = 60_000;
 const RETRY_MS = 10_000;
-const PAGE = 500;
-const MOST_PAGES = 40;
+const PAGE = 2000;
+const MOST_PAGES = 10;
 const NO_PAIR = ["No base is fresh on two exchanges yet.", "A pair needs two feeds with rates of the last 10 minutes."];
 const phone = matchMedia("(max-width: 720px)");
 
@@ -36,7 +36,15 @@ export function spreadsView(main) {
 
 class SpreadsView {
   constructor(main) {
-    Object.assign(this, { pairs: new Map(), paid: new Map(), pairedAt: 0, orderedAt: 0, nextAsk: 0, settled: false, reason: "" });
+    Object.assign(this, {
+      pairs: new Map(),
+      paid: new Map(),
+      pairedAt: 0,
+      orderedAt: 0,
+      nextAsk: 0,
+      settled: false,
+      reason: "",
+    });
     this.leaving = new AbortController();
     this.panel = new PairPanel(() => this.table.select(null));
     this.table = new VirtualTable({
@@ -54,7 +62,15 @@ class SpreadsView {
     this.split = el("div", { class: "split" }, this.table.root, this.nothing.root, this.panel.root);
     main.append(
       el("h1", { class: "sr" }, "Spreads"),
-      el("div", { class: "tools" }, this.search, this.orderField(), this.leastField(), el("span", { class: "grow" }), this.shown),
+      el(
+        "div",
+        { class: "tools" },
+        this.search,
+        this.orderField(),
+        this.leastField(),
+        el("span", { class: "grow" }),
+        this.shown,
+      ),
       this.note,
       this.split,
     );
@@ -74,12 +90,22 @@ class SpreadsView {
         this.order();
       },
     });
-    return el("label", { class: "least" }, el("span", { class: "lab" }, "gap at least"), this.least, el("span", { class: "lab" }, "% APR"));
+    return el(
+      "label",
+      { class: "least" },
+      el("span", { class: "lab" }, "gap at least"),
+      this.least,
+      el("span", { class: "lab" }, "% APR"),
+    );
   }
 
   orderField() {
     const options = PHONE_ORDERS.map(([key, text]) => el("option", { value: key }, text));
-    this.orders = el("select", { class: "only-s", "aria-label": "Order", onchange: () => this.sort(this.orders.value, true) }, options);
+    this.orders = el(
+      "select",
+      { class: "only-s", "aria-label": "Order", onchange: () => this.sort(this.orders.value, true) },
+      options,
+    );
     return this.orders;
   }
 
