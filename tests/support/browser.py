@@ -48,7 +48,8 @@ class Tab:
 
     def _said(self, message: Any) -> None:
         # What a server refuses is a test's own doing, or is shown on the page.
-        if message.type == "error" and "Failed to load resource" not in message.text:
+        expected = "Failed to load resource" in message.text or "WebSocket conn" in message.text
+        if message.type == "error" and not expected:
             self.complaints.append(message.text)
 
     @property
