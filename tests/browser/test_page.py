@@ -110,7 +110,7 @@ async def test_a_contract_has_its_past_its_bytes_and_its_sql(
             "(pre) => pre.innerText.includes('\"BTCUSDT\"'))"
         )
         statement = next(text for text in await raw.all_inner_texts() if "SELECT" in text)
-        assert len(await stack.rows(statement)) > 0
+        assert len(await stack.rows(statement.strip().rstrip(";"))) > 0
         assert await page.findings() == []
 
 
