@@ -6,10 +6,16 @@ from collections.abc import Mapping
 
 from producers.feed.metrics import PRODUCER_METRICS
 from schemas.metrics import Metric
+from stream_app.notifier.metrics import ALERT_METRICS
 from stream_app.sink.metrics import SINK_METRICS
 from stream_app.web.metrics import WORKER_METRICS
 
 
 def all_metrics() -> Mapping[str, tuple[Metric, ...]]:
-    """Return the metrics of each process that serves `/metrics`: producer, worker and sink."""
-    return {"producer": PRODUCER_METRICS, "worker": WORKER_METRICS, "sink": SINK_METRICS}
+    """Return the metrics of each process that serves `/metrics`."""
+    return {
+        "producer": PRODUCER_METRICS,
+        "worker": WORKER_METRICS,
+        "sink": SINK_METRICS,
+        "notifier": ALERT_METRICS,
+    }

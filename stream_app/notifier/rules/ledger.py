@@ -144,11 +144,13 @@ class Ledger:
         attempts = self._open[key]["attempts"] - 1
         self._change(key, now_us, outcome="waiting", attempts=attempts)
 
-    def sent(self, key: Key, now_us: int) -> None:
-        """Note that the target has it."""
+    def sent(self, key: Key, now_us: int) -> Notification:
+        """Note that the target has it; return its record."""
+        record = self._open[key]
         self._queues[key[1]].popleft()
-        self._open[key]["sent_at"] = now_us
+        record["sent_at"] = now_us
         self._end(key, "sent", now_us, "")
+        return record
 
     def failed(self, key: Key, reason: str, attempts: int, now_us: int) -> bool:
         """Note that an attempt failed; return whether there is another one."""

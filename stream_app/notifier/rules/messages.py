@@ -39,10 +39,9 @@ def harmless_text(text: str, limit: int = MAX_MESSAGE_CHARS) -> str:
 
 def duration(us: int) -> str:
     """Return a duration in the unit that a person would choose."""
-    if us >= 2 * US_PER_HOUR:
-        return f"{us / US_PER_HOUR:.3g} h"
-    if us >= 2 * US_PER_MINUTE:
-        return f"{us / US_PER_MINUTE:.3g} min"
+    for unit, name in ((US_PER_HOUR, "h"), (US_PER_MINUTE, "min")):
+        if us >= 2 * unit or us == unit:
+            return f"{us / unit:.3g} {name}"
     return f"{us / US_PER_S:.3g} s"
 
 
