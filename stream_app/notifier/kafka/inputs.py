@@ -17,6 +17,7 @@ from confluent_kafka import (
     KafkaException,
     TopicPartition,
 )
+from confluent_kafka.admin import OffsetSpec
 
 from schemas.errors import FatalError, MalformedInputError, UnavailableError
 from schemas.kafka import clients
@@ -67,6 +68,7 @@ class Inputs:
         self._awaited: dict[_Place, int] = {}
         self.malformed = 0
         """Records that could not be read."""
+        self._admin: Any = clients.admin_client(settings.quiet_librdkafka())
         self._consumer: Any = clients.consumer(
             {
                 **settings.librdkafka(),
@@ -115,9 +117,11 @@ class Inputs:
             )
         )
         starts = []
+        lows = self._bounds([(item.topic, item.partition) for item in places], OffsetSpec.earliest)
+        highs = self._bounds(list(lows), OffsetSpec.latest)
         for item, at_time, has in zip(committed, at_times, known, strict=True):
             place = (item.topic, item.partition)
-            low, high = self._ends(place)
+            low, high = lows[place], highs[place]
             at_time_offset = at_time.offset if at_time.offset >= 0 else high
             offset = max(item.offset, at_time_offset, low) if has else max(at_time_offset, low)
             if item.topic == STATUS.name:
@@ -133,11 +137,8 @@ class Inputs:
 
     def await_ends(self) -> None:
         """Count as behind until everything that is in the topics now was read."""
-        self._awaited = {}
-        for place in self._next:
-            low, high = self._ends(place)
-            if max(self._next[place], low) < high:
-                self._awaited[place] = high
+        ends = self._bounds(list(self._next), OffsetSpec.latest)
+        self._awaited = {place: end for place, end in ends.items() if self._next[place] < end}
 
     @property
     def caught_up(self) -> bool:
@@ -214,13 +215,23 @@ class Inputs:
                 log.warning("%s: waiting: %s", topic, error)
                 self._idle()
 
-    def _ends(self, place: _Place) -> tuple[int, int]:
-        found: tuple[int, int] = self._asked(
-            lambda: self._consumer.get_watermark_offsets(TopicPartition(*place), _KAFKA_TIMEOUT_S)
-        )
+    def _bounds(
+        self, places: Sequence[_Place], spec: Callable[[], OffsetSpec]
+    ) -> dict[_Place, int]:
+        """Return the first or the next offset of partitions.
+
+        Asked over a connection of its own: on the consumer's, answers wait behind its fetches.
+        """
+
+        def ask() -> dict[_Place, int]:
+            wanted = {TopicPartition(*place): spec() for place in places}
+            futures = self._admin.list_offsets(wanted, request_timeout=_KAFKA_TIMEOUT_S)
+            return {(tp.topic, tp.partition): f.result().offset for tp, f in futures.items()}
+
+        found: dict[_Place, int] = self._asked(ask) if places else {}
         return found
 
-    def _asked(self, question: Callable[[], Sequence[Any]]) -> Any:
+    def _asked(self, question: Callable[[], Any]) -> Any:
         """Ask Kafka again until it answers."""
         while True:
             try:

@@ -118,6 +118,7 @@ def _whole_partition(
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "isolation.level": "read_committed",
+            "fetch.wait.max.ms": 100,
         }
     )
     try:

@@ -71,7 +71,7 @@ def _rates(reader: NodeReader, nodes: Mapping[str, Node]) -> When | None:
 
 
 def _sign_flip(reader: NodeReader, node: Node) -> When | None:
-    if not reader.boolean(node, "`sign_flip`"):
+    if reader.boolean(node, "`sign_flip`") is False:
         reader.wrong(node, "`sign_flip` is true, or left out")
     return When(SignFlip())
 

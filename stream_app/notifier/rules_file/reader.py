@@ -292,7 +292,7 @@ class _Reader(NodeReader):
     def _pattern_list(self, node: Node, name: str) -> tuple[str, ...]:
         def pattern_of(item: Node) -> str | None:
             if not isinstance(item, ScalarNode):
-                self.wrong(item, f"an item of `{name}` is a pattern, as BTC or kucoin:*")
+                self.wrong(item, f"an item of `{name}` is a pattern, as BTC or *:BTC*")
                 return None
             problem = pattern_problem(item.value) or self._feed_problem(item.value, name)
             if problem:
@@ -308,7 +308,7 @@ class _Reader(NodeReader):
             return ""
         feed, colon, _symbol = pattern.partition(":")
         if name == "contracts" and not colon:
-            return "" if "*" in feed else "a contract is <feed>:<symbol>, as kucoin:XBTUSDTM"
+            return "" if "*" in feed else "a contract is <feed>:<symbol>, with * for any"
         if not any(matches(feed, each) for each in self._feeds):
             return f"there is no feed {shown(feed)}: {meant(feed, self._feeds)}"
         return ""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import re
-import threading
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -43,38 +42,29 @@ class Result(NamedTuple):
 
 
 class _Words(logging.Handler):
-    """Hears what apprise logs in a thread, for the one thing in it that may be told: a status."""
+    """Hears what a service's plugin logs, for the one thing in it that may be told: a status."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self._heard = threading.local()
-
-    def begin(self) -> None:
-        """Forget what this thread has heard."""
-        self._heard.code = ""
-
-    def code(self) -> str:
-        """Return the status that was heard since `begin`; empty: none."""
-        return str(getattr(self._heard, "code", ""))
+        self.code = ""
+        """The status of the newest failure; empty: none was named."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Note the status in a line."""
         found = _CODE.search(record.getMessage())
         if found:
-            self._heard.code = found[1]
+            self.code = found[1]
 
 
-def _silence() -> _Words:
-    """Keep apprise's lines away from our log."""
-    words = _Words()
+def _silence() -> None:
+    """Keep the lines of apprise itself away from our log."""
     log = logging.getLogger("apprise")
     log.propagate = False
-    log.handlers[:] = [words]
-    log.setLevel(logging.WARNING)
-    return words
+    log.handlers[:] = [logging.NullHandler()]
+    log.setLevel(logging.CRITICAL)
 
 
-_words = _silence()
+_silence()
 
 
 class Service:
@@ -86,7 +76,6 @@ class Service:
         Raises:
             ConfigurationError: apprise knows no such service, or the URL lacks something.
         """
-        self._words = _words
         asset = AppriseAsset(
             app_id="fundingstream",
             app_desc="fundingstream alerts",
@@ -105,6 +94,10 @@ class Service:
             )
         plugin.socket_connect_timeout = plugin.socket_read_timeout = timeout_s
         self._plugin = plugin
+        # A logger of its own, known to nobody else: services run in threads of apprise.
+        self._words = _Words()
+        plugin.logger = logging.Logger(f"apprise of {target}", logging.WARNING)  # noqa: LOG001
+        plugin.logger.addHandler(self._words)
         self._apprise: Any = Apprise(asset=asset)
         self._apprise.add(plugin)
         self.name = str(plugin.service_name)
@@ -115,7 +108,7 @@ class Service:
         if type(self._plugin).__name__ in _MACHINE_READ:
             self._plugin.payload_extras = {**self._plugin.payload_extras, _ID_FIELD: alert_id}
             self._plugin.headers = {**self._plugin.headers, _ID_HEADER: _header(alert_id)}
-        self._words.begin()
+        self._words.code = ""
         try:
             ok = self._apprise.notify(
                 title=title,
@@ -128,9 +121,9 @@ class Service:
             return Result(ok=False, reason=f"the service's plugin failed: {type(error).__name__}")
         if ok:
             return Result(ok=True)
-        code = self._words.code()
-        if code:
-            return Result(ok=False, reason=f"the service answered with status {code}")
+        if self._words.code:
+            reason = f"the service answered with status {self._words.code}"
+            return Result(ok=False, reason=reason)
         return Result(ok=False, reason="no connection, no answer in time, or a refusal")
 
 

@@ -1,9 +1,10 @@
-"""A broker with a registry for the module, and a webhook for each test."""
+"""A broker with a registry and a webhook for each test: what one tells is news to the next."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,10 +15,10 @@ from tests.support.sink_stack import Kafka
 from tests.support.webhook import Webhook
 
 
-@pytest.fixture(scope="module")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+@pytest.fixture
+def kafka(tmp_path: Path) -> Iterator[Kafka]:
     """A broker and a registry."""
-    server = Kafka(tmp_path_factory.mktemp("kafka"))
+    server = Kafka(tmp_path)
     try:
         server.wait()
         ensure_topics(server.settings, all_topics(FEEDS))

@@ -111,7 +111,7 @@ async def test_two_notifiers_tell_once_and_the_other_takes_over(
     await scene.noted(own_alert(2)["alert_id"], "sent")
     await scene.noted(own_alert(2)["alert_id"], "sent", "spare")
     assert [body["message"].split("\n")[0] for body in webhook.got[:1]] == [
-        "kucoin: feed down b everyone /b"
+        "kucoin: feed_down b everyone /b"
     ]
     assert webhook.counts == {own_alert(1)["alert_id"]: 2, own_alert(2)["alert_id"]: 2}
     assert other.metric("held_back_total", reason="duplicate") >= 2
