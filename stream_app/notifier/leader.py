@@ -152,7 +152,7 @@ class Leader:
             FatalError: Kafka cannot be used.
         """
         last_s, self._turn_at_s = self._turn_at_s, self._clock.monotonic_s()
-        for item in self._inputs.poll(0.0 if self._rows else _POLL_S):
+        for item in self._inputs.poll(_POLL_S):
             self._take(item)
         now_s, now_us = self._clock.monotonic_s(), self._clock.now_us()
         if now_s - last_s > _STALL_S:
@@ -298,7 +298,10 @@ class Leader:
         for (target, outcome), count in self._ledger.outcomes.items():
             metrics.notifications.labels(target, outcome).inc(count)
         self._ledger.outcomes.clear()
-        metrics.tracks.set(len(self._engine.tracks))
+        tracks = self._engine.tracks
+        metrics.tracks.set(len(tracks))
+        metrics.held_back.labels("too_many_tracks").inc(tracks.refused)
+        tracks.refused = 0
         for target in self._parts.rules.targets:
             metrics.open.labels(target).set(self._ledger.waiting(target))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import time
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -96,6 +96,22 @@ def test_an_excursion_lies_beyond_from_its_beginning_to_its_alert(steps: list[St
         assert all(z is None or z > 1 for z in within)
         assert (within[0] or 0) > 2
         assert (within[-1] or 0) > 2
+
+
+@given(STEPS, st.data())
+def test_a_worker_that_repeats_its_last_records_changes_nothing(
+    steps: list[Step], data: st.DataObject
+) -> None:
+    """Killed, it publishes again what it had published since its last checkpoint."""
+    whole = [firing.alert_id for firing in run(engine_of(*RULES), steps)]
+    cut = data.draw(st.integers(0, len(steps)))
+    back = data.draw(st.integers(0, cut))
+    times = list(accumulate(step[0] for step in steps))
+    engine, found = engine_of(*RULES), []
+    for index in [*range(cut), *range(back, len(steps))]:
+        _, z, rate = steps[index]
+        found += engine.on_zscore(score(times[index], z, rate=rate, apr=rate * 3 * 365))
+    assert [firing.alert_id for firing in found] == whole
 
 
 class Desk:

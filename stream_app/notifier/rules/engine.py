@@ -77,6 +77,8 @@ class Engine:
         """How often something was held back, by reason."""
         self._by_contract: dict[str, tuple[Rule, ...]] = {}
         self._bases: dict[str, str] = {}
+        self._newest: dict[str, int] = {}
+        """Event time of the newest record of each contract."""
         self._unscored: set[str] = set()
         """Contracts whose newest record has no z: the next one is a fact."""
         self._legs = {rule.name: LegTable() for rule in rules if isinstance(rule.condition, Spread)}
@@ -85,13 +87,18 @@ class Engine:
     def on_zscore(self, record: ZScore) -> list[Firing]:
         """Take a z-score."""
         contract_id = record["contract_id"]
+        if record["event_time"] < self._newest.get(contract_id, 0):
+            # A worker that was killed publishes its last second again: what is over is over.
+            self.counts["old_scores"] += 1
+            return []
         rules = self._by_contract.get(contract_id)
         if rules is None:
             if len(self._by_contract) >= MAX_CONTRACTS:
-                self.counts["contracts beyond the limit"] += 1
+                self.counts["too_many_contracts"] += 1
                 return []
             rules = self._by_contract[contract_id] = tuple(self._of_contract(record))
             self._bases[contract_id] = record["base"]
+        self._newest[contract_id] = record["event_time"]
         fired: list[Firing | None] = []
         for rule in rules:
             if _RANK[record["confidence"]] < _RANK[rule.confidence]:

@@ -204,7 +204,7 @@ class Ledger:
         self._open[key] = record
         due = self._due(rule, target, firing.severity, now_us)
         if due == 0:
-            self.counts["quiet hours"] += 1
+            self.counts["quiet_hours"] += 1
             self._end(key, "suppressed", now_us, "quiet hours")
         elif due is not None:
             self._collect(key, due, now_us)

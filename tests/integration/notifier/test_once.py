@@ -17,6 +17,7 @@ from tests.support.notifier_stack import (
     prepare,
     publish_alerts,
     publish_z,
+    restart,
     told,
 )
 from tests.support.sink_stack import Kafka
@@ -92,6 +93,29 @@ async def test_a_rule_fires_once_and_not_again_after_a_kill(scene: Scene, webhoo
     assert set(webhook.counts.values()) == {1}
     assert "hunter2" not in first.log.read_text() + second.log.read_text()
     assert second.stop() == 0
+
+
+async def test_once_after_a_kill_of_everything(scene: Scene, webhook: Webhook) -> None:
+    """Notifier, broker and registry are killed by -9: what was told is not told again."""
+    first = scene.start()
+    await scene.active(first)
+    publish_alerts(scene.kafka, own_alert(50))
+    publish_z(scene.kafka, "ALLUSDT", 0.5, 3.3)
+    await eventually(lambda: len(webhook.got) == 3, "all three messages", TAKES_OVER_S)
+    await scene.noted(own_alert(50)["alert_id"], "sent")
+    await scene.noted(own_alert(50)["alert_id"], "sent", "spare")
+    first.stop(signal.SIGKILL)
+    restart(scene.kafka)
+    second = scene.start()
+    await scene.active(second)
+    publish_alerts(scene.kafka, own_alert(50), own_alert(51))
+    publish_z(scene.kafka, "ALLUSDT", 3.4)
+    await scene.noted(own_alert(51)["alert_id"], "sent")
+    await scene.noted(own_alert(51)["alert_id"], "sent", "spare")
+    scores = {"topic": "funding.zscores"}
+    await eventually(lambda: second.metric("records_total", **scores) >= 1, "", TAKES_OVER_S)
+    assert second.stop() == 0
+    assert sorted(webhook.counts.values()) == [1, 2, 2], "a z, and two alerts for two targets"
 
 
 async def test_two_notifiers_tell_once_and_the_other_takes_over(
