@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import requests
 from prometheus_client.parser import text_string_to_metric_families
@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from infra.embedded.ports import free_port
 from schemas.clock import now_us
 from schemas.kafka.admin import ensure_topics
-from schemas.records import ALERT
+from schemas.records import ALERT, NOTIFICATION
 from schemas.topics import ALERTS, NOTIFICATIONS, ZSCORES, alert_state_topic_spec
 from stream_app.notifier.kafka.memory import read_notifications
 from stream_app.settings import AlertSettings
@@ -97,7 +97,7 @@ def restart(kafka: Kafka) -> None:
     for part in kafka.parts:
         part.stop(signal.SIGKILL)
     kafka.parts = [
-        Part(part.name, list(part.process.args)[1:], part.log, {})  # type: ignore[call-overload]
+        Part(part.name, cast("list[str]", part.process.args)[1:], part.log, {})
         for part in kafka.parts
     ]
     kafka.wait()
@@ -105,7 +105,7 @@ def restart(kafka: Kafka) -> None:
 
 def told(kafka: Kafka, settings: AlertSettings) -> dict[tuple[str, str], str]:
     """The outcome of each notification of a group, by alert id and target."""
-    decoder = kafka.catalog.decoder(NOTIFICATIONS.record_type)  # type: ignore[arg-type]
+    decoder = kafka.catalog.decoder(NOTIFICATION)
     records = read_notifications(settings, decoder, lambda: None)
     return {(r["alert_id"], r["target"]): r["outcome"] for r in records}
 
