@@ -34,7 +34,7 @@ from infra.runs import DEMO_CONTRACTS
 from schemas.clock import now_us
 from schemas.errors import UnavailableError
 from schemas.feeds import FEEDS
-from schemas.kafka.topic_follower import TopicFollower
+from schemas.kafka.topic_follower import Source, TopicFollower
 from schemas.records import WorkerStatus
 from schemas.serde.registry import SchemaCatalog
 from schemas.topics import WORKERS, ZSCORES
@@ -120,9 +120,8 @@ class _Observed:
         self._follower = TopicFollower(
             settings,
             SchemaCatalog(settings),
-            WORKERS,
-            lambda _key, report: self._reports.append(report),
-            from_beginning=False,
+            [Source(WORKERS, since="next")],
+            lambda records: self._reports.extend(followed.record for followed in records),
         )
 
     async def __aenter__(self) -> Self:
@@ -142,14 +141,14 @@ class _Observed:
 
     async def _tab(self) -> None:
         """Do what a tab with the page does."""
-        while True:
-            async with self._http.get(f"{self._web}/fragment") as reply:
-                await reply.read()
-            await asyncio.sleep(PAGE_EVERY_S)
+        async with self._http.ws_connect(f"{self._web}/live", max_msg_size=0) as socket:
+            async for _ in socket:
+                pass
+        raise UnavailableError("the page has closed its socket")
 
     async def _read_page(self) -> None:
         while True:
-            async with self._http.get(f"{self._web}/api/summary") as reply:
+            async with self._http.get(f"{self._web}/api/v1/summary") as reply:
                 self._pages.append(await reply.json())
             await asyncio.sleep(PAGE_EVERY_S)
 

@@ -20,10 +20,10 @@ FEW_BEHIND = 200
 
 
 def is_loaded(summary: Mapping[str, Any]) -> bool:
-    """Tell whether a summary of the worker's says that all baselines are loaded."""
-    warming = summary["warming_up"]
-    ended = warming is None or (warming["expected"] and warming["loaded"] >= warming["expected"])
-    return bool(summary["contracts"] and not summary["backfilling"] and ended)
+    """Tell whether a summary of the page says that all baselines are loaded."""
+    baselines = summary["baselines"]
+    ended = 0 < baselines["expected"] <= baselines["loaded"]
+    return bool(summary["contracts"] and ended)
 
 
 def figures_of_phase(
@@ -33,7 +33,7 @@ def figures_of_phase(
     seconds: float,
 ) -> dict[str, Any]:
     """Return what the page showed, what the worker reported, and how long z-scores took."""
-    shown_ms = [p["latency_s"]["p99"] * 1_000 for p in pages if p["latency_s"]["p99"] is not None]
+    shown_ms = [p["delay_p99_s"] * 1_000 for p in pages if p["delay_p99_s"] is not None]
     p50 = [r["delay_p50_s"] * 1_000 for r in reports if r["delay_p50_s"] is not None]
     p99 = [r["delay_p99_s"] * 1_000 for r in reports if r["delay_p99_s"] is not None]
     behind = [report["records_behind"] for report in reports]
@@ -53,7 +53,7 @@ def figures_of_phase(
             "last": round(median(behind[-third:])) if behind else None,
             "most": max(behind, default=None),
         },
-        "stale": max((sum(f["stale"] for f in page["feeds"]) for page in pages), default=0),
+        "stale": max((page["stale"] for page in pages), default=0),
     }
 
 

@@ -15,7 +15,7 @@ CORE = "core: "
 
 WHOLE: tuple[tuple[str, str], ...] = (
     ("stream_app/worker/checkpoint.py", "making state durable"),
-    ("stream_app/web/", "page, API and metrics"),
+    ("stream_app/worker/probes/", "readiness and metrics"),
 )
 """Whatever these call belongs to them."""
 OWN: tuple[tuple[str, str], ...] = (

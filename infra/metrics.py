@@ -8,14 +8,16 @@ from producers.feed.metrics import PRODUCER_METRICS
 from schemas.metrics import Metric
 from stream_app.notifier.metrics import ALERT_METRICS
 from stream_app.sink.metrics import SINK_METRICS
-from stream_app.web.metrics import WORKER_METRICS
+from stream_app.web.metrics import PAGE_METRICS
+from stream_app.worker.probes.metrics import WORKER_METRICS
 
 
 def all_metrics() -> Mapping[str, tuple[Metric, ...]]:
-    """Return the metrics of each process that serves `/metrics`."""
+    """Return the metrics of each process that serves `/metrics`; a worker serves the page's too."""
     return {
         "producer": PRODUCER_METRICS,
         "worker": WORKER_METRICS,
+        "page": PAGE_METRICS,
         "sink": SINK_METRICS,
         "notifier": ALERT_METRICS,
     }

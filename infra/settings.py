@@ -21,11 +21,18 @@ from schemas.config.settings import (
     variable_names,
 )
 from schemas.errors import ConfigurationError
-from stream_app.settings import ALERT_URL_PREFIX, AlertSettings, SinkSettings, WorkerSettings
+from stream_app.settings import (
+    ALERT_URL_PREFIX,
+    AlertSettings,
+    PageSettings,
+    SinkSettings,
+    WorkerSettings,
+)
 
 PARTS: dict[str, type[SharedSettings]] = {
     "producer": ProducerSettings,
     "worker": WorkerSettings,
+    "page": PageSettings,
     "sink": SinkSettings,
     "alerts": AlertSettings,
 }

@@ -19,6 +19,7 @@ MetricType = Literal["counter", "gauge", "histogram"]
 Unit = Literal[
     "batches",
     "boolean",
+    "bytes",
     "calls",
     "connections",
     "contracts",

@@ -207,6 +207,8 @@ class FeedStatus(TypedDict):
     connect_attempts: int
     rest_failures: int
     repeated: int
+    simulated: bool
+    limit_used: float | None
 
 
 class WorkerStatus(TypedDict):

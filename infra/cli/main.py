@@ -22,6 +22,7 @@ _COMMANDS = {
     "producer": "producer",
     "backfill": "backfill",
     "worker": "worker",
+    "page": "page",
     "sink": "sink",
     "alerts": "alerts",
     "simulator": "simulator",

@@ -1,6 +1,6 @@
 """The text that `fundingstream up` prints: what runs, where it is, what to paste, a summary. Pure.
 
-The summary is made from the worker's /api/summary, whose keys may be absent at its start.
+The summary is made from the page's /api/v1/summary and the worker's /readyz.
 """
 
 from __future__ import annotations
@@ -109,15 +109,16 @@ def summary_lines(summary: Mapping[str, Any], updates_per_s: float) -> str:
 
 
 def _figures(summary: Mapping[str, Any], updates_per_s: float) -> str:
-    p99_s = (summary.get("latency_s") or {}).get("p99")
+    p99_s = summary.get("delay_p99_s")
     parts = [
         f"{updates_per_s:7,.0f} updates/s",
         f"{summary.get('contracts', 0):,} contracts",
         f"p99 {'–' if p99_s is None else f'{p99_s * 1_000:.0f} ms'}",
-        f"lag {summary.get('lag', 0):,}",
+        f"lag {summary.get('records_behind') or 0:,}",
     ]
-    if warming_up := summary.get("warming_up"):
-        loaded, expected = warming_up["loaded"], warming_up["expected"]
+    baselines = summary.get("baselines") or {"loaded": 0, "expected": 0}
+    loaded, expected = baselines["loaded"], baselines["expected"]
+    if loaded < expected:
         parts.append(f"warming up, {loaded:,} of {expected:,} baselines")
     top = [f"{row['contract_id']} {row['z']:+.2f}" for row in summary.get("top", ())[:_TOP]]
     if top:

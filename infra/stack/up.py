@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple, TextIO
+from typing import Any, NamedTuple, TextIO
 
 import aiohttp
 
@@ -230,6 +230,12 @@ def needed_exports(options: StackOptions) -> dict[str, str]:
     }
 
 
+async def _answer(session: aiohttp.ClientSession, url: str) -> dict[str, Any]:
+    async with session.get(url) as reply:
+        answer: dict[str, Any] = json.loads(await reply.content.read(_MAX_SUMMARY_BYTES))
+    return answer
+
+
 async def show_summaries(web: str, tell: Callable[[str], None]) -> None:
     """Show the worker's summary every few seconds, and once that every feed brings data."""
     before: tuple[float, int] | None = None
@@ -239,8 +245,8 @@ async def show_summaries(web: str, tell: Callable[[str], None]) -> None:
         while True:
             await asyncio.sleep(SUMMARY_EVERY_S)
             try:
-                async with session.get(f"{web}/api/summary") as reply:
-                    summary = json.loads(await reply.content.read(_MAX_SUMMARY_BYTES))
+                summary = await _answer(session, f"{web}/api/v1/summary")
+                summary |= await _answer(session, f"{web}/readyz")
                 now_s, updates = time.monotonic(), summary["updates"]
                 rate = 0.0
                 if before is not None and updates >= before[1]:

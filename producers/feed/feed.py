@@ -239,6 +239,8 @@ class Feed:
             "connect_attempts": self.pool.attempts,
             "rest_failures": self.rest.failures,
             "repeated": self.frames.repeated,
+            "simulated": bool(self._settings.exchange_base_url),
+            "limit_used": self.rest.limit_used,
         }
 
     @property

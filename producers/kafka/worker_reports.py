@@ -7,7 +7,7 @@ while the stream contradicts it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from producers.policy.contradictions import Contradictions
@@ -15,7 +15,7 @@ from producers.policy.history_pace import HistoryPace
 from producers.policy.throttle import Throttle
 from producers.settings import ProducerSettings
 from schemas.clock import Clock
-from schemas.kafka.topic_follower import TopicFollower
+from schemas.kafka.topic_follower import Followed, Source, TopicFollower
 from schemas.records import WorkerStatus
 from schemas.serde.registry import SchemaCatalog
 from schemas.topics import WORKERS
@@ -63,16 +63,17 @@ async def following_workers(
     loop = asyncio.get_running_loop()
     reports = WorkerReports(settings, clock)
 
-    def take(_key: bytes | None, report: WorkerStatus | None) -> None:
-        if report is not None:
-            loop.call_soon_threadsafe(reports.take, report)
+    def take(records: Sequence[Followed]) -> None:
+        for followed in records:
+            if followed.record is not None:
+                loop.call_soon_threadsafe(reports.take, followed.record)
 
     async def look() -> None:
         while True:
             reports.look()
             await asyncio.sleep(LOOK_S)
 
-    follower = TopicFollower(settings, catalog, WORKERS, take, from_beginning=False)
+    follower = TopicFollower(settings, catalog, [Source(WORKERS, since="next")], take)
     follower.start()
     looking = asyncio.create_task(look())
     try:

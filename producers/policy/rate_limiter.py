@@ -54,6 +54,14 @@ class RateLimiter:
             if missing > 0:
                 self._drawn[pool].append((now_s, missing))
 
+    def used(self, now_s: float) -> float:
+        """Return which share of its limit is used, of the pool that is fullest."""
+        shares = [
+            sum(units for _, units in self._current(name, now_s)) / limit.limit
+            for name, limit in self._limits.items()
+        ]
+        return max(shares, default=0.0)
+
     def block(self, until_s: float) -> None:
         """Allow no call before `until_s`, because the exchange has refused one."""
         self._blocked_until_s = max(self._blocked_until_s, until_s)

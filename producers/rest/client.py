@@ -103,6 +103,11 @@ class RestClient:
         """How far the exchange's clock is ahead of ours, to half a second; 0: they agree."""
         self._clocks_ahead_s: deque[float] = deque(maxlen=CLOCKS_COMPARED)
 
+    @property
+    def limit_used(self) -> float:
+        """Which share of the exchange's limits is used now, by all who share them with us."""
+        return self._rate_limiter.used(self._clock.monotonic_s())
+
     async def fetch(
         self, call: RestCall, share: float = FOREGROUND_SHARE, timeout_s: float = TIMEOUT_S
     ) -> bytes:

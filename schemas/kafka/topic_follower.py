@@ -1,15 +1,15 @@
-"""Reads a small topic in a thread of its own and hands each record to a callback.
+"""Reads topics in a thread of its own and hands what they hold to a callback, some records at once.
 
-For status records that are shown or used as hints, so there is no consumer group and nothing is
-committed: while the broker is away, the last records stay the newest ones known.
+For what is shown or used as a hint, so there is no consumer group and nothing is committed: while
+the broker is away, the last records stay the newest ones known.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaException, TopicPartition
 
@@ -17,43 +17,78 @@ from schemas.config.settings import SharedSettings
 from schemas.errors import MalformedInputError, UnavailableError
 from schemas.kafka import clients
 from schemas.serde.registry import SchemaCatalog
+from schemas.times import US_PER_MS
 from schemas.topics import TopicSpec
 
 log = logging.getLogger(__name__)
 
-OnRecord = Callable[[bytes | None, Any], None]
-"""(key, record), in the follower's thread; the record is None where a compacted key was removed."""
-
 _POLL_S = 0.25
+_GATHER_S = 0.02
+"""After the first record comes, so long is waited for others: fewer hand-overs."""
 _AGAIN_S = 2.0
 _STOP_TIMEOUT_S = 5.0
-_MAX_RECORDS = 64
+_MAX_RECORDS = 500
 _FETCH_BYTES = 1 << 20
 _QUEUE_KIB = 4_096
+_ANSWER_S = 5.0
+
+
+class Followed(NamedTuple):
+    """A record of a topic."""
+
+    topic: str
+    key: bytes | None
+    record: Any
+    """Decoded; None where a compacted key was removed."""
+    published_at: int
+    """Kafka's timestamp (UTC µs)."""
+
+
+class Source(NamedTuple):
+    """A topic, and from where on it is read."""
+
+    topic: TopicSpec
+    since: int | Literal["oldest", "next"]
+    """Begin with the first record of that time (UTC µs), with the oldest, or with those to come."""
+
+
+OnRecords = Callable[[Sequence[Followed]], None]
+"""Takes records in the follower's thread, which waits until it returns."""
 
 
 class TopicFollower(threading.Thread):
-    """Hands over each record of a topic with one partition, until it is stopped."""
+    """Hands over the records of topics until it is stopped."""
 
     def __init__(
         self,
         settings: SharedSettings,
         catalog: SchemaCatalog,
-        topic: TopicSpec,
-        on_record: OnRecord,
-        *,
-        from_beginning: bool,
+        sources: Sequence[Source],
+        on_records: OnRecords,
     ) -> None:
-        """`from_beginning`: also hand over what is in the topic already. `start` connects."""
-        super().__init__(name=f"follows {topic.name}", daemon=True)
-        assert topic.partitions == 1, "assigned by hand"
-        assert topic.record_type is not None, "decoded"
+        """Set what is followed; `start` connects."""
+        super().__init__(
+            name=f"follows {', '.join(source.topic.name for source in sources)}", daemon=True
+        )
         self._config = settings.quiet_librdkafka()
-        self._topic = topic.name
-        self._decode = catalog.decoder(topic.record_type).decode
-        self._on_record = on_record
-        self._from = OFFSET_BEGINNING if from_beginning else OFFSET_END
+        self._sources = sources
+        self._decode = {
+            topic.name: catalog.decoder(topic.record_type).decode
+            for topic, _ in sources
+            if topic.record_type is not None
+        }
+        assert len(self._decode) == len(sources), "only what is decoded can be followed"
+        self._on_records = on_records
         self._stopped = threading.Event()
+        self._ahead: dict[tuple[str, int], int] = {}
+        self._caught_up = threading.Event()
+        self.malformed = 0
+        """Records that could not be decoded."""
+
+    @property
+    def caught_up(self) -> bool:
+        """True once everything has been handed over that the topics held at the start."""
+        return self._caught_up.is_set()
 
     def run(self) -> None:
         """Read until stopped."""
@@ -61,61 +96,109 @@ class TopicFollower(threading.Thread):
             {
                 **self._config,
                 # The client wants a name; nothing is ever committed to it.
-                "group.id": f"fundingstream-follows-{self._topic}",
+                "group.id": "fundingstream-follows",
                 "enable.auto.commit": False,
+                "enable.partition.eof": False,
                 "fetch.message.max.bytes": _FETCH_BYTES,
                 "queued.max.messages.kbytes": _QUEUE_KIB,
                 "error_cb": lambda error: log.debug("Kafka: %s", error.str()),
             }
         )
         try:
-            consumer.assign([TopicPartition(self._topic, 0, self._from)])
+            self._assign(consumer)
             while not self._stopped.is_set():
-                for message in self._consume(consumer):
-                    self._take_guarded(message)
+                self._hand_over(self._consume(consumer))
         finally:
             consumer.close()
 
+    def _assign(self, consumer: Any) -> None:
+        """Begin to read, as soon as the broker tells where."""
+        while not self._stopped.is_set():
+            try:
+                begin = [where for source in self._sources for where in _begin(consumer, source)]
+                for where in begin:
+                    _, end = consumer.get_watermark_offsets(where, timeout=_ANSWER_S)
+                    if where.offset != OFFSET_END and end > max(0, where.offset):
+                        self._ahead[where.topic, where.partition] = end
+            except KafkaException as error:
+                log.debug("%s: %s", self.name, error)
+                self._stopped.wait(_AGAIN_S)
+                continue
+            consumer.assign(begin)
+            self._note_progress(())
+            return
+
     def _consume(self, consumer: Any) -> list[Any]:
         try:
-            messages: list[Any] = consumer.consume(_MAX_RECORDS, _POLL_S)
+            first = consumer.poll(_POLL_S)
+            if first is None:
+                return []
+            self._stopped.wait(_GATHER_S)
+            messages: list[Any] = [first, *consumer.consume(_MAX_RECORDS, 0)]
         except KafkaException as error:
-            log.debug("%s: %s", self._topic, error)
+            log.debug("%s: %s", self.name, error)
             self._stopped.wait(_AGAIN_S)
             return []
         return messages
 
-    def _take_guarded(self, message: Any) -> None:
-        """Take a record; log an unexpected error, so that a bug does not end the thread."""
+    def _hand_over(self, messages: Sequence[Any]) -> None:
+        """Hand records over; log an unexpected error, so that a bug does not end the thread."""
         try:
-            self._take(message)
+            records = [record for record in map(self._read, messages) if record is not None]
+            if records:
+                self._on_records(records)
         except Exception:
-            log.exception("%s offset %s", self._topic, message.offset())
+            log.exception("%s: %d records are lost", self.name, len(messages))
+        self._note_progress(messages)
 
-    def _take(self, message: Any) -> None:
+    def _read(self, message: Any) -> Followed | None:
+        topic = message.topic()
         if message.error() is not None:
-            log.debug("%s: %s", self._topic, message.error().str())
-            return
-        key, value = message.key(), message.value()
+            log.debug("%s: %s", topic, message.error().str())
+            return None
+        published_at = message.timestamp()[1] * US_PER_MS
+        value = message.value()
         if value is None:
-            self._on_record(key, None)
-            return
+            return Followed(topic, message.key(), None, published_at)
         # While the registry is away the schema of a record cannot be read: again and again.
         while not self._stopped.is_set():
             try:
-                record = self._decode(value)
+                record = self._decode[topic](value)
             except MalformedInputError as error:
-                log.debug("%s offset %d: %s", self._topic, message.offset(), error)
-                return
+                self.malformed += 1
+                log.debug("%s offset %d: %s", topic, message.offset(), error)
+                return None
             except UnavailableError as error:
-                log.warning("%s: waiting: %s", self._topic, error)
+                log.warning("%s: waiting: %s", topic, error)
                 self._stopped.wait(_AGAIN_S)
             else:
-                self._on_record(key, record)
-                return
+                return Followed(topic, message.key(), record, published_at)
+        return None
+
+    def _note_progress(self, messages: Sequence[Any]) -> None:
+        if self.caught_up:
+            return
+        for message in messages:
+            place = message.topic(), message.partition()
+            if place in self._ahead and (message.offset() or 0) + 1 >= self._ahead[place]:
+                del self._ahead[place]
+        if not self._ahead:
+            self._caught_up.set()
 
     def stop(self) -> None:
         """End the thread and wait for it. Safe where it was never started."""
         self._stopped.set()
         if self.is_alive():
             self.join(_STOP_TIMEOUT_S)
+
+
+def _begin(consumer: Any, source: Source) -> list[TopicPartition]:
+    """Return where each partition of a topic is read from. Raises KafkaException: no answer."""
+    topic, since = source
+    partitions = range(topic.partitions)
+    if isinstance(since, str):
+        offset = OFFSET_BEGINNING if since == "oldest" else OFFSET_END
+        return [TopicPartition(topic.name, number, offset) for number in partitions]
+    wanted = [TopicPartition(topic.name, number, since // US_PER_MS) for number in partitions]
+    found: list[TopicPartition] = consumer.offsets_for_times(wanted, timeout=_ANSWER_S)
+    return found

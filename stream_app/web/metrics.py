@@ -1,92 +1,66 @@
-"""The worker's Prometheus metrics: its timings, and what the newest picture has of its state.
-
-Faust's own metrics are switched off.
-"""
+"""The page's own Prometheus metrics."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, generate_latest
 
 from schemas.metrics import Metric, Samples, ScrapeCollector, Unit
-from stream_app.web.picture import Picture
-from stream_app.web.timings import TIMING_METRICS, WorkerTimings
+from stream_app.web.fleet import Fleet
+from stream_app.web.live.hub import Hub
+from stream_app.web.reader import Reader
+from stream_app.web.server.limits import Load
 
 
-def _of_feed(name: str, unit: Unit, text: str) -> Metric:
-    return Metric(f"fundingstream_{name}", "gauge", unit, ("feed",), text)
+def _gauge(name: str, unit: Unit, text: str) -> Metric:
+    return Metric(f"fundingstream_page_{name}", "gauge", unit, (), text)
 
 
-_EVENTS = Metric(
-    "fundingstream_worker_events_total",
-    "counter",
-    "items",
-    ("kind",),
-    "What happened to raw items: accepted, duplicate, late, no_rate, dead_letter, …",
+def _counter(name: str, unit: Unit, text: str) -> Metric:
+    return Metric(f"fundingstream_page_{name}_total", "counter", unit, (), text)
+
+
+_CLIENTS = _gauge("clients", "connections", "Pages that are open")
+_CONTRACTS = _gauge("contracts", "contracts", "Contracts that the page shows")
+_CAUGHT_UP = _gauge("caught_up", "boolean", "1 once the page has read the topics up to their ends")
+_FRAMES = _counter("frames", "frames", "Frames sent to all pages together")
+_BYTES = _counter("sent_bytes", "bytes", "Bytes of these frames")
+_SNAPSHOTS = _counter("snapshots", "frames", "Snapshots sent, to new pages and to slow ones")
+_DROPPED = _counter(
+    "slow_clients", "connections", "Times that a page was so slow that a snapshot replaced deltas"
 )
-_FEED_GAUGES: Mapping[str, Metric] = {
-    "contracts": _of_feed("contracts", "contracts", "Contracts with a rate"),
-    "newest_age_s": _of_feed("newest_age_seconds", "seconds", "Age of the newest update"),
-    "oldest_age_s": _of_feed(
-        "oldest_age_seconds",
-        "seconds",
-        "Age of the update of the contract that is longest silent",
-    ),
-    "stale": _of_feed(
-        "stale_contracts",
-        "contracts",
-        "Contracts whose newest rate is older than their feed's stale threshold",
-    ),
-    "by_rest": _of_feed(
-        "contracts_by_rest", "contracts", "Contracts whose newest rate REST brought"
-    ),
-    "backfilling": _of_feed(
-        "backfilling_contracts",
-        "contracts",
-        "Contracts whose baseline is being filled: their z is withheld",
-    ),
-}
-"""By the key of the view's entry for a feed; an age is None while a feed has no contract."""
-_LAG = Metric(
-    "fundingstream_worker_lag",
-    "gauge",
-    "messages",
-    (),
-    "Raw records of this worker's partitions that are in the log and not yet applied",
-)
-_READY = Metric(
-    "fundingstream_worker_ready",
-    "gauge",
-    "boolean",
-    (),
-    "1 while every feed that has a producer is delivered; /readyz says why it is 0",
-)
-_IDLE = Metric(
-    "fundingstream_worker_idle_seconds",
-    "gauge",
-    "seconds",
-    (),
-    "Since the last raw record was processed",
-)
-_SCRAPED: tuple[Metric, ...] = (_EVENTS, *_FEED_GAUGES.values(), _LAG, _READY, _IDLE)
-WORKER_METRICS: tuple[Metric, ...] = (*_SCRAPED, *TIMING_METRICS)
+_RESUMED = _counter("resumed", "connections", "Pages that went on where they had been cut off")
+_RECORDS = _counter("records", "messages", "Records read from the topics")
+_MALFORMED = _counter("malformed", "messages", "Records that could not be decoded")
+_IGNORED = _counter("ignored", "messages", "Records of unknown feeds, or beyond a bound")
+_REFUSED = _counter("refused", "calls", "Requests refused because they were too many or too large")
+PAGE_METRICS: tuple[Metric, ...] = (
+    _CLIENTS, _CONTRACTS, _CAUGHT_UP, _FRAMES, _BYTES, _SNAPSHOTS, _DROPPED, _RESUMED, _RECORDS,
+    _MALFORMED, _IGNORED, _REFUSED,
+)  # fmt: skip
 
 
-def metrics_text(picture: Picture, timings: WorkerTimings) -> bytes:
-    """Return all metrics in Prometheus' text format."""
+def page_metrics(fleet: Fleet, reader: Reader, hub: Hub, load: Load) -> Callable[[], bytes]:
+    """Return a function that gives the metrics in Prometheus' text format. Safe in any thread."""
 
     def read(samples: Samples) -> None:
-        for kind, count in picture.counts.items():
-            samples.add(_EVENTS, count, kind)
-        for feed in picture.feeds:
-            for key, metric in _FEED_GAUGES.items():
-                if feed[key] is not None:
-                    samples.add(metric, feed[key], feed["feed"])
-        samples.add(_LAG, picture.gauges["lag"])
-        samples.add(_READY, picture.readiness["ready"])
-        samples.add(_IDLE, picture.gauges["idle_s"])
+        for metric, value in (
+            (_CLIENTS, hub.clients),
+            (_CONTRACTS, len(fleet.contracts)),
+            (_CAUGHT_UP, reader.caught_up),
+            (_FRAMES, hub.sent_frames),
+            (_BYTES, hub.sent_bytes),
+            (_SNAPSHOTS, hub.snapshots),
+            (_DROPPED, hub.dropped),
+            (_RESUMED, hub.resumed),
+            (_RECORDS, reader.records),
+            (_MALFORMED, reader.malformed),
+            (_IGNORED, fleet.refused),
+            (_REFUSED, load.refused),
+        ):
+            samples.add(metric, value)
 
     registry = CollectorRegistry()
-    registry.register(ScrapeCollector(_SCRAPED, read))
-    return generate_latest(registry) + generate_latest(timings.registry)
+    registry.register(ScrapeCollector(PAGE_METRICS, read))
+    return lambda: generate_latest(registry)

@@ -1,4 +1,4 @@
-"""Faust wiring: the app, its settings, the way of the raw records, timers and web.
+"""Faust wiring: the app, its settings, the way of the raw records, timers and the page.
 
 The order of records is kept in processor.py, what a flush makes durable in checkpoint.py. The traps
 of Faust that shape this file are in docs/worker.md.
@@ -14,7 +14,6 @@ import faust
 
 from schemas.clock import Clock
 from schemas.feeds import FEEDS
-from schemas.http.server import guard, quiet_malformed_requests
 from schemas.kafka.admin import require_topics
 from schemas.partitioning import PARTITIONS
 from schemas.serde.raw_frames import RawFrameReader
@@ -29,9 +28,8 @@ from schemas.topics import (
 )
 from stream_app.core.columns.judging import Encoders
 from stream_app.settings import WorkerSettings
-from stream_app.web.pages import add_pages
-from stream_app.web.view import WorkerView
-from stream_app.worker.feed_reports import FeedReports
+from stream_app.web.application import Mounted
+from stream_app.web.page import Page, PageThread
 from stream_app.worker.fetcher import Fetcher
 from stream_app.worker.flusher import Flusher
 from stream_app.worker.funding_app import FundingApp, Intake
@@ -39,6 +37,8 @@ from stream_app.worker.hour_ahead import HourAhead
 from stream_app.worker.instance import SESSION_S, Expulsions, Instance
 from stream_app.worker.output_producer import PUBLISHED, OutputProducer, output_encoders
 from stream_app.worker.peers import Peers
+from stream_app.worker.probes.routes import PATHS, Probes
+from stream_app.worker.probes.view import WorkerView
 from stream_app.worker.processor import Processor
 from stream_app.worker.raw_input import RawInput
 from stream_app.worker.table_store import OffsetTable, PromptTableManager
@@ -88,10 +88,10 @@ def create_app(settings: WorkerSettings, instance: Instance, clock: Clock) -> Fu
     if not settings.worker_output_prefix:
         # A replay's worker reads the past: nobody is interested in its delays.
         _add_reports(app, processor, output_producer, instance.name)
-    quiet_malformed_requests()
-    app.reports = FeedReports(settings, catalog)
-    view = WorkerView(processor, app.reports.newest, clock, lambda: raw_input.is_idle)
-    add_pages(app.web.web_app, view)
+    page = Page(settings, catalog, clock)
+    view = WorkerView(processor, page.feeds, clock, lambda: raw_input.is_idle)
+    probes = Probes(view, lambda: app.loop, page.metrics)
+    app.page = PageThread(page, settings, Mounted(PATHS, probes.add_to), end_process)
     return app
 
 
@@ -106,7 +106,7 @@ def needed_topics(settings: WorkerSettings) -> list[str]:
 
 
 def faust_app(settings: WorkerSettings, instance: str) -> FundingApp:
-    """Return the bare Faust app: its connection, its group membership, its guarded web server."""
+    """Return the bare Faust app: its connection and its group membership."""
     data_dir = Path(settings.worker_data_dir)
     data_dir.mkdir(parents=True, exist_ok=True)
     return FundingApp(
@@ -143,16 +143,8 @@ def faust_app(settings: WorkerSettings, instance: str) -> FundingApp:
         TableManager=PromptTableManager,
         # The group remembers the URL of a static member, so it must not depend on the page's port.
         canonical_url=f"http://{instance}",
-        web_bind=settings.web_host,
-        web_host=settings.web_host,
-        web_port=settings.web_port,
-        web_application_options={"middlewares": [guard(settings.allowed_hosts)]},
-        # Faust's own pages would show the content of every table to anybody.
-        web_tables_enabled=False,
-        web_router_enabled=False,
-        web_graph_enabled=False,
-        web_stats_enabled=False,
-        web_metrics_enabled=False,
+        # The page has a server and a thread of its own: Faust's is on the loop of the rates.
+        web_enabled=False,
         **_security(settings),
     )
 

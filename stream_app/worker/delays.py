@@ -8,10 +8,8 @@ from typing import NamedTuple
 
 from schemas.times import US_PER_S
 from stream_app.core.scoring.statistics import quantile
-from stream_app.web.timings import WorkerTimings
+from stream_app.worker.probes.timings import WorkerTimings
 
-_KEPT = 512
-"""About half a minute of one feed: the delays of a start-up must not be shown for long."""
 _REPORTED = 4_096
 """More stream records than a worker applies within a second."""
 
@@ -28,8 +26,6 @@ class Delays:
     """The delays of one worker."""
 
     def __init__(self, timings: WorkerTimings) -> None:
-        self.newest_s: deque[float] = deque(maxlen=_KEPT)
-        """The newest last."""
         self._unreported_s: deque[float] = deque(maxlen=_REPORTED)
         self._timings = timings
 
@@ -37,7 +33,6 @@ class Delays:
         """Note records that were received then (UTC µs) and whose outputs are handed over now."""
         for at in received_at:
             delay_s = (now_us - at) / US_PER_S
-            self.newest_s.append(delay_s)
             self._timings.latency_seconds.observe(delay_s)
             self._unreported_s.append(delay_s)
 

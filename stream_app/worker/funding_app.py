@@ -14,7 +14,7 @@ import faust
 from aiokafka.errors import KafkaError
 
 from schemas.errors import FundingStreamError, StateError
-from stream_app.worker.feed_reports import FeedReports
+from stream_app.web.page import PageThread
 from stream_app.worker.fetcher import Fetcher
 from stream_app.worker.flusher import Flusher
 from stream_app.worker.group_consumer import GroupTransport
@@ -48,7 +48,7 @@ class FundingApp(faust.App):  # type: ignore[misc]
 
     processor: Processor | None = None
     intake: Intake | None = None
-    reports: FeedReports | None = None
+    page: PageThread | None = None
     _beginning: asyncio.Task[None] | None = None
 
     def _new_transport(self) -> GroupTransport:

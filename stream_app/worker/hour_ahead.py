@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from schemas.clock import Clock
 from schemas.times import US_PER_HOUR, US_PER_MINUTE, hour_floor
 from stream_app.core.partition import FeedPartition
-from stream_app.web.slices import Pace
+from stream_app.worker.probes.slices import Pace
 
 AHEAD_US = 5 * US_PER_MINUTE
 """How long before the hour this begins: later settlements would make it void."""

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Collection, Iterator, Mapping
 from typing import Protocol
 
 from schemas.audit_facts import AuditFacts
 from schemas.audit_kinds import AuditKind
 from schemas.clock import Clock
 from schemas.errors import FundingStreamError, MalformedInputError, StateError
-from schemas.records import HourlyBar, WorkerStatus
+from schemas.records import WorkerStatus
 from schemas.serde.raw_frames import RawFrame, RawFrameReader
 from schemas.times import US_PER_S
 from schemas.topics import feed_of_raw_topic
@@ -28,9 +28,9 @@ from stream_app.core.scoring.zones import flush_phase_us
 from stream_app.core.state.contract_state import UNLISTED, block_key
 from stream_app.core.updates.plausibility import MAX_AHEAD_US, check_size
 from stream_app.normalise import normaliser
-from stream_app.web.timings import WorkerTimings
 from stream_app.worker.checkpoint import Checkpoint, OutputSink, Owns, Snapshot, Tables
 from stream_app.worker.delays import Delays
+from stream_app.worker.probes.timings import WorkerTimings
 from stream_app.worker.raw_batches import Batch, Partition, RawRecord
 
 log = logging.getLogger(__name__)
@@ -135,11 +135,6 @@ class Processor:
         """When the last raw record was applied (monotonic)."""
         self.started_at_us = clock.now_us()
 
-    @property
-    def latencies_s(self) -> Iterable[float]:
-        """From receipt at the producer to handing over to the output producer, newest last."""
-        return self._delays.newest_s
-
     def partitions(self) -> Iterator[FeedPartition]:
         """Return the state of all assigned partitions."""
         return (assigned.state for assigned in self._assigned.values())
@@ -147,10 +142,6 @@ class Processor:
     def assigned(self) -> Iterator[Partition]:
         """Return topic and number of all assigned partitions."""
         return iter(self._assigned)
-
-    def newest_bars(self, contract: str, limit: int) -> list[HourlyBar]:
-        """Return a contract's newest closed bars, oldest first."""
-        return self._tables.bars.newest(contract, limit)
 
     def lag(self) -> int:
         """Return how many raw records are in the log and not yet applied."""

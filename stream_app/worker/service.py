@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import gc
 import logging
-import socket
 from contextlib import suppress
 
 import faust
 
 from schemas.clock import Clock, SystemClock
-from schemas.errors import FatalError, UnavailableError
+from schemas.errors import FatalError
 from schemas.kafka import clients
 from schemas.kafka.admin import await_kafka
 from stream_app.settings import WorkerSettings
+from stream_app.web.page import listen
 from stream_app.worker.app import create_app
 from stream_app.worker.funding_app import FundingApp
 from stream_app.worker.group_lag import GroupLag
@@ -33,8 +33,8 @@ def start_worker(settings: WorkerSettings) -> None:
         ConfigurationError: a setting cannot be used.
         FatalError: Faust has crashed, or has stopped without being asked.
     """
-    # Without a free port Faust would end in a traceback.
-    _require_free_port(settings.web_host, settings.web_port)
+    # Nothing else need be waited for where the port is taken.
+    listen(settings).close()
     await_kafka(settings)
     clock = SystemClock()
     instance = claim_instance(settings, clock)
@@ -57,26 +57,14 @@ def run_worker(app: FundingApp, settings: WorkerSettings, clock: Clock) -> None:
     def asked_to_stop() -> bool:
         return worker._signal_stop_time is not None  # noqa: SLF001 - mode tells it nowhere else
 
-    assert app.reports is not None, "made by create_app"
-    app.reports.start()
+    assert app.page is not None, "made by create_app"
+    app.page.start()
     lag = GroupLag(clients.admin_client(settings.quiet_librdkafka()), settings.worker_id, clock)
     watched = Watched(worker.loop, app.processing, app.fallen, asked_to_stop)
     Watchdog(watched, lag, clock, settings.worker_watchdog_s).start()
     with suppress(SystemExit):
         # mode's exit codes: 1 after a crash, 0 after whatever other end.
         worker.execute_from_commandline()
-    app.reports.stop()
+    app.page.stop()
     if app.crashed or not asked_to_stop():
         raise FatalError(f"{app.fallen() or 'Faust has not started'}: start the worker again")
-
-
-def _require_free_port(host: str, port: int) -> None:
-    try:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-    except OSError as error:
-        raise UnavailableError(
-            f"port {port} for the status page is not free on {host} ({error.strerror}): stop what "
-            "listens there, or set FUNDING_WEB_PORT"
-        ) from error

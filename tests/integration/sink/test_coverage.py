@@ -132,7 +132,8 @@ def report(feed: str, at: int, state: str = "live") -> dict[str, Any]:
     )
     return {
         "feed": feed, "state": state, "transport": None, "since": at, "reported_at": at,
-        "last_data_at": None, "detail": "", "mode": "stream", **dict.fromkeys(counts, 0),
+        "last_data_at": None, "detail": "", "mode": "stream", "simulated": False,
+        "limit_used": None, **dict.fromkeys(counts, 0),
     }  # fmt: skip
 
 

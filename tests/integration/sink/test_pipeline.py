@@ -122,6 +122,7 @@ def test_records_of_every_kind_arrive_once_and_a_signal_ends_it(stack: Stack) ->
         ),
         1,
     ) | {"contracts_by_rest": 2, "connect_attempts": 3, "rest_failures": 4, "repeated": 5}
+    status |= {"simulated": True, "limit_used": 0.25}
     stack.kafka.publish(STATUS, [{**status, **numbers}])
     until(stack.all_rates_stored, "the rates are stored")
     until(lambda: stack.stored("settlements") >= 30, "the settlements are stored")

@@ -24,7 +24,7 @@ from schemas.serde.registry import SchemaCatalog
 from schemas.topics import RAW_PREFIX, STATUS, raw_topic, raw_topic_spec
 from tests.support.waiting import eventually
 from tests.support.worker_scene import Scene, running_scene
-from tests.unit.stream_app.web.test_readiness import report
+from tests.unit.stream_app.worker.probes.test_readiness import report
 
 FEED = "binance-usdm"
 FATAL = 70
@@ -192,7 +192,7 @@ async def test_readiness_follows_what_the_producers_report(scene: Scene) -> None
         assert (await worker.get("/readyz"))[1]["why"][0].endswith("s: HTTP 403: not from here")
         await asyncio.to_thread(report_state, scene, "live")
         await eventually(lambda: says(200, ""), "it is ready", 30)
-        summary = (await worker.get("/api/summary"))[1]
+        summary = (await worker.get("/api/v1/summary"))[1]
         assert summary["feeds"][0]["state"] == "live"
         worker.send(signal.SIGTERM)
         assert await worker.ended(30) == 0

@@ -12,7 +12,7 @@ from producers.kafka.worker_reports import following_workers
 from producers.policy.history_pace import FLOOR_SHARE
 from producers.settings import ProducerSettings
 from schemas.clock import SystemClock, now_us
-from schemas.kafka.topic_follower import TopicFollower
+from schemas.kafka.topic_follower import Source, TopicFollower
 from schemas.records import WorkerStatus
 from schemas.serde.registry import SchemaCatalog
 from schemas.topics import WORKERS
@@ -39,9 +39,8 @@ async def test_a_worker_reports_its_delays(stack: RunningStack) -> None:
     reports = TopicFollower(
         settings,
         SchemaCatalog(settings),
-        WORKERS,
-        lambda _key, report: found.append(report),
-        from_beginning=False,
+        [Source(WORKERS, since="next")],
+        lambda records: found.extend(followed.record for followed in records),
     )
     reports.start()
 

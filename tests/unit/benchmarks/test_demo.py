@@ -12,12 +12,12 @@ from schemas.records import WorkerStatus
 
 
 def page(p99_ms: float | None, updates: int, stale: int = 0) -> dict[str, Any]:
-    """A summary as /api/summary gives it, as far as it is read."""
+    """A summary as /api/v1/summary gives it, as far as it is read."""
     p99_s = None if p99_ms is None else p99_ms / 1_000
     return {
-        "latency_s": {"p50": None, "p99": p99_s},
+        "delay_p99_s": p99_s,
         "updates": updates,
-        "feeds": [{"stale": stale}, {"stale": 1}],
+        "stale": stale + 1,
     }
 
 
@@ -84,20 +84,18 @@ def test_a_load_is_sustained_if_the_worker_does_not_fall_behind(
 
 
 @pytest.mark.parametrize(
-    ("summary", "loaded"),
-    [
-        ({"contracts": 0, "backfilling": 0, "warming_up": None}, False),
-        ({"contracts": 7, "backfilling": 2, "warming_up": None}, False),
-        ({"contracts": 7, "backfilling": 0, "warming_up": None}, True),
-        ({"contracts": 7, "backfilling": 0, "warming_up": {"loaded": 3, "expected": 7}}, False),
-        ({"contracts": 7, "backfilling": 0, "warming_up": {"loaded": 0, "expected": 0}}, False),
-    ],
+    ("contracts", "loaded", "expected", "is_whole"),
+    [(70, 70, 70, True), (70, 69, 70, False), (0, 70, 70, False), (70, 0, 0, False)],
 )
-def test_all_baselines_are_loaded_when_none_is_expected_any_more(
-    *, summary: dict[str, Any], loaded: bool
+def test_all_baselines_are_loaded(
+    contracts: int,
+    loaded: int,
+    expected: int,
+    is_whole: bool,  # noqa: FBT001 - pytest passes parameters so
 ) -> None:
-    """Before the first contract there is nothing to load, which is not the end of it."""
-    assert is_loaded(summary) == loaded
+    """Those of the contracts that are expected, of which there must be some."""
+    summary = {"contracts": contracts, "baselines": {"loaded": loaded, "expected": expected}}
+    assert is_loaded(summary) == is_whole
 
 
 MOST = {"loading_ms": 250.0, "loaded_ms": 100.0, "worker_cores": 0.15}

@@ -15,8 +15,8 @@ from producers.feed.metrics import PRODUCER_METRICS, feed_collector
 from schemas.metrics import Metric
 from stream_app.notifier.metrics import ALERT_METRICS, AlertMetrics
 from stream_app.sink.metrics import SINK_METRICS, SinkMetrics
-from stream_app.web.metrics import WORKER_METRICS, metrics_text
-from stream_app.web.timings import WorkerTimings
+from stream_app.worker.probes.metrics import WORKER_METRICS, metrics_text
+from stream_app.worker.probes.timings import WorkerTimings
 
 PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
 STATUS = dict.fromkeys(
@@ -46,7 +46,7 @@ def entries(metric: Metric) -> list[str]:
     return [f"`{metric.name}`", metric.type, metric.unit, labels, metric.text]
 
 
-@pytest.mark.parametrize("process", ["producer", "worker", "sink", "notifier"])
+@pytest.mark.parametrize("process", ["producer", "worker", "page", "sink", "notifier"])
 def test_the_page_lists_each_metric_as_it_is_defined(process: str) -> None:
     """And nothing else, in the order of the definitions."""
     assert documented()[process] == [entries(metric) for metric in all_metrics()[process]]

@@ -20,11 +20,12 @@ OPTIONS = StackOptions(data_dir=Path("/data"), contracts=60, feeds=("kucoin", "b
 SUMMARY: dict[str, Any] = {
     "contracts": 1_874,
     "updates": 5,
-    "lag": 1_245,
-    "latency_s": {"p50": 0.01, "p99": 0.0427},
+    "records_behind": 1_245,
+    "delay_p50_s": 0.01,
+    "delay_p99_s": 0.0427,
     "ready": True,
     "why": [],
-    "warming_up": None,
+    "baselines": {"loaded": 1_874, "expected": 1_874},
     "feeds": [{"feed": "kucoin", "state": "live", "detail": ""}],
     "top": [
         {"contract_id": "kucoin:XBTUSDTM", "z": 2.31},
@@ -106,13 +107,13 @@ def test_a_healthy_summary_is_one_line() -> None:
 
 def test_a_market_that_warms_up_says_how_far_it_is() -> None:
     """In baselines."""
-    warming = SUMMARY | {"warming_up": {"loaded": 812, "expected": 1_874}}
+    warming = SUMMARY | {"baselines": {"loaded": 812, "expected": 1_874}}
     assert "  warming up, 812 of 1,874 baselines  " in console.summary_lines(warming, 1)
 
 
 def test_before_anything_has_come_the_line_says_what_it_waits_for() -> None:
     """Also where no feed has said why."""
-    empty = {"contracts": 0, "updates": 0, "ready": False, "top": [], "lag": 0}
+    empty = {"contracts": 0, "updates": 0, "ready": False, "top": [], "records_behind": None}
     why = ["binance-usdm: connecting for 5 s"]
     assert console.summary_lines(empty | {"why": why}, 0) == (
         "  waiting for data: binance-usdm: connecting for 5 s"

@@ -219,12 +219,6 @@ async def test_no_page_can_silence_the_simulator(tmp_path: Path) -> None:
 
 
 async def test_fausts_own_pages_are_closed(tmp_path: Path) -> None:
-    """Faust's pages for tables, routes, graph, statistics and assignment answer 404."""
+    """Its server for tables, routes, graph and statistics is not started at all."""
     settings = load_settings(WorkerSettings, worker_data_dir=str(tmp_path))
-    app = faust_app(settings, "worker-1")
-    app.web.init_server()
-    async with TestServer(app.web.web_app) as server:
-        for path in ("/table/", "/table/contracts/", "/router/", "/graph", "/graph/", "/stats",
-                     "/assignment/", "/performance/"):  # fmt: skip
-            assert await status(str(server.make_url(path)), {}) == 404, path
-        assert await status(str(server.make_url("/")), FOREIGN["a rebound name"]) == 403
+    assert not faust_app(settings, "worker-1").conf.web_enabled

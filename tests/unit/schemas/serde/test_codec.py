@@ -51,6 +51,8 @@ STATUS: dict[str, Any] = {
     "connect_attempts": 12,
     "rest_failures": 13,
     "repeated": 14,
+    "simulated": True,
+    "limit_used": None,
 }
 STATUS_WITH_DATETIMES = {
     **STATUS,

@@ -1,0 +1,109 @@
+"""Fills a Fleet from the topics, and from ClickHouse with what is older than they are read."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from schemas.clock import Clock
+from schemas.config.settings import SharedSettings
+from schemas.kafka.topic_follower import Followed, Source, TopicFollower
+from schemas.serde.registry import SchemaCatalog
+from schemas.times import US_PER_HOUR, US_PER_S, hour_floor
+from schemas.topics import ALERTS, BARS, SETTLEMENTS, STATUS, WORKERS, ZSCORES
+from stream_app.web.fleet import ALERTS_KEPT_S, Fleet
+from stream_app.web.past import HOURS_KEPT
+
+log = logging.getLogger(__name__)
+
+ZSCORES_SINCE_S = 180
+"""A contract is emitted every 5 s, one whose exchange pushes each minute at least once in this."""
+SETTLEMENTS_SINCE_S = 600
+APPLIED_WITHIN_S = 60.0
+
+Take = Callable[[Followed], None]
+
+
+class Reader:
+    """Follows the topics from start to stop and fills a Fleet in the page's event loop.
+
+    What the page shows first (z-scores, feeds, workers, alerts) is read in one thread, closed hours
+    and settlements in another, so that the first data does not wait for two days of hours.
+    """
+
+    def __init__(
+        self, settings: SharedSettings, catalog: SchemaCatalog, fleet: Fleet, clock: Clock
+    ) -> None:
+        """Connect nothing yet."""
+        now_us = clock.now_us()
+        self._take: Mapping[str, Take] = {
+            ZSCORES.name: lambda it: fleet.take_zscore(it.record, it.published_at),
+            STATUS.name: lambda it: fleet.take_feed(it.key, it.record),
+            WORKERS.name: lambda it: fleet.take_worker(it.key, it.record),
+            ALERTS.name: lambda it: fleet.take_alert(it.record),
+            BARS.name: lambda it: fleet.take_bar(it.record),
+            SETTLEMENTS.name: lambda it: fleet.take_settlement(it.record),
+        }
+        self._loop: asyncio.AbstractEventLoop | None = None
+        present = [
+            Source(STATUS, "oldest"),
+            Source(WORKERS, "oldest"),
+            Source(ZSCORES, now_us - ZSCORES_SINCE_S * US_PER_S),
+            Source(ALERTS, now_us - ALERTS_KEPT_S * US_PER_S),
+        ]
+        past = [
+            Source(BARS, hour_floor(now_us) - HOURS_KEPT * US_PER_HOUR),
+            Source(SETTLEMENTS, now_us - SETTLEMENTS_SINCE_S * US_PER_S),
+        ]
+        self._present = TopicFollower(settings, catalog, present, self._hand_over)
+        self._past = TopicFollower(settings, catalog, past, self._hand_over)
+        self.records = 0
+        """How many records have been applied."""
+
+    @property
+    def caught_up(self) -> bool:
+        """True once what the page shows first has been read up to the topics' ends at the start."""
+        return self._present.caught_up
+
+    @property
+    def malformed(self) -> int:
+        """How many records could not be decoded."""
+        return self._present.malformed + self._past.malformed
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to follow; the records are applied in `loop`."""
+        self._loop = loop
+        self._present.start()
+        self._past.start()
+
+    def stop(self) -> None:
+        """End both threads. Not to be called in the event loop, which they may wait for."""
+        self._present.stop()
+        self._past.stop()
+
+    def _hand_over(self, records: Sequence[Followed]) -> None:
+        """Apply records in the event loop and wait for it: so no more than these wait for it."""
+        assert self._loop is not None, "started"
+        applied: Future[None] = Future()
+        try:
+            self._loop.call_soon_threadsafe(self._apply, records, applied)
+            applied.result(APPLIED_WITHIN_S)
+        except (TimeoutError, RuntimeError) as error:
+            log.warning("%d records of the page were not applied: %r", len(records), error)
+
+    def _apply(self, records: Sequence[Followed], applied: Future[None]) -> None:
+        take = self._take
+        try:
+            for followed in records:
+                if followed.record is not None or followed.topic in _COMPACTED:
+                    take[followed.topic](followed)
+        finally:
+            self.records += len(records)
+            applied.set_result(None)
+
+
+_COMPACTED: frozenset[Any] = frozenset({STATUS.name, WORKERS.name})
+"""Topics in which a record without a value removes a key."""

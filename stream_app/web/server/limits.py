@@ -1,0 +1,87 @@
+"""How much one address may ask: a budget that fills up again, and few requests at the same time."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from schemas.clock import Clock
+from schemas.http.server import Handler
+
+REQUESTS_PER_S = 50.0
+BURST = 200.0
+"""A page that is opened asks for some forty files at once."""
+LOGINS_PER_S = 0.1
+LOGIN_BURST = 10.0
+MAX_ADDRESSES = 10_000
+MAX_BODY_BYTES = 4_096
+MAX_AT_ONCE = 100
+"""Requests that are being answered, of all addresses together; the sockets of `/live` apart."""
+
+
+class Budgets:
+    """A token bucket for each address, of the newest addresses."""
+
+    def __init__(self, per_s: float, burst: float) -> None:
+        self._per_s = per_s
+        self._burst = burst
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def draw(self, address: str, now_s: float) -> float:
+        """Take one request from an address' budget; return seconds to wait, 0: it may pass."""
+        left, at_s = self._left.pop(address, (self._burst, now_s))
+        left = min(self._burst, left + (now_s - at_s) * self._per_s)
+        wait_s = 0.0 if left >= 1 else (1 - left) / self._per_s
+        self._left[address] = (left if wait_s else left - 1, now_s)
+        if len(self._left) > MAX_ADDRESSES:
+            self._left.popitem(last=False)
+        return wait_s
+
+
+class Load:
+    """What is being answered now, and what was refused."""
+
+    def __init__(self) -> None:
+        self.at_once = 0
+        self.refused = 0
+
+
+def limited(clock: Clock, load: Load, live_path: str, login_path: str) -> Middleware:
+    """Return a middleware that refuses what is more than a page or a script needs."""
+    requests, logins = Budgets(REQUESTS_PER_S, BURST), Budgets(LOGINS_PER_S, LOGIN_BURST)
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        address, now_s = request.remote or "", clock.monotonic_s()
+        wait_s = requests.draw(address, now_s)
+        if request.path == login_path and request.method == "POST":
+            wait_s = max(wait_s, logins.draw(address, now_s))
+        if wait_s:
+            load.refused += 1
+            return _refused(429, "too many requests: wait a moment", wait_s)
+        if (request.content_length or 0) > MAX_BODY_BYTES:
+            load.refused += 1
+            return _refused(413, f"no request needs more than {MAX_BODY_BYTES} bytes of body")
+        if request.path == live_path:
+            return await handler(request)
+        if load.at_once >= MAX_AT_ONCE:
+            load.refused += 1
+            return _refused(503, "too many requests at once: try again in a moment", 1.0)
+        load.at_once += 1
+        try:
+            return await handler(request)
+        finally:
+            load.at_once -= 1
+
+    return check
+
+
+def _refused(status: int, reason: str, retry_after_s: float = 0.0) -> web.Response:
+    response = web.json_response({"error": reason}, status=status)
+    if retry_after_s:
+        response.headers["Retry-After"] = str(max(1, round(retry_after_s)))
+    if status == 413:
+        response.force_close()
+    return response

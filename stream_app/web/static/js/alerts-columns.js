@@ -1,0 +1,57 @@
+// The columns of the alerts table, and what an alert's value means for its kind.
+
+import * as format from "./format.js";
+import { store } from "./store.js";
+
+/** kind: [words, how its value and threshold are written]; one that is not listed is written as it is. */
+const KINDS = {
+  z_cross: ["z crossed", (value) => format.z(value)],
+  sign_flip: ["sign flipped", (value) => (value === 0 ? "0" : `${format.pct(value)} %`)],
+  feed_down: ["feed down", null],
+  feed_recovered: ["feed back", null],
+  mismatch: ["mismatch", share],
+  dead_letters: ["dead letters", share],
+  contract_cap: ["contract limit", format.count],
+};
+const phone = matchMedia("(max-width: 720px)");
+const SEVERITIES = { critical: "◆ critical", warning: "◈ warning", info: "◇ info" };
+
+function share(value) {
+  return `${(value * 100).toFixed(0)} %`;
+}
+
+export const kindWords = (kind) => KINDS[kind]?.[0] ?? kind.replaceAll("_", " ");
+
+function measured(kind, value) {
+  if (value === null) return format.DASH;
+  const write = KINDS[kind] === undefined ? (each) => String(each) : KINDS[kind][1];
+  return write === null ? format.DASH : write(value).trim();
+}
+
+/** The sentence without the subject that it begins with: that has its own column. */
+const sentence = ({ subject, message }) => (message.startsWith(`${subject}: `) ? message.slice(subject.length + 2) : message);
+
+const weight = ({ severity }) => (severity === "critical" ? "w2" : severity === "info" ? "dim" : "");
+const ago = (row) => format.age((store.now() - row.at) / 1000);
+
+/** Columns for rows {id, at (ms), created (ms), subject, kind, severity, value, threshold, message}. */
+export function columns() {
+  return [
+    { key: "at", label: "When, UTC", width: "92px", text: (a) => format.moment(a.at, store.now()) },
+    { key: "ago", label: "Ago", width: "56px", phone: "f", right: true, text: ago, tone: () => "dim" },
+    { key: "severity", label: "Severity", width: "78px", text: (a) => SEVERITIES[a.severity] ?? a.severity, tone: weight },
+    { key: "kind", label: "Kind", width: "92px", text: (a) => kindWords(a.kind) },
+    { key: "subject", label: "Subject", width: "minmax(200px,1fr)", phone: "a", cls: "w2", text: (a) => (phone.matches ? `${SEVERITIES[a.severity]?.[0] ?? ""} ${a.subject}` : a.subject) },
+    {
+      key: "value",
+      label: "Value",
+      width: "84px",
+      phone: "c",
+      right: true,
+      text: (a) => measured(a.kind, a.value),
+      tone: (a) => (a.kind === "z_cross" ? format.tone(a.value) : ""),
+    },
+    { key: "threshold", label: "Threshold", width: "70px", right: true, text: (a) => measured(a.kind, a.threshold), tone: () => "dim" },
+    { key: "message", label: "What happened", width: "minmax(260px,2.2fr)", phone: "d", text: sentence },
+  ];
+}

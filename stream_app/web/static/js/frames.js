@@ -1,0 +1,140 @@
+// What a frame of /live does to the store.
+
+import { Row } from "./rows.js";
+import { MOST_ALERTS } from "./store.js";
+
+const US = 1000; // µs of a ms
+const fromMicros = (value) => (value === null ? null : value / US);
+
+/** Apply a snapshot or a delta. Returns the published_age_ms of the values it brought; a snapshot's do not count. */
+export function applyFrame(store, frame) {
+  const sentAt = frame.sent_at / US;
+  if (frame.type === "snapshot") reset(store, frame);
+  store.seq = frame.seq;
+  if (frame.removed?.length) remove(store, frame.removed);
+  if (frame.contracts?.index.length) addContracts(store, frame.contracts);
+  if (frame.feeds?.length) mergeFeeds(store, frame.feeds);
+  if (frame.facts) setFacts(store, frame.facts);
+  if (frame.values) setValues(store, frame.values, sentAt, frame.type === "delta");
+  if (frame.ticks) setTicks(store, frame.ticks, sentAt);
+  if (frame.alerts?.length) addAlerts(store, frame.alerts);
+  if (frame.workers?.length) mergeWorkers(store, frame.workers);
+  if (frame.status) store.status = frame.status;
+  if (frame.type === "snapshot") return [];
+  return [frame.values?.published_age_ms ?? [], frame.ticks?.published_age_ms ?? []].flat();
+}
+
+function reset(store, frame) {
+  for (const row of store.contracts) row.removed = true;
+  Object.assign(store, { epoch: frame.epoch, contracts: [], byIndex: [], feeds: [], alerts: [], workers: [] });
+  store.byId = new Map();
+  store.version += 1;
+  store.alertsVersion += 1;
+  store.feedsVersion += 1;
+}
+
+function remove(store, indices) {
+  for (const index of indices) {
+    const row = store.byIndex[index];
+    if (row === undefined) continue;
+    row.removed = true;
+    delete store.byIndex[index];
+    store.byId.delete(row.id);
+  }
+  store.contracts = store.contracts.filter((row) => !row.removed);
+  store.version += 1;
+}
+
+function addContracts(store, { index, contract_id, feed, symbol, base, quote }) {
+  const limits = new Map(store.feeds.map((each) => [each.feed, each.stale_s]));
+  for (let k = 0; k < index.length; k++) {
+    const there = store.byIndex[index[k]];
+    if (there?.id === contract_id[k]) continue; // named again: frames may repeat what is known
+    if (there !== undefined) remove(store, [index[k]]);
+    const row = new Row(index[k], contract_id[k], feed[k], symbol[k], base[k], quote[k]);
+    row.staleAfter = limits.get(row.feed) ?? row.staleAfter;
+    store.byIndex[row.index] = row;
+    store.byId.set(row.id, row);
+    store.contracts.push(row);
+    store.version += 1;
+  }
+}
+
+function setFacts(store, facts) {
+  for (let k = 0; k < facts.index.length; k++) {
+    const row = store.byIndex[facts.index[k]];
+    if (row === undefined) continue;
+    row.hours = facts.interval_hours[k] || 8;
+    row.intervalSource = facts.interval_source[k];
+    row.doubtful = Boolean(facts.interval_doubtful[k]);
+    row.samples = facts.samples[k];
+    row.confidence = facts.confidence[k];
+    row.mean = facts.mean[k];
+    row.std = facts.std[k];
+    row.statsAsOf = fromMicros(facts.stats_as_of[k]);
+    row.next = fromMicros(facts.next_funding_time[k]);
+    row.transport = facts.transport[k];
+    row.setRate(row.rate);
+  }
+}
+
+function setValues(store, values, sentAt, known) {
+  for (let k = 0; k < values.index.length; k++) {
+    const row = store.byIndex[values.index[k]];
+    if (row === undefined) continue;
+    const before = row.rate;
+    const seen = row.event > 0;
+    row.setRate(values.rate[k]);
+    if (known && seen && row.rate !== before) row.moved = row.rate > before ? sentAt : -sentAt;
+    row.z = values.z[k];
+    row.robust = values.robust_z[k];
+    row.percentile = values.percentile[k];
+    row.mark = values.mark_price[k];
+    row.event = sentAt - values.event_age_ms[k];
+  }
+}
+
+function setTicks(store, ticks, sentAt) {
+  for (let k = 0; k < ticks.index.length; k++) {
+    const row = store.byIndex[ticks.index[k]];
+    if (row === undefined) continue;
+    row.mark = ticks.mark_price[k];
+    row.event = sentAt - ticks.event_age_ms[k];
+  }
+}
+
+function mergeFeeds(store, feeds) {
+  const merged = new Map(store.feeds.map((feed) => [feed.feed, feed]));
+  for (const feed of feeds) merged.set(feed.feed, feed);
+  store.feeds = [...merged.values()].sort((a, b) => (a.feed < b.feed ? -1 : 1));
+  giveCodes(store.feeds);
+  store.feedsVersion += 1;
+  const limits = new Map(feeds.map((feed) => [feed.feed, feed.stale_s]));
+  for (const row of store.contracts) row.staleAfter = limits.get(row.feed) ?? row.staleAfter;
+}
+
+/** Two letters for each feed, unique among them: the first, and another of its name. */
+function giveCodes(feeds) {
+  const taken = new Set();
+  for (const feed of feeds) {
+    const letters = feed.feed.toUpperCase().replace(/[^A-Z0-9-]/g, "");
+    const parts = letters.split("-").filter(Boolean);
+    const first = parts[0]?.[0] ?? "X";
+    const wanted = [...parts.slice(1).map((part) => part[0]), ...letters.slice(1).replaceAll("-", ""), ..."123456789"];
+    feed.code = wanted.map((second) => first + second).find((code) => !taken.has(code)) ?? first;
+    taken.add(feed.code);
+  }
+}
+
+function addAlerts(store, alerts) {
+  const known = new Set(store.alerts.map((alert) => alert.alert_id));
+  const fresh = alerts.filter((alert) => !known.has(alert.alert_id));
+  store.alerts = [...fresh, ...store.alerts].slice(0, MOST_ALERTS);
+  store.alertsVersion += 1;
+}
+
+function mergeWorkers(store, workers) {
+  const merged = new Map(store.workers.map((worker) => [worker.worker, worker]));
+  for (const worker of workers) merged.set(worker.worker, worker);
+  store.workers = [...merged.values()];
+}

@@ -1,0 +1,295 @@
+// The chart and the distribution on a contract's page: asks for the past, adds what comes live, says what is missing.
+
+import { contractPath, getJson, isAbort } from "./api.js";
+import { EstimateChart } from "./chart-estimate.js";
+import { broken, emptyHistory, joined, LivePoints, readHistory } from "./chart-past.js";
+import { el, segments, setAttr, setHidden, setText } from "./dom.js";
+import * as format from "./format.js";
+import { Histogram } from "./histogram.js";
+import { read, setParams } from "./router.js";
+import { store } from "./store.js";
+
+const DAY = 86_400_000;
+const REDRAW_MS = 5000;
+const REFRESH_MS = 300_000;
+const AFTER_SETTLEMENT_MS = 20_000;
+const LEAST_RATED = 10;
+const LEAST_SPAN_MS = 600_000;
+const RANGES = [
+  ["1", "24 h"],
+  ["2", "48 h"],
+  ["7", "7 d"],
+  ["30", "30 d"],
+];
+
+/** The range in the address, else the shortest one that shows the marked moment, else a week. */
+function startRange(params, now) {
+  const asked = params.get("range");
+  if (RANGES.some(([value]) => value === asked)) return asked;
+  const mark = markOf(params);
+  if (mark === null) return "7";
+  return RANGES.map(([value]) => value).find((value) => now - mark < Number(value) * DAY * 0.95) ?? "30";
+}
+
+export function markOf(params) {
+  const at = Number(params.get("at"));
+  return params.has("at") && Number.isFinite(at) && at > 0 ? at : null;
+}
+
+export class ContractHistory {
+  /** `onPast(past or null, available)` hears each answer: audit events, alerts and gaps are shown elsewhere. */
+  constructor(id, onPast) {
+    const { params } = read();
+    Object.assign(this, { id, onPast, past: null, answeredAt: 0, failures: 0, nextAsk: 0, drawnAt: 0, reason: "" });
+    this.days = startRange(params, store.now());
+    this.mark = markOf(params);
+    this.bars = params.get("bars") === "1";
+    this.live = new LivePoints();
+    this.chart = new EstimateChart();
+    this.histogram = new Histogram();
+    this.build();
+  }
+
+  build() {
+    this.range = segments("Range", RANGES, this.days, (value) => this.pick(value));
+    this.unmark = el("button", { class: "btn quiet mark", type: "button", onclick: () => this.clearMark() });
+    this.toggle = el(
+      "button",
+      { class: "btn", type: "button", "aria-pressed": String(this.bars), onclick: () => this.toggleBars() },
+      "Hourly bars",
+    );
+    this.legend = legend();
+    setHidden(this.legend.lastChild, !this.bars);
+    this.note = el("p", { class: "note", role: "status" });
+    this.again = el("button", { class: "btn", type: "button", onclick: () => this.ask() }, "Try again");
+    this.chartBox = el("div", { class: "chart-box" }, this.chart.root);
+    this.histogramBox = el("div", { class: "hist-box" }, this.histogram.root);
+    this.histogramTitle = el("h2", {}, "Settlements of the baseline");
+    this.histogramNone = el("p", { class: "lab" });
+    this.watch = new ResizeObserver(() => {
+      if (this.chartBox.clientWidth !== this.width) this.drawnAt = 0;
+    });
+    this.watch.observe(this.chartBox);
+    this.sections = [
+      el(
+        "section",
+        { "aria-label": "Estimate over time" },
+        el(
+          "div",
+          { class: "section-head" },
+          el("h2", {}, "Estimate, as 8-hour rate in %"),
+          el("span", { class: "grow" }),
+          this.unmark,
+          this.toggle,
+        ),
+        el("div", { class: "note-line" }, this.note, this.again),
+        this.chartBox,
+        this.legend,
+      ),
+      el("section", { "aria-label": "Distribution" }, this.histogramTitle, this.histogramBox, this.histogramNone),
+    ];
+    this.say();
+  }
+
+  pick(value) {
+    this.days = value;
+    setParams({ range: value });
+    this.chart.reading.at = null;
+    this.drawnAt = 0;
+    this.ask();
+  }
+
+  toggleBars() {
+    this.bars = !this.bars;
+    setAttr(this.toggle, "aria-pressed", String(this.bars));
+    setHidden(this.legend.lastChild, !this.bars);
+    setParams({ bars: this.bars ? "1" : null });
+    this.drawnAt = 0;
+  }
+
+  clearMark() {
+    this.mark = null;
+    this.chart.reading.at = null;
+    setParams({ at: null });
+    this.say();
+    this.drawnAt = 0;
+    this.toggle.focus();
+  }
+
+  async ask() {
+    this.asking?.abort();
+    const asking = new AbortController();
+    this.asking = asking;
+    this.nextAsk = Infinity;
+    this.say();
+    try {
+      const path = `${contractPath(this.id)}/history?hours=${Number(this.days) * 24}`;
+      const answer = await getJson(path, { signal: asking.signal });
+      this.past = readHistory(answer);
+      this.reason = answer.available ? "" : answer.reason || "ClickHouse does not answer";
+      this.failures = 0;
+      this.onPast(this.past, answer.available);
+    } catch (error) {
+      if (isAbort(error)) return;
+      this.failures += 1;
+      this.reason = error.message;
+      if (this.past === null) this.onPast(null, false);
+    }
+    this.asking = null;
+    this.answeredAt = store.now();
+    this.nextAsk = this.answeredAt + (this.reason ? Math.min(120_000, 10_000 * 2 ** this.failures) : REFRESH_MS);
+    if (this.mark !== null) this.chart.reading.at ??= this.mark;
+    this.say();
+    this.drawnAt = 0;
+  }
+
+  /** What is known of the past, in words: loading, not available and why, or nothing to say. */
+  say() {
+    const marked = this.mark !== null;
+    setHidden(this.unmark, !marked);
+    if (marked) {
+      setText(this.unmark, `▸ ${format.moment(this.mark, store.now())} ×`);
+      setAttr(this.unmark, "aria-label", `Remove the mark at ${format.stamp(this.mark)} UTC`);
+    }
+    const far = marked && store.now() - this.mark > 30 * DAY;
+    let text = "";
+    if (this.asking && this.past === null) text = "Loading the past …";
+    else if (this.reason && this.failures > 0)
+      text = `The past could not be loaded: ${this.reason}. Shown is what is known here.`;
+    else if (this.reason) text = `History is not available: ${this.reason}. Shown is what the topics gave.`;
+    else if (far) text = "The marked moment is more than 30 days ago and cannot be shown.";
+    setText(this.note, text);
+    setAttr(this.note, "data-s", this.reason ? "warn" : "");
+    setHidden(this.note.parentNode ?? this.note, text === "");
+    setHidden(this.again, !this.reason || this.asking !== null);
+  }
+
+  /** Called on every frame with the row as it is now. */
+  update(row, now) {
+    this.live.add(row.event, row.rate8, row.z);
+    if (this.settled(row, now) || (now >= this.nextAsk && !this.asking)) this.ask();
+    if (now - this.drawnAt > REDRAW_MS) this.draw(row, now);
+    else if (!this.chart.live(row.event, row.rate8)) this.draw(row, now);
+    this.histogram.live(row.rate8, row.percentile);
+  }
+
+  /** A settlement has happened since the last answer: it is asked for once, when it has had time to arrive. */
+  settled(row, now) {
+    if (row.next !== this.seenNext) {
+      this.dueAt = this.seenNext && row.next > this.seenNext ? now + AFTER_SETTLEMENT_MS : null;
+      this.seenNext = row.next;
+    }
+    if (!this.dueAt || now < this.dueAt) return false;
+    this.dueAt = null;
+    return true;
+  }
+
+  draw(row, now) {
+    this.width = this.chartBox.clientWidth;
+    if (this.width === 0) return;
+    this.drawnAt = now;
+    const width = Math.max(280, this.width);
+    const height = innerWidth <= 720 ? 250 : Math.max(260, Math.min(430, innerHeight - 470));
+    this.chart.draw({ ...this.model(row, now), width, height });
+    this.drawDistribution(row, width);
+  }
+
+  model(row, now) {
+    const asked = now - Number(this.days) * DAY;
+    const past = this.past ?? emptyHistory(asked, now);
+    const from = this.begin(past, asked, now);
+    const inside = (one) => one.at >= from && one.at <= now;
+    const gaps = past.gaps
+      .filter((gap) => gap.from < now && (gap.to ?? now) > from)
+      .map((gap) => ({ ...gap, own: gap.subject === row.id }));
+    const points = joined(past, this.live).filter(inside);
+    const settlements = past.settlements.filter(inside);
+    const rated = row.samples >= LEAST_RATED && row.mean !== null && row.std !== null;
+    const baseline = rated ? { mean: row.mean, std: row.std } : null;
+    const bars = this.bars ? past.bars.filter((bar) => bar.at + 3_600_000 > from && bar.at <= now) : [];
+    const words = { row, baseline, settlements, gaps, points };
+    return {
+      from,
+      to: now,
+      points: broken(
+        points,
+        gaps.filter((gap) => gap.own),
+        now,
+      ),
+      bars,
+      settlements,
+      gaps,
+      baseline,
+      now: { at: row.event, value: row.rate8 },
+      mark: this.mark,
+      label: `8-hour rate of ${row.id}, last ${RANGES.find(([value]) => value === this.days)[1]}; arrow keys read it`,
+      rest: rest(words),
+      summary: summary(words),
+    };
+  }
+
+  /** The range that was asked for; without history only what is known, so that it can be seen. */
+  begin(past, asked, now) {
+    if (!this.reason) return asked;
+    const known = [past.estimates[0], past.settlements[0], past.bars[0], this.live.points[0]];
+    const first = Math.min(now - LEAST_SPAN_MS, ...known.flatMap((one) => (one ? [one.at] : [])));
+    this.shownFrom = Math.max(asked, first);
+    return this.shownFrom;
+  }
+
+  drawDistribution(row, width) {
+    const distribution = this.past?.distribution ?? null;
+    const shown = distribution !== null && distribution.samples > 0;
+    setHidden(this.histogramBox, !shown);
+    setHidden(this.histogramNone, shown);
+    if (shown) {
+      setText(this.histogramTitle, `Settlements of 30 days, ${format.count(distribution.samples)}, as 8-hour rate`);
+      this.histogram.draw(distribution, row.mean, row.rate8, { width, height: 130 });
+      return;
+    }
+    const few = `Not drawn: ${row.samples} settlements, ${LEAST_RATED} are needed.`;
+    const why = this.reason ? "Not known: history is not available." : this.past === null ? "Loading …" : few;
+    setText(this.histogramNone, why);
+  }
+
+  destroy() {
+    this.asking?.abort();
+    this.watch.disconnect();
+  }
+}
+
+function rest({ row, baseline, settlements }) {
+  if (!baseline) return `${row.samples} settlements: no baseline below ${LEAST_RATED}`;
+  const sigma = (baseline.std * 100).toFixed(4);
+  const plural = settlements.length === 1 ? "settlement" : "settlements";
+  return `mean ${format.pct(baseline.mean)} %   σ ${sigma} %   ${settlements.length} ${plural} shown`;
+}
+
+/** The chart for those who do not see it. */
+function summary({ row, baseline, settlements, gaps, points }) {
+  const values = points.map((point) => point.value);
+  const parts = [`Now ${format.pct(row.rate8, 5)} percent, z ${format.z(row.z)}.`];
+  if (values.length > 0) {
+    const low = values.reduce((a, b) => Math.min(a, b));
+    const high = values.reduce((a, b) => Math.max(a, b));
+    parts.push(`Between ${format.pct(low, 4)} and ${format.pct(high, 4)} percent in this range.`);
+  }
+  if (baseline) parts.push(`Mean ${format.pct(baseline.mean)} percent, sigma ${format.pct(baseline.std)} percent.`);
+  const special = settlements.filter((settlement) => settlement.special).length;
+  parts.push(`${settlements.length} settlements, ${special} of them special; ${gaps.length} gaps.`);
+  return parts.join(" ");
+}
+
+function legend() {
+  const key = (mark, text) => el("span", {}, el("i", { class: mark }), text);
+  return el(
+    "p",
+    { class: "key" },
+    key("k-line", "estimate"),
+    key("k-dot", "settlement"),
+    key("k-special", "special settlement"),
+    key("k-band", "present mean ± 1, 2, 3 σ"),
+    key("k-gap", "gap"),
+    key("k-bars", "hour, low to high"),
+  );
+}

@@ -1,0 +1,158 @@
+"""The page's real server over a market that is made up: as many contracts as a test wants.
+
+Only the topics are missing: records go into the Fleet as the reader would hand them over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from schemas.clock import SystemClock
+from schemas.feeds import FEEDS
+from schemas.times import US_PER_HOUR, US_PER_MS
+from stream_app.settings import PageSettings
+from stream_app.web.application import Mounted, application
+from stream_app.web.fleet import Fleet
+from stream_app.web.history.clickhouse import ClickHouse
+from stream_app.web.history.history import History
+from stream_app.web.history.raw_reader import RawReader
+from stream_app.web.live.frames import FrameMaker
+from stream_app.web.live.hub import Hub
+from stream_app.web.rest.mount import add_rest
+from stream_app.web.server.limits import Load
+from stream_app.web.status import FleetStatus
+from tests.support.fleet_records import alert, feed_status, worker_status, zscore
+
+HOURS = (1.0, 4.0, 8.0)
+
+
+class MadeUpMarket:
+    """Contracts of all feeds, with rates that walk about."""
+
+    def __init__(self, contracts: int, seed: int = 1) -> None:
+        self.fleet = Fleet()
+        self.clock = SystemClock()
+        self._chance = random.Random(seed)
+        self._symbols = [
+            (FEEDS[number % len(FEEDS)], f"M{number:04d}USDT") for number in range(contracts)
+        ]
+        self._z = {symbol: self._chance.gauss(0.0, 1.6) for symbol in self._symbols}
+        self.silent: set[str] = set()
+        """Feeds that deliver nothing now."""
+        self.tick()
+
+    def tick(self) -> None:
+        """Give every contract a new rate, every feed and a worker a report."""
+        now_us = self.clock.now_us()
+        counts = dict.fromkeys(FEEDS, 0)
+        for feed, symbol in self._symbols:
+            counts[feed] += 1
+            if feed not in self.silent:
+                self.fleet.take_zscore(self._record(feed, symbol, now_us), now_us - 20 * US_PER_MS)
+        for feed in FEEDS:
+            state = "stalled" if feed in self.silent else "live"
+            self.fleet.take_feed(
+                feed.encode(),
+                feed_status(
+                    feed, state=state, reported_at=now_us, since=now_us - 60_000_000,
+                    contracts_expected=counts[feed], contracts_live=counts[feed],
+                    backfill_done=counts[feed], last_data_at=now_us,
+                ),
+            )  # fmt: skip
+        self.fleet.take_worker(b"one", worker_status(reported_at=now_us))
+
+    def _record(self, feed: str, symbol: str, now_us: int) -> Any:
+        key = (feed, symbol)
+        z = self._z[key] = 0.98 * self._z[key] + self._chance.gauss(0.0, 0.2)
+        hours = HOURS[hash(symbol) % len(HOURS)]
+        rate = (0.00005 + 0.00004 * z) * hours / 8.0
+        return zscore(
+            symbol, feed=feed, base=symbol[:5], rate=rate, interval_hours=hours,
+            rate_8h=rate * 8 / hours, apr=rate * 8_760 / hours, z=z, robust_z=z * 0.9,
+            percentile=0.5 + 0.5 * math.tanh(z), event_time=now_us - 100 * US_PER_MS,
+            received_at=now_us - 60 * US_PER_MS, computed_at=now_us - 40 * US_PER_MS,
+            next_funding_time=(now_us // US_PER_HOUR + 1) * US_PER_HOUR,
+            stats_as_of=now_us // US_PER_HOUR * US_PER_HOUR,
+        )  # fmt: skip
+
+
+class PageSite:
+    """A running server of a market."""
+
+    def __init__(self, market: MadeUpMarket, **changes: Any) -> None:
+        self.market = market
+        fleet, clock = market.fleet, market.clock
+        settings = PageSettings(clickhouse_url="http://127.0.0.1:1", **changes)
+        self._history = History(ClickHouse(settings, clock), clock)
+        status = FleetStatus(fleet, lambda: True, self._history.state, clock)
+        self.hub = Hub(fleet, FrameMaker(fleet, status, "made-up"), clock, "made-up")
+        raw = RawReader(PageSettings(kafka_bootstrap="127.0.0.1:1"))
+
+        def add_api(app: web.Application) -> None:
+            add_rest(app, fleet, self._history, raw, clock, status)
+
+        nothing = Mounted((), lambda _app: None)
+        self.app = application(settings, self.hub, Load(), clock, add_api, nothing)
+        self.url = ""
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self, server: TestServer) -> None:
+        """Serve; let rates come each second."""
+        await server.start_server()
+        self.url = str(server.make_url("/"))
+        self._tasks = [asyncio.create_task(self.hub.run()), asyncio.create_task(self._ticking())]
+
+    def freeze(self) -> None:
+        """Send nothing more, and leave the sockets open."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def _ticking(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            self.market.tick()
+
+    async def stop(self) -> None:
+        """End the tasks."""
+        await self._history.close()
+        for task in self._tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+@asynccontextmanager
+async def page_site(contracts: int, **changes: Any) -> AsyncIterator[PageSite]:
+    """The page of a made-up market on a free port."""
+    site = PageSite(MadeUpMarket(contracts), **changes)
+    site.market.fleet.take_alert(alert(created_at=site.market.clock.now_us()))
+    server = TestServer(site.app)
+    try:
+        await site.start(server)
+        yield site
+    finally:
+        await site.stop()
+        await server.close()
+
+
+async def serve(contracts: int, port: int) -> None:
+    """Serve a made-up market on a port until cancelled, for a look at it."""
+    site = PageSite(MadeUpMarket(contracts))
+    runner = web.AppRunner(site.app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    await asyncio.gather(site.hub.run(), site._ticking())
+
+
+if __name__ == "__main__":
+    import sys
+
+    asyncio.run(serve(int(sys.argv[1]), int(sys.argv[2])))

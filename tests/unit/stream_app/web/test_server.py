@@ -1,0 +1,390 @@
+"""The page's server over HTTP and WebSocket: what it gives, to whom, and what it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import WSMsgType, web
+from aiohttp.test_utils import TestServer
+
+from schemas.clock import SystemClock
+from stream_app.settings import PageSettings
+from stream_app.web.application import Mounted, application
+from stream_app.web.fleet import Fleet
+from stream_app.web.live import hub as hub_module
+from stream_app.web.live.clients import MAX_WAITING_BYTES, Frame, Recent, Waiting
+from stream_app.web.live.frames import FrameMaker
+from stream_app.web.live.hub import Hub
+from stream_app.web.server import limits
+from stream_app.web.server.headers import POLICY
+from stream_app.web.server.limits import Load
+from tests.support.fleet_records import NOW_US, zscore
+from tests.support.waiting import eventually
+from tests.unit.stream_app.web.test_frames import opened
+
+TOKEN = "not-a-secret-0123456789"
+EPOCH = "e1"
+
+
+class Site:
+    """A page that nobody fills but the test."""
+
+    def __init__(self) -> None:
+        self.fleet = Fleet()
+        self.clock = SystemClock()
+        frames = FrameMaker(self.fleet, lambda _now_us: {"market": "live"}, EPOCH)
+        self.hub = Hub(self.fleet, frames, self.clock, EPOCH)
+        self.load = Load()
+        self.url = ""
+        self.http: aiohttp.ClientSession
+
+    async def get(self, path: str, **options: Any) -> tuple[int, Any, bytes]:
+        """Status, headers and body."""
+        async with self.http.get(f"{self.url}{path}", allow_redirects=False, **options) as reply:
+            return reply.status, reply.headers, await reply.read()
+
+
+@asynccontextmanager
+async def site(**changes: Any) -> AsyncIterator[Site]:
+    """The page on a free port; `changes` are settings."""
+    found = Site()
+
+    async def probe(_request: web.Request) -> web.Response:
+        return web.Response(text="alive")
+
+    async def broken(_request: web.Request) -> web.Response:
+        raise RuntimeError("a bug")
+
+    def mount(app: web.Application) -> None:
+        app.router.add_get("/healthz", probe)
+        app.router.add_get("/broken", broken)
+
+    app = application(
+        PageSettings(**changes),
+        found.hub,
+        found.load,
+        found.clock,
+        lambda _app: None,
+        Mounted(("/healthz",), mount),
+    )
+    running = asyncio.create_task(found.hub.run())
+    async with TestServer(app) as server, aiohttp.ClientSession() as http:
+        found.url, found.http = str(server.make_url("")).rstrip("/"), http
+        yield found
+    running.cancel()
+
+
+def error(body: bytes) -> str:
+    """The reason in a refusal."""
+    reason: str = json.loads(body)["error"]
+    return reason
+
+
+async def test_the_page_and_its_files_have_strict_headers() -> None:
+    """On errors as well; nothing inline may run."""
+    async with site() as page:
+        for path, expected in (("/", 200), ("/assets/js/app.js", 200), ("/nothing", 404)):
+            status, headers, _ = await page.get(path)
+            assert status == expected
+            assert headers["Content-Security-Policy"] == POLICY
+            assert headers["X-Content-Type-Options"] == "nosniff"
+            assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
+        assert "unsafe" not in POLICY
+        _, _, body = await page.get("/")
+        assert b"<style" not in body
+        assert b"style=" not in body
+        assert b"<script>" not in body
+        assert b"javascript:" not in body
+
+
+async def test_files_are_packed_and_asked_for_once() -> None:
+    """Gzip for who takes it; 304 for who has them."""
+    async with site() as page:
+        plain = await page.get("/assets/js/app.js", headers={"Accept-Encoding": "identity"})
+        assert "Content-Encoding" not in plain[1]
+        async with page.http.get(f"{page.url}/assets/js/app.js", auto_decompress=False) as reply:
+            packed = await reply.read()
+        assert gzip.decompress(packed) == plain[2]
+        tag = plain[1]["ETag"]
+        status, _, body = await page.get("/assets/js/app.js", headers={"If-None-Match": tag})
+        assert (status, body) == (304, b"")
+        assert (await page.get("/assets/js/app.js", headers={"If-None-Match": '"x"'}))[0] == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/assets/../settings.py",
+        "/assets/%2e%2e/settings.py",
+        "/assets/..%2f..%2fsettings.py",
+        "/assets/js/../../page.py",
+        "/assets//etc/passwd",
+        "/assets/%00",
+        "/assets/js",
+        "/assets/",
+        "/assets/" + "a" * 3_000,
+    ],
+)
+async def test_no_path_leads_out_of_the_page_s_folder(path: str) -> None:
+    """Only files that were found at the start are served."""
+    async with site() as page:
+        port = int(page.url.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        writer.write(request.encode())
+        answer = await reader.read()
+        writer.close()
+        assert answer.split(b" ", 2)[1] == b"404"
+        assert b"root:" not in answer
+        assert b"import" not in answer
+
+
+@pytest.mark.parametrize(
+    ("headers", "told"),
+    [
+        ({"Host": "evil.example"}, "is not a name of this server"),
+        ({"Origin": "http://evil.example"}, "may not use this server"),
+        ({"Origin": "null"}, "may not use this server"),
+        ({"Sec-Fetch-Site": "cross-site"}, "another site"),
+        ({"Sec-Fetch-Site": "same-site"}, "another site"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/", "/live", "/assets/js/app.js", "/login"])
+async def test_a_foreign_page_gets_nothing(path: str, headers: dict[str, str], told: str) -> None:
+    """Neither files nor a socket: browsers let every page open sockets to loopback."""
+    asked = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+             "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", **headers}  # fmt: skip
+    async with site() as page:
+        status, _, body = await page.get(path, headers=asked)
+        assert status == 403
+        assert told in error(body)
+        assert page.hub.clients == 0
+
+
+async def test_the_page_s_own_socket_has_its_own_origin() -> None:
+    """Which is let in."""
+    async with site() as page, page.http.ws_connect(f"{page.url}/live", origin=page.url) as socket:
+        assert opened((await socket.receive(5)).data)["type"] == "snapshot"
+
+
+async def test_nothing_is_read_without_the_token() -> None:
+    """But the login page, the page's files and what supervisors ask."""
+    async with site(web_token=TOKEN, web_host="0.0.0.0") as page:
+        for path in ("/", "/live", "/api/v1/contracts", "/broken", "/nothing"):
+            status, headers, body = await page.get(path)
+            assert status == 401, path
+            assert headers["WWW-Authenticate"].startswith("Bearer")
+            assert "Authorization: Bearer" in error(body)
+        for path in ("/login", "/healthz", "/assets/js/app.js"):
+            assert (await page.get(path))[0] == 200, path
+        status, headers, _ = await page.get("/", headers={"Accept": "text/html"})
+        assert (status, headers["Location"]) == (303, "/login")
+        for wrong in ("", TOKEN[:-1], TOKEN + "x", TOKEN.upper(), "ü"):
+            sent = {"Authorization": f"Bearer {wrong}"}
+            assert (await page.get("/", headers=sent))[0] == 401
+            assert (await page.get("/", cookies={"fundingstream": wrong}))[0] == 401
+        assert (await page.get("/", cookies={"fundingstream": TOKEN}))[0] == 401
+        assert (await page.get("/", headers={"Authorization": f"bearer {TOKEN}"}))[0] == 200
+
+
+async def test_the_login_sets_a_cookie_that_scripts_and_other_sites_do_not_get() -> None:
+    """It is derived from the token, and opens the page and the socket."""
+    jar = aiohttp.CookieJar(unsafe=True)
+    async with site(web_token=TOKEN) as page, aiohttp.ClientSession(cookie_jar=jar) as http:
+        async with http.post(f"{page.url}/login", data={"token": "wrong"}) as reply:
+            assert reply.status == 403
+            assert "This is not the token" in await reply.text()
+        async with http.post(
+            f"{page.url}/login", data={"token": TOKEN}, allow_redirects=False
+        ) as reply:
+            assert reply.status == 303
+            cookie = reply.headers["Set-Cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=Strict" in cookie
+        assert TOKEN not in cookie
+        async with http.get(f"{page.url}/") as reply:
+            assert reply.status == 200
+        async with http.ws_connect(f"{page.url}/live") as socket:
+            assert (await socket.receive(5)).type is WSMsgType.BINARY
+
+
+async def test_the_token_cannot_be_guessed_quickly() -> None:
+    """After some attempts an address has to wait."""
+    async with site(web_token=TOKEN) as page:
+        states = []
+        for _ in range(round(limits.LOGIN_BURST) + 2):
+            async with page.http.post(f"{page.url}/login", data={"token": "x"}) as reply:
+                states.append(reply.status)
+        assert states[-1] == 429
+        assert int(reply.headers["Retry-After"]) >= 1
+        assert (await page.get("/healthz"))[0] == 200
+
+
+async def test_too_much_is_refused() -> None:
+    """Too many requests of an address, and a body that no request needs."""
+    async with site() as page:
+        async with page.http.post(f"{page.url}/login", data=b"x" * 100_000) as reply:
+            assert reply.status == 413
+        states = [(await page.get("/healthz"))[0] for _ in range(round(limits.BURST) + 50)]
+        assert 429 in states
+        assert page.load.refused >= 2
+
+
+async def test_errors_are_json_and_tell_no_internals() -> None:
+    """A bug of ours is logged, and not shown."""
+    async with site() as page:
+        status, _, body = await page.get("/broken")
+        assert (status, error(body)) == (500, "the server has a bug: see its log")
+        async with page.http.delete(f"{page.url}/") as reply:
+            assert reply.status == 405
+            assert "GET" in reply.headers["Allow"]
+            assert "405" in error(await reply.read())
+
+
+async def test_a_socket_gets_a_snapshot_and_then_what_changes() -> None:
+    """In the order of the frames; at least one each second."""
+    async with site() as page, page.http.ws_connect(f"{page.url}/live") as socket:
+        first = opened((await socket.receive(5)).data)
+        assert (first["type"], first["epoch"]) == ("snapshot", EPOCH)
+        page.fleet.take_zscore(zscore(), NOW_US)
+        frames = [opened((await socket.receive(5)).data) for _ in range(3)]
+        assert [frame["seq"] for frame in frames] == [first["seq"] + n for n in (1, 2, 3)]
+        assert sum("contracts" in frame for frame in frames) == 1
+
+
+async def test_who_was_away_for_a_moment_gets_what_it_missed() -> None:
+    """And a snapshot where that is forgotten, or was of another life of the server."""
+    async with site() as page:
+        page.fleet.take_zscore(zscore(), NOW_US)
+        async with page.http.ws_connect(f"{page.url}/live") as socket:
+            seen = opened((await socket.receive(5)).data)["seq"]
+        page.fleet.take_zscore(zscore("ETHUSDT"), NOW_US)
+
+        async def sent() -> bool:
+            return not page.fleet.has_changed()
+
+        await eventually(sent, "the change is in a frame", 5)
+        async with page.http.ws_connect(f"{page.url}/live?epoch={EPOCH}&seq={seen}") as socket:
+            frame = opened((await socket.receive(5)).data)
+            assert (frame["type"], frame["seq"]) == ("delta", seen + 1)
+        for query in ("epoch=other&seq=1", f"epoch={EPOCH}&seq=99999", f"epoch={EPOCH}&seq=-1",
+                      f"epoch={EPOCH}&seq=" + "9" * 500, "epoch=%00&seq=%F0%9F%92%A9"):  # fmt: skip
+            async with page.http.ws_connect(f"{page.url}/live?{query}") as socket:
+                assert opened((await socket.receive(5)).data)["type"] == "snapshot"
+        assert page.hub.resumed == 1
+
+
+async def test_the_time_is_told_and_nothing_else() -> None:
+    """Whatever a client sends instead ends its connection."""
+    async with site() as page:
+        async with page.http.ws_connect(f"{page.url}/live") as socket:
+            await socket.send_str('{"ping": 1.5}')
+            answer = await text(socket)
+            assert answer["pong"] == 1.5
+            assert abs(answer["now"] - page.clock.now_us()) < 5_000_000
+        for bad in ("x", "{}", '{"ping": "1"}', '{"ping": 1, "x": 2}', '{"ping": NaN}', "[1]",
+                    '{"ping": true}', b"\x00"):  # fmt: skip
+            async with page.http.ws_connect(f"{page.url}/live") as socket:
+                await (socket.send_bytes(bad) if isinstance(bad, bytes) else socket.send_str(bad))
+                assert await closed(socket) == aiohttp.WSCloseCode.UNSUPPORTED_DATA, bad
+        async with page.http.ws_connect(f"{page.url}/live") as socket:
+            await socket.send_str(json.dumps({"ping": 1, "x": "y" * 1_000}))
+            assert await closed(socket) == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
+        async with page.http.ws_connect(f"{page.url}/live") as socket:
+            for _ in range(50):
+                await socket.send_str('{"ping": 1}')
+            assert await closed(socket) == aiohttp.WSCloseCode.POLICY_VIOLATION
+
+
+async def text(socket: aiohttp.ClientWebSocketResponse) -> Any:
+    """The next text message."""
+    while True:
+        message = await socket.receive(5)
+        if message.type is WSMsgType.TEXT:
+            return json.loads(message.data)
+
+
+async def closed(socket: aiohttp.ClientWebSocketResponse) -> int | None:
+    """The code by which the server closed."""
+    while True:
+        message = await socket.receive(5)
+        if message.type in {WSMsgType.CLOSE, WSMsgType.CLOSED, WSMsgType.CLOSING}:
+            return socket.close_code
+
+
+async def test_no_more_pages_than_allowed() -> None:
+    """The next one is told why; there is room again when one has gone."""
+    async with site(web_max_clients=1) as page:
+        async with page.http.ws_connect(f"{page.url}/live") as socket:
+            await socket.receive(5)
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                await page.http.ws_connect(f"{page.url}/live")
+            assert refused.value.status == 503
+
+        async def gone() -> bool:
+            return page.hub.clients == 0
+
+        await eventually(gone, "the page is gone", 5)
+        async with page.http.ws_connect(f"{page.url}/live") as socket:
+            assert (await socket.receive(5)).type is WSMsgType.BINARY
+        assert (await page.get("/live"))[0] == 426
+
+
+async def test_a_slow_reader_costs_a_fixed_amount_and_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It gets a snapshot instead of all that it missed; others are not held up."""
+    monkeypatch.setattr(hub_module, "SEND_TIMEOUT_S", 1.0)
+    async with site() as page:
+        release = asyncio.Event()
+        got: list[bytes] = []
+
+        async def slow(data: bytes) -> None:
+            got.append(data)
+            await release.wait()
+
+        serving = asyncio.create_task(page.hub.serve(slow, "", None))
+        with pytest.raises(TimeoutError):
+            await serving
+        assert page.hub.clients == 0
+        assert len(got) == 1
+
+
+def test_what_waits_for_a_client_is_bounded() -> None:
+    """Beyond the bound a snapshot replaces it."""
+    waiting = Waiting()
+    waiting.begin([])
+    piece = b"x" * (MAX_WAITING_BYTES // 4)
+    for number in range(4):
+        waiting.offer(Frame(number, piece))
+    assert waiting.dropped == 0
+    waiting.offer(Frame(4, b"x"))
+    assert waiting.needs_snapshot
+    assert waiting.take() is None
+    assert waiting.dropped == 1
+    waiting.offer(Frame(5, b"y"))
+    waiting.begin([Frame(6, b"z")])
+    waiting.offer(Frame(7, b"a"))
+    assert [waiting.take(), waiting.take(), waiting.take()] == [b"z", b"a", None]
+
+
+def test_recent_frames_are_bounded_and_whole() -> None:
+    """Either all that were missed, or none."""
+    recent = Recent(max_bytes=30, max_frames=5)
+    assert recent.after(7) == []
+    for number in range(1, 9):
+        recent.add(Frame(number, b"x" * 10))
+    numbers: Callable[[int], list[int] | None] = lambda sequence: (  # noqa: E731
+        None if (found := recent.after(sequence)) is None else [each.sequence for each in found]
+    )
+    assert numbers(8) == []
+    assert numbers(5) == [6, 7, 8]
+    assert numbers(4) is None
+    assert numbers(9) is None
