@@ -118,6 +118,20 @@ async def test_once_after_a_kill_of_everything(scene: Scene, webhook: Webhook) -
     assert sorted(webhook.counts.values()) == [1, 2, 2], "a z, and two alerts for two targets"
 
 
+async def test_kafka_away_and_back(scene: Scene, webhook: Webhook) -> None:
+    """Broker and registry are killed under a notifier that goes on, with the same process."""
+    notifier = scene.start()
+    await scene.active(notifier)
+    publish_z(scene.kafka, "AWAYUSDT", 0.5, 3.3)
+    await eventually(lambda: len(webhook.got) == 1, "the first message", TAKES_OVER_S)
+    await scene.noted(webhook.got[0]["alert_id"], "sent")
+    await asyncio.to_thread(restart, scene.kafka)
+    publish_z(scene.kafka, "AWAYUSDT", 3.4, 2.0, 3.5)
+    await eventually(lambda: len(webhook.got) == 2, "the second message", 90)
+    assert set(webhook.counts.values()) == {1}
+    assert notifier.stop() == 0
+
+
 async def test_two_notifiers_tell_once_and_the_other_takes_over(
     scene: Scene, webhook: Webhook
 ) -> None:
