@@ -231,6 +231,8 @@ class Leader:
         self._ledger.forget(now_us)
         for topic, count in self._inputs.lag().items():
             self._metrics.lag.labels(topic).set(count)
+        for target in self._parts.rules.targets:
+            self._metrics.open.labels(target).set(self._ledger.waiting(target))
 
     def _note(self, done: Done) -> None:
         """Note the outcome of an attempt."""
@@ -302,8 +304,6 @@ class Leader:
         metrics.tracks.set(len(tracks))
         metrics.held_back.labels("too_many_tracks").inc(tracks.refused)
         tracks.refused = 0
-        for target in self._parts.rules.targets:
-            metrics.open.labels(target).set(self._ledger.waiting(target))
 
 
 def _base_of(feed: str, symbol: str) -> str:

@@ -229,7 +229,10 @@ class Ledger:
             if record["outcome"] == "collecting"
             and (record["rule"], record["target"]) == (rule.name, target)
         )
-        return next((due for due in running if due and due > now_us), now_us + rule.digest_us)
+        due = next((due for due in running if due and due > now_us), now_us + rule.digest_us)
+        quiet = quiet_until(rule.quiet, due)
+        # A digest that would end in quiet hours is told after them, where anything is.
+        return quiet[1] if quiet is not None and quiet[0].collect else due
 
     def _collect(self, key: Key, due: int, now_us: int) -> None:
         record = self._open[key]

@@ -239,6 +239,19 @@ def test_in_quiet_hours(then: str, critical: str, severity: Severity, outcome: s
         assert outcomes(book) == {"id-1": "waiting"}
 
 
+def test_a_digest_that_would_end_in_quiet_hours_ends_after_them() -> None:
+    """With what comes in them."""
+    now = us(2026, 1, 10, 21, 55)
+    rule = "name: a, kinds: all, digest: 10m, quiet: {from: 22:00, to: 06:00, then: digest}"
+    book = ledger(now_us=now)
+    book.take(firing(1, rule, event_time=now), now)
+    book.take(firing(2, rule, event_time=now + 600 * S), now + 600 * S)
+    book.close_digests(us(2026, 1, 11, 5, 59))
+    assert set(outcomes(book).values()) == {"collecting"}
+    book.close_digests(us(2026, 1, 11, 6, 0))
+    assert outcomes(book)[f"digest/a/{us(2026, 1, 11, 6, 0)}"] == "waiting"
+
+
 def test_links_lead_to_the_moment() -> None:
     """Of contracts alone."""
     book = ledger()
