@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from infra.metrics import all_metrics
 from producers.feed.metrics import PRODUCER_METRICS, feed_collector
 from schemas.metrics import Metric
+from stream_app.notifier.metrics import ALERT_METRICS, AlertMetrics
 from stream_app.sink.metrics import SINK_METRICS, SinkMetrics
 from stream_app.worker.probes.metrics import WORKER_METRICS, metrics_text
 from stream_app.worker.probes.timings import WorkerTimings
@@ -45,7 +46,7 @@ def entries(metric: Metric) -> list[str]:
     return [f"`{metric.name}`", metric.type, metric.unit, labels, metric.text]
 
 
-@pytest.mark.parametrize("process", ["producer", "worker", "page", "sink"])
+@pytest.mark.parametrize("process", ["producer", "worker", "page", "sink", "notifier"])
 def test_the_page_lists_each_metric_as_it_is_defined(process: str) -> None:
     """And nothing else, in the order of the definitions."""
     assert documented()[process] == [entries(metric) for metric in all_metrics()[process]]
@@ -125,12 +126,28 @@ def sink_text() -> str:
     return generate_latest(metrics.registry).decode()
 
 
+def notifier_text() -> str:
+    """A scrape of a notifier that has counted one of each."""
+    metrics = AlertMetrics()
+    metrics.records.labels("funding.zscores").inc()
+    metrics.fired.labels("rule").inc()
+    metrics.held_back.labels("old").inc()
+    metrics.notifications.labels("desk", "sent").inc()
+    metrics.attempts.labels("desk", "ok").inc()
+    metrics.send_seconds.labels("desk").observe(0.1)
+    metrics.delay_seconds.labels("desk").observe(0.1)
+    metrics.open.labels("desk").set(1)
+    metrics.lag.labels("funding.zscores").set(1)
+    return generate_latest(metrics.registry).decode()
+
+
 @pytest.mark.parametrize(
     ("text", "metrics"),
     [
         (producer_text, PRODUCER_METRICS),
         (worker_text, WORKER_METRICS),
         (sink_text, SINK_METRICS),
+        (notifier_text, ALERT_METRICS),
     ],
 )
 def test_a_scrape_has_exactly_the_defined_metrics(text: Any, metrics: tuple[Metric, ...]) -> None:
