@@ -92,8 +92,7 @@ NOTIFICATIONS = TopicSpec(
     NOTIFICATION,
     partitions=1,
     # Each alert has keys of its own: compaction alone would keep them for ever.
-    config=_COMPACTED
-    | {"cleanup.policy": "compact,delete", "retention.ms": str(90 * _MS_PER_DAY)},
+    config=_COMPACTED | {"cleanup.policy": "compact,delete", "retention.ms": str(90 * _MS_PER_DAY)},
 )
 """What the notifier told whom. It is its memory, so it is in one partition and compacted."""
 DEAD_LETTERS = TopicSpec("funding.dead-letters", None, config=_kept_for(30))
