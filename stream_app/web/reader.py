@@ -13,7 +13,15 @@ from schemas.config.settings import SharedSettings
 from schemas.kafka.topic_follower import Followed, Source, TopicFollower
 from schemas.serde.registry import SchemaCatalog
 from schemas.times import US_PER_HOUR, US_PER_S, hour_floor
-from schemas.topics import ALERTS, BARS, SETTLEMENTS, STATUS, WORKERS, ZSCORES
+from schemas.topics import (
+    ALERTS,
+    BARS,
+    NOTIFICATIONS,
+    SETTLEMENTS,
+    STATUS,
+    WORKERS,
+    ZSCORES,
+)
 from stream_app.web.fleet import ALERTS_KEPT_S, Fleet
 from stream_app.web.past import HOURS_KEPT
 
@@ -44,6 +52,7 @@ class Reader:
             STATUS.name: lambda it: fleet.take_feed(it.key, it.record),
             WORKERS.name: lambda it: fleet.take_worker(it.key, it.record),
             ALERTS.name: lambda it: fleet.take_alert(it.record),
+            NOTIFICATIONS.name: lambda it: fleet.take_notification(it.record),
             BARS.name: lambda it: fleet.take_bar(it.record),
             SETTLEMENTS.name: lambda it: fleet.take_settlement(it.record),
         }
@@ -53,6 +62,7 @@ class Reader:
             Source(WORKERS, "oldest"),
             Source(ZSCORES, now_us - ZSCORES_SINCE_S * US_PER_S),
             Source(ALERTS, now_us - ALERTS_KEPT_S * US_PER_S),
+            Source(NOTIFICATIONS, now_us - ALERTS_KEPT_S * US_PER_S),
         ]
         past = [
             Source(BARS, hour_floor(now_us) - HOURS_KEPT * US_PER_HOUR),
