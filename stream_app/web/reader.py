@@ -31,6 +31,8 @@ ZSCORES_SINCE_S = 180
 """A contract is emitted every 5 s, one whose exchange pushes each minute at least once in this."""
 SETTLEMENTS_SINCE_S = 600
 APPLIED_WITHIN_S = 60.0
+READ_TOPICS = (ZSCORES, STATUS, WORKERS, ALERTS, NOTIFICATIONS, BARS, SETTLEMENTS)
+"""They must exist before the page starts."""
 
 Take = Callable[[Followed], None]
 
