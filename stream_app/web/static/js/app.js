@@ -7,7 +7,7 @@ import { read } from "./router.js";
 import { frameParts, showFrame } from "./shell.js";
 import { startSocket } from "./socket.js";
 import { announce, pageState, store, subscribe } from "./store.js";
-import { onTheme, startTheme, toggleTheme } from "./theme.js";
+import { onTheme, printTheme, startTheme, toggleTheme } from "./theme.js";
 import { alertsView } from "./view-alerts.js";
 import { contractView } from "./view-contract.js";
 import { contractsView } from "./view-contracts.js";
@@ -78,8 +78,14 @@ document.querySelector("#skip").addEventListener("click", (event) => {
   event.preventDefault(); // the address keeps the view
   (main.querySelector("[role=grid], canvas, table") ?? main).focus();
 });
-addEventListener("beforeprint", () => view?.table?.printAll?.());
-addEventListener("afterprint", () => view?.table?.printed?.());
+addEventListener("beforeprint", () => {
+  printTheme(true);
+  view?.table?.printAll?.();
+});
+addEventListener("afterprint", () => {
+  printTheme(false);
+  view?.table?.printed?.();
+});
 startSocket();
 show();
 announce();

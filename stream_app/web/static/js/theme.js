@@ -6,6 +6,7 @@ import { onRemembered, remember, remembered } from "./storage.js";
 const root = document.documentElement;
 const system = matchMedia("(prefers-color-scheme: dark)");
 const listeners = new Set();
+let onPaper = false;
 
 /** Call back after the theme changed, for what is painted by script. */
 export function onTheme(listener) {
@@ -23,9 +24,15 @@ const systemTheme = () => (system.matches ? "dark" : "light");
 
 function apply() {
   const chosen = remembered("theme");
-  root.dataset.theme = chosen === "dark" || chosen === "light" ? chosen : systemTheme();
+  root.dataset.theme = onPaper ? "light" : chosen === "dark" || chosen === "light" ? chosen : systemTheme();
   readScale();
   for (const listener of listeners) listener();
+}
+
+/** Paper is white, whatever the screen is. */
+export function printTheme(on) {
+  onPaper = on;
+  apply();
 }
 
 /** Take the theme and follow the system and other tabs from now on. */

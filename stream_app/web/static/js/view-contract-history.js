@@ -14,6 +14,9 @@ import { LEAST_RATED, legend, rest, summary } from "./view-contract-words.js";
 const DAY = 86_400_000;
 const REDRAW_MS = 5000;
 const REFRESH_MS = 300_000;
+const OPEN_GAP_MS = 30_000;
+const LEAST_RETRY_MS = 10_000;
+const MOST_RETRY_MS = 120_000;
 const AFTER_SETTLEMENT_MS = 20_000;
 const LEAST_SPAN_MS = 600_000;
 const RANGES = [
@@ -136,10 +139,16 @@ export class ContractHistory {
     if (error === null || this.past === null) this.onPast(this.past, answer?.available === true);
     this.asking = null;
     this.answeredAt = store.now();
-    this.nextAsk = this.answeredAt + (this.reason ? Math.min(120_000, 10_000 * 2 ** this.failures) : REFRESH_MS);
+    this.nextAsk = this.answeredAt + this.wait();
     if (this.mark !== null) this.chart.reading.at ??= this.mark;
     this.say();
     this.drawnAt = 0;
+  }
+
+  /** How long the answer is good for, ms. While a gap is open, its end is waited for. */
+  wait() {
+    if (this.reason) return Math.min(MOST_RETRY_MS, LEAST_RETRY_MS * 2 ** this.failures);
+    return this.past.gaps.some((gap) => gap.to === null) ? OPEN_GAP_MS : REFRESH_MS;
   }
 
   /** What is known of the past, in words: loading, not available and why, or nothing to say. */

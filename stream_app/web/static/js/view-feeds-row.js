@@ -121,7 +121,8 @@ export class FeedRow {
     const [glyph, word] = stateOf(feed, health);
     setAttr(this.state, "data-s", glyph);
     setText(this.state, word);
-    setText(this.since, format.age((now - (health.since ?? feed.since / 1000)) / 1000));
+    const mode = feed.mode === "stream" ? "" : ` · ${feed.mode}`;
+    setText(this.since, `${format.age((now - (health.since ?? feed.since / 1000)) / 1000)}${mode}`);
     setText(this.code, feed.code);
     setHidden(this.tag, !(mixed && feed.simulated));
     setAttr(this.cells.state, "title", `mode ${feed.mode}${feed.detail ? `: ${feed.detail}` : ""}`);
