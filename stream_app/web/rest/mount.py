@@ -31,7 +31,8 @@ from stream_app.web.rest.replies import (
 from stream_app.web.rest.route import PREFIX, Route
 
 _METHODS = ("GET", "HEAD")
-MAX_AT_ONCE = 32
+MAX_AT_ONCE = 128
+"""Requests; most of them wait for an answer that is made once for all who ask the same."""
 _MAX_ANSWERS = 16
 _DESCRIPTION_KEPT_S = 3_600.0
 
