@@ -49,6 +49,8 @@ from stream_app.settings import AlertSettings
 log = logging.getLogger(__name__)
 
 _POLL_S = 0.1
+_BUSY_POLL_S = 0.01
+"""While a message is being sent: the next one for its target waits for its outcome."""
 _TICK_S = 1.0
 _OFFSETS_EVERY_S = 2.0
 _STALL_S = 3.0
@@ -152,7 +154,7 @@ class Leader:
             FatalError: Kafka cannot be used.
         """
         last_s, self._turn_at_s = self._turn_at_s, self._clock.monotonic_s()
-        for item in self._inputs.poll(_POLL_S):
+        for item in self._inputs.poll(_BUSY_POLL_S if self._pool.busy else _POLL_S):
             self._take(item)
         now_s, now_us = self._clock.monotonic_s(), self._clock.now_us()
         if now_s - last_s > _STALL_S:
