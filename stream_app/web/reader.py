@@ -93,8 +93,11 @@ class Reader:
 
     def stop(self) -> None:
         """End both threads. Not to be called in the event loop, which they may wait for."""
-        self._present.stop()
-        self._past.stop()
+        followers = (self._present, self._past)
+        for follower in followers:
+            follower.ask_to_stop()
+        for follower in followers:
+            follower.stop()
 
     def _hand_over(self, records: Sequence[Followed]) -> None:
         """Apply records in the event loop and wait for it: so no more than these wait for it."""
