@@ -15,6 +15,7 @@ from producers.feed.metrics import PRODUCER_METRICS, feed_collector
 from schemas.metrics import Metric
 from stream_app.notifier.metrics import ALERT_METRICS, AlertMetrics
 from stream_app.sink.metrics import SINK_METRICS, SinkMetrics
+from stream_app.web.metrics import PAGE_METRICS, page_metrics
 from stream_app.worker.probes.metrics import WORKER_METRICS, metrics_text
 from stream_app.worker.probes.timings import WorkerTimings
 
@@ -113,6 +114,15 @@ def worker_text() -> str:
     return metrics_text(cast("Any", picture), WorkerTimings()).decode()
 
 
+def page_text() -> str:
+    """A scrape of a page that has counted one of each."""
+    counted: Any = SimpleNamespace(
+        contracts=[1], refused=1, caught_up=True, records=1, malformed=1, clients=1, sent_frames=1,
+        sent_bytes=1, snapshots=1, dropped=1, resumed=1, queries=1, failures=1,
+    )  # fmt: skip
+    return page_metrics(counted, counted, counted, counted, counted)().decode()
+
+
 def sink_text() -> str:
     """A scrape of a sink that has counted one of each."""
     metrics = SinkMetrics()
@@ -146,6 +156,7 @@ def notifier_text() -> str:
     [
         (producer_text, PRODUCER_METRICS),
         (worker_text, WORKER_METRICS),
+        (page_text, PAGE_METRICS),
         (sink_text, SINK_METRICS),
         (notifier_text, ALERT_METRICS),
     ],
