@@ -19,7 +19,7 @@ import uvloop
 from aiohttp import web
 
 from schemas.clock import Clock
-from schemas.errors import ConfigurationError, UnavailableError
+from schemas.errors import ConfigurationError, FundingStreamError, UnavailableError
 from schemas.http.server import quiet_malformed_requests
 from schemas.records import FeedStatus
 from schemas.serde.registry import SchemaCatalog
@@ -86,6 +86,7 @@ class Page:
 
         Raises:
             ConfigurationError: a file for TLS cannot be used.
+            FatalError: a part of the page has ended by itself.
         """
         quiet_malformed_requests()
         app = application(
@@ -95,18 +96,23 @@ class Page:
             app, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_S
         )
         await runner.setup()
-        sending = asyncio.create_task(self._hub.run())
-        loading = asyncio.create_task(load_forever(self.fleet, self._history))
+        tasks: list[asyncio.Task[None]] = []
         try:
             await web.SockSite(runner, listening, ssl_context=_tls(self._settings)).start()
             self._reader.start(asyncio.get_running_loop())
+            tasks += [
+                asyncio.create_task(self._hub.run()),
+                asyncio.create_task(load_forever(self.fleet, self._history)),
+                asyncio.create_task(self._reader.watch()),
+            ]
             started()
-            await sending
+            # None of them ends, unless by an error.
+            for ended in (await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED))[0]:
+                ended.result()
         finally:
-            for task in (sending, loading):
+            for task in tasks:
                 task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+            await asyncio.gather(*tasks, return_exceptions=True)
             await asyncio.to_thread(self._reader.stop)
             await runner.cleanup()
             await self._history.close()
@@ -165,6 +171,8 @@ class PageThread:
                 runner.run(self._until_stopped(listening))
         except asyncio.CancelledError:
             log.debug("the page has stopped")
+        except FundingStreamError as error:
+            self._failed(str(error))
         except Exception:
             log.exception("the page has failed")
             self._failed("the page has failed")

@@ -10,6 +10,7 @@ from typing import Any
 
 from schemas.clock import Clock
 from schemas.config.settings import SharedSettings
+from schemas.errors import FatalError
 from schemas.kafka.topic_follower import Followed, Source, TopicFollower
 from schemas.serde.registry import SchemaCatalog
 from schemas.times import US_PER_HOUR, US_PER_S, hour_floor
@@ -31,6 +32,7 @@ ZSCORES_SINCE_S = 180
 """A contract is emitted every 5 s, one whose exchange pushes each minute at least once in this."""
 SETTLEMENTS_SINCE_S = 600
 APPLIED_WITHIN_S = 60.0
+WATCHED_EVERY_S = 1.0
 READ_TOPICS = (ZSCORES, STATUS, WORKERS, ALERTS, NOTIFICATIONS, BARS, SETTLEMENTS)
 """They must exist before the page starts."""
 
@@ -84,6 +86,17 @@ class Reader:
     def malformed(self) -> int:
         """How many records could not be decoded."""
         return self._present.malformed + self._past.malformed
+
+    async def watch(self) -> None:
+        """Return never, while both threads run.
+
+        Raises:
+            FatalError: one of them has ended by itself.
+        """
+        while True:
+            await asyncio.sleep(WATCHED_EVERY_S)
+            if not (self._present.is_alive() and self._past.is_alive()):
+                raise FatalError("the page reads the topics no more: start it again")
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to follow; the records are applied in `loop`."""

@@ -21,6 +21,7 @@ from stream_app.settings import PageSettings
 from stream_app.web.application import Mounted
 from stream_app.web.page import Page, PageThread, listen
 from tests.support.tls_case import Authority
+from tests.support.waiting import eventually
 
 NOWHERE: dict[str, Any] = {
     "kafka_bootstrap": "127.0.0.1:1",
@@ -117,3 +118,15 @@ def test_an_open_page_is_refused(changes: dict[str, Any], told: str) -> None:
     if told == "FUNDING_WEB_TOKEN":
         PageSettings(**{**changes, "web_token": "0123456789abcdef"})
         PageSettings(**changes, web_without_token=True)
+
+
+async def test_a_page_whose_reader_has_died_does_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would show what it knew for ever: the process is told."""
+    monkeypatch.setattr("stream_app.web.reader.WATCHED_EVERY_S", 0.01)
+    monkeypatch.setattr("schemas.kafka.topic_follower.TopicFollower.run", lambda _self: None)
+    with running() as (_, failures):
+
+        async def told() -> bool:
+            return failures == ["the page reads the topics no more: start it again"]
+
+        await eventually(told, "the failure is told", 10)
