@@ -31,8 +31,8 @@ from schemas.feeds import FEEDS
 from schemas.topics import ZSCORES
 
 TITLE = "The page"
-BOUND_S = 3_000.0
-VIEWERS, ROUNDS, ROUND_S, VIEW_S = 200, 5, 30.0, 20.0
+BOUND_S = 1_800.0
+VIEWERS, ROUNDS, ROUND_S, VIEW_S = 200, 5, 20.0, 15.0
 VIEWS = ("contracts", "map", "spreads", "feeds", "alerts")
 SETTLE_S = 5.0
 MOST_BYTES_S, MOST_SCRIPT_MS_S, MOST_DIFFERENCE = 30_000, 100.0, 0.10

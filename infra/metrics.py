@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from producers.feed.metrics import PRODUCER_METRICS
 from schemas.metrics import Metric
+from stream_app.notifier.metrics import ALERT_METRICS
 from stream_app.sink.metrics import SINK_METRICS
 from stream_app.web.metrics import PAGE_METRICS
 from stream_app.worker.probes.metrics import WORKER_METRICS
@@ -18,4 +19,5 @@ def all_metrics() -> Mapping[str, tuple[Metric, ...]]:
         "worker": WORKER_METRICS,
         "page": PAGE_METRICS,
         "sink": SINK_METRICS,
+        "notifier": ALERT_METRICS,
     }

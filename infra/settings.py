@@ -21,13 +21,20 @@ from schemas.config.settings import (
     variable_names,
 )
 from schemas.errors import ConfigurationError
-from stream_app.settings import PageSettings, SinkSettings, WorkerSettings
+from stream_app.settings import (
+    ALERT_URL_PREFIX,
+    AlertSettings,
+    PageSettings,
+    SinkSettings,
+    WorkerSettings,
+)
 
 PARTS: dict[str, type[SharedSettings]] = {
     "producer": ProducerSettings,
     "worker": WorkerSettings,
     "page": PageSettings,
     "sink": SinkSettings,
+    "alerts": AlertSettings,
 }
 ENV_FILE_VARIABLE = f"{ENV_PREFIX}ENV_FILE"
 """Which file to read settings from, in the environment alone; empty: none."""
@@ -65,7 +72,12 @@ def read_secret_files(environment: Mapping[str, str]) -> dict[str, str]:
             it. The message shows no secret.
     """
     found = {}
-    for variable in sorted(secret_variables()):
+    targets = {
+        name.removesuffix(SECRET_FILE_SUFFIX)
+        for name in environment
+        if name.startswith(ALERT_URL_PREFIX) and name.endswith(SECRET_FILE_SUFFIX)
+    }
+    for variable in sorted(secret_variables() | targets):
         named = environment.get(f"{variable}{SECRET_FILE_SUFFIX}")
         if not named:
             continue
@@ -84,7 +96,12 @@ def check_variables(names: set[str], where: str) -> None:
     Raises:
         ConfigurationError: names the unknown variables, and `where` they stand.
     """
-    unknown = {name for name in names if name.startswith(ENV_PREFIX)} - known_variables()
+    ours = {
+        name
+        for name in names
+        if name.startswith(ENV_PREFIX) and not name.startswith(ALERT_URL_PREFIX)
+    }
+    unknown = ours - known_variables()
     if unknown:
         raise ConfigurationError(
             f"unknown settings in {where}: {', '.join(sorted(unknown))}; "

@@ -24,6 +24,9 @@ Confidence = Literal["none", "low", "medium", "high", "very_high"]
 Zone = Literal["high", "normal", "unrated"]
 Trigger = Literal["first", "zone", "cross", "rate_change", "flush"]
 Severity = Literal["info", "warning", "critical"]
+NotificationOutcome = Literal[
+    "collecting", "waiting", "sending", "sent", "failed", "suppressed", "digest", "unknown"
+]
 FeedState = Literal["connecting", "live", "stalled", "fallback", "recovering", "down"]
 
 
@@ -220,6 +223,29 @@ class WorkerStatus(TypedDict):
     contradicted_feeds: list[str]
 
 
+class Notification(TypedDict):
+    alert_id: str
+    group: str
+    rule: str
+    target: str
+    subject: str
+    kind: str
+    severity: Severity
+    value: float | None
+    title: str
+    message: str
+    event_time: int
+    created_at: int
+    updated_at: int
+    due_at: int | None
+    sent_at: int | None
+    attempts: int
+    outcome: NotificationOutcome
+    digest_id: str | None
+    in_doubt: bool
+    detail: str
+
+
 @dataclass(frozen=True, slots=True)
 class RecordType:
     """One Avro record: its name, which is also its file's, and its Python type."""
@@ -253,6 +279,7 @@ ALERT = RecordType("Alert", Alert)
 AUDIT_EVENT = RecordType("AuditEvent", AuditEvent)
 FEED_STATUS = RecordType("FeedStatus", FeedStatus)
 WORKER_STATUS = RecordType("WorkerStatus", WorkerStatus)
+NOTIFICATION = RecordType("Notification", Notification)
 
 RECORD_TYPES: tuple[RecordType, ...] = (
     RAW_BATCH,
@@ -264,4 +291,5 @@ RECORD_TYPES: tuple[RecordType, ...] = (
     AUDIT_EVENT,
     FEED_STATUS,
     WORKER_STATUS,
+    NOTIFICATION,
 )

@@ -15,6 +15,7 @@ from schemas.records import (
     FEED_STATUS,
     FUNDING_RATE,
     HOURLY_BAR,
+    NOTIFICATION,
     RAW_BATCH,
     SETTLEMENT,
     WORKER_STATUS,
@@ -86,6 +87,14 @@ STATUS = TopicSpec("funding.feeds", FEED_STATUS, partitions=1, config=_COMPACTED
 WORKERS = TopicSpec("funding.workers", WORKER_STATUS, partitions=1, config=_COMPACTED)
 """How far each worker is behind. Producers publish history more slowly while a worker is late, and
 people monitor it; the sink does not store it."""
+NOTIFICATIONS = TopicSpec(
+    "funding.notifications",
+    NOTIFICATION,
+    partitions=1,
+    # Each alert has keys of its own: compaction alone would keep them for ever.
+    config=_COMPACTED | {"cleanup.policy": "compact,delete", "retention.ms": str(90 * _MS_PER_DAY)},
+)
+"""What the notifier told whom. It is its memory, so it is in one partition and compacted."""
 DEAD_LETTERS = TopicSpec("funding.dead-letters", None, config=_kept_for(30))
 
 OUTPUT_TOPICS: tuple[TopicSpec, ...] = (SETTLEMENTS, RATES, ZSCORES, ALERTS, BARS, AUDIT, STATUS)
@@ -102,6 +111,12 @@ def changelog_topic_spec(app_id: str, table: str) -> TopicSpec:
     return TopicSpec(f"{app_id}-{table}-changelog", None, config=_COMPACTED)
 
 
+def alert_state_topic_spec(group: str) -> TopicSpec:
+    """Return the definition of the topic in which a notifier's group keeps its rules' state."""
+    return TopicSpec(f"{group}-state-changelog", None, partitions=1, config=_COMPACTED)
+
+
 def all_topics(feeds: tuple[str, ...] = FEEDS) -> tuple[TopicSpec, ...]:
     """Return every topic that outside consumers and our parts rely on."""
-    return (*(raw_topic_spec(feed) for feed in feeds), *OUTPUT_TOPICS, WORKERS, DEAD_LETTERS)
+    raw = (raw_topic_spec(feed) for feed in feeds)
+    return (*raw, *OUTPUT_TOPICS, WORKERS, NOTIFICATIONS, DEAD_LETTERS)

@@ -1,4 +1,4 @@
-"""Settings of the worker, the page and the sink, read from `FUNDING_…` environment variables.
+"""Settings of worker, page, sink and notifier, read from `FUNDING_…` environment variables.
 
 The thresholds behind z-scores, zones and gaps are constants in stream_app/core and no settings:
 with other values the numbers would mean something else.
@@ -7,6 +7,7 @@ with other values the numbers would mean something else.
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
@@ -18,6 +19,8 @@ from schemas.config.setting_types import (
     Name,
     NameOrNothing,
     member_name,
+    url,
+    url_or_nothing,
 )
 from schemas.config.settings import ENV_PREFIX, SharedSettings
 from schemas.config.tls import TlsFiles
@@ -127,3 +130,33 @@ class SinkSettings(ClickHouseSettings):
     sink_batch_age_s: Annotated[float, Field(gt=0, le=60)] = 1.0
     sink_metrics_host: Host = "127.0.0.1"
     sink_metrics_port: Port = 9102
+
+
+ALERT_URL_PREFIX = f"{ENV_PREFIX}ALERT_URL_"
+"""Variables that begin so hold the URLs of alerts' targets; the rules file chooses their names."""
+PageUrl = Annotated[
+    str,
+    AfterValidator(
+        partial(url_or_nothing, check=partial(url, credentials="leave them out", path=True))
+    ),
+]
+
+
+class AlertSettings(SharedSettings):
+    """The notifier, which takes alerts out of the house (docs/alerts-out.md)."""
+
+    alert_rules: Annotated[str, Field(max_length=4_096)] = ""
+    """Path of the rules file."""
+    alert_group: Name = "fundingstream-alerts"
+    """Consumer group, and prefix of the topic with the rules' state: one for each rules file."""
+    alert_max_age_s: Annotated[float, Field(ge=1, le=86_400)] = 900.0
+    """What happened longer ago than this is counted, and nobody is told."""
+    alert_attempts: Annotated[int, Field(ge=1, le=100)] = 12
+    """How often a message is tried before it has failed; with the pauses between, 12 take some six
+    minutes."""
+    alert_timeout_s: Annotated[float, Field(ge=0.1, le=60)] = 10.0
+    """How long a target may take to connect, and to answer."""
+    page_url: PageUrl = ""
+    """Address of the page as people reach it, for links in messages; empty: no links."""
+    alert_metrics_host: Host = "127.0.0.1"
+    alert_metrics_port: Port = 9103

@@ -24,6 +24,7 @@ _COMMANDS = {
     "worker": "worker",
     "page": "page",
     "sink": "sink",
+    "alerts": "alerts",
     "simulator": "simulator",
     "broker": "embedded",
     "registry": "embedded",
@@ -58,7 +59,8 @@ class _LazyGroup(click.Group):
 _EXIT_CODES = """\b
 Exit codes:
   0    it is done, or was stopped as asked
-  1    it is done, and not as it should be: `replay` found differences
+  1    it is done, and not as it should be: `replay` found differences, `alerts test` did not
+       reach every target
   2    a setting, an option or a file that a person wrote is wrong
   3    a server, a port, a disk or Java is missing; later it may be there
   4    a schema does not fit its record or its predecessor

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from schemas.config.settings import load_settings
 from schemas.kafka.admin import TopicResult, ensure_topics
 from schemas.serde.registry import SchemaCatalog
-from schemas.topics import all_topics, changelog_topic_spec
-from stream_app.settings import WorkerSettings
+from schemas.topics import alert_state_topic_spec, all_topics, changelog_topic_spec
+from stream_app.settings import AlertSettings, WorkerSettings
 from stream_app.worker.tables import TABLES
 
 
@@ -19,6 +20,7 @@ def create_topics_and_schemas(settings: WorkerSettings) -> list[TopicResult]:
     """
     wanted = [*all_topics()]
     changelogs = [changelog_topic_spec(settings.worker_id, table) for table in TABLES]
+    changelogs.append(alert_state_topic_spec(load_settings(AlertSettings).alert_group))
     results = ensure_topics(settings, [*wanted, *changelogs])
     catalog = SchemaCatalog(settings)
     for topic in wanted:

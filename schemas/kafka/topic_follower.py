@@ -30,7 +30,7 @@ _STOP_TIMEOUT_S = 5.0
 _MAX_RECORDS = 500
 _FETCH_BYTES = 1 << 20
 _QUEUE_KIB = 4_096
-_ANSWER_S = 5.0
+_ANSWER_S = 2.0
 
 
 class Followed(NamedTuple):
@@ -185,9 +185,13 @@ class TopicFollower(threading.Thread):
         if not self._ahead:
             self._caught_up.set()
 
+    def ask_to_stop(self) -> None:
+        """Let the thread end, and do not wait for it."""
+        self._stopped.set()
+
     def stop(self) -> None:
         """End the thread and wait for it. Safe where it was never started."""
-        self._stopped.set()
+        self.ask_to_stop()
         if self.is_alive():
             self.join(_STOP_TIMEOUT_S)
 

@@ -13,7 +13,15 @@ from typing import NamedTuple
 from schemas.errors import ConfigurationError
 from schemas.feed_spec import MAX_CONTRACTS
 from schemas.feeds import FEEDS, part, spec
-from schemas.records import Alert, FeedStatus, HourlyBar, Settlement, WorkerStatus, ZScore
+from schemas.records import (
+    Alert,
+    FeedStatus,
+    HourlyBar,
+    Notification,
+    Settlement,
+    WorkerStatus,
+    ZScore,
+)
 from schemas.times import US_PER_S
 from stream_app.web.past import BarRing, SettledRates
 
@@ -21,6 +29,7 @@ RATE_KEPT_S = 86_400
 """A contract whose newest rate is older than a day is not shown, as in the view `latest`."""
 ALERTS_KEPT_S = 86_400
 MAX_ALERTS = 500
+MAX_NOTIFICATIONS = 1_000
 MAX_WORKERS = 100
 WORKER_GONE_S = 30.0
 """A worker reports every second; after so long without a report it is gone."""
@@ -38,6 +47,10 @@ class Published(NamedTuple):
     """The quote asset; empty: it is not known."""
 
 
+Told = tuple[str, str, str]
+"""Which alert was told to whom, and by which notifiers: alert id, target, consumer group."""
+
+
 class Changes:
     """What has changed since somebody asked before, by the key of each."""
 
@@ -47,9 +60,11 @@ class Changes:
         self.feeds: set[str] = set()
         self.workers = False
         self.alerts: list[Alert] = []
+        self.notifications: set[Told] = set()
 
     def __bool__(self) -> bool:
-        return bool(self.contracts or self.removed or self.feeds or self.alerts) or self.workers
+        changed = self.contracts or self.removed or self.feeds or self.alerts or self.notifications
+        return bool(changed) or self.workers
 
 
 class Fleet:
@@ -60,6 +75,7 @@ class Fleet:
         self._feeds: dict[str, FeedStatus] = {}
         self._workers: dict[str, WorkerStatus] = {}
         self._alerts: dict[str, Alert] = {}
+        self._notifications: dict[Told, Notification] = {}
         self._bars: dict[str, BarRing] = {}
         self._settled: dict[str, SettledRates] = {}
         self._quotes: Mapping[str, str] = {}
@@ -90,6 +106,11 @@ class Fleet:
     def alerts(self) -> list[Alert]:
         """Return the alerts of the last day, newest first."""
         return sorted(self._alerts.values(), key=_made, reverse=True)
+
+    @property
+    def notifications(self) -> Mapping[Told, Notification]:
+        """The messages of the last day that left the house, or will."""
+        return self._notifications
 
     def bars(self, contract_id: str) -> BarRing | None:
         """Return a contract's closed hours of the last two days."""
@@ -169,6 +190,24 @@ class Fleet:
         if len(self._alerts) > MAX_ALERTS:
             self._forget_alert(min(self._alerts.values(), key=_made))
 
+    def take_notification(self, notification: Notification) -> None:
+        """Keep the newest that is known of a message to a person."""
+        told = (notification["alert_id"], notification["target"], notification["group"])
+        known = self._notifications.get(told)
+        if known is not None and notification["updated_at"] < known["updated_at"]:
+            return
+        self._notifications[told] = notification
+        self._changes.notifications.add(told)
+        if len(self._notifications) > MAX_NOTIFICATIONS:
+            self._forget_notification(min(self._notifications, key=self._fired_at))
+
+    def _fired_at(self, told: Told) -> int:
+        return self._notifications[told]["created_at"]
+
+    def _forget_notification(self, told: Told) -> None:
+        del self._notifications[told]
+        self._changes.notifications.discard(told)
+
     def take_bar(self, bar: HourlyBar) -> None:
         """Keep a closed hour of a contract."""
         ring = self._bars.get(bar["contract_id"])
@@ -209,6 +248,9 @@ class Fleet:
         for alert in list(self._alerts.values()):
             if alert["created_at"] < now_us - ALERTS_KEPT_S * US_PER_S:
                 self._forget_alert(alert)
+        for told in list(self._notifications):
+            if self._fired_at(told) < now_us - ALERTS_KEPT_S * US_PER_S:
+                self._forget_notification(told)
         for name, status in list(self._workers.items()):
             if status["reported_at"] < now_us - WORKER_GONE_S * US_PER_S:
                 del self._workers[name]

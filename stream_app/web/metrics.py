@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from schemas.metrics import Metric, Samples, ScrapeCollector, Unit
 from stream_app.web.fleet import Fleet
+from stream_app.web.history.clickhouse import ClickHouse
 from stream_app.web.live.hub import Hub
 from stream_app.web.reader import Reader
 from stream_app.web.server.limits import Load
@@ -35,13 +36,19 @@ _RECORDS = _counter("records", "messages", "Records read from the topics")
 _MALFORMED = _counter("malformed", "messages", "Records that could not be decoded")
 _IGNORED = _counter("ignored", "messages", "Records of unknown feeds, or beyond a bound")
 _REFUSED = _counter("refused", "calls", "Requests refused because they were too many or too large")
+_QUERIES = _counter("history_queries", "calls", "Questions asked of ClickHouse")
+_QUERY_FAILURES = _counter(
+    "history_failures", "failures", "Questions that ClickHouse did not answer"
+)
 PAGE_METRICS: tuple[Metric, ...] = (
     _CLIENTS, _CONTRACTS, _CAUGHT_UP, _FRAMES, _BYTES, _SNAPSHOTS, _DROPPED, _RESUMED, _RECORDS,
-    _MALFORMED, _IGNORED, _REFUSED,
+    _MALFORMED, _IGNORED, _REFUSED, _QUERIES, _QUERY_FAILURES,
 )  # fmt: skip
 
 
-def page_metrics(fleet: Fleet, reader: Reader, hub: Hub, load: Load) -> Callable[[], bytes]:
+def page_metrics(
+    fleet: Fleet, reader: Reader, hub: Hub, load: Load, clickhouse: ClickHouse
+) -> Callable[[], bytes]:
     """Return a function that gives the metrics in Prometheus' text format. Safe in any thread."""
 
     def read(samples: Samples) -> None:
@@ -58,6 +65,8 @@ def page_metrics(fleet: Fleet, reader: Reader, hub: Hub, load: Load) -> Callable
             (_MALFORMED, reader.malformed),
             (_IGNORED, fleet.refused),
             (_REFUSED, load.refused),
+            (_QUERIES, clickhouse.queries),
+            (_QUERY_FAILURES, clickhouse.failures),
         ):
             samples.add(metric, value)
 

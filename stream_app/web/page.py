@@ -54,7 +54,8 @@ class Page:
         self._clock = clock
         self.fleet = Fleet()
         self._reader = Reader(settings, catalog, self.fleet, clock)
-        self._history = History(ClickHouse(settings, clock), clock)
+        clickhouse = ClickHouse(settings, clock)
+        self._history = History(clickhouse, clock)
         self._raw = RawReader(settings)
         self._status = FleetStatus(
             self.fleet, lambda: self._reader.caught_up, self._history.state, clock
@@ -62,7 +63,7 @@ class Page:
         epoch = secrets.token_hex(_EPOCH_BYTES)
         self._hub = Hub(self.fleet, FrameMaker(self.fleet, self._status, epoch), clock, epoch)
         self._load = Load()
-        self.metrics = page_metrics(self.fleet, self._reader, self._hub, self._load)
+        self.metrics = page_metrics(self.fleet, self._reader, self._hub, self._load, clickhouse)
 
     def feeds(self) -> Mapping[str, FeedStatus]:
         """Return the newest report of each feed's producer. Safe in any thread."""

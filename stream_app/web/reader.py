@@ -13,7 +13,15 @@ from schemas.config.settings import SharedSettings
 from schemas.kafka.topic_follower import Followed, Source, TopicFollower
 from schemas.serde.registry import SchemaCatalog
 from schemas.times import US_PER_HOUR, US_PER_S, hour_floor
-from schemas.topics import ALERTS, BARS, SETTLEMENTS, STATUS, WORKERS, ZSCORES
+from schemas.topics import (
+    ALERTS,
+    BARS,
+    NOTIFICATIONS,
+    SETTLEMENTS,
+    STATUS,
+    WORKERS,
+    ZSCORES,
+)
 from stream_app.web.fleet import ALERTS_KEPT_S, Fleet
 from stream_app.web.past import HOURS_KEPT
 
@@ -23,6 +31,8 @@ ZSCORES_SINCE_S = 180
 """A contract is emitted every 5 s, one whose exchange pushes each minute at least once in this."""
 SETTLEMENTS_SINCE_S = 600
 APPLIED_WITHIN_S = 60.0
+READ_TOPICS = (ZSCORES, STATUS, WORKERS, ALERTS, NOTIFICATIONS, BARS, SETTLEMENTS)
+"""They must exist before the page starts."""
 
 Take = Callable[[Followed], None]
 
@@ -44,6 +54,7 @@ class Reader:
             STATUS.name: lambda it: fleet.take_feed(it.key, it.record),
             WORKERS.name: lambda it: fleet.take_worker(it.key, it.record),
             ALERTS.name: lambda it: fleet.take_alert(it.record),
+            NOTIFICATIONS.name: lambda it: fleet.take_notification(it.record),
             BARS.name: lambda it: fleet.take_bar(it.record),
             SETTLEMENTS.name: lambda it: fleet.take_settlement(it.record),
         }
@@ -53,6 +64,7 @@ class Reader:
             Source(WORKERS, "oldest"),
             Source(ZSCORES, now_us - ZSCORES_SINCE_S * US_PER_S),
             Source(ALERTS, now_us - ALERTS_KEPT_S * US_PER_S),
+            Source(NOTIFICATIONS, now_us - ALERTS_KEPT_S * US_PER_S),
         ]
         past = [
             Source(BARS, hour_floor(now_us) - HOURS_KEPT * US_PER_HOUR),
@@ -81,8 +93,11 @@ class Reader:
 
     def stop(self) -> None:
         """End both threads. Not to be called in the event loop, which they may wait for."""
-        self._present.stop()
-        self._past.stop()
+        followers = (self._present, self._past)
+        for follower in followers:
+            follower.ask_to_stop()
+        for follower in followers:
+            follower.stop()
 
     def _hand_over(self, records: Sequence[Followed]) -> None:
         """Apply records in the event loop and wait for it: so no more than these wait for it."""

@@ -13,12 +13,11 @@ from aiohttp import web
 from schemas.clock import SystemClock
 from schemas.kafka.admin import await_kafka, require_topics
 from schemas.serde.registry import SchemaCatalog
-from schemas.topics import ALERTS, BARS, SETTLEMENTS, STATUS, WORKERS, ZSCORES
 from stream_app.settings import PageSettings
 from stream_app.web.application import Mounted
 from stream_app.web.page import Page, listen
+from stream_app.web.reader import READ_TOPICS
 
-READ_TOPICS = (ZSCORES, STATUS, WORKERS, ALERTS, BARS, SETTLEMENTS)
 PATHS = ("/healthz", "/readyz", "/metrics")
 
 

@@ -30,6 +30,7 @@ from stream_app.core.columns.judging import Encoders
 from stream_app.settings import WorkerSettings
 from stream_app.web.application import Mounted
 from stream_app.web.page import Page, PageThread
+from stream_app.web.reader import READ_TOPICS
 from stream_app.worker.fetcher import Fetcher
 from stream_app.worker.flusher import Flusher
 from stream_app.worker.funding_app import FundingApp, Intake
@@ -90,7 +91,7 @@ def create_app(settings: WorkerSettings, instance: Instance, clock: Clock) -> Fu
         _add_reports(app, processor, output_producer, instance.name)
     page = Page(settings, catalog, clock)
     view = WorkerView(processor, page.feeds, clock, lambda: raw_input.is_idle)
-    probes = Probes(view, lambda: app.loop, page.metrics)
+    probes = Probes(view, lambda: app.running_loop, page.metrics)
     app.page = PageThread(page, settings, Mounted(PATHS, probes.add_to), end_process)
     return app
 
@@ -102,7 +103,8 @@ def needed_topics(settings: WorkerSettings) -> list[str]:
     if not settings.worker_output_prefix:
         outputs.append(WORKERS.name)
     changelogs = [changelog_topic_spec(settings.worker_id, table).name for table in TABLES]
-    return [*raw, *outputs, *changelogs]
+    page = [topic.name for topic in READ_TOPICS]
+    return list(dict.fromkeys([*raw, *outputs, *changelogs, *page]))
 
 
 def faust_app(settings: WorkerSettings, instance: str) -> FundingApp:

@@ -49,6 +49,9 @@ class FundingApp(faust.App):  # type: ignore[misc]
     processor: Processor | None = None
     intake: Intake | None = None
     page: PageThread | None = None
+    running_loop: asyncio.AbstractEventLoop | None = None
+    """The loop that everything runs on. Faust's own attribute would make a loop for any thread that
+    asks too early."""
     _beginning: asyncio.Task[None] | None = None
 
     def _new_transport(self) -> GroupTransport:

@@ -58,6 +58,7 @@ def run_worker(app: FundingApp, settings: WorkerSettings, clock: Clock) -> None:
         return worker._signal_stop_time is not None  # noqa: SLF001 - mode tells it nowhere else
 
     assert app.page is not None, "made by create_app"
+    app.running_loop = worker.loop
     app.page.start()
     lag = GroupLag(clients.admin_client(settings.quiet_librdkafka()), settings.worker_id, clock)
     watched = Watched(worker.loop, app.processing, app.fallen, asked_to_stop)

@@ -1,32 +1,26 @@
-"""The status page in a real browser, fed by the running stack."""
+"""The page over the running stack: real topics, real history, a worker that is killed."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import re
-import shutil
 import struct
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
+from playwright.async_api import Browser
 
+from infra.embedded.ports import free_port
+from tests.support.browser import CHROMIUM, TIMEOUT_MS, shot, tab
 from tests.support.stack_fixture import RunningStack
 from tests.support.stack_view import CONTRACTS, FEED
 from tests.support.waiting import eventually
-
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-_FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
 
 pytestmark = [
     pytest.mark.browser,
@@ -34,116 +28,162 @@ pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
 ]
+_LIVE = ("live", "warming")
 
 
-async def chromium(profile: Path, *arguments: str) -> str:
-    """Run the browser once, with a new profile; what it printed."""
-    assert CHROMIUM is not None
-    process = await asyncio.create_subprocess_exec(
-        CHROMIUM,
-        *_FLAGS,
-        f"--user-data-dir={profile}",
-        *arguments,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        async with asyncio.timeout(60):
-            out, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-    assert process.returncode == 0
-    return out.decode()
-
-
-async def test_the_page_shows_feeds_and_contracts(stack: RunningStack, tmp_path: Path) -> None:
-    """Every streaming contract has its row, the feed has one too, and all of it is fresh."""
-    dom = await chromium(tmp_path, "--dump-dom", f"{stack.options.web}/")
-    shown = set(re.findall(rf"<td>({FEED}:[^<]+)</td>", dom))
-    assert shown >= {update.contract_id for update in stack.sent()}
-    assert len(shown) >= CONTRACTS
-    assert f"<td>{FEED}</td>" in dom
-    assert f"{FEED}:币安人生USDT" in shown
-
-
-@asynccontextmanager
-async def proxied(stack: RunningStack, *, working: bool) -> AsyncIterator[tuple[str, list[str]]]:
-    """The pages behind a server that notes what is asked, and may lose the worker's answers."""
-    asked: list[str] = []
-
-    async def forward(request: web.Request) -> web.Response:
-        asked.append(request.path)
-        if request.path == "/fragment" and not working:
-            return web.Response(status=503)
-        async with session.get(f"{stack.options.web}{request.path_qs}") as reply:
-            policy = reply.headers.get("Content-Security-Policy", "")
-            return web.Response(
-                body=await reply.read(),
-                status=reply.status,
-                content_type=reply.content_type,
-                headers={"Content-Security-Policy": policy} if policy else {},
-            )
-
-    app = web.Application()
-    app.router.add_get("/{path:.*}", forward)
-    async with aiohttp.ClientSession() as session, TestServer(app) as server:
-        yield str(server.make_url("/")), asked
-
-
-@pytest.mark.parametrize("working", [True, False], ids=["answering", "silent"])
-async def test_the_page_renews_itself_and_tells_when_it_cannot(
-    stack: RunningStack,
-    tmp_path: Path,
-    working: bool,  # noqa: FBT001 - pytest passes parameters so
+async def test_the_page_shows_every_contract(
+    browser: Browser, stack: RunningStack, tmp_path: Path
 ) -> None:
-    """Its script runs under the page's own security policy; a silent worker is marked."""
-    async with proxied(stack, working=working) as (url, asked):
-        dom = await chromium(tmp_path, "--virtual-time-budget=9000", "--dump-dom", url)
-    live = re.search(r'<main id="live"([^>]*)>', dom)
-    assert live is not None
-    assert asked.count("/fragment") >= 2
-    assert ("offline" in live[1]) is not working
-    assert f"{FEED}:BTCUSDT" in dom
+    """Each that streams has a row; the page says that nothing of it is real, and how late it is."""
+    streaming = {update.contract_id for update in stack.sent()}
+    async with tab(browser, f"{stack.options.web}/") as page:
+        await page.go("contracts", state=None)
+        await page.state(*_LIVE)
+        await page.until(
+            "(least) => Number(document.querySelector('[role=grid]').ariaRowCount"
+            " ?? document.querySelector('[role=grid]').getAttribute('aria-rowcount')) > least",
+            len(streaming),
+        )
+        assert await page.text("#mode") == "SIMULATED"
+        await page.page.fill("input[type=search]", "币安人生")
+        await page.until("document.querySelectorAll('.vt-row:not([hidden])').length === 1")
+        assert "币安人生USDT" in await page.text(".vt-row:not([hidden])")
+        await page.until("/to pixel p50 . p99 \\d+ . \\d+ ms/.test(document.body.innerText)")
+        picture = await shot(page, tmp_path / "page.png")
+    assert struct.unpack(">II", picture[16:24]) == (1440, 900)
 
 
-async def test_the_page_can_be_seen(stack: RunningStack, tmp_path: Path) -> None:
-    """A screenshot of the wanted size that is no single colour."""
-    picture = tmp_path / "page.png"
-    await chromium(
-        tmp_path / "profile",
-        f"--screenshot={picture}",
-        "--window-size=1200,900",
-        f"{stack.options.web}/",
-    )
-    data = picture.read_bytes()
-    assert data[:8] == b"\x89PNG\r\n\x1a\n"
-    assert struct.unpack(">II", data[16:24]) == (1200, 900)
-    assert len(data) > 20_000, "an empty page compresses to less"
+async def test_a_row_says_what_the_topic_and_sql_say(browser: Browser, stack: RunningStack) -> None:
+    """To the digit, of a contract whose rate is held for a while: the feed is silenced."""
+    await stack.control("silence")
+    try:
+        async with tab(browser, f"{stack.options.web}/") as page:
+            await page.go("contracts?q=BTCUSDT", state=None)
+            await page.page.wait_for_selector(".vt-row:not([hidden])", timeout=TIMEOUT_MS)
+
+            async def same() -> bool:
+                (row,) = await stack.rows(
+                    f"SELECT rate, apr FROM funding.latest WHERE contract_id = '{FEED}:BTCUSDT'"
+                )
+                shown = await page.text(".vt-row:not([hidden])")
+                rate, apr = (number(value, digits) for value, digits in ((row[0], 4), (row[1], 1)))
+                return rate in shown and apr in shown
+
+            await eventually(same, "the row says what SQL says", 60)
+    finally:
+        await stack.control("resume")
+    await stack.flowing()
+
+
+def number(share: float, digits: int) -> str:
+    """A fraction as the page writes it: in %, always signed, with a true minus."""
+    text = f"{share * 100:+.{digits}f}".replace("-", "−")
+    return text[1:] if float(f"{share * 100:.{digits}f}") == 0 else text
 
 
 async def test_a_silent_stream_is_shown_as_served_by_rest(
-    stack: RunningStack, tmp_path: Path
+    browser: Browser, stack: RunningStack
 ) -> None:
-    """The feed's row counts the contracts whose rate REST brought, and none when it is over."""
-
-    async def by_rest() -> int:
-        feeds = json.loads((await stack.get(f"{stack.options.web}/api/feeds"))[1])
-        return next(int(feed["by_rest"]) for feed in feeds if feed["feed"] == FEED)
-
-    async def all_by_rest() -> bool:
-        return await by_rest() >= CONTRACTS
-
-    async def none_by_rest() -> bool:
-        return await by_rest() == 0
-
+    """In the column of sources, until the stream is back."""
     await stack.control("silence")
     try:
-        await eventually(all_by_rest, "REST serves every contract", 60)
-        dom = await chromium(tmp_path, "--dump-dom", f"{stack.options.web}/")
+        async with tab(browser, f"{stack.options.web}/") as page:
+            await page.go("contracts", state=None)
+            await page.page.get_by_text("REST").first.wait_for(timeout=60_000)
     finally:
         await stack.control("resume")
-    entries = re.findall(r"<td[^>]*>([^<]*)</td>", dom.split(f"<tr><td>{FEED}</td>")[1])
-    assert int(entries[5].replace(",", "")) >= CONTRACTS
-    await eventually(none_by_rest, "the stream serves every contract", 60)
+    await stack.flowing()
+
+
+async def test_a_contract_has_its_past_its_bytes_and_its_sql(
+    browser: Browser, stack: RunningStack
+) -> None:
+    """The chart has settlements, the raw bytes are the exchange's, the statement runs."""
+    async with tab(browser, f"{stack.options.web}/") as page:
+        await page.go(f"contract/{FEED}:BTCUSDT?range=30", state=None)
+        await page.page.wait_for_selector(".chart .dot", timeout=60_000, state="attached")
+        await page.page.wait_for_selector(".bin", timeout=TIMEOUT_MS, state="attached")
+        raw = page.page.locator("pre.raw")
+        await raw.first.scroll_into_view_if_needed()
+        await page.until(
+            "[...document.querySelectorAll('pre.raw')].some("
+            "(pre) => pre.innerText.includes('\"BTCUSDT\"'))"
+        )
+        (shown,) = [text for text in await raw.all_inner_texts() if "SELECT" in text]
+        for statement in filter(str.strip, shown.split(";")):
+            assert len(await stack.rows(statement)) > 0, statement
+        assert await page.findings() == []
+
+
+async def test_feeds_and_spreads_have_their_history(browser: Browser, stack: RunningStack) -> None:
+    """Uptime of the day, and 96 quarters of an hour."""
+    async with tab(browser, f"{stack.options.web}/") as page:
+        await page.go("feeds", state=None)
+        await page.until("/\\d\\d\\.\\d\\d/.test(document.querySelector('.feeds-table').innerText)")
+        assert FEED in await page.text(".feeds-table")
+        await page.go("spreads", state=None)
+        await page.until("document.querySelector('main').innerText.length > 20")
+
+
+async def test_a_killed_worker_is_told_and_comes_back(
+    browser: Browser, stack: RunningStack
+) -> None:
+    """Kill -9: frozen within three seconds, live again with the next worker, nothing reloaded."""
+    async with tab(browser, f"{stack.options.web}/") as page:
+        await page.go("contracts", state=None)
+        await page.state(*_LIVE)
+        await page.page.evaluate("window.stillHere = true")
+        killing = asyncio.create_task(stack.kill("worker"))
+        await page.state("frozen")
+        assert "Frozen since" in await page.text("#banner")
+        await killing
+        await page.state(*_LIVE)
+        assert await page.page.evaluate("window.stillHere") is True
+    await stack.flowing()
+
+
+@asynccontextmanager
+async def page_process(stack: RunningStack) -> AsyncIterator[str]:
+    """`fundingstream page` beside the worker; its URL."""
+    port = free_port()
+    environment = {**stack.options.environment(), "FUNDING_WEB_PORT": str(port)}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "infra.cli", "page", env=environment
+    )
+    url = f"http://127.0.0.1:{port}"
+
+    async def ready() -> bool:
+        try:
+            return (await stack.get(f"{url}/readyz"))[0] == 200
+        except aiohttp.ClientError:
+            return False
+
+    try:
+        await eventually(ready, "the page is ready", 60)
+        yield url
+    finally:
+        process.terminate()
+        assert await process.wait() == 0
+
+
+async def test_the_same_page_from_a_worker_and_from_a_process_of_its_own(
+    browser: Browser, stack: RunningStack
+) -> None:
+    """The same contracts and, while nothing changes, the same numbers."""
+    async with page_process(stack) as url:
+
+        async def contracts(web: str) -> dict[str, dict[str, Any]]:
+            rows = json.loads((await stack.get(f"{web}/api/v1/contracts?limit=5000"))[1])
+            return {row["contract_id"]: row for row in rows["contracts"]}
+
+        async with stack.quiet():
+
+            async def same() -> bool:
+                return await contracts(url) == await contracts(stack.options.web)
+
+            await eventually(same, "both pages know the same", 30)
+            assert len(await contracts(url)) >= CONTRACTS
+        async with tab(browser, f"{url}/") as page:
+            await page.go("contracts?q=BTCUSDT", state=None)
+            await page.state(*_LIVE)
+            assert re.search(r"[+−]?\d\.\d{4}", await page.text(".vt-row:not([hidden])"))

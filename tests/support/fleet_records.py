@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from schemas.rates import apr, rate_8h
-from schemas.records import Alert, FeedStatus, HourlyBar, Settlement, WorkerStatus, ZScore
+from schemas.records import (
+    Alert,
+    FeedStatus,
+    HourlyBar,
+    Notification,
+    Settlement,
+    WorkerStatus,
+    ZScore,
+)
 from stream_app.core.scoring.zones import zone_of
 
 NOW_US = 1_795_813_066_105_123
@@ -114,6 +122,33 @@ def alert(alert_id: str = "a-1", **changes: Any) -> Alert:
         "raw_partition": None,
         "raw_offset": None,
         "raw_item": None,
+    }
+    return {**record, **changes}  # type: ignore[typeddict-item]
+
+
+def notification(alert_id: str = "a-1", target: str = "desk", **changes: Any) -> Notification:
+    """A message about an alert, sent a minute before NOW_US."""
+    record: dict[str, Any] = {
+        "alert_id": alert_id,
+        "group": "fundingstream-alerts",
+        "rule": "extreme-z",
+        "target": target,
+        "subject": f"{FEED}:BTCUSDT",
+        "kind": "z",
+        "severity": "critical",
+        "value": 3.4,
+        "title": "BTCUSDT: z +3.4",
+        "message": "z is 3.4",
+        "event_time": NOW_US - 60_500_000,
+        "created_at": NOW_US - 60_000_000,
+        "updated_at": NOW_US - 59_000_000,
+        "due_at": None,
+        "sent_at": NOW_US - 59_000_000,
+        "attempts": 1,
+        "outcome": "sent",
+        "digest_id": None,
+        "in_doubt": False,
+        "detail": "",
     }
     return {**record, **changes}  # type: ignore[typeddict-item]
 

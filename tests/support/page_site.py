@@ -8,16 +8,17 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 
+from infra.embedded.ports import free_port
 from schemas.clock import SystemClock
 from schemas.feeds import FEEDS
-from schemas.times import US_PER_HOUR, US_PER_MS
+from schemas.times import US_PER_HOUR, US_PER_MS, US_PER_S
 from stream_app.settings import PageSettings
 from stream_app.web.application import Mounted, application
 from stream_app.web.fleet import Fleet
@@ -44,6 +45,9 @@ class MadeUpMarket:
         self._symbols = [
             (FEEDS[number % len(FEEDS)], f"M{number:04d}USDT") for number in range(contracts)
         ]
+        self._bases = {
+            symbol: f"B{number // len(FEEDS):04d}" for number, symbol in enumerate(self._symbols)
+        }
         self._z = {symbol: self._chance.gauss(0.0, 1.6) for symbol in self._symbols}
         self.silent: set[str] = set()
         """Feeds that deliver nothing now."""
@@ -69,13 +73,37 @@ class MadeUpMarket:
             )  # fmt: skip
         self.fleet.take_worker(b"one", worker_status(reported_at=now_us))
 
+    def silence(self, feed: str, seconds: float) -> None:
+        """Let a feed deliver nothing from now on, and its rates be so much older than they are."""
+        self.silent.add(feed)
+        past_us = self.clock.now_us() - round(seconds * US_PER_S)
+        for known in list(self.fleet.contracts.values()):
+            if known.zscore["feed"] == feed:
+                self.fleet.remove(known.zscore["contract_id"])
+                older = {**known.zscore, "event_time": past_us}
+                self.fleet.take_zscore(older, past_us)  # type: ignore[arg-type]
+        self.tick()
+
+    def take_symbol(self, symbol: str) -> None:
+        """List another contract of the first feed."""
+        self._symbols.append((FEEDS[0], symbol))
+        self._z[FEEDS[0], symbol] = 4.0
+        self.tick()
+
+    def take_alert(self, text: str) -> None:
+        """Raise an alert whose texts are all this."""
+        now_us = self.clock.now_us()
+        self.fleet.take_alert(
+            alert(text, subject=text, kind=text, message=text, created_at=now_us, event_time=now_us)
+        )
+
     def _record(self, feed: str, symbol: str, now_us: int) -> Any:
         key = (feed, symbol)
         z = self._z[key] = 0.98 * self._z[key] + self._chance.gauss(0.0, 0.2)
         hours = HOURS[hash(symbol) % len(HOURS)]
         rate = (0.00005 + 0.00004 * z) * hours / 8.0
         return zscore(
-            symbol, feed=feed, base=symbol[:5], rate=rate, interval_hours=hours,
+            symbol, feed=feed, base=self._bases.get(key, symbol), rate=rate, interval_hours=hours,
             rate_8h=rate * 8 / hours, apr=rate * 8_760 / hours, z=z, robust_z=z * 0.9,
             percentile=0.5 + 0.5 * math.tanh(z), event_time=now_us - 100 * US_PER_MS,
             received_at=now_us - 60 * US_PER_MS, computed_at=now_us - 40 * US_PER_MS,
@@ -85,29 +113,38 @@ class MadeUpMarket:
 
 
 class PageSite:
-    """A running server of a market."""
+    """A running server of a market, on one port for all its lives."""
 
-    def __init__(self, market: MadeUpMarket, **changes: Any) -> None:
-        self.market = market
-        fleet, clock = market.fleet, market.clock
-        settings = PageSettings(clickhouse_url="http://127.0.0.1:1", **changes)
+    def __init__(self, contracts: int, **changes: Any) -> None:
+        self._changes = changes
+        self._port = free_port()
+        self.url = f"http://127.0.0.1:{self._port}/"
+        self._lives = 0
+        self._contracts = contracts
+        self.market: MadeUpMarket
+        self.hub: Hub
+
+    async def start(self) -> None:
+        """Serve; let rates come each second."""
+        self._lives += 1
+        self.market = MadeUpMarket(self._contracts)
+        fleet, clock = self.market.fleet, self.market.clock
+        fleet.take_alert(alert(created_at=clock.now_us(), event_time=clock.now_us()))
+        settings = PageSettings(clickhouse_url="http://127.0.0.1:1", **self._changes)
         self._history = History(ClickHouse(settings, clock), clock)
         status = FleetStatus(fleet, lambda: True, self._history.state, clock)
-        self.hub = Hub(fleet, FrameMaker(fleet, status, "made-up"), clock, "made-up")
+        epoch = f"life-{self._lives}"
+        self.hub = Hub(fleet, FrameMaker(fleet, status, epoch), clock, epoch)
         raw = RawReader(PageSettings(kafka_bootstrap="127.0.0.1:1"))
 
         def add_api(app: web.Application) -> None:
             add_rest(app, fleet, self._history, raw, clock, status)
 
         nothing = Mounted((), lambda _app: None)
-        self.app = application(settings, self.hub, Load(), clock, add_api, nothing)
-        self.url = ""
-        self._tasks: list[asyncio.Task[None]] = []
-
-    async def start(self, server: TestServer) -> None:
-        """Serve; let rates come each second."""
-        await server.start_server()
-        self.url = str(server.make_url("/"))
+        app = application(settings, self.hub, Load(), clock, add_api, nothing)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
         self._tasks = [asyncio.create_task(self.hub.run()), asyncio.create_task(self._ticking())]
 
     def freeze(self) -> None:
@@ -120,39 +157,39 @@ class PageSite:
             await asyncio.sleep(1.0)
             self.market.tick()
 
-    async def stop(self) -> None:
-        """End the tasks."""
-        await self._history.close()
+    async def stop_serving(self) -> None:
+        """End this life of the server."""
         for task in self._tasks:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+        await self._history.close()
+        await self._runner.cleanup()
+
+    async def serve_again(self, contracts: int) -> None:
+        """Begin another life, with another market."""
+        self._contracts = contracts
+        await self.start()
 
 
 @asynccontextmanager
 async def page_site(contracts: int, **changes: Any) -> AsyncIterator[PageSite]:
-    """The page of a made-up market on a free port."""
-    site = PageSite(MadeUpMarket(contracts), **changes)
-    site.market.fleet.take_alert(alert(created_at=site.market.clock.now_us()))
-    server = TestServer(site.app)
+    """The page of a made-up market on a free port; `changes` are settings."""
+    site = PageSite(contracts, **changes)
+    await site.start()
     try:
-        await site.start(server)
         yield site
     finally:
-        await site.stop()
-        await server.close()
-
-
-async def serve(contracts: int, port: int) -> None:
-    """Serve a made-up market on a port until cancelled, for a look at it."""
-    site = PageSite(MadeUpMarket(contracts))
-    runner = web.AppRunner(site.app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    await asyncio.gather(site.hub.run(), site._ticking())
+        await site.stop_serving()
 
 
 if __name__ == "__main__":
-    import sys
 
-    asyncio.run(serve(int(sys.argv[1]), int(sys.argv[2])))
+    async def serve() -> None:
+        """Serve a market of so many contracts for a look at it."""
+        site = PageSite(int(sys.argv[1]))
+        await site.start()
+        print(site.url, flush=True)  # noqa: T201 - for a person
+        await asyncio.Event().wait()
+
+    asyncio.run(serve())

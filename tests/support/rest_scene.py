@@ -17,7 +17,7 @@ from schemas.rates import apr, rate_8h
 from schemas.records import Alert, FeedStatus, HourlyBar, Settlement, ZScore
 from schemas.times import US_PER_HOUR, US_PER_S
 from stream_app.core.scoring.zones import zone_of
-from stream_app.settings import SinkSettings
+from stream_app.settings import ClickHouseSettings
 from stream_app.web.fleet import Fleet
 from stream_app.web.history.clickhouse import ClickHouse
 from stream_app.web.history.history import History
@@ -32,7 +32,7 @@ STATUS = {
     "delay_p50_s": 0.1,
     "delay_p99_s": None,
     "records_behind": 0,
-    "history": {"available": False, "reason": "not asked"},
+    "history": {"available": True, "reason": ""},
 }
 
 
@@ -162,7 +162,7 @@ class Site:
 
 
 def application(
-    fleet: Fleet, clock: Clock, clickhouse: SinkSettings, kafka: SharedSettings
+    fleet: Fleet, clock: Clock, clickhouse: ClickHouseSettings, kafka: SharedSettings
 ) -> web.Application:
     """A web application with the routes alone. It is made in its event loop."""
     history = History(ClickHouse(clickhouse, clock), clock)
@@ -176,9 +176,9 @@ def application(
     return app
 
 
-def nobody() -> SinkSettings:
+def nobody() -> ClickHouseSettings:
     """Settings by which neither Kafka, nor the registry, nor ClickHouse answers."""
-    return SinkSettings(
+    return ClickHouseSettings(
         clickhouse_url=f"http://127.0.0.1:{free_port()}",
         kafka_bootstrap=f"127.0.0.1:{free_port()}",
         registry_url=f"http://127.0.0.1:{free_port()}",
@@ -189,7 +189,7 @@ def nobody() -> SinkSettings:
 async def served(
     fleet: Fleet,
     clock: Clock | None = None,
-    clickhouse: SinkSettings | None = None,
+    clickhouse: ClickHouseSettings | None = None,
     kafka: SharedSettings | None = None,
 ) -> AsyncIterator[Site]:
     """The routes for the time of the `async with` block; without settings nothing answers."""
@@ -203,3 +203,9 @@ async def served(
             yield Site(fleet, session, str(server.make_url("")).rstrip("/"))
     finally:
         await server.close()
+
+
+async def served_description() -> Any:
+    """What a server says of itself."""
+    async with served(Fleet()) as site:
+        return await site.json("/api/v1/openapi.json")

@@ -51,8 +51,9 @@ _ALWAYS = {
 _NO_SETTINGS: Mapping[str, str] = {}
 _NOTHING = re.compile(rb"\s*\[\s*\]\s*")
 _CODE = re.compile(r"Code: (\d+)")
-_SETTINGS_REFUSED = {"164", "452"}
-"""READONLY and SETTING_CONSTRAINT_VIOLATION: of a user whose profile fixes its settings."""
+_READ_ONLY, _CONSTRAINED = "164", "452"
+"""READONLY and SETTING_CONSTRAINT_VIOLATION: among others of users whose profile fixes settings."""
+_SETTING_REFUSED = re.compile(rb"Cannot modify .{0,100} setting")
 _DENIED = {"192", "193", "194", "497", "516"}
 _MISSING = {"16", "47", "60", "81"}
 _ESCAPES = str.maketrans({
@@ -148,12 +149,9 @@ class ClickHouse:
             raise UnavailableError(self._breaker.reason)
         self.queries += 1
         try:
-            bounds = {**self._bounds, **settings} if self._bounds else {}
-            status, body = await self._post(sql, parameters, bounds)
-            if status != 200 and self._bounds and _code(body) in _SETTINGS_REFUSED:
-                # Its own profile bounds such a user; what we read of an answer is bounded anyway.
-                self._bounds = {}
-                status, body = await self._post(sql, parameters, {})
+            status, body = await self._post(sql, parameters, self._with(settings))
+            if status != 200 and self._narrowed(body):
+                status, body = await self._post(sql, parameters, self._with(settings))
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             advice = (
                 self._settings.clickhouse_tls.advice(error) if self._tls else ""
@@ -165,6 +163,22 @@ class ClickHouse:
         self._breaker.worked()
         self.answers += 1
         return body
+
+    def _with(self, settings: Mapping[str, str]) -> Mapping[str, str]:
+        return {**self._bounds, **settings} if self._bounds is _SETTINGS else self._bounds
+
+    def _narrowed(self, body: bytes) -> bool:
+        """Send fewer settings from now on if that is what the server refuses; tell whether it is.
+
+        Its own profile bounds such a user, and what we read of an answer is bounded anyway. Only a
+        user who reads alone may not say so again: `readonly` is sent to all others.
+        """
+        bounds = self._bounds
+        if _code(body) == _READ_ONLY and _SETTING_REFUSED.search(body):
+            self._bounds = {}
+        elif _code(body) == _CONSTRAINED:
+            self._bounds = {"readonly": _SETTINGS["readonly"]}
+        return len(self._bounds) < len(bounds)
 
     async def _post(
         self, sql: str, parameters: Mapping[str, Parameter], bounds: Mapping[str, str]

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar, cast, get_type_hints
+from typing import Any, NamedTuple, TypeVar, cast, get_type_hints
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from schemas.clock import Clock
 from schemas.errors import UnavailableError
@@ -29,14 +30,12 @@ from stream_app.web.history.answers import (
     Settlements,
 )
 from stream_app.web.history.clickhouse import ClickHouse
+from stream_app.web.history.queries import WINDOW_DAYS
 from stream_app.web.history.shared_answers import SharedAnswers
 from stream_app.web.history.times_told import iso
 
 _T = TypeVar("_T")
 
-WINDOW_DAYS = 30
-"""The baseline's window, and how many days spreads are followed back."""
-_POINTS_A_SPAN = 3
 _AHEAD_US = US_PER_MINUTE
 """An event may be so far ahead of our clock and still belong to `now`."""
 _KEPT_S = 10.0
@@ -70,13 +69,17 @@ class ContractPast(msgspec.Struct):
     alerts: list[Alert] = []
 
 
-class DailyPaid(msgspec.Struct):
+Days = npt.NDArray[np.float64]
+"""A value for each of the last 30 times 24 hours; NaN: nothing is known to have settled."""
+
+
+class DailyPaid(NamedTuple):
     """What contracts paid in each of the last 30 times 24 hours, up to a full hour."""
 
     begin: int
     end: int
-    days: dict[str, list[float | None]]
-    """By contract: the sums of its settled rates, oldest first; None: nothing settled."""
+    days: dict[str, Days]
+    """By contract: the sums of its settled rates, oldest first."""
 
 
 class History:
@@ -86,7 +89,7 @@ class History:
         self._clickhouse = clickhouse
         self._clock = clock
         self._answers = SharedAnswers(clock.monotonic_s, _MAX_ANSWERS)
-        self._daily: dict[str, list[float | None]] = {}
+        self._daily: dict[str, Days] = {}
         self._daily_of: tuple[int, int | None] = (0, None)
         self._daily_asked_s = 0.0
         self._daily_lock = asyncio.Lock()
@@ -115,13 +118,12 @@ class History:
         now = self._clock.now_us()
         end = now + _AHEAD_US
         begin = now - hours * US_PER_HOUR
-        spans = queries.MAX_POINTS // _POINTS_A_SPAN
         of_span: dict[str, Any] = {"contract_id": contract_id, "begin": begin, "end": end}
         hour = hour_floor(now)
         subjects = [contract_id, contract_id.partition(":")[0]]
         ask = self._clickhouse.ask
         parts = (
-            self._filled(Estimates, queries.ESTIMATES, width=(end - begin) // spans + 1, **of_span),
+            self._filled(Estimates, queries.ESTIMATES, **of_span),
             self._filled(Bars, queries.BARS, **{**of_span, "begin": hour_floor(begin)}),
             self._filled(Settlements, queries.SETTLEMENTS, **of_span),
             ask(
@@ -269,17 +271,17 @@ class History:
                 self._daily, self._daily_of, self._daily_asked_s = {}, (end, newest), now_s
             missing = [name for name in wanted if name not in self._daily]
             if missing:
-                ids, days, sums = await self._clickhouse.ask(
+                ids, sums = await self._clickhouse.ask(
                     queries.DAILY_PAID,
-                    tuple[list[str], list[int], list[float]],
+                    tuple[list[str], list[list[float | None]]],
                     contract_ids=missing,
                     begin=begin,
                     end=end,
                 )
-                nothing: list[float | None] = [None] * WINDOW_DAYS
-                self._daily |= {name: nothing.copy() for name in missing}
-                for contract_id, day, total in zip(ids, days, sums, strict=True):
-                    self._daily[contract_id][day] = total
+                self._daily |= dict.fromkeys(missing, np.full(WINDOW_DAYS, np.nan))
+                # numpy reads None as NaN.
+                table = np.array(sums, dtype=np.float64).reshape(-1, WINDOW_DAYS)
+                self._daily |= dict(zip(ids, table, strict=True))
             return DailyPaid(begin, end, {name: self._daily[name] for name in wanted})
 
     async def gone(self) -> set[str]:

@@ -13,6 +13,8 @@ from schemas.records import ZSCORE
 from schemas.times import US_PER_DAY, US_PER_S
 
 MAX_POINTS = 1_500
+WINDOW_DAYS = 30
+"""The baseline's window, and how many days spreads are followed back."""
 QUARTER_S = 900
 _QUARTER_US = QUARTER_S * US_PER_S
 _TIMES = (
@@ -25,7 +27,16 @@ def _us(column: str) -> str:
     return f"toUnixTimestamp64Micro({column})"
 
 
+_POINTS_A_SPAN = 3
 ESTIMATES = f"""
+WITH
+    (
+        SELECT (count(), {_us("min(event_time)")}, {_us("max(event_time)")})
+        FROM funding.zscores
+        WHERE contract_id = {{contract_id:String}} AND event_time {_SPAN}
+    ) AS extent,
+    intDiv(extent.3 - extent.2, {MAX_POINTS // _POINTS_A_SPAN}) + 1 AS span_us,
+    if(extent.1 <= {MAX_POINTS}, 1, span_us) AS width
 SELECT point.1, point.2, point.3 FROM (
     SELECT arrayJoin(arraySort(arrayDistinct([
         argMin(seen, (seen.2, seen.1)), argMax(seen, (seen.2, seen.1)), argMax(seen, seen.1)
@@ -35,12 +46,12 @@ SELECT point.1, point.2, point.3 FROM (
         FROM funding.zscores
         WHERE contract_id = {{contract_id:String}} AND event_time {_SPAN}
     )
-    GROUP BY intDiv(seen.1 - {{begin:Int64}}, {{width:Int64}})
+    GROUP BY intDiv(seen.1 - extent.2, width)
 )
 ORDER BY point.1
 LIMIT {MAX_POINTS}
 """
-"""Of each span of `width` µs the lowest, the highest and the newest rate."""
+"""All estimates, or of each of 500 spans of equal width the lowest, the highest and the newest."""
 
 BARS = f"""
 SELECT {_us("hour")}, open * 8 / interval_hours, high * 8 / interval_hours,
@@ -167,14 +178,19 @@ GROUP BY feed
 """
 
 DAILY_PAID = f"""
-SELECT contract_id, intDiv({_us("funding_time")} - {{begin:Int64}} - 1, {US_PER_DAY}) AS day,
-    sum(rate)
-FROM funding.settlements FINAL
-WHERE contract_id IN {{contract_ids:Array(String)}}
-    AND funding_time > fromUnixTimestamp64Micro({{begin:Int64}})
-    AND funding_time <= fromUnixTimestamp64Micro({{end:Int64}})
-GROUP BY contract_id, day
+SELECT contract_id, groupArrayInsertAt(nan, {WINDOW_DAYS})(total, toUInt32(day)) FROM (
+    SELECT contract_id,
+        intDiv({_us("funding_time")} - {{begin:Int64}} - 1, {US_PER_DAY}) AS day,
+        sum(rate) AS total
+    FROM funding.settlements FINAL
+    WHERE contract_id IN {{contract_ids:Array(String)}}
+        AND funding_time > fromUnixTimestamp64Micro({{begin:Int64}})
+        AND funding_time <= fromUnixTimestamp64Micro({{end:Int64}})
+    GROUP BY contract_id, day
+)
+GROUP BY contract_id
 """
+"""A day of which nothing is known is NaN, which JSON has as null."""
 
 PAID = f"""
 SELECT contract_id, {_us("funding_time")}, rate

@@ -8,14 +8,26 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 _T = TypeVar("_T")
 
+FAILURE_KEPT_S = 2.0
+"""A failure is kept no longer than this, so that a server that is back is soon asked again."""
+
 
 class _Answer(NamedTuple):
     task: asyncio.Task[Any]
-    until_s: float
+    asked_s: float
+    kept_s: float
+
+    def is_over(self, now_s: float) -> bool:
+        """Tell whether the question may be asked anew: the answer is there, and is old."""
+        if not self.task.done():
+            return False
+        failed = self.task.cancelled() or self.task.exception() is not None
+        kept_s = min(self.kept_s, FAILURE_KEPT_S) if failed else self.kept_s
+        return now_s >= self.asked_s + kept_s
 
 
 class SharedAnswers:
-    """Of each question the newest answer, for a time. Failures are kept like answers."""
+    """Of each question the newest answer, for a time. Failures are kept for a shorter one."""
 
     def __init__(self, clock_s: Callable[[], float], max_answers: int) -> None:
         """`clock_s`: monotonic seconds. Beyond `max_answers` the oldest is forgotten."""
@@ -31,11 +43,11 @@ class SharedAnswers:
         """
         now_s = self._clock_s()
         known = self._answers.get(question)
-        if known is None or (known.task.done() and now_s >= known.until_s):
+        if known is None or known.is_over(now_s):
             task = asyncio.ensure_future(_asked(ask))
             task.add_done_callback(_look_at)
             self._answers.pop(question, None)
-            known = self._answers[question] = _Answer(task, now_s + kept_s)
+            known = self._answers[question] = _Answer(task, now_s, kept_s)
             self._forget(now_s)
         return cast("_T", await asyncio.shield(known.task))
 
@@ -51,7 +63,7 @@ class SharedAnswers:
         if len(self._answers) <= self._max:
             return
         for question, answer in list(self._answers.items()):
-            if answer.task.done() and now_s >= answer.until_s:
+            if answer.is_over(now_s):
                 del self._answers[question]
         for question, answer in list(self._answers.items())[: len(self._answers) - self._max]:
             # One that is under way goes on for those who wait for it.

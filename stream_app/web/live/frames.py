@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from schemas.feeds import spec
-from schemas.records import FeedStatus
+from schemas.records import FeedStatus, Notification
 from schemas.times import US_PER_MS
 from stream_app.web.fleet import Changes, Fleet, Published, newest_first
 
@@ -39,6 +39,12 @@ _FACTS = (
 """What changes once an hour or less often, by the names of ZScore."""
 _SCORES = ("rate", "z", "robust_z", "percentile")
 """What a new rate changes."""
+
+_MESSAGE = (
+    "alert_id", "rule", "target", "subject", "kind", "severity", "value", "title", "message",
+    "event_time", "created_at", "sent_at", "outcome", "attempts",
+)  # fmt: skip
+"""What a page tells of a message to a person, by the names of Notification."""
 
 
 class FrameMaker:
@@ -77,6 +83,11 @@ class FrameMaker:
             frame["workers"] = list(self._fleet.workers.values())
         if changes.alerts:
             frame["alerts"] = newest_first(changes.alerts)
+        if changes.notifications:
+            known_messages = self._fleet.notifications
+            frame["notifications"] = _messages(
+                known_messages[told] for told in changes.notifications
+            )
         status = self._status(now_us)
         if status != self._sent_status:
             frame["status"] = self._sent_status = status
@@ -95,6 +106,7 @@ class FrameMaker:
             "values": _values(contracts, now_us),
             "feeds": [_feed(status) for _, status in sorted(self._fleet.feeds.items())],
             "alerts": self._fleet.alerts(),
+            "notifications": _messages(self._fleet.notifications.values()),
             "workers": list(self._fleet.workers.values()),
             "status": self._status(now_us),
         })  # fmt: skip
@@ -182,6 +194,12 @@ def _rounded(column: Iterable[float | None]) -> list[float | None]:
 
 def _ms(us: int) -> int:
     return (us + US_PER_MS // 2) // US_PER_MS
+
+
+def _messages(notifications: Iterable[Notification]) -> list[dict[str, Any]]:
+    """Return what a page tells of messages to people, newest first."""
+    ordered = sorted(notifications, key=lambda each: each["created_at"], reverse=True)
+    return [{name: each[name] for name in _MESSAGE} for each in ordered]  # type: ignore[literal-required]
 
 
 def _feed(status: FeedStatus) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ GUARD = "'"
 
 
 def csv_text(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return rows with a head. Numbers stay numbers, None is an empty cell.
+    """Return rows with a head. Numbers stay numbers; what JSON has as null is an empty cell.
 
     An object within a row becomes cells of its own, named `object_field`; a list is written as
     JSON.
@@ -44,6 +45,8 @@ def _cell(value: Any) -> Any:
         return "true" if value else "false"
     if isinstance(value, str):
         return GUARD + value if value.startswith((*_FORMULA_STARTS, GUARD)) else value
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     if isinstance(value, list | tuple):
         return msgspec.json.encode(value).decode()
     return value

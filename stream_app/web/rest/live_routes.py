@@ -39,9 +39,10 @@ _TOP = 10
 _OF_TOP = ("contract_id", "z", "rate", "apr")
 _OF_FEED = ("feed", "state", "detail", "since", "contracts_expected", "contracts_live")
 
+EXAMPLE_ID = f"{FEEDS[0]}:BTCUSDT"
 CONTRACT_ID = Parameter(
-    "contract_id", "`<feed>:<symbol>`, percent-encoded.", is_path=True
-)  # fmt: skip
+    "contract_id", "`<feed>:<symbol>`, percent-encoded.", is_path=True, example=EXAMPLE_ID
+)
 NO_CONTRACT = {404: "There is no such contract with a rate of the last day."}
 
 

@@ -5,6 +5,7 @@ A request that is refused gets a JSON object whose `error` says what is wrong an
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -30,7 +31,8 @@ from stream_app.web.rest.replies import (
 from stream_app.web.rest.route import PREFIX, Route
 
 _METHODS = ("GET", "HEAD")
-_MAX_AT_ONCE = 32
+MAX_AT_ONCE = 128
+"""Requests; most of them wait for an answer that is made once for all who ask the same."""
 _MAX_ANSWERS = 16
 _DESCRIPTION_KEPT_S = 3_600.0
 
@@ -113,14 +115,14 @@ class _Rest:
             raise RefusedError(413, "a request of this interface has no body: send none")
         if len(request.rel_url.raw_query_string) > MAX_QUERY_CHARS:
             raise RefusedError(
-                413, f"the query has more than {MAX_QUERY_CHARS} characters: ask for less at once"
+                400, f"the query has more than {MAX_QUERY_CHARS} characters: ask for less at once"
             )
         asked = read(route.declared, request.query, request.match_info, PREFIX + route.path)
         as_csv = bool(route.rows) and wants_csv(request, asked.get("format"))
-        if self._at_once >= _MAX_AT_ONCE:
+        if self._at_once >= MAX_AT_ONCE:
             raise RefusedError(
                 503,
-                f"{_MAX_AT_ONCE} requests are being answered: ask again in a second",
+                f"{MAX_AT_ONCE} requests are being answered: ask again in a second",
                 **{"Retry-After": "1"},
             )
         self._at_once += 1
@@ -139,7 +141,8 @@ class _Rest:
         if not as_csv:
             return json_content(answer)
         columns = asked.get("fields") or openapi.columns(route.answer, route.rows)
-        return csv_content(answer, route.rows, columns)
+        # In a thread, where the event loop has its turn every few milliseconds.
+        return await asyncio.to_thread(csv_content, answer, route.rows, columns)
 
     async def _description(self, _asked: Mapping[str, Any]) -> dict[str, Any]:
         return self._document

@@ -13,16 +13,17 @@ from stream_app.web.rest.replies import CSV_TYPE, JSON_TYPE
 from stream_app.web.rest.route import PREFIX, Route
 
 _REFUSALS = {
-    400: "A parameter is unknown, given twice, or out of bounds.",
+    400: "A parameter is unknown, given twice, or out of bounds; or the query is too long.",
     401: "The server requires a token, and the request has none or a wrong one.",
     403: "The request comes from a foreign web page, or by a name that the server does not have.",
     404: "There is no such contract.",
     405: "The method is none of GET and HEAD.",
-    413: "The request has a body, or is too long.",
+    413: "The request has a body.",
     429: "The client asks too often.",
+    500: "The server has a bug: its log says more.",
     503: "The server has too much to do, or a part behind it does not answer.",
 }
-_OF_ALL = (400, 401, 403, 405, 413, 429, 503)
+_OF_ALL = (400, 401, 403, 405, 413, 429, 500, 503)
 _HEADERS = {
     405: {"Allow": {"schema": {"type": "string"}, "description": "The methods that are allowed."}},
     429: {"Retry-After": {"schema": {"type": "integer"}, "description": "In seconds."}},

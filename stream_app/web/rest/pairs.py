@@ -6,8 +6,11 @@ one whose interval is in doubt may be wrong by a factor of eight.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from schemas.rates import HOURS_A_YEAR, REFERENCE_INTERVAL_HOURS
 from schemas.records import ZScore
@@ -86,40 +89,39 @@ def _widest_first(pair: Pair) -> tuple[float, str, str, str]:
     return -pair.gap_8h, pair.base, pair.high["contract_id"], pair.low["contract_id"]
 
 
-class PaidByPair(NamedTuple):
-    """What being short `high` and long `low` would have earned, as a fraction of the notional."""
+class PaidByPairs(NamedTuple):
+    """What being short `high` and long `low` would have earned, as fractions of the notional.
 
-    days: list[float | None]
-    """Of the last times 24 hours, oldest first; None: of a leg nothing is known to have settled."""
-    week: float | None
-    month: float | None
-    sign_days: int | None
+    Columns with a value for each pair. NaN: of a leg nothing is known to have settled.
+    """
+
+    days: list[list[float | None]]
+    """Of the last times 24 hours, oldest first."""
+    week: list[float]
+    month: list[float]
+    sign_days: list[int | None]
     """For how many days, the newest included, the sign has been what it is now."""
 
 
-def paid_by_pair(high: Sequence[float | None], low: Sequence[float | None]) -> PaidByPair:
-    """Return what a pair has paid, of what each leg settled on each day."""
-    days = [
-        None if above is None or below is None else above - below
-        for above, below in zip(high, low, strict=True)
-    ]
-    return PaidByPair(days, _total(days[-_WEEK:]), _total(days), _sign_days(days))
+def paid_by_pairs(high: npt.NDArray[np.float64], low: npt.NDArray[np.float64]) -> PaidByPairs:
+    """Return what pairs have paid, of what each leg settled on each day: a row a pair."""
+    days = high - low
+    return PaidByPairs(
+        days.tolist(),
+        days[:, -_WEEK:].sum(axis=1).tolist(),
+        days.sum(axis=1).tolist(),
+        [count or None for count in _sign_days(days).tolist()],
+    )
 
 
-def _total(days: Sequence[float | None]) -> float | None:
-    known = [day for day in days if day is not None]
-    return sum(known) if known and len(known) == len(days) else None
-
-
-def _sign_days(days: Sequence[float | None]) -> int | None:
+def _sign_days(days: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """Count the newest days of one sign. A day of nothing keeps it; an unknown one ends it."""
-    count, sign = 0, 0
-    for day in reversed(days):
-        if day is None:
-            break
-        its_sign = (day > 0) - (day < 0)
-        if sign and its_sign == -sign:
-            break
-        sign = sign or its_sign
-        count += 1
-    return count or None
+    pairs = len(days)
+    counts, signs = np.zeros(pairs, dtype=np.int64), np.zeros(pairs)
+    goes_on = np.ones(pairs, dtype=bool)
+    for day in days.T[::-1]:
+        its_signs = np.sign(day)
+        goes_on &= ~np.isnan(day) & (signs * its_signs >= 0)
+        counts += goes_on
+        signs = np.where(goes_on & (signs == 0), its_signs, signs)
+    return counts

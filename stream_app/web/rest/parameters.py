@@ -50,6 +50,7 @@ class Parameter(NamedTuple):
     default: Any = None
     is_path: bool = False
     required: bool = False
+    example: str = ""
 
     def value(self, text: str) -> Any:
         """Return what the text means. Raises RefusedError."""
@@ -102,6 +103,8 @@ class Parameter(NamedTuple):
         }
         if self.is_path or self.required:
             found["required"] = True
+        if self.example:
+            found["example"] = self.example
         if self.several:
             found["schema"] = {
                 "type": "array", "items": schema, "minItems": 1, "maxItems": MAX_ITEMS,

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
+
+import numpy as np
 
 from schemas.alert_kinds import AlertKind
 from schemas.clock import Clock
 from schemas.errors import FundingStreamError, UnavailableError
 from schemas.feeds import FEEDS
 from schemas.records import Alert, Severity
-from schemas.times import US_PER_DAY
+from schemas.times import US_PER_DAY, US_PER_S
 from stream_app.web.fleet import Fleet, newest_first
 from stream_app.web.history.answers import Bars, Estimates, PaidLeg, Settlements
-from stream_app.web.history.history import WINDOW_DAYS, ContractPast, DailyPaid, History
+from stream_app.web.history.history import ContractPast, Days, History
+from stream_app.web.history.queries import WINDOW_DAYS
 from stream_app.web.history.raw_reader import NotKeptError, RawReader
 from stream_app.web.history.times_told import iso
 from stream_app.web.rest.answers import (
@@ -32,12 +36,14 @@ from stream_app.web.rest.answers import (
 from stream_app.web.rest.feed_rows import Ages, feed_row
 from stream_app.web.rest.live_routes import (
     CONTRACT_ID,
+    EXAMPLE_ID,
     NO_CONTRACT,
     OFFSET,
+    PIECE,
     known_contract,
     limit,
 )
-from stream_app.web.rest.pairs import Pair, best_pairs, paid_by_pair
+from stream_app.web.rest.pairs import Pair, best_pairs, paid_by_pairs
 from stream_app.web.rest.parameters import Parameter, RefusedError
 from stream_app.web.rest.route import Route
 
@@ -45,7 +51,8 @@ _MAX_HOURS = WINDOW_DAYS * 24
 _WEEK_HOURS = 168
 _MAX_LIST = 1_000
 _LIST = 200
-_MAX_PAIRS = 200
+_MAX_PAIRS = 2_000
+_SPREADS_KEPT_S = 2.0
 _PAIRS = 100
 _PAST_KEPT_S = 5.0
 _RAW_KEPT_S = 5.0
@@ -111,13 +118,18 @@ class PastRoutes:
                 Spreads,
                 self._spreads,
                 rows="spreads",
+                kept_s=_SPREADS_KEPT_S,
             ),
             Route(
                 "/spreads/paid",
                 "What settled of two contracts.",
                 (
-                    Parameter("high", "The contract that is sold.", required=True),
-                    Parameter("low", "The contract that is bought.", required=True),
+                    Parameter(
+                        "high", "The contract that is sold.", required=True, example=EXAMPLE_ID
+                    ),
+                    Parameter(
+                        "low", "The contract that is bought.", required=True, example=EXAMPLE_ID
+                    ),
                     Parameter(
                         "days", "How far back.", kind="integer", least=1, most=WINDOW_DAYS,
                         default=WINDOW_DAYS,
@@ -256,22 +268,17 @@ class PastRoutes:
             pairs = [pair for pair in pairs if pair.base in asked["base"]]
         page = pairs[asked["offset"] :][: asked["limit"]]
         reason = ""
-        paid = DailyPaid(0, 0, {})
+        days: Mapping[str, Days] = {}
         try:
-            paid = await self._history.daily_paid(
+            found = await self._history.daily_paid(
                 (leg["contract_id"] for pair in page for leg in (pair.high, pair.low)),
                 self._fleet.newest_settlement,
             )
+            days = found.days
         except UnavailableError as error:
             reason = str(error)
-        return Spreads(
-            [_spread(pair, paid, now) for pair in page],
-            len(pairs),
-            asked["limit"],
-            asked["offset"],
-            not reason,
-            reason,
-        )
+        made = await _spreads(page, days, now)
+        return Spreads(made, len(pairs), asked["limit"], asked["offset"], not reason, reason)
 
     async def _paid(self, asked: Mapping[str, Any]) -> Paid:
         names = [asked["high"], asked["low"]]
@@ -381,21 +388,31 @@ def _leg(zscore: Any) -> Leg:
     )
 
 
-def _spread(pair: Pair, paid: DailyPaid, now_us: int) -> Spread:
-    unknown: list[float | None] = [None] * WINDOW_DAYS
-    earned = paid_by_pair(
-        paid.days.get(pair.high["contract_id"], unknown),
-        paid.days.get(pair.low["contract_id"], unknown),
-    )
-    return Spread(
-        base=pair.base,
-        gap_8h=pair.gap_8h,
-        gap_apr=pair.gap_apr,
-        high=_leg(pair.high),
-        low=_leg(pair.low),
-        oldest_s=max(0.0, (now_us - pair.oldest_event) / 1e6),
-        paid_7d=earned.week,
-        paid_30d=earned.month,
-        sign_days=earned.sign_days,
-        days=earned.days,
-    )
+async def _spreads(pairs: Sequence[Pair], days: Mapping[str, Days], now_us: int) -> list[Spread]:
+    """Return pairs as rows, piece by piece, so that others have their turn in the event loop."""
+    unknown = np.full(WINDOW_DAYS, np.nan)
+    made: list[Spread] = []
+    for begin in range(0, len(pairs), PIECE):
+        await asyncio.sleep(0)
+        piece = pairs[begin : begin + PIECE]
+        paid = paid_by_pairs(
+            np.stack([days.get(pair.high["contract_id"], unknown) for pair in piece]),
+            np.stack([days.get(pair.low["contract_id"], unknown) for pair in piece]),
+        )
+        made += [
+            Spread(
+                base=pair.base,
+                gap_8h=pair.gap_8h,
+                gap_apr=pair.gap_apr,
+                high=_leg(pair.high),
+                low=_leg(pair.low),
+                oldest_s=max(0.0, (now_us - pair.oldest_event) / US_PER_S),
+                # JSON has NaN as null.
+                paid_7d=week,
+                paid_30d=month,
+                sign_days=sign_days,
+                days=by_day,
+            )
+            for pair, by_day, week, month, sign_days in zip(piece, *paid, strict=True)
+        ]
+    return made

@@ -10,9 +10,9 @@ from aiohttp.typedefs import Middleware
 from schemas.clock import Clock
 from schemas.http.server import Handler
 
-REQUESTS_PER_S = 50.0
-BURST = 200.0
-"""A page that is opened asks for some forty files at once."""
+REQUESTS_PER_S = 200.0
+BURST = 2_000.0
+"""A page that is opened asks for some eighty files at once; several people may share a proxy."""
 LOGINS_PER_S = 0.1
 LOGIN_BURST = 10.0
 MAX_ADDRESSES = 10_000

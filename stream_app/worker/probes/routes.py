@@ -27,14 +27,14 @@ class Probes:
     def __init__(
         self,
         view: WorkerView,
-        loop: Callable[[], asyncio.AbstractEventLoop],
+        loop: Callable[[], asyncio.AbstractEventLoop | None],
         more_metrics: Callable[[], bytes],
     ) -> None:
         """Set whom the routes ask.
 
         Args:
             view: The worker's state.
-            loop: Returns the worker's event loop.
+            loop: Returns the worker's event loop; None: there is none yet.
             more_metrics: Returns what else `/metrics` shows of this process.
         """
         self._view = view
@@ -69,7 +69,10 @@ class Probes:
         async def made() -> web.Response:
             return await make()
 
-        answer = asyncio.run_coroutine_threadsafe(made(), self._loop())
+        loop = self._loop()
+        if loop is None:
+            return _told({"status": "the worker is starting"}, good=False)
+        answer = asyncio.run_coroutine_threadsafe(made(), loop)
         try:
             async with asyncio.timeout(ANSWERED_WITHIN_S):
                 return await asyncio.wrap_future(answer)

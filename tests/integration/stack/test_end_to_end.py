@@ -150,7 +150,7 @@ async def test_the_page_and_its_neighbours_answer(stack: RunningStack) -> None:
     """Page, JSON, health, readiness and metrics, about the contracts that stream."""
     status, page = await stack.get("/")
     assert status == 200
-    assert "/assets/js/app.js" in page
+    assert "assets/js/app.js" in page
     assert (await stack.get("/healthz"))[0] == 200
     status, ready = await stack.get("/readyz")
     assert (status, json.loads(ready)["ready"]) == (200, True)

@@ -13,7 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from infra.metrics import all_metrics
 from producers.feed.metrics import PRODUCER_METRICS, feed_collector
 from schemas.metrics import Metric
+from stream_app.notifier.metrics import ALERT_METRICS, AlertMetrics
 from stream_app.sink.metrics import SINK_METRICS, SinkMetrics
+from stream_app.web.metrics import PAGE_METRICS, page_metrics
 from stream_app.worker.probes.metrics import WORKER_METRICS, metrics_text
 from stream_app.worker.probes.timings import WorkerTimings
 
@@ -45,7 +47,7 @@ def entries(metric: Metric) -> list[str]:
     return [f"`{metric.name}`", metric.type, metric.unit, labels, metric.text]
 
 
-@pytest.mark.parametrize("process", ["producer", "worker", "page", "sink"])
+@pytest.mark.parametrize("process", ["producer", "worker", "page", "sink", "notifier"])
 def test_the_page_lists_each_metric_as_it_is_defined(process: str) -> None:
     """And nothing else, in the order of the definitions."""
     assert documented()[process] == [entries(metric) for metric in all_metrics()[process]]
@@ -112,6 +114,15 @@ def worker_text() -> str:
     return metrics_text(cast("Any", picture), WorkerTimings()).decode()
 
 
+def page_text() -> str:
+    """A scrape of a page that has counted one of each."""
+    counted: Any = SimpleNamespace(
+        contracts=[1], refused=1, caught_up=True, records=1, malformed=1, clients=1, sent_frames=1,
+        sent_bytes=1, snapshots=1, dropped=1, resumed=1, queries=1, failures=1,
+    )  # fmt: skip
+    return page_metrics(counted, counted, counted, counted, counted)().decode()
+
+
 def sink_text() -> str:
     """A scrape of a sink that has counted one of each."""
     metrics = SinkMetrics()
@@ -125,12 +136,29 @@ def sink_text() -> str:
     return generate_latest(metrics.registry).decode()
 
 
+def notifier_text() -> str:
+    """A scrape of a notifier that has counted one of each."""
+    metrics = AlertMetrics()
+    metrics.records.labels("funding.zscores").inc()
+    metrics.fired.labels("rule").inc()
+    metrics.held_back.labels("old").inc()
+    metrics.notifications.labels("desk", "sent").inc()
+    metrics.attempts.labels("desk", "ok").inc()
+    metrics.send_seconds.labels("desk").observe(0.1)
+    metrics.delay_seconds.labels("desk").observe(0.1)
+    metrics.open.labels("desk").set(1)
+    metrics.lag.labels("funding.zscores").set(1)
+    return generate_latest(metrics.registry).decode()
+
+
 @pytest.mark.parametrize(
     ("text", "metrics"),
     [
         (producer_text, PRODUCER_METRICS),
         (worker_text, WORKER_METRICS),
+        (page_text, PAGE_METRICS),
         (sink_text, SINK_METRICS),
+        (notifier_text, ALERT_METRICS),
     ],
 )
 def test_a_scrape_has_exactly_the_defined_metrics(text: Any, metrics: tuple[Metric, ...]) -> None:

@@ -144,6 +144,18 @@ def test_a_secret_may_stand_in_a_file_of_its_own(here: Path, tmp_path: Path) -> 
     }
 
 
+def test_the_urls_of_alerts_have_names_of_the_users_own(here: Path, tmp_path: Path) -> None:
+    """Any variable that begins so is one; each may stand in a file."""
+    (tmp_path / "secret").write_text(f"json://{SECRET}\n")
+    here.write_text(f"FUNDING_ALERT_URL_DESK=json://{SECRET}\n")
+    environment = {"FUNDING_ALERT_URL_ON_CALL_FILE": str(tmp_path / "secret")}
+    take_env_file(environment)
+    assert environment == {
+        "FUNDING_ALERT_URL_DESK": f"json://{SECRET}",
+        "FUNDING_ALERT_URL_ON_CALL": f"json://{SECRET}",
+    }
+
+
 @pytest.mark.parametrize(
     ("content", "set_beside", "told"),
     [

@@ -14,6 +14,7 @@ from schemas.records import (
     FEED_STATUS,
     FUNDING_RATE,
     HOURLY_BAR,
+    NOTIFICATION,
     RAW_BATCH,
     SETTLEMENT,
     WORKER_STATUS,
@@ -32,6 +33,7 @@ TABLE: list[tuple[str, RecordType | None, int, str, int | None]] = [
     ("funding.audit", AUDIT_EVENT, 8, "delete", 90),
     ("funding.feeds", FEED_STATUS, 1, "compact", None),
     ("funding.workers", WORKER_STATUS, 1, "compact", None),
+    ("funding.notifications", NOTIFICATION, 1, "compact,delete", 90),
     ("funding.dead-letters", None, 8, "delete", 30),
 ]
 

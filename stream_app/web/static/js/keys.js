@@ -22,7 +22,7 @@ const HELP = [
   ["g a", "alerts"],
   ["?", "this help"],
 ];
-let leaderAt = 0;
+let leaderAt = -Infinity; // a page that has just been opened has had no leader
 
 /** `current()` is the view in sight. */
 export function listen(current, toggleTheme) {
@@ -31,7 +31,7 @@ export function listen(current, toggleTheme) {
     if (document.querySelector("dialog[open]")) return; // a dialog closes itself on Esc
     if (reserved(event)) return;
     if (performance.now() - leaderAt < LEADER_MS && VIEWS[event.key]) {
-      leaderAt = 0;
+      leaderAt = -Infinity;
       go(`#/${VIEWS[event.key]}`);
       return event.preventDefault();
     }

@@ -144,7 +144,7 @@ def test_every_sink_table_names_fields_that_exist() -> None:
     for table in TABLES:
         assert table.time_field in table.record_type.fields
         assert table.received_field in (None, *table.record_type.fields)
-    unstored = {"RawBatch", "WorkerStatus"}
+    unstored = {"RawBatch", "WorkerStatus", "Notification"}
     assert {t.record_type.name for t in TABLES} == {r.name for r in RECORD_TYPES} - unstored
 
 

@@ -13,6 +13,7 @@ from tests.support.fleet_records import (
     alert,
     bar,
     feed_status,
+    notification,
     settlement,
     worker_status,
     zscore,
@@ -209,3 +210,21 @@ def test_a_quote_that_is_learnt_later_is_told() -> None:
     fleet.take_zscore(zscore("ETH", feed="hyperliquid"), NOW_US)
     fleet.take_quotes({"hyperliquid:BTC": "USDC"})
     assert fleet.take_changes().contracts == {"hyperliquid:ETH"}
+
+
+def test_messages_are_known_by_alert_and_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest word of each, of the last day, and no more than the bound."""
+    monkeypatch.setattr(fleet_module, "MAX_NOTIFICATIONS", 2)
+    fleet = Fleet()
+    fleet.take_notification(notification(outcome="sending", updated_at=5))
+    fleet.take_notification(notification(outcome="sent", updated_at=6))
+    fleet.take_notification(notification(outcome="sending", updated_at=5))
+    fleet.take_notification(notification(target="on-call"))
+    outcomes = {told[1]: each["outcome"] for told, each in fleet.notifications.items()}
+    assert outcomes == {"desk": "sent", "on-call": "sent"}
+    assert len(fleet.take_changes().notifications) == 2
+    fleet.take_notification(notification("a-0", created_at=NOW_US - 90 * S))
+    assert {told[0] for told in fleet.notifications} == {"a-1"}
+    fleet.expire(NOW_US + ALERTS_KEPT_S * S)
+    assert not fleet.notifications
+    assert not fleet.take_changes().notifications

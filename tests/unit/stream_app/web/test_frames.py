@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from stream_app.web.fleet import Fleet
 from stream_app.web.live.frames import FrameMaker
-from tests.support.fleet_records import FEED, NOW_US, alert, feed_status, worker_status, zscore
+from tests.support.fleet_records import (
+    FEED,
+    NOW_US,
+    alert,
+    feed_status,
+    notification,
+    worker_status,
+    zscore,
+)
 
 STATUS = {"market": "simulated"}
 EPOCH = "9f3a"
@@ -64,6 +72,7 @@ def test_a_snapshot_holds_everything() -> None:
     fleet.take_feed(b"", feed_status())
     fleet.take_alert(alert())
     fleet.take_worker(b"", worker_status())
+    fleet.take_notification(notification())
     frame = opened(maker(fleet).snapshot(NOW_US))
     assert (frame["type"], frame["epoch"], frame["seq"]) == ("snapshot", EPOCH, 0)
     assert frame["sent_at"] == NOW_US
@@ -91,6 +100,8 @@ def test_a_snapshot_holds_everything() -> None:
     assert frame["feeds"][0]["limit_used"] == 0.125
     assert frame["alerts"] == [alert()]
     assert frame["workers"] == [worker_status()]
+    (message,) = frame["notifications"]
+    assert (message["target"], message["outcome"], "group" in message) == ("desk", "sent", False)
     assert frame["status"] == STATUS
 
 
@@ -106,8 +117,9 @@ def test_a_delta_holds_what_has_changed() -> None:
     assert set(tick) == {"type", "seq", "sent_at", "ticks"}
     assert tick["ticks"]["mark_price"] == [None]
     fleet.take_zscore(zscore(event_time=NOW_US + 1, rate=0.0002), NOW_US)
+    fleet.take_notification(notification())
     value = opened(frames.delta(NOW_US))
-    assert set(value) == {"type", "seq", "sent_at", "values"}
+    assert set(value) == {"type", "seq", "sent_at", "values", "notifications"}
     fleet.take_zscore(zscore(event_time=NOW_US + 2, rate=0.0002, interval_hours=4.0), NOW_US)
     fact = opened(frames.delta(NOW_US))
     assert set(fact) == {"type", "seq", "sent_at", "facts", "ticks"}

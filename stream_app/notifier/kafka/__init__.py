@@ -1,0 +1,1 @@
+"""What the notifier reads from Kafka, and what it keeps there."""

@@ -1,0 +1,1 @@
+"""Hands messages over to services outside, in threads of its own."""
