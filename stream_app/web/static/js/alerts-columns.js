@@ -1,5 +1,6 @@
 // The columns of the alerts table, and what an alert's value means for its kind.
 
+import { setText } from "./dom.js";
 import * as format from "./format.js";
 import { store } from "./store.js";
 
@@ -12,12 +13,22 @@ const KINDS = {
   mismatch: ["mismatch", share],
   dead_letters: ["dead letters", share],
   contract_cap: ["contract limit", format.count],
+  z: ["z", (value) => format.z(value)],
+  apr: ["APR", yearly],
+  spread: ["spread", yearly],
+  gap: ["gap", format.age],
+  feed_state: ["feed state", null],
+  digest: ["digest", null],
 };
 const phone = matchMedia("(max-width: 720px)");
 const SEVERITIES = { critical: "◆ critical", warning: "◈ warning", info: "◇ info" };
 
 function share(value) {
   return `${(value * 100).toFixed(0)} %`;
+}
+
+function yearly(value) {
+  return `${format.pct(value, 1)} %`;
 }
 
 export const kindWords = (kind) => KINDS[kind]?.[0] ?? kind.replaceAll("_", " ");
@@ -35,7 +46,15 @@ const sentence = ({ subject, message }) =>
 const weight = ({ severity }) => (severity === "critical" ? "w2" : severity === "info" ? "dim" : "");
 const ago = (row) => format.age((store.now() - row.at) / 1000);
 
-/** Columns for rows {id, at (ms), created (ms), subject, kind, severity, value, threshold, message}. */
+const TOLD_TITLE = "Who was told: ✓ sent, … under way, ✗ failed, – held back by a rule, ? not known";
+const told = {
+  paint(cell, row) {
+    setText(cell, row.told);
+    if (cell.title !== row.toldWhy) cell.title = row.toldWhy;
+  },
+};
+
+/** Columns for the rows of alert-rows.js. */
 export function columns() {
   return [
     { key: "at", label: "When, UTC", width: "92px", text: (a) => format.moment(a.at, store.now()) },
@@ -63,7 +82,7 @@ export function columns() {
       phone: "c",
       right: true,
       text: (a) => measured(a.kind, a.value),
-      tone: (a) => (a.kind === "z_cross" ? format.tone(a.value) : ""),
+      tone: (a) => (a.kind === "z_cross" || a.kind === "z" ? format.tone(a.value) : ""),
     },
     {
       key: "threshold",
@@ -74,5 +93,6 @@ export function columns() {
       tone: () => "dim",
     },
     { key: "message", label: "What happened", width: "minmax(260px,2.2fr)", phone: "d", text: sentence },
+    { key: "told", label: "Told", title: TOLD_TITLE, width: "minmax(96px,.6fr)", ...told },
   ];
 }

@@ -1,7 +1,7 @@
 // What a frame of /live does to the store.
 
 import { Row } from "./rows.js";
-import { MOST_ALERTS } from "./store.js";
+import { MOST_ALERTS, MOST_NOTIFICATIONS } from "./store.js";
 
 const US = 1000; // µs of a ms
 const fromMicros = (value) => (value === null ? null : value / US);
@@ -18,6 +18,7 @@ export function applyFrame(store, frame) {
   if (frame.values) setValues(store, frame.values, sentAt, frame.type === "delta");
   if (frame.ticks) setTicks(store, frame.ticks, sentAt);
   if (frame.alerts?.length) addAlerts(store, frame.alerts);
+  if (frame.notifications?.length) mergeNotifications(store, frame.notifications);
   if (frame.workers?.length) mergeWorkers(store, frame.workers);
   if (frame.status) store.status = frame.status;
   if (frame.type === "snapshot") return [];
@@ -28,6 +29,7 @@ function reset(store, frame) {
   for (const row of store.contracts) row.removed = true;
   Object.assign(store, { epoch: frame.epoch, contracts: [], byIndex: [], feeds: [], alerts: [], workers: [] });
   store.byId = new Map();
+  store.notifications = new Map();
   store.version += 1;
   store.alertsVersion += 1;
   store.feedsVersion += 1;
@@ -134,6 +136,20 @@ function addAlerts(store, alerts) {
   const known = new Set(store.alerts.map((alert) => alert.alert_id));
   const fresh = alerts.filter((alert) => !known.has(alert.alert_id));
   store.alerts = [...fresh, ...store.alerts].slice(0, MOST_ALERTS);
+  store.alertsVersion += 1;
+}
+
+/** Who was told of what; one that is named again has another outcome. The oldest are forgotten beyond a bound. */
+function mergeNotifications(store, notifications) {
+  for (const each of notifications.toReversed()) {
+    const key = `${each.alert_id} ${each.target}`;
+    store.notifications.delete(key);
+    store.notifications.set(key, each);
+  }
+  for (const key of store.notifications.keys()) {
+    if (store.notifications.size <= MOST_NOTIFICATIONS) break;
+    store.notifications.delete(key);
+  }
   store.alertsVersion += 1;
 }
 

@@ -51,7 +51,7 @@ function reserved({ target, key }) {
 function actions(view, event, toggleTheme) {
   const onControl = event.target.matches("button, a, summary");
   return {
-    "/": () => document.querySelector("input[type=search]")?.focus() ?? undefined,
+    "/": search,
     "?": help,
     t: toggleTheme,
     g: () => {
@@ -69,6 +69,13 @@ function actions(view, event, toggleTheme) {
     u: () => view.unit?.(),
     Escape: () => escape(view, event),
   };
+}
+
+function search() {
+  const box = document.querySelector("input[type=search]");
+  box?.focus();
+  box?.select();
+  return box !== null;
 }
 
 function escape(view, event) {

@@ -10,6 +10,7 @@ const FIRST_WAIT_MS = 400;
 const MOST_WAIT_MS = 10_000;
 const PING_MS = 5000;
 const DEAF_MS = 6000; // an open socket that says nothing for so long is given up
+const HEALTHY_MS = 5000; // only then the next failure is a first one again
 const MOST_QUEUED = 300; // frames not yet inflated; beyond it a snapshot is cheaper
 const ASK_MS = 5000;
 const UPGRADE_REQUIRED = 426; // it would accept a WebSocket
@@ -19,6 +20,7 @@ let socket = null;
 let queue = Promise.resolve();
 let queued = 0;
 let failures = 0;
+let openedAt = 0;
 let retry = 0;
 
 /** Connect, and stay connected until the page is closed. */
@@ -51,6 +53,7 @@ function connect() {
   let opened = false;
   mine.onopen = () => {
     opened = true;
+    openedAt = performance.now();
     store.connection.open = true;
     store.connection.refused = "";
     forgetOffsets();
@@ -147,7 +150,7 @@ function take(frame) {
     if (frame.seq !== store.seq + 1) return drop(true);
   } else if (frame.type !== "snapshot") return;
   const ages = applyFrame(store, frame);
-  failures = 0;
+  if (from - openedAt > HEALTHY_MS) failures = 0;
   store.connection.attempt = 0;
   heardNow();
   awaitPaint(frame.sent_at / 1000, ages);

@@ -3,13 +3,14 @@
 import { assessFeeds, feedHealth } from "./health.js";
 
 export const MOST_ALERTS = 500;
+export const MOST_NOTIFICATIONS = 2000;
 const SILENT_MS = 2500;
 const RENEW_MS = 250; // ages rise by the reader's clock even when nothing arrives
 const ASSESS_MS = 1000;
 
 /**
  * contracts: rows (see rows.js) · byId: Map id → row · feeds: FeedStatus + {code, stale_s, …} in order of name ·
- * alerts: newest first · workers · status: null before the first frame · version: rises when contracts come or go.
+ * alerts: newest first · notifications: Map "alert_id target" → whom an alert told · workers · status: null before the first frame · version: rises when contracts come or go.
  */
 export const store = {
   contracts: [],
@@ -17,6 +18,7 @@ export const store = {
   byIndex: [],
   feeds: [],
   alerts: [],
+  notifications: new Map(),
   workers: [],
   status: null,
   epoch: null,

@@ -1,5 +1,6 @@
 // Alerts: what fired in the last day, how strong, beyond which threshold, and a way to the moment.
 
+import { alertRows } from "./alert-rows.js";
 import { columns, kindWords } from "./alerts-columns.js";
 import { copyText, el, segments, setHidden, setText, toast } from "./dom.js";
 import { listParam, menu, searchBox } from "./filters.js";
@@ -54,7 +55,7 @@ class AlertsView {
   update() {
     if (this.version !== store.alertsVersion) {
       this.version = store.alertsVersion;
-      this.all = store.alerts.map(rowOf);
+      this.all = alertRows(store.alerts, store.notifications.values());
       if (!this.kinds.open) this.kinds.renew();
       this.refresh();
     } else {
@@ -112,7 +113,8 @@ class AlertsView {
 
 function kindOptions() {
   const counts = new Map();
-  for (const { kind } of store.alerts) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  for (const { kind } of alertRows(store.alerts, store.notifications.values()))
+    counts.set(kind, (counts.get(kind) ?? 0) + 1);
   return [...counts].sort(([a], [b]) => (a < b ? -1 : 1)).map(([kind, n]) => [kind, kindWords(kind), n]);
 }
 
@@ -127,17 +129,10 @@ function matcher() {
     words.every((word) => row.haystack.includes(word));
 }
 
-function rowOf(alert) {
-  return {
-    ...alert,
-    id: alert.alert_id,
-    at: alert.event_time / 1000,
-    haystack: `${alert.subject} ${alert.kind} ${kindWords(alert.kind)} ${alert.message}`.toLowerCase(),
-  };
-}
-
-/** To the contract at that moment, or to the feeds. */
-function openMoment({ subject, at }) {
+/** To the contract at that moment, to the spreads of a base, or to the feeds. */
+function openMoment({ subject, kind, at }) {
+  if (kind === "digest") return; // it tells of several
+  if (kind === "spread") return go(`#/spreads?q=${encodeURIComponent(subject)}`);
   if (!subject.includes(":")) return go("#/feeds");
   const range = store.now() - at < NEAR_MS ? "1" : "2";
   return go(contractUrl(subject, { range, at }));

@@ -8,7 +8,7 @@ import { downloadCsv } from "./csv.js";
 import { copyText, el, setHidden, toast } from "./dom.js";
 import { predicate } from "./filters.js";
 import { nothingBox } from "./nothing.js";
-import { contractUrl, go } from "./router.js";
+import { contractUrl, go, param } from "./router.js";
 import { startSparklines } from "./sparklines.js";
 import { toggleStar } from "./stars.js";
 import { pageState, store } from "./store.js";
@@ -22,6 +22,7 @@ export const contractsView = (main) => new ContractsView(main);
 class ContractsView {
   constructor(main) {
     this.refresh = this.refresh.bind(this);
+    this.starred = this.starred.bind(this);
     this.list = [];
     this.orderedAt = -Infinity;
     this.version = -1;
@@ -41,7 +42,7 @@ class ContractsView {
     this.nothing = nothingBox(this.tools.clear);
     const heading = el("h1", { class: "sr" }, "Contracts");
     main.append(heading, this.tools.root, this.bands.root, this.table.root, this.nothing.root);
-    addEventListener("starred", this.refresh);
+    addEventListener("starred", this.starred);
     startSparklines();
     this.showUnit();
     this.update();
@@ -53,28 +54,45 @@ class ContractsView {
     const { held } = this.table;
     const isNew = this.version !== store.version;
     if (isNew) this.tools.renew();
-    if (isNew || (late && !held)) {
-      this.version = store.version;
-      this.refresh();
-    } else {
-      this.table.paint();
-      this.tools.setCounts(this.list.length, late && held);
-    }
+    this.version = store.version;
+    if ((isNew || late) && !held) this.refresh();
+    else if (isNew) this.show(this.inPlace());
+    else this.table.paint();
+    this.tools.setCounts(this.list.length, late && held);
     this.nothing.show(pageState(), store.contracts.length, this.list.length);
   }
 
   /** Choose and order the rows anew, by the address. */
   refresh() {
     const order = ordering(this.table.columns);
-    this.list = sortRows(store.contracts.filter(predicate()), order);
     this.orderedAt = performance.now();
     this.table.showSort(order.column.key, order.descending);
-    setHidden(this.table.root, this.list.length === 0);
-    this.table.setRows(this.list);
-    this.bands.renew();
+    this.show(sortRows(store.contracts.filter(predicate()), order));
     this.tools.show();
     this.tools.setCounts(this.list.length, false);
     this.nothing.show(pageState(), store.contracts.length, this.list.length);
+  }
+
+  /** The rows in the order in which they stand, without those that are gone, and new ones below. */
+  inPlace() {
+    const keep = predicate();
+    const kept = this.list.map(({ id }) => store.byId.get(id)).filter((row) => row !== undefined && keep(row));
+    const there = new Set(kept);
+    const fresh = store.contracts.filter((row) => !there.has(row) && keep(row));
+    return [...kept, ...sortRows(fresh, ordering(this.table.columns))];
+  }
+
+  show(list) {
+    this.list = list;
+    setHidden(this.table.root, list.length === 0);
+    this.table.setRows(list);
+    this.bands.renew();
+  }
+
+  /** A star does not move a row; it may only take it out of the starred ones. */
+  starred() {
+    if (param("star") === "1") this.show(this.inPlace());
+    else this.table.paint();
   }
 
   sort(key) {
@@ -119,6 +137,6 @@ class ContractsView {
 
   destroy() {
     this.table.destroy();
-    removeEventListener("starred", this.refresh);
+    removeEventListener("starred", this.starred);
   }
 }
