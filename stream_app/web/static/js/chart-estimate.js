@@ -1,6 +1,7 @@
 // The estimate over time within its baseline's band, with settlements, hourly bars, gaps and a marked moment.
 
 import { decimalsOf, hatch, linear, linePath, lonely, moments, steps, uniqueId } from "./chart.js";
+import { crosses } from "./chart-past.js";
 import { ChartReading } from "./chart-reading.js";
 import { el, svg } from "./dom.js";
 import { clock, day, pct, signed, stamp } from "./format.js";
@@ -66,7 +67,7 @@ export class EstimateChart {
     this.dot.setAttribute("cy", this.y(value).toFixed(1));
     this.dot.setAttribute("visibility", "visible");
     const last = model.points.at(-1);
-    if (last && at > last.at && !model.gaps.some((gap) => gap.own && gap.to === null)) {
+    if (last && at > last.at && !model.gaps.some((gap) => gap.own && crosses(gap, last.at, at, model.to))) {
       this.tail.setAttribute("d", linePath([last, { at: Math.min(at, model.to), value }], this.x, this.y));
     }
     return true;

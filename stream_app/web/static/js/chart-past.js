@@ -101,8 +101,9 @@ export function broken(points, gaps, now) {
   return list;
 }
 
-function crosses(gap, before, after, now) {
+/** Whether a gap lies between two points. Its ends are the newest data before it and the first after it. */
+export function crosses(gap, before, after, now) {
   const to = gap.to ?? now;
-  const within = gap.from <= before && to >= after; // REST delivered in it: both points are known
+  const within = gap.from < before && after < to; // REST delivered in it: both points are known
   return gap.from < after && to > before && !within;
 }

@@ -55,7 +55,11 @@ export function outcome(gaps, now) {
   return [share === null ? "see each" : filled > 0 ? `REST filled ${percent(share)}` : "nothing filled them", tone];
 }
 
-const percent = (share) => `${share > 0.995 && share < 1 ? 99 : Math.round(share * 100)} %`;
+/** Whole percents, but never 0 or 100 of what is neither. */
+function percent(share) {
+  if (share > 0 && share < 0.01) return "< 1 %";
+  return `${share < 1 ? Math.min(99, Math.round(share * 100)) : 100} %`;
+}
 
 /** "4 min", "41 s – 4 min". */
 export function lastedWords(gaps, now) {
