@@ -11,7 +11,13 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaException, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_END,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
 
 from schemas.config.settings import SharedSettings
 from schemas.errors import MalformedInputError, UnavailableError
@@ -98,7 +104,9 @@ class TopicFollower(threading.Thread):
                 # The client wants a name; nothing is ever committed to it.
                 "group.id": "fundingstream-follows",
                 "enable.auto.commit": False,
-                "enable.partition.eof": False,
+                # The end of a partition may lie behind records that are never handed out: the
+                # markers of transactions, and keys that were compacted away.
+                "enable.partition.eof": True,
                 "fetch.message.max.bytes": _FETCH_BYTES,
                 "queued.max.messages.kbytes": _QUEUE_KIB,
                 "error_cb": lambda error: log.debug("Kafka: %s", error.str()),
@@ -129,16 +137,16 @@ class TopicFollower(threading.Thread):
             return
 
     def _consume(self, consumer: Any) -> list[Any]:
+        messages: list[Any] = []
         try:
             first = consumer.poll(_POLL_S)
-            if first is None:
-                return []
-            self._stopped.wait(_GATHER_S)
-            messages: list[Any] = [first, *consumer.consume(_MAX_RECORDS, 0)]
+            if first is not None:
+                messages.append(first)
+                self._stopped.wait(_GATHER_S)
+                messages += consumer.consume(_MAX_RECORDS, 0)
         except KafkaException as error:
             log.debug("%s: %s", self.name, error)
             self._stopped.wait(_AGAIN_S)
-            return []
         return messages
 
     def _hand_over(self, messages: Sequence[Any]) -> None:
@@ -154,7 +162,8 @@ class TopicFollower(threading.Thread):
     def _read(self, message: Any) -> Followed | None:
         topic = message.topic()
         if message.error() is not None:
-            log.debug("%s: %s", topic, message.error().str())
+            if not _is_end(message):
+                log.debug("%s: %s", topic, message.error().str())
             return None
         published_at = message.timestamp()[1] * US_PER_MS
         value = message.value()
@@ -180,7 +189,9 @@ class TopicFollower(threading.Thread):
             return
         for message in messages:
             place = message.topic(), message.partition()
-            if place in self._ahead and (message.offset() or 0) + 1 >= self._ahead[place]:
+            if place in self._ahead and (
+                _is_end(message) or (message.offset() or 0) + 1 >= self._ahead[place]
+            ):
                 del self._ahead[place]
         if not self._ahead:
             self._caught_up.set()
@@ -194,6 +205,12 @@ class TopicFollower(threading.Thread):
         self.ask_to_stop()
         if self.is_alive():
             self.join(_STOP_TIMEOUT_S)
+
+
+def _is_end(message: Any) -> bool:
+    """Tell whether a message only says that a partition has been read up to its end."""
+    error = message.error()
+    return error is not None and error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001 - its only name
 
 
 def _begin(consumer: Any, source: Source) -> list[TopicPartition]:

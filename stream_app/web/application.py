@@ -12,7 +12,7 @@ from schemas.http.server import guard
 from stream_app.settings import PageSettings
 from stream_app.web.live.hub import Hub
 from stream_app.web.live.socket import LIVE_PATH, add_live
-from stream_app.web.server.access import LOGIN_PATH, Token, require
+from stream_app.web.server.access import Token, require
 from stream_app.web.server.files import add_files
 from stream_app.web.server.headers import hardened
 from stream_app.web.server.limits import MAX_BODY_BYTES, Load, limited
@@ -44,13 +44,13 @@ def application(
         middlewares=[
             hardened(),
             guard(settings.allowed_hosts),
-            limited(clock, load, LIVE_PATH, LOGIN_PATH),
+            limited(clock, load, LIVE_PATH, mounted.paths),
             require(token, mounted.paths),
         ],
         client_max_size=MAX_BODY_BYTES,
     )
     add_files(app)
-    add_login(app, token)
+    add_login(app, token, clock)
     add_live(app, hub, clock, settings.web_max_clients)
     add_api(app)
     mounted.add_to(app)

@@ -33,7 +33,7 @@ _DROPPED = _counter(
 )
 _RESUMED = _counter("resumed", "connections", "Pages that went on where they had been cut off")
 _RECORDS = _counter("records", "messages", "Records read from the topics")
-_MALFORMED = _counter("malformed", "messages", "Records that could not be decoded")
+_MALFORMED = _counter("malformed", "messages", "Records that could not be decoded or shown")
 _IGNORED = _counter("ignored", "messages", "Records of unknown feeds, or beyond a bound")
 _REFUSED = _counter("refused", "calls", "Requests refused because they were too many or too large")
 _QUERIES = _counter("history_queries", "calls", "Questions asked of ClickHouse")

@@ -35,14 +35,18 @@ from stream_app.web.loader import load_forever
 from stream_app.web.metrics import page_metrics
 from stream_app.web.reader import Reader
 from stream_app.web.rest.mount import add_rest
+from stream_app.web.server.door import Doors
 from stream_app.web.server.limits import Load
 from stream_app.web.status import FleetStatus
 
 log = logging.getLogger(__name__)
 
 _EPOCH_BYTES = 8
+OTHER_CONNECTIONS = 300
+"""Beside the sockets of open pages so many connections may be open, for files and the API."""
 _START_TIMEOUT_S = 20.0
 _STOP_TIMEOUT_S = 10.0
+_BACKLOG = 512
 _SHUTDOWN_S = 1.0
 
 
@@ -96,10 +100,14 @@ class Page:
             app, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_S
         )
         await runner.setup()
+        assert runner.server is not None, "set up"
+        loop = asyncio.get_running_loop()
+        doors = Doors(runner.server, self._settings.web_max_clients + OTHER_CONNECTIONS)
+        tls = _tls(self._settings)
+        server = await loop.create_server(doors, sock=listening, backlog=_BACKLOG, ssl=tls)
         tasks: list[asyncio.Task[None]] = []
         try:
-            await web.SockSite(runner, listening, ssl_context=_tls(self._settings)).start()
-            self._reader.start(asyncio.get_running_loop())
+            self._reader.start(loop)
             tasks += [
                 asyncio.create_task(self._hub.run()),
                 asyncio.create_task(load_forever(self.fleet, self._history)),
@@ -113,6 +121,7 @@ class Page:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            server.close()
             await asyncio.to_thread(self._reader.stop)
             await runner.cleanup()
             await self._history.close()
@@ -213,9 +222,6 @@ def listen(settings: PageSettings) -> socket.socket:
             "listens there, or set FUNDING_WEB_PORT"
         ) from error
     return listening
-
-
-_BACKLOG = 512
 
 
 def _tls(settings: PageSettings) -> ssl.SSLContext | None:

@@ -74,6 +74,7 @@ class Reader:
         ]
         self._present = TopicFollower(settings, catalog, present, self._hand_over)
         self._past = TopicFollower(settings, catalog, past, self._hand_over)
+        self._unapplied = 0
         self.records = 0
         """How many records have been applied."""
 
@@ -84,8 +85,8 @@ class Reader:
 
     @property
     def malformed(self) -> int:
-        """How many records could not be decoded."""
-        return self._present.malformed + self._past.malformed
+        """How many records could not be decoded, or shown."""
+        return self._present.malformed + self._past.malformed + self._unapplied
 
     async def watch(self) -> None:
         """Return never, while both threads run.
@@ -123,14 +124,22 @@ class Reader:
             log.warning("%d records of the page were not applied: %r", len(records), error)
 
     def _apply(self, records: Sequence[Followed], applied: Future[None]) -> None:
-        take = self._take
         try:
             for followed in records:
                 if followed.record is not None or followed.topic in _COMPACTED:
-                    take[followed.topic](followed)
+                    self._apply_one(followed)
         finally:
             self.records += len(records)
             applied.set_result(None)
+
+    def _apply_one(self, followed: Followed) -> None:
+        """Apply a record. One that cannot be applied is counted, and costs no other."""
+        try:
+            self._take[followed.topic](followed)
+        except Exception:
+            self._unapplied += 1
+            if self._unapplied == 1:
+                log.exception("a record of %s cannot be shown; others are counted", followed.topic)
 
 
 _COMPACTED: frozenset[Any] = frozenset({STATUS.name, WORKERS.name})

@@ -68,9 +68,11 @@ class Recent:
         self._bytes = 0
         self._max_bytes = max_bytes
         self._max_frames = max_frames
+        self._newest: int | None = None
 
     def add(self, frame: Frame) -> None:
         """Keep a delta, and forget the oldest beyond the bounds."""
+        self._newest = frame.sequence
         self._frames.append(frame)
         self._bytes += len(frame.data)
         while len(self._frames) > self._max_frames or self._bytes > self._max_bytes:
@@ -78,8 +80,7 @@ class Recent:
 
     def after(self, sequence: int) -> list[Frame] | None:
         """Return the deltas after one, oldest first; None: some of them are forgotten."""
-        newest = self._frames[-1].sequence if self._frames else sequence
-        missing = newest - sequence
+        missing = (sequence if self._newest is None else self._newest) - sequence
         if not 0 <= missing <= len(self._frames):
             return None
         return list(self._frames)[len(self._frames) - missing :]

@@ -116,7 +116,9 @@ class Hub:
         """Return a snapshot, and the sequence of the delta that it follows."""
         now_s = self._clock.monotonic_s()
         kept = self._snapshot
-        if kept is None or now_s - kept[0] > SNAPSHOT_KEPT_S:
+        # One that was kept serves as long as all that followed it is there.
+        is_whole = kept is not None and self._recent.after(kept[1]) is not None
+        if kept is None or not is_whole or now_s - kept[0] > SNAPSHOT_KEPT_S:
             data = self._frames.snapshot(self._clock.now_us())
             kept = self._snapshot = (now_s, self._frames.sequence, data)
         self.snapshots += 1

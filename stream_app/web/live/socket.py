@@ -46,7 +46,9 @@ def add_live(app: web.Application, hub: Hub, clock: Clock, max_clients: int) -> 
         await socket.prepare(request)
         sending = asyncio.create_task(_send(socket, hub, epoch, sequence))
         try:
-            await _listen(socket, clock)
+            # A page that goes away while it is answered is nothing unusual.
+            with suppress(ConnectionError):
+                await _listen(socket, clock)
         finally:
             sending.cancel()
             with suppress(asyncio.CancelledError):

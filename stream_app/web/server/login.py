@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from html import escape
 
 from aiohttp import web
 
+from schemas.clock import Clock
 from stream_app.web.server.access import COOKIE, COOKIE_AGE_S, LOGIN_PATH, Token
+from stream_app.web.server.limits import Budgets, refused
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -15,6 +18,7 @@ _PAGE = """<!doctype html>
     <meta name="viewport" content="width=device-width, initial-scale=1" />
     <title>fundingstream: sign in</title>
     <link rel="icon" href="/assets/icon.svg" />
+    <script src="/assets/js/early.js"></script>
     <link rel="stylesheet" href="/assets/css/login.css" />
   </head>
   <body>
@@ -32,10 +36,16 @@ _PAGE = """<!doctype html>
 </html>
 """
 WRONG = "This is not the token: FUNDING_WEB_TOKEN of the server is asked for."
+WRONG_PER_S = 0.1
+WRONG_BURST = 10.0
+"""So many wrong tokens an address may give, and one more each ten seconds. A right one is always
+taken: behind a proxy all people have one address."""
+FORM_WITHIN_S = 5.0
 
 
-def add_login(app: web.Application, token: Token) -> None:
+def add_login(app: web.Application, token: Token, clock: Clock) -> None:
     """Add the form and its answer. Without a token both lead to the page."""
+    wrong = Budgets(WRONG_PER_S, WRONG_BURST)
 
     async def form(_request: web.Request) -> web.Response:
         if not token.is_required:
@@ -45,11 +55,9 @@ def add_login(app: web.Application, token: Token) -> None:
     async def sign_in(request: web.Request) -> web.StreamResponse:
         if not token.is_required:
             raise web.HTTPSeeOther("/")
-        given = ""
-        if request.content_type == "application/x-www-form-urlencoded":
-            given = str((await request.post()).get("token", ""))
-        if not token.is_text(given.strip()):
-            return _form(WRONG, status=403)
+        if not token.is_text(await _given(request)):
+            wait_s = wrong.draw(request.remote or "", clock.monotonic_s())
+            return refused(429, WRONG, wait_s) if wait_s else _form(WRONG, status=403)
         answer = web.Response(status=303, headers={"Location": "/"})
         answer.set_cookie(
             COOKIE,
@@ -63,6 +71,24 @@ def add_login(app: web.Application, token: Token) -> None:
 
     app.router.add_get(LOGIN_PATH, form)
     app.router.add_post(LOGIN_PATH, sign_in)
+
+
+async def _given(request: web.Request) -> str:
+    """Return the token that a form brings; empty: the request brings none, or is malformed.
+
+    Raises:
+        HTTPRequestTimeout: the form does not come.
+    """
+    if request.content_type != "application/x-www-form-urlencoded":
+        return ""
+    try:
+        async with asyncio.timeout(FORM_WITHIN_S):
+            form = await request.post()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
+    except (ValueError, LookupError, web.RequestPayloadError):
+        return ""
+    return str(form.get("token", "")).strip()
 
 
 def _form(told: str, status: int = 200) -> web.Response:

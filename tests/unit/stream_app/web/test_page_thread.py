@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -130,3 +131,25 @@ async def test_a_page_whose_reader_has_died_does_not_stay(monkeypatch: pytest.Mo
             return failures == ["the page reads the topics no more: start it again"]
 
         await eventually(told, "the failure is told", 10)
+
+
+async def test_connections_that_say_nothing_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After some seconds, and at once where too many are open."""
+    monkeypatch.setattr("stream_app.web.server.door.HEAD_WITHIN_S", 0.5)
+    monkeypatch.setattr("stream_app.web.page.OTHER_CONNECTIONS", 5)
+    with running(web_max_clients=1) as (settings, _):
+        port = settings.web_port
+        opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(8)]
+        opened[0][1].write(b"GET / HTTP/1.1\r\n")
+        for reader, writer in opened:
+            with suppress(ConnectionError):
+                assert await asyncio.wait_for(reader.read(), 10) == b""
+            writer.close()
+
+        async def served() -> bool:
+            try:
+                return (await get(f"http://127.0.0.1:{port}/api/v1/summary"))[0] == 200
+            except aiohttp.ClientError:
+                return False
+
+        await eventually(served, "there is room again", 10)

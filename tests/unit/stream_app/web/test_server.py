@@ -22,7 +22,7 @@ from stream_app.web.live import hub as hub_module
 from stream_app.web.live.clients import MAX_WAITING_BYTES, Frame, Recent, Waiting
 from stream_app.web.live.frames import FrameMaker
 from stream_app.web.live.hub import Hub
-from stream_app.web.server import limits
+from stream_app.web.server import limits, login
 from stream_app.web.server.headers import POLICY
 from stream_app.web.server.limits import Load
 from tests.support.fleet_records import NOW_US, zscore
@@ -216,15 +216,63 @@ async def test_the_login_sets_a_cookie_that_scripts_and_other_sites_do_not_get()
 
 
 async def test_the_token_cannot_be_guessed_quickly() -> None:
-    """After some attempts an address has to wait."""
+    """After some wrong ones an address has to wait, but not who knows it: proxies share one."""
     async with site(web_token=TOKEN) as page:
         states = []
-        for _ in range(round(limits.LOGIN_BURST) + 2):
+        for _ in range(round(login.WRONG_BURST) + 2):
             async with page.http.post(f"{page.url}/login", data={"token": "x"}) as reply:
                 states.append(reply.status)
-        assert states[-1] == 429
+        assert states == [403] * round(login.WRONG_BURST) + [429] * 2
         assert int(reply.headers["Retry-After"]) >= 1
-        assert (await page.get("/healthz"))[0] == 200
+        async with page.http.post(
+            f"{page.url}/login", data={"token": TOKEN}, allow_redirects=False
+        ) as reply:
+            assert reply.status == 303
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ({"Content-Type": "application/x-www-form-urlencoded; charset=foo"}, b"token=a"),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, b"token=\xff"),
+        ({"Content-Type": "application/x-www-form-urlencoded", "Content-Encoding": "gzip"}, b"x"),
+        ({"Content-Type": "application/json"}, b"{}"),
+        ({"Content-Type": "multipart/form-data; boundary=x"}, b"--x"),
+    ],
+)
+async def test_a_malformed_login_is_a_wrong_one(headers: dict[str, str], body: bytes) -> None:
+    """And no error of ours."""
+    async with (
+        site(web_token=TOKEN) as page,
+        page.http.post(f"{page.url}/login", data=body, headers=headers) as reply,
+    ):
+        assert reply.status in {400, 403}
+
+
+async def test_a_login_that_never_comes_holds_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """408 after some seconds."""
+    monkeypatch.setattr(login, "FORM_WITHIN_S", 0.1)
+    async with site(web_token=TOKEN) as page:
+        port = int(page.url.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(
+            b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n"
+            b"Content-Type: application/x-www-form-urlencoded\r\n\r\n"
+        )
+        assert b" 408 " in await asyncio.wait_for(reader.readline(), 10)
+        writer.close()
+        assert page.load.at_once == 0
+
+
+async def test_viewers_do_not_make_a_healthy_process_look_dead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What supervisors ask is answered whatever else is asked."""
+    monkeypatch.setattr(limits, "BURST", 1.0)
+    monkeypatch.setattr(limits, "MAX_AT_ONCE", 0)
+    async with site() as page:
+        assert [(await page.get("/healthz"))[0] for _ in range(9)] == [200] * 9
+        assert (await page.get("/"))[0] in {429, 503}
 
 
 async def test_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,7 +282,7 @@ async def test_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     async with site() as page:
         async with page.http.post(f"{page.url}/login", data=b"x" * 100_000) as reply:
             assert reply.status == 413
-        states = [(await page.get("/healthz"))[0] for _ in range(25)]
+        states = [(await page.get("/assets/icon.svg"))[0] for _ in range(25)]
         assert states == [200] * 19 + [429] * 6
         assert page.load.refused == 7
 
@@ -390,3 +438,6 @@ def test_recent_frames_are_bounded_and_whole() -> None:
     assert numbers(5) == [6, 7, 8]
     assert numbers(4) is None
     assert numbers(9) is None
+    recent.add(Frame(9, b"x" * 31))
+    assert numbers(8) is None
+    assert numbers(9) == []
