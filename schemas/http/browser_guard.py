@@ -12,10 +12,21 @@ from collections.abc import Collection, Mapping
 from urllib.parse import urlsplit
 
 
-def refusal(headers: Mapping[str, str], allowed_hosts: Collection[str] = ()) -> str | None:
+def refusal(
+    headers: Mapping[str, str],
+    allowed_hosts: Collection[str] = (),
+    *,
+    may_be_linked: bool = False,
+) -> str | None:
     """Return why a request is refused, or None. `headers` must look names up case-insensitively.
 
     Programs other than browsers send no Origin and no Sec-Fetch-Site, and are judged by Host alone.
+
+    Args:
+        headers: Of the request.
+        allowed_hosts: Names beside addresses and localhost by which the server may be called.
+        may_be_linked: Whether a person may come to it by a link on a page of another site, which
+            the browser then shows instead of that page.
     """
     host = headers.get("Host", "")
     if not _is_local_name(_hostname(host), allowed_hosts):
@@ -23,9 +34,16 @@ def refusal(headers: Mapping[str, str], allowed_hosts: Collection[str] = ()) -> 
     origin = headers.get("Origin")
     if origin is not None and _place(origin) != host.lower():
         return f"a page of {origin!r} may not use this server"
-    if headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}:
+    linked = may_be_linked and _is_link(headers)
+    if headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"} and not linked:
         return "a page of another site may not use this server"
     return None
+
+
+def _is_link(headers: Mapping[str, str]) -> bool:
+    """Tell whether the browser goes to the address itself, and not for a page in which it is."""
+    wanted = headers.get("Sec-Fetch-Mode"), headers.get("Sec-Fetch-Dest")
+    return wanted == ("navigate", "document")
 
 
 def is_loopback(host: str) -> bool:

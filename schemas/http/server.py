@@ -31,15 +31,23 @@ def refused_as_json(reason: str) -> web.StreamResponse:
     return web.json_response({"error": reason}, status=403)
 
 
-def guard(allowed_hosts: Collection[str] = (), refused: Refused = refused_as_json) -> Middleware:
+def guard(
+    allowed_hosts: Collection[str] = (),
+    refused: Refused = refused_as_json,
+    linked_paths: Collection[str] = (),
+) -> Middleware:
     """Return a middleware that answers 403 to requests which a foreign web page may have caused.
 
-    `allowed_hosts`: names beside addresses and localhost by which clients may call the server.
+    Args:
+        allowed_hosts: Names beside addresses and localhost by which clients may call the server.
+        refused: Makes the answer of a reason.
+        linked_paths: What other sites may link to, for people to open.
     """
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        reason = refusal(request.headers, allowed_hosts)
+        may_be_linked = request.method in {"GET", "HEAD"} and request.path in linked_paths
+        reason = refusal(request.headers, allowed_hosts, may_be_linked=may_be_linked)
         if reason is not None:
             return refused(reason)
         return await handler(request)

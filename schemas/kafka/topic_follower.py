@@ -32,6 +32,8 @@ _POLL_S = 0.25
 _GATHER_S = 0.02
 """After the first record comes, so long is waited for others: fewer hand-overs."""
 _AGAIN_S = 2.0
+_ATTEMPTS_UNTOLD = 10
+"""After so many a person is told that nothing can be read."""
 _STOP_TIMEOUT_S = 5.0
 _MAX_RECORDS = 500
 _FETCH_BYTES = 1 << 20
@@ -88,6 +90,7 @@ class TopicFollower(threading.Thread):
         self._stopped = threading.Event()
         self._ahead: dict[tuple[str, int], int] = {}
         self._caught_up = threading.Event()
+        self._attempts = 0
         self.malformed = 0
         """Records that could not be decoded."""
 
@@ -104,6 +107,8 @@ class TopicFollower(threading.Thread):
                 # The client wants a name; nothing is ever committed to it.
                 "group.id": "fundingstream-follows",
                 "enable.auto.commit": False,
+                # Where retention has removed what is asked for, the oldest that is left.
+                "auto.offset.reset": "earliest",
                 # The end of a partition may lie behind records that are never handed out: the
                 # markers of transactions, and keys that were compacted away.
                 "enable.partition.eof": True,
@@ -126,15 +131,24 @@ class TopicFollower(threading.Thread):
                 begin = [where for source in self._sources for where in _begin(consumer, source)]
                 for where in begin:
                     _, end = consumer.get_watermark_offsets(where, timeout=_ANSWER_S)
-                    if where.offset != OFFSET_END and end > max(0, where.offset):
+                    if where.offset == OFFSET_END:
+                        # The end of this moment, and not that of whenever it is first fetched.
+                        where.offset = end
+                    elif end > max(0, where.offset):
                         self._ahead[where.topic, where.partition] = end
             except KafkaException as error:
-                log.debug("%s: %s", self.name, error)
+                self._not_begun(error)
                 self._stopped.wait(_AGAIN_S)
                 continue
             consumer.assign(begin)
             self._note_progress(())
             return
+
+    def _not_begun(self, error: KafkaException) -> None:
+        """Warn once that a topic cannot be read: it may be missing, or the right to read it."""
+        self._attempts += 1
+        level = logging.WARNING if self._attempts == _ATTEMPTS_UNTOLD else logging.DEBUG
+        log.log(level, "%s: waiting: %s", self.name, error)
 
     def _consume(self, consumer: Any) -> list[Any]:
         messages: list[Any] = []
@@ -222,4 +236,7 @@ def _begin(consumer: Any, source: Source) -> list[TopicPartition]:
         return [TopicPartition(topic.name, number, offset) for number in partitions]
     wanted = [TopicPartition(topic.name, number, since // US_PER_MS) for number in partitions]
     found: list[TopicPartition] = consumer.offsets_for_times(wanted, timeout=_ANSWER_S)
+    for each in found:
+        if each.error is not None:
+            raise KafkaException(each.error)
     return found

@@ -40,9 +40,16 @@ _QUERIES = _counter("history_queries", "calls", "Questions asked of ClickHouse")
 _QUERY_FAILURES = _counter(
     "history_failures", "failures", "Questions that ClickHouse did not answer"
 )
+_ANSWERS = Metric(
+    "fundingstream_page_answers_total", "counter", "calls", ("status",), "Requests, by HTTP status"
+)
+_CONNECTIONS_REFUSED = _counter(
+    "connections_refused", "connections", "Connections closed because too many were open"
+)
 PAGE_METRICS: tuple[Metric, ...] = (
     _CLIENTS, _CONTRACTS, _CAUGHT_UP, _FRAMES, _BYTES, _SNAPSHOTS, _DROPPED, _RESUMED, _RECORDS,
     _MALFORMED, _IGNORED, _REFUSED, _QUERIES, _QUERY_FAILURES,
+    _ANSWERS, _CONNECTIONS_REFUSED,
 )  # fmt: skip
 
 
@@ -67,8 +74,11 @@ def page_metrics(
             (_REFUSED, load.refused),
             (_QUERIES, clickhouse.queries),
             (_QUERY_FAILURES, clickhouse.failures),
+            (_CONNECTIONS_REFUSED, load.connections_refused),
         ):
             samples.add(metric, value)
+        for status, count in sorted(load.answers.copy().items()):
+            samples.add(_ANSWERS, count, str(status))
 
     registry = CollectorRegistry()
     registry.register(ScrapeCollector(PAGE_METRICS, read))

@@ -31,7 +31,7 @@ from stream_app.web.history.history import History
 from stream_app.web.history.raw_reader import RawReader
 from stream_app.web.live.frames import FrameMaker
 from stream_app.web.live.hub import Hub
-from stream_app.web.loader import load_forever
+from stream_app.web.loader import Loader
 from stream_app.web.metrics import page_metrics
 from stream_app.web.reader import Reader
 from stream_app.web.rest.mount import add_rest
@@ -47,6 +47,9 @@ OTHER_CONNECTIONS = 300
 _START_TIMEOUT_S = 20.0
 _STOP_TIMEOUT_S = 10.0
 _BACKLOG = 512
+_KEPT_ALIVE_S = 15.0
+"""A connection without a request for so long is closed."""
+_HANDSHAKE_S = 5.0
 _SHUTDOWN_S = 1.0
 
 
@@ -97,20 +100,31 @@ class Page:
             self._settings, self._hub, self._load, self._clock, self._add_api, mounted
         )
         runner = web.AppRunner(
-            app, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_S
+            app,
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=_SHUTDOWN_S,
+            keepalive_timeout=_KEPT_ALIVE_S,
         )
         await runner.setup()
         assert runner.server is not None, "set up"
         loop = asyncio.get_running_loop()
-        doors = Doors(runner.server, self._settings.web_max_clients + OTHER_CONNECTIONS)
+        most = self._settings.web_max_clients + OTHER_CONNECTIONS
+        doors = Doors(runner.server, most, self._load)
         tls = _tls(self._settings)
-        server = await loop.create_server(doors, sock=listening, backlog=_BACKLOG, ssl=tls)
+        server = await loop.create_server(
+            doors,
+            sock=listening,
+            backlog=_BACKLOG,
+            ssl=tls,
+            ssl_handshake_timeout=None if tls is None else _HANDSHAKE_S,
+        )
         tasks: list[asyncio.Task[None]] = []
         try:
             self._reader.start(loop)
             tasks += [
                 asyncio.create_task(self._hub.run()),
-                asyncio.create_task(load_forever(self.fleet, self._history)),
+                asyncio.create_task(Loader(self.fleet, self._history).run()),
                 asyncio.create_task(self._reader.watch()),
             ]
             started()
@@ -122,6 +136,7 @@ class Page:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             server.close()
+            doors.close()
             await asyncio.to_thread(self._reader.stop)
             await runner.cleanup()
             await self._history.close()

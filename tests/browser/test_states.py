@@ -134,3 +134,34 @@ async def test_many_contracts(browser: Browser, contracts: int) -> None:
         await page.until("document.querySelectorAll('.vt-row:not([hidden])').length === 1")
         await page.go("map")
         await page.page.wait_for_selector("canvas", timeout=TIMEOUT_MS)
+
+
+async def test_who_has_the_token_comes_to_the_view_of_the_link(browser: Browser) -> None:
+    """By the form, as a person signs in: the view that was linked opens, live."""
+    token = "a-token-of-this-test"
+    async with page_site(30, web_token=token) as site, tab(browser, site.url) as page:
+        await page.page.goto(f"{site.url}#/feeds")
+        await page.page.wait_for_url("**/login#/feeds")
+        await page.page.fill("input[type=password]", "not-the-token-of-this")
+        await page.page.keyboard.press("Enter")
+        await page.shows("This is not the token")
+        await page.page.fill("input[type=password]", token)
+        await page.page.keyboard.press("Enter")
+        await page.state("live")
+        assert await page.page.evaluate("location.hash") == "#/feeds"
+        assert await page.findings() == []
+
+
+async def test_a_link_on_another_site_leads_to_its_view(browser: Browser) -> None:
+    """As from a chat: the browser goes to the page itself."""
+    async with page_site(30) as site, page_site(5) as other, tab(browser, other.url) as page:
+        elsewhere = other.url.replace("127.0.0.1", "localhost")
+        for url in (other.url, elsewhere):
+            await page.page.goto(url)
+            await page.page.evaluate(
+                "(url) => { const link = document.createElement('a'); link.href = url;"
+                " document.body.append(link); link.click(); }",
+                f"{site.url}#/alerts",
+            )
+            await page.page.wait_for_url(f"{site.url}#/alerts")
+            await page.state("live")

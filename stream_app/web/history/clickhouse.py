@@ -54,12 +54,17 @@ _CODE = re.compile(r"Code: (\d+)")
 _READ_ONLY, _CONSTRAINED = "164", "452"
 """READONLY and SETTING_CONSTRAINT_VIOLATION: among others of users whose profile fixes settings."""
 _SETTING_REFUSED = re.compile(rb"Cannot modify .{0,100} setting")
-_DENIED = {"192", "193", "194", "497", "516"}
+_WRONG_USER = {"192", "193", "194", "516"}
+_DENIED = {*_WRONG_USER, "497"}
 _MISSING = {"16", "47", "60", "81"}
 _ESCAPES = str.maketrans({
     "\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0", "\b": "\\b", "\f": "\\f",
     "'": "\\'",
 })  # fmt: skip
+
+
+class _TooLargeError(Exception):
+    """An answer is larger than is read."""
 
 
 class ClickHouse:
@@ -152,6 +157,9 @@ class ClickHouse:
             status, body = await self._post(sql, parameters, self._with(settings))
             if status != 200 and self._narrowed(body):
                 status, body = await self._post(sql, parameters, self._with(settings))
+        except _TooLargeError as error:
+            self._breaker.worked()
+            raise self._failure(f"gave {error}: ask for less") from None
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             advice = (
                 self._settings.clickhouse_tls.advice(error) if self._tls else ""
@@ -205,7 +213,7 @@ class ClickHouse:
                 if len(body) > limit:
                     if reply.status != 200:
                         break
-                    raise ValueError(f"an answer of more than {_MAX_BYTES} bytes")
+                    raise _TooLargeError(f"an answer of more than {_MAX_BYTES} bytes")
             return reply.status, bytes(body)
 
     def _opened(self) -> aiohttp.ClientSession:
@@ -236,16 +244,18 @@ class ClickHouse:
         """Return the error of a query that the server refuses or gives up."""
         said = one_line(body.decode(errors="replace"))
         code = _code(body)
+        if code not in _WRONG_USER:
+            # It answers, whatever it thinks of this question.
+            self._breaker.worked()
         if code in _DENIED:
             return self._failure(
                 f"refuses user {self._settings.clickhouse_username!r} ({said}): set "
                 "FUNDING_CLICKHOUSE_USERNAME and FUNDING_CLICKHOUSE_PASSWORD",
-                opens=True,
+                opens=code in _WRONG_USER,
             )
         if code in _MISSING:
             return self._failure(
-                f"lacks a table or column of this version ({said}): run `fundingstream migrate`",
-                opens=True,
+                f"lacks a table or column of this version ({said}): run `fundingstream migrate`"
             )
         return self._failure(f"gave no answer ({said}): ask for less, or later")
 

@@ -79,6 +79,8 @@ class FrameMaker:
         if changes.feeds:
             known = self._fleet.feeds
             frame["feeds"] = [_feed(known[name]) for name in sorted(changes.feeds) if name in known]
+            if gone := sorted(changes.feeds - known.keys()):
+                frame["feeds_gone"] = gone
         if changes.workers:
             frame["workers"] = list(self._fleet.workers.values())
         if changes.alerts:

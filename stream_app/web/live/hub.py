@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 from schemas.clock import Clock
+from schemas.errors import FatalError
 from stream_app.web.fleet import Fleet
 from stream_app.web.live.clients import Frame, Recent, Waiting
 from stream_app.web.live.frames import FrameMaker
@@ -22,6 +24,8 @@ HEARTBEAT_S = 1.0
 SNAPSHOT_KEPT_S = 1.0
 """For so long a snapshot serves all pages that need one."""
 EXPIRE_EVERY_S = 10.0
+MAX_FAILURES = 10
+"""After so many frames in a row that could not be made the page ends."""
 SEND_TIMEOUT_S = 20.0
 """A page that has taken nothing for so long is cut off."""
 
@@ -40,6 +44,8 @@ class Hub:
         self._clients: dict[Waiting, asyncio.Event] = {}
         self._snapshot: tuple[float, int, bytes] | None = None
         self._expired_at_s = self._sent_at_s = clock.monotonic_s()
+        self.places = 0
+        """Pages that are open, or just being opened."""
         self.sent_frames = self.sent_bytes = self.snapshots = self.dropped = self.resumed = 0
 
     @property
@@ -48,18 +54,40 @@ class Hub:
         return len(self._clients)
 
     async def run(self) -> None:
-        """Send deltas until cancelled."""
+        """Send deltas until cancelled.
+
+        Raises:
+            FatalError: no frame could be made for some time.
+        """
+        failures = 0
         while True:
             await asyncio.sleep(max(FRAME_S, FRAME_S_PER_CLIENT * len(self._clients)))
             try:
                 self._tick(self._clock.monotonic_s())
-            except Exception:
+            except Exception as error:
+                failures += 1
                 log.exception("a frame of the page could not be made")
+                if failures >= MAX_FAILURES:
+                    raise FatalError("the page cannot make its frames: start it again") from error
+            else:
+                failures = 0
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Take the place of one page, from before its connection is made until it is gone."""
+        self.places += 1
+        try:
+            yield
+        finally:
+            self.places -= 1
 
     def _tick(self, now_s: float) -> None:
         if now_s - self._expired_at_s >= EXPIRE_EVERY_S:
             self._expired_at_s = now_s
             self._fleet.expire(self._clock.now_us())
+        if not self._clients:
+            # What changes meanwhile is in the snapshot, or in the first delta, of who comes next.
+            return
         if not self._fleet.has_changed() and now_s - self._sent_at_s < HEARTBEAT_S:
             return
         self._sent_at_s = now_s

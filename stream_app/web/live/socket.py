@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import math
-from contextlib import suppress
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from schemas.clock import Clock
 from stream_app.web.live.hub import Hub
 from stream_app.web.server.limits import Budgets
+
+log = logging.getLogger(__name__)
 
 LIVE_PATH = "/live"
 MAX_MESSAGE_BYTES = 256
@@ -27,8 +29,7 @@ def add_live(app: web.Application, hub: Hub, clock: Clock, max_clients: int) -> 
     """Add the route."""
 
     async def live(request: web.Request) -> web.StreamResponse:
-        epoch, sequence = _resumed(request)
-        if hub.clients >= max_clients:
+        if hub.places >= max_clients:
             return web.json_response(
                 {"error": f"{max_clients} pages are open: FUNDING_WEB_MAX_CLIENTS allows no more"},
                 status=503,
@@ -43,16 +44,9 @@ def add_live(app: web.Application, hub: Hub, clock: Clock, max_clients: int) -> 
         if not socket.can_prepare(request):
             told = {"error": f"{LIVE_PATH} is a WebSocket"}
             return web.json_response(told, status=426, headers={"Upgrade": "websocket"})
-        await socket.prepare(request)
-        sending = asyncio.create_task(_send(socket, hub, epoch, sequence))
-        try:
-            # A page that goes away while it is answered is nothing unusual.
-            with suppress(ConnectionError):
-                await _listen(socket, clock)
-        finally:
-            sending.cancel()
-            with suppress(asyncio.CancelledError):
-                await sending
+        with hub.place():
+            await socket.prepare(request)
+            await _serve(socket, hub, clock, *_resumed(request))
         return socket
 
     app.router.add_get(LIVE_PATH, live, allow_head=False)
@@ -65,16 +59,31 @@ def _resumed(request: web.Request) -> tuple[str, int | None]:
     return epoch, int(text) if is_number else None
 
 
-async def _send(socket: web.WebSocketResponse, hub: Hub, epoch: str, sequence: int | None) -> None:
-    """Send frames until the page is gone; cut off one that takes nothing any more."""
+async def _serve(
+    socket: web.WebSocketResponse, hub: Hub, clock: Clock, epoch: str, sequence: int | None
+) -> None:
+    """Send frames and answer pings until one of both ends, which ends the other."""
+    sending = asyncio.create_task(hub.serve(socket.send_bytes, epoch, sequence))
+    listening = asyncio.create_task(_listen(socket, clock))
     try:
-        await hub.serve(socket.send_bytes, epoch, sequence)
-    except (TimeoutError, ConnectionError, RuntimeError):
-        transport = socket.get_extra_info("transport") if socket.prepared else None
-        if isinstance(transport, asyncio.Transport):
-            transport.abort()
-        else:
-            await socket.close(code=WSCloseCode.GOING_AWAY)
+        await asyncio.wait({sending, listening}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        listening.cancel()
+        sending.cancel()
+        _, sent = await asyncio.gather(listening, sending, return_exceptions=True)
+    if isinstance(sent, TimeoutError):
+        _cut(socket)
+        return
+    if isinstance(sent, Exception) and not isinstance(sent, ConnectionError | RuntimeError):
+        log.error("a page's frames have ended", exc_info=sent)
+        await socket.close(code=WSCloseCode.INTERNAL_ERROR)
+
+
+def _cut(socket: web.WebSocketResponse) -> None:
+    """End the connection of a page that takes nothing any more, not even a goodbye."""
+    transport = socket.get_extra_info("transport")
+    if isinstance(transport, asyncio.Transport):
+        transport.abort()
 
 
 async def _listen(socket: web.WebSocketResponse, clock: Clock) -> None:

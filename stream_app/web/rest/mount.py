@@ -6,6 +6,7 @@ A request that is refused gets a JSON object whose `error` says what is wrong an
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -31,8 +32,11 @@ from stream_app.web.rest.replies import (
 from stream_app.web.rest.route import PREFIX, Route
 
 _METHODS = ("GET", "HEAD")
-MAX_AT_ONCE = 128
+MAX_AT_ONCE = 32
 """Requests; most of them wait for an answer that is made once for all who ask the same."""
+SHARE = 0.25
+"""Answers may take so much of the event loop's time: the frames of open pages, and in a worker the
+rates, go on beside whatever is asked."""
 _MAX_ANSWERS = 16
 _DESCRIPTION_KEPT_S = 3_600.0
 
@@ -83,6 +87,9 @@ class _Rest:
         self._document = openapi.document(self.routes)
         self._answers = SharedAnswers(clock.monotonic_s, _MAX_ANSWERS)
         self._at_once = 0
+        self._free_at_s = 0.0
+        self._turn = asyncio.Lock()
+        self._clock = clock
 
     def handler(self, route: Route) -> Callable[[web.Request], Any]:
         """Return the handler of a route."""
@@ -137,9 +144,15 @@ class _Rest:
             self._at_once -= 1
 
     async def _content(self, route: Route, asked: Mapping[str, Any], *, as_csv: bool) -> Content:
+        async with self._turn:
+            await asyncio.sleep(max(0.0, self._free_at_s - self._clock.monotonic_s()))
+        begun_s = time.thread_time()
         answer = await route.handler(asked)
-        if not as_csv:
-            return json_content(answer)
+        content = None if as_csv else json_content(answer)
+        spent_s = time.thread_time() - begun_s
+        self._free_at_s = self._clock.monotonic_s() + spent_s * (1 / SHARE - 1)
+        if content is not None:
+            return content
         columns = asked.get("fields") or openapi.columns(route.answer, route.rows)
         # In a thread, where the event loop has its turn every few milliseconds.
         return await asyncio.to_thread(csv_content, answer, route.rows, columns)

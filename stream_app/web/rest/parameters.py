@@ -21,7 +21,10 @@ _INTEGER = re.compile(r"[0-9]{1,18}")
 _NUMBER = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,3})?")
 TEXT_PATTERN = r"^[^\x00-\x1f\x7f,]+$"
 """Of one text: no control characters, and no comma, which stands between several."""
+PATH_PATTERN = r"^[^\x00-\x1f\x7f]+$"
+"""Of what stands in a path, where there is only one."""
 _TEXT = re.compile(r"[^\x00-\x1f\x7f,]+")
+_PATH_TEXT = re.compile(r"[^\x00-\x1f\x7f]+")
 
 
 class RefusedError(Exception):
@@ -65,7 +68,7 @@ class Parameter(NamedTuple):
 
     def _one(self, text: str) -> Any:
         if self.kind == "text":
-            is_it = text in self.choices if self.choices else _is_line(text)
+            is_it = text in self.choices if self.choices else self._is_line(text)
             value: Any = text
         elif self.kind == "flag":
             is_it, value = text in {"true", "false"}, text == "true"
@@ -81,6 +84,10 @@ class Parameter(NamedTuple):
             shown = one_line(text, _TOLD_CHARS)
             raise RefusedError(400, f"{self.name}={shown!r}: {self.name} must be {self._allowed()}")
         return value
+
+    def _is_line(self, text: str) -> bool:
+        pattern = _PATH_TEXT if self.is_path else _TEXT
+        return len(text) <= MAX_TEXT_CHARS and pattern.fullmatch(text) is not None
 
     def _allowed(self) -> str:
         if self.kind == "flag":
@@ -123,13 +130,9 @@ class Parameter(NamedTuple):
         if self.kind == "text":
             return {
                 "type": "string", "minLength": 1, "maxLength": MAX_TEXT_CHARS,
-                "pattern": TEXT_PATTERN,
+                "pattern": PATH_PATTERN if self.is_path else TEXT_PATTERN,
             }  # fmt: skip
         return {"type": self.kind, "minimum": self.least, "maximum": self.most}
-
-
-def _is_line(text: str) -> bool:
-    return len(text) <= MAX_TEXT_CHARS and _TEXT.fullmatch(text) is not None
 
 
 def read(

@@ -87,10 +87,10 @@ async def response(request: web.Request, content: Content) -> web.Response:
         "Vary": "Accept, Accept-Encoding",
         "X-Content-Type-Options": "nosniff",
     }
-    if _has_it(request, content.etag):
+    if has_it(request, content.etag):
         return web.Response(status=304, headers=headers)
     body = content.body
-    if len(body) >= _COMPRESS_FROM_BYTES and _takes_gzip(request):
+    if len(body) >= _COMPRESS_FROM_BYTES and takes_gzip(request):
         body = await content.compressed()
         headers["Content-Encoding"] = "gzip"
     return web.Response(
@@ -98,7 +98,8 @@ async def response(request: web.Request, content: Content) -> web.Response:
     )
 
 
-def _has_it(request: web.Request, etag: str) -> bool:
+def has_it(request: web.Request, etag: str) -> bool:
+    """Tell whether who asks has the content with this tag already."""
     try:
         known = request.if_none_match or ()
     except ValueError:
@@ -106,7 +107,8 @@ def _has_it(request: web.Request, etag: str) -> bool:
     return any(each in {ETag("*"), ETag(etag, is_weak=True), ETag(etag)} for each in known)
 
 
-def _takes_gzip(request: web.Request) -> bool:
+def takes_gzip(request: web.Request) -> bool:
+    """Tell whether who asks takes a body that is compressed by gzip (RFC 9110, 12.5.3)."""
     for item in request.headers.get("Accept-Encoding", "").split(",")[:20]:
         coding, *options = (part.strip().lower() for part in item.split(";"))
         if coding in {"gzip", "*"}:

@@ -13,12 +13,18 @@ from collections.abc import Collection
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from schemas.clock import Clock
 from schemas.http.server import Handler
+from stream_app.web.server.limits import Budgets, refused
 
 COOKIE = "fundingstream"
 COOKIE_AGE_S = 30 * 86_400
 LOGIN_PATH = "/login"
 ASSETS_PATH = "/assets/"
+WRONG_PER_S = 0.1
+WRONG_BURST = 10.0
+"""So many wrong tokens an address may give, and one more each ten seconds. A right one is always
+taken: behind a proxy all people have one address."""
 _BEARER = "bearer "
 _PURPOSE = b"fundingstream page"
 
@@ -26,8 +32,10 @@ _PURPOSE = b"fundingstream page"
 class Token:
     """What a reader has to know. An empty token lets everybody read."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, clock: Clock) -> None:
         self._text = text.encode()
+        self._clock = clock
+        self._wrong = Budgets(WRONG_PER_S, WRONG_BURST)
         self.cookie = hmac.new(self._text, _PURPOSE, hashlib.sha256).hexdigest()
 
     @property
@@ -38,6 +46,10 @@ class Token:
     def is_text(self, given: str) -> bool:
         """Tell whether a text is the token, in a time that does not tell how much of it is."""
         return hmac.compare_digest(given.encode(errors="replace"), self._text)
+
+    def wrong_from(self, request: web.BaseRequest) -> float:
+        """Note that a request brought a wrong token; return for how many seconds it has to wait."""
+        return self._wrong.draw(request.remote or "", self._clock.monotonic_s())
 
     def is_known_to(self, request: web.BaseRequest) -> bool:
         """Tell whether a request brings the token or its cookie."""
@@ -66,6 +78,9 @@ def require(token: Token, open_paths: Collection[str]) -> Middleware:
         )
         if known:
             return await handler(request)
+        brought = "Authorization" in request.headers or COOKIE in request.cookies
+        if brought and (wait_s := token.wrong_from(request)):
+            return refused(429, "too many wrong tokens: wait a moment", wait_s)
         if "text/html" in request.headers.get("Accept", ""):
             raise web.HTTPSeeOther(LOGIN_PATH)
         return web.json_response(

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
+from stream_app.web.rest.replies import has_it, takes_gzip
 from stream_app.web.server.access import ASSETS_PATH
 
 _TYPES = {
@@ -65,13 +66,11 @@ def _answer(request: web.Request, file: _File | None) -> web.Response:
         raise web.HTTPNotFound
     # A browser asks each time whether its copy is still right, and gets a few bytes if it is.
     headers = {"Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
-    known = request.if_none_match or ()
-    if any(tag.value in {file.etag, "*"} for tag in known):
+    if has_it(request, file.etag):
         response = web.Response(status=304, headers=headers)
     else:
         body = file.body
-        accepted = request.headers.get("Accept-Encoding", "")
-        if "gzip" in accepted and len(body) >= _GZIP_FROM_BYTES:
+        if takes_gzip(request) and len(body) >= _GZIP_FROM_BYTES:
             body, headers["Content-Encoding"] = file.packed, "gzip"
         response = web.Response(
             body=body, content_type=file.content_type, charset="utf-8", headers=headers

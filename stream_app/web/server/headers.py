@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from schemas.http.server import Handler
+from stream_app.web.server.limits import Load
 
 log = logging.getLogger(__name__)
 
@@ -19,15 +20,19 @@ POLICY = (
 _HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    # With less, browsers would send `Origin: null` with the form of the token.
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
 
 
-def hardened() -> Middleware:
-    """Return a middleware that sets the headers, on errors as well, and words errors as JSON."""
+def hardened(load: Load) -> Middleware:
+    """Return a middleware that sets the headers, on errors as well, and words errors as JSON.
+
+    `load` counts the answers by their status.
+    """
 
     @web.middleware
     async def finish(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -39,6 +44,7 @@ def hardened() -> Middleware:
         except Exception:
             log.exception("%s %.200r failed", request.method, request.path)
             response = web.json_response({"error": "the server has a bug: see its log"}, status=500)
+        load.answers[response.status] += 1
         if not response.prepared:
             response.headers.update(_HEADERS)
             response.headers.setdefault("Cache-Control", "no-store")

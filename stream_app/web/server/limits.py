@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Collection
 
 from aiohttp import web
@@ -45,6 +45,9 @@ class Load:
     def __init__(self) -> None:
         self.at_once = 0
         self.refused = 0
+        self.answers: Counter[int] = Counter()
+        """How many requests were answered, by status."""
+        self.connections_refused = 0
 
 
 def limited(clock: Clock, load: Load, live_path: str, probes: Collection[str]) -> Middleware:

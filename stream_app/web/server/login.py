@@ -7,9 +7,8 @@ from html import escape
 
 from aiohttp import web
 
-from schemas.clock import Clock
 from stream_app.web.server.access import COOKIE, COOKIE_AGE_S, LOGIN_PATH, Token
-from stream_app.web.server.limits import Budgets, refused
+from stream_app.web.server.limits import refused
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -19,6 +18,7 @@ _PAGE = """<!doctype html>
     <title>fundingstream: sign in</title>
     <link rel="icon" href="/assets/icon.svg" />
     <script src="/assets/js/early.js"></script>
+    <script src="/assets/js/login.js" defer></script>
     <link rel="stylesheet" href="/assets/css/login.css" />
   </head>
   <body>
@@ -36,16 +36,11 @@ _PAGE = """<!doctype html>
 </html>
 """
 WRONG = "This is not the token: FUNDING_WEB_TOKEN of the server is asked for."
-WRONG_PER_S = 0.1
-WRONG_BURST = 10.0
-"""So many wrong tokens an address may give, and one more each ten seconds. A right one is always
-taken: behind a proxy all people have one address."""
 FORM_WITHIN_S = 5.0
 
 
-def add_login(app: web.Application, token: Token, clock: Clock) -> None:
+def add_login(app: web.Application, token: Token) -> None:
     """Add the form and its answer. Without a token both lead to the page."""
-    wrong = Budgets(WRONG_PER_S, WRONG_BURST)
 
     async def form(_request: web.Request) -> web.Response:
         if not token.is_required:
@@ -56,7 +51,7 @@ def add_login(app: web.Application, token: Token, clock: Clock) -> None:
         if not token.is_required:
             raise web.HTTPSeeOther("/")
         if not token.is_text(await _given(request)):
-            wait_s = wrong.draw(request.remote or "", clock.monotonic_s())
+            wait_s = token.wrong_from(request)
             return refused(429, WRONG, wait_s) if wait_s else _form(WRONG, status=403)
         answer = web.Response(status=303, headers={"Location": "/"})
         answer.set_cookie(
@@ -64,7 +59,7 @@ def add_login(app: web.Application, token: Token, clock: Clock) -> None:
             token.cookie,
             max_age=COOKIE_AGE_S,
             httponly=True,
-            samesite="Strict",
+            samesite="Lax",
             secure=request.secure,
         )
         return answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -119,6 +120,7 @@ def page_text() -> str:
     counted: Any = SimpleNamespace(
         contracts=[1], refused=1, caught_up=True, records=1, malformed=1, clients=1, sent_frames=1,
         sent_bytes=1, snapshots=1, dropped=1, resumed=1, queries=1, failures=1,
+        answers=Counter({200: 1}), connections_refused=1,
     )  # fmt: skip
     return page_metrics(counted, counted, counted, counted, counted)().decode()
 

@@ -14,12 +14,13 @@ export function applyFrame(store, frame) {
   if (frame.removed?.length) remove(store, frame.removed);
   if (frame.contracts?.index.length) addContracts(store, frame.contracts);
   if (frame.feeds?.length) mergeFeeds(store, frame.feeds);
+  if (frame.feeds_gone) forgetFeeds(store, frame.feeds_gone);
   if (frame.facts) setFacts(store, frame.facts);
   if (frame.values) setValues(store, frame.values, sentAt, frame.type === "delta");
   if (frame.ticks) setTicks(store, frame.ticks, sentAt);
   if (frame.alerts?.length) addAlerts(store, frame.alerts);
   if (frame.notifications?.length) mergeNotifications(store, frame.notifications);
-  if (frame.workers?.length) mergeWorkers(store, frame.workers);
+  if (frame.workers) store.workers = frame.workers; // all of them: one that is gone is not named
   if (frame.status) store.status = frame.status;
   if (frame.type === "snapshot") return [];
   return [frame.values?.published_age_ms ?? [], frame.ticks?.published_age_ms ?? []].flat();
@@ -45,6 +46,11 @@ function remove(store, indices) {
   }
   store.contracts = store.contracts.filter((row) => !row.removed);
   store.version += 1;
+}
+
+function forgetFeeds(store, names) {
+  store.feeds = store.feeds.filter(({ feed }) => !names.includes(feed));
+  store.feedsVersion += 1;
 }
 
 /** A frame may name what is known again: a contract's quote asset may be learnt later. */
@@ -151,10 +157,4 @@ function mergeNotifications(store, notifications) {
     store.notifications.delete(key);
   }
   store.alertsVersion += 1;
-}
-
-function mergeWorkers(store, workers) {
-  const merged = new Map(store.workers.map((worker) => [worker.worker, worker]));
-  for (const worker of workers) merged.set(worker.worker, worker);
-  store.workers = [...merged.values()];
 }

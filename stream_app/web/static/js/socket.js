@@ -100,7 +100,7 @@ async function askWhy() {
   } catch {
     return; // nobody answers: what the banner says already
   }
-  if (answer.status === 401) location.assign(new URL("login", document.baseURI));
+  if (answer.status === 401) location.assign(new URL(`login${location.hash}`, document.baseURI));
   store.connection.refused = answer.status === UPGRADE_REQUIRED ? "" : await reasonOf(answer);
   announce();
 }

@@ -140,6 +140,19 @@ def test_a_removed_contract_that_comes_back_is_new() -> None:
     assert again["contracts"]["index"] == again["facts"]["index"] == again["values"]["index"] == [1]
 
 
+def test_a_feed_and_a_worker_that_are_gone_are_told() -> None:
+    """A feed by its name, a worker by not being among them."""
+    fleet = Fleet()
+    frames = maker(fleet)
+    fleet.take_feed(b"", feed_status())
+    fleet.take_worker(b"", worker_status())
+    frames.delta(NOW_US)
+    fleet.take_feed(FEED.encode(), None)
+    fleet.take_worker(b"one", None)
+    frame = opened(frames.delta(NOW_US))
+    assert (frame["feeds"], frame["feeds_gone"], frame["workers"]) == ([], [FEED], [])
+
+
 EVENTS = st.lists(
     st.one_of(
         st.tuples(

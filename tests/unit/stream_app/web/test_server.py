@@ -15,6 +15,7 @@ from aiohttp import WSMsgType, web
 from aiohttp.test_utils import TestServer
 
 from schemas.clock import SystemClock
+from schemas.errors import FatalError
 from stream_app.settings import PageSettings
 from stream_app.web.application import Mounted, application
 from stream_app.web.fleet import Fleet
@@ -22,7 +23,7 @@ from stream_app.web.live import hub as hub_module
 from stream_app.web.live.clients import MAX_WAITING_BYTES, Frame, Recent, Waiting
 from stream_app.web.live.frames import FrameMaker
 from stream_app.web.live.hub import Hub
-from stream_app.web.server import limits, login
+from stream_app.web.server import access, limits, login
 from stream_app.web.server.headers import POLICY
 from stream_app.web.server.limits import Load
 from tests.support.fleet_records import NOW_US, zscore
@@ -168,6 +169,20 @@ async def test_a_foreign_page_gets_nothing(path: str, headers: dict[str, str], t
         assert page.hub.clients == 0
 
 
+async def test_a_link_of_another_site_leads_to_the_page() -> None:
+    """A person comes to the page itself; nothing else may be had so."""
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    shown, framed = {**link, "Sec-Fetch-Dest": "document"}, {**link, "Sec-Fetch-Dest": "iframe"}
+    async with site() as page:
+        assert (await page.get("/", headers=shown))[0] == 200
+        assert (await page.get("/", headers=framed))[0] == 403
+        assert (await page.get("/api/v1/summary", headers=shown))[0] == 403
+        assert (await page.get("/", headers={**shown, "Origin": "http://evil.example"}))[0] == 403
+        assert (await page.get("/", headers={**shown, "Host": "evil.example"}))[0] == 403
+        async with page.http.post(f"{page.url}/login", headers=shown) as reply:
+            assert reply.status == 403
+
+
 async def test_the_page_s_own_socket_has_its_own_origin() -> None:
     """Which is let in."""
     async with site() as page, page.http.ws_connect(f"{page.url}/live", origin=page.url) as socket:
@@ -186,11 +201,13 @@ async def test_nothing_is_read_without_the_token() -> None:
             assert (await page.get(path))[0] == 200, path
         status, headers, _ = await page.get("/", headers={"Accept": "text/html"})
         assert (status, headers["Location"]) == (303, "/login")
-        for wrong in ("", TOKEN[:-1], TOKEN + "x", TOKEN.upper(), "ü"):
+        for wrong in (TOKEN[:-1], TOKEN + "x", TOKEN.upper(), "ü"):
             sent = {"Authorization": f"Bearer {wrong}"}
             assert (await page.get("/", headers=sent))[0] == 401
             assert (await page.get("/", cookies={"fundingstream": wrong}))[0] == 401
         assert (await page.get("/", cookies={"fundingstream": TOKEN}))[0] == 401
+        assert (await page.get("/", headers={"Authorization": "Bearer"}))[0] == 401
+        assert (await page.get("/", headers={"Authorization": "Bearer x"}))[0] == 429
         assert (await page.get("/", headers={"Authorization": f"bearer {TOKEN}"}))[0] == 200
 
 
@@ -207,7 +224,7 @@ async def test_the_login_sets_a_cookie_that_scripts_and_other_sites_do_not_get()
             assert reply.status == 303
             cookie = reply.headers["Set-Cookie"]
         assert "HttpOnly" in cookie
-        assert "SameSite=Strict" in cookie
+        assert "SameSite=Lax" in cookie
         assert TOKEN not in cookie
         async with http.get(f"{page.url}/") as reply:
             assert reply.status == 200
@@ -219,10 +236,10 @@ async def test_the_token_cannot_be_guessed_quickly() -> None:
     """After some wrong ones an address has to wait, but not who knows it: proxies share one."""
     async with site(web_token=TOKEN) as page:
         states = []
-        for _ in range(round(login.WRONG_BURST) + 2):
+        for _ in range(round(access.WRONG_BURST) + 2):
             async with page.http.post(f"{page.url}/login", data={"token": "x"}) as reply:
                 states.append(reply.status)
-        assert states == [403] * round(login.WRONG_BURST) + [429] * 2
+        assert states == [403] * round(access.WRONG_BURST) + [429] * 2
         assert int(reply.headers["Retry-After"]) >= 1
         async with page.http.post(
             f"{page.url}/login", data={"token": TOKEN}, allow_redirects=False
@@ -316,14 +333,10 @@ async def test_who_was_away_for_a_moment_gets_what_it_missed() -> None:
         async with page.http.ws_connect(f"{page.url}/live") as socket:
             seen = opened((await socket.receive(5)).data)["seq"]
         page.fleet.take_zscore(zscore("ETHUSDT"), NOW_US)
-
-        async def sent() -> bool:
-            return not page.fleet.has_changed()
-
-        await eventually(sent, "the change is in a frame", 5)
         async with page.http.ws_connect(f"{page.url}/live?epoch={EPOCH}&seq={seen}") as socket:
             frame = opened((await socket.receive(5)).data)
             assert (frame["type"], frame["seq"]) == ("delta", seen + 1)
+            assert "ETHUSDT" in json.dumps(frame)
         for query in ("epoch=other&seq=1", f"epoch={EPOCH}&seq=99999", f"epoch={EPOCH}&seq=-1",
                       f"epoch={EPOCH}&seq=" + "9" * 500, "epoch=%00&seq=%F0%9F%92%A9"):  # fmt: skip
             async with page.http.ws_connect(f"{page.url}/live?{query}") as socket:
@@ -385,6 +398,56 @@ async def test_no_more_pages_than_allowed() -> None:
         async with page.http.ws_connect(f"{page.url}/live") as socket:
             assert (await socket.receive(5)).type is WSMsgType.BINARY
         assert (await page.get("/live"))[0] == 426
+
+
+async def test_pages_that_open_at_once_are_counted_as_well() -> None:
+    """Forty handshakes in one moment."""
+    async with site(web_max_clients=5) as page:
+
+        async def opened_one() -> aiohttp.ClientWebSocketResponse | None:
+            try:
+                return await page.http.ws_connect(f"{page.url}/live")
+            except aiohttp.WSServerHandshakeError:
+                return None
+
+        found = await asyncio.gather(*(opened_one() for _ in range(40)))
+        sockets = [socket for socket in found if socket is not None]
+        assert len(sockets) == 5
+        for socket in sockets:
+            await socket.close()
+
+        async def gone() -> bool:
+            return page.hub.places == 0
+
+        await eventually(gone, "all places are free", 5)
+
+
+async def test_a_page_whose_frames_cannot_be_made_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its connection ends with an error, so that it tries again and says that it is frozen."""
+
+    def broken(_self: object, _now_us: int) -> bytes:
+        raise RuntimeError("a bug")
+
+    async with site() as page:
+        monkeypatch.setattr(FrameMaker, "snapshot", broken)
+        async with page.http.ws_connect(f"{page.url}/live") as socket:
+            assert await closed(socket) is not None
+        assert page.hub.clients == 0
+
+
+async def test_a_page_that_can_make_no_frames_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After some in a row."""
+
+    def broken(_self: object, _now_us: int) -> bytes:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(FrameMaker, "delta", broken)
+    monkeypatch.setattr(hub_module, "FRAME_S", 0.001)
+    async with site() as page, page.http.ws_connect(f"{page.url}/live") as socket:
+        await socket.receive(5)
+        page.fleet.take_zscore(zscore(), NOW_US)
+        with pytest.raises(FatalError, match="cannot make its frames"):
+            await asyncio.wait_for(page.hub.run(), 10)
 
 
 async def test_a_slow_reader_costs_a_fixed_amount_and_is_cut_off(

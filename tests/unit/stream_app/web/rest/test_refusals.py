@@ -77,7 +77,7 @@ async def test_a_contract_that_is_none_is_not_found(contract_id: str, route: str
     assert "contracts" in reason
 
 
-@pytest.mark.parametrize("contract_id", ["x" * 201, "x" * 5_000, "a\nb", "a\0b", "a\x1b[2J", "a,b"])
+@pytest.mark.parametrize("contract_id", ["x" * 201, "x" * 5_000, "a\nb", "a\0b", "a\x1b[2J"])
 async def test_a_name_that_cannot_be_one_is_refused(contract_id: str) -> None:
     """Before anybody looks for it."""
     async with served(small_market()) as site:
