@@ -146,12 +146,16 @@ async def test_a_killed_worker_is_told_and_comes_back(
 
 
 @asynccontextmanager
-async def page_process(stack: RunningStack) -> AsyncIterator[str]:
-    """`fundingstream page` beside the worker; its URL."""
+async def another(stack: RunningStack, part: str, data_dir: Path) -> AsyncIterator[str]:
+    """Another process that serves the page, beside the stack's worker; its URL."""
     port = free_port()
-    environment = {**stack.options.environment(), "FUNDING_WEB_PORT": str(port)}
+    environment = {
+        **stack.options.environment(),
+        "FUNDING_WEB_PORT": str(port),
+        "FUNDING_WORKER_DATA_DIR": str(data_dir),
+    }
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "infra.cli", "page", env=environment
+        sys.executable, "-m", "infra.cli", part, env=environment
     )
     url = f"http://127.0.0.1:{port}"
 
@@ -169,11 +173,12 @@ async def page_process(stack: RunningStack) -> AsyncIterator[str]:
         assert await process.wait() == 0
 
 
-async def test_the_same_page_from_a_worker_and_from_a_process_of_its_own(
-    browser: Browser, stack: RunningStack
+@pytest.mark.parametrize("part", ["page", "worker"])
+async def test_the_same_page_from_a_worker_and_from_another_process(
+    browser: Browser, stack: RunningStack, tmp_path: Path, part: str
 ) -> None:
-    """The same contracts and, while nothing changes, the same numbers."""
-    async with page_process(stack) as url:
+    """The same contracts and, while nothing changes, the same numbers: of two workers as well."""
+    async with another(stack, part, tmp_path) as url:
 
         async def contracts(web: str) -> dict[str, dict[str, Any]]:
             rows = json.loads((await stack.get(f"{web}/api/v1/contracts?limit=5000"))[1])
