@@ -10,7 +10,8 @@ JOBS ?= $(shell echo $$(( ( $$(nproc) * 3 + 1 ) / 2 )))
 # Several of these may run at once; the others start processes, and depend on time.
 QUICK := not integration and not browser
 # Single parts of the system, which mostly wait: two files at a time. Whole stacks run alone.
-PARTS := $(addprefix tests/integration/,embedded producers simulator sink)
+PARTS := $(addprefix tests/integration/,embedded notifier producers simulator sink web) \
+	$(addprefix tests/browser/,test_keyboard.py test_states.py test_views.py)
 SEEDS ?= 0 1 2 3 4 5 6 7 8 9
 # A comma within an argument of $(call …).
 , := ,
