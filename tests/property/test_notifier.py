@@ -187,6 +187,43 @@ def test_a_message_arrives_once_or_is_marked_as_in_doubt(
             assert count >= 1
 
 
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 3), st.sampled_from([0, 5, 10, 10]), KILLS, st.booleans()),
+        max_size=12,
+    )
+)
+def test_each_alert_of_a_digest_is_told_in_it_however_the_clock_is_set(
+    rounds: list[tuple[int, int, str, bool]],
+) -> None:
+    """A message with an id of its own has the title of each alert that is noted as told by it."""
+    desk = Desk()
+    (rule,) = rules_of("name: a, kinds: all, digest: 10s").rules
+    for index, (alerts, back_s, kill, arrives) in enumerate(rounds):
+        for number in range(alerts):
+            name = f"<{index}-{number}>"
+            made = Firing(
+                *(rule, name, "kucoin", "feed_down", "warning", None, name, "m", START_US)
+            )
+            desk.book.take(made, desk.now)
+        desk.now += 10 * S
+        desk.book.close_digests(desk.now)
+        desk.attempt(kill=kill, arrives=arrives)
+        desk.now -= back_s * S
+    desk.now += 3_600 * S
+    desk.book.close_digests(desk.now)
+    for _ in range(60):  # In peace, everything that is left is told.
+        desk.attempt(kill="", arrives=True)
+    desk.write()
+    for (_, target), record in desk.stored.items():
+        if record["outcome"] == "digest":
+            digest = desk.stored[record["digest_id"] or "", target]
+            assert record["title"] in digest["message"]
+        else:
+            assert record["outcome"] in {"sent", "failed", "unknown"}
+    assert all(count <= 2 for count in desk.delivered.values())
+
+
 ZONES = [ZoneInfo(name) for name in ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu")]
 MINUTES = st.integers(0, 1_439)
 
