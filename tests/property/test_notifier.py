@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import time
+from datetime import datetime, time, timedelta
 from itertools import accumulate, pairwise
 from zoneinfo import ZoneInfo
 
@@ -255,3 +255,55 @@ def test_quiet_hours_end_and_hold_until_then(
     assert now < until <= now + 25 * 3_600 * S
     assert hours.ends_at(until - 1) == until
     assert hours.ends_at((now + until) // 2) == until
+
+
+CHANGES_OF_CLOCKS = (
+    (ZoneInfo("Europe/Berlin"), "2026-03-29T01:00Z"),
+    (ZoneInfo("Europe/Berlin"), "2026-10-25T01:00Z"),
+    (ZoneInfo("America/New_York"), "2026-03-08T07:00Z"),
+    (ZoneInfo("America/New_York"), "2026-11-01T06:00Z"),
+    (ZoneInfo("Australia/Lord_Howe"), "2026-10-03T15:30Z"),  # by half an hour
+    (ZoneInfo("Australia/Lord_Howe"), "2026-04-04T15:00Z"),
+    (ZoneInfo("Asia/Beirut"), "2026-03-28T22:00Z"),  # at midnight
+    (ZoneInfo("Asia/Beirut"), "2026-10-24T21:00Z"),
+)
+
+
+@given(
+    st.sampled_from(CHANGES_OF_CLOCKS),
+    st.tuples(MINUTES, MINUTES),
+    st.tuples(st.integers(-60, 60), st.integers(-60, 60)),
+    st.booleans(),
+    st.integers(-180, 180),
+)
+def test_quiet_hours_hold_whenever_the_clock_shows_them(
+    change: tuple[ZoneInfo, str],
+    anywhere: tuple[int, int],
+    nearby: tuple[int, int],
+    is_near: bool,  # noqa: FBT001 - hypothesis passes it by position
+    minutes: int,
+) -> None:
+    """Around a change of clocks, too; more is quiet only where a time comes twice."""
+    zone, iso = change
+    changes_at = datetime.fromisoformat(iso)
+    local = changes_at.astimezone(zone)
+    shown = [
+        (local + timedelta(minutes=offset)).time() if is_near else time(*divmod(minute, 60))
+        for offset, minute in zip(nearby, anywhere, strict=True)
+    ]
+    begin, end = shown
+    assume(begin != end)
+    hours = QuietHours(begin, end, zone, frozenset(range(7)), critical_passes=True, collect=True)
+    now = changes_at + timedelta(minutes=minutes)
+    clock = now.astimezone(zone).time()
+    is_shown = begin <= clock < end if begin < end else not end <= clock < begin
+    until = hours.ends_at(int(now.timestamp()) * S)
+    if is_shown:
+        assert until is not None
+    elif until is not None:
+        before, after = (
+            (now + timedelta(hours=hour)).astimezone(zone).utcoffset() for hour in (-1, 1)
+        )
+        assert before is not None
+        assert after is not None
+        assert before > after

@@ -250,6 +250,44 @@ def test_quiet_hours_are_those_of_their_zone(now: int, end: int | None) -> None:
     assert QUIET.ends_at(now) == end
 
 
+@pytest.mark.parametrize(
+    ("begin", "end", "first", "over"),
+    [
+        # 02:00 to 03:00 is left out on 29 March.
+        (time(2, 30), time(7), us(2026, 3, 29, 1, 0), us(2026, 3, 29, 5, 0)),
+        (time(1, 0), time(2, 30), us(2026, 3, 29, 0, 0), us(2026, 3, 29, 1, 0)),
+        (time(2, 10), time(3, 10), us(2026, 3, 29, 1, 0), us(2026, 3, 29, 1, 10)),
+        # 02:00 to 03:00 comes twice on 25 October.
+        (time(1, 0), time(2, 30), us(2026, 10, 24, 23, 0), us(2026, 10, 25, 1, 30)),
+        (time(2, 30), time(7), us(2026, 10, 25, 0, 30), us(2026, 10, 25, 6, 0)),
+        (time(2, 10), time(2, 20), us(2026, 10, 25, 0, 10), us(2026, 10, 25, 1, 20)),
+        (time(0, 30), time(3, 0), us(2026, 10, 24, 22, 30), us(2026, 10, 25, 2, 0)),
+    ],
+)
+def test_quiet_hours_begin_and_end_while_the_clock_changes(
+    begin: time, end: time, first: int, over: int
+) -> None:
+    """A time that is left out is when the clock jumps; of one that comes twice, all is quiet."""
+    hours = QuietHours(
+        begin, end, ZoneInfo("Europe/Berlin"), frozenset({6}), critical_passes=True, collect=True
+    )
+    assert hours.ends_at(first - 1) is None
+    assert {hours.ends_at(at) for at in range(first, over, 300 * S)} == {over}
+    assert hours.ends_at(over - 1) == over
+    assert hours.ends_at(over) is None
+
+
+def test_quiet_hours_that_leave_nothing_of_a_day_hold_at_no_time() -> None:
+    """The clock jumps over all of them."""
+    hours = QuietHours(
+        *(time(2, 10), time(2, 20), ZoneInfo("Europe/Berlin"), frozenset(range(7))),
+        critical_passes=True,
+        collect=True,
+    )
+    night = range(us(2026, 3, 28, 23, 0), us(2026, 3, 29, 5, 0), 60 * S)
+    assert {hours.ends_at(at) for at in night} == {None}
+
+
 def test_quiet_hours_of_some_days() -> None:
     """A night belongs to the day on which it begins; of two, the later end counts."""
     saturday = QuietHours(
