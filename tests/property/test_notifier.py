@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import time
+from datetime import datetime, time, timedelta
 from itertools import accumulate, pairwise
 from zoneinfo import ZoneInfo
 
@@ -187,6 +187,43 @@ def test_a_message_arrives_once_or_is_marked_as_in_doubt(
             assert count >= 1
 
 
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 3), st.sampled_from([0, 5, 10, 10]), KILLS, st.booleans()),
+        max_size=12,
+    )
+)
+def test_each_alert_of_a_digest_is_told_in_it_however_the_clock_is_set(
+    rounds: list[tuple[int, int, str, bool]],
+) -> None:
+    """A message with an id of its own has the title of each alert that is noted as told by it."""
+    desk = Desk()
+    (rule,) = rules_of("name: a, kinds: all, digest: 10s").rules
+    for index, (alerts, back_s, kill, arrives) in enumerate(rounds):
+        for number in range(alerts):
+            name = f"<{index}-{number}>"
+            made = Firing(
+                *(rule, name, "kucoin", "feed_down", "warning", None, name, "m", START_US)
+            )
+            desk.book.take(made, desk.now)
+        desk.now += 10 * S
+        desk.book.close_digests(desk.now)
+        desk.attempt(kill=kill, arrives=arrives)
+        desk.now -= back_s * S
+    desk.now += 3_600 * S
+    desk.book.close_digests(desk.now)
+    for _ in range(60):  # In peace, everything that is left is told.
+        desk.attempt(kill="", arrives=True)
+    desk.write()
+    for (_, target), record in desk.stored.items():
+        if record["outcome"] == "digest":
+            digest = desk.stored[record["digest_id"] or "", target]
+            assert record["title"] in digest["message"]
+        else:
+            assert record["outcome"] in {"sent", "failed", "unknown"}
+    assert all(count <= 2 for count in desk.delivered.values())
+
+
 ZONES = [ZoneInfo(name) for name in ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu")]
 MINUTES = st.integers(0, 1_439)
 
@@ -218,3 +255,55 @@ def test_quiet_hours_end_and_hold_until_then(
     assert now < until <= now + 25 * 3_600 * S
     assert hours.ends_at(until - 1) == until
     assert hours.ends_at((now + until) // 2) == until
+
+
+CHANGES_OF_CLOCKS = (
+    (ZoneInfo("Europe/Berlin"), "2026-03-29T01:00Z"),
+    (ZoneInfo("Europe/Berlin"), "2026-10-25T01:00Z"),
+    (ZoneInfo("America/New_York"), "2026-03-08T07:00Z"),
+    (ZoneInfo("America/New_York"), "2026-11-01T06:00Z"),
+    (ZoneInfo("Australia/Lord_Howe"), "2026-10-03T15:30Z"),  # by half an hour
+    (ZoneInfo("Australia/Lord_Howe"), "2026-04-04T15:00Z"),
+    (ZoneInfo("Asia/Beirut"), "2026-03-28T22:00Z"),  # at midnight
+    (ZoneInfo("Asia/Beirut"), "2026-10-24T21:00Z"),
+)
+
+
+@given(
+    st.sampled_from(CHANGES_OF_CLOCKS),
+    st.tuples(MINUTES, MINUTES),
+    st.tuples(st.integers(-60, 60), st.integers(-60, 60)),
+    st.booleans(),
+    st.integers(-180, 180),
+)
+def test_quiet_hours_hold_whenever_the_clock_shows_them(
+    change: tuple[ZoneInfo, str],
+    anywhere: tuple[int, int],
+    nearby: tuple[int, int],
+    is_near: bool,  # noqa: FBT001 - hypothesis passes it by position
+    minutes: int,
+) -> None:
+    """Around a change of clocks, too; more is quiet only where a time comes twice."""
+    zone, iso = change
+    changes_at = datetime.fromisoformat(iso)
+    local = changes_at.astimezone(zone)
+    shown = [
+        (local + timedelta(minutes=offset)).time() if is_near else time(*divmod(minute, 60))
+        for offset, minute in zip(nearby, anywhere, strict=True)
+    ]
+    begin, end = shown
+    assume(begin != end)
+    hours = QuietHours(begin, end, zone, frozenset(range(7)), critical_passes=True, collect=True)
+    now = changes_at + timedelta(minutes=minutes)
+    clock = now.astimezone(zone).time()
+    is_shown = begin <= clock < end if begin < end else not end <= clock < begin
+    until = hours.ends_at(int(now.timestamp()) * S)
+    if is_shown:
+        assert until is not None
+    elif until is not None:
+        before, after = (
+            (now + timedelta(hours=hour)).astimezone(zone).utcoffset() for hour in (-1, 1)
+        )
+        assert before is not None
+        assert after is not None
+        assert before > after

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Collection
+from itertools import count
 
 from schemas.records import Notification, NotificationOutcome, Severity
 from schemas.times import US_PER_DAY
@@ -236,12 +237,24 @@ class Ledger:
 
     def _collect(self, key: Key, due: int, now_us: int) -> None:
         record = self._open[key]
-        digest_id = f"digest/{record['rule']}/{due}"
+        digest_id = self._digest_id(record["rule"], key[1], due)
         if self._collected[f"{digest_id} {key[1]}"] >= MAX_WAITING:
             self._end(key, "failed", now_us, f"its digest has {MAX_WAITING} alerts already")
             return
         self._collected[f"{digest_id} {key[1]}"] += 1
         self._change(key, now_us, outcome="collecting", due_at=due, digest_id=digest_id)
+
+    def _digest_id(self, rule: str, target: str, due: int) -> str:
+        """Return the id of the digest of a rule that is due at a time and still collects.
+
+        One that was due at the same time may be closed already, where the clock was set back. It
+        keeps its id.
+        """
+        first = digest_id = f"digest/{rule}/{due}"
+        numbers = count(2)
+        while (digest_id, target) in self._open or (digest_id, target) in self._done:
+            digest_id = f"{first}/{next(numbers)}"
+        return digest_id
 
     def _close(self, key: Key, parts: list[Notification], now_us: int) -> None:
         first = parts[0]

@@ -12,7 +12,6 @@ from hashlib import sha256
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from schemas.alert_kinds import AlertKind
@@ -33,6 +32,7 @@ from stream_app.notifier.rules.selection import Patterns, Selection, matches, pa
 from stream_app.notifier.rules_file.conditions import MAX_LASTING_S, When, read_when
 from stream_app.notifier.rules_file.nodes import MAX_ITEMS, Entry, NodeReader, first_of
 from stream_app.notifier.rules_file.problems import RulesFileError, meant, shown
+from stream_app.notifier.rules_file.yaml_nodes import compose
 from stream_app.settings import ALERT_URL_PREFIX
 
 MAX_FILE_BYTES = 256 << 10
@@ -79,15 +79,10 @@ def read_rules(
 ) -> RuleFile:
     """Read the text of a rules file, as `load_rules` does."""
     reader = _Reader(feeds, environment)
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        reader.problems.add(error.problem_mark, f"this is no YAML: {error.problem}")
-        raise RulesFileError(file, reader.problems.found) from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ConfigurationError(f"{file} is no YAML: {reason[:200]}") from None
+    node = compose(text, reader.problems)
     if node is None:
+        if reader.problems.found:
+            raise RulesFileError(file, reader.problems.found)
         raise ConfigurationError(f"{file} is empty: docs/alerts-out.md has an example")
     rules = reader.file(node)
     if reader.problems.found:

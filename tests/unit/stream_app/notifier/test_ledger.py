@@ -174,6 +174,54 @@ def test_a_digest_is_one_message() -> None:
     assert written["id-4"]["outcome"] == "waiting", "one alone is told as it is"
 
 
+@pytest.mark.parametrize("is_sent", [False, True])
+def test_a_digest_never_takes_the_id_of_another(*, is_sent: bool) -> None:
+    """Where the clock is set back by as long as a digest lasts, each is told under its own id."""
+    rule, name = "name: a, kinds: all, digest: 10s", f"digest/a/{START_US + 10 * S}"
+    book = ledger()
+    told: dict[str, str] = {}
+
+    def send_all() -> None:
+        while (key := book.next("desk")) is not None:
+            record = book.begin(key, START_US)
+            assert record["alert_id"] not in told
+            told[record["alert_id"]] = record["message"]
+            book.sent(key, START_US)
+
+    stored: dict[str, Notification] = {}
+    for numbers in ((1, 2, 3), (4, 5), (6, 7)):
+        for number in numbers:
+            book.take(firing(number, rule), START_US)
+        book.close_digests(START_US + 10 * S)
+        if is_sent:
+            send_all()
+        stored |= {record["alert_id"]: record for record in book.take_changes()}
+        if is_sent:
+            book = ledger(list(stored.values()))
+    send_all()
+    assert told == {
+        name: "title 1\ntitle 2\ntitle 3",
+        f"{name}/2": "title 4\ntitle 5",
+        f"{name}/3": "title 6\ntitle 7",
+    }
+    parts = [record for record in stored.values() if record["outcome"] == "digest"]
+    assert len(parts) == 7
+    assert all(part["title"] in told[part["digest_id"] or ""] for part in parts)
+
+
+def test_quiet_hours_that_hold_again_after_the_clock_was_set_back_lose_nothing() -> None:
+    """They end a second time, with a message of its own."""
+    rule = "name: a, kinds: all, quiet: {from: 22:00, to: 06:00, then: digest}"
+    end = us(2026, 1, 11, 6, 0)
+    book = ledger(now_us=end - 60 * S)
+    for numbers in ((1, 2), (3, 4)):
+        for number in numbers:
+            book.take(firing(number, rule, event_time=end), end - 60 * S)
+        book.close_digests(end)
+    waiting = [record for record in book.take_changes() if record["outcome"] == "waiting"]
+    assert [record["message"] for record in waiting] == ["title 1\ntitle 2", "title 3\ntitle 4"]
+
+
 QUIET = QuietHours(
     time(22), time(7), ZoneInfo("Europe/Berlin"), frozenset(range(7)),
     critical_passes=True, collect=True,
@@ -200,6 +248,44 @@ def us(*when: int) -> int:
 def test_quiet_hours_are_those_of_their_zone(now: int, end: int | None) -> None:
     """Over midnight and over the change of the clocks."""
     assert QUIET.ends_at(now) == end
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "first", "over"),
+    [
+        # 02:00 to 03:00 is left out on 29 March.
+        (time(2, 30), time(7), us(2026, 3, 29, 1, 0), us(2026, 3, 29, 5, 0)),
+        (time(1, 0), time(2, 30), us(2026, 3, 29, 0, 0), us(2026, 3, 29, 1, 0)),
+        (time(2, 10), time(3, 10), us(2026, 3, 29, 1, 0), us(2026, 3, 29, 1, 10)),
+        # 02:00 to 03:00 comes twice on 25 October.
+        (time(1, 0), time(2, 30), us(2026, 10, 24, 23, 0), us(2026, 10, 25, 1, 30)),
+        (time(2, 30), time(7), us(2026, 10, 25, 0, 30), us(2026, 10, 25, 6, 0)),
+        (time(2, 10), time(2, 20), us(2026, 10, 25, 0, 10), us(2026, 10, 25, 1, 20)),
+        (time(0, 30), time(3, 0), us(2026, 10, 24, 22, 30), us(2026, 10, 25, 2, 0)),
+    ],
+)
+def test_quiet_hours_begin_and_end_while_the_clock_changes(
+    begin: time, end: time, first: int, over: int
+) -> None:
+    """A time that is left out is when the clock jumps; of one that comes twice, all is quiet."""
+    hours = QuietHours(
+        begin, end, ZoneInfo("Europe/Berlin"), frozenset({6}), critical_passes=True, collect=True
+    )
+    assert hours.ends_at(first - 1) is None
+    assert {hours.ends_at(at) for at in range(first, over, 300 * S)} == {over}
+    assert hours.ends_at(over - 1) == over
+    assert hours.ends_at(over) is None
+
+
+def test_quiet_hours_that_leave_nothing_of_a_day_hold_at_no_time() -> None:
+    """The clock jumps over all of them."""
+    hours = QuietHours(
+        *(time(2, 10), time(2, 20), ZoneInfo("Europe/Berlin"), frozenset(range(7))),
+        critical_passes=True,
+        collect=True,
+    )
+    night = range(us(2026, 3, 28, 23, 0), us(2026, 3, 29, 5, 0), 60 * S)
+    assert {hours.ends_at(at) for at in night} == {None}
 
 
 def test_quiet_hours_of_some_days() -> None:

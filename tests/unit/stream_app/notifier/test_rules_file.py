@@ -141,6 +141,15 @@ def test_a_secret_in_the_file_is_never_repeated() -> None:
         f"{HEAD}  - {{name: a, when: {{z: {{abs: '{secret}'}}}}, targets: desk}}\n",
     ):
         assert "hunter2" not in "\n".join(problems_of(text))
+    for text in (
+        "targets: {desk: *hunter2}",
+        "targets: {desk: &hunter2 [&hunter2 a]}",
+        "targets: !hunter2!x a",
+        "%TAG !hunter2! x\n%TAG !hunter2! y\n---\ntargets: a",
+    ):
+        (problem,) = problems_of(text)
+        assert "this is no YAML: " in problem
+        assert "hunter2" not in problem
 
 
 @pytest.mark.parametrize(
@@ -150,8 +159,15 @@ def test_a_secret_in_the_file_is_never_repeated() -> None:
         ("a: b: c", "f.yaml:1:5: this is no YAML: mapping values are not allowed here"),
         ("a: *b", "f.yaml:1:4: this is no YAML: found undefined alias"),
         ("", "f.yaml is empty"),
-        ("[" * 5_000, "f.yaml is no YAML|this is no YAML"),
-        ("\x00", "f.yaml is no YAML"),
+        ("a:\n " + "[" * 5_000, "f.yaml:2:33: this is no YAML: more than 32 lists and mappings"),
+        (f"a: {'{b: ' * 40}", "f.yaml:1:128: this is no YAML: more than 32 lists and mappings"),
+        ("\x00", r"f.yaml:1:1: this is no YAML: the character U\+0000 is not allowed"),
+        ("a: b\r\nc: d\x1b", r"f.yaml:2:5: this is no YAML: the character U\+001B"),
+        ("\ufeffa: b\n\u2028x: \x7f", r"f.yaml:3:4: this is no YAML: the character U\+007F"),
+        ('a: "\\UFFFFFFFF"', "f.yaml:1:7: this is no YAML: a number is too large"),
+        ('a: "\\U00110000"', "f.yaml:1:7: this is no YAML: a number is too large"),
+        (f"%YAML 1.{'9' * 5_000}\n---\na", "f.yaml:1:9: this is no YAML: a number is too large"),
+        ("&a [&a b]", "f.yaml:1:5: this is no YAML: an anchor stands twice"),
         ("just text", "f.yaml:1:1: the file is a mapping of keys and values"),
     ],
 )
