@@ -215,6 +215,8 @@ class Leader:
             self._tell(engine.on_zscore(item.record), now_us)
         elif item.topic == ALERTS.name:
             self._tell(engine.on_alert(item.record), now_us)
+        elif item.record is None:
+            engine.on_feed_gone(item.key, now_us, known=item.known)
         elif item.topic == STATUS.name:
             self._tell(engine.on_feed_status(item.record, known=item.known), now_us)
         else:

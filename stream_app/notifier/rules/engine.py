@@ -144,6 +144,16 @@ class Engine:
         at = status["reported_at"]
         return self._feed(status, status["state"], status["since"], at)
 
+    def on_feed_gone(self, feed: str, now_us: int, *, known: bool = False) -> None:
+        """Forget a feed whose status was taken out: it has no state, and is not silent either.
+
+        `known`: that was taken before a restart, and ends nothing.
+        """
+        self._statuses.pop(feed, None)
+        for rule in self._rules:
+            if isinstance(rule.condition, FeedStates) and not known:
+                self._end(rule, feed, now_us)
+
     def on_audit(self, event: AuditEvent) -> None:
         """Take an audit event; gaps fire at the next tick."""
         kind, subject = event["kind"], event["subject"]
@@ -158,13 +168,13 @@ class Engine:
                 self._keep(rule, key, track, before, opened)
         elif kind in _ENDS_GAPS:
             for rule in self._gap_rules(subject):
-                self._end_gap(rule, _gap_key(event), event["last_event_time"])
+                self._end(rule, _gap_key(event), event["last_event_time"])
         elif kind == AuditKind.STARTED:
             # A producer that was killed closes no gaps of its sockets.
             for rule in self._gap_rules(subject):
                 for key, _track in self.tracks.of_rule(rule):
                     if key.startswith(f"{subject}#"):
-                        self._end_gap(rule, key, event["last_event_time"])
+                        self._end(rule, key, event["last_event_time"])
 
     def tick(self, now_us: int) -> list[Firing]:
         """Fire what has lasted long enough although nothing came. The clock is the wall's."""
@@ -391,7 +401,7 @@ class Engine:
             ):
                 yield rule
 
-    def _end_gap(self, rule: Rule, key: str, at: int) -> None:
+    def _end(self, rule: Rule, key: str, at: int) -> None:
         track = self.tracks.find(rule, key)
         before = replace(track)
         step(track, 0, inside=True, at=at)
