@@ -60,6 +60,9 @@ _LEASE_S = SESSION_MS / 1_000 / 2
 _FIRST_RETRY_S = 1.0
 _LAST_RETRY_S = 60.0
 _RELEASE_S = 15.0
+_LEAST_HANGING_S = 60.0
+_HANGING_TIMEOUTS = 4
+"""A service may make several requests for a message, each with its time-outs."""
 
 
 class Parts(NamedTuple):
@@ -183,6 +186,11 @@ class Leader:
                 self._note(done)
         self._write(self._clock.monotonic_s(), last=True)
 
+    def trouble(self) -> str:
+        """Return which targets hang, for a person; empty: none. Any thread may ask."""
+        within_s = _HANGING_TIMEOUTS * self._parts.settings.alert_timeout_s
+        return self._pool.trouble(max(within_s, _LEAST_HANGING_S))
+
     def close(self) -> None:
         """End the clients and threads."""
         self._pool.close()
@@ -215,6 +223,8 @@ class Leader:
             self._tell(engine.on_zscore(item.record), now_us)
         elif item.topic == ALERTS.name:
             self._tell(engine.on_alert(item.record), now_us)
+        elif item.record is None:
+            engine.on_feed_gone(item.key, now_us, known=item.known)
         elif item.topic == STATUS.name:
             self._tell(engine.on_feed_status(item.record, known=item.known), now_us)
         else:

@@ -75,13 +75,13 @@ def run_notifier(settings: AlertSettings, *, stop: threading.Event | None = None
             signal.signal(number, lambda *_: stop.set())
     metrics, clock = AlertMetrics(), SystemClock()
     heartbeat = Heartbeat(clock, _WATCHDOG_S)
-    stop_metrics = metrics.serve(settings, heartbeat.trouble)
+    notifier = Notifier(settings, rules, services, metrics, heartbeat, stop, clock)
+    stop_metrics = metrics.serve(settings, notifier.trouble)
     finished = threading.Event()
     threading.Thread(
         target=_watch, args=(heartbeat, finished), name="watchdog", daemon=True
     ).start()
     try:
-        notifier = Notifier(settings, rules, services, metrics, heartbeat, stop, clock)
         notifier.run()
     finally:
         finished.set()
@@ -129,6 +129,11 @@ class Notifier:
                 if not self._stop.is_set():
                     log.warning("%s: standing by", error)
                     self._stop.wait(_REJOIN_S)
+
+    def trouble(self) -> str:
+        """Return what is wrong, for a person; empty: nothing. Any thread may ask."""
+        leader = self._leader
+        return self._heartbeat.trouble() or (leader.trouble() if leader is not None else "")
 
     def _be_member(self, catalog: SchemaCatalog, encoder: Encoder) -> None:
         membership = self._membership = Membership(self._settings, self._release)

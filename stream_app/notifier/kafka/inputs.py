@@ -40,8 +40,10 @@ class Input(NamedTuple):
 
     topic: str
     record: Any
+    """None: the record of `key` was taken out. Of `funding.feeds` alone."""
     known: bool
     """It was read before a restart, and is read again to know what is so."""
+    key: str = ""
 
 
 class Inputs:
@@ -163,8 +165,11 @@ class Inputs:
                 record = self._decoded(message.topic(), message.value())
                 known = message.offset() < self._known_until.get(place, 0)
                 self._reached(place, message.offset() + 1)
-                if record is not None:
-                    yield Input(message.topic(), record, known)
+                if record is not None or (
+                    message.value() is None and message.topic() == STATUS.name
+                ):
+                    key = (message.key() or b"").decode(errors="replace")
+                    yield Input(message.topic(), record, known, key)
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's name
                 # The end may lie behind markers that no message shows.
                 self._reached(place, message.offset())

@@ -12,12 +12,18 @@ from dataclasses import replace
 
 from schemas.alert_kinds import AlertKind
 from schemas.audit_kinds import AuditKind
-from schemas.rates import apr, rate_8h
-from schemas.records import Alert, AuditEvent, Confidence, FeedStatus, Severity, ZScore
+from schemas.rates import rate_8h
+from schemas.records import Alert, AuditEvent, Confidence, FeedStatus, ZScore
 from schemas.times import US_PER_MINUTE
 from stream_app.notifier.rules import messages
 from stream_app.notifier.rules.excursions import Track, fire, step
-from stream_app.notifier.rules.firing import Firing, rule_alert_id
+from stream_app.notifier.rules.firing import (
+    Firing,
+    contract_firing,
+    rule_alert_id,
+    severity_of,
+    spread_firing,
+)
 from stream_app.notifier.rules.model import (
     CONFIDENCES,
     FeedStates,
@@ -29,7 +35,7 @@ from stream_app.notifier.rules.model import (
     SignFlip,
     Spread,
 )
-from stream_app.notifier.rules.spreads import Gap, Leg, LegTable, widest_gap
+from stream_app.notifier.rules.spreads import Leg, LegTable, widest_gap
 from stream_app.notifier.rules.tracks import Tracks
 
 SILENT_US = US_PER_MINUTE
@@ -144,6 +150,16 @@ class Engine:
         at = status["reported_at"]
         return self._feed(status, status["state"], status["since"], at)
 
+    def on_feed_gone(self, feed: str, now_us: int, *, known: bool = False) -> None:
+        """Forget a feed whose status was taken out: it has no state, and is not silent either.
+
+        `known`: that was taken before a restart, and ends nothing.
+        """
+        self._statuses.pop(feed, None)
+        for rule in self._rules:
+            if isinstance(rule.condition, FeedStates) and not known:
+                self._end(rule, feed, now_us)
+
     def on_audit(self, event: AuditEvent) -> None:
         """Take an audit event; gaps fire at the next tick."""
         kind, subject = event["kind"], event["subject"]
@@ -158,13 +174,13 @@ class Engine:
                 self._keep(rule, key, track, before, opened)
         elif kind in _ENDS_GAPS:
             for rule in self._gap_rules(subject):
-                self._end_gap(rule, _gap_key(event), event["last_event_time"])
+                self._end(rule, _gap_key(event), event["last_event_time"])
         elif kind == AuditKind.STARTED:
             # A producer that was killed closes no gaps of its sockets.
             for rule in self._gap_rules(subject):
                 for key, _track in self.tracks.of_rule(rule):
                     if key.startswith(f"{subject}#"):
-                        self._end_gap(rule, key, event["last_event_time"])
+                        self._end(rule, key, event["last_event_time"])
 
     def tick(self, now_us: int) -> list[Firing]:
         """Fire what has lasted long enough although nothing came. The clock is the wall's."""
@@ -246,7 +262,7 @@ class Engine:
         kind, value = ("z", record["z"]) if condition.z is not None else ("apr", record["apr"])
         z, yearly = record["z"], f"{record['apr'] * 100:+.1f} % a year"
         what = yearly if condition.z is None or z is None else f"z {z:+.2f}"
-        return self._contract_firing(rule, record, track.began, kind, value, what)
+        return contract_firing(rule, record, track.began, kind, value, what)
 
     def _sign(self, rule: Rule, record: ZScore) -> Firing | None:
         subject, at = record["contract_id"], record["event_time"]
@@ -265,31 +281,7 @@ class Engine:
         if not told:
             return None
         payer = "longs pay shorts" if sign > 0 else "shorts pay longs"
-        return self._contract_firing(rule, record, began, "sign_flip", scaled, f"{payer} now")
-
-    def _contract_firing(
-        self,
-        rule: Rule,
-        record: ZScore,
-        began: int,
-        kind: str,
-        value: float | None,
-        what: str,
-    ) -> Firing:
-        at, subject = record["event_time"], record["contract_id"]
-        title, message = messages.score_words(record, at - began, what)
-        return Firing(
-            rule,
-            rule_alert_id(rule.name, subject, began),
-            subject,
-            kind,
-            _severity(rule),
-            value,
-            title,
-            message,
-            at,
-            subject,
-        )
+        return contract_firing(rule, record, began, "sign_flip", scaled, f"{payer} now")
 
     def _spread(self, rule: Rule, condition: Spread, record: ZScore) -> Firing | None:
         base, at = record["base"], record["event_time"]
@@ -312,22 +304,7 @@ class Engine:
             track.note = gap.names
         told = bool(side) and self._fire(rule, track, at)
         self._keep(rule, base, track, before, at)
-        return self._spread_firing(rule, base, gap, track.began, at) if told else None
-
-    def _spread_firing(self, rule: Rule, base: str, gap: Gap, began: int, at: int) -> Firing:
-        title, message = messages.spread_words(base, gap, at - began)
-        return Firing(
-            rule,
-            rule_alert_id(rule.name, base, began),
-            base,
-            "spread",
-            _severity(rule),
-            apr(*gap.high.rate) - apr(*gap.low.rate),
-            title,
-            message,
-            at,
-            gap.high.contract_id,
-        )
+        return spread_firing(rule, base, gap, track.began, at) if told else None
 
     def _own_alert(self, rule: Rule, alert: Alert) -> Firing | None:
         subject, at = alert["subject"], alert["event_time"]
@@ -373,7 +350,7 @@ class Engine:
                     feed, state, status["detail"], at - track.began
                 )
                 alert_id = rule_alert_id(rule.name, feed, track.began)
-                severity = _severity(rule)
+                severity = severity_of(rule)
                 fired.append(
                     Firing(
                         *(rule, alert_id, feed, "feed_state", severity, None, title, message, at)
@@ -391,7 +368,7 @@ class Engine:
             ):
                 yield rule
 
-    def _end_gap(self, rule: Rule, key: str, at: int) -> None:
+    def _end(self, rule: Rule, key: str, at: int) -> None:
         track = self.tracks.find(rule, key)
         before = replace(track)
         step(track, 0, inside=True, at=at)
@@ -414,17 +391,13 @@ class Engine:
                 rule_alert_id(rule.name, key, track.began),
                 subject,
                 "gap",
-                _severity(rule),
+                severity_of(rule),
                 (now_us - track.began) / 1e6,
                 title,
                 message,
                 now_us,
                 subject if ":" in subject else "",
             )
-
-
-def _severity(rule: Rule) -> Severity:
-    return rule.severity or "warning"
 
 
 def _gap_key(event: AuditEvent) -> str:

@@ -46,12 +46,15 @@ class SenderPool:
         self._results: queue.SimpleQueue[Done] = queue.SimpleQueue()
         self.busy: dict[str, Key] = {}
         """The message under way of each target that has one."""
+        self._since_s: dict[str, float] = {}
+        """When each of them was handed over."""
 
     def submit(self, order: Order) -> None:
         """Hand a message to its target's thread, which must not be busy."""
         target = order.record["target"]
         assert target not in self.busy, target
         self.busy[target] = (order.record["alert_id"], target)
+        self._since_s[target] = self._clock.monotonic_s()
         orders = self._orders.get(target)
         if orders is None:
             orders = self._orders[target] = queue.SimpleQueue()
@@ -73,7 +76,25 @@ class SenderPool:
             pass
         for done in found:
             self.busy.pop(done.key[1], None)
+            self._since_s.pop(done.key[1], None)
         return found
+
+    def trouble(self, within_s: float) -> str:
+        """Return which attempts have not ended within a time, for a person; empty: none.
+
+        Any thread may ask.
+        """
+        now_s = self._clock.monotonic_s()
+        hanging = {
+            target: now_s - since_s
+            for target, since_s in self._since_s.copy().items()
+            if now_s - since_s > within_s
+        }
+        told = (
+            f"target {target}: an attempt has not ended for {s:.0f} s"
+            for target, s in hanging.items()
+        )
+        return "; ".join(told)
 
     def close(self) -> None:
         """Let the threads end after what they are doing."""

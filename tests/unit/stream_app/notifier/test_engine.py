@@ -192,6 +192,29 @@ def test_a_status_of_before_a_restart_moves_nothing() -> None:
     assert len(engine.tick(START_US + 1 * S)) == 1, "it is still so: the clock tells it"
 
 
+def test_a_feed_that_was_taken_out_is_in_no_state() -> None:
+    """It is not silent; what was under way is over, and its cool-down goes on."""
+    engine = engine_of(
+        "name: a, when: {feed_state: {states: [silent, down]}}, cool_down: 1h",
+        "name: b, when: {feed_state: {states: [down], for: 30s}}",
+    )
+    assert len(engine.on_feed_status(status(0, "down", 0))) == 1
+    engine.on_feed_gone("kucoin", START_US + 10 * S)
+    assert engine.tick(START_US + 100 * S) == []
+    assert engine.on_feed_status(status(200, "down", 200)) == []
+    (again,) = engine.tick(START_US + 230 * S)
+    assert again.alert_id == f"rule/b/kucoin/{START_US + 200 * S}"
+
+
+def test_a_feed_that_was_taken_out_before_a_restart_ends_nothing_later() -> None:
+    """What has begun since then goes on, and is told once."""
+    engine = engine_of("name: a, when: {feed_state: {states: [down]}}")
+    assert len(engine.on_feed_status(status(50, "down", 50))) == 1
+    engine.on_feed_gone("kucoin", START_US + 60 * S, known=True)
+    engine.on_feed_status(status(50, "down", 50), known=True)
+    assert engine.tick(START_US + 61 * S) == []
+
+
 def test_gaps_are_told_while_they_are_open() -> None:
     """Of contracts and of sockets; what ends them, ends them."""
     engine = engine_of("name: a, when: {gap: {longer_than: 60s}}")

@@ -73,6 +73,21 @@ def test_a_target_that_hangs_holds_up_no_other() -> None:
     pool.close()
 
 
+def test_an_attempt_that_does_not_end_is_told() -> None:
+    """Until it ends."""
+    service, clock = Slow(), ManualClock()
+    pool = SenderPool(cast("Any", {"desk": service}), clock)
+    pool.submit(Order(record(), START_S + 100))
+    clock.advance(60)
+    assert pool.trouble(60) == ""
+    clock.advance(1)
+    assert pool.trouble(60) == "target desk: an attempt has not ended for 61 s"
+    service.go.set()
+    assert results(pool, 1)[0].result.ok
+    assert pool.trouble(60) == ""
+    pool.close()
+
+
 def test_what_is_too_late_is_not_sent() -> None:
     """The process stood still: another notifier may have taken over."""
     service, clock = Slow(), ManualClock()
