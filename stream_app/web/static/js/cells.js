@@ -3,6 +3,7 @@
 import { el, setAttr, setClass, setHidden, setText, svg } from "./dom.js";
 import { CONFIDENCE } from "./filters.js";
 import * as format from "./format.js";
+import { contractUrl } from "./router.js";
 import { sparkOf } from "./sparklines.js";
 import { isStarred, toggleStar } from "./stars.js";
 import { store, warming } from "./store.js";
@@ -29,12 +30,16 @@ export const star = {
 
 export const name = {
   build(cell) {
-    cell.append(el("b"), el("span", { class: "venue" }));
+    // The grid has one Tab stop: Enter opens the row. The end of marking text is no click.
+    const open = (event) => getSelection().isCollapsed || event.preventDefault();
+    const link = { class: "to", tabindex: "-1", draggable: "false", onclick: open };
+    cell.append(el("a", link, el("b")), el("span", { class: "venue" }));
   },
   paint(cell, row) {
     if (cell.row === row) return;
     cell.row = row;
-    setText(cell.firstChild, row.symbol);
+    setAttr(cell.firstChild, "href", contractUrl(row.id));
+    setText(cell.firstChild.firstChild, row.symbol);
     setText(cell.lastChild, row.feed);
   },
 };

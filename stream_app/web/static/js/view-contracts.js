@@ -8,7 +8,7 @@ import { downloadCsv } from "./csv.js";
 import { copyText, el, setHidden, toast } from "./dom.js";
 import { predicate } from "./filters.js";
 import { nothingBox } from "./nothing.js";
-import { contractUrl, go, param } from "./router.js";
+import { contractUrl, go, param, takeLeft } from "./router.js";
 import { startSparklines } from "./sparklines.js";
 import { toggleStar } from "./stars.js";
 import { pageState, store } from "./store.js";
@@ -45,7 +45,9 @@ class ContractsView {
     addEventListener("starred", this.starred);
     startSparklines();
     this.showUnit();
+    const left = takeLeft();
     this.update();
+    this.table.reveal(this.list.findIndex(({ id }) => id === left));
   }
 
   /** Renew the order each 5 s, unless someone looks at a row; in between only the numbers. */
@@ -58,6 +60,7 @@ class ContractsView {
     if ((isNew || late) && !held) this.refresh();
     else if (isNew) this.show(this.inPlace());
     else this.table.paint();
+    if (performance.now() - this.countedAt > ORDER_MS) this.count(); // also while the order is held
     this.tools.setCounts(this.list.length, late && held);
     this.nothing.show(pageState(), store.contracts.length, this.list.length);
   }
@@ -86,6 +89,11 @@ class ContractsView {
     this.list = list;
     setHidden(this.table.root, list.length === 0);
     this.table.setRows(list);
+    this.count();
+  }
+
+  count() {
+    this.countedAt = performance.now();
     this.bands.renew();
   }
 
