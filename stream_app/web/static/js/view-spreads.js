@@ -109,7 +109,7 @@ class SpreadsView {
   }
 
   update(now) {
-    if (now >= this.nextAsk && store.status !== null) this.ask();
+    if (performance.now() >= this.nextAsk && store.status !== null) this.ask();
     if (Math.abs(now - this.pairedAt) >= PAIRS_MS) {
       this.pairedAt = now;
       const changed = renew(this.pairs, store.contracts, now, this.paid);
@@ -208,11 +208,11 @@ class SpreadsView {
       this.paid = paid;
       this.pairedAt = 0;
       this.reason = answer?.available === false ? answer.reason || "history is not available" : "";
-      this.nextAsk = store.now() + PAID_MS;
+      this.nextAsk = performance.now() + PAID_MS;
     } catch (error) {
       if (isAbort(error)) return;
       this.reason = error.message;
-      this.nextAsk = store.now() + RETRY_MS;
+      this.nextAsk = performance.now() + RETRY_MS;
     }
     setText(this.note, `What was paid is not renewed: ${this.reason}.`);
     setHidden(this.note, this.reason === "");
