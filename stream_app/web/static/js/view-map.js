@@ -1,7 +1,7 @@
 // Map: bases by exchanges on one canvas, in newspaper columns, so that some hundred bases are in sight.
 
 import { el, setAttr, setHidden, setText } from "./dom.js";
-import { predicate } from "./filters.js";
+import { FILTERS, predicate } from "./filters.js";
 import { count } from "./format.js";
 import { mapElements } from "./map-elements.js";
 import { groupsOf } from "./map-groups.js";
@@ -10,7 +10,7 @@ import { drawLegend, measureNamed, MEASURES } from "./map-measures.js";
 import { painter } from "./map-paint.js";
 import { describe, fillTable } from "./map-reading.js";
 import { nothingBox } from "./nothing.js";
-import { contractUrl, go, param } from "./router.js";
+import { contractUrl, go, param, setParams } from "./router.js";
 import { pageState, store } from "./store.js";
 
 const ORDER_MS = 15_000;
@@ -26,7 +26,7 @@ class MapView {
   constructor(main) {
     this.parts = mapElements(() => this.gather());
     this.paint = painter(this.parts.canvas);
-    this.nothing = nothingBox();
+    this.nothing = nothingBox(() => this.clear());
     this.scene = { groups: [], feeds: [], measure: MEASURES.z, layout: null, now: 0, scrollTop: 0, strong: true };
     this.at = null; // the cell {i, j} under the pointer or the keyboard's cursor
     this.orderedAt = -Infinity;
@@ -189,7 +189,15 @@ class MapView {
   }
 
   escape() {
-    this.moveTo(null);
+    if (this.at !== null) this.moveTo(null);
+    else this.clear();
+  }
+
+  clear() {
+    setParams(Object.fromEntries(FILTERS.map((key) => [key, null])));
+    this.parts.search.show();
+    this.parts.intervals.show();
+    this.gather();
   }
 
   destroy() {
