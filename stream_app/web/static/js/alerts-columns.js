@@ -1,6 +1,6 @@
 // The columns of the alerts table, and what an alert's value means for its kind.
 
-import { el, setText } from "./dom.js";
+import { el, setClass, setText } from "./dom.js";
 import * as format from "./format.js";
 import { contractUrl } from "./router.js";
 import { store } from "./store.js";
@@ -73,7 +73,8 @@ const ago = (row) => format.age((store.now() - row.at) / 1000);
 const TOLD_TITLE = "Who was told: ✓ sent, … under way, ✗ failed, – held back by a rule, ? not known";
 const told = {
   paint(cell, row) {
-    setText(cell, row.told);
+    setText(cell, row.told || format.DASH);
+    setClass(cell, row.told ? "" : "dim");
     if (cell.title !== row.toldWhy) cell.title = row.toldWhy;
   },
 };

@@ -30,17 +30,18 @@ export const star = {
 
 export const name = {
   build(cell) {
-    // The grid has one Tab stop: Enter opens the row. The end of marking text is no click.
-    const open = (event) => getSelection().isCollapsed || event.preventDefault();
-    const link = { class: "to", tabindex: "-1", draggable: "false", onclick: open };
-    cell.append(el("a", link, el("b")), el("span", { class: "venue" }));
+    // A link of its own, for a new tab: browsers do not let one mark text within a link. Enter opens the row, too.
+    const link = { class: "to hide-s", tabindex: "-1", title: "Open" };
+    cell.append(el("b"), el("span", { class: "venue" }), el("a", link, "→"));
   },
   paint(cell, row) {
     if (cell.row === row) return;
     cell.row = row;
-    setAttr(cell.firstChild, "href", contractUrl(row.id));
-    setText(cell.firstChild.firstChild, row.symbol);
-    setText(cell.lastChild, row.feed);
+    const [symbol, venue, link] = cell.children;
+    setText(symbol, row.symbol);
+    setText(venue, row.feed);
+    setAttr(link, "href", contractUrl(row.id));
+    setAttr(link, "aria-label", `Open ${row.id}`);
   },
 };
 
