@@ -177,18 +177,18 @@ export class VirtualTable {
     const at = this.rows.indexOf(this.selected);
     const typing = document.activeElement?.matches("input");
     if (!typing && document.activeElement !== this.root) this.root.focus({ preventScroll: true });
-    this.reveal(at < 0 ? 0 : Math.max(0, Math.min(this.rows.length - 1, at + step)));
+    const next = at < 0 ? 0 : Math.max(0, Math.min(this.rows.length - 1, at + step));
+    this.reveal(next);
+    this.select(this.rows[next]);
   }
 
-  /** Select the row at this place and bring it into sight; nothing where there is none. */
+  /** Bring the row at this place into sight. */
   reveal(index) {
-    if (this.rows[index] === undefined) return;
     const top = index * this.height;
     const head = phone.matches ? 0 : HEADER_PX;
     const lowest = top + this.height + head - this.root.clientHeight;
     if (top < this.root.scrollTop) this.root.scrollTop = top;
     else if (lowest > this.root.scrollTop) this.root.scrollTop = lowest;
-    this.select(this.rows[index]);
   }
 
   /** For paper: all rows at once, one below the other. */

@@ -15,6 +15,7 @@ import { pageState, store } from "./store.js";
 import { VirtualTable } from "./table.js";
 
 const ORDER_MS = 5000;
+const phone = matchMedia("(max-width: 720px)");
 const RATE_NAMES = { pct: "Rate, %", bps: "Rate, bps", apr: "Rate, APR %" };
 
 export const contractsView = (main) => new ContractsView(main);
@@ -47,7 +48,14 @@ class ContractsView {
     this.showUnit();
     const left = takeLeft();
     this.update();
-    this.table.reveal(this.list.findIndex(({ id }) => id === left));
+    this.returnTo(this.list.findIndex(({ id }) => id === left));
+  }
+
+  /** Where the reader was. On the phone the row is not chosen: nothing there would let go of it again. */
+  returnTo(index) {
+    if (index < 0) return;
+    this.table.reveal(index);
+    if (!phone.matches) this.table.select(this.list[index]);
   }
 
   /** Renew the order each 5 s, unless someone looks at a row; in between only the numbers. */
