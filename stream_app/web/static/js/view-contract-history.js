@@ -151,6 +151,11 @@ export class ContractHistory {
     return this.past.gaps.some((gap) => gap.to === null) ? OPEN_GAP_MS : REFRESH_MS;
   }
 
+  /** Whether what is known does not reach back over the range. */
+  isShorter(now) {
+    return this.past === null || this.past.from > now - Number(this.days) * DAY + HOUR;
+  }
+
   /** What is known of the past, in words: loading, not available and why, or nothing to say. */
   say() {
     const marked = this.mark !== null;
@@ -160,9 +165,8 @@ export class ContractHistory {
       setAttr(this.unmark, "aria-label", `Remove the mark at ${format.stamp(this.mark)} UTC`);
     }
     const far = marked && store.now() - this.mark > 30 * DAY;
-    const shorter = this.past === null || this.past.from > store.now() - Number(this.days) * DAY + HOUR;
     let text = "";
-    if (this.asking && shorter) text = "Loading the past …";
+    if (this.asking && this.isShorter(store.now())) text = "Loading the past …";
     else if (this.reason && this.failures > 0)
       text = `The past could not be loaded: ${this.reason}. Shown is what is known here.`;
     else if (this.reason) text = `History is not available: ${this.reason}. Shown is what the topics gave.`;
@@ -214,7 +218,8 @@ export class ContractHistory {
     const rated = row.samples >= LEAST_RATED && row.mean !== null && row.std !== null;
     const baseline = rated ? { mean: row.mean, std: row.std } : null;
     const bars = this.bars ? past.bars.filter((bar) => bar.at + HOUR > from && bar.at <= now) : [];
-    const words = { row, baseline, settlements, gaps, points };
+    const known = this.past !== null && !this.reason && !this.isShorter(now);
+    const words = { row, baseline, settlements, gaps, points, known };
     return {
       from,
       to: now,
