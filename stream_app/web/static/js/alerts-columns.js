@@ -1,8 +1,11 @@
 // The columns of the alerts table, and what an alert's value means for its kind.
 
-import { setText } from "./dom.js";
+import { el, setClass, setText } from "./dom.js";
 import * as format from "./format.js";
+import { contractUrl } from "./router.js";
 import { store } from "./store.js";
+
+const NEAR_MS = 0.9 * 86_400_000; // a day's chart still shows it
 
 /** kind: [words, how its value and threshold are written]; one that is not listed is written as it is. */
 const KINDS = {
@@ -43,13 +46,35 @@ function measured(kind, value) {
 const sentence = ({ subject, message }) =>
   message.startsWith(`${subject}: `) ? message.slice(subject.length + 2) : message;
 
+/** To the contract at that moment, to the spreads of a base, or to the feeds; null of a digest, which tells of several. */
+export function momentUrl({ subject, kind, at }) {
+  if (kind === "digest") return null;
+  if (kind === "spread") return `#/spreads?q=${encodeURIComponent(subject)}`;
+  if (!subject.includes(":")) return "#/feeds";
+  return contractUrl(subject, { range: store.now() - at < NEAR_MS ? "1" : "2", at });
+}
+
+const moment = {
+  build: (cell) => cell.append(el("a", { class: "link", tabindex: "-1", title: "Show this moment" })),
+  paint(cell, row) {
+    const link = cell.firstChild;
+    setText(link, format.moment(row.at, store.now()));
+    if (cell.row === row) return;
+    cell.row = row;
+    const url = momentUrl(row);
+    if (url === null) link.removeAttribute("href");
+    else link.setAttribute("href", url);
+  },
+};
+
 const weight = ({ severity }) => (severity === "critical" ? "w2" : severity === "info" ? "dim" : "");
 const ago = (row) => format.age((store.now() - row.at) / 1000);
 
 const TOLD_TITLE = "Who was told: ✓ sent, … under way, ✗ failed, – held back by a rule, ? not known";
 const told = {
   paint(cell, row) {
-    setText(cell, row.told);
+    setText(cell, row.told || format.DASH);
+    setClass(cell, row.told ? "" : "dim");
     if (cell.title !== row.toldWhy) cell.title = row.toldWhy;
   },
 };
@@ -57,7 +82,7 @@ const told = {
 /** Columns for the rows of alert-rows.js. */
 export function columns() {
   return [
-    { key: "at", label: "When, UTC", width: "92px", text: (a) => format.moment(a.at, store.now()) },
+    { key: "at", label: "When, UTC", width: "92px", ...moment },
     { key: "ago", label: "Ago", width: "56px", phone: "f", right: true, text: ago, tone: () => "dim" },
     {
       key: "severity",

@@ -27,6 +27,7 @@ const VIEWS = new Map([
   ["feeds", feedsView],
   ["alerts", alertsView],
 ]);
+const TITLE_MS = 1000; // a tab in the background paints nothing, but its name is in sight
 const main = document.querySelector("#main");
 let view = null;
 let title = "";
@@ -52,9 +53,13 @@ function show() {
 function render(now, themed = false) {
   const state = pageState();
   showFrame(state, now);
+  nameTab(state);
+  view?.update(now, themed);
+}
+
+function nameTab(state) {
   const wanted = state === "frozen" ? `■ frozen · ${title}` : title;
   if (document.title !== wanted) document.title = wanted;
-  view?.update(now, themed);
 }
 
 /** A task that is queued in the animation frame runs after its painting. */
@@ -86,6 +91,7 @@ addEventListener("afterprint", () => {
   printTheme(false);
   view?.table?.printed?.();
 });
+setInterval(() => document.hidden && nameTab(pageState()), TITLE_MS);
 startSocket();
 show();
 announce();

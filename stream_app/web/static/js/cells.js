@@ -3,6 +3,7 @@
 import { el, setAttr, setClass, setHidden, setText, svg } from "./dom.js";
 import { CONFIDENCE } from "./filters.js";
 import * as format from "./format.js";
+import { contractUrl } from "./router.js";
 import { sparkOf } from "./sparklines.js";
 import { isStarred, toggleStar } from "./stars.js";
 import { store, warming } from "./store.js";
@@ -29,13 +30,18 @@ export const star = {
 
 export const name = {
   build(cell) {
-    cell.append(el("b"), el("span", { class: "venue" }));
+    // A link of its own, for a new tab: browsers do not let one mark text within a link. Enter opens the row, too.
+    const link = { class: "to hide-s", tabindex: "-1", title: "Open" };
+    cell.append(el("b"), el("span", { class: "venue" }), el("a", link, "→"));
   },
   paint(cell, row) {
     if (cell.row === row) return;
     cell.row = row;
-    setText(cell.firstChild, row.symbol);
-    setText(cell.lastChild, row.feed);
+    const [symbol, venue, link] = cell.children;
+    setText(symbol, row.symbol);
+    setText(venue, row.feed);
+    setAttr(link, "href", contractUrl(row.id));
+    setAttr(link, "aria-label", `Open ${row.id}`);
   },
 };
 

@@ -14,13 +14,6 @@ const ageOf = (row) => (store.now() - row.event) / 1000;
 export const isStale = (row) => row.removed || store.now() - row.event > row.staleAfter * 1000;
 export const rowClass = (row) => (isStale(row) ? "stale" : "");
 
-/** Time to the next settlement, or "due" where that has passed and the next is not known yet. */
-function countdown({ next }) {
-  if (next === null) return format.DASH;
-  const left = (next - store.now()) / 1000;
-  return left < 0 ? "due" : format.countdown(left);
-}
-
 const TITLES = {
   rate: "Running estimate for the next settlement, per interval",
   hours: "Hours between settlements; ? where they are assumed or doubtful",
@@ -152,7 +145,7 @@ function standing() {
       right: true,
       rising: true,
       sort: (r) => r.next,
-      text: countdown,
+      text: (r) => format.until(r.next, store.now()),
       tone: (r) => (r.next !== null && r.next - store.now() < SOON_MS ? "soon" : ""),
     },
     {

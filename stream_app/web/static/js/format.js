@@ -68,6 +68,11 @@ export function countdown(seconds) {
   return `${Math.floor(s / 3600)}:${two(Math.floor(s / 60) % 60)}:${two(s % 60)}`;
 }
 
+/** Time to a settlement (ms), or "due" where that has passed and the next is not known yet. */
+export function until(at, now) {
+  return known(at) && at < now ? "due" : countdown(known(at) ? (at - now) / 1000 : null);
+}
+
 export function milliseconds(value) {
   if (!known(value)) return DASH;
   return value < 10_000 ? `${Math.round(value)} ms` : age(value / 1000);

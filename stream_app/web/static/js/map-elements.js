@@ -37,15 +37,16 @@ function tools(gather) {
   const alone = el("button", { class: "btn", type: "button", title }, "Singles too");
   alone.addEventListener("click", () => choose("one")(param("one") === "1" ? null : "1"));
   const intervals = menu("Interval", "h", intervalOptions, gather);
+  const search = searchBox("Base", gather);
   const root = el(
     "div",
     { class: "tools", role: "group", "aria-label": "Search, measure and order" },
-    searchBox("Base", gather),
+    search,
     segments("Measure", measures, param("by", "z"), choose("by", "z")),
     segments("Order", ORDERS, param("order", "extreme"), choose("order", "extreme")),
     [intervals, alone, el("span", { class: "grow hide-s" }), legend],
   );
-  return { tools: root, legend, alone, intervals };
+  return { tools: root, legend, alone, intervals, search };
 }
 
 function intervalOptions() {

@@ -25,6 +25,13 @@ export function groupsOf(rows, feeds, { measure, order, alone }) {
   return found.sort((a, b) => (order === "name" || a.rank === b.rank ? byName(a, b) : b.rank - a.rank));
 }
 
+/** `groups` in the order in which their bases stood before; new ones at the end. */
+export function inPlace(groups, before) {
+  const places = new Map(before.map(({ base }, i) => [base, i]));
+  const placeOf = ({ base }) => places.get(base) ?? before.length;
+  return groups.sort((a, b) => placeOf(a) - placeOf(b));
+}
+
 const count = (group) => group.cells.reduce((n) => n + 1, 0); // holes are not counted
 
 function put(group, j, row, { value }) {

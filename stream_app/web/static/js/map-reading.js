@@ -10,13 +10,12 @@ export function describe({ group, feed, j, now }) {
   const row = group.cells[j];
   if (row === undefined) return { text: `${group.base} is not listed on ${feed.feed}`, row };
   const more = group.others[j] > 0 ? `   (strongest of ${group.others[j] + 1} contracts)` : "";
-  const next = row.next === null ? format.DASH : format.countdown((row.next - now) / 1000);
   const parts = [
     row.id,
     `z ${format.z(row.z)}`,
     `rate ${format.pct(row.rate)} % each ${format.hours(row.hours)}${row.intervalUnsure ? "?" : ""}`,
     `APR ${format.pct(row.apr, 1)} %`,
-    `next ${next}`,
+    `next ${format.until(row.next, now)}`,
     `age ${format.age((now - row.event) / 1000)}`,
   ];
   return { text: parts.join("   ") + more, row };

@@ -37,6 +37,29 @@ export const go = (hash) => {
   location.hash = hash;
 };
 
+let list = "#/contracts";
+let left = null;
+addEventListener("hashchange", ({ oldURL }) => {
+  const { hash } = new URL(oldURL);
+  if (hash.startsWith("#/") && !hash.startsWith("#/contract/")) list = hash;
+});
+
+/** The list that the reader saw last, with its filters, order and unit. */
+export const listUrl = () => list;
+
+/** Leave a contract's page for that list, which then shows this contract as chosen. */
+export function backToList(id) {
+  left = list.startsWith("#/contracts") ? id : null;
+  go(list);
+}
+
+/** The contract whose page was just left for the list, once; else null. */
+export function takeLeft() {
+  const id = left;
+  left = null;
+  return id;
+}
+
 /** The address of a contract's page; `at` (ms) marks a moment, `range` is the days shown. */
 export function contractUrl(id, { range, at } = {}) {
   const params = new URLSearchParams();

@@ -1,7 +1,7 @@
 // The connection to /live: order, decompression, resume, reconnecting, and the clock of the server.
 
 import { reasonOf } from "./api.js";
-import { forgetOffsets, isMeasured, offsetFrom } from "./clock.js";
+import { clockWasSet, forgetOffsets, isMeasured, offsetFrom } from "./clock.js";
 import { applyFrame } from "./frames.js";
 import { awaitPaint, forgetWaiting } from "./latency.js";
 import { announce, heardNow, silence, spend, store } from "./store.js";
@@ -10,6 +10,7 @@ const FIRST_WAIT_MS = 400;
 const MOST_WAIT_MS = 10_000;
 const PING_MS = 5000;
 const DEAF_MS = 6000; // an open socket that says nothing for so long is given up
+const CONNECT_MS = 10_000; // a handshake that takes so long is given up
 const HEALTHY_MS = 5000; // only then the next failure is a first one again
 const MOST_QUEUED = 300; // frames not yet inflated; beyond it a snapshot is cheaper
 const ASK_MS = 5000;
@@ -20,6 +21,7 @@ let socket = null;
 let queue = Promise.resolve();
 let queued = 0;
 let failures = 0;
+let begunAt = 0;
 let openedAt = 0;
 let retry = 0;
 
@@ -50,6 +52,7 @@ function connect() {
   const mine = new WebSocket(address());
   mine.binaryType = "arraybuffer";
   socket = mine;
+  begunAt = performance.now();
   let opened = false;
   mine.onopen = () => {
     opened = true;
@@ -106,7 +109,13 @@ async function askWhy() {
 }
 
 function watch() {
-  if (socket?.readyState === WebSocket.OPEN && silence() > DEAF_MS) drop(false);
+  if (clockWasSet()) {
+    forgetOffsets();
+    ping();
+  }
+  const connecting = socket?.readyState === WebSocket.CONNECTING && performance.now() - begunAt > CONNECT_MS;
+  const deaf = socket?.readyState === WebSocket.OPEN && silence() > DEAF_MS;
+  if (connecting || deaf) drop(false);
 }
 
 function ping() {
@@ -116,8 +125,10 @@ function ping() {
 function pong(text) {
   const { pong: sent, now } = JSON.parse(text);
   const received = Date.now();
-  if (typeof sent !== "number" || received < sent) return forgetOffsets(); // the reader's clock was set back
-  store.clockOffset = offsetFrom(sent, received, now / 1000);
+  if (clockWasSet() || typeof sent !== "number" || received < sent) {
+    forgetOffsets();
+    ping();
+  } else store.clockOffset = offsetFrom(sent, received, now / 1000);
 }
 
 /** Inflate and apply in the order of arrival: inflating is asynchronous, so each waits for the one before. */

@@ -175,15 +175,20 @@ export class VirtualTable {
   move(step) {
     if (!this.rows.length) return;
     const at = this.rows.indexOf(this.selected);
-    const next = at < 0 ? 0 : Math.max(0, Math.min(this.rows.length - 1, at + step));
     const typing = document.activeElement?.matches("input");
     if (!typing && document.activeElement !== this.root) this.root.focus({ preventScroll: true });
-    const top = next * this.height;
+    const next = at < 0 ? 0 : Math.max(0, Math.min(this.rows.length - 1, at + step));
+    this.reveal(next);
+    this.select(this.rows[next]);
+  }
+
+  /** Bring the row at this place into sight. */
+  reveal(index) {
+    const top = index * this.height;
     const head = phone.matches ? 0 : HEADER_PX;
     const lowest = top + this.height + head - this.root.clientHeight;
     if (top < this.root.scrollTop) this.root.scrollTop = top;
     else if (lowest > this.root.scrollTop) this.root.scrollTop = lowest;
-    this.select(this.rows[next]);
   }
 
   /** For paper: all rows at once, one below the other. */

@@ -1,12 +1,12 @@
 // Alerts: what fired in the last day, how strong, beyond which threshold, and a way to the moment.
 
 import { alertRows } from "./alert-rows.js";
-import { columns, kindWords } from "./alerts-columns.js";
+import { columns, kindWords, momentUrl } from "./alerts-columns.js";
 import { copyText, el, segments, setHidden, setText, toast } from "./dom.js";
 import { listParam, menu, searchBox } from "./filters.js";
 import { count } from "./format.js";
 import { nothingBox } from "./nothing.js";
-import { contractUrl, go, param, setParams } from "./router.js";
+import { go, param, setParams } from "./router.js";
 import { pageState, store } from "./store.js";
 import { VirtualTable } from "./table.js";
 
@@ -16,7 +16,8 @@ const SEVERITIES = [
   ["warning", "Warning"],
   ["info", "Info"],
 ];
-const NEAR_MS = 0.9 * 86_400_000; // a day's chart still shows it
+const DAY_US = 86_400_000_000;
+const LOOK_MS = 60_000; // what is older than a day leaves
 const NO_ALERT = ["No alert in the last day.", "z beyond ±2 or ±3, a change of sign, and feeds that fail raise one."];
 const NO_MATCH = ["No alert matches.", ""];
 
@@ -27,6 +28,8 @@ class AlertsView {
     const changed = () => this.refresh();
     this.version = -1;
     this.all = [];
+    this.waiting = 0;
+    this.gatheredAt = -Infinity;
     this.table = new VirtualTable({
       label: "Alerts",
       columns: columns(),
@@ -53,23 +56,47 @@ class AlertsView {
   }
 
   update() {
-    if (this.version !== store.alertsVersion) {
-      this.version = store.alertsVersion;
-      this.all = alertRows(store.alerts, store.notifications.values());
-      if (!this.kinds.open) this.kinds.renew();
-      this.refresh();
-    } else {
+    const isNew = this.version !== store.alertsVersion;
+    const held = this.table.held && this.table.rows.length > 0;
+    if (isNew || performance.now() - this.gatheredAt > LOOK_MS) {
+      this.gather();
+      if (held) this.keep();
+      else this.refresh();
+    } else if (this.waiting > 0 && !held) this.refresh();
+    else {
       this.table.paint();
       this.sayWhy();
     }
   }
 
+  gather() {
+    this.version = store.alertsVersion;
+    this.gatheredAt = performance.now();
+    this.all = lastDay();
+    if (!this.kinds.open) this.kinds.renew();
+  }
+
+  /** The order is held: rows keep their places under the pointer, what is new waits. */
+  keep() {
+    const wanted = new Map(this.all.filter(matcher()).map((row) => [row.id, row]));
+    const rows = this.table.rows.map(({ id }) => wanted.get(id)).filter((row) => row !== undefined);
+    this.waiting = wanted.size - rows.length;
+    this.table.setRows(rows);
+    this.tell(rows.length);
+  }
+
   refresh() {
     const list = this.all.filter(matcher());
+    this.waiting = 0;
     this.table.setRows(list);
-    setHidden(this.table.root, list.length === 0);
-    const number = list.length === this.all.length ? "" : `${count(list.length)} of `;
-    setText(this.shown, store.status === null ? "" : `${number}${count(this.all.length)} in the last day`);
+    this.tell(list.length);
+  }
+
+  tell(number) {
+    setHidden(this.table.root, number === 0);
+    const part = number === this.all.length ? "" : `${count(number)} of `;
+    const more = this.waiting > 0 ? ` · order held, ${count(this.waiting)} new` : "";
+    setText(this.shown, store.status === null ? "" : `${part}${count(this.all.length)} in the last day${more}`);
     this.sayWhy();
   }
 
@@ -111,10 +138,14 @@ class AlertsView {
   }
 }
 
+function lastDay() {
+  const from = store.now() * 1000 - DAY_US;
+  return alertRows(store.alerts, store.notifications.values()).filter(({ created }) => created > from);
+}
+
 function kindOptions() {
   const counts = new Map();
-  for (const { kind } of alertRows(store.alerts, store.notifications.values()))
-    counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  for (const { kind } of lastDay()) counts.set(kind, (counts.get(kind) ?? 0) + 1);
   return [...counts].sort(([a], [b]) => (a < b ? -1 : 1)).map(([kind, n]) => [kind, kindWords(kind), n]);
 }
 
@@ -129,11 +160,7 @@ function matcher() {
     words.every((word) => row.haystack.includes(word));
 }
 
-/** To the contract at that moment, to the spreads of a base, or to the feeds. */
-function openMoment({ subject, kind, at }) {
-  if (kind === "digest") return; // it tells of several
-  if (kind === "spread") return go(`#/spreads?q=${encodeURIComponent(subject)}`);
-  if (!subject.includes(":")) return go("#/feeds");
-  const range = store.now() - at < NEAR_MS ? "1" : "2";
-  return go(contractUrl(subject, { range, at }));
+function openMoment(row) {
+  const url = momentUrl(row);
+  if (url !== null) go(url);
 }

@@ -81,7 +81,7 @@ export class Elsewhere {
   }
 
   paint(row, rows, now) {
-    if (now - this.orderedAt > REORDER_MS) this.order(row, rows, now);
+    if (Math.abs(now - this.orderedAt) > REORDER_MS) this.order(row, rows, now);
     for (const [other, line] of this.lines) {
       setText(line.children[1], `${format.pct(other.rate8)} %`);
       setText(line.children[2], format.z(other.z));

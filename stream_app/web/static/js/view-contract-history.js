@@ -11,7 +11,8 @@ import { read, setParams } from "./router.js";
 import { store } from "./store.js";
 import { LEAST_RATED, legend, rest, summary } from "./view-contract-words.js";
 
-const DAY = 86_400_000;
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
 const REDRAW_MS = 5000;
 const REFRESH_MS = 300_000;
 const OPEN_GAP_MS = 30_000;
@@ -44,7 +45,7 @@ export class ContractHistory {
   /** `onPast(past or null, available)` hears each answer: audit events, alerts and gaps are shown elsewhere. */
   constructor(id, onPast) {
     const { params } = read();
-    Object.assign(this, { id, onPast, past: null, answeredAt: 0, failures: 0, nextAsk: 0, drawnAt: 0, reason: "" });
+    Object.assign(this, { id, onPast, past: null, failures: 0, nextAsk: 0, drawnAt: 0, reason: "" });
     this.days = startRange(params, store.now());
     this.mark = markOf(params);
     this.bars = params.get("bars") === "1";
@@ -138,8 +139,7 @@ export class ContractHistory {
     if (error === null) this.past = readHistory(answer);
     if (error === null || this.past === null) this.onPast(this.past, answer?.available === true);
     this.asking = null;
-    this.answeredAt = store.now();
-    this.nextAsk = this.answeredAt + this.wait();
+    this.nextAsk = performance.now() + this.wait();
     if (this.mark !== null) this.chart.reading.at ??= this.mark;
     this.say();
     this.drawnAt = 0;
@@ -149,6 +149,11 @@ export class ContractHistory {
   wait() {
     if (this.reason) return Math.min(MOST_RETRY_MS, LEAST_RETRY_MS * 2 ** this.failures);
     return this.past.gaps.some((gap) => gap.to === null) ? OPEN_GAP_MS : REFRESH_MS;
+  }
+
+  /** Whether what is known does not reach back over the range. */
+  isShorter(now) {
+    return this.past === null || this.past.from > now - Number(this.days) * DAY + HOUR;
   }
 
   /** What is known of the past, in words: loading, not available and why, or nothing to say. */
@@ -161,7 +166,7 @@ export class ContractHistory {
     }
     const far = marked && store.now() - this.mark > 30 * DAY;
     let text = "";
-    if (this.asking && this.past === null) text = "Loading the past …";
+    if (this.asking && this.isShorter(store.now())) text = "Loading the past …";
     else if (this.reason && this.failures > 0)
       text = `The past could not be loaded: ${this.reason}. Shown is what is known here.`;
     else if (this.reason) text = `History is not available: ${this.reason}. Shown is what the topics gave.`;
@@ -175,8 +180,8 @@ export class ContractHistory {
   /** Called on every frame with the row as it is now. */
   update(row, now) {
     this.live.add(row.event, row.rate8, row.z);
-    if (this.settled(row, now) || (now >= this.nextAsk && !this.asking)) this.ask();
-    if (now - this.drawnAt > REDRAW_MS) this.draw(row, now);
+    if (this.settled(row, now) || (performance.now() >= this.nextAsk && !this.asking)) this.ask();
+    if (Math.abs(now - this.drawnAt) > REDRAW_MS) this.draw(row, now);
     else if (!this.chart.live(row.event, row.rate8)) this.draw(row, now);
     this.histogram.live(row.rate8, row.percentile);
   }
@@ -212,8 +217,9 @@ export class ContractHistory {
     const settlements = past.settlements.filter(inside);
     const rated = row.samples >= LEAST_RATED && row.mean !== null && row.std !== null;
     const baseline = rated ? { mean: row.mean, std: row.std } : null;
-    const bars = this.bars ? past.bars.filter((bar) => bar.at + 3_600_000 > from && bar.at <= now) : [];
-    const words = { row, baseline, settlements, gaps, points };
+    const bars = this.bars ? past.bars.filter((bar) => bar.at + HOUR > from && bar.at <= now) : [];
+    const known = this.past !== null && !this.reason && !this.isShorter(now);
+    const words = { row, baseline, settlements, gaps, points, known };
     return {
       from,
       to: now,

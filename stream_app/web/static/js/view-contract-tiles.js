@@ -45,7 +45,7 @@ export class Tiles {
     setClass(big.z, format.tone(row.z));
     setText(big.robust, format.z(row.robust));
     setText(big.percentile, format.percentile(row.percentile));
-    setText(big.next, format.countdown(wait));
+    setText(big.next, format.until(row.next, now));
     setClass(big.next, wait !== null && wait < SOON_S ? "w3" : "");
     setText(big.age, format.age(old));
     setClass(big.age, stale ? "bad w2" : "");

@@ -5,16 +5,17 @@ import * as format from "./format.js";
 
 export const LEAST_RATED = 10;
 
-/** What stands above the chart while nothing is read in it. */
-export function rest({ row, baseline, settlements }) {
+/** What stands above the chart while nothing is read in it. `known`: the whole past of this range was answered. */
+export function rest({ row, baseline, settlements, known }) {
   if (!baseline) return `${row.samples} settlements: no baseline below ${LEAST_RATED}`;
   const sigma = (baseline.std * 100).toFixed(4);
   const plural = settlements.length === 1 ? "settlement" : "settlements";
-  return `mean ${format.pct(baseline.mean)} %   σ ${sigma} %   ${settlements.length} ${plural} shown`;
+  const shown = known || settlements.length > 0 ? `${settlements.length} ${plural} shown` : "settlements not known";
+  return `mean ${format.pct(baseline.mean)} %   σ ${sigma} %   ${shown}`;
 }
 
 /** The chart for those who do not see it. */
-export function summary({ row, baseline, settlements, gaps, points }) {
+export function summary({ row, baseline, settlements, gaps, points, known }) {
   const values = points.map((point) => point.value);
   const parts = [`Now ${format.pct(row.rate8, 5)} percent, z ${format.z(row.z)}.`];
   if (values.length > 0) {
@@ -24,7 +25,8 @@ export function summary({ row, baseline, settlements, gaps, points }) {
   }
   if (baseline) parts.push(`Mean ${format.pct(baseline.mean)} percent, sigma ${format.pct(baseline.std)} percent.`);
   const special = settlements.filter((settlement) => settlement.special).length;
-  parts.push(`${settlements.length} settlements, ${special} of them special; ${gaps.length} gaps.`);
+  if (known) parts.push(`${settlements.length} settlements, ${special} of them special; ${gaps.length} gaps.`);
+  else parts.push("Settlements and gaps are not known in full.");
   return parts.join(" ");
 }
 

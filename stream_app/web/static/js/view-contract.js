@@ -2,15 +2,13 @@
 
 import { copyText, el, setAttr, setHidden, setText, toast } from "./dom.js";
 import * as format from "./format.js";
-import { contractUrl, go } from "./router.js";
+import { backToList, contractUrl, listUrl } from "./router.js";
 import { isStarred, toggleStar } from "./stars.js";
 import { store } from "./store.js";
 import { Alerts, Elsewhere, Events, Facts } from "./view-contract-details.js";
 import { ContractHistory } from "./view-contract-history.js";
 import { RawBytes, Sql } from "./view-contract-raw.js";
 import { Tiles } from "./view-contract-tiles.js";
-
-const back = () => go("#/contracts");
 
 export function contractView(main, id) {
   let page = null;
@@ -32,7 +30,7 @@ export function contractView(main, id) {
     update: show,
     star: () => page && toggleStar(id),
     copy: () => page?.copy(),
-    escape: back,
+    escape: () => backToList(id),
     destroy: () => page?.destroy(),
   };
 }
@@ -89,7 +87,7 @@ class ContractPage {
       el(
         "div",
         { class: "title" },
-        el("a", { class: "btn quiet", href: "#/contracts", "aria-label": "All contracts" }, "←"),
+        el("a", { class: "btn quiet", href: listUrl(), "aria-label": "Back to the list", onclick: this.leave }, "←"),
         this.star,
         el("h1", { class: "wrap" }, row.symbol),
         this.about,
@@ -115,13 +113,21 @@ class ContractPage {
     );
   }
 
+  /** The address is a real one for a new tab; here the list also shows where the reader was. */
+  leave = (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    backToList(this.id);
+  };
+
   /** `row` is undefined when the contract has gone since the page was opened: its last numbers stay, and say so. */
   update(row, now) {
     setHidden(this.gone, row !== undefined);
     if (row === undefined) setText(this.gone, "This contract is no longer delivered: the numbers are its last ones.");
     else this.row = row;
     const shown = this.row;
-    setText(this.about, `${shown.feed} · ${shown.base} in ${shown.quote} · every ${format.hours(shown.hours)}`);
+    const pair = shown.quote ? `${shown.base} in ${shown.quote}` : shown.base;
+    setText(this.about, `${shown.feed} · ${pair} · every ${format.hours(shown.hours)}`);
     const on = isStarred(this.id);
     setText(this.star, on ? "★" : "☆");
     setAttr(this.star, "aria-pressed", String(on));

@@ -8,13 +8,14 @@ import { downloadCsv } from "./csv.js";
 import { copyText, el, setHidden, toast } from "./dom.js";
 import { predicate } from "./filters.js";
 import { nothingBox } from "./nothing.js";
-import { contractUrl, go, param } from "./router.js";
+import { contractUrl, go, param, takeLeft } from "./router.js";
 import { startSparklines } from "./sparklines.js";
 import { toggleStar } from "./stars.js";
 import { pageState, store } from "./store.js";
 import { VirtualTable } from "./table.js";
 
 const ORDER_MS = 5000;
+const phone = matchMedia("(max-width: 720px)");
 const RATE_NAMES = { pct: "Rate, %", bps: "Rate, bps", apr: "Rate, APR %" };
 
 export const contractsView = (main) => new ContractsView(main);
@@ -45,7 +46,16 @@ class ContractsView {
     addEventListener("starred", this.starred);
     startSparklines();
     this.showUnit();
+    const left = takeLeft();
     this.update();
+    this.returnTo(this.list.findIndex(({ id }) => id === left));
+  }
+
+  /** Where the reader was. On the phone the row is not chosen: nothing there would let go of it again. */
+  returnTo(index) {
+    if (index < 0) return;
+    this.table.reveal(index);
+    if (!phone.matches) this.table.select(this.list[index]);
   }
 
   /** Renew the order each 5 s, unless someone looks at a row; in between only the numbers. */
@@ -58,6 +68,7 @@ class ContractsView {
     if ((isNew || late) && !held) this.refresh();
     else if (isNew) this.show(this.inPlace());
     else this.table.paint();
+    if (performance.now() - this.countedAt > ORDER_MS) this.count(); // also while the order is held
     this.tools.setCounts(this.list.length, late && held);
     this.nothing.show(pageState(), store.contracts.length, this.list.length);
   }
@@ -86,6 +97,11 @@ class ContractsView {
     this.list = list;
     setHidden(this.table.root, list.length === 0);
     this.table.setRows(list);
+    this.count();
+  }
+
+  count() {
+    this.countedAt = performance.now();
     this.bands.renew();
   }
 

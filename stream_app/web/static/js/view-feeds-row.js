@@ -162,6 +162,8 @@ export class FeedRow {
     setText(day, share(upDay));
     const tone = upDay === null ? "dim" : upDay < LOW_DAY ? "bad w2" : upDay < FAIR_DAY ? "warn w2" : "";
     setClass(day, `f-day r ${tone}`);
+    const quarters = report?.quarters?.filter((value) => value !== null).length ?? 0;
+    setAttr(day, "title", upDay === null ? "not known" : `of the ${quarters} quarters of an hour of 96 that are known`);
     setText(week, share(report?.uptime_week ?? null));
     setText(gaps, format.count(report?.gaps_24h ?? null));
     const bad = sumKnown(report?.mismatch, report?.settled_differs);

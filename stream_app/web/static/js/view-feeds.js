@@ -54,7 +54,7 @@ class FeedsView {
   }
 
   update(now) {
-    if (now >= this.nextAsk) this.ask();
+    if (performance.now() >= this.nextAsk) this.ask();
     if (this.version !== store.feedsVersion) {
       this.version = store.feedsVersion;
       frameRates.see(store.feeds);
@@ -112,7 +112,7 @@ class FeedsView {
     const why =
       gaps.status === "rejected" ? gaps.reason.message : gaps.value.available === false ? gaps.value.reason : "";
     this.gaps.show(gaps.value?.gaps ?? null, why, now);
-    this.nextAsk = now + (failed ? RETRY_MS : REFRESH_MS);
+    this.nextAsk = performance.now() + (failed ? RETRY_MS : REFRESH_MS);
     this.paintedAt = 0;
   }
 

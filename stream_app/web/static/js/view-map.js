@@ -1,16 +1,16 @@
 // Map: bases by exchanges on one canvas, in newspaper columns, so that some hundred bases are in sight.
 
 import { el, setAttr, setHidden, setText } from "./dom.js";
-import { predicate } from "./filters.js";
+import { FILTERS, predicate } from "./filters.js";
 import { count } from "./format.js";
 import { mapElements } from "./map-elements.js";
-import { groupsOf } from "./map-groups.js";
+import { groupsOf, inPlace } from "./map-groups.js";
 import { cellAt, place, spot } from "./map-layout.js";
 import { drawLegend, measureNamed, MEASURES } from "./map-measures.js";
 import { painter } from "./map-paint.js";
 import { describe, fillTable } from "./map-reading.js";
 import { nothingBox } from "./nothing.js";
-import { contractUrl, go, param } from "./router.js";
+import { contractUrl, go, param, setParams } from "./router.js";
 import { pageState, store } from "./store.js";
 
 const ORDER_MS = 15_000;
@@ -26,7 +26,7 @@ class MapView {
   constructor(main) {
     this.parts = mapElements(() => this.gather());
     this.paint = painter(this.parts.canvas);
-    this.nothing = nothingBox();
+    this.nothing = nothingBox(() => this.clear());
     this.scene = { groups: [], feeds: [], measure: MEASURES.z, layout: null, now: 0, scrollTop: 0, strong: true };
     this.at = null; // the cell {i, j} under the pointer or the keyboard's cursor
     this.orderedAt = -Infinity;
@@ -72,20 +72,21 @@ class MapView {
     if (isNew && !parts.intervals.open) parts.intervals.renew();
     if (isNew || (this.at === null && performance.now() - this.orderedAt > ORDER_MS)) {
       this.known = known;
-      this.gather();
+      this.gather(this.at !== null);
     } else if (themed) this.drawAll();
     else if (scene.layout !== null) this.paint.changed(Object.assign(scene, { now }));
     if (this.at !== null && performance.now() - this.saidAt > SAID_MS) this.say();
     this.nothing.show(pageState(), store.contracts.length, scene.groups.length, NO_BASE);
   }
 
-  /** Choose and order the bases anew, by the address. */
-  gather() {
+  /** Choose and order the bases anew, by the address; `held`: they keep their places under the pointer. */
+  gather(held = false) {
     const { parts, scene } = this;
     const order = param("order", "extreme");
     const measure = measureNamed(param("by", "z"));
     const alone = param("one") === "1";
-    const groups = groupsOf(store.contracts.filter(predicate()), store.feeds, { measure, order, alone });
+    const found = groupsOf(store.contracts.filter(predicate()), store.feeds, { measure, order, alone });
+    const groups = held ? inPlace(found, this.scene.groups) : found;
     Object.assign(scene, { groups, feeds: store.feeds, measure, strong: order !== "gap" });
     this.orderedAt = performance.now();
     if (this.at !== null && (this.at.i >= groups.length || this.at.j >= scene.feeds.length)) this.at = null;
@@ -189,7 +190,15 @@ class MapView {
   }
 
   escape() {
-    this.moveTo(null);
+    if (this.at !== null) this.moveTo(null);
+    else this.clear();
+  }
+
+  clear() {
+    setParams(Object.fromEntries(FILTERS.map((key) => [key, null])));
+    this.parts.search.show();
+    this.parts.intervals.show();
+    this.gather();
   }
 
   destroy() {

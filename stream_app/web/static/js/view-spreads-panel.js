@@ -11,6 +11,7 @@ import { store } from "./store.js";
 
 const MOST_DAYS = 30;
 const KEEP_MS = 300_000;
+const RETRY_MS = 30_000;
 const FIELDS = [
   ["notional", "Notional per leg", 100_000, { step: 1000, max: 1e12 }, "USD"],
   ["fs", "Fee per fill, short leg", 4, { step: 0.5, max: 1000 }, "bps"],
@@ -22,7 +23,8 @@ export class PairPanel {
   constructor(onClose) {
     this.pair = null;
     this.key = "";
-    this.known = new Map(); // "short|long" → {at, legs}
+    this.known = new Map(); // "short|long" → {until, answer, legs}
+    this.nextLoad = Infinity;
     this.title = el("h2", { class: "pair-title" });
     this.legs = [legLine("Short"), legLine("Long")];
     this.chart = el("div");
@@ -89,7 +91,8 @@ export class PairPanel {
     this.legs[1].paint(pair.long);
     const key = `${pair.short.id}|${pair.long.id}`;
     const paid = paidOf(pair);
-    if (key === this.key && paid === this.paid) return;
+    const due = performance.now() >= this.nextLoad;
+    if (key === this.key && paid === this.paid && !due) return;
     const others = key !== this.key;
     Object.assign(this, { key, paid });
     setText(this.title, pair.base);
@@ -98,24 +101,31 @@ export class PairPanel {
         ? el("p", { class: "lab" }, "Not known of these two legs yet.")
         : columnsOf(paid.days.map((day) => (day === null ? null : day * 1e4))),
     );
-    if (others) this.load(key, pair);
+    if (others || due) this.load(key, pair);
   }
 
+  /** What is known of the pair at once, and from the server where that is old. */
   async load(key, { short, long }) {
     this.asking?.abort();
     const kept = this.known.get(key);
-    if (kept !== undefined && Date.now() - kept.at < KEEP_MS) return this.compute();
+    if (kept === undefined) {
+      this.say("Loading the settlements …");
+      this.result.replaceChildren();
+    } else this.compute();
+    this.nextLoad = kept?.until ?? 0;
+    if (performance.now() < this.nextLoad) return undefined;
     const asking = new AbortController();
     this.asking = asking;
-    this.say("Loading the settlements …");
-    this.result.replaceChildren();
+    this.nextLoad = Infinity;
     const ids = `high=${encodeURIComponent(short.id)}&low=${encodeURIComponent(long.id)}`;
     try {
       const answer = await getJson(`spreads/paid?${ids}&days=${MOST_DAYS}`, { signal: asking.signal });
-      this.known.set(key, { at: Date.now(), answer, legs: [readLeg(answer.high), readLeg(answer.low)] });
+      this.nextLoad = performance.now() + (answer.available ? KEEP_MS : RETRY_MS);
+      this.known.set(key, { until: this.nextLoad, answer, legs: [readLeg(answer.high), readLeg(answer.low)] });
       if (this.known.size > 50) this.known.delete(this.known.keys().next().value);
     } catch (error) {
       if (isAbort(error)) return undefined;
+      this.nextLoad = performance.now() + RETRY_MS;
       return this.say(`The settlements could not be loaded: ${error.message}.`, "warn");
     }
     return this.compute();

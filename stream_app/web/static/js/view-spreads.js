@@ -42,7 +42,6 @@ class SpreadsView {
       pairedAt: 0,
       orderedAt: 0,
       nextAsk: 0,
-      settled: false,
       reason: "",
     });
     this.leaving = new AbortController();
@@ -110,7 +109,7 @@ class SpreadsView {
   }
 
   update(now) {
-    if (now >= this.nextAsk && store.status !== null) this.ask();
+    if (performance.now() >= this.nextAsk && store.status !== null) this.ask();
     if (Math.abs(now - this.pairedAt) >= PAIRS_MS) {
       this.pairedAt = now;
       const changed = renew(this.pairs, store.contracts, now, this.paid);
@@ -125,7 +124,8 @@ class SpreadsView {
   get held() {
     const marked = getSelection();
     const text = !marked.isCollapsed && this.table.root.contains(marked.anchorNode);
-    return this.table.pointer || param("base") !== "" || text;
+    const chosen = this.table.selected !== null && this.table.selected.base === param("base");
+    return this.table.pointer || chosen || text;
   }
 
   /** The order is held: what is gone leaves, what is new waits. */
@@ -163,13 +163,13 @@ class SpreadsView {
     this.nothing.show(state, this.pairs.size, count, none ? NO_PAIR : ["No spread matches.", ""]);
   }
 
-  /** At first: the base in the address, else, where there is room, the first row. */
+  /** The base in the address as soon as there is such a pair, else, where there is room, the first row. */
   choose(count) {
     if (count === 0) return this.panel.show(null);
-    const asked = this.settled ? null : this.table.rows.find(({ base }) => base === param("base"));
-    this.settled = true;
-    if (asked) return this.table.select(asked);
-    if (this.table.selected === null && !phone.matches) return this.preselect(this.table.rows[0]);
+    const { selected } = this.table;
+    const asked = this.table.rows.find(({ base }) => base === param("base"));
+    if (asked && asked !== selected) return this.table.select(asked);
+    if (selected === null && !phone.matches) return this.preselect(this.table.rows[0]);
     return undefined;
   }
 
@@ -208,11 +208,11 @@ class SpreadsView {
       this.paid = paid;
       this.pairedAt = 0;
       this.reason = answer?.available === false ? answer.reason || "history is not available" : "";
-      this.nextAsk = store.now() + PAID_MS;
+      this.nextAsk = performance.now() + PAID_MS;
     } catch (error) {
       if (isAbort(error)) return;
       this.reason = error.message;
-      this.nextAsk = store.now() + RETRY_MS;
+      this.nextAsk = performance.now() + RETRY_MS;
     }
     setText(this.note, `What was paid is not renewed: ${this.reason}.`);
     setHidden(this.note, this.reason === "");
