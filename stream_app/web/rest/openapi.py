@@ -13,7 +13,10 @@ from stream_app.web.rest.replies import CSV_TYPE, JSON_TYPE
 from stream_app.web.rest.route import PREFIX, Route
 
 _REFUSALS = {
-    400: "A parameter is unknown, given twice, or out of bounds; or the query is too long.",
+    400: (
+        "A parameter is unknown, given twice, or out of bounds; or the query is too long. A request "
+        "line of more than 8 KiB is not read at all, which is said as plain text."
+    ),
     401: "The server requires a token, and the request has none or a wrong one.",
     403: "The request comes from a foreign web page, or by a name that the server does not have.",
     404: "There is no such contract.",
@@ -23,6 +26,7 @@ _REFUSALS = {
     500: "The server has a bug: its log says more.",
     503: "The server has too much to do, or a part behind it does not answer.",
 }
+_UNREAD, _TEXT_TYPE = 400, "text/plain"
 _OF_ALL = (400, 401, 403, 405, 413, 429, 500, 503)
 _HEADERS = {
     405: {"Allow": {"schema": {"type": "string"}, "description": "The methods that are allowed."}},
@@ -78,7 +82,10 @@ def _operation(route: Route) -> dict[str, Any]:
     for status in sorted({*_OF_ALL, *route.refusals}):
         responses[str(status)] = {
             "description": route.refusals.get(status, _REFUSALS[status]),
-            "content": {JSON_TYPE: {"schema": _schema(Refusal)}},
+            "content": {
+                JSON_TYPE: {"schema": _schema(Refusal)},
+                **({_TEXT_TYPE: {"schema": {"type": "string"}}} if status == _UNREAD else {}),
+            },
         } | ({"headers": _HEADERS[status]} if status in _HEADERS else {})
     return {
         "operationId": "_".join(part.strip("{}") for part in route.path.strip("/").split("/")),
