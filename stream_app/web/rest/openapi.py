@@ -14,8 +14,8 @@ from stream_app.web.rest.route import PREFIX, Route
 
 _REFUSALS = {
     400: (
-        "A parameter is unknown, given twice, or out of bounds; or the query is too long. A request "
-        "line of more than 8 KiB is not read at all, which is said as plain text."
+        "A parameter is unknown, given twice, or out of bounds; or the query is too long. A "
+        "request line of more than 8 KiB is not read at all, which is said as plain text."
     ),
     401: "The server requires a token, and the request has none or a wrong one.",
     403: "The request comes from a foreign web page, or by a name that the server does not have.",
