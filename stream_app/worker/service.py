@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import sys
 from contextlib import suppress
 
 import faust
@@ -23,6 +24,9 @@ from stream_app.worker.watchdog import Watchdog, Watched
 log = logging.getLogger(__name__)
 
 GC_THRESHOLDS = (100_000, 50, 100)
+SWITCH_S = 0.001
+"""The page's thread gives the interpreter back after so long to the one that processes rates; by
+itself it would after 5 ms."""
 
 
 def start_worker(settings: WorkerSettings) -> None:
@@ -51,6 +55,7 @@ def run_worker(app: FundingApp, settings: WorkerSettings, clock: Clock) -> None:
     """
     # Records form no reference cycles; collections over the state would only add latency.
     gc.set_threshold(*GC_THRESHOLDS)
+    sys.setswitchinterval(SWITCH_S)
     worker = faust.Worker(app, override_logging=False, quiet=True)
     worker.spinner = None  # It writes cursor codes, to what is no terminal as well.
 
