@@ -32,6 +32,9 @@ def _micros(value: datetime) -> int:
     return round(value.timestamp() * 1_000_000)
 
 
+_ORIGIN = ("raw_topic", "raw_partition", "raw_offset", "raw_item")
+
+
 async def test_every_rate_is_stored_once_to_the_last_digit(stack: RunningStack) -> None:
     """All of what the exchange sent, nothing that it did not send, nothing twice."""
     await stack.flowing()
@@ -132,9 +135,14 @@ async def test_strangers_read_the_topics_with_a_plain_avro_consumer(stack: Runni
         for r in rates
         if _micros(r["received_at"]) < until
     } == {Update(*row) for row in stored}
-    scores = [score for score in scores if _micros(score["computed_at"]) < until]
-    assert len(scores) == sums[0][0]
-    assert math.isclose(sum(s["z"] or 0.0 for s in scores), sums[0][1], rel_tol=1e-9, abs_tol=1e-9)
+    # A worker that was killed publishes some again: they are of the same raw item.
+    each_once = {
+        (*(score[name] for name in _ORIGIN), score["trigger"]): score["z"] or 0.0
+        for score in scores
+        if _micros(score["computed_at"]) < until
+    }
+    assert len(each_once) == sums[0][0]
+    assert math.isclose(sum(each_once.values()), sums[0][1], rel_tol=1e-9, abs_tol=1e-9)
     # A settlement comes again when it is known better.
     newest = {
         (s["contract_id"], _micros(s["funding_time"])): (s["rate"], s["interval_hours"])
