@@ -45,7 +45,12 @@ def tools(page: str) -> list[str]:
 def here(text: str, stack: RunningStack) -> str:
     """The text with the ports of this stack for the default ones."""
     ports = stack.options.ports
-    for default, port in ((9092, ports.kafka), (8081, ports.registry), (8123, ports.clickhouse)):
+    for default, port in (
+        (9092, ports.kafka),
+        (8081, ports.registry),
+        (8123, ports.clickhouse),
+        (6066, ports.web),
+    ):
         text = text.replace(f"127.0.0.1:{default}", f"127.0.0.1:{port}")
     return text
 
@@ -112,11 +117,15 @@ async def test_the_deployment_page_shows_its_tools() -> None:
 
 
 @pytest.mark.parametrize("command", commands("curl "))
-async def test_curl_gets_a_number(command: str, stack: RunningStack) -> None:
-    """Each URL that the README shows answers with rows."""
+async def test_curl_gets_an_answer(command: str, stack: RunningStack) -> None:
+    """Each URL that the README shows answers: SQL with a number, the API with JSON."""
     url = here(shlex.split(command)[-1], stack)
     status, body = await stack.get(url)
-    assert (status, int(body) > 0) == (200, True)
+    assert status == 200
+    if "/api/" in url:
+        assert "contracts" in json.loads(body)
+    else:
+        assert int(body) > 0
 
 
 async def test_the_example_consumer_prints_z_scores(stack: RunningStack) -> None:
