@@ -86,17 +86,21 @@ class Hub:
             self._expired_at_s = now_s
             self._fleet.expire(self._clock.now_us())
         if not self._clients:
-            # What changes meanwhile is in the snapshot, or in the first delta, of who comes next.
+            # What changes meanwhile is told to who comes next.
             return
         if not self._fleet.has_changed() and now_s - self._sent_at_s < HEARTBEAT_S:
             return
+        frame = self._next_delta(now_s)
+        for waiting, wake in self._clients.items():
+            waiting.offer(frame)
+            wake.set()
+
+    def _next_delta(self, now_s: float) -> Frame:
         self._sent_at_s = now_s
         data = self._frames.delta(self._clock.now_us())
         frame = Frame(self._frames.sequence, data)
         self._recent.add(frame)
-        for waiting, wake in self._clients.items():
-            waiting.offer(frame)
-            wake.set()
+        return frame
 
     async def serve(self, send: Send, epoch: str, sequence: int | None) -> None:
         """Send to one page until it is gone.
@@ -110,6 +114,10 @@ class Hub:
             TimeoutError: the page takes nothing any more.
             OSError: its connection is lost.
         """
+        if not self._clients and self._fleet.has_changed():
+            # What has changed while nobody looked is behind the snapshot, and not in front of it:
+            # a page takes what a delta brings for new.
+            self._next_delta(self._clock.monotonic_s())
         waiting, wake = Waiting(), asyncio.Event()
         missed = self._recent.after(sequence) if sequence is not None else None
         if epoch == self.epoch and missed is not None:

@@ -326,6 +326,18 @@ async def test_a_socket_gets_a_snapshot_and_then_what_changes() -> None:
         assert sum("contracts" in frame for frame in frames) == 1
 
 
+async def test_what_changed_while_nobody_looked_is_not_new() -> None:
+    """It is in the snapshot; the first delta has what came after."""
+    async with site() as page:
+        page.fleet.take_zscore(zscore(), NOW_US)
+        async with page.http.ws_connect(f"{page.url}/live") as socket:
+            first = opened((await socket.receive(5)).data)
+            assert first["contracts"]["symbol"] == ["BTCUSDT"]
+            page.fleet.take_zscore(zscore("ETHUSDT"), NOW_US)
+            delta = opened((await socket.receive(5)).data)
+            assert delta["contracts"]["symbol"] == ["ETHUSDT"]
+
+
 async def test_who_was_away_for_a_moment_gets_what_it_missed() -> None:
     """And a snapshot where that is forgotten, or was of another life of the server."""
     async with site() as page:
