@@ -74,7 +74,7 @@ def create_app(settings: WorkerSettings, instance: Instance, clock: Clock) -> Fu
         reader,
         Encoders.of(encoders),
         output_producer,
-        faust_tables(app, settings.worker_id, output_producer, clock),
+        faust_tables(app, settings.worker_id, output_producer),
         KafkaRawLog(app, fetcher),
         clock,
         int(settings.worker_max_ahead_s * US_PER_S),

@@ -46,10 +46,6 @@ class BarTable(Protocol):
         """Store a bar; the result is done when the changelog has it."""
         ...
 
-    def newest(self, contract: str, limit: int) -> list[HourlyBar]:
-        """Return a contract's newest bars, oldest first."""
-        ...
-
 
 class Tables(NamedTuple):
     """The tables in which a worker's state survives it."""

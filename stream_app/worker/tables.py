@@ -10,9 +10,8 @@ from typing import Any
 
 from faust.types import TP
 
-from schemas.clock import Clock
 from schemas.records import HourlyBar
-from schemas.times import US_PER_HOUR, US_PER_S, hour_floor
+from schemas.times import US_PER_S
 from schemas.topics import changelog_topic_spec
 from stream_app.worker.checkpoint import Tables
 from stream_app.worker.fetcher import Fetcher
@@ -59,9 +58,8 @@ class FaustBarTable:
     Keys are (contract id, window), values plain dicts: Faust's windowed tables fail on bytes keys.
     """
 
-    def __init__(self, table: Any, clock: Clock) -> None:
+    def __init__(self, table: Any) -> None:
         self._table = table
-        self._clock = clock
 
     def _window(self, hour_us: int) -> Any:
         """The window of an hour, in the seconds that Faust counts in."""
@@ -75,13 +73,6 @@ class FaustBarTable:
         self._table._maybe_set_key_ttl(key, partition)  # noqa: SLF001
         sent: Awaitable[Any] = self._table.send_changelog(partition, key, dict(bar))
         return sent
-
-    def newest(self, contract: str, limit: int) -> list[HourlyBar]:
-        """Return a contract's bars of the last `limit` hours, oldest first."""
-        hour = hour_floor(self._clock.now_us())
-        hours = (hour - back * US_PER_HOUR for back in range(limit, -1, -1))
-        found = (self._table.data.get((contract, self._window(hour_us))) for hour_us in hours)
-        return [bar for bar in found if bar is not None]
 
 
 class KafkaRawLog:
@@ -98,7 +89,7 @@ class KafkaRawLog:
         return offsets[tp]
 
 
-def faust_tables(app: Any, app_id: str, output_producer: OutputProducer, clock: Clock) -> Tables:
+def faust_tables(app: Any, app_id: str, output_producer: OutputProducer) -> Tables:
     """Declare the worker's tables in a Faust app; `app_id` names their changelogs."""
 
     def state_table(name: str) -> FaustStateTable:
@@ -116,4 +107,4 @@ def faust_tables(app: Any, app_id: str, output_producer: OutputProducer, clock: 
     spec = changelog_topic_spec(app_id, BARS_TABLE)
     bars = app.Table(BARS_TABLE, partitions=spec.partitions, extra_topic_configs=spec.config)
     windowed = bars.tumbling(_BAR_S, expires=_BARS_KEPT_S).table
-    return Tables(contracts, baselines, FaustBarTable(windowed, clock))
+    return Tables(contracts, baselines, FaustBarTable(windowed))
