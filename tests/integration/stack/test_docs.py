@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DEPLOYMENT = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+TOOLS = (ROOT / "docs" / "tools.md").read_text(encoding="utf-8")
 SERVICES = ("up", "producer", "worker", "sink")
 """Commands that do not end by themselves: the stack runs them."""
 BIN = Path(sys.executable).parent
@@ -55,13 +56,13 @@ def here(text: str, stack: RunningStack) -> str:
     return text
 
 
-async def run(argv: list[str], stack: RunningStack) -> str:
-    """Output of a command that must succeed."""
+async def run(argv: list[str], stack: RunningStack, directory: Path = ROOT) -> str:
+    """Output of a command that must succeed, called in a directory."""
     done = await asyncio.to_thread(
         subprocess.run,
         argv,
         env=stack.options.environment(),
-        cwd=ROOT,
+        cwd=directory,
         capture_output=True,
         text=True,
         timeout=60,
@@ -114,6 +115,15 @@ async def test_a_tool_of_the_deployment_page_may_be_repeated(
 async def test_the_deployment_page_shows_its_tools() -> None:
     """The test above would pass if there were none."""
     assert tools(DEPLOYMENT) == ["fundingstream topics", "fundingstream migrate"]
+
+
+@pytest.mark.parametrize("command", tools(TOOLS))
+async def test_a_tool_of_the_tools_page_answers(
+    command: str, stack: RunningStack, tmp_path: Path
+) -> None:
+    """Each command that docs/tools.md shows prints something and exits 0."""
+    argv = [str(BIN / "fundingstream"), *shlex.split(command)[1:]]
+    assert await run(argv, stack, tmp_path)
 
 
 @pytest.mark.parametrize("command", commands("curl "))
