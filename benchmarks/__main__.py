@@ -22,7 +22,7 @@ from benchmarks.tables import aims_table
 from schemas.errors import FundingStreamError, UnavailableError
 
 BENCHMARKS = report.BENCHMARKS
-"""Of `make bench`, in this order: together they take about 35 minutes on two cores."""
+"""Of `make bench`, in this order: together they take about 45 minutes on two cores."""
 COMMANDS = ("faults", "calls", "modes", "alerts", "intervals", "disturbances")
 """With a command line and a verdict of their own."""
 ALL, REPORT = "all", "report"

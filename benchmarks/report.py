@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.results import PAGE, Entry, Results, load
 from benchmarks.tables import aims_table
 
-BENCHMARKS = ("throughput", "latency", "stages", "scale", "demo", "large", "page")
+BENCHMARKS = ("throughput", "latency", "stages", "scale", "demo", "large", "page", "views")
 """Each has TITLE, BOUND_S, add_options, measure, text and aims."""
 PRINTED = {
     "disturbances": "Several workers, disturbed",
@@ -25,7 +25,7 @@ PRINTED = {
 WIDTH = 110
 INTRODUCTION = """# What it costs
 
-`make bench` measures what stands first, in about 35 minutes on two cores that nothing else uses,
+`make bench` measures what stands first, in about 45 minutes on two cores that nothing else uses,
 and with `ARGS=--save` keeps it in `docs/benchmarks.json`, of which `.venv/bin/python -m benchmarks
 report` makes this page. The command of each result stands below its title. The figures come from
 small shared machines and show proportions rather than limits: where programs are compared, they

@@ -1,7 +1,8 @@
 """Finds out what the migrations make, from their own statements, and what of it is missing. Pure.
 
 Every statement of a migration makes a table, adds a column, perhaps to the key as well, gives a
-column another type, or makes a view, and may be run again.
+column another type, makes a view, makes a materialized view that copies rows from one table to
+another as they come, or fills such a table with the rows of before. Each may be run again.
 So the files tell what a database of this version holds, and how each part of it is made.
 """
 
@@ -27,8 +28,13 @@ _ADDED_TO_KEY = re.compile(
 _CHANGED = re.compile(rf"ALTER TABLE {DATABASE}\.(\w+) MODIFY COLUMN (\w+) (.+)")
 _ORDER_BY = re.compile(r"^ORDER BY (.+)$", re.MULTILINE)
 _VIEW = re.compile(rf"CREATE OR REPLACE VIEW {DATABASE}\.(\w+) AS\b")
+_COPIER = re.compile(
+    rf"CREATE MATERIALIZED VIEW IF NOT EXISTS {DATABASE}\.(\w+) TO {DATABASE}\.(\w+) AS\b"
+)
+_FILL = re.compile(rf"INSERT INTO {DATABASE}\.(\w+)\s+SELECT\b")
 _TYPE_ENDS = re.compile(r"\s+(?:DEFAULT|CODEC)\b")
 _VIEW_ENGINE = "View"
+_COPIER_ENGINE = "MaterializedView"
 
 
 @dataclass(slots=True)
@@ -76,11 +82,23 @@ class Table:
         return f"{self.before}{columns}{self.after}"
 
 
+class Copier(NamedTuple):
+    """A materialized view, which copies what comes into one table to another."""
+
+    target: str
+    """The name of the table that it fills."""
+    statement: str
+
+
 @dataclass(slots=True)
 class Expected:
     """What a database of this version holds."""
 
     tables: dict[str, Table] = field(default_factory=dict)
+    copiers: dict[str, Copier] = field(default_factory=dict)
+    """The materialized views by their names."""
+    fills: dict[str, str] = field(default_factory=dict)
+    """The statement that fills a table with what other tables hold already, by its name."""
     views: dict[str, None] = field(default_factory=dict)
     view_statements: list[str] = field(default_factory=list)
     """All statements that make views, in order. A later one may replace a view that another one
@@ -125,6 +143,10 @@ def expected_of(statements: Iterable[str]) -> Expected:
         elif view := _VIEW.match(statement):
             expected.views[view[1]] = None
             expected.view_statements.append(statement)
+        elif copier := _COPIER.match(statement):
+            expected.copiers[copier[1]] = Copier(copier[2], statement)
+        elif fill := _FILL.match(statement):
+            expected.fills[fill[1]] = statement
         else:
             raise AssertionError(f"a statement that cannot be run again: {statement}")
     return expected
@@ -160,17 +182,37 @@ def repairs(expected: Expected, found: Found, newest: Expected | None = None) ->
             else:
                 continue
             wanted.append(Repair((f"{full_name}.{column}",), text))
-    missing = []
-    for name in expected.views:
-        engine = found.engines.get(name)
-        if engine is None:
-            missing.append(f"{DATABASE}.{name}")
-        elif engine != _VIEW_ENGINE:
-            raise _not_ours(f"{DATABASE}.{name}", f"a table ({engine}), not a view")
+    copiers = _missing(expected.copiers, found, _COPIER_ENGINE)
+    wanted += [Repair((f"{DATABASE}.{n}",), expected.copiers[n].statement) for n in copiers]
+    lacking = {expected.copiers[name].target for name in copiers}
+    # Behind the copiers, so that no row comes between the two.
+    wanted += [
+        Repair((), statement)
+        for name, statement in expected.fills.items()
+        if name in lacking or name not in found.engines
+    ]
+    missing = _missing(expected.views, found, _VIEW_ENGINE)
     if missing:
         wanted += [Repair((), statement) for statement in expected.view_statements[:-1]]
-        wanted.append(Repair(tuple(missing), expected.view_statements[-1]))
+        names = tuple(f"{DATABASE}.{name}" for name in missing)
+        wanted.append(Repair(names, expected.view_statements[-1]))
     return wanted
+
+
+def _missing(names: Iterable[str], found: Found, engine: str) -> list[str]:
+    """Return the views of a kind that are not there.
+
+    Raises:
+        StateError: something else has the name of one.
+    """
+    missing = []
+    for name in names:
+        has = found.engines.get(name)
+        if has is None:
+            missing.append(name)
+        elif has != engine:
+            raise _not_ours(f"{DATABASE}.{name}", f"of the engine {has}, not a view ({engine})")
+    return missing
 
 
 def column_type(definition: str) -> str:

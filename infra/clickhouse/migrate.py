@@ -24,7 +24,7 @@ from schemas.errors import StateError
 from schemas.feeds import FEEDS, stale_s
 from stream_app.settings import SinkSettings
 from stream_app.sink.clickhouse import connect, explain
-from stream_app.sink.tables import DATABASE, TABLES
+from stream_app.sink.tables import DATABASE
 
 _NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 _LEDGER_NAME = "schema_migrations"
@@ -85,7 +85,8 @@ def migrate(settings: SinkSettings, migrations: Sequence[Migration] | None = Non
         ConfigurationError: the server refuses the user, or cannot replicate as the setting says.
     """
     wanted = own_migrations() if migrations is None else tuple(migrations)
-    tables = {_LEDGER_NAME, *(table.name for table in TABLES)}
+    own = expected_of(statement for m in own_migrations() for statement in m.statements)
+    tables = {_LEDGER_NAME, *own.tables}
     client = connect(settings)
     try:
         database = Database(client, settings, tables)

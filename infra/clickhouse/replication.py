@@ -27,7 +27,8 @@ TOKENS_KEPT_S = 7 * _DAYS_S
 ClickHouse 25.10 the default is an hour, and a sink may be away for longer."""
 
 _MADE = re.compile(
-    r"(CREATE DATABASE IF NOT EXISTS|CREATE TABLE IF NOT EXISTS|CREATE OR REPLACE VIEW) "
+    r"(CREATE DATABASE IF NOT EXISTS|CREATE TABLE IF NOT EXISTS|CREATE OR REPLACE VIEW"
+    r"|CREATE MATERIALIZED VIEW IF NOT EXISTS) "
     rf"{DATABASE}(?:\.(\w+))?"
 )
 _ENGINE = re.compile(r"^ENGINE = (\w*MergeTree)(?:\((.*)\))?$", re.MULTILINE)

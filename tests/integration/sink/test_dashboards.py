@@ -10,7 +10,7 @@ import requests
 from schemas.clock import now_us
 from schemas.times import US_PER_S
 from tests.support.monitoring import queries, variable_queries, without_macros
-from tests.support.sink_stack import ClickHouseServer, insert, zscore
+from tests.support.sink_stack import ClickHouseServer, insert, rate, zscore
 
 pytestmark = pytest.mark.integration
 
@@ -40,6 +40,7 @@ def migrated(server: ClickHouseServer) -> ClickHouseServer:
         *(zscore(n, base="BTC", event_time=now - age_s * US_PER_S, z=n + 0.5, raw_item=age_s)
           for n in (1, 2) for age_s in (3, 33)),
     )  # fmt: skip
+    insert(server, "rates", *(rate(n, base="BTC", event_time=now - 3 * US_PER_S) for n in (1, 2)))
     return server
 
 

@@ -53,6 +53,11 @@ def test_the_page_names_the_rights_of_three_users() -> None:
     assert len(VIEWS) > 15
 
 
+COPIER = {"copier": "SELECT, INSERT ON funding.*"}
+"""What the migrator has on a server, as whom the materialized views copy. Here all roles are of one
+user, and a view whose definer is the user of the session asks for that session's rights."""
+
+
 def test_the_rights_are_enough(tmp_path: Path) -> None:
     """To migrate twice, to find the columns and insert, and to read every view."""
     known = "SELECT name FROM system.settings WHERE name = 'deduplicate_insert' FORMAT Null"
@@ -60,12 +65,14 @@ def test_the_rights_are_enough(tmp_path: Path) -> None:
     stored = [
         f"INSERT INTO {table.full_name} ({table.time_field}) VALUES (now())" for table in TABLES
     ]
+    plain = [s for s in stored if "funding.rates" not in s and "funding.zscores" not in s]
     read = [f"SELECT count() FROM {view} FORMAT Null" for view in VIEWS]
     refused = run_as(
         tmp_path,
-        GRANTS,
+        GRANTS | COPIER,
         ("migrator", [*MIGRATE, *MIGRATE]),
-        ("sink", [f"SELECT {columns.format(len(TABLES))}", known, *stored]),
+        ("sink", [f"SELECT {columns.format(len(TABLES))}", known, *plain]),
+        ("sink, copier", stored),
         ("desk", read),
     )
     assert refused == []

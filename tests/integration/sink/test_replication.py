@@ -10,7 +10,6 @@ from infra.clickhouse.expected import Found, expected_of, repairs
 from infra.clickhouse.migrate import create_ledger, migrate, own_migrations, thresholds_view
 from infra.clickhouse.replication import Replication
 from schemas.errors import ConfigurationError, StateError
-from stream_app.sink.tables import TABLES
 from tests.support import replicating_engine
 from tests.support.sink_stack import ClickHouseServer
 
@@ -59,8 +58,8 @@ def test_replicated_tables_are_made_with_their_views(tmp_path: Path) -> None:
         ],
     )
     assert [answer for answer in answers if answer] == []
-    assert engines.split() == ["ReplicatedReplacingMergeTree", "View"]
-    names = sorted([*(table.name for table in TABLES), "schema_migrations"])
+    assert engines.split() == ["MaterializedView", "ReplicatedReplacingMergeTree", "View"]
+    names = sorted([*expected_of(OWN).tables, "schema_migrations"])
     assert paths.split() == [f"/clickhouse/tables/funding/{name}" for name in names]
 
 

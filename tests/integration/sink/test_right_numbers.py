@@ -10,7 +10,7 @@ from infra.clickhouse.migrate import migrate, own_migrations
 from schemas.clock import now_us
 from schemas.errors import StateError
 from schemas.times import US_PER_DAY, US_PER_HOUR, US_PER_S
-from tests.support.sink_stack import ClickHouseServer, insert, settlement, zscore
+from tests.support.sink_stack import ClickHouseServer, insert, rate, settlement, zscore
 
 pytestmark = pytest.mark.integration
 
@@ -162,7 +162,8 @@ def test_the_baseline_is_of_the_newest_life_and_without_doubt(clickhouse: ClickH
         at(0, 2), at(16, 2, generation=2),
         at(0, 3),
     )  # fmt: skip
-    insert(clickhouse, "zscores", zscore(3, generation=2, z=None), zscore(1, base="AAA"))
+    insert(clickhouse, "zscores", zscore(3, generation=2, z=None))
+    insert(clickhouse, "rates", rate(1, base="AAA"))
     assert clickhouse.rows(
         "SELECT symbol, base, dateDiff('hour', toDateTime64('1970-01-01', 6, 'UTC'), funding_time) "
         f"- {DAY_US // US_PER_HOUR} FROM funding.baseline_settlements ORDER BY symbol, funding_time"

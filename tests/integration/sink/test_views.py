@@ -209,8 +209,8 @@ def test_each_row_is_counted_once(clickhouse: ClickHouseServer) -> None:
     insert(clickhouse, "settlements", {**first, "rate": 5e-4}, second)
     insert(clickhouse, "zscores", zscore(1, event_time=now, base="AAA"))
     insert(clickhouse, "zscores", zscore(1, event_time=now, base="AAA"))
-    insert(clickhouse, "rates", rate(2, event_time=now, base="BBB"))
-    insert(clickhouse, "rates", rate(2, event_time=now, base="BBB"))
+    insert(clickhouse, "rates", rate(1, event_time=now, base="AAA"))
+    insert(clickhouse, "rates", rate(1, event_time=now, base="AAA"))
     times = {
         **dict.fromkeys(("raw_topic", "raw_partition", "raw_offset", "raw_item")),
         "first_event_time": now, "last_event_time": now,

@@ -58,7 +58,13 @@ def test_own_statements_may_be_repeated() -> None:
         assert migration.statements
         for statement in migration.statements:
             assert statement.startswith(
-                ("CREATE TABLE IF NOT EXISTS", "CREATE OR REPLACE VIEW", "ALTER TABLE")
+                (
+                    "CREATE TABLE IF NOT EXISTS",
+                    "CREATE OR REPLACE VIEW",
+                    "ALTER TABLE",
+                    "CREATE MATERIALIZED VIEW IF NOT EXISTS",
+                    "INSERT INTO funding.latest_",
+                )
             )
 
 
@@ -103,6 +109,36 @@ def test_a_missing_table_is_made_with_its_later_columns_and_views_end_newest() -
     whole = SMALL[0].replace("(1))\n)", "(1)),\n    c Bool DEFAULT false CODEC(ZSTD(1))\n)")
     assert [repair.statement for repair in found] == [whole, SMALL[1], SMALL[3]]
     assert [name for repair in found for name in repair.made] == ["funding.t", "funding.v"]
+
+
+COPIED = (
+    *SMALL,
+    (
+        "CREATE TABLE IF NOT EXISTS funding.n\n(\n    a Int8\n)\n"
+        "ENGINE = ReplacingMergeTree\nORDER BY a"
+    ),
+    "CREATE MATERIALIZED VIEW IF NOT EXISTS funding.t_to_n TO funding.n AS SELECT a FROM funding.t",
+    "INSERT INTO funding.n SELECT a FROM funding.t",
+)
+COPIED_ENGINES = {**ENGINES, "n": "ReplacingMergeTree", "t_to_n": "MaterializedView"}
+
+
+def test_a_table_that_rows_are_copied_to_is_made_with_what_was_there_before() -> None:
+    """The copying begins first, so that no row is left out between the two."""
+    engines = {name: kind for name, kind in COPIED_ENGINES.items() if name not in {"n", "t_to_n"}}
+    found = repairs(expected_of(COPIED), Found(engines, COLUMNS))
+    assert [repair.statement.split()[0] for repair in found] == ["CREATE", "CREATE", "INSERT"]
+    assert [name for repair in found for name in repair.made] == ["funding.n", "funding.t_to_n"]
+
+
+def test_what_came_while_nothing_was_copied_is_copied_later() -> None:
+    """Where the materialized view alone was missing, its table is filled once more."""
+    columns = {**COLUMNS, "n": {"a": "Int8"}}
+    assert repairs(expected_of(COPIED), Found(COPIED_ENGINES, columns)) == []
+    engines = {name: kind for name, kind in COPIED_ENGINES.items() if name != "t_to_n"}
+    found = repairs(expected_of(COPIED), Found(engines, columns))
+    assert [repair.made for repair in found] == [("funding.t_to_n",), ()]
+    assert found[1].statement == COPIED[-1]
 
 
 def test_a_missing_column_is_added_with_its_definition() -> None:
@@ -171,7 +207,7 @@ def test_a_column_that_is_not_in_the_key_is_told() -> None:
         (ENGINES, {"t": {**COLUMNS["t"], "b": "Int64"}}, r"funding\.t\.b is of type Int64"),
         ({**ENGINES, "t": "Log"}, COLUMNS, r"funding\.t is of the engine Log"),
         ({**ENGINES, "t": "View"}, COLUMNS, r"funding\.t is of the engine View"),
-        ({**ENGINES, "v": "Log"}, COLUMNS, r"funding\.v is a table"),
+        ({**ENGINES, "v": "Log"}, COLUMNS, r"funding\.v is of the engine Log, not a view"),
     ],
 )
 def test_what_cannot_be_remade_is_told(
