@@ -1,4 +1,4 @@
-"""Rows of the table of audit events, for tests of views."""
+"""Rows of audit events and of reports about feeds, for tests of views."""
 
 from __future__ import annotations
 
@@ -21,3 +21,17 @@ def audit(subject: str, kind: str, first: int, last: int, **changes: Any) -> dic
         "raw_topic": "funding.raw.x", "raw_partition": 3, "raw_offset": last // US_PER_S,
         "raw_item": 0,
     } | changes  # fmt: skip
+
+
+def report(feed: str, at: int, state: str = "live") -> dict[str, Any]:
+    """What a producer reports at a time."""
+    counts = (
+        *("contracts_expected", "contracts_live", "connections", "connects", "frames", "updates"),
+        *("rest_calls", "backfill_done", "contracts_by_rest", "connect_attempts"),
+        *("rest_failures", "repeated"),
+    )
+    return {
+        "feed": feed, "state": state, "transport": None, "since": at, "reported_at": at,
+        "last_data_at": None, "detail": "", "mode": "stream", "simulated": False,
+        "limit_used": None, **dict.fromkeys(counts, 0),
+    }  # fmt: skip

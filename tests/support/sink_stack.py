@@ -267,3 +267,15 @@ def settlement(number: int, **changes: Any) -> dict[str, Any]:
     told = {"source": "history", "kind": "regular", "generation": 1}
     record = {**rate(number), **hours, **told, **changes}
     return {field: record[field] for field in SETTLEMENT.fields}
+
+
+def bar(contract_id: str, hour_us: int, **changes: Any) -> dict[str, Any]:
+    """Return the bar of a contract's hour, of which all is known."""
+    feed, _, symbol = contract_id.partition(":")
+    return {
+        "contract_id": contract_id, "feed": feed, "symbol": symbol, "base": "PEPE",
+        "hour": hour_us, "open": 1e-4, "high": 3e-4, "low": -1e-4, "close": 2e-4, "mean": 1e-4,
+        "std": 0.0, "covered_s": 3_600.0, "updates": 7, "late_updates": 1, "z_min": -0.5,
+        "z_max": 1.5, "z_close": 1.25, "interval_hours": 8.0, "mark_close": 40.0, "ws_s": 3_000.0,
+        "rest_s": 600.0,
+    } | changes  # fmt: skip

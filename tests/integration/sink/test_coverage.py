@@ -13,7 +13,7 @@ from infra.cli.sql import sql
 from schemas.clock import now_us
 from schemas.feeds import FEEDS, stale_s
 from schemas.times import US_PER_DAY, US_PER_HOUR, US_PER_S
-from tests.support.audit_rows import DAY_US, audit
+from tests.support.audit_rows import DAY_US, audit, report
 from tests.support.paths import ROOT
 from tests.support.sink_stack import ClickHouseServer, insert, rate
 
@@ -121,20 +121,6 @@ def test_uptime_is_the_share_of_the_time_in_which_contracts_are_known(
     assert found[0][4:] == pytest.approx((0.25, 0.25, 0))
     # X 1, 0 and a half; Y 1 and 1; GONE 1.
     assert found[1][4:] == pytest.approx((4.5 / 6, (4 + 1 / 3) / 6, 1 / 6 / 6))
-
-
-def report(feed: str, at: int, state: str = "live") -> dict[str, Any]:
-    """What a producer reports at a time."""
-    counts = (
-        *("contracts_expected", "contracts_live", "connections", "connects", "frames", "updates"),
-        *("rest_calls", "backfill_done", "contracts_by_rest", "connect_attempts"),
-        *("rest_failures", "repeated"),
-    )
-    return {
-        "feed": feed, "state": state, "transport": None, "since": at, "reported_at": at,
-        "last_data_at": None, "detail": "", "mode": "stream", "simulated": False,
-        "limit_used": None, **dict.fromkeys(counts, 0),
-    }  # fmt: skip
 
 
 def test_uptime_counts_from_the_first_observation_on(clickhouse: ClickHouseServer) -> None:

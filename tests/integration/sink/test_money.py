@@ -11,6 +11,7 @@ from infra.clickhouse.migrate import migrate, own_migrations
 from schemas.clock import now_us
 from schemas.times import US_PER_DAY, US_PER_HOUR, US_PER_S
 from tests.support.sink_stack import ClickHouseServer, insert, rate, settlement, zscore
+from tests.support.sink_stack import bar as bar_of
 
 pytestmark = pytest.mark.integration
 
@@ -28,13 +29,7 @@ def at(hour: float, value: float, **changes: Any) -> dict[str, Any]:
 
 def bar(hour: int, **changes: Any) -> dict[str, Any]:
     """A bar of the contract, so many hours after the Monday."""
-    return {
-        "contract_id": CONTRACT, "feed": "binance-usdm", "symbol": "S1USDT", "base": "PEPE",
-        "hour": MONDAY_US + hour * US_PER_HOUR, "open": 1e-4, "high": 3e-4, "low": -1e-4,
-        "close": 2e-4, "mean": 1e-4, "std": 0.0, "covered_s": 3_600.0, "updates": 7,
-        "late_updates": 1, "z_min": -0.5, "z_max": 1.5, "z_close": 1.25, "interval_hours": 8.0,
-        "mark_close": 40.0, "ws_s": 3_000.0, "rest_s": 600.0,
-    } | changes  # fmt: skip
+    return bar_of(CONTRACT, MONDAY_US + hour * US_PER_HOUR, **changes)
 
 
 def test_a_settlement_is_money_by_the_mark_price_before_it(clickhouse: ClickHouseServer) -> None:
