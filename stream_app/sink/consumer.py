@@ -173,6 +173,7 @@ class Sink:
     def _store_all(self, chunks: Sequence[Chunk]) -> None:
         if not chunks:
             return
+        generation = self._generation
         try:
             for wave in _waves(chunks):
                 self._commit(
@@ -195,6 +196,10 @@ class Sink:
         except _ChunkLostError as error:
             log.warning("chunks left to the next owner of their partitions: %s", error)
             self._metrics.abandoned.inc(sum(len(c.messages) for c in chunks))
+            if self._generation == generation:
+                # The partitions are still ours: to commit what follows would skip the lost chunk.
+                self._metrics.abandoned.inc(sum(b.rows for b in self._batchers.values()))
+                self._batchers = {}
         finally:
             # `wait` may have paused them.
             self._consumer.resume(self._consumer.assignment())
