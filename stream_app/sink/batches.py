@@ -25,6 +25,8 @@ _PLAN_TEXT_MAX = 4_000
 _PLAN_TEXT = re.compile(r"\d{1,6}:\d{1,19}-\d{1,19}(,\d{1,6}:\d{1,19}-\d{1,19})*")
 _PLAN_WAIT_S = 30.0
 _PLAN_HELD_BATCHES = 4
+# Smaller limits would abandon a plan because of what one poll brings.
+_PLAN_HELD_LEAST = 4_000
 
 
 class Message(NamedTuple):
@@ -122,6 +124,7 @@ class TopicBatcher:
         self._plans = deque(plans)
         self._wanted: dict[int, int] = {}
         self._reached: set[int] = set()
+        self._ahead: set[int] = set()
         self._held: list[Message] = []
         self._open: dict[int, list[Message]] = {}
         self._open_rows = 0
@@ -133,6 +136,19 @@ class TopicBatcher:
         """How many messages are held, in the open chunk or behind a plan."""
         return self._open_rows + len(self._held)
 
+    @property
+    def ahead(self) -> frozenset[int]:
+        """The partitions that have passed their part of the pending plan.
+
+        Their next messages can only wait, so the caller pauses them until the plan is closed.
+        """
+        return frozenset(self._ahead)
+
+    def not_consumed(self, seconds: float) -> None:
+        """Take a time in which nothing was consumed: it does not count as waiting for a plan."""
+        if self._wanted:
+            self._opened_at_s += seconds
+
     def add(self, message: Message, now_s: float) -> list[Chunk]:
         """Take a message; return the chunks that it closed, mostly none."""
         if not self._wanted:
@@ -142,14 +158,16 @@ class TopicBatcher:
         last = self._wanted.get(message.partition)
         if last is None or message.offset > last:
             self._held.append(message)
+            self._ahead.add(message.partition)
         else:
             self._keep(message)
         # Beyond the last offset counts as well: compaction may have removed the last message.
         if last is not None and message.offset >= last:
             self._reached.add(message.partition)
+            self._ahead.add(message.partition)
             if len(self._reached) == len(self._wanted):
                 return self._close_plan(now_s)
-        if len(self._held) > _PLAN_HELD_BATCHES * self._limits.rows:
+        if len(self._held) > max(_PLAN_HELD_BATCHES * self._limits.rows, _PLAN_HELD_LEAST):
             return self._abandon_plans(now_s)
         return []
 
@@ -194,6 +212,7 @@ class TopicBatcher:
     def _next_plan(self, now_s: float) -> None:
         self._wanted = {r.partition: r.last for r in self._plans[0]} if self._plans else {}
         self._reached = set()
+        self._ahead = set()
         self._opened_at_s = now_s
 
     def _close_plan(self, now_s: float) -> list[Chunk]:

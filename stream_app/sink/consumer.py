@@ -104,6 +104,8 @@ class Sink:
         self._generation = 0
         self._assigned = False
         """Partitions were assigned that `_collect` has not resumed yet."""
+        self._ahead: set[tuple[str, int]] = set()
+        """Topics and partitions that are paused until the plan of their topic is closed."""
         self._lag_at_s = 0.0
 
     def run(self, writers: Mapping[str, ChunkWriter]) -> None:
@@ -150,6 +152,7 @@ class Sink:
         if self._assigned:
             # `wait` may have paused them before the rebalance, which does not end a pause.
             self._assigned = False
+            self._ahead.clear()
             self._consumer.resume(self._consumer.assignment())
         # Only now: a rebalance during the call empties what was polled before it.
         messages = [*self._early, *polled]
@@ -168,12 +171,31 @@ class Sink:
         for batcher in self._batchers.values():
             chunks += batcher.due(now_s)
         self._metrics.buffered.set(sum(b.rows for b in self._batchers.values()))
+        self._pause_ahead()
         return chunks
+
+    def _pause_ahead(self) -> None:
+        """Pause the partitions that are past their part of a plan, resume those whose plan ended.
+
+        Without this a backlog on one partition fills the memory that may wait behind a plan before
+        the last message of the plan arrives on another.
+        """
+        ahead = {(b.topic, partition) for b in self._batchers.values() for partition in b.ahead}
+        if ahead != self._ahead:
+            self._consumer.pause([TopicPartition(*item) for item in ahead - self._ahead])
+            self._consumer.resume([TopicPartition(*item) for item in self._ahead - ahead])
+            self._ahead = ahead
+
+    def _resume(self) -> None:
+        """End the pause of `wait`; partitions that are ahead of a plan stay paused."""
+        self._consumer.resume(
+            [p for p in self._consumer.assignment() if (p.topic, p.partition) not in self._ahead]
+        )
 
     def _store_all(self, chunks: Sequence[Chunk]) -> None:
         if not chunks:
             return
-        generation = self._generation
+        generation, started_s = self._generation, self._clock.monotonic_s()
         try:
             for wave in _waves(chunks):
                 self._commit(
@@ -201,8 +223,10 @@ class Sink:
                 self._metrics.abandoned.inc(sum(b.rows for b in self._batchers.values()))
                 self._batchers = {}
         finally:
-            # `wait` may have paused them.
-            self._consumer.resume(self._consumer.assignment())
+            self._resume()
+            stored_s = self._clock.monotonic_s() - started_s
+            for batcher in self._batchers.values():
+                batcher.not_consumed(stored_s)
 
     def _commit(self, offsets: Sequence[Any]) -> None:
         """Commit until it is confirmed; if a rebalance takes the chunk away, `wait` raises."""
@@ -244,6 +268,7 @@ class Sink:
         """Forget what is not committed: the next owner of the partitions reads it again."""
         self._generation += 1
         self._early.clear()
+        self._ahead.clear()
         self._batchers = {}
         log.info("%d partitions revoked", len(partitions))
 

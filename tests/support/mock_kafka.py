@@ -52,6 +52,13 @@ class MockKafka:
             (found,) = consumer.committed([TopicPartition(topic, partition)], timeout=5)
         return found.offset, found.metadata or ""
 
+    def commit(self, group: str, topic: str, offsets: Sequence[tuple[int, int, str]]) -> None:
+        """Commit partitions, offsets and metadata for a group without members."""
+        with _consumer(self.bootstrap, group) as consumer:
+            consumer.commit(
+                offsets=[TopicPartition(topic, *item) for item in offsets], asynchronous=False
+            )
+
 
 @contextmanager
 def _consumer(bootstrap: str, group: str) -> Iterator[Any]:

@@ -155,9 +155,34 @@ def test_a_plan_that_cannot_be_met_is_abandoned_and_nothing_is_lost() -> None:
 def test_what_waits_behind_a_plan_is_bounded() -> None:
     """A flood on other partitions ends the plan instead of filling memory."""
     batcher = TopicBatcher(TOPIC, LIMITS, [(OffsetRange(0, 5, 9),)])
-    chunks = [c for offset in range(100) for c in batcher.add(message(1, offset), 0.0)]
-    assert sum(len(c.messages) for c in chunks) == 100
+    chunks = [c for offset in range(9_000) for c in batcher.add(message(1, offset), 0.0)]
+    assert sum(len(c.messages) for c in chunks) == 9_000
     assert batcher.rows <= LIMITS.rows
+
+
+def test_partitions_past_their_part_of_a_plan_are_named_until_it_is_closed() -> None:
+    """Whoever consumes can pause them, so that a backlog does not end the plan."""
+    batcher = TopicBatcher(TOPIC, LIMITS, [(OffsetRange(0, 5, 5), OffsetRange(1, 0, 1))])
+    assert batcher.ahead == frozenset()
+    batcher.add(message(1, 0), 0.0)
+    assert batcher.ahead == frozenset()
+    batcher.add(message(0, 5), 0.0)
+    batcher.add(message(2, 7), 0.0)
+    assert batcher.ahead == {0, 2}
+    (chunk,) = batcher.add(message(1, 1), 0.0)
+    assert offsets(chunk) == "funding.rates:0:5-5,1:0-1"
+    assert batcher.ahead == frozenset()
+
+
+def test_a_plan_s_patience_does_not_run_while_nothing_is_consumed() -> None:
+    """An outage of ClickHouse must not end the plans of topics that wait for another's insert."""
+    batcher = TopicBatcher(TOPIC, LIMITS, [(OffsetRange(0, 5, 9),)])
+    batcher.add(message(0, 5), 10.0)
+    batcher.not_consumed(600.0)
+    assert batcher.due(639.0) == []
+    assert batcher.ahead == frozenset()
+    (chunk,) = batcher.add(message(0, 9), 639.5)
+    assert offsets(chunk) == "funding.rates:0:5-9"
 
 
 def test_plans_of_two_members_are_kept_one_after_the_other() -> None:

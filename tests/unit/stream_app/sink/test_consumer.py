@@ -15,6 +15,7 @@ from stream_app.sink.batches import Chunk, Message, OffsetRange
 from stream_app.sink.consumer import Sink, _waves, consumer_config
 from stream_app.sink.metrics import SinkMetrics
 from tests.support.mock_kafka import MockKafka
+from tests.support.waiting import until
 
 
 def chunk(topic: str, offset: int) -> Chunk:
@@ -146,3 +147,25 @@ def test_a_stop_commits_nothing_behind_a_chunk_that_it_gave_up(kafka: MockKafka)
     scene.run()
     assert [len(chunk.messages) for chunk in scene.stored] == [100]
     assert scene.committed() == (0, "0:0-99")
+
+
+def test_a_backlog_does_not_end_the_plan_of_a_chunk(kafka: MockKafka) -> None:
+    """Partitions past their part are paused, so the planned chunk comes about, however late."""
+    kafka.produce("audit", [b"%d" % number for number in range(20_000)])
+    kafka.produce("audit", [b"a"], partition=1)
+    scene = Scene(kafka, "audit", rows=100)
+    plan = "0:0-1,1:0-1"
+    kafka.commit(scene.settings.sink_group, "audit", [(0, 0, plan), (1, 0, plan)])
+    buffered = "fundingstream_sink_buffered_rows"
+
+    def late() -> None:
+        value = scene.metrics.registry.get_sample_value
+        until(lambda: (value(buffered) or 0) > 900, "the backlog waits", 20)
+        kafka.produce("audit", [b"b"], partition=1)
+
+    thread = threading.Thread(target=late)
+    thread.start()
+    scene.run()
+    thread.join()
+    assert scene.stored[0].token.startswith(f"audit:{plan}@")
+    assert len(scene.stored[0].messages) == 4
