@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import UTC, datetime
 
 import click
 
-from schemas.errors import ConfigurationError, FundingStreamError
+from infra.cli.times import TIME_HELP, TIME_METAVAR, time_us
+from schemas.errors import FundingStreamError
 
 
 class DifferencesError(FundingStreamError):
@@ -16,11 +16,13 @@ class DifferencesError(FundingStreamError):
 
 
 @click.command()
-@click.option("--from", "from_time", metavar="TIME", help="ISO 8601, UTC. Default: all there is.")
-@click.option("--to", "to_time", metavar="TIME", help="ISO 8601, UTC. Default: now.")
+@click.option(
+    "--from", "from_time", metavar=TIME_METAVAR, help=f"{TIME_HELP}. Default: all there is."
+)
+@click.option("--to", "to_time", metavar=TIME_METAVAR, default="now", help="Default: now.")
 @click.option("--timeout-s", type=click.FloatRange(1), default=3600.0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
-def replay(from_time: str | None, to_time: str | None, timeout_s: float, *, as_json: bool) -> None:
+def replay(from_time: str | None, to_time: str, timeout_s: float, *, as_json: bool) -> None:
     """Run the raw log through a second worker and compare with what was published.
 
     Exit code 0: no difference; 1: differences. The worker's state is built from the beginning of
@@ -33,7 +35,8 @@ def replay(from_time: str | None, to_time: str | None, timeout_s: float, *, as_j
     from schemas.config.settings import load_settings
     from stream_app.settings import WorkerSettings
 
-    span = Span(_time_us(from_time, 0), _time_us(to_time, now_us()))
+    now = now_us()
+    span = Span(0 if from_time is None else time_us(from_time, now), time_us(to_time, now))
     settings = load_settings(WorkerSettings)
     require_kafka(settings)
     require_registry(settings)
@@ -55,18 +58,3 @@ def replay(from_time: str | None, to_time: str | None, timeout_s: float, *, as_j
     differing = sum(result.missing + result.extra for result in results)
     if differing:
         raise DifferencesError(f"{differing} records differ")
-
-
-def _time_us(text: str | None, default_us: int) -> int:
-    """Return an ISO 8601 time, UTC where it names no zone, in microseconds since the epoch.
-
-    Raises:
-        ConfigurationError: it is none.
-    """
-    if text is None:
-        return default_us
-    try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigurationError(f"not an ISO 8601 time: {text!r}") from None
-    return round(parsed.replace(tzinfo=parsed.tzinfo or UTC).timestamp() * 1_000_000)
