@@ -10,10 +10,17 @@ import os
 import sys
 from collections.abc import MutableMapping
 from importlib import import_module
+from typing import Any
 
 import click
 
 from infra.cli.completion import COMPLETE_VARIABLE
+from infra.cli.output import (
+    READER_GONE_EXIT,
+    ReaderGoneError,
+    broken_pipes_named,
+    let_go_of_streams,
+)
 from schemas import __version__
 from schemas.errors import FundingStreamError
 
@@ -42,6 +49,19 @@ _COMMANDS = {
 
 
 class _LazyGroup(click.Group):
+    """Imports a command when it is called for; tells a reader that has gone from a failure.
+
+    click itself would end with exit code 1 at any connection that breaks.
+    """
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        with broken_pipes_named():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with broken_pipes_named():
+            return super().invoke(ctx)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
         return list(_COMMANDS)
@@ -68,7 +88,7 @@ Exit codes:
   6    stored state that this version cannot use: newer, or damaged
   70   a running part could not go on; start it again
   130  stopped by Ctrl-C before its end
-  141  the reader of the output of `sql` has gone
+  141  the reader of the output has gone
 """
 
 
@@ -118,7 +138,22 @@ def take_env_file(environment: MutableMapping[str, str]) -> frozenset[str]:
 
 
 def main() -> None:
-    """Run the console script."""
+    """Run the console script; it ends quietly where the reader of its output has gone."""
+    try:
+        with broken_pipes_named():
+            try:
+                _run()
+            finally:
+                # Not when the interpreter ends, where an error could not be handled.
+                if sys.stdout is not None:
+                    sys.stdout.flush()
+    except ReaderGoneError:
+        let_go_of_streams()
+        sys.exit(READER_GONE_EXIT)
+
+
+def _run() -> None:
+    """Run the command of the command line, and end with the exit code of what it raised."""
     # A wrong setting is no reason to complete nothing.
     completing = COMPLETE_VARIABLE in os.environ
     try:
