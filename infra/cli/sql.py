@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,9 +10,6 @@ from typing import BinaryIO
 import click
 
 from infra.cli.options import clickhouse_url, of_run
-
-BROKEN_PIPE_EXIT = 141
-"""128 + SIGPIPE: what a shell reports of any tool whose reader, such as `head`, has gone."""
 
 
 @click.command()
@@ -68,19 +64,11 @@ def sql(
 
 
 def _print(blocks: Iterable[bytes]) -> bool:
-    """Copy blocks to standard output; return whether there was any.
-
-    Ends the process with BROKEN_PIPE_EXIT where the reader of standard output has gone.
-    """
+    """Copy blocks to standard output as they come; return whether there was any."""
     out: BinaryIO = click.get_binary_stream("stdout")
     printed = False
     for block in blocks:
         printed = True
-        try:
-            out.write(block)
-            out.flush()
-        except BrokenPipeError:
-            # What is still buffered would raise once more when the interpreter ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
-            sys.exit(BROKEN_PIPE_EXIT)
+        out.write(block)
+        out.flush()
     return printed

@@ -17,6 +17,7 @@ from infra.cli.completion import complete_topic
 @click.option("--idle-s", type=float, help="Stop after this many seconds without a record.")
 def tail(topic: str, count: int | None, idle_s: float | None, *, from_beginning: bool) -> None:
     """Print the records of a topic as JSON lines (`rates` is short for `funding.rates`)."""
+    from infra.cli.output import check_reader
     from infra.cli.servers import require_kafka, require_registry
     from infra.kafka.tail import topic_named, topic_records
     from schemas.clock import SystemClock
@@ -34,6 +35,7 @@ def tail(topic: str, count: int | None, idle_s: float | None, *, from_beginning:
         from_beginning=from_beginning,
         idle_s=idle_s,
         kafka_is_away=lambda: click.echo("Kafka is away: waiting for it", err=True),
+        still=check_reader,
     )
     for shown, record in enumerate(records, start=1):
         click.echo(json.dumps(record, default=_readable, ensure_ascii=False))

@@ -41,6 +41,7 @@ def topic_records(
     from_beginning: bool,
     idle_s: float | None,
     kafka_is_away: Callable[[], None],
+    still: Callable[[], None] = lambda: None,
 ) -> Generator[dict[str, Any]]:
     """Yield the records of a topic until the caller closes the generator.
 
@@ -51,6 +52,7 @@ def topic_records(
         from_beginning: Begin with the oldest record, not with the next one.
         idle_s: End after this many seconds without a record; None: never.
         kafka_is_away: Is called once each time that the connection to Kafka is lost.
+        still: Is called at least twice a second while no record comes; an exception ends it all.
 
     Raises:
         UnavailableError: Kafka or the registry does not answer, or the topic is missing.
@@ -78,6 +80,7 @@ def topic_records(
         while True:
             message = consumer.poll(_POLL_S)
             if message is None or message.error() is not None:
+                still()
                 if idle_s is not None and clock.monotonic_s() - last_s > idle_s:
                     return
                 continue

@@ -18,7 +18,12 @@ from stream_app.sink.tables import DATABASE, TableSpec
 _CONNECT_TIMEOUT_S = 5
 
 # Whatever the user's profile says: an answer means stored, and tokens count.
-_INSERT_SETTINGS = {"async_insert": "0", "insert_deduplicate": "1"}
+_INSERT_SETTINGS = {
+    "async_insert": "0",
+    "insert_deduplicate": "1",
+    # An insert that is repeated reaches a materialized view that the first one did not reach, once.
+    "deduplicate_blocks_in_dependent_materialized_views": "1",
+}
 # From 26.2 on this one overrules `insert_deduplicate`. Older servers refuse names they do not know.
 _NEWER_INSERT_SETTINGS = {"deduplicate_insert": "enable"}
 

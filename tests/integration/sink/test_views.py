@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from infra.cli.sql import BROKEN_PIPE_EXIT, sql
+from infra.cli.output import READER_GONE_EXIT
+from infra.cli.sql import sql
 from infra.clickhouse.migrate import Migration, migrate, own_migrations
 from schemas.audit_facts import NO_FACTS, fact_fields
 from schemas.audit_kinds import AuditKind
@@ -327,4 +328,4 @@ def test_sql_ends_in_silence_when_its_reader_goes(clickhouse: ClickHouseServer) 
         assert process.stderr is not None
         assert process.stdout.readline() == "0\n"
         process.stdout.close()
-        assert (process.wait(30), process.stderr.read()) == (BROKEN_PIPE_EXIT, "")
+        assert (process.wait(30), process.stderr.read()) == (READER_GONE_EXIT, "")

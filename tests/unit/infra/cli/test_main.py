@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from infra.cli.main import _COMMANDS, cli
-from infra.cli.sql import BROKEN_PIPE_EXIT
+from infra.cli.output import READER_GONE_EXIT
 from infra.settings import known_variables
 from schemas.errors import ConfigurationError, FundingStreamError
 from tests.support.paths import ROOT
@@ -33,7 +33,7 @@ def test_every_exit_code_is_documented() -> None:
     output = CliRunner().invoke(cli, ["--help"]).output
     told = set(map(int, re.findall(r"^\s+(\d+)  +\S", output, re.MULTILINE)))
     kinds = {kind.exit_code for kind in FundingStreamError.__subclasses__()}
-    assert told == {0, FundingStreamError.exit_code, 130, BROKEN_PIPE_EXIT} | kinds
+    assert told == {0, FundingStreamError.exit_code, 130, READER_GONE_EXIT} | kinds
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     listed = readme[readme.index("Exit codes: ") :].partition("\n\n")[0]
     assert told == set(map(int, re.findall(r"(?<!\w)(\d+) ", listed)))
