@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import queue
+import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from infra.doctor.finding import Finding, Result, finding_of
+from infra.embedded.storage import MIN_FREE_BYTES
 from schemas.config.settings import load_settings
-from schemas.errors import FundingStreamError
+from schemas.errors import FundingStreamError, UnavailableError
 from schemas.kafka.admin import ANSWER_WITHIN_S, require_topics
 from schemas.serde.registry import SchemaCatalog
 from schemas.text import one_line
@@ -56,10 +59,22 @@ def check_clickhouse() -> str:
         client.close()
 
 
+def check_disk() -> str:
+    """The disk of the working directory has the room that a part needs at its start."""
+    free_bytes = shutil.disk_usage(Path.cwd()).free
+    if free_bytes < MIN_FREE_BYTES:
+        raise UnavailableError(
+            f"the disk of {Path.cwd()} has {free_bytes // 2**20} MiB left and a part needs "
+            f"{MIN_FREE_BYTES // 2**20} MiB: make room"
+        )
+    return f"{free_bytes // 2**30} GiB are free on the disk of the working directory"
+
+
 CHECKS: Mapping[str, Check] = {
     "kafka": check_kafka,
     "registry": check_registry,
     "clickhouse": check_clickhouse,
+    "disk": check_disk,
 }
 
 
