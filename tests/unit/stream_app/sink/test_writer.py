@@ -47,12 +47,21 @@ def chunk_of(values: Sequence[bytes | None]) -> Chunk:
     return Chunk("funding.alerts", (OffsetRange(3, 0, len(values) - 1),), messages)
 
 
+OLD_SETTINGS = {
+    "async_insert",
+    "insert_deduplicate",
+    "insert_deduplication_token",
+    "deduplicate_blocks_in_dependent_materialized_views",
+}
+"""Settings of an insert that every server knows."""
+
+
 class FakeClickHouse:
     """Reads the container as ClickHouse does; refuses what `verdict` says, and unknown settings."""
 
     def __init__(self, verdict: Callable[[list[Any]], Exception | None]) -> None:
         self.verdict = verdict
-        self.known = {"async_insert", "insert_deduplicate", "insert_deduplication_token"}
+        self.known = set(OLD_SETTINGS)
         self.given: list[Mapping[str, str]] = []
         self.stored: dict[str, list[Any]] = {}
         self.asked = 0
@@ -173,8 +182,7 @@ def test_a_server_that_is_replaced_by_another_version_is_asked_again() -> None:
     bench = Bench()
     server = bench.clickhouse
     for number, known in enumerate(({"deduplicate_insert"}, set[str]())):
-        own = {"async_insert", "insert_deduplicate", "insert_deduplication_token"}
-        server.known = own | known
+        server.known = OLD_SETTINGS | known
         failures = [] if number else [OperationalError("Connection refused")]
         server.verdict = lambda _, left=failures: left.pop() if left else None  # type: ignore[misc]
         bench.writer.store(chunk_of([ENCODER.encode(alert(number))]))
