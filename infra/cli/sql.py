@@ -45,6 +45,7 @@ def sql(
 
     It only reads, unless --write is given.
     """
+    from infra.cli.output import broken_pipes_named
     from infra.cli.servers import require_clickhouse
     from infra.clickhouse.query import run_query
     from infra.clickhouse.writer import as_writer
@@ -56,7 +57,12 @@ def sql(
         settings = as_writer(settings, data_dir)
     require_clickhouse(settings)
     text = sys.stdin.read() if query == "-" else query
-    with run_query(settings, text, parameters, output_format, write=write) as answer:
+    # The names of broken pipes stand within, since the outer block takes an OSError for one of
+    # ClickHouse's connection.
+    with (
+        run_query(settings, text, parameters, output_format, write=write) as answer,
+        broken_pipes_named(),
+    ):
         printed = _print(answer.blocks)
     # A Pretty table of no rows has no header either; other formats are read by programs.
     if answer.format_name.startswith("Pretty") and not printed and not write:
