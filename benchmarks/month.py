@@ -17,6 +17,8 @@ from schemas.topics import raw_topic
 CONTRACTS, DAYS, RATE_DAYS, DENSE_HOURS = 1_900, 30, 7, 24.0
 SHARES = (0.40, 0.02, 0.36, 0.17, 0.05)
 """What part of the contracts each of the first feeds has, as the exchanges list them."""
+_HOURLY_BELOW = 0.2
+"""Feeds with a smaller part of the contracts settle each hour, the others at various intervals."""
 _BASES = 700
 _ZSCORES_EVERY_S = 5
 _REPORTS_EVERY_S = 5
@@ -90,9 +92,6 @@ def _contracts(month: Month) -> Iterator[tuple[str, str]]:
             )
             n += 1
     yield "contracts", f"INSERT INTO {_SCRATCH}.contracts VALUES {', '.join(rows)}"
-
-
-_HOURLY_BELOW = 0.2
 
 
 def _times(begin: str, span_s: int, every_s: str) -> str:

@@ -29,6 +29,7 @@ from infra.clickhouse.migrate import migrate
 from infra.embedded.clickhouse.access import WRITER_NAME, WRITER_VARIABLE
 from infra.embedded.ports import free_port
 from infra.embedded.supervision.readiness import http_ready
+from infra.embedded.supervision.supervisor import NEVER, Service, Supervisor
 from stream_app.settings import SinkSettings
 from stream_app.sink.clickhouse import connect
 from stream_app.sink.tables import DATABASE
@@ -41,7 +42,6 @@ LEFT_OUT = ("duplicates",)
 _TIMES = 3
 _MOST_ROWS = 10_000_000
 _TIMEOUT_S = 600
-_START_S = 30.0
 _PASSWORD = "of-a-benchmark"
 _BEFORE = {
     "latest, without its table": (
@@ -84,26 +84,24 @@ async def _clickhouse(directory: Path) -> AsyncIterator[SinkSettings]:
     """Run an empty server for the time of the block; yield how its writer reaches it."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "infra.cli", "clickhouse"),
-        *("--port", str(port), "--data-dir", str(directory)),
+    service = Service(
+        "clickhouse",
+        [
+            *(sys.executable, "-m", "infra.cli", "clickhouse"),
+            *("--port", str(port), "--data-dir", str(directory)),
+        ],
         env={**os.environ, WRITER_VARIABLE: _PASSWORD},
-        stdout=asyncio.subprocess.DEVNULL,
+        ready=http_ready(f"{url}/ping"),
+        restart=NEVER,
     )
-    try:
-        ready = http_ready(f"{url}/ping")
-        async with asyncio.timeout(_START_S):
-            while not await ready():  # noqa: ASYNC110 - of another process
-                await asyncio.sleep(0.1)
+    async with Supervisor(sink=lambda _name, line: progress(line)) as supervisor:
+        await supervisor.start(service)
         yield SinkSettings(
             clickhouse_url=url,
             clickhouse_username=WRITER_NAME,
             clickhouse_password=SecretStr(_PASSWORD),
             clickhouse_timeout_s=_TIMEOUT_S,
         )
-    finally:
-        process.terminate()
-        await process.wait()
 
 
 def _measured(settings: SinkSettings, month: Month) -> dict[str, Any]:

@@ -200,16 +200,16 @@ COMMENT 'By contract and day: the funding that longs paid to shorts, as a fracti
 
 CREATE OR REPLACE VIEW funding.paid_weekly AS
 SELECT
-    feed, contract_id, symbol, any(base) AS base, toMonday(funding_time) AS week,
-    sumIf(rate, kind = 'regular') AS regular,
-    sumIf(rate, kind = 'special') AS special,
-    sum(rate) AS total,
-    countIf(kind = 'regular') AS regular_count,
-    countIf(kind = 'special') AS special_count,
+    feed, contract_id, symbol, any(base) AS base, toMonday(day) AS week,
+    sum(p.regular) AS regular,
+    sum(p.special) AS special,
+    sum(p.total) AS total,
+    sum(p.regular_count) AS regular_count,
+    sum(p.special_count) AS special_count,
     any(quote) AS quote,
-    sum(per_unit) AS total_per_unit,
-    countIf(per_unit IS NULL) AS unpriced_count
-FROM funding.payments
+    sum(p.total_per_unit) AS total_per_unit,
+    sum(p.unpriced_count) AS unpriced_count
+FROM funding.paid AS p
 GROUP BY feed, contract_id, symbol, week
 ORDER BY contract_id, week
 COMMENT 'As paid, by week: week is its Monday, in UTC';

@@ -16,7 +16,6 @@ class Result(StrEnum):
     """How a check ended; the worst comes first."""
 
     PROBLEM = "problem"
-    SKIPPED = "skipped"
     OK = "ok"
 
 

@@ -124,7 +124,6 @@ class TopicBatcher:
         self._plans = deque(plans)
         self._wanted: dict[int, int] = {}
         self._reached: set[int] = set()
-        self._ahead: set[int] = set()
         self._held: list[Message] = []
         self._open: dict[int, list[Message]] = {}
         self._open_rows = 0
@@ -142,7 +141,7 @@ class TopicBatcher:
 
         Their next messages can only wait, so the caller pauses them until the plan is closed.
         """
-        return frozenset(self._ahead)
+        return frozenset(self._reached.union(message.partition for message in self._held))
 
     def not_consumed(self, seconds: float) -> None:
         """Take a time in which nothing was consumed: it does not count as waiting for a plan."""
@@ -158,13 +157,11 @@ class TopicBatcher:
         last = self._wanted.get(message.partition)
         if last is None or message.offset > last:
             self._held.append(message)
-            self._ahead.add(message.partition)
         else:
             self._keep(message)
         # Beyond the last offset counts as well: compaction may have removed the last message.
         if last is not None and message.offset >= last:
             self._reached.add(message.partition)
-            self._ahead.add(message.partition)
             if len(self._reached) == len(self._wanted):
                 return self._close_plan(now_s)
         if len(self._held) > max(_PLAN_HELD_BATCHES * self._limits.rows, _PLAN_HELD_LEAST):
@@ -212,7 +209,6 @@ class TopicBatcher:
     def _next_plan(self, now_s: float) -> None:
         self._wanted = {r.partition: r.last for r in self._plans[0]} if self._plans else {}
         self._reached = set()
-        self._ahead = set()
         self._opened_at_s = now_s
 
     def _close_plan(self, now_s: float) -> list[Chunk]:

@@ -16,20 +16,14 @@ from schemas.times import US_PER_DAY, US_PER_HOUR, US_PER_S
 from tests.support.audit_rows import DAY_US, audit, report
 from tests.support.paths import ROOT
 from tests.support.sink_stack import ClickHouseServer, insert, rate
+from tests.support.sink_stack import bar as bar_of
 
 pytestmark = pytest.mark.integration
 
 
 def bar(contract: str, hour: int, ws_s: float, rest_s: float = 0.0) -> dict[str, Any]:
     """A bar that is covered for so long."""
-    feed, symbol = contract.split(":", 1)
-    nothing = dict.fromkeys(("z_min", "z_max", "z_close", "mark_close"))
-    rates = dict.fromkeys(("open", "high", "low", "close", "mean"), 1e-4)
-    return {
-        "contract_id": contract, "feed": feed, "symbol": symbol, "base": "B", "hour": hour,
-        "std": 0.0, "covered_s": ws_s + rest_s, "updates": 7, "late_updates": 1,
-        "interval_hours": 8.0, "ws_s": ws_s, "rest_s": rest_s, **rates, **nothing,
-    }  # fmt: skip
+    return bar_of(contract, hour, covered_s=ws_s + rest_s, ws_s=ws_s, rest_s=rest_s)
 
 
 def hours_of_two_feeds(clickhouse: ClickHouseServer) -> None:
