@@ -285,6 +285,19 @@ class StackView(ABC):
         assert {one for one in expected if after < one[1] < before} <= set(stored)
         assert {contract.split(":")[0] for contract, *_ in stored} == set(FEEDS)
 
+    async def scored(self, contracts: int, within_s: float) -> None:
+        """Wait until `check_scores` has scores of so many contracts to compare.
+
+        Right after the start there may be scores of each contract, all of them made while its
+        history was being read.
+        """
+
+        async def enough() -> bool:
+            ((_, scored, *_),) = await self.rows(_SCORES)
+            return int(scored) >= contracts
+
+        await eventually(enough, "scores that can be compared are stored", within_s)
+
     async def check_scores(self, contracts: int) -> None:
         """Mean, deviation, z and percentile of at least so many contracts are what SQL computes."""
         ((count, scored, other_samples, *differences),) = await self.rows(_SCORES)
