@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
+from benchmarks.evidence import EVERY_DUPLICATE
 from infra.kafka.lag import LagReader
 from schemas.clock import now_us
 from schemas.feeds import FEEDS, spec
@@ -227,7 +228,7 @@ class StackView(ABC):
         assert streamed <= set(sent), sorted(streamed - set(sent))[:3]
         lost = [update for update in sent if update not in found and not self._in_outage(update)]
         assert lost == [], f"{len(lost)} of {len(sent)} updates lost: {sorted(lost)[:3]}"
-        assert await self.rows("SELECT * FROM funding.duplicates") == []
+        assert await self.rows(EVERY_DUPLICATE) == []
 
     async def check_streamed(self, feeds: Iterable[str] = FEEDS) -> None:
         """Every update that the simulator sent is stored as it was sent, and nothing else is.
@@ -266,7 +267,7 @@ class StackView(ABC):
             lost, made_up = must - stored, stored - may
             assert lost == Counter(), f"{feed}: lost {sorted(lost)[:3]} of {len(sent)}"
             assert made_up == Counter(), f"{feed}: made up {sorted(made_up)[:3]}"
-        assert await self.rows("SELECT * FROM funding.duplicates") == []
+        assert await self.rows(EVERY_DUPLICATE) == []
 
     async def check_settlements(self) -> None:
         """Thirty days of every feed's, each once; what settles now may be on its way."""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from benchmarks.evidence import EVERY_DUPLICATE
 from infra.cli.output import READER_GONE_EXIT
 from infra.cli.sql import sql
 from infra.clickhouse.migrate import Migration, migrate, own_migrations
@@ -112,7 +113,7 @@ def test_the_token_and_the_key_each_hold_alone(clickhouse: ClickHouseServer) -> 
     assert clickhouse.rows("SELECT count() FROM funding.rates") == [(1,)]
     insert(clickhouse, "rates", record, token="t2")
     assert clickhouse.rows("SELECT count() FROM funding.rates FINAL") == [(1,)]
-    assert clickhouse.rows("SELECT * FROM funding.duplicates") == []
+    assert clickhouse.rows(EVERY_DUPLICATE) == []
 
 
 def test_latest_is_the_newest_row_of_each_contract(clickhouse: ClickHouseServer) -> None:
@@ -193,13 +194,27 @@ def test_duplicates_finds_each_kind(clickhouse: ClickHouseServer) -> None:
     insert(clickhouse, "settlements", settlement(1), settlement(2))
     insert(clickhouse, "alerts", alert)
     insert(clickhouse, "alerts", alert)
-    assert clickhouse.rows("SELECT * FROM funding.duplicates") == []
+    assert clickhouse.rows(EVERY_DUPLICATE) == []
     insert(clickhouse, "rates", rate(1, event_time=now, raw_offset=77))
     insert(clickhouse, "rates", rate(2, event_time=now + 5, rate=3e-5))
     insert(clickhouse, "zscores", zscore(1, event_time=now, raw_offset=77))
     insert(clickhouse, "alerts", {**alert, "event_time": now + 1})
-    found = clickhouse.rows("SELECT table, count FROM funding.duplicates ORDER BY table")
-    assert found == [("alerts", 2), ("rates", 2), ("rates", 2), ("zscores", 2)]
+    four = [("alerts", 2), ("rates", 2), ("rates", 2), ("zscores", 2)]
+    for asked in (EVERY_DUPLICATE, "SELECT * FROM funding.duplicates"):
+        found = clickhouse.rows(f"SELECT table, count FROM ({asked}) ORDER BY table")
+        assert found == four, asked
+
+
+def test_duplicates_of_before_are_found_by_their_span(clickhouse: ClickHouseServer) -> None:
+    """`duplicates` is about the last minutes, `duplicates_between` about what it is asked for."""
+    before = now_us() - US_PER_HOUR
+    insert(
+        clickhouse, "rates", rate(1, event_time=before), rate(1, event_time=before, raw_offset=7)
+    )
+    assert clickhouse.rows("SELECT * FROM funding.duplicates") == []
+    assert [row[0] for row in clickhouse.rows(EVERY_DUPLICATE)] == ["rates"]
+    span = "since = now() - INTERVAL 30 MINUTE, until = now()"
+    assert clickhouse.rows(f"SELECT * FROM funding.duplicates_between({span})") == []
 
 
 def test_each_row_is_counted_once(clickhouse: ClickHouseServer) -> None:
