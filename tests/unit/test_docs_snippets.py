@@ -9,12 +9,18 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from infra.clickhouse.expected import expected_of
+from infra.clickhouse.migrate import own_migrations
 from infra.embedded.kafka.jars import KAFKA_VERSION
-from schemas.topics import OUTPUT_TOPICS
+from infra.reference.document import kept
+from schemas.records import RawCoordinates
+from schemas.topics import OUTPUT_TOPICS, all_topics
+from stream_app.sink.tables import TABLES, TableSpec
 from tests.support.paths import ROOT
 
 PAGE = (ROOT / "docs" / "consumers.md").read_text(encoding="utf-8")
 SNIPPETS = ROOT / "docs" / "snippets"
+RAW_COORDINATES = set(RawCoordinates.__annotations__)
 FILES = sorted(
     str(path.relative_to(SNIPPETS))
     for path in SNIPPETS.rglob("*")
@@ -47,6 +53,58 @@ def test_python_needs_nothing_of_ours() -> None:
     modules = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     ours = {"schemas", "infra", "producers", "stream_app"}
     assert {module.split(".")[0] for module in modules}.isdisjoint(ours)
+
+
+def key_of(table: str) -> set[str]:
+    """The columns that a table of the sink keeps one row for."""
+    statements = [text for migration in own_migrations() for text in migration.statements]
+    found = re.findall(
+        r"^ORDER BY \((.+)\)$", expected_of(statements).tables[table].after, re.MULTILINE
+    )
+    return set(found[-1].split(", "))
+
+
+def named_by() -> dict[str, tuple[str, set[str]]]:
+    """By topic: how long the page says that a record is kept, and what names it."""
+    rows = re.findall(
+        r"^\| [^|]+ \| `(funding\.[^`]+)` \| ([^|]+) \| .* \| ([^|]+) \|$", PAGE, re.MULTILINE
+    )
+    return {
+        topic: (
+            kept_for,
+            set(re.findall(r"`(\w+)`", name)) | (RAW_COORDINATES if "raw coord" in name else set()),
+        )
+        for topic, kept_for, name in rows
+    }
+
+
+def test_the_page_says_of_every_topic_how_long_it_is_kept() -> None:
+    """In the words of the reference, without those that explain compaction."""
+    expected = {
+        topic.name: kept(topic).replace(": the newest of each key", "")
+        for topic in all_topics(("<feed>",))
+    }
+    assert {topic: kept_for for topic, (kept_for, _) in named_by().items()} == expected
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_a_record_is_named_by_what_its_table_keeps_one_row_for(table: TableSpec) -> None:
+    """The id of an alert is enough; a feed's reports are told apart by their time."""
+    _, names = named_by()[table.topic.name]
+    match table.name:
+        case "alerts" | "feeds":
+            assert names < key_of(table.name)
+        case _:
+            assert names == key_of(table.name)
+
+
+def test_python_knows_a_record_again_by_its_name() -> None:
+    """By the same fields as the table."""
+    fields = re.search(
+        r"IDENTITY = \((.*?)^\)", (SNIPPETS / "high_z.py").read_text(), re.MULTILINE | re.DOTALL
+    )
+    assert fields is not None
+    assert set(re.findall(r'"(\w+)"', fields[1])) == key_of("zscores")
 
 
 def test_java_takes_the_clients_of_the_broker_that_tests_run() -> None:
