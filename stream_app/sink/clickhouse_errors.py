@@ -31,6 +31,7 @@ _REFUSED = frozenset(
 )
 _READONLY = 164
 _ACCESS_DENIED = 497
+_UNKNOWN_STATEMENT = frozenset({48, 62})  # NOT_IMPLEMENTED, SYNTAX_ERROR
 _MISSING = frozenset({16, 60, 81})  # NO_SUCH_COLUMN_IN_TABLE, UNKNOWN_TABLE, UNKNOWN_DATABASE
 _CONSTRAINT = 452  # SETTING_CONSTRAINT_VIOLATION: a profile forbids to change a setting
 # Users, passwords, rights.
@@ -109,6 +110,11 @@ def code_of(error: Exception) -> int | None:
 def is_read_only_refusal(error: Exception) -> bool:
     """Whether the server refused a statement because it, or its user, may only read."""
     return code_of(error) in {_READONLY, _ACCESS_DENIED}
+
+
+def is_unknown_statement(error: Exception) -> bool:
+    """Whether the server does not know this kind of statement."""
+    return code_of(error) in _UNKNOWN_STATEMENT
 
 
 def one_line(error: Exception) -> str:
