@@ -18,7 +18,7 @@ from schemas.serde.registry import SchemaCatalog
 from schemas.text import one_line
 from schemas.topics import all_topics, changelog_topic_spec
 from stream_app.settings import SinkSettings, WorkerSettings
-from stream_app.sink.clickhouse import check_tables, connect
+from stream_app.sink.clickhouse import check_database, connect
 from stream_app.sink.tables import TABLES as STORED
 from stream_app.worker.tables import TABLES
 
@@ -49,11 +49,11 @@ def check_registry() -> str:
 
 
 def check_clickhouse() -> str:
-    """ClickHouse answers and has every table and column."""
+    """ClickHouse answers, has every table and column, and lets the sink write them."""
     settings = load_settings(SinkSettings)
     client = connect(settings, answer_within_s=ANSWER_WITHIN_S)
     try:
-        check_tables(client, settings, STORED)
+        check_database(client, settings, STORED)
         return f"{client.server_version} answers and has {len(STORED)} tables"
     finally:
         client.close()

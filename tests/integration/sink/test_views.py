@@ -20,7 +20,7 @@ from schemas.audit_kinds import AuditKind
 from schemas.clock import now_us
 from schemas.errors import ConfigurationError, StateError, UnavailableError
 from schemas.times import US_PER_HOUR, US_PER_S
-from stream_app.sink.clickhouse import check_tables, connect
+from stream_app.sink.clickhouse import check_database, connect
 from stream_app.sink.tables import TABLES
 from tests.support.sink_stack import ClickHouseServer, insert, rate, settlement, zscore
 
@@ -78,13 +78,16 @@ def test_migrate_makes_what_is_missing(clickhouse: ClickHouseServer) -> None:
 def test_a_missing_table_or_column_says_migrate(clickhouse: ClickHouseServer) -> None:
     """The sink's check names what is missing and the command that mends it."""
     client = connect(clickhouse.settings)
-    check_tables(client, clickhouse.settings, TABLES)
+    check_database(client, clickhouse.settings, TABLES)
     clickhouse.rows("ALTER TABLE funding.bars DROP COLUMN ws_s")
     with pytest.raises(UnavailableError, match=r"column ws_s .*funding\.bars.*migrate"):
-        check_tables(client, clickhouse.settings, TABLES)
+        check_database(client, clickhouse.settings, TABLES)
     clickhouse.rows("DROP TABLE funding.bars")
     with pytest.raises(UnavailableError, match=r"table funding\.bars.*migrate"):
-        check_tables(client, clickhouse.settings, TABLES)
+        check_database(client, clickhouse.settings, TABLES)
+    clickhouse.rows("INSERT INTO funding.schema_migrations (version, name) VALUES (9000, 'new')")
+    with pytest.raises(StateError, match=r"migration 9000 .*new.* ends at"):
+        check_database(client, clickhouse.settings, TABLES)
     client.close()
 
 
