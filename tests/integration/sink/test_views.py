@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -347,3 +348,24 @@ def test_sql_ends_in_silence_when_its_reader_goes(clickhouse: ClickHouseServer) 
         assert process.stdout.readline() == "0\n"
         process.stdout.close()
         assert (process.wait(30), process.stderr.read()) == (READER_GONE_EXIT, "")
+
+
+def test_sql_writes_a_file_once_it_is_whole(clickhouse: ClickHouseServer, tmp_path: Path) -> None:
+    """A query that fails on its way leaves the file of before, and nothing beside it."""
+    path = tmp_path / "numbers.csv"
+    done = run_sql(
+        clickhouse, "SELECT number AS n FROM numbers(2)", "--format", "csv", "--output", str(path)
+    )
+    assert (done.returncode, done.stdout, path.read_text()) == (0, "", '"n"\n0\n1\n')
+    failing = "SELECT throwIf(number = 2000000) FROM numbers(3000000)"
+    done = run_sql(clickhouse, failing, "--output", str(path))
+    assert (done.returncode, "throwIf" in done.stderr) == (2, True)
+    assert ([*tmp_path.iterdir()], path.read_text()) == ([path], '"n"\n0\n1\n')
+
+
+def test_sql_repeats_a_query(clickhouse: ClickHouseServer) -> None:
+    """Into a pipe one answer follows the other, without codes of a terminal."""
+    done = run_sql(
+        clickhouse, "SELECT 1 AS x", "--format", "json", "--watch", "--every", "0.1", "--times", "2"
+    )
+    assert (done.returncode, done.stdout) == (0, '{"x":1}\n' * 2)
