@@ -42,6 +42,7 @@ _COMMANDS = {
     "tail": "tail",
     "inspect": "inspect",
     "replay": "replay",
+    "dead-letters": "dead_letters",
     "doctor": "doctor",
     "secrets": "secrets",
     "config": "config",
@@ -73,7 +74,7 @@ class _LazyGroup(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         command: click.Command = getattr(
-            import_module(f"{__package__}.{_COMMANDS[cmd_name]}"), cmd_name
+            import_module(f"{__package__}.{_COMMANDS[cmd_name]}"), cmd_name.replace("-", "_")
         )
         return command
 
@@ -82,7 +83,8 @@ _EXIT_CODES = """\b
 Exit codes:
   0    it is done, or was stopped as asked
   1    it is done, and not as it should be: `replay` or `inspect` found differences, `alerts
-       test` did not reach every target, `doctor` found a problem
+       test` did not reach every target, `doctor` found a problem, a dead letter could not be
+       sent again
   2    a setting, an option or a file that a person wrote is wrong
   3    a server, a port, a disk or Java is missing; later it may be there
   4    a schema does not fit its record or its predecessor

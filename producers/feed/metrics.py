@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
@@ -9,6 +10,8 @@ from prometheus_client import CollectorRegistry
 
 from producers.feed.supervisor import FeedSupervisor
 from producers.settings import ProducerSettings
+from schemas.clock import now_us
+from schemas.dead_letter_rate import TotalsWatch
 from schemas.http.metrics_server import serve_metrics
 from schemas.metrics import Metric, Samples, ScrapeCollector, Unit
 from schemas.process.heartbeat import Heartbeat
@@ -65,27 +68,36 @@ _UNREADABLE = _counter("unreadable", "messages", "Messages sent to the dead lett
 _OVERSIZED = _counter(
     "oversized", "pieces", "Pieces too long for a record, sent to the dead letters"
 )
+_BEYOND = _gauge(
+    "dead_letters_beyond_limit",
+    "boolean",
+    "1 while most messages, or many in a row, go to the dead letters",
+)
 _FAILURES = _counter(
     "failures", "failures", "Times that the feed failed for a reason of its own and was run anew"
 )
 PRODUCER_METRICS: tuple[Metric, ...] = (
     *_OF_STATUS.values(),
     *(_STATE, _DATA_AGE, _CLOCK_AHEAD, _REST_BARRED, _HELD_BACK, _QUARANTINED),
-    *(_IGNORED, _UNKNOWN, _UNREADABLE, _OVERSIZED, _FAILURES),
+    *(_IGNORED, _UNKNOWN, _UNREADABLE, _OVERSIZED, _BEYOND, _FAILURES),
 )
 
 
 def feed_collector(supervisors: Sequence[FeedSupervisor]) -> ScrapeCollector:
     """Return a collector of the metrics of all feeds of this process."""
+    watches: dict[str, TotalsWatch] = defaultdict(TotalsWatch)
 
     def read(samples: Samples) -> None:
         for supervisor in supervisors:
-            _read_feed(samples, supervisor)
+            feed = supervisor.feed
+            letters, frames = feed.unreadable + feed.oversized, feed.status()["frames"]
+            watch = watches[feed.exchange.feed]
+            _read_feed(samples, supervisor, beyond=watch.is_beyond(now_us(), letters, frames))
 
     return ScrapeCollector(PRODUCER_METRICS, read)
 
 
-def _read_feed(samples: Samples, supervisor: FeedSupervisor) -> None:
+def _read_feed(samples: Samples, supervisor: FeedSupervisor, *, beyond: bool) -> None:
     # The feed that runs now: one that failed is followed by another one.
     feed = supervisor.feed
     name, status = feed.exchange.feed, feed.status()
@@ -104,6 +116,7 @@ def _read_feed(samples: Samples, supervisor: FeedSupervisor) -> None:
     samples.add(_UNKNOWN, feed.frames.unknown, name)
     samples.add(_UNREADABLE, feed.unreadable, name)
     samples.add(_OVERSIZED, feed.oversized, name)
+    samples.add(_BEYOND, beyond, name)
     samples.add(_FAILURES, supervisor.failures, name)
 
 

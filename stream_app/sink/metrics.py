@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Counter
 
+from schemas.clock import now_us
+from schemas.dead_letter_rate import TotalsWatch
 from schemas.http.metrics_server import serve_metrics
-from schemas.metrics import Metric, Unit, counter, gauge, histogram
+from schemas.metrics import Metric, Samples, ScrapeCollector, Unit, counter, gauge, histogram
 from stream_app.settings import SinkSettings
 
 _INSERT_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -31,6 +34,12 @@ _ROWS = _counter("rows", "rows", "Rows stored", "table")
 _BATCHES = _counter("batches", "batches", "Chunks stored", "table")
 _RETRIES = _counter("retries", "inserts", "Inserts tried again", "table")
 _DEAD_LETTERS = _counter("dead_letters", "messages", "Messages given up", "table", "reason")
+_BEYOND = _gauge(
+    "dead_letters_beyond_limit",
+    "boolean",
+    "1 while most messages, or many in a row, are given up",
+    "table",
+)
 _TOMBSTONES = _counter("tombstones", "messages", "Messages without a value, skipped", "table")
 _ABANDONED = _counter("abandoned_rows", "messages", "Messages left to the group's next owner")
 _INSERT = _histogram("insert_seconds", "Duration of an INSERT", _INSERT_BUCKETS_S)
@@ -44,7 +53,7 @@ _WAITING = _gauge("waiting", "boolean", "1 while nothing can be stored, by cause
 _BUFFERED = _gauge("buffered_rows", "messages", "Messages in open chunks")
 _STORED_AT = _gauge("stored_timestamp_seconds", "timestamp (s)", "When a chunk was last stored")
 SINK_METRICS: tuple[Metric, ...] = (
-    *(_ROWS, _BATCHES, _RETRIES, _DEAD_LETTERS, _TOMBSTONES, _ABANDONED),
+    *(_ROWS, _BATCHES, _RETRIES, _DEAD_LETTERS, _BEYOND, _TOMBSTONES, _ABANDONED),
     *(_INSERT, _LATENCY, _LAG, _WAITING, _BUFFERED, _STORED_AT),
 )
 
@@ -67,6 +76,16 @@ class SinkMetrics:
         self.buffered = gauge(_BUFFERED, registry)
         self.stored_at = gauge(_STORED_AT, registry)
 
+        self._watches: dict[str, TotalsWatch] = defaultdict(TotalsWatch)
+        registry.register(ScrapeCollector((_BEYOND,), self._read))
+
+    def _read(self, samples: Samples) -> None:
+        """Add what is only known when it is asked for."""
+        at_us, stored = now_us(), _by_table(self.rows)
+        for table, letters in _by_table(self.dead_letters).items():
+            beyond = self._watches[table].is_beyond(at_us, letters, stored.get(table, 0))
+            samples.add(_BEYOND, beyond, table)
+
     def serve(self, settings: SinkSettings, trouble: Callable[[], str]) -> Callable[[], None]:
         """Serve /metrics and /healthz; return what stops it. `trouble`: what /healthz says.
 
@@ -81,3 +100,14 @@ class SinkMetrics:
             "FUNDING_SINK_METRICS_PORT",
             trouble,
         )
+
+
+def _by_table(counted: Counter) -> dict[str, int]:
+    """Return a counter's totals by its label `table`."""
+    totals: dict[str, int] = {}
+    for family in counted.collect():
+        for sample in family.samples:
+            if sample.name.endswith("_total"):
+                table = sample.labels["table"]
+                totals[table] = totals.get(table, 0) + int(sample.value)
+    return totals

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from schemas.alert_kinds import AlertKind
 from schemas.audit_kinds import AuditKind
 from schemas.control_items import FeedEvent
+from schemas.dead_letter_rate import LETTERS_SHARE, DeadLetterRate, Limit
 from schemas.rates import apr, rate_8h
 from schemas.records import Alert, Severity
 from schemas.times import US_PER_HOUR, US_PER_MINUTE, hour_floor
 from stream_app.core.scoring.zones import QUIET_US, Excursion
 from stream_app.core.state.contract_state import ContractState
-from stream_app.core.state.dead_letter_rate import LETTERS_SHARE
 from stream_app.core.state.item_context import ItemContext
 
 MAX_MESSAGE_CHARS = 300
@@ -135,13 +135,19 @@ def mismatch_alert(severity: Severity, mismatched: int, compared: int, at: ItemC
     return _hourly(AlertKind.MISMATCH, severity, mismatched / compared, MISMATCH_SHARE, message, at)
 
 
-def dead_letters_alert(letters: int, items: int, newest: str, at: ItemContext) -> Alert:
-    """Return the alert of a partition most of whose items are dead letters.
+def dead_letters_alert(
+    limit: Limit, counted: DeadLetterRate, newest: str, at: ItemContext
+) -> Alert:
+    """Return the alert of a partition whose dead letters are beyond a limit.
 
     Its id is that of the feed, the partition and the hour. `newest`: why the last one is.
     """
+    letters, items, when = counted.letters, counted.items, "within a minute"
+    if limit is Limit.IN_A_ROW:
+        letters = items = counted.in_a_row
+        when = "in a row"
     message = (
-        f"{at.feed}: {letters} of {items} items of partition {at.partition} within a minute are "
+        f"{at.feed}: {letters} of {items} items of partition {at.partition} {when} are "
         f"dead letters, the newest in {newest}"
     )
     return _hourly(AlertKind.DEAD_LETTERS, "critical", letters / items, LETTERS_SHARE, message, at)

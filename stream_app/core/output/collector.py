@@ -179,22 +179,23 @@ class OutputCollector:
         return bool(shards) and shards[0].block.letters.concerns(received_at, 0)
 
     def count_letters(self, at: ItemContext, letters: int, items: int) -> None:
-        """Count a record's dead letters; raise an alert if they are most of what comes.
+        """Count a record's dead letters; raise an alert if they are beyond a limit.
 
         The partition's first block counts, so that a record that comes again is counted once.
         """
         shards = self._store.shards
-        if not shards and not letters:
+        if not items or (not shards and not letters):
             return
         shard = shards[0] if shards else self._store.last_shard(at.offset, at.boundary)
         count, received_at = shard.block.letters, at.batch_received_at
         if at.offset <= shard.block.applied_offset or not count.concerns(received_at, letters):
             return
         shard.dirty = True
-        if count.count(received_at, letters, items):
+        limit = count.count(received_at, letters, items)
+        if limit is not None:
             newest = self.dead_letters[-1]
             why = f"{newest.stage}: {newest.error}"
-            self.alert(dead_letters_alert(count.letters, count.items, why, at))
+            self.alert(dead_letters_alert(limit, count, why, at))
 
     def alert(self, alert: Alert) -> None:
         """Raise an alert."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from schemas.contract_status import ContractStatus
+from schemas.dead_letter_rate import DeadLetterRate
 from schemas.errors import StateError
 from schemas.records import IntervalSource, Transport
 from stream_app.core.scoring.interval_evidence import IntervalEvidence
@@ -19,7 +20,6 @@ from stream_app.core.scoring.zones import AlertState
 from stream_app.core.state.audit_counts import AuditCount
 from stream_app.core.state.bars import BarState
 from stream_app.core.state.clock_skew import Skewed
-from stream_app.core.state.dead_letter_rate import DeadLetterRate
 from stream_app.core.state.gaps import StreamState
 from stream_app.core.state.hot_rows import HotRows
 from stream_app.core.state.pushes import Push

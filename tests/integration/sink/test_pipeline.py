@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from confluent_kafka import Consumer
 
 from benchmarks.evidence import EVERY_DUPLICATE
@@ -195,6 +200,53 @@ def test_poison_goes_to_the_dead_letters_and_the_rest_is_stored(stack: Stack) ->
     until(stack.all_rates_stored, "the rest is stored")
     assert sink.stop() == 0
     stack.assert_exact()
+
+
+def test_a_letter_that_is_sent_again_is_stored_once(stack: Stack) -> None:
+    """The registry lacks its schema, then has it, and the letter is replayed twice: one row."""
+    sink = stack.sink()
+    coming = registered(stack, "other-value", '"string"') + 1
+    value = Encoder(FUNDING_RATE, coming).encode(rate(stack.next_number, rate=0.75))
+    key = "binance-usdm:LATER"
+    stack.kafka.publish_raw(RATES, [(key, value)])
+    reason = f"schema {coming} is unknown"
+    letters = until(
+        lambda: json.loads(replays(stack, "list", "--reason", reason, "--json")), "it is given up"
+    )
+    assert [(one["stage"], one["key"]) for one in letters] == [("sink", key)]
+    later = json.loads(FUNDING_RATE.text) | {"doc": "Registered later."}
+    assert registered(stack, RATES.subject, json.dumps(later)) == coming
+    place = letters[0]["place"]
+    assert json.loads(replays(stack, "show", place, "--json"))["decoded"]["rate"] == 0.75
+    assert "would send 1 record to funding.rates" in replays(stack, "replay", place, "--dry-run")
+    stack.next_number += 1
+    assert "sent 1 record to funding.rates" in replays(stack, "replay", place)
+    until(stack.all_rates_stored, "it is stored")
+    assert "nothing to do" in replays(stack, "replay", place)
+    until(lambda: sink.metric("fundingstream_sink_lag", topic=RATES.name) == 0, "no lag")
+    assert sink.stop() == 0
+    stack.assert_exact()
+
+
+def registered(stack: Stack, subject: str, schema: str) -> int:
+    """Register a schema; return the id that the registry gives it, one more than the last."""
+    url = f"{stack.kafka.settings.registry_url}/subjects/{subject}/versions"
+    reply = requests.post(url, json={"schema": schema}, timeout=5)
+    return int(reply.json()["id"])
+
+
+def replays(stack: Stack, *arguments: str) -> str:
+    """Output of `fundingstream dead-letters …`, which must succeed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "infra.cli", "dead-letters", *arguments],
+        env={**os.environ, **stack.kafka.env},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_a_dropped_table_is_waited_for_and_nothing_is_lost(stack: Stack) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from schemas.audit_facts import AuditCause, AuditFacts
 from schemas.audit_kinds import AuditKind
+from schemas.dead_letter_rate import DeadLetterRate
 from schemas.errors import StateError
 from schemas.feeds import FEEDS
 from schemas.records import MAX_CHANNEL_BYTES
@@ -34,7 +35,6 @@ from stream_app.core.state.contract_state import (
     Estimate,
     block_key,
 )
-from stream_app.core.state.dead_letter_rate import DeadLetterRate
 from stream_app.core.state.gaps import StreamState
 from stream_app.core.state.hot_rows import (
     BAR_DOUBLES,
@@ -257,7 +257,7 @@ def test_the_largest_block_fits_into_a_record() -> None:
         contracts=[contract] * BLOCK_CONTRACTS,
         audits=[audit] * (MAX_ENTRIES + 1),
         mismatch_hour=BIG,
-        letters=DeadLetterRate(BIG, BIG, BIG, BIG),
+        letters=DeadLetterRate(BIG, BIG, BIG, BIG, BIG),
     )
     waiting = WaitingItem(
         *(contract.symbol, BIG, BIG, BIG, "reconcile", "rest"),

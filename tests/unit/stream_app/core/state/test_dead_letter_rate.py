@@ -8,11 +8,11 @@ import msgspec
 import pytest
 
 from schemas.control_items import UNREADABLE
+from schemas.dead_letter_rate import LETTERS_IN_A_ROW, DeadLetterRate, TotalsWatch
 from schemas.records import RawItem
 from schemas.times import US_PER_HOUR, US_PER_MINUTE
 from stream_app.core.output.outputs import Output
 from stream_app.core.partition import FeedPartition
-from stream_app.core.state.dead_letter_rate import DeadLetterRate
 from stream_app.normalise.binance_usdm import normalise
 from tests.support.partitions import HOUR_US, NOW, T0, Partition, S, batch, clock, of, tick
 
@@ -69,7 +69,7 @@ class TestShare:
     def test_another_minute_begins_anew(self, new: Partition) -> None:
         """One bad item now and then is a matter of the item."""
         for minute in range(30):
-            assert mixed(new, 3, 0, T0 + minute * US_PER_MINUTE) == []
+            assert mixed(new, 3, 1, T0 + minute * US_PER_MINUTE) == []
 
     def test_messages_that_could_not_be_cut_count(self, new: Partition) -> None:
         """They have no symbol, and there may be no contract yet."""
@@ -89,6 +89,57 @@ class TestShare:
         monkeypatch.setattr(new._rates, "apply", fail)
         (alert,) = mixed(new, 0, 15)
         assert alert["message"].endswith("core: RuntimeError('a bug')")
+
+
+class TestInARow:
+    """Twenty without a good one between them, however slowly they come."""
+
+    def test_a_slow_partition_is_told_of(self, new: Partition) -> None:
+        """One item a minute is never ten a minute."""
+        told: list[dict[str, Any]] = []
+        for minute in range(LETTERS_IN_A_ROW):
+            assert told == []
+            told += mixed(new, 1, 0, T0 + minute * US_PER_MINUTE)
+        (alert,) = told
+        assert alert["value"] == 1.0
+        assert "20 of 20 items of partition 3 in a row are dead letters" in alert["message"]
+
+    def test_a_good_item_ends_the_row(self, new: Partition) -> None:
+        """Also one that comes minutes after the last dead letter."""
+        for minute in range(0, 4 * LETTERS_IN_A_ROW, 4):
+            assert mixed(new, 1, 0, T0 + minute * US_PER_MINUTE) == []
+            if minute % 32 == 0:
+                assert mixed(new, 0, 1, T0 + (minute + 2) * US_PER_MINUTE) == []
+
+
+class TestTotals:
+    """The same limits by what a process has counted."""
+
+    @pytest.mark.parametrize(
+        ("letters", "good", "beyond"), [(9, 0, False), (10, 9, True), (10, 10, False)]
+    )
+    def test_the_share_of_a_minute(self, letters: int, good: int, beyond: bool) -> None:  # noqa: FBT001 - a case
+        """For as long as that minute lasts; then only further dead letters count."""
+        watch = TotalsWatch()
+        assert not watch.is_beyond(T0, 0, 5_000)
+        assert watch.is_beyond(T0 + S, letters, 5_000 + good) is beyond
+        assert not watch.is_beyond(T0 + 2 * US_PER_MINUTE, letters, 5_000 + good)
+
+    def test_a_row_lasts_until_a_good_one(self) -> None:
+        """However long nothing comes."""
+        watch = TotalsWatch()
+        for number in range(LETTERS_IN_A_ROW):
+            assert not watch.is_beyond(T0 + number * US_PER_MINUTE, number, 0)
+        late = T0 + 2 * US_PER_HOUR
+        assert watch.is_beyond(late, LETTERS_IN_A_ROW, 0)
+        assert watch.is_beyond(late + US_PER_HOUR, LETTERS_IN_A_ROW, 0)
+        assert not watch.is_beyond(late + US_PER_HOUR, LETTERS_IN_A_ROW, 1)
+
+    def test_totals_that_begin_anew_are_no_step_back(self) -> None:
+        """A feed that failed is run anew, and counts from zero."""
+        watch = TotalsWatch()
+        assert watch.is_beyond(T0, 30, 5)
+        assert not watch.is_beyond(T0 + US_PER_MINUTE, 1, 9)
 
 
 class TestOnce:
@@ -120,4 +171,4 @@ class TestOnce:
         """The count begins with a dead letter."""
         mixed(new, 0, 50)
         assert new.store.shards[0].block.letters == DeadLetterRate()
-        assert msgspec.msgpack.decode(new.store.shards[0].pack())[6] == [0, 0, 0, 0]
+        assert msgspec.msgpack.decode(new.store.shards[0].pack())[6] == [0, 0, 0, 0, 0]

@@ -1,0 +1,1 @@
+"""Reads the topic of dead letters, and sends letters back the way they came."""
