@@ -31,6 +31,12 @@ _ROWS = _counter("rows", "rows", "Rows stored", "table")
 _BATCHES = _counter("batches", "batches", "Chunks stored", "table")
 _RETRIES = _counter("retries", "inserts", "Inserts tried again", "table")
 _DEAD_LETTERS = _counter("dead_letters", "messages", "Messages given up", "table", "reason")
+_CUT = _counter(
+    "truncated_dead_letters",
+    "messages",
+    "Dead letters with the beginning of a large value",
+    "table",
+)
 _TOMBSTONES = _counter("tombstones", "messages", "Messages without a value, skipped", "table")
 _ABANDONED = _counter("abandoned_rows", "messages", "Messages left to the group's next owner")
 _INSERT = _histogram("insert_seconds", "Duration of an INSERT", _INSERT_BUCKETS_S)
@@ -44,7 +50,7 @@ _WAITING = _gauge("waiting", "boolean", "1 while nothing can be stored, by cause
 _BUFFERED = _gauge("buffered_rows", "messages", "Messages in open chunks")
 _STORED_AT = _gauge("stored_timestamp_seconds", "timestamp (s)", "When a chunk was last stored")
 SINK_METRICS: tuple[Metric, ...] = (
-    *(_ROWS, _BATCHES, _RETRIES, _DEAD_LETTERS, _TOMBSTONES, _ABANDONED),
+    *(_ROWS, _BATCHES, _RETRIES, _DEAD_LETTERS, _CUT, _TOMBSTONES, _ABANDONED),
     *(_INSERT, _LATENCY, _LAG, _WAITING, _BUFFERED, _STORED_AT),
 )
 
@@ -58,6 +64,7 @@ class SinkMetrics:
         self.batches = counter(_BATCHES, registry)
         self.retries = counter(_RETRIES, registry)
         self.dead_letters = counter(_DEAD_LETTERS, registry)
+        self.truncated = counter(_CUT, registry)
         self.tombstones = counter(_TOMBSTONES, registry)
         self.abandoned = counter(_ABANDONED, registry)
         self.insert_seconds = histogram(_INSERT, registry)

@@ -129,6 +129,7 @@ class TableWriter:
         name = self._table.name
         self._metrics.dead_letters.labels(name, "malformed").inc(malformed)
         self._metrics.dead_letters.labels(name, "refused").inc(len(refusals.errors))
+        self._metrics.truncated.labels(name).inc(sum(letter.is_cut for letter in letters))
         self._count(rows, refusals.errors)
         self._outage.over()
 
