@@ -39,6 +39,7 @@ _CUT = _counter(
 )
 _TOMBSTONES = _counter("tombstones", "messages", "Messages without a value, skipped", "table")
 _ABANDONED = _counter("abandoned_rows", "messages", "Messages left to the group's next owner")
+_LOST = _counter("lost", "messages", "Messages that Kafka deleted before they were stored", "topic")
 _INSERT = _histogram("insert_seconds", "Duration of an INSERT", _INSERT_BUCKETS_S)
 _LATENCY = _histogram(
     "latency_seconds",
@@ -50,7 +51,7 @@ _WAITING = _gauge("waiting", "boolean", "1 while nothing can be stored, by cause
 _BUFFERED = _gauge("buffered_rows", "messages", "Messages in open chunks")
 _STORED_AT = _gauge("stored_timestamp_seconds", "timestamp (s)", "When a chunk was last stored")
 SINK_METRICS: tuple[Metric, ...] = (
-    *(_ROWS, _BATCHES, _RETRIES, _DEAD_LETTERS, _CUT, _TOMBSTONES, _ABANDONED),
+    *(_ROWS, _BATCHES, _RETRIES, _DEAD_LETTERS, _CUT, _TOMBSTONES, _ABANDONED, _LOST),
     *(_INSERT, _LATENCY, _LAG, _WAITING, _BUFFERED, _STORED_AT),
 )
 
@@ -67,6 +68,7 @@ class SinkMetrics:
         self.truncated = counter(_CUT, registry)
         self.tombstones = counter(_TOMBSTONES, registry)
         self.abandoned = counter(_ABANDONED, registry)
+        self.lost = counter(_LOST, registry)
         self.insert_seconds = histogram(_INSERT, registry)
         self.latency_seconds = histogram(_LATENCY, registry)
         self.lag = gauge(_LAG, registry)
