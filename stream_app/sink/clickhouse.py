@@ -33,6 +33,9 @@ _INSERT_SETTINGS = {
 # From 26.2 on this one overrules `insert_deduplicate`. Older servers refuse names they do not know.
 _NEWER_INSERT_SETTINGS = {"deduplicate_insert": "enable"}
 
+# Of the time-out of a request: what remains is for the insert itself.
+_QUORUM_SHARE = 0.5
+
 # The driver logs what it also raises; every error is reported once, by whoever handles it.
 logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
 
@@ -186,3 +189,18 @@ def insert_settings(client: Any) -> dict[str, str]:
         parameters={"names": list(_NEWER_INSERT_SETTINGS)},
     ).result_rows
     return _INSERT_SETTINGS | {name: _NEWER_INSERT_SETTINGS[name] for (name,) in known}
+
+
+def quorum_settings(settings: SinkSettings) -> dict[str, str]:
+    """Return the settings of an insert that make it wait for other servers; none without a quorum.
+
+    The server gives up waiting before the sink does, and says why. The insert is repeated with the
+    same token then.
+    """
+    if not settings.sink_insert_quorum:
+        return {}
+    timeout_ms = int(settings.clickhouse_timeout_s * 1_000 * _QUORUM_SHARE)
+    return {
+        "insert_quorum": settings.sink_insert_quorum,
+        "insert_quorum_timeout": str(max(1, timeout_ms)),
+    }

@@ -19,7 +19,7 @@ from schemas.process.heartbeat import Heartbeat
 from schemas.serde.registry import SchemaCatalog
 from schemas.topics import DEAD_LETTERS
 from stream_app.settings import SinkSettings
-from stream_app.sink.clickhouse import check_database, connect
+from stream_app.sink.clickhouse import check_database, connect, quorum_settings
 from stream_app.sink.consumer import Sink
 from stream_app.sink.dead_letters import DeadLetterQueue
 from stream_app.sink.metrics import SinkMetrics
@@ -87,7 +87,10 @@ def _writers(
     def writer(table: TableSpec) -> TableWriter:
         decoder = catalog.decoder(table.record_type)
         reader = RowReader(table, decoder, catalog.schema_text)
-        return TableWriter(table, client, reader, letters, metrics, outage, sink.wait, clock)
+        return TableWriter(
+            *(table, client, reader, letters, metrics, outage, sink.wait, clock),
+            own_settings=quorum_settings(settings),
+        )
 
     return {table.topic.name: writer(table) for table in TABLES}
 
