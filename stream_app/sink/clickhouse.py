@@ -108,10 +108,13 @@ def explain(error: Exception, settings: SinkSettings) -> FundingStreamError:
     return UnavailableError(f"ClickHouse at {url} does not answer ({one_line(error)}): {advice}")
 
 
-def check_database(client: Any, settings: SinkSettings, tables: Sequence[TableSpec]) -> None:
+def check_database(
+    client: Any, settings: SinkSettings, tables: Sequence[TableSpec], *, writes: bool = True
+) -> None:
     """Check that the sink may write, and that the database is the one of this version.
 
     Rights come first: a table without any right on it is hidden, and would look like a missing one.
+    They are not checked of a user who does not write.
 
     Raises:
         ConfigurationError: the user lacks a right, and the message has the GRANT that gives it.
@@ -120,7 +123,8 @@ def check_database(client: Any, settings: SinkSettings, tables: Sequence[TableSp
             or the server does not answer.
     """
     try:
-        _check_rights(client, settings, tables)
+        if writes:
+            _check_rights(client, settings, tables)
         check_not_newer(client.query(NEWEST_QUERY).result_rows)
         _check_columns(client, settings, tables)
     except (ClickHouseError, OSError) as error:
