@@ -119,6 +119,13 @@ class WorkerSettings(PageSettings):
     """Exit when input advances and processing does not for this long."""
 
 
+def _quorum(text: str) -> str:
+    """Return a quorum of ClickHouse as it is. Raises ValueError."""
+    if not re.fullmatch(r"(auto|[0-9]{1,3})?", text):
+        raise ValueError("a number of servers from 0 to 999, `auto` for the majority, or empty")
+    return text
+
+
 class SinkSettings(ClickHouseSettings):
     """The ClickHouse sink, and the tools that speak to ClickHouse."""
 
@@ -128,6 +135,9 @@ class SinkSettings(ClickHouseSettings):
     machine's name."""
     sink_batch_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 5_000
     sink_batch_age_s: Annotated[float, Field(gt=0, le=60)] = 1.0
+    sink_insert_quorum: Annotated[str, AfterValidator(_quorum)] = ""
+    """How many servers have to have the rows of an insert before it counts as stored: a number, or
+    `auto` for the majority of a replicated table's; empty: what the user's profile says."""
     sink_metrics_host: Host = "127.0.0.1"
     sink_metrics_port: Port = 9102
 

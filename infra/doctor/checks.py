@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from infra.doctor.finding import Finding, Result, finding_of
+from infra.embedded.clickhouse.access import READER_NAME
 from infra.embedded.storage import MIN_FREE_BYTES
 from schemas.config.settings import load_settings
 from schemas.errors import FundingStreamError, UnavailableError
@@ -49,11 +50,12 @@ def check_registry() -> str:
 
 
 def check_clickhouse() -> str:
-    """ClickHouse answers, has every table and column, and lets the sink write them."""
+    """ClickHouse answers, has every table and column, and lets a user of the settings write."""
     settings = load_settings(SinkSettings)
     client = connect(settings, answer_within_s=ANSWER_WITHIN_S)
     try:
-        check_database(client, settings, STORED)
+        # Beside a run of `up` the settings name no user, and that is the embedded server's reader.
+        check_database(client, settings, STORED, writes=settings.clickhouse_username != READER_NAME)
         return f"{client.server_version} answers and has {len(STORED)} tables"
     finally:
         client.close()

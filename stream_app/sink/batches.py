@@ -37,6 +37,11 @@ class Message(NamedTuple):
     key: bytes | None
     value: bytes | None
 
+    @property
+    def size_bytes(self) -> int:
+        """The bytes of key and value."""
+        return len(self.key or b"") + len(self.value or b"")
+
 
 class OffsetRange(NamedTuple):
     """The offsets of one partition in a chunk, both included."""
@@ -51,10 +56,13 @@ Ranges = tuple[OffsetRange, ...]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a chunk is closed."""
+    """When a chunk is closed: by the first of these that is reached."""
 
     rows: int
     age_s: float
+    bytes: int = 32 << 20
+    """Rows are counted on the assumption that they are small. A record may have some MiB, and a
+    chunk is some three times in memory when it is inserted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +124,7 @@ def pending_plans(committed: Mapping[int, tuple[int, str]]) -> list[Ranges]:
 
 
 class TopicBatcher:
-    """Collects the messages of one topic and closes chunks by rows or by age."""
+    """Collects the messages of one topic and closes chunks by rows, bytes or age."""
 
     def __init__(self, topic: str, limits: Limits, plans: Iterable[Ranges] = ()) -> None:
         self.topic = topic
@@ -127,6 +135,8 @@ class TopicBatcher:
         self._held: list[Message] = []
         self._open: dict[int, list[Message]] = {}
         self._open_rows = 0
+        self._open_bytes = 0
+        self._held_bytes = 0
         self._opened_at_s = 0.0
         self._next_plan(0.0)
 
@@ -157,6 +167,7 @@ class TopicBatcher:
         last = self._wanted.get(message.partition)
         if last is None or message.offset > last:
             self._held.append(message)
+            self._held_bytes += message.size_bytes
         else:
             self._keep(message)
         # Beyond the last offset counts as well: compaction may have removed the last message.
@@ -164,9 +175,15 @@ class TopicBatcher:
             self._reached.add(message.partition)
             if len(self._reached) == len(self._wanted):
                 return self._close_plan(now_s)
-        if len(self._held) > max(_PLAN_HELD_BATCHES * self._limits.rows, _PLAN_HELD_LEAST):
-            return self._abandon_plans(now_s)
-        return []
+        return self._abandon_plans(now_s) if self._too_much_waits else []
+
+    @property
+    def _too_much_waits(self) -> bool:
+        """Whether more is in memory than a pending plan is worth; its own part counts as well."""
+        return (
+            len(self._held) > max(_PLAN_HELD_BATCHES * self._limits.rows, _PLAN_HELD_LEAST)
+            or self._held_bytes + self._open_bytes > _PLAN_HELD_BATCHES * self._limits.bytes
+        )
 
     def due(self, now_s: float) -> list[Chunk]:
         """Return the chunks whose age is reached."""
@@ -188,11 +205,16 @@ class TopicBatcher:
         if not self._open_rows:
             self._opened_at_s = now_s
         self._keep(message)
-        return [self._close()] if self._open_rows >= self._limits.rows else []
+        return self._close_if_full()
+
+    def _close_if_full(self) -> list[Chunk]:
+        full = self._open_rows >= self._limits.rows or self._open_bytes >= self._limits.bytes
+        return [self._close()] if full else []
 
     def _keep(self, message: Message) -> None:
         self._open.setdefault(message.partition, []).append(message)
         self._open_rows += 1
+        self._open_bytes += message.size_bytes
 
     def _close(self, ranges: Ranges | None = None) -> Chunk:
         by_partition = sorted(self._open.items())
@@ -204,6 +226,7 @@ class TopicBatcher:
         )
         self._open = {}
         self._open_rows = 0
+        self._open_bytes = 0
         return chunk
 
     def _next_plan(self, now_s: float) -> None:
@@ -219,8 +242,9 @@ class TopicBatcher:
     def _abandon_plans(self, now_s: float) -> list[Chunk]:
         self._plans.clear()
         self._next_plan(now_s)
-        return self._take_held(now_s)
+        return self._close_if_full() + self._take_held(now_s)
 
     def _take_held(self, now_s: float) -> list[Chunk]:
         held, self._held = self._held, []
+        self._held_bytes = 0
         return [chunk for message in held for chunk in self.add(message, now_s)]

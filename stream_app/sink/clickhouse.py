@@ -33,6 +33,9 @@ _INSERT_SETTINGS = {
 # From 26.2 on this one overrules `insert_deduplicate`. Older servers refuse names they do not know.
 _NEWER_INSERT_SETTINGS = {"deduplicate_insert": "enable"}
 
+# Of the time-out of a request: what remains is for the insert itself.
+_QUORUM_SHARE = 0.5
+
 # The driver logs what it also raises; every error is reported once, by whoever handles it.
 logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
 
@@ -105,10 +108,13 @@ def explain(error: Exception, settings: SinkSettings) -> FundingStreamError:
     return UnavailableError(f"ClickHouse at {url} does not answer ({one_line(error)}): {advice}")
 
 
-def check_database(client: Any, settings: SinkSettings, tables: Sequence[TableSpec]) -> None:
+def check_database(
+    client: Any, settings: SinkSettings, tables: Sequence[TableSpec], *, writes: bool = True
+) -> None:
     """Check that the sink may write, and that the database is the one of this version.
 
     Rights come first: a table without any right on it is hidden, and would look like a missing one.
+    They are not checked of a user who does not write.
 
     Raises:
         ConfigurationError: the user lacks a right, and the message has the GRANT that gives it.
@@ -117,7 +123,8 @@ def check_database(client: Any, settings: SinkSettings, tables: Sequence[TableSp
             or the server does not answer.
     """
     try:
-        _check_rights(client, settings, tables)
+        if writes:
+            _check_rights(client, settings, tables)
         check_not_newer(client.query(NEWEST_QUERY).result_rows)
         _check_columns(client, settings, tables)
     except (ClickHouseError, OSError) as error:
@@ -186,3 +193,18 @@ def insert_settings(client: Any) -> dict[str, str]:
         parameters={"names": list(_NEWER_INSERT_SETTINGS)},
     ).result_rows
     return _INSERT_SETTINGS | {name: _NEWER_INSERT_SETTINGS[name] for (name,) in known}
+
+
+def quorum_settings(settings: SinkSettings) -> dict[str, str]:
+    """Return the settings of an insert that make it wait for other servers; none without a quorum.
+
+    The server gives up waiting before the sink does, and says why. The insert is repeated with the
+    same token then.
+    """
+    if not settings.sink_insert_quorum:
+        return {}
+    timeout_ms = int(settings.clickhouse_timeout_s * 1_000 * _QUORUM_SHARE)
+    return {
+        "insert_quorum": settings.sink_insert_quorum,
+        "insert_quorum_timeout": str(max(1, timeout_ms)),
+    }

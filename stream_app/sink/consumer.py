@@ -29,7 +29,9 @@ from stream_app.sink.batches import (
     pending_plans,
     plan_text,
 )
+from stream_app.sink.expected_offsets import ExpectedOffsets
 from stream_app.sink.metrics import SinkMetrics
+from stream_app.sink.tables import DELETED_BY_AGE
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +105,7 @@ class Sink:
         self._writers: dict[str, ChunkWriter] = {}
         self._batchers: dict[str, TopicBatcher] = {}
         self._early: deque[Any] = deque()
+        self._expected = ExpectedOffsets({})
         self._generation = 0
         self._assigned = False
         """Partitions were assigned that `_collect` has not resumed yet."""
@@ -179,6 +182,7 @@ class Sink:
                 continue
             batcher = self._batchers.get(message.topic())
             if batcher is not None:
+                self._look_for_lost(message)
                 chunks += batcher.add(
                     Message(message.partition(), message.offset(), message.key(), message.value()),
                     now_s,
@@ -188,6 +192,20 @@ class Sink:
         self._metrics.buffered.set(sum(b.rows for b in self._batchers.values()))
         self._pause_ahead()
         return chunks
+
+    def _look_for_lost(self, message: Any) -> None:
+        """Report messages that Kafka deleted before they were consumed."""
+        topic, partition, offset = message.topic(), message.partition(), message.offset()
+        if topic not in DELETED_BY_AGE:
+            return
+        missing = self._expected.missing_before(topic, partition, offset)
+        if missing:
+            self._metrics.lost.labels(topic).inc(missing)
+            log.error(
+                "%s:%d: %d messages before offset %d are gone from Kafka and were not stored: the "
+                "sink was away or waited for longer than the topic keeps them",
+                *(topic, partition, missing, offset),
+            )
 
     def _pause_ahead(self) -> None:
         """Pause the partitions that are past their part of a plan, resume those whose plan ended.
@@ -211,6 +229,7 @@ class Sink:
         if not chunks:
             return
         generation, started_s = self._generation, self._clock.monotonic_s()
+        stored: list[Chunk] = []
         try:
             for wave in _waves(chunks):
                 self._commit(
@@ -223,6 +242,7 @@ class Sink:
                 for chunk in wave:
                     self._stay_member()
                     self._writers[chunk.topic].store(chunk)
+                    stored.append(chunk)
                 self._commit(
                     [
                         TopicPartition(c.topic, r.partition, r.last + 1)
@@ -232,11 +252,11 @@ class Sink:
                 )
         except _ChunkLostError as error:
             log.warning("chunks left to the next owner of their partitions: %s", error)
-            self._metrics.abandoned.inc(sum(len(c.messages) for c in chunks))
+            left = sum(len(c.messages) for c in chunks) - sum(len(c.messages) for c in stored)
+            self._metrics.abandoned.inc(left)
             if self._generation == generation:
                 # The partitions are still ours: to commit what follows would skip the lost chunk.
-                self._metrics.abandoned.inc(sum(b.rows for b in self._batchers.values()))
-                self._batchers = {}
+                self._forget_batches()
         finally:
             self._resume()
             stored_s = self._clock.monotonic_s() - started_s
@@ -270,6 +290,9 @@ class Sink:
         by_topic: dict[str, dict[int, tuple[int, str]]] = {topic: {} for topic in self._writers}
         for item in committed:
             by_topic[item.topic][item.partition] = (item.offset, item.metadata or "")
+        self._expected = ExpectedOffsets(
+            {(item.topic, item.partition): item.offset for item in committed}
+        )
         plans = {topic: pending_plans(found) for topic, found in by_topic.items()}
         self._batchers = {
             topic: TopicBatcher(topic, self._limits, plans[topic]) for topic in self._writers
@@ -282,10 +305,16 @@ class Sink:
     def _on_revoke(self, _consumer: Any, partitions: Sequence[Any]) -> None:
         """Forget what is not committed: the next owner of the partitions reads it again."""
         self._generation += 1
-        self._early.clear()
         self._ahead.clear()
-        self._batchers = {}
+        self._forget_batches()
         log.info("%d partitions revoked", len(partitions))
+
+    def _forget_batches(self) -> None:
+        """Drop what is in memory and not yet a chunk: it comes again from the committed offsets."""
+        held = sum(batcher.rows for batcher in self._batchers.values())
+        self._metrics.abandoned.inc(held + len(self._early))
+        self._early.clear()
+        self._batchers = {}
 
     def _measure_lag(self) -> None:
         now_s = self._clock.monotonic_s()

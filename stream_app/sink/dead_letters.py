@@ -1,10 +1,17 @@
-"""Messages that cannot be stored, written to the dead-letter topic with their original bytes."""
+"""Messages that cannot be stored, written to the dead-letter topic with their original bytes.
+
+A letter has headers beside the bytes of its message, and the topic takes no more than the others
+do: of a message that is almost as large as a topic takes, or was larger before its compression, a
+letter has the beginning, and the header `truncated_from_bytes`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from confluent_kafka import KafkaException
 
 from schemas.config.settings import SharedSettings
 from schemas.kafka import clients
@@ -13,6 +20,10 @@ from stream_app.sink.batches import Message
 
 _STAGE = b"sink"
 _ERROR_MAX = 1_000
+# What a record needs beside key and value: the headers, an error of 1,000 characters among them.
+_BESIDE_BYTES = 8_192
+_KEY_MAX_BYTES = 65_536
+_VALUE_MAX_BYTES = MAX_MESSAGE_BYTES - _BESIDE_BYTES - _KEY_MAX_BYTES
 _SLICE_S = 0.25
 
 
@@ -26,14 +37,32 @@ class DeadLetter:
 
     @property
     def headers(self) -> list[tuple[str, bytes]]:
-        """The record's headers."""
+        """The record's headers; the last one says of which size the whole value was."""
+        value = self.message.value or b""
+        cut = [("truncated_from_bytes", str(len(value)).encode())] if self.is_cut else []
         return [
             ("stage", _STAGE),
             ("error", self.error[:_ERROR_MAX].encode()),
             ("source_topic", self.topic.encode()),
             ("source_partition", str(self.message.partition).encode()),
             ("source_offset", str(self.message.offset).encode()),
+            *cut,
         ]
+
+    @property
+    def key(self) -> bytes | None:
+        """The message's key, or its beginning."""
+        return None if self.message.key is None else self.message.key[:_KEY_MAX_BYTES]
+
+    @property
+    def value(self) -> bytes | None:
+        """The message's value, or its beginning where the topic would not take it with headers."""
+        return None if self.message.value is None else self.message.value[:_VALUE_MAX_BYTES]
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether key or value are cut. The whole message stays in its topic, at its offset."""
+        return (self.key, self.value) != (self.message.key, self.message.value)
 
 
 class DeadLetterQueue:
@@ -65,19 +94,42 @@ class DeadLetterQueue:
             if error is not None:
                 failures.append(error)
 
-        for letter in letters:
-            self._producer.produce(
-                DEAD_LETTERS.name,
-                key=letter.message.key,
-                value=letter.message.value,
-                headers=letter.headers,
-                on_delivery=delivered,
-            )
-        while self._producer.flush(_SLICE_S):
-            wait(_SLICE_S)
+        try:
+            for letter in letters:
+                self._produce(letter, delivered, wait)
+            while self._producer.flush(_SLICE_S):
+                wait(_SLICE_S)
+        except BaseException:
+            # They come again with their chunk; what stayed in the queue would come twice then.
+            self._producer.purge()
+            raise
         if failures:
             # Permanent, such as a topic that does not exist: the offsets stay where they are.
             raise UndeliverableError(str(failures[0]))
+
+    def _produce(
+        self,
+        letter: DeadLetter,
+        delivered: Callable[[Any, Any], None],
+        wait: Callable[[float], None],
+    ) -> None:
+        """Hand a letter to the producer, whose queue is bounded: until there is room, `wait`."""
+        while True:
+            try:
+                self._producer.produce(
+                    DEAD_LETTERS.name,
+                    key=letter.key,
+                    value=letter.value,
+                    headers=letter.headers,
+                    on_delivery=delivered,
+                )
+            except BufferError:
+                self._producer.poll(0)
+                wait(_SLICE_S)
+            except KafkaException as error:
+                raise UndeliverableError(str(error.args[0])) from error
+            else:
+                return
 
 
 class UndeliverableError(Exception):

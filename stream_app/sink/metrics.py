@@ -40,8 +40,15 @@ _BEYOND = _gauge(
     "1 while most messages, or many in a row, are given up",
     "table",
 )
+_CUT = _counter(
+    "truncated_dead_letters",
+    "messages",
+    "Dead letters with the beginning of a large value",
+    "table",
+)
 _TOMBSTONES = _counter("tombstones", "messages", "Messages without a value, skipped", "table")
 _ABANDONED = _counter("abandoned_rows", "messages", "Messages left to the group's next owner")
+_LOST = _counter("lost", "messages", "Messages that Kafka deleted before they were stored", "topic")
 _INSERT = _histogram("insert_seconds", "Duration of an INSERT", _INSERT_BUCKETS_S)
 _LATENCY = _histogram(
     "latency_seconds",
@@ -53,7 +60,7 @@ _WAITING = _gauge("waiting", "boolean", "1 while nothing can be stored, by cause
 _BUFFERED = _gauge("buffered_rows", "messages", "Messages in open chunks")
 _STORED_AT = _gauge("stored_timestamp_seconds", "timestamp (s)", "When a chunk was last stored")
 SINK_METRICS: tuple[Metric, ...] = (
-    *(_ROWS, _BATCHES, _RETRIES, _DEAD_LETTERS, _BEYOND, _TOMBSTONES, _ABANDONED),
+    *(_ROWS, _BATCHES, _RETRIES, _DEAD_LETTERS, _BEYOND, _CUT, _TOMBSTONES, _ABANDONED, _LOST),
     *(_INSERT, _LATENCY, _LAG, _WAITING, _BUFFERED, _STORED_AT),
 )
 
@@ -67,8 +74,10 @@ class SinkMetrics:
         self.batches = counter(_BATCHES, registry)
         self.retries = counter(_RETRIES, registry)
         self.dead_letters = counter(_DEAD_LETTERS, registry)
+        self.truncated = counter(_CUT, registry)
         self.tombstones = counter(_TOMBSTONES, registry)
         self.abandoned = counter(_ABANDONED, registry)
+        self.lost = counter(_LOST, registry)
         self.insert_seconds = histogram(_INSERT, registry)
         self.latency_seconds = histogram(_LATENCY, registry)
         self.lag = gauge(_LAG, registry)

@@ -13,13 +13,13 @@ from functools import partial
 from typing import Any, TypeVar
 
 from schemas.clock import Clock, SystemClock
-from schemas.errors import UnavailableError
+from schemas.errors import FundingStreamError, UnavailableError
 from schemas.kafka.admin import require_topics
 from schemas.process.heartbeat import Heartbeat
 from schemas.serde.registry import SchemaCatalog
 from schemas.topics import DEAD_LETTERS
 from stream_app.settings import SinkSettings
-from stream_app.sink.clickhouse import check_database, connect
+from stream_app.sink.clickhouse import check_database, connect, quorum_settings
 from stream_app.sink.consumer import Sink
 from stream_app.sink.dead_letters import DeadLetterQueue
 from stream_app.sink.metrics import SinkMetrics
@@ -46,8 +46,10 @@ def run_sink(settings: SinkSettings, *, stop: threading.Event | None = None) -> 
     reads anew.
 
     Raises:
-        ConfigurationError: ClickHouse refuses the user at the start, or the URL is none.
-        StateError: a table is not the one that this version writes.
+        ConfigurationError: ClickHouse refuses the user at the start or the user lacks a right, or
+            the URL is none.
+        StateError: a newer version has migrated the database, or a table is not the one that this
+            version writes.
         UnavailableError: the metrics port is taken, or another sink has this instance id.
     """
     stop = stop or threading.Event()
@@ -87,14 +89,21 @@ def _writers(
     def writer(table: TableSpec) -> TableWriter:
         decoder = catalog.decoder(table.record_type)
         reader = RowReader(table, decoder, catalog.schema_text)
-        return TableWriter(table, client, reader, letters, metrics, outage, sink.wait, clock)
+        return TableWriter(
+            *(table, client, reader, letters, metrics, outage, sink.wait, clock),
+            own_settings=quorum_settings(settings),
+        )
 
     return {table.topic.name: writer(table) for table in TABLES}
 
 
 def _ready_clickhouse(settings: SinkSettings) -> Any:
     client = connect(settings)
-    check_database(client, settings, TABLES)
+    try:
+        check_database(client, settings, TABLES)
+    except FundingStreamError:
+        client.close()  # it is tried again, for hours where nobody migrates
+        raise
     return client
 
 

@@ -56,6 +56,11 @@ TABLES: tuple[TableSpec, ...] = (
     TableSpec(topics.STATUS, "feeds", "reported_at", "reported_at"),
 )
 
+DELETED_BY_AGE = frozenset(
+    table.topic.name for table in TABLES if table.topic.config["cleanup.policy"] == "delete"
+)
+"""The topics without holes between their messages: a hole says that some were deleted."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:

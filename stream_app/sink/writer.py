@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -92,8 +93,13 @@ class TableWriter:
         wait: Wait,
         clock: Clock,
         chance: Callable[[], float] = random.random,
+        own_settings: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """`chance` returns a number from [0, 1): it spreads the attempts of several sinks."""
+        """Make the writer of a table.
+
+        `chance` returns a number from [0, 1): it spreads the attempts of several sinks.
+        `own_settings` are given to each insert beside those that tokens need.
+        """
         self._table = table
         self._clock = clock
         self._client = client
@@ -103,6 +109,7 @@ class TableWriter:
         self._outage = outage
         self._wait = wait
         self._chance = chance
+        self._own_settings = dict(own_settings)
         self._columns = list(table.record_type.fields)
         self._header = container_header(table.record_type.text)
         self._settings: dict[str, str] | None = None
@@ -129,6 +136,7 @@ class TableWriter:
         name = self._table.name
         self._metrics.dead_letters.labels(name, "malformed").inc(malformed)
         self._metrics.dead_letters.labels(name, "refused").inc(len(refusals.errors))
+        self._metrics.truncated.labels(name).inc(sum(letter.is_cut for letter in letters))
         self._count(rows, refusals.errors)
         self._outage.over()
 
@@ -196,7 +204,8 @@ class TableWriter:
             started_s = self._clock.monotonic_s()
             try:
                 # After a failure the next server to answer may be one of another version.
-                self._settings = self._settings or insert_settings(self._client)
+                if self._settings is None:
+                    self._settings = insert_settings(self._client) | self._own_settings
                 self._client.raw_insert(
                     self._table.full_name,
                     column_names=self._columns,

@@ -24,7 +24,7 @@ from schemas.partitioning import partition_of
 from schemas.records import SETTLEMENT, ZSCORE
 from schemas.serde.codec import HEADER_BYTES, Encoder
 from schemas.serde.registry import SchemaCatalog
-from schemas.topics import OUTPUT_TOPICS, TopicSpec, all_topics
+from schemas.topics import MAX_MESSAGE_BYTES, OUTPUT_TOPICS, TopicSpec, all_topics
 from stream_app.settings import SinkSettings
 from stream_app.sink.avro_container import container, container_header
 from stream_app.sink.clickhouse import connect, insert_settings
@@ -219,7 +219,13 @@ class Kafka:
 
     def publish_raw(self, topic: TopicSpec, values: list[tuple[str, bytes]]) -> None:
         """Publish bytes under contract ids."""
-        producer = Producer({"bootstrap.servers": self.settings.kafka_bootstrap, "linger.ms": 2})
+        producer = Producer(
+            {
+                "bootstrap.servers": self.settings.kafka_bootstrap,
+                "linger.ms": 2,
+                "message.max.bytes": MAX_MESSAGE_BYTES,
+            }
+        )
         for key, value in values:
             producer.produce(
                 topic.name, value, key.encode(), partition=partition_of(key, topic.partitions)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -20,7 +21,15 @@ from infra.clickhouse.migrate import migrate
 from schemas.audit_facts import NO_FACTS, fact_fields
 from schemas.records import FUNDING_RATE
 from schemas.serde.codec import Encoder
-from schemas.topics import AUDIT, DEAD_LETTERS, RATES, SETTLEMENTS, STATUS, ZSCORES
+from schemas.topics import (
+    AUDIT,
+    DEAD_LETTERS,
+    MAX_MESSAGE_BYTES,
+    RATES,
+    SETTLEMENTS,
+    STATUS,
+    ZSCORES,
+)
 from tests.support.sink_stack import ClickHouseServer, Kafka, SinkProcess, rate, settlement, zscore
 from tests.support.waiting import until
 
@@ -181,16 +190,22 @@ def test_clickhouse_killed_for_a_while_loses_nothing(stack: Stack) -> None:
 
 
 def test_poison_goes_to_the_dead_letters_and_the_rest_is_stored(stack: Stack) -> None:
-    """The original bytes, with where they were and what is wrong with them."""
+    """The original bytes, with where they were and what is wrong with them.
+
+    Of a record that is as large as the topic takes, the beginning: a letter has headers as well.
+    """
     sink = stack.sink()
     encoder: Encoder = stack.kafka.catalog.encoder(RATES)
     good = [encoder.encode(rate(stack.next_number + n)) for n in range(20)]
     stack.next_number += 20
     poison = [b"\x00\x00\x00\x00\x01cut", b"{}", Encoder(FUNDING_RATE, 9_999).encode(rate(1))]
+    large = random.Random(1).randbytes(MAX_MESSAGE_BYTES - 200)
     key = "binance-usdm:POISON"
-    stack.kafka.publish_raw(RATES, [(key, v) for v in (*good[:10], *poison, *good[10:])])
-    letters = dead_letters(stack, len(poison))
-    assert {letter.value() for letter in letters} == set(poison)
+    stack.kafka.publish_raw(RATES, [(key, v) for v in (*good[:10], large, *poison, *good[10:])])
+    letters = dead_letters(stack, len(poison) + 1)
+    (cut,) = [letter for letter in letters if "truncated_from_bytes" in dict(letter.headers())]
+    assert large.startswith(cut.value())
+    assert {letter.value() for letter in letters} - {cut.value()} == set(poison)
     for letter in letters:
         headers = dict(letter.headers())
         assert letter.key() == key.encode()

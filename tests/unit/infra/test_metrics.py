@@ -131,6 +131,8 @@ def sink_text() -> str:
     for counter in (metrics.rows, metrics.batches, metrics.retries, metrics.tombstones):
         counter.labels("rates").inc()
     metrics.dead_letters.labels("rates", "refused").inc()
+    metrics.truncated.labels("rates").inc()
+    metrics.lost.labels("funding.rates").inc()
     metrics.insert_seconds.labels("rates").observe(0.1)
     metrics.latency_seconds.labels("rates").observe(0.1)
     metrics.lag.labels("funding.rates").set(1)

@@ -233,3 +233,27 @@ def test_only_an_unconfirmed_plan_is_pending() -> None:
     assert pending_plans({0: (5, text)}) == []
     assert pending_plans({0: (5, text), 1: (6, text)}) == []
     assert pending_plans({0: (-1001, ""), 1: (3, "a note")}) == []
+
+
+def test_large_messages_close_a_chunk_before_its_rows() -> None:
+    """The bytes in memory are bounded whatever the sizes of records."""
+    batcher = TopicBatcher(TOPIC, Limits(rows=1_000, age_s=1.0, bytes=100))
+    large = [Message(0, offset, b"key", b"v" * 57) for offset in range(4)]
+    chunks = [chunk for m in large for chunk in batcher.add(m, 0.0)]
+    assert [offsets(c) for c in chunks] == [f"{TOPIC}:0:0-1", f"{TOPIC}:0:2-3"]
+    assert batcher.rows == 0
+
+
+@given(planned=st.integers(1, 12), ahead=st.integers(0, 12))
+def test_large_messages_end_a_plan_and_none_is_lost(planned: int, ahead: int) -> None:
+    """Neither what waits behind a plan nor the plan itself may fill the memory."""
+    limits = Limits(rows=1_000, age_s=1.0, bytes=100)
+    plan = (OffsetRange(0, 0, 99), OffsetRange(1, 0, 0))
+    batcher = TopicBatcher(TOPIC, limits, [plan])
+    stream = [Message(0, offset, None, b"v" * 50) for offset in range(planned)]
+    stream += [Message(1, offset, None, b"v" * 50) for offset in range(1, 1 + ahead)]
+    chunks = [chunk for m in stream for chunk in batcher.add(m, 0.0)]
+    stored = [m for c in chunks for m in c.messages]
+    assert bool(stored) == (len(stream) > 8)
+    assert len(stream) - len(stored) == batcher.rows <= 8
+    assert sorted(stored) == sorted(m for m in stream if m in stored)

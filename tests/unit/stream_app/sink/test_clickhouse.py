@@ -89,6 +89,13 @@ def test_a_lacking_right_is_told_before_a_table_that_it_hides(right: str) -> Non
     assert f'`GRANT {right} TO "sink-1"`' in str(caught.value)
 
 
+def test_rights_to_write_are_not_asked_of_a_reader() -> None:
+    """The doctor reads as whoever runs it."""
+    database = FakeDatabase(lacking="INSERT ON funding.feeds", columns=WHOLE)
+    check_database(database, SETTINGS, TABLES, writes=False)
+    assert database.checked == []
+
+
 @pytest.mark.parametrize("code", [48, 62])
 def test_a_server_that_cannot_check_rights_is_used(code: int) -> None:
     """What is lacking there shows at the first insert."""

@@ -169,3 +169,19 @@ def test_a_backlog_does_not_end_the_plan_of_a_chunk(kafka: MockKafka) -> None:
     thread.join()
     assert scene.stored[0].token.startswith(f"audit:{plan}@")
     assert len(scene.stored[0].messages) == 4
+
+
+def test_a_chunk_that_was_stored_is_not_called_abandoned(kafka: MockKafka) -> None:
+    """Of two chunks the sink stores one and has to stop at the other: that one comes again."""
+    kafka.produce("settlements", [b"%d" % number for number in range(100)])
+    scene = Scene(kafka, "settlements", HastyClock(), rows=50)
+
+    class Writer:
+        def store(self, chunk: Chunk) -> None:
+            if chunk.ranges[0].first > 0:
+                scene.stop.set()
+                scene.sink.wait(1_000.0)
+
+    scene.sink.run({"settlements": Writer()})
+    value = scene.metrics.registry.get_sample_value("fundingstream_sink_abandoned_rows_total")
+    assert value == 50.0

@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from schemas.errors import StateError, UnavailableError
 from schemas.records import ALERT, FUNDING_RATE, RECORD_TYPES
 from schemas.serde.codec import HEADER_BYTES, Decoder, Encoder
+from stream_app.settings import SinkSettings
 from stream_app.sink.avro_container import container, container_header
 from stream_app.sink.batches import Chunk, Message, OffsetRange
+from stream_app.sink.clickhouse import quorum_settings
 from stream_app.sink.clickhouse_errors import Fault, classify, one_line
 from stream_app.sink.dead_letters import DeadLetter
 from stream_app.sink.metrics import SinkMetrics
@@ -107,7 +109,11 @@ class Letters:
 class Bench:
     """A writer with fakes around it."""
 
-    def __init__(self, verdict: Callable[[list[Any]], Exception | None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        verdict: Callable[[list[Any]], Exception | None] = lambda _: None,
+        own_settings: Mapping[str, str] | None = None,
+    ) -> None:
         self.clickhouse = FakeClickHouse(verdict)
         self.letters = Letters()
         self.metrics = SinkMetrics()
@@ -118,7 +124,7 @@ class Bench:
         reader = RowReader(ALERTS, Decoder(ALERT, self._text), self._text)
         self.writer = TableWriter(
             ALERTS, self.clickhouse, reader, self.letters, self.metrics, self.outage,
-            self.waits_s.append, self.clock,
+            self.waits_s.append, self.clock, own_settings=own_settings or {},
         )  # fmt: skip
 
     def _text(self, schema_id: int) -> str:
@@ -182,6 +188,18 @@ def test_an_old_server_gets_no_setting_that_it_does_not_know() -> None:
         bench.writer.store(chunk_of([ENCODER.encode(alert(number))]))
     assert bench.clickhouse.ids == ["a0", "a1", "a2"]
     assert (bench.clickhouse.asked, bench.clickhouse.inserts) == (1, 3)
+
+
+def test_a_quorum_is_asked_for_at_each_insert() -> None:
+    """The server gives up waiting for it before the sink gives up the request."""
+    wanted = quorum_settings(SinkSettings(sink_insert_quorum="auto", clickhouse_timeout_s=20))
+    assert wanted == {"insert_quorum": "auto", "insert_quorum_timeout": "10000"}
+    assert quorum_settings(SinkSettings()) == {}
+    bench = Bench(own_settings=wanted)
+    bench.clickhouse.known |= wanted.keys()
+    bench.writer.store(chunk_of([ENCODER.encode(alert(0))]))
+    (given,) = bench.clickhouse.given
+    assert wanted.items() <= given.items()
 
 
 def test_a_server_that_is_replaced_by_another_version_is_asked_again() -> None:
