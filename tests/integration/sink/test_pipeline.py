@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import signal
+import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from confluent_kafka import Consumer
@@ -15,7 +18,15 @@ from schemas.audit_facts import NO_FACTS, fact_fields
 from schemas.records import FUNDING_RATE
 from schemas.serde.codec import Encoder
 from schemas.topics import AUDIT, DEAD_LETTERS, RATES, SETTLEMENTS, STATUS, ZSCORES
-from tests.support.sink_stack import ClickHouseServer, Kafka, SinkProcess, rate, settlement, zscore
+from tests.support.sink_stack import (
+    ClickHouseServer,
+    Kafka,
+    SinkProcess,
+    encode_key,
+    rate,
+    settlement,
+    zscore,
+)
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
@@ -47,9 +58,9 @@ class Stack:
         self.sinks: list[SinkProcess] = []
         self.next_number = 0
 
-    def sink(self, code: str = "") -> SinkProcess:
+    def sink(self, code: str = "", instance: str = "sink-1") -> SinkProcess:
         """Start a sink."""
-        self.sinks.append(SinkProcess(self.directory, self.kafka, self.clickhouse, code))
+        self.sinks.append(SinkProcess(self.directory, self.kafka, self.clickhouse, code, instance))
         return self.sinks[-1]
 
     def rates(self, count: int) -> None:
@@ -61,6 +72,10 @@ class Stack:
         """Count rows as they are, without FINAL."""
         return int(self.clickhouse.rows(f"SELECT count() FROM funding.{table}")[0][0])
 
+    def has_stored(self, count: int) -> bool:
+        """Whether there are that many rates."""
+        return self.stored() >= count
+
     def all_rates_stored(self) -> bool:
         """Whether each published update is a row."""
         return self.stored() >= self.next_number
@@ -70,6 +85,27 @@ class Stack:
         assert self.stored() == self.next_number
         assert self.stored("rates FINAL") == self.next_number
         assert self.clickhouse.rows("SELECT * FROM funding.duplicates") == []
+
+
+class SteadyRates:
+    """Publishes updates from a thread of its own, as a context."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.05):
+            self._stack.rates(50)
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +195,46 @@ def test_killed_between_insert_and_commit_stores_nothing_twice(stack: Stack) -> 
     stack.assert_exact()
 
 
+def test_killed_at_random_moments_stores_each_row_once(stack: Stack) -> None:
+    """The only sink finds each unconfirmed chunk; no merge hides what is stored twice."""
+    setting = "max_bytes_to_merge_at_max_space_in_pool"
+    stack.clickhouse.rows(f"ALTER TABLE funding.rates MODIFY SETTING {setting} = 1")
+    chance = random.Random(1)
+    sink = stack.sink()
+    with SteadyRates(stack):
+        for _ in range(4):
+            enough = stack.stored() + chance.randrange(1, 1_000)
+            until(partial(stack.has_stored, enough), "some rows are stored", 30)
+            sink.stop(signal.SIGKILL)
+            sink = stack.sink()
+    until(stack.all_rates_stored, "everything is stored", 30)
+    until(lambda: sink.metric("fundingstream_sink_lag", topic=RATES.name) == 0, "no lag")
+    assert sink.stop() == 0
+    stack.clickhouse.rows(f"ALTER TABLE funding.rates RESET SETTING {setting}")
+    stack.assert_exact()
+
+
+def test_two_sinks_share_the_work_and_a_killed_one_loses_nothing(stack: Stack) -> None:
+    """The other takes over its partitions; what both have stored is one row for each reader."""
+    one, two = stack.sink(), stack.sink(instance="sink-2")
+    before = stack.next_number
+
+    def both_store() -> bool:
+        stack.rates(50)
+        names = ("fundingstream_sink_rows_total", "rates")
+        return all(sink.metric(names[0], table=names[1]) > 0 for sink in (one, two))
+
+    until(both_store, "each of the two stores rates", 30)
+    stack.rates(500)
+    two.stop(signal.SIGKILL)
+    stack.rates(500)
+    stored = "SELECT uniqExact(raw_offset, raw_item) FROM funding.rates"
+    until(lambda: stack.clickhouse.rows(stored) == [(stack.next_number,)], "all is stored", 40)
+    assert stack.next_number >= before + 1_000
+    assert stack.stored("rates FINAL") == stack.next_number
+    assert one.stop() == 0
+
+
 def test_clickhouse_killed_for_a_while_loses_nothing(stack: Stack) -> None:
     """The sink waits, keeps its membership, and goes on by itself."""
     sink = stack.sink()
@@ -192,6 +268,28 @@ def test_poison_goes_to_the_dead_letters_and_the_rest_is_stored(stack: Stack) ->
         assert headers["source_topic"] == RATES.name.encode()
         assert headers["error"]
     until(stack.all_rates_stored, "the rest is stored")
+    assert sink.stop() == 0
+    stack.assert_exact()
+
+
+def test_one_unreadable_value_in_ten_thousand_costs_no_other_row(stack: Stack) -> None:
+    """9,999 rows, and one dead letter with the reason."""
+    stack.clickhouse.rows("TRUNCATE TABLE funding.rates")
+    encoder: Encoder = stack.kafka.catalog.encoder(RATES)
+    records = [rate(n) for n in range(10_000)]
+    values = [(encode_key(record), encoder.encode(record)) for record in records]
+    key, value = values.pop()
+    values.insert(5_000, (key, value[:-4]))
+    stack.kafka.publish_raw(RATES, values)
+    stack.next_number = 9_999
+    sink = stack.sink()
+    (letter,) = dead_letters(stack, 1)
+    assert letter.value() == value[:-4]
+    assert dict(letter.headers())["error"].startswith(b"not a FundingRate")
+    until(stack.all_rates_stored, "the others are stored", 30)
+    until(lambda: sink.metric("fundingstream_sink_lag", topic=RATES.name) == 0, "no lag")
+    name = "fundingstream_sink_dead_letters_total"
+    assert sink.metric(name, table="rates", reason="malformed") == 1
     assert sink.stop() == 0
     stack.assert_exact()
 
