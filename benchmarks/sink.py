@@ -32,7 +32,7 @@ from confluent_kafka import Consumer, TopicPartition
 from benchmarks.figures import quantile, shown, spread
 from benchmarks.platform import ROOT, Rival
 from benchmarks.running import progress
-from benchmarks.sink_rows import TOPICS, Publisher, SteadyRows
+from benchmarks.sink_rows import TOPICS, Publisher, SteadyRows, above_zero, at_least_one
 from benchmarks.sink_servers import CLICKHOUSE, SinkServers, sink_servers
 from benchmarks.tables import Aim, table
 from infra.embedded.clickhouse.access import WRITER_VARIABLE
@@ -69,12 +69,16 @@ _STORED = (
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this benchmark."""
-    parser.add_argument("--rounds", type=int, help="of each program (3; quick: 1)")
+    parser.add_argument("--rounds", type=at_least_one, help="of each program (3; quick: 1)")
     parser.add_argument(
-        "--rows", type=int, help=f"of the backlog ({ROWS:,}; quick: {QUICK_ROWS:,})"
+        "--rows", type=at_least_one, help=f"of the backlog ({ROWS:,}; quick: {QUICK_ROWS:,})"
     )
-    parser.add_argument("--seconds", type=float, help="a measurement takes at most (15; quick: 4)")
-    parser.add_argument("--rate", type=float, default=RATE_S, help="rows/s for the latency (2000)")
+    parser.add_argument(
+        "--seconds", type=above_zero, help="a measurement takes at most (15; quick: 4)"
+    )
+    parser.add_argument(
+        "--rate", type=above_zero, default=RATE_S, help="rows/s for the latency (2000)"
+    )
 
 
 async def measure(given: argparse.Namespace) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 from confluent_kafka import Consumer
 
 from benchmarks.running import progress
-from benchmarks.sink_rows import TOPICS, Publisher, SteadyRows, record
+from benchmarks.sink_rows import TOPICS, Publisher, SteadyRows, above_zero, at_least_one, record
 from benchmarks.sink_servers import SinkServers, sink_servers
 from benchmarks.tables import table
 from infra.kafka.lag import LagReader
@@ -351,10 +351,10 @@ def main(arguments: Sequence[str]) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--rate", type=float, help="rows/s of both topics together (2000)")
-    parser.add_argument("--outage-s", type=float, help="ClickHouse is away (60; quick: 5)")
-    parser.add_argument("--kills", type=int, help="of the only sink (20; quick: 3)")
-    parser.add_argument("--group-kills", type=int, help="of each group (8; quick: 2)")
+    parser.add_argument("--rate", type=above_zero, help="rows/s of both topics together (2000)")
+    parser.add_argument("--outage-s", type=above_zero, help="ClickHouse is away (60; quick: 5)")
+    parser.add_argument("--kills", type=at_least_one, help="of the only sink (20; quick: 3)")
+    parser.add_argument("--group-kills", type=at_least_one, help="of each group (8; quick: 2)")
     parser.add_argument("--seed", type=int, default=1, help="of the moments (1)")
     parser.add_argument("--quick", action="store_true", help="a small part, to see that it runs")
     parser.add_argument("--json", action="store_true", help="one JSON document")

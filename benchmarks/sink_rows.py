@@ -6,14 +6,17 @@ stored twice is found by it, and so is the moment at which a row was published.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
+from argparse import ArgumentTypeError
 from array import array
 from typing import Any, Self
 
 from benchmarks.load import FEED, QUOTE
 from schemas.clock import now_us
 from schemas.config.settings import SharedSettings
+from schemas.errors import UnavailableError
 from schemas.kafka import clients
 from schemas.partitioning import PARTITIONS, contract_id, partition_of
 from schemas.records import FUNDING_RATE, ZSCORE
@@ -47,6 +50,24 @@ def record(number: int, at_us: int) -> dict[str, Any]:
     }  # fmt: skip
     fields = ZSCORE.fields if number % 2 else FUNDING_RATE.fields
     return {field: found[field] for field in fields}
+
+
+def at_least_one(text: str) -> int:
+    """Read an option that counts something."""
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+    return int(text)
+
+
+def above_zero(text: str) -> float:
+    """Read an option that is a time or a rate."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise ArgumentTypeError(f"{text!r} is no number above 0")
+    return number
 
 
 class Publisher:
@@ -102,9 +123,14 @@ class Publisher:
                 return
 
     def flush(self) -> None:
-        """Return when the broker has all of it."""
+        """Return when the broker has all of it.
+
+        Raises:
+            UnavailableError: it has not, for a minute.
+        """
         left = self._producer.flush(_FLUSH_S)
-        assert left == 0, f"Kafka has not taken {left} rows"
+        if left:
+            raise UnavailableError(f"Kafka has not taken {left} rows within {_FLUSH_S:g} s")
 
 
 class SteadyRows:

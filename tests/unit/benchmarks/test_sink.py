@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from typing import Any
+
+import pytest
 
 from benchmarks.sink import BATCHES, OURS, ROW_BY_ROW, Watch, aims, text
 from benchmarks.sink_faults import Found, Poisoned
 from benchmarks.sink_faults import text as faults_text
-from benchmarks.sink_rows import CONTRACTS, TOPICS, record
+from benchmarks.sink_rows import CONTRACTS, TOPICS, above_zero, at_least_one, record
 from schemas.serde.codec import Encoder
 
 AT_US = 1_791_244_800_000_000
@@ -100,3 +103,19 @@ def test_poison_is_kept_with_its_reason_and_all_else_is_stored() -> None:
     shown = faults_text([Found("kills", 1, 40_000, caught=3, drained_s=1.5)], [good])
     assert "| kills | 40,000 | 0 | 0 | 0 | 3 | 1.5 |" in shown
     assert "| unreadable | 10,000 | 9,999 | 1 | `cut` |" in shown
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "x", "1.5", ""])
+def test_a_count_that_is_none_is_refused(text: str) -> None:
+    """The message names it."""
+    assert at_least_one("3") == 3
+    with pytest.raises(ArgumentTypeError, match="is no whole number from 1 on"):
+        at_least_one(text)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "x", "nan", "inf", ""])
+def test_a_time_or_rate_that_is_none_is_refused(text: str) -> None:
+    """Nothing would end with it."""
+    assert above_zero("0.5") == 0.5
+    with pytest.raises(ArgumentTypeError, match="is no number above 0"):
+        above_zero(text)
