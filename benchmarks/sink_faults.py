@@ -57,6 +57,8 @@ _SPECS = [spec for spec in TABLES if spec.topic in TOPICS]
 _COUNTER = "SELECT value FROM system.events WHERE event = 'DuplicatedInsertedBlocks'"
 _UNMERGED = "MODIFY SETTING max_bytes_to_merge_at_max_space_in_pool = 1"
 _CONSTRAINT = "refused_by_benchmark"
+_REASON_CHARS = 100
+"""Of a reason, in the table; --json has all of it."""
 
 
 class Plan(NamedTuple):
@@ -337,11 +339,17 @@ def text(found: Sequence[Found], poisoned: Sequence[Poisoned]) -> str:
     head = ["phase", "rows published", "missing", "twice without FINAL", "twice with FINAL",
             "inserts that the token caught", "s until all was stored"]  # fmt: skip
     poison = [
-        [each.kind, f"{each.published:,}", f"{each.stored:,}", each.letters, f"`{each.reason}`"]
+        [each.kind, f"{each.published:,}", f"{each.stored:,}", each.letters, _cell(each.reason)]
         for each in poisoned
     ]
     poison_head = ["poison", "rows published", "stored", "dead letters", "reason"]
     return f"{table(head, rows)}\n\n{table(poison_head, poison)}"
+
+
+def _cell(reason: str) -> str:
+    """Return what a server said as code in a table."""
+    shown = reason if len(reason) <= _REASON_CHARS else f"{reason[:_REASON_CHARS]}…"
+    return f"`{shown.replace('`', '').replace('|', '/')}`"
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -103,6 +103,9 @@ def test_poison_is_kept_with_its_reason_and_all_else_is_stored() -> None:
     shown = faults_text([Found("kills", 1, 40_000, caught=3, drained_s=1.5)], [good])
     assert "| kills | 40,000 | 0 | 0 | 0 | 3 | 1.5 |" in shown
     assert "| unreadable | 10,000 | 9,999 | 1 | `cut` |" in shown
+    long = faults_text([], [Poisoned("refused", 2, 1, 1, "Constraint `c`|" + "x" * 200)])
+    assert long.splitlines()[-1].startswith("| refused | 2 | 1 | 1 | `Constraint c/xx")
+    assert long.endswith("x…` |")
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "x", "1.5", ""])
