@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 from benchmarks import report, results
@@ -22,8 +23,8 @@ from benchmarks.tables import aims_table
 from schemas.errors import FundingStreamError, UnavailableError
 
 BENCHMARKS = report.BENCHMARKS
-"""Of `make bench`, in this order: together they take about 45 minutes on two cores."""
-COMMANDS = ("faults", "calls", "modes", "alerts", "intervals", "disturbances")
+"""Of `make bench`, in this order: together they take about 50 minutes on two cores."""
+COMMANDS = ("faults", "calls", "modes", "alerts", "intervals", "disturbances", "sink-faults")
 """With a command line and a verdict of their own."""
 ALL, REPORT = "all", "report"
 
@@ -74,7 +75,7 @@ def _overview() -> str:
     lines += [f"  {name:12} {import_module(f'benchmarks.{name}').TITLE}" for name in BENCHMARKS]
     lines += ["", "with options and a verdict of their own:"]
     for name in COMMANDS:
-        told = (import_module(f"benchmarks.{name}").__doc__ or "").splitlines()[0]
+        told = (_command_module(name).__doc__ or "").splitlines()[0]
         lines.append(f"  {name:12} {told.removeprefix(f'`python -m benchmarks {name}`: ')}")
     lines += ["", f"  {REPORT:12} {(report.__doc__ or '').splitlines()[0]}"]
     return "\n".join(lines)
@@ -147,7 +148,7 @@ def _run(name: str, rest: Sequence[str]) -> int:
 
 def _command(name: str, rest: Sequence[str]) -> int:
     """Run a command; with --save keep what it prints."""
-    module = import_module(f"benchmarks.{name}")
+    module = _command_module(name)
     if "--save" not in rest:
         code: int = module.main(rest)
         return code
@@ -160,6 +161,10 @@ def _command(name: str, rest: Sequence[str]) -> int:
     entry = results.Entry(_today(), command, machine, printed=printed.getvalue().strip())
     results.save(name, entry)
     return code
+
+
+def _command_module(name: str) -> ModuleType:
+    return import_module(f"benchmarks.{name.replace('-', '_')}")
 
 
 def _today() -> str:

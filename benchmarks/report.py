@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.results import PAGE, Entry, Results, load
 from benchmarks.tables import aims_table
 
-BENCHMARKS = ("throughput", "latency", "stages", "scale", "demo", "large", "page", "views")
+BENCHMARKS = ("throughput", "latency", "stages", "scale", "demo", "large", "page", "views", "sink")
 """Each has TITLE, BOUND_S, add_options, measure, text and aims."""
 PRINTED = {
     "disturbances": "Several workers, disturbed",
@@ -20,12 +20,13 @@ PRINTED = {
     "modes": "Modes: poll, hybrid, stream",
     "alerts": "Alerts of a day",
     "intervals": "Intervals of settlements",
+    "sink-faults": "Rows of the sink, whatever is killed",
 }
 """Benchmarks that print Markdown themselves, with the titles of their sections."""
 WIDTH = 110
 INTRODUCTION = """# What it costs
 
-`make bench` measures what stands first, in about 45 minutes on two cores that nothing else uses,
+`make bench` measures what stands first, in about 50 minutes on two cores that nothing else uses,
 and with `ARGS=--save` keeps it in `docs/benchmarks.json`, of which `.venv/bin/python -m benchmarks
 report` makes this page. The command of each result stands below its title. The figures come from
 small shared machines and show proportions rather than limits: where programs are compared, they

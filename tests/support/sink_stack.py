@@ -137,7 +137,12 @@ class SinkProcess(Part):
     """A sink with a static membership, so that a killed one is replaced at once."""
 
     def __init__(
-        self, directory: Path, kafka: Kafka, clickhouse: ClickHouseServer, code: str = ""
+        self,
+        directory: Path,
+        kafka: Kafka,
+        clickhouse: ClickHouseServer,
+        code: str = "",
+        instance: str = "sink-1",
     ) -> None:
         self.metrics_port = free_port()
         env = {
@@ -149,7 +154,7 @@ class SinkProcess(Part):
             "FUNDING_SINK_BATCH_AGE_S": "0.3",
         }
         argv = ["-c", code] if code else ["-m", "infra.cli", "sink"]
-        super().__init__("sink", [*argv, "--instance", "sink-1"], directory / "sink.log", env)
+        super().__init__("sink", [*argv, "--instance", instance], directory / "sink.log", env)
 
     def metric(self, name: str, **labels: str) -> float:
         """Read one sample; 0 while the sink does not serve it."""

@@ -12,11 +12,11 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import chdb
 
-from infra.embedded.clickhouse.errors import ClickHouseError, denied
+from infra.embedded.clickhouse.errors import STD_EXCEPTION, ClickHouseError, denied
 from infra.embedded.clickhouse.layout import OVERLAY_NAME, prepare_default_database
 from infra.embedded.clickhouse.roles import Role, write_engine_configuration
 from infra.embedded.clickhouse.sqltext import escaped, quoted, quoted_name
@@ -33,6 +33,11 @@ _SERVER_SETTINGS = {
     "primary_index_cache_size": 64 * 1024 * 1024,
     "background_pool_size": 2,
 }
+_FAILED_INSERTS = "SELECT value FROM system.events WHERE event = 'FailedInsertQuery'"
+_ERROR_COUNTS = "SELECT code, value FROM system.errors"
+_NEWEST_ERRORS = (
+    "SELECT code, value, name, last_error_message FROM system.errors ORDER BY last_error_time DESC"
+)
 # This setting has no effect but is shown in system.processes, where a statement is found by it.
 _MARK = "log_comment"
 
@@ -44,6 +49,13 @@ class Result:
     data: bytes
     summary: dict[str, int]
     rest: Stream | None = None
+
+
+class Failures(NamedTuple):
+    """How many INSERTs have failed, and how often each error has happened, by its code."""
+
+    inserts: int
+    errors: Mapping[int, int]
 
 
 class Engine:
@@ -75,7 +87,27 @@ class Engine:
     def open(self) -> Handle:
         """Return a fresh handle; it takes less than a millisecond."""
         with _engine_errors():
-            return Handle(chdb.connect(self._path))
+            return Handle(chdb.connect(self._path), self)
+
+    def failures(self) -> Failures:
+        """Return what has failed so far."""
+        (failed, *_) = self._ask(_FAILED_INSERTS) or [["0"]]
+        counts = {int(code): int(value) for code, value in self._ask(_ERROR_COUNTS)}
+        return Failures(int(failed[0]), counts)
+
+    def failed_since(self, before: Failures) -> ClickHouseError | None:
+        """Return the error of an INSERT that has failed meanwhile; None if none has."""
+        if self.failures().inserts <= before.inserts:
+            return None
+        for code, value, name, message in self._ask(_NEWEST_ERRORS):
+            if int(value) > before.errors.get(int(code), 0):
+                return ClickHouseError(int(code), message, name)
+        return ClickHouseError(STD_EXCEPTION, "An INSERT has failed.", "STD_EXCEPTION")
+
+    def _ask(self, sql: str) -> list[list[str]]:
+        with self._owner_turn, _engine_errors():
+            text = self._owner.query(sql, "TSV").bytes().decode(errors="replace")
+        return [line.split("\t") for line in text.splitlines()]
 
     def cancel_running(self) -> None:
         """Ask all running statements to end; they fail with QUERY_WAS_CANCELLED."""
@@ -97,8 +129,9 @@ class Engine:
 class Handle:
     """One connection to the engine. Calls from several threads take turns."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, engine: Engine) -> None:
         self._connection = connection
+        self._engine = engine
         self._turn = threading.RLock()
 
     def become(self, role: Role, mark: str) -> None:
@@ -199,8 +232,10 @@ class Handle:
 
     def insert(self, statement: str, input_format: str) -> Insert:
         """Open an INSERT that takes its data piece by piece."""
+        before = self._engine.failures()
         with self._turn, _engine_errors():
-            return Insert(self._connection.send_insert(statement, input_format), self._turn)
+            inserter = self._connection.send_insert(statement, input_format)
+        return Insert(inserter, self._turn, self._engine, before)
 
     def close(self) -> None:
         """Free the connection, after a statement that still runs."""
@@ -239,9 +274,14 @@ class Stream:
 class Insert:
     """An INSERT that is being fed. Exactly one of `finish` and `cancel` ends it."""
 
-    def __init__(self, inserter: Any, turn: threading.RLock) -> None:
+    def __init__(
+        self, inserter: Any, turn: threading.RLock, engine: Engine, before: Failures
+    ) -> None:
+        """`before`: what had failed in the engine when this one was opened."""
         self._inserter = inserter
         self._turn = turn
+        self._engine = engine
+        self._before = before
 
     def append(self, data: bytes) -> None:
         """Add a piece of data; pieces may end anywhere."""
@@ -249,10 +289,18 @@ class Insert:
             self._inserter.append(data)
 
     def finish(self) -> dict[str, int]:
-        """Commit and return the counters. When it returns, the rows are stored."""
+        """Commit and return the counters. When it returns, the rows are stored.
+
+        chdb reports only what its parser refuses. What fails behind it (a constraint, a view, too
+        many parts, a full disk) it ends as if the rows were stored, but the engine has counted it
+        by then. Another INSERT that fails at the same time is taken for this one: to repeat one
+        that was stored is harmless under its token, to lose one is not.
+        """
         with self._turn, _engine_errors():
             done = self._inserter.finish()
             rows, size = done.rows_written, done.bytes_written
+        if (error := self._engine.failed_since(self._before)) is not None:
+            raise error
         return {
             "written_rows": rows,
             "written_bytes": size,

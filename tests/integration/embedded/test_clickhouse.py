@@ -156,6 +156,24 @@ def test_errors_carry_their_code(server: Server) -> None:
     assert server.sql("SELECT 1", params={"no_such_setting": "1"}).status_code in {400, 404}
 
 
+def test_an_insert_that_fails_behind_the_parser_is_not_acknowledged(
+    server: Server, table: str
+) -> None:
+    """A constraint, a view, too many parts: nothing is stored, and the client is told why."""
+    columns = "(a UInt8, b String, CONSTRAINT small CHECK a < 7)"
+    assert server.sql(f"CREATE TABLE {table} {columns} ENGINE = MergeTree ORDER BY a").ok
+    refused = server.sql(f"INSERT INTO {table} (a, b) FORMAT TSV\n1\tone\n7\tseven\n")
+    assert refused.headers["X-ClickHouse-Exception-Code"] == "469"
+    assert "small" in refused.text
+    assert server.sql(f"SELECT count() FROM {table}").text == "0\n"
+    assert server.sql(f"INSERT INTO {table} (a, b) FORMAT TSV\n1\tone\n").ok
+    limits = "parts_to_delay_insert = 1, parts_to_throw_insert = 1"
+    server.sql(f"ALTER TABLE {table} MODIFY SETTING {limits}")
+    too_many = server.sql(f"INSERT INTO {table} (a, b) FORMAT TSV\n2\ttwo\n")
+    assert too_many.headers["X-ClickHouse-Exception-Code"] == "252"
+    assert server.sql(f"SELECT count() FROM {table}").text == "1\n"
+
+
 def test_a_late_error_reaches_the_client(server: Server) -> None:
     """An error after megabytes of result is raised, not read as rows."""
     client = server.client()

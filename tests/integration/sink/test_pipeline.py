@@ -3,34 +3,33 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pytest
-import requests
-from confluent_kafka import Consumer
 
-from benchmarks.evidence import EVERY_DUPLICATE
 from infra.clickhouse.migrate import migrate
 from schemas.audit_facts import NO_FACTS, fact_fields
 from schemas.records import FUNDING_RATE
 from schemas.serde.codec import Encoder
 from schemas.topics import (
     AUDIT,
-    DEAD_LETTERS,
     MAX_MESSAGE_BYTES,
     RATES,
     SETTLEMENTS,
     STATUS,
     ZSCORES,
 )
-from tests.support.sink_stack import ClickHouseServer, Kafka, SinkProcess, rate, settlement, zscore
+from tests.support.sink_scene import Stack, SteadyRates, dead_letters, registered, replays
+from tests.support.sink_stack import (
+    encode_key,
+    rate,
+    settlement,
+    zscore,
+)
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
@@ -47,44 +46,8 @@ def killed(self, offsets):
     commit(self, offsets)
 Sink._commit = killed
 from infra.cli.sink import sink
-from tests.support.waiting import until
 sink()
 """
-
-
-class Stack:
-    """Everything around the sink."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.kafka = Kafka(directory)
-        self.clickhouse = ClickHouseServer(directory)
-        self.sinks: list[SinkProcess] = []
-        self.next_number = 0
-
-    def sink(self, code: str = "") -> SinkProcess:
-        """Start a sink."""
-        self.sinks.append(SinkProcess(self.directory, self.kafka, self.clickhouse, code))
-        return self.sinks[-1]
-
-    def rates(self, count: int) -> None:
-        """Publish that many updates that are not there yet."""
-        first, self.next_number = self.next_number, self.next_number + count
-        self.kafka.publish(RATES, [rate(n) for n in range(first, self.next_number)])
-
-    def stored(self, table: str = "rates") -> int:
-        """Count rows as they are, without FINAL."""
-        return int(self.clickhouse.rows(f"SELECT count() FROM funding.{table}")[0][0])
-
-    def all_rates_stored(self) -> bool:
-        """Whether each published update is a row."""
-        return self.stored() >= self.next_number
-
-    def assert_exact(self) -> None:
-        """Each update is stored once, without and with FINAL, and nothing is a duplicate."""
-        assert self.stored() == self.next_number
-        assert self.stored("rates FINAL") == self.next_number
-        assert self.clickhouse.rows(EVERY_DUPLICATE) == []
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +137,46 @@ def test_killed_between_insert_and_commit_stores_nothing_twice(stack: Stack) -> 
     stack.assert_exact()
 
 
+def test_killed_at_random_moments_stores_each_row_once(stack: Stack) -> None:
+    """The only sink finds each unconfirmed chunk; no merge hides what is stored twice."""
+    setting = "max_bytes_to_merge_at_max_space_in_pool"
+    stack.clickhouse.rows(f"ALTER TABLE funding.rates MODIFY SETTING {setting} = 1")
+    chance = random.Random(1)
+    sink = stack.sink()
+    with SteadyRates(stack):
+        for _ in range(4):
+            enough = stack.stored() + chance.randrange(1, 1_000)
+            until(partial(stack.has_stored, enough), "some rows are stored", 30)
+            sink.stop(signal.SIGKILL)
+            sink = stack.sink()
+    until(stack.all_rates_stored, "everything is stored", 30)
+    until(lambda: sink.metric("fundingstream_sink_lag", topic=RATES.name) == 0, "no lag")
+    assert sink.stop() == 0
+    stack.clickhouse.rows(f"ALTER TABLE funding.rates RESET SETTING {setting}")
+    stack.assert_exact()
+
+
+def test_two_sinks_share_the_work_and_a_killed_one_loses_nothing(stack: Stack) -> None:
+    """The other takes over its partitions; what both have stored is one row for each reader."""
+    one, two = stack.sink(), stack.sink(instance="sink-2")
+    before = stack.next_number
+
+    def both_store() -> bool:
+        stack.rates(50)
+        names = ("fundingstream_sink_rows_total", "rates")
+        return all(sink.metric(names[0], table=names[1]) > 0 for sink in (one, two))
+
+    until(both_store, "each of the two stores rates", 30)
+    stack.rates(500)
+    two.stop(signal.SIGKILL)
+    stack.rates(500)
+    stored = "SELECT uniqExact(raw_offset, raw_item) FROM funding.rates"
+    until(lambda: stack.clickhouse.rows(stored) == [(stack.next_number,)], "all is stored", 40)
+    assert stack.next_number >= before + 1_000
+    assert stack.stored("rates FINAL") == stack.next_number
+    assert one.stop() == 0
+
+
 def test_clickhouse_killed_for_a_while_loses_nothing(stack: Stack) -> None:
     """The sink waits, keeps its membership, and goes on by itself."""
     sink = stack.sink()
@@ -217,6 +220,28 @@ def test_poison_goes_to_the_dead_letters_and_the_rest_is_stored(stack: Stack) ->
     stack.assert_exact()
 
 
+def test_one_unreadable_value_in_ten_thousand_costs_no_other_row(stack: Stack) -> None:
+    """9,999 rows, and one dead letter with the reason."""
+    stack.clickhouse.rows("TRUNCATE TABLE funding.rates")
+    encoder: Encoder = stack.kafka.catalog.encoder(RATES)
+    records = [rate(n) for n in range(10_000)]
+    values = [(encode_key(record), encoder.encode(record)) for record in records]
+    key, value = values.pop()
+    values.insert(5_000, (key, value[:-4]))
+    stack.kafka.publish_raw(RATES, values)
+    stack.next_number = 9_999
+    sink = stack.sink()
+    (letter,) = dead_letters(stack, 1)
+    assert letter.value() == value[:-4]
+    assert dict(letter.headers())["error"].startswith(b"not a FundingRate")
+    until(stack.all_rates_stored, "the others are stored", 30)
+    until(lambda: sink.metric("fundingstream_sink_lag", topic=RATES.name) == 0, "no lag")
+    name = "fundingstream_sink_dead_letters_total"
+    assert sink.metric(name, table="rates", reason="malformed") == 1
+    assert sink.stop() == 0
+    stack.assert_exact()
+
+
 def test_a_letter_that_is_sent_again_is_stored_once(stack: Stack) -> None:
     """The registry lacks its schema, then has it, and the letter is replayed twice: one row."""
     sink = stack.sink()
@@ -241,27 +266,6 @@ def test_a_letter_that_is_sent_again_is_stored_once(stack: Stack) -> None:
     until(lambda: sink.metric("fundingstream_sink_lag", topic=RATES.name) == 0, "no lag")
     assert sink.stop() == 0
     stack.assert_exact()
-
-
-def registered(stack: Stack, subject: str, schema: str) -> int:
-    """Register a schema; return the id that the registry gives it, one more than the last."""
-    url = f"{stack.kafka.settings.registry_url}/subjects/{subject}/versions"
-    reply = requests.post(url, json={"schema": schema}, timeout=5)
-    return int(reply.json()["id"])
-
-
-def replays(stack: Stack, *arguments: str) -> str:
-    """Output of `fundingstream dead-letters …`, which must succeed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "infra.cli", "dead-letters", *arguments],
-        env={**os.environ, **stack.kafka.env},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def test_a_dropped_table_is_waited_for_and_nothing_is_lost(stack: Stack) -> None:
@@ -298,28 +302,3 @@ def test_a_sink_that_starts_without_a_table_waits_for_it(stack: Stack) -> None:
     stack.kafka.publish(RATES, [rate(stack.next_number + n) for n in range(50)])
     until(lambda: stack.stored() == 50, "the rates are stored", 30)
     assert sink.stop() == 0
-
-
-def dead_letters(stack: Stack, count: int) -> list[Any]:
-    """Read that many dead letters."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": stack.kafka.settings.kafka_bootstrap,
-            "group.id": "dead-letters",
-            "auto.offset.reset": "earliest",
-        }
-    )
-    consumer.subscribe([DEAD_LETTERS.name])
-    found: list[Any] = []
-
-    def enough() -> bool:
-        message = consumer.poll(0.5)
-        if message is not None and message.error() is None:
-            found.append(message)
-        return len(found) >= count
-
-    try:
-        until(enough, "dead letters")
-    finally:
-        consumer.close()
-    return found
