@@ -13,7 +13,7 @@ COMPLETE_VARIABLE = "_FUNDINGSTREAM_COMPLETE"
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print the script that lets a shell complete commands, options, feeds and topics.
+    """Print the script that lets a shell complete commands, options, feeds, topics and tables.
 
     \b
     bash: eval "$(fundingstream completion bash)"      in ~/.bashrc
@@ -40,6 +40,18 @@ def complete_topic(
         for name in sorted(names)
         if name.startswith(incomplete) and name.startswith("funding.") == full
     ]
+
+
+def complete_table(
+    _ctx: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return the tables and views of the migrations that begin so."""
+    from infra.clickhouse.expected import expected_of
+    from infra.clickhouse.migrate import own_migrations
+
+    ours = expected_of(part for migration in own_migrations() for part in migration.statements)
+    names = (name.removeprefix("funding.") for name in (*ours.tables, *ours.views))
+    return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
 
 
 def complete_feeds(

@@ -39,6 +39,7 @@ _COMMANDS = {
     "topics": "topics",
     "migrate": "migrate",
     "sql": "sql",
+    "export": "export",
     "tail": "tail",
     "inspect": "inspect",
     "replay": "replay",

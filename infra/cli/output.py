@@ -8,11 +8,8 @@ import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import BinaryIO
 
 from schemas.errors import FatalError, UnavailableError
-from schemas.process.files import written_atomically
 
 READER_GONE_EXIT = 141
 """128 + SIGPIPE: what a shell reports of any tool whose reader, such as `head`, has gone."""
@@ -59,22 +56,6 @@ def output_errors_named() -> Iterator[None]:
         if group.subgroup(BrokenPipeError) is None:
             raise
         raise _named(group) from group
-
-
-@contextmanager
-def output_file(path: Path) -> Iterator[BinaryIO]:
-    """Give a file to write to, which becomes `path` when the `with` block ends well, and only then.
-
-    Raises:
-        UnavailableError: it cannot be written; nothing is left of it.
-    """
-    try:
-        with written_atomically(path) as file:
-            yield file
-    except OSError as error:
-        raise UnavailableError(
-            f"{path} cannot be written ({error.strerror}): make room or a way for it"
-        ) from error
 
 
 def let_go_of_streams() -> None:

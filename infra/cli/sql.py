@@ -150,10 +150,10 @@ def _save(answer: Answer, path: Path) -> bool:
     Raises:
         UnavailableError: the file cannot be written.
     """
-    from infra.cli.output import output_file
+    from schemas.process.files import written_atomically
 
     printed = False
-    with output_file(path) as file:
+    with written_atomically(path) as file:
         for block in answer.blocks:
             file.write(block)
             printed = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -47,6 +48,8 @@ class Answer(NamedTuple):
     """ClickHouse's name of the format that the blocks are in."""
     blocks: Iterator[bytes]
     """They raise what `run_query` raises, where the answer ends in an error or does not end."""
+    rows: int | None
+    """How many rows it has, where the answer was asked for whole and the server tells."""
 
 
 class TooMuchError(UnavailableError):
@@ -61,6 +64,7 @@ def run_query(
     output_format: str,
     *,
     write: bool,
+    whole: bool = False,
 ) -> Iterator[Answer]:
     """Run one statement for the time of the `with` block.
 
@@ -70,6 +74,7 @@ def run_query(
         parameters: `NAME=VALUE` for each place `{NAME:Type}` of the statement.
         output_format: The format of the answer where the statement names none.
         write: Whether the statement may change something.
+        whole: Let the server answer when it has all, and not as it comes.
 
     Raises:
         ConfigurationError: the statement or a parameter is wrong, or the user may not do this.
@@ -87,12 +92,22 @@ def run_query(
                     "database": DATABASE,
                     "default_format": output_format,
                     **({} if write else _READS_ONLY),
+                    **({"wait_end_of_query": "1"} if whole else {}),
                 },
             )
         format_name = answer.headers.get("X-ClickHouse-Format", output_format)
-        yield Answer(format_name, _blocks(answer, settings, write=write))
+        rows = _result_rows(answer) if whole else None
+        yield Answer(format_name, _blocks(answer, settings, write=write), rows)
     finally:
         client.close()
+
+
+def _result_rows(answer: Any) -> int | None:
+    """Return the number of rows in the summary among the headers of a whole answer."""
+    try:
+        return int(json.loads(answer.headers["X-ClickHouse-Summary"])["result_rows"])
+    except (KeyError, ValueError):
+        return None
 
 
 def _blocks(answer: Any, settings: SinkSettings, *, write: bool) -> Iterator[bytes]:

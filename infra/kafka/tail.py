@@ -5,18 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
-from confluent_kafka import KafkaError
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_END,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
 
+from infra.kafka.tail_filter import Filter
 from schemas.clock import Clock
 from schemas.config.settings import SharedSettings
-from schemas.errors import ConfigurationError, MalformedInputError
+from schemas.errors import ConfigurationError, MalformedInputError, UnavailableError
 from schemas.kafka import clients
 from schemas.kafka.admin import require_topics
 from schemas.serde.codec import Decoder, schema_id_of
 from schemas.serde.registry import SchemaCatalog
+from schemas.times import US_PER_MS
 from schemas.topics import TopicSpec, all_topics
 
+OLDEST_US = 0
+"""A time before every record."""
 _POLL_S = 0.5
+_OFFSETS_TIMEOUT_S = 10.0
 _PREFIX = "funding."
 
 
@@ -37,8 +48,9 @@ def topic_records(
     settings: SharedSettings,
     topic: TopicSpec,
     clock: Clock,
+    wanted: Filter,
     *,
-    from_beginning: bool,
+    from_us: int | None,
     idle_s: float | None,
     kafka_is_away: Callable[[], None],
     still: Callable[[], None] = lambda: None,
@@ -49,8 +61,10 @@ def topic_records(
         settings: How to reach Kafka and the registry.
         topic: What to read.
         clock: Tells how long nothing came.
-        from_beginning: Begin with the oldest record, not with the next one.
-        idle_s: End after this many seconds without a record; None: never.
+        wanted: Which records; one that cannot be read is always among them.
+        from_us: Begin with what was published at this time, in UTC microseconds; None: with what
+            comes next.
+        idle_s: End after this many seconds without such a record; None: never.
         kafka_is_away: Is called once each time that the connection to Kafka is lost.
         still: Is called at least twice a second while no record comes; an exception ends it all.
 
@@ -70,24 +84,48 @@ def topic_records(
             **settings.quiet_librdkafka(),
             "group.id": f"fundingstream-tail-{clock.now_us()}",
             "enable.auto.commit": False,
-            "auto.offset.reset": "earliest" if from_beginning else "latest",
+            # For a beginning that has been deleted meanwhile.
+            "auto.offset.reset": "latest" if from_us is None else "earliest",
             "error_cb": failed,
         }
     )
-    consumer.subscribe([topic.name])
-    last_s = clock.monotonic_s()
+    last_s = checked_s = clock.monotonic_s()
     try:
+        consumer.assign(_starts(consumer, topic, wanted.partitions(topic), from_us))
         while True:
             message = consumer.poll(_POLL_S)
-            if message is None or message.error() is not None:
+            now_s = clock.monotonic_s()
+            if message is not None and message.error() is None:
+                shown = _shown(message, decoder)
+                if "error" in shown or wanted.holds(shown["value"]):
+                    last_s = now_s
+                    yield shown
+                    continue
+            # Among many records that nobody wants as well.
+            if message is None or now_s - checked_s > _POLL_S:
+                checked_s = now_s
                 still()
-                if idle_s is not None and clock.monotonic_s() - last_s > idle_s:
-                    return
-                continue
-            last_s = clock.monotonic_s()
-            yield _shown(message, decoder)
+            if idle_s is not None and now_s - last_s > idle_s:
+                return
     finally:
         consumer.close()
+
+
+def _starts(
+    consumer: Any, topic: TopicSpec, partitions: list[int], from_us: int | None
+) -> list[TopicPartition]:
+    """Return where to begin in each partition. Raises UnavailableError."""
+    if from_us is None or from_us == OLDEST_US:
+        offset = OFFSET_END if from_us is None else OFFSET_BEGINNING
+        return [TopicPartition(topic.name, number, offset) for number in partitions]
+    asked = [TopicPartition(topic.name, number, from_us // US_PER_MS) for number in partitions]
+    try:
+        found = consumer.offsets_for_times(asked, timeout=_OFFSETS_TIMEOUT_S)
+    except KafkaException as error:
+        raise UnavailableError(
+            f"Kafka does not tell which records of {topic.name} are of that time: {error}"
+        ) from error
+    return list(found)
 
 
 def _shown(message: Any, decoder: Decoder | None) -> dict[str, Any]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+from schemas.errors import UnavailableError
 
 
 def write_atomically(path: Path, text: str, *, durable: bool = False) -> None:
@@ -39,7 +41,7 @@ def written_atomically(path: Path) -> Iterator[BinaryIO]:
     A block that fails leaves nothing behind, and what was at `path` before as it was.
 
     Raises:
-        OSError: the file cannot be written.
+        UnavailableError: the file cannot be written.
     """
     # Behind a symbolic link lies the file that is meant.
     target = path.resolve()
@@ -48,5 +50,8 @@ def written_atomically(path: Path) -> Iterator[BinaryIO]:
         with temporary.open("wb") as file:
             yield file
         temporary.replace(target)
+    except OSError as error:
+        raise UnavailableError(f"{path} cannot be written ({error.strerror or error})") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)

@@ -52,6 +52,11 @@ def test_topics_are_offered_by_their_short_or_their_full_names() -> None:
     assert offered("tail", "funding.") == sorted(spec.name for spec in all_topics())
 
 
+def test_tables_are_offered_where_one_is_wanted() -> None:
+    """Those of the migrations, without asking a server."""
+    assert offered("export", "zsc") == ["zscores", "zscores_once"]
+
+
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
 def test_a_wrong_setting_does_not_end_completion() -> None:
     """The shell would show the error in the midst of a line."""

@@ -1,0 +1,65 @@
+"""The lines that `tail` shows to people."""
+
+from __future__ import annotations
+
+import pytest
+
+from infra.cli.tail_lines import _COLUMNS, head_line, record_line
+from schemas.records import ALERT, RAW_BATCH, ZSCORE, RecordType
+from schemas.topics import all_topics
+
+
+@pytest.mark.parametrize(
+    "kind", sorted({spec.record_type for spec in all_topics()} - {None}, key=str)
+)
+def test_every_topic_has_columns_that_are_fields(kind: RecordType) -> None:
+    """A field that was renamed would be shown as missing."""
+    assert {column.field for column in _COLUMNS[kind]} <= set(kind.fields)
+
+
+def test_a_line_stands_below_its_head() -> None:
+    """Numbers to the right, times readable, nothing as a dash."""
+    value = {
+        "event_time": 1_785_369_600_123_456, "contract_id": "kucoin:XBTUSDTM", "rate": 0.0001,
+        "apr": 0.1095, "z": None, "zone": "unrated", "confidence": "none", "trigger": "first",
+    }  # fmt: skip
+    head, line = head_line(ZSCORE), record_line(ZSCORE, {"value": value})
+    assert line.split() == [
+        *("2026-07-30", "00:00:00.123", "kucoin:XBTUSDTM", "0.0001", "0.1095", "-"),
+        *("unrated", "none", "first"),
+    ]
+    for name, text in (("rate", "0.0001"), ("apr", "0.1095")):
+        assert head.index(name) + len(name) == line.index(text) + len(text)
+    assert head.index("zone") == line.index("unrated")
+
+
+def test_nothing_of_a_record_reaches_the_terminal_as_a_command() -> None:
+    """And a record stays one line."""
+    value = dict.fromkeys(ALERT.fields) | {"message": "a\x1b[2J\nb", "event_time": 2**62}
+    line = record_line(ALERT, {"value": value})
+    assert line.isprintable()
+    assert line.endswith("a [2J b")
+
+
+def test_raw_records_tell_how_many_messages_they_hold() -> None:
+    """The messages themselves are for --json."""
+    value = dict.fromkeys(RAW_BATCH.fields) | {"items": [{}, {}], "channel": "ws"}
+    assert record_line(RAW_BATCH, {"value": value}).split()[-2:] == ["ws", "2"]
+
+
+def test_a_dead_letter_shows_why_it_is_one() -> None:
+    """With the beginning of its bytes."""
+    shown = {
+        "key": b"k",
+        "headers": {"stage": b"normalise", "error": b"no rate"},
+        "value": b"{\xff",
+    }
+    assert record_line(None, shown).split() == [
+        "k", "stage=normalise", "error=no", "rate", "{\\xff",
+    ]  # fmt: skip
+
+
+def test_a_record_that_cannot_be_read_says_so() -> None:
+    """And where it lies."""
+    line = record_line(ZSCORE, {"partition": 3, "offset": 7, "error": "too\nshort", "value": b""})
+    assert line == "partition 3, offset 7: cannot be read: too short"
