@@ -41,6 +41,7 @@ _COMMANDS = {
     "sql": "sql",
     "tail": "tail",
     "inspect": "inspect",
+    "probe": "probe",
     "replay": "replay",
     "doctor": "doctor",
     "secrets": "secrets",
@@ -82,7 +83,8 @@ _EXIT_CODES = """\b
 Exit codes:
   0    it is done, or was stopped as asked
   1    it is done, and not as it should be: `replay` or `inspect` found differences, `alerts
-       test` did not reach every target, `doctor` found a problem
+       test` did not reach every target, `doctor` found a problem, `probe` misses something that
+       an exchange documents
   2    a setting, an option or a file that a person wrote is wrong
   3    a server, a port, a disk or Java is missing; later it may be there
   4    a schema does not fit its record or its predecessor
