@@ -12,6 +12,7 @@ from infra.cli.main import cli
 from infra.probe.observation import Observation
 from infra.probe.watch import watch
 from producers.exchanges import exchange
+from producers.rest.client import http_session
 from producers.settings import ProducerSettings
 from schemas.clock import SystemClock
 from schemas.errors import UnavailableError
@@ -45,6 +46,22 @@ async def test_every_feed_is_as_documented(tmp_path: Path) -> None:
             gaps = channel.gaps()
             assert gaps is not None, name
             assert gaps.new == [], name
+
+
+async def test_a_stream_that_stays_silent_is_missing(tmp_path: Path) -> None:
+    """It acks, and sends nothing: the socket is open and the list is there."""
+    feed = "backpack"
+    async with simulator(tmp_path, feed) as simulated:
+        root = simulated.url.removesuffix(f"/{feed}")
+        async with http_session() as session:
+            reply = await session.post(f"{root}/control/silence", json={"share": 1})
+            assert reply.status == 200, await reply.text()
+        settings = ProducerSettings(exchange_base_url=root)
+        seen = await watch(exchange(feed), settings, 2.0, None, SystemClock())
+    assert seen.missing() == [
+        "stream markPrice: brought nothing, though it is documented to every 1 s"
+    ]
+    assert (seen.is_unreachable, seen.heard) == (False, frozenset())
 
 
 async def test_fewer_contracts_are_subscribed_if_asked(tmp_path: Path) -> None:
