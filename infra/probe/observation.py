@@ -94,7 +94,12 @@ class Observation:
         }
 
     def missing(self) -> list[str]:
-        """Return sentences about what is documented and was not seen though there was the time."""
+        """Return sentences about what is documented and was not seen though there was the time.
+
+        None of an exchange that cannot be reached: nothing is known about it.
+        """
+        if self.is_unreachable:
+            return []
         found = [
             f"stream {name}: brought nothing, though it is documented to every {every_s:g} s"
             for name, every_s in self.silent_channels().items()

@@ -108,6 +108,13 @@ def test_a_stream_that_had_the_time_and_brought_nothing_is_missing() -> None:
     assert any("take more --seconds" in line for line in lines_of(short))
 
 
+def test_of_an_exchange_that_is_away_nothing_is_missing() -> None:
+    """The problem is told, and no verdict about what it documents."""
+    away = seen_of(channel_of(), streams={}, sockets=[], problems=["no answer"])
+    assert (away.is_unreachable, away.missing()) == (True, [])
+    assert list(lines_of(away))[-1] == "Problem: no answer"
+
+
 def test_the_report_says_what_was_seen() -> None:
     """For people, without a character that steers a terminal, and for scripts."""
     channel = channel_of({"s": "A\x1b[2J", "d": [{"r": "0.25"}], "new": 1}, {"s": "A"})
