@@ -42,7 +42,7 @@ def inspect(contract: str, time: str, url: str | None, *, as_json: bool) -> None
 
     now = now_us()
     settings = load_settings(SinkSettings, clickhouse_url=url)
-    evidence = read_evidence(settings, contract, time_us(time, now))
+    evidence = read_evidence(settings, contract, time_us(time, now), now)
     steps = steps_of(evidence)
     if as_json:
         click.echo(json.dumps(document_of(evidence, steps, now), ensure_ascii=False))

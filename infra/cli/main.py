@@ -42,6 +42,7 @@ _COMMANDS = {
     "export": "export",
     "tail": "tail",
     "inspect": "inspect",
+    "probe": "probe",
     "replay": "replay",
     "dead-letters": "dead_letters",
     "doctor": "doctor",
@@ -85,7 +86,7 @@ Exit codes:
   0    it is done, or was stopped as asked
   1    it is done, and not as it should be: `replay` or `inspect` found differences, `alerts
        test` did not reach every target, `doctor` found a problem, a dead letter could not be
-       sent again
+       sent again, `probe` misses what an exchange documents
   2    a setting, an option or a file that a person wrote is wrong
   3    a server, a port, a disk or Java is missing; later it may be there
   4    a schema does not fit its record or its predecessor

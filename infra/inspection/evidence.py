@@ -13,8 +13,12 @@ import numpy as np
 from schemas.errors import FundingStreamError
 from schemas.rates import rate_8h
 from schemas.records import FundingRate, Purpose, Transport, ZScore
+from schemas.times import US_PER_MINUTE
 from stream_app.core.scoring.statistics import Statistics, statistics_of
 from stream_app.core.scoring.window import WINDOW_US, Floats
+
+STORED_WITHIN_US = US_PER_MINUTE
+"""A settlement of a running installation is in ClickHouse after so long at most."""
 
 
 class Settlement(NamedTuple):
@@ -50,6 +54,9 @@ class Baseline(NamedTuple):
     """Settlements that are left out because they are of another life of the ticker."""
     later: Sequence[Settlement]
     """Those of all three kinds that were stored or corrected after the z-score was computed."""
+    is_behind: bool
+    """Fewer are stored than the row counts, and it is so new that they may still be on their way to
+    ClickHouse."""
 
     @property
     def begin(self) -> int:
@@ -93,10 +100,11 @@ class Evidence(NamedTuple):
     """Why there is no `raw`."""
 
 
-def baseline_of(row: ZScore, settlements: Sequence[Settlement]) -> Baseline | None:
+def baseline_of(row: ZScore, settlements: Sequence[Settlement], asked_at: int) -> Baseline | None:
     """Return the baseline of a z-score, of the regular settlements in its window, oldest first.
 
-    None if the row says that it was scored against none.
+    None if the row says that it was scored against none. `asked_at`: when the settlements were
+    read, in UTC µs.
     """
     as_of = row["stats_as_of"]
     if as_of is None:
@@ -110,6 +118,7 @@ def baseline_of(row: ZScore, settlements: Sequence[Settlement]) -> Baseline | No
         len(own) - len(used),
         len(settlements) - len(own),
         [one for one in settlements if _is_later(one, row)],
+        len(used) < row["samples"] and asked_at - row["computed_at"] < STORED_WITHIN_US,
     )
 
 

@@ -54,10 +54,13 @@ _OLDEST = f"SELECT min(event_time), count() FROM funding.zscores WHERE {_OF_CONT
 _CONTRACTS = "SELECT contract_id, symbol FROM funding.contracts"
 
 
-def read_evidence(settings: SinkSettings, contract_id: str, until_us: int) -> Evidence:
+def read_evidence(
+    settings: SinkSettings, contract_id: str, until_us: int, asked_at: int
+) -> Evidence:
     """Return what is known about a contract's newest z-score at or before a time (UTC µs).
 
-    What is stored no longer, and a raw record that cannot be had, are left out of it.
+    What is stored no longer, and a raw record that cannot be had, are left out of it. `asked_at`:
+    the present time (UTC µs).
 
     Raises:
         ConfigurationError: there is no such contract or no such row; the message says what is.
@@ -84,7 +87,7 @@ def read_evidence(settings: SinkSettings, contract_id: str, until_us: int) -> Ev
         rate_row=rate_row,
         previous=previous,
         previous_rate=rates_before[0][0] if rates_before else None,
-        baseline=baseline_of(row, settlements),
+        baseline=baseline_of(row, settlements, asked_at),
         raw=raw if isinstance(raw, RawRecord) else None,
         raw_missing=raw if isinstance(raw, FundingStreamError) else None,
     )

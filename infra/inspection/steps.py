@@ -90,6 +90,8 @@ def _is_equal(result: Value, stored: Value) -> bool:
 def _compared(result: Value, stored: Value, baseline: Baseline | None = None) -> Verdict:
     if _is_equal(result, stored):
         return Verdict.EQUAL
+    if baseline is not None and baseline.is_behind:
+        return Verdict.UNCHECKED
     return Verdict.REVISED if baseline is not None and baseline.later else Verdict.DIFFERS
 
 
@@ -155,6 +157,8 @@ def _statistics(row: ZScore, baseline: Baseline | None) -> Iterator[Step]:
         return
     stats, later = baseline.stats, len(baseline.later)
     note = f"{later} stored or corrected since" if later else ""
+    if baseline.is_behind:
+        note = "settlements of the last minute are not stored yet: ask again"
     for name, formula, numbers, value, stored in (
         (
             "samples", "settlements in (H − 30 d, H]", _left_out(baseline), stats.samples,

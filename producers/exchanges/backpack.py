@@ -30,6 +30,7 @@ from producers.exchanges.spec import (
     Frame,
     HistoryWalk,
     Listing,
+    PayloadFields,
     RateLimit,
     RestCall,
     Slice,
@@ -136,6 +137,13 @@ class Backpack(Exchange):
     limits: Mapping[str, RateLimit] = {_REQUESTS: RateLimit(5, 1.0)}
     limits_group = "backpack"
     fact_calls = (RestCall("markets", "/api/v1/markets", {"marketType": "PERP"}, {_REQUESTS: 1}),)
+    documented: Mapping[str, PayloadFields] = {
+        _CHANNEL: PayloadFields(("stream", *(f"data.{name}" for name in "eETspifn")), every_s=1.0),
+        "markPrices": PayloadFields(
+            ("symbol", "markPrice", "indexPrice", "fundingRate", "nextFundingTimestamp")
+        ),
+        "fundingRates": PayloadFields(("symbol", "fundingRate", "intervalEndTimestamp")),
+    }
     true_up_calls_per_hour = 6
     socket_kinds = (
         SocketKind(

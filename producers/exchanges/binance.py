@@ -28,6 +28,7 @@ from producers.exchanges.spec import (
     Exchange,
     Frame,
     Listing,
+    PayloadFields,
     RateLimit,
     RestCall,
     Slice,
@@ -103,6 +104,15 @@ _one_named: Callable[[Any], _Named] = decoder(_Named)
 _wrapped: Callable[[Any], _Wrapped] = decoder(_Wrapped)
 _exchange_info: Callable[[Any], _ExchangeInfo] = decoder(_ExchangeInfo)
 settled = Rows(Settled)
+
+PREMIUM_INDEX_FIELDS = PayloadFields(
+    (
+        *("symbol", "markPrice", "indexPrice", "estimatedSettlePrice", "lastFundingRate"),
+        *("interestRate", "nextFundingTime", "time"),
+    ),
+    sometimes=("pair",),
+)
+"""docs/exchanges/binance-usdm.md §9a, binance-coinm.md §6a."""
 
 
 def _event_us(rows: Iterable[_Row | None]) -> int | None:

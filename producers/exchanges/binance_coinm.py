@@ -13,6 +13,7 @@ import msgspec
 from producers.exchanges.binance import (
     HISTORY_LIMIT,
     MAX_AGE_S,
+    PREMIUM_INDEX_FIELDS,
     SILENT_S,
     WEIGHT,
     WEIGHT_LIMIT,
@@ -24,6 +25,7 @@ from producers.exchanges.json_slicing import Rows, chunks, decoder, json_text
 from producers.exchanges.spec import (
     HistoryWalk,
     Listing,
+    PayloadFields,
     RateLimit,
     RestCall,
     SocketKind,
@@ -90,6 +92,13 @@ class BinanceCoinm(Binance):
     )
     listed = staticmethod(_all_listed)
     premium_index = RestCall("premiumIndex", "/dapi/v1/premiumIndex", costs={WEIGHT: 10})
+    documented: Mapping[str, PayloadFields] = {
+        CHANNEL: PayloadFields(
+            ("e", "E", "s", "p", "P", "r", "T"), sometimes=("ap", "st", "i"), every_s=1.0
+        ),
+        "premiumIndex": PREMIUM_INDEX_FIELDS,
+        "fundingRate": PayloadFields(("symbol", "fundingRate", "fundingTime")),
+    }
     true_up_calls_per_hour = 2
     socket_kinds = (
         SocketKind(

@@ -12,6 +12,7 @@ import msgspec
 from producers.exchanges.binance import (
     HISTORY_LIMIT,
     MAX_AGE_S,
+    PREMIUM_INDEX_FIELDS,
     SILENT_S,
     WEIGHT,
     WEIGHT_LIMIT,
@@ -24,6 +25,7 @@ from producers.exchanges.spec import (
     HistoryPage,
     HistoryWalk,
     Listing,
+    PayloadFields,
     RateLimit,
     RestCall,
     Slice,
@@ -59,6 +61,21 @@ class BinanceUsdm(Binance):
     )
     listed = staticmethod(_all_listed)
     premium_index = RestCall("premiumIndex", "/fapi/v1/premiumIndex", costs={WEIGHT: 10})
+    documented: Mapping[str, PayloadFields] = {
+        STREAM: PayloadFields(
+            ("e", "E", "s", "p", "P", "i", "r", "T"), sometimes=("ap", "st"), every_s=1.0
+        ),
+        "premiumIndex": PREMIUM_INDEX_FIELDS,
+        "fundingRate": PayloadFields(
+            ("symbol", "fundingRate", "fundingTime"), sometimes=("markPrice", "rateType")
+        ),
+        "fundingInfo": PayloadFields(
+            (
+                *("symbol", "adjustedFundingRateCap", "adjustedFundingRateFloor"),
+                *("fundingIntervalHours", "disclaimer"),
+            )
+        ),
+    }
     # The routed path: the unrouted one acks and stays silent (§1).
     socket_kinds = (
         SocketKind(

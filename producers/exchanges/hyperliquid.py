@@ -20,6 +20,7 @@ from producers.exchanges.spec import (
     Frame,
     HistoryWalk,
     Listing,
+    PayloadFields,
     RateLimit,
     RestCall,
     Slice,
@@ -98,6 +99,12 @@ _meta_and_contexts: Callable[[Any], tuple[_Meta, list[msgspec.Raw]]] = decoder(
     tuple[_Meta, list[msgspec.Raw]]
 )
 _settled = Rows(_Settled)
+
+_CONTEXT_FIELDS = (
+    *("funding", "openInterest", "prevDayPx", "dayNtlVlm", "premium", "oraclePx", "markPx"),
+    *("midPx", "impactPxs", "dayBaseVlm"),
+)
+"""docs/exchanges/hyperliquid.md §6."""
 
 
 def dex_of(symbol: str) -> str:
@@ -202,6 +209,13 @@ class Hyperliquid(Exchange):
     limits: Mapping[str, RateLimit] = {_WEIGHT: RateLimit(1200, 60.0)}
     limits_group = "hyperliquid"
     fact_calls = (_info("allPerpMetas"),)
+    documented: Mapping[str, PayloadFields] = {
+        CHANNEL: PayloadFields(
+            ("channel", "data.coin", *(f"data.ctx.{name}" for name in _CONTEXT_FIELDS)), every_s=1.8
+        ),
+        "metaAndAssetCtxs": PayloadFields(_CONTEXT_FIELDS),
+        "fundingHistory": PayloadFields(("coin", "fundingRate", "time"), sometimes=("premium",)),
+    }
     frames_per_s = 20.0
     true_up_calls_per_hour = 3
     socket_kinds = (

@@ -33,6 +33,7 @@ from producers.exchanges.spec import (
     Frame,
     HistoryWalk,
     Listing,
+    PayloadFields,
     RateLimit,
     RestCall,
     Slice,
@@ -251,6 +252,24 @@ class Kucoin(Exchange):
     limits_group = "kucoin"
     active = RestCall("contracts/active", "/api/v1/contracts/active", costs={_WEIGHT: 3})
     fact_calls = (active,)
+    documented: Mapping[str, PayloadFields] = {
+        UTA_CHANNEL: PayloadFields(
+            (
+                *("T", "P", "d[].s", "d[].fr", "d[].ft", "d[].lfr", "d[].nt", "d[].gl"),
+                *("d[].fc", "d[].ff"),
+            ),
+            every_s=60.0,
+        ),
+        "instrument:funding.rate": PayloadFields(
+            (
+                *("topic", "type", "subject", "data.granularity", "data.fundingRate"),
+                "data.timestamp",
+            ),
+            sometimes=("data.period",),
+            every_s=60.0,
+        ),
+        "funding-rates": PayloadFields(("symbol", "fundingRate", "timepoint")),
+    }
     snapshot_at_start = True
     true_up_calls_per_hour = 6
     socket_kinds = (

@@ -139,6 +139,23 @@ class Ticket:
     """From the reply's body and an id for the connection. Raises MalformedInputError."""
 
 
+@dataclass(frozen=True, slots=True)
+class PayloadFields:
+    """The fields in the payloads of a channel, as the exchange documents them.
+
+    A field is named by its path: `data.s`, and `d[].s` for that of an array's entries. What is
+    within a field that is named is not looked at where none of its own fields is.
+    """
+
+    always: tuple[str, ...]
+    """Fields that every payload has."""
+    sometimes: tuple[str, ...] = ()
+    """Fields that may be absent."""
+    every_s: float | None = None
+    """A stream brings each contract so often; None: it does so only when something happens, or it
+    is a REST resource."""
+
+
 def _every(_symbol: str) -> bool:
     return True
 
@@ -223,6 +240,9 @@ class Exchange(ABC):
     socket_kinds: Sequence[SocketKind]
     frames_per_s: float = 5.0
     """Subscribe frames, over all sockets of the feed."""
+    documented: Mapping[str, PayloadFields] = {}
+    """The fields of payloads, by channel of a stream or by REST resource, for those whose
+    documentation is written down in docs/exchanges."""
     snapshot_at_start: bool = False
     """The stream is so slow that its contracts are REST's until it brings them."""
     true_up_calls_per_hour: int | None = None

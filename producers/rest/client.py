@@ -63,10 +63,15 @@ def barred_s(status: int, told_s: float | None) -> float | None:
     return without_term_s if told_s is None else min(max(MIN_BLOCK_S, told_s), MAX_BLOCK_S)
 
 
-def http_session() -> aiohttp.ClientSession:
-    """Return the session of all calls of a process. It keeps no cookies: they have no bound."""
+def http_session(trace: aiohttp.TraceConfig | None = None) -> aiohttp.ClientSession:
+    """Return the session of all calls of a process. It keeps no cookies: they have no bound.
+
+    `trace`: is told of each request and its reply.
+    """
     return aiohttp.ClientSession(
-        headers={"User-Agent": "fundingstream"}, cookie_jar=aiohttp.DummyCookieJar()
+        headers={"User-Agent": "fundingstream"},
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trace_configs=[] if trace is None else [trace],
     )
 
 

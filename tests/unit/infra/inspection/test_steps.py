@@ -80,7 +80,9 @@ def evidence_of(
     raw = RawRecord("ws", "stream", "!markPrice@arr@1s", AS_OF, PAYLOAD, len(PAYLOAD), is_cut=False)
     own = cast("FundingRate", rate_row(1, rate=row["rate"], interval_hours=row["interval_hours"]))
     before = cast("ZScore", {**row})
-    evidence = Evidence(row, own, before, row["rate"], baseline_of(row, settlements), raw, None)
+    evidence = Evidence(
+        row, own, before, row["rate"], baseline_of(row, settlements, NOW), raw, None
+    )
     return evidence._replace(**changes)
 
 
@@ -154,6 +156,15 @@ def test_a_settlement_that_was_corrected_before_differs() -> None:
     corrected = [*SETTLEMENTS[:-1], SETTLEMENTS[-1]._replace(rate=9e-4)]
     evidence = evidence_of(scored(4e-4, SETTLEMENTS), corrected)
     assert verdicts(evidence)["mean"] is Verdict.DIFFERS
+
+
+def test_settlements_that_are_on_their_way_are_no_difference() -> None:
+    """A row of the last minute may be ahead of them; an older one may not."""
+    row = scored(4e-4, SETTLEMENTS)
+    for asked_at, verdict in ((AS_OF + 10, Verdict.UNCHECKED), (NOW, Verdict.DIFFERS)):
+        baseline = baseline_of(row, SETTLEMENTS[:-1], asked_at)
+        found = verdicts(evidence_of(row, baseline=baseline))
+        assert {found[name] for name in ("samples", "mean", "std", "z")} == {verdict}
 
 
 def test_doubtful_settlements_and_other_lives_of_the_ticker_do_not_count() -> None:

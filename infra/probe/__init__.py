@@ -1,0 +1,1 @@
+"""What an exchange really sends, beside what it documents: seen without Kafka, for some seconds."""
