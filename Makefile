@@ -10,7 +10,7 @@ JOBS ?= $(shell echo $$(( ( $$(nproc) * 3 + 1 ) / 2 )))
 # Several of these may run at once; the others start processes, and depend on time.
 QUICK := not integration and not browser
 # Single parts of the system, which mostly wait: two files at a time. Whole stacks run alone.
-PARTS := $(addprefix tests/integration/,embedded notifier producers simulator sink web) \
+PARTS := $(addprefix tests/integration/,consumers embedded notifier producers simulator sink web) \
 	$(addprefix tests/browser/,test_keyboard.py test_states.py test_views.py)
 SEEDS ?= 0 1 2 3 4 5 6 7 8 9
 # A comma within an argument of $(call …).
@@ -30,7 +30,7 @@ pip_install = @echo "installing into $(1), once; it takes a minute or two:"; \
 # Where Python keeps no bytecode, pytest rewrites every test file anew in each of its processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test coverage test-clients test-wheel check explore lint format bench constraints install clean help
+.PHONY: demo test coverage test-clients test-wheel check explore lint format bench constraints install reference clean help
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -94,6 +94,10 @@ explore: $(VENV)/.installed ## the property tests with other examples, by ten se
 		$(BIN)/python -m pytest -q -m hypothesis --hypothesis-profile=exploring \
 			--hypothesis-seed=$$seed || exit 1; \
 	done
+
+reference: $(VENV)/.installed ## docs/reference.md anew, after a change of schemas, topics, tables or views
+	$(BIN)/python -m infra.reference > docs/reference.md.new
+	mv docs/reference.md.new docs/reference.md
 
 format: $(VENV)/.installed ## rewrite the sources in the one format
 	$(BIN)/ruff format .

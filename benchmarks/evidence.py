@@ -15,6 +15,11 @@ import msgspec
 
 from benchmarks.running import Running
 
+EVERY_DUPLICATE = (
+    "SELECT * FROM funding.duplicates_between("
+    "since = '1970-01-01 00:00:00', until = '2200-01-01 00:00:00')"
+)
+"""All that is stored twice under different keys, of whatever time."""
 _US = "toUnixTimestamp64Micro"
 
 
@@ -214,5 +219,5 @@ async def _status(running: Running, feed: str) -> list[Status]:
 
 
 async def duplicates(running: Running) -> Sequence[tuple[Any, ...]]:
-    """Return what the view of duplicates shows: it must be empty."""
-    return await running.rows("SELECT * FROM funding.duplicates")
+    """Return what the view of duplicates shows of all that is stored: it must be empty."""
+    return await running.rows(EVERY_DUPLICATE)

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import MutableMapping
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -18,8 +18,8 @@ from infra.cli.completion import COMPLETE_VARIABLE
 from infra.cli.output import (
     READER_GONE_EXIT,
     ReaderGoneError,
-    broken_pipes_named,
     let_go_of_streams,
+    output_errors_named,
 )
 from schemas import __version__
 from schemas.errors import FundingStreamError
@@ -40,6 +40,7 @@ _COMMANDS = {
     "migrate": "migrate",
     "sql": "sql",
     "tail": "tail",
+    "inspect": "inspect",
     "replay": "replay",
     "dead-letters": "dead_letters",
     "doctor": "doctor",
@@ -57,11 +58,11 @@ class _LazyGroup(click.Group):
     """
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
-        with broken_pipes_named():
+        with output_errors_named():
             return super().make_context(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with broken_pipes_named():
+        with output_errors_named():
             return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -81,8 +82,9 @@ class _LazyGroup(click.Group):
 _EXIT_CODES = """\b
 Exit codes:
   0    it is done, or was stopped as asked
-  1    it is done, and not as it should be: `replay` found differences, `alerts test` did not
-       reach every target, `doctor` found a problem, a dead letter could not be sent again
+  1    it is done, and not as it should be: `replay` or `inspect` found differences, `alerts
+       test` did not reach every target, `doctor` found a problem, a dead letter could not be
+       sent again
   2    a setting, an option or a file that a person wrote is wrong
   3    a server, a port, a disk or Java is missing; later it may be there
   4    a schema does not fit its record or its predecessor
@@ -142,7 +144,7 @@ def take_env_file(environment: MutableMapping[str, str]) -> frozenset[str]:
 def main() -> None:
     """Run the console script; it ends quietly where the reader of its output has gone."""
     try:
-        with broken_pipes_named():
+        with output_errors_named():
             try:
                 _run()
             finally:
@@ -152,6 +154,8 @@ def main() -> None:
     except ReaderGoneError:
         let_go_of_streams()
         sys.exit(READER_GONE_EXIT)
+    except FundingStreamError as error:
+        _tell(error)
 
 
 def _run() -> None:
@@ -162,8 +166,7 @@ def _run() -> None:
         from_file = frozenset[str]() if completing else take_env_file(os.environ)
         cli(standalone_mode=False, obj=from_file, complete_var=COMPLETE_VARIABLE)
     except FundingStreamError as error:
-        click.echo(f"fundingstream: {error}", err=True)
-        sys.exit(error.exit_code)
+        _tell(error)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
@@ -172,6 +175,12 @@ def _run() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("fundingstream: stopped", err=True)
         sys.exit(130)
+
+
+def _tell(error: FundingStreamError) -> NoReturn:
+    """End with the one line and the exit code of an error of ours."""
+    click.echo(f"fundingstream: {error}", err=True)
+    sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,24 @@
-"""What becomes of a command when the reader of its output, such as `head`, has gone."""
+"""What becomes of a command whose output finds no reader, such as `head`, or no room."""
 
 from __future__ import annotations
 
+import errno
 import os
 import select
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
 
-from schemas.errors import FatalError
+from schemas.errors import FatalError, UnavailableError
+from schemas.process.files import written_atomically
 
 READER_GONE_EXIT = 141
 """128 + SIGPIPE: what a shell reports of any tool whose reader, such as `head`, has gone."""
 
 _STREAMS = (1, 2)
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class ReaderGoneError(Exception):
@@ -30,29 +36,70 @@ def check_reader() -> None:
 
 
 @contextmanager
-def broken_pipes_named() -> Iterator[None]:
-    """Tell a reader that has gone from any other connection that breaks.
+def output_errors_named() -> Iterator[None]:
+    """Tell a reader that has gone, and a disk that is full, from any other failure.
 
     Raises:
         ReaderGoneError: in place of BrokenPipeError, where standard output or error is that pipe.
         FatalError: in place of BrokenPipeError, where it is another connection.
+        UnavailableError: in place of an OSError that says that there is no room to write.
     """
     try:
         yield
     except BrokenPipeError as error:
         raise _named(error) from error
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        _drop_what_cannot_be_written()
+        raise UnavailableError(
+            f"the output cannot be written ({error.strerror}): make room, or write it elsewhere"
+        ) from error
     except BaseExceptionGroup as group:
         if group.subgroup(BrokenPipeError) is None:
             raise
         raise _named(group) from group
 
 
+@contextmanager
+def output_file(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to write to, which becomes `path` when the `with` block ends well, and only then.
+
+    Raises:
+        UnavailableError: it cannot be written; nothing is left of it.
+    """
+    try:
+        with written_atomically(path) as file:
+            yield file
+    except OSError as error:
+        raise UnavailableError(
+            f"{path} cannot be written ({error.strerror}): make room or a way for it"
+        ) from error
+
+
 def let_go_of_streams() -> None:
     """Send to nowhere what is still buffered; else it would raise when the interpreter ends."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in _STREAMS:
-        with suppress(OSError):
-            os.dup2(nowhere, stream)
+        _lead_nowhere(stream)
+
+
+def _drop_what_cannot_be_written() -> None:
+    """Forget what standard output still holds, where it is what has no room.
+
+    Else it would raise once more when the interpreter ends.
+    """
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        _lead_nowhere(sys.stdout.fileno())
+
+
+def _lead_nowhere(stream: int) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    with suppress(OSError):
+        os.dup2(nowhere, stream)
+    os.close(nowhere)
 
 
 def _reader_has_gone() -> bool:

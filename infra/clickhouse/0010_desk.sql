@@ -213,3 +213,44 @@ FROM funding.paid AS p
 GROUP BY feed, contract_id, symbol, week
 ORDER BY contract_id, week
 COMMENT 'As paid, by week: week is its Monday, in UTC';
+
+-- As in 0008, of a span: to compare all that is stored of a month takes minutes.
+CREATE OR REPLACE VIEW funding.duplicates_between AS
+SELECT 'rates' AS table, concat(contract_id, ' ', toString(event_time), ' ', toString(rate)) AS identity,
+    count() AS count
+FROM funding.rates FINAL
+WHERE NOT late AND event_time >= {since:DateTime64(6, 'UTC')} AND event_time < {until:DateTime64(6, 'UTC')}
+GROUP BY contract_id, event_time, rate
+HAVING count > 1
+UNION ALL
+SELECT 'rates', concat(raw_topic, ' ', toString(raw_partition), ' ', toString(raw_offset), ' ',
+    toString(raw_item)), count() AS count
+FROM funding.rates FINAL
+WHERE event_time >= {since:DateTime64(6, 'UTC')} AND event_time < {until:DateTime64(6, 'UTC')}
+GROUP BY raw_topic, raw_partition, raw_offset, raw_item
+HAVING count > 1
+UNION ALL
+SELECT 'settlements', concat(contract_id, ' ', toString(funding_time), ' ', toString(kind)), count() AS count
+FROM funding.settlements FINAL
+WHERE funding_time >= {since:DateTime64(6, 'UTC')} AND funding_time < {until:DateTime64(6, 'UTC')}
+GROUP BY contract_id, funding_time, kind
+HAVING count > 1
+UNION ALL
+SELECT 'alerts', alert_id, count() AS count
+FROM funding.alerts FINAL
+WHERE event_time >= {since:DateTime64(6, 'UTC')} AND event_time < {until:DateTime64(6, 'UTC')}
+GROUP BY alert_id
+HAVING count > 1
+UNION ALL
+SELECT 'zscores', concat(contract_id, ' ', toString(event_time), ' ', trigger, ' ', toString(rate)),
+    count() AS count
+FROM funding.zscores FINAL
+WHERE event_time >= {since:DateTime64(6, 'UTC')} AND event_time < {until:DateTime64(6, 'UTC')}
+GROUP BY contract_id, event_time, trigger, rate
+HAVING count > 1
+COMMENT 'What is stored twice under different keys between two event times, as duplicates_between(since = …, until = …): must be empty';
+
+CREATE OR REPLACE VIEW funding.duplicates AS
+SELECT *
+FROM funding.duplicates_between(since = now64(6) - INTERVAL 10 MINUTE, until = now64(6) + INTERVAL 1 DAY)
+COMMENT 'What is stored twice under different keys, of event times of the last ten minutes on: must be empty; duplicates_between asks about any span';

@@ -24,11 +24,10 @@ from schemas.errors import StateError
 from schemas.feeds import FEEDS, stale_s
 from stream_app.settings import SinkSettings
 from stream_app.sink.clickhouse import connect, explain
+from stream_app.sink.ledger import LEDGER, LEDGER_NAME, check_not_newer
 from stream_app.sink.tables import DATABASE
 
 _NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
-_LEDGER_NAME = "schema_migrations"
-_LEDGER = f"{DATABASE}.{_LEDGER_NAME}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +85,15 @@ def migrate(settings: SinkSettings, migrations: Sequence[Migration] | None = Non
     """
     wanted = own_migrations() if migrations is None else tuple(migrations)
     own = expected_of(statement for m in own_migrations() for statement in m.statements)
-    tables = {_LEDGER_NAME, *own.tables}
+    tables = {LEDGER_NAME, *own.tables}
     client = connect(settings)
     try:
         database = Database(client, settings, tables)
         database.make(f"CREATE DATABASE IF NOT EXISTS {DATABASE}", f"database {DATABASE}")
-        database.make(create_ledger(), _LEDGER)
-        database.await_rows(_LEDGER)
+        database.make(create_ledger(), LEDGER)
+        database.await_rows(LEDGER)
         rows = client.query(
-            f"SELECT version, name, checksum, applied FROM {_LEDGER} FINAL"  # noqa: S608
+            f"SELECT version, name, checksum, applied FROM {LEDGER} FINAL"  # noqa: S608
         ).result_rows
         database.make(thresholds_view(), f"view {DATABASE}.thresholds")
         recorded = {row[0]: (row[1], row[2], bool(row[3])) for row in rows}
@@ -120,13 +119,7 @@ def plan(
         StateError: the records and the files contradict each other.
     """
     newest = wanted[-1].version if wanted else 0
-    beyond = sorted(version for version in recorded if version > newest)
-    if beyond:
-        raise StateError(
-            f"database {DATABASE} has migration {beyond[-1]:04d} "
-            f"({recorded[beyond[-1]][0]}), this version of fundingstream ends at {newest:04d}: "
-            "use the newer version"
-        )
+    check_not_newer(((version, name) for version, (name, _, _) in recorded.items()), newest)
     pending = []
     for migration in wanted:
         name, checksum, applied = recorded.get(migration.version, ("", "", False))
@@ -143,7 +136,7 @@ def plan(
 def create_ledger() -> str:
     """Return the statement that makes the table of what was applied."""
     return (
-        f"CREATE TABLE IF NOT EXISTS {_LEDGER}\n(\n"
+        f"CREATE TABLE IF NOT EXISTS {LEDGER}\n(\n"
         "    version    UInt32,\n"
         "    name       String,\n"
         "    checksum   String,\n"
@@ -200,7 +193,7 @@ def _repair(
 
 def _record(client: Any, migration: Migration, *, applied: bool) -> None:
     client.insert(
-        _LEDGER,
+        LEDGER,
         [[migration.version, migration.name, migration.checksum, int(applied)]],
         column_names=["version", "name", "checksum", "applied"],
     )

@@ -5,18 +5,36 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
+from urllib3.exceptions import HTTPError
 
-from schemas.errors import ConfigurationError, FundingStreamError
+from infra.clickhouse.late_errors import TAG_HEADER, without_late_error
+from schemas.config.settings import shown_url
+from schemas.errors import ConfigurationError, FundingStreamError, UnavailableError
 from stream_app.settings import SinkSettings
 from stream_app.sink.clickhouse import connect, explain
-from stream_app.sink.clickhouse_errors import Fault, classify, is_read_only_refusal, one_line
+from stream_app.sink.clickhouse_errors import (
+    Fault,
+    classify,
+    code_of,
+    is_read_only_refusal,
+    one_line,
+)
 from stream_app.sink.tables import DATABASE
 
 _PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CHUNK_BYTES = 1 << 16
+_TOO_MUCH = frozenset(
+    {
+        158,  # TOO_MANY_ROWS
+        159,  # TIMEOUT_EXCEEDED
+        241,  # MEMORY_LIMIT_EXCEEDED
+        307,  # TOO_MANY_BYTES
+        396,  # TOO_MANY_ROWS_OR_BYTES
+    }
+)
 _READS_ONLY = {"readonly": 2}
 """ClickHouse's own setting: nothing is written, and the setting itself cannot be changed. 2 and not
 1, so that a query may still bring settings of its own (`SELECT … SETTINGS max_threads = 1`)."""
@@ -28,6 +46,11 @@ class Answer(NamedTuple):
     format_name: str
     """ClickHouse's name of the format that the blocks are in."""
     blocks: Iterator[bytes]
+    """They raise what `run_query` raises, where the answer ends in an error or does not end."""
+
+
+class TooMuchError(UnavailableError):
+    """The server gave up on a statement for its time, its memory or the size of its answer."""
 
 
 @contextmanager
@@ -50,30 +73,51 @@ def run_query(
 
     Raises:
         ConfigurationError: the statement or a parameter is wrong, or the user may not do this.
-        UnavailableError: ClickHouse does not answer.
+        TooMuchError: it takes longer, or more memory, or gives more than the server allows.
+        UnavailableError: ClickHouse does not answer, or not to the end.
     """
     bound = dict(_parameter(item, text) for item in parameters)
     client = connect(settings)
     try:
-        answer = client.raw_stream(
-            text,
-            parameters=bound,
-            settings={
-                "database": DATABASE,
-                "default_format": output_format,
-                **({} if write else _READS_ONLY),
-            },
-        )
+        with _refusals_named(settings, write=write):
+            answer = client.raw_stream(
+                text,
+                parameters=bound,
+                settings={
+                    "database": DATABASE,
+                    "default_format": output_format,
+                    **({} if write else _READS_ONLY),
+                },
+            )
         format_name = answer.headers.get("X-ClickHouse-Format", output_format)
-        yield Answer(format_name, iter(lambda: answer.read(_CHUNK_BYTES), b""))
-    except (ClickHouseError, OSError) as error:
-        raise _refusal(error, settings, write=write) from error
+        yield Answer(format_name, _blocks(answer, settings, write=write))
     finally:
         client.close()
 
 
-def _refusal(error: Exception, settings: SinkSettings, *, write: bool) -> FundingStreamError:
+def _blocks(answer: Any, settings: SinkSettings, *, write: bool) -> Iterator[bytes]:
+    with _refusals_named(settings, write=write):
+        # As they come, not in blocks of a full length, of which an error would take the last along.
+        yield from without_late_error(answer.stream(_CHUNK_BYTES), answer.headers.get(TAG_HEADER))
+
+
+@contextmanager
+def _refusals_named(settings: SinkSettings, *, write: bool) -> Iterator[None]:
+    try:
+        yield
+    except (ClickHouseError, HTTPError, OSError) as error:
+        raise _refusal(error, settings, write=write) from error
+
+
+def _refusal(
+    error: ClickHouseError | HTTPError | OSError, settings: SinkSettings, *, write: bool
+) -> FundingStreamError:
     """Return the typed error that says what to do about a query that failed."""
+    if isinstance(error, HTTPError):
+        return UnavailableError(
+            f"the answer of ClickHouse at {shown_url(settings.clickhouse_url)} broke off "
+            f"({one_line(error)}): what came of it is not whole; try again"
+        )
     if is_read_only_refusal(error) and not write:
         return ConfigurationError(
             "`fundingstream sql` only reads, and this statement is more than that: "
@@ -85,7 +129,23 @@ def _refusal(error: Exception, settings: SinkSettings, *, write: bool) -> Fundin
             f"({one_line(error)}): set FUNDING_CLICKHOUSE_USERNAME and FUNDING_CLICKHOUSE_PASSWORD "
             "to one that may, or give the --data-dir of the run whose ClickHouse it is"
         )
-    if classify(error) in {Fault.TRANSIENT, Fault.DENIED}:
+    return _failure(error, settings)
+
+
+def _failure(error: ClickHouseError | OSError, settings: SinkSettings) -> FundingStreamError:
+    """Return the typed error of a query whose rights are in order."""
+    fault, code = classify(error), code_of(error)
+    if code in _TOO_MUCH:
+        return TooMuchError(
+            f"ClickHouse at {shown_url(settings.clickhouse_url)} gives up on this "
+            f"({one_line(error)}): ask for less at once"
+        )
+    if fault is Fault.TRANSIENT and code is not None:
+        return UnavailableError(
+            f"ClickHouse at {shown_url(settings.clickhouse_url)} cannot do this now "
+            f"({one_line(error)}): try again later"
+        )
+    if fault in {Fault.TRANSIENT, Fault.DENIED}:
         return explain(error, settings)
     return ConfigurationError(one_line(error))
 

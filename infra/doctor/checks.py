@@ -9,6 +9,7 @@ from __future__ import annotations
 import platform
 import queue
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -63,8 +64,8 @@ from schemas.topics import (
     raw_topic,
 )
 from stream_app.settings import AlertSettings, SinkSettings, WorkerSettings
-from stream_app.sink.clickhouse import check_tables, connect
-from stream_app.sink.tables import DATABASE
+from stream_app.sink.clickhouse import check_database, connect
+from stream_app.sink.ledger import LEDGER, LEDGER_NAME
 from stream_app.sink.tables import TABLES as STORED
 from stream_app.worker.tables import TABLES
 
@@ -168,14 +169,14 @@ def check_clickhouse(settings: Settings) -> Iterator[Finding]:
         expected = expected_of(one for migration in wanted for one in migration.statements)
         found = Database(client, sink, expected.tables).found()
         recorded = None
-        if "schema_migrations" in found.engines:
+        if LEDGER_NAME in found.engines:
             rows = client.query(
-                f"SELECT version, name, checksum, applied FROM {DATABASE}.schema_migrations FINAL"  # noqa: S608
+                f"SELECT version, name, checksum, applied FROM {LEDGER} FINAL"  # noqa: S608
             ).result_rows
             recorded = {row[0]: (row[1], row[2], bool(row[3])) for row in rows}
         database = judge_database(wanted, recorded, expected, found)
         if database.result == "ok":
-            check_tables(client, sink, STORED)
+            check_database(client, sink, STORED)
         yield database
 
 
@@ -205,9 +206,12 @@ def check_parts(settings: Settings) -> Iterator[Finding]:
 def _probed(part: str, host: str, port: int) -> Probed:
     host = "127.0.0.1" if host in {"0.0.0.0", "::", ""} else host  # noqa: S104 - compared, not bound
     url = f"http://{host}:{port}/healthz"
+    try:
+        socket.create_connection((host, port), PROBE_WITHIN_S).close()
+    except OSError as error:
+        return Probed(part, url, listens=False, healthy=False, said=str(error))
     healthy, said = probe(url, PROBE_WITHIN_S)
-    listens = healthy or "does not answer" not in said
-    return Probed(part, url, listens, healthy, one_line(said))
+    return Probed(part, url, listens=True, healthy=healthy, said=one_line(said))
 
 
 def check_machine() -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""The connection to ClickHouse, and the check that the tables are there before the first insert."""
+"""The connection to ClickHouse, and what is checked of the database before the first insert."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from schemas.config.settings import shown_url
 from schemas.errors import ConfigurationError, FundingStreamError, StateError, UnavailableError
 from stream_app.settings import SinkSettings
-from stream_app.sink.clickhouse_errors import Fault, classify, one_line
+from stream_app.sink.clickhouse_errors import (
+    Fault,
+    classify,
+    is_unknown_statement,
+    one_line,
+)
+from stream_app.sink.ledger import LEDGER, NEWEST_QUERY, check_not_newer
 from stream_app.sink.tables import DATABASE, TableSpec
 
 _CONNECT_TIMEOUT_S = 5
@@ -99,20 +105,63 @@ def explain(error: Exception, settings: SinkSettings) -> FundingStreamError:
     return UnavailableError(f"ClickHouse at {url} does not answer ({one_line(error)}): {advice}")
 
 
-def check_tables(client: Any, settings: SinkSettings, tables: Sequence[TableSpec]) -> None:
-    """Check that each table has a column for each Avro field.
+def check_database(client: Any, settings: SinkSettings, tables: Sequence[TableSpec]) -> None:
+    """Check that the sink may write, and that the database is the one of this version.
+
+    Rights come first: a table without any right on it is hidden, and would look like a missing one.
 
     Raises:
-        UnavailableError: one is missing, and the message says which, and to migrate; or the server
-            does not answer.
+        ConfigurationError: the user lacks a right, and the message has the GRANT that gives it.
+        StateError: a newer version has migrated the database.
+        UnavailableError: a table or column is missing, and the message says which, and to migrate;
+            or the server does not answer.
     """
     try:
-        found = client.query(
-            "SELECT table, name FROM system.columns WHERE database = {database:String}",
-            parameters={"database": DATABASE},
-        ).result_rows
+        _check_rights(client, settings, tables)
+        check_not_newer(client.query(NEWEST_QUERY).result_rows)
+        _check_columns(client, settings, tables)
     except (ClickHouseError, OSError) as error:
         raise explain(error, settings) from error
+
+
+def _check_rights(client: Any, settings: SinkSettings, tables: Sequence[TableSpec]) -> None:
+    rights = [f"SELECT(version, name) ON {LEDGER}"]
+    rights += [f"INSERT ON {table.full_name}" for table in tables]
+    for right in rights:
+        try:
+            # As a command: the statement takes no FORMAT, which a query of the driver ends with.
+            granted = str(client.command(f"CHECK GRANT {right}")) == "1"
+        except ClickHouseError as error:
+            if is_unknown_statement(error):
+                return  # an older server; what is lacking shows at the first insert
+            raise
+        if not granted:
+            user = settings.clickhouse_username
+            raise ConfigurationError(
+                f"user {user!r} lacks a right on {right.partition(' ON ')[2]} in ClickHouse at "
+                f"{shown_url(settings.clickhouse_url)}: run `GRANT {right} TO {_quoted(user)}` "
+                "there (docs/deployment.md has all rights), or set FUNDING_CLICKHOUSE_USERNAME and "
+                "FUNDING_CLICKHOUSE_PASSWORD to another user"
+            )
+
+
+def _quoted(name: str) -> str:
+    """Return a user's name as it stands in a GRANT: an identifier, in quotes where it needs them.
+
+    Double quotes and no backticks, in which a shell would run what it is given.
+    """
+    if name.isidentifier() and name.isascii():
+        return name
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _check_columns(client: Any, settings: SinkSettings, tables: Sequence[TableSpec]) -> None:
+    """Check that each table has a column for each Avro field."""
+    found = client.query(
+        "SELECT table, name FROM system.columns WHERE database = {database:String}",
+        parameters={"database": DATABASE},
+    ).result_rows
     columns: dict[str, set[str]] = {}
     for table, name in found:
         columns.setdefault(table, set()).add(name)

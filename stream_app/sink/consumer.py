@@ -40,6 +40,8 @@ _SESSION_MS = 6_000
 _KAFKA_TIMEOUT_S = 10.0
 _COMMIT_BACKOFF_S = 0.5
 _LAG_EVERY_S = 1.0
+# A fifth of Kafka's default for max.poll.interval.ms, after which the group drops a member.
+_POLL_WITHIN_S = 60.0
 
 
 class ChunkWriter(Protocol):
@@ -106,6 +108,7 @@ class Sink:
         """Partitions were assigned that `_collect` has not resumed yet."""
         self._ahead: set[tuple[str, int]] = set()
         """Topics and partitions that are paused until the plan of their topic is closed."""
+        self._polled_at_s = 0.0
         self._lag_at_s = 0.0
 
     def run(self, writers: Mapping[str, ChunkWriter]) -> None:
@@ -124,17 +127,19 @@ class Sink:
             self._consumer.close()
 
     def wait(self, seconds: float) -> None:
-        """Wait without consuming, as a member of the group.
+        """Wait without consuming, as a member of the group; 0 s: only stay a member.
 
         Raises:
             _ChunkLostError: the partitions were revoked meanwhile, or the sink has to stop.
         """
         generation = self._generation
         until_s = self._clock.monotonic_s() + seconds
+        rest_s = seconds
         self._consumer.pause(self._consumer.assignment())
-        while (rest_s := until_s - self._clock.monotonic_s()) > 0:
+        while True:
             self._heartbeat.beat()
-            message = self._consumer.poll(min(rest_s, _POLL_S))
+            message = self._consumer.poll(max(0.0, min(rest_s, _POLL_S)))
+            self._polled_at_s = self._clock.monotonic_s()
             if message is not None and _is_record(message):
                 self._early.append(message)
             if self._generation != generation:
@@ -143,12 +148,22 @@ class Sink:
                 self._stop_by_s = self._stop_by_s or self._clock.monotonic_s() + _STOP_GRACE_S
                 if self._clock.monotonic_s() >= self._stop_by_s:
                     raise _ChunkLostError("the sink stops")
+            rest_s = until_s - self._clock.monotonic_s()
+            if rest_s <= 0:
+                return
+
+    def _stay_member(self) -> None:
+        """Poll when many slow inserts have kept the consumer from it; a pause drops its buffer."""
+        self._heartbeat.beat()
+        if self._clock.monotonic_s() - self._polled_at_s >= _POLL_WITHIN_S:
+            self.wait(0.0)
 
     def _collect(self) -> list[Chunk]:
         """Take what one poll brings and return the chunks that are to be stored now."""
         self._heartbeat.beat()
         timeout_s = 0 if self._early else _POLL_S
         polled = self._consumer.consume(_POLL_MESSAGES, timeout=timeout_s)
+        self._polled_at_s = self._clock.monotonic_s()
         if self._assigned:
             # `wait` may have paused them before the rebalance, which does not end a pause.
             self._assigned = False
@@ -206,7 +221,7 @@ class Sink:
                     ]
                 )
                 for chunk in wave:
-                    self._heartbeat.beat()
+                    self._stay_member()
                     self._writers[chunk.topic].store(chunk)
                 self._commit(
                     [

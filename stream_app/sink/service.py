@@ -19,7 +19,7 @@ from schemas.process.heartbeat import Heartbeat
 from schemas.serde.registry import SchemaCatalog
 from schemas.topics import DEAD_LETTERS
 from stream_app.settings import SinkSettings
-from stream_app.sink.clickhouse import check_tables, connect
+from stream_app.sink.clickhouse import check_database, connect
 from stream_app.sink.consumer import Sink
 from stream_app.sink.dead_letters import DeadLetterQueue
 from stream_app.sink.metrics import SinkMetrics
@@ -94,7 +94,7 @@ def _writers(
 
 def _ready_clickhouse(settings: SinkSettings) -> Any:
     client = connect(settings)
-    check_tables(client, settings, TABLES)
+    check_database(client, settings, TABLES)
     return client
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -32,7 +33,10 @@ _BACKOFF_FIRST_S = 0.25
 _BACKOFF_MAX_S = 10.0
 _BACKOFF_LEAST = 0.5
 _UNKNOWN_TRIES = 5
-# A chunk with more refused rows than this has met a wrong table, not wrong rows.
+# The whole chunk has had those: what remains is in the rows, and most likely in one of them.
+_UNKNOWN_TRIES_OF_A_PART = 2
+# More refused rows than this, of one chunk or with no stored row between, are no wrong rows: the
+# table is wrong. The second kind is what small chunks meet.
 _REFUSED_MAX = 64
 
 Wait = Callable[[float], None]
@@ -48,6 +52,30 @@ class Letters(Protocol):
 
 class _RefusedError(Exception):
     """ClickHouse refuses an insert because of what is in it."""
+
+
+@dataclass(slots=True)
+class _Refusals:
+    """The rows of a chunk that ClickHouse refuses, and how many it has refused in a row."""
+
+    in_row: int
+    """Since the last stored row, earlier chunks included."""
+    errors: dict[int, str] = field(default_factory=dict)
+    """By index of the row in its chunk."""
+
+    def add(self, index: int, error: str) -> None:
+        """Take a row that is refused."""
+        self.errors[index] = error
+        self.in_row += 1
+
+    def stored(self) -> None:
+        """Take that rows were stored."""
+        self.in_row = 0
+
+    @property
+    def too_many(self) -> bool:
+        """Whether the table must be wrong."""
+        return max(self.in_row, len(self.errors)) > _REFUSED_MAX
 
 
 class TableWriter:
@@ -78,25 +106,30 @@ class TableWriter:
         self._columns = list(table.record_type.fields)
         self._header = container_header(table.record_type.text)
         self._settings: dict[str, str] | None = None
+        self._refused_in_row = 0
 
     def store(self, chunk: Chunk) -> None:
         """Store a chunk, however long that takes: servers that are away or refuse are waited for.
 
         Raises:
-            StateError: ClickHouse refuses so many rows that the table must be wrong.
+            StateError: ClickHouse refuses so many rows that the table must be wrong. Nothing of
+                this chunk is a dead letter then.
         """
         messages, rows, letters = self._read(chunk)
         malformed = len(letters)
-        refused: list[tuple[int, str]] = []
+        refusals = _Refusals(self._refused_in_row)
         if rows:
-            self._insert_or_bisect(rows, 0, len(rows), chunk.token, refused)
+            self._insert_or_bisect(rows, 0, len(rows), chunk.token, refusals)
+            refused = refusals.errors.items()
             letters += [DeadLetter(chunk.topic, messages[index], error) for index, error in refused]
         if letters:
             self._bury(letters)
+        # Only now: a chunk that was given up on the way comes again and is counted then.
+        self._refused_in_row = refusals.in_row
         name = self._table.name
         self._metrics.dead_letters.labels(name, "malformed").inc(malformed)
-        self._metrics.dead_letters.labels(name, "refused").inc(len(refused))
-        self._count(rows, {index for index, _ in refused})
+        self._metrics.dead_letters.labels(name, "refused").inc(len(refusals.errors))
+        self._count(rows, refusals.errors)
         self._outage.over()
 
     def _read(self, chunk: Chunk) -> tuple[list[Message], list[Row], list[DeadLetter]]:
@@ -122,29 +155,40 @@ class TableWriter:
                 self._wait(backoff.failed())
 
     def _insert_or_bisect(
-        self, rows: Sequence[Row], low: int, high: int, token: str, refused: list[tuple[int, str]]
+        self, rows: Sequence[Row], low: int, high: int, token: str, refusals: _Refusals
     ) -> None:
-        """Store what can be stored of rows[low:high]; append index and error of the others."""
+        """Store what can be stored of rows[low:high]; add the others to `refusals`."""
         whole = high - low == len(rows)
         try:
-            # Parts are named by position: the same search after a crash uses the same tokens.
-            self._insert(rows[low:high], token if whole else f"{token}#{low}-{high - 1}")
+            if whole:
+                self._insert(rows, token, _UNKNOWN_TRIES)
+            else:
+                # A search takes many inserts: without this the group would take us for dead.
+                self._wait(0.0)
+                # Parts are named by position: the same search after a crash uses the same tokens.
+                part = f"{token}#{low}-{high - 1}"
+                self._insert(rows[low:high], part, _UNKNOWN_TRIES_OF_A_PART)
         except _RefusedError as error:
             if high - low == 1:
-                refused.append((low, str(error)))
-                if len(refused) > _REFUSED_MAX:
+                refusals.add(low, str(error))
+                if refusals.too_many:
                     raise StateError(
-                        f"ClickHouse refuses more than {_REFUSED_MAX} rows of one chunk of "
+                        f"ClickHouse refuses more than {_REFUSED_MAX} rows of "
                         f"{self._table.full_name} (the last: {error}): the table is not the one "
                         "of this version; restore it, then start the sink again"
                     ) from error
                 return
             middle = (low + high) // 2
-            self._insert_or_bisect(rows, low, middle, token, refused)
-            self._insert_or_bisect(rows, middle, high, token, refused)
+            self._insert_or_bisect(rows, low, middle, token, refusals)
+            self._insert_or_bisect(rows, middle, high, token, refusals)
+        else:
+            refusals.stored()
 
-    def _insert(self, rows: Sequence[Row], token: str) -> None:
-        """Insert rows, repeatedly until ClickHouse takes them or refuses their content."""
+    def _insert(self, rows: Sequence[Row], token: str, unknown_tries: int) -> None:
+        """Insert rows, repeatedly until ClickHouse takes them or refuses their content.
+
+        An error of an unknown kind counts as a refusal when it has come `unknown_tries` times.
+        """
         data = container(self._header, [row.body for row in rows])
         backoff = self._backoff()
         unknown = 0
@@ -164,7 +208,7 @@ class TableWriter:
                 self._settings = None
                 fault = classify(error)
                 unknown += fault is Fault.UNKNOWN
-                if fault is Fault.REFUSED or unknown >= _UNKNOWN_TRIES:
+                if fault is Fault.REFUSED or unknown >= unknown_tries:
                     raise _RefusedError(one_line(error)) from error
                 self._outage.failed(fault.value, self._advice(fault, error))
             else:
@@ -208,7 +252,7 @@ class TableWriter:
             else:
                 return
 
-    def _count(self, rows: Sequence[Row], refused: set[int]) -> None:
+    def _count(self, rows: Sequence[Row], refused: Collection[int]) -> None:
         name = self._table.name
         self._metrics.rows.labels(name).inc(len(rows) - len(refused))
         self._metrics.batches.labels(name).inc()

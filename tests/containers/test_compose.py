@@ -138,12 +138,7 @@ async def test_prometheus_scrapes_every_part(project: ComposeProject, stack: Com
 
 async def test_rows_and_scores_are_right(stack: ComposeStack) -> None:
     """Updates, settlements and z-scores against what the simulator noted, and against SQL."""
-
-    async def scored() -> bool:
-        sql = "SELECT uniq(contract_id) FROM funding.zscores WHERE z IS NOT NULL"
-        return int((await stack.rows(sql))[0][0]) >= SCORED
-
-    await eventually(scored, "z-scores are stored", 60)
+    await stack.scored(SCORED, 60)
     async with stack.quiet():
         await stack.check_streamed()
         await stack.check_settlements()

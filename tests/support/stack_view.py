@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
+from benchmarks.evidence import EVERY_DUPLICATE
 from infra.kafka.lag import LagReader
 from schemas.clock import now_us
 from schemas.feeds import FEEDS, spec
@@ -227,7 +228,7 @@ class StackView(ABC):
         assert streamed <= set(sent), sorted(streamed - set(sent))[:3]
         lost = [update for update in sent if update not in found and not self._in_outage(update)]
         assert lost == [], f"{len(lost)} of {len(sent)} updates lost: {sorted(lost)[:3]}"
-        assert await self.rows("SELECT * FROM funding.duplicates") == []
+        assert await self.rows(EVERY_DUPLICATE) == []
 
     async def check_streamed(self, feeds: Iterable[str] = FEEDS) -> None:
         """Every update that the simulator sent is stored as it was sent, and nothing else is.
@@ -266,7 +267,7 @@ class StackView(ABC):
             lost, made_up = must - stored, stored - may
             assert lost == Counter(), f"{feed}: lost {sorted(lost)[:3]} of {len(sent)}"
             assert made_up == Counter(), f"{feed}: made up {sorted(made_up)[:3]}"
-        assert await self.rows("SELECT * FROM funding.duplicates") == []
+        assert await self.rows(EVERY_DUPLICATE) == []
 
     async def check_settlements(self) -> None:
         """Thirty days of every feed's, each once; what settles now may be on its way."""
@@ -284,6 +285,19 @@ class StackView(ABC):
         assert {one for one in stored if one[1] < before} <= expected
         assert {one for one in expected if after < one[1] < before} <= set(stored)
         assert {contract.split(":")[0] for contract, *_ in stored} == set(FEEDS)
+
+    async def scored(self, contracts: int, within_s: float) -> None:
+        """Wait until `check_scores` has scores of so many contracts to compare.
+
+        Right after the start there may be scores of each contract, all of them made while its
+        history was being read.
+        """
+
+        async def enough() -> bool:
+            ((_, scored, *_),) = await self.rows(_SCORES)
+            return int(scored) >= contracts
+
+        await eventually(enough, "scores that can be compared are stored", within_s)
 
     async def check_scores(self, contracts: int) -> None:
         """Mean, deviation, z and percentile of at least so many contracts are what SQL computes."""

@@ -77,7 +77,10 @@ class HttpInterface:
         for path in ("/ping", "/replicas_status"):
             app.router.add_get(path, self._ping)
         for path in ("/", "/query"):
-            app.router.add_route("*", path, self._handle)
+            # Any other method is answered with 405 by aiohttp, and nothing runs.
+            app.router.add_get(path, self._handle)
+            app.router.add_post(path, self._handle)
+            app.router.add_options(path, self._options_of)
         app.cleanup_ctx.append(self._lifetime)
         return app
 
@@ -126,6 +129,9 @@ class HttpInterface:
         if self._closing:
             return web.Response(status=503, text="The server is stopping.\n")
         return web.Response(text="Ok.\n")
+
+    async def _options_of(self, _request: web.Request) -> web.Response:
+        return web.Response(status=204, headers={"Allow": "GET, HEAD, OPTIONS, POST"})
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         answer = Answer(self._engine, self._host_name, request)

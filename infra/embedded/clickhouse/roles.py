@@ -12,6 +12,8 @@ from enum import StrEnum
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from infra.embedded.clickhouse.layout import OVERLAY_NAME
+
 
 class Role(StrEnum):
     """The engine's names of the roles."""
@@ -22,6 +24,8 @@ class Role(StrEnum):
     """The server itself, which ends statements."""
 
 
+# The overlay of files (layout.py) is nobody's business, and tools would list it as a database.
+_HIDDEN = f"REVOKE ALL ON {OVERLAY_NAME}.*"
 # Without a grant for a table engine only those that reach nothing outside are allowed. Nobody may
 # create a dictionary, because its source outside would not be checked. A reader's temporary tables
 # hold the external data of its request and are made by this server alone.
@@ -52,7 +56,8 @@ def write_engine_configuration(directory: Path) -> Path:
 def users_xml() -> str:
     """Return the engine's users file: one user without privileges of its own, and the roles."""
     roles = "".join(
-        f"<{role}><grants>{''.join(f'<query>GRANT {g}</query>' for g in grants)}</grants></{role}>"
+        f"<{role}><grants>{''.join(f'<query>GRANT {g}</query>' for g in grants)}"
+        f"<query>{_HIDDEN}</query></grants></{role}>"
         for role, grants in _GRANTS.items()
     )
     return (

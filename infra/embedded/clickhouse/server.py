@@ -40,6 +40,8 @@ _UNCONFINED = (
     f" Landlock can): on a machine with other users set {READER_VARIABLE}"
 )
 _MAX_BUFFERED_RESULT_BYTES = 256 * 1024 * 1024
+# A result is for people and their tools; all that is stored is read in slices of time.
+MAX_READER_ROWS = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ def reader_ceilings(max_memory_bytes: int) -> dict[str, int]:
         "max_memory_usage": max_memory_bytes,
         "max_execution_time": _READ_S,
         "max_result_bytes": _MAX_BUFFERED_RESULT_BYTES,
+        "max_result_rows": MAX_READER_ROWS,
         "max_query_size": 256 * 1024,  # the engine's default
         "max_threads": _MAX_THREADS,
         "max_block_size": 1 << 20,
@@ -145,16 +148,20 @@ async def _serve(path: Path, users: Users, options: ClickHouseOptions) -> None:
     engine = Engine(path, memory * _TOTAL_PER_STATEMENT)
     buffered = {"max_result_bytes": str(_MAX_BUFFERED_RESULT_BYTES)}
 
-    def limits(seconds: int, ceilings: dict[str, int] | None) -> StatementLimits:
-        return StatementLimits(default_settings(memory, seconds), buffered, ceilings, seconds)
+    read_settings = {
+        **default_settings(memory, _READ_S),
+        "max_result_rows": str(MAX_READER_ROWS),
+    }
+    reads = StatementLimits(read_settings, buffered, reader_ceilings(memory), _READ_S)
+    writes = StatementLimits(default_settings(memory, _WRITE_S), buffered, None, _WRITE_S)
 
     interface = HttpInterface(
         engine,
         HttpOptions(
             users=users,
             limits={
-                Role.READER: UserLimits(6, 256, limits(_READ_S, reader_ceilings(memory))),
-                Role.WRITER: UserLimits(4, 64, limits(_WRITE_S, None)),
+                Role.READER: UserLimits(6, 256, reads),
+                Role.WRITER: UserLimits(4, 64, writes),
             },
             allowed_hosts=options.allowed_hosts,
         ),

@@ -11,8 +11,6 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
 from schemas.records import SettlementSource
 from schemas.times import US_PER_HOUR
 from stream_app.core.scoring.interval_evidence import IntervalEvidence
@@ -35,7 +33,14 @@ from stream_app.core.scoring.settlement import (
     decoded,
 )
 from stream_app.core.scoring.settlement_times import hole_between, spacing_at
-from stream_app.core.scoring.statistics import UNRATED, Score, Statistics, robust_z_of, z_of
+from stream_app.core.scoring.statistics import (
+    UNRATED,
+    Score,
+    Statistics,
+    percentile_of,
+    robust_z_of,
+    z_of,
+)
 from stream_app.core.scoring.window import (
     NOTHING,
     Columns,
@@ -368,8 +373,7 @@ class Baseline:
         z = z_of(value, stats)
         if z is None or stats is None:
             return UNRATED
-        at_most = int(np.count_nonzero(self.window() <= value))
-        return Score(z, robust_z_of(value, stats), at_most / stats.samples)
+        return Score(z, robust_z_of(value, stats), percentile_of(value, self.window()))
 
     def newest_interval(self) -> Interval | None:
         """Return the interval of the newest settlement of this life; None: there is none."""

@@ -129,3 +129,8 @@ def robust_z_of(value: float, stats: Statistics | None) -> float | None:
     if stats is None or not stats.usable or stats.median is None or not stats.mad:
         return None
     return MAD_TO_SIGMA * (value - stats.median) / stats.mad
+
+
+def percentile_of(value: float, window: npt.NDArray[np.float64]) -> float:
+    """Return the share of the settled rates, at least one, that are at most `value` (rate_8h)."""
+    return int(np.count_nonzero(window <= value)) / int(window.size)

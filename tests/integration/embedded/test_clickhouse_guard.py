@@ -180,3 +180,21 @@ def test_what_prevents_a_start_is_one_line(server: Server, tmp_path: Path) -> No
     code, text = refusal(*open_network)
     assert (code, text.count("\n")) == (2, 1)
     assert "FUNDING_CLICKHOUSE_PASSWORD" in text
+
+
+def test_other_methods_run_nothing(server: Server, table: str) -> None:
+    """OPTIONS tells what there is; PUT, DELETE and PATCH are refused."""
+    answer = requests.options(server.url, timeout=20)
+    assert (answer.status_code, answer.headers["Allow"]) == (204, "GET, HEAD, OPTIONS, POST")
+    for method in ("PUT", "DELETE", "PATCH"):
+        create = f"CREATE TABLE {table} (a Int8) ENGINE Memory"
+        answer = requests.request(method, server.url, data=create, auth=WRITER, timeout=20)
+        assert answer.status_code == 405, method
+    assert server.sql(f"EXISTS {table}").text == "0\n"
+
+
+def test_the_overlay_of_files_is_no_database(server: Server) -> None:
+    """Neither a person nor a tool that lists databases sees it."""
+    for asked in ("SHOW DATABASES", "SELECT name FROM system.databases"):
+        for ask in (server.read, server.sql):
+            assert "_files" not in ask(asked).text.split(), asked

@@ -20,6 +20,7 @@ from infra.embedded.clickhouse.access import (
     writer_credentials,
 )
 from infra.embedded.clickhouse.blocks import BlockDecompressor, packed_block
+from infra.embedded.clickhouse.server import MAX_READER_ROWS
 from schemas.errors import ConfigurationError
 from tests.support.clickhouse_process import WRITER, Server
 from tests.support.waiting import until
@@ -407,3 +408,17 @@ def test_a_server_alone_keeps_the_writers_secret(tmp_path: Path) -> None:
     assert len(writer.password) >= 32
     assert writer.password not in repr(writer)
     assert (tmp_path / SECRET_NAME).stat().st_mode & 0o777 == 0o600
+
+
+def test_rows_of_a_result_are_limited(server: Server) -> None:
+    """For a reader alone; what is read to come to a small result does not count."""
+    more = f"SELECT number FROM numbers({MAX_READER_ROWS + 1})"
+    answer = server.read(f"{more} FORMAT RowBinary")
+    assert "Code: 396" in answer.content[-1_000:].decode(errors="replace")
+    assert server.read(f"SELECT count() FROM ({more})").text == f"{MAX_READER_ROWS + 1}\n"
+    for name, value in (("max_result_rows", "0"), ("max_result_rows", str(MAX_READER_ROWS + 1))):
+        assert code_of(server.read("SELECT 1", params={name: value})) == "452", value
+    ten = {"max_result_rows": "10"}
+    assert code_of(server.read("SELECT number FROM numbers(11)", params=ten)) == "396"
+    ten["result_overflow_mode"] = "break"
+    assert server.read("SELECT number FROM numbers(100)", params=ten).status_code == 200

@@ -11,7 +11,7 @@ from schemas.clock import now_us
 from schemas.serde.codec import HEADER_BYTES, Encoder
 from stream_app.sink.avro_container import container, container_header
 from stream_app.sink.clickhouse import connect, insert_settings
-from stream_app.sink.clickhouse_errors import Fault, classify
+from stream_app.sink.clickhouse_errors import REFUSED_CODES, TRANSIENT_CODES, Fault, classify
 from stream_app.sink.tables import TABLES
 from tests.support.sink_stack import ClickHouseServer, rate
 
@@ -101,3 +101,12 @@ def test_times_are_microseconds_however_a_server_reads_numbers(
     client.close()
     found = unwilling.rows("SELECT toUnixTimestamp64Micro(event_time) FROM funding.rates")
     assert found == [(time_us,)]
+
+
+def test_the_codes_of_errors_are_those_of_the_engine(clickhouse: ClickHouseServer) -> None:
+    """A number that is mistyped would call an outage a fault of the rows, or the reverse."""
+    codes = REFUSED_CODES | TRANSIENT_CODES
+    named = clickhouse.rows(
+        f"SELECT c, errorCodeToName(c) FROM (SELECT arrayJoin({[*codes]}) AS c)"
+    )
+    assert dict(named) == codes

@@ -15,6 +15,7 @@ import pytest
 import requests
 from confluent_kafka import Consumer
 
+from benchmarks.evidence import EVERY_DUPLICATE
 from infra.clickhouse.migrate import migrate
 from schemas.audit_facts import NO_FACTS, fact_fields
 from schemas.records import FUNDING_RATE
@@ -74,7 +75,7 @@ class Stack:
         """Each update is stored once, without and with FINAL, and nothing is a duplicate."""
         assert self.stored() == self.next_number
         assert self.stored("rates FINAL") == self.next_number
-        assert self.clickhouse.rows("SELECT * FROM funding.duplicates") == []
+        assert self.clickhouse.rows(EVERY_DUPLICATE) == []
 
 
 @pytest.fixture(scope="module")

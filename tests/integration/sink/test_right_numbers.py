@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.evidence import EVERY_DUPLICATE
 from infra.clickhouse.migrate import migrate, own_migrations
 from schemas.clock import now_us
 from schemas.errors import StateError
@@ -78,7 +79,7 @@ def test_rows_of_the_version_before_keep_their_meaning(older: ClickHouseServer) 
         ("regular", 8.0, 3e-4, "payload", False, 1),
         ("special", None, None, None, False, 1),
     ]
-    assert older.rows("SELECT * FROM funding.duplicates") == []
+    assert older.rows(EVERY_DUPLICATE) == []
 
 
 def test_a_migration_that_was_cut_off_anywhere_goes_on(clickhouse: ClickHouseServer) -> None:
@@ -151,7 +152,7 @@ def test_both_kinds_of_one_minute_are_stored(
     assert clickhouse.rows(
         "SELECT rate FROM funding.baseline_settlements ORDER BY funding_time"
     ) == [(2e-5,), (1e-5,), (7e-5,)]
-    assert clickhouse.rows("SELECT * FROM funding.duplicates") == []
+    assert clickhouse.rows(EVERY_DUPLICATE) == []
 
 
 def test_the_baseline_is_of_the_newest_life_and_without_doubt(clickhouse: ClickHouseServer) -> None:

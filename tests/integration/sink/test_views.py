@@ -6,11 +6,13 @@ import os
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+from benchmarks.evidence import EVERY_DUPLICATE
 from infra.cli.output import READER_GONE_EXIT
 from infra.cli.sql import sql
 from infra.clickhouse.migrate import Migration, migrate, own_migrations
@@ -19,7 +21,7 @@ from schemas.audit_kinds import AuditKind
 from schemas.clock import now_us
 from schemas.errors import ConfigurationError, StateError, UnavailableError
 from schemas.times import US_PER_HOUR, US_PER_S
-from stream_app.sink.clickhouse import check_tables, connect
+from stream_app.sink.clickhouse import check_database, connect
 from stream_app.sink.tables import TABLES
 from tests.support.sink_stack import ClickHouseServer, insert, rate, settlement, zscore
 
@@ -77,13 +79,16 @@ def test_migrate_makes_what_is_missing(clickhouse: ClickHouseServer) -> None:
 def test_a_missing_table_or_column_says_migrate(clickhouse: ClickHouseServer) -> None:
     """The sink's check names what is missing and the command that mends it."""
     client = connect(clickhouse.settings)
-    check_tables(client, clickhouse.settings, TABLES)
+    check_database(client, clickhouse.settings, TABLES)
     clickhouse.rows("ALTER TABLE funding.bars DROP COLUMN ws_s")
     with pytest.raises(UnavailableError, match=r"column ws_s .*funding\.bars.*migrate"):
-        check_tables(client, clickhouse.settings, TABLES)
+        check_database(client, clickhouse.settings, TABLES)
     clickhouse.rows("DROP TABLE funding.bars")
     with pytest.raises(UnavailableError, match=r"table funding\.bars.*migrate"):
-        check_tables(client, clickhouse.settings, TABLES)
+        check_database(client, clickhouse.settings, TABLES)
+    clickhouse.rows("INSERT INTO funding.schema_migrations (version, name) VALUES (9000, 'new')")
+    with pytest.raises(StateError, match=r"migration 9000 .*new.* ends at"):
+        check_database(client, clickhouse.settings, TABLES)
     client.close()
 
 
@@ -112,7 +117,7 @@ def test_the_token_and_the_key_each_hold_alone(clickhouse: ClickHouseServer) -> 
     assert clickhouse.rows("SELECT count() FROM funding.rates") == [(1,)]
     insert(clickhouse, "rates", record, token="t2")
     assert clickhouse.rows("SELECT count() FROM funding.rates FINAL") == [(1,)]
-    assert clickhouse.rows("SELECT * FROM funding.duplicates") == []
+    assert clickhouse.rows(EVERY_DUPLICATE) == []
 
 
 def test_latest_is_the_newest_row_of_each_contract(clickhouse: ClickHouseServer) -> None:
@@ -193,13 +198,27 @@ def test_duplicates_finds_each_kind(clickhouse: ClickHouseServer) -> None:
     insert(clickhouse, "settlements", settlement(1), settlement(2))
     insert(clickhouse, "alerts", alert)
     insert(clickhouse, "alerts", alert)
-    assert clickhouse.rows("SELECT * FROM funding.duplicates") == []
+    assert clickhouse.rows(EVERY_DUPLICATE) == []
     insert(clickhouse, "rates", rate(1, event_time=now, raw_offset=77))
     insert(clickhouse, "rates", rate(2, event_time=now + 5, rate=3e-5))
     insert(clickhouse, "zscores", zscore(1, event_time=now, raw_offset=77))
     insert(clickhouse, "alerts", {**alert, "event_time": now + 1})
-    found = clickhouse.rows("SELECT table, count FROM funding.duplicates ORDER BY table")
-    assert found == [("alerts", 2), ("rates", 2), ("rates", 2), ("zscores", 2)]
+    four = [("alerts", 2), ("rates", 2), ("rates", 2), ("zscores", 2)]
+    for asked in (EVERY_DUPLICATE, "SELECT * FROM funding.duplicates"):
+        found = clickhouse.rows(f"SELECT table, count FROM ({asked}) ORDER BY table")
+        assert found == four, asked
+
+
+def test_duplicates_of_before_are_found_by_their_span(clickhouse: ClickHouseServer) -> None:
+    """`duplicates` is about the last minutes, `duplicates_between` about what it is asked for."""
+    before = now_us() - US_PER_HOUR
+    insert(
+        clickhouse, "rates", rate(1, event_time=before), rate(1, event_time=before, raw_offset=7)
+    )
+    assert clickhouse.rows("SELECT * FROM funding.duplicates") == []
+    assert [row[0] for row in clickhouse.rows(EVERY_DUPLICATE)] == ["rates"]
+    span = "since = now() - INTERVAL 30 MINUTE, until = now()"
+    assert clickhouse.rows(f"SELECT * FROM funding.duplicates_between({span})") == []
 
 
 def test_each_row_is_counted_once(clickhouse: ClickHouseServer) -> None:
@@ -329,3 +348,24 @@ def test_sql_ends_in_silence_when_its_reader_goes(clickhouse: ClickHouseServer) 
         assert process.stdout.readline() == "0\n"
         process.stdout.close()
         assert (process.wait(30), process.stderr.read()) == (READER_GONE_EXIT, "")
+
+
+def test_sql_writes_a_file_once_it_is_whole(clickhouse: ClickHouseServer, tmp_path: Path) -> None:
+    """A query that fails on its way leaves the file of before, and nothing beside it."""
+    path = tmp_path / "numbers.csv"
+    done = run_sql(
+        clickhouse, "SELECT number AS n FROM numbers(2)", "--format", "csv", "--output", str(path)
+    )
+    assert (done.returncode, done.stdout, path.read_text()) == (0, "", '"n"\n0\n1\n')
+    failing = "SELECT throwIf(number = 2000000) FROM numbers(3000000)"
+    done = run_sql(clickhouse, failing, "--output", str(path))
+    assert (done.returncode, "throwIf" in done.stderr) == (2, True)
+    assert ([*tmp_path.iterdir()], path.read_text()) == ([path], '"n"\n0\n1\n')
+
+
+def test_sql_repeats_a_query(clickhouse: ClickHouseServer) -> None:
+    """Into a pipe one answer follows the other, without codes of a terminal."""
+    done = run_sql(
+        clickhouse, "SELECT 1 AS x", "--format", "json", "--watch", "--every", "0.1", "--times", "2"
+    )
+    assert (done.returncode, done.stdout) == (0, '{"x":1}\n' * 2)

@@ -63,12 +63,7 @@ async def test_settlements_are_those_of_the_exchange(stack: RunningStack) -> Non
 
 async def test_z_scores_equal_sql_over_the_settlements(stack: RunningStack) -> None:
     """Mean, standard deviation, z and percentile, recomputed by another program."""
-
-    async def scored() -> bool:
-        sql = "SELECT uniq(contract_id) FROM funding.zscores WHERE z IS NOT NULL"
-        return int((await stack.rows(sql))[0][0]) >= CONTRACTS // 2
-
-    await eventually(scored, "z-scores are stored", 30)
+    await stack.scored(CONTRACTS // 2, 30)
     async with stack.quiet():
         await stack.check_scores(CONTRACTS // 2)
         unscored = await stack.rows(

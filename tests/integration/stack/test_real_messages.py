@@ -21,6 +21,7 @@ import pytest_asyncio
 from aiohttp import WSCloseCode, web
 from aiohttp.test_utils import TestServer
 
+from benchmarks.evidence import EVERY_DUPLICATE
 from tests.support.paths import SHARED_FIXTURES
 from tests.support.stack_fixture import RunningStack, options_of, running_stack
 from tests.support.stack_view import FEED
@@ -202,7 +203,7 @@ async def _replayed(data_dir: Path) -> AsyncIterator[Outcome]:
                 await stack.metric("fundingstream_worker_events_total", "no_rate"),
                 replay.snapshots,
                 replay.late_sent,
-                await stack.rows("SELECT * FROM funding.duplicates"),
+                await stack.rows(EVERY_DUPLICATE),
             )
 
 

@@ -25,6 +25,7 @@ import aiohttp
 import click
 import pytest
 
+from benchmarks.evidence import EVERY_DUPLICATE
 from infra.clickhouse.migrate import migrate
 from infra.embedded.supervision.supervisor import RestartPolicy, Supervisor
 from infra.kafka.lag import LagReader
@@ -216,7 +217,7 @@ async def _scene(scene: Scene, kills: int) -> Report:
     prefix = await scene.undisturbed()
     replay_s = time.monotonic() - begun_s
     tables = await asyncio.to_thread(scene.compare, prefix)
-    duplicates = await scene.stack.rows("SELECT count() FROM funding.duplicates")
+    duplicates = await scene.stack.rows(f"SELECT count() FROM ({EVERY_DUPLICATE})")
     others = sum(code != -signal.SIGKILL for code in scene.deaths)
     return Report(scene.watch.kills, scene.load, load_s, replay_s, tables, duplicates[0][0], others)
 

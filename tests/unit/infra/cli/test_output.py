@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.cli.output import READER_GONE_EXIT, ReaderGoneError, broken_pipes_named
-from schemas.errors import FatalError
+from infra.cli.output import READER_GONE_EXIT, ReaderGoneError, output_errors_named
+from schemas.errors import FatalError, UnavailableError
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["sql", "--help"], ["config"], ["--version"]])
@@ -28,13 +28,28 @@ def test_a_command_without_a_reader_says_nothing(arguments: list[str], tmp_path:
 
 def test_another_connection_that_breaks_is_a_failure() -> None:
     """A server that hangs up is not the reader of the output."""
-    with pytest.raises(FatalError, match="a connection broke"), broken_pipes_named():
+    with pytest.raises(FatalError, match="a connection broke"), output_errors_named():
         raise BrokenPipeError(32, "Broken pipe")
 
 
 def test_other_errors_pass() -> None:
     """And so does the end of a reader that is known already."""
-    with pytest.raises(ReaderGoneError), broken_pipes_named():
+    with pytest.raises(ReaderGoneError), output_errors_named():
         raise ReaderGoneError
-    with pytest.raises(ConnectionResetError), broken_pipes_named():
+    with pytest.raises(ConnectionResetError), output_errors_named():
         raise ConnectionResetError
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["config", "--json"], ["completion", "bash"]])
+def test_a_full_disk_is_one_line(arguments: list[str]) -> None:
+    """No traceback, and the exit code of what may pass later."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "infra.cli", *arguments],
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=30, check=False,
+        )  # fmt: skip
+    assert done.returncode == UnavailableError.exit_code
+    assert done.stderr == (
+        "fundingstream: the output cannot be written (No space left on device): "
+        "make room, or write it elsewhere\n"
+    )

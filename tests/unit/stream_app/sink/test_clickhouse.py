@@ -1,18 +1,22 @@
-"""What is told of ClickHouse where it cannot be used: never a secret."""
+"""The checks of the start, and what is told where ClickHouse cannot be used: never a secret."""
 
 from __future__ import annotations
 
 import asyncio
 import traceback
+from collections.abc import Sequence
+from types import SimpleNamespace
 
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 from pydantic import SecretStr
 
+from infra.clickhouse.migrate import own_migrations
 from schemas.config.settings import load_settings
-from schemas.errors import UnavailableError
+from schemas.errors import ConfigurationError, StateError, UnavailableError
 from stream_app.settings import SinkSettings
-from stream_app.sink.clickhouse import check_tables, connect, explain
+from stream_app.sink.clickhouse import check_database, connect, explain
+from stream_app.sink.ledger import NEWEST_MIGRATION, check_not_newer
 from stream_app.sink.tables import TABLES
 
 SECRET = "hunter2-hunter2"
@@ -29,18 +33,81 @@ def test_every_explanation_hides_the_password(code: int) -> None:
     assert "http://127.0.0.1:1" in str(error)
 
 
+class FakeDatabase:
+    """Answers the questions of the start: rights, the newest migration, columns."""
+
+    def __init__(
+        self,
+        lacking: str = "",
+        newest: int = NEWEST_MIGRATION,
+        fails: Exception | None = None,
+        columns: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        self.lacking, self.newest, self.fails, self.columns = lacking, newest, fails, columns
+        self.checked: list[str] = []
+
+    def command(self, text: str) -> int:
+        self.checked.append(text)
+        if self.fails:
+            raise self.fails
+        return int(text != f"CHECK GRANT {self.lacking}")
+
+    def query(self, text: str, **_: object) -> SimpleNamespace:
+        if "schema_migrations" in text:
+            return SimpleNamespace(result_rows=[(self.newest, "later")])
+        return SimpleNamespace(result_rows=self.columns)
+
+
+WHOLE = [(table.name, field) for table in TABLES for field in table.record_type.fields]
+
+
 def test_a_missing_table_is_told_without_the_password() -> None:
     """It is told by us, and not by the server."""
-
-    class Empty:
-        def query(self, *_arguments: object, **_named: object) -> Empty:
-            return self
-
-        result_rows: tuple[tuple[str, str], ...] = ()
-
     with pytest.raises(UnavailableError, match="is missing") as caught:
-        check_tables(Empty(), SETTINGS, TABLES)
+        check_database(FakeDatabase(), SETTINGS, TABLES)
     assert SECRET not in str(caught.value)
+
+
+def test_a_whole_database_passes() -> None:
+    """Every table's right is asked for, and that on the record of migrations."""
+    database = FakeDatabase(columns=WHOLE)
+    check_database(database, SETTINGS, TABLES)
+    assert database.checked == [
+        "CHECK GRANT SELECT(version, name) ON funding.schema_migrations",
+        *(f"CHECK GRANT INSERT ON {table.full_name}" for table in TABLES),
+    ]
+
+
+@pytest.mark.parametrize(
+    "right", ["INSERT ON funding.feeds", "SELECT(version, name) ON funding.schema_migrations"]
+)
+def test_a_lacking_right_is_told_before_a_table_that_it_hides(right: str) -> None:
+    """With the statement that gives it, to the user of the settings."""
+    settings = load_settings(SinkSettings, clickhouse_username="sink-1")
+    with pytest.raises(ConfigurationError, match="'sink-1' lacks") as caught:
+        check_database(FakeDatabase(lacking=right), settings, TABLES)
+    assert f'`GRANT {right} TO "sink-1"`' in str(caught.value)
+
+
+@pytest.mark.parametrize("code", [48, 62])
+def test_a_server_that_cannot_check_rights_is_used(code: int) -> None:
+    """What is lacking there shows at the first insert."""
+    error = DatabaseError(f"Code: {code}. DB::Exception: x")
+    check_database(FakeDatabase(fails=error, columns=WHOLE), SETTINGS, TABLES)
+
+
+def test_a_newer_database_ends_the_start() -> None:
+    """Both numbers are named. It comes before missing columns, which `migrate` could not make."""
+    newer = NEWEST_MIGRATION + 1
+    with pytest.raises(StateError, match=f"{newer:04d}.*{NEWEST_MIGRATION:04d}"):
+        check_database(FakeDatabase(newest=newer), SETTINGS, TABLES)
+    check_not_newer([], 0)
+    check_not_newer([(3, "c"), (1, "a")], 3)
+
+
+def test_the_sink_knows_the_newest_migration() -> None:
+    """Whoever adds a file changes the number beside the sink."""
+    assert own_migrations()[-1].version == NEWEST_MIGRATION
 
 
 def test_connecting_tells_no_secret() -> None:

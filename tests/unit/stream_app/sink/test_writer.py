@@ -89,11 +89,18 @@ class FakeClickHouse:
         return sorted(record["alert_id"] for records in self.stored.values() for record in records)
 
 
+class GivenUpError(Exception):
+    """What a `wait` raises that gives up."""
+
+
 class Letters:
     def __init__(self) -> None:
         self.letters: list[DeadLetter] = []
+        self.gives_up = False
 
     def publish(self, letters: Sequence[DeadLetter], wait: Callable[[float], None]) -> None:
+        if self.gives_up:
+            raise GivenUpError
         self.letters += letters
 
 
@@ -267,6 +274,38 @@ def test_a_table_that_refuses_everything_stops_the_sink() -> None:
     assert bench.letters.letters == []
 
 
+def test_small_chunks_do_not_hide_a_wrong_table() -> None:
+    """Refused rows are counted over chunks; those of the last chunk are no dead letters."""
+    bench = Bench(refuses(*(f"a{n}" for n in range(500))))
+    for number in range(0, 60, 10):
+        bench.writer.store(chunk_of([ENCODER.encode(alert(number + n)) for n in range(10)]))
+    with pytest.raises(StateError, match="more than 64 rows"):
+        bench.writer.store(chunk_of([ENCODER.encode(alert(60 + n)) for n in range(10)]))
+    assert len(bench.letters.letters) == 60
+
+
+def test_a_stored_row_ends_the_count_of_refused_ones() -> None:
+    """Wrong rows among right ones may come for ever."""
+    bench = Bench(refuses(*(f"a{n}" for n in range(500))))
+    for number in range(0, 500, 50):
+        values = [ENCODER.encode(alert(number + n)) for n in range(50)]
+        bench.writer.store(chunk_of([*values, ENCODER.encode(alert(1_000 + number))]))
+    assert len(bench.letters.letters) == 500
+
+
+def test_a_chunk_that_was_given_up_is_counted_once() -> None:
+    """Its rows are refused again when it comes again, and are the same rows."""
+    bench = Bench(refuses(*(f"a{n}" for n in range(40))))
+    values = [ENCODER.encode(alert(n)) for n in range(40)]
+    bench.letters.gives_up = True
+    for _ in range(3):
+        with pytest.raises(GivenUpError):
+            bench.writer.store(chunk_of(values))
+    bench.letters.gives_up = False
+    bench.writer.store(chunk_of(values))
+    assert len(bench.letters.letters) == 40
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -302,7 +341,8 @@ def test_an_unknown_error_is_retried_then_looked_into() -> None:
     bench.writer.store(chunk_of([ENCODER.encode(alert(n)) for n in range(2)]))
     assert bench.clickhouse.ids == ["a0"]
     assert [letter.message.offset for letter in bench.letters.letters] == [1]
-    assert len(bench.waits_s) == 8
+    # Four pauses for the whole chunk, one for each part that fails again: a search of seconds.
+    assert [pause_s > 0 for pause_s in bench.waits_s].count(True) == 5
 
 
 @pytest.mark.parametrize(
@@ -364,7 +404,7 @@ def test_an_error_is_one_line() -> None:
     )
 
 
-@pytest.mark.parametrize("code", [225, 242, 285, 286, 289, 319, 999])
+@pytest.mark.parametrize("code", [225, 242, 244, 285, 286, 289, 319, 733, 999])
 def test_replicas_that_are_away_are_no_fault_of_the_rows(code: int) -> None:
     """Without Keeper or a quorum a table takes nothing; rows are not looked through for it."""
     text = f"Received ClickHouse exception, code: {code}, server response: Code: {code}. x"
