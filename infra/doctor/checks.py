@@ -26,7 +26,7 @@ from infra.clickhouse.writer import as_writer
 from infra.dead_letters.letter import Chosen
 from infra.dead_letters.replaying import letter_at, open_letters
 from infra.doctor.clock import clock_ahead_s
-from infra.doctor.finding import Finding, ok, problem, warning
+from infra.doctor.finding import Finding, Result, ok, problem, warning
 from infra.doctor.judging import (
     Probed,
     Report,
@@ -39,6 +39,7 @@ from infra.doctor.judging import (
     judge_reports,
     judge_topics,
 )
+from infra.embedded.clickhouse.access import READER_NAME
 from infra.embedded.kafka.broker import require_java
 from infra.kafka.lag import LagReader
 from infra.kafka.record_reader import RecordReader
@@ -175,9 +176,20 @@ def check_clickhouse(settings: Settings) -> Iterator[Finding]:
             ).result_rows
             recorded = {row[0]: (row[1], row[2], bool(row[3])) for row in rows}
         database = judge_database(wanted, recorded, expected, found)
-        if database.result == "ok":
-            check_database(client, sink, STORED)
         yield database
+        if database.result is Result.OK:
+            yield from _rights(client, sink)
+
+
+def _rights(client: Any, sink: SinkSettings) -> Iterator[Finding]:
+    """Check that the sink may write, as far as this user can tell."""
+    try:
+        check_database(client, sink, STORED)
+    except ConfigurationError as error:
+        if sink.clickhouse_username != READER_NAME:
+            raise
+        # The sink's user need not be known where the doctor is called.
+        yield warning("rights", f"as the user of the sink, if it is this one: {error}")
 
 
 def _clock(server: str, url: str, tls: TlsFiles) -> Iterator[Finding]:
