@@ -16,8 +16,8 @@ from schemas.errors import ConfigurationError, FundingStreamError
 
 if TYPE_CHECKING:
     from infra.dead_letters.letter import Chosen, Letter, Place
-    from infra.dead_letters.records import RecordReader
     from infra.dead_letters.replaying import Outcome
+    from infra.kafka.record_reader import RecordReader
     from schemas.config.settings import SharedSettings
 
 PROGRESS_EVERY = 100
@@ -222,7 +222,7 @@ def _chosen(filters: dict[str, str | None]) -> Chosen:
 @contextmanager
 def _reader() -> Iterator[tuple[SharedSettings, RecordReader]]:
     """Connect to Kafka, which must have the topic of dead letters."""
-    from infra.dead_letters.records import RecordReader
+    from infra.kafka.record_reader import RecordReader
     from schemas.config.settings import SharedSettings, load_settings
     from schemas.kafka.admin import ANSWER_WITHIN_S, require_topics
     from schemas.topics import DEAD_LETTERS

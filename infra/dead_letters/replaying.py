@@ -28,7 +28,6 @@ from infra.dead_letters.letter import (
     letters_only,
     record_of,
 )
-from infra.dead_letters.records import RecordReader
 from infra.dead_letters.way_back import (
     NotReplayableError,
     SentRecord,
@@ -37,12 +36,14 @@ from infra.dead_letters.way_back import (
     sent_item,
     sent_pieces,
 )
+from infra.kafka.record_reader import RecordReader
 from producers.exchanges import exchange
 from schemas.config.settings import SharedSettings
 from schemas.errors import ConfigurationError, MalformedInputError, UnavailableError
 from schemas.kafka import clients
 from schemas.records import RAW_BATCH, RawBatch
 from schemas.serde.registry import SchemaCatalog
+from schemas.text import printable
 from schemas.topics import DEAD_LETTERS, MAX_MESSAGE_BYTES, feed_of_raw_topic, raw_topic_spec
 
 MAX_AT_ONCE = 100_000
@@ -286,7 +287,7 @@ def replay_letter(
     try:
         records = replayer.plan(letter)
     except NotReplayableError as error:
-        return Outcome(place, "refused", 0, str(error))
+        return Outcome(place, "refused", 0, printable(str(error)))
     where = f"{len(records)} record{'s'[: len(records) > 1]} to {records[0].topic}"
     if dry_run:
         return Outcome(place, "would_send", len(records), f"{place} would send {where}")

@@ -16,6 +16,9 @@ class Result(StrEnum):
     """How a check ended; the worst comes first."""
 
     PROBLEM = "problem"
+    """Something does not work, or is about to lose data."""
+    WARNING = "warning"
+    """It works, and a person should look at it."""
     OK = "ok"
 
 
@@ -25,23 +28,33 @@ class Finding(NamedTuple):
     check: str
     result: Result
     found: str
-    """A sentence; of a problem it says what to do as well."""
+    """A sentence; where all is not well it says what to do, too."""
 
 
-def finding_of(check: str, error: FundingStreamError) -> Finding:
-    """Return the finding about an error of ours, whose message says what to do."""
-    return Finding(check, Result.PROBLEM, one_line(str(error), _MAX_CHARS))
+def ok(check: str, found: str) -> Finding:
+    """Return the finding of a check that found all well."""
+    return Finding(check, Result.OK, one_line(found, _MAX_CHARS))
+
+
+def warning(check: str, found: str) -> Finding:
+    """Return a finding that a person should look at."""
+    return Finding(check, Result.WARNING, one_line(found, _MAX_CHARS))
+
+
+def problem(check: str, found: str | FundingStreamError) -> Finding:
+    """Return the finding of a problem, or of an error of ours, whose message says what to do."""
+    return Finding(check, Result.PROBLEM, one_line(str(found), _MAX_CHARS))
 
 
 def worst_first(findings: Sequence[Finding]) -> list[Finding]:
-    """Return the findings with the problems first, else in their order."""
+    """Return the findings with the problems first, then the warnings, else in their order."""
     order = list(Result)
     return sorted(findings, key=lambda finding: order.index(finding.result))
 
 
 def lines_of(findings: Sequence[Finding]) -> list[str]:
     """Return a line for each finding, for a terminal."""
-    return [f"{one.result:8} {one.check:10} {one.found}" for one in worst_first(findings)]
+    return [f"{one.result:8} {one.check:16} {one.found}" for one in worst_first(findings)]
 
 
 def has_problem(findings: Sequence[Finding]) -> bool:

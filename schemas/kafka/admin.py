@@ -6,12 +6,12 @@ The topics are defined in schemas/topics.py.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import NewTopic
+from confluent_kafka.admin import ConfigResource, NewTopic
 
 from schemas.config.settings import SharedSettings
 from schemas.errors import ConfigurationError, UnavailableError
@@ -33,6 +33,17 @@ class TopicResult:
     name: str
     partitions: int
     outcome: Literal["created", "present"]
+
+
+class TopicState(NamedTuple):
+    """A topic as the broker has it."""
+
+    partitions: int
+    replicas: int
+    """Of the partition with the fewest."""
+    in_sync: int
+    """The same, of replicas that are in sync."""
+    config: Mapping[str, str]
 
 
 def ensure_topics(
@@ -93,6 +104,38 @@ def require_topics(
             "`fundingstream topics`"
         )
     return str(metadata.cluster_id)
+
+
+def topic_states(
+    settings: SharedSettings, names: Iterable[str], timeout_s: float = _TIMEOUT_S
+) -> dict[str, TopicState]:
+    """Return those of the topics that exist as the broker has them.
+
+    Where it does not tell their configuration, that is empty.
+
+    Raises:
+        UnavailableError: the broker does not answer within `timeout_s`.
+    """
+    admin, metadata = _connect(settings, timeout_s)
+    present = [name for name in names if name in metadata.topics]
+    resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in present]
+    configs: dict[str, dict[str, str]] = {}
+    for resource, future in admin.describe_configs(resources, request_timeout=timeout_s).items():
+        try:
+            told = future.result(timeout_s)
+        except (KafkaException, TimeoutError):
+            continue
+        configs[resource.name] = {key: entry.value for key, entry in told.items() if entry.value}
+    states = {}
+    for name in present:
+        partitions = metadata.topics[name].partitions.values()
+        states[name] = TopicState(
+            len(partitions),
+            min((len(partition.replicas) for partition in partitions), default=0),
+            min((len(partition.isrs) for partition in partitions), default=0),
+            configs.get(name, {}),
+        )
+    return states
 
 
 def static_members(

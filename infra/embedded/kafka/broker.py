@@ -90,7 +90,7 @@ def choose_engine(wanted: Engine, data_dir: Path) -> tuple[Engine, str]:
     if wanted is Engine.NOIDA:
         return wanted, ""
     try:
-        _require_java()
+        require_java()
         ensure_jars(default_jars_directory())
     except UnavailableError as error:
         if wanted is Engine.KAFKA or _is_formatted(data_dir) or find_spec("noida_db") is None:
@@ -205,7 +205,7 @@ def _prepare_kafka(options: BrokerOptions, data_dir: Path) -> list[str]:
 
 def _java_command(heap_mb: int) -> list[str]:
     return [
-        _require_java(),
+        require_java(),
         f"-Xmx{heap_mb}m",
         "-Xms64m",
         # Only the quick compiler: a third less CPU at start, 35 MB less memory, fast enough here.
@@ -250,7 +250,7 @@ def _format(java: list[str], properties: Path, log_directory: Path) -> None:
         raise UnavailableError(f"Kafka cannot format {log_directory} ({reason.strip()})")
 
 
-def _require_java() -> str:
+def require_java() -> str:
     """Return the java command. Raises UnavailableError: there is none of version 17 or later."""
     home = os.environ.get("JAVA_HOME")
     candidate = Path(home, "bin", "java") if home else None
