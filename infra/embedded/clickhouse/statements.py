@@ -34,6 +34,9 @@ from infra.embedded.clickhouse.sqltext import (
 _WRITE_TIMEOUT_S = 120.0
 # The engine ends a statement itself at its max_execution_time, where it can look at the clock.
 _GRACE_S = 5.0
+# From this version on, a client of the native protocol expects more in each block of the format
+# Native (a byte for each column) than the engine writes, and would misread it.
+_NATIVE_WITH_SERIALIZATION = 54_454
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ class _Plan:
             or request.headers.get("X-ClickHouse-Format")
             or "TabSeparated"
         )
+        _require_readable(output_format, request.query.get("client_protocol_version", ""))
         whole = request.query.get("wait_end_of_query") == "1"
         reads = incoming.insert is None and is_read(incoming.sql)
         streamed = reads and not whole and is_streamable(incoming.sql, output_format)
@@ -233,6 +237,23 @@ class Statement:
             raise
         await response.write_eof()
         return response
+
+
+def _require_readable(output_format: str, protocol_version: str) -> None:
+    """Refuse a result that its client would misread.
+
+    Raises:
+        ClickHouseError: The client asks for Native blocks of a newer protocol than there is.
+    """
+    is_newer = protocol_version.isdecimal() and int(protocol_version) >= _NATIVE_WITH_SERIALIZATION
+    if is_newer and output_format.lower() == "native":
+        raise ClickHouseError(
+            48,
+            f"The embedded ClickHouse writes no Native blocks of client_protocol_version"
+            f" {protocol_version[:10]}: use clickhouse-go 2.37.2 or older, or another format"
+            " (docs/clients.md)",
+            "NOT_IMPLEMENTED",
+        )
 
 
 async def _write(response: web.StreamResponse, data: bytes) -> None:

@@ -422,3 +422,22 @@ def test_rows_of_a_result_are_limited(server: Server) -> None:
     assert code_of(server.read("SELECT number FROM numbers(11)", params=ten)) == "396"
     ten["result_overflow_mode"] = "break"
     assert server.read("SELECT number FROM numbers(100)", params=ten).status_code == 200
+
+
+def test_errors_come_as_the_client_asked_for_its_answer(server: Server) -> None:
+    """With compress=1 in blocks, as from ClickHouse; clickhouse-go unpacks nothing else."""
+    answer = server.read("SELECT * FROM d.nothing", params={"compress": "1"})
+    assert code_of(answer) == "60"
+    assert BlockDecompressor()(answer.content).startswith(b"Code: 60. DB::Exception: ")
+    unknown = server.read("SELECT 1", params={"compress": "1"}, auth=("nobody", ""))
+    assert unknown.text.startswith("Code: 516.")
+
+
+def test_blocks_that_a_client_would_misread_are_refused(server: Server) -> None:
+    """Native of a protocol newer than the engine writes; every other format is answered."""
+    newer = {"client_protocol_version": "54460", "default_format": "Native"}
+    assert code_of(server.read("SELECT 1", params=newer)) == "48"
+    assert server.read("SELECT 1 FORMAT TSV", params=newer).text == "1\n"
+    assert (
+        code_of(server.read("SELECT 1", params={**newer, "client_protocol_version": "x"})) is None
+    )
