@@ -83,8 +83,8 @@ coverage: $(VENV)/.installed ## branch coverage of every test and the processes 
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-test-clients: $(VENV)-clients/.installed ## foreign clients against the simulator, and fuzzing by coverage
-	$(VENV)-clients/bin/python -m pytest -q tests/fuzz tests/integration/simulator/test_*_clients.py
+test-clients: $(VENV)-clients/.installed ## foreign clients of the simulator and of ClickHouse, fuzzing by coverage
+	$(VENV)-clients/bin/python -m pytest -q tests/fuzz tests/integration/*/test_*_clients.py
 
 test-wheel: $(VENV)/.installed ## build the wheel, and use it as installed (a minute)
 	.ci/wheel_smoke

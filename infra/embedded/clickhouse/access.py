@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from infra.embedded.clickhouse.errors import ClickHouseError
+from infra.embedded.clickhouse.errors import AUTHENTICATION_FAILED, ClickHouseError
 from infra.embedded.clickhouse.roles import Role
 from schemas.errors import ConfigurationError
 
@@ -146,7 +146,7 @@ def _same(given: Credentials, wanted: Credentials) -> bool:
 def _refused(user: str) -> ClickHouseError:
     shown = user.encode(errors="replace").decode()[:100]
     return ClickHouseError(
-        516,
+        AUTHENTICATION_FAILED,
         f"{shown}: Authentication failed: password is incorrect, or there is no user with"
         " such name.",
         "AUTHENTICATION_FAILED",

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
+from infra.embedded.clickhouse.blocks import packed_block
 from infra.embedded.clickhouse.engine import Engine
-from infra.embedded.clickhouse.errors import ClickHouseError
+from infra.embedded.clickhouse.errors import AUTHENTICATION_FAILED, ClickHouseError
 
 _DEFAULT_CONTENT_TYPE = "text/tab-separated-values; charset=UTF-8"
 _CONTENT_TYPES = {
@@ -51,6 +52,7 @@ class Answer:
         self._engine = engine
         self._host_name = host_name
         self._started = time.perf_counter()
+        self._in_blocks = request.query.get("compress") == "1"
         self._query_id = (
             header_text(request.query.get("query_id", ""))
             or header_text(request.headers.get("X-ClickHouse-Query-Id", ""))
@@ -76,8 +78,12 @@ class Answer:
         text = str(error)
         if "(version " not in text:
             text = f"{text} (version {self._engine.version})"
+        body = f"{text}\n".encode()
+        if self._in_blocks and error.code != AUTHENTICATION_FAILED:
+            # As in ClickHouse, which reads `compress` only of users that it knows.
+            body = packed_block(body)
         return web.Response(
-            status=error.status, text=f"{text}\n", headers=headers, content_type="text/plain"
+            status=error.status, body=body, headers=headers, content_type="text/plain"
         )
 
 

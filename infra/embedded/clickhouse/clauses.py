@@ -48,6 +48,28 @@ def settings_changes(canonical: bytes) -> Iterator[tuple[str, str | None]]:
             yield from _clause(canonical, found, position + 1, token.depth)
 
 
+def set_changes(canonical: bytes) -> list[tuple[str, str | None]] | None:
+    """Return the settings of a SET statement, as `settings_changes` does; None for any other.
+
+    Raises:
+        ClickHouseError: it cannot be read to its end.
+    """
+    found = list(tokens(canonical))
+    if len(found) < 3 or found[0].text != b"SET" or found[0].quote:
+        return None
+    if found[2].text != b"=" or found[2].quote:
+        return None  # SET ROLE, SET TRANSACTION
+    return list(_clause(canonical, found, 1, 0))
+
+
+def used_database(canonical: bytes) -> str | None:
+    """Return the database of a USE statement; None for any other."""
+    found = list(tokens(canonical))
+    if len(found) != 2 or found[0].text != b"USE" or found[0].quote:
+        return None
+    return _text(canonical[found[1].start : found[1].end].strip(b'`"'))
+
+
 def _begins_clause(canonical: bytes, found: list[Token], position: int) -> bool:
     """Whether the word is the keyword SETTINGS, which the engine writes in upper case.
 

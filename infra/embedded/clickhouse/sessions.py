@@ -11,18 +11,37 @@ from infra.embedded.clickhouse.engine import Handle
 from infra.embedded.clickhouse.errors import ClickHouseError, too_busy
 
 MAX_SESSIONS = 100
+MAX_SESSION_SETTINGS = 100
+MAX_SETTING_CHARS = 1_000
 _DEFAULT_TIMEOUT_S = 60.0
 _MAX_TIMEOUT_S = 3_600.0
 
 
 @dataclass(slots=True)
 class Session:
-    """A kept handle. The lock is held while a statement runs in it."""
+    """A kept handle, and the settings that SET gave it. The lock is held while a statement runs."""
 
     handle: Handle
     expires_at: float
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     users: int = 0
+    settings: dict[str, str] = field(default_factory=dict)
+
+    def keep(self, changes: Mapping[str, str]) -> None:
+        """Let each later statement of the session start from these settings, too.
+
+        Raises:
+            ClickHouseError: there are too many, or one is too long.
+        """
+        kept = {**self.settings, **changes}
+        if len(kept) > MAX_SESSION_SETTINGS or max(map(len, kept.values())) > MAX_SETTING_CHARS:
+            raise ClickHouseError(
+                452,
+                f"A session keeps at most {MAX_SESSION_SETTINGS} settings, each of at most"
+                f" {MAX_SETTING_CHARS} characters.",
+                "SETTING_CONSTRAINT_VIOLATION",
+            )
+        self.settings = kept
 
 
 class Sessions:

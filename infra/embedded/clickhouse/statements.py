@@ -16,16 +16,21 @@ from functools import partial
 from aiohttp import web
 
 from infra.embedded.clickhouse.answers import Answer, late_exception, result_headers
-from infra.embedded.clickhouse.clauses import settings_changes
+from infra.embedded.clickhouse.clauses import (
+    set_changes,
+    settings_changes,
+    used_database,
+)
 from infra.embedded.clickhouse.compression import Compressor, accepted_coding, compressor
 from infra.embedded.clickhouse.engine import Engine, Handle, Result, Stream
-from infra.embedded.clickhouse.errors import ClickHouseError
+from infra.embedded.clickhouse.errors import ClickHouseError, denied
 from infra.embedded.clickhouse.incoming import Incoming
 from infra.embedded.clickhouse.lanes import Lane
 from infra.embedded.clickhouse.limits import check_settings
 from infra.embedded.clickhouse.roles import Role
 from infra.embedded.clickhouse.sessions import Session
 from infra.embedded.clickhouse.sqltext import (
+    first_word,
     is_read,
     is_streamable,
     result_format,
@@ -34,6 +39,9 @@ from infra.embedded.clickhouse.sqltext import (
 _WRITE_TIMEOUT_S = 120.0
 # The engine ends a statement itself at its max_execution_time, where it can look at the clock.
 _GRACE_S = 5.0
+# From this version on, a client of the native protocol expects more in each block of the format
+# Native (a byte for each column) than the engine writes, and would misread it.
+_NATIVE_WITH_SERIALIZATION = 54_454
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,7 @@ class _Plan:
             or request.headers.get("X-ClickHouse-Format")
             or "TabSeparated"
         )
+        _require_readable(output_format, request.query.get("client_protocol_version", ""))
         whole = request.query.get("wait_end_of_query") == "1"
         reads = incoming.insert is None and is_read(incoming.sql)
         streamed = reads and not whole and is_streamable(incoming.sql, output_format)
@@ -113,8 +122,13 @@ class Statement:
         settings: dict[str, str] = {}
         try:
             await lane.run(handle.become, self._role, self._mark)
+            if self._changes_session():
+                settings = await self._session_changes(handle, plan)
+                if session is not None and settings:
+                    session.keep(settings)
+                return web.Response(headers=answer.headers({}), content_type="text/plain")
             await self._check(handle, plan)
-            settings = self._settings(plan)
+            settings = self._settings(plan, session)
             await lane.run(handle.apply, incoming.database, settings)
             await self._load_external(handle)
             if incoming.insert is not None:
@@ -126,6 +140,31 @@ class Statement:
                 await asyncio.shield(lane.run(handle.close))
             else:
                 await asyncio.shield(self._reset(handle, list(settings)))
+
+    def _changes_session(self) -> bool:
+        """Whether it is a reader's SET or USE, which last as long as the session."""
+        is_reader = self._role is Role.READER and not self._incoming.read_only
+        return is_reader and first_word(self._incoming.sql) in (b"SET", b"USE")
+
+    async def _session_changes(self, handle: Handle, plan: _Plan) -> dict[str, str]:
+        """Use the database and return the settings, after the limits and the engine allow them."""
+        canonical = (await self._lane.run(handle.canonical, plan.sql)).encode()
+        database = used_database(canonical)
+        changes = set_changes(canonical)
+        if database is None and changes is None:
+            raise denied("Not enough privileges: this user may SET settings and USE a database.")
+        check_settings(changes or (), self._limits.ceilings or {})
+        settings: dict[str, str] = {}
+        for name, value in changes or ():
+            if value is None or name.startswith("param_"):
+                raise denied(f"SET {name}: give a plain value; parameters go with each statement.")
+            if name != "readonly":  # see _settings
+                settings[name] = value
+        try:
+            await self._lane.run(handle.apply, database, settings)
+        finally:
+            await asyncio.shield(self._reset(handle, list(settings)))
+        return settings
 
     async def _check(self, handle: Handle, plan: _Plan) -> None:
         """Refuse what the caller may not do and the engine's roles do not refuse."""
@@ -149,9 +188,10 @@ class Statement:
             changes = await self._lane.run(lambda: list(settings_changes(canonical.encode())))
             check_settings(changes, ceilings)
 
-    def _settings(self, plan: _Plan) -> dict[str, str]:
+    def _settings(self, plan: _Plan, session: Session | None) -> dict[str, str]:
         buffered = {} if plan.streamed else self._limits.buffered
-        settings = {**self._limits.defaults, **buffered, **self._incoming.settings}
+        kept = {} if session is None else session.settings
+        settings = {**self._limits.defaults, **buffered, **kept, **self._incoming.settings}
         if self._role is Role.READER:
             # The role ensures it already, and the setting would forbid those that follow it.
             settings.pop("readonly", None)
@@ -233,6 +273,23 @@ class Statement:
             raise
         await response.write_eof()
         return response
+
+
+def _require_readable(output_format: str, protocol_version: str) -> None:
+    """Refuse a result that its client would misread.
+
+    Raises:
+        ClickHouseError: The client asks for Native blocks of a newer protocol than there is.
+    """
+    is_newer = protocol_version.isdecimal() and int(protocol_version) >= _NATIVE_WITH_SERIALIZATION
+    if is_newer and output_format.lower() == "native":
+        raise ClickHouseError(
+            48,
+            f"The embedded ClickHouse writes no Native blocks of client_protocol_version"
+            f" {protocol_version[:10]}: use clickhouse-go 2.37.2 or older, or another format"
+            " (docs/clients.md)",
+            "NOT_IMPLEMENTED",
+        )
 
 
 async def _write(response: web.StreamResponse, data: bytes) -> None:

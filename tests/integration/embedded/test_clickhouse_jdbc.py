@@ -68,5 +68,6 @@ def run(server: Server, jars: Path, *credentials: str) -> list[str]:
 def test_the_drivers_defaults_are_served(server: Server, jars: Path) -> None:
     """Queries, results of megabytes, prepared statements and inserts; who reads cannot insert."""
     asked = ["one 1", "sum 4999950000", "rows 300000", "prepared 5 it's"]
-    assert run(server, jars, *WRITER) == [*asked, "table 3 it's 2", "inserted"]
-    assert run(server, jars) == [*asked, "table 4 x", "refused 497"]
+    described = "metadata driver a:Int64 b:String"
+    assert run(server, jars, *WRITER) == [*asked, "table 3 it's 2", described, "inserted"]
+    assert run(server, jars) == [*asked, "table 4 x", described, "refused 497"]

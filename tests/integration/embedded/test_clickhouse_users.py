@@ -123,8 +123,6 @@ def test_nobody_reaches_out_or_ends_the_server(server: Server, who: str, stateme
         "SET ROLE ALL; INSERT INTO d.t VALUES (3)",
         "SET ROLE writer",
         "SET ROLE DEFAULT",
-        "SET max_memory_usage = 0",
-        "SET profile = 'default'",
         "EXECUTE AS default SELECT 1",
         "KILL QUERY WHERE 1",
         "SELECT 1 PARALLEL WITH SELECT 2",
@@ -422,3 +420,51 @@ def test_rows_of_a_result_are_limited(server: Server) -> None:
     assert code_of(server.read("SELECT number FROM numbers(11)", params=ten)) == "396"
     ten["result_overflow_mode"] = "break"
     assert server.read("SELECT number FROM numbers(100)", params=ten).status_code == 200
+
+
+def test_errors_come_as_the_client_asked_for_its_answer(server: Server) -> None:
+    """With compress=1 in blocks, as from ClickHouse; clickhouse-go unpacks nothing else."""
+    answer = server.read("SELECT * FROM d.nothing", params={"compress": "1"})
+    assert code_of(answer) == "60"
+    assert BlockDecompressor()(answer.content).startswith(b"Code: 60. DB::Exception: ")
+    unknown = server.read("SELECT 1", params={"compress": "1"}, auth=("nobody", ""))
+    assert unknown.text.startswith("Code: 516.")
+
+
+def test_blocks_that_a_client_would_misread_are_refused(server: Server) -> None:
+    """Native of a protocol newer than the engine writes; every other format is answered."""
+    newer = {"client_protocol_version": "54460", "default_format": "Native"}
+    assert code_of(server.read("SELECT 1", params=newer)) == "48"
+    assert server.read("SELECT 1 FORMAT TSV", params=newer).text == "1\n"
+    assert (
+        code_of(server.read("SELECT 1", params={**newer, "client_protocol_version": "x"})) is None
+    )
+
+
+def test_set_and_use_last_as_long_as_the_session(server: Server) -> None:
+    """Tools send them; without a session they change nothing, and limits stay limits."""
+    session = {"session_id": "tool"}
+    for params in ({}, session):
+        for statement in ("SET max_threads = 3, date_time_output_format = 'iso';", "USE d"):
+            answer = server.read(statement, params=params)
+            assert (answer.status_code, answer.text) == (200, "")
+    asked = "SELECT getSetting('max_threads'), currentDatabase()"
+    for _ in range(2):
+        assert server.read(asked, params=session).text == "3\td\n"
+    assert server.read(asked, params={**session, "max_threads": "2"}).text == "2\td\n"
+    assert server.read(asked).text.endswith("\tdefault\n")
+    for statement, code in (
+        ("SET max_memory_usage = 0", "452"),
+        ("SET max_threads = 2, max_result_rows = 0", "452"),
+        ("SET max_execution_time = DEFAULT", "452"),
+        ("SET readonly = 0", "452"),
+        ("SET profile = 'default'", "452"),
+        ("SET log_comment = 'x'", "452"),
+        ("SET param_x = 1", "497"),
+        ("SET ROLE writer", "497"),
+        ("SET no_such_setting = 1", "115"),
+        ("USE no_such_database", "81"),
+    ):
+        answer = server.read(statement, params=session)
+        assert code_of(answer) == code, f"{statement}: {answer.text}"
+    assert server.read(asked, params=session).text == "3\td\n"

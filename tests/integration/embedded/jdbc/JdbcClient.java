@@ -1,4 +1,5 @@
 import java.sql.Connection;
+import java.sql.DatabaseMetaData;
 import java.sql.DriverManager;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
@@ -35,6 +36,7 @@ public class JdbcClient {
             bound.setString(2, "it's");
             show("prepared", bound.executeQuery());
             show("table", statement.executeQuery("SELECT count(), max(b) FROM default.driver"));
+            describe(connection.getMetaData());
             try {
                 statement.execute("INSERT INTO default.driver VALUES (9, 'x')");
                 System.out.println("inserted");
@@ -55,6 +57,23 @@ public class JdbcClient {
             insert.addBatch();
         }
         insert.executeBatch();
+    }
+
+    /** Asks what DBeaver and other tools show in their tree. */
+    private static void describe(DatabaseMetaData about) throws SQLException {
+        StringBuilder line = new StringBuilder("metadata");
+        try (ResultSet tables = about.getTables(null, "default", "driver", null)) {
+            while (tables.next()) {
+                line.append(' ').append(tables.getString("TABLE_NAME"));
+            }
+        }
+        try (ResultSet columns = about.getColumns(null, "default", "driver", "%")) {
+            while (columns.next()) {
+                line.append(' ').append(columns.getString("COLUMN_NAME"));
+                line.append(':').append(columns.getString("TYPE_NAME"));
+            }
+        }
+        System.out.println(line);
     }
 
     private static void show(String what, ResultSet result) throws SQLException {
