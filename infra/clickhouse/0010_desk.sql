@@ -248,7 +248,7 @@ FROM funding.zscores FINAL
 WHERE event_time >= {since:DateTime64(6, 'UTC')} AND event_time < {until:DateTime64(6, 'UTC')}
 GROUP BY contract_id, event_time, trigger, rate
 HAVING count > 1
-COMMENT 'What is stored twice under different keys between two event times, as duplicates_between(since = …, until = …): must be empty';
+COMMENT 'As duplicates, between two event times: SELECT * FROM duplicates_between(since = …, until = …)';
 
 CREATE OR REPLACE VIEW funding.duplicates AS
 SELECT *

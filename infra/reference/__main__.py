@@ -41,7 +41,8 @@ def migrated_relations(directory: Path) -> list[Relation]:
             f"WHERE database = '{DATABASE}' AND engine != '{_COPIER_ENGINE}' ORDER BY name",
         )
         return [
-            Relation(name, comment, key, engine, tuple(columns[name]))
+            # A view with parameters has no columns before they are given.
+            Relation(name, comment, key, engine, tuple(columns.get(name, ())))
             for name, comment, key, engine in found
         ]
     finally:

@@ -166,6 +166,8 @@ def _relation_section(relation: Relation) -> str:
         )
         for name, type_ in relation.columns
     ]
+    if not rows:
+        return "\n".join(lines)
     return "\n".join([*lines, _table(("Column", "Type", "Unit", "Meaning"), rows)])
 
 

@@ -81,5 +81,5 @@ def test_every_profile_is_one() -> None:
 def test_every_command_of_ours_that_a_page_names_exists(page: Path) -> None:
     """In the text as well: `fundingstream migrate`."""
     text = page.read_text(encoding="utf-8")
-    named = set(re.findall(r"`(?:\.venv/bin/)?fundingstream ([a-z]+)", text))
+    named = set(re.findall(r"`(?:\.venv/bin/)?fundingstream ([a-z]+(?:-[a-z]+)*)", text))
     assert named <= set(cli.list_commands(click.Context(cli)))
