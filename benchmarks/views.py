@@ -3,7 +3,8 @@
 The month is generated in an embedded ClickHouse of its own, and its size is told below. Each view
 is read whole three times and the best is shown; `duplicates_between`, which wants a span, is left
 out, and so are the views `…_once`, which show a table whole. `latest` and `freshness` are also
-asked as they would be without the tables of the newest, from zscores and rates.
+asked as they would be without the tables of the newest, from zscores and rates. Granules, of up to
+8,192 rows, are those that `EXPLAIN ESTIMATE` names.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from infra.embedded.supervision.readiness import http_ready
 from infra.embedded.supervision.supervisor import NEVER, Service, Supervisor
 from stream_app.settings import SinkSettings
 from stream_app.sink.clickhouse import connect
-from stream_app.sink.tables import DATABASE
+from stream_app.sink.tables import DATABASE, TABLES
 
 TITLE = "Views of ClickHouse, and the cookbook"
 BOUND_S = 1_800.0
@@ -122,7 +123,10 @@ def _measured(settings: SinkSettings, month: Month) -> dict[str, Any]:
             "contracts": month.contracts,
             "days": month.days,
             "dense_hours": month.dense_hours,
-            "views": {name: _timed(client, sql) for name, sql in (views | _BEFORE).items()},
+            "views": {
+                name: _timed(client, sql) | {"granules": _granules(client, sql)}
+                for name, sql in (views | _BEFORE).items()
+            },
             "cookbook": {title: _timed(client, sql, bound) for title, sql in queries().items()},
             "tables": _sizes(client),
         }
@@ -160,6 +164,12 @@ def _timed(client: Any, sql: str, parameters: Mapping[str, str] | None = None) -
     return {"ms": round(best_ms, 1), "rows": rows}
 
 
+def _granules(client: Any, sql: str) -> int:
+    """Return how many granules, of up to 8,192 rows, ClickHouse expects to read for a query."""
+    tables = client.query(f"EXPLAIN ESTIMATE {sql}").result_rows
+    return sum(marks for _database, _table, _parts, _rows, marks in tables)
+
+
 def _sizes(client: Any) -> dict[str, Any]:
     rows = client.query(
         "SELECT table, sum(rows), sum(bytes_on_disk), count() FROM system.parts "
@@ -167,10 +177,26 @@ def _sizes(client: Any) -> dict[str, Any]:
         {"database": DATABASE},
     ).result_rows
     return {
-        name: {"rows": count, "bytes_per_row": round(size / count, 1), "parts": parts}
+        name: {
+            "rows": count,
+            "bytes_per_row": round(size / count, 1),
+            "parts": parts,
+            "rows_last_day": _rows_last_day(client, name),
+        }
         for name, count, size, parts in rows
         if count
     }
+
+
+def _rows_last_day(client: Any, name: str) -> int | None:
+    """Return how many rows a table has of the last day; None: it keeps one row a contract."""
+    time_field = next((t.time_field for t in TABLES if t.name == name), None)
+    if time_field is None:
+        return None
+    (count,) = client.query(
+        f"SELECT count() FROM {DATABASE}.{name} WHERE {time_field} > now() - INTERVAL 1 DAY"
+    ).first_row
+    return int(count)
 
 
 def text(figures: Mapping[str, Any]) -> str:
@@ -180,7 +206,10 @@ def text(figures: Mapping[str, Any]) -> str:
         f"{figures['dense_hours']:g} hours dense."
     )
     views = [
-        [f"`{name}`" if name not in _BEFORE else name, f"{view['ms']:.0f}", f"{view['rows']:,}"]
+        [
+            f"`{name}`" if name not in _BEFORE else name,
+            *(f"{view['ms']:.0f}", f"{view['rows']:,}", f"{view['granules']:,}"),
+        ]
         for name, view in figures["views"].items()
     ]
     asked = [
@@ -188,15 +217,27 @@ def text(figures: Mapping[str, Any]) -> str:
         for title, each in figures["cookbook"].items()
     ]
     tables = [
-        [f"`{name}`", f"{each['rows']:,}", f"{each['bytes_per_row']:g}", each["parts"]]
+        [
+            *(f"`{name}`", f"{each['rows']:,}", f"{each['bytes_per_row']:g}", each["parts"]),
+            *_a_day(each),
+        ]
         for name, each in figures["tables"].items()
     ]
     return "\n\n".join([
         told,
-        table(["view", "ms", "rows"], views),
+        table(["view", "ms", "rows", "granules read"], views),
         table(["[query of the cookbook](cookbook.md)", "ms", "rows"], asked),
-        table(["table", "rows", "bytes a row", "parts"], tables),
+        table(
+            ["table", "rows", "bytes a row", "parts", "rows of the last day", "MB of it"], tables
+        ),
     ])  # fmt: skip
+
+
+def _a_day(size: Mapping[str, Any]) -> tuple[str, str]:
+    rows = size["rows_last_day"]
+    return (
+        ("–", "–") if rows is None else (f"{rows:,}", f"{rows * size['bytes_per_row'] / 1e6:.1f}")
+    )
 
 
 def aims(figures: Mapping[str, Any]) -> list[Aim]:
