@@ -158,13 +158,15 @@ GROUP BY contract_id, feed, symbol, day
 ORDER BY contract_id, day
 COMMENT 'One row a contract and day, from the bars of its hours; mean and std weigh by time known, the rates are per interval except mean_8h';
 
--- What a settlement was in money. The mark price is that at the end of the hour before the
--- settlement, from its bar: null where that hour is not known, as before the installation.
+-- What a settlement was in money. The mark price is that at the end of the hour before the one that
+-- the settlement is in, from its bar: null where that is not known, as before the installation.
+-- The day is in the join, so that who asks for some days reads the bars of those days; of all of
+-- them, years, the merge takes a bounded memory and a hash table would not.
 CREATE OR REPLACE VIEW funding.payments AS
 SELECT
     s.contract_id AS contract_id, s.feed AS feed, s.symbol AS symbol, c.base AS base, c.quote AS quote,
-    s.funding_time AS funding_time, s.kind AS kind, s.rate AS rate, s.interval_hours AS interval_hours,
-    s.rate_8h AS rate_8h, s.interval_doubtful AS interval_doubtful,
+    s.funding_time AS funding_time, s.day AS day, s.kind AS kind, s.rate AS rate,
+    s.interval_hours AS interval_hours, s.rate_8h AS rate_8h, s.interval_doubtful AS interval_doubtful,
     b.mark_close AS mark_price,
     s.rate AS per_notional,
     s.rate * b.mark_close / c.multiplier AS per_unit
@@ -172,19 +174,23 @@ FROM
 (
     SELECT
         contract_id, feed, symbol, funding_time, kind, rate, interval_hours, rate_8h, interval_doubtful,
-        toStartOfHour(funding_time - INTERVAL 1 SECOND) AS its_hour
+        toDate(funding_time) AS day, toStartOfHour(funding_time) AS its_hour
     FROM funding.settlements FINAL
 ) AS s
 LEFT ANY JOIN funding.contracts AS c ON s.contract_id = c.contract_id
 LEFT ANY JOIN
 (
-    SELECT contract_id, hour, mark_close FROM funding.bars FINAL
-) AS b ON s.contract_id = b.contract_id AND s.its_hour = b.hour
+    SELECT
+        contract_id, mark_close,
+        hour + INTERVAL 1 HOUR AS ended_at, toDate(hour + INTERVAL 1 HOUR) AS day
+    FROM funding.bars FINAL
+) AS b ON s.contract_id = b.contract_id AND s.day = b.day AND s.its_hour = b.ended_at
+SETTINGS join_algorithm = 'full_sorting_merge'
 COMMENT 'One row a settlement: what longs paid to shorts, per 1 of notional and per 1 unit of the base asset (in the quote asset); null where no mark price or multiplier is known';
 
 CREATE OR REPLACE VIEW funding.paid AS
 SELECT
-    feed, contract_id, symbol, any(base) AS base, toDate(funding_time) AS day,
+    feed, contract_id, symbol, any(base) AS base, day,
     sumIf(rate, kind = 'regular') AS regular,
     sumIf(rate, kind = 'special') AS special,
     sum(rate) AS total,

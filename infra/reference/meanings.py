@@ -257,8 +257,10 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     "paid_weekly": {"week": "The week's Monday, in UTC"},
     "payments": {
         "base": "Canonical base asset; empty for a contract that has had no rate",
-        "mark_price": "Mark price at the end of the hour before the settlement; null where that "
-        "hour is not known",
+        "day": "Day of funding_time, in UTC; a query that names it reads the bars of its days "
+        "alone",
+        "mark_price": "Mark price at the end of the hour before the one that the settlement is in; "
+        "null where that is not known",
         "per_notional": "What longs paid to shorts for 1 of notional: the rate",
         "per_unit": "What longs paid to shorts for one unit of the base asset: rate × mark_price / "
         "multiplier; null without a mark price",

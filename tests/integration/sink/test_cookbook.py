@@ -27,12 +27,19 @@ def every_query_is_asked() -> Any:
     assert set(QUERIES) == ASKED
 
 
+def zone_of_another_day() -> str:
+    """A time zone that has another date than UTC now, so that what goes by it is wrong."""
+    hour = now_us() % US_PER_DAY // US_PER_HOUR
+    return "Pacific/Kiritimati" if hour >= 11 else "Etc/GMT+12"
+
+
 def ask(clickhouse: ClickHouseServer, title: str, **parameters: Any) -> list[dict[str, Any]]:
-    """Run the query under a title; return its rows by column."""
+    """Run the query under a title, as on a server in another zone; return its rows by column."""
     ASKED.add(title)
     client = connect(clickhouse.settings)
     try:
-        found = client.query(QUERIES[title], parameters, settings={"database": "funding"})
+        settings = {"database": "funding", "session_timezone": zone_of_another_day()}
+        found = client.query(QUERIES[title], parameters, settings=settings)
         return [dict(zip(found.column_names, row, strict=True)) for row in found.result_rows]
     finally:
         client.close()
@@ -88,6 +95,20 @@ def test_a_spread_has_lasted_since_it_was_half_as_wide(clickhouse: ClickHouseSer
     assert row["gap_8h"] == pytest.approx(8e-4)
     assert row["lasted_hours"] == 3
     assert round(row["since"].timestamp() * US_PER_S) == hour_ago(3)
+
+
+def test_an_hour_that_is_not_known_of_both_ends_a_spread(clickhouse: ClickHouseServer) -> None:
+    """And one of contracts without bars has lasted for no hour that is known."""
+    for contract_id, value in ((ONE, 1e-4), (TWO, 9e-4)):
+        insert(clickhouse, "zscores", zscore(1, **named(contract_id), base="PEPE", rate_8h=value))
+        hours = (4, 2, 1) if contract_id == TWO else (4, 3, 2, 1)
+        bars = [bar(contract_id, hour_ago(n), mean=value) for n in hours]
+        insert(clickhouse, "bars", *bars)
+    for contract_id, value in (("binance-usdm:NEW", 1e-4), ("kucoin:NEW", 2e-4)):
+        insert(clickhouse, "zscores", zscore(1, **named(contract_id), base="NEW", rate_8h=value))
+    rows = ask(clickhouse, "Widest spreads, and for how long")
+    assert [(row["base"], row["lasted_hours"]) for row in rows] == [("PEPE", 2), ("NEW", 0)]
+    assert rows[1]["since"] is None
 
 
 def test_z_is_held_against_what_was_paid_then_and_after(clickhouse: ClickHouseServer) -> None:
@@ -167,7 +188,11 @@ def test_stale_is_older_than_the_limit_and_not_gone(clickhouse: ClickHouseServer
     old = now_us() - 3 * US_PER_HOUR
     insert(clickhouse, "rates", rate(1, event_time=old), rate(2), rate(3, event_time=old))
     insert(clickhouse, "audit", audit("binance-usdm:S3USDT", "delisted", old, old))
-    (row,) = ask(clickhouse, "Stale or missing contracts")
+    insert(clickhouse, "audit", audit("kucoin:LISTED", "listed", old, old))
+    insert(clickhouse, "settlements", *(pays("kucoin:SETTLED", hour_ago(n), 1e-4) for n in (8, 16)))
+    never, silent, row = ask(clickhouse, "Stale or missing contracts")
+    assert [one["contract_id"] for one in (never, silent)] == ["kucoin:LISTED", "kucoin:SETTLED"]
+    assert (never["updated_at"], never["silent_s"]) == (None, None)
     assert row["contract_id"] == ONE
     assert row["silent_s"] >= 3 * 3_600 > row["stale_s"]
 

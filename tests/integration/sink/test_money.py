@@ -36,7 +36,7 @@ def test_a_settlement_is_money_by_the_mark_price_before_it(clickhouse: ClickHous
     """Per unit of the base asset, of which a contract may hold a thousand; null without a price."""
     insert(clickhouse, "rates", rate(1, base="PEPE", multiplier=1_000.0, event_time=MONDAY_US))
     insert(clickhouse, "bars", bar(7, mark_close=40.0), bar(8, mark_close=99.0))
-    insert(clickhouse, "settlements", at(8, 1e-4), at(8, -2e-3, kind="special"), at(16, 3e-4))
+    insert(clickhouse, "settlements", at(8, 1e-4), at(8.3, -2e-3, kind="special"), at(16, 3e-4))
     found = clickhouse.rows(
         "SELECT toHour(funding_time), kind, base, quote, mark_price, per_notional, per_unit "
         "FROM funding.payments ORDER BY funding_time, kind"
