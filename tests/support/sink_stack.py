@@ -93,7 +93,8 @@ class ClickHouseServer:
             "clickhouse",
             [*(("-c", code) if code else ("-m", "infra.cli")), "clickhouse", *arguments],
             self.directory / "clickhouse.log",
-            self.writer_env,
+            # A machine in another zone, which must show nowhere.
+            {**self.writer_env, "TZ": "America/New_York"},
         )
         url = f"{self.settings.clickhouse_url}/ping"
         until(lambda: part.answers(url), "ClickHouse answers", START_TIMEOUT_S)

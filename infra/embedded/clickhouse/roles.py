@@ -61,7 +61,9 @@ def users_xml() -> str:
         for role, grants in _GRANTS.items()
     )
     return (
-        "<clickhouse><profiles><default/></profiles><quotas><default/></quotas>"
+        # Whatever the machine's zone is: all that is stored is in UTC, and so is today().
+        "<clickhouse><profiles><default><session_timezone>UTC</session_timezone></default></profiles>"
+        "<quotas><default/></quotas>"
         f"<roles>{roles}</roles>"
         "<users><default><password></password><networks><ip>::/0</ip></networks>"
         "<profile>default</profile><quota>default</quota>"

@@ -184,6 +184,13 @@ def test_freshness_is_the_age_of_the_newest_update_by_feed(clickhouse: ClickHous
     assert 40 <= max_s < 50
 
 
+def test_the_server_goes_by_utc_wherever_it_runs(clickhouse: ClickHouseServer) -> None:
+    """The zone of its machine is another one."""
+    zone, known = "SELECT timezone()", "SELECT toDateTime('2026-01-01 00:00:00')::Int64"
+    assert clickhouse.rows(zone) == [("UTC",)]
+    assert clickhouse.rows(known) == [(1_767_225_600,)]
+
+
 def test_duplicates_finds_each_kind(clickhouse: ClickHouseServer) -> None:
     """Rows that mean the same under different keys are shown, honest rows are not."""
     now = now_us()
