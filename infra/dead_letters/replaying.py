@@ -160,6 +160,31 @@ def _age(letter: Letter) -> tuple[int, Place]:
     return letter.written_at_us, letter.place
 
 
+class Recent(NamedTuple):
+    """The letters since a time that were not sent again, as far as they were read."""
+
+    total: int
+    newest: Letter | None
+    """Without its bytes."""
+    is_all: bool
+    """Whether all were read; else there are more, and some of these may have been sent again."""
+
+
+def recent_letters(
+    reader: RecordReader, since_us: int, most: int = 10_000, most_bytes: int = 64 << 20
+) -> Recent:
+    """Count the letters that were written at a time or later; of a flood only so many are read."""
+    replays, size = Replays(), 0
+    found: dict[Place | str, Letter] = {}
+    for letter in _scan(reader, replays, lambda _letter: True, since_us):
+        found[letter.origin or letter.place] = letter._replace(value=b"")
+        size += letter.size
+        if len(found) >= most or size > most_bytes:
+            return Recent(len(found), max(found.values(), key=_age), is_all=False)
+    left = [letter for letter in found.values() if not replays.is_done(letter)]
+    return Recent(len(left), max(left, key=_age, default=None), is_all=True)
+
+
 class Replayer:
     """Plans and sends. Every method blocks."""
 

@@ -6,7 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
 from infra.dead_letters.letter import Chosen, Mark, Place, Replays, ReplayState
-from infra.dead_letters.replaying import Replayer, find_letter, open_letters, replay_letter
+from infra.dead_letters.replaying import (
+    Replayer,
+    find_letter,
+    open_letters,
+    recent_letters,
+    replay_letter,
+)
 from infra.kafka.record_reader import RecordReader
 from schemas.config.settings import SharedSettings
 from schemas.serde.registry import SchemaCatalog
@@ -116,6 +122,19 @@ def test_two_letters_of_one_record_count_as_one() -> None:
     letters.append(given_up((3, 8), 9, b"another rate"))
     places, _ = open_letters(reader_of(letters=letters), Chosen())
     assert places == [Place(3, 5), Place(3, 6), Place(3, 8)]
+
+
+def test_of_a_flood_only_so_many_are_counted() -> None:
+    """Of fewer, those that are left, and the newest of them."""
+    letters = [given_up((0, number), number) for number in range(9)]
+    done = marked((0, 9), Mark(Place(0, 8), ReplayState.DONE))
+    few = recent_letters(reader_of(letters=[*letters, done]), 0)
+    assert (few.total, few.is_all, few.newest and few.newest.place) == (8, True, Place(0, 7))
+    for flood in (
+        recent_letters(reader_of(letters=letters), 0, most=4),
+        recent_letters(reader_of(letters=letters), 0, most_bytes=4 * len(RATE) - 1),
+    ):
+        assert (flood.total, flood.is_all, flood.newest is None) == (4, False, False)
 
 
 def test_a_mark_of_one_covers_the_other() -> None:
