@@ -28,6 +28,10 @@ MAX_WORKER_LAG = 50_000
 MAX_SINK_LAG = 100_000
 """Records, as in the alerts WorkerBehind and SinkBehind."""
 _SHOWN = 4
+_START: Mapping[str, str] = {
+    "worker": "run `fundingstream worker`",
+    "feed": "run `fundingstream producer FEED`",
+}
 _UNWELL: Mapping[FeedState, str] = {
     "stalled": "its stream brings nothing",
     "fallback": "REST serves it",
@@ -184,8 +188,10 @@ def _judge_reports(
 ) -> Finding:
     if not reports:
         if started:
-            return problem(check, f"no {what} has ever reported, and other parts have: start one")
-        return warning(check, f"no {what} has ever reported: start one, or wait for its start")
+            return problem(
+                check, f"no {what} has ever reported, and other parts have: {_START[what]}"
+            )
+        return warning(check, f"no {what} has ever reported: {_START[what]}, or wait for its start")
     silent = _silent(reports, now_us)
     if silent:
         return problem(check, f"nothing heard of {what} {silent}: does it run? Read its log")

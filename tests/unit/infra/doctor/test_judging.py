@@ -154,7 +154,7 @@ class TestReports:
     def test_where_none_has_ever_reported(self) -> None:
         """Nothing was started yet, or a part is missing."""
         is_a(judge_workers([], NOW, 8, started=False), Result.WARNING, "no worker")
-        is_a(judge_workers([], NOW, 8, started=True), Result.PROBLEM, "no worker", "start one")
+        is_a(judge_workers([], NOW, 8, started=True), Result.PROBLEM, "no worker", "run `")
 
     def test_a_worker_whose_partitions_others_have(self) -> None:
         """It is one too many, or gone for good; one of which partitions are missing is not."""
