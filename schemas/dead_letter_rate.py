@@ -88,6 +88,6 @@ class TotalsWatch:
         self._letters, self._good = letters, good
         if not self._rate.concerns(at_us, new_letters):
             return False
-        if new_letters or new_good:
-            self._rate.add(at_us, new_letters, new_letters + new_good)
+        # Also where nothing is new: a minute that is over must not be judged again.
+        self._rate.add(at_us, new_letters, new_letters + new_good)
         return self._rate.beyond() is not None

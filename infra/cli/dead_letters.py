@@ -72,7 +72,7 @@ def list_letters(limit: int, *, as_json: bool, **filters: str | None) -> None:
     chosen = _chosen(filters)
     with _reader() as (_settings, reader):
         (newest, replays), older = newest_letters(reader, chosen, limit)
-    states = [(letter, replays.state(letter.place)) for letter in newest]
+    states = [(letter, replays.state(letter)) for letter in newest]
     if as_json:
         click.echo(json.dumps([document_of(*each) for each in states]))
         return
@@ -104,7 +104,7 @@ def show(place: str, *, all_bytes: bool, as_json: bool) -> None:
     at = Place.read(place)
     with _reader() as (settings, reader):
         (letter,), replays = find_letter(reader, at)
-    state = replays.state(at)
+    state = replays.state(letter)
     decoded = _decoded(settings, letter)
     if as_json:
         document = document_of(letter, state) | {
@@ -146,13 +146,16 @@ def replay(
     chosen = _chosen(filters)
     outcomes = []
     with _reader() as (settings, reader):
-        for outcome in _replayed(settings, reader, at, chosen, dry_run=dry_run):
-            outcomes.append(outcome)
-            if not as_json:
-                click.echo(outcome.told)
-    if as_json:
-        click.echo(json.dumps([outcome._asdict() for outcome in outcomes]))
-    elif not outcomes:
+        try:
+            for outcome in _replayed(settings, reader, at, chosen, dry_run=dry_run):
+                outcomes.append(outcome)
+                if not as_json:
+                    click.echo(outcome.told)
+        finally:
+            # What was sent is told also when Kafka goes away before the end.
+            if as_json:
+                click.echo(json.dumps([outcome._asdict() for outcome in outcomes]))
+    if not outcomes and not as_json:
         click.echo(f"{_none_found(filters)} that was not sent again")
     if any(outcome.outcome == "refused" for outcome in outcomes):
         sys.exit(FundingStreamError.exit_code)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from enum import StrEnum
+from hashlib import blake2b
 from typing import NamedTuple
 
 import msgspec
@@ -19,7 +20,10 @@ from schemas.topics import RAW_PREFIX, feed_of_raw_topic
 REPLAY_OF = "replay_of"
 """Header of a record that was sent again, and of a mark: the place of the letter that it is of."""
 _STATE = "replay_state"
+_CUT_FROM = "truncated_from_bytes"
+_CONTENT_BYTES = 16
 _MAX_HEADER_CHARS = 2_000
+_MAX_STAGE_CHARS = 40
 _PLACE = re.compile(r"([0-9]{1,6}):([0-9]{1,18})")
 
 
@@ -95,6 +99,29 @@ class Letter(NamedTuple):
     reason: str
     source: Source
     headers: dict[str, str]
+    content: str = ""
+    """A hash of the value."""
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it has only the beginning of its record's value or key."""
+        return _CUT_FROM in self.headers
+
+    @property
+    def whole_size(self) -> int:
+        """The bytes of its record's value, of which it may have the beginning; -1: not told."""
+        return _number(self.headers, _CUT_FROM) if self.is_cut else self.size
+
+    @property
+    def origin(self) -> str:
+        """What it is a letter of: two letters of one origin are about the same record and item.
+
+        A part that is killed before it has committed gives the same record up again. The hash is
+        part of it because offsets begin anew when a topic is made anew. Empty: of no one record.
+        """
+        if self.source.offset < 0:
+            return ""
+        return f"{self.stage[:_MAX_STAGE_CHARS]} {self.source} {self.content}"
 
     @property
     def feed(self) -> str:
@@ -123,6 +150,8 @@ class Mark(NamedTuple):
     """Where the letter's bytes go."""
     ends: dict[int, int] = {}  # noqa: RUF012 - a tuple's default, which nothing changes
     """Where each partition that they go to ended before."""
+    origin: str = ""
+    """The letter's origin: the mark is of all letters that have it."""
 
     @property
     def headers(self) -> list[tuple[str, bytes]]:
@@ -136,12 +165,13 @@ class Mark(NamedTuple):
     @property
     def value(self) -> bytes:
         """The value of its record."""
-        return msgspec.json.encode(_MarkValue(self.topic, self.ends))
+        return msgspec.json.encode(_MarkValue(self.topic, self.ends, self.origin))
 
 
 class _MarkValue(msgspec.Struct):
     topic: str
     ends: dict[int, int]
+    origin: str = ""
 
 
 Headers = Iterable[tuple[str, bytes | None]] | None
@@ -166,7 +196,10 @@ def record_of(
     )
     stage, reason = told.get("stage", ""), told.get("error", "")
     value = value or b""
-    return Letter(place, written_at_us, key, value, len(value), stage, reason, source, told)
+    content = blake2b(value, digest_size=_CONTENT_BYTES).hexdigest()
+    return Letter(
+        place, written_at_us, key, value, len(value), stage, reason, source, told, content
+    )
 
 
 def _mark(told: dict[str, str], value: bytes) -> Mark | None:
@@ -176,7 +209,7 @@ def _mark(told: dict[str, str], value: bytes) -> Mark | None:
         where = msgspec.json.decode(value, type=_MarkValue)
     except (ConfigurationError, ValueError):  # msgspec's errors are ValueErrors
         return None
-    return Mark(of, state, where.topic, where.ends)
+    return Mark(of, state, where.topic, where.ends, where.origin)
 
 
 def _number(told: dict[str, str], name: str) -> int:
@@ -205,33 +238,40 @@ class Chosen(NamedTuple):
 
 
 class Replays:
-    """What the marks say of each letter."""
+    """What the marks say of each letter, and of all others of its origin."""
 
     def __init__(self) -> None:
-        self._begun: dict[Place, Mark] = {}
-        self._done: set[Place] = set()
+        self._begun: dict[Place | str, Mark] = {}
+        self._done: set[Place | str] = set()
 
     def take(self, mark: Mark) -> None:
         """Take note of a mark, in the order of the log."""
-        if mark.state is ReplayState.DONE:
-            self._done.add(mark.of)
-            self._begun.pop(mark.of, None)
-        else:
-            self._begun.setdefault(mark.of, mark)
+        for name in _names(mark.of, mark.origin):
+            if mark.state is ReplayState.DONE:
+                self._done.add(name)
+                self._begun.pop(name, None)
+            else:
+                self._begun.setdefault(name, mark)
 
-    def is_done(self, place: Place) -> bool:
-        """Tell whether a letter has been sent again, as a whole."""
-        return place in self._done
+    def is_done(self, letter: Letter) -> bool:
+        """Tell whether a letter, or another of its origin, has been sent again, as a whole."""
+        return not self._done.isdisjoint(_names(letter.place, letter.origin))
 
-    def begun(self, place: Place) -> Mark | None:
+    def begun(self, letter: Letter) -> Mark | None:
         """Return the first mark of a replay that has begun and not ended; None: there is none."""
-        return self._begun.get(place)
+        marks = (self._begun.get(name) for name in _names(letter.place, letter.origin))
+        return next((mark for mark in marks if mark is not None), None)
 
-    def state(self, place: Place) -> ReplayState | None:
+    def state(self, letter: Letter) -> ReplayState | None:
         """Return how far a letter's replay has come; None: nobody has begun one."""
-        if place in self._done:
+        if self.is_done(letter):
             return ReplayState.DONE
-        return ReplayState.BEGUN if place in self._begun else None
+        return None if self.begun(letter) is None else ReplayState.BEGUN
+
+
+def _names(place: Place, origin: str) -> tuple[Place | str, ...]:
+    """Return the names under which a letter's replay is known."""
+    return (place, origin) if origin else (place,)
 
 
 def letters_only(

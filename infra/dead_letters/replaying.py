@@ -11,7 +11,8 @@ them, takes for records that it has lost.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any, Literal, NamedTuple
 
@@ -31,10 +32,13 @@ from infra.dead_letters.letter import (
 from infra.dead_letters.way_back import (
     NotReplayableError,
     SentRecord,
+    check_size,
+    is_whole_record,
     needs_source,
     sent_as_it_is,
     sent_item,
     sent_pieces,
+    sent_source,
 )
 from infra.kafka.record_reader import RecordReader
 from producers.exchanges import exchange
@@ -67,21 +71,25 @@ def _read(message: Any) -> Letter | Mark:
     )
 
 
-def scan_letters(reader: RecordReader, chosen: Chosen, replays: Replays) -> Iterator[Letter]:
-    """Yield the letters that are meant, partition by partition; `replays` takes all marks."""
+def _scan(
+    reader: RecordReader, replays: Replays, holds: Callable[[Letter], bool], since_us: int = 0
+) -> Iterator[Letter]:
+    """Yield the letters that `holds` lets through, in no order of partitions; `replays` takes all
+    marks that were written at `since_us` or later.
+    """
     name, partitions = DEAD_LETTERS.name, DEAD_LETTERS.partitions
-    starts = reader.since(name, partitions, chosen.since_us)
+    starts = reader.since(name, partitions, since_us)
     records = (_read(message) for message in reader.scan(name, starts))
-    yield from letters_only(records, replays, chosen.holds)
+    yield from letters_only(records, replays, holds)
 
 
 def find_letter(reader: RecordReader, place: Place) -> Found:
-    """Return one letter, and the marks behind it.
+    """Return one letter, and all marks: those of another letter of its origin lie anywhere.
 
     Raises:
         NotReplayableError: there is no letter at this place.
     """
-    replays, name = Replays(), DEAD_LETTERS.name
+    name = DEAD_LETTERS.name
     if not 0 <= place.partition < DEAD_LETTERS.partitions:
         raise NotReplayableError(f"{name} has no partition {place.partition}")
     low, high = reader.bounds(name, place.partition)
@@ -91,11 +99,12 @@ def find_letter(reader: RecordReader, place: Place) -> Found:
             f"{low} to {high - 1} now" if high > low else
             f"there is no dead letter {place}: partition {place.partition} of {name} is empty"
         )  # fmt: skip
-    records = (_read(message) for message in reader.scan(name, {place.partition: place.offset}))
-    found = list(letters_only(records, replays, lambda letter: letter.place == place))
-    if not found:
+    letter = letter_at(reader, place)
+    if letter is None:
         raise NotReplayableError(f"{place} is no dead letter, but a mark about a replay")
-    return Found(found, replays)
+    replays = Replays()
+    deque(_scan(reader, replays, lambda _letter: False), maxlen=0)
+    return Found([letter], replays)
 
 
 def letter_at(reader: RecordReader, place: Place) -> Letter | None:
@@ -113,34 +122,67 @@ def newest_letters(reader: RecordReader, chosen: Chosen, limit: int) -> tuple[Fo
 
     def light() -> Iterator[Letter]:
         nonlocal count
-        for letter in scan_letters(reader, chosen, replays):
+        for letter in _scan(reader, replays, chosen.holds, chosen.since_us):
             count += 1
             yield letter._replace(value=b"")
 
-    newest = heapq.nlargest(limit, light(), key=lambda one: (one.written_at_us, one.place))
+    newest = heapq.nlargest(limit, light(), key=_age)
     return Found(newest, replays), count - len(newest)
 
 
 def open_letters(reader: RecordReader, chosen: Chosen) -> tuple[list[Place], Replays]:
     """Return the places of the letters that are meant and not sent again yet, the oldest first.
 
+    Of several letters of one origin it is the oldest. All of the topic is read: an older letter of
+    the same origin may have been sent again before the first one that is meant.
+
     Raises:
         ConfigurationError: they are more than MAX_AT_ONCE.
     """
     replays = Replays()
-    written: dict[Place, int] = {}
-    for letter in scan_letters(reader, chosen, replays):
-        written[letter.place] = letter.written_at_us
-        if len(written) > MAX_AT_ONCE:
+    oldest: dict[Place | str, Letter] = {}
+    for letter in _scan(reader, replays, chosen.holds):
+        name, light = letter.origin or letter.place, letter._replace(value=b"")
+        oldest[name] = min(oldest.get(name, light), light, key=_age)
+        if len(oldest) > MAX_AT_ONCE:
             # Their marks lie behind them.
-            written = {p: at for p, at in written.items() if not replays.is_done(p)}
-        if len(written) > MAX_AT_ONCE:
+            oldest = {name: one for name, one in oldest.items() if not replays.is_done(one)}
+        if len(oldest) > MAX_AT_ONCE:
             raise ConfigurationError(
                 f"these are more than {MAX_AT_ONCE:,} letters: name fewer, by --feed, --topic, "
                 "--stage, --reason or --since"
             )
-    left = [place for place in written if not replays.is_done(place)]
-    return sorted(left, key=lambda place: (written[place], place)), replays
+    left = [letter for letter in oldest.values() if not replays.is_done(letter)]
+    return [letter.place for letter in sorted(left, key=_age)], replays
+
+
+def _age(letter: Letter) -> tuple[int, Place]:
+    return letter.written_at_us, letter.place
+
+
+class Recent(NamedTuple):
+    """The letters since a time that were not sent again, as far as they were read."""
+
+    total: int
+    newest: Letter | None
+    """Without its bytes."""
+    is_all: bool
+    """Whether all were read; else there are more, and some of these may have been sent again."""
+
+
+def recent_letters(
+    reader: RecordReader, since_us: int, most: int = 10_000, most_bytes: int = 64 << 20
+) -> Recent:
+    """Count the letters that were written at a time or later; of a flood only so many are read."""
+    replays, size = Replays(), 0
+    found: dict[Place | str, Letter] = {}
+    for letter in _scan(reader, replays, lambda _letter: True, since_us):
+        found[letter.origin or letter.place] = letter._replace(value=b"")
+        size += letter.size
+        if len(found) >= most or size > most_bytes:
+            return Recent(len(found), max(found.values(), key=_age), is_all=False)
+    left = [letter for letter in found.values() if not replays.is_done(letter)]
+    return Recent(len(left), max(left, key=_age, default=None), is_all=True)
 
 
 class Replayer:
@@ -172,9 +214,18 @@ class Replayer:
             NotReplayableError: it cannot go back; the message says why.
             UnavailableError: Kafka or the registry does not answer.
         """
+        records = self._records(letter)
+        for record in records:
+            check_size(letter, record)
+        return records
+
+    def _records(self, letter: Letter) -> list[SentRecord]:
         if not needs_source(letter):
             return [sent_as_it_is(letter)]
-        batch = self._source(letter)
+        message = self._source(letter)
+        if is_whole_record(letter):
+            return [sent_source(letter, message.key(), message.value())]
+        batch = self._batch(letter, message)
         feed = feed_of_raw_topic(letter.source.topic)
         if batch["feed"] != feed:
             raise NotReplayableError(f"{letter.source} is a record of {batch['feed']!r}")
@@ -183,45 +234,62 @@ class Replayer:
             return sent_pieces(letter, batch, exchange(feed), encode)
         return [sent_item(letter, batch, encode)]
 
-    def _source(self, letter: Letter) -> RawBatch:
-        """Return the raw record that a letter was cut from."""
+    def _source(self, letter: Letter) -> Any:
+        """Return the message that a letter was cut from."""
         source = letter.source
         message = self._reader.one(source.topic, source.partition, source.offset)
         if message is None:
             raise NotReplayableError(
-                f"letter {letter.place} was cut from {source}, and the raw log no longer has it: "
+                f"letter {letter.place} was cut from {source}, and its topic no longer has it: "
                 f"`fundingstream dead-letters show {letter.place}` shows what is kept of it"
             )
+        return message
+
+    def _batch(self, letter: Letter, message: Any) -> RawBatch:
         try:
             batch: RawBatch = self._decode()(message.value() or b"")
         except MalformedInputError as error:
-            raise NotReplayableError(f"{source} cannot be read: {error}") from error
+            raise NotReplayableError(f"{letter.source} cannot be read: {error}") from error
         return batch
 
-    def send(self, letter: Letter, records: Sequence[SentRecord], begun: Mark | None) -> int:
-        """Send what `plan` has returned; return how many records were still missing.
+    def missing(self, records: Sequence[SentRecord], begun: Mark | None) -> list[SentRecord]:
+        """Return those of the records of `plan` that were not sent yet.
 
         `begun`: the mark of a replay of this letter that did not come to its end; None: there is
         none.
 
         Raises:
+            NotReplayableError: whether they were sent cannot be told any more.
+            UnavailableError: Kafka does not answer.
+        """
+        there = set() if begun is None else self._sent_before(begun)
+        return [record for record in records if record.partition not in there]
+
+    def send(self, letter: Letter, missing: Sequence[SentRecord], begun: Mark | None) -> None:
+        """Send what `missing` has returned, and mark the letter as done.
+
+        Raises:
             UnavailableError: Kafka does not take a record; sending it again goes on from there.
         """
+        of = letter.place if begun is None else begun.of
         if begun is None:
-            topic = records[0].topic
-            ends = {r.partition: self._reader.bounds(topic, r.partition)[1] for r in records}
-            self._mark(Mark(letter.place, ReplayState.BEGUN, topic, ends))
-            missing = list(records)
-        else:
-            there = self._sent_before(begun)
-            missing = [record for record in records if record.partition not in there]
-        headers = [(REPLAY_OF, str(letter.place).encode())]
+            topic = missing[0].topic
+            ends = {r.partition: self._reader.bounds(topic, r.partition)[1] for r in missing}
+            self._mark(Mark(of, ReplayState.BEGUN, topic, ends, letter.origin))
+        headers = [(REPLAY_OF, str(of).encode())]
         self._produce([(r.topic, r.partition, r.key, r.value, headers) for r in missing])
-        self._mark(Mark(letter.place, ReplayState.DONE))
-        return len(missing)
+        self._mark(Mark(of, ReplayState.DONE, origin=letter.origin))
 
     def _sent_before(self, begun: Mark) -> set[int]:
         """Return the partitions that have a letter's record behind the ends of its mark."""
+        for partition, end in begun.ends.items():
+            oldest, _ = self._reader.bounds(begun.topic, partition)
+            if oldest > end:
+                raise NotReplayableError(
+                    f"letter {begun.of} has a replay that was interrupted, and {begun.topic} no "
+                    "longer keeps what came then: whether it was sent cannot be told, so it is not "
+                    "sent another time. `fundingstream sql` shows whether its row is stored"
+                )
         wanted = (REPLAY_OF, str(begun.of).encode())
         return {
             message.partition()
@@ -282,16 +350,18 @@ def replay_letter(
         UnavailableError: Kafka or the registry does not answer.
     """
     place = str(letter.place)
-    if replays.is_done(letter.place):
+    if replays.is_done(letter):
         return Outcome(place, "sent_before", 0, f"{place} was sent again before: nothing to do")
+    begun = replays.begun(letter)
     try:
         records = replayer.plan(letter)
+        missing = replayer.missing(records, begun)
     except NotReplayableError as error:
         return Outcome(place, "refused", 0, printable(str(error)))
     where = f"{len(records)} record{'s'[: len(records) > 1]} to {records[0].topic}"
+    if len(missing) < len(records):
+        where = f"{len(missing)} of {where}: an interrupted replay had sent the others"
     if dry_run:
-        return Outcome(place, "would_send", len(records), f"{place} would send {where}")
-    sent = replayer.send(letter, records, replays.begun(letter.place))
-    if sent < len(records):
-        where = f"{sent} of {where}: an interrupted replay had sent the others"
-    return Outcome(place, "sent", sent, f"{place} sent {where}")
+        return Outcome(place, "would_send", len(missing), f"{place} would send {where}")
+    replayer.send(letter, missing, begun)
+    return Outcome(place, "sent", len(missing), f"{place} sent {where}")

@@ -85,7 +85,8 @@ def lines_of(
         yield from (f"  {line}" for line in printable(decoded).splitlines())
     shown = letter.value if whole else letter.value[:_SHOWN_BYTES]
     left = len(letter.value) - len(shown)
-    yield f"value    {letter.size:,} bytes"
+    whole_size = f", the beginning of {letter.whole_size:,}" if letter.is_cut else ""
+    yield f"value    {letter.size:,} bytes{whole_size}"
     yield from hexdump(shown)
     if left:
         yield f"  … {left:,} more bytes: --all-bytes shows them"

@@ -4,6 +4,7 @@
 |---|---|
 | sink | the letter's bytes, under their key, to the partition they were read from |
 | decode | the letter's bytes, to the partition of the raw topic they were read from |
+| either, of a record too large for a letter | the record, which its topic still has |
 | symbol, normalise, core | the item of the raw record, alone, as it was received then |
 | slice | the message, cut into its contracts' pieces by the exchange's description |
 | encode | nothing: it is the worker's own state, and came from no record |
@@ -21,12 +22,13 @@ from schemas.errors import FundingStreamError, MalformedInputError
 from schemas.feeds import FEEDS
 from schemas.partitioning import contract_id, partition_of
 from schemas.records import MAX_BATCH_ITEMS, Purpose, RawBatch, RawItem
-from schemas.topics import OUTPUT_TOPICS, STATUS, TopicSpec, raw_topic_spec
+from schemas.topics import MAX_MESSAGE_BYTES, OUTPUT_TOPICS, STATUS, TopicSpec, raw_topic_spec
 
 SENT_PURPOSES: frozenset[Purpose] = frozenset({"stream", "fallback", "history"})
 """Rates and settlements, which carry their own times. A list of contracts and a snapshot to compare
 with are about the moment of their receipt: applied later, they would contradict newer ones."""
-_ITEM_STAGES = frozenset({Stage.SYMBOL, Stage.NORMALISE, Stage.CORE})
+_BESIDE_BYTES = 1_024
+"""What a record takes beside its key and its value: the header, and Kafka's own fields."""
 _TOPICS: dict[str, TopicSpec] = {
     spec.name: spec for spec in (*OUTPUT_TOPICS, *(raw_topic_spec(feed) for feed in FEEDS))
 }
@@ -49,7 +51,7 @@ Encode = Callable[[RawBatch], bytes]
 
 
 def needs_source(letter: Letter) -> bool:
-    """Tell whether the raw record is needed that a letter was cut from.
+    """Tell whether the record is needed that a letter is of: its value is not, or not whole, in it.
 
     Raises:
         NotReplayableError: a letter of this kind is never sent again.
@@ -67,7 +69,12 @@ def needs_source(letter: Letter) -> bool:
             "so there is none to be sent again"
         )
     _check_source(letter)
-    return stage in _ITEM_STAGES or stage is Stage.SLICE
+    return letter.is_cut or not is_whole_record(letter)
+
+
+def is_whole_record(letter: Letter) -> bool:
+    """Tell whether a letter is of a whole record and not of an item in one."""
+    return letter.stage in {Stage.SINK, Stage.DECODE}
 
 
 def _check_source(letter: Letter) -> None:
@@ -94,6 +101,27 @@ def sent_as_it_is(letter: Letter) -> SentRecord:
     """Return the record whose value and key the letter holds whole."""
     source = letter.source
     return SentRecord(source.topic, source.partition, letter.key, letter.value)
+
+
+def sent_source(letter: Letter, key: bytes | None, value: bytes | None) -> SentRecord:
+    """Return the record at the source of a letter that has only its beginning.
+
+    Args:
+        letter: It is of the whole record.
+        key: As the source has it now.
+        value: As the source has it now.
+
+    Raises:
+        NotReplayableError: the source has another record there.
+    """
+    source, value = letter.source, value or b""
+    begins = value.startswith(letter.value) and (key or b"").startswith(letter.key or b"")
+    if not begins or len(value) != letter.whole_size:
+        raise NotReplayableError(
+            f"letter {letter.place} was cut, and its topic no longer has it: {source} holds "
+            "another record now, the topic was made anew"
+        )
+    return SentRecord(source.topic, source.partition, key, value)
 
 
 def sent_item(letter: Letter, batch: RawBatch, encode: Encode) -> SentRecord:
@@ -158,6 +186,16 @@ def sent_pieces(
         )
         for partition, items in sorted(by_partition.items())
     ]  # fmt: skip
+
+
+def check_size(letter: Letter, record: SentRecord) -> None:
+    """Check that Kafka takes a record. Raises NotReplayableError: it is too large."""
+    size = len(record.key or b"") + len(record.value)
+    if size > MAX_MESSAGE_BYTES - _BESIDE_BYTES:
+        raise NotReplayableError(
+            f"letter {letter.place} would be a record of {size:,} bytes, and {record.topic} takes "
+            f"{MAX_MESSAGE_BYTES:,}"
+        )
 
 
 def _item(letter: Letter, batch: RawBatch) -> RawItem:

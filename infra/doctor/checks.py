@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import confluent_kafka
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from infra.clickhouse.database import Database
 from infra.clickhouse.expected import expected_of
 from infra.clickhouse.migrate import own_migrations
 from infra.clickhouse.writer import as_writer
-from infra.dead_letters.letter import Chosen
-from infra.dead_letters.replaying import letter_at, open_letters
+from infra.dead_letters.replaying import recent_letters
 from infra.doctor.clock import clock_ahead_s
 from infra.doctor.finding import Finding, Result, ok, problem, warning
 from infra.doctor.judging import (
@@ -33,11 +33,13 @@ from infra.doctor.judging import (
     judge_clock,
     judge_database,
     judge_disks,
+    judge_feeds,
     judge_lags,
     judge_letters,
     judge_parts,
-    judge_reports,
     judge_topics,
+    judge_version,
+    judge_workers,
 )
 from infra.embedded.clickhouse.access import READER_NAME
 from infra.embedded.kafka.broker import require_java
@@ -52,10 +54,12 @@ from schemas.errors import ConfigurationError, FundingStreamError, UnavailableEr
 from schemas.feeds import FEEDS
 from schemas.http.probe import probe
 from schemas.kafka.admin import ANSWER_WITHIN_S, topic_states
+from schemas.partitioning import PARTITIONS
 from schemas.serde.registry import SchemaCatalog
 from schemas.text import one_line
-from schemas.times import US_PER_HOUR, US_PER_MINUTE
+from schemas.times import US_PER_HOUR
 from schemas.topics import (
+    DEAD_LETTERS,
     OUTPUT_TOPICS,
     STATUS,
     WORKERS,
@@ -65,15 +69,14 @@ from schemas.topics import (
     raw_topic,
 )
 from stream_app.settings import AlertSettings, SinkSettings, WorkerSettings
-from stream_app.sink.clickhouse import check_database, connect
-from stream_app.sink.ledger import LEDGER, LEDGER_NAME
+from stream_app.sink.clickhouse import check_database, connect, explain
+from stream_app.sink.clickhouse_errors import Fault, classify
+from stream_app.sink.ledger import LEDGER, LEDGER_NAME, NEWEST_QUERY, check_not_newer
 from stream_app.sink.tables import TABLES as STORED
 from stream_app.worker.tables import TABLES
 
 WITHIN_S = 12.0
 """After so long the report is made, whoever has not answered."""
-REPORTED_WITHIN_US = 10 * US_PER_MINUTE
-"""Who has reported within this time is expected to go on reporting."""
 PROBE_WITHIN_S = 2.0
 
 
@@ -101,7 +104,7 @@ Check = Callable[[], Iterator[Finding]]
 
 
 def check_kafka(settings: Settings) -> Iterator[Finding]:
-    """Kafka, its topics, who has reported on them, what waits there, dead letters."""
+    """Kafka, its topics, who has reported on them, what waits there."""
     worker = settings.worker
     changelogs = [changelog_topic_spec(worker.worker_id, table) for table in TABLES]
     wanted = [*all_topics(), *changelogs]
@@ -118,13 +121,22 @@ def check_kafka(settings: Settings) -> Iterator[Finding]:
     at_us = now_us()
     with RecordReader(worker) as reader:
         catalog = SchemaCatalog(worker, answer_within_s=ANSWER_WITHIN_S)
-        for check, what, topic in (("workers", "worker", WORKERS), ("feeds", "feed", STATUS)):
-            reports = _reports(reader, catalog, topic, at_us - REPORTED_WITHIN_US)
-            yield judge_reports(check, what, reports, at_us)
-        places, _ = open_letters(reader, Chosen(since_us=at_us - US_PER_HOUR))
-        newest = letter_at(reader, places[-1]) if places else None
-        reason = "" if newest is None else one_line(f"{newest.stage}: {newest.reason}")
-        yield judge_letters(len(places), reason)
+        workers = _reports(reader, catalog, WORKERS)
+        feeds = [one for one in _reports(reader, catalog, STATUS) if one.name in FEEDS]
+    started = bool(workers or feeds)
+    yield judge_workers(workers, at_us, PARTITIONS * len(FEEDS), started=started)
+    yield judge_feeds(feeds, at_us, started=started)
+
+
+def check_letters(settings: Settings) -> Iterator[Finding]:
+    """Dead letters of the last hour."""
+    try:
+        there = topic_states(settings.worker, [DEAD_LETTERS.name], ANSWER_WITHIN_S)
+    except FundingStreamError:
+        return  # check_kafka tells it
+    if there:
+        with RecordReader(settings.worker) as reader:
+            yield judge_letters(recent_letters(reader, now_us() - US_PER_HOUR))
 
 
 def _lag(settings: SharedSettings, group: str, topics: list[str]) -> int:
@@ -132,18 +144,21 @@ def _lag(settings: SharedSettings, group: str, topics: list[str]) -> int:
         return reader.lag(topics)
 
 
-def _reports(
-    reader: RecordReader, catalog: SchemaCatalog, topic: TopicSpec, since_us: int
-) -> list[Report]:
-    """Return the newest report of each key that was published at a time or later."""
+def _reports(reader: RecordReader, catalog: SchemaCatalog, topic: TopicSpec) -> list[Report]:
+    """Return the newest report of each key that its compacted topic has."""
     assert topic.record_type is not None
     newest: dict[bytes, bytes | None] = {}
-    for message in reader.scan(topic.name, reader.since(topic.name, topic.partitions, since_us)):
+    for message in reader.scan(topic.name, dict.fromkeys(range(topic.partitions), 0)):
         newest[message.key() or b""] = message.value()
     decode = catalog.decoder(topic.record_type).decode
     records: list[dict[str, Any]] = [decode(value) for value in newest.values() if value]
     return [
-        Report(one.get("feed") or one["worker"], one["reported_at"], one.get("state"))
+        Report(
+            one.get("feed") or one["worker"],
+            one["reported_at"],
+            one.get("state"),
+            one.get("partitions", 0),
+        )
         for one in records
     ]
 
@@ -166,19 +181,36 @@ def check_clickhouse(settings: Settings) -> Iterator[Finding]:
     with closing(connect(sink, answer_within_s=ANSWER_WITHIN_S)) as client:
         yield ok("clickhouse", f"{shown_url(sink.clickhouse_url)} answers: {client.server_version}")
         yield from _clock("clickhouse", f"{sink.clickhouse_url}/ping", sink.clickhouse_tls)
-        wanted = own_migrations()
-        expected = expected_of(one for migration in wanted for one in migration.statements)
-        found = Database(client, sink, expected.tables).found()
-        recorded = None
-        if LEDGER_NAME in found.engines:
+        try:
+            database = _database(client, sink)
+        except (ClickHouseError, OSError) as error:
+            raise explain(error, sink) from error
+        yield database
+        if database.result is not Result.PROBLEM:
+            yield from _rights(client, sink)
+
+
+def _database(client: Any, sink: SinkSettings) -> Finding:
+    """Compare the database with this version, as far as this user may see it."""
+    wanted = own_migrations()
+    expected = expected_of(one for migration in wanted for one in migration.statements)
+    found = Database(client, sink, expected.tables).found()
+    recorded = None
+    if LEDGER_NAME in found.engines:
+        try:
             rows = client.query(
                 f"SELECT version, name, checksum, applied FROM {LEDGER} FINAL"  # noqa: S608
             ).result_rows
-            recorded = {row[0]: (row[1], row[2], bool(row[3])) for row in rows}
-        database = judge_database(wanted, recorded, expected, found)
-        yield database
-        if database.result is Result.OK:
-            yield from _rights(client, sink)
+        except ClickHouseError as error:
+            if classify(error) is not Fault.DENIED:
+                raise
+            # The rights of the sink are enough for what it checks itself.
+            newest = client.query(NEWEST_QUERY).result_rows
+            check_not_newer(newest)
+            version = newest[0][0] if newest else 0
+            return judge_version(version, wanted[-1].version, sink.clickhouse_username)
+        recorded = {row[0]: (row[1], row[2], bool(row[3])) for row in rows}
+    return judge_database(wanted, recorded, expected, found)
 
 
 def _rights(client: Any, sink: SinkSettings) -> Iterator[Finding]:
@@ -243,6 +275,7 @@ def checks_of(settings: Settings) -> Mapping[str, Check]:
     """Return the checks, by the name under which one that does not answer is told."""
     return {
         "kafka": lambda: check_kafka(settings),
+        "letters": lambda: check_letters(settings),
         "registry": lambda: check_registry(settings),
         "clickhouse": lambda: check_clickhouse(settings),
         "parts": lambda: check_parts(settings),

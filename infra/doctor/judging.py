@@ -7,11 +7,14 @@ from typing import NamedTuple
 
 from infra.clickhouse.expected import Expected, Found, repairs
 from infra.clickhouse.migrate import Migration, plan
+from infra.dead_letters.replaying import Recent
+from infra.dead_letters.showing import time_text
 from infra.doctor.finding import Finding, ok, problem, warning
 from infra.embedded.storage import MIN_FREE_BYTES
 from schemas.errors import StateError
 from schemas.kafka.admin import TopicState
 from schemas.records import FeedState
+from schemas.text import one_line
 from schemas.times import US_PER_S
 from schemas.topics import TopicSpec
 
@@ -25,6 +28,10 @@ MAX_WORKER_LAG = 50_000
 MAX_SINK_LAG = 100_000
 """Records, as in the alerts WorkerBehind and SinkBehind."""
 _SHOWN = 4
+_START: Mapping[str, str] = {
+    "worker": "run `fundingstream worker`",
+    "feed": "run `fundingstream producer FEED`",
+}
 _UNWELL: Mapping[FeedState, str] = {
     "stalled": "its stream brings nothing",
     "fallback": "REST serves it",
@@ -100,6 +107,21 @@ def judge_database(
     )
 
 
+def judge_version(newest: int, wanted: int, user: str) -> Finding:
+    """Judge the database by its newest migration alone, for a user who may see no more."""
+    if newest < wanted:
+        return problem(
+            "database",
+            f"it is at version {newest:04d} and this version needs {wanted:04d}: run "
+            "`fundingstream migrate`",
+        )
+    return warning(
+        "database",
+        f"it is at version {newest:04d}; user {user!r} may not see whether each table and view is "
+        "whole: call the doctor as the user of `fundingstream migrate` for that",
+    )
+
+
 def judge_clock(check: str, ahead_s: float) -> Finding:
     """Judge how far a server's clock is ahead of ours."""
     if abs(ahead_s) <= MAX_CLOCK_S:
@@ -117,19 +139,62 @@ class Report(NamedTuple):
     name: str
     reported_at: int
     state: FeedState | None = None
+    """Of a feed."""
+    partitions: int = 0
+    """Of a worker: how many it has."""
+
+    def is_silent(self, now_us: int) -> bool:
+        """Tell whether it is too old for one that runs."""
+        return now_us - self.reported_at > SILENT_S * US_PER_S
 
 
-def judge_reports(check: str, what: str, reports: Sequence[Report], now_us: int) -> Finding:
-    """Judge whether those that have reported lately still do, and what they say of themselves."""
+def judge_workers(
+    reports: Sequence[Report], now_us: int, partitions: int, *, started: bool
+) -> Finding:
+    """Judge the newest report of each worker there has been.
+
+    Args:
+        reports: One for each.
+        now_us: The time now.
+        partitions: How many all of them have to read.
+        started: Whether some part of this installation has ever reported.
+    """
+    running = [one for one in reports if not one.is_silent(now_us)]
+    if len(running) < len(reports) and sum(one.partitions for one in running) >= partitions:
+        return warning(
+            "workers",
+            f"nothing heard of worker {_silent(reports, now_us)}; the {len(running)} that run "
+            "have taken over all partitions: start it again, or take it out of funding.workers "
+            "(docs/tools.md says how) if it was stopped for good",
+        )
+    return _judge_reports("workers", "worker", reports, now_us, started=started)
+
+
+def judge_feeds(reports: Sequence[Report], now_us: int, *, started: bool) -> Finding:
+    """Judge the newest report of each feed there has been, and what it says of itself."""
+    return _judge_reports("feeds", "feed", reports, now_us, started=started)
+
+
+def _silent(reports: Sequence[Report], now_us: int) -> str:
+    """Name those that do not report any more, the last heard first, and since when."""
+    silent = sorted(
+        (one for one in reports if one.is_silent(now_us)), key=lambda one: -one.reported_at
+    )
+    return _some([f"{one.name} since {time_text(one.reported_at)}" for one in silent])
+
+
+def _judge_reports(
+    check: str, what: str, reports: Sequence[Report], now_us: int, *, started: bool
+) -> Finding:
     if not reports:
-        return warning(check, f"no {what} has reported lately: start one, or wait for its start")
-    silent = [
-        f"{one.name} for {age_s:.0f} s"
-        for one in reports
-        if (age_s := (now_us - one.reported_at) / US_PER_S) > SILENT_S
-    ]
+        if started:
+            return problem(
+                check, f"no {what} has ever reported, and other parts have: {_START[what]}"
+            )
+        return warning(check, f"no {what} has ever reported: {_START[what]}, or wait for its start")
+    silent = _silent(reports, now_us)
     if silent:
-        return problem(check, f"nothing heard of {what} {_some(silent)}: does it run? Read its log")
+        return problem(check, f"nothing heard of {what} {silent}: does it run? Read its log")
     down = [one.name for one in reports if one.state == "down"]
     if down:
         return problem(check, f"{_some(down)} down, {_UNWELL['down']}: read its producer's log")
@@ -156,14 +221,18 @@ def judge_lags(worker: int, sink: int) -> Finding:
     return ok("lag", f"{worker:,} records wait for the worker, {sink:,} for the sink")
 
 
-def judge_letters(count: int, newest_reason: str) -> Finding:
+def judge_letters(recent: Recent) -> Finding:
     """Judge the dead letters of the last hour that were not sent again."""
-    if not count:
+    newest = recent.newest
+    if newest is None:
         return ok("letters", "no dead letters within the hour that are not sent again")
+    reason = one_line(f"{newest.stage}: {newest.reason}")
+    how_many = f"{recent.total:,} dead letters within the hour, the newest"
+    if not recent.is_all:
+        how_many = f"at least {recent.total:,} dead letters within the hour, one of them"
     return warning(
         "letters",
-        f"{count:,} dead letters within the hour, the newest: {newest_reason}. See them with "
-        "`fundingstream dead-letters list --since 1h`",
+        f"{how_many}: {reason}. See them with `fundingstream dead-letters list --since 1h`",
     )
 
 

@@ -18,6 +18,7 @@ import pytest_asyncio
 from confluent_kafka import Producer
 
 from infra.kafka.lag import LagReader
+from infra.kafka.record_reader import RecordReader
 from infra.kafka.topic_reader import Span, read_topic, topic_ends
 from schemas.clock import now_us
 from schemas.control_items import UNREADABLE
@@ -25,7 +26,7 @@ from schemas.kafka.admin import ensure_topics
 from schemas.partitioning import PARTITIONS, contract_id, partition_of
 from schemas.records import FUNDING_RATE, Purpose, RawBatch, Transport
 from schemas.serde.registry import SchemaCatalog
-from schemas.topics import RATES, raw_topic_spec
+from schemas.topics import DEAD_LETTERS, RATES, raw_topic_spec
 from tests.support.made_up_venue.registration import registered
 from tests.support.paths import ROOT
 from tests.support.waiting import eventually
@@ -103,6 +104,17 @@ def publish(
     assert producer.flush(10) == 0
 
 
+def give_up_again(scene: Scene) -> None:
+    """Write all letters a second time, as a worker that was killed before its commit does."""
+    producer: Any = Producer(scene.settings.librdkafka())
+    with RecordReader(scene.settings) as reader:
+        for letter in reader.scan(DEAD_LETTERS.name, dict.fromkeys(range(PARTITIONS), 0)):
+            producer.produce(
+                DEAD_LETTERS.name, letter.value(), letter.key(), headers=letter.headers()
+            )
+    assert producer.flush(10) == 0
+
+
 async def command(
     scene: Scene, folder: Path, *arguments: str, code: str = ""
 ) -> tuple[int | None, str]:
@@ -159,6 +171,7 @@ async def test_letters_go_back_once_whatever_is_killed(scene: Scene, tmp_path: P
     letters = {letter["stage"]: letter for letter in json.loads(output)}
     assert (code, set(letters)) == (0, {"normalise", "slice"})
     assert "unknown channel 'all'" in letters["normalise"]["reason"]
+    await asyncio.to_thread(give_up_again, scene)
     async with scene.worker(PYTHONPATH=path) as worker:
         await worker.started()
         code, _ = await command(scene, folder, "replay", "--all", code=KILLED)
@@ -169,6 +182,8 @@ async def test_letters_go_back_once_whatever_is_killed(scene: Scene, tmp_path: P
         code, output = await command(scene, folder, "replay", letters["slice"]["place"])
         assert code == 0
         assert "was sent again before" in output
+        code, output = await command(scene, folder, "list", "--json")
+        assert [one["replay"] for one in json.loads(output)] == ["done"] * 4
         await processed(scene)
         await eventually(lambda: asyncio.to_thread(rates, scene), "rates", 10)
         worker.send(signal.SIGTERM)

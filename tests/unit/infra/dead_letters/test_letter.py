@@ -67,6 +67,7 @@ def test_anybodys_headers_are_read(
         st.sampled_from(ReplayState),
         st.text(max_size=9),
         st.dictionaries(st.integers(0, 99), st.integers(0, 1 << 40), max_size=8),
+        st.text(max_size=9),
     )
 )
 def test_a_mark_is_read_as_it_was_written(mark: Mark) -> None:
@@ -83,17 +84,39 @@ class TestReplays:
         begun = Mark(AT, ReplayState.BEGUN, "funding.rates", {2: 30})
         replays.take(begun)
         replays.take(begun._replace(ends={2: 40}))
-        assert (replays.state(AT), replays.begun(AT)) == (ReplayState.BEGUN, begun)
+        one, other = letter(), letter(Place(0, 0))
+        assert (replays.state(one), replays.begun(one)) == (ReplayState.BEGUN, begun)
         replays.take(Mark(AT, ReplayState.DONE))
-        assert (replays.state(AT), replays.begun(AT)) == (ReplayState.DONE, None)
-        assert replays.state(Place(0, 0)) is None
+        assert (replays.state(one), replays.begun(one)) == (ReplayState.DONE, None)
+        assert replays.state(other) is None
+
+    def test_a_mark_is_of_all_letters_of_its_origin(self) -> None:
+        """A part that was killed before it had committed gives the same record up again."""
+        one, same, other = (
+            letter(
+                place,
+                stage="sink",
+                source_topic="funding.rates",
+                source_partition="2",
+                source_offset=offset,
+            )
+            for place, offset in ((AT, "9"), (Place(0, 4), "9"), (Place(0, 5), "10"))
+        )
+        replays = Replays()
+        begun = Mark(AT, ReplayState.BEGUN, "funding.rates", {2: 30}, one.origin)
+        replays.take(begun)
+        assert [replays.begun(each) for each in (one, same, other)] == [begun, begun, None]
+        replays.take(Mark(AT, ReplayState.DONE, origin=one.origin))
+        assert [replays.is_done(each) for each in (one, same, other)] == [True, True, False]
+        assert replays.begun(same) is None
+        assert letter().origin == ""  # of no one record: each is for itself
 
     def test_marks_are_no_letters(self) -> None:
         """They are taken note of on the way."""
         replays, one = Replays(), letter(stage="sink")
         marks = [Mark(AT, ReplayState.DONE)]
         assert list(letters_only([one, *marks], replays, lambda _: True)) == [one]
-        assert replays.is_done(AT)
+        assert replays.is_done(one)
 
 
 @pytest.mark.parametrize(

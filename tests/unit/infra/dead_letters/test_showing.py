@@ -50,3 +50,10 @@ def test_long_values_are_cut_unless_all_bytes_are_asked_for() -> None:
     assert "61 62 00 63" in cut[-2]
     assert cut[-2].endswith("ab.cab.cab.cab.c")
     assert len(list(lines_of(one, None, None, whole=True))) > len(cut)
+
+
+def test_a_letter_that_was_written_cut_says_of_what() -> None:
+    """Its bytes are not the whole message."""
+    one = letter("x", b"ab")._replace(headers={"truncated_from_bytes": "5000000"})
+    lines = list(lines_of(one, None, None, whole=True))
+    assert "value    2 bytes, the beginning of 5,000,000" in lines

@@ -11,16 +11,20 @@ from infra.dead_letters.letter import Letter, Place, Source
 from infra.dead_letters.way_back import (
     NotReplayableError,
     SentRecord,
+    check_size,
+    is_whole_record,
     needs_source,
     sent_as_it_is,
     sent_item,
     sent_pieces,
+    sent_source,
 )
 from producers.exchanges.spec import Exchange, Frame, Slice
 from schemas.control_items import UNREADABLE
 from schemas.errors import MalformedInputError
 from schemas.partitioning import partition_of
 from schemas.records import RawBatch
+from schemas.topics import MAX_MESSAGE_BYTES
 
 RAW = "funding.raw.kucoin"
 SINK = Source("funding.rates", 2, 9, -1)
@@ -72,6 +76,38 @@ def test_what_the_sink_or_the_decoder_gave_up_goes_back_as_it_is() -> None:
     assert not needs_source(letter("sink", SINK))
     assert sent_as_it_is(letter("sink", SINK)) == SentRecord("funding.rates", 2, b"kucoin:A", b"{}")
     assert not needs_source(letter("decode"))
+
+
+class TestCutLetters:
+    """Of records that are too large for a letter, which has headers besides."""
+
+    cut = letter("sink", SINK)._replace(headers={"truncated_from_bytes": "6"})
+
+    def test_the_whole_record_is_taken_from_its_topic(self) -> None:
+        """The letter's bytes alone would be a broken record."""
+        assert needs_source(self.cut)
+        assert is_whole_record(self.cut)
+        sent = sent_source(self.cut, b"kucoin:A", b"{}more")
+        assert sent == SentRecord("funding.rates", 2, b"kucoin:A", b"{}more")
+
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [(b"kucoin:A", b"other!"), (b"kucoin:A", b"{}longer"), (b"kucoin:A", None),
+         (b"x", b"{}more"), (None, b"{}more")],
+    )  # fmt: skip
+    def test_another_record_in_its_place_does_not_go_back(
+        self, key: bytes | None, value: bytes | None
+    ) -> None:
+        """It must begin with the letter's bytes and be as long as the letter says."""
+        with pytest.raises(NotReplayableError, match="its topic no longer has it"):
+            sent_source(self.cut, key, value)
+
+    def test_what_kafka_would_not_take_is_refused(self) -> None:
+        """With the reason, and no end of attempts."""
+        fits = SentRecord("funding.rates", 2, None, b"x" * (MAX_MESSAGE_BYTES - 1_024))
+        check_size(self.cut, fits)
+        with pytest.raises(NotReplayableError, match="takes 4,194,304"):
+            check_size(self.cut, fits._replace(key=b"x"))
 
 
 @pytest.mark.parametrize("stage", ["symbol", "normalise", "core"])

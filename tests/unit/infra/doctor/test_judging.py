@@ -8,6 +8,9 @@ import pytest
 
 from infra.clickhouse.expected import Expected, Found
 from infra.clickhouse.migrate import Migration
+from infra.dead_letters.letter import Letter, Place, Source
+from infra.dead_letters.replaying import Recent
+from infra.dead_letters.showing import time_text
 from infra.doctor.clock import ahead_s
 from infra.doctor.finding import Finding, Result
 from infra.doctor.judging import (
@@ -18,11 +21,13 @@ from infra.doctor.judging import (
     judge_clock,
     judge_database,
     judge_disks,
+    judge_feeds,
     judge_lags,
     judge_letters,
     judge_parts,
-    judge_reports,
     judge_topics,
+    judge_version,
+    judge_workers,
 )
 from schemas.kafka.admin import TopicState
 from schemas.records import FeedState
@@ -135,13 +140,32 @@ class TestReports:
     def test_what_they_say(self, state: FeedState | None, result: Result) -> None:
         """The worst of them counts."""
         reports = [Report("good", NOW, "live"), Report("other", NOW, state)]
-        is_a(judge_reports("feeds", "feed", reports, NOW), result, "other")
+        is_a(judge_feeds(reports, NOW, started=True), result, "other")
 
-    def test_one_that_has_fallen_silent(self) -> None:
-        """It has reported within minutes, and no longer does."""
-        silent = Report("w", NOW - 40 * US_PER_S)
-        is_a(judge_reports("workers", "worker", [silent], NOW), Result.PROBLEM, "w for 40 s")
-        is_a(judge_reports("workers", "worker", [], NOW), Result.WARNING, "no worker")
+    @pytest.mark.parametrize("age_s", [40, 86_400])
+    def test_one_that_has_fallen_silent(self, age_s: int) -> None:
+        """However long ago: the last report of each stays in its topic."""
+        silent = Report("w", NOW - age_s * US_PER_S)
+        since = f"w since {time_text(silent.reported_at)}"
+        is_a(judge_workers([silent], NOW, 8, started=True), Result.PROBLEM, since)
+        well = Report("good", NOW, "live")
+        is_a(judge_feeds([well, silent], NOW, started=True), Result.PROBLEM, since)
+
+    def test_where_none_has_ever_reported(self) -> None:
+        """Nothing was started yet, or a part is missing."""
+        is_a(judge_workers([], NOW, 8, started=False), Result.WARNING, "no worker")
+        is_a(judge_workers([], NOW, 8, started=True), Result.PROBLEM, "no worker", "run `")
+
+    def test_a_worker_whose_partitions_others_have(self) -> None:
+        """It is one too many, or gone for good; one of which partitions are missing is not."""
+        silent = Report("w", NOW - 86_400 * US_PER_S, partitions=4)
+        others = [Report("x", NOW, partitions=4), Report("y", NOW, partitions=4)]
+        is_a(
+            judge_workers([silent, *others], NOW, 8, started=True),
+            Result.WARNING, "w since", "taken over", "for good",
+        )  # fmt: skip
+        is_a(judge_workers([silent, *others], NOW, 9, started=True), Result.PROBLEM, "w since")
+        is_a(judge_workers(others, NOW, 8, started=True), Result.OK, "x", "y")
 
 
 def test_lags() -> None:
@@ -153,8 +177,18 @@ def test_lags() -> None:
 
 def test_letters() -> None:
     """Each that was not sent again is worth a look."""
-    is_a(judge_letters(0, ""), Result.OK)
-    is_a(judge_letters(3, "sink: why"), Result.WARNING, "3 dead", "sink: why", "dead-letters list")
+    source = Source("funding.rates", 2, 9, -1)
+    newest = Letter(Place(3, 17), 5, None, b"", 0, "sink", "why", source, {})
+    is_a(judge_letters(Recent(0, None, is_all=True)), Result.OK)
+    few, flood = Recent(3, newest, is_all=True), Recent(10_000, newest, is_all=False)
+    is_a(judge_letters(few), Result.WARNING, "3 dead", "sink: why", "dead-letters list")
+    is_a(judge_letters(flood), Result.WARNING, "at least 10,000 dead", "sink: why")
+
+
+def test_the_version_that_a_user_sees_who_sees_no_more() -> None:
+    """The sink's rights."""
+    is_a(judge_version(9, 10, "sink"), Result.PROBLEM, "0009", "fundingstream migrate")
+    is_a(judge_version(10, 10, "sink"), Result.WARNING, "0010", "'sink' may not see")
 
 
 def test_disks() -> None:

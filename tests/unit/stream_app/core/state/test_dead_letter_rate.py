@@ -135,6 +135,14 @@ class TestTotals:
         assert watch.is_beyond(late + US_PER_HOUR, LETTERS_IN_A_ROW, 0)
         assert not watch.is_beyond(late + US_PER_HOUR, LETTERS_IN_A_ROW, 1)
 
+    def test_the_share_of_a_minute_that_is_over_says_nothing(self) -> None:
+        """Of fewer than too many in a row, after which nothing comes at all."""
+        watch = TotalsWatch()
+        assert watch.is_beyond(T0, LETTERS_IN_A_ROW - 5, 0)
+        assert not watch.is_beyond(T0 + US_PER_MINUTE, LETTERS_IN_A_ROW - 5, 0)
+        assert not watch.is_beyond(T0 + US_PER_HOUR, LETTERS_IN_A_ROW - 5, 0)
+        assert watch.is_beyond(T0 + US_PER_HOUR, LETTERS_IN_A_ROW, 0)
+
     def test_totals_that_begin_anew_are_no_step_back(self) -> None:
         """A feed that failed is run anew, and counts from zero."""
         watch = TotalsWatch()
