@@ -161,7 +161,7 @@ class Handle:
         if report["query_class"].name != "READ_ONLY" or report["statement_count"] != 1:
             raise denied(
                 "Not enough privileges: this user may SELECT, SHOW, DESCRIBE, EXPLAIN and EXISTS,"
-                " one statement at a time, with settings in the URL or in a SETTINGS clause."
+                " and SET settings and USE a database for a session, one statement at a time."
             )
 
     def canonical(self, sql: str) -> str:
