@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import clickhouse_connect
+from clickhouse_connect import common
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from schemas.config.settings import shown_url
@@ -15,6 +16,7 @@ from stream_app.settings import SinkSettings
 from stream_app.sink.clickhouse_errors import (
     Fault,
     classify,
+    code_of,
     is_unknown_statement,
     one_line,
 )
@@ -38,6 +40,10 @@ _QUORUM_SHARE = 0.5
 
 # The driver logs what it also raises; every error is reported once, by whoever handles it.
 logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
+# A setting that the user's profile fixes: the server is to refuse it, with its number of the error.
+# The driver would refuse it by what it heard of the profile when it connected, and go on so after
+# somebody has lifted it.
+common.set_setting("invalid_setting_action", "send")
 
 
 def connect(settings: SinkSettings, *, answer_within_s: float | None = None) -> Any:
@@ -102,19 +108,30 @@ def explain(error: Exception, settings: SinkSettings) -> FundingStreamError:
             f"{settings.clickhouse_username!r} ({one_line(error)}): set "
             "FUNDING_CLICKHOUSE_USERNAME and FUNDING_CLICKHOUSE_PASSWORD"
         )
-    if fault in {Fault.REFUSED, Fault.UNKNOWN}:
+    if fault is Fault.REFUSED:
         return StateError(f"ClickHouse at {url} refuses: {one_line(error)}")
+    if code_of(error) is not None:
+        return UnavailableError(
+            f"ClickHouse at {url} answers with an error ({one_line(error)}): "
+            "its own log may say more"
+        )
     advice = settings.clickhouse_tls.advice(error) or "start it, or set FUNDING_CLICKHOUSE_URL"
     return UnavailableError(f"ClickHouse at {url} does not answer ({one_line(error)}): {advice}")
 
 
 def check_database(
-    client: Any, settings: SinkSettings, tables: Sequence[TableSpec], *, writes: bool = True
+    client: Any,
+    settings: SinkSettings,
+    tables: Sequence[TableSpec],
+    *,
+    writes: bool = True,
+    beat: Callable[[], None] = lambda: None,
 ) -> None:
     """Check that the sink may write, and that the database is the one of this version.
 
     Rights come first: a table without any right on it is hidden, and would look like a missing one.
-    They are not checked of a user who does not write.
+    They are not checked of a user who does not write. `beat` is called before each request, which
+    may take as long as the time-out.
 
     Raises:
         ConfigurationError: the user lacks a right, and the message has the GRANT that gives it.
@@ -124,17 +141,22 @@ def check_database(
     """
     try:
         if writes:
-            _check_rights(client, settings, tables)
+            _check_rights(client, settings, tables, beat)
+        beat()
         check_not_newer(client.query(NEWEST_QUERY).result_rows)
+        beat()
         _check_columns(client, settings, tables)
     except (ClickHouseError, OSError) as error:
         raise explain(error, settings) from error
 
 
-def _check_rights(client: Any, settings: SinkSettings, tables: Sequence[TableSpec]) -> None:
+def _check_rights(
+    client: Any, settings: SinkSettings, tables: Sequence[TableSpec], beat: Callable[[], None]
+) -> None:
     rights = [f"SELECT(version, name) ON {LEDGER}"]
     rights += [f"INSERT ON {table.full_name}" for table in tables]
     for right in rights:
+        beat()
         try:
             # As a command: the statement takes no FORMAT, which a query of the driver ends with.
             granted = str(client.command(f"CHECK GRANT {right}")) == "1"

@@ -38,10 +38,13 @@ _CONSTRAINT = 452  # SETTING_CONSTRAINT_VIOLATION: a profile forbids to change a
 _DENIED = frozenset({192, 193, 194, 195, 291, _CONSTRAINT, 492, _ACCESS_DENIED, 516, 720, 767})
 TRANSIENT_CODES = {
     3: "UNEXPECTED_END_OF_FILE",
+    24: "CANNOT_WRITE_TO_OSTREAM",
     74: "CANNOT_READ_FROM_FILE_DESCRIPTOR",
     75: "CANNOT_WRITE_TO_FILE_DESCRIPTOR",
     76: "CANNOT_OPEN_FILE",
     77: "CANNOT_CLOSE_FILE",
+    95: "CANNOT_READ_FROM_SOCKET",
+    96: "CANNOT_WRITE_TO_SOCKET",
     115: "UNKNOWN_SETTING",  # this server is of another version than the one that was asked
     159: "TIMEOUT_EXCEEDED",
     160: "TOO_SLOW",
@@ -103,9 +106,15 @@ TRANSIENT_CODES = {
     777: "MEMORY_RESERVATION_KILLED",
     778: "MEMORY_RESERVATION_FAILED",
     999: "KEEPER_EXCEPTION",
+    # Errors of the libraries within a server, of its network and disks among others.
+    1000: "POCO_EXCEPTION",
+    1001: "STD_EXCEPTION",
+    1002: "UNKNOWN_EXCEPTION",
 }
 # Also 252, but of the data: rows of more than a hundred days at once. Halves pass.
 _TOO_MANY_PARTITIONS = "Too many partitions for single INSERT block"
+# Also 1001, where the server gives what its Avro library throws no number of its own.
+_NO_AVRO = "avro::Exception"
 
 
 class Fault(Enum):
@@ -128,7 +137,8 @@ def classify(error: Exception) -> Fault:
     code = code_of(error)
     if code is None:
         return Fault.TRANSIENT
-    if code in REFUSED_CODES or _TOO_MANY_PARTITIONS in str(error):
+    of_the_rows = any(words in str(error) for words in (_TOO_MANY_PARTITIONS, _NO_AVRO))
+    if code in REFUSED_CODES or of_the_rows:
         return Fault.REFUSED
     if code in TRANSIENT_CODES:
         return Fault.TRANSIENT

@@ -17,7 +17,6 @@ from typing import Any, Protocol
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from schemas.clock import Clock
-from schemas.errors import UnavailableError
 from schemas.kafka import clients
 from schemas.process.heartbeat import Heartbeat
 from stream_app.settings import SinkSettings
@@ -30,7 +29,9 @@ from stream_app.sink.batches import (
     plan_text,
 )
 from stream_app.sink.expected_offsets import ExpectedOffsets
+from stream_app.sink.kafka_consumer import POLL_WITHIN_S, consumer_config, end_of_sink
 from stream_app.sink.metrics import SinkMetrics
+from stream_app.sink.outage import Outage
 from stream_app.sink.tables import DELETED_BY_AGE
 
 log = logging.getLogger(__name__)
@@ -38,12 +39,9 @@ log = logging.getLogger(__name__)
 _POLL_S = 0.1
 _POLL_MESSAGES = 1_000
 _STOP_GRACE_S = 5.0
-_SESSION_MS = 6_000
 _KAFKA_TIMEOUT_S = 10.0
 _COMMIT_BACKOFF_S = 0.5
 _LAG_EVERY_S = 1.0
-# A fifth of Kafka's default for max.poll.interval.ms, after which the group drops a member.
-_POLL_WITHIN_S = 60.0
 
 
 class ChunkWriter(Protocol):
@@ -58,29 +56,6 @@ class _ChunkLostError(Exception):
     """The chunk in hand belongs to another member now, or the sink must stop."""
 
 
-def consumer_config(settings: SinkSettings) -> dict[str, Any]:
-    """Return the librdkafka configuration of the sink's consumer."""
-    config: dict[str, Any] = {
-        **settings.librdkafka(),
-        "client.id": "fundingstream-sink",
-        "group.id": settings.sink_group,
-        "enable.auto.commit": False,
-        "enable.auto.offset.store": False,
-        "auto.offset.reset": "earliest",
-        "partition.assignment.strategy": "range",
-        "session.timeout.ms": _SESSION_MS,
-        "heartbeat.interval.ms": _SESSION_MS // 4,
-        # Fewer, larger fetches: rows wait for their chunk anyway, wake-ups cost both sides.
-        "fetch.min.bytes": 65_536,
-        "fetch.wait.max.ms": 200,
-        "queued.max.messages.kbytes": 16_384,
-        "queued.min.messages": 10_000,
-    }
-    if settings.sink_instance:
-        config["group.instance.id"] = settings.sink_instance
-    return config
-
-
 class Sink:
     """One member of the sink's group."""
 
@@ -88,18 +63,35 @@ class Sink:
         self,
         settings: SinkSettings,
         metrics: SinkMetrics,
+        outage: Outage,
         heartbeat: Heartbeat,
         stop: threading.Event,
         clock: Clock,
+        consumer: Any = None,
     ) -> None:
-        """`heartbeat` gets a beat at each turn of the loop, the waiting for ClickHouse included."""
+        """Make a member, which joins its group when it runs.
+
+        Args:
+            settings: Kafka's address, the group, and when a chunk is closed.
+            metrics: Where the sink counts.
+            outage: Told while offsets cannot be committed.
+            heartbeat: Gets a beat at each turn of the loop, the waiting for ClickHouse included.
+            stop: Set from outside when the sink is to end.
+            clock: The time.
+            consumer: What consumes; None: a consumer of confluent-kafka.
+
+        Raises:
+            ConfigurationError: a setting of the connection to Kafka is wrong.
+        """
         self._clock = clock
+        self._group = settings.sink_group
         self._heartbeat = heartbeat
         self._limits = Limits(settings.sink_batch_rows, settings.sink_batch_age_s)
         self._metrics = metrics
         self._stop = stop
         self._stop_by_s: float | None = None
-        self._consumer: Any = clients.consumer(
+        self._outage = outage
+        self._consumer: Any = consumer or clients.consumer(
             {**consumer_config(settings), "error_cb": _log_error}
         )
         self._writers: dict[str, ChunkWriter] = {}
@@ -143,7 +135,7 @@ class Sink:
             self._heartbeat.beat()
             message = self._consumer.poll(max(0.0, min(rest_s, _POLL_S)))
             self._polled_at_s = self._clock.monotonic_s()
-            if message is not None and _is_record(message):
+            if message is not None and self._is_record(message):
                 self._early.append(message)
             if self._generation != generation:
                 raise _ChunkLostError("the partitions were revoked")
@@ -158,7 +150,7 @@ class Sink:
     def _stay_member(self) -> None:
         """Poll when many slow inserts have kept the consumer from it; a pause drops its buffer."""
         self._heartbeat.beat()
-        if self._clock.monotonic_s() - self._polled_at_s >= _POLL_WITHIN_S:
+        if self._clock.monotonic_s() - self._polled_at_s >= POLL_WITHIN_S:
             self.wait(0.0)
 
     def _collect(self) -> list[Chunk]:
@@ -178,7 +170,7 @@ class Sink:
         now_s = self._clock.monotonic_s()
         chunks: list[Chunk] = []
         for message in messages:
-            if not _is_record(message):
+            if not self._is_record(message):
                 continue
             batcher = self._batchers.get(message.topic())
             if batcher is not None:
@@ -192,6 +184,25 @@ class Sink:
         self._metrics.buffered.set(sum(b.rows for b in self._batchers.values()))
         self._pause_ahead()
         return chunks
+
+    def _is_record(self, message: Any) -> bool:
+        """Tell a record from an event.
+
+        Raises:
+            UnavailableError: the consumer cannot go on, for example because another has its name.
+            ConfigurationError: Kafka does not let it read a topic or use the group.
+        """
+        error = message.error()
+        if error is None:
+            return True
+        end = end_of_sink(error, message.topic() or "", self._group)
+        if end is not None:
+            raise end
+        if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            log.warning("%s: run `fundingstream topics`", error.str())
+        else:
+            log.warning("Kafka: %s", error.str())
+        return False
 
     def _look_for_lost(self, message: Any) -> None:
         """Report messages that Kafka deleted before they were consumed."""
@@ -251,6 +262,7 @@ class Sink:
                     ]
                 )
         except _ChunkLostError as error:
+            self._outage.given_up()
             log.warning("chunks left to the next owner of their partitions: %s", error)
             left = sum(len(c.messages) for c in chunks) - sum(len(c.messages) for c in stored)
             self._metrics.abandoned.inc(left)
@@ -265,16 +277,27 @@ class Sink:
 
     def _commit(self, offsets: Sequence[Any]) -> None:
         """Commit until it is confirmed; if a rebalance takes the chunk away, `wait` raises."""
+        offsets = list(offsets)
         while True:
             try:
-                results = self._consumer.commit(offsets=list(offsets), asynchronous=False)
+                results = self._consumer.commit(offsets=offsets, asynchronous=False)
             except KafkaException as error:
                 problem = error.args[0]
             else:
                 problem = next((r.error for r in results if r.error is not None), None)
             if problem is None:
+                self._outage.over()
                 return
-            log.warning("offsets not committed (%s); trying again", problem.str())
+            planned = any(item.metadata for item in offsets)
+            if planned and problem.code() == KafkaError.OFFSET_METADATA_TOO_LARGE:
+                # Without plans duplicates are still removed by the tables' Replacing keys.
+                log.warning("the broker does not take the plan of a chunk (%s)", problem.str())
+                offsets = [TopicPartition(o.topic, o.partition, o.offset) for o in offsets]
+                continue
+            end = end_of_sink(problem, "", self._group)
+            if end is not None:
+                raise end
+            self._outage.failed("kafka", f"offsets are not committed ({problem.str()})")
             self.wait(_COMMIT_BACKOFF_S)
 
     def _on_assign(self, consumer: Any, partitions: Sequence[Any]) -> None:
@@ -341,24 +364,6 @@ def _waves(chunks: Sequence[Chunk]) -> list[list[Chunk]]:
             waves.append([])
         waves[index].append(chunk)
     return waves
-
-
-def _is_record(message: Any) -> bool:
-    """Tell a record from an event.
-
-    Raises:
-        UnavailableError: the consumer cannot go on, for example because another has its name.
-    """
-    error = message.error()
-    if error is None:
-        return True
-    if error.fatal():
-        raise UnavailableError(f"the sink's consumer had to stop: {error.str()}")
-    if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-        log.warning("%s: run `fundingstream topics`", error.str())
-    else:
-        log.warning("Kafka: %s", error.str())
-    return False
 
 
 def _log_error(error: Any) -> None:

@@ -86,34 +86,37 @@ class DeadLetterQueue:
         `wait` is called meanwhile, and may raise to give up.
 
         Raises:
-            UndeliverableError: the broker refuses a letter for good.
+            UndeliverableError: the broker refuses some of them for good; the error has those.
         """
-        failures: list[Any] = []
-
-        def delivered(error: Any, _message: Any) -> None:
-            if error is not None:
-                failures.append(error)
-
+        failed: list[tuple[DeadLetter, str]] = []
         try:
             for letter in letters:
-                self._produce(letter, delivered, wait)
+                self._produce(letter, failed, wait)
             while self._producer.flush(_SLICE_S):
                 wait(_SLICE_S)
         except BaseException:
             # They come again with their chunk; what stayed in the queue would come twice then.
             self._producer.purge()
             raise
-        if failures:
+        if failed:
             # Permanent, such as a topic that does not exist: the offsets stay where they are.
-            raise UndeliverableError(str(failures[0]))
+            raise UndeliverableError(failed[0][1], [letter for letter, _ in failed])
 
     def _produce(
         self,
         letter: DeadLetter,
-        delivered: Callable[[Any, Any], None],
+        failed: list[tuple[DeadLetter, str]],
         wait: Callable[[float], None],
     ) -> None:
-        """Hand a letter to the producer, whose queue is bounded: until there is room, `wait`."""
+        """Hand a letter to the producer, whose queue is bounded: until there is room, `wait`.
+
+        A letter that is refused, now or later, is added to `failed`; the others go on.
+        """
+
+        def delivered(error: Any, _message: Any) -> None:
+            if error is not None:
+                failed.append((letter, str(error)))
+
         while True:
             try:
                 self._producer.produce(
@@ -127,10 +130,16 @@ class DeadLetterQueue:
                 self._producer.poll(0)
                 wait(_SLICE_S)
             except KafkaException as error:
-                raise UndeliverableError(str(error.args[0])) from error
+                failed.append((letter, str(error.args[0])))
+                return
             else:
                 return
 
 
 class UndeliverableError(Exception):
-    """The broker refuses a dead letter for good."""
+    """The broker refuses dead letters for good."""
+
+    def __init__(self, reason: str, letters: Sequence[DeadLetter]) -> None:
+        """`letters` are those that it refuses; it has the others."""
+        super().__init__(reason)
+        self.letters = letters

@@ -52,6 +52,10 @@ class Outage:
                 self._clock.monotonic_s() - self._since_s,
             )
 
+    def given_up(self) -> None:
+        """Take that nobody here waits any longer: what was tried is left to another attempt."""
+        self._set("")
+
     def _set(self, cause: str) -> None:
         if self._cause:
             self._metrics.waiting.labels(self._cause).set(0)

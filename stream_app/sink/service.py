@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 _WAIT_S = 3.0
 _KAFKA_TIMEOUT_S = 5.0
 _SLACK_S = 15.0
-"""Beyond ClickHouse's time-out, which one insert may take."""
+"""Beyond ClickHouse's time-out, which one request may take."""
 
 T = TypeVar("T")
 
@@ -46,8 +46,8 @@ def run_sink(settings: SinkSettings, *, stop: threading.Event | None = None) -> 
     reads anew.
 
     Raises:
-        ConfigurationError: ClickHouse refuses the user at the start or the user lacks a right, or
-            the URL is none.
+        ConfigurationError: ClickHouse refuses the user at the start or the user lacks a right, the
+            URL is none, or Kafka does not let the sink read its topics.
         StateError: a newer version has migrated the database, or a table is not the one that this
             version writes.
         UnavailableError: the metrics port is taken, or another sink has this instance id.
@@ -63,12 +63,12 @@ def run_sink(settings: SinkSettings, *, stop: threading.Event | None = None) -> 
     stop_metrics = metrics.serve(settings, heartbeat.trouble)
     try:
         until_available = partial(_until_available, outage, heartbeat, stop)
-        client = until_available("clickhouse", lambda: _ready_clickhouse(settings))
+        client = until_available("clickhouse", lambda: _ready_clickhouse(settings, heartbeat))
         topics = [*(table.topic.name for table in TABLES), DEAD_LETTERS.name]
         until_available("kafka", lambda: require_topics(settings, topics, _KAFKA_TIMEOUT_S))
         if client is not None and not stop.is_set():
-            sink = Sink(settings, metrics, heartbeat, stop, clock)
-            sink.run(_writers(settings, client, metrics, outage, sink, clock))
+            sink = Sink(settings, metrics, outage, heartbeat, stop, clock)
+            sink.run(_writers(settings, client, metrics, outage, heartbeat, sink, clock))
     finally:
         stop_metrics()
     log.info("sink stopped")
@@ -80,6 +80,7 @@ def _writers(
     client: Any,
     metrics: SinkMetrics,
     outage: Outage,
+    heartbeat: Heartbeat,
     sink: Sink,
     clock: Clock,
 ) -> dict[str, TableWriter]:
@@ -91,16 +92,17 @@ def _writers(
         reader = RowReader(table, decoder, catalog.schema_text)
         return TableWriter(
             *(table, client, reader, letters, metrics, outage, sink.wait, clock),
+            beat=heartbeat.beat,
             own_settings=quorum_settings(settings),
         )
 
     return {table.topic.name: writer(table) for table in TABLES}
 
 
-def _ready_clickhouse(settings: SinkSettings) -> Any:
+def _ready_clickhouse(settings: SinkSettings, heartbeat: Heartbeat) -> Any:
     client = connect(settings)
     try:
-        check_database(client, settings, TABLES)
+        check_database(client, settings, TABLES, beat=heartbeat.beat)
     except FundingStreamError:
         client.close()  # it is tried again, for hours where nobody migrates
         raise

@@ -93,11 +93,13 @@ class TableWriter:
         wait: Wait,
         clock: Clock,
         chance: Callable[[], float] = random.random,
+        beat: Callable[[], None] = lambda: None,
         own_settings: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """Make the writer of a table.
 
         `chance` returns a number from [0, 1): it spreads the attempts of several sinks.
+        `beat` is called before each request, which may take as long as ClickHouse's time-out.
         `own_settings` are given to each insert beside those that tokens need.
         """
         self._table = table
@@ -109,6 +111,7 @@ class TableWriter:
         self._outage = outage
         self._wait = wait
         self._chance = chance
+        self._beat = beat
         self._own_settings = dict(own_settings)
         self._columns = list(table.record_type.fields)
         self._header = container_header(table.record_type.text)
@@ -205,7 +208,9 @@ class TableWriter:
             try:
                 # After a failure the next server to answer may be one of another version.
                 if self._settings is None:
+                    self._beat()
                     self._settings = insert_settings(self._client) | self._own_settings
+                self._beat()
                 self._client.raw_insert(
                     self._table.full_name,
                     column_names=self._columns,
@@ -246,20 +251,25 @@ class TableWriter:
         return f"{name}: {said}"
 
     def _bury(self, letters: Sequence[DeadLetter]) -> None:
+        """Publish dead letters, those again that are refused; the others are delivered once."""
         backoff = self._backoff()
-        for letter in letters:
-            log.warning(
-                "%s:%d:%d goes to the dead letters: %s",
-                *(letter.topic, letter.message.partition, letter.message.offset, letter.error),
-            )
-        while True:
+        left = letters
+        while left:
             try:
-                self._letters.publish(letters, self._wait)
+                self._letters.publish(left, self._wait)
+                left = ()
             except UndeliverableError as error:
-                self._outage.failed("dead letters", f"dead letters are not delivered ({error})")
+                left = error.letters
+                self._outage.failed(
+                    "dead letters", f"{len(left)} dead letters are not delivered ({error})"
+                )
                 self._wait(backoff.failed())
-            else:
-                return
+        first = letters[0]
+        log.warning(
+            "%d messages of %s are dead letters now; the first is %d:%d (%s)",
+            *(len(letters), first.topic),
+            *(first.message.partition, first.message.offset, first.error),
+        )
 
     def _count(self, rows: Sequence[Row], refused: Collection[int]) -> None:
         name = self._table.name

@@ -7,16 +7,17 @@ settings, database and temporary tables. Every failure is a ClickHouseError.
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import chdb
 
-from infra.embedded.clickhouse.errors import STD_EXCEPTION, ClickHouseError, denied
+from infra.embedded.clickhouse.errors import ClickHouseError, denied, unknown_status
 from infra.embedded.clickhouse.layout import OVERLAY_NAME, prepare_default_database
 from infra.embedded.clickhouse.roles import Role, write_engine_configuration
 from infra.embedded.clickhouse.sqltext import escaped, quoted, quoted_name
@@ -34,12 +35,13 @@ _SERVER_SETTINGS = {
     "background_pool_size": 2,
 }
 _FAILED_INSERTS = "SELECT value FROM system.events WHERE event = 'FailedInsertQuery'"
-_ERROR_COUNTS = "SELECT code, value FROM system.errors"
-_NEWEST_ERRORS = (
-    "SELECT code, value, name, last_error_message FROM system.errors ORDER BY last_error_time DESC"
-)
 # This setting has no effect but is shown in system.processes, where a statement is found by it.
 _MARK = "log_comment"
+_RUNNING = "SELECT query_id FROM system.processes WHERE Settings['log_comment'] = {mark:String}"
+_LAST_ERROR = """
+    SELECT code, name, last_error_message FROM system.errors
+    WHERE query_id = {query_id:String} AND NOT remote ORDER BY last_error_time DESC LIMIT 1
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +51,6 @@ class Result:
     data: bytes
     summary: dict[str, int]
     rest: Stream | None = None
-
-
-class Failures(NamedTuple):
-    """How many INSERTs have failed, and how often each error has happened, by its code."""
-
-    inserts: int
-    errors: Mapping[int, int]
 
 
 class Engine:
@@ -89,25 +84,35 @@ class Engine:
         with _engine_errors():
             return Handle(chdb.connect(self._path), self)
 
-    def failures(self) -> Failures:
-        """Return what has failed so far."""
-        (failed, *_) = self._ask(_FAILED_INSERTS) or [["0"]]
-        counts = {int(code): int(value) for code, value in self._ask(_ERROR_COUNTS)}
-        return Failures(int(failed[0]), counts)
+    def failed_inserts(self) -> int:
+        """Return how many INSERTs have failed so far."""
+        rows = self._ask(_FAILED_INSERTS)
+        return int(rows[0][0]) if rows else 0
 
-    def failed_since(self, before: Failures) -> ClickHouseError | None:
-        """Return the error of an INSERT that has failed meanwhile; None if none has."""
-        if self.failures().inserts <= before.inserts:
-            return None
-        for code, value, name, message in self._ask(_NEWEST_ERRORS):
-            if int(value) > before.errors.get(int(code), 0):
-                return ClickHouseError(int(code), message, name)
-        return ClickHouseError(STD_EXCEPTION, "An INSERT has failed.", "STD_EXCEPTION")
+    def query_id(self, mark: str) -> str:
+        """Return the engine's name of the statement that runs with that mark; empty: none does."""
+        rows = self._ask(_RUNNING, mark=mark)
+        return str(rows[0][0]) if rows else ""
 
-    def _ask(self, sql: str) -> list[list[str]]:
+    def insert_error(self, query_id: str) -> ClickHouseError:
+        """Return the error of an INSERT, once one has failed that may be this one.
+
+        Another that fails at the same time must not lend it its error: a sink that hears of refused
+        rows stores them again piece by piece, under other tokens. The engine keeps the last error
+        of each kind with the statement that met it. Where none is this one's, its end is unknown:
+        to repeat it under its token is harmless, to lose it is not.
+        """
+        own = self._ask(_LAST_ERROR, query_id=query_id)
+        if not query_id or not own:
+            return unknown_status()
+        code, name, message = own[0]
+        return ClickHouseError(int(code), message, name)
+
+    def _ask(self, sql: str, **parameters: str) -> list[list[Any]]:
         with self._owner_turn, _engine_errors():
-            text = self._owner.query(sql, "TSV").bytes().decode(errors="replace")
-        return [line.split("\t") for line in text.splitlines()]
+            answer = self._owner.query(sql, "JSONCompactEachRow", params=parameters)
+        lines = answer.bytes().splitlines()
+        return [json.loads(line.decode(errors="replace")) for line in lines]
 
     def cancel_running(self) -> None:
         """Ask all running statements to end; they fail with QUERY_WAS_CANCELLED."""
@@ -132,11 +137,13 @@ class Handle:
     def __init__(self, connection: Any, engine: Engine) -> None:
         self._connection = connection
         self._engine = engine
+        self._mark = ""
         self._turn = threading.RLock()
 
     def become(self, role: Role, mark: str) -> None:
         """Limit the handle to what the role may do; `mark` is what `Engine.cancel` knows it by."""
         with self._turn, _engine_errors():
+            self._mark = mark
             self._connection.query(f"SET ROLE {role}", "Null")
             self._connection.query(f"SET {_MARK} = {quoted(mark)}", "Null")
 
@@ -154,7 +161,7 @@ class Handle:
         if report["query_class"].name != "READ_ONLY" or report["statement_count"] != 1:
             raise denied(
                 "Not enough privileges: this user may SELECT, SHOW, DESCRIBE, EXPLAIN and EXISTS,"
-                " one statement at a time, with settings in the URL or in a SETTINGS clause."
+                " and SET settings and USE a database for a session, one statement at a time."
             )
 
     def canonical(self, sql: str) -> str:
@@ -232,10 +239,13 @@ class Handle:
 
     def insert(self, statement: str, input_format: str) -> Insert:
         """Open an INSERT that takes its data piece by piece."""
-        before = self._engine.failures()
+        failed_before = self._engine.failed_inserts()
         with self._turn, _engine_errors():
             inserter = self._connection.send_insert(statement, input_format)
-        return Insert(inserter, self._turn, self._engine, before)
+        query_id = ""
+        with contextlib.suppress(ClickHouseError):  # not to know it only makes failures unclear
+            query_id = self._engine.query_id(self._mark) if self._mark else ""
+        return Insert(inserter, self._turn, self._engine, failed_before, query_id)
 
     def close(self) -> None:
         """Free the connection, after a statement that still runs."""
@@ -275,13 +285,19 @@ class Insert:
     """An INSERT that is being fed. Exactly one of `finish` and `cancel` ends it."""
 
     def __init__(
-        self, inserter: Any, turn: threading.RLock, engine: Engine, before: Failures
+        self,
+        inserter: Any,
+        turn: threading.RLock,
+        engine: Engine,
+        failed_before: int,
+        query_id: str,
     ) -> None:
-        """`before`: what had failed in the engine when this one was opened."""
+        """`failed_before`: how many had failed when this one, `query_id`, was opened."""
         self._inserter = inserter
         self._turn = turn
         self._engine = engine
-        self._before = before
+        self._failed_before = failed_before
+        self._query_id = query_id
 
     def append(self, data: bytes) -> None:
         """Add a piece of data; pieces may end anywhere."""
@@ -293,14 +309,16 @@ class Insert:
 
         chdb reports only what its parser refuses. What fails behind it (a constraint, a view, too
         many parts, a full disk) it ends as if the rows were stored, but the engine has counted it
-        by then. Another INSERT that fails at the same time is taken for this one: to repeat one
-        that was stored is harmless under its token, to lose one is not.
+        by then.
+
+        Raises:
+            ClickHouseError: they are not, or, with the code 319, perhaps not.
         """
         with self._turn, _engine_errors():
             done = self._inserter.finish()
             rows, size = done.rows_written, done.bytes_written
-        if (error := self._engine.failed_since(self._before)) is not None:
-            raise error
+        if self._engine.failed_inserts() > self._failed_before:
+            raise self._engine.insert_error(self._query_id)
         return {
             "written_rows": rows,
             "written_bytes": size,

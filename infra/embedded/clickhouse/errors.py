@@ -100,6 +100,16 @@ def too_busy(what: str) -> ClickHouseError:
     )
 
 
+def unknown_status() -> ClickHouseError:
+    """Return the error for an INSERT of which nobody can tell whether its rows are stored."""
+    return ClickHouseError(
+        319,
+        "An INSERT has failed, and it may be this one or another that ran at the same time: repeat"
+        " it with the same insert_deduplication_token",
+        "UNKNOWN_STATUS_OF_INSERT",
+    )
+
+
 def denied(what: str) -> ClickHouseError:
     """Return the error for something that the caller has no right to."""
     return ClickHouseError(497, what, "ACCESS_DENIED")

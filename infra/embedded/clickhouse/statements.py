@@ -42,6 +42,7 @@ _GRACE_S = 5.0
 # From this version on, a client of the native protocol expects more in each block of the format
 # Native (a byte for each column) than the engine writes, and would misread it.
 _NATIVE_WITH_SERIALIZATION = 54_454
+_PROTOCOL_VERSION_DIGITS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +75,10 @@ class _Plan:
             or request.headers.get("X-ClickHouse-Format")
             or "TabSeparated"
         )
-        _require_readable(output_format, request.query.get("client_protocol_version", ""))
         whole = request.query.get("wait_end_of_query") == "1"
         reads = incoming.insert is None and is_read(incoming.sql)
+        if reads:
+            _require_readable(output_format, request.query.get("client_protocol_version", ""))
         streamed = reads and not whole and is_streamable(incoming.sql, output_format)
         return cls(sql, output_format, streamed, reads)
 
@@ -281,13 +283,16 @@ def _require_readable(output_format: str, protocol_version: str) -> None:
     Raises:
         ClickHouseError: The client asks for Native blocks of a newer protocol than there is.
     """
-    is_newer = protocol_version.isdecimal() and int(protocol_version) >= _NATIVE_WITH_SERIALIZATION
-    if is_newer and output_format.lower() == "native":
+    if output_format.lower() != "native" or not protocol_version.isdecimal():
+        return
+    # Python refuses to make a number of thousands of digits.
+    too_long = len(protocol_version) > _PROTOCOL_VERSION_DIGITS
+    if too_long or int(protocol_version) >= _NATIVE_WITH_SERIALIZATION:
         raise ClickHouseError(
             48,
             f"The embedded ClickHouse writes no Native blocks of client_protocol_version"
-            f" {protocol_version[:10]}: use clickhouse-go 2.37.2 or older, or another format"
-            " (docs/clients.md)",
+            f" {protocol_version[:_PROTOCOL_VERSION_DIGITS]}: use clickhouse-go 2.37.2 or older, or"
+            " another format (docs/clients.md)",
             "NOT_IMPLEMENTED",
         )
 

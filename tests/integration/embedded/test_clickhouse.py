@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import clickhouse_connect
 import fastavro
@@ -117,6 +118,25 @@ def test_views_follow_their_table(server: Server, table: str) -> None:
     finally:
         for name in ("view", "mv", "sums"):
             client.command(f"DROP TABLE IF EXISTS {table}_{name}")
+
+
+def test_an_insert_is_not_blamed_for_another_that_fails(server: Server, table: str) -> None:
+    """Two writers at once, one with rows that the table refuses: the other's are stored."""
+    server.sql(
+        f"CREATE TABLE {table} (a Int32, CONSTRAINT positive CHECK a >= 0)"
+        " ENGINE MergeTree ORDER BY a"
+    ).raise_for_status()
+
+    def codes(value: int) -> set[str]:
+        answers = [server.sql(f"INSERT INTO {table} FORMAT TSV\n{value}\n") for _ in range(60)]
+        return {a.headers.get("X-ClickHouse-Exception-Code", "stored") for a in answers}
+
+    with ThreadPoolExecutor() as threads:
+        refused, stored = threads.submit(codes, -1), threads.submit(codes, 1)
+    assert refused.result() == {"469"}
+    # 319: the other failed meanwhile, and nobody can tell which of them it was.
+    assert stored.result() <= {"stored", "319"}
+    assert server.sql(f"SELECT count() FROM {table}").text == "60\n"
 
 
 def test_parameters_are_bound_not_pasted(server: Server) -> None:

@@ -439,6 +439,20 @@ def test_blocks_that_a_client_would_misread_are_refused(server: Server) -> None:
     assert (
         code_of(server.read("SELECT 1", params={**newer, "client_protocol_version": "x"})) is None
     )
+    endless = {**newer, "client_protocol_version": "9" * 5_000}
+    assert code_of(server.read("SELECT 1", params=endless)) == "48"
+
+
+def test_a_client_of_a_newer_protocol_may_write(server: Server, table: str) -> None:
+    """Nothing comes back that it would misread."""
+    newer = {"client_protocol_version": "54460", "default_format": "Native"}
+    for statement in (
+        f"CREATE TABLE {table} (a Int8) ENGINE Memory",
+        f"INSERT INTO {table} FORMAT TSV\n1\n",
+        f"INSERT INTO {table} SELECT 2",
+    ):
+        assert server.sql(statement, params=newer).text == "", statement
+    assert server.sql(f"SELECT sum(a) FROM {table}").text == "3\n"
 
 
 def test_set_and_use_last_as_long_as_the_session(server: Server) -> None:

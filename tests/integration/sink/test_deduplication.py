@@ -24,10 +24,12 @@ PROFILE = {
     "async_insert": "1",
     "wait_for_async_insert": "0",
 }
+FIXED = "max_insert_block_size"
 # The embedded server with a profile that turns off what the sink needs.
 SERVER = f"""
 from infra.embedded.clickhouse import roles
 given = "".join(f"<{{name}}>{{value}}</{{name}}>" for name, value in {PROFILE}.items())
+given += "<constraints><{FIXED}><const/></{FIXED}></constraints>"
 plain = roles.users_xml
 roles.users_xml = lambda: plain().replace("<default/>", f"<default>{{given}}</default>", 1)
 from infra.cli.main import main
@@ -80,6 +82,15 @@ def test_a_server_that_does_not_know_a_setting_says_so(unwilling: ClickHouseServ
     with pytest.raises(DatabaseError) as refused:
         stored_of_two(unwilling, {"setting_of_a_later_version": "1"}, "unknown")
     assert classify(refused.value) is Fault.TRANSIENT
+
+
+def test_a_setting_that_the_profile_fixes_is_refused_by_the_server(
+    unwilling: ClickHouseServer,
+) -> None:
+    """With its number, so that the sink says what to do; the driver's own refusal has none."""
+    with pytest.raises(DatabaseError) as refused:
+        stored_of_two(unwilling, {FIXED: "7"}, "fixed")
+    assert classify(refused.value) is Fault.DENIED
 
 
 @pytest.mark.parametrize("raw", ["0", "1"])

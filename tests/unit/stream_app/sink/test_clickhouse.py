@@ -33,6 +33,14 @@ def test_every_explanation_hides_the_password(code: int) -> None:
     assert "http://127.0.0.1:1" in str(error)
 
 
+@pytest.mark.parametrize("code", [1001, 241, 12_345])
+def test_an_error_within_the_server_is_waited_for(code: int) -> None:
+    """At the start too, where an exit code of another kind would keep the sink from coming back."""
+    error = explain(DatabaseError(f"Code: {code}. DB::Exception: x"), SETTINGS)
+    assert isinstance(error, UnavailableError)
+    assert "answers with an error" in str(error)
+
+
 class FakeDatabase:
     """Answers the questions of the start: rights, the newest migration, columns."""
 
@@ -76,6 +84,13 @@ def test_a_whole_database_passes() -> None:
         "CHECK GRANT SELECT(version, name) ON funding.schema_migrations",
         *(f"CHECK GRANT INSERT ON {table.full_name}" for table in TABLES),
     ]
+
+
+def test_each_question_of_the_start_begins_with_a_beat() -> None:
+    """One may take as long as the time-out, and the watch allows little more than one."""
+    beats: list[None] = []
+    check_database(FakeDatabase(columns=WHOLE), SETTINGS, TABLES, beat=lambda: beats.append(None))
+    assert len(beats) == 1 + len(TABLES) + 2
 
 
 @pytest.mark.parametrize(

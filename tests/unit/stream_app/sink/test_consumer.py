@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from schemas.clock import Clock, SystemClock
-from schemas.errors import StateError
+from schemas.errors import ConfigurationError, StateError, UnavailableError
+from schemas.kafka import clients
 from schemas.process.heartbeat import Heartbeat
 from stream_app.settings import SinkSettings
 from stream_app.sink.batches import Chunk, Message, OffsetRange
-from stream_app.sink.consumer import Sink, _waves, consumer_config
+from stream_app.sink.consumer import Sink, _waves
+from stream_app.sink.kafka_consumer import consumer_config, end_of_sink
 from stream_app.sink.metrics import SinkMetrics
+from stream_app.sink.outage import Outage
 from tests.support.mock_kafka import MockKafka
 from tests.support.waiting import until
 
@@ -54,6 +59,23 @@ class HastyClock(SystemClock):
         return super().monotonic_s() + self._skipped_s
 
 
+class Stubborn:
+    """A consumer whose commits are answered with these errors first."""
+
+    def __init__(self, settings: SinkSettings) -> None:
+        self._consumer = clients.consumer(consumer_config(settings))
+        self.errors: list[int] = []
+
+    def commit(self, **given: Any) -> Any:
+        """Commit, or fail."""
+        if self.errors:
+            raise KafkaException(KafkaError(self.errors.pop(0)))
+        return self._consumer.commit(**given)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._consumer, name)
+
+
 class Scene:
     """A sink on a broker, which stops after its first chunk; `stores` plays the table's writer."""
 
@@ -70,7 +92,12 @@ class Scene:
             sink_batch_rows=rows,
         )
         clock = clock or SystemClock()
-        self.sink = Sink(self.settings, self.metrics, Heartbeat(clock, 60), self.stop, clock)
+        self.consumer = Stubborn(self.settings)
+        self.outage = Outage(self.metrics, clock)
+        self.sink = Sink(
+            self.settings, self.metrics, self.outage, Heartbeat(clock, 60), self.stop, clock,
+            self.consumer,
+        )  # fmt: skip
         self.stored: list[Chunk] = []
         self.committed_at_insert: list[tuple[int, str]] = []
         self.fails: Callable[[], None] = lambda: None
@@ -85,6 +112,12 @@ class Scene:
     def committed(self) -> tuple[int, str]:
         """What the group has committed of partition 0."""
         return self.kafka.committed(self.settings.sink_group, self.topic)
+
+    def waiting(self, cause: str) -> float | None:
+        """The gauge of that cause."""
+        return self.metrics.registry.get_sample_value(
+            "fundingstream_sink_waiting", {"cause": cause}
+        )
 
     def run(self) -> None:
         """Run the sink until it has had its chunk."""
@@ -128,13 +161,66 @@ def test_a_chunk_that_is_not_stored_comes_again_as_the_same_chunk(kafka: MockKaf
     assert second.committed()[0] >= 2
 
 
+def test_an_unconfirmed_commit_is_told_until_it_works(
+    kafka: MockKafka, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Offsets that no broker takes stop the sink as a silent ClickHouse does. A plan that is too
+    large for the broker is left out: the table's key is the second layer then.
+    """
+    kafka.produce("outages", [b"a"])
+    scene = Scene(kafka, "outages")
+    away = KafkaError.COORDINATOR_NOT_AVAILABLE
+    scene.consumer.errors = [away, KafkaError.OFFSET_METADATA_TOO_LARGE, away]
+    scene.run()
+    assert scene.committed_at_insert == [(0, "")]
+    assert scene.committed() == (1, "")
+    assert scene.waiting("kafka") == 0
+    told, back = (r.getMessage() for r in caplog.records if "notice:" in r.getMessage())
+    assert "offsets are not committed" in told
+    assert "goes on" in back
+
+
+@pytest.mark.parametrize(
+    ("code", "named"),
+    [
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, "topic funding.rates "),
+        (KafkaError.GROUP_AUTHORIZATION_FAILED, "group the-group "),
+    ],
+)
+def test_a_sink_that_may_not_read_ends(code: int, named: str) -> None:
+    """It would be idle and look healthy."""
+    end = end_of_sink(KafkaError(code), "funding.rates", "the-group")
+    assert isinstance(end, ConfigurationError)
+    assert named in str(end)
+
+
+def test_only_what_waiting_does_not_mend_ends_the_sink() -> None:
+    """The client comes back to a broker by itself."""
+    assert end_of_sink(KafkaError(KafkaError._TRANSPORT), "", "g") is None
+    fenced = KafkaError(KafkaError.FENCED_INSTANCE_ID, fatal=True)
+    assert isinstance(end_of_sink(fenced, "", "g"), UnavailableError)
+
+
+@pytest.mark.parametrize(("timeout_s", "poll_ms"), [(30, 300_000), (3_600, 7_320_000)])
+def test_the_group_waits_for_the_slowest_insert(timeout_s: float, poll_ms: int) -> None:
+    """A member that is dropped in the middle of an insert would store it again elsewhere."""
+    config = consumer_config(SinkSettings(clickhouse_timeout_s=timeout_s))
+    assert config["max.poll.interval.ms"] == poll_ms
+
+
 def test_a_stop_gives_up_a_chunk_that_cannot_be_stored(kafka: MockKafka) -> None:
     """After a grace: it is counted, and its offsets stay for the next start."""
     kafka.produce("alerts", [b"a"])
     scene = Scene(kafka, "alerts", HastyClock())
-    scene.fails = lambda: scene.sink.wait(1_000.0)
+
+    def fails() -> None:
+        scene.outage.failed("transient", "ClickHouse is away")
+        scene.sink.wait(1_000.0)
+
+    scene.fails = fails
     scene.run()
     assert scene.committed() == (0, "0:0-0")
+    assert scene.waiting("transient") == 0
     abandoned = scene.metrics.registry.get_sample_value("fundingstream_sink_abandoned_rows_total")
     assert abandoned == 1.0
 

@@ -10,7 +10,7 @@ from schemas.kafka import clients
 from schemas.topics import MAX_MESSAGE_BYTES
 from stream_app.settings import SinkSettings
 from stream_app.sink.batches import Message
-from stream_app.sink.dead_letters import DeadLetter, DeadLetterQueue
+from stream_app.sink.dead_letters import DeadLetter, DeadLetterQueue, UndeliverableError
 from tests.support.mock_kafka import MockKafka
 
 MESSAGE = Message(3, 77, b"kucoin:A", b"\x00broken")
@@ -43,6 +43,18 @@ def test_more_letters_than_the_queue_takes_wait_for_room() -> None:
     queue = DeadLetterQueue(SinkSettings(), clients.producer(config))
     queue.publish([LETTER] * 100, lambda _s: None)
     assert len(kafka.records("funding.dead-letters", 100)) == 100
+
+
+def test_a_letter_that_is_refused_leaves_the_others_delivered() -> None:
+    """Whoever tries again sends it alone: else the others would be there twice."""
+    kafka = MockKafka()
+    config = {"bootstrap.servers": kafka.bootstrap, "message.max.bytes": 10_000}
+    queue = DeadLetterQueue(SinkSettings(), clients.producer(config))
+    refused = DeadLetter("funding.rates", Message(3, 78, None, b"x" * 20_000), "too large")
+    with pytest.raises(UndeliverableError) as caught:
+        queue.publish([LETTER, refused, LETTER], lambda _s: None)
+    assert caught.value.letters == [refused]
+    assert len(kafka.records("funding.dead-letters", 2)) == 2
 
 
 def test_letters_that_were_given_up_do_not_come_later() -> None:

@@ -21,7 +21,7 @@ from stream_app.sink.avro_container import container, container_header
 from stream_app.sink.batches import Chunk, Message, OffsetRange
 from stream_app.sink.clickhouse import quorum_settings
 from stream_app.sink.clickhouse_errors import Fault, classify, one_line
-from stream_app.sink.dead_letters import DeadLetter
+from stream_app.sink.dead_letters import DeadLetter, UndeliverableError
 from stream_app.sink.metrics import SinkMetrics
 from stream_app.sink.outage import Outage
 from stream_app.sink.tables import TABLES, RowReader
@@ -99,11 +99,16 @@ class Letters:
     def __init__(self) -> None:
         self.letters: list[DeadLetter] = []
         self.gives_up = False
+        self.refused: list[int] = []
+        """How many of the last letters are refused, at each call."""
 
     def publish(self, letters: Sequence[DeadLetter], wait: Callable[[float], None]) -> None:
         if self.gives_up:
             raise GivenUpError
-        self.letters += letters
+        taken = len(letters) - (self.refused.pop(0) if self.refused else 0)
+        self.letters += letters[:taken]
+        if taken < len(letters):
+            raise UndeliverableError("refused", letters[taken:])
 
 
 class Bench:
@@ -118,14 +123,19 @@ class Bench:
         self.letters = Letters()
         self.metrics = SinkMetrics()
         self.waits_s: list[float] = []
+        self.beats: list[tuple[int, int]] = []
+        """How many questions and inserts there had been, at each beat."""
         self.clock = ManualClock(NOW_US)
         self.outage = Outage(self.metrics, self.clock)
         self.texts: Callable[[int], str] = self.schema_text
         reader = RowReader(ALERTS, Decoder(ALERT, self._text), self._text)
         self.writer = TableWriter(
             ALERTS, self.clickhouse, reader, self.letters, self.metrics, self.outage,
-            self.waits_s.append, self.clock, own_settings=own_settings or {},
+            self.waits_s.append, self.clock, beat=self._beat, own_settings=own_settings or {},
         )  # fmt: skip
+
+    def _beat(self) -> None:
+        self.beats.append((self.clickhouse.asked, self.clickhouse.inserts))
 
     def _text(self, schema_id: int) -> str:
         return self.texts(schema_id)
@@ -324,6 +334,24 @@ def test_a_chunk_that_was_given_up_is_counted_once() -> None:
     assert len(bench.letters.letters) == 40
 
 
+def test_letters_that_are_refused_go_again_without_the_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Each is delivered once, and the chunk is one line in the log."""
+    bench = Bench()
+    bench.letters.refused = [2, 1, 1]
+    bench.writer.store(chunk_of([b"not avro"] * 5))
+    assert [letter.message.offset for letter in bench.letters.letters] == [0, 1, 2, 3, 4]
+    assert (
+        bench.metric("fundingstream_sink_dead_letters_total", table="alerts", reason="malformed")
+        == 5
+    )
+    told = [r.getMessage() for r in caplog.records if "dead letters now" in r.getMessage()]
+    assert len(told) == 1
+    assert "5 messages of funding.alerts" in told[0]
+    assert " 3:0 " in told[0]
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -420,6 +448,30 @@ def test_an_error_is_one_line() -> None:
     assert one_line(OperationalError("Max… [Errno 111] Connection refused'))")) == (
         "Connection refused"
     )
+
+
+@pytest.mark.parametrize("code", [24, 95, 96, 1000, 1001, 1002])
+def test_errors_within_a_server_are_no_fault_of_the_rows(code: int) -> None:
+    """Good rows would be looked through, and called dead letters, while it has them."""
+    failed = DatabaseError(f"Code: {code}. DB::Exception: std::exception")
+    left = [failed] * 20
+    bench = Bench(lambda _: left.pop() if left else None)
+    bench.writer.store(chunk_of([ENCODER.encode(alert(n)) for n in range(3)]))
+    assert bench.clickhouse.ids == ["a0", "a1", "a2"]
+    assert bench.letters.letters == []
+
+
+def test_what_the_server_s_avro_library_refuses_is_in_the_rows() -> None:
+    """Though servers may give it the number of any error within."""
+    text = "Code: 1001. DB::Exception: std::exception. Code: 1001, type: avro::Exception, e.what()"
+    assert classify(DatabaseError(text)) is Fault.REFUSED
+
+
+def test_each_request_begins_with_a_beat() -> None:
+    """One may take as long as the time-out, and the watch allows little more than one."""
+    bench = Bench()
+    bench.writer.store(chunk_of([ENCODER.encode(alert(0))]))
+    assert bench.beats == [(0, 0), (1, 0)]
 
 
 @pytest.mark.parametrize("code", [225, 242, 244, 285, 286, 289, 319, 733, 999])
