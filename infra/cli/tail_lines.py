@@ -23,6 +23,9 @@ from schemas.text import one_line
 from schemas.times import US_PER_S
 
 _TEXT_MAX = 160
+_RATE_DIGITS = 6
+_ALL_DIGITS = 15
+"""As many as every decimal number keeps in a double: a price is shown as the exchange sent it."""
 
 
 class _Column(NamedTuple):
@@ -31,6 +34,8 @@ class _Column(NamedTuple):
     field: str
     width: int = 0
     is_time: bool = False
+    digits: int = _RATE_DIGITS
+    """Significant ones of a number with a fraction."""
 
 
 def _time(field: str) -> _Column:
@@ -45,7 +50,7 @@ _COLUMNS: dict[RecordType, tuple[_Column, ...]] = {
     ),
     FUNDING_RATE: (
         _time("event_time"), _CONTRACT, _Column("rate", -13), _Column("interval_hours", -14),
-        _Column("apr", -12), _Column("mark_price", -12), _Column("transport"),
+        _Column("apr", -12), _Column("mark_price", -15, digits=_ALL_DIGITS), _Column("transport"),
     ),
     ZSCORE: (
         _time("event_time"), _CONTRACT, _Column("rate", -13), _Column("apr", -12),
@@ -119,7 +124,7 @@ def _text(value: Any, column: _Column) -> str:
     if column.is_time:
         return _time_text(value)
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return f"{value:.{column.digits}g}"
     if isinstance(value, Mapping):
         return " ".join(f"{name}={_text(part, column)}" for name, part in value.items())
     if isinstance(value, list):
