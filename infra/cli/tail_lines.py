@@ -86,7 +86,8 @@ _COLUMNS: dict[RecordType, tuple[_Column, ...]] = {
         _Column("title"),
     ),
 }  # fmt: skip
-_WITHOUT_SCHEMA = (_Column("key", 28), _Column("headers"), _Column("value"))
+_KEY = _Column("key", 28)
+_WITHOUT_SCHEMA = (_KEY, _Column("headers"), _Column("value"))
 
 
 def head_line(kind: RecordType | None) -> str:
@@ -102,8 +103,10 @@ def record_line(kind: RecordType | None, shown: Mapping[str, Any]) -> str:
         kind: What the topic holds; None: no Avro records.
         shown: The record as `infra.kafka.tail` gives it.
     """
+    where = f"partition {shown.get('partition')}, offset {shown.get('offset')}"
+    if "removed" in shown:
+        return f"{where}: {_text(shown['key'], _KEY)} was removed"
     if "error" in shown:
-        where = f"partition {shown['partition']}, offset {shown['offset']}"
         return f"{where}: cannot be read: {one_line(shown['error'])}"
     columns = _WITHOUT_SCHEMA if kind is None else _COLUMNS[kind]
     fields = shown if kind is None else shown["value"]

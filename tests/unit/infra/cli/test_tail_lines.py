@@ -72,3 +72,10 @@ def test_a_price_has_all_its_digits(price: float) -> None:
     texts = record_line(FUNDING_RATE, {"value": value}).split()
     assert price in [float(text) for text in texts if text != "-"]
     assert "0.000123457" in texts
+
+
+def test_a_record_without_a_value_says_that_its_key_was_removed() -> None:
+    """Whatever the topic holds."""
+    shown = {"partition": 3, "offset": 7, "key": b"a\x1b", "removed": True, "value": None}
+    for kind in (ZSCORE, None):
+        assert record_line(kind, shown) == "partition 3, offset 7: a was removed"
