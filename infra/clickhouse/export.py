@@ -11,6 +11,7 @@ from typing import Any
 
 from infra.clickhouse.export_plan import (
     Slice,
+    covered,
     days,
     file_name,
     file_stem,
@@ -19,7 +20,6 @@ from infra.clickhouse.export_plan import (
     plan,
     replaceable,
     span_of_file,
-    uncovered,
 )
 from infra.clickhouse.query import TooMuchError, run_query
 from schemas.errors import ConfigurationError, UnavailableError
@@ -208,9 +208,8 @@ def export(
             missing.extendleft(reversed(smaller))
             continue
         written.append(piece)
-        for one in old:
-            if one not in written and not uncovered(one, written):
-                _remove(directory / file_name(source.stem, one))
+        for one in covered(old, written):
+            _remove(directory / file_name(source.stem, one))
         progress(
             f"{path.name}: {'' if rows is None else f'{rows:,} rows, '}"
             f"{len(written)} of {len(written) + len(missing)} files"

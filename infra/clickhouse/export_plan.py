@@ -157,6 +157,11 @@ def uncovered(span: Slice, done: Iterable[Slice]) -> list[Slice]:
     return left
 
 
+def covered(files: Iterable[Slice], written: Sequence[Slice]) -> list[Slice]:
+    """Return the files whose whole span other ones have, which were written since."""
+    return [one for one in files if one not in written and not uncovered(one, written)]
+
+
 def _meet(one: Slice, other: Slice) -> bool:
     return one.from_us < other.to_us and other.from_us < one.to_us
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from infra.clickhouse.export_plan import (
     OVER_FOR_US,
     Slice,
+    covered,
     days,
     file_name,
     file_stem,
@@ -133,6 +134,15 @@ def test_a_file_is_replaced_only_while_its_rows_are_kept() -> None:
     assert replaceable(files, hours, None, 0) == [whole]
     assert replaceable(files, hours, 1, whole.from_us + US_PER_DAY - US_PER_HOUR) == [whole]
     assert replaceable(files, hours, 1, whole.from_us + US_PER_DAY) == []
+
+
+def test_a_file_gives_way_once_its_whole_span_is_written() -> None:
+    """Never before, and never to itself."""
+    first, second = Slice(0, US_PER_HOUR), Slice(US_PER_HOUR, 2 * US_PER_HOUR)
+    both = Slice(0, 2 * US_PER_HOUR)
+    assert covered([both, first], [first]) == []
+    assert covered([both, first], [first, second]) == [both]
+    assert covered([both, first], [both]) == [first]
 
 
 def test_names_read_well() -> None:
