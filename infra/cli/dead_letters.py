@@ -75,13 +75,10 @@ def list_letters(limit: int, *, as_json: bool, **filters: str | None) -> None:
     states = [(letter, replays.state(letter)) for letter in newest]
     if as_json:
         click.echo(json.dumps([document_of(*each) for each in states]))
-        return
-    if not newest:
+    elif newest:
+        click.echo("\n".join([HEADING, *(line_of(*each) for each in states)]))
+    else:
         click.echo(_none_found(filters))
-        return
-    click.echo(HEADING)
-    for each in states:
-        click.echo(line_of(*each))
     if older:
         click.echo(f"{older:,} older ones: --limit shows more", err=True)
 

@@ -17,7 +17,10 @@ from infra.cli.times import TIME_HELP, TIME_METAVAR, time_us
 @click.argument("table", shell_complete=complete_table)
 @click.option("--since", required=True, metavar=TIME_METAVAR, help=f"{TIME_HELP}.")
 @click.option(
-    "--until", default="now", metavar=TIME_METAVAR, help="Default: the last hour that is over."
+    "--until",
+    default="now",
+    metavar=TIME_METAVAR,
+    help="Default: the last hour that has been over for five minutes.",
 )
 @click.option(
     "--output",
@@ -28,7 +31,11 @@ from infra.cli.times import TIME_HELP, TIME_METAVAR, time_us
 )
 @click.option("--contract", metavar="ID", help="Rows of this contract only.")
 @click.option("--feed", help="Rows of this feed only.")
-@click.option("--force", is_flag=True, help="Write anew what is there already.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Write anew what is there already, where ClickHouse still has all its rows.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the files and their rows as JSON.")
 @clickhouse_url
 def export(
@@ -50,25 +57,40 @@ def export(
     """
     from infra.cli.servers import require_clickhouse
     from infra.clickhouse import export as part
-    from infra.clickhouse.export_plan import Slice
+    from infra.clickhouse.export_plan import span_of
     from schemas.clock import now_us
     from schemas.config.settings import load_settings
     from schemas.errors import ConfigurationError
     from schemas.times import hour_floor
     from stream_app.settings import SinkSettings
+    from stream_app.web.history.times_told import iso
 
     now = now_us()
-    span = Slice(hour_floor(time_us(since, now)), hour_floor(time_us(until, now)))
+    until_us = time_us(until, now)
+    span = span_of(time_us(since, now), until_us, now)
     if span.from_us >= span.to_us:
         raise ConfigurationError(
-            f"no full hour lies between --since {since} and --until {until}: begin earlier"
+            f"no full hour lies between --since {since} and --until {until}: begin earlier, or "
+            "wait until an hour has been over for five minutes"
+        )
+    if span.to_us < hour_floor(until_us):
+        click.echo(
+            f"the files end at {iso(span.to_us)}: an hour is exported once it has been over for "
+            "five minutes",
+            err=True,
         )
     settings = load_settings(SinkSettings, clickhouse_url=url)
     require_clickhouse(settings)
     source = part.find_source(settings, table, contract=contract, feed=feed)
     files = list(
         part.export(
-            settings, source, span, directory, lambda line: click.echo(line, err=True), force=force
+            settings,
+            source,
+            span,
+            directory,
+            lambda line: click.echo(line, err=True),
+            now_us=now,
+            force=force,
         )
     )
     if as_json:

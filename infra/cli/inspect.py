@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from infra.cli.options import clickhouse_url
@@ -32,6 +30,7 @@ def inspect(contract: str, time: str, url: str | None, *, as_json: bool) -> None
     Exit code 1: a number differs; 3: all is shown but the raw record, since Kafka or the registry
     is away.
     """
+    from infra.cli.output import json_text
     from infra.inspection.reading import read_evidence
     from infra.inspection.report import document_of, lines_of
     from infra.inspection.steps import Verdict, steps_of
@@ -45,7 +44,7 @@ def inspect(contract: str, time: str, url: str | None, *, as_json: bool) -> None
     evidence = read_evidence(settings, contract, time_us(time, now), now)
     steps = steps_of(evidence)
     if as_json:
-        click.echo(json.dumps(document_of(evidence, steps, now), ensure_ascii=False))
+        click.echo(json_text(document_of(evidence, steps, now)))
     else:
         click.echo("\n".join(lines_of(evidence, steps, now)))
     differing = [step.name for step in steps if step.verdict is Verdict.DIFFERS]

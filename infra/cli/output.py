@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import select
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from schemas.errors import FatalError, UnavailableError
 
@@ -30,6 +32,20 @@ def check_reader() -> None:
     """
     if _reader_has_gone():
         raise ReaderGoneError
+
+
+def json_text(document: Any, default: Callable[[Any], Any] | None = None) -> str:
+    """Return a document as one line of JSON that a terminal may get, whatever is in its texts.
+
+    All but printable ASCII is escaped, so that neither a control character nor a change of the
+    direction of writing from an exchange reaches a terminal.
+
+    Args:
+        document: What is written.
+        default: Returns what json can write for a value that it cannot.
+    """
+    # DEL is ASCII to json. Outside of its texts there is none.
+    return json.dumps(document, default=default).replace("\x7f", "\\u007f")
 
 
 @contextmanager

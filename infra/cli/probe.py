@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 
 import click
 
@@ -38,6 +37,7 @@ def probe(
 
     Exit code 0: all is as documented; 1: something documented is missing; 3: it cannot be reached.
     """
+    from infra.cli.output import json_text
     from infra.probe.report import document_of, lines_of
     from infra.probe.watch import watch
     from producers.exchanges import exchange
@@ -51,7 +51,7 @@ def probe(
     click.echo(f"listening to {feed} for {seconds:g} s", err=True)
     seen = asyncio.run(watch(exchange(feed), settings, seconds, contracts, SystemClock()))
     if as_json:
-        click.echo(json.dumps(document_of(seen), ensure_ascii=False))
+        click.echo(json_text(document_of(seen)))
     else:
         click.echo("\n".join(lines_of(seen)))
     if seen.is_unreachable:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 
 import click
 
@@ -29,6 +28,7 @@ def replay(from_time: str | None, to_time: str, timeout_s: float, *, as_json: bo
     the log, so records whose history has left the log (7 days) may differ.
     """
     from infra import replay as part
+    from infra.cli.output import json_text
     from infra.cli.servers import require_kafka, require_registry
     from infra.kafka.topic_reader import Span
     from schemas.clock import now_us
@@ -46,7 +46,7 @@ def replay(from_time: str | None, to_time: str, timeout_s: float, *, as_json: bo
 
     results = asyncio.run(part.replay(settings, span, timeout_s, still))
     if as_json:
-        click.echo(json.dumps([result._asdict() for result in results], ensure_ascii=False))
+        click.echo(json_text([result._asdict() for result in results]))
     else:
         for result in results:
             click.echo(

@@ -141,6 +141,9 @@ def _print(answer: Answer, before: bytes) -> bool:
         out.write(block if printed else before + block)
         out.flush()
         printed = True
+    if not printed and before:
+        out.write(before)
+        out.flush()
     return printed
 
 

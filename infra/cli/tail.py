@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
 import click
@@ -38,7 +37,7 @@ def tail(
     as_json: bool,
 ) -> None:
     """Print the records of a topic as they come (`rates` is short for `funding.rates`)."""
-    from infra.cli.output import check_reader
+    from infra.cli.output import check_reader, json_text
     from infra.cli.servers import require_kafka, require_registry
     from infra.cli.tail_lines import head_line, record_line
     from infra.kafka.tail import OLDEST_US, topic_named, topic_records
@@ -70,7 +69,7 @@ def tail(
     )
     for shown, record in enumerate(records, start=1):
         if as_json:
-            click.echo(json.dumps(record, default=_readable, ensure_ascii=False))
+            click.echo(json_text(record, _readable))
         else:
             if shown == 1:
                 click.echo(head_line(spec.record_type))

@@ -23,6 +23,9 @@ from schemas.text import one_line
 from schemas.times import US_PER_S
 
 _TEXT_MAX = 160
+_RATE_DIGITS = 6
+_ALL_DIGITS = 15
+"""As many as every decimal number keeps in a double: a price is shown as the exchange sent it."""
 
 
 class _Column(NamedTuple):
@@ -31,6 +34,8 @@ class _Column(NamedTuple):
     field: str
     width: int = 0
     is_time: bool = False
+    digits: int = _RATE_DIGITS
+    """Significant ones of a number with a fraction."""
 
 
 def _time(field: str) -> _Column:
@@ -45,7 +50,7 @@ _COLUMNS: dict[RecordType, tuple[_Column, ...]] = {
     ),
     FUNDING_RATE: (
         _time("event_time"), _CONTRACT, _Column("rate", -13), _Column("interval_hours", -14),
-        _Column("apr", -12), _Column("mark_price", -12), _Column("transport"),
+        _Column("apr", -12), _Column("mark_price", -15, digits=_ALL_DIGITS), _Column("transport"),
     ),
     ZSCORE: (
         _time("event_time"), _CONTRACT, _Column("rate", -13), _Column("apr", -12),
@@ -81,7 +86,8 @@ _COLUMNS: dict[RecordType, tuple[_Column, ...]] = {
         _Column("title"),
     ),
 }  # fmt: skip
-_WITHOUT_SCHEMA = (_Column("key", 28), _Column("headers"), _Column("value"))
+_KEY = _Column("key", 28)
+_WITHOUT_SCHEMA = (_KEY, _Column("headers"), _Column("value"))
 
 
 def head_line(kind: RecordType | None) -> str:
@@ -97,8 +103,10 @@ def record_line(kind: RecordType | None, shown: Mapping[str, Any]) -> str:
         kind: What the topic holds; None: no Avro records.
         shown: The record as `infra.kafka.tail` gives it.
     """
+    where = f"partition {shown.get('partition')}, offset {shown.get('offset')}"
+    if "removed" in shown:
+        return f"{where}: {_text(shown['key'], _KEY)} was removed"
     if "error" in shown:
-        where = f"partition {shown['partition']}, offset {shown['offset']}"
         return f"{where}: cannot be read: {one_line(shown['error'])}"
     columns = _WITHOUT_SCHEMA if kind is None else _COLUMNS[kind]
     fields = shown if kind is None else shown["value"]
@@ -119,7 +127,7 @@ def _text(value: Any, column: _Column) -> str:
     if column.is_time:
         return _time_text(value)
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return f"{value:.{column.digits}g}"
     if isinstance(value, Mapping):
         return " ".join(f"{name}={_text(part, column)}" for name, part in value.items())
     if isinstance(value, list):

@@ -7,15 +7,20 @@ not begin or end at a full hour.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 from urllib.parse import quote
 
-from schemas.times import US_PER_HOUR, US_PER_S
+from schemas.times import US_PER_DAY, US_PER_HOUR, US_PER_MINUTE, US_PER_S, hour_floor
 
 SUFFIX = ".parquet"
+OVER_FOR_US = 5 * US_PER_MINUTE
+"""An hour is exported once it has been over for so long: its last rows are stored by then."""
+_EXPIRY_MARGIN_US = US_PER_HOUR
+"""ClickHouse may drop rows while an export is under way."""
 _TIME = r"[0-9]{8}T[0-9]{2}(?:[0-9]{4})?"
 
 
@@ -24,6 +29,46 @@ class Slice(NamedTuple):
 
     from_us: int
     to_us: int
+
+
+def span_of(since_us: int, until_us: int, now_us: int) -> Slice:
+    """Return the full hours between two times, without those that may still get rows."""
+    return Slice(hour_floor(since_us), min(hour_floor(until_us), hour_floor(now_us - OVER_FOR_US)))
+
+
+def days(span: Slice) -> list[Slice]:
+    """Return a span cut at the beginning of each day (UTC)."""
+    cuts = range(span.from_us - span.from_us % US_PER_DAY + US_PER_DAY, span.to_us, US_PER_DAY)
+    ends = [span.from_us, *cuts, span.to_us]
+    return [Slice(*pair) for pair in itertools.pairwise(ends) if pair[0] < pair[1]]
+
+
+def replaceable(
+    done: Iterable[Slice], rows_by_hour: Mapping[int, int], kept_days: int | None, now_us: int
+) -> list[Slice]:
+    """Return the files of which ClickHouse still has all rows, as far as can be told.
+
+    Rows expire oldest first, and a file begins in an hour that had rows.
+
+    Args:
+        done: The spans of the files.
+        rows_by_hour: How many rows each hour has now, by its beginning.
+        kept_days: Rows expire when they are so old; None: not at an age that is known.
+        now_us: The present time.
+    """
+    since_us = 0 if kept_days is None else now_us - kept_days * US_PER_DAY + _EXPIRY_MARGIN_US
+    return [
+        one for one in done if one.from_us >= since_us and rows_by_hour.get(hour_floor(one.from_us))
+    ]
+
+
+def outermost(spans: Iterable[Slice]) -> list[Slice]:
+    """Return the spans that do not lie within another one, each once."""
+    found: list[Slice] = []
+    for one in sorted(set(spans), key=lambda span: (span.from_us, -span.to_us)):
+        if not found or one.to_us > found[-1].to_us:
+            found.append(one)
+    return found
 
 
 def file_stem(table: str, filters: Iterable[str]) -> str:
@@ -66,7 +111,7 @@ def plan(
     for hour_us, rows in sorted(rows_by_hour.items()):
         if not rows or not span.from_us <= hour_us < span.to_us:
             continue
-        for piece in _without(Slice(hour_us, hour_us + US_PER_HOUR), done):
+        for piece in uncovered(Slice(hour_us, hour_us + US_PER_HOUR), done):
             last = slices[-1] if slices else None
             if (
                 last is not None
@@ -96,8 +141,8 @@ def halves(span: Slice) -> tuple[Slice, Slice] | None:
     return Slice(span.from_us, middle_us), Slice(middle_us, span.to_us)
 
 
-def _without(span: Slice, done: Iterable[Slice]) -> list[Slice]:
-    """Return what of a span no other one has."""
+def uncovered(span: Slice, done: Iterable[Slice]) -> list[Slice]:
+    """Return the parts of a span that no other one has."""
     left = [span]
     for other in done:
         left = [
@@ -110,6 +155,11 @@ def _without(span: Slice, done: Iterable[Slice]) -> list[Slice]:
             if part.from_us < part.to_us
         ]
     return left
+
+
+def covered(files: Iterable[Slice], written: Sequence[Slice]) -> list[Slice]:
+    """Return the files whose whole span other ones have, which were written since."""
+    return [one for one in files if one not in written and not uncovered(one, written)]
 
 
 def _meet(one: Slice, other: Slice) -> bool:

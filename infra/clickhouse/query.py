@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from clickhouse_connect.driver.exceptions import ClickHouseError
+from clickhouse_connect.driver.exceptions import ClickHouseError, ProgrammingError
 from urllib3.exceptions import HTTPError
 
 from infra.clickhouse.late_errors import TAG_HEADER, without_late_error
+from infra.embedded.clickhouse.sqltext import is_read
 from schemas.config.settings import shown_url
 from schemas.errors import ConfigurationError, FundingStreamError, UnavailableError
 from stream_app.settings import SinkSettings
@@ -20,7 +21,8 @@ from stream_app.sink.clickhouse_errors import (
     Fault,
     classify,
     code_of,
-    is_read_only_refusal,
+    is_access_denied,
+    is_read_only,
     one_line,
 )
 from stream_app.sink.tables import DATABASE
@@ -36,9 +38,10 @@ _TOO_MUCH = frozenset(
         396,  # TOO_MANY_ROWS_OR_BYTES
     }
 )
-_READS_ONLY = {"readonly": 2}
+_READS_ONLY = {"readonly": "2"}
 """ClickHouse's own setting: nothing is written, and the setting itself cannot be changed. 2 and not
 1, so that a query may still bring settings of its own (`SELECT … SETTINGS max_threads = 1`)."""
+_READ_ONLY_VALUES = frozenset({"1", "2"})
 
 
 class Answer(NamedTuple):
@@ -50,6 +53,14 @@ class Answer(NamedTuple):
     """They raise what `run_query` raises, where the answer ends in an error or does not end."""
     rows: int | None
     """How many rows it has, where the answer was asked for whole and the server tells."""
+
+
+class _Asked(NamedTuple):
+    """A statement, and how it was sent."""
+
+    text: str
+    restricted: bool
+    """Whether we told the server to refuse what is more than reading."""
 
 
 class TooMuchError(UnavailableError):
@@ -83,23 +94,38 @@ def run_query(
     """
     bound = dict(_parameter(item, text) for item in parameters)
     client = connect(settings)
+    limits = {} if write else _reads_only(client.server_settings)
+    asked = _Asked(text, restricted=bool(limits))
     try:
-        with _refusals_named(settings, write=write):
+        with _refusals_named(settings, asked):
             answer = client.raw_stream(
                 text,
                 parameters=bound,
                 settings={
                     "database": DATABASE,
                     "default_format": output_format,
-                    **({} if write else _READS_ONLY),
+                    **limits,
                     **({"wait_end_of_query": "1"} if whole else {}),
                 },
             )
         format_name = answer.headers.get("X-ClickHouse-Format", output_format)
         rows = _result_rows(answer) if whole else None
-        yield Answer(format_name, _blocks(answer, settings, write=write), rows)
+        yield Answer(format_name, _blocks(answer, settings, asked), rows)
     finally:
         client.close()
+
+
+def _reads_only(server_settings: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return the settings that make a statement read only.
+
+    None where the user's profile does so already, as ClickHouse's own `readonly`: such a user may
+    not set them once more.
+
+    Args:
+        server_settings: The settings of this user at the server, by name.
+    """
+    held = server_settings.get("readonly")
+    return {} if held is not None and held.value in _READ_ONLY_VALUES else _READS_ONLY
 
 
 def _result_rows(answer: Any) -> int | None:
@@ -110,22 +136,22 @@ def _result_rows(answer: Any) -> int | None:
         return None
 
 
-def _blocks(answer: Any, settings: SinkSettings, *, write: bool) -> Iterator[bytes]:
-    with _refusals_named(settings, write=write):
+def _blocks(answer: Any, settings: SinkSettings, asked: _Asked) -> Iterator[bytes]:
+    with _refusals_named(settings, asked):
         # As they come, not in blocks of a full length, of which an error would take the last along.
         yield from without_late_error(answer.stream(_CHUNK_BYTES), answer.headers.get(TAG_HEADER))
 
 
 @contextmanager
-def _refusals_named(settings: SinkSettings, *, write: bool) -> Iterator[None]:
+def _refusals_named(settings: SinkSettings, asked: _Asked) -> Iterator[None]:
     try:
         yield
     except (ClickHouseError, HTTPError, OSError) as error:
-        raise _refusal(error, settings, write=write) from error
+        raise _refusal(error, settings, asked) from error
 
 
 def _refusal(
-    error: ClickHouseError | HTTPError | OSError, settings: SinkSettings, *, write: bool
+    error: ClickHouseError | HTTPError | OSError, settings: SinkSettings, asked: _Asked
 ) -> FundingStreamError:
     """Return the typed error that says what to do about a query that failed."""
     if isinstance(error, HTTPError):
@@ -133,12 +159,13 @@ def _refusal(
             f"the answer of ClickHouse at {shown_url(settings.clickhouse_url)} broke off "
             f"({one_line(error)}): what came of it is not whole; try again"
         )
-    if is_read_only_refusal(error) and not write:
+    writes = not is_read(asked.text.encode())
+    if asked.restricted and (is_read_only(error) or (is_access_denied(error) and writes)):
         return ConfigurationError(
             "`fundingstream sql` only reads, and this statement is more than that: "
             f"add --write if you mean it ({one_line(error)})"
         )
-    if is_read_only_refusal(error):
+    if is_read_only(error) or (is_access_denied(error) and writes):
         return ConfigurationError(
             f"ClickHouse does not let user {settings.clickhouse_username!r} do this "
             f"({one_line(error)}): set FUNDING_CLICKHOUSE_USERNAME and FUNDING_CLICKHOUSE_PASSWORD "
@@ -150,6 +177,8 @@ def _refusal(
 def _failure(error: ClickHouseError | OSError, settings: SinkSettings) -> FundingStreamError:
     """Return the typed error of a query whose rights are in order."""
     fault, code = classify(error), code_of(error)
+    if code is None and isinstance(error, ProgrammingError):
+        return ConfigurationError(one_line(error))  # the client's own: nothing was sent
     if code in _TOO_MUCH:
         return TooMuchError(
             f"ClickHouse at {shown_url(settings.clickhouse_url)} gives up on this "

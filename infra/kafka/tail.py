@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 from confluent_kafka import (
@@ -16,9 +16,15 @@ from confluent_kafka import (
 from infra.kafka.tail_filter import Filter
 from schemas.clock import Clock
 from schemas.config.settings import SharedSettings
-from schemas.errors import ConfigurationError, MalformedInputError, UnavailableError
+from schemas.errors import (
+    ConfigurationError,
+    FundingStreamError,
+    MalformedInputError,
+    UnavailableError,
+)
 from schemas.kafka import clients
 from schemas.kafka.admin import require_topics
+from schemas.kafka.errors import is_denial, is_lasting
 from schemas.serde.codec import Decoder, schema_id_of
 from schemas.serde.registry import SchemaCatalog
 from schemas.times import US_PER_MS
@@ -70,15 +76,13 @@ def topic_records(
 
     Raises:
         UnavailableError: Kafka or the registry does not answer, or the topic is missing.
+        ConfigurationError: Kafka refuses the user, or the user may not read the topic.
     """
     require_topics(settings, [topic.name])
     catalog = SchemaCatalog(settings)
     decoder = catalog.decoder(topic.record_type) if topic.record_type is not None else None
 
-    def failed(error: KafkaError) -> None:
-        if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - librdkafka's name for it
-            kafka_is_away()
-
+    failures = _Failures(kafka_is_away)
     consumer: Any = clients.consumer(
         {
             **settings.quiet_librdkafka(),
@@ -86,7 +90,7 @@ def topic_records(
             "enable.auto.commit": False,
             # For a beginning that has been deleted meanwhile.
             "auto.offset.reset": "latest" if from_us is None else "earliest",
-            "error_cb": failed,
+            "error_cb": failures.note,
         }
     )
     last_s = checked_s = clock.monotonic_s()
@@ -95,12 +99,16 @@ def topic_records(
         while True:
             message = consumer.poll(_POLL_S)
             now_s = clock.monotonic_s()
-            if message is not None and message.error() is None:
+            if message is not None and message.error() is not None:
+                failures.note(message.error())
+            elif message is not None:
                 shown = _shown(message, decoder)
-                if "error" in shown or wanted.holds(shown["value"]):
+                if _is_wanted(shown, wanted):
                     last_s = now_s
                     yield shown
                     continue
+            if failures.lasting is not None:
+                raise _refusal(failures.lasting, settings, topic)
             # Among many records that nobody wants as well.
             if message is None or now_s - checked_s > _POLL_S:
                 checked_s = now_s
@@ -109,6 +117,26 @@ def topic_records(
                 return
     finally:
         consumer.close()
+
+
+class _Failures:
+    """What the client tells of errors."""
+
+    def __init__(self, kafka_is_away: Callable[[], None]) -> None:
+        self._kafka_is_away = kafka_is_away
+        self.lasting: KafkaError | None = None
+        """One that waiting does not mend. The others librdkafka tries again."""
+
+    def note(self, error: KafkaError) -> None:
+        """Note an error, of a message or of the client."""
+        if is_lasting(error):
+            self.lasting = error
+        elif error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - its public name
+            self._kafka_is_away()
+
+
+def _is_wanted(shown: Mapping[str, Any], wanted: Filter) -> bool:
+    return "error" in shown or wanted.holds(shown["value"])
 
 
 def _starts(
@@ -128,14 +156,30 @@ def _starts(
     return list(found)
 
 
+def _refusal(error: KafkaError, settings: SharedSettings, topic: TopicSpec) -> FundingStreamError:
+    """Return the typed error that says what to do about one that waiting does not mend."""
+    what = f"Kafka at {settings.kafka_bootstrap} does not give {topic.name} ({error.str()})"
+    if is_denial(error):
+        return ConfigurationError(
+            f"{what}: set FUNDING_KAFKA_SASL_USERNAME and FUNDING_KAFKA_SASL_PASSWORD to a user "
+            "who may read it"
+        )
+    return UnavailableError(f"{what}: run `fundingstream doctor`")
+
+
 def _shown(message: Any, decoder: Decoder | None) -> dict[str, Any]:
-    """Return where a message lies, its key, and its value: decoded, or as bytes with the reason."""
+    """Return where a message lies, its key, and its value: decoded, or as bytes with the reason.
+
+    A message without a value, which removes its key from a compacted topic, is `removed`.
+    """
     shown: dict[str, Any] = {
         "partition": message.partition(),
         "offset": message.offset(),
         "key": message.key(),
     }
     value = message.value()
+    if value is None:
+        return {**shown, "removed": True, "value": None}
     if decoder is None:
         return {**shown, "headers": dict(message.headers() or []), "value": value}
     try:

@@ -42,8 +42,13 @@ class Filter(NamedTuple):
             return list(range(topic.partitions))
         return [partition_of(self.contract, topic.partitions)]
 
-    def holds(self, record: Mapping[str, Any]) -> bool:
-        """Whether a decoded record is one of them."""
+    def holds(self, record: Mapping[str, Any] | None) -> bool:
+        """Whether a decoded record is one of them.
+
+        None, the end of a key, has no fields to choose by: it is one where nothing is chosen.
+        """
+        if record is None:
+            return self == Filter()
         if self.contract is not None and _first(record, _CONTRACT_FIELDS) != self.contract:
             return False
         # A subject is a contract of a feed, or the feed itself.

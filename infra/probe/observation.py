@@ -10,7 +10,7 @@ from infra.probe.payloads import Channel
 from producers.exchanges.spec import PayloadFields
 
 MAX_NAMES = 64
-"""So many channels and problems are told apart."""
+"""So many channels, problems and kinds of frames without data are told apart."""
 MAX_EVENTS = 1_000
 """So many calls, and so many connections, are kept."""
 
@@ -69,6 +69,12 @@ class Observation:
         if name not in channels and len(channels) >= MAX_NAMES:
             name = "other channels"
         return channels.setdefault(name, Channel(self.documented.get(name)))
+
+    def without_data(self, kind: str) -> None:
+        """Count a frame without data."""
+        if kind not in self.control and len(self.control) >= MAX_NAMES:
+            kind = "other frames"
+        self.control[kind] += 1
 
     def problem(self, text: str) -> None:
         """Note what failed, once."""

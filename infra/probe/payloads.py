@@ -172,7 +172,11 @@ def _kind(value: Any) -> tuple[str, float | None]:
     if value is None or isinstance(value, bool):
         return ("null" if value is None else "boolean"), None
     if isinstance(value, int | float):
-        return ("integer" if isinstance(value, int) else "number"), float(value)
+        kind = "integer" if isinstance(value, int) else "number"
+        try:
+            return kind, float(value)
+        except OverflowError:
+            return kind, None  # an integer of more than 308 digits
     if isinstance(value, str):
         try:
             number = float(value)

@@ -165,19 +165,19 @@ class _Watcher:
         try:
             frame = self._exchange.slice_frame(message)
         except MalformedInputError as error:
-            self._observation.control["unreadable"] += 1
+            self._observation.without_data("unreadable")
             self._observation.problem(f"a frame cannot be read: {one_line(str(error))}")
             return FrameOutcome(data=False)
         if frame.unknown is not None:
-            self._observation.control[f"unknown: {one_line(frame.unknown, 40)}"] += 1
+            self._observation.without_data(f"unknown: {one_line(frame.unknown, 40)}")
         if frame.control is not None:
-            self._observation.control[_name_of(frame.control)] += 1
+            self._observation.without_data(_name_of(frame.control))
             if frame.control.refused:
                 self._observation.problem(f"refused: {one_line(message.decode(errors='replace'))}")
             return FrameOutcome(data=False, control=frame.control)
         if not frame.slices:
             if frame.unknown is None:
-                self._observation.control["without a rate"] += 1
+                self._observation.without_data("without a rate")
             return FrameOutcome(data=frame.unknown is None)
         socket = self._sockets[identity]
         if socket.data_ms is None:

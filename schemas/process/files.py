@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from schemas.errors import UnavailableError
+from schemas.errors import ConfigurationError, UnavailableError
+from schemas.process.locks import is_locked
+
+_TEMPORARY = re.compile(r"\.(.+)\.[0-9]+\.tmp")
 
 
 def write_atomically(path: Path, text: str, *, durable: bool = False) -> None:
@@ -38,7 +43,8 @@ def write_atomically(path: Path, text: str, *, durable: bool = False) -> None:
 def written_atomically(path: Path) -> Iterator[BinaryIO]:
     """Give a file to write to for the time of the `with` block, which becomes `path` at its end.
 
-    A block that fails leaves nothing behind, and what was at `path` before as it was.
+    A block that fails leaves nothing behind, and what was at `path` before as it was. A process
+    that is killed leaves a hidden file for `remove_leftovers`.
 
     Raises:
         UnavailableError: the file cannot be written.
@@ -48,6 +54,8 @@ def written_atomically(path: Path) -> Iterator[BinaryIO]:
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
+            with suppress(OSError):  # not every file system has locks
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield file
         temporary.replace(target)
     except OSError as error:
@@ -55,3 +63,23 @@ def written_atomically(path: Path) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(directory: Path, is_meant: Callable[[str], bool]) -> None:
+    """Remove what killed processes have left of `written_atomically`.
+
+    What another process is writing stays, and so does what cannot be opened or removed.
+
+    Args:
+        directory: Where to look.
+        is_meant: Tells by the name of a file that was to be whether it is meant.
+
+    Raises:
+        OSError: the directory cannot be read.
+    """
+    for path in directory.iterdir():
+        found = _TEMPORARY.fullmatch(path.name)
+        if found is not None and is_meant(found[1]):
+            with suppress(OSError, ConfigurationError):
+                if not is_locked(path):
+                    path.unlink()

@@ -153,9 +153,14 @@ def code_of(error: Exception) -> int | None:
     return None if match is None else int(match.group(1))
 
 
-def is_read_only_refusal(error: Exception) -> bool:
-    """Whether the server refused a statement because it, or its user, may only read."""
-    return code_of(error) in {_READONLY, _ACCESS_DENIED}
+def is_read_only(error: Exception) -> bool:
+    """Whether the server refused a statement since nothing but reading is allowed."""
+    return code_of(error) == _READONLY
+
+
+def is_access_denied(error: Exception) -> bool:
+    """Whether the user lacks a right that a statement needs."""
+    return code_of(error) == _ACCESS_DENIED
 
 
 def is_unknown_statement(error: Exception) -> bool:

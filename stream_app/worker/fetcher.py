@@ -23,6 +23,7 @@ from confluent_kafka import (
 
 from schemas.clock import Clock
 from schemas.kafka import clients
+from schemas.kafka.errors import is_lasting
 from schemas.topics import MAX_MESSAGE_BYTES
 from stream_app.settings import WorkerSettings
 from stream_app.worker.raw_batches import Backlog, Batch, Partition, RawRecord
@@ -48,19 +49,6 @@ _POLL_S = 0.05
 _MARKS_EVERY_S = 0.5
 """How often the ends of partitions without new records are looked at."""
 _US_PER_MS = 1_000
-_FATAL_CODES = frozenset(
-    {
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.GROUP_AUTHORIZATION_FAILED,
-        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - its public name
-        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
-        KafkaError._AUTHENTICATION,  # noqa: SLF001
-        KafkaError._FATAL,  # noqa: SLF001
-    }
-)
-"""What waiting does not mend. A broker that is away is none of these: librdkafka tries again."""
 
 
 class FetchedBatch(NamedTuple):
@@ -211,7 +199,7 @@ class Fetcher:
 
     def _on_error(self, error: KafkaError) -> None:
         """Note what librdkafka reports. What it tries again by itself is in its own log."""
-        if error.fatal() or error.code() in _FATAL_CODES:
+        if is_lasting(error):
             self._fail(f"the raw log can no longer be fetched: {error.str()}")
 
 

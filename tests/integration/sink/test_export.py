@@ -43,7 +43,7 @@ def rows_in(directory: Path) -> list[tuple[str, int]]:
 
 def fill(clickhouse: ClickHouseServer, numbers: range) -> None:
     """A settlement an hour; each is delivered twice."""
-    first = hour_floor(now_us()) - 40 * US_PER_HOUR
+    first = hour_floor(now_us()) - 42 * US_PER_HOUR
     for _ in range(2):
         rows = [settlement(n, funding_time=first + n * US_PER_HOUR, raw_offset=n) for n in numbers]
         insert(clickhouse, "settlements", *rows)
@@ -53,7 +53,7 @@ STORED = "SELECT contract_id, raw_offset FROM funding.settlements FINAL ORDER BY
 
 
 def test_each_row_is_in_the_files_once(clickhouse: ClickHouseServer, tmp_path: Path) -> None:
-    """Also after a second run, which adds what has come since, and after one that begins anew."""
+    """Also after a second run, which adds what has come since, and after one that writes anew."""
     fill(clickhouse, range(20))
     files, _ = run_export(clickhouse, "settlements", tmp_path)
     assert [(file["rows"], file["written"]) for file in files] == [(20, True)]
@@ -65,8 +65,39 @@ def test_each_row_is_in_the_files_once(clickhouse: ClickHouseServer, tmp_path: P
     assert rows_in(tmp_path) == clickhouse.rows(STORED)
 
     files, _ = run_export(clickhouse, "settlements", tmp_path, "--force")
-    assert [(file["rows"], file["written"]) for file in files] == [(40, True)]
+    assert [(file["rows"], file["written"]) for file in files] == [(20, True), (20, True)]
     assert rows_in(tmp_path) == clickhouse.rows(STORED)
+
+
+def test_files_of_rows_that_are_gone_stay(clickhouse: ClickHouseServer, tmp_path: Path) -> None:
+    """They may be all that is left of them; the others are written anew."""
+    fill(clickhouse, range(20))
+    run_export(clickhouse, "settlements", tmp_path)
+    (old,) = tmp_path.iterdir()
+    before = old.read_bytes()
+    clickhouse.rows("TRUNCATE TABLE funding.settlements")
+    fill(clickhouse, range(20, 40))
+    files, told = run_export(clickhouse, "settlements", tmp_path, "--force")
+    assert [(file["rows"], file["written"]) for file in files] == [(None, False), (20, True)]
+    assert f"{old.name}: kept as it is" in told
+    assert old.read_bytes() == before
+
+
+def test_hours_that_are_not_over_are_in_no_file(
+    clickhouse: ClickHouseServer, tmp_path: Path
+) -> None:
+    """A file would say that they are done, and what comes later would never be exported."""
+    now = now_us()
+    rows = [
+        settlement(n, funding_time=hour_floor(now) - (5 - n) * US_PER_HOUR, raw_offset=n)
+        for n in range(8)
+    ]
+    insert(clickhouse, "settlements", *rows)
+    files, told = run_export(clickhouse, "settlements", tmp_path, "--until", "2100-01-01")
+    assert "the files end at" in told
+    span = span_of_file("settlements", Path(files[-1]["path"]).name)
+    assert span is not None
+    assert hour_floor(now) - US_PER_HOUR <= span.to_us <= hour_floor(now_us())
 
 
 def test_a_filter_has_files_of_its_own(clickhouse: ClickHouseServer, tmp_path: Path) -> None:
@@ -81,19 +112,24 @@ def test_a_filter_has_files_of_its_own(clickhouse: ClickHouseServer, tmp_path: P
 
 
 def test_what_is_too_much_at_once_is_halved(clickhouse: ClickHouseServer, tmp_path: Path) -> None:
-    """The server refuses an answer of more than 256 MB."""
+    """The server refuses an answer of more than 256 MB. A file that was there gives way to two."""
     fill(clickhouse, range(20))
-    clickhouse.rows(
-        "CREATE VIEW funding.wide AS SELECT contract_id, raw_offset, funding_time, "
-        "randomString(20000000 + raw_offset) AS text FROM funding.settlements FINAL"
+    view = (
+        "CREATE OR REPLACE VIEW funding.wide AS SELECT contract_id, raw_offset, funding_time, "
+        "{} AS text FROM funding.settlements FINAL"
     )
-    files, told = run_export(clickhouse, "wide", tmp_path)
+    clickhouse.rows(view.format("''"))
+    files, _ = run_export(clickhouse, "wide", tmp_path)
+    assert [file["rows"] for file in files] == [20]
+    clickhouse.rows(view.format("randomString(20000000 + raw_offset)"))
+    files, told = run_export(clickhouse, "wide", tmp_path, "--force")
     assert "too much at once" in told
     assert sum(file["rows"] for file in files) == 20
     found = (span_of_file("wide", Path(file["path"]).name) for file in files)
     spans = sorted(span for span in found if span is not None)
     assert len(spans) == len(files) > 1
     assert all(one.to_us <= other.from_us for one, other in itertools.pairwise(spans))
+    assert sorted(map(str, tmp_path.iterdir())) == sorted(file["path"] for file in files)
     assert sum(pq.read_metadata(file["path"]).num_rows for file in files) == 20
 
 
@@ -120,5 +156,5 @@ def test_what_cannot_be_exported_is_said(
 
 def test_no_rows_are_no_files(clickhouse: ClickHouseServer, tmp_path: Path) -> None:
     """And no failure."""
-    assert run_export(clickhouse, "rates", tmp_path / "new") == ([], "")
+    assert run_export(clickhouse, "rates", tmp_path / "new")[0] == []
     assert [*(tmp_path / "new").iterdir()] == []

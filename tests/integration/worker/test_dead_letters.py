@@ -116,15 +116,16 @@ def give_up_again(scene: Scene) -> None:
 
 
 async def command(
-    scene: Scene, folder: Path, *arguments: str, code: str = ""
+    scene: Scene, folder: Path, *arguments: str, code: str = "", stderr: int | None = None
 ) -> tuple[int | None, str]:
-    """Exit code and output of `fundingstream dead-letters …`."""
+    """Exit code and standard output of `fundingstream dead-letters …`; `stderr` as of Popen."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, *(("-c", code) if code else ("-m", "infra.cli"))),
         *("dead-letters", *arguments),
         cwd=ROOT,
         env=environment(scene, folder),
         stdout=asyncio.subprocess.PIPE,
+        stderr=stderr,
     )
     output, _ = await process.communicate()
     return process.returncode, output.decode()
@@ -171,6 +172,9 @@ async def test_letters_go_back_once_whatever_is_killed(scene: Scene, tmp_path: P
     letters = {letter["stage"]: letter for letter in json.loads(output)}
     assert (code, set(letters)) == (0, {"normalise", "slice"})
     assert "unknown channel 'all'" in letters["normalise"]["reason"]
+    both = asyncio.subprocess.STDOUT
+    _, told = await command(scene, folder, "list", "--json", "--limit", "1", stderr=both)
+    assert "1 older ones: --limit shows more" in told
     await asyncio.to_thread(give_up_again, scene)
     async with scene.worker(PYTHONPATH=path) as worker:
         await worker.started()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from infra.cli.output import READER_GONE_EXIT, ReaderGoneError, output_errors_named
+from infra.cli.output import READER_GONE_EXIT, ReaderGoneError, json_text, output_errors_named
 from schemas.errors import FatalError, UnavailableError
 
 
@@ -24,6 +27,16 @@ def test_a_command_without_a_reader_says_nothing(arguments: list[str], tmp_path:
         process.stdout.close()
         assert process.stderr.read() == ""
         assert process.wait(30) == READER_GONE_EXIT
+
+
+@given(st.text())
+@example("\x1b[2J\x7f\x9b\u202e")
+def test_json_steers_no_terminal(text: str) -> None:
+    """An exchange may write what it likes; a script reads the same text all the same."""
+    line = json_text({text: [text]})
+    assert line.isascii()
+    assert line.isprintable()
+    assert json.loads(line) == {text: [text]}
 
 
 def test_another_connection_that_breaks_is_a_failure() -> None:

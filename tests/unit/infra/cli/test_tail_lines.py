@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from infra.cli.tail_lines import _COLUMNS, head_line, record_line
-from schemas.records import ALERT, RAW_BATCH, ZSCORE, RecordType
+from schemas.records import ALERT, FUNDING_RATE, RAW_BATCH, ZSCORE, RecordType
 from schemas.topics import all_topics
 
 
@@ -63,3 +63,19 @@ def test_a_record_that_cannot_be_read_says_so() -> None:
     """And where it lies."""
     line = record_line(ZSCORE, {"partition": 3, "offset": 7, "error": "too\nshort", "value": b""})
     assert line == "partition 3, offset 7: cannot be read: too short"
+
+
+@pytest.mark.parametrize("price", [104523.7, 0.00000012345678, 65000.0, 12345678.12345])
+def test_a_price_has_all_its_digits(price: float) -> None:
+    """It is compared with what the exchange shows; a rate is cut where nobody reads on."""
+    value = dict.fromkeys(FUNDING_RATE.fields) | {"mark_price": price, "rate": 0.000123456789}
+    texts = record_line(FUNDING_RATE, {"value": value}).split()
+    assert price in [float(text) for text in texts if text != "-"]
+    assert "0.000123457" in texts
+
+
+def test_a_record_without_a_value_says_that_its_key_was_removed() -> None:
+    """Whatever the topic holds."""
+    shown = {"partition": 3, "offset": 7, "key": b"a\x1b", "removed": True, "value": None}
+    for kind in (ZSCORE, None):
+        assert record_line(kind, shown) == "partition 3, offset 7: a was removed"

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.clickhouse.export_plan import (
+    OVER_FOR_US,
     Slice,
+    covered,
+    days,
     file_name,
     file_stem,
     halves,
+    outermost,
     plan,
+    replaceable,
+    span_of,
     span_of_file,
+    uncovered,
 )
-from schemas.times import US_PER_HOUR, US_PER_S
+from schemas.times import US_PER_DAY, US_PER_HOUR, US_PER_S
 
 SECONDS = st.integers(0, 100 * 3_600)
 SLICES = st.tuples(SECONDS, SECONDS).map(
@@ -73,6 +82,67 @@ def test_halves_are_the_whole(span: Slice) -> None:
             span.from_us, second.from_us, span.to_us
         )  # fmt: skip
         assert all(part.from_us < part.to_us for part in two)
+
+
+TIMES = st.integers(0, 100 * US_PER_HOUR)
+
+
+@given(TIMES, TIMES, TIMES)
+def test_an_hour_that_may_still_get_rows_is_in_no_span(since: int, until: int, now: int) -> None:
+    """However far ahead its end is asked for: a file would be taken for done for ever."""
+    span = span_of(since, until, now)
+    assert span.to_us + OVER_FOR_US <= max(now, OVER_FOR_US)
+    assert span.to_us <= until
+    assert span.from_us % US_PER_HOUR == span.to_us % US_PER_HOUR == 0
+
+
+def test_an_hour_is_exported_a_while_after_its_end() -> None:
+    """The sink may be a little behind."""
+    over = 10 * US_PER_HOUR
+    early, late = over + OVER_FOR_US - 1, over + OVER_FOR_US
+    assert span_of(0, early, early).to_us == over - US_PER_HOUR
+    assert span_of(0, late, late).to_us == over
+
+
+@given(SLICES)
+def test_days_are_the_whole(span: Slice) -> None:
+    """Cut at midnights, and nowhere else."""
+    pieces = days(span)
+    assert (pieces[0].from_us, pieces[-1].to_us) == span
+    for one, other in itertools.pairwise(pieces):
+        assert one.to_us == other.from_us
+        assert one.to_us % US_PER_DAY == 0
+    assert all(piece.to_us - piece.from_us <= US_PER_DAY for piece in pieces)
+
+
+@given(st.lists(SLICES, max_size=6))
+def test_what_lies_within_another_span_is_left_out(spans: list[Slice]) -> None:
+    """The rest covers it."""
+    outer = outermost(spans)
+    assert all(not uncovered(one, outer) for one in spans)
+    for one in outer:
+        assert not any(one is not other and not uncovered(one, [other]) for other in outer)
+
+
+def test_a_file_is_replaced_only_while_its_rows_are_kept() -> None:
+    """Rows expire, oldest first; a file may be all that is left of them."""
+    hours = {3 * US_PER_HOUR: 1, 4 * US_PER_HOUR: 1}
+    gone = Slice(0, 2 * US_PER_HOUR)
+    begun = Slice(2 * US_PER_HOUR, 4 * US_PER_HOUR)
+    whole = Slice(3 * US_PER_HOUR + 60 * US_PER_S, 5 * US_PER_HOUR)
+    files = [gone, begun, whole]
+    assert replaceable(files, hours, None, 0) == [whole]
+    assert replaceable(files, hours, 1, whole.from_us + US_PER_DAY - US_PER_HOUR) == [whole]
+    assert replaceable(files, hours, 1, whole.from_us + US_PER_DAY) == []
+
+
+def test_a_file_gives_way_once_its_whole_span_is_written() -> None:
+    """Never before, and never to itself."""
+    first, second = Slice(0, US_PER_HOUR), Slice(US_PER_HOUR, 2 * US_PER_HOUR)
+    both = Slice(0, 2 * US_PER_HOUR)
+    assert covered([both, first], [first]) == []
+    assert covered([both, first], [first, second]) == [both]
+    assert covered([both, first], [both]) == [first]
 
 
 def test_names_read_well() -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from clickhouse_connect.driver.exceptions import DatabaseError
+from clickhouse_connect.driver.exceptions import DatabaseError, ProgrammingError
+from clickhouse_connect.driver.models import SettingDef
 from urllib3.exceptions import IncompleteRead
 
-from infra.clickhouse.query import TooMuchError, _parameter, _refusal
+from infra.clickhouse.query import TooMuchError, _Asked, _parameter, _reads_only, _refusal
 from schemas.errors import ConfigurationError, UnavailableError
 from stream_app.settings import SinkSettings
 
@@ -33,19 +34,58 @@ def test_a_value_without_a_place_is_refused(given: str) -> None:
         _parameter(given, QUERY)
 
 
-SETTINGS = SinkSettings()
+SETTINGS = SinkSettings(clickhouse_username="desk")
+READ = _Asked("SELECT 1", restricted=True)
+INSERT = "INSERT INTO rates VALUES (1)"
 
 
 @pytest.mark.parametrize("code", [158, 159, 241, 307, 396])
 def test_what_is_too_much_for_the_server_is_told_so(code: int) -> None:
     """Whoever asked may ask for less."""
-    error = _refusal(DatabaseError(f"Code: {code}. DB::Exception: no"), SETTINGS, write=False)
+    error = _refusal(DatabaseError(f"Code: {code}. DB::Exception: no"), SETTINGS, READ)
     assert isinstance(error, TooMuchError)
     assert "ask for less" in str(error)
 
 
 def test_an_answer_that_breaks_off_is_unavailable() -> None:
     """The driver raises urllib3's own error there, which is no OSError."""
-    error = _refusal(IncompleteRead(1, 2), SETTINGS, write=False)
+    error = _refusal(IncompleteRead(1, 2), SETTINGS, READ)
     assert isinstance(error, UnavailableError)
     assert "broke off" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("code", "asked", "told"),
+    [
+        (164, _Asked(INSERT, restricted=True), "add --write"),
+        (497, _Asked(INSERT, restricted=True), "add --write"),
+        (164, _Asked(INSERT, restricted=False), "does not let user 'desk'"),
+        (497, _Asked(INSERT, restricted=False), "does not let user 'desk'"),
+        (497, READ, "refuses user 'desk'"),
+        (497, _Asked("SELECT 1", restricted=False), "refuses user 'desk'"),
+    ],
+)
+def test_a_right_that_is_missing_is_told_by_what_was_asked(
+    code: int, asked: _Asked, told: str
+) -> None:
+    """Only a statement that writes is helped by --write; what is lacking is named."""
+    said = DatabaseError(f"Code: {code}. DB::Exception: it needs the grant X. (version 25.8)")
+    error = _refusal(said, SETTINGS, asked)
+    assert isinstance(error, ConfigurationError)
+    assert told in str(error)
+    assert ("add --write" in str(error)) == (told == "add --write")
+    assert "it needs the grant X" in str(error)
+
+
+def test_what_the_client_refuses_is_no_silent_server() -> None:
+    """Nothing was sent: starting ClickHouse would not help."""
+    error = _refusal(ProgrammingError("Setting x is readonly"), SETTINGS, READ)
+    assert isinstance(error, ConfigurationError)
+    assert str(error) == "Setting x is readonly"
+
+
+@pytest.mark.parametrize(("value", "sent"), [("0", {"readonly": "2"}), ("1", {}), ("2", {})])
+def test_who_reads_only_by_profile_is_not_told_so_again(value: str, sent: dict[str, str]) -> None:
+    """ClickHouse's own profile `readonly` refuses every setting, this one too."""
+    assert _reads_only({"readonly": SettingDef("readonly", value, 0)}) == sent
+    assert _reads_only({}) == {"readonly": "2"}

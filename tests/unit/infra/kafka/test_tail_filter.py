@@ -70,3 +70,10 @@ def test_a_filter_by_what_records_have_is_fine() -> None:
     Filter(CONTRACT, "kucoin", 1).check(topics.ZSCORES)
     Filter(CONTRACT, "kucoin").check(topics.ALERTS)
     Filter().check(topics.DEAD_LETTERS)
+
+
+def test_the_end_of_a_key_is_seen_where_nothing_is_chosen() -> None:
+    """It has no fields to choose by."""
+    assert Filter().holds(None)
+    assert not Filter(feed="kucoin").holds(None)
+    assert not Filter(min_z=0).holds(None)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.probe.observation import Call, Observation, Socket
+from infra.probe.observation import MAX_NAMES, Call, Observation, Socket
 from infra.probe.payloads import MAX_FIELDS, Channel, paths_of
 from infra.probe.report import document_of, lines_of
 from producers.exchanges import exchange
@@ -53,6 +53,22 @@ def test_a_field_has_its_types_and_its_range() -> None:
     field = channel.fields["r"]
     assert dict(field.types) == {"number as text": 1, "integer": 1, "text": 2, "null": 1}
     assert (field.least, field.most, field.seen) == (-2, 0.5, 5)
+
+
+def test_an_integer_beyond_all_floats_is_an_integer_without_a_range() -> None:
+    """An exchange may send any number of digits; the probe goes on."""
+    field = channel_of(b'{"r": 1' + b"0" * 400 + b"}", {"r": 2}).fields["r"]
+    assert dict(field.types) == {"integer": 2}
+    assert (field.least, field.most) == (2, 2)
+
+
+def test_kinds_of_frames_without_data_are_bounded() -> None:
+    """An exchange may name each frame anew; all are counted."""
+    seen = seen_of(channel_of())
+    for number in range(2 * MAX_NAMES):
+        seen.without_data(f"unknown: {number}")
+    assert len(seen.control) == MAX_NAMES + 1
+    assert seen.control.total() == 2 * MAX_NAMES
 
 
 def test_what_is_not_as_documented_is_told() -> None:
