@@ -279,12 +279,14 @@ class Sink:
         """Commit until it is confirmed; if a rebalance takes the chunk away, `wait` raises."""
         offsets = list(offsets)
         while True:
+            topic = ""
             try:
                 results = self._consumer.commit(offsets=offsets, asynchronous=False)
             except KafkaException as error:
                 problem = error.args[0]
             else:
-                problem = next((r.error for r in results if r.error is not None), None)
+                refused = next((r for r in results if r.error is not None), None)
+                problem, topic = (refused.error, refused.topic) if refused else (None, "")
             if problem is None:
                 self._outage.over()
                 return
@@ -294,7 +296,7 @@ class Sink:
                 log.warning("the broker does not take the plan of a chunk (%s)", problem.str())
                 offsets = [TopicPartition(o.topic, o.partition, o.offset) for o in offsets]
                 continue
-            end = end_of_sink(problem, "", self._group)
+            end = end_of_sink(problem, topic, self._group)
             if end is not None:
                 raise end
             self._outage.failed("kafka", f"offsets are not committed ({problem.str()})")
