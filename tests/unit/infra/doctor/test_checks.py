@@ -136,7 +136,7 @@ class TestWithTheRightsOfTheSink:
         client = SinksDatabase(1, "Code: 210. DB::NetException: Connection reset by peer. x")
         told = self.found(monkeypatch, client)[-1].found
         assert told.startswith("ClickHouse at http://")
-        assert "start it" in told
+        assert "its own log may say more" in told
 
 
 def test_problems_come_first_then_warnings() -> None:
