@@ -31,7 +31,7 @@ from infra.embedded.clickhouse import roles
 given = "".join(f"<{{name}}>{{value}}</{{name}}>" for name, value in {PROFILE}.items())
 given += "<constraints><{FIXED}><const/></{FIXED}></constraints>"
 plain = roles.users_xml
-roles.users_xml = lambda: plain().replace("<default/>", f"<default>{{given}}</default>", 1)
+roles.users_xml = lambda: plain().replace("<default>", f"<default>{{given}}", 1)
 from infra.cli.main import main
 main()
 """
