@@ -17,9 +17,9 @@ import pytest
 import requests
 from confluent_kafka import Consumer
 
-from infra.embedded.kafka.jars import default_jars_directory
 from schemas.records import ZSCORE
 from schemas.topics import ZSCORES
+from tests.support.maven_jars import jars_of
 from tests.support.paths import ROOT
 from tests.support.sink_stack import Kafka
 from tests.support.waiting import until
@@ -27,9 +27,7 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.integration
 
 SNIPPETS = ROOT / "docs" / "snippets"
-JARS = default_jars_directory().with_name("consumer-java-1")
 START_TIMEOUT_S = 40.0
-MAVEN_TIMEOUT_S = 240
 EXTREMES = sorted((f"binance-usdm:S{n}USDT", z) for n in (1, 2, 3) for z in (n + 1.5, 9.5))
 """What a consumer prints that drops duplicates."""
 PUBLISHED = 11
@@ -88,26 +86,8 @@ def wait_for_the_last(process: subprocess.Popen[bytes], log: Path) -> None:
 
 @pytest.fixture(scope="session")
 def jars() -> Path:
-    """What the Java consumer needs, brought once by Maven into the user's cache."""
-    maven = shutil.which("mvn")
-    if shutil.which("java") is None or maven is None:
-        pytest.skip("needs Java and Maven")
-    if not any(JARS.glob("avro-*.jar")):
-        done = subprocess.run(
-            [
-                *(maven, "-B", "-q", "-f", str(SNIPPETS / "java" / "pom.xml")),
-                *("dependency:copy-dependencies", f"-DoutputDirectory={JARS}"),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=MAVEN_TIMEOUT_S,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-        if done.returncode != 0:
-            shutil.rmtree(JARS, ignore_errors=True)
-            pytest.skip(f"Maven brought no Kafka client: {done.stdout[:300]}")
-    return JARS
+    """What the Java consumer needs."""
+    return jars_of(SNIPPETS / "java" / "pom.xml", "consumer-java-1", "avro-*.jar")
 
 
 def test_python_prints_each_extreme_once(kafka: Kafka, tmp_path: Path) -> None:

@@ -2,44 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from infra.embedded.kafka.jars import default_jars_directory
 from tests.support.clickhouse_process import WRITER, Server
+from tests.support.maven_jars import jars_of
 
 pytestmark = pytest.mark.integration
 _HERE = Path(__file__).parent / "jdbc"
-_JARS = default_jars_directory().with_name("clickhouse-jdbc-0.9.9")
-_MAVEN_TIMEOUT_S = 240
 
 
 @pytest.fixture(scope="module")
 def jars() -> Path:
-    """The driver and what it needs, brought once by Maven into the user's cache."""
-    maven = shutil.which("mvn")
-    if shutil.which("java") is None or maven is None:
-        pytest.skip("needs Java and Maven")
-    if not any(_JARS.glob("clickhouse-jdbc-*.jar")):
-        done = subprocess.run(
-            [
-                *(maven, "-B", "-q", "-f", str(_HERE / "pom.xml")),
-                *("dependency:copy-dependencies", f"-DoutputDirectory={_JARS}"),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=_MAVEN_TIMEOUT_S,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-        if done.returncode != 0:
-            shutil.rmtree(_JARS, ignore_errors=True)
-            pytest.skip(f"Maven brought no JDBC driver: {done.stdout[:300]}")
-    return _JARS
+    """The driver and what it needs."""
+    return jars_of(_HERE / "pom.xml", "clickhouse-jdbc-0.9.9", "clickhouse-jdbc-*.jar")
 
 
 @pytest.fixture(scope="module")

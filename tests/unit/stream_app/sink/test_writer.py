@@ -20,7 +20,7 @@ from stream_app.settings import SinkSettings
 from stream_app.sink.avro_container import container, container_header
 from stream_app.sink.batches import Chunk, Message, OffsetRange
 from stream_app.sink.clickhouse import quorum_settings
-from stream_app.sink.clickhouse_errors import Fault, classify, one_line
+from stream_app.sink.clickhouse_errors import Fault, classify
 from stream_app.sink.dead_letters import DeadLetter, UndeliverableError
 from stream_app.sink.metrics import SinkMetrics
 from stream_app.sink.outage import Outage
@@ -439,17 +439,6 @@ def test_rows_of_too_many_partitions_are_split() -> None:
     assert bench.letters.letters == []
 
 
-def test_an_error_is_one_line() -> None:
-    """Servers' stack traces and clients' wrappers stay out of the log."""
-    long = DatabaseError(
-        "driver\n Code: 60. DB::Exception: Unknown table\n (version 1)" + "x" * 999
-    )
-    assert one_line(long) == "Code: 60. DB::Exception: Unknown table"
-    assert one_line(OperationalError("Max… [Errno 111] Connection refused'))")) == (
-        "Connection refused"
-    )
-
-
 @pytest.mark.parametrize("code", [24, 95, 96, 1000, 1001, 1002])
 def test_errors_within_a_server_are_no_fault_of_the_rows(code: int) -> None:
     """Good rows would be looked through, and called dead letters, while it has them."""
@@ -461,21 +450,8 @@ def test_errors_within_a_server_are_no_fault_of_the_rows(code: int) -> None:
     assert bench.letters.letters == []
 
 
-def test_what_the_server_s_avro_library_refuses_is_in_the_rows() -> None:
-    """Though servers may give it the number of any error within."""
-    text = "Code: 1001. DB::Exception: std::exception. Code: 1001, type: avro::Exception, e.what()"
-    assert classify(DatabaseError(text)) is Fault.REFUSED
-
-
 def test_each_request_begins_with_a_beat() -> None:
     """One may take as long as the time-out, and the watch allows little more than one."""
     bench = Bench()
     bench.writer.store(chunk_of([ENCODER.encode(alert(0))]))
     assert bench.beats == [(0, 0), (1, 0)]
-
-
-@pytest.mark.parametrize("code", [225, 242, 244, 285, 286, 289, 319, 733, 999])
-def test_replicas_that_are_away_are_no_fault_of_the_rows(code: int) -> None:
-    """Without Keeper or a quorum a table takes nothing; rows are not looked through for it."""
-    text = f"Received ClickHouse exception, code: {code}, server response: Code: {code}. x"
-    assert classify(DatabaseError(text)) is Fault.TRANSIENT
