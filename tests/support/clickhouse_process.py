@@ -6,6 +6,8 @@ import asyncio
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +69,21 @@ def refusal(*argv: str, **env: str) -> tuple[int, str]:
         argv, env={**os.environ, **env}, capture_output=True, text=True, timeout=30, check=False
     )
     return done.returncode, done.stdout + done.stderr
+
+
+@contextmanager
+def server_with_a_table(directory: Path) -> Iterator[Server]:
+    """Run a server with a small memory, a table `d.t` of two rows and a view `d.v` of it."""
+    running = Server(directory, "--max-memory-mb", "256")
+    running.sql("CREATE DATABASE d").raise_for_status()
+    running.sql("CREATE TABLE d.t (a Int64) ENGINE MergeTree ORDER BY a").raise_for_status()
+    running.sql("CREATE VIEW d.v AS SELECT a FROM d.t").raise_for_status()
+    running.sql("INSERT INTO d.t VALUES (1), (2)").raise_for_status()
+    yield running
+    assert running.stop() == 0
+    assert "Traceback" not in running.log.read_text()
+
+
+def code_of(answer: requests.Response) -> str | None:
+    """The error's code, None for an answer."""
+    return answer.headers.get("X-ClickHouse-Exception-Code")

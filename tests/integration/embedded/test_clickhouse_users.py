@@ -1,4 +1,4 @@
-"""The ClickHouse server's two users: what each may do, and that neither takes the other's room."""
+"""The ClickHouse server's two users: what each may do, and what odd requests get."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 import requests
 
@@ -20,32 +19,17 @@ from infra.embedded.clickhouse.access import (
     writer_credentials,
 )
 from infra.embedded.clickhouse.blocks import BlockDecompressor, packed_block
-from infra.embedded.clickhouse.server import MAX_READER_ROWS
 from schemas.errors import ConfigurationError
-from tests.support.clickhouse_process import WRITER, Server
-from tests.support.waiting import until
+from tests.support.clickhouse_process import WRITER, Server, code_of, server_with_a_table
 
 pytestmark = pytest.mark.integration
-ENDLESS = "SELECT count() FROM numbers(1000000000000) WHERE NOT ignore(sipHash64(number))"
-READERS = 6
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server with a small memory and a table."""
-    running = Server(tmp_path_factory.mktemp("clickhouse"), "--max-memory-mb", "256")
-    running.sql("CREATE DATABASE d").raise_for_status()
-    running.sql("CREATE TABLE d.t (a Int64) ENGINE MergeTree ORDER BY a").raise_for_status()
-    running.sql("CREATE VIEW d.v AS SELECT a FROM d.t").raise_for_status()
-    running.sql("INSERT INTO d.t VALUES (1), (2)").raise_for_status()
-    yield running
-    assert running.stop() == 0
-    assert "Traceback" not in running.log.read_text()
-
-
-def code_of(answer: requests.Response) -> str | None:
-    """The error's code, None for an answer."""
-    return answer.headers.get("X-ClickHouse-Exception-Code")
+    with server_with_a_table(tmp_path_factory.mktemp("clickhouse")) as running:
+        yield running
 
 
 @pytest.mark.parametrize(
@@ -225,81 +209,6 @@ def test_a_query_id_may_be_any_text(server: Server, statement: str) -> None:
         assert "X" not in answer.headers
 
 
-def abandoned(server: Server, statement: str, auth: str = "") -> socket.socket:
-    """A request that is sent and never waited for."""
-    connection = socket.create_connection(("127.0.0.1", server.port), 10)
-    body = statement.encode()
-    head = f"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n{auth}Content-Length: {len(body)}\r\n\r\n"
-    connection.sendall(head.encode() + body)
-    return connection
-
-
-def running(server: Server) -> int:
-    """How many endless statements run, asked by the writer."""
-    pattern = "SELECT count() FROM system.processes WHERE query LIKE '%sipHash64(number)%'"
-    return int(server.sql(f"{pattern} AND query NOT LIKE '%processes%'").text)
-
-
-def test_who_leaves_frees_the_slot(server: Server) -> None:
-    """As many endless statements as there are slots, and more waiting: gone with their clients."""
-    clients = [abandoned(server, ENDLESS) for _ in range(READERS + 3)]
-    until(lambda: running(server) == READERS, "the statements' start", 20)
-    # The writer has slots of its own meanwhile.
-    assert server.sql("INSERT INTO d.t VALUES (9)").status_code == 200
-    assert server.sql("ALTER TABLE d.t DELETE WHERE a = 9 SETTINGS mutations_sync = 1").ok
-    for client in clients:
-        client.close()
-    assert server.read("SELECT 1").text == "1\n"
-    until(lambda: running(server) == 0, "the statements' end", 10)
-
-
-def test_a_stream_that_nobody_reads_is_ended(server: Server) -> None:
-    """In the middle of a result."""
-    with requests.post(
-        server.url, data="SELECT number FROM numbers(100000000000)", stream=True, timeout=20
-    ) as answer:
-        assert next(answer.iter_content(1000))
-    asked = "SELECT count() FROM system.processes WHERE query LIKE '%100000000000)'"
-    until(lambda: server.sql(asked).text == "0\n", "the stream's end", 10)
-
-
-def test_time_is_limited(server: Server) -> None:
-    """Less than the limit may be asked for, and the statement ends with ClickHouse's error."""
-    answer = server.read(ENDLESS, params={"max_execution_time": "1"})
-    assert code_of(answer) == "159"
-
-
-def test_all_statements_share_one_memory(server: Server) -> None:
-    """Twice what one may take, even for a writer that lifts its own limit; the server lives on."""
-    process = psutil.Process(server.process.pid)
-    hungry = "SELECT length(groupArray(toString(number))) FROM numbers(40000000)"
-    peak = [0]
-    done = threading.Event()
-
-    def watch() -> None:
-        while not done.wait(0.02):
-            peak[0] = max(peak[0], process.memory_info().rss)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    codes: list[str | None] = []
-    unlimited = f"{hungry} SETTINGS max_memory_usage = 0"
-    askers = [
-        threading.Thread(target=lambda: codes.append(code_of(server.sql(unlimited))))
-        for _ in range(3)
-    ] + [threading.Thread(target=lambda: codes.append(code_of(server.read(hungry))))]
-    for asker in askers:
-        asker.start()
-    for asker in askers:
-        asker.join()
-    done.set()
-    watcher.join()
-    assert codes == ["241"] * 4
-    # Without the limit four answers would take some 5 GB; the allocator keeps some of it.
-    assert peak[0] < 2_000 * 2**20, f"{peak[0] / 2**20:.0f} MB"
-    assert server.read("SELECT 1").text == "1\n"
-
-
 def test_native_blocks_both_ways(server: Server) -> None:
     """compress=1 and decompress=1, small and streamed; damaged ones are refused."""
     reader = BlockDecompressor()
@@ -406,20 +315,6 @@ def test_a_server_alone_keeps_the_writers_secret(tmp_path: Path) -> None:
     assert len(writer.password) >= 32
     assert writer.password not in repr(writer)
     assert (tmp_path / SECRET_NAME).stat().st_mode & 0o777 == 0o600
-
-
-def test_rows_of_a_result_are_limited(server: Server) -> None:
-    """For a reader alone; what is read to come to a small result does not count."""
-    more = f"SELECT number FROM numbers({MAX_READER_ROWS + 1})"
-    answer = server.read(f"{more} FORMAT RowBinary")
-    assert "Code: 396" in answer.content[-1_000:].decode(errors="replace")
-    assert server.read(f"SELECT count() FROM ({more})").text == f"{MAX_READER_ROWS + 1}\n"
-    for name, value in (("max_result_rows", "0"), ("max_result_rows", str(MAX_READER_ROWS + 1))):
-        assert code_of(server.read("SELECT 1", params={name: value})) == "452", value
-    ten = {"max_result_rows": "10"}
-    assert code_of(server.read("SELECT number FROM numbers(11)", params=ten)) == "396"
-    ten["result_overflow_mode"] = "break"
-    assert server.read("SELECT number FROM numbers(100)", params=ten).status_code == 200
 
 
 def test_errors_come_as_the_client_asked_for_its_answer(server: Server) -> None:
