@@ -9,6 +9,7 @@ it without importing another part.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import NamedTuple
 
 from schemas.contract_status import ContractStatus
@@ -20,6 +21,21 @@ SAME_PUSH_S = 0.7
 """Two connections' copies of a push that names no event time arrive within so many seconds. The
 exchange pushes a contract 0.8 s apart or more (docs/exchanges/README.md §8), so a connection that
 lags further behind delivers the push as a second one."""
+
+
+class RateKind(StrEnum):
+    """What an exchange's own number for the current rate is. The `rate` of every record is a
+    fraction per funding interval, whatever it was made of (docs/exchanges/README.md §3).
+    """
+
+    ESTIMATE = "estimate"
+    """The running estimate for the coming settlement, a fraction per funding interval."""
+    HOURLY_ESTIMATE = "hourly_estimate"
+    """The same as a fraction per hour, of contracts that settle every hour."""
+    HOURLY_PERCENT_ESTIMATE = "hourly_percent_estimate"
+    """The same in percent per hour, of contracts that settle every hour."""
+    FIXED = "fixed"
+    """The rate that will be paid, known in advance: no estimate."""
 
 
 class FeedSpec(NamedTuple):
@@ -57,6 +73,11 @@ class FeedSpec(NamedTuple):
     people must be told; 0: a few."""
     timeless: bool = False
     """Frames of the stream name no event time: the time of receipt stands in for it."""
+    rate_kind: RateKind = RateKind.ESTIMATE
+    """What the exchange's number for the current rate is."""
+    thinned: bool = False
+    """True: it pushes a contract so often that only some updates are published, by a rule that is a
+    function of the frames (`schemas.thinning`)."""
     max_settled_rate: float = 0.10
     """A fraction per interval that no regular settlement exceeds, nor an estimate of a contract of
     which the exchange states no cap (docs/exchanges/README.md §8)."""

@@ -62,6 +62,10 @@ class InstrumentUpdate(msgspec.Struct, frozen=True, gc=False):
     rate_floor: float | None = None
     listed_at: int | None = None
     """When trading of this contract began or begins, by the exchange (UTC µs)."""
+    turnover_24h: float | None = None
+    """What was traded in the last 24 hours, in the quote currency."""
+    open_interest: float | None = None
+    """The value of all open positions of one side, in the quote currency."""
 
     @property
     def lists(self) -> bool:

@@ -160,7 +160,7 @@ def sent_pieces(
             f"letter {letter.place} cannot be cut into pieces by this version either ({error})"
         ) from error
     by_partition: dict[int, list[RawItem]] = {}
-    for symbol, payload, readable in frame.slices:
+    for symbol, payload, readable, *_ in frame.slices:
         if not readable:
             raise NotReplayableError(
                 f"letter {letter.place} has a row that this version cannot read either"

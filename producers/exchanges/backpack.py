@@ -25,6 +25,7 @@ from producers.exchanges.json_slicing import (
     slices_of,
 )
 from producers.exchanges.spec import (
+    NO_KEYS,
     Control,
     Exchange,
     Frame,
@@ -193,8 +194,15 @@ class Backpack(Exchange):
             if entry.market_type == "PERP"
         ]
 
-    def history(self, symbols: Sequence[str], since_ms: int, until_ms: int) -> HistoryWalk:
+    def history(
+        self,
+        symbols: Sequence[str],
+        since_ms: int,
+        until_ms: int,
+        keys: Mapping[str, str] = NO_KEYS,
+    ) -> HistoryWalk:
         """Walk one contract, newest first (§4b): the days that are wanted are one call."""
+        del keys
         (symbol,) = symbols
         span = Span(since_ms, until_ms)
         return PerSymbolWalk(symbol, span, Offset(min(HISTORY_LIMIT, span.hours + 2)), _call, _read)

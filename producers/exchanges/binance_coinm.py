@@ -23,6 +23,7 @@ from producers.exchanges.binance import (
 from producers.exchanges.history_paging import Forward, PerSymbolWalk, SettledRow, Span
 from producers.exchanges.json_slicing import Rows, chunks, decoder, json_text
 from producers.exchanges.spec import (
+    NO_KEYS,
     HistoryWalk,
     Listing,
     PayloadFields,
@@ -129,8 +130,15 @@ class BinanceCoinm(Binance):
             return None
         return Listing(entry.symbol, FEED.status_of(entry.contract_status))
 
-    def history(self, symbols: Sequence[str], since_ms: int, until_ms: int) -> HistoryWalk:
+    def history(
+        self,
+        symbols: Sequence[str],
+        since_ms: int,
+        until_ms: int,
+        keys: Mapping[str, str] = NO_KEYS,
+    ) -> HistoryWalk:
         """Walk one contract: `symbol` is required (§6b), 33 days are one call."""
+        del keys
         (symbol,) = symbols
         return PerSymbolWalk(symbol, Span(since_ms, until_ms), Forward(HISTORY_LIMIT), _call, _read)
 

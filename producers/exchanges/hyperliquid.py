@@ -14,6 +14,7 @@ import msgspec
 from producers.exchanges.history_paging import Forward, PerSymbolWalk, SettledRow, Span
 from producers.exchanges.json_slicing import ABSENT, Rows, decoder, json_text, present, slices_of
 from producers.exchanges.spec import (
+    NO_KEYS,
     ClientPing,
     Control,
     Exchange,
@@ -238,7 +239,8 @@ class Hyperliquid(Exchange):
         if message.channel == "subscriptionResponse":
             response = _response(message.data)
             coin = response.subscription.coin if response.method == "subscribe" else None
-            return Frame("control", (), Control(acknowledged=coin))
+            named = () if coin is None else (coin,)
+            return Frame("control", (), Control(acknowledged=named))
         if message.channel in {"pong", "error"}:
             return Frame("control", (), Control(refused=message.channel == "error"))
         return Frame(message.channel, (), unknown=message.channel)
@@ -278,8 +280,15 @@ class Hyperliquid(Exchange):
                 found.append(Listing(piece.symbol, FEED.status_of(word)))
         return found
 
-    def history(self, symbols: Sequence[str], since_ms: int, until_ms: int) -> HistoryWalk:
+    def history(
+        self,
+        symbols: Sequence[str],
+        since_ms: int,
+        until_ms: int,
+        keys: Mapping[str, str] = NO_KEYS,
+    ) -> HistoryWalk:
         """Walk one coin, ascending, 500 rows a page (§9b): 33 days are two calls."""
+        del keys
         (symbol,) = symbols
         return PerSymbolWalk(symbol, Span(since_ms, until_ms), Forward(HISTORY_LIMIT), _call, _read)
 

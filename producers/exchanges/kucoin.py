@@ -27,6 +27,7 @@ from producers.exchanges.json_slicing import (
     slices_of,
 )
 from producers.exchanges.spec import (
+    NO_KEYS,
     ClientPing,
     Control,
     Exchange,
@@ -345,8 +346,15 @@ class Kucoin(Exchange):
         values = (bytes(fields.get(key, b"")) for key in _LASTING)
         return b"\n".join(b"" if value == b"null" else value for value in values)
 
-    def history(self, symbols: Sequence[str], since_ms: int, until_ms: int) -> HistoryWalk:
+    def history(
+        self,
+        symbols: Sequence[str],
+        since_ms: int,
+        until_ms: int,
+        keys: Mapping[str, str] = NO_KEYS,
+    ) -> HistoryWalk:
         """Walk one contract in windows of 90 intervals (§5b), the oldest first."""
+        del keys
         (symbol,) = symbols
         paging = Windows(HISTORY_INTERVALS)
         return PerSymbolWalk(symbol, Span(since_ms, until_ms), paging, _call, _read)

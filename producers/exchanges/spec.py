@@ -27,6 +27,27 @@ class Slice(NamedTuple):
     readable: bool = True
     """False: a row that could not be read, cut out of a message whose other rows could. It belongs
     to no contract and goes to the dead letters."""
+    terms: bytes | None = None
+    """Rate, interval and next funding time as they stand in the row, for a feed that is thinned
+    (`schemas.feed_spec.FeedSpec.thinned`); None: the piece is always published."""
+    partial: Partial | None = None
+    """Set where `payload` is a row that names only the fields that have changed."""
+    event_us: int | None = None
+    """When the exchange made the row, where the rows of a frame have times of their own."""
+
+
+class Partial(NamedTuple):
+    """Completes a row that names only what has changed since the one before on its connection.
+
+    The fields that were sent before and are missing in the row are added to it, each with the bytes
+    that the exchange sent. What is published is `head`, the completed row and `tail`. The fields
+    that are kept are `Exchange.row_fields`.
+    """
+
+    head: bytes
+    tail: bytes
+    whole: bool
+    """True: the row has all fields, and replaces what was known."""
 
 
 def unreadable(slices: Iterable[Slice]) -> list[Slice]:
@@ -48,10 +69,17 @@ class Control(NamedTuple):
     """The exchange's first frame, to be waited for where `SocketKind.greeting_timeout_s` is set."""
     ping_every_s: float | None = None
     """How often the greeting asks for a ping."""
-    acknowledged: str | None = None
-    """The contract whose subscription is confirmed, where the exchange names it."""
+    acknowledged: tuple[str, ...] = ()
+    """The contracts whose subscriptions are confirmed, as far as the exchange names them."""
     refused: bool = False
     """The exchange says that something we sent was wrong."""
+    refused_symbols: tuple[str, ...] = ()
+    """The contracts that a refusal names."""
+    answers: str = ""
+    """`SubscribeFrame.identity` of the text that it answers, where the exchange repeats it."""
+    reply: str | None = None
+    """A text that the exchange wants back at once, on the same connection: the answer to a ping
+    that is not one of the WebSocket protocol."""
 
 
 class Frame(NamedTuple):
@@ -65,6 +93,10 @@ class Frame(NamedTuple):
     """False: it keeps its socket alive and carries no rate; counted, not published."""
     event_us: int | None = None
     """When the exchange made it, by its clock; None: the frame does not say."""
+    sequence: int | None = None
+    """A number that grows by one with each message of a connection, where the exchange counts them:
+    a hole means that a message was lost, and rows that name changes alone can no longer be
+    completed."""
     unknown: str | None = None
     """Name of an event or channel in it that we do not read. What belongs to it is left out: it is
     counted and logged once, is no health, and makes no dead letters."""
@@ -75,6 +107,8 @@ class Listing(NamedTuple):
 
     symbol: str
     status: ContractStatus
+    key: str = ""
+    """What requests call the contract where that is not its symbol: a number, for example."""
 
     @property
     def streaming(self) -> bool:
@@ -119,6 +153,8 @@ class SubscribeFrame(NamedTuple):
 
     text: str
     symbols: tuple[str, ...]
+    identity: str = ""
+    """A name in the text that its answer repeats; empty: the exchange repeats none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +229,13 @@ class SocketKind:
     """None: the exchange sends no greeting before we may subscribe."""
     quarantines: bool = False
     """An unknown contract closes the socket; acknowledgements come in order and name theirs."""
+    splits_refused: bool = False
+    """A contract that the exchange does not take fails the whole frame that asks for it. Such a
+    frame is asked for again without the contracts that the refusal names, or in halves, until the
+    one that is refused stands alone and is held back."""
+    decode: Callable[[bytes], bytes] | None = None
+    """Makes a message readable before it is cut, where it is compressed (`decoding.gunzip`); what
+    is published is what it returns. Raises MalformedInputError."""
     secondary: bool = False
     """A second source of what another kind delivers: optional."""
 
@@ -220,6 +263,10 @@ class HistoryWalk(Protocol):
         ...
 
 
+NO_KEYS: Mapping[str, str] = {}
+"""Every contract goes by its symbol."""
+
+
 class Exchange(ABC):
     """One exchange's description."""
 
@@ -238,6 +285,11 @@ class Exchange(ABC):
     fact_calls: Sequence[RestCall]
     """Calls whose replies list the contracts and their facts."""
     socket_kinds: Sequence[SocketKind]
+    """Empty: no stream brings rates, so REST is the source, asked every `fallback_s`."""
+    row_fields: frozenset[str] = frozenset()
+    """The fields that are kept of rows that name only changes (`Partial`)."""
+    row_terms: tuple[str, ...] = ()
+    """Those of `row_fields` that are the terms of a completed row (`Slice.terms`)."""
     frames_per_s: float = 5.0
     """Subscribe frames, over all sockets of the feed."""
     documented: Mapping[str, PayloadFields] = {}
@@ -268,10 +320,17 @@ class Exchange(ABC):
         """Read which contracts a fact reply lists; None: it does not say."""
 
     @abstractmethod
-    def history(self, symbols: Sequence[str], since_ms: int, until_ms: int) -> HistoryWalk:
+    def history(
+        self,
+        symbols: Sequence[str],
+        since_ms: int,
+        until_ms: int,
+        keys: Mapping[str, str] = NO_KEYS,
+    ) -> HistoryWalk:
         """Return a walk over the settled rates in [since_ms, until_ms].
 
-        Of one symbol at a time where `true_up_calls_per_hour` is set.
+        Of one symbol at a time where `true_up_calls_per_hour` is set. `keys`: what requests call
+        each contract, by symbol (`Listing.key`).
         """
 
     def fact_identity(self, resource: str, payload: bytes) -> bytes:
@@ -292,6 +351,14 @@ class Exchange(ABC):
         del body, now_ms
         text = headers.get("Retry-After", "")
         return float(text) if text.isascii() and text.isdigit() else None
+
+    def barred_s(self, call: RestCall, headers: Mapping[str, str], body: bytes) -> float | None:
+        """Tell how long a reply with HTTP 200 bars us because of too many calls; None: not at all.
+
+        For exchanges that say so in the body alone (docs/exchanges/README.md §3 rule 20).
+        """
+        del call, headers, body
+        return None
 
     def fault(self, call: RestCall, headers: Mapping[str, str], body: bytes) -> str | None:
         """Tell what makes a reply with HTTP 200 a failure all the same; None: nothing."""

@@ -134,7 +134,7 @@ class Publisher:
         has_channel = len(channel.encode()) <= MAX_CHANNEL_BYTES
         base = _Group(transport, purpose, channel, connection_id, 0)
         by_partition: dict[int, list[RawItem]] = {}
-        for symbol, payload, readable in slices:
+        for symbol, payload, readable, *_ in slices:
             count += 1
             oversized = len(payload) > self._limits.item_bytes
             has_symbol = symbol is None or symbol_fault(symbol) is None

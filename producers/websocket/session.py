@@ -163,9 +163,9 @@ class Session:
         if control.greeting:
             self._ping_every_s = control.ping_every_s
             self._greeted.set()
-        if control.acknowledged is not None:
-            self._context.quarantine.acknowledged(control.acknowledged)
-        elif control.refused:
+        for symbol in control.acknowledged:
+            self._context.quarantine.acknowledged(symbol)
+        if control.refused and not control.acknowledged:
             self._context.quarantine.refused()
 
     async def _send(self, text: str) -> None:

@@ -12,7 +12,11 @@ FOLDERS = ("producers", "stream_app", "schemas", "infra", "benchmarks")
 REGISTRATION = "schemas/feeds.py"
 CONTAINERS = ("infra/docker/host-network.yml", "infra/prometheus/")
 """List a container for each feed; the tests of compose hold them to the registered feeds."""
-NAMES = re.compile("|".join(sorted({feed.partition("-")[0] for feed in FEEDS})), re.IGNORECASE)
+NAMES = re.compile(
+    rf"(?<![a-z])(?:{'|'.join(sorted({feed.partition('-')[0] for feed in FEEDS}))})(?!way|isk)",
+    re.IGNORECASE,
+)
+"""An aggregate is no Gate, nor is a gateway; a master is no Aster."""
 
 PAGE = re.compile(r"[\w/-]+\.md\b")
 """A citation of a documentation page, which may be a venue's."""

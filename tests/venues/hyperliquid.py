@@ -45,7 +45,7 @@ SAMPLES = Samples(
                 b'{"channel":"subscriptionResponse","data":{"method":"subscribe",'
                 b'"subscription":{"type":"activeAssetCtx","coin":"kPEPE"}}}'
             ),
-            Control(acknowledged="kPEPE"),
+            Control(acknowledged=("kPEPE",)),
         ),
         (
             (

@@ -8,6 +8,7 @@ import msgspec
 
 from producers.exchanges.json_slicing import Rows, decoder, first_byte, slices_of
 from producers.exchanges.spec import (
+    NO_KEYS,
     Control,
     Exchange,
     Frame,
@@ -95,9 +96,15 @@ class MadeUp(Exchange):
         rows = (_row(piece.payload) for piece in slices if piece.readable)
         return [Listing(row.c, FEED.status_of(row.state)) for row in rows]
 
-    def history(self, symbols: Sequence[str], since_ms: int, until_ms: int) -> HistoryWalk:
+    def history(
+        self,
+        symbols: Sequence[str],
+        since_ms: int,
+        until_ms: int,
+        keys: Mapping[str, str] = NO_KEYS,
+    ) -> HistoryWalk:
         """All contracts at once."""
-        del symbols
+        del symbols, keys
         return _OnePage(since_ms, until_ms)
 
 

@@ -41,7 +41,7 @@ class Recorder:
         if kind == "welcome":
             return FrameOutcome(data=False, control=Control(greeting=True, ping_every_s=0.01))
         if kind == "acked":
-            return FrameOutcome(data=False, control=Control(acknowledged=text))
+            return FrameOutcome(data=False, control=Control(acknowledged=(text,)))
         return FrameOutcome(data=message != b"ack", symbols=text.split() if kind == "data" else ())
 
     def on_open(self, socket: str, identity: str) -> None:
