@@ -11,11 +11,12 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from producers.exchanges.spec import Control
 from schemas.feeds import FEEDS, spec
 from schemas.records import Purpose
+from stream_app.model import Update
 
 RECEIVED_AT_US = 1_790_000_123_456_789
 """2026-09-21 14:15:23 UTC; the payloads are of that minute."""
@@ -92,6 +93,32 @@ class Sample(NamedTuple):
         else:
             whole = self.row if self.purpose == "stream" else [self.row]
         return json.dumps(whole, ensure_ascii=False).encode()
+
+
+class Captured(NamedTuple):
+    """A message that somebody captured from the exchange; the files are outside of the repository.
+
+    `means` is what the normaliser makes of the piece of `symbol`, written from what the file's
+    index states; empty where only the cutting is checked.
+    """
+
+    file: str
+    kind: Literal["data", "control", "ignored", "reply"]
+    """A data frame, one without data, one that is not published, or the body of a REST reply."""
+    channel: str = ""
+    """Of a data frame; the REST resource of a reply."""
+    symbol: str = ""
+    purpose: Purpose = "stream"
+    means: tuple[Update, ...] = ()
+    symbols: Sequence[str | None] | None = None
+    """All contracts that it is cut into, in order; None: it is checked that `symbol` is one."""
+    received_at_us: int = RECEIVED_AT_US
+
+
+def captured(feed: str) -> Sequence[Captured]:
+    """The captured messages of a feed."""
+    found: Sequence[Captured] = getattr(_module(feed), "CAPTURED", ())
+    return found
 
 
 def _module(feed: str) -> Any:
