@@ -212,6 +212,7 @@ class Feed:
 
     def _on_close(self, closed: Closed) -> None:
         self._publisher.forget(closed.connection_id)
+        self.frames.closed(closed.connection_id)
         self._handle(self.monitor.closed(closed))
         self.look()
 
