@@ -10,6 +10,7 @@ from producers.kafka.publisher import Publisher
 from producers.policy.dedup import Deduplicator
 from producers.policy.instruments import InstrumentRegistry
 from producers.policy.merging import Merging
+from producers.policy.thinner import Thinner
 from producers.rest.raw_replies import log_unreadable
 from producers.websocket.session import FrameOutcome
 from schemas.clock import Clock
@@ -48,12 +49,13 @@ class FrameHandler:
         fields, terms = exchange.row_fields, exchange.row_terms
         self._merging = Merging(fields, terms) if fields else None
         """None: every row of this feed has all of its fields."""
+        self._thinner = Thinner() if spec(exchange.feed).thinned else None
         self.data = 0
         """Data frames whose pieces are published."""
         self.ignored = 0
         """Data frames that carry no rate."""
         self.updates = 0
-        """Readable pieces of data frames."""
+        """Readable pieces of data frames, without those that thinning leaves out."""
         self.unknown = 0
         """Frames with an event or of a channel that we do not read."""
         self._unknown_names: set[str] = set()
@@ -68,6 +70,11 @@ class FrameHandler:
         """Rows of changes that no whole row came before, left out."""
         return 0 if self._merging is None else self._merging.incomplete
 
+    @property
+    def thinned(self) -> int:
+        """Pieces that are not published because the feed pushes more often than is needed."""
+        return 0 if self._thinner is None else self._thinner.total
+
     def keep(self, subscribed: frozenset[str]) -> None:
         """Take the contracts that are subscribed to from now on."""
         self._dedup.keep(subscribed)
@@ -78,6 +85,8 @@ class FrameHandler:
         """Forget a connection that has ended."""
         if self._merging is not None:
             self._merging.closed(identity)
+        if self._thinner is not None:
+            self._thinner.closed(identity)
 
     async def take(self, identity: str, message: bytes, received_at: int) -> FrameOutcome:
         """Handle a frame of a connection; return what it tells about the connection."""
@@ -126,9 +135,12 @@ class FrameHandler:
             slices, incomplete = self._merging.complete(identity, slices)
         odd = log_unreadable(self._exchange.feed, frame.channel, slices)
         self.data += 1
-        self.updates += len(slices) - odd
         symbols = [s.symbol for s in slices if s.readable and s.symbol is not None]
         self._on_data(identity, symbols, frame.event_us, received_at)
+        delivered = bool(slices)
+        if self._thinner is not None:
+            slices = self._thinner.kept(identity, slices, frame.event_us)
+        self.updates += len(slices) - odd
         fresh = self._dedup.fresh(identity, slices, self._clock.monotonic_s())
         await self._publish(fresh, frame.channel, identity, received_at)
         listed = self._registry.listed
@@ -138,7 +150,7 @@ class FrameHandler:
         if incomplete:
             wanted = self._registry.subscribed
             incomplete = [symbol for symbol in incomplete if symbol in wanted]
-        return FrameOutcome(data=bool(slices), symbols=symbols, incomplete=incomplete)
+        return FrameOutcome(data=delivered, symbols=symbols, incomplete=incomplete)
 
     async def _publish(
         self, slices: Sequence[Slice], channel: str, identity: str, received_at: int

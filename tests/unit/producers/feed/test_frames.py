@@ -14,6 +14,7 @@ from producers.feed.frames import MAX_UNKNOWN_NAMES, FrameHandler
 from producers.policy.instruments import InstrumentRegistry
 from schemas.clock import SystemClock
 from schemas.contract_status import ContractStatus
+from schemas.feeds import spec
 
 ROW = b'{"e":"markPriceUpdate","E":1790000000123,"s":"SOLUSDT","r":"0.00007","T":1790006400000}'
 
@@ -103,7 +104,7 @@ class Changing(Exchange):
         symbol, number, row = data.split(b" ", 2)
         whole = symbol.startswith(b"W")
         piece = Slice(symbol[whole:].decode(), row, partial=Partial(b"<", b">", whole))
-        return Frame("rows", [piece], sequence=int(number))
+        return Frame("rows", [piece], event_us=5_000_000, sequence=int(number))
 
     snapshot_calls = slice_reply = listings = history = None  # type: ignore[assignment]
 
@@ -114,8 +115,7 @@ def delivered() -> list[str]:
     return []
 
 
-@pytest.fixture
-def changing(published: Published, delivered: list[str]) -> FrameHandler:
+def changing_handler(published: Published, delivered: list[str]) -> FrameHandler:
     """A handler of frames that name changes; A and B are subscribed."""
     registry = InstrumentRegistry()
     trading = [Listing(symbol, ContractStatus.TRADING) for symbol in "AB"]
@@ -129,6 +129,12 @@ def changing(published: Published, delivered: list[str]) -> FrameHandler:
         lambda _identity, symbols, *_: delivered.extend(symbols),
         SystemClock(),
     )
+
+
+@pytest.fixture
+def changing(published: Published, delivered: list[str]) -> FrameHandler:
+    """Such a handler."""
+    return changing_handler(published, delivered)
 
 
 async def test_changes_are_published_as_whole_rows(
@@ -171,3 +177,19 @@ async def test_a_connection_that_ended_is_forgotten(
     changing.closed("c")
     outcome = await changing.take("c", b'A 7 {"mark":"3"}', 2)
     assert (outcome.lost, outcome.incomplete) == (False, ["A"])
+
+
+async def test_what_is_pushed_too_often_is_delivered_and_not_published(
+    published: Published, delivered: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change of the rate is, and each connection follows the rule by itself."""
+    facts = spec("binance-usdm")._replace(thinned=True)
+    monkeypatch.setattr("producers.feed.frames.spec", lambda _feed: facts)
+    handler = changing_handler(published, delivered)
+    for connection in ("c", "d"):
+        rows = [b'WA 0 {"rate":"1","mark":"2"}', b'A 1 {"mark":"3"}', b'A 2 {"rate":"4"}']
+        outcomes = [await handler.take(connection, row, 1) for row in rows]
+        assert all(outcome.data and outcome.symbols for outcome in outcomes)
+    assert published.payloads == [b'<{"mark":"2","rate":"1"}>', b'<{"mark":"3","rate":"4"}>']
+    assert (handler.thinned, handler.repeated, handler.updates) == (2, 2, 4)
+    assert delivered == ["A"] * 6
