@@ -227,6 +227,10 @@ class AuditKind(StrEnum):
         "repeated", "feed", _AT_ONCE,
         "Within a minute, `count` updates that another connection had brought were not published.",
     )
+    THINNED = (
+        "thinned", "feed", _AT_ONCE,
+        "Within a minute, `count` updates were not published: one a second and contract is.",
+    )
     RATE_LIMITED = (
         "rate_limited", "feed", _AT_ONCE,
         "Within a minute, the exchange refused `count` REST calls as too many.",

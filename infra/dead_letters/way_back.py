@@ -160,6 +160,11 @@ def sent_pieces(
             f"letter {letter.place} cannot be cut into pieces by this version either ({error})"
         ) from error
     by_partition: dict[int, list[RawItem]] = {}
+    if any(piece.partial is not None for piece in frame.slices):
+        raise NotReplayableError(
+            f"letter {letter.place} names only what has changed since the message before it, which "
+            "nobody kept: the exchange has sent the whole rows again by now"
+        )
     for symbol, payload, readable, *_ in frame.slices:
         if not readable:
             raise NotReplayableError(

@@ -15,6 +15,7 @@ import aiohttp
 from infra.probe.observation import MAX_EVENTS, Call, Observation, Socket
 from producers.exchanges.spec import Exchange, Listing, RestCall, Slice
 from producers.policy.endpoints import Endpoints
+from producers.policy.merging import Merging
 from producers.policy.rate_limiter import RateLimiter
 from producers.rest.client import RestClient, RestError, http_session
 from producers.settings import ProducerSettings
@@ -81,6 +82,7 @@ class _Watcher:
         )
         self._started_s = clock.monotonic_s()
         self._sockets: dict[str, Socket] = {}
+        self._merging = Merging(exchange.row_fields, exchange.row_terms)
 
     async def ask(self, contracts: int | None) -> None:
         """Ask for the list of contracts, for current rates, and for a page of one's history."""
@@ -184,9 +186,10 @@ class _Watcher:
             socket.data_ms = self._since_start_ms()
         channel = self._observation.stream(frame.channel)
         channel.frame(len(message))
-        for piece in frame.slices:
+        slices, _ = self._merging.complete(identity, frame.slices)
+        for piece in slices:
             channel.take(piece.symbol, piece.payload, received_at)
-        symbols = [piece.symbol for piece in frame.slices if piece.symbol is not None]
+        symbols = [piece.symbol for piece in slices if piece.symbol is not None]
         return FrameOutcome(data=True, symbols=symbols)
 
 
@@ -201,7 +204,7 @@ def _name_of(control: Any) -> str:
         return "greeting"
     if control.refused:
         return "refused"
-    return "acknowledged" if control.acknowledged is not None else "ack or pong"
+    return "acknowledged" if control.acknowledged else "ack or pong"
 
 
 def _trace(exchange: Exchange, observation: Observation, clock: Clock) -> aiohttp.TraceConfig:

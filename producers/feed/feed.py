@@ -171,7 +171,11 @@ class Feed:
             self.polling.wanted,
             self.rest.clock_ahead_s,
             self._publisher.full_for_s,
-            {AuditKind.REPEATED: self.frames.repeated, AuditKind.RATE_LIMITED: self.rest.refusals},
+            {
+                AuditKind.REPEATED: self.frames.repeated,
+                AuditKind.THINNED: self.frames.thinned,
+                AuditKind.RATE_LIMITED: self.rest.refusals,
+            },
         )
 
     def _handle(self, events: Iterable[MonitorEvent]) -> None:
@@ -212,6 +216,7 @@ class Feed:
 
     def _on_close(self, closed: Closed) -> None:
         self._publisher.forget(closed.connection_id)
+        self.frames.closed(closed.connection_id)
         self._handle(self.monitor.closed(closed))
         self.look()
 

@@ -9,6 +9,8 @@ from producers.exchanges.spec import Control, Exchange, Frame, Slice
 from producers.kafka.publisher import Publisher
 from producers.policy.dedup import Deduplicator
 from producers.policy.instruments import InstrumentRegistry
+from producers.policy.merging import Merging
+from producers.policy.thinner import Thinner
 from producers.rest.raw_replies import log_unreadable
 from producers.websocket.session import FrameOutcome
 from schemas.clock import Clock
@@ -21,6 +23,7 @@ log = logging.getLogger(__name__)
 MAX_UNKNOWN_NAMES = 64
 """So many unknown events are logged by name; more are counted alone."""
 
+_NONE: Sequence[str] = ()
 OnData = Callable[[str, list[str], int | None, int], None]
 """Called with each data frame: the connection's id, the contracts in it, the exchange's time (None:
 the frame does not say) and the time of receipt, both µs since the epoch."""
@@ -43,12 +46,16 @@ class FrameHandler:
         self._on_data = on_data
         self._clock = clock
         self._dedup = Deduplicator(timeless=spec(exchange.feed).timeless)
+        fields, terms = exchange.row_fields, exchange.row_terms
+        self._merging = Merging(fields, terms) if fields else None
+        """None: every row of this feed has all of its fields."""
+        self._thinner = Thinner() if spec(exchange.feed).thinned else None
         self.data = 0
         """Data frames whose pieces are published."""
         self.ignored = 0
         """Data frames that carry no rate."""
         self.updates = 0
-        """Readable pieces of data frames."""
+        """Readable pieces of data frames, without those that thinning leaves out."""
         self.unknown = 0
         """Frames with an event or of a channel that we do not read."""
         self._unknown_names: set[str] = set()
@@ -58,9 +65,28 @@ class FrameHandler:
         """Pieces that another connection had delivered before."""
         return self._dedup.total
 
+    @property
+    def incomplete(self) -> int:
+        """Rows of changes that no whole row came before, left out."""
+        return 0 if self._merging is None else self._merging.incomplete
+
+    @property
+    def thinned(self) -> int:
+        """Pieces that are not published because the feed pushes more often than is needed."""
+        return 0 if self._thinner is None else self._thinner.total
+
     def keep(self, subscribed: frozenset[str]) -> None:
-        """Look for repeated pieces of these contracts alone from now on."""
+        """Take the contracts that are subscribed to from now on."""
         self._dedup.keep(subscribed)
+        if self._merging is not None:
+            self._merging.keep(subscribed)
+
+    def closed(self, identity: str) -> None:
+        """Forget a connection that has ended."""
+        if self._merging is not None:
+            self._merging.closed(identity)
+        if self._thinner is not None:
+            self._thinner.closed(identity)
 
     async def take(self, identity: str, message: bytes, received_at: int) -> FrameOutcome:
         """Handle a frame of a connection; return what it tells about the connection."""
@@ -71,6 +97,14 @@ class FrameHandler:
             whole = (Slice(None, message[:MAX_UNREADABLE_BYTES]),)
             await self._publish(whole, UNREADABLE, identity, received_at)
             return FrameOutcome(data=False)
+        if self._merging is None or self._merging.follows(identity, frame.sequence):
+            return await self._route(frame, identity, message, received_at)
+        outcome = await self._route(frame, identity, message, received_at)
+        return outcome._replace(lost=True)
+
+    async def _route(
+        self, frame: Frame, identity: str, message: bytes, received_at: int
+    ) -> FrameOutcome:
         if frame.unknown is not None:
             self._note_unknown(frame.unknown, message)
             if not frame.slices:
@@ -96,18 +130,27 @@ class FrameHandler:
         return FrameOutcome(data=False, control=control)
 
     async def _data(self, frame: Frame, identity: str, received_at: int) -> FrameOutcome:
-        odd = log_unreadable(self._exchange.feed, frame.channel, frame.slices)
+        slices, incomplete = frame.slices, _NONE
+        if self._merging is not None:
+            slices, incomplete = self._merging.complete(identity, slices)
+        odd = log_unreadable(self._exchange.feed, frame.channel, slices)
         self.data += 1
-        self.updates += len(frame.slices) - odd
-        symbols = [s.symbol for s in frame.slices if s.readable and s.symbol is not None]
+        symbols = [s.symbol for s in slices if s.readable and s.symbol is not None]
         self._on_data(identity, symbols, frame.event_us, received_at)
-        fresh = self._dedup.fresh(identity, frame.slices, self._clock.monotonic_s())
+        delivered = bool(slices)
+        if self._thinner is not None:
+            slices = self._thinner.kept(identity, slices, frame.event_us)
+        self.updates += len(slices) - odd
+        fresh = self._dedup.fresh(identity, slices, self._clock.monotonic_s())
         await self._publish(fresh, frame.channel, identity, received_at)
         listed = self._registry.listed
         if listed and not listed.issuperset(symbols):
             # A successor of the connection need not deliver symbols that the exchange made up.
             symbols = [symbol for symbol in symbols if symbol in listed]
-        return FrameOutcome(data=bool(frame.slices), symbols=symbols)
+        if incomplete:
+            wanted = self._registry.subscribed
+            incomplete = [symbol for symbol in incomplete if symbol in wanted]
+        return FrameOutcome(data=delivered, symbols=symbols, incomplete=incomplete)
 
     async def _publish(
         self, slices: Sequence[Slice], channel: str, identity: str, received_at: int

@@ -64,6 +64,10 @@ _HELD_BACK = _gauge("contracts_held_back", "contracts", "Contracts in quarantine
 _QUARANTINED = _counter("quarantined", "contracts", "Times that a contract was put in quarantine")
 _IGNORED = _counter("ignored", "frames", "Data frames that carry no rate, not published")
 _UNKNOWN = _counter("unknown", "frames", "Frames of events that are not read, not published")
+_THINNED = _counter("thinned", "pieces", "Pieces left out: one a second and contract is published")
+_INCOMPLETE = _counter(
+    "incomplete", "rows", "Rows of changes left out, because no whole row came before them"
+)
 _UNREADABLE = _counter("unreadable", "messages", "Messages sent to the dead letters")
 _OVERSIZED = _counter(
     "oversized", "pieces", "Pieces too long for a record, sent to the dead letters"
@@ -79,7 +83,7 @@ _FAILURES = _counter(
 PRODUCER_METRICS: tuple[Metric, ...] = (
     *_OF_STATUS.values(),
     *(_STATE, _DATA_AGE, _CLOCK_AHEAD, _REST_BARRED, _HELD_BACK, _QUARANTINED),
-    *(_IGNORED, _UNKNOWN, _UNREADABLE, _OVERSIZED, _BEYOND, _FAILURES),
+    *(_IGNORED, _UNKNOWN, _THINNED, _INCOMPLETE, _UNREADABLE, _OVERSIZED, _BEYOND, _FAILURES),
 )
 
 
@@ -114,6 +118,8 @@ def _read_feed(samples: Samples, supervisor: FeedSupervisor, *, beyond: bool) ->
     samples.add(_QUARANTINED, feed.pool.quarantined, name)
     samples.add(_IGNORED, feed.frames.ignored, name)
     samples.add(_UNKNOWN, feed.frames.unknown, name)
+    samples.add(_THINNED, feed.frames.thinned, name)
+    samples.add(_INCOMPLETE, feed.frames.incomplete, name)
     samples.add(_UNREADABLE, feed.unreadable, name)
     samples.add(_OVERSIZED, feed.oversized, name)
     samples.add(_BEYOND, beyond, name)

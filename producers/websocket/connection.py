@@ -17,6 +17,7 @@ from typing import NamedTuple, TypeVar
 
 from producers.exchanges.spec import SocketKind
 from producers.kafka.publisher import connection_id
+from producers.policy.asking_again import AskingAgain
 from producers.policy.quarantine import Quarantine
 from producers.policy.rotation import (
     Action,
@@ -130,6 +131,7 @@ class ManagedConnection:
             kind,
             callbacks.on_frame,
             self.quarantine,
+            AskingAgain(),
             tuple(opening),
             frames,
             lambda: self.wanted,

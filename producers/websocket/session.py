@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from producers.exchanges.spec import Control, SocketKind
+from producers.policy.asking_again import AskingAgain
 from producers.policy.quarantine import Quarantine
 from producers.policy.throttle import Throttle
 from producers.websocket.config import DEFAULT_CONFIG, ConnectionConfig
@@ -27,6 +28,10 @@ class FrameOutcome(NamedTuple):
     control: Control | None = None
     symbols: Sequence[str] = ()
     """The contracts that its data is about."""
+    lost: bool = False
+    """Frames before it did not arrive, so changes that rows name can no longer be completed."""
+    incomplete: Sequence[str] = ()
+    """Contracts of which a whole row is needed before changes of them can be completed."""
 
 
 OnFrame = Callable[[str, bytes, int], Awaitable[FrameOutcome]]
@@ -43,6 +48,10 @@ class SessionEnd(NamedTuple):
     """The kind of the reason, for programs."""
 
 
+LOST = SessionEnd("a message was lost", cause=AuditCause.MESSAGE_LOST)
+INCOMPLETE = SessionEnd("changes came without a whole row before", cause=AuditCause.INCOMPLETE)
+
+
 class ConnectionContext(NamedTuple):
     """What all connections of one socket have in common."""
 
@@ -51,6 +60,7 @@ class ConnectionContext(NamedTuple):
     kind: SocketKind
     on_frame: OnFrame
     quarantine: Quarantine
+    asking_again: AskingAgain
     opening: Sequence[str]
     """Texts that are sent first."""
     frames: Throttle | None
@@ -90,6 +100,8 @@ class Session:
         self.last_data_at_us: int | None = None
         """When its newest data was received; None: it has brought none."""
         self._wanted_changed = asyncio.Event()
+        self._asked_again: set[str] = set()
+        """Contracts to subscribe to anew, because a whole row of theirs is needed."""
         self._closing: SessionEnd | None = None
 
     def resubscribe(self) -> None:
@@ -146,6 +158,8 @@ class Session:
             received_s, received_at_us = clock.monotonic_s(), clock.now_us()
             outcome = await self._context.on_frame(self.connection_id, message, received_at_us)
             self._note(outcome, received_at_us)
+            if outcome.lost or outcome.incomplete:
+                self._mend(outcome)
             paused_s = clock.monotonic_s() - received_s
             if paused_s > config.paused_s:
                 reason = f"reading paused: Kafka took nothing for {paused_s:.0f} s"
@@ -167,6 +181,19 @@ class Session:
             self._context.quarantine.acknowledged(symbol)
         if control.refused and not control.acknowledged:
             self._context.quarantine.refused()
+
+    def _mend(self, outcome: FrameOutcome) -> None:
+        """Have the exchange send whole rows again: subscribe anew, or end the connection.
+
+        Too soon after the last time nothing is done: REST serves the contracts meanwhile.
+        """
+        again, now_s = self._context.asking_again, self._clock.monotonic_s()
+        if self._kind.capacity is not None and not outcome.lost:
+            if due := again.due(outcome.incomplete, now_s):
+                self._asked_again |= due
+                self._wanted_changed.set()
+        elif again.due((self._kind.name,), now_s):
+            self._closing = LOST if outcome.lost else INCOMPLETE
 
     async def _send(self, text: str) -> None:
         """Send a text in the feed's pace."""
@@ -196,11 +223,12 @@ class Session:
         context, clock = self._context, self._clock
         wanted = context.wanted()
         allowed = context.quarantine.allowed(wanted, clock.monotonic_s())
-        gone = sorted(subscribed - wanted)
-        new = [symbol for symbol in allowed if symbol not in subscribed]
+        gone = sorted((subscribed - wanted) | (subscribed & self._asked_again))
+        self._asked_again.clear()
         for frame in self._kind.unsubscribe(gone):
             await self._send(frame.text)
         subscribed -= set(gone)
+        new = [symbol for symbol in allowed if symbol not in subscribed]
         for frame in self._kind.subscribe(new):
             await turn(context.frames, clock)
             if self._kind.quarantines:

@@ -1,7 +1,7 @@
 """Messages that others captured are cut and mean what their sources state, where they are at hand.
 
-Each venue lists its own in tests/venues. They go the way of a frame: cut by the description, rows
-of changes completed, then read by the normaliser.
+Each venue lists its own in tests/venues. They go the way of a frame: cut by the description, then
+read by the normaliser; a row of changes is read as it was sent.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from producers.exchanges.spec import RestCall, Slice
 from schemas.feeds import FEEDS
 from stream_app.normalise import normaliser
 from tests.support.paths import SHARED_FIXTURES
-from tests.venues.samples import Captured, captured
+from tests.venues.samples import Captured, captured, in_its_frame
 
 MESSAGES = SHARED_FIXTURES / "messages"
 CASES = [
@@ -54,9 +54,7 @@ def test_a_captured_message_is_cut_and_read(feed: str, one: Captured) -> None:
     if not one.symbol:
         return
     (piece,) = [piece for piece in pieces if piece.symbol == one.symbol]
-    payload = piece.payload
-    if piece.partial is not None:
-        payload = piece.partial.head + payload + piece.partial.tail
     if one.means:
-        found = normaliser(feed)(one.purpose, one.channel, one.symbol, payload, one.received_at_us)
+        payload, at_us = in_its_frame(piece), one.received_at_us
+        found = normaliser(feed)(one.purpose, one.channel, one.symbol, payload, at_us)
         assert tuple(found) == one.means

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from producers.exchanges import exchange
 from producers.exchanges.spec import Exchange
+from producers.policy.merging import Merging
 from schemas.errors import MalformedInputError
 from tests.support.every_exchange import each_feed
-from tests.venues.samples import samples
+from tests.venues.samples import in_its_frame, samples
 
 
 @each_feed
@@ -51,8 +52,25 @@ def test_pieces_are_exact_bytes_of_the_frame_and_none_is_lost(feed: str) -> None
         assert [piece.symbol for piece in frame.slices] == list(expected.symbols)
         for piece, text in zip(frame.slices, expected.payloads(message), strict=True):
             assert piece.payload == text
-            assert _is_enveloped(message, piece.payload)
-            json.loads(piece.payload)
+            assert _is_enveloped(message, in_its_frame(piece))
+            json.loads(in_its_frame(piece))
+
+
+@each_feed
+def test_rows_of_changes_are_completed_to_what_is_published(feed: str) -> None:
+    """The fields that a description keeps are in its messages, and the terms are among them."""
+    found = exchange(feed)
+    assert set(found.row_terms) <= found.row_fields
+    merging = Merging(found.row_fields, found.row_terms)
+    partial = False
+    for message, expected in samples(feed).data:
+        slices = found.slice_frame(message).slices
+        partial = partial or any(piece.partial for piece in slices)
+        done = merging.complete("connection", slices)
+        left_out = [piece.symbol for piece in done.slices] + done.incomplete
+        assert sorted(map(str, left_out)) == sorted(map(str, expected.symbols))
+        assert all(piece.readable and json.loads(piece.payload) for piece in done.slices)
+    assert partial == bool(found.row_fields)
 
 
 @each_feed
@@ -99,8 +117,8 @@ def test_unknown_keys_change_nothing(feed: str, extra: Any) -> None:
         assert frame.channel == expected.channel
         assert [piece.symbol for piece in frame.slices] == list(expected.symbols)
         for piece in frame.slices:
-            assert _is_enveloped(grown, piece.payload)
-            json.loads(piece.payload)
+            assert _is_enveloped(grown, in_its_frame(piece))
+            json.loads(in_its_frame(piece))
 
 
 def survives(found: Exchange, message: bytes) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from producers.exchanges import exchange as description
 from producers.exchanges.spec import RestCall, Slice
+from producers.policy.merging import Merging
 from schemas.errors import MalformedInputError
 from schemas.feeds import FEEDS
 from schemas.records import Purpose
@@ -33,9 +34,20 @@ DAY_MS = 86_400_000
 
 
 def frame_slices(feed: str, body: bytes) -> tuple[str, Sequence[Slice]]:
-    """Channel and pieces of a frame."""
-    frame = description(feed).slice_frame(body)
-    return frame.channel, frame.slices if frame.published else ()
+    """Channel and pieces of a frame; rows of changes follow one another, so that some complete."""
+    exchange = description(feed)
+    frame = exchange.slice_frame(body)
+    if not frame.published:
+        return frame.channel, ()
+    merging = Merging(exchange.row_fields, exchange.row_terms)
+    merging.complete("connection", [_whole(piece) for piece in frame.slices])
+    return frame.channel, merging.complete("connection", frame.slices).slices
+
+
+def _whole(piece: Slice) -> Slice:
+    if piece.partial is None:
+        return piece
+    return piece._replace(partial=piece.partial._replace(whole=True))
 
 
 def reply_slices(feed: str, call: RestCall, body: bytes) -> Sequence[Slice]:

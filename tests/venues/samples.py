@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Literal, NamedTuple
 
-from producers.exchanges.spec import Control
+from producers.exchanges.spec import Control, Slice
 from schemas.feeds import FEEDS, spec
 from schemas.records import Purpose
 from stream_app.model import Update
@@ -60,6 +60,13 @@ class Samples:
 def just(*payloads: bytes) -> Callable[[bytes], Sequence[bytes]]:
     """These payloads."""
     return lambda _frame: payloads
+
+
+def in_its_frame(piece: Slice) -> bytes:
+    """A piece in the form in which it is published; a row of changes as it was sent."""
+    if piece.partial is None:
+        return piece.payload
+    return piece.partial.head + piece.payload + piece.partial.tail
 
 
 def array(*rows: bytes) -> bytes:

@@ -91,7 +91,7 @@ def producer_text() -> str:
         data_age_s=lambda: 1.5,
         rest=SimpleNamespace(clock_ahead_s=0.25),
         pool=SimpleNamespace(held_back=1, quarantined=2),
-        frames=SimpleNamespace(ignored=3, unknown=4),
+        frames=SimpleNamespace(ignored=3, unknown=4, thinned=7, incomplete=8),
         rest_barred_s=0.0,
         unreadable=4,
         oversized=5,

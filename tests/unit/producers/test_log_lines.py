@@ -13,6 +13,7 @@ import pytest
 from producers.exchanges.binance_usdm import EXCHANGE
 from producers.exchanges.spec import RestCall, SocketKind, SubscribeFrame
 from producers.feed import backfill
+from producers.policy.asking_again import AskingAgain
 from producers.policy.quarantine import Quarantine
 from producers.policy.rate_limiter import RateLimiter
 from producers.rest.client import RestClient, RestError
@@ -67,7 +68,15 @@ async def test_a_bug_in_subscribing_is_told_though_the_socket_ends_first() -> No
     kind = SocketKind("mark", 30.0, 3_600.0, capacity=5, subscribe=subscribe)
     wanted = frozenset({"A"})
     context = ConnectionContext(
-        "test/mark", kind, on_frame, Quarantine(), (), None, lambda: wanted, SystemClock()
+        "test/mark",
+        kind,
+        on_frame,
+        Quarantine(),
+        AskingAgain(),
+        (),
+        None,
+        lambda: wanted,
+        SystemClock(),
     )
     with pytest.raises(KeyError, match="ours"):
         await Session(context, cast("Any", transport), "test/mark/1").run()

@@ -7,6 +7,8 @@ const CAUSES = {
   never_streamed: "never streamed",
   closed: "connection closed",
   no_greeting: "no greeting from the exchange",
+  message_lost: "a message was lost",
+  incomplete: "changes without a whole row",
   kafka_full: "Kafka took nothing",
   stopped: "closed by the producer",
 };

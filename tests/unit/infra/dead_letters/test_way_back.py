@@ -19,7 +19,7 @@ from infra.dead_letters.way_back import (
     sent_pieces,
     sent_source,
 )
-from producers.exchanges.spec import Exchange, Frame, Slice
+from producers.exchanges.spec import Exchange, Frame, Partial, Slice
 from schemas.control_items import UNREADABLE
 from schemas.errors import MalformedInputError
 from schemas.partitioning import partition_of
@@ -169,6 +169,10 @@ class TestMessages:
             (Frame("rates", [Slice("A", b"")], published=False), "carries no rate"),
             (Frame("rates", [Slice(None, b"", readable=False)]), "a row that this version"),
             (Frame("rates", [Slice("A", b"")] * 5_000), "more rows"),
+            (
+                Frame("rates", [Slice("A", b"{}", partial=Partial(b"", b"", whole=False))]),
+                "names only what has changed",
+            ),
         ],
     )
     def test_what_cannot_be_cut_stays(self, frame: Frame | None, why: str) -> None:

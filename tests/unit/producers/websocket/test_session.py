@@ -8,7 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from producers.exchanges.spec import Control, SocketKind
+from producers.exchanges.spec import Control, SocketKind, SubscribeFrame
+from producers.policy.asking_again import AskingAgain
 from producers.policy.quarantine import Quarantine
 from producers.websocket.config import ConnectionConfig
 from producers.websocket.session import ConnectionContext, FrameOutcome, Session, SessionEnd
@@ -58,6 +59,8 @@ class Case:
         self.wire = wire
         self.data: list[tuple[float, list[str]]] = []
         self.frames: list[tuple[str, bytes, int]] = []
+        self.asking_again = AskingAgain()
+        self.wanted: frozenset[str] = frozenset()
         self.takes_s = 0.0
         """How long handing over a frame takes."""
         self.quarantine = Quarantine()
@@ -68,9 +71,10 @@ class Case:
             SocketKind("mark", SILENT_S, 3_600.0, **kind),
             self.on_frame,
             self.quarantine,
+            self.asking_again,
             ("HELLO",),
             None,
-            frozenset,
+            lambda: self.wanted,
             wire,
             CONFIG,
             lambda: wire.now_s >= self.owed_from_s,
@@ -84,7 +88,12 @@ class Case:
         self.wire.now_s += self.takes_s
         if message == b"welcome":
             return FrameOutcome(data=False, control=Control(greeting=True))
-        return FrameOutcome(data=message != b"ack", symbols=message.decode().split())
+        word, *rest = message.decode().split()
+        if word == "incomplete":
+            return FrameOutcome(data=True, incomplete=rest)
+        if word == "lost":
+            return FrameOutcome(data=True, lost=True)
+        return FrameOutcome(data=message != b"ack", symbols=[word, *rest])
 
     def on_data(self, symbols: Sequence[str]) -> None:
         self.data.append((self.wire.now_s, list(symbols)))
@@ -175,3 +184,54 @@ async def test_an_end_without_a_close_frame_is_abrupt(farewell: object) -> None:
     error = TransportError("closed", farewell=bool(farewell))
     case = Case(Wire([(3.0, error)]))
     assert await case.run() == SessionEnd("closed", abrupt=not farewell)
+
+
+def of(word: str) -> Any:
+    """Makes a text for each contract."""
+    return lambda symbols: [SubscribeFrame(f"{word} {symbol}", (symbol,)) for symbol in symbols]
+
+
+async def test_a_contract_whose_whole_row_is_missing_is_subscribed_anew() -> None:
+    """It alone, and not again so soon."""
+    case = Case(
+        Wire([(1.0, b"A"), (2.0, b"incomplete A"), (3.0, b"incomplete A"), (4.0, b"B")]),
+        capacity=9,
+        subscribe=of("+"),
+        unsubscribe=of("-"),
+    )
+    case.wanted = frozenset({"A", "B"})
+    assert (await case.run()).cause is AuditCause.SILENT
+    assert case.wire.sent == ["HELLO", "+ A", "+ B", "- A", "+ A"]
+
+
+async def test_what_is_not_subscribed_is_not_asked_for_again() -> None:
+    """It was given up meanwhile."""
+    case = Case(
+        Wire([(1.0, b"A"), (2.0, b"incomplete Z"), (4.0, b"B")]),
+        capacity=9,
+        subscribe=of("+"),
+        unsubscribe=of("-"),
+    )
+    case.wanted = frozenset({"A"})
+    await case.run()
+    assert case.wire.sent == ["HELLO", "+ A"]
+
+
+@pytest.mark.parametrize(
+    ("message", "capacity", "cause"),
+    [
+        (b"incomplete A", None, AuditCause.INCOMPLETE),
+        (b"lost", None, AuditCause.MESSAGE_LOST),
+        (b"lost", 9, AuditCause.MESSAGE_LOST),
+    ],
+)
+async def test_where_a_contract_cannot_be_asked_for_alone_the_connection_ends(
+    message: bytes, capacity: int | None, cause: AuditCause
+) -> None:
+    """The next one begins with whole rows; an exchange that never sends them ends not every one."""
+    case = Case(Wire([(1.0, message), (2.0, b"A")]), capacity=capacity)
+    assert (await case.run()).cause is cause
+    assert case.wire.now_s == 1.0
+    again = Case(Wire([(2.0, message)]), capacity=capacity)
+    again.asking_again.due(["mark"], 1.0)
+    assert (await again.run()).cause is AuditCause.SILENT
