@@ -14,7 +14,7 @@ by the part that needs them, when it does.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -88,6 +88,28 @@ def spec(feed: str) -> FeedSpec:
     found = _BY_NAME.get(feed)
     if found is None:
         raise ConfigurationError(f"unknown feed {feed!r}: known are {', '.join(FEEDS)}")
+    return found
+
+
+def shared_out(feeds: Sequence[str], number: int, shares: int) -> tuple[str, ...]:
+    """Return one process's share of feeds, where several processes share them.
+
+    They are dealt out in their order, so a feed that is registered behind the others changes no
+    other feed's place.
+
+    Args:
+        feeds: All feeds.
+        number: Which share, from 1 on.
+        shares: How many there are.
+
+    Raises:
+        ConfigurationError: there is no such share, or none of the feeds falls to it.
+    """
+    if not 1 <= number <= shares:
+        raise ConfigurationError(f"there is no share {number} of {shares}")
+    found = tuple(feeds[number - 1 :: shares])
+    if not found:
+        raise ConfigurationError(f"{len(feeds)} feeds are too few for {shares} shares")
     return found
 
 

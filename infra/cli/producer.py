@@ -6,14 +6,42 @@ from collections.abc import Sequence
 
 import click
 
-from schemas.feeds import FEEDS
+from schemas.feeds import FEEDS, shared_out
+
+
+class Share(click.ParamType):
+    """One of several equal shares, written as K/N: the number K of N."""
+
+    name = "share"
+
+    def convert(
+        self,
+        value: object,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> tuple[int, int]:
+        """Return K and N."""
+        if isinstance(value, tuple):
+            return value
+        number, _, shares = str(value).partition("/")
+        if not (number.isdecimal() and shares.isdecimal() and 1 <= int(number) <= int(shares)):
+            self.fail(f"{value!r} is no share: write K/N, as in 1/3", param, ctx)
+        return int(number), int(shares)
 
 
 @click.command()
 @click.argument("feeds", nargs=-1, type=click.Choice(FEEDS), metavar="[FEED]...")
+@click.option("--share", type=Share(), metavar="K/N",
+              help="Only every Nth of the feeds, from the Kth on: the shares 1/N to N/N have "
+              "all of them together.")  # fmt: skip
 @click.option("--metrics-port", type=int, help="FUNDING_PRODUCER_METRICS_PORT.")
 @click.option("--base-url", help="Root of the exchanges, for a simulator.")
-def producer(feeds: Sequence[str], metrics_port: int | None, base_url: str | None) -> None:
+def producer(
+    feeds: Sequence[str],
+    share: tuple[int, int] | None,
+    metrics_port: int | None,
+    base_url: str | None,
+) -> None:
     """Stream the given feeds (default: all) from their exchanges to Kafka."""
     from producers.feed.service import run_producer
     from producers.settings import ProducerSettings
@@ -24,4 +52,4 @@ def producer(feeds: Sequence[str], metrics_port: int | None, base_url: str | Non
         ProducerSettings, producer_metrics_port=metrics_port, exchange_base_url=base_url
     )
     setup_logging(settings.log_level)
-    run_producer(settings, feeds or FEEDS)
+    run_producer(settings, shared_out(feeds or FEEDS, *(share or (1, 1))))

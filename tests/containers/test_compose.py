@@ -18,9 +18,10 @@ import pytest_asyncio
 
 from infra.embedded.ports import free_port
 from schemas.clock import now_us
-from schemas.feeds import FEEDS
+from schemas.feeds import FEEDS, shared_out
 from schemas.times import US_PER_S
 from tests.support.compose_stack import ONCE, ComposeProject, ComposeStack, missing
+from tests.support.monitoring import SHARES
 from tests.support.stack_view import Outage
 from tests.support.waiting import eventually
 
@@ -32,12 +33,15 @@ pytestmark = [
 ]
 
 SCORED = 30
-PRODUCERS = tuple(f"producer-{feed}" for feed in FEEDS)
+PRODUCERS = {
+    f"producer-{number}": shared_out(FEEDS, number, SHARES) for number in range(1, SHARES + 1)
+}
+"""The feeds of each producer."""
 OURS = ("simulator", *PRODUCERS, "worker", "sink")
 KILLED = {
     "prometheus": ("prometheus",),
     "registry": ("registry",),
-    "producers": PRODUCERS,
+    "producers": tuple(PRODUCERS),
     "worker": ("worker",),
     "sink": ("sink",),
     "clickhouse": ("clickhouse",),
@@ -166,8 +170,7 @@ async def test_a_killed_container_comes_back(
     since = now_us() - 2 * US_PER_S
     await kill_and_start(stack, *services)
     await stack.flowing()
-    for service in set(services) & set(PRODUCERS):
-        feed = service.removeprefix("producer-")
+    for feed in [feed for service in services for feed in PRODUCERS.get(service, ())]:
 
         async def live(feed: str = feed) -> bool:
             ((state, complete),) = await stack.rows(
@@ -177,7 +180,7 @@ async def test_a_killed_container_comes_back(
             return bool(state == "live" and complete)
 
         await eventually(live, f"{feed} is live", 60)
-    if services == PRODUCERS:
+    if services == tuple(PRODUCERS):
         stack.outages.append(Outage(since, now_us()))
 
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from itertools import count, islice
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,9 +14,12 @@ from producers.exchanges.spec import Control, Exchange, RestCall, SocketKind
 from producers.policy.history.bulk_schedule import SETTLED_AFTER_S
 from producers.settings import ProducerSettings
 from producers.websocket.config import DEFAULT_CONFIG
-from schemas.feeds import FEEDS, spec
-from tests.support.every_exchange import EXCHANGES, SYMBOL_KINDS, each_feed, each_kind
-from tests.venues.samples import samples
+from schemas.feeds import spec
+from tests.support.every_exchange import SYMBOL_KINDS, each_feed, each_kind
+from tests.venues.samples import documented, samples
+
+MOST_CALLS_PER_HOUR = 48
+"""REST calls of a feed whose stream is well, in an hour (docs/feeds.md)."""
 
 
 @each_feed
@@ -74,25 +74,21 @@ def test_every_contract_is_subscribed_once(found: Exchange, kind: SocketKind, nu
     assert found.frames_per_s <= 20
 
 
-def pings(kind: SocketKind) -> Iterator[dict[str, Any]]:
-    """The pings of a connection."""
-    assert kind.ping is not None
-    return (json.loads(kind.ping.text(number)) for number in count(1))
-
-
 @each_kind
-def test_pings_are_json_and_often_enough(found: Exchange, kind: SocketKind) -> None:
-    """Within the 60 s after which KuCoin and Hyperliquid close (docs/exchanges/kucoin.md §A, §B,
-    hyperliquid.md §5).
-    """
+def test_pings_are_often_enough(found: Exchange, kind: SocketKind) -> None:
+    """Within the minute or less after which exchanges close a socket that says nothing."""
     if kind.ping is None:
-        assert found.feed.startswith(("binance", "backpack")), "their servers ping"
+        assert documented(found.feed).server_pings
         return
     assert kind.ping.every_s <= 30
-    sent = list(islice(pings(kind), 3))
-    assert all("ping" in ping.values() for ping in sent)
-    if found.feed == "kucoin":
-        assert len({ping["id"] for ping in sent}) == 3
+    assert all("ping" in kind.ping.text(number) for number in (1, 2, 3))
+
+
+def test_pings_of_kucoin_are_told_apart() -> None:
+    """Each is answered under its own id (docs/exchanges/kucoin.md §A)."""
+    (kind,) = [kind for kind in exchange("kucoin").socket_kinds if kind.ping][:1]
+    assert kind.ping is not None
+    assert len({json.loads(kind.ping.text(number))["id"] for number in (1, 2, 3)}) == 3
 
 
 def test_hyperliquid_s_limits_of_an_address_are_kept() -> None:
@@ -112,29 +108,12 @@ def test_hyperliquid_s_limits_of_an_address_are_kept() -> None:
     assert found.frames_per_s * 60 + 2 * pings_per_minute <= 2_000
 
 
-def test_hosts_and_paths_are_the_documented_ones() -> None:
-    """docs/exchanges/binance-usdm.md §1, binance-coinm.md §1, kucoin.md §A, hyperliquid.md §1,
-    backpack.md §1 and the REST roots.
-    """
-    urls = {found.feed: [u for k in found.socket_kinds for u in k.urls] for found in EXCHANGES}
-    assert urls == {
-        "binance-usdm": ["wss://fstream.binance.com/market/ws/!markPrice@arr@1s"],
-        "binance-coinm": [
-            "wss://dstream.binance.com/stream",
-            "wss://dstream.binance.com/market/stream",
-            "wss://fstream.binance.com/market/stream",
-        ],
-        "kucoin": ["wss://x-push-futures.kucoin.com/"],
-        "hyperliquid": ["wss://api.hyperliquid.xyz/ws"] * 2,
-        "backpack": ["wss://ws.backpack.exchange/"],
-    }
-    assert [found.rest_url for found in EXCHANGES] == [
-        "https://fapi.binance.com",
-        "https://dapi.binance.com",
-        "https://api-futures.kucoin.com",
-        "https://api.hyperliquid.xyz",
-        "https://api.backpack.exchange",
-    ]
+@each_feed
+def test_hosts_and_paths_are_the_documented_ones(feed: str) -> None:
+    """Those of the venue's page."""
+    found, page = exchange(feed), documented(feed)
+    assert [url for kind in found.socket_kinds for url in kind.urls] == list(page.sockets)
+    assert found.rest_url == page.rest_url
 
 
 def call_of(feed: str) -> tuple[RestCall, ...]:
@@ -143,35 +122,32 @@ def call_of(feed: str) -> tuple[RestCall, ...]:
     return (*found.fact_calls, *found.snapshot_calls(["A", "xyz:B"]))
 
 
-def test_weights_are_the_documented_ones() -> None:
-    """docs/exchanges/binance-usdm.md §9, binance-coinm.md §6, kucoin.md §5, hyperliquid.md §9."""
-    weights = {f: {c.resource: [*c.costs.values()] for c in call_of(f)} for f in FEEDS}
-    assert weights == {
-        "binance-usdm": {"exchangeInfo": [1], "fundingInfo": [1], "premiumIndex": [10]},
-        "binance-coinm": {"exchangeInfo": [1], "fundingInfo": [1], "premiumIndex": [10]},
-        "kucoin": {"contracts/active": [3]},
-        "hyperliquid": {"allPerpMetas": [20], "metaAndAssetCtxs": [20]},
-        "backpack": {"markets": [1], "markPrices": [1]},
-    }
+@each_feed
+def test_weights_are_the_documented_ones(feed: str) -> None:
+    """Those of the venue's page."""
+    drawn = {call.resource: list(call.costs.values()) for call in call_of(feed)}
+    assert drawn == {resource: list(costs) for resource, costs in documented(feed).costs.items()}
 
 
-def test_a_healthy_feed_makes_at_most_fifteen_calls_an_hour() -> None:
+@each_feed
+def test_a_healthy_feed_makes_few_calls_an_hour(feed: str) -> None:
     """The contract list at the default pace, settlements, what the stream is compared with."""
+    found = exchange(feed)
     refreshes = 3600 / ProducerSettings.model_fields["producer_registry_refresh_s"].default
-    for found in EXCHANGES:
-        facts = sum(refreshes / call.every for call in found.fact_calls)
-        settlements = found.true_up_calls_per_hour or len(SETTLED_AFTER_S)
-        snapshot = len(found.snapshot_calls(["BTC", *(f"dex{n}:A" for n in range(4))]))
-        assert facts + settlements + snapshot <= 15, found.feed
+    facts = sum(refreshes / call.every for call in found.fact_calls)
+    settlements = found.true_up_calls_per_hour or len(SETTLED_AFTER_S)
+    snapshot = len(found.snapshot_calls(["BTC", *(f"dex{n}:A" for n in range(4))]))
+    assert facts + settlements + snapshot <= MOST_CALLS_PER_HOUR
 
 
-def test_frames_have_a_time_wherever_the_exchange_sends_one() -> None:
-    """docs/exchanges/binance-usdm.md §6, binance-coinm.md §4, kucoin.md §A, backpack.md §2;
-    Hyperliquid's have none (docs/exchanges/hyperliquid.md §6).
-    """
-    for found in EXCHANGES:
-        timed = [e.event_us is not None for _, e in samples(found.feed).data if e.published]
-        assert any(timed) is not spec(found.feed).timeless, found.feed
+@each_feed
+def test_frames_have_a_time_wherever_the_exchange_sends_one(feed: str) -> None:
+    """Of the frame, or of its pieces; a feed that sends none is timeless."""
+    published = [expected for _, expected in samples(feed).data if expected.published]
+    cut = [exchange(feed).slice_frame(message) for message, _ in samples(feed).data]
+    timed = [expected.event_us is not None for expected in published]
+    timed += [piece.event_us is not None for frame in cut for piece in frame.slices]
+    assert any(timed) is not spec(feed).timeless
 
 
 def test_no_control_frame_claims_a_ping_that_would_be_refused() -> None:

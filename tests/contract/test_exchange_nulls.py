@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ import pytest
 from producers.exchanges import binance, exchange
 from schemas.feeds import FEEDS, spec
 from tests.support.every_exchange import each_feed
+from tests.venues.samples import documented
 
 
 def structs() -> Iterator[type[msgspec.Struct]]:
@@ -51,39 +52,22 @@ def test_an_optional_field_accepts_null(of: Optional) -> None:
     msgspec.json.decode(b"null", type=of.field.type)
 
 
-LISTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "binance-usdm": ('{"symbols":[%s]}', {"symbol": "A", "contractType": "PERPETUAL"}),
-    "binance-coinm": ('{"symbols":[%s]}', {"symbol": "A", "contractType": "PERPETUAL"}),
-    "kucoin": ('{"code":"200000","data":[%s]}', {"symbol": "A"}),
-    "hyperliquid": ('[{"universe":[%s]}]', {"name": "A"}),
-    "backpack": ("[%s]", {"symbol": "A", "marketType": "PERP"}),
-}
-"""Of each venue a list, and an entry with what it must have."""
-NULLS: dict[str, tuple[str, ...]] = {
-    "binance-usdm": ("status", "onboardDate", "underlyingSubType"),
-    "binance-coinm": ("contractStatus", "onboardDate"),
-    "kucoin": ("status", "type", "firstOpenDate", "fundingRateGranularity"),
-    "hyperliquid": ("isDelisted", "szDecimals", "onlyIsolated"),
-    "backpack": ("orderBookState", "fundingInterval", "visible"),
-}
-"""Of each venue keys of an entry that may be absent."""
-
-
 @each_feed
 def test_a_listed_contract_with_nulls_is_listed_as_one_without_the_keys(feed: str) -> None:
     """In the same state: a coin with `isDelisted` null trades."""
-    found, (form, entry) = exchange(feed), LISTS[feed]
-    call = found.fact_calls[0]
+    found, page = exchange(feed), documented(feed).contracts
+    call, name = found.fact_calls[0], page.names[0]
+    entry = page.entry(name)
 
-    def listed(row: dict[str, Any]) -> list[Any]:
-        slices = found.slice_reply(call, (form % json.dumps(row)).encode())
+    def listed(row: Mapping[str, Any]) -> list[Any]:
+        slices = found.slice_reply(call, page.reply([json.dumps(row)]).encode())
         assert all(piece.readable for piece in slices)
         return list(found.listings(call, slices) or ())
 
     plain = listed(entry)
-    assert [one.symbol for one in plain] == ["A"]
-    assert listed({**entry, **dict.fromkeys(NULLS[feed])}) == plain
-    for key in NULLS[feed]:
+    assert [one.symbol for one in plain] == [name]
+    assert listed({**entry, **dict.fromkeys(page.optional)}) == plain
+    for key in page.optional:
         assert listed({**entry, key: None}) == plain
 
 

@@ -23,6 +23,7 @@ from testcontainers.compose import DockerCompose
 from infra.embedded.ports import free_port
 from schemas.config.settings import load_settings
 from stream_app.settings import SinkSettings, WorkerSettings
+from tests.support.monitoring import SHARES
 from tests.support.paths import ROOT
 from tests.support.stack_view import StackView
 from tests.support.waiting import eventually
@@ -43,7 +44,7 @@ PORTS = (
     "REGISTRY_PORT",
     "CLICKHOUSE_PORT",
     "SIMULATOR_PORT",
-    *(f"PRODUCER_{number}_PORT" for number in range(1, 6)),
+    *(f"PRODUCER_{number}_PORT" for number in range(1, SHARES + 1)),
     "WEB_PORT",
     "SINK_PORT",
     "PROMETHEUS_PORT",

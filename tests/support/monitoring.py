@@ -18,6 +18,8 @@ GRAFANA = ROOT / "infra" / "grafana"
 DASHBOARDS = sorted((GRAFANA / "dashboards").glob("*.json"))
 RULES = PROMETHEUS / "rules" / "fundingstream.yml"
 RULE_TESTS = sorted((PROMETHEUS / "tests").glob("*.yml"))
+SHARES = 3
+"""How many producers of the compose files share the feeds."""
 SCRAPE_CONFIGS = sorted(PROMETHEUS.glob("*.yml"))
 
 _MACROS = {

@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from producers.exchanges.spec import Control
-from tests.venues.samples import Expected, Sample, Samples, array
+from tests.venues.samples import (
+    Captured,
+    ContractList,
+    Documented,
+    Expected,
+    Sample,
+    Samples,
+    array,
+    listed,
+)
 
 _BP = (
     b'{"data":{"E":1790134357847601,"T":1790134357846930,"e":"markPrice","f":"0.00000625",'
@@ -99,4 +108,28 @@ PAYLOADS = (
     Sample("backpack", "reconcile", "markPrices", "BTC_USDC_PERP", BACKPACK_SNAPSHOT),
     Sample("backpack", "history", "fundingRates", "BTC_USDC_PERP", BACKPACK_SETTLED),
     Sample("backpack", "contract", "markets", "kPEPE_USDC_PERP", MARKET),
+)
+
+DOCUMENTED = Documented(
+    sockets=["wss://ws.backpack.exchange/"],
+    rest_url="https://api.backpack.exchange",
+    costs={"markets": [1], "markPrices": [1]},
+    contracts=ContractList(
+        lambda rows: listed(*rows),
+        lambda name: {"symbol": name, "marketType": "PERP"},
+        optional=("orderBookState", "fundingInterval", "visible"),
+        unlistable={"marketType": 5},
+    ),
+    server_pings=True,
+)
+
+CAPTURED = (
+    Captured(
+        "backpack/obs_ws_mark_price_AAPL.json",
+        "data",
+        "markPrice",
+        "AAPL.US_USDC_PERP",
+        symbols=["AAPL.US_USDC_PERP"],
+    ),
+    Captured("backpack/obs_ws_error_invalid_stream.json", "control"),
 )

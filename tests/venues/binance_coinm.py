@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from tests.venues.binance import CONTROL, FUNDING, UNKNOWN, payloads
-from tests.venues.samples import Expected, Samples, array, just
+from tests.venues.samples import (
+    Captured,
+    ContractList,
+    Documented,
+    Expected,
+    Samples,
+    array,
+    just,
+    listed,
+)
 
 _CM = (
     b'{"e":"markPriceUpdate","E":1790373638000,"s":"BTCUSD_PERP","p":"83732.5","ap":"83732.6",'
@@ -67,4 +76,31 @@ PAYLOADS = payloads(
     "BTCUSD_PERP",
     2,
     lambda row: {"stream": "btcusd_perp@markPrice@1s", "data": row},
+)
+
+DOCUMENTED = Documented(
+    sockets=[
+        "wss://dstream.binance.com/stream",
+        "wss://dstream.binance.com/market/stream",
+        "wss://fstream.binance.com/market/stream",
+    ],
+    rest_url="https://dapi.binance.com",
+    costs={"exchangeInfo": [1], "fundingInfo": [1], "premiumIndex": [10]},
+    contracts=ContractList(
+        lambda rows: listed(*rows, before='{"symbols":[', after="]}"),
+        lambda name: {"symbol": name, "contractType": "PERPETUAL"},
+        optional=("contractStatus", "onboardDate"),
+        unlistable={"contractType": 5},
+    ),
+    server_pings=True,
+)
+
+CAPTURED = (
+    Captured(
+        "binancecoinm/qr_ws_mark_price_btcusd_perp.json",
+        "data",
+        "markPrice",
+        "BTCUSD_PERP",
+        symbols=["BTCUSD_PERP"],
+    ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.venues.binance import CONTROL, FUNDING, UNKNOWN, payloads
-from tests.venues.samples import Expected, Samples, array, just
+from tests.venues.samples import ContractList, Documented, Expected, Samples, array, just, listed
 
 _UM = (
     b'{"e":"markPriceUpdate","E":1791269856000,"s":"BTCUSDT","p":"85296.6","ap":"85296.7",'
@@ -96,3 +96,16 @@ LISTED: dict[str, Any] = {
     "quoteAsset": "USDT",
     "marginAsset": "USDC",
 }
+
+DOCUMENTED = Documented(
+    sockets=["wss://fstream.binance.com/market/ws/!markPrice@arr@1s"],
+    rest_url="https://fapi.binance.com",
+    costs={"exchangeInfo": [1], "fundingInfo": [1], "premiumIndex": [10]},
+    contracts=ContractList(
+        lambda rows: listed(*rows, before='{"symbols":[', after="]}"),
+        lambda name: {"symbol": name, "contractType": "PERPETUAL"},
+        optional=("status", "onboardDate", "underlyingSubType"),
+        unlistable={"status": 5},
+    ),
+    server_pings=True,
+)

@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from producers.exchanges.spec import Control
-from tests.venues.samples import Expected, Sample, Samples, array
+from tests.venues.samples import (
+    Captured,
+    ContractList,
+    Documented,
+    Expected,
+    Sample,
+    Samples,
+    array,
+    listed,
+)
 
 _CONTEXT = (
     b'{"funding":"0.0000018952","openInterest":"36585.31848","premium":"-0.0006413454",'
@@ -135,4 +144,39 @@ PAYLOADS = (
     Sample("hyperliquid", "contract", "meta", "kPEPE", UNIVERSE, asked=False),
     Sample("hyperliquid", "contract", "allPerpMetas", "kPEPE", UNIVERSE, _universes),
     Sample("hyperliquid", "contract", "allPerpMetas", "kPEPE", FACT, lambda row: [row]),
+)
+
+DOCUMENTED = Documented(
+    sockets=["wss://api.hyperliquid.xyz/ws"] * 2,
+    rest_url="https://api.hyperliquid.xyz",
+    costs={"allPerpMetas": [20], "metaAndAssetCtxs": [20]},
+    contracts=ContractList(
+        lambda rows: listed(*rows, before='[{"universe":[', after="]}]"),
+        lambda name: {"name": name},
+        optional=("isDelisted", "szDecimals", "onlyIsolated"),
+        unlistable={"isDelisted": 5},
+        odd_names=("", " ", "-", ":", "x:", ":B"),
+    ),
+    # Contexts are joined by their index.
+    joined=True,
+)
+
+CAPTURED = (
+    Captured(
+        "hyperliquid/obs_ws_active_asset_ctx_BTC.json",
+        "data",
+        "activeAssetCtx",
+        "BTC",
+        symbols=["BTC"],
+    ),
+    Captured(
+        "hyperliquid/rs_ws_active_asset_ctx_BTC.json",
+        "data",
+        "activeAssetCtx",
+        "BTC",
+        symbols=["BTC"],
+    ),
+    Captured("hyperliquid/obs_ws_error_parse.json", "control"),
+    Captured("hyperliquid/rs_ws_error_already_unsubscribed.json", "control"),
+    Captured("hyperliquid/rs_ws_subscription_response.json", "control"),
 )

@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from producers.exchanges.spec import Control
-from tests.venues.samples import Expected, Sample, Samples, array, just
+from tests.venues.samples import (
+    Captured,
+    ContractList,
+    Documented,
+    Expected,
+    Sample,
+    Samples,
+    array,
+    just,
+    listed,
+)
 
 _FEE = (
     b'{"s":"XBTUSDTM","fr":"0.000072","ft":1786809600000,"lfr":"0.000069","nt":1786838400000,'
@@ -207,4 +217,52 @@ PAYLOADS = (
     Sample("kucoin", "reconcile", "contracts/active", "XBTUSDTM", CONTRACT, _data),
     Sample("kucoin", "contract", "contracts/active", "XBTUSDTM", CONTRACT, _data),
     Sample("kucoin", "history", "funding-rates", "XBTUSDTM", KUCOIN_SETTLED, _data),
+)
+
+DOCUMENTED = Documented(
+    sockets=["wss://x-push-futures.kucoin.com/"],
+    rest_url="https://api-futures.kucoin.com",
+    costs={"contracts/active": [3]},
+    contracts=ContractList(
+        lambda rows: listed(*rows, before='{"code":"200000","data":[', after="]}"),
+        lambda name: {"symbol": name},
+        optional=("status", "type", "firstOpenDate", "fundingRateGranularity"),
+        unlistable={"status": 5},
+    ),
+)
+
+CAPTURED = (
+    Captured(
+        "kucoinfutures/obs_classic_funding_rate.json",
+        "data",
+        "instrument:funding.rate",
+        "XBTUSDTM",
+        symbols=["XBTUSDTM"],
+    ),
+    Captured(
+        "kucoinfutures/rust_instrument_all_funding_rate.json",
+        "data",
+        "instrument:funding.rate",
+        "IDUSDTM",
+        symbols=["IDUSDTM"],
+    ),
+    Captured(
+        "kucoinfutures/go_doc_funding_begin.json",
+        "data",
+        "announcement:funding.begin",
+        "XBTUSDTM",
+        symbols=["XBTUSDTM"],
+    ),
+    Captured(
+        "kucoinfutures/obs_uta_mark_price.json",
+        "ignored",
+        "mark-price",
+        "XBTUSDTM",
+        symbols=["XBTUSDTM"],
+    ),
+    Captured("kucoinfutures/obs_classic_error_404.json", "control"),
+    Captured("kucoinfutures/obs_classic_pong.json", "control"),
+    Captured("kucoinfutures/obs_uta_ack.json", "control"),
+    Captured("kucoinfutures/obs_uta_refusal.json", "control"),
+    Captured("kucoinfutures/obs_uta_welcome.json", "control"),
 )

@@ -122,6 +122,53 @@ class Captured(NamedTuple):
     received_at_us: int = RECEIVED_AT_US
 
 
+@dataclass(frozen=True)
+class ContractList:
+    """The reply of a venue's first call for facts, as its page describes it."""
+
+    reply: Callable[[Sequence[str]], str]
+    """The whole reply with some entries, each of them a JSON text."""
+    entry: Callable[[str], Mapping[str, Any]]
+    """An entry with what it must have, of a contract with this name that trades."""
+    optional: Sequence[str]
+    """Fields of an entry that may be null or absent."""
+    unlistable: Mapping[str, Any]
+    """A field of an entry with a value of a kind that it never has."""
+    names: tuple[str, str] = ("A", "B")
+    """Names that contracts can have."""
+    odd_names: Sequence[str] = ("", " ", "-")
+    """Names that are none; no names where an entry cannot lack one."""
+
+
+@dataclass(frozen=True)
+class Documented:
+    """What a venue's page states of it, to which its description is held."""
+
+    sockets: Sequence[str]
+    """The addresses of its sockets, in the order of their kinds."""
+    rest_url: str
+    costs: Mapping[str, Sequence[int]]
+    """What a call for facts or current rates draws from each pool, by resource."""
+    contracts: ContractList
+    server_pings: bool = False
+    """True: the server asks whether the client lives, which need not ask itself."""
+    rows_in: frozenset[str] = frozenset({"data", "d", "symbols"})
+    """Keys of a message below which its rows are."""
+    joined: bool = False
+    """True: rows are joined by their places, so that an odd one cannot stand among them."""
+
+
+def listed(*rows: str, before: str = "[", after: str = "]") -> str:
+    """A reply with rows in an array."""
+    return f"{before}{','.join(rows)}{after}"
+
+
+def documented(feed: str) -> Documented:
+    """What the page of a feed states."""
+    found: Documented = _module(feed).DOCUMENTED
+    return found
+
+
 def captured(feed: str) -> Sequence[Captured]:
     """The captured messages of a feed."""
     found: Sequence[Captured] = getattr(_module(feed), "CAPTURED", ())

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from producers.exchanges.spec import Control
-from tests.venues.samples import Expected, Sample, Samples, array, just
+from tests.venues.samples import (
+    ContractList,
+    Documented,
+    Expected,
+    Sample,
+    Samples,
+    array,
+    just,
+    listed,
+)
 
 _ONE = b'{"c":"BTC/USD","at":1790000123000,"fr":"-0.00017598","next":1790006400000}'
 _TWO = b'{"c":"1000PEPE/USD","at":1790000123000,"fr":"0.0001","next":1790006400000}'
@@ -36,4 +45,18 @@ PAYLOADS = (
     Sample(
         "made-up", "contract", "contracts", "BTC/USD", {"c": "BTC/USD", "state": "live", "hours": 8}
     ),
+)
+
+DOCUMENTED = Documented(
+    sockets=["wss://made-up.invalid/all"],
+    rest_url="https://made-up.invalid",
+    costs={"contracts": [1], "current": [1]},
+    contracts=ContractList(
+        lambda rows: listed(*rows),
+        lambda name: {"c": name, "state": "live"},
+        optional=(),
+        unlistable={"state": 5},
+        names=("A/USD", "B/USD"),
+    ),
+    server_pings=True,
 )

@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from producers.exchanges import exchange
 from schemas.errors import ConfigurationError
-from schemas.feeds import FEEDS, part, registered, spec
+from schemas.feeds import FEEDS, part, registered, shared_out, spec
 from stream_app.normalise import normaliser
 
 LINE = "schemas.venues.backpack:FEED"
@@ -73,3 +75,22 @@ def test_an_installed_package_adds_a_feed_with_one_line(tmp_path: Path) -> None:
         [sys.executable, "-c", f"{program}; print(f.FEEDS)"], check=True, capture_output=True
     )
     assert shown.stdout.decode().strip() == str((*FEEDS, "mine"))
+
+
+@given(st.integers(1, 40), st.integers(1, 12))
+def test_shares_together_have_every_feed_once(feeds: int, shares: int) -> None:
+    """No share has two feeds more than another; one more feed at the end moves none."""
+    names = tuple(f"feed-{number}" for number in range(feeds))
+    shares = min(shares, feeds)
+    dealt = [shared_out(names, number, shares) for number in range(1, shares + 1)]
+    assert sorted(feed for share in dealt for feed in share) == sorted(names)
+    assert max(map(len, dealt)) - min(map(len, dealt)) <= 1
+    later = [shared_out((*names, "new"), number, shares) for number in range(1, shares + 1)]
+    assert [tuple(f for f in share if f != "new") for share in later] == dealt
+
+
+@pytest.mark.parametrize(("number", "shares"), [(0, 3), (4, 3), (3, 3)])
+def test_a_share_without_feeds_is_an_error(number: int, shares: int) -> None:
+    """A process that streams nothing would look healthy."""
+    with pytest.raises(ConfigurationError, match="share"):
+        shared_out(("one", "two"), number, shares)

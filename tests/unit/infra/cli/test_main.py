@@ -52,3 +52,11 @@ def test_the_real_exchanges_limits_cannot_be_multiplied(monkeypatch: pytest.Monk
     result = CliRunner().invoke(cli, ["producer", "kucoin"])
     assert isinstance(result.exception, ConfigurationError)
     assert "FUNDING_PRODUCER_LIMIT_FACTOR" in str(result.exception)
+
+
+@pytest.mark.parametrize("text", ["3", "0/2", "3/2", "a/b", "1/2/3", ""])
+def test_a_share_that_is_none_is_refused(text: str) -> None:
+    """Before anything runs; the message shows the form."""
+    result = CliRunner().invoke(cli, ["producer", "--share", text])
+    assert result.exit_code == 2
+    assert "write K/N, as in 1/3" in result.output

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from producers.settings import ProducerSettings
-from schemas.feeds import FEEDS
+from schemas.feeds import FEEDS, shared_out
 from schemas.http.browser_guard import refusal
 from stream_app.settings import SinkSettings, WorkerSettings
-from tests.support.monitoring import PROMETHEUS, read_yaml, services
+from tests.support.monitoring import PROMETHEUS, SHARES, read_yaml, services
 
 COMPOSE = "docker-compose.yml"
 OVERRIDE = "infra/docker/host-network.yml"
-SIMULATED = [f"producer-{feed}" for feed in FEEDS]
-LIVE = [f"live-{feed}" for feed in FEEDS]
+SIMULATED = [f"producer-{number}" for number in range(1, SHARES + 1)]
+LIVE = [f"live-{number}" for number in range(1, SHARES + 1)]
 PORT_VARIABLES = {
     "producer": "FUNDING_PRODUCER_METRICS_PORT",
     "worker": "FUNDING_WEB_PORT",
@@ -48,13 +48,16 @@ def default_port(service: str, variable: str) -> int:
     return int(found[1])
 
 
-def test_compose_has_a_producer_of_each_feed_simulated_and_live() -> None:
-    """And none of a feed that is not registered."""
+def test_compose_has_a_producer_of_each_share_simulated_and_live() -> None:
+    """Together they stream every feed that is registered, and no file names one."""
     for path in (COMPOSE, OVERRIDE):
         names = [name for name in services(path) if name.startswith(("producer-", "live-"))]
         assert sorted(names) == sorted(SIMULATED + LIVE), path
     for name in SIMULATED + LIVE:
-        assert services(COMPOSE)[name]["command"] == ["producer", name.partition("-")[2]]
+        share = f"{name.partition('-')[2]}/{SHARES}"
+        assert services(COMPOSE)[name]["command"] == ["producer", "--share", share]
+    dealt = [feed for n in range(SHARES) for feed in shared_out(FEEDS, n + 1, SHARES)]
+    assert sorted(dealt) == sorted(FEEDS)
 
 
 def test_prometheus_looks_for_each_of_them() -> None:
@@ -84,7 +87,7 @@ def test_ports_of_the_compose_network_are_the_defaults() -> None:
 
 
 def test_ports_of_the_host_network_are_those_of_the_override() -> None:
-    """A live producer has the port of the simulated one of its feed."""
+    """A live producer has the port of the simulated one of its share."""
     targets = static_targets()
     assert targets.keys() == {*SIMULATED, "worker", "sink"}
     for service, (job, address) in targets.items():

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -65,6 +66,11 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
+def page_of(feed: str) -> Path:
+    """The page of an exchange; the feeds of other packages have none here."""
+    return ROOT / "docs" / "exchanges" / f"{feed}.md"
+
+
 def states() -> str:
     """What each state means."""
     heads = ("state", "meaning", "who delivers", "`transport`")
@@ -88,20 +94,27 @@ def transitions() -> str:
     return table(heads, rows)
 
 
-def thresholds() -> str:
-    """How soon what happens, by feed."""
-    heads = ("feed", "pushed every", "silent", "REST every", "stale", "socket silent")
-    rows = []
-    for feed in FEEDS:
-        found = exchange(feed)
-        kinds = ", ".join(f"{kind.name} {kind.silent_s:g}" for kind in found.socket_kinds)
-        known = spec(feed)
-        numbers = (known.cadence_s, found.silent_s, found.fallback_s, known.stale_s)
-        rows.append((f"`{feed}`", *(f"{number:g}" for number in numbers), kinds))
-    return table(heads, rows)
+def thresholds(feed: str) -> str:
+    """How soon what happens to a feed, as its page says it."""
+    found, known = exchange(feed), spec(feed)
+    kinds = ", ".join(f"{kind.name} {kind.silent_s:g}" for kind in found.socket_kinds)
+    numbers = {
+        "pushed every": f"{known.cadence_s:g}",
+        "silent": f"{found.silent_s:g}",
+        "REST every": f"{found.fallback_s:g}",
+        "stale": f"{known.stale_s:g}",
+        "socket silent": kinds or "-",
+    }
+    return table(list(numbers), [list(numbers.values())])
 
 
-@pytest.mark.parametrize("part", [states, observations, transitions, thresholds])
+@pytest.mark.parametrize("feed", [feed for feed in FEEDS if page_of(feed).exists()])
+def test_the_page_of_a_feed_says_its_thresholds(feed: str) -> None:
+    """Else the message shows the table that belongs there."""
+    assert thresholds(feed) in page_of(feed).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("part", [states, observations, transitions])
 def test_the_document_says_what_the_code_does(part: object) -> None:
     """Else the message shows the table that belongs there."""
     assert callable(part)
