@@ -61,8 +61,8 @@ _PONG = '{"type":"pong"}'
 
 
 class _Message(msgspec.Struct, gc=False):
-    type: str = ""
-    channel: str = ""
+    type: str | None = None
+    channel: str | None = None
     timestamp: object = None
     market_stats: msgspec.Raw = ABSENT
     error: msgspec.Raw = ABSENT
@@ -122,7 +122,7 @@ def _piece(stats: _Stats, payload: bytes) -> Slice:
 def _pieces(message: _Message, data: bytes) -> list[Slice]:
     """Cut a frame of all markets, or of one where a single market was subscribed (§2)."""
     table = bytes(message.market_stats)
-    if message.channel.rpartition(":")[2].isdigit():
+    if (message.channel or "").rpartition(":")[2].isdigit():
         return [_piece(_stats(table), data)]
     members = keyed_rows(table)
     markets = [member for member in members if member.key.isdigit()]
@@ -170,7 +170,7 @@ class Lighter(Exchange):
     limits_group = "lighter"
     fact_calls = (_details("orderBookDetails"), _details("liquidity", every=2))
     documented: Mapping[str, PayloadFields] = {
-        CHANNEL: PayloadFields(("type", "channel", "timestamp", "market_stats")),
+        CHANNEL: PayloadFields(("type", "channel", "timestamp", "market_stats"), every_s=1.0),
         "funding-rates": PayloadFields(("market_id", "exchange", "symbol", "rate")),
         "fundings": PayloadFields(("timestamp", "value", "rate", "direction")),
     }
@@ -195,7 +195,8 @@ class Lighter(Exchange):
     def slice_frame(self, data: bytes) -> Frame:
         """A market's row is one piece, in a frame of its own (§6)."""
         message = _message(data)
-        if not (message.type.endswith("/" + CHANNEL) and present(message.market_stats)):
+        is_stats = (message.type or "").endswith("/" + CHANNEL)
+        if not (is_stats and present(message.market_stats)):
             return _control(message)
         pieces = _pieces(message, data)
         return Frame(CHANNEL, pieces, event_us=micros(message.timestamp, us_per=1_000))

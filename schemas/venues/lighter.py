@@ -16,7 +16,7 @@ FEED = FeedSpec(
     cadence_s=1.0,
     missed_after_s=300.0,
     statuses={"active": ContractStatus.TRADING, "inactive": ContractStatus.DELISTED},
-    first_history_min=15,
+    first_history_min=10,
     rate_kind=RateKind.HOURLY_PERCENT_ESTIMATE,
     thinned=True,
 )

@@ -98,8 +98,8 @@ class _Settled(msgspec.Struct, gc=False):
     """A row of /fundings, §9b: it names no market."""
 
     timestamp: int
+    direction: str
     rate: Number = None
-    direction: Text = None
 
 
 class _Market(msgspec.Struct, gc=False):
@@ -174,7 +174,6 @@ def _frame(frame: _Frame, item: Item) -> Sequence[Update]:
         mark_price=optional(price, row.mark_price, "mark_price", faults),
         index_price=optional(price, row.index_price, "index_price", faults),
         next_funding_time=hour_floor(at_us) + US_PER_HOUR,
-        interval_hours=INTERVAL_HOURS,
     )
     return with_faults(row.symbol, faults, update, *settled)
 
@@ -230,7 +229,6 @@ def _current(row: _Rate, item: Item) -> Sequence[Update]:
             row.symbol,
             round(rate / RATE_HOURS, _DECIMALS),
             next_funding_time=hour_floor(item.received_at_us) + US_PER_HOUR,
-            interval_hours=INTERVAL_HOURS,
         ),
     )
 
@@ -239,7 +237,7 @@ def _settlement(row: _Settled, item: Item) -> Sequence[Update]:
     rate = fraction(row.rate, "rate")
     if rate is None:
         return (NoRate(item.symbol, "no settled rate"),)
-    sign = _SIGNS.get(text(row.direction, "direction") or "")
+    sign = _SIGNS.get(row.direction)
     if sign is None or rate < 0:
         raise MalformedInputError(f"no size and direction: {row.rate!r:.40} {row.direction!r:.40}")
     at_us = time_us(row.timestamp * 1_000, "timestamp")

@@ -6,7 +6,17 @@ from typing import Any
 
 from producers.exchanges.spec import Control
 from stream_app.model import RateUpdate, SettlementUpdate
-from tests.venues.samples import Captured, Expected, Sample, Samples, array, just
+from tests.venues.samples import (
+    Captured,
+    ContractList,
+    Documented,
+    Expected,
+    Sample,
+    Samples,
+    array,
+    just,
+    listed,
+)
 
 _BTC = (
     b'"1":{"symbol":"BTC","market_id":1,"index_price":"84198.2","mark_price":"84148.7",'
@@ -170,6 +180,19 @@ PAYLOADS = (
     Sample("lighter", "contract", "liquidity", "1000BONK", LIGHTER_MARKET, _details),
 )
 
+DOCUMENTED = Documented(
+    sockets=["wss://mainnet.zklighter.elliot.ai/stream"],
+    rest_url="https://mainnet.zklighter.elliot.ai",
+    costs={"orderBookDetails": [1], "liquidity": [1], "funding-rates": [1]},
+    contracts=ContractList(
+        lambda rows: listed(*rows, before='{"code":200,"order_book_details":[', after="]}"),
+        lambda name: {"symbol": name, "market_id": 7, "market_type": "perp"},
+        optional=("status", "mark_price", "daily_quote_token_volume"),
+        unlistable={"status": 5},
+    ),
+    rows_in=frozenset({"funding_rates", "order_book_details"}),
+)
+
 _S = 1_000_000
 CAPTURED = (
     Captured("lighter/g_ws_connected.json", "control"),
@@ -188,7 +211,6 @@ CAPTURED = (
                 mark_price=1914.32,
                 index_price=1915.31,
                 next_funding_time=1_785_254_400 * _S,
-                interval_hours=1.0,
             ),
         ),
         symbols=["ETH"],
@@ -206,7 +228,6 @@ CAPTURED = (
                 mark_price=64356.3,
                 index_price=64400.1,
                 next_funding_time=1_780_549_200 * _S,
-                interval_hours=1.0,
             ),
             SettlementUpdate(
                 "BTC", 1_780_545_600_001_000, -0.000005, source="stream", interval_hours=1.0
@@ -226,7 +247,6 @@ CAPTURED = (
                 mark_price=75241.1,
                 index_price=75281.9,
                 next_funding_time=1_776_697_200 * _S,
-                interval_hours=1.0,
             ),
             SettlementUpdate(
                 "BTC", 1_776_693_600_000_000, 0.000008, source="stream", interval_hours=1.0
@@ -245,7 +265,6 @@ CAPTURED = (
                 "BTC",
                 0.000012,
                 next_funding_time=1_790_002_800 * _S,
-                interval_hours=1.0,
             ),
         ),
         symbols=["BTC"],

@@ -34,7 +34,7 @@ from infra.simulator.market.market import HOUR_MS, Market, Settlements, Snapshot
 from infra.simulator.market.minute_budget import MinuteBudget
 from infra.simulator.market.truth import TickLedger, head
 from infra.simulator.options import HELD_BACK, NO_LIMIT, OwnOption, SimulatorOptions
-from infra.simulator.phases import own_phase_ms, steps_in
+from infra.simulator.phases import most_steps, own_phase_ms, steps_in
 
 FEED = "lighter"
 LIMIT = OwnOption(
@@ -46,7 +46,6 @@ LIMIT = OwnOption(
 SERVER_PING = OwnOption(
     "lighter_ping_s", 60.0, (0.0, 3_600.0), "Lighter's socket asks for a pong so often; 0 never"
 )
-_STEPS = 2  # of a second: frames were seen 0.4 s apart (§6)
 _BUSY_EVERY = 10  # one market in so many changes with each step
 _QUIET_STEPS = 20  # a resting market changes once in so many steps
 _SETTLED_AFTER_MS = 1_000  # frames show a settlement so long after the hour
@@ -55,12 +54,16 @@ _FROZEN_BLOCK_MS = 30 * DAY_MS
 
 @dataclass(frozen=True, slots=True)
 class LighterOptions:
-    """What can be varied. Defaults follow lighter.md §4 to §6."""
+    """What can be varied. Defaults follow lighter.md §4 to §6.
+
+    A second has `steps` frames, with the markets that have changed; a single one has all.
+    """
 
     contracts: int = universe.PERPETUALS
     held_back: int = 0
     tick_ms: int = 1_000
     phase_ms: int = 0
+    steps: int = 2
     requests_per_minute: int = 60
     messages_per_minute: int = 200
     limit_status: int = 429
@@ -153,8 +156,8 @@ class Lighter:
 
     def __init__(self, seed: int, options: LighterOptions, now_ms: int) -> None:
         self._options = options
-        steps = steps_in(options.tick_ms, _STEPS)
-        self.tick_ms = options.tick_ms // steps
+        self._steps = steps_in(options.tick_ms, options.steps)
+        self.tick_ms = options.tick_ms // self._steps
         self.phase_ms = options.phase_ms % self.tick_ms
         self.contracts = universe.contracts(options.contracts, options.held_back)
         self.listings = Listings([c.symbol for c in self.contracts], options.held_back)
@@ -208,7 +211,8 @@ class Lighter:
     def prepare(self, at_ms: int) -> LighterTick:
         """Compute the step of a grid time."""
         step = at_ms // self.tick_ms
-        due = [row for row in self.active_rows() if _changes(row, step)]
+        rows = self.active_rows()
+        due = rows if self._steps == 1 else [row for row in rows if _changes(row, step)]
         return LighterTick(self, self.market.snapshot(at_ms), due)
 
     def active_rows(self) -> Sequence[int]:
@@ -280,6 +284,7 @@ def create(options: SimulatorOptions, contracts: int, now_ms: int) -> Lighter:
         held_back=HELD_BACK,
         tick_ms=options.tick_ms,
         phase_ms=own_phase_ms(options, FEED, options.tick_ms),
+        steps=min(2, most_steps(options)),
         requests_per_minute=NO_LIMIT if options.open_limits else 60,
         limit_status=int(options.value(LIMIT)),
         server_ping_ms=int(options.value(SERVER_PING) * 1_000),
