@@ -7,17 +7,23 @@ acknowledges.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from producers.exchanges.spec import Control, SocketKind
 from producers.policy.asking_again import AskingAgain
 from producers.policy.quarantine import Quarantine
+from producers.policy.replies import Replies
 from producers.policy.throttle import Throttle
 from producers.websocket.config import DEFAULT_CONFIG, ConnectionConfig
 from producers.websocket.transport import Transport, TransportError
 from schemas.audit_facts import AuditCause
 from schemas.clock import Clock
+from schemas.errors import MalformedInputError
+
+REPLIES_QUEUED = 16
+"""Answers to pings that wait to be sent."""
 
 
 class FrameOutcome(NamedTuple):
@@ -61,6 +67,7 @@ class ConnectionContext(NamedTuple):
     on_frame: OnFrame
     quarantine: Quarantine
     asking_again: AskingAgain
+    replies: Replies
     opening: Sequence[str]
     """Texts that are sent first."""
     frames: Throttle | None
@@ -102,6 +109,7 @@ class Session:
         self._wanted_changed = asyncio.Event()
         self._asked_again: set[str] = set()
         """Contracts to subscribe to anew, because a whole row of theirs is needed."""
+        self._replies: asyncio.Queue[str] = asyncio.Queue(REPLIES_QUEUED)
         self._closing: SessionEnd | None = None
 
     def resubscribe(self) -> None:
@@ -114,7 +122,8 @@ class Session:
 
     async def run(self) -> SessionEnd:
         """Serve the connection until it ends; the caller closes the transport."""
-        writers = [asyncio.create_task(self._subscribe()), asyncio.create_task(self._ping())]
+        texts = (self._subscribe(), self._ping(), self._reply())
+        writers = [asyncio.create_task(writer) for writer in texts]
         try:
             end = await self._read(writers)
         finally:
@@ -156,6 +165,8 @@ class Session:
             if message is None:
                 continue
             received_s, received_at_us = clock.monotonic_s(), clock.now_us()
+            if self._kind.decode is not None:
+                message = decoded(self._kind.decode, message)
             outcome = await self._context.on_frame(self.connection_id, message, received_at_us)
             self._note(outcome, received_at_us)
             if outcome.lost or outcome.incomplete:
@@ -177,6 +188,8 @@ class Session:
         if control.greeting:
             self._ping_every_s = control.ping_every_s
             self._greeted.set()
+        if control.reply is not None:
+            self._answer(control.reply)
         for symbol in control.acknowledged:
             self._context.quarantine.acknowledged(symbol)
         if control.refused and not control.acknowledged:
@@ -237,6 +250,18 @@ class Session:
             await self._transport.send(frame.text)
             subscribed.update(frame.symbols)
 
+    def _answer(self, text: str) -> None:
+        """Have a text sent that the exchange asks for, if it does not ask too often."""
+        if self._context.replies.allows(text, self._clock.monotonic_s()):
+            # A full queue means that the exchange does not read; it gets no further answers then.
+            with contextlib.suppress(asyncio.QueueFull):
+                self._replies.put_nowait(text)
+
+    async def _reply(self) -> None:
+        """Send answers, beside the reader, which must not wait for an exchange that reads none."""
+        while True:
+            await self._transport.send(await self._replies.get())
+
     async def _ping(self) -> None:
         """Send the texts that the exchange wants as a sign of life."""
         ping = self._kind.ping
@@ -248,6 +273,18 @@ class Session:
             await asyncio.sleep(self._ping_every_s or ping.every_s)
             number += 1
             await self._transport.send(ping.text(number))
+
+
+def decoded(decode: Callable[[bytes], bytes], message: bytes) -> bytes:
+    """Return a message in the form that can be read.
+
+    One that cannot be decoded is returned as it came: it goes to the dead letters, unless the
+    exchange sent it in plain text.
+    """
+    try:
+        return decode(message)
+    except MalformedInputError:
+        return message
 
 
 def _raise_unless_closed(writer: asyncio.Task[None]) -> None:
