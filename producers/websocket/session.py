@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -15,12 +16,15 @@ from producers.exchanges.spec import Control, SocketKind
 from producers.policy.asking_again import AskingAgain
 from producers.policy.quarantine import Quarantine
 from producers.policy.replies import Replies
+from producers.policy.subscriptions import Consequence, Subscriptions
 from producers.policy.throttle import Throttle
 from producers.websocket.config import DEFAULT_CONFIG, ConnectionConfig
 from producers.websocket.transport import Transport, TransportError
 from schemas.audit_facts import AuditCause
 from schemas.clock import Clock
 from schemas.errors import MalformedInputError
+
+log = logging.getLogger(__name__)
 
 REPLIES_QUEUED = 16
 """Answers to pings that wait to be sent."""
@@ -110,6 +114,12 @@ class Session:
         self._asked_again: set[str] = set()
         """Contracts to subscribe to anew, because a whole row of theirs is needed."""
         self._replies: asyncio.Queue[str] = asyncio.Queue(REPLIES_QUEUED)
+        self._subscribed: set[str] = set()
+        """Contracts that the exchange was asked for and has not refused."""
+        self._subscriptions = Subscriptions() if self._kind.splits_refused else None
+        """None: a refusal is no reason to ask for anything again."""
+        self._ask: list[tuple[str, ...]] = []
+        """Groups of subscribed contracts to be asked for again."""
         self._closing: SessionEnd | None = None
 
     def resubscribe(self) -> None:
@@ -182,6 +192,8 @@ class Session:
             self._last_data_s = self._clock.monotonic_s()
             self.last_data_at_us = received_at_us
             self._on_data(outcome.symbols)
+            if self._subscriptions is not None:
+                self._subscriptions.confirmed(outcome.symbols)
         control = outcome.control
         if control is None:
             return
@@ -192,8 +204,20 @@ class Session:
             self._answer(control.reply)
         for symbol in control.acknowledged:
             self._context.quarantine.acknowledged(symbol)
-        if control.refused and not control.acknowledged:
+        if self._subscriptions is not None:
+            self._take_answer(self._subscriptions.answered(control, self._clock.monotonic_s()))
+        elif control.refused and not control.acknowledged:
             self._context.quarantine.refused()
+
+    def _take_answer(self, consequence: Consequence) -> None:
+        """Hold back what the exchange does not take, and have asked again for what it may take."""
+        for symbol in consequence.refused:
+            self._context.quarantine.hold(symbol, self._clock.monotonic_s())
+            log.warning("%s: %r is held back: it is refused", self._context.name, symbol)
+        self._subscribed.difference_update(consequence.refused)
+        self._ask += consequence.again
+        if consequence.again or consequence.refused:
+            self._wanted_changed.set()
 
     def _mend(self, outcome: FrameOutcome) -> None:
         """Have the exchange send whole rows again: subscribe anew, or end the connection.
@@ -219,36 +243,56 @@ class Session:
         await self._greeted.wait()
         for text in context.opening:
             await self._send(text)
-        subscribed: set[str] = set()
         while True:
             self._wanted_changed.clear()
-            await self._update_subscriptions(subscribed)
-            release_s = context.quarantine.next_release_s(clock.monotonic_s())
-            timeout_s = None if release_s is None else release_s - clock.monotonic_s()
+            await self._update_subscriptions()
+            due_s = self._next_due_s()
+            timeout_s = None if due_s is None else due_s - clock.monotonic_s()
             try:
                 async with asyncio.timeout(timeout_s):
                     await self._wanted_changed.wait()
             except TimeoutError:
                 continue
 
-    async def _update_subscriptions(self, subscribed: set[str]) -> None:
-        """Make `subscribed` equal to what is wanted and not held back, on the exchange as well."""
-        context, clock = self._context, self._clock
+    def _next_due_s(self) -> float | None:
+        """Return when subscriptions have to be looked at although nothing has happened."""
+        times = [self._context.quarantine.next_release_s(self._clock.monotonic_s())]
+        if self._subscriptions is not None:
+            times.append(self._subscriptions.next_due_s())
+        return min((due_s for due_s in times if due_s is not None), default=None)
+
+    async def _update_subscriptions(self) -> None:
+        """Make what is subscribed equal to what is wanted and not held back."""
+        context, clock, subscribed = self._context, self._clock, self._subscribed
         wanted = context.wanted()
         allowed = context.quarantine.allowed(wanted, clock.monotonic_s())
         gone = sorted((subscribed - wanted) | (subscribed & self._asked_again))
         self._asked_again.clear()
+        subscribed.difference_update(gone)
+        if self._subscriptions is not None:
+            self._subscriptions.forget(gone)
         for frame in self._kind.unsubscribe(gone):
             await self._send(frame.text)
-        subscribed -= set(gone)
-        new = [symbol for symbol in allowed if symbol not in subscribed]
-        for frame in self._kind.subscribe(new):
+        await self._ask_for([symbol for symbol in allowed if symbol not in subscribed])
+        if self._subscriptions is not None:
+            asked, self._ask = self._ask, []
+            for group in (*asked, *self._subscriptions.due(clock.monotonic_s())):
+                # Some may have been given up, or refused, since it was decided.
+                await self._ask_for([symbol for symbol in group if symbol in subscribed])
+
+    async def _ask_for(self, symbols: Sequence[str]) -> None:
+        """Subscribe to contracts."""
+        context, clock = self._context, self._clock
+        for frame in self._kind.subscribe(symbols):
             await turn(context.frames, clock)
+            # Noted before it is sent: the answer may come while the text is still on its way.
+            self._subscribed.update(frame.symbols)
             if self._kind.quarantines:
                 for symbol in frame.symbols:
                     context.quarantine.sent(symbol, clock.monotonic_s())
+            if self._subscriptions is not None:
+                self._subscriptions.sent(frame, clock.monotonic_s())
             await self._transport.send(frame.text)
-            subscribed.update(frame.symbols)
 
     def _answer(self, text: str) -> None:
         """Have a text sent that the exchange asks for, if it does not ask too often."""

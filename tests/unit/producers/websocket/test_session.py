@@ -96,6 +96,10 @@ class Case:
         word, *rest = message.decode().split()
         if word == "ping":
             return FrameOutcome(data=False, control=Control(reply=" ".join(rest)))
+        if word == "refused":
+            return FrameOutcome(
+                data=False, control=Control(refused=True, refused_symbols=tuple(rest))
+            )
         if word == "incomplete":
             return FrameOutcome(data=True, incomplete=rest)
         if word == "lost":
@@ -265,3 +269,27 @@ async def test_a_message_is_decoded_before_it_is_read() -> None:
     case = Case(Wire([(1.0, gzip.compress(b"A")), (2.0, b"B")]), decode=gunzip)
     await case.run()
     assert [message for _, message, _ in case.frames] == [b"A", b"B"]
+
+
+def together(symbols: Sequence[str]) -> list[SubscribeFrame]:
+    """One text for all contracts."""
+    return [SubscribeFrame("+ " + " ".join(symbols), tuple(symbols))] if symbols else []
+
+
+async def test_a_refused_text_is_asked_for_in_halves_until_the_bad_one_stands_alone() -> None:
+    """It is held back; the others stay subscribed."""
+    script = [(1.0, b"refused"), (2.0, b"A"), (3.0, b"refused"), (4.0, b"B"), (5.0, b"refused C")]
+    case = Case(Wire([*script, (6.0, b"A")]), capacity=9, subscribe=together, splits_refused=True)
+    case.wanted = frozenset("ABC")
+    await case.run()
+    assert case.wire.sent == ["HELLO", "+ A B C", "+ A", "+ B C", "+ B", "+ C"]
+    assert case.quarantine.allowed("ABC", 6.0) == ["A", "B"]
+
+
+async def test_without_splitting_a_refusal_has_nothing_asked_for_again() -> None:
+    """Most exchanges take the others of a text."""
+    case = Case(Wire([(1.0, b"refused A"), (2.0, b"B")]), capacity=9, subscribe=together)
+    case.wanted = frozenset("AB")
+    await case.run()
+    assert case.wire.sent == ["HELLO", "+ A B"]
+    assert case.quarantine.total == 0
