@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from schemas.feeds import FEEDS
 from stream_app.web import fleet as fleet_module
 from stream_app.web.fleet import ALERTS_KEPT_S, RATE_KEPT_S, WORKER_GONE_S, Fleet, quote_of
 from tests.support.fleet_records import (
