@@ -330,7 +330,7 @@ def _symbol_info_of(feed: FeedSpec) -> Callable[[_SymbolInfo, Item], Sequence[Up
     def symbol_info(row: _SymbolInfo, _item: Item) -> Sequence[Update]:
         faults: list[str] = []
         asset = optional(text, row.base_asset, "baseAsset", faults)
-        base, multiplier = canonical_asset(asset) if asset else (None, None)
+        base, multiplier = canonical_asset(asset, feed.assets) if asset else (None, None)
         word = optional(text, row.contract_status, "contractStatus", faults)
         if row.contract_status in (None, ""):
             word = optional(text, row.status, "status", faults)
