@@ -7,7 +7,17 @@ from typing import Any
 
 from producers.exchanges.spec import Control
 from stream_app.model import RateUpdate
-from tests.venues.samples import Captured, Documented, Expected, Sample, Samples, array, just
+from tests.venues.samples import (
+    Captured,
+    ContractList,
+    Documented,
+    Expected,
+    Sample,
+    Samples,
+    array,
+    just,
+    listed,
+)
 
 _HEAD, _TAIL = b'{"method":"premiumIndex_update","params":[', b'],"id":null}'
 _SOL = b'["SOL_PERP","141.7302","141.6915","0.00009417",1790006400000,1790000123.417268]'
@@ -125,21 +135,17 @@ PAYLOADS = (
 )
 
 DOCUMENTED = Documented(
-    rest_url="https://whitebit.com",
     sockets=["wss://wss.whitebit.com/ws", "wss://api.whitebit.com/ws"],
+    rest_url="https://whitebit.com",
     costs={"futures": [1], "liquidity": [1]},
-    entry={"ticker_id": "A", "product_type": "Perpetual"},
-    symbol="ticker_id",
-    reply=lambda entries: {"success": True, "message": None, "result": entries},
-    may_be_null=("product_type", "stock_currency", "funding_interval_minutes", "mark_price"),
-    unlistable={"product_type": 5},
-    frames=[
-        ({"method": "premiumIndex_update", "params": [["A", "1", "1", "0", 1, 1.0]]}, ("id",)),
-        ({"result": "pong", "id": 1}, ("error", "method", "params")),
-        ({"error": {"code": 1}, "id": 1}, ("result", "method", "params")),
-    ],
+    contracts=ContractList(
+        lambda rows: listed(*rows, before='{"success":true,"result":[', after="]}"),
+        lambda name: {"ticker_id": name, "product_type": "Perpetual"},
+        optional=("product_type", "stock_currency", "funding_interval_minutes", "mark_price"),
+        unlistable={"product_type": 5},
+    ),
+    rows_in=frozenset({"result"}),
 )
-"""docs/exchanges/whitebit.md §1, §2, §4."""
 
 _EVENT_US = 1_790_113_268_565_173
 _NEXT_US = 1_790_121_600_000_000
