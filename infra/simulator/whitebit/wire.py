@@ -63,7 +63,8 @@ class PositionalWire(Wire):
 
         field = re.compile(rf'("(?:{names})":\s*)("[^"]*"|[^,{{}}]+)'.encode())
         entry = _ENTRY + b'"' + symbol.encode() + b'"'
-        before, found, behind = _rewritten(text, spoil).partition(entry)
+        text = _rewritten(super().with_bad_field(text, name, symbol), spoil)
+        before, found, behind = text.partition(entry)
         own, following, rest = behind.partition(_ENTRY)
         as_text = bad if bad.startswith(b'"') else b'"' + bad + b'"'
         spoiled = field.sub(lambda match: match[1] + as_text, own) if found else own
