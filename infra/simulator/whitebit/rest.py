@@ -64,6 +64,8 @@ class WhiteBitRest:
             "markets": self._markets,
             "time": lambda call: _json({"time": call.now_ms // 1_000}),
             "ping": lambda _call: _json(["pong"]),
+            # Not simulated; clients ask for them before they begin.
+            "assets": lambda _call: _json({}),
         }
 
     def show(self, values: Values) -> None:
