@@ -32,6 +32,7 @@ _OWN = (
     "schemas.venues.hyperliquid:FEED",
     "schemas.venues.backpack:FEED",
     "schemas.venues.aster:FEED",
+    "schemas.venues.whitebit:FEED",
 )
 
 _is_name = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*").fullmatch
