@@ -130,6 +130,33 @@ class Offset:
         return last._replace(offset=last.offset + count)
 
 
+class Backward:
+    """Newest first, at most `limit` rows until the end: the next page ends before the oldest row.
+
+    A settlement has a stamp of its own: rows of the oldest row's stamp that the page had no room
+    for would be missed.
+    """
+
+    newest_first = True
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+
+    def first(self, whole: Span) -> Span:
+        """Begin with the newest."""
+        return whole
+
+    def following(self, whole: Span, last: Span, count: int, times: Sequence[int]) -> Span | None:
+        """End one millisecond before the oldest row; a page that went no further back is the last.
+
+        So an exchange that does not heed the end is not asked for ever.
+        """
+        if count < self.limit:
+            return None
+        to_ms = min(times) - 1
+        return Span(whole.from_ms, to_ms) if whole.from_ms <= to_ms < last.to_ms else None
+
+
 def _time_ms(row: SettledRow) -> int:
     return row.time_ms or 0
 
