@@ -6,7 +6,16 @@ from typing import Any
 
 from producers.exchanges.spec import Control
 from stream_app.model import NoRate, RateUpdate
-from tests.venues.samples import Captured, Expected, Sample, Samples, just
+from tests.venues.samples import (
+    Captured,
+    ContractList,
+    Documented,
+    Expected,
+    Sample,
+    Samples,
+    just,
+    listed,
+)
 
 _WHOLE_ROW = (
     b'{"symbol":"SOLUSDT","tickDirection":"PlusTick","lastPrice":"151.370","markPrice":"151.402",'
@@ -189,7 +198,27 @@ PAYLOADS = (
     Sample("bybit", "contract", "instruments-info/linear", _PEPE, INSTRUMENT, _listed),
 )
 
-_AT_2026_08 = 1_786_310_817_000_000
+DOCUMENTED = Documented(
+    sockets=[
+        "wss://stream.bybit.com/v5/public/linear",
+        "wss://stream.bybit.com/v5/public/inverse",
+    ],
+    rest_url="https://api.bybit.com",
+    costs={
+        "instruments-info/linear": [1],
+        "instruments-info/inverse": [1],
+        "tickers/linear": [1],
+        "tickers/inverse": [1],
+    },
+    contracts=ContractList(
+        lambda rows: listed(*rows, before='{"retCode":0,"result":{"list":[', after="]}}"),
+        lambda name: {"symbol": name, "contractType": "LinearPerpetual"},
+        optional=("status", "isPreListing", "fundingInterval", "launchTime"),
+        unlistable={"status": 5},
+    ),
+    rows_in=frozenset({"result", "list"}),
+)
+
 CAPTURED = (
     Captured(
         "bybit/cryptofeed_ws_tickers_BTCUSDT_snapshot.json",

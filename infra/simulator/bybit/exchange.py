@@ -209,7 +209,7 @@ class Bybit:
     def maintenance(self, call: RestCall) -> RestReply | None:
         """No call that is read tells the exchange's state (§4)."""
         del call
-        return None  # noqa: RET501
+        return None
 
     def prepare(self, at_ms: int) -> BybitTick:
         """Compute the step of a grid time."""
