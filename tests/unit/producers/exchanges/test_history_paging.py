@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from producers.exchanges import exchange
 from producers.exchanges.history_paging import (
+    Backward,
     Forward,
     Offset,
     Paging,
@@ -212,9 +213,26 @@ def test_a_full_page_with_an_odd_row_is_not_the_last() -> None:
     assert json.loads(call.body)["startTime"] == 498
 
 
+@given(histories(), st.integers(1, 60))
+def test_backward_takes_every_settlement(history: tuple[list[int], int], limit: int) -> None:
+    """Whatever the page's size: each page ends before the oldest row of the one before."""
+    times, until_ms = history
+    taken, calls = driven(Backward(limit), backward(limit), times, until_ms)
+    assert taken == due_of(times, until_ms)
+    assert calls <= len(taken) // limit + 1
+
+
+def test_backward_asks_an_exchange_that_ignores_the_end_no_more_than_twice() -> None:
+    """It answers with its newest rows again and again."""
+    times = [(401 + hour) * MS_PER_HOUR for hour in range(40)]
+    newest = times[::-1][:5]
+    _, calls = driven(Backward(5), lambda _times, _span: newest, times, times[-1])
+    assert calls == 2
+
+
 def test_an_empty_span_asks_nothing() -> None:
     """Since after until."""
-    for paging in (Forward(5), Windows(90), Offset(5)):
+    for paging in (Forward(5), Windows(90), Offset(5), Backward(5)):
         assert driven(paging, forward(5), [SINCE_MS], SINCE_MS - 1) == (set(), 0)
 
 
