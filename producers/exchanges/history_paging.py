@@ -22,11 +22,13 @@ class SettledRow(NamedTuple):
 
 
 class Span(NamedTuple):
-    """What the next page is asked for: times inclusive, and the rows to pass over."""
+    """What the next page is asked for: times inclusive, and the rows or pages to pass over."""
 
     from_ms: int
     to_ms: int
     offset: int = 0
+    page: int = 1
+    """The number of the page, where an exchange counts pages."""
 
     @property
     def hours(self) -> int:
@@ -157,6 +159,30 @@ class Backward:
         return Span(whole.from_ms, to_ms) if whole.from_ms <= to_ms < last.to_ms else None
 
 
+class Pages:
+    """Newest first by page number, without a window: go on until a row is older than the span.
+
+    How many rows a page has is not asked: some exchanges cut a page in silence to fewer than were
+    asked for, and count their pages in the smaller ones. A page that brings nothing older than the
+    one before ends the walk. A settlement between two pages shifts all rows by one: what comes a
+    second time is left out by PerSymbolWalk.
+    """
+
+    newest_first = True
+
+    def first(self, whole: Span) -> Span:
+        """Begin with the newest page."""
+        return whole
+
+    def following(self, whole: Span, last: Span, count: int, times: Sequence[int]) -> Span | None:
+        """Ask for the next page; `to_ms` is the oldest row so far."""
+        if not times or (oldest_ms := min(times)) < whole.from_ms:
+            return None
+        if last.page > 1 and oldest_ms >= last.to_ms:
+            return None
+        return Span(whole.from_ms, oldest_ms, page=last.page + 1)
+
+
 def _time_ms(row: SettledRow) -> int:
     return row.time_ms or 0
 
@@ -199,7 +225,8 @@ class PerSymbolWalk:
         last = self._span
         self._span = self._paging.following(self._whole, last, len(rows), times)
         if self._paging.newest_first:
-            self._held = rows = [*self._held, *rows]
+            held = {row.payload for row in self._held}
+            self._held = rows = [*self._held, *(row for row in rows if row.payload not in held)]
             ready = self._span is None
         else:
             # Asked again narrowly, the page's rows come once more, and older ones before them.

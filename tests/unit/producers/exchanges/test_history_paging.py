@@ -14,6 +14,7 @@ from producers.exchanges.history_paging import (
     Backward,
     Forward,
     Offset,
+    Pages,
     Paging,
     PerSymbolWalk,
     SettledRow,
@@ -50,6 +51,11 @@ def offset(limit: int) -> Answer:
     (docs/exchanges/backpack.md §4b).
     """
     return lambda times, span: list(times)[::-1][span.offset : span.offset + limit]
+
+
+def pages(limit: int) -> Answer:
+    """Page by page of `limit` rows, newest first, whatever their time."""
+    return lambda times, span: list(times)[::-1][(span.page - 1) * limit : span.page * limit]
 
 
 def driven(
@@ -165,6 +171,39 @@ def test_offset_takes_every_settlement(history: tuple[list[int], int], limit: in
     times, until_ms = history
     taken, _ = driven(Offset(limit), offset(limit), times, until_ms)
     assert due_of(times, until_ms) <= taken
+
+
+@given(histories(), st.integers(1, 60))
+def test_pages_take_every_settlement(history: tuple[list[int], int], limit: int) -> None:
+    """However many rows the exchange puts on a page, which was not asked."""
+    times, until_ms = history
+    taken, _ = driven(Pages(), pages(limit), times, until_ms)
+    assert due_of(times, until_ms) <= taken
+
+
+@given(histories(), st.integers(1, 60), st.integers(1, 4))
+def test_a_settlement_between_two_pages_loses_and_doubles_none(
+    history: tuple[list[int], int], limit: int, before_page: int
+) -> None:
+    """All rows move one place further, so that a page begins with a row of the one before."""
+    times, until_ms = history
+    late_ms = until_ms + MS_PER_HOUR
+
+    def shifting(known: Sequence[int], span: Span) -> list[int]:
+        return pages(limit)([*known, late_ms] if span.page >= before_page else known, span)
+
+    taken, _ = driven(Pages(), shifting, times, until_ms)
+    if limit > 1:  # a page of one row that has come already is no older than the one before
+        assert due_of(times, until_ms) <= taken
+
+
+def test_an_exchange_that_ignores_the_page_ends_the_walk() -> None:
+    """It answers with its newest rows again and again."""
+    times = [(401 + hour) * MS_PER_HOUR for hour in range(9)]
+    taken, calls = driven(
+        Pages(), lambda known, _: list(known)[::-1][:5], times, times[-1] + MS_PER_HOUR
+    )
+    assert (taken, calls) == (set(times[-5:]), 2)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from producers.exchanges.binance_usdm import EXCHANGE
-from producers.exchanges.spec import Slice
+from producers.exchanges.spec import Listing, Slice
 from producers.policy.instruments import Change, InstrumentRegistry, one_each
 from schemas.contract_status import ContractStatus
 
@@ -310,3 +310,31 @@ def test_without_a_second_entry_nothing_changes() -> None:
     ]
     found = one_each(slices, lambda _: None, lambda piece: piece.payload)
     assert found == (slices, frozenset())
+
+
+def test_each_list_is_whole_for_its_own_contracts_alone() -> None:
+    """An exchange with a list for each family: one says nothing of the contracts of another."""
+    registry = InstrumentRegistry(max_contracts=3)
+    trading = ContractStatus.TRADING
+    first = registry.update("linear", (), [Listing("AUSDT", trading), Listing("BUSDT", trading)])
+    second = registry.update("inverse", (), [Listing("AUSD", trading), Listing("BUSD", trading)])
+    assert (first.listed, second.listed) == ({"AUSDT", "BUSDT"}, {"AUSD"})
+    assert not second.delisted
+    assert second.surplus == 1, "there is room for three in all"
+    third = registry.update("linear", (), [Listing("AUSDT", ContractStatus.HALTED)])
+    assert third.delisted == {"BUSDT"}
+    assert registry.streaming == {"AUSD"}
+    assert registry.subscribed == {"AUSDT", "AUSD"}
+
+
+def test_an_empty_list_of_a_small_family_is_doubted() -> None:
+    """It is measured by its own list, however long the others are."""
+    registry = InstrumentRegistry()
+    trading = ContractStatus.TRADING
+    registry.update("linear", (), [Listing(f"{n}USDT", trading) for n in range(100)])
+    small = [Listing(f"{n}USD", trading) for n in range(20)]
+    registry.update("inverse", (), small)
+    assert registry.update("inverse", (), []).doubtful
+    assert len(registry.listed) == 120
+    assert registry.update("linear", (), [Listing("0USDT", trading)]).doubtful
+    assert registry.update("inverse", (), []).delisted == {entry.symbol for entry in small}
