@@ -33,6 +33,7 @@ _OWN = (
     "schemas.venues.backpack:FEED",
     "schemas.venues.aster:FEED",
     "schemas.venues.whitebit:FEED",
+    "schemas.venues.bybit:FEED",
 )
 
 _is_name = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*").fullmatch

@@ -325,3 +325,31 @@ def test_the_keys_of_listed_contracts_are_kept() -> None:
     assert registry.keys == {"A": "8", "C": "9"}
     registry.update("list", (), [Listing("C", trading)])
     assert registry.keys == {"C": "9"}
+
+
+def test_each_list_is_whole_for_its_own_contracts_alone() -> None:
+    """An exchange with a list for each family: one says nothing of the contracts of another."""
+    registry = InstrumentRegistry(max_contracts=3)
+    trading = ContractStatus.TRADING
+    first = registry.update("linear", (), [Listing("AUSDT", trading), Listing("BUSDT", trading)])
+    second = registry.update("inverse", (), [Listing("AUSD", trading), Listing("BUSD", trading)])
+    assert (first.listed, second.listed) == ({"AUSDT", "BUSDT"}, {"AUSD"})
+    assert not second.delisted
+    assert second.surplus == 1, "there is room for three in all"
+    third = registry.update("linear", (), [Listing("AUSDT", ContractStatus.HALTED)])
+    assert third.delisted == {"BUSDT"}
+    assert registry.streaming == {"AUSD"}
+    assert registry.subscribed == {"AUSDT", "AUSD"}
+
+
+def test_an_empty_list_of_a_small_family_is_doubted() -> None:
+    """It is measured by its own list, however long the others are."""
+    registry = InstrumentRegistry()
+    trading = ContractStatus.TRADING
+    registry.update("linear", (), [Listing(f"{n}USDT", trading) for n in range(100)])
+    small = [Listing(f"{n}USD", trading) for n in range(20)]
+    registry.update("inverse", (), small)
+    assert registry.update("inverse", (), []).doubtful
+    assert len(registry.listed) == 120
+    assert registry.update("linear", (), [Listing("0USDT", trading)]).doubtful
+    assert registry.update("inverse", (), []).delisted == {entry.symbol for entry in small}
