@@ -40,9 +40,9 @@ from producers.exchanges.spec import (
     Slice,
     SocketKind,
     SubscribeFrame,
-    piece_of,
 )
 from schemas.errors import MalformedInputError
+from schemas.symbols import symbol_fault
 from schemas.venues.bitget import FEED
 
 ARGS_PER_FRAME = 20
@@ -111,6 +111,14 @@ class _Row(msgspec.Struct, gc=False, rename="camel"):
     next_funding_time: msgspec.Raw = ABSENT
 
 
+class _Single(msgspec.Struct, gc=False):
+    """A frame as nearly all are: data, of one row that can be read."""
+
+    arg: _Arg
+    data: tuple[_Row]
+    ts: object = None
+
+
 class _Reply(msgspec.Struct, gc=False):
     code: str
     data: msgspec.Raw = ABSENT
@@ -131,6 +139,7 @@ class _Settled(msgspec.Struct, gc=False, rename="camel"):
 
 
 _message: Callable[[Any], _Message] = decoder(_Message)
+_single = msgspec.json.Decoder(_Single).decode
 _reply: Callable[[Any], _Reply] = decoder(_Reply)
 _contract: Callable[[Any], _Contract] = decoder(_Contract)
 _fields: Callable[[Any], dict[str, msgspec.Raw]] = decoder(dict[str, msgspec.Raw])
@@ -205,32 +214,31 @@ def _read(body: bytes) -> list[SettledRow]:
     return [SettledRow(_settled_ms(row) if row else None, piece) for row, piece in _settled(data)]
 
 
+def _piece(row: _Row, arg: _Arg, ts: object, payload: bytes) -> Slice:
+    """Return the piece of a row that can be read, `payload` being the row in its frame."""
+    symbol = row.inst_id or row.symbol or arg.inst_id or arg.symbol
+    if symbol is None or symbol_fault(symbol) is not None:
+        return Slice(None, payload, readable=False)
+    terms = bytes(row.funding_rate) + b"," + bytes(row.next_funding_time)
+    event_us = micros(_millis(row.ts), us_per=1_000) or micros(_millis(ts), us_per=1_000)
+    return Slice(symbol, payload, terms=terms, event_us=event_us)
+
+
 def _ticker(arg: _Arg, message: _Message, data: bytes) -> Frame:
-    """Cut a frame into its rows, each in the frame's envelope; a single row is the frame."""
+    """Cut a frame into its rows, each in the frame's envelope."""
     channel = arg.channel or arg.topic
     if channel is None:
         raise MalformedInputError("data without a channel")
     if channel != CHANNEL:
         return Frame(channel, (), unknown=channel)
-    rows = _rows(message.data)
-    around = envelope(data, "data", bytes(message.data)).around if len(rows) > 1 else None
-    of_frame_us = micros(_millis(message.ts), us_per=1_000)
-    pieces: list[Slice] = []
-    for row, text in rows:
-        if row is None:
-            pieces.append(Slice(None, text, readable=False))
-            continue
-        symbol = row.inst_id or row.symbol or arg.inst_id or arg.symbol
-        piece = piece_of(symbol or "", around(text) if around else data)
-        pieces.append(
-            piece._replace(
-                terms=b"%b,%b" % (bytes(row.funding_rate), bytes(row.next_funding_time)),
-                event_us=micros(_millis(row.ts), us_per=1_000) or of_frame_us,
-            )
-            if piece.readable
-            else piece
-        )
-    event_us = next((piece.event_us for piece in pieces if piece.readable), of_frame_us)
+    around = envelope(data, "data", bytes(message.data)).around
+    pieces = [
+        Slice(None, text, readable=False)
+        if row is None
+        else _piece(row, arg, message.ts, around(text))
+        for row, text in _rows(message.data)
+    ]
+    event_us = next((piece.event_us for piece in pieces if piece.readable), None)
     return Frame(channel, pieces, event_us=event_us)
 
 
@@ -313,6 +321,14 @@ class Bitget(Exchange):
         """Cut a frame of either version; the answer to a ping is no JSON (§1)."""
         if data == b"pong":
             return Frame("control", (), Control())
+        try:
+            frame = _single(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass
+        else:
+            if CHANNEL in (frame.arg.channel, frame.arg.topic):
+                piece = _piece(frame.data[0], frame.arg, frame.ts, data)
+                return Frame(CHANNEL, (piece,), event_us=piece.event_us)
         message = _message(data)
         if message.arg is not None and present(message.data):
             return _ticker(message.arg, message, data)
