@@ -6,7 +6,16 @@ from typing import Any
 
 from producers.exchanges.spec import Control
 from stream_app.model import NoRate, RateUpdate
-from tests.venues.samples import Captured, Expected, Sample, Samples, just
+from tests.venues.samples import (
+    Captured,
+    ContractList,
+    Documented,
+    Expected,
+    Sample,
+    Samples,
+    just,
+    listed,
+)
 
 _V2_ROW = (
     b'{"instId":"SOLUSDT","lastPr":"141.27","bidPr":"141.26","askPr":"141.28","bidSz":"55.1",'
@@ -243,6 +252,21 @@ PAYLOADS = (
         for resource in ("contracts", "contracts-usdc", "contracts-coin")
     ),
     Sample("bitget", "contract", "tickers", "BTCUSD", LIQUIDITY, _enveloped),
+)
+
+DOCUMENTED = Documented(
+    sockets=["wss://ws.bitget.com/v2/ws/public"],
+    rest_url="https://api.bitget.com",
+    costs={
+        **{key: [1, 1] for key in ("contracts", "contracts-usdc", "contracts-coin")},
+        **{key: [1, 1] for key in ("current-fund-rate", "tickers")},
+    },
+    contracts=ContractList(
+        lambda rows: listed(*rows, before='{"code":"00000","data":[', after="]}"),
+        lambda name: {"symbol": name, "symbolType": "perpetual"},
+        optional=("symbolStatus", "launchTime", "fundInterval", "isRwa"),
+        unlistable={"symbolStatus": 5},
+    ),
 )
 
 _BTC_HISTORY = "bitget/doc_history_fund_rate_rest.json"

@@ -52,9 +52,9 @@ class BitgetOptions:
         contracts: perpetuals; dated ones come on top.
         held_back: more perpetuals, not listed at first.
         tick_ms: a quiet contract is pushed once or twice in double that time; the tenth that is
-            busy in each of ten steps of it.
+            busy in each step of it.
         phase_ms: how far pushes are past the multiples of a step.
-        aligned: all quiet contracts are pushed in the same step.
+        steps: in how many steps that time is cut; in a single one all contracts are pushed.
         has_limits: REST refuses whoever asks too often.
     """
 
@@ -62,7 +62,7 @@ class BitgetOptions:
     held_back: int = 0
     tick_ms: int = 1_000
     phase_ms: int = 0
-    aligned: bool = False
+    steps: int = _STEPS
     has_limits: bool = True
 
 
@@ -134,7 +134,7 @@ class Bitget:
     wire = wire.WIRE
 
     def __init__(self, seed: int, options: BitgetOptions, now_ms: int) -> None:
-        steps = steps_in(options.tick_ms, _STEPS)
+        steps = steps_in(options.tick_ms, options.steps)
         self.tick_ms = options.tick_ms // steps
         self.phase_ms = options.phase_ms % self.tick_ms
         self._cycle_ms = 2 * options.tick_ms
@@ -144,7 +144,7 @@ class Bitget:
         self.market = Market(seed, FEED, self.contracts, universe.STEP_UNITS)
         self.estimates = Estimates(self.market)
         self.heads = [head(FEED, symbol) for symbol in symbols]
-        self._rows_by_step = self._schedule(seed, symbols, steps, aligned=options.aligned)
+        self._rows_by_step = self._schedule(seed, symbols, steps)
         self.book = SettlementBook(self.market, now_ms, self.listings)
         self._by_product = {
             (universe.product_type(contract), contract.symbol): row
@@ -156,14 +156,12 @@ class Bitget:
             FEED, self.market, self.book, self.listings, self.estimates, limits, started
         )
 
-    def _schedule(
-        self, seed: int, symbols: Sequence[str], steps: int, *, aligned: bool
-    ) -> list[list[int]]:
+    def _schedule(self, seed: int, symbols: Sequence[str], steps: int) -> list[list[int]]:
         """The rows that are due in each step of a cycle of two periods."""
-        own = own_steps(seed, FEED, symbols, 1 if aligned else steps).tolist()
+        own = own_steps(seed, FEED, symbols, steps).tolist()
         due: list[list[int]] = [[] for _ in range(2 * steps)]
         for row, step in enumerate(own):
-            is_slow = row % 2 == 1
+            is_slow = row % 2 == 1 and steps > 1
             for number, rows in enumerate(due):
                 in_turn = number % steps == step and not (is_slow and number >= steps)
                 if in_turn or universe.is_busy(row):
@@ -229,7 +227,7 @@ def create(options: SimulatorOptions, contracts: int, now_ms: int) -> Bitget:
         held_back=HELD_BACK,
         tick_ms=options.tick_ms,
         phase_ms=own_phase_ms(options, FEED, options.tick_ms),
-        aligned=options.aligned,
+        steps=1 if options.aligned else _STEPS,
         has_limits=not options.open_limits,
     )
     return Bitget(options.seed, own, now_ms)

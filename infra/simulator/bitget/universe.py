@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from dataclasses import replace
 
 from infra.simulator.market import universe
 from infra.simulator.market.terms import Terms
@@ -23,6 +24,8 @@ PRODUCTS = (USDT, USDC, COIN)
 TEST_SYMBOLS = ("BGTESTMEUSDT", *(f"BGTEST{letter}USDT" for letter in "ABCDEFGHIJK"))
 """Rows of the call for current rates that no list has."""
 _RWA, _USDC, _COIN = 320, 49, 9
+_TURNING = 8
+"""The perpetual whose interval goes from 8 h to 4 h and back, every 20 days."""
 _NAMED = {4: "龙虾", 18: "牛来", 27: "哈基米"}
 _MONTHS = "FGHJKMNQUVXZ"
 _ENDINGS = {"USDT": "USDT", "USDC": "PERP", "USD": "USD"}
@@ -35,6 +38,9 @@ def contracts(perpetuals: int, start_ms: int, held_back: int = 0) -> tuple[Contr
               (("USDC", _USDC), ("USD", _COIN))}  # fmt: skip
     linear = max(2, perpetuals - sum(counts.values())) + held_back
     made = [_linear(position, asset) for position, asset in enumerate(_assets(linear))]
+    if linear - held_back > _TURNING:
+        changes = universe.turns(start_ms, (8, 0), (4, 0))
+        made[_TURNING] = replace(made[_TURNING], interval_hours=8, clock_changes=changes)
     plain = [c for c in made if c.kind == "crypto" and c.asset.name.isalpha()]
     plain = [c for c in plain if c.symbol.isascii()]
     others = [
