@@ -34,6 +34,7 @@ _OWN = (
     "schemas.venues.aster:FEED",
     "schemas.venues.whitebit:FEED",
     "schemas.venues.bybit:FEED",
+    "schemas.venues.bitget:FEED",
 )
 
 _is_name = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*").fullmatch
