@@ -35,6 +35,7 @@ _OWN = (
     "schemas.venues.whitebit:FEED",
     "schemas.venues.bybit:FEED",
     "schemas.venues.bitget:FEED",
+    "schemas.venues.lighter:FEED",
 )
 
 _is_name = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*").fullmatch
