@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import pytest
 
@@ -140,7 +141,7 @@ def test_each_family_has_its_socket_and_its_calls() -> None:
     assert len(EXCHANGE.snapshot_calls(["BTCUSDT", "BTCUSD"])) == 2
 
 
-def listed(call: RestCall, *rows: dict[str, object]) -> list[str]:
+def listed(call: RestCall, *rows: Mapping[str, object]) -> list[str]:
     """The contracts that a list names."""
     body = json.dumps({"retCode": 0, "result": {"list": rows}}).encode()
     found = EXCHANGE.listings(call, EXCHANGE.slice_reply(call, body))
