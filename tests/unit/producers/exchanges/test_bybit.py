@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -23,7 +25,7 @@ def frame(row: bytes, kind: bytes, ts: bytes = b"1790000123001") -> bytes:
     return b'{"topic":"tickers.AUSDT","type":"%b","data":%b,"cs":9,"ts":%b}' % (kind, row, ts)
 
 
-def merged(*frames: bytes) -> list[dict[str, object]]:
+def merged(*frames: bytes) -> list[dict[str, Any]]:
     """What is published of frames of one connection, decoded."""
     merging = Merging(EXCHANGE.row_fields, EXCHANGE.row_terms)
     found = [merging.complete("c", EXCHANGE.slice_frame(one).slices) for one in frames]
@@ -140,7 +142,7 @@ def test_each_family_has_its_socket_and_its_calls() -> None:
     assert len(EXCHANGE.snapshot_calls(["BTCUSDT", "BTCUSD"])) == 2
 
 
-def listed(call: RestCall, *rows: dict[str, object]) -> list[str]:
+def listed(call: RestCall, *rows: Mapping[str, object]) -> list[str]:
     """The contracts that a list names."""
     body = json.dumps({"retCode": 0, "result": {"list": rows}}).encode()
     found = EXCHANGE.listings(call, EXCHANGE.slice_reply(call, body))
@@ -262,6 +264,6 @@ def test_a_captured_session_is_completed_frame_by_frame() -> None:
     lines = path.read_bytes().splitlines()
     linear = [line for line in lines if b'"usdIndexPrice"' not in line]
     published = merged(*linear)
-    rated = [row for row in published if "fundingRate" in row["data"]]  # type: ignore[operator]
+    rated = [row for row in published if "fundingRate" in row["data"]]
     assert len(lines) == 839
     assert len(rated) == len(published) > 700

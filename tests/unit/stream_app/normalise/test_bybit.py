@@ -87,7 +87,7 @@ def test_a_change_that_was_not_completed_has_no_rate() -> None:
 
 def test_a_dated_row_has_no_rate() -> None:
     """Its texts are empty, and its next time is no year 1970 (§8.3.15)."""
-    dated = {"fundingRate": "", "nextFundingTime": "0", "fundingIntervalHour": ""}
+    dated: dict[str, Any] = {"fundingRate": "", "nextFundingTime": "0", "fundingIntervalHour": ""}
     assert polled(deliveryTime="1798185600000", **dated) == (NoRate(SYMBOL, "no funding rate"),)
     zero = {**dated, "fundingRate": "0"}
     assert polled(deliveryTime="1798185600000", **zero) == (NoRate(SYMBOL, "a dated contract"),)

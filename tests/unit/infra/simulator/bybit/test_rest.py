@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from infra.simulator.bybit.exchange import Bybit, BybitOptions, create
 from infra.simulator.bybit.frames import rate_text
 from infra.simulator.market.history import HISTORY_DAYS
 from infra.simulator.market.liquidity import liquidity
-from infra.simulator.market.universe import price_usd
+from infra.simulator.market.universe import crypto_assets, price_usd
 from infra.simulator.options import SimulatorOptions
 from tests.support.simulated_bybit import (
     HOUR_MS,
@@ -55,7 +56,7 @@ def test_a_coin_in_other_lots_costs_as_much() -> None:
     """10000 SATS are ten times 1000 of them."""
     exchange = Bybit(7, BybitOptions(), NOW_MS)
     found = next(c for c in exchange.contracts if c.symbol == "10000SATSUSDT")
-    thousand = next(a for a in universe.universe.crypto_assets() if a.name == "1000SATS")
+    thousand = next(a for a in crypto_assets() if a.name == "1000SATS")
     assert found.price_usd == pytest.approx(10 * price_usd(thousand))
 
 
@@ -112,7 +113,7 @@ def test_history_is_newest_first_and_paged_by_its_end(exchange: Bybit) -> None:
         for row in result(exchange, "instruments-info", category="linear")["list"]
         if row["fundingInterval"] == 60
     ]
-    ask = {"category": "linear", "symbol": row["symbol"]}
+    ask: dict[str, Any] = {"category": "linear", "symbol": row["symbol"]}
     first = result(exchange, "funding/history", **ask)["list"]
     stamps = [int(one["fundingRateTimestamp"]) for one in first]
     assert len(stamps) == 200
@@ -131,7 +132,7 @@ def test_history_is_newest_first_and_paged_by_its_end(exchange: Bybit) -> None:
 def test_history_says_what_settled(exchange: Bybit) -> None:
     """To the last digit."""
     settled = [one for one in exchange.settled_at_start() if one.symbol == "BTCUSD"]
-    ask = {"category": "inverse", "symbol": "BTCUSD", "limit": 7}
+    ask: dict[str, Any] = {"category": "inverse", "symbol": "BTCUSD", "limit": 7}
     rows = result(exchange, "funding/history", **ask)["list"]
     assert [(int(row["fundingRateTimestamp"]), row["fundingRate"]) for row in rows] == [
         (one.funding_ms, one.rate) for one in settled[::-1][:7]
