@@ -31,7 +31,11 @@ _OWN = (
     "schemas.venues.kucoin:FEED",
     "schemas.venues.hyperliquid:FEED",
     "schemas.venues.backpack:FEED",
+    "schemas.venues.aster:FEED",
+    "schemas.venues.whitebit:FEED",
     "schemas.venues.bybit:FEED",
+    "schemas.venues.bitget:FEED",
+    "schemas.venues.lighter:FEED",
 )
 
 _is_name = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*").fullmatch

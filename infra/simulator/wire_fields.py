@@ -47,6 +47,8 @@ class Wire:
         unknown_event: an event that the documentation of the feed does not know, with `@event@`
             for its name and `@ms@` for the time; empty: none was seen.
         own_kinds: kinds of faults that only some exchanges can show, and this one can.
+        rows_in: fields of a frame that may hold an array of rows.
+        keyed_in: fields that may hold an object of rows, each under a key of its own.
     """
 
     event: tuple[str, ...]
@@ -63,6 +65,7 @@ class Wire:
     unknown_event: str = ""
     own_kinds: frozenset[str] = frozenset()
     rows_in: tuple[str, ...] = field(default=("data", "d"))
+    keyed_in: tuple[str, ...] = ()
 
     @cached_property
     def _event_values(self) -> re.Pattern[bytes]:
@@ -161,6 +164,9 @@ class Wire:
         whole = payload
         if not payload.startswith(b"["):
             members = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
+            for name in self.keyed_in:
+                if name in members:
+                    return _keyed(payload, bytes(members[name]))
             lists = (bytes(members[name]) for name in self.rows_in if name in members)
             whole = next((text for text in lists if text.startswith(b"[")), b"")
         if not whole:
@@ -168,6 +174,16 @@ class Wire:
         before, _, behind = payload.partition(whole)
         pieces = msgspec.json.decode(whole, type=list[msgspec.Raw])
         return before + b"[", [bytes(piece) for piece in pieces], b"]" + behind
+
+
+def _keyed(payload: bytes, table: bytes) -> tuple[bytes, list[bytes], bytes]:
+    """Likewise of an object in which each row stands under a key of its own."""
+    rows = msgspec.json.decode(table, type=dict[str, msgspec.Raw])
+    if not all(bytes(row).startswith(b"{") for row in rows.values()):
+        return b"", [payload], b""
+    before, _, behind = payload.partition(table)
+    keyed = [b"%b:%b" % (msgspec.json.encode(key), bytes(row)) for key, row in rows.items()]
+    return before + b"{", keyed, b"}" + behind
 
 
 def _values(names: tuple[str, ...], number: str) -> re.Pattern[bytes]:

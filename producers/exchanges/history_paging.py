@@ -162,13 +162,17 @@ class Backward:
 class Pages:
     """Newest first by page number, without a window: go on until a row is older than the span.
 
-    How many rows a page has is not asked: some exchanges cut a page in silence to fewer than were
-    asked for, and count their pages in the smaller ones. A page that brings nothing older than the
-    one before ends the walk. A settlement between two pages shifts all rows by one: what comes a
-    second time is left out by PerSymbolWalk.
+    Some exchanges cut a page in silence to fewer rows than were asked for, and count their pages in
+    the smaller ones, so that only a page of fewer than `least` rows is known to be the last one. A
+    page that brings nothing older than the one before ends the walk as well. A settlement between
+    two pages shifts all rows by one: what comes a second time is left out by PerSymbolWalk.
     """
 
     newest_first = True
+
+    def __init__(self, least: int) -> None:
+        """`least`: no page is cut to fewer rows than that."""
+        self.least = least
 
     def first(self, whole: Span) -> Span:
         """Begin with the newest page."""
@@ -176,7 +180,7 @@ class Pages:
 
     def following(self, whole: Span, last: Span, count: int, times: Sequence[int]) -> Span | None:
         """Ask for the next page; `to_ms` is the oldest row so far."""
-        if not times or (oldest_ms := min(times)) < whole.from_ms:
+        if count < self.least or (oldest_ms := min(times)) < whole.from_ms:
             return None
         if last.page > 1 and oldest_ms >= last.to_ms:
             return None

@@ -124,7 +124,7 @@ def first_byte(data: bytes | memoryview) -> int:
 
 
 class Envelope(NamedTuple):
-    """The bytes of a frame before and behind a value, or the elements of an array, in it."""
+    """The bytes of a frame before and behind a value, or the rows of an array or map, in it."""
 
     head: bytes
     tail: bytes
@@ -135,12 +135,12 @@ class Envelope(NamedTuple):
 
 
 def envelope(data: bytes, key: str, array: bytes) -> Envelope:
-    """Find an array that stands under a key of the frame's outermost object.
+    """Find an array, or a map of rows, under a key of the frame's outermost object.
 
     Args:
         data: the frame.
         key: the key.
-        array: the array's exact bytes.
+        array: the exact bytes of the array or map.
 
     Raises:
         MalformedInputError: it is not there.
@@ -179,6 +179,43 @@ def _start_of(data: bytes, key: str, value: bytes) -> int:
             depth -= 1
         before, last = last, token
     raise MalformedInputError(f"no such value under {key!r}")
+
+
+class Member(NamedTuple):
+    """A row of an object whose keys name the rows."""
+
+    key: str
+    row: bytes
+    """Its exact bytes."""
+    member: bytes
+    """Key and row as they stand in the object: what `Envelope.around` takes."""
+
+
+_members: Callable[[Any], dict[str, msgspec.Raw]] = decoder(dict[str, msgspec.Raw])
+
+
+def keyed_rows(table: bytes) -> list[Member]:
+    """Return the rows of an object that is a map of rows; of a key that stands twice the last one.
+
+    A key that is written with escapes is written anew in `Member.member`.
+
+    Raises:
+        MalformedInputError: no object.
+    """
+    found = []
+    at = 0
+    for key, raw in _members(table).items():
+        row, quoted = bytes(raw), _ENCODER.encode(key)
+        start = table.find(row, at)
+        before = table[at:start] if start >= 0 else b""
+        key_at = before.rfind(quoted)
+        between = before[key_at + len(quoted) :]
+        if key_at >= 0 and between.strip() == b":":
+            found.append(Member(key, row, before[key_at:] + row))
+            at = start + len(row)
+        else:
+            found.append(Member(key, row, b"%b:%b" % (quoted, row)))
+    return found
 
 
 def percent(text: str) -> str:

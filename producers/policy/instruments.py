@@ -7,13 +7,15 @@ what it means is decided by the worker.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from producers.exchanges.spec import Listing, Slice
 from schemas.contract_status import ContractStatus
 from schemas.feed_spec import MAX_CONTRACTS
 
+MAX_KEY_CHARS = 128
+"""A longer `Listing.key` is none."""
 MANY = 10
 """When more contracts than this and more than half of the list are missing from a reply, they are
 removed only if the next reply agrees."""
@@ -116,6 +118,8 @@ class InstrumentRegistry:
         """Contracts that should deliver rates: their silence is a gap, and REST fills in."""
         self.subscribed: frozenset[str] = frozenset()
         """Contracts whose rates are wanted: those that stream, and those that may be silent."""
+        self.keys: Mapping[str, str] = {}
+        """What requests call contracts that do not go by their symbols (`Listing.key`)."""
 
     @property
     def listed(self) -> frozenset[str]:
@@ -142,7 +146,11 @@ class InstrumentRegistry:
         before = self.subscribed
         doubtful, surplus = False, 0
         if listings is not None:
-            doubtful, surplus = self._relist(resource, list(listings), partial=partial)
+            entries = list(listings)
+            doubtful, surplus = self._relist(resource, entries, partial=partial)
+            found = {e.symbol: e.key for e in entries if 0 < len(e.key) <= MAX_KEY_CHARS}
+            keys = {**self.keys, **found}
+            self.keys = {symbol: keys[symbol] for symbol in keys if symbol in self._listed}
         changed = []
         for piece in slices:
             if piece.symbol is None or piece.symbol not in self._listed:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
 import pytest
 
@@ -25,7 +24,7 @@ def frame(row: bytes, kind: bytes, ts: bytes = b"1790000123001") -> bytes:
     return b'{"topic":"tickers.AUSDT","type":"%b","data":%b,"cs":9,"ts":%b}' % (kind, row, ts)
 
 
-def merged(*frames: bytes) -> list[dict[str, Any]]:
+def merged(*frames: bytes) -> list[dict[str, object]]:
     """What is published of frames of one connection, decoded."""
     merging = Merging(EXCHANGE.row_fields, EXCHANGE.row_terms)
     found = [merging.complete("c", EXCHANGE.slice_frame(one).slices) for one in frames]
@@ -264,6 +263,6 @@ def test_a_captured_session_is_completed_frame_by_frame() -> None:
     lines = path.read_bytes().splitlines()
     linear = [line for line in lines if b'"usdIndexPrice"' not in line]
     published = merged(*linear)
-    rated = [row for row in published if "fundingRate" in row["data"]]
+    rated = [row for row in published if "fundingRate" in row["data"]]  # type: ignore[operator]
     assert len(lines) == 839
     assert len(rated) == len(published) > 700

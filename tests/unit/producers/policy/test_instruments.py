@@ -11,7 +11,7 @@ import pytest
 
 from producers.exchanges.binance_usdm import EXCHANGE
 from producers.exchanges.spec import Listing, Slice
-from producers.policy.instruments import Change, InstrumentRegistry, one_each
+from producers.policy.instruments import MAX_KEY_CHARS, Change, InstrumentRegistry, one_each
 from schemas.contract_status import ContractStatus
 
 INFO, FUNDING = EXCHANGE.fact_calls
@@ -312,13 +312,29 @@ def test_without_a_second_entry_nothing_changes() -> None:
     assert found == (slices, frozenset())
 
 
+def test_the_keys_of_listed_contracts_are_kept() -> None:
+    """What requests call them, for as long as they are listed; one that is no name is none."""
+    trading, registry = ContractStatus.TRADING, InstrumentRegistry(max_contracts=3)
+    registry.update("list", (), [Listing("A", trading, "7"), Listing("B", trading)])
+    assert registry.keys == {"A": "7"}
+    long = "1" * (MAX_KEY_CHARS + 1)
+    listings = [Listing("A", trading, "8"), Listing("B", trading, long), Listing("C", trading, "9")]
+    registry.update("list", (), [*listings, Listing("D", trading, "10")])
+    assert registry.keys == {"A": "8", "C": "9"}
+    registry.update("other", (), None)
+    assert registry.keys == {"A": "8", "C": "9"}
+    registry.update("list", (), [Listing("C", trading)])
+    assert registry.keys == {"C": "9"}
+
+
 def test_each_list_is_whole_for_its_own_contracts_alone() -> None:
     """An exchange with a list for each family: one says nothing of the contracts of another."""
     registry = InstrumentRegistry(max_contracts=3)
     trading = ContractStatus.TRADING
     first = registry.update("linear", (), [Listing("AUSDT", trading), Listing("BUSDT", trading)])
     second = registry.update("inverse", (), [Listing("AUSD", trading), Listing("BUSD", trading)])
-    assert (first.listed, second.listed) == ({"AUSDT", "BUSDT"}, {"AUSD"})
+    assert first.listed == {"AUSDT", "BUSDT"}
+    assert second.listed == {"AUSD"}
     assert not second.delisted
     assert second.surplus == 1, "there is room for three in all"
     third = registry.update("linear", (), [Listing("AUSDT", ContractStatus.HALTED)])

@@ -18,7 +18,10 @@ from tests.fuzz.samples import SAMPLES, normaliser_of
 from tests.support.optional_fields import OptionalField, optional_fields
 from tests.venues.samples import RECEIVED_AT_US, Sample
 
-RATES = {"r", "f", "fr", "funding", "fundingRate", "lastFundingRate", "fundingFeeRate"}
+RATES = {
+    *("r", "f", "fr", "funding", "fundingRate", "lastFundingRate", "fundingFeeRate"),
+    *("rate", "current_funding_rate"),
+}
 """An update without its rate is none: a row may lack it, but not have a bad one."""
 IDENTITY = {"universe", "name"}
 """Of two forms of a row, one has the first and one the second; whose row it is must be known."""
