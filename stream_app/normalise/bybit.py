@@ -53,8 +53,8 @@ class _Ticker(msgspec.Struct, gc=False, rename="camel"):
     index_price: Number = None
     delivery_time: Number = None
     cur_pre_listing_phase: Text = None
-    turnover_24h: Number = None
-    volume_24h: Number = None
+    turnover_24h: Number = msgspec.field(name="turnover24h", default=None)
+    volume_24h: Number = msgspec.field(name="volume24h", default=None)
     open_interest: Number = None
     open_interest_value: Number = None
     single_open_interest: Number = None
