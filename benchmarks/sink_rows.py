@@ -46,7 +46,7 @@ def record(number: int, at_us: int) -> dict[str, Any]:
         "raw_partition": 0, "raw_offset": number, "raw_item": 0, "z": rate * 1e4,
         "robust_z": None, "percentile": 0.7, "mean": 0.0, "std": 1e-4, "samples": 90,
         "confidence": "high", "stats_as_of": None, "zone": "normal", "trigger": "flush",
-        "crossed": None, "computed_at": at_us, "generation": 1,
+        "crossed": None, "computed_at": at_us, "generation": 1, "rate_kind": "estimate",
     }  # fmt: skip
     fields = ZSCORE.fields if number % 2 else FUNDING_RATE.fields
     return {field: found[field] for field in fields}

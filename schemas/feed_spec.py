@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
+from schemas.asset_names import NO_OWN_NAMES, AssetNames
 from schemas.contract_status import ContractStatus
 
 MAX_CONTRACTS = 5_000
@@ -78,6 +79,8 @@ class FeedSpec(NamedTuple):
     thinned: bool = False
     """True: it pushes a contract so often that only some updates are published, by a rule that is a
     function of the frames (`schemas.thinning`)."""
+    assets: AssetNames = NO_OWN_NAMES
+    """What it means by names of assets that mean something else on other exchanges."""
     max_settled_rate: float = 0.10
     """A fraction per interval that no regular settlement exceeds, nor an estimate of a contract of
     which the exchange states no cap (docs/exchanges/README.md §8)."""

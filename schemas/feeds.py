@@ -31,6 +31,10 @@ _OWN = (
     "schemas.venues.kucoin:FEED",
     "schemas.venues.hyperliquid:FEED",
     "schemas.venues.backpack:FEED",
+    "schemas.venues.aster:FEED",
+    "schemas.venues.whitebit:FEED",
+    "schemas.venues.bybit:FEED",
+    "schemas.venues.bitget:FEED",
     "schemas.venues.lighter:FEED",
 )
 

@@ -101,6 +101,7 @@ class FundingRate(RawCoordinates):
     late: bool
     out_of_range: bool
     interval_doubtful: bool
+    rate_kind: str
 
 
 class ZScore(RawCoordinates):
@@ -132,6 +133,30 @@ class ZScore(RawCoordinates):
     interval_source: IntervalSource | None
     interval_doubtful: bool
     generation: int
+    rate_kind: str
+    quote: str | None
+    multiplier: float | None
+
+
+class Contract(RawCoordinates):
+    contract_id: str
+    feed: str
+    symbol: str
+    base: str
+    quote: str
+    multiplier: float
+    status: str
+    status_word: str | None
+    interval_hours: float | None
+    rate_cap: float | None
+    rate_floor: float | None
+    listed_at: int | None
+    rate_kind: str
+    turnover_24h: float | None
+    turnover_at: int | None
+    open_interest: float | None
+    open_interest_at: int | None
+    updated_at: int
 
 
 class HourlyBar(TypedDict):
@@ -275,6 +300,7 @@ SETTLEMENT = RecordType("Settlement", Settlement)
 FUNDING_RATE = RecordType("FundingRate", FundingRate)
 ZSCORE = RecordType("ZScore", ZScore)
 HOURLY_BAR = RecordType("HourlyBar", HourlyBar)
+CONTRACT = RecordType("Contract", Contract)
 ALERT = RecordType("Alert", Alert)
 AUDIT_EVENT = RecordType("AuditEvent", AuditEvent)
 FEED_STATUS = RecordType("FeedStatus", FeedStatus)
@@ -287,6 +313,7 @@ RECORD_TYPES: tuple[RecordType, ...] = (
     FUNDING_RATE,
     ZSCORE,
     HOURLY_BAR,
+    CONTRACT,
     ALERT,
     AUDIT_EVENT,
     FEED_STATUS,

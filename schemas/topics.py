@@ -12,6 +12,7 @@ from schemas.partitioning import PARTITIONS
 from schemas.records import (
     ALERT,
     AUDIT_EVENT,
+    CONTRACT,
     FEED_STATUS,
     FUNDING_RATE,
     HOURLY_BAR,
@@ -39,6 +40,11 @@ class TopicSpec:
     record_type: RecordType | None
     partitions: int = PARTITIONS
     config: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_compacted(self) -> bool:
+        """True if only the newest record of each key is sure to be kept."""
+        return "compact" in self.config.get("cleanup.policy", "")
 
     @property
     def subject(self) -> str:
@@ -83,6 +89,8 @@ ZSCORES = TopicSpec("funding.zscores", ZSCORE, config=_kept_for(30))
 ALERTS = TopicSpec("funding.alerts", ALERT, config=_kept_for(90))
 BARS = TopicSpec("funding.bars", HOURLY_BAR, config=_kept_for(60))
 AUDIT = TopicSpec("funding.audit", AUDIT_EVENT, config=_kept_for(90))
+CONTRACTS = TopicSpec("funding.contracts", CONTRACT, config=_COMPACTED)
+"""What each contract is, and how much of it is traded: the newest facts of each."""
 STATUS = TopicSpec("funding.feeds", FEED_STATUS, partitions=1, config=_COMPACTED)
 WORKERS = TopicSpec("funding.workers", WORKER_STATUS, partitions=1, config=_COMPACTED)
 """How far each worker is behind. Producers publish history more slowly while a worker is late, and
@@ -97,7 +105,16 @@ NOTIFICATIONS = TopicSpec(
 """What the notifier told whom. It is its memory, so it is in one partition and compacted."""
 DEAD_LETTERS = TopicSpec("funding.dead-letters", None, config=_kept_for(30))
 
-OUTPUT_TOPICS: tuple[TopicSpec, ...] = (SETTLEMENTS, RATES, ZSCORES, ALERTS, BARS, AUDIT, STATUS)
+OUTPUT_TOPICS: tuple[TopicSpec, ...] = (
+    SETTLEMENTS,
+    RATES,
+    ZSCORES,
+    ALERTS,
+    BARS,
+    AUDIT,
+    CONTRACTS,
+    STATUS,
+)
 """The topics that the sink stores, each in a table of its own."""
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from schemas.records import (
     ALERT,
     AUDIT_EVENT,
+    CONTRACT,
     FEED_STATUS,
     FUNDING_RATE,
     HOURLY_BAR,
@@ -64,6 +65,10 @@ _COLUMNS: dict[RecordType, tuple[_Column, ...]] = {
         _time("hour"), _CONTRACT, _Column("open", -13), _Column("close", -13),
         _Column("mean", -13), _Column("z_close", -10), _Column("covered_s", -9),
         _Column("updates", -7),
+    ),
+    CONTRACT: (
+        _time("updated_at"), _CONTRACT, _Column("status", 10), _Column("interval_hours", -14),
+        _Column("turnover_24h", -13), _Column("open_interest", -13), _Column("rate_kind"),
     ),
     ALERT: (
         _time("event_time"), _Column("subject", 28), _Column("severity", 8), _Column("kind", 20),

@@ -22,7 +22,7 @@ from schemas.errors import FundingStreamError, MalformedInputError
 from schemas.feeds import FEEDS
 from schemas.partitioning import contract_id, partition_of
 from schemas.records import MAX_BATCH_ITEMS, Purpose, RawBatch, RawItem
-from schemas.topics import MAX_MESSAGE_BYTES, OUTPUT_TOPICS, STATUS, TopicSpec, raw_topic_spec
+from schemas.topics import MAX_MESSAGE_BYTES, OUTPUT_TOPICS, TopicSpec, raw_topic_spec
 
 SENT_PURPOSES: frozenset[Purpose] = frozenset({"stream", "fallback", "history"})
 """Rates and settlements, which carry their own times. A list of contracts and a snapshot to compare
@@ -90,10 +90,10 @@ def _check_source(letter: Letter) -> None:
             f"letter {letter.place} was given up at the stage {letter.stage}, which does not read "
             f"{source.topic}: its headers are wrong"
         )
-    if spec is STATUS:
+    if spec.is_compacted:
         raise NotReplayableError(
-            f"letter {letter.place} is a status report: {STATUS.name} keeps the newest of each "
-            "feed, and an old one that is sent again would be the newest"
+            f"letter {letter.place} is of {spec.name}, which keeps the newest record of each key: "
+            "an old one that is sent again would be the newest"
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from confluent_kafka import OFFSET_BEGINNING, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
 from schemas.config.settings import SharedSettings
 from schemas.errors import UnavailableError
@@ -14,7 +14,7 @@ from schemas.kafka import clients
 
 _READ_TIMEOUT_S = 30.0
 _BATCH = 1_000
-_SPAN_FIELDS = ("received_at", "hour", "last_event_time", "event_time")
+_SPAN_FIELDS = ("received_at", "hour", "last_event_time", "event_time", "updated_at")
 
 Ends = dict[int, int]
 """An offset by partition."""
@@ -57,25 +57,32 @@ def read_topic(
     """
     starts = starts or {}
     with _consumer(settings) as consumer:
-        left = 0
         wanted = []
         for partition, end in ends.items():
             low, _ = _watermarks(consumer, topic, partition)
             start = max(low, starts.get(partition, low))
             if start < end:
-                left += end - start
                 begin = start if partition in starts else OFFSET_BEGINNING
                 wanted.append(TopicPartition(topic, partition, begin))
         if not wanted:
             return
         consumer.assign(wanted)
-        while left > 0:
-            messages = consumer.consume(min(left, _BATCH), timeout=_READ_TIMEOUT_S)
+        unread = {place.partition for place in wanted}
+        while unread:
+            messages = consumer.consume(_BATCH, timeout=_READ_TIMEOUT_S)
             if not messages:
-                raise UnavailableError(f"{left} records of {topic} do not come")
+                raise UnavailableError(
+                    f"records of {len(unread)} partitions of {topic} do not come"
+                )
             for message in messages:
-                if message.error() is None and message.offset() < ends[message.partition()]:
-                    left -= 1
+                partition, offset = message.partition(), message.offset()
+                # The end of a compacted topic may be a hole: the next record, or its end, tells.
+                ended = message.error() is not None and (
+                    message.error().code() == KafkaError._PARTITION_EOF  # noqa: SLF001 - so it is named
+                )
+                if ended or offset >= ends[partition] - 1:
+                    unread.discard(partition)
+                if message.error() is None and offset < ends[partition] and message.value():
                     record = decode(message.value())
                     if span.holds(record):
                         yield record
@@ -97,6 +104,7 @@ def _consumer(settings: SharedSettings) -> Iterator[Any]:
             **settings.quiet_librdkafka(),
             "group.id": "fundingstream-replay",
             "enable.auto.commit": False,
+            "enable.partition.eof": True,
         }
     )
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
@@ -100,11 +101,12 @@ class _Watcher:
         for call in self._exchange.snapshot_calls(streaming[:1]):
             if call.resource not in facts:
                 await self._call(call)
-        await self._history(streaming[0])
+        keys = {entry.symbol: entry.key for entry in listings if entry.key}
+        await self._history(streaming[0], keys)
 
-    async def _history(self, symbol: str) -> None:
+    async def _history(self, symbol: str, keys: Mapping[str, str]) -> None:
         now_ms = self._clock.now_us() // US_PER_MS
-        walk = self._exchange.history((symbol,), now_ms - MS_PER_DAY, now_ms)
+        walk = self._exchange.history((symbol,), now_ms - MS_PER_DAY, now_ms, keys)
         call = walk.next_call()
         if call is None:
             return

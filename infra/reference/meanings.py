@@ -14,6 +14,7 @@ KEYS: Mapping[str, str] = {
     "FundingRate": "`contract_id`",
     "ZScore": "`contract_id`",
     "HourlyBar": "`contract_id`",
+    "Contract": "`contract_id`",
     "Alert": "`subject`: a contract id, or a feed",
     "AuditEvent": "`subject`: a contract id, or a feed",
     "FeedStatus": "`feed`",
@@ -48,7 +49,10 @@ UNITS: Mapping[str, str] = {
     "low_rate_8h": RATE_8H,
     "apr": APR,
     "gap_apr": APR,
+    "rate_cap": RATE,
+    "rate_floor": RATE,
     "interval_hours": HOURS,
+    "listed_interval_hours": HOURS,
     "from_interval_hours": HOURS,
     "to_interval_hours": HOURS,
     "high_interval_hours": HOURS,
@@ -87,6 +91,16 @@ UNITS: Mapping[str, str] = {
     "mark_price": PRICE,
     "index_price": PRICE,
     "mark_close": PRICE,
+    "turnover_24h": PRICE,
+    "high_turnover_24h": PRICE,
+    "low_turnover_24h": PRICE,
+    "min_turnover_24h": PRICE,
+    "open_interest": PRICE,
+    "high_open_interest": PRICE,
+    "low_open_interest": PRICE,
+    "high_price": PRICE,
+    "low_price": PRICE,
+    "price_gap": "fraction",
     "per_notional": "fraction of the notional",
     "per_unit": PRICE,
     "total_per_unit": PRICE,
@@ -150,7 +164,9 @@ SOURCES: Mapping[str, str] = {
     "extremes": "ZScore",
     "zscores_once": "ZScore",
     "latest_rates": "FundingRate",
-    "contracts": "FundingRate",
+    "latest_facts": "Contract",
+    "contract_facts_once": "Contract",
+    "contracts": "Contract",
     "rates_once": "FundingRate",
     "settlements_once": "Settlement",
     "baseline_settlements": "Settlement",
@@ -173,6 +189,9 @@ COMMON: Mapping[str, str] = {
     "symbol": "The exchange's own symbol",
     "base": "Canonical base asset; empty for a contract that has had no rate",
     "quote": "Quote asset; null where it is not known",
+    "turnover_24h": "What was traded in the last 24 hours, in the quote asset; null: not known",
+    "open_interest": "The value of all open positions of one side, in the quote asset; null: not "
+    "known",
     "contract_id": "<feed>:<native symbol>",
     "day": "Day in UTC",
     "hour": "Start of the hour",
@@ -187,6 +206,35 @@ COMMON: Mapping[str, str] = {
     "unpriced_count": "Settlements that have no price, and are not in total_per_unit",
 }
 """Columns that mean the same in every view that has them, where its record does not say."""
+
+_PAIR: Mapping[str, str] = {
+    "base": "Canonical base asset",
+    "gap_8h": "high_rate_8h − low_rate_8h: what the pair earns, short the high leg and long "
+    "the low one",
+    "gap_apr": "gap_8h × 1095: the same for a year",
+    "high_feed": "Feed of the leg with the higher rate",
+    "high_contract_id": "Contract of that leg",
+    "high_rate_8h": "Its rate_8h",
+    "high_interval_hours": "Its funding interval",
+    "low_feed": "Feed of the leg with the lower rate",
+    "low_contract_id": "Contract of that leg",
+    "low_rate_8h": "Its rate_8h",
+    "low_interval_hours": "Its funding interval",
+    "oldest_s": "Age of the oldest rate of the two feeds for this base",
+    "high_turnover_24h": "What was traded of the first in 24 hours, in its quote asset; null: not "
+    "known",
+    "low_turnover_24h": "The same of the second",
+    "min_turnover_24h": "The smaller one of both; null where one is not known",
+    "high_open_interest": "The value of all open positions of one side of the first, in its quote "
+    "asset; null: not known",
+    "low_open_interest": "The same of the second",
+    "high_price": "Mark price of one unit of the base asset there: mark_price / multiplier",
+    "low_price": "The same of the second",
+    "price_gap": "By how much the dearer one costs more than the other; null where a mark price "
+    "is missing or the currencies differ",
+    "price_checked": "Whether price_gap is known",
+}
+"""Columns of a pair of contracts."""
 
 COLUMNS: Mapping[str, Mapping[str, str]] = {
     "alerts_once": {"symbol": "The exchange's own symbol; empty where it is about a whole feed"},
@@ -207,6 +255,10 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     "contracts": {
         "base": "Canonical base asset: XBT is BTC, 1000PEPE is PEPE",
         "quote": "Quote asset; null for a contract whose rates had expired before it was kept here",
+        "status": "What it does: trading, relisted, settling, halted, pre_launch or delisted; "
+        "null: not told yet",
+        "listed_interval_hours": "The interval that the exchange lists; null: it lists none",
+        "rate_kind": "What the exchange's own number for the rate is; null: not told yet",
         "updated_at": "Event time of the newest update",
     },
     "coverage": {
@@ -293,20 +345,15 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "interval_hours": "The longer one of the intervals at both ends, by which this was judged",
     },
     "settlements_once": {"base": "Canonical base asset; empty for a contract that has had no rate"},
-    "spreads": {
-        "base": "Canonical base asset",
-        "gap_8h": "high_rate_8h − low_rate_8h: what the pair earns, short the high leg and long "
-        "the low one",
-        "gap_apr": "gap_8h × 1095: the same for a year",
-        "high_feed": "Feed of the leg with the higher rate",
-        "high_contract_id": "Contract of that leg",
-        "high_rate_8h": "Its rate_8h",
-        "high_interval_hours": "Its funding interval",
-        "low_feed": "Feed of the leg with the lower rate",
-        "low_contract_id": "Contract of that leg",
-        "low_rate_8h": "Its rate_8h",
-        "low_interval_hours": "Its funding interval",
-        "oldest_s": "Age of the oldest rate of the two feeds for this base",
+    "spreads": _PAIR,
+    "pairs": {
+        **_PAIR,
+        "same_asset": "Whether price_gap is at most 5 %, or not known",
+    },
+    "unpaired": {
+        "base": "Canonical base asset of both",
+        "price_gap": "By how much the dearer one costs more than the other",
+        **{name: _PAIR[name] for name in _PAIR if name.endswith(("feed", "contract_id", "price"))},
     },
     "thresholds": {"stale_s": "For how long a rate holds that nothing follows"},
     "uptime": {

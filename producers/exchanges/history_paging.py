@@ -22,11 +22,13 @@ class SettledRow(NamedTuple):
 
 
 class Span(NamedTuple):
-    """What the next page is asked for: times inclusive, and the rows to pass over."""
+    """What the next page is asked for: times inclusive, and the rows or pages to pass over."""
 
     from_ms: int
     to_ms: int
     offset: int = 0
+    page: int = 1
+    """The number of the page, where an exchange counts pages."""
 
     @property
     def hours(self) -> int:
@@ -130,6 +132,61 @@ class Offset:
         return last._replace(offset=last.offset + count)
 
 
+class Backward:
+    """Newest first, at most `limit` rows until the end: the next page ends before the oldest row.
+
+    A settlement has a stamp of its own: rows of the oldest row's stamp that the page had no room
+    for would be missed.
+    """
+
+    newest_first = True
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+
+    def first(self, whole: Span) -> Span:
+        """Begin with the newest."""
+        return whole
+
+    def following(self, whole: Span, last: Span, count: int, times: Sequence[int]) -> Span | None:
+        """End one millisecond before the oldest row; a page that went no further back is the last.
+
+        So an exchange that does not heed the end is not asked for ever.
+        """
+        if count < self.limit:
+            return None
+        to_ms = min(times) - 1
+        return Span(whole.from_ms, to_ms) if whole.from_ms <= to_ms < last.to_ms else None
+
+
+class Pages:
+    """Newest first by page number, without a window: go on until a row is older than the span.
+
+    Some exchanges cut a page in silence to fewer rows than were asked for, and count their pages in
+    the smaller ones, so that only a page of fewer than `least` rows is known to be the last one. A
+    page that brings nothing older than the one before ends the walk as well. A settlement between
+    two pages shifts all rows by one: what comes a second time is left out by PerSymbolWalk.
+    """
+
+    newest_first = True
+
+    def __init__(self, least: int) -> None:
+        """`least`: no page is cut to fewer rows than that."""
+        self.least = least
+
+    def first(self, whole: Span) -> Span:
+        """Begin with the newest page."""
+        return whole
+
+    def following(self, whole: Span, last: Span, count: int, times: Sequence[int]) -> Span | None:
+        """Ask for the next page; `to_ms` is the oldest row so far."""
+        if count < self.least or (oldest_ms := min(times)) < whole.from_ms:
+            return None
+        if last.page > 1 and oldest_ms >= last.to_ms:
+            return None
+        return Span(whole.from_ms, oldest_ms, page=last.page + 1)
+
+
 def _time_ms(row: SettledRow) -> int:
     return row.time_ms or 0
 
@@ -172,7 +229,8 @@ class PerSymbolWalk:
         last = self._span
         self._span = self._paging.following(self._whole, last, len(rows), times)
         if self._paging.newest_first:
-            self._held = rows = [*self._held, *rows]
+            held = {row.payload for row in self._held}
+            self._held = rows = [*self._held, *(row for row in rows if row.payload not in held)]
             ready = self._span is None
         else:
             # Asked again narrowly, the page's rows come once more, and older ones before them.

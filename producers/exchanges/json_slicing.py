@@ -124,13 +124,13 @@ def first_byte(data: bytes | memoryview) -> int:
 
 
 class Envelope(NamedTuple):
-    """The bytes of a frame before the first and behind the last row of an array or map in it."""
+    """The bytes of a frame before and behind a value, or the rows of an array or map, in it."""
 
     head: bytes
     tail: bytes
 
     def around(self, row: bytes) -> bytes:
-        """Return the frame as it would read with a single row."""
+        """Return the frame as it would read with this value, or with this single element."""
         return self.head + row + self.tail
 
 
@@ -145,22 +145,40 @@ def envelope(data: bytes, key: str, array: bytes) -> Envelope:
     Raises:
         MalformedInputError: it is not there.
     """
+    start = _start_of(data, key, array)
+    end = start + len(array)
+    return Envelope(data[: start + 1], data[end - 1 :])
+
+
+def surroundings(data: bytes, key: str, value: msgspec.Raw) -> Envelope:
+    """Return what stands around a value that was decoded under a key of the outermost object.
+
+    Raises:
+        MalformedInputError: it is not there.
+    """
+    text = bytes(value)
+    start = data.find(text)
+    if start < 0 or data.find(text, start + 1) >= 0:
+        start = _start_of(data, key, text)
+    return Envelope(data[:start], data[start + len(text) :])
+
+
+def _start_of(data: bytes, key: str, value: bytes) -> int:
+    """Find where a value begins that stands under a key of the outermost object."""
     quoted = b'"' + key.encode() + b'"'
     depth, before, last = 0, b"", b""
     for match in _TOKEN.finditer(data):
         token = match[0]
         if depth == 1 and before == quoted and last == b":":
-            start = match.start()
-            if not data.startswith(array, start):
+            if not data.startswith(value, match.start()):
                 break
-            end = start + len(array)
-            return Envelope(data[: start + 1], data[end - 1 :])
+            return match.start()
         if token in b"{[":
             depth += 1
         elif token in b"}]":
             depth -= 1
         before, last = last, token
-    raise MalformedInputError(f"no array under {key!r}")
+    raise MalformedInputError(f"no such value under {key!r}")
 
 
 class Member(NamedTuple):

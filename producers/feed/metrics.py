@@ -68,6 +68,10 @@ _THINNED = _counter("thinned", "pieces", "Pieces left out: one a second and cont
 _INCOMPLETE = _counter(
     "incomplete", "rows", "Rows of changes left out, because no whole row came before them"
 )
+_REPLIES = _counter("replies", "messages", "Answers to pings of the exchange")
+_REPLIES_REFUSED = _counter(
+    "replies_refused", "messages", "Answers that were not sent: too long, or more than 5 a second"
+)
 _UNREADABLE = _counter("unreadable", "messages", "Messages sent to the dead letters")
 _OVERSIZED = _counter(
     "oversized", "pieces", "Pieces too long for a record, sent to the dead letters"
@@ -83,7 +87,8 @@ _FAILURES = _counter(
 PRODUCER_METRICS: tuple[Metric, ...] = (
     *_OF_STATUS.values(),
     *(_STATE, _DATA_AGE, _CLOCK_AHEAD, _REST_BARRED, _HELD_BACK, _QUARANTINED),
-    *(_IGNORED, _UNKNOWN, _THINNED, _INCOMPLETE, _UNREADABLE, _OVERSIZED, _BEYOND, _FAILURES),
+    *(_IGNORED, _UNKNOWN, _THINNED, _INCOMPLETE),
+    *(_REPLIES, _REPLIES_REFUSED, _UNREADABLE, _OVERSIZED, _BEYOND, _FAILURES),
 )
 
 
@@ -120,6 +125,8 @@ def _read_feed(samples: Samples, supervisor: FeedSupervisor, *, beyond: bool) ->
     samples.add(_UNKNOWN, feed.frames.unknown, name)
     samples.add(_THINNED, feed.frames.thinned, name)
     samples.add(_INCOMPLETE, feed.frames.incomplete, name)
+    samples.add(_REPLIES, feed.pool.replies, name)
+    samples.add(_REPLIES_REFUSED, feed.pool.replies_refused, name)
     samples.add(_UNREADABLE, feed.unreadable, name)
     samples.add(_OVERSIZED, feed.oversized, name)
     samples.add(_BEYOND, beyond, name)

@@ -7,13 +7,15 @@ what it means is decided by the worker.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from producers.exchanges.spec import Listing, Slice
 from schemas.contract_status import ContractStatus
 from schemas.feed_spec import MAX_CONTRACTS
 
+MAX_KEY_CHARS = 128
+"""A longer `Listing.key` is none."""
 MANY = 10
 """When more contracts than this and more than half of the list are missing from a reply, they are
 removed only if the next reply agrees."""
@@ -80,8 +82,22 @@ def one_each(
     return OneEach(kept, frozenset(twice))
 
 
+class _OneList(NamedTuple):
+    """What one resource lists: some exchanges have a list for each family of contracts."""
+
+    listed: frozenset[str] = frozenset()
+    streaming: frozenset[str] = frozenset()
+    subscribed: frozenset[str] = frozenset()
+    is_doubted: bool = False
+    """Its last reply lacked many contracts, which the next one has to confirm."""
+
+
 class InstrumentRegistry:
-    """The reference data of all listed contracts as the exchange last sent it."""
+    """The reference data of all listed contracts as the exchange last sent it.
+
+    Several resources may list contracts: each is the whole list of its own, and all of them
+    together are the exchange's.
+    """
 
     def __init__(
         self,
@@ -95,12 +111,15 @@ class InstrumentRegistry:
         self._identity = identity
         self._max_contracts = max_contracts
         self._facts: dict[tuple[str, str], bytes] = {}
+        self._lists: dict[str, _OneList] = {}
+        """By resource, those that list contracts."""
         self._listed: frozenset[str] = frozenset()
-        self._doubted = False
         self.streaming: frozenset[str] = frozenset()
         """Contracts that should deliver rates: their silence is a gap, and REST fills in."""
         self.subscribed: frozenset[str] = frozenset()
         """Contracts whose rates are wanted: those that stream, and those that may be silent."""
+        self.keys: Mapping[str, str] = {}
+        """What requests call contracts that do not go by their symbols (`Listing.key`)."""
 
     @property
     def listed(self) -> frozenset[str]:
@@ -128,20 +147,10 @@ class InstrumentRegistry:
         doubtful, surplus = False, 0
         if listings is not None:
             entries = list(listings)
-            listed = frozenset(entry.symbol for entry in entries)
-            streaming = frozenset(entry.symbol for entry in entries if entry.streaming)
-            subscribed = frozenset(entry.symbol for entry in entries if entry.subscribed)
-            missing, stopped = self._listed - listed, self.streaming - streaming
-            many = _many(missing, self._listed) or _many(stopped, self.streaming)
-            many = many or _many(before - subscribed, before)
-            self._doubted = doubtful = many and not self._doubted
-            if not (partial or doubtful):
-                missing = frozenset()
-            surplus = self._take(listed, missing)
-            streaming |= self.streaming if doubtful else self.streaming & missing
-            subscribed |= before if doubtful else before & missing
-            self.streaming = streaming & self._listed
-            self.subscribed = subscribed & self._listed
+            doubtful, surplus = self._relist(resource, entries, partial=partial)
+            found = {e.symbol: e.key for e in entries if 0 < len(e.key) <= MAX_KEY_CHARS}
+            keys = {**self.keys, **found}
+            self.keys = {symbol: keys[symbol] for symbol in keys if symbol in self._listed}
         changed = []
         for piece in slices:
             if piece.symbol is None or piece.symbol not in self._listed:
@@ -154,18 +163,43 @@ class InstrumentRegistry:
         came, went = self.subscribed - before, before - self.subscribed
         return Change(changed, came, went, doubtful, surplus)
 
-    def _take(self, listed: frozenset[str], missing: frozenset[str]) -> int:
-        """Set the listed contracts: `listed` and those `missing` from it that are kept.
-
-        Returns how many are left out because the list is too long. Contracts that were listed
-        before stay; new ones are taken in the order of their symbols.
-        """
-        known = missing | (listed & self._listed)
-        new = sorted(listed - self._listed)
-        taken = new[: max(0, self._max_contracts - len(known))]
-        self._listed = known.union(taken)
+    def _relist(
+        self, resource: str, entries: Sequence[Listing], *, partial: bool
+    ) -> tuple[bool, int]:
+        """Take what a resource lists now; tell whether it is doubted, and how many are too many."""
+        listed = frozenset(entry.symbol for entry in entries)
+        streaming = frozenset(entry.symbol for entry in entries if entry.streaming)
+        subscribed = frozenset(entry.symbol for entry in entries if entry.subscribed)
+        own = self._lists.get(resource, _OneList())
+        missing = own.listed - listed
+        many = _many(missing, own.listed) or _many(own.streaming - streaming, own.streaming)
+        many = many or _many(own.subscribed - subscribed, own.subscribed)
+        doubtful = many and not own.is_doubted
+        if not (partial or doubtful):
+            missing = frozenset()
+        streaming |= own.streaming if doubtful else own.streaming & missing
+        subscribed |= own.subscribed if doubtful else own.subscribed & missing
+        taken = self._taken(resource, own, listed, missing)
+        self._lists[resource] = _OneList(taken, streaming & taken, subscribed & taken, doubtful)
+        lists = self._lists.values()
+        self._listed = frozenset().union(*(each.listed for each in lists))
+        self.streaming = frozenset().union(*(each.streaming for each in lists))
+        self.subscribed = frozenset().union(*(each.subscribed for each in lists))
         self._facts = {key: fact for key, fact in self._facts.items() if key[1] in self._listed}
-        return len(new) - len(taken)
+        return doubtful, len(listed | missing) - len(taken)
+
+    def _taken(
+        self, resource: str, own: _OneList, listed: frozenset[str], missing: frozenset[str]
+    ) -> frozenset[str]:
+        """Return the contracts of a list that there is room for.
+
+        `listed` and those `missing` from it that are kept. Contracts that were listed before stay;
+        new ones are taken in the order of their symbols.
+        """
+        known = missing | (listed & own.listed)
+        others = sum(len(each.listed) for name, each in self._lists.items() if name != resource)
+        new = sorted(listed - own.listed)
+        return known.union(new[: max(0, self._max_contracts - len(known) - others)])
 
 
 def _many(gone: frozenset[str], of: frozenset[str]) -> bool:

@@ -1,5 +1,6 @@
 """Holds back contracts whose subscription makes the exchange close the connection. Pure.
 
+Those that an exchange refuses by a message are found by `subscriptions` and held back here, too.
 On one exchange an unknown symbol ends the connection without a close frame, and with it every other
 subscription. Acknowledgements come in the order of the subscriptions, so the first one that is
 missing names the suspect. The network ends connections as well, so one close proves nothing: the
@@ -75,10 +76,15 @@ class Quarantine:
         again = offences > 0 or now_s - before_s <= SUSPICION_S
         if not self._answered or not again:
             return None
-        self._offences[suspect] = offences + 1
-        self._until_s[suspect] = now_s + ceiling_s(offences, HOLD_S, MAX_HOLD_S)
-        self.total += 1
+        self.hold(suspect, now_s)
         return suspect
+
+    def hold(self, symbol: str, now_s: float) -> None:
+        """Hold a contract back; longer with each time that it was not taken in between."""
+        offences = self._offences.get(symbol, 0)
+        self._offences[symbol] = offences + 1
+        self._until_s[symbol] = now_s + ceiling_s(offences, HOLD_S, MAX_HOLD_S)
+        self.total += 1
 
     def allowed(self, symbols: Iterable[str], now_s: float) -> list[str]:
         """Return which contracts may be subscribed to, suspects last so that they harm no other."""

@@ -60,7 +60,12 @@ def barred_s(status: int, told_s: float | None) -> float | None:
     without_term_s = _WITHOUT_TERM.get(status)
     if without_term_s is None:
         return None
-    return without_term_s if told_s is None else min(max(MIN_BLOCK_S, told_s), MAX_BLOCK_S)
+    return without_term_s if told_s is None else bounded_s(told_s)
+
+
+def bounded_s(told_s: float) -> float:
+    """Return for how long no call is made where an exchange tells us to wait for so long."""
+    return min(max(MIN_BLOCK_S, told_s), MAX_BLOCK_S)
 
 
 def http_session(trace: aiohttp.TraceConfig | None = None) -> aiohttp.ClientSession:
@@ -172,8 +177,19 @@ class RestClient:
             raise RestError(f"{shown}: {text}", status)
         self._read_clock(headers, arrived_s)
         self._rate_limiter.observe(self._exchange.used(headers), self._clock.monotonic_s())
-        told_s = self._exchange.retry_after_s(headers, body, self._clock.now_us() // US_PER_MS)
-        blocked_s = barred_s(status, told_s)
+        self._check(call, shown, status, headers, body)
+        return body
+
+    def _check(
+        self, call: RestCall, shown: str, status: int, headers: Mapping[str, str], body: bytes
+    ) -> None:
+        """Raise RestError unless a reply is usable; one that refuses calls bars the limits."""
+        if status == 200:
+            told_s = self._exchange.barred_s(call, headers, body)
+            blocked_s = None if told_s is None else bounded_s(told_s)
+        else:
+            now_ms = self._clock.now_us() // US_PER_MS
+            blocked_s = barred_s(status, self._exchange.retry_after_s(headers, body, now_ms))
         if blocked_s is not None:
             self.refusals += 1
             self.barred_until_s = self._clock.monotonic_s() + blocked_s
@@ -181,10 +197,11 @@ class RestClient:
             log.warning("%s: HTTP %d, no call for %.0f s", shown, status, blocked_s)
         if status != 200:
             raise RestError(f"{shown}: HTTP {status}: {body[:200]!r}", status)
+        if blocked_s is not None:
+            raise RestError(f"{shown}: refused as one call too many: {body[:200]!r}", status)
         fault = self._exchange.fault(call, headers, body)
         if fault is not None:
             raise RestError(f"{shown}: {fault}", status)
-        return body
 
     def _read_clock(self, headers: Mapping[str, str], arrived_s: float) -> None:
         """Compare the clocks when the headers arrived, unless a cache has kept the reply.

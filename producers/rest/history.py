@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from producers.exchanges.spec import Exchange, HistoryPage, HistoryWalk, RestCall
+from producers.exchanges.spec import NO_KEYS, Exchange, HistoryPage, HistoryWalk, RestCall
 from producers.kafka.publisher import Publisher
 from producers.policy.history.actions import (
     Action,
@@ -74,10 +74,12 @@ class HistoryRunner:
         throttle: Throttle,
         clock: Clock,
         retries: PageRetries = PageRetries(),
+        keys: Callable[[], Mapping[str, str]] = lambda: NO_KEYS,
     ) -> None:
         """`contracts` returns those whose settlements are wanted now.
 
-        `throttle`: a turn for each row; all feeds of a process share it.
+        `throttle`: a turn for each row; all feeds of a process share it. `keys` returns what
+        requests call contracts that do not go by their symbols.
         """
         self._exchange = exchange
         self._rest = rest
@@ -88,6 +90,7 @@ class HistoryRunner:
         self._throttle = throttle
         self._clock = clock
         self._retries = retries
+        self._keys = keys
         self._missed = asyncio.Event()
         self.rows = 0
         self.calls = 0
@@ -149,7 +152,7 @@ class HistoryRunner:
     async def _fetch(self, fetch: Fetch) -> bool:
         """Publish a walk; set the bookmark once Kafka has it. False: it could not be finished."""
         until_ms = self._clock.now_us() // 1_000
-        walk = self._exchange.history(fetch.contracts, fetch.since_ms, until_ms)
+        walk = self._exchange.history(fetch.contracts, fetch.since_ms, until_ms, self._keys())
         rows = self.rows
         if not await self._walk(fetch, walk):
             log.warning("%s: a walk over the history is unfinished", self._exchange.feed)
@@ -243,4 +246,5 @@ def history_of(
         lambda: sorted(registry.listed if bulk else registry.subscribed),
         throttle,
         clock,
+        keys=lambda: registry.keys,
     )

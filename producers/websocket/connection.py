@@ -19,6 +19,7 @@ from producers.exchanges.spec import SocketKind
 from producers.kafka.publisher import connection_id
 from producers.policy.asking_again import AskingAgain
 from producers.policy.quarantine import Quarantine
+from producers.policy.replies import Replies
 from producers.policy.rotation import (
     Action,
     AskTurn,
@@ -120,6 +121,7 @@ class ManagedConnection:
         self._happened = asyncio.Event()
         """Set when the loop of `run` has something to do before the time that it waits for."""
         self.quarantine = Quarantine()
+        self.replies = Replies()
         self.wanted: frozenset[str] = frozenset()
         """Contracts to subscribe."""
         self._expected: frozenset[str] = frozenset()
@@ -132,6 +134,7 @@ class ManagedConnection:
             callbacks.on_frame,
             self.quarantine,
             AskingAgain(),
+            self.replies,
             tuple(opening),
             frames,
             lambda: self.wanted,

@@ -149,3 +149,13 @@ class ConnectionPool:
     def quarantined(self) -> int:
         """How often the subscription of a contract was held back."""
         return sum(connection.quarantine.total for connection in self)
+
+    @property
+    def replies(self) -> int:
+        """Answers to pings of the exchange that were sent."""
+        return sum(connection.replies.total for connection in self)
+
+    @property
+    def replies_refused(self) -> int:
+        """Answers that were not sent, because they were too many or too long."""
+        return sum(connection.replies.refused for connection in self)

@@ -7,17 +7,27 @@ acknowledges.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from producers.exchanges.spec import Control, SocketKind
 from producers.policy.asking_again import AskingAgain
 from producers.policy.quarantine import Quarantine
+from producers.policy.replies import Replies
+from producers.policy.subscriptions import Consequence, Subscriptions
 from producers.policy.throttle import Throttle
 from producers.websocket.config import DEFAULT_CONFIG, ConnectionConfig
 from producers.websocket.transport import Transport, TransportError
 from schemas.audit_facts import AuditCause
 from schemas.clock import Clock
+from schemas.errors import MalformedInputError
+
+log = logging.getLogger(__name__)
+
+REPLIES_QUEUED = 16
+"""Answers to pings that wait to be sent."""
 
 
 class FrameOutcome(NamedTuple):
@@ -61,6 +71,7 @@ class ConnectionContext(NamedTuple):
     on_frame: OnFrame
     quarantine: Quarantine
     asking_again: AskingAgain
+    replies: Replies
     opening: Sequence[str]
     """Texts that are sent first."""
     frames: Throttle | None
@@ -102,6 +113,13 @@ class Session:
         self._wanted_changed = asyncio.Event()
         self._asked_again: set[str] = set()
         """Contracts to subscribe to anew, because a whole row of theirs is needed."""
+        self._replies: asyncio.Queue[str] = asyncio.Queue(REPLIES_QUEUED)
+        self._subscribed: set[str] = set()
+        """Contracts that the exchange was asked for and has not refused."""
+        self._subscriptions = Subscriptions() if self._kind.splits_refused else None
+        """None: a refusal is no reason to ask for anything again."""
+        self._ask: list[tuple[str, ...]] = []
+        """Groups of subscribed contracts to be asked for again."""
         self._closing: SessionEnd | None = None
 
     def resubscribe(self) -> None:
@@ -114,7 +132,8 @@ class Session:
 
     async def run(self) -> SessionEnd:
         """Serve the connection until it ends; the caller closes the transport."""
-        writers = [asyncio.create_task(self._subscribe()), asyncio.create_task(self._ping())]
+        texts = (self._subscribe(), self._ping(), self._reply())
+        writers = [asyncio.create_task(writer) for writer in texts]
         try:
             end = await self._read(writers)
         finally:
@@ -156,6 +175,8 @@ class Session:
             if message is None:
                 continue
             received_s, received_at_us = clock.monotonic_s(), clock.now_us()
+            if self._kind.decode is not None:
+                message = decoded(self._kind.decode, message)
             outcome = await self._context.on_frame(self.connection_id, message, received_at_us)
             self._note(outcome, received_at_us)
             if outcome.lost or outcome.incomplete:
@@ -171,16 +192,32 @@ class Session:
             self._last_data_s = self._clock.monotonic_s()
             self.last_data_at_us = received_at_us
             self._on_data(outcome.symbols)
+            if self._subscriptions is not None:
+                self._subscriptions.confirmed(outcome.symbols)
         control = outcome.control
         if control is None:
             return
         if control.greeting:
             self._ping_every_s = control.ping_every_s
             self._greeted.set()
+        if control.reply is not None:
+            self._answer(control.reply)
         for symbol in control.acknowledged:
             self._context.quarantine.acknowledged(symbol)
-        if control.refused and not control.acknowledged:
+        if self._subscriptions is not None:
+            self._take_answer(self._subscriptions.answered(control, self._clock.monotonic_s()))
+        elif control.refused and not control.acknowledged:
             self._context.quarantine.refused()
+
+    def _take_answer(self, consequence: Consequence) -> None:
+        """Hold back what the exchange does not take, and have asked again for what it may take."""
+        for symbol in consequence.refused:
+            self._context.quarantine.hold(symbol, self._clock.monotonic_s())
+            log.warning("%s: %r is held back: it is refused", self._context.name, symbol)
+        self._subscribed.difference_update(consequence.refused)
+        self._ask += consequence.again
+        if consequence.again or consequence.refused:
+            self._wanted_changed.set()
 
     def _mend(self, outcome: FrameOutcome) -> None:
         """Have the exchange send whole rows again: subscribe anew, or end the connection.
@@ -206,36 +243,68 @@ class Session:
         await self._greeted.wait()
         for text in context.opening:
             await self._send(text)
-        subscribed: set[str] = set()
         while True:
             self._wanted_changed.clear()
-            await self._update_subscriptions(subscribed)
-            release_s = context.quarantine.next_release_s(clock.monotonic_s())
-            timeout_s = None if release_s is None else release_s - clock.monotonic_s()
+            await self._update_subscriptions()
+            due_s = self._next_due_s()
+            timeout_s = None if due_s is None else due_s - clock.monotonic_s()
             try:
                 async with asyncio.timeout(timeout_s):
                     await self._wanted_changed.wait()
             except TimeoutError:
                 continue
 
-    async def _update_subscriptions(self, subscribed: set[str]) -> None:
-        """Make `subscribed` equal to what is wanted and not held back, on the exchange as well."""
-        context, clock = self._context, self._clock
+    def _next_due_s(self) -> float | None:
+        """Return when subscriptions have to be looked at although nothing has happened."""
+        times = [self._context.quarantine.next_release_s(self._clock.monotonic_s())]
+        if self._subscriptions is not None:
+            times.append(self._subscriptions.next_due_s())
+        return min((due_s for due_s in times if due_s is not None), default=None)
+
+    async def _update_subscriptions(self) -> None:
+        """Make what is subscribed equal to what is wanted and not held back."""
+        context, clock, subscribed = self._context, self._clock, self._subscribed
         wanted = context.wanted()
         allowed = context.quarantine.allowed(wanted, clock.monotonic_s())
         gone = sorted((subscribed - wanted) | (subscribed & self._asked_again))
         self._asked_again.clear()
+        subscribed.difference_update(gone)
+        if self._subscriptions is not None:
+            self._subscriptions.forget(gone)
         for frame in self._kind.unsubscribe(gone):
             await self._send(frame.text)
-        subscribed -= set(gone)
-        new = [symbol for symbol in allowed if symbol not in subscribed]
-        for frame in self._kind.subscribe(new):
+        await self._ask_for([symbol for symbol in allowed if symbol not in subscribed])
+        if self._subscriptions is not None:
+            asked, self._ask = self._ask, []
+            for group in (*asked, *self._subscriptions.due(clock.monotonic_s())):
+                # Some may have been given up, or refused, since it was decided.
+                await self._ask_for([symbol for symbol in group if symbol in subscribed])
+
+    async def _ask_for(self, symbols: Sequence[str]) -> None:
+        """Subscribe to contracts."""
+        context, clock = self._context, self._clock
+        for frame in self._kind.subscribe(symbols):
             await turn(context.frames, clock)
+            # Noted before it is sent: the answer may come while the text is still on its way.
+            self._subscribed.update(frame.symbols)
             if self._kind.quarantines:
                 for symbol in frame.symbols:
                     context.quarantine.sent(symbol, clock.monotonic_s())
+            if self._subscriptions is not None:
+                self._subscriptions.sent(frame, clock.monotonic_s())
             await self._transport.send(frame.text)
-            subscribed.update(frame.symbols)
+
+    def _answer(self, text: str) -> None:
+        """Have a text sent that the exchange asks for, if it does not ask too often."""
+        if self._context.replies.allows(text, self._clock.monotonic_s()):
+            # A full queue means that the exchange does not read; it gets no further answers then.
+            with contextlib.suppress(asyncio.QueueFull):
+                self._replies.put_nowait(text)
+
+    async def _reply(self) -> None:
+        """Send answers, beside the reader, which must not wait for an exchange that reads none."""
+        while True:
+            await self._transport.send(await self._replies.get())
 
     async def _ping(self) -> None:
         """Send the texts that the exchange wants as a sign of life."""
@@ -248,6 +317,18 @@ class Session:
             await asyncio.sleep(self._ping_every_s or ping.every_s)
             number += 1
             await self._transport.send(ping.text(number))
+
+
+def decoded(decode: Callable[[bytes], bytes], message: bytes) -> bytes:
+    """Return a message in the form that can be read.
+
+    One that cannot be decoded is returned as it came: it goes to the dead letters, unless the
+    exchange sent it in plain text.
+    """
+    try:
+        return decode(message)
+    except MalformedInputError:
+        return message
 
 
 def _raise_unless_closed(writer: asyncio.Task[None]) -> None:

@@ -53,10 +53,9 @@ _REST = (
     "raw_item",
     "out_of_range",
     "interval_doubtful",
+    "rate_kind",
 )
 _FALSE_FALSE = b"\x00\x00"
-_ENDS = [item + _FALSE_FALSE for item in SMALL_LONGS]
-"""The last fields, by the number of the item."""
 _ROW = np.dtype([
     ("rate", "<f8"),
     ("interval_hours", "<f8"),
@@ -96,6 +95,7 @@ class RateColumns(NamedTuple):
     origins: Sequence[bytes]
     """As `columns.origin_of` gives them."""
     items: Sequence[int]
+    rate_kind: str
 
 
 class RateEncoder:
@@ -108,6 +108,7 @@ class RateEncoder:
         self.source_codes = enum_codes(FUNDING_RATE.text, "interval_source")
         self._from_exchange = enum_codes(FUNDING_RATE.text, "event_time_source")["exchange"]
         self._ws = enum_codes(FUNDING_RATE.text, "transport")["ws"]
+        self._ends: dict[str, list[bytes]] = {}
 
     def identity(
         self, contract_id: str, feed: str, symbol: str, base: str, quote: str, multiplier: float
@@ -136,14 +137,23 @@ class RateEncoder:
         rows["transport"] = self._ws
         rows["late"] = 0
         fixed, width = rows.tobytes(), _ROW.itemsize
-        items = columns.items
-        if max(items) < len(_ENDS):
-            ends = [_ENDS[item] for item in items]
+        items, known = columns.items, self._ends_of(columns.rate_kind)
+        if max(items) < len(known):
+            ends = [known[item] for item in items]
         else:
-            ends = [encoded_long(item) + _FALSE_FALSE for item in items]
+            last = _FALSE_FALSE + write_string(columns.rate_kind)
+            ends = [encoded_long(item) + last for item in items]
         return [
             identity + fixed[at : at + width] + origin + end
             for identity, at, origin, end in zip(
                 columns.identities, range(0, len(fixed), width), columns.origins, ends, strict=True
             )
         ]
+
+    def _ends_of(self, rate_kind: str) -> list[bytes]:
+        """Return the last fields of records of a feed, by the number of the item."""
+        ends = self._ends.get(rate_kind)
+        if ends is None:
+            last = _FALSE_FALSE + write_string(rate_kind)
+            ends = self._ends[rate_kind] = [item + last for item in SMALL_LONGS]
+        return ends

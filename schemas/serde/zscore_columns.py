@@ -43,7 +43,14 @@ _CURRENT = (
     "transport",
 )
 _ORIGIN = ("raw_topic", "raw_partition", "raw_offset", "raw_item")
-_TAIL = ("interval_source", "interval_doubtful", "generation")
+_TAIL = (
+    "interval_source",
+    "interval_doubtful",
+    "generation",
+    "rate_kind",
+    "quote",
+    "multiplier",
+)
 _SCORES = np.dtype([
     ("rate", "<f8"),
     ("interval_hours", "<f8"),
@@ -150,10 +157,23 @@ class ZScoreEncoder:
             found = self._reasons[key] = codes + _optional(crossed)
         return found
 
-    def tail(self, interval_source: IntervalSource, generation: int) -> bytes:
+    def tail(
+        self,
+        interval_source: IntervalSource,
+        generation: int,
+        rate_kind: str,
+        quote: str,
+        multiplier: float,
+    ) -> bytes:
         """Return the last fields of a contract's records."""
-        source = bytes([SOME, self._sources[interval_source]])
-        return source + _FALSE + write_long(generation)
+        return b"".join((
+            bytes([SOME, self._sources[interval_source]]),
+            _FALSE,
+            write_long(generation),
+            write_string(rate_kind),
+            bytes([SOME]) + write_string(quote),
+            _optional(multiplier),
+        ))  # fmt: skip
 
     def encode(self, columns: ZScoreColumns) -> list[bytes]:
         """Return header and body of each record.

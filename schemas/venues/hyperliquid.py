@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from schemas.asset_names import AssetNames, Meant
 from schemas.contract_status import ContractStatus
 from schemas.feed_spec import FeedSpec
 
@@ -22,4 +23,16 @@ FEED = FeedSpec(
     timeless=True,
     # A cap of 4 % an hour, which a builder may multiply by up to 10 (§8).
     max_settled_rate=0.40,
+    # The markets of builders spell metals out; GOLD is also the ticker of a share (§8).
+    assets=AssetNames(
+        {
+            name: Meant(code, 1.0, "the metal by the ounce, which others list by its code (§8)")
+            for name, code in (
+                ("GOLD", "XAU"),
+                ("SILVER", "XAG"),
+                ("PLATINUM", "XPT"),
+                ("PALLADIUM", "XPD"),
+            )
+        }
+    ),
 )

@@ -110,7 +110,7 @@ class RateUpdates:
         if beyond:
             self._audit(AuditKind.OUT_OF_RANGE, update, event_time, at)
         accepted = Accepted(update, event_time, interval, late, beyond)
-        rates.append(rate_output(contract, accepted, at))
+        rates.append(rate_output(contract, accepted, self._collector.rate_kind, at))
         if late:
             contract.bars.late_updates += 1
         # A rate beyond the exchange's own cap is recorded, but enters no bar and no z-score.

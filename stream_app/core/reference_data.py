@@ -16,7 +16,7 @@ from schemas.feed_spec import FeedSpec
 from schemas.times import US_PER_DAY, US_PER_HOUR, US_PER_S, minute_round
 from stream_app.core.monitoring.stream_monitor import StreamMonitor
 from stream_app.core.output.collector import OutputCollector
-from stream_app.core.output.outputs import Output, settlement_row, special_row
+from stream_app.core.output.outputs import Output, contract_row, settlement_row, special_row
 from stream_app.core.scoring.settlement import Change, Hole, Settled
 from stream_app.core.scoring.zones import AlertState
 from stream_app.core.state.contract_state import MAX_LIVES, ContractState
@@ -50,13 +50,13 @@ class ReferenceData:
         """Note what the exchange says of a contract; what it does not say stays as it is."""
         entry.shard.dirty = True
         contract = entry.contract
-        was = contract.state
+        was, known = contract.state, _published(contract)
         begun_at = _new_life(contract, facts, entry.baseline.newest_time(), at.received_at)
         if begun_at is not None and len(contract.lives) < MAX_LIVES:
             self._begin_life(entry, begun_at, at)
         if facts.status is not None and facts.status != contract.status:
             contract.status, contract.status_since = facts.status, at.received_at
-        self.tell_state(entry, was, at, facts.status_word)
+        self._tell_state(entry, was, at, facts.status_word)
         for field in _FIELDS:
             value = getattr(facts, field)
             if value is not None:
@@ -67,10 +67,25 @@ class ReferenceData:
             contract.listed_interval_hours = facts.interval_hours
             if contract.evidence.note_listed(facts.interval_hours, at.received_at):
                 self._revise(entry, at.received_at, at)
+        contract.facts.note(facts, at.received_at)
         entry.changed()
         self._collector.counts["facts"] += 1
+        changed = known is None or known != _published(contract)
+        if changed or contract.facts.liquidity_due(at.received_at):
+            self._publish_facts(contract, at)
 
-    def tell_state(
+    def _publish_facts(self, contract: ContractState, at: ItemContext) -> None:
+        contract.facts.published_at = at.received_at
+        row = contract_row(contract, self._collector.rate_kind, at)
+        self._collector.outputs.append(Output(topics.CONTRACTS, row["contract_id"], row))
+
+    def tell_state(self, entry: ContractEntry, was: ContractStatus, at: ItemContext) -> None:
+        """Tell of a contract's state by the stream, if it is another one than `was`."""
+        self._tell_state(entry, was, at)
+        if entry.contract.state is not was:
+            self._publish_facts(entry.contract, at)
+
+    def _tell_state(
         self, entry: ContractEntry, was: ContractStatus, at: ItemContext, word: str | None = None
     ) -> None:
         """Tell of a contract's state, if it is another one than `was`. `word`: the exchange's."""
@@ -92,6 +107,7 @@ class ReferenceData:
         begun = [life for life in contract.lives if life <= at.received_at]
         contract.lives = [*begun, begun_at]
         contract.estimates, contract.alerts, contract.sign = [], AlertState(), 0
+        contract.facts.forget_liquidity()
         entry.keep_baseline()
         baseline = entry.baseline
         baseline.begin_life(begun_at)
@@ -229,6 +245,25 @@ class ReferenceData:
         for hole in around:
             kind, times = AuditKind.SETTLEMENT_MISSING, (hole.since, hole.until)
             self._collector.tell(subject, kind, times, hole.missing, "", raw)
+
+
+def _published(contract: ContractState) -> tuple[object, ...] | None:
+    """Return the facts whose change is published at once; None: they never were published.
+
+    Of liquidity only whether it is known: how it is published by itself says `MarketFacts`.
+    """
+    facts = contract.facts
+    if not facts.published_at:
+        return None
+    return (
+        contract.state,
+        facts.status_word,
+        *(getattr(contract, field) for field in _FIELDS),
+        contract.listed_interval_hours,
+        contract.listed_at,
+        facts.turnover_24h is None,
+        facts.open_interest is None,
+    )
 
 
 def _interval_text(settled: Settled) -> str:

@@ -53,6 +53,7 @@ def copied(contract: ContractState) -> ContractState:
         [_copy(stated) for stated in evidence.stated],
     )
     twin.lives = contract.lives[:]
+    twin.facts = _copy(contract.facts)
     return twin
 
 

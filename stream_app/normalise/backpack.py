@@ -230,7 +230,7 @@ def _market(row: _Market, _item: Item) -> Sequence[Update]:
     base = optional(text, row.base_symbol, "baseSymbol", faults) or guessed_base
     quote = optional(text, row.quote_symbol, "quoteSymbol", faults) or guessed_quote or None
     word = optional(text, row.order_book_state, "orderBookState", faults)
-    asset, multiplier = canonical_asset(base)
+    asset, multiplier = canonical_asset(base, FEED.assets)
     facts = InstrumentUpdate(
         row.symbol,
         base=asset,

@@ -153,7 +153,7 @@ def _facts(row: _Universe, item: Item) -> Sequence[Update]:
         raise MalformedInputError("neither a coin nor a meta of one")
     # No source shows whether a builder dex's own meta repeats the prefix of its names.
     symbol = item.symbol if entry.name == coin else entry.name
-    base, multiplier = canonical_asset(coin)
+    base, multiplier = canonical_asset(coin, FEED.assets)
     faults: list[str] = []
     token = optional(number, row.collateral_token, "collateralToken", faults)
     is_delisted = optional(flag, entry.is_delisted, "isDelisted", faults)

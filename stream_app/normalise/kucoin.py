@@ -269,7 +269,7 @@ def _snapshot(row: _Contract, item: Item) -> Sequence[Update]:
 def _facts(row: _Contract, _item: Item) -> Sequence[Update]:
     faults: list[str] = []
     asset = optional(text, row.base_currency, "baseCurrency", faults)
-    base, multiplier = canonical_asset(asset) if asset else (None, None)
+    base, multiplier = canonical_asset(asset, FEED.assets) if asset else (None, None)
     word = optional(text, row.status, "status", faults)
     facts = InstrumentUpdate(
         row.symbol,

@@ -14,7 +14,7 @@ from stream_app.sink.tables import DATABASE
 
 LEDGER_NAME = "schema_migrations"
 LEDGER = f"{DATABASE}.{LEDGER_NAME}"
-NEWEST_MIGRATION = 10
+NEWEST_MIGRATION = 11
 """The number of the last file infra/clickhouse/NNNN_….sql of this version."""
 
 NEWEST_QUERY = f"SELECT version, name FROM {LEDGER} ORDER BY version DESC LIMIT 1"  # noqa: S608

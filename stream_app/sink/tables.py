@@ -53,6 +53,7 @@ TABLES: tuple[TableSpec, ...] = (
     TableSpec(topics.ALERTS, "alerts", "event_time", "created_at"),
     TableSpec(topics.AUDIT, "audit", "first_event_time", None),
     TableSpec(topics.BARS, "bars", "hour", None),
+    TableSpec(topics.CONTRACTS, "contract_facts", "updated_at", "updated_at"),
     TableSpec(topics.STATUS, "feeds", "reported_at", "reported_at"),
 )
 

@@ -48,6 +48,7 @@ PUBLISHED = (
     topics.ALERTS,
     topics.BARS,
     topics.AUDIT,
+    topics.CONTRACTS,
 )
 """The topics that follow from the raw log alone, so that a replay publishes the same records."""
 

@@ -79,21 +79,19 @@ def test_an_odd_asset_of_hyperliquid_costs_no_other() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("feed", "name"),
-    [(feed, name) for feed in FEEDS for name in documented(feed).contracts.odd_names],
-)
-def test_a_symbol_that_is_none_makes_no_contract(feed: str, name: str) -> None:
+@each_feed
+def test_a_symbol_that_is_none_makes_no_contract(feed: str) -> None:
     """Neither `feed:` nor `feed:x:`: the entry is an unreadable one, and counted as such."""
     found, page = exchange(feed), documented(feed).contracts
     call = found.fact_calls[0]
-    rows = [json.dumps(page.entry(each)) for each in (page.names[0], name)]
-    slices = found.slice_reply(call, page.reply(rows).encode())
-    assert [piece.symbol for piece in unreadable(slices)] == [None]
-    assert rows[1].encode() in unreadable(slices)[0].payload
-    listings = found.listings(call, slices)
-    assert listings is not None
-    assert [entry.symbol for entry in listings] == [page.names[0]]
+    for name in page.odd_names:
+        rows = [json.dumps(page.entry(each)) for each in (page.names[0], name)]
+        slices = found.slice_reply(call, page.reply(rows).encode())
+        assert [piece.symbol for piece in unreadable(slices)] == [None], name
+        assert rows[1].encode() in unreadable(slices)[0].payload
+        listings = found.listings(call, slices)
+        assert listings is not None
+        assert [entry.symbol for entry in listings] == [page.names[0]]
 
 
 @pytest.mark.parametrize("name", ["", ":", "x:", ":B"])

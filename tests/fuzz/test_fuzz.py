@@ -38,7 +38,10 @@ def test_what_a_description_cuts_is_what_the_normaliser_reads(message: Message) 
     sample = message.sample
     ((channel, piece),) = slice_or_refuse(TARGETS[target_of(sample)], message.body)
     assert piece.symbol == sample.symbol
-    cut = read_or_refuse(sample._replace(channel=channel), piece.payload, RECEIVED_AT_US)
+    payload = piece.payload
+    if piece.partial is not None:
+        payload = piece.partial.head + payload + piece.partial.tail
+    cut = read_or_refuse(sample._replace(channel=channel), payload, RECEIVED_AT_US)
     assert cut == read_or_refuse(sample, sample.payload, RECEIVED_AT_US) != ()
 
 

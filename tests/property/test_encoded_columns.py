@@ -20,6 +20,7 @@ from schemas.serde.rate_columns import RateColumns, RateEncoder
 from schemas.serde.zscore_columns import ZScoreColumns, ZScoreEncoder
 
 RATES, ZSCORES = Encoder(FUNDING_RATE, 77), Encoder(ZSCORE, 78)
+TAIL = ("interval_source", "generation", "rate_kind", "quote", "multiplier")
 RATE_COLUMNS, ZSCORE_COLUMNS = RateEncoder(RATES.header), ZScoreEncoder(ZSCORES.header)
 TOPIC, PARTITION = "funding.raw.binance-usdm", 5
 times = st.integers(10**15, 10**16)
@@ -50,14 +51,15 @@ def _current() -> dict[str, st.SearchStrategy[Any]]:
         "raw_offset": offsets,
         "raw_item": items,
         "interval_doubtful": st.just(False),
+        "rate_kind": st.just("hourly_estimate"),
+        "quote": st.text(max_size=5),
+        "multiplier": st.sampled_from([1.0, 1000.0, 1e6]),
     }
 
 
 rates = st.fixed_dictionaries(
     _current()
     | {
-        "quote": st.text(max_size=5),
-        "multiplier": st.sampled_from([1.0, 1000.0, 1e6]),
         "index_price": prices,
         "event_time_source": st.just("exchange"),
         "late": st.just(False),
@@ -115,6 +117,7 @@ def rates_of(rows: Sequence[dict[str, Any]]) -> RateColumns:
         times_of(rows),
         origins(rows),
         [row["raw_item"] for row in rows],
+        rows[0]["rate_kind"],
     )
 
 
@@ -153,7 +156,7 @@ def test_zscores_are_written_as_records_are(rows: list[dict[str, Any]], computed
         computed_at,
         origins(rows),
         [row["raw_item"] for row in rows],
-        [encoder.tail(row["interval_source"], row["generation"]) for row in rows],
+        [encoder.tail(*(row[name] for name in TAIL)) for row in rows],
     )
     expected = [ZSCORES.encode(scaled(row) | {"computed_at": computed_at}) for row in rows]
     assert encoder.encode(columns) == expected

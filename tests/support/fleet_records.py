@@ -58,6 +58,9 @@ def zscore(symbol: str = "BTCUSDT", *, feed: str = FEED, **changes: Any) -> ZSco
         "interval_source": "exchange_info",
         "interval_doubtful": False,
         "generation": 1,
+        "rate_kind": "estimate",
+        "quote": "USDT",
+        "multiplier": 1.0,
     }
     return {**record, **changes}  # type: ignore[typeddict-item]
 

@@ -27,20 +27,19 @@ from infra.simulator.options import SimulatorOptions
 from infra.simulator.registry import create_exchanges
 from infra.simulator.server.server import SimulatorServer
 from tests.support.waiting import eventually
+from tests.venues.clients import Client, Row, by_name
 
-CLIENTS = (
-    "binance-usdm", "binance-coinm", "kucoin", "kucoin-classic", "hyperliquid", "backpack",
-)  # fmt: skip
-FEEDS = tuple(client for client in CLIENTS if client != "kucoin-classic")
-CURRENT = {
-    "binance-usdm": "/fapi/v1/premiumIndex",
-    "binance-coinm": "/dapi/v1/premiumIndex",
-    "kucoin": "/api/ua/v2/market/funding-rate",
-    "hyperliquid": '/info {"type":"metaAndAssetCtxs"}',
-    "backpack": "/api/v1/markPrices",
-}
-"""The call for current rates; what follows a space is posted."""
-OPTIONS = SimulatorOptions(seed=7, tick_ms=25, own={"kucoin_push_s": 0.025}, open_limits=True)
+BY_NAME = by_name()
+CLIENTS = tuple(name for name, (_, client) in BY_NAME.items() if client.connect is not None)
+"""The clients of sockets."""
+FEEDS = tuple(feed for feed in dict.fromkeys(feed for feed, _ in BY_NAME.values()))
+STREAMING = tuple(feed for feed in FEEDS if feed in CLIENTS)
+OPTIONS = SimulatorOptions(
+    seed=7,
+    tick_ms=25,
+    own={key: value for _, client in BY_NAME.values() for key, value in client.own.items()},
+    open_limits=True,
+)
 
 
 @dataclass
@@ -49,6 +48,7 @@ class Simulated:
 
     server: SimulatorServer
     exchange: Exchange
+    client: Client
     http: aiohttp.ClientSession
     data_dir: Path
 
@@ -81,7 +81,7 @@ class Simulated:
 
     async def rest(self, call: str = "") -> tuple[int, str, dict[str, str]]:
         """Call the exchange (for current rates); status, body, headers."""
-        path, _, body = (call or CURRENT[self.exchange.name]).partition(" ")
+        path, _, body = (call or self.client.current).partition(" ")
         headers = {"Content-Type": "application/json"} if body else {}
         method = "POST" if body else "GET"
         async with self.http.request(
@@ -138,7 +138,7 @@ async def simulated(
     def wall_ns() -> int:
         return time.time_ns() + shift_ms * 1_000_000
 
-    feed = client.removesuffix("-classic")
+    feed, venue = BY_NAME[client]
     with TruthLog(data_dir, OPTIONS.seed) as truth:
         (exchange,) = create_exchanges([feed], OPTIONS, contracts, wall_ns() // 1_000_000)
         server = SimulatorServer(
@@ -148,7 +148,7 @@ async def simulated(
         await server.start()
         try:
             async with aiohttp.ClientSession() as http:
-                yield Simulated(server, exchange, http, data_dir)
+                yield Simulated(server, exchange, venue, http, data_dir)
         finally:
             await server.stop()
 
@@ -158,6 +158,7 @@ class Reader:
     """A client that has asked for everything, and keeps each frame that it gets."""
 
     ws: ClientConnection
+    client: Client
     frames: list[bytes] = field(default_factory=list)
     """With rates, or unreadable."""
     answers: list[Any] = field(default_factory=list)
@@ -170,10 +171,29 @@ class Reader:
             async for frame in self.ws:
                 data = frame if isinstance(frame, bytes) else frame.encode()
                 self.everything.append(data)
-                if rows_of(data) is None or updates(data):
-                    self.frames.append(data)
+                rows = self.rows(data)
+                if rows == []:
+                    self.answers.append(data)
                 else:
-                    self.answers.append(json.loads(data))
+                    self.frames.append(data)
+
+    def rows(self, frame: bytes) -> list[Row] | None:
+        """The rows with a rate in a frame; None for one that cannot be read."""
+        if frame in self.client.answers:
+            return []
+        try:
+            document = json.loads(self.client.decode(frame))
+        except ValueError:
+            return None
+        return list(self.client.rows(document))
+
+    def row(self, frame: bytes, symbol: str) -> Row | None:
+        """A contract's row in a frame."""
+        return next((row for row in self.rows(frame) or () if row.symbol == symbol), None)
+
+    def symbols(self, frames: Sequence[bytes]) -> set[str]:
+        """The contracts in some frames."""
+        return {row.symbol for frame in frames for row in self.rows(frame) or ()}
 
     async def more(self, count: int) -> list[bytes]:
         """Wait for so many more frames; these."""
@@ -191,97 +211,16 @@ class Reader:
 @asynccontextmanager
 async def reader(client: str, to: Simulated, *, subscribe: bool = True) -> AsyncIterator[Reader]:
     """A client of one of the CLIENTS."""
-    url = to.url
-    if client == "binance-usdm":
-        url += "/market/ws"
-    elif client in {"binance-coinm", "hyperliquid"}:
-        url += "/ws"
-    elif client == "kucoin-classic":
-        async with to.http.post(to.url + "/api/v1/bullet-public") as reply:
-            document = json.loads(await reply.read())["data"]
-        url = f"{document['instanceServers'][0]['endpoint']}?token={document['token']}&connectId=c"
-    ws_url = "ws" + url.removeprefix("http").removeprefix("ws")
+    venue = BY_NAME[client][1]
+    assert venue.connect is not None
+    ws_url = await venue.connect(to.http, to.url)
     async with websockets.connect(ws_url, max_size=None, ping_interval=None, close_timeout=1) as ws:
-        found = Reader(ws)
+        found = Reader(ws, venue)
         task = asyncio.create_task(found.read())
         try:
             if subscribe:
-                for message in _subscriptions(client, to.symbols):
+                for message in venue.subscriptions(to.symbols):
                     await ws.send(message)
             yield found
         finally:
             task.cancel()
-
-
-def question(client: str) -> str:
-    """A message that the exchange answers at any time."""
-    return {
-        "binance-usdm": '{"method":"LIST_SUBSCRIPTIONS","id":77}',
-        "binance-coinm": '{"method":"LIST_SUBSCRIPTIONS","id":77}',
-        "kucoin": '{"id":"77","type":"ping"}',
-        "kucoin-classic": '{"id":"77","type":"ping"}',
-        "hyperliquid": '{"method":"ping"}',
-        "backpack": '{"method":"nonsense","id":77}',
-    }[client]
-
-
-def rows_of(frame: bytes) -> list[dict[str, Any]] | None:
-    """The objects that can hold a rate; None for what is no JSON."""
-    try:
-        document = json.loads(frame)
-    except ValueError:
-        return None
-    if isinstance(document, list):
-        return document
-    if document.get("channel") == "activeAssetCtx":
-        return [document["data"]]
-    inner = document.get("data", document.get("d"))
-    if "T" in document and inner is not None:
-        return [{**row, "P": document["P"]} for row in (inner if type(inner) is list else [inner])]
-    if document.get("subject") == "funding.rate":
-        return [{**inner, "topic": document["topic"]}]
-    return [inner] if isinstance(inner, dict) else [document]
-
-
-def updates(frame: bytes) -> list[tuple[str, int | None, str]]:
-    """Symbol, event time as on the wire, and rate of each row with a rate."""
-    found: list[tuple[str, int | None, str]] = []
-    for row in rows_of(frame) or ():
-        if "ctx" in row:
-            found.append((row["coin"], None, row["ctx"]["funding"]))
-        elif "fr" in row:
-            found.append((row["s"], row["P"], row["fr"]))
-        elif "topic" in row:
-            if row["granularity"] == 60_000:
-                symbol = row["topic"].split(":")[1]
-                found.append((symbol, row["timestamp"], str(row["fundingRate"])))
-        elif row.get("e") in {"markPriceUpdate", "markPrice"}:
-            rate = row.get("r") or row.get("f")
-            if rate:
-                found.append((row["s"], row["E"], rate))
-    return found
-
-
-def symbols(frames: Sequence[bytes]) -> set[str]:
-    """The contracts in some frames."""
-    return {symbol for frame in frames for symbol, _, _ in updates(frame)}
-
-
-def _subscriptions(client: str, names: Sequence[str]) -> list[str]:
-    if client == "binance-usdm":
-        return ['{"method":"SUBSCRIBE","params":["!markPrice@arr@1s"],"id":1}']
-    if client == "binance-coinm":
-        params = [f"{name.lower()}@markPrice@1s" for name in names]
-        return [json.dumps({"method": "SUBSCRIBE", "params": params, "id": 1})]
-    if client == "kucoin":
-        return ['{"id":"1","action":"SUBSCRIBE","channel":"funding-fee-all-symbols"}']
-    if client == "kucoin-classic":
-        topic = f"/contract/instrument:{','.join(names)}"
-        return [json.dumps({"id": 1, "type": "subscribe", "topic": topic, "response": True})]
-    if client == "backpack":
-        params = [f"markPrice.{name}" for name in names]
-        return [json.dumps({"method": "SUBSCRIBE", "params": params})]
-    return [
-        json.dumps({"method": "subscribe", "subscription": {"type": "activeAssetCtx", "coin": n}})
-        for n in names
-    ]

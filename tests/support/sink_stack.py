@@ -258,6 +258,7 @@ def rate(number: int, **changes: Any) -> dict[str, Any]:
         "index_price": None, "next_funding_time": now + 3_600_000_000, "event_time": now + number,
         "event_time_source": "exchange", "received_at": now, "late": False, "out_of_range": False,
         "raw_offset": number // 90, "raw_item": number % 90, "interval_doubtful": False,
+        "rate_kind": "estimate",
     } | changes  # fmt: skip
 
 

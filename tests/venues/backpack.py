@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from producers.exchanges.spec import Control
+from tests.venues.clients import Client, Row, at, time_ms
 from tests.venues.samples import (
     Captured,
     ContractList,
@@ -133,3 +135,41 @@ CAPTURED = (
     ),
     Captured("backpack/obs_ws_error_invalid_stream.json", "control"),
 )
+
+
+def _rows(document: Any) -> list[Row]:
+    data = document.get("data")
+    if data is None or data.get("e") != "markPrice":
+        return []
+    return [Row(data["s"], data["E"], data["f"], data, data["n"])]
+
+
+def _settled(rows: Any) -> list[tuple[int, float]]:
+    return [(time_ms(row["intervalEndTimestamp"]), float(row["fundingRate"])) for row in rows]
+
+
+CLIENTS = {
+    "backpack": Client(
+        connect=at(""),
+        subscriptions=lambda names: [
+            json.dumps({"method": "SUBSCRIBE", "params": [f"markPrice.{name}" for name in names]})
+        ],
+        question='{"method":"nonsense","id":77}',
+        rows=_rows,
+        current="/api/v1/markPrices",
+        rate="fundingRate",
+        funding_time="nextFundingTimestamp",
+        history=lambda symbol, _since_ms, _now_ms: (
+            f"/api/v1/fundingRates?symbol={symbol}&limit=1000"
+        ),
+        settled=_settled,
+        contracts="/api/v1/markets?marketType=PERP",
+        listed=lambda rows: [(row["symbol"], row.get("orderBookState")) for row in rows],
+        bad_field=("p", "?"),
+        bad_text='"markPrice":"?"',
+        listed_at_ms=lambda rows, symbol: next(
+            time_ms(row["createdAt"]) for row in rows if row["symbol"] == symbol
+        ),
+        null_field="i",
+    )
+}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from producers.exchanges.spec import Control
+from tests.venues.clients import Client, Row, at
 from tests.venues.samples import Sample
 
 CONTROL = (
@@ -83,4 +85,53 @@ def payloads(
         Sample(feed, "history", "fundingRate", symbol, settled),
         Sample(feed, "contract", "fundingInfo", symbol, info),
         Sample(feed, "contract", "exchangeInfo", symbol, listed, _exchange_info),
+    )
+
+
+def rows_of(document: Any) -> list[Row]:
+    """The rows with a rate in a frame, alone, in an array or below `data`."""
+    if isinstance(document, dict) and "data" in document:
+        document = document["data"]
+    rows = document if isinstance(document, list) else [document]
+    return [
+        Row(row["s"], row["E"], row["r"], row, row["T"])
+        for row in rows
+        if row.get("e") == "markPriceUpdate" and row["r"]
+    ]
+
+
+def client(prefix: str, status: str, path: str, streams: Callable[[str], str] | None) -> Client:
+    """A client of one of the markets, by the prefix of its REST paths.
+
+    Args:
+        prefix: Of the REST paths.
+        status: The field of a listed contract that tells its state.
+        path: Of the socket.
+        streams: The stream of a contract; None: one stream brings all.
+    """
+
+    def subscriptions(names: Sequence[str]) -> list[str]:
+        params = ["!markPrice@arr@1s"] if streams is None else [streams(name) for name in names]
+        return [json.dumps({"method": "SUBSCRIBE", "params": params, "id": 1})]
+
+    return Client(
+        connect=at(path),
+        subscriptions=subscriptions,
+        question='{"method":"LIST_SUBSCRIPTIONS","id":77}',
+        rows=rows_of,
+        current=f"/{prefix}/v1/premiumIndex",
+        rate="lastFundingRate",
+        funding_time="nextFundingTime",
+        history=lambda symbol, since_ms, _now_ms: (
+            f"/{prefix}/v1/fundingRate?symbol={symbol}&startTime={since_ms or 1}&limit=1000"
+        ),
+        settled=lambda rows: [(row["fundingTime"], float(row["fundingRate"])) for row in rows],
+        contracts=f"/{prefix}/v1/exchangeInfo",
+        listed=lambda info: [(row["symbol"], row.get(status)) for row in info["symbols"]],
+        bad_field=("p", "?"),
+        bad_text='"markPrice":"?"',
+        listed_at_ms=lambda info, symbol: next(
+            row["onboardDate"] for row in info["symbols"] if row["symbol"] == symbol
+        ),
+        null_field="ap",
     )

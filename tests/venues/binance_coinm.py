@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.venues.binance import CONTROL, FUNDING, UNKNOWN, payloads
+from tests.venues.binance import CONTROL, FUNDING, UNKNOWN, client, payloads
 from tests.venues.samples import (
     Captured,
     ContractList,
@@ -104,3 +104,9 @@ CAPTURED = (
         symbols=["BTCUSD_PERP"],
     ),
 )
+
+CLIENTS = {
+    "binance-coinm": client(
+        "dapi", "contractStatus", "/ws", lambda name: f"{name.lower()}@markPrice@1s"
+    )
+}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.venues.binance import CONTROL, FUNDING, UNKNOWN, payloads
+from tests.venues.binance import CONTROL, FUNDING, UNKNOWN, client, payloads
 from tests.venues.samples import ContractList, Documented, Expected, Samples, array, just, listed
 
 _UM = (
@@ -109,3 +109,5 @@ DOCUMENTED = Documented(
     ),
     server_pings=True,
 )
+
+CLIENTS = {"binance-usdm": client("fapi", "status", "/market/ws", None)}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from producers.exchanges.spec import Control
+from tests.venues.clients import Client, Row, at
 from tests.venues.samples import (
     Captured,
     ContractList,
@@ -180,3 +182,39 @@ CAPTURED = (
     Captured("hyperliquid/rs_ws_error_already_unsubscribed.json", "control"),
     Captured("hyperliquid/rs_ws_subscription_response.json", "control"),
 )
+
+
+def _rows(document: Any) -> list[Row]:
+    if document.get("channel") != "activeAssetCtx":
+        return []
+    data = document["data"]
+    return [Row(data["coin"], None, data["ctx"]["funding"], data["ctx"])]
+
+
+def _info(**question: Any) -> str:
+    return f"/info {json.dumps(question)}"
+
+
+CLIENTS = {
+    "hyperliquid": Client(
+        connect=at("/ws"),
+        subscriptions=lambda names: [
+            json.dumps(
+                {"method": "subscribe", "subscription": {"type": "activeAssetCtx", "coin": name}}
+            )
+            for name in names
+        ],
+        question='{"method":"ping"}',
+        rows=_rows,
+        current=_info(type="metaAndAssetCtxs"),
+        rate="funding",
+        history=lambda symbol, since_ms, now_ms: _info(
+            type="fundingHistory", coin=symbol, startTime=max(since_ms, now_ms - 10**8)
+        ),
+        settled=lambda rows: [(row["time"], float(row["fundingRate"])) for row in rows],
+        contracts=_info(type="meta"),
+        listed=lambda meta: [(row["name"], row.get("isDelisted")) for row in meta["universe"]],
+        bad_field=("markPx", "?"),
+        null_field="midPx",
+    )
+}

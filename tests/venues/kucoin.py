@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Any
 
+import aiohttp
+
 from producers.exchanges.spec import Control
+from tests.venues.clients import Client, Row, at
 from tests.venues.samples import (
     Captured,
     ContractList,
@@ -266,3 +271,72 @@ CAPTURED = (
     Captured("kucoinfutures/obs_uta_refusal.json", "control"),
     Captured("kucoinfutures/obs_uta_welcome.json", "control"),
 )
+
+
+def _uta_rows(document: Any) -> list[Row]:
+    if document.get("T") != "funding-fee-all-symbols" or "d" not in document:
+        return []
+    return [
+        Row(row["s"], document["P"], row["fr"], {**row, "P": document["P"]}, row["nt"])
+        for row in document["d"]
+    ]
+
+
+def _classic_rows(document: Any) -> list[Row]:
+    data = document.get("data")
+    if document.get("subject") != "funding.rate" or data["granularity"] != 60_000:
+        return []
+    symbol = document["topic"].split(":")[1]
+    return [Row(symbol, data["timestamp"], str(data["fundingRate"]), data)]
+
+
+async def _with_token(http: aiohttp.ClientSession, url: str) -> str:
+    async with http.post(f"{url}/api/v1/bullet-public") as reply:
+        document = json.loads(await reply.read())["data"]
+    return f"{document['instanceServers'][0]['endpoint']}?token={document['token']}&connectId=c"
+
+
+_UTA = Client(
+    connect=at(""),
+    subscriptions=lambda _names: [
+        '{"id":"1","action":"SUBSCRIBE","channel":"funding-fee-all-symbols"}'
+    ],
+    question='{"id":"77","type":"ping"}',
+    rows=_uta_rows,
+    current="/api/ua/v2/market/funding-rate",
+    rate="nextFundingRate",
+    funding_time="fundingTime",
+    # It returns the newest hundred at most: of four days, all.
+    history=lambda symbol, since_ms, now_ms: (
+        f"/api/v1/contract/funding-rates?symbol={symbol}"
+        f"&from={max(since_ms, now_ms - 96 * 3_600_000)}&to={2**44}"
+    ),
+    settled=lambda reply: [(row["timepoint"], row["fundingRate"]) for row in reply["data"]],
+    contracts="/api/v1/contracts/active",
+    listed=lambda reply: [(row["symbol"], row.get("status")) for row in reply["data"]],
+    bad_field=("lfr", "0.12"),
+    bad_text='"lastTimeFundingRate":0.12,',
+    listed_at_ms=lambda reply, symbol: next(
+        row["firstOpenDate"] for row in reply["data"] if row["symbol"] == symbol
+    ),
+    null_field="lfr",
+    own={"kucoin_push_s": 0.025},
+)
+CLIENTS = {
+    "kucoin": _UTA,
+    "kucoin-classic": replace(
+        _UTA,
+        connect=_with_token,
+        subscriptions=lambda names: [
+            json.dumps(
+                {
+                    "id": 1,
+                    "type": "subscribe",
+                    "topic": f"/contract/instrument:{','.join(names)}",
+                    "response": True,
+                }
+            )
+        ],
+        rows=_classic_rows,
+    ),
+}

@@ -165,17 +165,17 @@ def listed(*rows: str, before: str = "[", after: str = "]") -> str:
 
 def documented(feed: str) -> Documented:
     """What the page of a feed states."""
-    found: Documented = _module(feed).DOCUMENTED
+    found: Documented = module_of(feed).DOCUMENTED
     return found
 
 
 def captured(feed: str) -> Sequence[Captured]:
     """The captured messages of a feed."""
-    found: Sequence[Captured] = getattr(_module(feed), "CAPTURED", ())
+    found: Sequence[Captured] = getattr(module_of(feed), "CAPTURED", ())
     return found
 
 
-def _module(feed: str) -> Any:
+def module_of(feed: str) -> Any:
     """Return the module of this repository's feed; another's is `samples` by its description."""
     package, _, name = spec(feed).description.rpartition(".")
     own = package == "producers.exchanges"
@@ -184,10 +184,10 @@ def _module(feed: str) -> Any:
 
 def samples(feed: str) -> Samples:
     """The messages of a feed for the contract suite."""
-    found: Samples = _module(feed).SAMPLES
+    found: Samples = module_of(feed).SAMPLES
     return found
 
 
 def payloads() -> tuple[Sample, ...]:
     """A valid payload for every feed, purpose and channel."""
-    return tuple(sample for feed in FEEDS for sample in _module(feed).PAYLOADS)
+    return tuple(sample for feed in FEEDS for sample in module_of(feed).PAYLOADS)

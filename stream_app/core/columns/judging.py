@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from schemas.feeds import spec
 from schemas.serde.codec import Encoder
 from schemas.serde.rate_columns import RateEncoder
 from schemas.serde.settlement_columns import SettlementEncoder
@@ -91,6 +92,7 @@ class FeedColumns(HotColumns):
         """`max_rate`: the cap of contracts for which the exchange states none."""
         super().__init__()
         self.feed = feed
+        self.rate_kind: str = spec(feed).rate_kind.value
         self.encoders = encoders
         self._max_rate = max_rate
         self.hour = np.zeros(0, np.int64)
@@ -154,7 +156,13 @@ class FeedColumns(HotColumns):
         zscores = self.encoders.zscores
         self.zscore_identities[row] = zscores.identity(*identity)
         self.keys[row] = contract.contract_id.encode()
-        self.tails[row] = zscores.tail(entry.interval.source, contract.generation)
+        self.tails[row] = zscores.tail(
+            entry.interval.source,
+            contract.generation,
+            self.rate_kind,
+            contract.quote,
+            contract.multiplier,
+        )
 
     def turn_hour(self, row: int, event_time: int) -> None:
         """Make what a contract is judged by that of the hour of its next update (µs).

@@ -179,6 +179,7 @@ def _encoded_rates(
             times=times,
             origins=origins,
             items=items,
+            rate_kind=columns.rate_kind,
         )
     )
 

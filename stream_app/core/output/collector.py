@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from schemas import topics
 from schemas.audit_facts import NO_FACTS, AuditFacts, fact_fields
 from schemas.audit_kinds import AuditKind
+from schemas.feeds import spec
 from schemas.partitioning import contract_id
 from schemas.records import Alert, AuditEvent, RawItem
 from schemas.symbols import clip, symbol_fault
@@ -30,6 +31,7 @@ class OutputCollector:
 
     def __init__(self, feed: str, topic: str, partition: int, store: ContractStore) -> None:
         self.feed = feed
+        self.rate_kind: str = spec(feed).rate_kind.value
         self.topic = topic
         self.partition = partition
         self.counts: Counter[str] = Counter()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from schemas.rates import apr, rate_8h
-from schemas.records import FundingRate, HourlyBar, Settlement
+from schemas.records import Contract, FundingRate, HourlyBar, Settlement
 from schemas.serde.codec import Decoder
 from schemas.topics import RATES, TopicSpec
 from stream_app.core.scoring.settled_intervals import Interval
@@ -86,12 +86,16 @@ class Outputs(NamedTuple):
         return found
 
 
-def rate_output(contract: ContractState, accepted: Accepted, at: ItemContext) -> Output:
-    """Return an accepted update as an output."""
-    return Output(RATES, contract.contract_id, _rate_record(contract, accepted, at))
+def rate_output(
+    contract: ContractState, accepted: Accepted, rate_kind: str, at: ItemContext
+) -> Output:
+    """Return an accepted update as an output. `rate_kind`: of the feed."""
+    return Output(RATES, contract.contract_id, _rate_record(contract, accepted, rate_kind, at))
 
 
-def _rate_record(contract: ContractState, accepted: Accepted, at: ItemContext) -> FundingRate:
+def _rate_record(
+    contract: ContractState, accepted: Accepted, rate_kind: str, at: ItemContext
+) -> FundingRate:
     update, event_time, interval, late, beyond = accepted
     hours, interval_source, doubtful = interval
     rate = update.rate
@@ -121,6 +125,7 @@ def _rate_record(contract: ContractState, accepted: Accepted, at: ItemContext) -
         "raw_item": at.item,
         "out_of_range": beyond,
         "interval_doubtful": doubtful,
+        "rate_kind": rate_kind,
     }
 
 
@@ -172,6 +177,35 @@ def special_row(
         "interval_source": None,
         "interval_doubtful": False,
         "generation": contract.generation_at(funding_time),
+        "raw_topic": at.topic,
+        "raw_partition": at.partition,
+        "raw_offset": at.offset,
+        "raw_item": at.item,
+    }
+
+
+def contract_row(contract: ContractState, rate_kind: str, at: ItemContext) -> Contract:
+    """Return the record of a contract's facts as they are now."""
+    facts = contract.facts
+    return {
+        "contract_id": contract.contract_id,
+        "feed": at.feed,
+        "symbol": contract.symbol,
+        "base": contract.base,
+        "quote": contract.quote,
+        "multiplier": contract.multiplier,
+        "status": contract.state.value,
+        "status_word": facts.status_word or None,
+        "interval_hours": contract.listed_interval_hours,
+        "rate_cap": contract.rate_cap,
+        "rate_floor": contract.rate_floor,
+        "listed_at": contract.listed_at,
+        "rate_kind": rate_kind,
+        "turnover_24h": facts.turnover_24h,
+        "turnover_at": facts.turnover_at or None,
+        "open_interest": facts.open_interest,
+        "open_interest_at": facts.open_interest_at or None,
+        "updated_at": at.received_at,
         "raw_topic": at.topic,
         "raw_partition": at.partition,
         "raw_offset": at.offset,

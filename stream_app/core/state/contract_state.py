@@ -22,6 +22,7 @@ from stream_app.core.state.bars import BarState
 from stream_app.core.state.clock_skew import Skewed
 from stream_app.core.state.gaps import StreamState
 from stream_app.core.state.hot_rows import HotRows
+from stream_app.core.state.market_facts import MarketFacts
 from stream_app.core.state.pushes import Push
 from stream_app.core.state.waiting_room import WaitingItem
 
@@ -124,6 +125,7 @@ class ContractState(msgspec.Struct, array_like=True):
     doubt: Doubt | None = None
     beyond_since: int = 0
     """Since when rates are beyond the listed cap (receipt, µs); 0: the newest is not."""
+    facts: MarketFacts = msgspec.field(default_factory=MarketFacts)
 
     @property
     def state(self) -> ContractStatus:

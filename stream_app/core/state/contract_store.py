@@ -183,6 +183,7 @@ class ContractStore:
         self.feed = feed
         self._spec = spec(feed)
         self._split = symbol_splitter(feed)
+        self._assets = spec(feed).assets
         self.shards: list[Shard] = []
         """The shards with contracts."""
         self.unlisted = Shard(feed, UNLISTED, ContractBlock.new())
@@ -283,7 +284,7 @@ class ContractStore:
         """Create a contract that the item at hand lists, and return its entry."""
         shard = self.last_shard(at.applied_by, at.boundary)
         base, quote = self._split(symbol)
-        asset, multiplier = canonical_asset(base)
+        asset, multiplier = canonical_asset(base, self._assets)
         contract = ContractState(symbol, contract_id(self.feed, symbol), asset, quote, multiplier)
         contract.listed_by = at.place
         shard.block.contracts.append(contract)

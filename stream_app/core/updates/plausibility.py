@@ -30,6 +30,8 @@ MAX_OFF_HOUR_US = 5 * US_PER_S
 """How far from a full hour a streamed settlement may be stamped: funding is due at full hours, and
 stamps are seconds off at most (docs/exchanges/README.md §3). With a wrong clock it would count as
 another settlement than the same one in the history."""
+MAX_AMOUNT = 1e18
+"""In the quote asset: more than is traded of anything in a day, in a currency of small units."""
 _TOLERANCE = 1 + 1e-9
 """A cap that was written in basis points may miss the rate at the cap by a rounding."""
 
@@ -69,6 +71,7 @@ def check_plausible(
     else:
         if isinstance(update, InstrumentUpdate):
             _check_names(update)
+            _check_amounts(update)
         elif isinstance(update, Unreadable):
             raise MalformedInputError(update.reason)
         return
@@ -83,6 +86,13 @@ def _check_names(facts: InstrumentUpdate) -> None:
         name = getattr(facts, field)
         if name is not None and (fault := name_fault(name)):
             raise MalformedInputError(f"{field} is {fault}: {name!r:.60}")
+
+
+def _check_amounts(facts: InstrumentUpdate) -> None:
+    for field in ("turnover_24h", "open_interest"):
+        amount = getattr(facts, field)
+        if amount is not None and not 0 <= amount <= MAX_AMOUNT:
+            raise MalformedInputError(f"{field} is no amount: {amount!r:.60}")
 
 
 def cap_limits(contract: ContractState, max_rate: float) -> tuple[float, float]:

@@ -10,22 +10,14 @@ from pathlib import Path
 import pytest
 import websockets
 
-from tests.support.simulator_clients import (
-    CLIENTS,
-    FEEDS,
-    question,
-    reader,
-    rows_of,
-    simulated,
-    symbols,
-    updates,
-)
+from schemas.feeds import spec
+from tests.support.simulator_clients import BY_NAME, CLIENTS, STREAMING, reader, simulated
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
 each_client = pytest.mark.parametrize("client", CLIENTS)
-each_feed = pytest.mark.parametrize("client", FEEDS)
+each_feed = pytest.mark.parametrize("client", STREAMING)
 
 
 @each_client
@@ -72,7 +64,7 @@ async def test_silence(tmp_path: Path, client: str) -> None:
         await to.control("silence", feed=to.exchange.name, seconds=0.4)
         await to.ticks(2)
         known, answers = len(ws.frames), len(ws.answers)
-        await ws.ws.send(question(client))
+        await ws.ws.send(to.client.question)
         await (await ws.ws.ping())
         await eventually(lambda: len(ws.answers) > answers)
         await to.ticks(3)
@@ -94,8 +86,8 @@ async def test_one_contract_silent_among_many(tmp_path: Path, client: str) -> No
         await to.control("silence", symbols=[quiet])
         await to.ticks(3)
         known = len(ws.frames)
-        await eventually(lambda: symbols(ws.frames[known:]) >= set(others))
-        assert quiet not in symbols(ws.frames[known:])
+        await eventually(lambda: ws.symbols(ws.frames[known:]) >= set(others))
+        assert quiet not in ws.symbols(ws.frames[known:])
         missed = to.truth(f"{to.exchange.name}.missed")
         assert {row["contract_id"] for row in missed if row["why"] == "fault"} == {
             f"{to.exchange.name}:{quiet}"
@@ -200,12 +192,12 @@ async def test_corrupt_frames(tmp_path: Path, client: str) -> None:
         await to.ticks(2)
         sent = len(to.truth(to.exchange.name))
         frames = await ws.more(4)
-        assert all(rows_of(frame) is None for frame in frames)
+        assert all(ws.rows(frame) is None for frame in frames)
         assert len(to.truth(to.exchange.name)) == sent
         assert any(row["why"] == "fault" for row in to.truth(f"{to.exchange.name}.missed"))
         await to.control("resume")
         await to.ticks(2)
-        assert updates((await ws.more(2))[-1])
+        assert ws.rows((await ws.more(2))[-1])
 
 
 @each_client
@@ -225,12 +217,12 @@ async def test_rates_in_percent(tmp_path: Path, client: str) -> None:
         for row in missed:
             true_rates.setdefault(row["contract_id"], set()).add(row["rate"])
         for frame in frames[:-1]:
-            for symbol, _, rate in updates(frame):
-                true = true_rates.get(f"{to.exchange.name}:{symbol}", set())
-                assert any(float(rate) == pytest.approx(100 * one) for one in true)
+            for told in ws.rows(frame) or ():
+                true = true_rates.get(f"{to.exchange.name}:{told.symbol}", set())
+                assert any(float(told.rate) == pytest.approx(100 * one) for one in true)
 
 
-@pytest.mark.parametrize("client", [c for c in CLIENTS if c != "hyperliquid"])
+@pytest.mark.parametrize("client", [c for c in CLIENTS if not spec(BY_NAME[c][0]).timeless])
 async def test_times_in_seconds(tmp_path: Path, client: str) -> None:
     """Event times, of whatever unit they were."""
     async with simulated(tmp_path, client) as to, reader(client, to) as ws:
@@ -239,9 +231,9 @@ async def test_times_in_seconds(tmp_path: Path, client: str) -> None:
         await to.ticks(2)
         now_s = to.server._wall_ns() / 1e9
         for frame in (await ws.more(3))[-2:]:
-            for _, event, _ in updates(frame):
-                assert event is not None
-                assert abs(event - now_s) < 120
+            for row in ws.rows(frame) or ():
+                assert row.event is not None
+                assert abs(row.event - now_s) < 120
 
 
 @each_client
@@ -257,12 +249,12 @@ async def test_a_skewed_clock(tmp_path: Path, client: str) -> None:
         await to.ticks(1)
         sent = {(row["contract_id"], row["event_time"]) for row in to.truth(to.exchange.name)}
         for frame in frames:
-            for symbol, event, _ in updates(frame):
-                if event is None:
+            for row in ws.rows(frame) or ():
+                if row.event is None:
                     continue
-                event_us = _microseconds(event)
+                event_us = _microseconds(row.event)
                 assert -120e6 < event_us - now_us + 3_600e6 < 60e6
-                assert (f"{to.exchange.name}:{symbol}", event_us) in sent
+                assert (f"{to.exchange.name}:{row.symbol}", event_us) in sent
         _, _, headers = await to.rest()
         moved = parsedate_to_datetime(headers["date"]) - parsedate_to_datetime(true["date"])
         assert -3_601 <= moved.total_seconds() < -3_590
@@ -305,7 +297,7 @@ async def test_refused_sockets(tmp_path: Path, client: str, how: str) -> None:
 @each_client
 async def test_every_update_is_sent_or_missed(tmp_path: Path, client: str) -> None:
     """Each update is recorded either as sent, or as missed with the reason."""
-    feed = client.removesuffix("-classic")
+    feed = BY_NAME[client][0]
     async with simulated(tmp_path, client, truth_missed=True) as to:
         await to.ticks(2)
         assert {row["why"] for row in to.truth(f"{feed}.missed")} == {"no socket"}

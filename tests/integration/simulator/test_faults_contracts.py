@@ -4,47 +4,42 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from infra.simulator.market.market import HOUR_MS
-from tests.support.simulator_clients import FEEDS, Reader, Simulated, reader, rows_of, simulated
+from tests.support.simulator_clients import FEEDS, STREAMING, Reader, Simulated, reader, simulated
 from tests.support.waiting import eventually
+from tests.venues.clients import Row
 
 pytestmark = pytest.mark.integration
 
 each_feed = pytest.mark.parametrize("feed", FEEDS)
-LIST = {
-    "binance-usdm": ("/fapi/v1/exchangeInfo", "symbols", "symbol", "status"),
-    "binance-coinm": ("/dapi/v1/exchangeInfo", "symbols", "symbol", "contractStatus"),
-    "kucoin": ("/api/v1/contracts/active", "data", "symbol", "status"),
-    "hyperliquid": ('/info {"type":"meta"}', "universe", "name", "isDelisted"),
-    "backpack": ("/api/v1/markets?marketType=PERP", "", "symbol", "orderBookState"),
-}
-"""The call for the contract list, where its rows are, and their fields for name and status."""
+each_stream = pytest.mark.parametrize("feed", STREAMING)
 
 
 async def listed(to: Simulated) -> list[tuple[str, Any]]:
     """Name and status of each row of the contract list."""
-    call, where, name, status = LIST[to.exchange.name]
-    document = json.loads((await to.rest(call))[1])
-    rows = document[where] if where else document
-    return [(row[name], row.get(status)) for row in rows]
+    return list(to.client.listed(json.loads((await to.rest(to.client.contracts))[1])))
+
+
+async def replies(to: Simulated) -> str:
+    """What REST says of current rates and of contracts."""
+    return (await to.rest())[1] + (await to.rest(to.client.contracts))[1]
 
 
 async def facts(to: Simulated, symbol: str) -> tuple[int, float]:
     """Interval in hours and cap of a contract, as the exchange's list has them."""
     feed = to.exchange.name
     if feed == "kucoin":
-        rows = json.loads((await to.rest(LIST[feed][0]))[1])["data"]
+        rows = json.loads((await to.rest(to.client.contracts))[1])["data"]
         row = next(row for row in rows if row["symbol"] == symbol)
         assert row["fundingRateGranularity"] == row["currentFundingRateGranularity"]
         return row["fundingRateGranularity"] // HOUR_MS, row["fundingRateCap"]
     if feed == "backpack":
-        rows = json.loads((await to.rest(LIST[feed][0]))[1])
+        rows = json.loads((await to.rest(to.client.contracts))[1])
         row = next(row for row in rows if row["symbol"] == symbol)
         return row["fundingInterval"] // HOUR_MS, float(row["fundingRateUpperBound"]) / 10_000
     prefix = "fapi" if feed == "binance-usdm" else "dapi"
@@ -55,32 +50,10 @@ async def facts(to: Simulated, symbol: str) -> tuple[int, float]:
 
 async def history(to: Simulated, symbol: str) -> list[tuple[int, float]]:
     """Funding time (ms, to the hour) and rate of what REST says has settled."""
-    calls = {
-        "binance-usdm": f"/fapi/v1/fundingRate?symbol={symbol}&startTime=1&limit=1000",
-        "binance-coinm": f"/dapi/v1/fundingRate?symbol={symbol}&startTime=1&limit=1000",
-        # It returns the newest hundred at most: of four days, all.
-        "kucoin": f"/api/v1/contract/funding-rates?symbol={symbol}"
-        f"&from={now_ms(to) - 96 * HOUR_MS}&to={2**44}",
-        "hyperliquid": "/info "
-        + json.dumps({"type": "fundingHistory", "coin": symbol, "startTime": now_ms(to) - 10**8}),
-        "backpack": f"/api/v1/fundingRates?symbol={symbol}&limit=1000",
-    }
-    status, text, _ = await to.rest(calls[to.exchange.name])
+    status, text, _ = await to.rest(to.client.history(symbol, 0, now_ms(to)))
     assert status == 200
-    document = json.loads(text)
-    rows = document["data"] if to.exchange.name == "kucoin" else document
-    return [
-        (_time_of(row) // HOUR_MS * HOUR_MS, float(row["fundingRate"]))
-        for row in rows
-        if _time_of(row) <= now_ms(to)
-    ]
-
-
-def _time_of(row: dict[str, Any]) -> int:
-    if "intervalEndTimestamp" in row:
-        ends = datetime.fromisoformat(row["intervalEndTimestamp"]).replace(tzinfo=UTC)
-        return int(ends.timestamp() * 1_000)
-    return int(row.get("fundingTime") or row.get("timepoint") or row["time"])
+    rows = to.client.settled(json.loads(text))
+    return [(at // HOUR_MS * HOUR_MS, rate) for at, rate in rows if at <= now_ms(to)]
 
 
 def now_ms(to: Simulated) -> int:
@@ -95,22 +68,11 @@ def longest(to: Simulated) -> str:
     return max(to.symbols, key=lambda symbol: market.interval_hours(rows[symbol], now_ms(to)))
 
 
-def row_of(frame: bytes, symbol: str) -> dict[str, Any] | None:
-    """A contract's row in a frame."""
-    rows = rows_of(frame) or ()
-    return next((row for row in rows if symbol in {row.get("s"), row.get("coin")}), None)
-
-
-async def next_row(ws: Reader, symbol: str) -> dict[str, Any]:
+async def next_row(ws: Reader, symbol: str) -> Row:
     """A contract's row in a frame that is still to come."""
     known = len(ws.frames)
-    await eventually(lambda: any(row_of(frame, symbol) for frame in ws.frames[known:]))
-    return next(row for row in (row_of(f, symbol) for f in ws.frames[known:]) if row)
-
-
-def funding_time(row: dict[str, Any]) -> int:
-    """When the settlement is that a row estimates, in ms."""
-    return int(row.get("nt") or row.get("n") or row["T"])
+    await eventually(lambda: any(ws.row(frame, symbol) for frame in ws.frames[known:]))
+    return next(row for row in (ws.row(f, symbol) for f in ws.frames[known:]) if row)
 
 
 @pytest.mark.parametrize("feed", ["binance-usdm", "binance-coinm", "kucoin", "backpack"])
@@ -126,8 +88,8 @@ async def test_an_interval_of_which_the_list_tells_later(tmp_path: Path, feed: s
         )  # fmt: skip
         await to.ticks(2)
         row = await next_row(ws, symbol)
-        assert funding_time(row) == now_ms(to) // HOUR_MS * HOUR_MS + HOUR_MS
-        assert row.get("gl", hours * HOUR_MS) == hours * HOUR_MS
+        assert row.funding == now_ms(to) // HOUR_MS * HOUR_MS + HOUR_MS
+        assert row.fields.get("gl", hours * HOUR_MS) == hours * HOUR_MS
         assert (await facts(to, symbol))[0] == before
         await to.control("interval-change", feed=feed, symbol=symbol, interval_hours=2)
         assert (await facts(to, symbol))[0] == 2
@@ -141,7 +103,8 @@ async def test_a_clock_that_moves(tmp_path: Path, feed: str) -> None:
         hours, _ = await facts(to, symbol)
         await to.control("clock-move", feed=feed, symbol=symbol, offset_hours=hours - 1)
         await to.ticks(2)
-        at_ms = funding_time(await next_row(ws, symbol))
+        at_ms = (await next_row(ws, symbol)).funding
+        assert at_ms is not None
         assert at_ms % (hours * HOUR_MS) == (hours - 1) * HOUR_MS
         assert (await facts(to, symbol))[0] == hours
         status, reply = await to.asked(
@@ -178,11 +141,11 @@ async def test_the_stream_does_not_tell_a_missing_settlement(tmp_path: Path) -> 
         symbol = to.symbols[0]
         last, before = sorted(await history(to, symbol))[:-3:-1]
         row = await next_row(ws, symbol)
-        assert (row["ft"], float(row["lfr"])) == last
+        assert (row.fields["ft"], float(row.fields["lfr"])) == last
         await to.control("missing-settlement", feed="kucoin", symbol=symbol)
         await to.ticks(2)
         row = await next_row(ws, symbol)
-        assert (row["ft"], float(row["lfr"])) == before
+        assert (row.fields["ft"], float(row.fields["lfr"])) == before
 
 
 async def test_a_special_settlement(tmp_path: Path) -> None:
@@ -231,10 +194,10 @@ async def test_a_halted_contract(tmp_path: Path, feed: str, state: str, *, rated
         await to.ticks(6)
         known = len(ws.frames)
         await to.ticks(6)
-        rows = [row for row in (row_of(f, symbol) for f in ws.frames[known:]) if row]
+        rows = [row for row in (ws.row(f, symbol) for f in ws.frames[known:]) if row]
         if feed == "hyperliquid":
             assert not dict(await listed(to))[symbol]
-            contexts = [row["ctx"] for row in rows]
+            contexts = [row.fields for row in rows]
             assert {(c["funding"], c["premium"], c["midPx"]) for c in contexts} == {
                 ("0.0", None, None)
             }
@@ -265,7 +228,7 @@ async def test_a_contract_that_trades_no_more(tmp_path: Path, feed: str, prefix:
         await to.ticks(4)
         known, began_ms = len(ws.frames), now_ms(to)
         await to.ticks(4)
-        assert not any(row_of(frame, symbol) for frame in ws.frames[known:])
+        assert not any(ws.row(frame, symbol) for frame in ws.frames[known:])
         assert dict(await listed(to))[symbol] == "TRADING"
         rows = json.loads((await to.rest(f"/{prefix}/v1/premiumIndex"))[1])
         dead = next(row for row in rows if row["symbol"] == symbol)
@@ -277,25 +240,20 @@ async def test_a_contract_that_trades_no_more(tmp_path: Path, feed: str, prefix:
         assert dict(await listed(to))[symbol] == "SETTLING"
 
 
-@each_feed
+@each_stream
 async def test_an_impossible_value_beside_good_ones(tmp_path: Path, feed: str) -> None:
     """One field of one contract; its rate is as good as ever."""
-    impossible = {"kucoin": ("lfr", "0.12"), "hyperliquid": ("markPx", "?")}
-    name, value = impossible.get(feed, ("p", "?"))
     async with simulated(tmp_path, feed) as to, reader(feed, to) as ws:
+        name, value = to.client.bad_field
         symbol, other = to.symbols[1], to.symbols[0]
         await to.control("bad-field", feed=feed, symbol=symbol)
         await to.ticks(2)
-        row, good = await next_row(ws, symbol), await next_row(ws, other)
-        spoilt, whole = row.get("ctx", row), good.get("ctx", good)
-        assert spoilt[name] == value
-        assert float(whole[name]) != 0.12
-        rate = next(spoilt[key] for key in ("fr", "funding", "r", "f") if key in spoilt)
-        assert abs(float(rate)) < 0.05
-        if feed != "hyperliquid":
-            _, text, _ = await to.rest("/api/v1/contracts/active" if feed == "kucoin" else "")
-            bad = {"kucoin": '"lastTimeFundingRate":0.12,'}.get(feed, '"markPrice":"?"')
-            assert text.count(bad) == 1
+        spoilt, whole = await next_row(ws, symbol), await next_row(ws, other)
+        assert str(spoilt.fields[name]) == value
+        assert str(whole.fields[name]) != value
+        assert abs(float(spoilt.rate)) < 0.05
+        if to.client.bad_text:
+            assert (await replies(to)).count(to.client.bad_text) == 1
 
 
 @pytest.mark.parametrize("feed", ["binance-usdm", "binance-coinm", "kucoin", "backpack"])
@@ -308,18 +266,18 @@ async def test_a_cap_of_which_the_list_tells_later(tmp_path: Path, feed: str) ->
         await to.ticks(2)
         # KuCoin shows the estimate of a moment ago.
         known = len(ws.frames)
-        await eventually(lambda: any(_beyond(f, symbol, before) for f in ws.frames[known:]))
+        await eventually(
+            lambda: any(
+                (row := ws.row(frame, symbol)) and float(row.rate) > before
+                for frame in ws.frames[known:]
+            )
+        )
         assert (await facts(to, symbol))[1] == before
         await to.control("cap-raise", feed=feed, symbol=symbol, factor=2)
         assert (await facts(to, symbol))[1] == pytest.approx(6 * before)
 
 
-def _beyond(frame: bytes, symbol: str, cap: float) -> bool:
-    row = row_of(frame, symbol) or {}
-    return any(float(row[key]) > cap for key in ("fr", "r", "f") if row.get(key))
-
-
-@each_feed
+@each_stream
 async def test_a_ticker_that_is_used_again(tmp_path: Path, feed: str) -> None:
     """Delisted, then listed with rates of its own; what settled before stays in the history."""
     async with simulated(tmp_path, feed) as to, reader(feed, to) as ws:
@@ -334,19 +292,9 @@ async def test_a_ticker_that_is_used_again(tmp_path: Path, feed: str) -> None:
         await to.ticks(6)
         await next_row(ws, symbol)
         assert await history(to, symbol) == before
-        call, _, name, _ = LIST[feed]
-        text = (await to.rest(call))[1]
-        dated = {"kucoin": r'"firstOpenDate":(\d+)', "backpack": r'"createdAt":"([^"]+)"'}
-        if feed == "hyperliquid":
-            return
-        row = text[text.index(f'"{name}":"{symbol}"') :]
-        found = re.search(dated.get(feed, r'"onboardDate":(\d+)'), row)
-        assert found is not None
-        shown = found[1]
-        if feed == "backpack":
-            began = datetime.fromisoformat(shown).replace(tzinfo=UTC)
-            shown = str(round(began.timestamp() * 1_000))
-        assert since_ms <= int(shown) <= now_ms(to)
+        if to.client.listed_at_ms is not None:
+            document = json.loads((await to.rest(to.client.contracts))[1])
+            assert since_ms <= to.client.listed_at_ms(document, symbol) <= now_ms(to)
 
 
 @each_feed
@@ -370,25 +318,24 @@ async def test_lists_that_name_a_contract_twice_or_not_at_all(tmp_path: Path, fe
         assert await listed(to) == before
 
 
-@each_feed
+@each_stream
 async def test_optional_fields_that_are_null(tmp_path: Path, feed: str) -> None:
     """In frames and in REST; what must be there stays."""
-    name = {"kucoin": "lfr", "hyperliquid": "midPx", "backpack": "i"}.get(feed, "ap")
     async with simulated(tmp_path, feed) as to, reader(feed, to) as ws:
         symbol = to.symbols[0]
+        before = (await replies(to)).count("null")
         await to.control("null-fields", feed=feed)
         await to.ticks(2)
         row = await next_row(ws, symbol)
-        row = row.get("ctx", row)
-        assert row[name] is None
-        assert any(float(row[key]) < 1 for key in ("fr", "funding", "r", "f") if key in row)
-        assert "null" in (await to.rest(LIST[feed][0] if feed == "kucoin" else ""))[1]
+        assert row.fields[to.client.null_field] is None
+        assert abs(float(row.rate)) < 1
+        assert (await replies(to)).count("null") > before
 
 
 async def test_some_coins_have_a_null_flag(tmp_path: Path) -> None:
     """Always: null means that the flag is not set."""
     async with simulated(tmp_path, "hyperliquid", contracts=20) as to:
-        universe = json.loads((await to.rest(LIST["hyperliquid"][0]))[1])["universe"]
+        universe = json.loads((await to.rest(to.client.contracts))[1])["universe"]
         null = [row["name"] for row in universe if row.get("isDelisted", "") is None]
         assert null
         assert set(null) <= set(to.symbols)

@@ -18,26 +18,13 @@ from infra.simulator.faults import schedule
 from infra.simulator.market.market import HOUR_MS
 from schemas.errors import ConfigurationError
 from tests.support.faults import WIRES
-from tests.support.simulator_clients import FEEDS, Simulated, reader, simulated, updates
+from tests.support.simulator_clients import FEEDS, Simulated, reader, simulated
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
 RUN = ("-m", "infra.cli", "simulator")
 each_feed = pytest.mark.parametrize("feed", FEEDS)
-RATE = {
-    "binance-usdm": "lastFundingRate",
-    "binance-coinm": "lastFundingRate",
-    "kucoin": "nextFundingRate",
-    "hyperliquid": "funding",
-    "backpack": "fundingRate",
-}
-FUNDING_TIME = {
-    "binance-usdm": "nextFundingTime",
-    "binance-coinm": "nextFundingTime",
-    "kucoin": "fundingTime",
-    "backpack": "nextFundingTimestamp",
-}
 
 
 def values(body: str, name: str) -> list[float]:
@@ -45,25 +32,21 @@ def values(body: str, name: str) -> list[float]:
     return [float(text) for text in re.findall(rf'"{name}":"?(-?[\d.eE+-]+)', body)]
 
 
-def history_call(feed: str, symbol: str, from_ms: int) -> str:
+def now_ms(to: Simulated) -> int:
+    """The simulator's clock."""
+    return to.server._wall_ns() // 1_000_000
+
+
+def history_call(to: Simulated, symbol: str, from_ms: int) -> str:
     """The call for a contract's settlements since a time."""
-    return {
-        "binance-usdm": f"/fapi/v1/fundingRate?symbol={symbol}&startTime={from_ms}",
-        "binance-coinm": f"/dapi/v1/fundingRate?symbol={symbol}&startTime={from_ms}",
-        "kucoin": f"/api/v1/contract/funding-rates?symbol={symbol}&from={from_ms}&to={2**44}",
-        "hyperliquid": "/info "
-        + json.dumps({"type": "fundingHistory", "coin": symbol, "startTime": from_ms}),
-        "backpack": f"/api/v1/fundingRates?symbol={symbol}&limit=50",
-    }[feed]
+    return to.client.history(symbol, from_ms, now_ms(to))
 
 
 async def settled(to: Simulated, symbol: str, funding_ms: int) -> bool:
     """Whether the history has the settlement of a funding time."""
-    status, body, _ = await to.rest(history_call(to.exchange.name, symbol, funding_ms - 1))
+    status, body, _ = await to.rest(history_call(to, symbol, funding_ms - 1))
     assert status == 200
-    if to.exchange.name == "backpack":
-        return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(funding_ms // 1_000)) in body
-    times = values(body, "fundingTime") + values(body, "timepoint") + values(body, "time")
+    times = [at for at, _ in to.client.settled(json.loads(body))]
     return any(0 <= at - funding_ms < 60_000 for at in times)
 
 
@@ -93,7 +76,7 @@ async def test_refused_and_slow_calls(tmp_path: Path, feed: str) -> None:
         assert (await to.rest())[0] == 200
         assert time.monotonic() - before_s >= 0.1
         await to.control("resume")
-        assert values((await to.rest())[1], RATE[feed])
+        assert values((await to.rest())[1], to.client.rate)
 
 
 @pytest.mark.parametrize(
@@ -143,20 +126,19 @@ async def test_rows_in_bad_units(tmp_path: Path, feed: str) -> None:
     async with simulated(tmp_path, feed) as to:
         await to.control("silence")
         symbol = to.symbols[0]
-        now_ms = to.server._wall_ns() // 1_000_000
-        call = history_call(feed, symbol, now_ms - 30 * HOUR_MS)
+        call = history_call(to, symbol, now_ms(to) - 30 * HOUR_MS)
         history = (await to.rest(call))[1]
-        largest = max(map(abs, values((await to.rest())[1], RATE[feed])))
+        largest = max(map(abs, values((await to.rest())[1], to.client.rate)))
         await to.control("bad-units", field="rate")
-        rates = values((await to.rest())[1], RATE[feed])
+        rates = values((await to.rest())[1], to.client.rate)
         assert max(map(abs, rates)) > 20 * largest
         assert (await to.rest(call))[1] == history
         await to.control("resume")
-        if feed == "hyperliquid":
+        if not to.client.funding_time:
             return
         for unit, digits in (("s", 10), ("us", 16)):
             await to.control("bad-units", field="time", unit=unit)
-            shown = [int(at) for at in values((await to.rest())[1], FUNDING_TIME[feed]) if at]
+            shown = [int(at) for at in values((await to.rest())[1], to.client.funding_time) if at]
             assert shown
             assert {len(str(at)) for at in shown} == {digits}
             await to.control("resume")
@@ -174,12 +156,12 @@ async def test_rows_in_bad_units(tmp_path: Path, feed: str) -> None:
 async def test_the_exchange_s_clock(tmp_path: Path, feed: str, call: str) -> None:
     """An hour ahead, in the body as in the header; settled rows keep their times."""
     async with simulated(tmp_path, feed) as to:
-        now_ms = to.server._wall_ns() // 1_000_000
-        history = history_call(feed, to.symbols[0], now_ms - 30 * HOUR_MS)
+        began_ms = now_ms(to)
+        history = history_call(to, to.symbols[0], began_ms - 30 * HOUR_MS)
         before = (await to.rest(history))[1]
         await to.control("clock-skew", skew_s=3_600)
         (at,) = re.findall(r"\d{13}", (await to.rest(call))[1])
-        assert 0 <= int(at) - now_ms - HOUR_MS < 60_000
+        assert 0 <= int(at) - began_ms - HOUR_MS < 60_000
         assert (await to.rest(history))[1] == before
 
 
@@ -237,15 +219,13 @@ async def test_another_interval(tmp_path: Path, feed: str) -> None:
         rows = {c.symbol: row for row, c in enumerate(market.contracts)}
         funding_ms = (to.server._wall_ns() // 1_000_000 // HOUR_MS + 1) * HOUR_MS
         symbol = next(s for s in symbols if market.interval_hours(rows[s], funding_ms - 1) == 8)
-        before = (await to.rest(history_call(feed, symbol, 0)))[1]
+        before = (await to.rest(history_call(to, symbol, 0)))[1]
         await to.control("interval-change", feed=feed, symbol=symbol, interval_hours=1)
-        assert (await to.rest(history_call(feed, symbol, 0)))[1] == before
+        assert (await to.rest(history_call(to, symbol, 0)))[1] == before
         await to.ticks(2)
         known = len(ws.frames)
-        await eventually(
-            lambda: any(symbol in {s for s, _, _ in updates(f)} for f in ws.frames[known:])
-        )
-        texts = [f for f in ws.frames[known:] if symbol in {s for s, _, _ in updates(f)}]
+        await eventually(lambda: any(ws.row(frame, symbol) for frame in ws.frames[known:]))
+        texts = [frame for frame in ws.frames[known:] if ws.row(frame, symbol)]
         assert str(funding_ms).encode() in texts[0]
         assert await _hours(to, symbol) == 1
         await eventually(

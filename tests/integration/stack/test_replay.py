@@ -73,6 +73,20 @@ async def test_what_was_published_meanwhile_is_neither_missing_nor_extra() -> No
     assert compare("t", before, [{"k": 4}], meanwhile).examples == ['- {"k": 1}', '+ {"k": 4}']
 
 
+async def test_what_a_compacted_topic_has_removed_is_not_extra() -> None:
+    """Facts that newer ones have replaced; the newest of a contract must be there."""
+
+    def facts(contract: str, updated_at: int) -> dict[str, Any]:
+        return {"contract_id": contract, "updated_at": updated_at}
+
+    live = [facts("f:A", 3)]
+    again = [facts("f:A", 1), facts("f:A", 3), facts("f:B", 2)]
+    found = compare("t", live, again, is_compacted=True)
+    assert (found.missing, found.extra) == (0, 1)
+    assert found.examples == ['+ {"contract_id": "f:B", "updated_at": 2}']
+    assert compare("t", live, again).extra == 2
+
+
 async def test_a_span_is_one_of_receipt() -> None:
     """Or of the time that a record has instead."""
     span = Span(10, 20)

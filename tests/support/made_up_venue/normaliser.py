@@ -62,7 +62,7 @@ def split_symbol(symbol: str) -> tuple[str, str]:
 
 def _contract(row: _Contract, _item: Item) -> Sequence[Update]:
     base, quote = split_symbol(row.c)
-    asset, multiplier = canonical_asset(base)
+    asset, multiplier = canonical_asset(base, FEED.assets)
     return (
         InstrumentUpdate(
             row.c,

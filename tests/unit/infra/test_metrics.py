@@ -90,7 +90,7 @@ def producer_text() -> str:
         status=lambda: {"feed": "kucoin", "state": "live", **STATUS},
         data_age_s=lambda: 1.5,
         rest=SimpleNamespace(clock_ahead_s=0.25),
-        pool=SimpleNamespace(held_back=1, quarantined=2),
+        pool=SimpleNamespace(held_back=1, quarantined=2, replies=3, replies_refused=4),
         frames=SimpleNamespace(ignored=3, unknown=4, thinned=7, incomplete=8),
         rest_barred_s=0.0,
         unreadable=4,

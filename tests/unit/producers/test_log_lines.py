@@ -16,6 +16,7 @@ from producers.feed import backfill
 from producers.policy.asking_again import AskingAgain
 from producers.policy.quarantine import Quarantine
 from producers.policy.rate_limiter import RateLimiter
+from producers.policy.replies import Replies
 from producers.rest.client import RestClient, RestError
 from producers.websocket.session import ConnectionContext, FrameOutcome, Session
 from producers.websocket.transport import TransportError
@@ -73,6 +74,7 @@ async def test_a_bug_in_subscribing_is_told_though_the_socket_ends_first() -> No
         on_frame,
         Quarantine(),
         AskingAgain(),
+        Replies(),
         (),
         None,
         lambda: wanted,

@@ -11,6 +11,7 @@ from schemas.feeds import FEEDS
 from schemas.records import (
     ALERT,
     AUDIT_EVENT,
+    CONTRACT,
     FEED_STATUS,
     FUNDING_RATE,
     HOURLY_BAR,
@@ -31,6 +32,7 @@ TABLE: list[tuple[str, RecordType | None, int, str, int | None]] = [
     ("funding.alerts", ALERT, 8, "delete", 90),
     ("funding.bars", HOURLY_BAR, 8, "delete", 60),
     ("funding.audit", AUDIT_EVENT, 8, "delete", 90),
+    ("funding.contracts", CONTRACT, 8, "compact", None),
     ("funding.feeds", FEED_STATUS, 1, "compact", None),
     ("funding.workers", WORKER_STATUS, 1, "compact", None),
     ("funding.notifications", NOTIFICATION, 1, "compact,delete", 90),

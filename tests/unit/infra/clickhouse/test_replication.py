@@ -23,7 +23,7 @@ ALL = [
     *(repair.statement for repair in repairs(expected_of(STATEMENTS), Found({}, {}))),
 ]
 TABLE_NAMES = {table.name for table in TABLES} | {
-    *("schema_migrations", "latest_rates", "latest_zscores"),
+    *("schema_migrations", "latest_rates", "latest_zscores", "latest_facts"),
 }
 
 

@@ -49,15 +49,17 @@ def test_each_exchange_has_a_phase_of_its_own() -> None:
 
 
 def test_aligned_is_one_common_tick() -> None:
-    """Everything that is pushed in a second is pushed at its beginning."""
-    assert {(one.phase_ms, one.tick_ms) for one in _exchanges(ALIGNED)} == {(0, PERIOD_MS)}
+    """Everything that is pushed in a second is pushed at its beginning; some push more often."""
+    for one in _exchanges(ALIGNED):
+        assert (one.phase_ms, PERIOD_MS % one.tick_ms) == (0, 0), one.name
     for exchange in _exchanges(ALIGNED):
         if not isinstance(exchange, Kucoin):
             tick = exchange.prepare(_grid(exchange, 1)[0])
             frozen = {c.symbol for c in exchange.market.contracts if c.frozen}
             listed = {exchange.market.contracts[row].symbol for row in exchange.listings.rows()}
             pushed = {exchange.market.contracts[row].symbol for row in tick.rows()}
-            assert pushed == listed - frozen
+            assert pushed <= listed - frozen
+            assert pushed == listed - frozen or exchange.tick_ms < PERIOD_MS
 
 
 @pytest.mark.parametrize("feed", ["backpack", "hyperliquid"])

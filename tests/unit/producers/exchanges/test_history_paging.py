@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from producers.exchanges import exchange
 from producers.exchanges.history_paging import (
+    Backward,
     Forward,
     Offset,
+    Pages,
     Paging,
     PerSymbolWalk,
     SettledRow,
@@ -49,6 +51,11 @@ def offset(limit: int) -> Answer:
     (docs/exchanges/backpack.md §4b).
     """
     return lambda times, span: list(times)[::-1][span.offset : span.offset + limit]
+
+
+def pages(limit: int) -> Answer:
+    """Page by page of `limit` rows, newest first, whatever their time."""
+    return lambda times, span: list(times)[::-1][(span.page - 1) * limit : span.page * limit]
 
 
 def driven(
@@ -166,6 +173,38 @@ def test_offset_takes_every_settlement(history: tuple[list[int], int], limit: in
     assert due_of(times, until_ms) <= taken
 
 
+@given(histories(), st.integers(5, 60))
+def test_pages_take_every_settlement(history: tuple[list[int], int], limit: int) -> None:
+    """However many rows the exchange puts on a page, which was not asked."""
+    times, until_ms = history
+    taken, _ = driven(Pages(5), pages(limit), times, until_ms)
+    assert due_of(times, until_ms) <= taken
+
+
+@given(histories(), st.integers(5, 60), st.integers(1, 4))
+def test_a_settlement_between_two_pages_loses_and_doubles_none(
+    history: tuple[list[int], int], limit: int, before_page: int
+) -> None:
+    """All rows move one place further, so that a page begins with a row of the one before."""
+    times, until_ms = history
+    late_ms = until_ms + MS_PER_HOUR
+
+    def shifting(known: Sequence[int], span: Span) -> list[int]:
+        return pages(limit)([*known, late_ms] if span.page >= before_page else known, span)
+
+    taken, _ = driven(Pages(5), shifting, times, until_ms)
+    assert due_of(times, until_ms) <= taken
+
+
+def test_an_exchange_that_ignores_the_page_ends_the_walk() -> None:
+    """It answers with its newest rows again and again."""
+    times = [(401 + hour) * MS_PER_HOUR for hour in range(9)]
+    taken, calls = driven(
+        Pages(5), lambda known, _: list(known)[::-1][:5], times, times[-1] + MS_PER_HOUR
+    )
+    assert (taken, calls) == (set(times[-5:]), 2)
+
+
 @pytest.mark.parametrize(
     ("feed", "form"),
     [
@@ -212,9 +251,26 @@ def test_a_full_page_with_an_odd_row_is_not_the_last() -> None:
     assert json.loads(call.body)["startTime"] == 498
 
 
+@given(histories(), st.integers(1, 60))
+def test_backward_takes_every_settlement(history: tuple[list[int], int], limit: int) -> None:
+    """Whatever the page's size: each page ends before the oldest row of the one before."""
+    times, until_ms = history
+    taken, calls = driven(Backward(limit), backward(limit), times, until_ms)
+    assert taken == due_of(times, until_ms)
+    assert calls <= len(taken) // limit + 1
+
+
+def test_backward_asks_an_exchange_that_ignores_the_end_no_more_than_twice() -> None:
+    """It answers with its newest rows again and again."""
+    times = [(401 + hour) * MS_PER_HOUR for hour in range(40)]
+    newest = times[::-1][:5]
+    _, calls = driven(Backward(5), lambda _times, _span: newest, times, times[-1])
+    assert calls == 2
+
+
 def test_an_empty_span_asks_nothing() -> None:
     """Since after until."""
-    for paging in (Forward(5), Windows(90), Offset(5)):
+    for paging in (Forward(5), Windows(90), Offset(5), Backward(5)):
         assert driven(paging, forward(5), [SINCE_MS], SINCE_MS - 1) == (set(), 0)
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from producers.exchanges.binance_usdm import EXCHANGE
-from producers.exchanges.spec import Slice
-from producers.policy.instruments import Change, InstrumentRegistry, one_each
+from producers.exchanges.spec import Listing, Slice
+from producers.policy.instruments import MAX_KEY_CHARS, Change, InstrumentRegistry, one_each
 from schemas.contract_status import ContractStatus
 
 INFO, FUNDING = EXCHANGE.fact_calls
@@ -310,3 +310,47 @@ def test_without_a_second_entry_nothing_changes() -> None:
     ]
     found = one_each(slices, lambda _: None, lambda piece: piece.payload)
     assert found == (slices, frozenset())
+
+
+def test_the_keys_of_listed_contracts_are_kept() -> None:
+    """What requests call them, for as long as they are listed; one that is no name is none."""
+    trading, registry = ContractStatus.TRADING, InstrumentRegistry(max_contracts=3)
+    registry.update("list", (), [Listing("A", trading, "7"), Listing("B", trading)])
+    assert registry.keys == {"A": "7"}
+    long = "1" * (MAX_KEY_CHARS + 1)
+    listings = [Listing("A", trading, "8"), Listing("B", trading, long), Listing("C", trading, "9")]
+    registry.update("list", (), [*listings, Listing("D", trading, "10")])
+    assert registry.keys == {"A": "8", "C": "9"}
+    registry.update("other", (), None)
+    assert registry.keys == {"A": "8", "C": "9"}
+    registry.update("list", (), [Listing("C", trading)])
+    assert registry.keys == {"C": "9"}
+
+
+def test_each_list_is_whole_for_its_own_contracts_alone() -> None:
+    """An exchange with a list for each family: one says nothing of the contracts of another."""
+    registry = InstrumentRegistry(max_contracts=3)
+    trading = ContractStatus.TRADING
+    first = registry.update("linear", (), [Listing("AUSDT", trading), Listing("BUSDT", trading)])
+    second = registry.update("inverse", (), [Listing("AUSD", trading), Listing("BUSD", trading)])
+    assert first.listed == {"AUSDT", "BUSDT"}
+    assert second.listed == {"AUSD"}
+    assert not second.delisted
+    assert second.surplus == 1, "there is room for three in all"
+    third = registry.update("linear", (), [Listing("AUSDT", ContractStatus.HALTED)])
+    assert third.delisted == {"BUSDT"}
+    assert registry.streaming == {"AUSD"}
+    assert registry.subscribed == {"AUSDT", "AUSD"}
+
+
+def test_an_empty_list_of_a_small_family_is_doubted() -> None:
+    """It is measured by its own list, however long the others are."""
+    registry = InstrumentRegistry()
+    trading = ContractStatus.TRADING
+    registry.update("linear", (), [Listing(f"{n}USDT", trading) for n in range(100)])
+    small = [Listing(f"{n}USD", trading) for n in range(20)]
+    registry.update("inverse", (), small)
+    assert registry.update("inverse", (), []).doubtful
+    assert len(registry.listed) == 120
+    assert registry.update("linear", (), [Listing("0USDT", trading)]).doubtful
+    assert registry.update("inverse", (), []).delisted == {entry.symbol for entry in small}

@@ -164,3 +164,18 @@ def test_turns_are_apart_and_none_is_later_than_needed(per_s: float, pauses: lis
         previous = turns[-2] + 1 / per_s if len(turns) > 1 else 0.0
         assert turns[-1] >= previous - 1e-9
         assert abs(turns[-1] - max(now_s, previous)) < 1e-6
+
+
+def test_what_is_refused_is_held_back_and_longer_each_time() -> None:
+    """Until it was taken once in between."""
+    quarantine, now_s = Quarantine(), 50.0
+    for hold_s in (HOLD_S, 2 * HOLD_S, 4 * HOLD_S):
+        quarantine.hold("A", now_s)
+        assert quarantine.allowed("AB", now_s) == ["B"]
+        now_s += hold_s
+        assert quarantine.next_release_s(now_s - 1) == now_s
+        assert quarantine.allowed("AB", now_s) == ["A", "B"]
+    quarantine.acknowledged("A")
+    quarantine.hold("A", now_s)
+    assert quarantine.next_release_s(now_s) == now_s + HOLD_S
+    assert quarantine.total == 4

@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from producers.exchanges import exchange
-from producers.exchanges.binance_usdm import EXCHANGE
+from producers.exchanges.binance_usdm import EXCHANGE, BinanceUsdm
 from producers.exchanges.spec import RateLimit, RestCall
 from producers.policy.rate_limiter import RateLimiter
 from producers.rest import client as rest
@@ -240,6 +240,45 @@ async def test_a_failure_inside_a_200_is_an_error() -> None:
         with pytest.raises(RestError, match="200003"):
             await client.fetch(kucoin.fact_calls[0])
         assert client.failures == 1
+
+
+class Bars(BinanceUsdm):
+    """An exchange that says in the body of a 200 alone that it refuses calls."""
+
+    def barred_s(self, call: RestCall, headers: Mapping[str, str], body: bytes) -> float | None:
+        """Read a body that is a number, for the one call that may be refused so."""
+        del headers
+        return float(body) if call.resource == "ping" else None
+
+    def fault(self, call: RestCall, headers: Mapping[str, str], body: bytes) -> str | None:
+        """Read a number as a failure, too."""
+        del call, headers, body
+        return "a number"
+
+
+@pytest.mark.parametrize(
+    ("body", "barred_for_s"), [(b"45", 45.0), (b"-3", 1.0), (b"1e99", 3 * DAY_S)]
+)
+async def test_a_refusal_inside_a_200_bars_every_call(body: bytes, barred_for_s: float) -> None:
+    """As one with a status of its own; it is counted as a refusal and not as an odd reply."""
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(body=body)
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    found = Bars()
+    async with TestServer(app) as server, aiohttp.ClientSession() as session:
+        url, limiter = str(server.make_url("/")), RateLimiter(found.limits)
+        client = RestClient(found, url, session, limiter, ManualClock())
+        with pytest.raises(RestError, match="a number"):
+            await client.fetch(RestCall("other", "/", costs={"weight": 1}))
+        assert (client.refusals, client.barred_until_s) == (0, 0.0)
+        with pytest.raises(RestError, match="one call too many"):
+            await client.fetch(PING)
+        assert (client.refusals, client.failures) == (1, 2)
+        assert client.barred_until_s - NOW_S == barred_for_s
+        assert limiter.wait_s({"funding": 1}, NOW_S, rest.SNAPSHOT_SHARE) == barred_for_s
 
 
 async def test_background_calls_wait_while_others_go() -> None:

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from producers.exchanges import exchange
-from producers.exchanges.spec import RestCall, Slice
+from producers.exchanges.spec import HistoryWalk, RestCall, Slice
 from producers.kafka.publisher import UndeliveredError
 from producers.policy.history.actions import OVERLAP_MS, HistorySchedule
 from producers.policy.history.bulk_schedule import RECENT_MS, BulkSchedule
@@ -294,3 +294,22 @@ async def test_a_missed_hour_ends_the_wait(tmp_path: Path) -> None:
     for _ in range(2):
         await scene.history.step()
     assert [call["symbol"] for call in scene.rest.asked[asked:]] == ["A", "B"]
+
+
+async def test_a_walk_is_told_what_requests_call_the_contracts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the registry has it when the walk begins."""
+    scene, asked = Scene(tmp_path), list[object]()
+    scene.rest.bodies = [scene.rows("AUSDT")]
+    found = exchange("binance-usdm")
+    walks = found.history
+
+    def history(symbols: Sequence[str], since_ms: int, until_ms: int, keys: object) -> HistoryWalk:
+        asked.append(keys)
+        return walks(symbols, since_ms, until_ms)
+
+    monkeypatch.setattr(type(found), "history", staticmethod(history))
+    monkeypatch.setattr(scene.history, "_keys", lambda: {"AUSDT": "7"})
+    await scene.history.fill()
+    assert asked == [{"AUSDT": "7"}]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import pytest
 
+from producers.exchanges.decoding import gunzip
 from producers.exchanges.spec import Control, SocketKind, SubscribeFrame
 from producers.policy.asking_again import AskingAgain
 from producers.policy.quarantine import Quarantine
+from producers.policy.replies import Replies
 from producers.websocket.config import ConnectionConfig
 from producers.websocket.session import ConnectionContext, FrameOutcome, Session, SessionEnd
 from producers.websocket.transport import TransportError
@@ -60,6 +63,7 @@ class Case:
         self.data: list[tuple[float, list[str]]] = []
         self.frames: list[tuple[str, bytes, int]] = []
         self.asking_again = AskingAgain()
+        self.replies = Replies()
         self.wanted: frozenset[str] = frozenset()
         self.takes_s = 0.0
         """How long handing over a frame takes."""
@@ -72,6 +76,7 @@ class Case:
             self.on_frame,
             self.quarantine,
             self.asking_again,
+            self.replies,
             ("HELLO",),
             None,
             lambda: self.wanted,
@@ -89,6 +94,12 @@ class Case:
         if message == b"welcome":
             return FrameOutcome(data=False, control=Control(greeting=True))
         word, *rest = message.decode().split()
+        if word == "ping":
+            return FrameOutcome(data=False, control=Control(reply=" ".join(rest)))
+        if word == "refused":
+            return FrameOutcome(
+                data=False, control=Control(refused=True, refused_symbols=tuple(rest))
+            )
         if word == "incomplete":
             return FrameOutcome(data=True, incomplete=rest)
         if word == "lost":
@@ -235,3 +246,50 @@ async def test_where_a_contract_cannot_be_asked_for_alone_the_connection_ends(
     again = Case(Wire([(2.0, message)]), capacity=capacity)
     again.asking_again.due(["mark"], 1.0)
     assert (await again.run()).cause is AuditCause.SILENT
+
+
+async def test_an_answer_that_the_exchange_asks_for_is_sent_at_once() -> None:
+    """And is no sign of health."""
+    case = Case(Wire([(1.0, b"ping 17"), (2.0, b"ping 18")]))
+    assert (await case.run()).cause is AuditCause.SILENT
+    assert case.wire.sent == ["HELLO", "17", "18"]
+    assert case.data == []
+
+
+async def test_an_exchange_that_asks_for_too_many_answers_gets_a_few() -> None:
+    """What it may have us send is bounded."""
+    case = Case(Wire([(1.0, b"ping %d" % number) for number in range(50)]))
+    await case.run()
+    assert case.wire.sent == ["HELLO", "0", "1", "2", "3", "4"]
+    assert (case.replies.total, case.replies.refused) == (5, 45)
+
+
+async def test_a_message_is_decoded_before_it_is_read() -> None:
+    """One that cannot be is handed over as it came: to be read as plain text, or not at all."""
+    case = Case(Wire([(1.0, gzip.compress(b"A")), (2.0, b"B")]), decode=gunzip)
+    await case.run()
+    assert [message for _, message, _ in case.frames] == [b"A", b"B"]
+
+
+def together(symbols: Sequence[str]) -> list[SubscribeFrame]:
+    """One text for all contracts."""
+    return [SubscribeFrame("+ " + " ".join(symbols), tuple(symbols))] if symbols else []
+
+
+async def test_a_refused_text_is_asked_for_in_halves_until_the_bad_one_stands_alone() -> None:
+    """It is held back; the others stay subscribed."""
+    script = [(1.0, b"refused"), (2.0, b"A"), (3.0, b"refused"), (4.0, b"B"), (5.0, b"refused C")]
+    case = Case(Wire([*script, (6.0, b"A")]), capacity=9, subscribe=together, splits_refused=True)
+    case.wanted = frozenset("ABC")
+    await case.run()
+    assert case.wire.sent == ["HELLO", "+ A B C", "+ A", "+ B C", "+ B", "+ C"]
+    assert case.quarantine.allowed("ABC", 6.0) == ["A", "B"]
+
+
+async def test_without_splitting_a_refusal_has_nothing_asked_for_again() -> None:
+    """Most exchanges take the others of a text."""
+    case = Case(Wire([(1.0, b"refused A"), (2.0, b"B")]), capacity=9, subscribe=together)
+    case.wanted = frozenset("AB")
+    await case.run()
+    assert case.wire.sent == ["HELLO", "+ A B"]
+    assert case.quarantine.total == 0

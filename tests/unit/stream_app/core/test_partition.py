@@ -50,6 +50,7 @@ class TestRates:
                 "late": False,
                 "out_of_range": False,
                 "interval_doubtful": True,
+                "rate_kind": "estimate",
                 "raw_topic": "funding.raw.binance-usdm",
                 "raw_partition": 3,
                 "raw_offset": 100,

@@ -232,7 +232,7 @@ def test_a_token_that_is_no_number_leaves_the_quote_open(junk: Any) -> None:
         "contract", "meta", "abc:GOLD", json.dumps(row).encode(), RECEIVED_AT_US
     )
     assert isinstance(facts, InstrumentUpdate)
-    assert (facts.base, facts.quote, facts.status) == ("GOLD", "", ContractStatus.TRADING)
+    assert (facts.base, facts.quote, facts.status) == ("XAU", "", ContractStatus.TRADING)
     assert isinstance(fault, Unreadable)
     assert fault.reason.startswith("collateralToken is not a number")
 

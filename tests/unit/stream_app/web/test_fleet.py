@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from schemas.feeds import FEEDS
 from stream_app.web import fleet as fleet_module
 from stream_app.web.fleet import ALERTS_KEPT_S, RATE_KEPT_S, WORKER_GONE_S, Fleet, quote_of
 from tests.support.fleet_records import (
@@ -104,7 +105,7 @@ def test_alerts_are_bounded_and_newest_first(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_contracts_and_workers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is beyond the bound is counted; what is known goes on."""
-    monkeypatch.setattr(fleet_module, "MAX_CONTRACTS", 0.2)
+    monkeypatch.setattr(fleet_module, "MAX_CONTRACTS", 1 / len(FEEDS))
     monkeypatch.setattr(fleet_module, "MAX_WORKERS", 1)
     fleet = Fleet()
     for symbol in ("BTCUSDT", "ETHUSDT"):

@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 
 from infra.simulator.market.listings import Listings, Oddities, State
 from infra.simulator.options import SimulatorOptions
-from infra.simulator.registry import MIN_CONTRACTS, SIMULATED, create_exchanges, shares
+from infra.simulator.registry import (
+    ALL_CONTRACTS,
+    MIN_CONTRACTS,
+    SIMULATED,
+    create_exchanges,
+    listed_contracts,
+    shares,
+)
 from schemas.errors import ConfigurationError
 
 SYMBOLS = ["A", "B", "C", "D"]
@@ -99,14 +106,12 @@ def test_each_contract_is_in_one_state(changes: list[tuple[bool, str]], held_bac
 
 
 def test_all_contracts_are_shared_as_on_the_real_exchanges() -> None:
-    """1874 contracts give each feed exactly what it has."""
-    assert shares(list(SIMULATED), 1_874) == {
-        "binance-usdm": 745,
-        "binance-coinm": 30,
-        "kucoin": 682,
-        "hyperliquid": 326,
-        "backpack": 91,
-    }
+    """As many as all exchanges list give each feed exactly what it has."""
+    real = {feed: one.perpetuals for feed, one in SIMULATED.items()}
+    assert shares(list(SIMULATED), ALL_CONTRACTS) == real
+    assert listed_contracts(["kucoin", "binance-usdm"]) == real["kucoin"] + real["binance-usdm"]
+    with pytest.raises(ConfigurationError, match="nobody"):
+        listed_contracts(["nobody"])
     assert shares(["binance-usdm"], 24) == {"binance-usdm": 24}
 
 

@@ -62,6 +62,9 @@ class TestEmission:
                 "interval_source": "observed",
                 "interval_doubtful": False,
                 "generation": 1,
+                "rate_kind": "estimate",
+                "quote": "USDT",
+                "multiplier": 1.0,
             }
         ]
 

@@ -47,6 +47,7 @@ from stream_app.core.state.hot_rows import (
     STREAM_LONGS,
     HotRows,
 )
+from stream_app.core.state.market_facts import MarketFacts
 from stream_app.core.state.pushes import MAX_CONNECTIONS, REMEMBERED, Push
 from stream_app.core.state.waiting_room import (
     MAX_WAITING_BYTES,
@@ -232,6 +233,7 @@ def largest_contract() -> ContractState:
         status_since=BIG,
         doubt=Doubt(BIG, BIG, RATE),
         beyond_since=BIG,
+        facts=MarketFacts("n" * MAX_NAME_BYTES, RATE, BIG, RATE, BIG, BIG),
     )
 
 
@@ -276,7 +278,7 @@ def test_the_largest_block_fits_into_a_record() -> None:
     assert len(msgspec.structs.fields(ContractBlock)) == 11, (
         "a new field is to be bounded here, too"
     )
-    assert len(msgspec.structs.fields(ContractState)) == 42, (
+    assert len(msgspec.structs.fields(ContractState)) == 43, (
         "a new field is to be bounded here, too"
     )
     for largest in (block.pack(), unlisted.pack(), packed_with_rows(block)):

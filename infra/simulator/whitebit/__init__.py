@@ -1,0 +1,1 @@
+"""Simulated WhiteBIT (docs/exchanges/whitebit.md)."""

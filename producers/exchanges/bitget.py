@@ -1,0 +1,385 @@
+"""Bitget futures (docs/exchanges/bitget.md): one subscription per contract, full frames.
+
+The v2 socket is used, whose rows name their contract; frames of the v3 socket, whose rows do not,
+are read as well. Three families of contracts share the socket and the calls: each has a product
+type, which the ending of a symbol tells. A subscription with the wrong one is acknowledged and
+silent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from producers.exchanges.history_paging import Pages, PerSymbolWalk, SettledRow, Span
+from producers.exchanges.json_slicing import (
+    ABSENT,
+    Rows,
+    chunks,
+    decoder,
+    envelope,
+    json_text,
+    micros,
+    present,
+    slices_of,
+)
+from producers.exchanges.spec import (
+    NO_KEYS,
+    ClientPing,
+    Control,
+    Exchange,
+    Frame,
+    HistoryWalk,
+    Listing,
+    PayloadFields,
+    RateLimit,
+    RestCall,
+    Slice,
+    SocketKind,
+    SubscribeFrame,
+)
+from schemas.errors import MalformedInputError
+from schemas.symbols import symbol_fault
+from schemas.venues.bitget import FEED
+
+ARGS_PER_FRAME = 20
+"""A frame may have 4,096 bytes; 25 arguments and more have closed the v3 socket (§1)."""
+CHANNELS_PER_SOCKET = 50
+"""What the exchange recommends of the 1,000 that it allows (§1)."""
+PING_EVERY_S = 25.0
+SILENT_S = 30.0
+CONTRACT_SILENT_S = 30.0
+FALLBACK_S = 20.0
+MAX_AGE_S = 23 * 3600.0
+"""No lifetime is documented (§1)."""
+HISTORY_LIMIT = 100
+HISTORY_LEAST = 20
+"""How many rows a page has when none are asked for (§4b)."""
+CHANNEL = "ticker"
+CURRENT = "current-fund-rate"
+LISTS = {
+    "contracts": "USDT-FUTURES",
+    "contracts-usdc": "USDC-FUTURES",
+    "contracts-coin": "COIN-FUTURES",
+}
+"""The product type of each resource that lists contracts."""
+_LIQUIDITY_EVERY, _CAPS_EVERY = 2, 6
+_MARKET = "/api/v2/mix/market/"
+_ALL = "all"
+_SUCCESS = "00000"
+_PERPETUAL = "perpetual"
+_MAX_DIGITS = 16
+_named_in_text = re.compile(r"(?:instId|symbol):([^,\s]+)").search
+_LASTING = {
+    **dict.fromkeys(
+        LISTS,
+        (
+            *("symbol", "baseCoin", "quoteCoin", "symbolType", "symbolStatus", "fundInterval"),
+            *("launchTime", "offTime", "isRwa"),
+        ),
+    ),
+    CURRENT: ("symbol", "fundingRateInterval", "minFundingRate", "maxFundingRate"),
+}
+"""Keys of a fact whose change is worth publishing it again."""
+
+
+class _Arg(msgspec.Struct, gc=False, rename="camel"):
+    """What a frame is about: `channel` and `instId` of v2, `topic` and `symbol` of v3."""
+
+    channel: str | None = None
+    topic: str | None = None
+    inst_id: str | None = None
+    symbol: str | None = None
+
+
+class _Message(msgspec.Struct, gc=False):
+    arg: _Arg | None = None
+    data: msgspec.Raw = ABSENT
+    ts: object = None
+    event: str | None = None
+    msg: object = None
+
+
+class _Row(msgspec.Struct, gc=False, rename="camel"):
+    funding_rate: msgspec.Raw
+    inst_id: str | None = None
+    symbol: str | None = None
+    ts: object = None
+    next_funding_time: msgspec.Raw = ABSENT
+
+
+class _Single(msgspec.Struct, gc=False):
+    """A frame as nearly all are: data, of one row that can be read."""
+
+    arg: _Arg
+    data: tuple[_Row]
+    ts: object = None
+
+
+class _Reply(msgspec.Struct, gc=False):
+    code: str
+    data: msgspec.Raw = ABSENT
+
+
+class _Named(msgspec.Struct, gc=False):
+    symbol: str
+
+
+class _Contract(msgspec.Struct, gc=False, rename="camel"):
+    symbol: str
+    symbol_type: str | None = None
+    symbol_status: str | None = None
+
+
+class _Settled(msgspec.Struct, gc=False, rename="camel"):
+    funding_time: object
+
+
+_message: Callable[[Any], _Message] = decoder(_Message)
+_single = msgspec.json.Decoder(_Single).decode
+_reply: Callable[[Any], _Reply] = decoder(_Reply)
+_contract: Callable[[Any], _Contract] = decoder(_Contract)
+_fields: Callable[[Any], dict[str, msgspec.Raw]] = decoder(dict[str, msgspec.Raw])
+_rows = Rows(_Row)
+_named = Rows(_Named)
+_contracts = Rows(_Contract)
+
+
+def product_type(symbol: str) -> str:
+    """Return the family that a contract belongs to: BTCUSDT, BTCPERP (USDC), BTCUSD (coin)."""
+    if symbol.endswith("PERP"):
+        return "USDC-FUTURES"
+    return "COIN-FUTURES" if symbol.endswith("USD") else "USDT-FUTURES"
+
+
+def _frames(op: str, symbols: Sequence[str]) -> list[SubscribeFrame]:
+    return [
+        SubscribeFrame(
+            json_text(
+                {
+                    "op": op,
+                    "args": [
+                        {"instType": product_type(symbol), "channel": CHANNEL, "instId": symbol}
+                        for symbol in chunk
+                    ],
+                }
+            ),
+            chunk,
+        )
+        for chunk in chunks(symbols, ARGS_PER_FRAME)
+    ]
+
+
+def _millis(value: object) -> int | None:
+    """Read a time in ms, which is text in rows and a number in frames; None: there is none."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS:
+        return int(value)
+    return value if type(value) is int else None
+
+
+def _settled_ms(row: _Settled) -> int:
+    at_ms = _millis(row.funding_time)
+    if at_ms is None:
+        raise MalformedInputError("fundingTime is no time in ms")
+    return at_ms
+
+
+_settled = Rows(_Settled, check=_settled_ms)
+
+
+def _bulk(resource: str, path: str, product: str, every: int = 1) -> RestCall:
+    """Ask for all contracts of a product type."""
+    costs = {path: 1, _ALL: 1}
+    return RestCall(resource, _MARKET + path, {"productType": product}, costs, every=every)
+
+
+def _call(symbol: str, span: Span) -> RestCall:
+    path = "history-fund-rate"
+    params = {
+        "symbol": symbol,
+        "productType": product_type(symbol),
+        "pageSize": str(HISTORY_LIMIT),
+        "pageNo": str(span.page),
+    }
+    return RestCall(path, _MARKET + path, params, {path: 1, _ALL: 1})
+
+
+def _read(body: bytes) -> list[SettledRow]:
+    data = _reply(body).data
+    if not present(data):
+        return []
+    return [SettledRow(_settled_ms(row) if row else None, piece) for row, piece in _settled(data)]
+
+
+def _piece(row: _Row, arg: _Arg, ts: object, payload: bytes) -> Slice:
+    """Return the piece of a row that can be read, `payload` being the row in its frame."""
+    symbol = row.inst_id or row.symbol or arg.inst_id or arg.symbol
+    if symbol is None or symbol_fault(symbol) is not None:
+        return Slice(None, payload, readable=False)
+    terms = bytes(row.funding_rate) + b"," + bytes(row.next_funding_time)
+    event_us = micros(_millis(row.ts), us_per=1_000) or micros(_millis(ts), us_per=1_000)
+    return Slice(symbol, payload, terms=terms, event_us=event_us)
+
+
+def _ticker(arg: _Arg, message: _Message, data: bytes) -> Frame:
+    """Cut a frame into its rows, each in the frame's envelope."""
+    channel = arg.channel or arg.topic
+    if channel is None:
+        raise MalformedInputError("data without a channel")
+    if channel != CHANNEL:
+        return Frame(channel, (), unknown=channel)
+    around = envelope(data, "data", bytes(message.data)).around
+    pieces = [
+        Slice(None, text, readable=False)
+        if row is None
+        else _piece(row, arg, message.ts, around(text))
+        for row, text in _rows(message.data)
+    ]
+    event_us = next((piece.event_us for piece in pieces if piece.readable), None)
+    return Frame(channel, pieces, event_us=event_us)
+
+
+def _control(message: _Message) -> Frame:
+    """Read an ack or a refusal: each is of one argument; v3 names it in the text alone (§1)."""
+    arg = message.arg
+    symbol = arg and (arg.inst_id or arg.symbol)
+    if message.event == "subscribe":
+        return Frame("control", (), Control(acknowledged=(symbol,) if symbol else ()))
+    if message.event == "unsubscribe":
+        return Frame("control", (), Control())
+    if message.event == "error":
+        if not symbol and isinstance(message.msg, str) and (found := _named_in_text(message.msg)):
+            symbol = found[1]
+        refused = (symbol,) if symbol else ()
+        return Frame("control", (), Control(refused=True, refused_symbols=refused))
+    if message.event:
+        return Frame("control", (), unknown=message.event)
+    raise MalformedInputError("neither data nor an event")
+
+
+class Bitget(Exchange):
+    """The description."""
+
+    feed = FEED.name
+    rest_url = "https://api.bitget.com"
+    silent_s = CONTRACT_SILENT_S
+    fallback_s = FALLBACK_S
+    limits: Mapping[str, RateLimit] = {
+        **dict.fromkeys(("contracts", CURRENT, "tickers", "history-fund-rate"), RateLimit(20, 1.0)),
+        _ALL: RateLimit(6_000, 60.0),
+    }
+    limits_group = "bitget"
+    fact_calls = (
+        *(_bulk(resource, "contracts", product) for resource, product in LISTS.items()),
+        *(_bulk(CURRENT, CURRENT, product, _CAPS_EVERY) for product in LISTS.values()),
+        *(_bulk("tickers", "tickers", product, _LIQUIDITY_EVERY) for product in LISTS.values()),
+    )
+    documented: Mapping[str, PayloadFields] = {
+        CHANNEL: PayloadFields(
+            (
+                *("action", "arg.instType", "arg.channel", "arg.instId", "ts"),
+                *("data[].instId", "data[].symbol", "data[].symbolType", "data[].ts"),
+                *("data[].fundingRate", "data[].nextFundingTime", "data[].markPrice"),
+                *("data[].indexPrice", "data[].lastPr", "data[].bidPr", "data[].askPr"),
+                *("data[].bidSz", "data[].askSz", "data[].open24h", "data[].high24h"),
+                *("data[].low24h", "data[].change24h", "data[].holdingAmount"),
+                *("data[].baseVolume", "data[].quoteVolume", "data[].openUtc"),
+            ),
+            every_s=1.0,
+        ),
+        CURRENT: PayloadFields(
+            (
+                *("symbol", "fundingRate", "fundingRateInterval", "nextUpdate"),
+                *("minFundingRate", "maxFundingRate"),
+            )
+        ),
+        "history-fund-rate": PayloadFields(("symbol", "fundingRate", "fundingTime")),
+    }
+    true_up_calls_per_hour = 6
+    socket_kinds = (
+        SocketKind(
+            "ticker",
+            SILENT_S,
+            MAX_AGE_S,
+            urls=("wss://ws.bitget.com/v2/ws/public",),
+            capacity=CHANNELS_PER_SOCKET,
+            subscribe=lambda symbols: _frames("subscribe", symbols),
+            unsubscribe=lambda symbols: _frames("unsubscribe", symbols),
+            ping=ClientPing(PING_EVERY_S, lambda _number: "ping"),
+        ),
+    )
+
+    def snapshot_calls(self, symbols: Sequence[str]) -> Sequence[RestCall]:
+        """One call for each product type that the contracts are of (§4a); of none: for all."""
+        wanted = {product_type(symbol) for symbol in symbols} or set(LISTS.values())
+        return [_bulk(CURRENT, CURRENT, p) for p in LISTS.values() if p in wanted]
+
+    def slice_frame(self, data: bytes) -> Frame:
+        """Cut a frame of either version; the answer to a ping is no JSON (§1)."""
+        if data == b"pong":
+            return Frame("control", (), Control())
+        try:
+            frame = _single(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass
+        else:
+            if CHANNEL in (frame.arg.channel, frame.arg.topic):
+                piece = _piece(frame.data[0], frame.arg, frame.ts, data)
+                return Frame(CHANNEL, (piece,), event_us=piece.event_us)
+        message = _message(data)
+        if message.arg is not None and present(message.data):
+            return _ticker(message.arg, message, data)
+        return _control(message)
+
+    def slice_reply(self, call: RestCall, body: bytes) -> Sequence[Slice]:
+        """Cut `data` into one piece per row."""
+        data = _reply(body).data
+        if call.resource in LISTS:
+            return slices_of(_contracts(data), lambda contract: contract.symbol)
+        return slices_of(_named(data), lambda row: row.symbol)
+
+    def listings(self, call: RestCall, slices: Sequence[Slice]) -> Iterable[Listing] | None:
+        """Perpetuals of one product type: dated contracts have no funding (§5)."""
+        if call.resource not in LISTS:
+            return None
+        entries = (_contract(piece.payload) for piece in slices if piece.readable)
+        return [
+            Listing(entry.symbol, FEED.status_of(entry.symbol_status))
+            for entry in entries
+            if entry.symbol_type == _PERPETUAL
+        ]
+
+    def fact_identity(self, resource: str, payload: bytes) -> bytes:
+        """Return the lasting keys: a rate in the same row changes with each reply."""
+        keys = _LASTING.get(resource)
+        if keys is None:
+            return payload
+        fields = _fields(payload)
+        return b"\n".join(bytes(fields.get(key, b"")) for key in keys)
+
+    def history(
+        self,
+        symbols: Sequence[str],
+        since_ms: int,
+        until_ms: int,
+        keys: Mapping[str, str] = NO_KEYS,
+    ) -> HistoryWalk:
+        """Walk one contract by page number, newest first (§4b)."""
+        del keys
+        (symbol,) = symbols
+        return PerSymbolWalk(symbol, Span(since_ms, until_ms), Pages(HISTORY_LEAST), _call, _read)
+
+    def fault(self, call: RestCall, headers: Mapping[str, str], body: bytes) -> str | None:
+        """A reply has a code, which is "00000" where all is well (§4)."""
+        del call, headers
+        try:
+            code = _reply(body).code
+        except MalformedInputError:
+            return None  # whoever reads the reply will say so
+        return None if code == _SUCCESS else f"code {code[:20]}"
+
+
+EXCHANGE = Bitget()
