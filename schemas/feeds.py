@@ -36,6 +36,7 @@ _OWN = (
     "schemas.venues.bybit:FEED",
     "schemas.venues.bitget:FEED",
     "schemas.venues.lighter:FEED",
+    "schemas.venues.pacifica:FEED",
 )
 
 _is_name = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*").fullmatch
