@@ -7,6 +7,7 @@ from typing import Any
 from producers.exchanges.spec import Control
 from schemas.contract_status import ContractStatus
 from stream_app.model import InstrumentUpdate, RateUpdate
+from tests.venues.clients import Client, Row, at
 from tests.venues.samples import (
     Captured,
     ContractList,
@@ -188,3 +189,35 @@ CAPTURED = (
         symbols=["BTC"],
     ),
 )
+
+
+def _rows(document: Any) -> list[Row]:
+    rows = document.get("data") if document.get("channel") == "prices" else ()
+    return [
+        Row(row["symbol"], row["timestamp"], row["next_funding"], row)
+        for row in rows
+        if "-" not in row["symbol"]
+    ]
+
+
+CLIENTS = {
+    "pacifica": Client(
+        connect=at("/ws"),
+        subscriptions=lambda _names: ['{"method":"subscribe","params":{"source":"prices"}}'],
+        question='{"method":"ping"}',
+        rows=_rows,
+        current="/api/v1/info/prices",
+        rate="next_funding",
+        history=lambda symbol, _since_ms, _now_ms: (
+            f"/api/v1/funding_rate/history?symbol={symbol}&limit=4000"
+        ),
+        settled=lambda reply: [
+            (row["created_at"], float(row["funding_rate"])) for row in reply["data"]
+        ],
+        contracts="/api/v1/info",
+        listed=lambda reply: [(row["symbol"], None) for row in reply["data"]],
+        bad_field=("mark", "?"),
+        bad_text='"mark":"?"',
+        null_field="mid",
+    )
+}
