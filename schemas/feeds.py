@@ -31,6 +31,7 @@ _OWN = (
     "schemas.venues.kucoin:FEED",
     "schemas.venues.hyperliquid:FEED",
     "schemas.venues.backpack:FEED",
+    "schemas.venues.aster:FEED",
 )
 
 _is_name = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*").fullmatch

@@ -5,6 +5,7 @@ history walk.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -32,12 +33,15 @@ from producers.exchanges.spec import (
     Slice,
     SocketKind,
 )
+from schemas.feed_spec import FeedSpec
 from schemas.venues.binance_usdm import FEED
 
 STREAM = "!markPrice@arr@1s"
 PERPETUAL_TYPES = frozenset({"PERPETUAL", "TRADIFI_PERPETUAL"})
 """A filter on PERPETUAL alone loses about 170 equity and commodity contracts (§8)."""
 FUNDING = "funding"
+SETTLED_CALL = RestCall("fundingRate", "/fapi/v1/fundingRate", costs={FUNDING: 1})
+"""Asks for settled rates; the times and the contract are added for each page."""
 
 
 class _Listed(msgspec.Struct, gc=False, rename="camel"):
@@ -51,17 +55,23 @@ _all_listed = Rows(_Listed)
 
 
 class BinanceUsdm(Binance):
-    """The description. One connection carries everything (§10)."""
+    """The description. One connection carries everything (§10).
 
+    Exchanges that took over this interface describe what differs in a subclass.
+    """
+
+    facts: FeedSpec = FEED
+    """Of the same feed as `feed`."""
     feed = FEED.name
     rest_url = "https://fapi.binance.com"
     limits: Mapping[str, RateLimit] = {WEIGHT: WEIGHT_LIMIT, FUNDING: RateLimit(500, 300.0)}
-    fact_calls = (
+    fact_calls: Sequence[RestCall] = (
         RestCall("exchangeInfo", "/fapi/v1/exchangeInfo", costs={WEIGHT: 1}),
         RestCall("fundingInfo", "/fapi/v1/fundingInfo", costs={FUNDING: 1}, every=2),
     )
     listed = staticmethod(_all_listed)
     premium_index = RestCall("premiumIndex", "/fapi/v1/premiumIndex", costs={WEIGHT: 10})
+    settled_call = SETTLED_CALL
     documented: Mapping[str, PayloadFields] = {
         STREAM: PayloadFields(
             ("e", "E", "s", "p", "P", "i", "r", "T"), sometimes=("ap", "st"), every_s=1.0
@@ -93,7 +103,7 @@ class BinanceUsdm(Binance):
         entry = _listed(payload)
         if entry.contract_type not in PERPETUAL_TYPES:
             return None
-        return Listing(entry.symbol, FEED.status_of(entry.status))
+        return Listing(entry.symbol, self.facts.status_of(entry.status))
 
     def history(
         self,
@@ -104,7 +114,7 @@ class BinanceUsdm(Binance):
     ) -> HistoryWalk:
         """Walk all symbols' rows at once, forward in time (§11): about 110 calls for 33 days."""
         del keys
-        return WindowWalk(symbols, since_ms, until_ms)
+        return WindowWalk(symbols, since_ms, until_ms, call=self.settled_call)
 
 
 _Read = tuple[Settled | None, bytes]
@@ -137,10 +147,16 @@ class WindowWalk:
     """
 
     def __init__(
-        self, symbols: Sequence[str], since_ms: int, until_ms: int, limit: int = HISTORY_LIMIT
+        self,
+        symbols: Sequence[str],
+        since_ms: int,
+        until_ms: int,
+        limit: int = HISTORY_LIMIT,
+        call: RestCall = SETTLED_CALL,
     ) -> None:
-        """`limit`: rows of a full page."""
+        """`limit`: rows of a full page. `call`: what asks for one, without its parameters."""
         self._limit = limit
+        self._call = call
         self._since_ms = since_ms
         self._until_ms = until_ms
         self._cursor_ms = since_ms
@@ -164,7 +180,7 @@ class WindowWalk:
         if self._pending_symbols is not None:
             params["symbol"] = self._pending_symbols[-1]
             params["startTime"] = str(self._symbol_cursor_ms)
-        return RestCall("fundingRate", "/fapi/v1/fundingRate", params, costs={FUNDING: 1})
+        return replace(self._call, params=params)
 
     def take(self, body: bytes) -> HistoryPage:
         """Take the reply to the last call. Raises MalformedInputError; the page stays wanted."""

@@ -6,13 +6,15 @@ What differs is data: the market's number, and where exchangeInfo says the statu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from schemas.errors import MalformedInputError
 from schemas.feed_spec import FeedSpec
+from schemas.records import Purpose
 from stream_app.model import (
     InstrumentUpdate,
     NoRate,
@@ -58,6 +60,10 @@ from stream_app.normalise.payloads import (
 USD_M = 1
 COIN_M = 2
 """`st` of the rows of each market (docs/exchanges/binance-usdm.md §6, since 2026-06)."""
+UNMARKED = None
+"""The market of an exchange that took over this interface, whose rows have no `st`."""
+Readers = Mapping[tuple[Purpose, str], PayloadReader[Any]]
+NO_READERS: Readers = {}
 COIN_M_SUFFIX = "_PERP"
 """USD-M symbols have none (docs/exchanges/binance-usdm.md §8, binance-coinm.md §5): COIN-M rows in
 its arrays may lack `st`."""
@@ -190,12 +196,12 @@ def _rate(
     return (update,) if faults is None else with_faults(symbol, faults, update)
 
 
-def _mark_price_of(market: int) -> Callable[[_MarkPrice, Item], Sequence[Update]]:
+def _mark_price_of(market: int | None) -> Callable[[_MarkPrice, Item], Sequence[Update]]:
     def mark_price(row: _MarkPrice, _item: Item) -> Sequence[Update]:
         if row.event != "markPriceUpdate":
             raise MalformedInputError(f"not a markPriceUpdate: e is {row.event!r:.60}")
         faults: list[str] | None = None
-        if row.market != market or row.market is True:
+        if market is not None and (row.market != market or row.market is True):
             faults = []
             other = _other_market(row, market, faults)
             if other is not None:
@@ -214,7 +220,7 @@ def _mark_price_of(market: int) -> Callable[[_MarkPrice, Item], Sequence[Update]
 
 
 def _mark_price_columns_of(
-    market: int,
+    market: int | None,
 ) -> Callable[[Sequence[_PlainMarkPrice]], StreamColumns | None]:
     def columns(rows: Sequence[_PlainMarkPrice]) -> StreamColumns | None:
         events, stamps, symbols, due, rates, marks, indexes, markets = zip(
@@ -227,18 +233,15 @@ def _mark_price_columns_of(
         event_times = times_us(times)
         next_times = next_times_us(coming, event_times)
         is_plain = (event_times > 0) & (next_times > 0)
-        if set(events) != {"markPriceUpdate"} or not (
-            integers(markets) and set(markets) == {market}
-        ):
+        if set(events) != {"markPriceUpdate"}:
+            is_plain &= [event == "markPriceUpdate" for event in events]
+        if market is not None and not (integers(markets) and set(markets) == {market}):
             is_usd_m = market == USD_M
             # Rows that do not say their market are told apart by `_other_market`.
             is_plain &= [
-                event == "markPriceUpdate"
-                and (
-                    (own == market and type(own) is int)
-                    or (own is None and not (is_usd_m and _is_coin_m(symbol)))
-                )
-                for event, own, symbol in zip(events, markets, symbols, strict=True)
+                (own == market and type(own) is int)
+                or (own is None and not (is_usd_m and _is_coin_m(symbol)))
+                for own, symbol in zip(markets, symbols, strict=True)
             ]
         return StreamColumns(
             symbols,
@@ -353,10 +356,13 @@ def split_symbol(symbol: str) -> tuple[str, str]:
     return split_at_ending(symbol, _ENDINGS)
 
 
-def normaliser_of(market: int, feed: FeedSpec) -> Normaliser:
-    """Return the normaliser of a market, `USD_M` or `COIN_M`.
+def normaliser_of(
+    market: int | None, feed: FeedSpec, own_readers: Readers = NO_READERS
+) -> Normaliser:
+    """Return the normaliser of a market, `USD_M`, `COIN_M` or `UNMARKED`.
 
-    Every stream of these feeds carries mark-price rows, whatever its name.
+    Every stream of these feeds carries mark-price rows, whatever its name. `own_readers` are added,
+    and stand in for those of the same purpose and channel.
     """
     premium_index = PayloadReader(_PremiumIndex, _premium_index)
     return ChannelNormaliser(
@@ -367,6 +373,7 @@ def normaliser_of(market: int, feed: FeedSpec) -> Normaliser:
             ("history", "fundingRate"): PayloadReader(_FundingRate, _settlement),
             ("contract", "fundingInfo"): PayloadReader(_FundingInfo, _funding_info),
             ("contract", "exchangeInfo"): PayloadReader(_SymbolInfo, _symbol_info_of(feed)),
+            **own_readers,
         },
         {
             ANY_CHANNEL: ColumnReader(

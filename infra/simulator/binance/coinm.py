@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from infra.simulator.binance import coinm_universe, universe, wire
+from infra.simulator.binance.frames import coinm_row
 from infra.simulator.binance.limits import RateLimits, shared_limits
 from infra.simulator.binance.rest import CoinmRest
 from infra.simulator.binance.streams import (
@@ -76,6 +77,7 @@ class BinanceCoinm(BinanceExchange):
     """The exchange. `limits`: shared with USD-M where both are hosted; None: its own."""
 
     wire = wire.COINM_WIRE
+    row_template = staticmethod(coinm_row)
 
     def __init__(
         self, seed: int, options: CoinmOptions, now_ms: int, limits: RateLimits | None = None

@@ -14,7 +14,12 @@ import numpy as np
 from infra.simulator.market.market import Ints, Snapshot
 from infra.simulator.market.universe import UNITS_PER_ONE, Contract
 
-_EVENT = b"@E@"  # replaced by the event time in ms; no symbol contains it
+EVENT = "@E@"
+"""Stands for the event time in ms; no symbol contains it."""
+_EVENT = EVENT.encode()
+SWALLOWED = "%.0a"
+"""Prints nothing of a value."""
+INTEREST = "0.00010000"
 
 
 def rate_texts(snapshot: Snapshot, contracts: Sequence[Contract]) -> list[str | None]:
@@ -26,14 +31,21 @@ def rate_texts(snapshot: Snapshot, contracts: Sequence[Contract]) -> list[str | 
     ]
 
 
+RowTemplate = Callable[[Contract, int], bytes]
+"""Makes the text of a contract's row until its next funding time (ms), with `EVENT` and places for
+mark, average, estimated settle and index price and the rate, in this order."""
+
+
 class StreamTexts:
-    """The rows of the mark-price streams for a fixed list of contracts. `feed` decides `st`."""
+    """The rows of the mark-price streams for a fixed list of contracts."""
 
     def __init__(
-        self, feed: str, contracts: Sequence[Contract], shards: Sequence[Sequence[int]]
+        self,
+        template: RowTemplate,
+        contracts: Sequence[Contract],
+        shards: Sequence[Sequence[int]],
     ) -> None:
-        own = 2 if feed == "binance-coinm" else 1
-        self._st = [2 if contract.kind == "foreign" else own for contract in contracts]
+        self._template = template
         self._contracts = contracts
         self._shards = [list(shard) for shard in shards]
         self._next_funding_ms: Ints | None = None
@@ -67,9 +79,9 @@ class StreamTexts:
             return
         self._next_funding_ms = snapshot.next_funding_ms
         self._rows = [
-            _stream_row(contract, next_ms, st)
-            for contract, next_ms, st in zip(
-                self._contracts, snapshot.next_funding_ms.tolist(), self._st, strict=True
+            self._template(contract, next_ms)
+            for contract, next_ms in zip(
+                self._contracts, snapshot.next_funding_ms.tolist(), strict=True
             )
         ]
         self._arrays = [
@@ -84,9 +96,11 @@ def premium_rows(
     *,
     pairs: bool = False,
     dead: Collection[int] = (),
+    interest: Callable[[Contract], str] = lambda _contract: INTEREST,
 ) -> list[bytes]:
     """The premiumIndex objects of all contracts (docs/exchanges/binance-usdm.md §9a; with `pairs`:
-    binance-coinm.md §6a). `dead` rows trade no more and show zeros (§8).
+    binance-coinm.md §6a). `dead` rows trade no more and show zeros (§8). `interest`: the text of
+    `interestRate` of a contract that has a rate.
     """
 
     def pair_text(contract: Contract) -> str:
@@ -112,7 +126,7 @@ def premium_rows(
             f"{pair_text(contract)}"
             f'"markPrice":"{mark:.8f}","indexPrice":"{index:.8f}",'
             f'"estimatedSettlePrice":"{settle:.8f}","lastFundingRate":"{rate or ""}",'
-            f'"interestRate":"{"" if rate is None else "0.00010000"}",'
+            f'"interestRate":"{"" if rate is None else interest(contract)}",'
             f'"nextFundingTime":{0 if rate is None else next_ms},"time":{at}}}'
         ).encode()
         for contract, mark, index, settle, rate, next_ms, at in columns
@@ -134,10 +148,19 @@ def _values(snapshot: Snapshot) -> np.ndarray[tuple[int, ...], np.dtype[np.float
     ))  # fmt: skip
 
 
-def _stream_row(contract: Contract, next_funding_ms: int, st: int) -> bytes:
-    # %.0a swallows the value: a dated contract prints an empty rate.
-    rate, next_ms = ("%.0a", 0) if contract.kind == "dated" else ("%.8f", next_funding_ms)
+def usdm_row(contract: Contract, next_funding_ms: int) -> bytes:
+    """A row of USD-M; those of another feed in its arrays are COIN-M's."""
+    return _marked_row(contract, next_funding_ms, 2 if contract.kind == "foreign" else 1)
+
+
+def coinm_row(contract: Contract, next_funding_ms: int) -> bytes:
+    """A row of COIN-M."""
+    return _marked_row(contract, next_funding_ms, 2)
+
+
+def _marked_row(contract: Contract, next_funding_ms: int, st: int) -> bytes:
+    rate, next_ms = (SWALLOWED, 0) if contract.kind == "dated" else ("%.8f", next_funding_ms)
     return (
-        f'{{"e":"markPriceUpdate","E":@E@,"s":"{contract.symbol}","p":"%.8f","ap":"%.8f",'
+        f'{{"e":"markPriceUpdate","E":{EVENT},"s":"{contract.symbol}","p":"%.8f","ap":"%.8f",'
         f'"P":"%.8f","i":"%.8f","r":"{rate}","T":{next_ms},"st":{st}}}'
     ).encode()

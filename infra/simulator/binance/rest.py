@@ -19,12 +19,12 @@ from infra.simulator.exchange import RestCall, RestReply
 from infra.simulator.market.history import SettlementBook
 from infra.simulator.market.listings import Listings
 from infra.simulator.market.market import Ints, Market, Snapshot
-from infra.simulator.market.universe import UNITS_PER_ONE
+from infra.simulator.market.terms import Terms
+from infra.simulator.market.universe import UNITS_PER_ONE, Contract
 
 _SERVER_TIME = binance_universe.SERVER_TIME.encode()
 _DEFAULT_ROWS = 100
 _MAX_ROWS = 1_000
-_LATEST_ROWS = 200  # what fundingRate returns when no times are given
 
 
 class RestError(Exception):
@@ -45,7 +45,11 @@ class BinanceRest:
         intervals_listed: which perpetuals fundingInfo lists.
     """
 
-    prefix = "/fapi/v1/"
+    prefixes: tuple[str, ...] = ("/fapi/v1/",)
+    latest_rows = 200
+    """Settled rates that are returned at most where no times are given."""
+    latest_by_default = 200
+    """How many where no limit is given either."""
     pooled = frozenset({"fundingRate", "fundingInfo"})
     """What shares 500 requests in 5 minutes (docs/exchanges/binance-usdm.md §9b)."""
 
@@ -79,7 +83,11 @@ class BinanceRest:
         self._funding_body = b""
         self._shown: tuple[Snapshot, Callable[[], Sequence[int]]] | None = None
         self._premium: list[bytes] | None = None
-        self._calls: Mapping[str, Callable[[RestCall], bytes]] = {
+        self._calls = self._handlers()
+
+    def _handlers(self) -> Mapping[str, Callable[[RestCall], bytes]]:
+        """What answers each call, by the path behind the prefix. Raises RestError."""
+        return {
             "premiumIndex": self._premium_index,
             "fundingRate": self._funding_rate,
             "fundingInfo": self._funding_info,
@@ -108,8 +116,9 @@ class BinanceRest:
 
     def answer(self, call: RestCall) -> RestReply:
         """Answer one request, refusals included."""
-        name = call.path.removeprefix(self.prefix)
-        handler = self._calls.get(name) if call.path.startswith(self.prefix) else None
+        prefix = next(filter(call.path.startswith, self.prefixes), None)
+        name = call.path.removeprefix(prefix or "")
+        handler = None if prefix is None else self._calls.get(name)
         if handler is None:
             return RestReply(b"<html><body>404 Not Found</body></html>", 404, {}, "text/html")
         if call.method != "GET":
@@ -215,7 +224,7 @@ class BinanceRest:
             raise RestError(-1023, "Start time is greater than end time.")
         found = self._book.positions(row, start_ms, end_ms)
         if start_ms is None and end_ms is None:
-            found = found[-min(limit or _LATEST_ROWS, _LATEST_ROWS) :]
+            found = found[-min(limit or self.latest_by_default, self.latest_rows) :]
         else:
             found = found[: limit or _DEFAULT_ROWS]
         return self._settled_rows(found)
@@ -244,19 +253,29 @@ class BinanceRest:
         )
         return f"[{body}]".encode()
 
+    def _plain_settled_rows(self, positions: Ints) -> bytes:
+        """The rows of fundingRate with nothing but contract, time and rate."""
+        settled = self._book.all
+        columns = zip(
+            settled.row[positions].tolist(),
+            settled.raw_ms[positions].tolist(),
+            (settled.rate_units[positions] / UNITS_PER_ONE).tolist(),
+            strict=True,
+        )
+        body = ",".join(
+            f'{{"symbol":"{self._contracts[row].symbol}","fundingTime":{raw_ms},'
+            f'"fundingRate":"{rate:.8f}"}}'
+            for row, raw_ms, rate in columns
+        )
+        return f"[{body}]".encode()
+
     def _funding_info(self, call: RestCall) -> bytes:
         del call
         return self._funding_body
 
     def _funding_rows(self, now_ms: int) -> bytes:
         rows = [
-            {
-                "symbol": contract.symbol,
-                "adjustedFundingRateCap": f"{terms.cap_units / UNITS_PER_ONE:.8f}",
-                "adjustedFundingRateFloor": f"{-terms.cap_units / UNITS_PER_ONE:.8f}",
-                "fundingIntervalHours": terms.interval_hours,
-                "disclaimer": False,
-            }
+            self._funding_row(contract, terms, now_ms)
             for row in self._rows.values()
             for contract, terms in ((self._contracts[row], self._market.listed_terms(row, now_ms)),)
             # What has been adjusted is listed in any case.
@@ -268,6 +287,17 @@ class BinanceRest:
             and self._is_shown_as_trading(contract.symbol)
         ]
         return json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode()
+
+    def _funding_row(self, contract: Contract, terms: Terms, now_ms: int) -> dict[str, object]:
+        """A row of fundingInfo as of a time."""
+        del now_ms
+        return {
+            "symbol": contract.symbol,
+            "adjustedFundingRateCap": f"{terms.cap_units / UNITS_PER_ONE:.8f}",
+            "adjustedFundingRateFloor": f"{-terms.cap_units / UNITS_PER_ONE:.8f}",
+            "fundingIntervalHours": terms.interval_hours,
+            "disclaimer": False,
+        }
 
     def _is_shown_as_trading(self, symbol: str) -> bool:
         state = self._listings.state(symbol)
@@ -289,7 +319,7 @@ class BinanceRest:
 class CoinmRest(BinanceRest):
     """Answers calls of COIN-M, where they differ (docs/exchanges/binance-coinm.md §6)."""
 
-    prefix = "/dapi/v1/"
+    prefixes = ("/dapi/v1/",)
     pooled = frozenset()
 
     def _weight(self, name: str, query: Mapping[str, str]) -> int:
@@ -314,19 +344,7 @@ class CoinmRest(BinanceRest):
         return super()._funding_rate(call)
 
     def _settled_rows(self, positions: Ints) -> bytes:
-        settled = self._book.all
-        columns = zip(
-            settled.row[positions].tolist(),
-            settled.raw_ms[positions].tolist(),
-            (settled.rate_units[positions] / UNITS_PER_ONE).tolist(),
-            strict=True,
-        )
-        body = ",".join(
-            f'{{"symbol":"{self._contracts[row].symbol}","fundingTime":{raw_ms},'
-            f'"fundingRate":"{rate:.8f}"}}'
-            for row, raw_ms, rate in columns
-        )
-        return f"[{body}]".encode()
+        return self._plain_settled_rows(positions)
 
 
 def _integer(query: Mapping[str, str], name: str) -> int | None:

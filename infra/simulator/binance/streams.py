@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from infra.simulator.binance import wire
-from infra.simulator.binance.frames import StreamTexts, rate_texts, wrapped
+from infra.simulator.binance.frames import RowTemplate, StreamTexts, rate_texts, wrapped
 from infra.simulator.binance.rest import BinanceRest
 from infra.simulator.binance.stream_control import StreamControl
 from infra.simulator.exchange import (
@@ -33,7 +33,6 @@ from infra.simulator.market.universe import UNITS_PER_ONE, Contract
 from infra.simulator.wire_fields import Wire
 
 _SLOW_TICKS = 3  # streams without @1s push every third tick (docs/exchanges/binance-usdm.md §5)
-_MAX_JITTER_MS = 3
 
 RULES = SocketRules(ping_every_s=180.0, pong_within_s=600.0, messages_per_s=10, max_age_s=86_400.0)
 """Both exchanges': docs/exchanges/binance-usdm.md §3, §4, binance-coinm.md §3."""
@@ -117,7 +116,7 @@ class BinanceTick:
         self._offer = offer
         self.snapshot = snapshot
         self._array_ms = [
-            snapshot.at_ms + _jitter_ms(snapshot.at_ms, number)
+            snapshot.at_ms + _noise(snapshot.at_ms, number) % exchange.jitter_ms
             for number in range(len(offer.arrays))
         ]
         self._slow = slow
@@ -196,6 +195,10 @@ class BinanceExchange:
     """
 
     wire: Wire
+    row_template: RowTemplate
+    """Of the rows of its streams."""
+    jitter_ms = 3
+    """Event times are less than so many ms past the grid, each array's by its own number."""
 
     def __init__(
         self,
@@ -258,7 +261,7 @@ class BinanceExchange:
             for number, array in enumerate(plan.arrays):
                 for row in array:
                     array_of[row] = number
-            texts = StreamTexts(self.name, self.contracts, plan.arrays)
+            texts = StreamTexts(self.row_template, self.contracts, plan.arrays)
             offer = _Offer(plan.arrays, array_of, plan.streams(), texts)
             self._offer = self.listings.version, offer
         return self._offer[1]
@@ -293,6 +296,5 @@ def opened_session(
     return BinanceSession(control, rules, delivers=delivers)
 
 
-def _jitter_ms(at_ms: int, array: int) -> int:
-    """Event times are a few ms past the grid, each array its own."""
-    return (at_ms // 10 * 2_654_435_761 + array * 40_503 >> 7) % _MAX_JITTER_MS
+def _noise(at_ms: int, array: int) -> int:
+    return at_ms // 10 * 2_654_435_761 + array * 40_503 >> 7

@@ -13,6 +13,7 @@ import numpy as np
 
 from infra.simulator.binance import universe as binance_universe
 from infra.simulator.binance import wire
+from infra.simulator.binance.frames import usdm_row
 from infra.simulator.binance.limits import RateLimits, shared_limits
 from infra.simulator.binance.rest import BinanceRest
 from infra.simulator.binance.rows import UsdmRows
@@ -90,6 +91,7 @@ class BinanceUsdm(BinanceExchange):
     """The exchange. `limits`: counted here and elsewhere; None: its own."""
 
     wire = wire.USDM_WIRE
+    row_template = staticmethod(usdm_row)
 
     def __init__(
         self, seed: int, options: BinanceOptions, now_ms: int, limits: RateLimits | None = None

@@ -1,0 +1,1 @@
+"""Simulated Aster: the family of infra.simulator.binance, as far as it differs."""
