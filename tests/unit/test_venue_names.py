@@ -17,8 +17,7 @@ NAMES = re.compile(
 """An aggregate is no Gate, nor is a gateway; a master is no Aster."""
 
 PAGE = re.compile(r"[\w/-]+\.md\b|\bASTER\b")
-"""A citation of a documentation page, which may be a venue's, or an asset that bears a venue's name.
-"""
+"""A page of the documentation, which may be a venue's, and an asset that bears a venue's name."""
 
 
 def own(path: str) -> bool:

@@ -7,7 +7,17 @@ from typing import Any
 
 from stream_app.model import InstrumentUpdate, RateUpdate
 from tests.venues.binance import CONTROL, UNKNOWN
-from tests.venues.samples import Captured, Expected, Sample, Samples, array, just
+from tests.venues.samples import (
+    Captured,
+    ContractList,
+    Documented,
+    Expected,
+    Sample,
+    Samples,
+    array,
+    just,
+    listed,
+)
 
 FEED = "aster"
 STREAM = "!markPrice@arr@1s"
@@ -123,10 +133,6 @@ SAMPLES = Samples(
     history_page=array(text(SETTLED)),
     history_rows=[text(SETTLED)],
     history_time="fundingTime",
-    urls=["wss://fstream.asterdex.com/ws/!markPrice@arr@1s"],
-    rest_url="https://fapi.asterdex.com",
-    weights={"exchangeInfo": [1], "fundingInfo": [1], "ticker24hr": [40], "premiumIndex": [1]},
-    server_pings=True,
 )
 
 PAYLOADS = (
@@ -144,6 +150,19 @@ PAYLOADS = (
         LISTED,
         lambda row: {"timezone": "UTC", "symbols": [row]},
     ),
+)
+
+DOCUMENTED = Documented(
+    sockets=["wss://fstream.asterdex.com/ws/!markPrice@arr@1s"],
+    rest_url="https://fapi.asterdex.com",
+    costs={"exchangeInfo": [1], "fundingInfo": [1], "ticker24hr": [40], "premiumIndex": [1]},
+    contracts=ContractList(
+        lambda rows: listed(*rows, before='{"symbols":[', after="]}"),
+        lambda name: {"symbol": name, "contractType": "PERPETUAL"},
+        optional=("status", "onboardDate", "underlyingSubType"),
+        unlistable={"status": 7},
+    ),
+    server_pings=True,
 )
 
 CAPTURED = (
