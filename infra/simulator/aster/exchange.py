@@ -129,7 +129,12 @@ class Aster(BinanceExchange):
     def session(self, path: str, query: Mapping[str, str]) -> BinanceSession | None:
         """Open a connection; nothing is split by route (§1)."""
         return opened_session(
-            path, query, self._options.rules, self._options.max_streams, delivers=True
+            path,
+            query,
+            self._options.rules,
+            self._options.max_streams,
+            delivers=True,
+            needs_id=False,
         )
 
     def _one_array(self, live: Sequence[int]) -> StreamPlan:

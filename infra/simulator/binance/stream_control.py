@@ -30,17 +30,27 @@ class ControlError(Exception):
 class StreamControl:
     """The subscriptions of one connection and the answers to its control frames."""
 
-    def __init__(self, streams: Sequence[str], *, combined: bool, max_streams: int) -> None:
+    def __init__(
+        self,
+        streams: Sequence[str],
+        *,
+        combined: bool,
+        max_streams: int,
+        needs_id: bool = True,
+    ) -> None:
+        """`needs_id`: a request without an id is refused; else it is answered with null for it."""
         self.streams: dict[str, None] = dict.fromkeys(streams)
         self.combined = combined
         self._max_streams = max_streams
+        self._needs_id = needs_id
 
     def on_text(self, text: str) -> Sequence[Frame | Close]:
         """Answer one control frame and apply it."""
         request_id: int | str | None = None
         try:
             request = _object(text)
-            request_id = _request_id(request)
+            if self._needs_id or "id" in request:
+                request_id = _request_id(request)
             result = self._apply(request)
         except ControlError as error:
             reply: dict[str, object] = {"error": {"code": error.code, "msg": str(error)}}

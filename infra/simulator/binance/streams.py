@@ -281,7 +281,13 @@ class BinanceExchange:
 
 
 def opened_session(
-    path: str, query: Mapping[str, str], rules: SocketRules, max_streams: int, *, delivers: bool
+    path: str,
+    query: Mapping[str, str],
+    rules: SocketRules,
+    max_streams: int,
+    *,
+    delivers: bool,
+    needs_id: bool = True,
 ) -> BinanceSession | None:
     """A session at a path below the route: `/stream?streams=`, `/ws` or `/ws/<name>`."""
     if path == "/stream":
@@ -291,7 +297,10 @@ def opened_session(
     else:
         return None
     control = StreamControl(
-        [name for name in names if name], combined=path == "/stream", max_streams=max_streams
+        [name for name in names if name],
+        combined=path == "/stream",
+        max_streams=max_streams,
+        needs_id=needs_id,
     )
     return BinanceSession(control, rules, delivers=delivers)
 

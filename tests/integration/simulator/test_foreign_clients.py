@@ -1,7 +1,6 @@
 """A client that we did not write reads the simulated exchanges: ccxt must get the truth.
 
-Skipped without ccxt, which is no dependency of ours: `pip install ccxt` (4.5 is what this was
-written with). A misreading of the exchanges' documents that our producers and our simulator share
+A misreading of the exchanges' documents that our producers and our simulator share
 would show here.
 """
 
@@ -9,39 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
 from infra.simulator.registry import create_exchanges
+from tests.support.ccxt_client import client, symbol_of
 from tests.support.simulated_feed import CONTRACTS, OPTIONS, Simulated, simulator
-
-ccxt: Any = pytest.importorskip("ccxt.pro")
-
-
-@asynccontextmanager
-async def client(name: str, urls: dict[str, Any]) -> AsyncIterator[Any]:
-    """The client that ccxt has for an exchange, pointed at other URLs."""
-    # With its own resolver and certificates the client would look beyond this machine.
-    session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=8))
-    one = getattr(ccxt, name)({"session": session, "enableRateLimit": False})
-    one.urls["api"] = {**one.urls["api"], **urls}
-    one.has["fetchCurrencies"] = False
-    try:
-        yield one
-    finally:
-        await one.close()
-        await session.close()
-
-
-def symbol_of(one: Any, unified: str) -> str:
-    """The exchange's own name of a ccxt symbol."""
-    symbol: str = one.market(unified)["id"]
-    return symbol
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from infra.simulator.aster.exchange import Aster, AsterOptions, create
 from infra.simulator.binance.streams import BinanceSession
-from infra.simulator.exchange import Close, RestCall, RestReply
+from infra.simulator.exchange import Close, Frame, RestCall, RestReply
 from infra.simulator.options import SimulatorOptions
 
 NOW_MS = 1_790_269_856_400
@@ -66,6 +66,16 @@ def test_combined_and_slow_streams(exchange: Aster) -> None:
     assert len(every["data"]) == 50
     assert delivered(exchange, session, TICK_MS + 1_000) == []
     assert exchange.session("/market/ws/!markPrice@arr", {}) is None
+
+
+def test_a_request_without_an_id_is_taken(exchange: Aster) -> None:
+    """A client of others sends none (§2)."""
+    session = opened(exchange, "/ws")
+    (answer,) = session.on_text('{"method":"SUBSCRIBE","params":["btcusdt@markPrice@1s"]}', NOW_MS)
+    assert isinstance(answer, Frame)
+    assert json.loads(answer.payload) == {"result": None, "id": None}
+    (row,) = delivered(exchange, session)
+    assert row["s"] == "BTCUSDT"
 
 
 def test_more_than_200_streams_close(exchange: Aster) -> None:
