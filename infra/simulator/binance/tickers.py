@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 
 from infra.simulator.binance.universe import pair
-from infra.simulator.market.liquidity import liquidity
 from infra.simulator.market.history import DAY_MS
+from infra.simulator.market.liquidity import liquidity
 from infra.simulator.market.universe import Contract
 
 _CONTRACT_USD = 100

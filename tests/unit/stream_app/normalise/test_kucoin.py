@@ -313,7 +313,7 @@ def test_the_hourly_snapshot_tells_liquidity_too() -> None:
     rate, facts = read_all(row, "reconcile", "contracts/active")
     assert isinstance(rate, RateUpdate)
     assert facts == InstrumentUpdate(
-        SYMBOL, turnover_24h=512_345.5, open_interest=pytest.approx(4 * 86378.69)
+        SYMBOL, turnover_24h=512_345.5, open_interest=4000 * 0.001 * 86378.69
     )
     (listed,) = read_all(row, "contract", "contracts/active")
     assert isinstance(listed, InstrumentUpdate)
