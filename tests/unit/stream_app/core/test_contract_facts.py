@@ -1,5 +1,6 @@
-"""What a contract is and how much of it is traded, as records: told when it changes, liquidity alone
-at most every 15 minutes.
+"""What a contract is and how much of it is traded, as records: told when it changes.
+
+Liquidity alone is told at most every 15 minutes.
 """
 
 from __future__ import annotations
