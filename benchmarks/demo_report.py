@@ -13,6 +13,7 @@ from schemas.records import WorkerStatus
 READINGS = 0.95
 """In this share of its readings the page has to show less than what is aimed at."""
 APPLICATION = ("worker", "sink", "producer")
+"""The parts that are ours; of several producers each has a number behind its name."""
 GROWS = 2.0
 """More records behind in the last third than so many times those in the first: not sustained."""
 FEW_BEHIND = 200
@@ -87,10 +88,10 @@ def text(figures: Mapping[str, Any]) -> str:
         ["records behind: first third / last / most", *(_behind(phase) for phase in both)],
         ["stale contracts, most", *(str(phase["stale"]) for phase in both)],
     ]
-    parts = sorted(steady["parts"], key=lambda part: (part not in APPLICATION, part))
+    parts = sorted(steady["parts"], key=lambda part: (not _is_ours(part), part))
     used = [
         [
-            f"**{part}**" if part in APPLICATION else part,
+            f"**{part}**" if _is_ours(part) else part,
             *(_part(p, part) for p in (loading, steady)),
         ]
         for part in parts
@@ -104,6 +105,10 @@ def text(figures: Mapping[str, Any]) -> str:
         table(["part: cores / RSS, MB", "while history loads", "once loaded"], used),
     ]
     return "\n\n".join([begun, *tables])
+
+
+def _is_ours(part: str) -> bool:
+    return part.partition("-")[0] in APPLICATION
 
 
 def _took(found: Mapping[str, Any]) -> str:

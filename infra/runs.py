@@ -9,6 +9,8 @@ RUN_DIRECTORIES = {"live": DEFAULT_ROOT / "live", "demo": DEFAULT_ROOT / "demo"}
 """By kind of run, relative to the working directory. The demo's is begun anew by each run."""
 CLICKHOUSE_URL_FILE = "clickhouse.url"
 """In a run's directory: where its own ClickHouse listens, for tools that come as its writer."""
-DEMO_CONTRACTS = 1874
-"""How many contracts a simulated run lists, over all feeds: as many as the five exchanges listed in
-autumn 2026 (docs/exchanges/README.md)."""
+DEMO_CONTRACTS = 1500
+"""How many contracts a simulated run lists, over all feeds, unless it is told otherwise: a part of
+what the exchanges list, in their proportions, that leaves two cores room."""
+FEEDS_PER_PRODUCER = 5
+"""Where the exchanges list all of their contracts, one producer has so many feeds."""

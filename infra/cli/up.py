@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 import click
 
-from infra.runs import DEMO_CONTRACTS, RUN_DIRECTORIES
+from infra.runs import DEMO_CONTRACTS, FEEDS_PER_PRODUCER, RUN_DIRECTORIES
 from schemas.feeds import FEEDS
 
 
 @click.command()
 @click.option("--live", is_flag=True, help="The real exchanges instead of simulated ones.")
-@click.option(
-    "--contracts", type=click.IntRange(2, 20_000), default=DEMO_CONTRACTS, show_default=True,
-    help="Simulated contracts of all feeds together.",
-)  # fmt: skip
+@click.option("--contracts", type=click.IntRange(2, 20_000),
+              help="Simulated contracts of all feeds together, in the proportions of the real "
+              f"exchanges.  [default: {DEMO_CONTRACTS}]")  # fmt: skip
+@click.option("--all", "every_contract", is_flag=True,
+              help="As many simulated contracts as the real exchanges list, pushed as often as "
+              "they push them.")  # fmt: skip
+@click.option("--producers", type=click.IntRange(1, len(FEEDS)),
+              help="Processes that share the feeds.  [default: 1; of all contracts one for each "
+              f"{FEEDS_PER_PRODUCER} feeds]")  # fmt: skip
 @click.option("--feed", "feeds", multiple=True, type=click.Choice(FEEDS), metavar="FEED",
               help="Only this feed; may be given again. Default: all.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True,
@@ -51,10 +57,22 @@ def up(**given: Any) -> None:
 
     verbose, duration_s = given.pop("verbose"), given.pop("duration_s")
     asked_for = given.pop("data_dir")
+    feeds = given.pop("feeds") or FEEDS
+    every_contract, contracts = given.pop("every_contract"), given.pop("contracts")
+    if every_contract and (given["live"] or contracts is not None):
+        raise click.UsageError("--all is for simulated contracts: without --live and --contracts")
+    if every_contract:
+        from infra.simulator.registry import listed_contracts
+
+        contracts = listed_contracts(feeds)
+    is_whole = every_contract or given["live"]
+    producers = ceil(len(feeds) / FEEDS_PER_PRODUCER) if is_whole else 1
     options = StackOptions(
         data_dir=asked_for or RUN_DIRECTORIES["live" if given["live"] else "demo"],
         ports=Ports(**{name: given.pop(f"{name}_port") for name in Ports.__dataclass_fields__}),
-        feeds=given.pop("feeds") or FEEDS,
+        feeds=feeds,
+        contracts=contracts or DEMO_CONTRACTS,
+        producers=given.pop("producers") or producers,
         **given,
     )
     if options.kafka is not None:

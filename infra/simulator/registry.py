@@ -20,7 +20,19 @@ def _simulated() -> dict[str, Simulated]:
 SIMULATED: Mapping[str, Simulated] = _simulated()
 """Every registered feed that can be simulated."""
 
-ALL_CONTRACTS = sum(one.perpetuals for one in SIMULATED.values())
+
+def listed_contracts(feeds: Sequence[str]) -> int:
+    """Return how many perpetuals the real exchanges of some feeds list.
+
+    Raises:
+        ConfigurationError: a feed cannot be simulated.
+    """
+    if unknown := [feed for feed in feeds if feed not in SIMULATED]:
+        raise ConfigurationError(f"feeds: {unknown[0]!r} has no simulated exchange")
+    return sum(SIMULATED[feed].perpetuals for feed in feeds)
+
+
+ALL_CONTRACTS = listed_contracts(list(SIMULATED))
 
 
 def shares(feeds: Sequence[str], contracts: int) -> dict[str, int]:

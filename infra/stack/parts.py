@@ -35,6 +35,7 @@ from schemas.topics import OUTPUT_TOPICS, raw_topic
 from stream_app.settings import SinkSettings, WorkerSettings
 
 HOST = "127.0.0.1"
+PRODUCER = "producer"
 DRAIN_TIMEOUT_S = 30.0
 DRAIN_TOLD_EVERY_S = 3.0
 SIMULATED_LIMIT_FACTOR = 50
@@ -66,6 +67,8 @@ class StackOptions:
     contracts: int = DEMO_CONTRACTS
     """How many contracts all simulated feeds have together."""
     seed: int = 1
+    producers: int = 1
+    """How many processes share the feeds."""
     aligned: bool = False
     """Whether all simulated exchanges push at the same moment."""
     kafka: str | None = None
@@ -157,6 +160,21 @@ class StackOptions:
         return load_settings(part, **given)
 
 
+def producer_names(options: StackOptions) -> list[str]:
+    """Return the names of the producers' services; a single one has no number."""
+    if options.producers == 1:
+        return [PRODUCER]
+    return [f"{PRODUCER}-{number}" for number in range(1, options.producers + 1)]
+
+
+def producer_port(ports: Ports, share: int) -> int:
+    """Return where the producer of a share serves its metrics.
+
+    The first one's port is chosen; those of the others begin ten further on, behind the sink's.
+    """
+    return ports.producer_metrics + (0 if share == 1 else 8 + share)
+
+
 def check_settings(options: StackOptions) -> None:
     """Check the settings of every part, before any of them starts.
 
@@ -179,7 +197,10 @@ def require_free_ports(options: StackOptions) -> None:
     wanted = [
         (ports.registry, "the schema registry", "--registry-port"),
         (ports.web, "the status page", "--web-port"),
-        (ports.producer_metrics, "the producers' metrics", "--producer-metrics-port"),
+        *(
+            (producer_port(ports, share), "the producers' metrics", "--producer-metrics-port")
+            for share in range(1, options.producers + 1)
+        ),
         (ports.sink_metrics, "the sink's metrics", "--sink-metrics-port"),
     ]
     if options.kafka is None:
@@ -198,8 +219,14 @@ def require_free_ports(options: StackOptions) -> None:
 
 
 def service(options: StackOptions, name: str) -> Service:
-    """Return one part of the stack as a supervised service."""
+    """Return one part of the stack as a supervised service.
+
+    A producer is `producer`, or `producer-K` where several share the feeds.
+    """
     ports, data = options.ports, options.data_dir
+    command, _, number = name.partition("-")
+    share = int(number or 1)
+    metrics_port = producer_port(ports, share)
     arguments: dict[str, list[str]] = {
         "broker": ["--port", str(ports.kafka), "--data-dir", str(data / "kafka")],
         "registry": ["--port", str(ports.registry), "--data-dir", str(data / "registry")],
@@ -213,7 +240,7 @@ def service(options: StackOptions, name: str) -> Service:
         ],
         "worker": [],
         "sink": [],
-        "producer": list(options.feeds),
+        PRODUCER: [*options.feeds, "--share", f"{share}/{options.producers}"],
     }
     ready = {
         "broker": kafka_ready(HOST, ports.kafka),
@@ -222,9 +249,9 @@ def service(options: StackOptions, name: str) -> Service:
         "simulator": http_ready(f"http://{HOST}:{ports.simulator}/healthz"),
         "worker": http_ready(f"{options.web}/startupz"),
         "sink": tcp_ready(HOST, ports.sink_metrics),
-        "producer": tcp_ready(HOST, ports.producer_metrics),
+        PRODUCER: tcp_ready(HOST, metrics_port),
     }
-    environment = options.environment()
+    environment = options.environment() | {"FUNDING_PRODUCER_METRICS_PORT": str(metrics_port)}
     if name in {"clickhouse", "sink"} and (writer := options.clickhouse_writer()) is not None:
         environment |= {
             "FUNDING_CLICKHOUSE_USERNAME": writer.user,
@@ -232,9 +259,9 @@ def service(options: StackOptions, name: str) -> Service:
         }
     return Service(
         name=name,
-        argv=[sys.executable, "-m", "infra.cli", name, *arguments[name]],
+        argv=[sys.executable, "-m", "infra.cli", command, *arguments[command]],
         env=environment,
-        ready=ready[name],
+        ready=ready[command],
         # The broker's first start downloads its jars.
         ready_timeout_s=300.0 if name == "broker" else 60.0,
         # Kafka keeps what the sink has not stored yet, so the others go on without it.
@@ -287,7 +314,7 @@ class Stack:
         )
         self._progress("topics, schemas and tables are there")
         await self._start("worker", "sink")
-        await self._start("producer")
+        await self._start(*producer_names(options))
 
     async def _start(self, *names: str) -> None:
         async def one(name: str) -> None:
@@ -304,7 +331,7 @@ class Stack:
 
         Returns False if that took longer than DRAIN_TIMEOUT_S.
         """
-        for name in ("simulator", "producer"):
+        for name in ("simulator", *producer_names(self.options)):
             if name in self.supervisor.pids:
                 await self.supervisor.stop_service(name)
         worker = ("processed", self.worker_settings.worker_id, [raw_topic(feed) for feed in FEEDS])

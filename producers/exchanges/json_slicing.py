@@ -206,16 +206,27 @@ def keyed_rows(table: bytes) -> list[Member]:
     at = 0
     for key, raw in _members(table).items():
         row, quoted = bytes(raw), _ENCODER.encode(key)
-        start = table.find(row, at)
-        before = table[at:start] if start >= 0 else b""
-        key_at = before.rfind(quoted)
-        between = before[key_at + len(quoted) :]
-        if key_at >= 0 and between.strip() == b":":
-            found.append(Member(key, row, before[key_at:] + row))
-            at = start + len(row)
-        else:
-            found.append(Member(key, row, b"%b:%b" % (quoted, row)))
+        member, at = _member(table, at, quoted, row)
+        found.append(Member(key, row, member))
     return found
+
+
+_TRIES = 3
+"""A key may hold what looks like its row; one that does so more often is written anew."""
+
+
+def _member(table: bytes, since: int, quoted: bytes, row: bytes) -> tuple[bytes, int]:
+    """Return a member as it stands in the table behind a place, and the place behind it."""
+    start = since
+    for _ in range(_TRIES):
+        start = table.find(row, start)
+        key_at = table.rfind(quoted, since, max(start, since))
+        if start < 0:
+            break
+        if key_at >= 0 and table[key_at + len(quoted) : start].strip() == b":":
+            return table[key_at : start + len(row)], start + len(row)
+        start += 1
+    return b"%b:%b" % (quoted, row), since
 
 
 def percent(text: str) -> str:

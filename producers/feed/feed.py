@@ -77,7 +77,8 @@ class Feed:
         self._settings = settings
         self._publisher = publisher
         self._clock = clock
-        self._streams = settings.producer_mode != "poll"
+        mode = settings.producer_mode
+        self._streams = mode != "poll" and bool(exchange.socket_kinds)
         endpoints = Endpoints(exchange.feed, settings.exchange_base_url)
         self.rest = RestClient(
             exchange, endpoints.rest(exchange.rest_url), session, rate_limiter, clock
@@ -88,9 +89,10 @@ class Feed:
             exchange, raw_replies, refresh_s, self._on_listed, clock, chance
         )
         self.registry = self.instruments.registry
-        period_s = exchange.fallback_s if self._streams else settings.producer_poll_s
-        self.polling = Polling(period_s)
-        self.snapshots = Snapshots(exchange, raw_replies, self.registry, self.polling, clock)
+        self.polling = Polling(settings.producer_poll_s if mode == "poll" else exchange.fallback_s)
+        self.snapshots = Snapshots(
+            exchange, raw_replies, self.registry, self.polling, clock, polled=self._on_polled
+        )
         self.event_log = event_log or FeedEventLog(exchange.feed, publisher, clock)
         self.monitor = FeedMonitor(exchange, clock, streams=self._streams)
         self.frames = FrameHandler(exchange, publisher, self.registry, self._on_data, clock)
@@ -214,6 +216,11 @@ class Feed:
         events = self.monitor.data(identity, symbols, event_us, received_at, ahead_s, filled)
         self._handle(events)
 
+    def _on_polled(self, symbols: list[str], received_at: int) -> None:
+        """Note what REST brought; of a feed without a stream it is the feed's data."""
+        if self.monitor.source == "rest":
+            self._on_data(f"{self.exchange.feed}/rest", symbols, None, received_at)
+
     def _on_close(self, closed: Closed) -> None:
         self._publisher.forget(closed.connection_id)
         self.frames.closed(closed.connection_id)
@@ -222,11 +229,15 @@ class Feed:
 
     def status(self) -> FeedStatus:
         """Return the feed's status now."""
-        monitor = self.monitor
+        monitor, frames, updates = self.monitor, self.frames.data, self.frames.updates
+        by_rest = len(self.polling.wanted)
+        if monitor.source == "rest":
+            # Its replies are the feed's frames, and REST stands in for nothing.
+            frames, updates, by_rest = self.snapshots.polls, self.snapshots.rates, 0
         return {
             "feed": self.exchange.feed,
             "state": monitor.state,
-            "transport": transport(monitor.state),
+            "transport": transport(monitor.state, monitor.source),
             "since": monitor.since_us,
             "reported_at": self._clock.now_us(),
             "last_data_at": monitor.last_data_at,
@@ -234,13 +245,13 @@ class Feed:
             "contracts_live": monitor.live,
             "connections": self.pool.open,
             "connects": self.pool.connects,
-            "frames": self.frames.data,
-            "updates": self.frames.updates,
+            "frames": frames,
+            "updates": updates,
             "rest_calls": self.rest.calls,
             "backfill_done": self.history.complete,
             "detail": monitor.detail,
             "mode": self._settings.producer_mode,
-            "contracts_by_rest": len(self.polling.wanted),
+            "contracts_by_rest": by_rest,
             "connect_attempts": self.pool.attempts,
             "rest_failures": self.rest.failures,
             "repeated": self.frames.repeated,

@@ -15,7 +15,7 @@ from producers.policy.liveness import Liveness
 from producers.policy.monitoring.clock_skew import ClockSkew
 from producers.policy.monitoring.connection_gaps import ConnectionGaps
 from producers.policy.monitoring.event_counts import EventCounts
-from producers.policy.monitoring.events import MonitorEvent, UnknownContracts
+from producers.policy.monitoring.events import FewSilent, MonitorEvent, UnknownContracts
 from producers.policy.monitoring.listing_report import ListingReport
 from producers.policy.monitoring.silence import Silence
 from producers.policy.monitoring.state_report import Delivery, StateReport
@@ -24,7 +24,7 @@ from producers.policy.ownership import Rest
 from producers.websocket.connection import Closed
 from schemas.audit_kinds import AuditKind
 from schemas.clock import Clock
-from schemas.records import FeedState
+from schemas.records import FeedState, Transport
 from schemas.times import US_PER_S
 
 
@@ -46,10 +46,12 @@ class FeedMonitor:
     """The monitor of one feed."""
 
     def __init__(self, exchange: Exchange, clock: Clock, *, streams: bool) -> None:
-        """`streams` False: the feed has no sockets, its mode is poll."""
+        """`streams` False: the feed opens no sockets, as it has none or as its mode is poll."""
         feed, now_s, now_us = exchange.feed, clock.monotonic_s(), clock.now_us()
         self._clock = clock
         self._streams = streams
+        self.source: Transport = "ws" if exchange.socket_kinds else "rest"
+        """What brings the feed's rates while all is well; "rest": it has no stream."""
         self._rest_first = exchange.snapshot_at_start
         self._liveness = Liveness(exchange.silent_s)
         self._silence = Silence()
@@ -83,7 +85,7 @@ class FeedMonitor:
 
     @property
     def live(self) -> int:
-        """Contracts that the stream delivers."""
+        """Contracts that the stream (or without one: REST) delivers."""
         return self._liveness.live(self._clock.monotonic_s())
 
     def listed(self, change: Change, streaming: frozenset[str]) -> list[MonitorEvent]:
@@ -138,21 +140,33 @@ class FeedMonitor:
         )
 
     def silent(self) -> Sequence[MonitorEvent]:
-        """Report which contracts the stream does not deliver now."""
-        if not self._streams:
+        """Report which contracts the stream (or without one: REST) does not deliver now."""
+        if not self._streams and self.source == "ws":
             return ()
         silent = self._liveness.silent(self._clock.monotonic_s())
-        return self._silence.observe(frozenset(silent), self.expected)
+        events = self._silence.observe(frozenset(silent), self.expected)
+        if self.source == "rest":
+            # All are asked for anyway: that a few are missing may only mean that they are delisted.
+            return [event for event in events if isinstance(event, FewSilent)]
+        return events
 
     def judge(self, around: Surroundings) -> list[MonitorEvent]:
         """Report what has changed since the last look: clocks, counts, the feed's state."""
         now_s, now_us = self._clock.monotonic_s(), self._clock.now_us()
-        streamed = self._liveness.live(now_s) if self._streams else 0
-        delivery = Delivery(
-            self.expected, streamed, around.rest, around.by_rest, around.kafka_full_s
-        )
+        delivery = self._delivery(around, now_s)
         return [
             *self._skew.observe(around.clock_ahead_s, now_us),
             *self._counts.observe(around.totals, now_s, now_us),
             *self._report.observe(delivery, now_s, now_us),
         ]
+
+    def _delivery(self, around: Surroundings, now_s: float) -> Delivery:
+        live = self._liveness.live(now_s)
+        if self.source == "ws":
+            streamed = live if self._streams else 0
+            rest, by_rest = around.rest, around.by_rest
+        else:
+            # Nothing stands in for REST: it serves, or it fails.
+            streamed, by_rest = live, frozenset(self._liveness.silent(now_s))
+            rest = around.rest if around.rest is Rest.FAILING else Rest.IDLE
+        return Delivery(self.expected, streamed, rest, by_rest, around.kafka_full_s, self.source)

@@ -1,7 +1,8 @@
 """Whether the stream or REST provides a feed's rates: the feed's state and every transition. Pure.
 
 Contract by contract, what the stream delivers is taken from the stream, and the rest is polled by
-REST until the stream delivers it again (make before break). The feed's state sums that up.
+REST until the stream delivers it again (make before break). The feed's state sums that up. Where a
+feed has no stream, what REST brings is observed in its place, and nothing stands in for it.
 docs/ownership.md holds the same table for people; a test keeps the two equal.
 """
 
@@ -90,10 +91,13 @@ def _table() -> Mapping[tuple[FeedState, Stream, Rest], FeedState]:
 TRANSITIONS = _table()
 
 
-def transport(state: FeedState) -> Transport | None:
-    """Return which transport delivers most rates in a state; None: neither."""
+def transport(state: FeedState, source: Transport = "ws") -> Transport | None:
+    """Return which transport delivers most rates in a state; None: neither.
+
+    `source`: "rest" for a feed without a stream, whose states are those of REST.
+    """
     if state == "live":
-        return "ws"
+        return source
     return "rest" if state in {"fallback", "recovering"} else None
 
 

@@ -30,14 +30,20 @@ class Snapshots:
         polling: Polling,
         clock: Clock,
         timeout_s: float = SNAPSHOT_TIMEOUT_S,
+        polled: Callable[[list[str], int], None] = lambda _symbols, _received_at: None,
     ) -> None:
-        """`polling` decides when rates are asked for; a call may take `timeout_s`."""
+        """`polling` decides when rates are asked for; a call may take `timeout_s`.
+
+        `polled` is called with the contracts of each reply that brought rates in place of a stream,
+        and its time of receipt, µs.
+        """
         self._exchange = exchange
         self._raw_replies = raw_replies
         self._registry = registry
         self.polling = polling
         self._clock = clock
         self._timeout_s = timeout_s
+        self._polled = polled
         self._changed = asyncio.Event()
         self.polls = 0
         """Polls instead of the stream that brought rates."""
@@ -119,6 +125,9 @@ class Snapshots:
             pieces = [piece for piece in reply.slices if _asked(piece, chosen)]
             await self._raw_replies.publish(call, purpose, pieces, reply.received_at)
             published += sum(piece.readable for piece in pieces)
+            if purpose == "fallback":
+                brought = [p.symbol for p in pieces if p.readable and p.symbol is not None]
+                self._polled(brought, reply.received_at)
         if purpose == "fallback":
             self.polls += published > 0
             self.rates += published

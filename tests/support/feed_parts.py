@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from pathlib import Path
 from typing import Any, cast
 
@@ -37,10 +38,17 @@ def feed_of(
     publisher: FakePublisher,
     feed: str = "binance-usdm",
     clock: Clock | None = None,
+    *,
+    streams: bool = True,
     **more: Any,
 ) -> Feed:
-    """Return a feed that is not running; `more` are settings."""
-    found = exchange(feed)
+    """Return a feed that is not running; `more` are settings.
+
+    `streams` False: REST is the source of its rates.
+    """
+    found = copy(exchange(feed))
+    if not streams:
+        found.socket_kinds = ()
     return Feed(
         found,
         ProducerSettings(producer_data_dir=str(folder), **more),

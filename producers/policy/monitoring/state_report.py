@@ -8,7 +8,7 @@ from producers.policy.ownership import Ownership, Rest
 from schemas.audit_facts import AuditFacts
 from schemas.audit_kinds import AuditKind
 from schemas.control_items import FeedEvent
-from schemas.records import FeedState
+from schemas.records import FeedState, Transport
 from schemas.times import US_PER_S
 
 MAX_NAMED = 3
@@ -26,16 +26,19 @@ class Delivery(NamedTuple):
     expected: int
     """Contracts that should deliver."""
     streamed: int
-    """Of them, those that the stream delivers."""
+    """Of them, those that the stream (or without one: REST) delivers."""
     rest: Rest
     by_rest: frozenset[str]
-    """Contracts that REST is asked for."""
+    """Contracts that REST is asked for instead; of a feed without a stream, the silent ones."""
     kafka_full_s: float
     """Seconds for which the queue for Kafka is full."""
+    source: Transport = "ws"
+    """What brings the feed's rates while all is well."""
 
     def __str__(self) -> str:
         """Return a clause about the stream, with a few of the contracts that it does not bring."""
-        text = f"the stream brings {self.streamed} of {self.expected} contracts"
+        source = "the stream" if self.source == "ws" else "REST"
+        text = f"{source} brings {self.streamed} of {self.expected} contracts"
         if not self.by_rest:
             return text
         named = ", ".join(sorted(self.by_rest)[:MAX_NAMED])

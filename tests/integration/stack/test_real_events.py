@@ -57,7 +57,7 @@ REGULAR_S = 2 * REFRESH_S + 30.0
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def events(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Events]:
-    """A stack of five feeds on which everything has been made to happen."""
+    """A stack of all feeds on which everything has been made to happen."""
     folder = tmp_path_factory.mktemp("events")
     faults = faults_at_start(folder, now_us() // 1_000)
     options = options_of(

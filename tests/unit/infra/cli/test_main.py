@@ -60,3 +60,11 @@ def test_a_share_that_is_none_is_refused(text: str) -> None:
     result = CliRunner().invoke(cli, ["producer", "--share", text])
     assert result.exit_code == 2
     assert "write K/N, as in 1/3" in result.output
+
+
+@pytest.mark.parametrize("other", [["--live"], ["--contracts", "5"]])
+def test_every_contract_is_a_number_of_simulated_ones(other: list[str]) -> None:
+    """`up --all` names it, so nothing else can."""
+    result = CliRunner().invoke(cli, ["up", "--all", *other])
+    assert result.exit_code == 2
+    assert "without --live and --contracts" in result.output

@@ -1,13 +1,14 @@
-"""Which user of `up` writes to ClickHouse, and which processes get its password."""
+"""Which processes `up` starts, with which arguments, and which of them get a password."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from infra.embedded.clickhouse.access import WRITER_NAME, WRITER_VARIABLE, writer_credentials
-from infra.stack.parts import StackOptions, service
+from infra.stack.parts import StackOptions, producer_names, service
 from stream_app.settings import SinkSettings
 
 
@@ -65,3 +66,17 @@ def test_the_embedded_server_is_in_no_cluster(
     other = StackOptions(data_dir=tmp_path, clickhouse_url="http://ch:8123")
     assert StackOptions(data_dir=tmp_path).settings(SinkSettings).clickhouse_cluster == ""
     assert other.settings(SinkSettings).clickhouse_cluster == "two"
+
+
+def test_several_producers_share_the_feeds(tmp_path: Path) -> None:
+    """Each has its share, a name and a port; a single one has the part's plain name."""
+    one = StackOptions(data_dir=tmp_path)
+    assert producer_names(one) == ["producer"]
+    three = replace(one, producers=3)
+    assert producer_names(three) == ["producer-1", "producer-2", "producer-3"]
+    started = [service(three, name) for name in producer_names(three)]
+    assert [part.argv[-2:] for part in started] == [["--share", f"{k}/3"] for k in (1, 2, 3)]
+    assert {part.argv[3] for part in started} == {"producer"}
+    ports = [env_of(three, name)["FUNDING_PRODUCER_METRICS_PORT"] for name in producer_names(three)]
+    assert ports[0] == str(three.ports.producer_metrics)
+    assert len({*ports, str(three.ports.sink_metrics)}) == 4

@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from producers.exchanges.binance_usdm import EXCHANGE, STREAM
+from producers.exchanges.json_slicing import keyed_rows
 from producers.exchanges.spec import Frame, RestCall, Slice, piece_of
 from schemas.errors import MalformedInputError
 
@@ -259,3 +260,45 @@ def test_used_weight_is_read_and_nonsense_ignored() -> None:
     for text in ("", "-1", "5.5", "٣", "many"):
         assert EXCHANGE.used({"X-MBX-USED-WEIGHT-1M": text}) == {}
     assert EXCHANGE.used({}) == {}
+
+
+@given(
+    rows=st.dictionaries(
+        st.text(max_size=4), st.dictionaries(st.text(max_size=2), st.integers(), max_size=2)
+    ),
+    pad=st.text(" \t\r\n", max_size=2),
+    ascii_only=st.booleans(),
+)
+def test_rows_of_a_map_are_cut_with_their_keys(
+    rows: dict[str, Any],
+    pad: str,
+    ascii_only: bool,  # noqa: FBT001 - hypothesis passes it so
+) -> None:
+    """A map with one of them alone reads as it did; white space stays where it was."""
+    members = [f"{json.dumps(k, ensure_ascii=ascii_only)}{pad}:{pad}{json.dumps(v)}"
+               for k, v in rows.items()]  # fmt: skip
+    table = ("{" + f"{pad},".join(members) + "}").encode()
+    found = keyed_rows(table)
+    assert {one.key: json.loads(one.row) for one in found} == rows
+    for one, member in zip(found, members, strict=True):
+        assert json.loads(b"{%b}" % one.member) == {one.key: rows[one.key]}
+        if "\\" not in member:
+            assert one.member == member.encode()
+
+
+@pytest.mark.parametrize("table", [b"[]", b"7", b"", b'{"a":', b"null"])
+def test_what_is_no_map_is_malformed(table: bytes) -> None:
+    """An array has no keys."""
+    with pytest.raises(MalformedInputError):
+        keyed_rows(table)
+
+
+def test_a_key_that_looks_like_a_row_or_stands_twice_costs_nothing() -> None:
+    """What cannot be found is written anew."""
+    assert [one.member for one in keyed_rows(b'{"{}" : {}, "b": {"{}" :1}}')] == [
+        b'"{}" : {}',
+        b'"b": {"{}" :1}',
+    ]
+    twice = keyed_rows(b'{"a":{"n":1},"b":{},"a":{"n":2}}')
+    assert {one.key: one.row for one in twice} == {"a": b'{"n":2}', "b": b"{}"}
+    assert all(json.loads(b"{%b}" % one.member) for one in twice)

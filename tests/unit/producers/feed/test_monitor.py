@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from producers.feed.feed import Feed
 from producers.policy.instruments import Change
 from producers.policy.monitoring.event_counts import EVERY_S
 from producers.policy.monitoring.state_report import UNLISTED_S
+from producers.policy.polling import FAILING_S, TOLERATED_PERIODS
 from producers.websocket.connection import Closed
 from schemas.audit_facts import AuditCause, AuditFacts
 from schemas.control_items import FEED_EVENT, FeedEvent
@@ -27,7 +29,7 @@ SPARE = f"binance-usdm/{SOCKET}-spare-1/3"
 class Case:
     """A feed that is not running; the test is its exchange, its clock and its REST."""
 
-    def __init__(self, folder: Path, feed: str = "binance-usdm", **settings: str) -> None:
+    def __init__(self, folder: Path, feed: str = "binance-usdm", **settings: Any) -> None:
         self.clock, self.publisher = ManualClock(), FakePublisher()
         self.feed: Feed = feed_of(folder, self.publisher, feed, self.clock, **settings)
         self.monitor = self.feed.monitor
@@ -400,3 +402,70 @@ async def test_a_list_that_is_too_long_is_told_once_an_hour(case: Case) -> None:
     case.clock.advance(3_600.0)
     case.feed._on_listed(Change((), frozenset(), frozenset(), surplus=7))
     assert await case.kinds() == ["contract_cap"]
+
+
+class TestWithoutAStream:
+    """REST is the source: its state is the feed's, and it stands in for nothing."""
+
+    @pytest.fixture
+    def case(self, tmp_path: Path) -> Case:
+        """Such a feed with three contracts."""
+        made = Case(tmp_path, streams=False)
+        listed(made.feed, "A", "B", "C")
+        return made
+
+    def poll(self, case: Case, symbols: str, *, served: bool = True) -> None:
+        """A poll of all contracts that has brought some."""
+        case.feed.snapshots.want(case.feed.registry.streaming)
+        case.poll(served=served)
+        if served:
+            case.feed.snapshots.polls += 1
+            case.feed.snapshots.rates += len(symbols)
+            case.feed._on_polled(list(symbols), case.clock.now_us())
+
+    async def test_it_is_live_by_rest_and_not_in_a_fallback(self, case: Case) -> None:
+        """From its first poll on."""
+        case.look()
+        assert case.monitor.state == "connecting"
+        self.poll(case, "ABC")
+        case.look()
+        status = case.feed.status()
+        assert (status["state"], status["transport"]) == ("live", "rest")
+        assert (status["contracts_live"], status["contracts_by_rest"]) == (3, 0)
+        assert (status["frames"], status["updates"], status["connections"]) == (1, 3, 0)
+        assert status["last_data_at"] is not None
+        (event,) = await case.events()
+        assert event.detail == "connecting -> live: REST brings 3 of 3 contracts"
+
+    async def test_polls_that_fail_stall_it_and_then_take_it_down(self, case: Case) -> None:
+        """The next that brings rates recovers it."""
+        self.poll(case, "ABC")
+        case.look()
+        case.clock.advance(case.feed.exchange.silent_s)
+        self.poll(case, "", served=False)
+        case.look()
+        assert (case.monitor.state, case.feed.status()["transport"]) == ("stalled", None)
+        case.clock.advance(FAILING_S + TOLERATED_PERIODS * case.feed.exchange.fallback_s)
+        case.look()
+        assert case.feed.status()["state"] == "down"
+        self.poll(case, "ABC")
+        case.look()
+        assert case.feed.status()["state"] == "live"
+        kinds = await case.kinds()
+        assert kinds == ["feed_state", "feed_state", "feed_state", "feed_down", "recovery",
+                         "feed_recovered"]  # fmt: skip
+
+    async def test_few_missing_contracts_have_the_list_asked_for(self, case: Case) -> None:
+        """They may be delisted; all are polled as before."""
+        symbols = [f"S{number}" for number in range(40)]
+        listed(case.feed, *symbols)
+        case.feed.instruments.known.set()
+        for rows in (symbols, symbols[1:]):
+            self.poll(case, "")
+            case.feed._on_polled(rows, case.clock.now_us())
+            case.clock.advance(case.feed.exchange.silent_s - 1)
+        case.clock.advance(0.5)
+        case.look()
+        assert case.monitor.state == "live"
+        assert case.asks_for_list()
+        assert case.wanted == set(symbols)

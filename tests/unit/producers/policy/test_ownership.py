@@ -220,3 +220,10 @@ def test_a_feed_of_few_contracts_turns_by_one() -> None:
     ownership = Ownership()
     for streamed, expected in ((3, "live"), (1, "stalled"), (2, "recovering"), (1, "fallback")):
         assert ownership.observe(3, streamed, Rest.SERVING) == expected
+
+
+def test_without_a_stream_rest_delivers_while_all_is_well() -> None:
+    """In every other state it is the same."""
+    differ = [state for state in STATES if transport(state, "rest") != transport(state)]
+    assert differ == ["live"]
+    assert transport("live", "rest") == "rest"

@@ -13,6 +13,7 @@ from infra.simulator.registry import (
     MIN_CONTRACTS,
     SIMULATED,
     create_exchanges,
+    listed_contracts,
     shares,
 )
 from schemas.errors import ConfigurationError
@@ -108,6 +109,9 @@ def test_all_contracts_are_shared_as_on_the_real_exchanges() -> None:
     """As many as all exchanges list give each feed exactly what it has."""
     real = {feed: one.perpetuals for feed, one in SIMULATED.items()}
     assert shares(list(SIMULATED), ALL_CONTRACTS) == real
+    assert listed_contracts(["kucoin", "binance-usdm"]) == real["kucoin"] + real["binance-usdm"]
+    with pytest.raises(ConfigurationError, match="nobody"):
+        listed_contracts(["nobody"])
     assert shares(["binance-usdm"], 24) == {"binance-usdm": 24}
 
 

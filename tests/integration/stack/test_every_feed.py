@@ -14,15 +14,15 @@ from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
-CONTRACTS = 60
+CONTRACTS = 12 * len(FEEDS)
 REFRESH_S = 3
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def five(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningStack]:
-    """A running stack of five feeds whose backfill is complete."""
+async def every(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningStack]:
+    """A running stack of every feed, whose backfill is complete."""
     options = options_of(
-        tmp_path_factory.mktemp("five"),
+        tmp_path_factory.mktemp("every"),
         feeds=FEEDS,
         contracts=CONTRACTS,
         seed=11,
@@ -35,19 +35,19 @@ async def five(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runnin
 
 
 @pytest.mark.timeout(300)
-async def test_every_update_of_every_feed_is_stored_once(five: RunningStack) -> None:
+async def test_every_update_of_every_feed_is_stored_once(every: RunningStack) -> None:
     """Rate and time as sent; where a frame has no time of its own, the rates in their number."""
-    async with five.quiet():
-        await five.check_streamed()
+    async with every.quiet():
+        await every.check_streamed()
 
 
-async def test_settlements_of_every_feed_are_the_exchanges(five: RunningStack) -> None:
+async def test_settlements_of_every_feed_are_the_exchanges(every: RunningStack) -> None:
     """Thirty days of them."""
-    async with five.quiet():
-        await five.check_settlements()
+    async with every.quiet():
+        await every.check_settlements()
 
 
-async def test_every_contract_with_enough_settlements_is_scored(five: RunningStack) -> None:
+async def test_every_contract_with_enough_settlements_is_scored(every: RunningStack) -> None:
     """Unless all of them are equal."""
 
     async def scored() -> bool:
@@ -57,21 +57,21 @@ async def test_every_contract_with_enough_settlements_is_scored(five: RunningSta
             "FROM funding.zscores GROUP BY contract_id) "
             "WHERE newest IS NULL AND (n < 10 OR spread > 0)"
         )
-        return (await five.rows(sql)) == [(0,)]
+        return (await every.rows(sql)) == [(0,)]
 
     await eventually(scored, "all contracts are scored", 60)
-    rows = await five.rows(
+    rows = await every.rows(
         "SELECT feed, uniqIf(contract_id, z IS NOT NULL) FROM funding.zscores GROUP BY feed"
     )
     assert {feed for feed, count in rows if count} == set(FEEDS)
 
 
 @pytest.mark.timeout(300)
-async def test_contracts_come_and_go_without_a_restart(five: RunningStack) -> None:
+async def test_contracts_come_and_go_without_a_restart(every: RunningStack) -> None:
     """A listed one streams over the sockets that are there; a delisted one is not expected."""
 
     async def expected(feed: str) -> tuple[int, int]:
-        rows = await five.rows(
+        rows = await every.rows(
             "SELECT contracts_expected, connects FROM funding.feeds FINAL "
             f"WHERE feed = '{feed}' ORDER BY reported_at DESC LIMIT 1"
         )
@@ -79,17 +79,17 @@ async def test_contracts_come_and_go_without_a_restart(five: RunningStack) -> No
 
     async def come_and_go(feed: str) -> None:
         before = await expected(feed)
-        symbol = (await five.control("list", feed=feed))["symbol"]
+        symbol = (await every.control("list", feed=feed))["symbol"]
         sql = (
             "SELECT count() FROM funding.rates WHERE transport = 'ws' "
             f"AND contract_id = '{feed}:{symbol}'"
         )
 
         async def streams() -> bool:
-            return int((await five.rows(sql))[0][0]) > 0
+            return int((await every.rows(sql))[0][0]) > 0
 
         await eventually(streams, f"{feed}:{symbol} streams", 60)
-        gone = (await five.control("delist", feed=feed, symbol=symbol))["symbol"]
+        gone = (await every.control("delist", feed=feed, symbol=symbol))["symbol"]
         assert gone == symbol
 
         async def forgotten() -> bool:
