@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -47,6 +48,7 @@ from schemas.venues.bybit import FEED
 HISTORY_LIMIT = 200
 LIST_LIMIT = 1000
 """Rows of a page of the list (§4c)."""
+MAX_CURSOR_CHARS = 512
 TOPICS_PER_FRAME = 50
 TOPICS_PER_SOCKET = 200
 """Their names together stay far below the 21,000 characters of a connection (§1)."""
@@ -121,7 +123,6 @@ _reply: Callable[[Any], _Reply] = decoder(_Reply)
 _result: Callable[[Any], _Result] = decoder(_Result)
 _code: Callable[[Any], _Code] = decoder(_Code)
 _fields: Callable[[Any], dict[str, msgspec.Raw]] = decoder(dict[str, msgspec.Raw])
-_elements: Callable[[Any], list[msgspec.Raw]] = decoder(list[msgspec.Raw])
 
 _LASTING = (
     *("symbol", "contractType", "status", "baseCoin", "quoteCoin", "settleCoin", "launchTime"),
@@ -294,6 +295,15 @@ class Bybit(Exchange):
             for piece in pieces
         ]
 
+    def following_page(self, call: RestCall, body: bytes) -> RestCall | None:
+        """A cursor leads to the next page of the list, until it is empty (§4c)."""
+        if not call.resource.startswith(_INSTRUMENTS):
+            return None
+        cursor = _result(_reply(body).result).next_page_cursor
+        if not isinstance(cursor, str) or not 0 < len(cursor) <= MAX_CURSOR_CHARS:
+            return None
+        return replace(call, params={**call.params, "cursor": cursor})
+
     def listings(self, call: RestCall, slices: Sequence[Slice]) -> Iterable[Listing] | None:
         """Perpetuals; not those whose coin is not listed yet (§3)."""
         if not call.resource.startswith(_INSTRUMENTS):
@@ -339,14 +349,10 @@ class Bybit(Exchange):
         return TOO_MANY_S if _ret_code(body) in _TOO_MANY else None
 
     def fault(self, call: RestCall, headers: Mapping[str, str], body: bytes) -> str | None:
-        """Errors come with HTTP 200 and a code; a list that goes on would be one cut in silence."""
-        del headers
+        """Errors come with HTTP 200 and a code (§4)."""
+        del call, headers
         code = _ret_code(body)
-        if code != 0:
-            return None if code is None else f"retCode {code}"
-        if call.resource.startswith(_INSTRUMENTS) and _goes_on(body):
-            return f"the list has more than {LIST_LIMIT} contracts, which is not read"
-        return None
+        return f"retCode {code}" if code else None
 
 
 def _ret_code(body: bytes) -> int | None:
@@ -355,14 +361,6 @@ def _ret_code(body: bytes) -> int | None:
         return _code(body).ret_code
     except MalformedInputError:
         return None
-
-
-def _goes_on(body: bytes) -> bool:
-    try:
-        result = _result(_reply(body).result)
-        return bool(result.next_page_cursor) and len(_elements(result.list)) >= LIST_LIMIT
-    except MalformedInputError:
-        return False
 
 
 EXCHANGE = Bybit()

@@ -315,6 +315,14 @@ class Exchange(ABC):
     def slice_reply(self, call: RestCall, body: bytes) -> Sequence[Slice]:
         """Cut a REST reply into pieces. Raises MalformedInputError."""
 
+    def following_page(self, call: RestCall, body: bytes) -> RestCall | None:
+        """Return the call for the rest of what a reply begins; None: the reply is whole.
+
+        For lists that the exchange cuts into pages. Raises MalformedInputError.
+        """
+        del call, body
+        return None
+
     @abstractmethod
     def listings(self, call: RestCall, slices: Sequence[Slice]) -> Iterable[Listing] | None:
         """Read which contracts a fact reply lists; None: it does not say."""

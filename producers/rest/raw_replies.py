@@ -17,11 +17,21 @@ from schemas.records import Purpose
 log = logging.getLogger(__name__)
 
 
+MAX_PAGES = 20
+"""Pages of one reply: a list that goes on behind them is refused as a whole."""
+
+
 class RawReply(NamedTuple):
     """A usable reply: its pieces and its time of receipt, µs."""
 
     slices: Sequence[Slice]
     received_at: int
+
+
+class _Page(NamedTuple):
+    slices: Sequence[Slice]
+    received_at: int
+    following: RestCall | None
 
 
 class RawReplies:
@@ -39,7 +49,23 @@ class RawReplies:
     async def fetch(
         self, call: RestCall, share: float = FOREGROUND_SHARE, timeout_s: float = TIMEOUT_S
     ) -> RawReply | None:
-        """Return a reply; None if there is no usable one, which is logged."""
+        """Return a reply with all of its pages; None if there is no usable one, which is logged."""
+        pieces: list[Slice] = []
+        for _ in range(MAX_PAGES):
+            page = await self._page(call, share, timeout_s)
+            if page is None:
+                return None
+            pieces += page.slices
+            if page.following is None:
+                return RawReply(pieces, page.received_at)
+            call = page.following
+        feed = self._exchange.feed
+        log.warning(
+            "%s: %s goes on behind %d pages, it is not used", feed, call.resource, MAX_PAGES
+        )
+        return None
+
+    async def _page(self, call: RestCall, share: float, timeout_s: float) -> _Page | None:
         feed = self._exchange.feed
         try:
             body = await self._rest.fetch(call, share, timeout_s)
@@ -49,13 +75,14 @@ class RawReplies:
         received_at = self._clock.now_us()
         try:
             slices = self._exchange.slice_reply(call, body)
+            following = self._exchange.following_page(call, body)
         except MalformedInputError as error:
             log.warning("%s: unreadable %s: %s", feed, call.resource, error)
             whole = (Slice(None, body[:MAX_UNREADABLE_BYTES]),)
             await self._publish(UNREADABLE, "stream", whole, received_at)
             return None
         log_unreadable(feed, call.resource, slices)
-        return RawReply(slices, received_at)
+        return _Page(slices, received_at, following)
 
     async def publish(
         self, call: RestCall, purpose: Purpose, slices: Sequence[Slice], received_at: int

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.support.made_up_venue.registration import registered
+from tests.support.made_up_venue.registration import CHANGES, LINE, POLLED, registered
 from tests.support.paths import ROOT
 
 SUITES = ("tests/contract/test_exchange_suite.py", "tests/property/test_normalise.py")
@@ -15,7 +15,8 @@ SUITES = ("tests/contract/test_exchange_suite.py", "tests/property/test_normalis
 
 def test_a_made_up_venue_passes_the_suites_of_all_venues(tmp_path: Path) -> None:
     """Registered with its line, nothing else is needed: its messages come from its own folder."""
-    path = os.pathsep.join((str(ROOT), str(registered(tmp_path))))
+    folder = registered(tmp_path, LINE, CHANGES, POLLED)
+    path = os.pathsep.join((str(ROOT), str(folder)))
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "made-up", *SUITES],
         cwd=ROOT,

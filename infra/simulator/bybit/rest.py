@@ -26,6 +26,7 @@ _MAX_CLIENTS = 1_024
 _MAX_HISTORY = 200
 _DEFAULT_LIST, _MAX_LIST = 500, 1_000
 _OTHER_CATEGORIES = frozenset({"spot", "option"})
+_PRE_LAUNCH = "PreLaunch"
 _LAUNCH_MS = 1_584_230_400_000
 _DAY_MS = 86_400_000
 
@@ -159,7 +160,13 @@ class BybitRest:
         begin = _integer(call.query, "cursor", 0)
         if limit is None or begin is None or not 1 <= limit <= _MAX_LIST:
             raise _RefusedError(10001, "limit is invalid")
-        rows = self._rows_of(call)
+        # Without `status` what is not launched yet is left out (§4c).
+        wanted = call.query.get("status", "")
+        rows = [
+            row
+            for row in self._rows_of(call)
+            if (self._status(row) == wanted if wanted else self._status(row) != _PRE_LAUNCH)
+        ]
         texts = [self._instrument(row, call.now_ms) for row in rows]
         texts += [
             text.replace('"status":"Trading"', '"status":"Delivering"')
@@ -173,15 +180,20 @@ class BybitRest:
         cursor = str(begin + limit) if begin + limit < len(texts) else ""
         return _listed(call, page, f',"nextPageCursor":"{cursor}"')
 
+    def _status(self, row: int) -> str:
+        contract = self._contracts[row]
+        state = self._listings.state(contract.symbol)
+        if state is not None and state.name:
+            return state.name
+        return _PRE_LAUNCH if universe.is_pre_market(contract) else "Trading"
+
     def _instrument(self, row: int, now_ms: int) -> str:
         contract, terms = self._contracts[row], self._market.listed_terms(row, now_ms)
         pre_market, dated = universe.is_pre_market(contract), contract.kind == "dated"
-        state = self._listings.state(contract.symbol)
-        status = "PreLaunch" if pre_market else "Trading"
         entry: dict[str, object] = {
             "symbol": contract.symbol,
             "contractType": universe.contract_type(contract),
-            "status": state.name if state is not None and state.name else status,
+            "status": self._status(row),
             "baseCoin": universe.base_coin(contract),
             "quoteCoin": contract.quote,
             "launchTime": str(terms.onboard_ms or _LAUNCH_MS + row * _DAY_MS),

@@ -71,7 +71,9 @@ class MadeUp(Exchange):
     limits: Mapping[str, RateLimit] = {_CALLS: RateLimit(100, 1.0)}
     limits_group = FEED.name
     fact_calls = (RestCall("contracts", "/contracts", costs={_CALLS: 1}),)
-    socket_kinds = (SocketKind("all", 10.0, 80_000.0, urls=("wss://made-up.invalid/all",)),)
+    socket_kinds: Sequence[SocketKind] = (
+        SocketKind("all", 10.0, 80_000.0, urls=("wss://made-up.invalid/all",)),
+    )
 
     def snapshot_calls(self, symbols: Sequence[str]) -> Sequence[RestCall]:
         """One call brings all."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import msgspec
 
+from schemas.records import Purpose
 from stream_app.model import InstrumentUpdate, NoRate, RateUpdate, SettlementUpdate, Update
 from stream_app.normalise.assets import canonical_asset
 from stream_app.normalise.numbers import MAX_INTERVAL_HOURS, next_time_us, number, time_us
@@ -76,12 +77,11 @@ def _contract(row: _Contract, _item: Item) -> Sequence[Update]:
 
 
 _read_current = PayloadReader(_Current, _current)
-normalise = ChannelNormaliser(
-    {
-        ("stream", "all"): _read_current,
-        ("fallback", "current"): _read_current,
-        ("reconcile", "current"): _read_current,
-        ("history", "settled"): PayloadReader(_Settled, _settled),
-        ("contract", "contracts"): PayloadReader(_Contract, _contract),
-    }
-)
+READERS: Mapping[tuple[Purpose, str], PayloadReader[Any]] = {
+    ("stream", "all"): _read_current,
+    ("fallback", "current"): _read_current,
+    ("reconcile", "current"): _read_current,
+    ("history", "settled"): PayloadReader(_Settled, _settled),
+    ("contract", "contracts"): PayloadReader(_Contract, _contract),
+}
+normalise = ChannelNormaliser(READERS)

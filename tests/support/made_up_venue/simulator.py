@@ -78,22 +78,22 @@ class MadeUpTick:
     """A push of all contracts."""
 
     def __init__(self, exchange: MadeUp, snapshot: Snapshot) -> None:
-        self._exchange = exchange
-        self._rates = [_rate(units) for units in snapshot.rate_units.tolist()]
+        self.exchange = exchange
+        self.rates = [_rate(units) for units in snapshot.rate_units.tolist()]
         self.event_ms = snapshot.at_ms
-        times = [snapshot.at_ms * 1_000] * len(self._rates)
-        self._ledger = TickLedger(exchange.heads, times, self._rates)
+        times = [snapshot.at_ms * 1_000] * len(self.rates)
+        self.ledger = TickLedger(exchange.heads, times, self.rates)
         self.rows_text = [
             json.dumps({"c": contract.symbol, "at": snapshot.at_ms, "fr": rate, "next": next_ms})
             for contract, rate, next_ms in zip(
-                exchange.contracts, self._rates, snapshot.next_funding_ms.tolist(), strict=True
+                exchange.contracts, self.rates, snapshot.next_funding_ms.tolist(), strict=True
             )
         ]
 
     def frames(self, session: Session) -> Iterator[Frame]:
         """One frame, the same for everybody."""
         del session
-        yield Frame(self.array(), ledger=self._ledger, rows=self.rows())
+        yield Frame(self.array(), ledger=self.ledger, rows=self.rows())
 
     def array(self) -> bytes:
         """Return the rows of what is listed, as JSON."""
@@ -101,15 +101,15 @@ class MadeUpTick:
 
     def published(self) -> None:
         """REST shows it from now on."""
-        self._exchange.newest = self
+        self.exchange.newest = self
 
     def ledgers(self) -> Sequence[TickLedger]:
         """The one of all sockets."""
-        return (self._ledger,)
+        return (self.ledger,)
 
     def rows(self) -> Sequence[int]:
         """What is listed."""
-        return self._exchange.listings.rows()
+        return self.exchange.listings.rows()
 
 
 class MadeUp:
@@ -122,13 +122,13 @@ class MadeUp:
         self.tick_ms = tick_ms
         self.phase_ms = 0
         self.contracts = _contracts(contracts + HELD_BACK)
-        self.market = Market(seed, FEED.name, self.contracts)
+        self.market = Market(seed, self.name, self.contracts)
         self.listings = Listings([c.symbol for c in self.contracts], HELD_BACK)
         self.book = SettlementBook(self.market, now_ms, self.listings)
-        self.heads = [head(FEED.name, contract.symbol) for contract in self.contracts]
+        self.heads = [head(self.name, contract.symbol) for contract in self.contracts]
         self.newest = self.prepare(now_ms // tick_ms * tick_ms)
 
-    def session(self, path: str, query: Mapping[str, str]) -> MadeUpSession | None:
+    def session(self, path: str, query: Mapping[str, str]) -> Session | None:
         """Open a connection at the one path that there is."""
         del query
         return MadeUpSession() if path == "/all" else None
@@ -157,7 +157,11 @@ class MadeUp:
 
     def prepare(self, at_ms: int) -> MadeUpTick:
         """Compute the tick of a grid time."""
-        return MadeUpTick(self, self.market.snapshot(at_ms))
+        return self.tick(self.market.snapshot(at_ms))
+
+    def tick(self, snapshot: Snapshot) -> MadeUpTick:
+        """Make a push of what the market shows."""
+        return MadeUpTick(self, snapshot)
 
     def settled_at_start(self) -> Iterable[SettledRate]:
         """The 30 days before the start."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from producers.exchanges.bybit import EXCHANGE, HISTORY_LIMIT, LIST_LIMIT
+from producers.exchanges.bybit import EXCHANGE, HISTORY_LIMIT
 from producers.exchanges.spec import Control, RestCall
 from producers.policy.merging import Merging
 from schemas.errors import MalformedInputError
@@ -162,18 +162,22 @@ def test_dated_and_pre_market_contracts_are_not_listed() -> None:
     assert listed(EXCHANGE.fact_calls[1], inverse) == ["AUSD"]
 
 
-def test_a_list_that_goes_on_is_refused() -> None:
+def test_a_list_goes_on_until_its_cursor_is_empty() -> None:
     """Contracts that are cut off in silence would count as delisted (§4c)."""
     call = EXCHANGE.fact_calls[0]
 
-    def fault(rows: int, cursor: object) -> str | None:
-        result = {"list": [{"symbol": "A"}] * rows, "nextPageCursor": cursor}
-        return EXCHANGE.fault(call, {}, json.dumps({"retCode": 0, "result": result}).encode())
+    def following(cursor: object, asked: RestCall = call) -> RestCall | None:
+        result = {"list": [{"symbol": "A"}], "nextPageCursor": cursor}
+        return EXCHANGE.following_page(asked, json.dumps({"result": result}).encode())
 
-    assert fault(LIST_LIMIT, "") is None
-    assert fault(LIST_LIMIT - 1, "x") is None
-    assert fault(LIST_LIMIT, None) is None
-    assert "more than" in (fault(LIST_LIMIT, "x") or "")
+    found = following("first%3DAUSDT%26last%3DBUSDT")
+    assert found is not None
+    assert found.params == {**call.params, "cursor": "first%3DAUSDT%26last%3DBUSDT"}
+    again = following("c2", found)
+    assert again is not None
+    assert again.params["cursor"] == "c2"
+    assert [following(none) for none in ("", None, 7, "x" * 600)] == [None] * 4
+    assert following("c2", EXCHANGE.snapshot_calls(["AUSDT"])[0]) is None
 
 
 @pytest.mark.parametrize(

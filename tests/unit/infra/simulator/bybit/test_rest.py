@@ -43,7 +43,7 @@ def test_the_documented_counts() -> None:
         kind: sum(row["contractType"] == kind for row in [*lists["linear"], *lists["inverse"]])
         for kind in ("LinearPerpetual", "InversePerpetual", "LinearFutures", "InverseFutures")
     }
-    assert counts["LinearPerpetual"] + counts["InversePerpetual"] == universe.PERPETUALS + 1
+    assert counts["LinearPerpetual"] + counts["InversePerpetual"] == universe.PERPETUALS
     assert 15 <= counts["InversePerpetual"] <= 30
     assert (counts["LinearFutures"], counts["InverseFutures"]) == (4, 2)
     symbols = {row["symbol"] for row in lists["linear"]}
@@ -137,6 +137,21 @@ def test_history_says_what_settled(exchange: Bybit) -> None:
     assert [(int(row["fundingRateTimestamp"]), row["fundingRate"]) for row in rows] == [
         (one.funding_ms, one.rate) for one in settled[::-1][:7]
     ]
+
+
+def test_what_is_not_launched_is_listed_only_when_it_is_asked_for(exchange: Bybit) -> None:
+    """By its status (§4c)."""
+    asks: dict[str, dict[str, Any]] = {"": {}}
+    asks |= {status: {"status": status} for status in ("PreLaunch", "Trading")}
+    listed = {
+        status: result(exchange, "instruments-info", category="linear", **ask)["list"]
+        for status, ask in asks.items()
+    }
+    assert [(row["symbol"], row["isPreListing"]) for row in listed["PreLaunch"]] == [
+        ("OPENAIUSDT", True)
+    ]
+    assert listed[""] == listed["Trading"]
+    assert not any(row["isPreListing"] for row in listed[""])
 
 
 def test_the_list_is_paged(exchange: Bybit) -> None:
