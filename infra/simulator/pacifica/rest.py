@@ -152,11 +152,12 @@ class PacificaRest:
         # A cursor names the row that a page ended with, so that a new one shifts nothing.
         older = positions[positions < begin] if begin is not None else positions
         page = older[:limit]
-        estimate = rate_text(self._values(row).units)
+        newer = self._values(row).units if begin is None else self._rate_units(begin)
+        estimate = rate_text(newer)
         rows = []
         for position in page.tolist():
             at_ms = int(self._book.all.funding_ms[position])
-            rate = rate_text(int(self._book.all.rate_units[position]))
+            rate = rate_text(self._rate_units(position))
             rows.append(self._settled(row, at_ms, rate, estimate))
             # What was predicted for the next settlement, when this one was written.
             estimate = rate
@@ -166,6 +167,10 @@ class PacificaRest:
             b'{"success":true,"data":[%b],"next_cursor":%b,"has_more":%b,"error":null,"code":null}'
             % (b",".join(rows), cursor.encode(), b"true" if has_more else b"false")
         )
+
+    def _rate_units(self, position: int) -> int:
+        units = self._book.all.rate_units
+        return int(units[min(position, len(units) - 1)])
 
     def _settled(self, row: int, at_ms: int, rate: str, estimate: str) -> bytes:
         price = self._contracts[row].price_usd
