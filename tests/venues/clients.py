@@ -27,7 +27,7 @@ class Row(NamedTuple):
     event: int | None
     """The event's time in the exchange's own unit; None where it names none."""
     rate: str
-    """As it stands on the wire."""
+    """As it stands on the wire; of percent what it is as a fraction."""
     fields: Mapping[str, Any]
     funding: int | None = None
     """The funding time of which the rate is, in ms."""

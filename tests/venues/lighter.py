@@ -286,7 +286,7 @@ CAPTURED = (
 def _rows(document: Any) -> list[Row]:
     table, at_ms = document.get("market_stats"), document.get("timestamp")
     rows = table.values() if isinstance(table, dict) else ()
-    return [Row(row["symbol"], at_ms, row["current_funding_rate"], row) for row in rows]
+    return [Row(row["symbol"], at_ms, f"{row['current_funding_rate']}e-2", row) for row in rows]
 
 
 def _percent(row: Any) -> float:
@@ -317,7 +317,6 @@ CLIENTS = {
             (row["symbol"], row.get("status")) for row in reply["order_book_details"]
         ],
         bad_field=("mark_price", "?"),
-        bad_text='"mark_price":"?"',
         null_field="mid_price",
     )
 }

@@ -215,7 +215,7 @@ CLIENTS = {
             (row["created_at"], float(row["funding_rate"])) for row in reply["data"]
         ],
         contracts="/api/v1/info",
-        listed=lambda reply: [(row["symbol"], None) for row in reply["data"]],
+        listed=lambda reply: [(row["symbol"], row["instrument_type"]) for row in reply["data"]],
         bad_field=("mark", "?"),
         bad_text='"mark":"?"',
         null_field="mid",

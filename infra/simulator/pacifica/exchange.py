@@ -29,6 +29,7 @@ from infra.simulator.phases import most_steps, own_phase_ms, steps_in
 FEED = "pacifica"
 _BUSY_EVERY = 10  # one symbol in so many changes with each step
 _QUIET_STEPS = 20  # a resting symbol changes once in so many steps
+_SPOT_ROWS = range(-len(universe.SPOTS), 0)
 _SPREAD_MS = 40  # times of the rows of a frame lie so far apart
 
 
@@ -71,7 +72,7 @@ class PacificaTick:
         own.has_all = True
         if rows:
             texts = [*(self._row(row)[1] for row in rows), *spot_rows(self._snapshot.at_ms)]
-            yield Frame(prices_frame(texts), ledger=self.ledger(), rows=rows)
+            yield Frame(prices_frame(texts), ledger=self.ledger(), rows=[*rows, *_SPOT_ROWS])
 
     def published(self) -> None:
         """REST shows these values from now on."""
@@ -91,7 +92,12 @@ class PacificaTick:
         if self._ledger is None:
             units = self._snapshot.rate_units.tolist()
             times = [_event_ms(self._snapshot.at_ms, row) * 1_000 for row in range(len(units))]
-            self._ledger = TickLedger(self._exchange.heads, times, [rate_text(n) for n in units])
+            rates: list[str | None] = [rate_text(each) for each in units]
+            # Spot rows are counted from the end, and are in no truth.
+            none = [None] * len(universe.SPOTS)
+            self._ledger = TickLedger(
+                [*self._exchange.heads, *none], [*times, *(0 for _ in none)], [*rates, *none]
+            )
         return self._ledger
 
     def _row(self, row: int) -> tuple[Values, bytes]:

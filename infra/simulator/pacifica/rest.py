@@ -131,7 +131,11 @@ class PacificaRest:
             universe.market(self._contracts[row], self._values(row).rates(), _CREATED_MS + row)
             for row in self.shown()
         ]
-        markets += [m for m in markets if m["symbol"] in self._listings.twice]
+        markets += [
+            {**market, "instrument_type": "spot"}
+            for market in markets
+            if market["symbol"] in self._listings.twice
+        ]
         if self._listings.nameless and markets:
             markets.append({**markets[0], "symbol": ""})
         return reply(msgspec.json.encode([*markets, *universe.spot_markets(_CREATED_MS)]))

@@ -58,6 +58,7 @@ def test_the_truth_has_the_estimate_and_the_time_of_each_row(exchange: Pacifica)
     rows = {row["symbol"]: row for row in json.loads(frame.payload)["data"]}
     lines = [json.loads(line) for line in tick.ledger().claim(frame.rows, FIRST_MS * 1_000)]
     assert len(lines) == 30
+    assert len(frame.rows) == len(json.loads(frame.payload)["data"])
     for line in lines:
         row = rows[line["contract_id"].removeprefix("pacifica:")]
         assert line["rate"] == float(row["next_funding"])
