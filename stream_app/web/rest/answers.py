@@ -250,9 +250,7 @@ class Spread(Struct):
     oldest_s: Annotated[float, Meta(description="Age of the older leg's rate, seconds.")]
     price_gap: Annotated[
         float | None,
-        Meta(
-            description="How much dearer a unit of the base is on one leg, a fraction; null: not known."
-        ),
+        Meta(description="How much dearer a unit of the base is on one leg; null: not known."),
     ]
     price_checked: bool
     min_turnover_24h: Annotated[
