@@ -93,6 +93,14 @@ class Simulated:
                 {k.lower(): v for k, v in reply.headers.items()},
             )
 
+    async def history_call(self, symbol: str, from_ms: int) -> str:
+        """The call for a contract's settlements since a time."""
+        key = symbol
+        if self.client.key is not None:
+            listed = json.loads((await self.rest(self.client.contracts))[1])
+            key = self.client.key(listed, symbol)
+        return self.client.history(key, from_ms, self.server._wall_ns() // 1_000_000)
+
     async def ticks(self, count: int) -> None:
         """Wait for so many more whole ticks."""
         name = f"ticks:{self.exchange.name}"

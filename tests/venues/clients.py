@@ -50,13 +50,16 @@ class Client:
     rate: str
     """The field of its reply that holds a rate."""
     history: Callable[[str, int, int], str]
-    """The call for the settlements of a contract since a time, both in ms; the last is now."""
+    """The call for the settlements of a contract (its name, or its key where it has one) since a
+    time, both in ms; the last is now."""
     settled: Callable[[Any], Sequence[tuple[int, float]]]
     """Funding time (ms) and rate of each row of its reply."""
     contracts: str
     """The call for the list of contracts."""
     listed: Callable[[Any], Sequence[tuple[str, Any]]]
     """Name and state of each entry of its reply."""
+    key: Callable[[Any, str], str] | None = None
+    """Finds, in the list of contracts, what `history` calls a contract; None: its name."""
     funding_time: str = ""
     """The field of current rates that holds a funding time as a whole number; empty: none has."""
     bad_field: tuple[str, str] = ("", "")

@@ -50,7 +50,7 @@ async def facts(to: Simulated, symbol: str) -> tuple[int, float]:
 
 async def history(to: Simulated, symbol: str) -> list[tuple[int, float]]:
     """Funding time (ms, to the hour) and rate of what REST says has settled."""
-    status, text, _ = await to.rest(to.client.history(symbol, 0, now_ms(to)))
+    status, text, _ = await to.rest(await to.history_call(symbol, 0))
     assert status == 200
     rows = to.client.settled(json.loads(text))
     return [(at // HOUR_MS * HOUR_MS, rate) for at, rate in rows if at <= now_ms(to)]
