@@ -314,7 +314,8 @@ CLIENTS = {
         # It returns the oldest 750 at most: of four days, all.
         history=lambda key, since_ms, now_ms: (
             f"/api/v1/fundings?market_id={key}&resolution=1h&count_back=0"
-            f"&start_timestamp={max(since_ms, now_ms - 96 * 3_600_000) // 1_000}&end_timestamp={now_ms // 1_000}"
+            f"&start_timestamp={max(since_ms, now_ms - 96 * 3_600_000) // 1_000}"
+            f"&end_timestamp={now_ms // 1_000}"
         ),
         settled=lambda reply: [
             (row["timestamp"] * 1_000, _signed(row)) for row in reply["fundings"]
