@@ -27,7 +27,7 @@ class Row(NamedTuple):
     event: int | None
     """The event's time in the exchange's own unit; None where it names none."""
     rate: str
-    """As it stands on the wire."""
+    """As it stands on the wire; empty where a row of changes does not name it."""
     fields: Mapping[str, Any]
     funding: int | None = None
     """The funding time of which the rate is, in ms."""
@@ -44,19 +44,24 @@ class Client:
     question: str
     """A message that the exchange answers at any time."""
     rows: Callable[[Any], Sequence[Row]]
-    """The rows with a rate in a decoded frame."""
+    """The rows of contracts in a decoded frame."""
     current: str
     """The call for current rates; what follows a space is posted."""
     rate: str
     """The field of its reply that holds a rate."""
     history: Callable[[str, int, int], str]
-    """The call for the settlements of a contract since a time, both in ms; the last is now."""
+    """The call for the settlements of a contract (its name, or its key where it has one) since a
+    time, both in ms; the last is now."""
     settled: Callable[[Any], Sequence[tuple[int, float]]]
     """Funding time (ms) and rate of each row of its reply."""
     contracts: str
     """The call for the list of contracts."""
     listed: Callable[[Any], Sequence[tuple[str, Any]]]
     """Name and state of each entry of its reply."""
+    takes: Callable[[str], bool] = bool
+    """Which contracts its socket and its calls have; a venue may have them apart by family."""
+    key: Callable[[Any, str], str] | None = None
+    """Finds, in the list of contracts, what `history` calls a contract; None: its name."""
     funding_time: str = ""
     """The field of current rates that holds a funding time as a whole number; empty: none has."""
     bad_field: tuple[str, str] = ("", "")

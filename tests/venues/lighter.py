@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from producers.exchanges.spec import Control
 from stream_app.model import RateUpdate, SettlementUpdate
+from tests.venues.clients import Client, Row, at
 from tests.venues.samples import (
     Captured,
     ContractList,
@@ -278,3 +280,51 @@ CAPTURED = (
         symbols=["BTC", "DELISTED"],
     ),
 )
+
+
+def _fraction(percent: str) -> str:
+    return str(Decimal(percent) / 100)
+
+
+def _rows(document: Any) -> list[Row]:
+    if "market_stats" not in document:
+        return []
+    return [
+        Row(row["symbol"], document["timestamp"], _fraction(row["current_funding_rate"]), row)
+        for row in document["market_stats"].values()
+    ]
+
+
+def _signed(row: Any) -> float:
+    rate = float(_fraction(row["rate"]))
+    return -rate if row["direction"] == "short" else rate
+
+
+CLIENTS = {
+    "lighter": Client(
+        connect=at("/stream"),
+        subscriptions=lambda _names: ['{"type":"subscribe","channel":"market_stats/all"}'],
+        question='{"type":"ping"}',
+        rows=_rows,
+        current="/api/v1/funding-rates",
+        rate="rate",
+        key=lambda reply, symbol: str(
+            next(row["market_id"] for row in reply["order_book_details"] if row["symbol"] == symbol)
+        ),
+        # It returns the oldest 750 at most: of four days, all.
+        history=lambda key, since_ms, now_ms: (
+            f"/api/v1/fundings?market_id={key}&resolution=1h&count_back=0"
+            f"&start_timestamp={max(since_ms, now_ms - 96 * 3_600_000) // 1_000}"
+            f"&end_timestamp={now_ms // 1_000}"
+        ),
+        settled=lambda reply: [
+            (row["timestamp"] * 1_000, _signed(row)) for row in reply["fundings"]
+        ],
+        contracts="/api/v1/orderBookDetails",
+        listed=lambda reply: [
+            (row["symbol"], row.get("status")) for row in reply["order_book_details"]
+        ],
+        bad_field=("mark_price", "?"),
+        null_field="mid_price",
+    )
+}
