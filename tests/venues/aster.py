@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from stream_app.model import InstrumentUpdate, RateUpdate
-from tests.venues.binance import CONTROL, UNKNOWN
+from tests.venues.binance import CONTROL, UNKNOWN, client
 from tests.venues.samples import (
     Captured,
     ContractList,
@@ -230,3 +231,5 @@ CAPTURED = (
         for symbol, hours, cap in (("INJUSDT", 8.0, 0.03), ("ZORAUSDT", 4.0, 0.02))
     ),
 )
+
+CLIENTS = {FEED: replace(client("fapi", "status", "/ws", None), null_field="P")}
