@@ -114,13 +114,13 @@ SAMPLES = Samples(
         "exchangeInfo": b'{"timezone":"UTC","symbols":' + array(*_INFO_ROWS) + b"}",
         "fundingInfo": array(text(INFO)),
         "premiumIndex": array(text(PREMIUM)),
-        "ticker24hr": array(text(TICKER)),
+        "ticker/24hr": array(text(TICKER)),
     },
     pieces={
         "exchangeInfo": [(json.loads(row)["symbol"], row) for row in _INFO_ROWS],
         "fundingInfo": [("KAITOUSDT", text(INFO))],
         "premiumIndex": [("TSLAUSDT", text(PREMIUM))],
-        "ticker24hr": [("ETHUSDT", text(TICKER))],
+        "ticker/24hr": [("ETHUSDT", text(TICKER))],
     },
     listed={
         "exchangeInfo": {
@@ -142,7 +142,7 @@ PAYLOADS = (
     Sample(FEED, "reconcile", "premiumIndex", "TSLAUSDT", PREMIUM),
     Sample(FEED, "history", "fundingRate", "SUIUSDT", SETTLED),
     Sample(FEED, "contract", "fundingInfo", "KAITOUSDT", INFO),
-    Sample(FEED, "contract", "ticker24hr", "ETHUSDT", TICKER),
+    Sample(FEED, "contract", "ticker/24hr", "ETHUSDT", TICKER),
     Sample(
         FEED,
         "contract",
@@ -156,7 +156,7 @@ PAYLOADS = (
 DOCUMENTED = Documented(
     sockets=["wss://fstream.asterdex.com/ws/!markPrice@arr@1s"],
     rest_url="https://fapi.asterdex.com",
-    costs={"exchangeInfo": [1], "fundingInfo": [1], "ticker24hr": [40], "premiumIndex": [1]},
+    costs={"exchangeInfo": [1], "fundingInfo": [1], "ticker/24hr": [40], "premiumIndex": [1]},
     contracts=ContractList(
         lambda rows: listed(*rows, before='{"symbols":[', after="]}"),
         lambda name: {"symbol": name, "contractType": "PERPETUAL"},
