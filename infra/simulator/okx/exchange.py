@@ -66,6 +66,7 @@ class OkxTick:
         self._exchange = exchange
         self._at_ms = at_ms
         self._due = due
+        self._is_due = frozenset(due)
         count = len(exchange.contracts)
         self._rates: list[str | None] = [None] * count
         self._ledger = TickLedger(exchange.heads, [at_ms * 1_000] * count, self._rates)
@@ -85,7 +86,7 @@ class OkxTick:
         if self._exchange.pushes_at_once:
             for symbol in sorted(own.fresh):
                 row = self._exchange.row_of[symbol]
-                if row not in self._built and self._exchange.is_streamed(row):
+                if row not in self._is_due and self._exchange.is_streamed(row):
                     own.fresh.discard(symbol)
                     yield self._frame(row)
         for row in self._due:

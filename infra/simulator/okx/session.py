@@ -69,7 +69,7 @@ class OkxSession:
 
     def _may(self, now_ms: int) -> bool:
         """Take one of the operations of the hour, whatever its number of args."""
-        grown = (now_ms - self._counted_ms) * _OPERATIONS_PER_HOUR / _HOUR_MS
+        grown = max(0, now_ms - self._counted_ms) * _OPERATIONS_PER_HOUR / _HOUR_MS
         self._tokens = min(self._tokens + grown, float(_OPERATIONS_PER_HOUR)) - 1.0
         self._counted_ms = now_ms
         if self._tokens < 0.0:
