@@ -11,22 +11,19 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from benchmarks.evidence import Fault, FeedEvidence, Stored, Update
+from benchmarks.matching import EARLY_US, FAR_US, match
 from benchmarks.recorded_gaps import Span, spans_of
+from benchmarks.thinned import Key, Owed, in_their_seconds, owed_of
 from schemas.feeds import spec
 from schemas.times import US_PER_S
 
 SKEW_US = 5 * US_PER_S
 """An event time further ahead of its receipt than this is replaced by the receipt."""
-NEAR_US = 900_000
-"""A row received this soon after an update was sent is that update: pushes are further apart."""
-FAR_US = 15 * US_PER_S
-"""An update is received at most this long after it was sent, or its socket was given up."""
-EARLY_US = 100_000
-"""A receipt may lie this much before the stamp, which the simulator takes after the send."""
 CUT_US = 15 * US_PER_S
 """An update that was written into a socket this soon before its end may be lost with it."""
 CUTS = frozenset({"close", "half-open", "maintenance", "silence"})
@@ -38,17 +35,21 @@ UNTOLD = "missed, too few to be told without times"
 COUNT_TOLERANCE = 1.25
 """Where frames have no time, a count follows from their mean distance: pushes are up to 1.8 s
 apart."""
+OTHER_TERMS = "left out for its rate alone, stored for its other terms"
+"""The name for an update of a thinned feed whose interval or next funding time has changed."""
+SWAPPED = "left out: its neighbour of the same rate came in its place (reorder)"
 PERCENT = 100.0
 """The factor by which rates are too large under bad-units (infra/simulator/wire_fields.py)."""
 _EXAMPLES = 5
 END = 2**62
 
-Key = tuple[str, int, float]
-
 
 @dataclass
 class Account:
-    """The result for one feed. `named` counts the exceptions that are explained, by name."""
+    """The result for one feed. `named` counts the exceptions that are explained, by name.
+
+    `thinned` were sent or missed and are not owed; no other number has them.
+    """
 
     feed: str
     delivered: int = 0
@@ -56,6 +57,7 @@ class Account:
     missed: int = 0
     missed_in_gaps: int = 0
     stored_by_rest: int = 0
+    thinned: int = 0
     named: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
@@ -84,6 +86,10 @@ class _Comparison:
             self._receipts[row.contract_id].append(row.received_at)
         self._known = Counter(_key(row) for row in evidence.stored)
         self._timeless = spec(evidence.feed).timeless
+        self._thins = spec(evidence.feed).thinned
+        self._owed = owed_of(evidence.delivered, evidence.missed) if self._thins else Owed()
+        self._spare: list[Update] = []
+        """Updates that are not owed, and if they are stored then at their receipt."""
         self._bad_units = [f for f in evidence.own_faults if f.kind == "bad-units"]
         self._damaged: set[Key] = set()
         """Updates that the simulator recorded as missed and that are stored all the same."""
@@ -122,15 +128,22 @@ class _Comparison:
 
     def _by_time(self) -> tuple[list[Update], list[Update]]:
         """Look each sent update up by its time; return those without one, and those not found."""
-        by_receipt, lost = [], []
+        by_receipt: list[Update] = []
+        lost: list[Update] = []
         said: set[Key] = set()
         for update in self._evidence.delivered:
             if self._timeless or update.event_time > update.sent_at + SKEW_US - EARLY_US:
-                by_receipt.append(update)
+                is_owed = _key(update) not in self._owed.left_out
+                (by_receipt if is_owed else self._spare).append(update)
                 continue
             if not self._inside(update.sent_at):
                 continue
             key = _key(update)
+            if key in self._owed.left_out:
+                self._account.thinned += 1
+                if key in self._known:
+                    self._account.named[OTHER_TERMS] += 1
+                continue
             self._account.delivered += 1
             if key in said:
                 self._account.named["the exchange said it twice, stored once"] += 1
@@ -148,6 +161,7 @@ class _Comparison:
         """Match updates and rows that are stored at their receipt; return the lost ones."""
         rows = [row for row in self._streamed if row.source == "receipt"]
         unmatched, unused = match(sent, rows)
+        _, unused = match(self._spare, unused)
         inside = [update for update in sent if self._inside(update.sent_at)]
         lost = [update for update in unmatched if self._inside(update.sent_at)]
         account = self._account
@@ -179,6 +193,9 @@ class _Comparison:
     def _lost(self, update: Update) -> None:
         """Account for what was written into a socket and is not stored."""
         at = update.sent_at
+        if self._is_swapped(update):
+            self._account.named[SWAPPED] += 1
+            return
         recorded = self._span(update) is not None
         cut = any(_cuts(fault, at) for fault in self._evidence.own_faults)
         if recorded and cut:
@@ -187,6 +204,21 @@ class _Comparison:
             self._account.named["lost, in a recorded gap"] += 1
         else:
             self._account.fail("sent and not stored", update)
+
+    def _is_swapped(self, update: Update) -> bool:
+        """Return whether a thinned feed has another update of the second because of `reorder`."""
+        during = any(
+            fault.kind == "reorder"
+            and fault.began_at - US_PER_S <= update.sent_at <= fault.ended_at + US_PER_S
+            for fault in self._evidence.own_faults
+        )
+        return (
+            self._thins and during and bool(in_their_seconds([_key(update)]) & self._stored_seconds)
+        )
+
+    @cached_property
+    def _stored_seconds(self) -> set[Key]:
+        return in_their_seconds(self._known)
 
     def _made_up(self) -> set[Key]:
         """Account for rows that the truth does not have; return those that came damaged."""
@@ -233,6 +265,9 @@ class _Comparison:
         for update in self._evidence.missed:
             if not self._inside(update.sent_at) or _key(update) in self._damaged:
                 continue
+            if _key(update) in self._owed.nobody_misses:
+                account.thinned += 1
+                continue
             account.missed += 1
             span = self._span(update)
             if span is None:
@@ -243,7 +278,8 @@ class _Comparison:
                 told[update.contract_id, span] += 1
         for (contract_id, span), number in told.items():
             assert span.number is not None
-            tolerated = 1 + span.number * COUNT_TOLERANCE if self._timeless else span.number
+            is_rough = self._timeless or self._thins
+            tolerated = 1 + span.number * COUNT_TOLERANCE if is_rough else span.number
             if number > tolerated:
                 account.fail("more missed than told", (contract_id, span, number))
 
@@ -287,46 +323,6 @@ class _Comparison:
             0 <= update.event_time - at < noise_us
             for at in self._evidence.settled.get(update.contract_id, ())
         )
-
-
-def match(sent: Sequence[Update], rows: Sequence[Stored]) -> tuple[list[Update], list[Stored]]:
-    """Pair updates and rows one to one, in order, by contract, rate and moment of receipt.
-
-    Those that were received at once are paired first: a lost update must not be taken for the next
-    one with the same rate. Returns what is left of both.
-    """
-    updates: defaultdict[tuple[str, float], list[Update]] = defaultdict(list)
-    receipts: defaultdict[tuple[str, float], list[Stored]] = defaultdict(list)
-    for update in sent:
-        updates[update.contract_id, update.rate].append(update)
-    for row in rows:
-        receipts[row.contract_id, row.rate].append(row)
-    lost: list[Update] = []
-    unused: list[Stored] = []
-    for key in updates.keys() | receipts.keys():
-        left = sorted(updates.get(key, ()), key=lambda each: each.sent_at)
-        over = sorted(receipts.get(key, ()), key=lambda each: each.received_at)
-        for late_us in (NEAR_US, FAR_US):
-            left, over = _paired(left, over, late_us)
-        lost += left
-        unused += over
-    return lost, unused
-
-
-def _paired(
-    left: list[Update], over: list[Stored], late_us: int
-) -> tuple[list[Update], list[Stored]]:
-    lost, unused = [], []
-    index = 0
-    for update in left:
-        while index < len(over) and over[index].received_at < update.sent_at - EARLY_US:
-            unused.append(over[index])
-            index += 1
-        if index < len(over) and over[index].received_at <= update.sent_at + late_us:
-            index += 1
-        else:
-            lost.append(update)
-    return lost, unused + over[index:]
 
 
 def _key(row: Update | Stored) -> Key:

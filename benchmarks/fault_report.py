@@ -104,6 +104,7 @@ def as_json(report: Report) -> dict[str, Any]:
                 "freshness_of_the_stream_alone": _numbers(each.stream_only),
                 "sent": each.account.delivered,
                 "stored_once": each.account.stored_once,
+                "thinned": each.account.thinned,
                 "missed": each.account.missed,
                 "missed_in_gaps": each.account.missed_in_gaps,
                 "stored_by_rest": each.account.stored_by_rest,
@@ -212,7 +213,10 @@ def _shown(times: Times) -> str:
 
 
 def _accounts(feeds: Sequence[FeedReport]) -> str:
-    header = ("feed", "sent", "stored once", "missed", "in recorded gaps", "by REST", "exceptions")
+    header = (
+        "feed", "sent", "stored once", "missed", "in recorded gaps", "by REST", "thinned out",
+        "exceptions",
+    )  # fmt: skip
     rows = [
         (
             each.feed,
@@ -221,6 +225,7 @@ def _accounts(feeds: Sequence[FeedReport]) -> str:
             each.account.missed,
             each.account.missed_in_gaps,
             each.account.stored_by_rest,
+            each.account.thinned,
             "; ".join(f"{name}: {n}" for name, n in each.account.named.items()) or "none",
         )
         for each in feeds

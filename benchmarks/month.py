@@ -11,14 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from schemas.feeds import FEEDS, spec
+from infra.simulator.registry import SIMULATED, shares
+from schemas.feeds import spec
 from schemas.topics import raw_topic
 
 CONTRACTS, DAYS, RATE_DAYS, DENSE_HOURS = 1_900, 30, 7, 24.0
-SHARES = (0.40, 0.02, 0.36, 0.17, 0.05)
-"""What part of the contracts each of the first feeds has, as the exchanges list them."""
-_HOURLY_BELOW = 0.2
-"""Feeds with a smaller part of the contracts settle each hour, the others at various intervals."""
 _BASES = 700
 _ZSCORES_EVERY_S = 5
 _REPORTS_EVERY_S = 5
@@ -80,11 +77,12 @@ def _contracts(month: Month) -> Iterator[tuple[str, str]]:
         ),
     )
     rows, n = [], 0
-    for feed, share in zip(FEEDS, SHARES, strict=False):
+    for feed, contracts in shares(list(SIMULATED), month.contracts).items():
         push_s = max(1, round(spec(feed).cadence_s))
-        for index in range(round(month.contracts * share)):
+        fixed_hours = SIMULATED[feed].wire.fixed_interval_hours
+        for index in range(contracts):
             base = f"B{(index * 7 + n // 3) % _BASES}"
-            hours = (8, 4, 8, 1)[index % 4] if share > _HOURLY_BELOW else 1
+            hours = fixed_hours or (8, 4, 8, 1)[index % 4]
             symbol = f"{base}-{index}"
             rows.append(
                 f"({n}, '{feed}:{symbol}', '{feed}', '{symbol}', '{base}', {hours}, {push_s}, "

@@ -11,7 +11,18 @@ from typing import Any
 from benchmarks.results import PAGE, Entry, Results, load
 from benchmarks.tables import aims_table
 
-BENCHMARKS = ("throughput", "latency", "stages", "scale", "demo", "large", "page", "views", "sink")
+BENCHMARKS = (
+    "throughput",
+    "latency",
+    "stages",
+    "scale",
+    "demo",
+    "large",
+    "page",
+    "views",
+    "sink",
+    "venues",
+)
 """Each has TITLE, BOUND_S, add_options, measure, text and aims."""
 PRINTED = {
     "disturbances": "Several workers, disturbed",

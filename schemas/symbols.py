@@ -14,12 +14,12 @@ MAX_SYMBOL_BYTES = 64
 """As UTF-8. The longest that any exchange was seen to use has 24."""
 MAX_NAME_BYTES = 64
 """Of a base or quote asset and of a status, as UTF-8."""
-_PUNCTUATION_TEXT = "_-:./@+"
+_PUNCTUATION_TEXT = "_-:./@+,"
 _PUNCTUATION = frozenset(_PUNCTUATION_TEXT)
-"""As in BTCUSD_PERP, BTC-USDT-SWAP, xyz:NVDA, ETH.P, BTC/USD and @123."""
+"""As in BTCUSD_PERP, BTC-USDT-SWAP, xyz:NVDA, ETH.P, BTC/USD, @123, and A,pool,0x12-USD."""
 _INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0")
 """Hangul fillers: letters by their category, and nothing to see."""
-_matches_plain = re.compile(r"(?=.*[A-Za-z0-9])[A-Za-z0-9_\-:./@+]+").fullmatch
+_matches_plain = re.compile(r"(?=.*[A-Za-z0-9])[A-Za-z0-9_\-:./@+,]+").fullmatch
 
 
 def symbol_fault(symbol: str) -> str | None:

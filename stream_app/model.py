@@ -66,6 +66,9 @@ class InstrumentUpdate(msgspec.Struct, frozen=True, gc=False):
     """What was traded in the last 24 hours, in the quote currency."""
     open_interest: float | None = None
     """The value of all open positions of one side, in the quote currency."""
+    open_interest_units: float | None = None
+    """The same in units of what the price is of, where the row has no price: its value is that at
+    the contract's newest mark price."""
 
     @property
     def lists(self) -> bool:

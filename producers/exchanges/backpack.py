@@ -137,7 +137,11 @@ class Backpack(Exchange):
     fallback_s = FALLBACK_S
     limits: Mapping[str, RateLimit] = {_REQUESTS: RateLimit(5, 1.0)}
     limits_group = "backpack"
-    fact_calls = (RestCall("markets", "/api/v1/markets", {"marketType": "PERP"}, {_REQUESTS: 1}),)
+    fact_calls = (
+        RestCall("markets", "/api/v1/markets", {"marketType": "PERP"}, {_REQUESTS: 1}),
+        RestCall("tickers", "/api/v1/tickers", costs={_REQUESTS: 1}, every=2),
+        RestCall("openInterest", "/api/v1/openInterest", costs={_REQUESTS: 1}, every=2),
+    )
     documented: Mapping[str, PayloadFields] = {
         _CHANNEL: PayloadFields(("stream", *(f"data.{name}" for name in "eETspifn")), every_s=1.0),
         "markPrices": PayloadFields(

@@ -15,6 +15,7 @@ from producers.exchanges.binance import (
     MAX_AGE_S,
     PREMIUM_INDEX_FIELDS,
     SILENT_S,
+    TICKER_WEIGHT,
     WEIGHT,
     WEIGHT_LIMIT,
     Binance,
@@ -68,6 +69,7 @@ class BinanceUsdm(Binance):
     fact_calls: Sequence[RestCall] = (
         RestCall("exchangeInfo", "/fapi/v1/exchangeInfo", costs={WEIGHT: 1}),
         RestCall("fundingInfo", "/fapi/v1/fundingInfo", costs={FUNDING: 1}, every=2),
+        RestCall("ticker/24hr", "/fapi/v1/ticker/24hr", costs={WEIGHT: TICKER_WEIGHT}, every=2),
     )
     listed = staticmethod(_all_listed)
     premium_index = RestCall("premiumIndex", "/fapi/v1/premiumIndex", costs={WEIGHT: 10})

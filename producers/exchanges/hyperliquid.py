@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -209,7 +210,11 @@ class Hyperliquid(Exchange):
     fallback_s = FALLBACK_S
     limits: Mapping[str, RateLimit] = {_WEIGHT: RateLimit(1200, 60.0)}
     limits_group = "hyperliquid"
-    fact_calls = (_info("allPerpMetas"),)
+    fact_calls = (
+        _info("allPerpMetas"),
+        # For the liquidity of the main dex; that of the others comes with the hourly snapshots.
+        replace(_info("metaAndAssetCtxs"), every=2),
+    )
     documented: Mapping[str, PayloadFields] = {
         CHANNEL: PayloadFields(
             ("channel", "data.coin", *(f"data.ctx.{name}" for name in _CONTEXT_FIELDS)), every_s=1.8

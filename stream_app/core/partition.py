@@ -337,8 +337,9 @@ class FeedPartition:
                 self.collector.note(symbol, kind, at.received_at, at, update.reason)
             elif isinstance(update, InstrumentUpdate) and update.lists:
                 self._list(update, at)
-            elif isinstance(update, RateUpdate) and at.purpose == "reconcile":
-                self._monitor.reconcile(None, update, at)
+            elif at.purpose == "reconcile":
+                if isinstance(update, RateUpdate):
+                    self._monitor.reconcile(None, update, at)
             else:
                 # The whole item is read again when its contract is listed.
                 self._admission.keep(item, at)

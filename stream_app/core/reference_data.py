@@ -67,7 +67,7 @@ class ReferenceData:
             contract.listed_interval_hours = facts.interval_hours
             if contract.evidence.note_listed(facts.interval_hours, at.received_at):
                 self._revise(entry, at.received_at, at)
-        contract.facts.note(facts, at.received_at)
+        contract.facts.note(facts, contract.mark_price, at.received_at)
         entry.changed()
         self._collector.counts["facts"] += 1
         changed = known is None or known != _published(contract)

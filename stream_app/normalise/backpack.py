@@ -37,6 +37,7 @@ from stream_app.normalise.numbers import (
     Number,
     Text,
     Time,
+    amount,
     interval_hours_of_ms,
     next_time_us,
     number,
@@ -126,6 +127,20 @@ class _Market(msgspec.Struct, gc=False, rename="camel"):
     funding_interval: Number = None
     funding_rate_upper_bound: Number = None
     funding_rate_lower_bound: Number = None
+
+
+class _Ticker(msgspec.Struct, gc=False, rename="camel"):
+    """A row of GET /api/v1/tickers, §4d."""
+
+    symbol: str
+    quote_volume: Number = None
+
+
+class _OpenInterest(msgspec.Struct, gc=False, rename="camel"):
+    """A row of GET /api/v1/openInterest, §4d: in units of the base asset."""
+
+    symbol: str
+    open_interest: Number = None
 
 
 def _frame(frame: _MarkPriceFrame, _item: Item) -> Sequence[Update]:
@@ -247,6 +262,18 @@ def _market(row: _Market, _item: Item) -> Sequence[Update]:
     return with_faults(row.symbol, faults, facts)
 
 
+def _ticker(row: _Ticker, _item: Item) -> Sequence[Update]:
+    faults: list[str] = []
+    turnover = optional(amount, row.quote_volume, "quoteVolume", faults)
+    return with_faults(row.symbol, faults, InstrumentUpdate(row.symbol, turnover_24h=turnover))
+
+
+def _open_interest(row: _OpenInterest, _item: Item) -> Sequence[Update]:
+    faults: list[str] = []
+    units = optional(amount, row.open_interest, "openInterest", faults)
+    return with_faults(row.symbol, faults, InstrumentUpdate(row.symbol, open_interest_units=units))
+
+
 _read_snapshot = PayloadReader(_Snapshot, _snapshot)
 normalise = ChannelNormaliser(
     {
@@ -255,6 +282,8 @@ normalise = ChannelNormaliser(
         ("reconcile", "markPrices"): _read_snapshot,
         ("history", "fundingRates"): PayloadReader(_FundingRate, _settlement),
         ("contract", "markets"): PayloadReader(_Market, _market),
+        ("contract", "tickers"): PayloadReader(_Ticker, _ticker),
+        ("contract", "openInterest"): PayloadReader(_OpenInterest, _open_interest),
     },
     {"markPrice": ColumnReader(_PlainFrame, _frame_columns, texts_as_numbers=True)},
     {"fundingRates": ColumnReader(_PlainFundingRate, _settled_columns)},

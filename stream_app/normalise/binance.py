@@ -40,6 +40,7 @@ from stream_app.normalise.numbers import (
     Number,
     Text,
     Time,
+    amount,
     hours,
     next_time_us,
     number,
@@ -156,6 +157,18 @@ class _SymbolInfo(msgspec.Struct, gc=False, rename="camel"):
     base_asset: Text = None
     quote_asset: Text = None
     onboard_date: Time = None
+
+
+class _Ticker(msgspec.Struct, gc=False, rename="camel"):
+    """A row of ticker/24hr, docs/exchanges/binance-usdm.md §9d and binance-coinm.md §6d.
+
+    `volume` of COIN-M counts contracts, and it has no quote volume.
+    """
+
+    symbol: str
+    quote_volume: Number = None
+    base_volume: Number = None
+    weighted_avg_price: Number = None
 
 
 def _rate(
@@ -329,6 +342,16 @@ def _funding_info(row: _FundingInfo, _item: Item) -> Sequence[Update]:
     return with_faults(row.symbol, faults, facts)
 
 
+def _ticker(row: _Ticker, _item: Item) -> Sequence[Update]:
+    faults: list[str] = []
+    turnover = optional(amount, row.quote_volume, "quoteVolume", faults)
+    coins = optional(amount, row.base_volume, "baseVolume", faults)
+    if turnover is None and coins is not None:
+        average = optional(amount, row.weighted_avg_price, "weightedAvgPrice", faults)
+        turnover = None if average is None else coins * average
+    return with_faults(row.symbol, faults, InstrumentUpdate(row.symbol, turnover_24h=turnover))
+
+
 def _symbol_info_of(feed: FeedSpec) -> Callable[[_SymbolInfo, Item], Sequence[Update]]:
     def symbol_info(row: _SymbolInfo, _item: Item) -> Sequence[Update]:
         faults: list[str] = []
@@ -372,6 +395,7 @@ def normaliser_of(
             ("reconcile", "premiumIndex"): premium_index,
             ("history", "fundingRate"): PayloadReader(_FundingRate, _settlement),
             ("contract", "fundingInfo"): PayloadReader(_FundingInfo, _funding_info),
+            ("contract", "ticker/24hr"): PayloadReader(_Ticker, _ticker),
             ("contract", "exchangeInfo"): PayloadReader(_SymbolInfo, _symbol_info_of(feed)),
             **own_readers,
         },

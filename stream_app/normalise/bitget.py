@@ -47,6 +47,7 @@ from stream_app.normalise.numbers import (
 )
 from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader, with_faults
 
+_NO_TIME: tuple[Time, ...] = (None, "", "0", 0)
 _ENDINGS = (("USDT", "USDT"), ("PERP", "USDC"), ("USD", "USD"))
 
 
@@ -138,22 +139,16 @@ def _frame(frame: _TickerFrame, item: Item) -> Sequence[Update]:
     if len(frame.data) != 1:
         raise MalformedInputError(f"a piece of {len(frame.data)} rows, not of one")
     row = frame.data[0]
-    symbol = (
-        text(row.inst_id, "instId")
-        or text(row.symbol, "symbol")
-        or (text(frame.arg.get("symbol"), "arg.symbol") if isinstance(frame.arg, dict) else None)
-    )
-    if symbol is None:
-        raise MalformedInputError("a ticker without a symbol")
+    faults: list[str] = []
+    symbol = _symbol(row, frame, faults)
     rate = number(row.funding_rate, "fundingRate")
     if rate is None:
         return (NoRate(symbol, "no funding rate"),)
-    faults: list[str] = []
-    due = optional(number, row.next_funding_time, "nextFundingTime", faults)
-    if not due and rate == 0 and not faults:
+    if rate == 0 and row.next_funding_time in _NO_TIME:
         return (NoRate(symbol, "a dated contract: no funding"),)
-    at = row.ts or frame.ts
-    event_us = time_us(at, "ts") if at else None
+    event_us = optional(past_time_us, row.ts, "ts", faults)
+    if event_us is None:
+        event_us = optional(past_time_us, frame.ts, "ts", faults)
     update = RateUpdate(
         symbol,
         rate,
@@ -165,6 +160,19 @@ def _frame(frame: _TickerFrame, item: Item) -> Sequence[Update]:
         ),
     )
     return with_faults(symbol, faults, update)
+
+
+def _symbol(row: _Ticker, frame: _TickerFrame, faults: list[str]) -> str:
+    in_frame = frame.arg.get("symbol") if isinstance(frame.arg, dict) else None
+    for value, field in (
+        (row.inst_id, "instId"),
+        (row.symbol, "symbol"),
+        (in_frame, "arg.symbol"),
+    ):
+        symbol = optional(text, value, field, faults)
+        if symbol:
+            return symbol
+    raise MalformedInputError("a ticker without a symbol")
 
 
 def _frame_columns(frames: Sequence[_PlainFrame]) -> StreamColumns | None:

@@ -28,6 +28,7 @@ from stream_app.normalise.numbers import (
     Flag,
     Number,
     Time,
+    amount,
     flag,
     number,
     optional,
@@ -52,6 +53,8 @@ class _Context(msgspec.Struct, gc=False, rename="camel"):
     oracle_px: Number = None
     mid_px: Number = None
     premium: Number = None
+    day_ntl_vlm: Number = None
+    open_interest: Number = None
 
 
 class _NamedContext(msgspec.Struct, gc=False):
@@ -131,6 +134,34 @@ def _context(context: _Context, item: Item) -> Sequence[Update]:
     return _rate(item.symbol, context, item.received_at_us)
 
 
+def _liquidity(context: _Context, item: Item) -> Sequence[Update]:
+    faults: list[str] = []
+    return with_faults(item.symbol, faults, _liquidity_of(context, item.symbol, faults, faults))
+
+
+def _liquidity_of(
+    context: _Context, symbol: str, faults: list[str], mark_faults: list[str]
+) -> InstrumentUpdate:
+    """Turnover in dollars, and open interest in coins at the mark price beside it (§6).
+
+    `mark_faults`: where it is told that the mark price cannot be read.
+    """
+    coins = optional(amount, context.open_interest, "openInterest", faults)
+    mark = optional(price, context.mark_px, "markPx", mark_faults)
+    return InstrumentUpdate(
+        symbol,
+        turnover_24h=optional(amount, context.day_ntl_vlm, "dayNtlVlm", faults),
+        open_interest=None if coins is None or mark is None else coins * mark,
+    )
+
+
+def _compared(context: _Context, item: Item) -> Sequence[Update]:
+    """The hourly snapshot of each dex tells liquidity beside the rate."""
+    faults: list[str] = []
+    facts = _liquidity_of(context, item.symbol, faults, [])
+    return with_faults(item.symbol, faults, *_context(context, item), facts)
+
+
 def _settlement(row: _FundingHistory, _item: Item) -> Sequence[Update]:
     rate = number(row.funding_rate, "fundingRate")
     if rate is None:
@@ -189,8 +220,9 @@ normalise = ChannelNormaliser(
     {
         ("stream", "activeAssetCtx"): PayloadReader(_ActiveAssetCtx, _frame),
         ("fallback", "metaAndAssetCtxs"): _read_context,
-        ("reconcile", "metaAndAssetCtxs"): _read_context,
+        ("reconcile", "metaAndAssetCtxs"): PayloadReader(_Context, _compared),
         ("history", "fundingHistory"): PayloadReader(_FundingHistory, _settlement),
+        ("contract", "metaAndAssetCtxs"): PayloadReader(_Context, _liquidity),
         ("contract", "meta"): _read_facts,
         ("contract", "allPerpMetas"): _read_facts,
     },

@@ -25,9 +25,12 @@ from stream_app.normalise.assets import canonical_asset, split_at_ending
 from stream_app.normalise.columns import ColumnReader, settled
 from stream_app.normalise.numbers import (
     MAX_NEXT_AHEAD_US,
+    Flag,
     Number,
     Text,
     Time,
+    amount,
+    flag,
     interval_hours_of_ms,
     next_time_us,
     number,
@@ -100,7 +103,8 @@ class _AnnouncementFrame(msgspec.Struct, gc=False):
 class _Contract(msgspec.Struct, gc=False, rename="camel"):
     """A row of contracts/active, §5a. Dated contracts have no funding fields (§4).
 
-    `multiplier`, the coins in a lot, changes no price and is not read.
+    `multiplier`, the coins in a lot, changes no price. Inverse contracts have lots of one dollar,
+    and no source says in what their turnover is counted.
     """
 
     symbol: str
@@ -117,6 +121,10 @@ class _Contract(msgspec.Struct, gc=False, rename="camel"):
     next_funding_rate_time: Number = None
     next_funding_rate_date_time: Time = None
     first_open_date: Time = None
+    is_inverse: Flag = None
+    multiplier: Number = None
+    open_interest: Number = None
+    turnover: Number = msgspec.field(name="turnoverOf24h", default=None)
 
 
 class _FundingRate(msgspec.Struct, gc=False, rename="camel"):
@@ -250,6 +258,35 @@ def _next_funding_us(row: _Contract, received_at_us: int) -> int | None:
     return next_time_us(coming_us, received_at_us)
 
 
+def _liquidity(
+    row: _Contract, faults: list[str], mark_faults: list[str]
+) -> tuple[float | None, float | None]:
+    """Return turnover and open interest, in the quote currency.
+
+    `mark_faults`: where it is told that the mark price cannot be read.
+    """
+    lots = optional(amount, row.open_interest, "openInterest", faults)
+    coins = optional(number, row.multiplier, "multiplier", faults)
+    if optional(flag, row.is_inverse, "isInverse", faults):
+        return None, lots
+    turnover = optional(amount, row.turnover, "turnoverOf24h", faults)
+    mark = optional(price, row.mark_price, "markPrice", mark_faults)
+    if lots is None or coins is None or mark is None:
+        return turnover, None
+    return turnover, lots * coins * mark
+
+
+def _compared(row: _Contract, item: Item) -> Sequence[Update]:
+    """The hourly snapshot tells liquidity beside the rate, without a call of its own."""
+    faults: list[str] = []
+    turnover, held = _liquidity(row, faults, [])
+    updates = list(_snapshot(row, item))
+    if turnover is not None or held is not None:
+        facts = InstrumentUpdate(row.symbol, turnover_24h=turnover, open_interest=held)
+        updates.append(facts)
+    return with_faults(row.symbol, faults, *updates)
+
+
 def _snapshot(row: _Contract, item: Item) -> Sequence[Update]:
     rate = number(row.funding_fee_rate, "fundingFeeRate")
     if rate is None:
@@ -271,6 +308,7 @@ def _facts(row: _Contract, _item: Item) -> Sequence[Update]:
     asset = optional(text, row.base_currency, "baseCurrency", faults)
     base, multiplier = canonical_asset(asset, FEED.assets) if asset else (None, None)
     word = optional(text, row.status, "status", faults)
+    turnover, held = _liquidity(row, faults, faults)
     facts = InstrumentUpdate(
         row.symbol,
         base=base,
@@ -282,6 +320,8 @@ def _facts(row: _Contract, _item: Item) -> Sequence[Update]:
         rate_cap=optional(number, row.funding_rate_cap, "fundingRateCap", faults),
         rate_floor=optional(number, row.funding_rate_floor, "fundingRateFloor", faults),
         listed_at=optional(past_time_us, row.first_open_date, "firstOpenDate", faults),
+        turnover_24h=turnover,
+        open_interest=held,
     )
     return with_faults(row.symbol, faults, facts)
 
@@ -313,7 +353,7 @@ normalise = ChannelNormaliser(
         ("stream", "announcement:funding.begin"): _read_announcement,
         ("stream", "announcement:funding.end"): _read_announcement,
         ("fallback", "contracts/active"): _read_snapshot,
-        ("reconcile", "contracts/active"): _read_snapshot,
+        ("reconcile", "contracts/active"): PayloadReader(_Contract, _compared),
         ("history", "funding-rates"): PayloadReader(_FundingRate, _settlement),
         ("contract", "contracts/active"): PayloadReader(_Contract, _facts),
     },

@@ -119,6 +119,18 @@ def price(value: Number, field: str) -> float | None:
     return parsed or None
 
 
+def amount(value: Number, field: str) -> float | None:
+    """Return an amount of what is traded or held, 0 included; None where there is none.
+
+    Raises:
+        MalformedInputError: it is less than nothing.
+    """
+    parsed = number(value, field)
+    if parsed is not None and parsed < 0:
+        raise MalformedInputError(f"{field} is less than nothing: {_shown(value)}")
+    return parsed
+
+
 def time_us(value: Time, field: str) -> int:
     """Return a time in µs; its unit (ms, µs, ns) is told by magnitude.
 

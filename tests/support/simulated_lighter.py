@@ -42,7 +42,7 @@ def delivered(exchange: Lighter, session: LighterSession, at_ms: int) -> list[An
     return frames
 
 
-def get(exchange: Lighter, name: str, now_ms: int = NOW_MS, **query: Any) -> RestReply:
+def get(exchange: Lighter, name: str, now_ms: int = NOW_MS, **query: object) -> RestReply:
     """The reply to a REST call."""
     texts = {key: str(value) for key, value in query.items()}
     return exchange.rest(RestCall("GET", f"/api/v1/{name}", texts, b"", "127.0.0.1", now_ms))

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import aiohttp
 
 from benchmarks.evidence import EVERY_DUPLICATE
+from benchmarks.thinned import left_out
 from infra.kafka.lag import LagReader
 from schemas.clock import now_us
 from schemas.feeds import FEEDS, spec
@@ -234,6 +235,7 @@ class StackView(ABC):
         """Every update that the simulator sent is stored as it was sent, and nothing else is.
 
         Rate and time are compared; where a frame has no time of its own, the rates in their number.
+        Of a feed that is thinned, what the rule leaves out may be missing.
         What was sent during an outage may be missing, and so may what a feed sends right after a
         settlement, which is dropped once the contract's times are known. Call it when quiet.
         """
@@ -241,16 +243,18 @@ class StackView(ABC):
         for line in self.truth("settlements"):
             settled.setdefault(line["contract_id"], []).append(line["funding_time"])
         for feed in feeds:
-            timed = feed != "hyperliquid"
+            timed = not spec(feed).timeless
             noise_us = int(spec(feed).settling_s * US_PER_S)
             sent = [
                 Update(line["contract_id"], line["event_time"], line["rate"])
                 for line in self.truth(feed)
             ]
+            thinned = left_out(sent) if spec(feed).thinned else set()
             owed = (
                 update
                 for update in sent
                 if not self._in_outage(update)
+                and update not in thinned
                 and not any(
                     0 <= update.event_time - at < noise_us
                     for at in settled.get(update.contract_id, [])

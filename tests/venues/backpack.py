@@ -30,6 +30,8 @@ _MARKETS = (
     b'{"symbol":"BTC_USDC","marketType":"SPOT","orderBookState":"Open"}',
 )
 _PRICE = b'{"fundingRate":"0.0001","markPrice":"50001.50","symbol":"BTC_USDC_PERP"}'
+_TICKER = b'{"symbol":"SOL_USDC_PERP","lastPrice":"139.2","quoteVolume":"81000.5"}'
+_OPEN_INTEREST = b'{"openInterest":"512.25","symbol":"SOL_USDC_PERP","timestamp":1790134357846}'
 _BP_SETTLED = (
     (
         b'{"fundingRate":"0.0000125","intervalEndTimestamp":"2026-09-21T21:00:00",'
@@ -53,12 +55,19 @@ SAMPLES = Samples(
         (b'{"stream":"halt.SOL_USDC_PERP","data":{"e":"halt","s":"SOL_USDC_PERP"}}', "halt"),
         (b'{"stream":"depth.200ms.SOL_USDC_PERP","data":{"e":"depth"}}', "depth"),
     ],
-    replies={"markets": array(*_MARKETS), "markPrices": array(_PRICE)},
+    replies={
+        "markets": array(*_MARKETS),
+        "markPrices": array(_PRICE),
+        "tickers": array(_TICKER),
+        "openInterest": array(_OPEN_INTEREST),
+    },
     pieces={
         "markets": list(
             zip(["BTC_USDC_PERP", "AAPL.US_USDC_PERP", "BTC_USDC"], _MARKETS, strict=True)
         ),
         "markPrices": [("BTC_USDC_PERP", _PRICE)],
+        "tickers": [("SOL_USDC_PERP", _TICKER)],
+        "openInterest": [("SOL_USDC_PERP", _OPEN_INTEREST)],
     },
     listed={"markets": {"BTC_USDC_PERP": True, "AAPL.US_USDC_PERP": False}},
     history_symbol="BTC_USDC_PERP",
@@ -104,18 +113,32 @@ MARKET: dict[str, Any] = {
     "visible": True,
 }
 
+TICKER: dict[str, Any] = {
+    "symbol": "SOL_USDC_PERP",
+    "lastPrice": "139.21",
+    "volume": "582.5",
+    "quoteVolume": "81000.75",
+}
+OPEN_INTEREST: dict[str, Any] = {
+    "symbol": "SOL_USDC_PERP",
+    "openInterest": "512.25",
+    "timestamp": 1_790_000_123_846,
+}
+
 PAYLOADS = (
     Sample("backpack", "stream", "markPrice", "AAPL.US_USDC_PERP", BACKPACK_FRAME),
     Sample("backpack", "fallback", "markPrices", "BTC_USDC_PERP", BACKPACK_SNAPSHOT),
     Sample("backpack", "reconcile", "markPrices", "BTC_USDC_PERP", BACKPACK_SNAPSHOT),
     Sample("backpack", "history", "fundingRates", "BTC_USDC_PERP", BACKPACK_SETTLED),
     Sample("backpack", "contract", "markets", "kPEPE_USDC_PERP", MARKET),
+    Sample("backpack", "contract", "tickers", "SOL_USDC_PERP", TICKER),
+    Sample("backpack", "contract", "openInterest", "SOL_USDC_PERP", OPEN_INTEREST),
 )
 
 DOCUMENTED = Documented(
     sockets=["wss://ws.backpack.exchange/"],
     rest_url="https://api.backpack.exchange",
-    costs={"markets": [1], "markPrices": [1]},
+    costs={"markets": [1], "tickers": [1], "openInterest": [1], "markPrices": [1]},
     contracts=ContractList(
         lambda rows: listed(*rows),
         lambda name: {"symbol": name, "marketType": "PERP"},

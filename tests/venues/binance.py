@@ -78,12 +78,19 @@ def payloads(
         "quoteAsset": "USD",
         "marginAsset": "XYZ",
     }
+    ticker = {
+        "symbol": symbol,
+        "weightedAvgPrice": "0.00271500",
+        "volume": "41003",
+        "quoteVolume" if market == 1 else "baseVolume": "15700500.25",
+    }
     return (
         Sample(feed, "stream", stream, symbol, mark_price, wrap),
         Sample(feed, "fallback", "premiumIndex", symbol, premium),
         Sample(feed, "reconcile", "premiumIndex", symbol, premium),
         Sample(feed, "history", "fundingRate", symbol, settled),
         Sample(feed, "contract", "fundingInfo", symbol, info),
+        Sample(feed, "contract", "ticker/24hr", symbol, ticker),
         Sample(feed, "contract", "exchangeInfo", symbol, listed, _exchange_info),
     )
 

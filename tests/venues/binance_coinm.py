@@ -31,6 +31,8 @@ _CM_INFO = (
 _PREMIUM_CM = b'{"symbol":"BTCUSD_PERP","pair":"BTCUSD","lastFundingRate":"0.00071003"}'
 _CM_SETTLED = b'{"symbol":"BTCUSD_PERP","fundingTime":1790000000009,"fundingRate":"-0.003"}'
 
+_TICKER = b'{"symbol":"BTCUSD_PERP","pair":"BTCUSD","volume":"41","baseVolume":"0.0482"}'
+
 SAMPLES = Samples(
     data=[
         (
@@ -54,6 +56,7 @@ SAMPLES = Samples(
     replies={
         "exchangeInfo": b'{"symbols":' + array(*_CM_INFO) + b"}",
         "fundingInfo": array(FUNDING),
+        "ticker/24hr": array(_TICKER),
         "premiumIndex": array(_PREMIUM_CM),
     },
     pieces={
@@ -61,6 +64,7 @@ SAMPLES = Samples(
             zip(["BTCUSD_PERP", "OLDUSD_PERP", "BTCUSD_260925"], _CM_INFO, strict=True)
         ),
         "fundingInfo": [("BLZUSDT", FUNDING)],
+        "ticker/24hr": [("BTCUSD_PERP", _TICKER)],
         "premiumIndex": [("BTCUSD_PERP", _PREMIUM_CM)],
     },
     listed={"exchangeInfo": {"BTCUSD_PERP": True, "OLDUSD_PERP": False}},
@@ -85,7 +89,12 @@ DOCUMENTED = Documented(
         "wss://fstream.binance.com/market/stream",
     ],
     rest_url="https://dapi.binance.com",
-    costs={"exchangeInfo": [1], "fundingInfo": [1], "premiumIndex": [10]},
+    costs={
+        "exchangeInfo": [1],
+        "fundingInfo": [1],
+        "premiumIndex": [10],
+        "ticker/24hr": [40],
+    },
     contracts=ContractList(
         lambda rows: listed(*rows, before='{"symbols":[', after="]}"),
         lambda name: {"symbol": name, "contractType": "PERPETUAL"},

@@ -21,6 +21,8 @@ _UM_INFO = (
 _PREMIUM = b'{"symbol":"BTCUSDT","lastFundingRate":"0.00038246","time":1597370495002}'
 _UM_SETTLED = b'{"symbol":"BTCUSDT","fundingRate":"-0.0375","fundingTime":1790000000007}'
 
+_TICKER = b'{"symbol":"BTCUSDT","weightedAvgPrice":"85100.5","quoteVolume":"7000000000.25"}'
+
 SAMPLES = Samples(
     data=[
         (
@@ -44,6 +46,7 @@ SAMPLES = Samples(
     replies={
         "exchangeInfo": b'{"timezone":"UTC","symbols":' + array(*_UM_INFO) + b"}",
         "fundingInfo": array(FUNDING),
+        "ticker/24hr": array(_TICKER),
         "premiumIndex": array(_PREMIUM),
     },
     pieces={
@@ -51,6 +54,7 @@ SAMPLES = Samples(
             zip(["BTCUSDT", "TSLAUSDT", "OLDUSDT", "BTCUSDT_260925"], _UM_INFO, strict=True)
         ),
         "fundingInfo": [("BLZUSDT", FUNDING)],
+        "ticker/24hr": [("BTCUSDT", _TICKER)],
         "premiumIndex": [("BTCUSDT", _PREMIUM)],
     },
     listed={"exchangeInfo": {"BTCUSDT": True, "TSLAUSDT": True, "OLDUSDT": False}},
@@ -100,7 +104,12 @@ LISTED: dict[str, Any] = {
 DOCUMENTED = Documented(
     sockets=["wss://fstream.binance.com/market/ws/!markPrice@arr@1s"],
     rest_url="https://fapi.binance.com",
-    costs={"exchangeInfo": [1], "fundingInfo": [1], "premiumIndex": [10]},
+    costs={
+        "exchangeInfo": [1],
+        "fundingInfo": [1],
+        "premiumIndex": [10],
+        "ticker/24hr": [40],
+    },
     contracts=ContractList(
         lambda rows: listed(*rows, before='{"symbols":[', after="]}"),
         lambda name: {"symbol": name, "contractType": "PERPETUAL"},

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Any
 
 from producers.exchanges.spec import Control
 from stream_app.model import NoRate, RateUpdate
+from tests.venues.clients import Client, Row, at
 from tests.venues.samples import (
     Captured,
     ContractList,
@@ -320,3 +323,53 @@ CAPTURED = (
     ),
 )
 """The fixtures of single rows and of bare arrays are in tests/unit/stream_app/normalise."""
+
+
+def _product(symbol: str) -> str:
+    ending = {"PERP": "USDC-FUTURES", "USDT": "USDT-FUTURES"}
+    return ending.get(symbol[-4:], "COIN-FUTURES")
+
+
+def _subscriptions(names: Sequence[str]) -> list[str]:
+    args = [{"instType": _product(name), "channel": "ticker", "instId": name} for name in names]
+    return [
+        json.dumps({"op": "subscribe", "args": args[first : first + 40]})
+        for first in range(0, len(args), 40)
+    ]
+
+
+def _rows_of(document: Any) -> list[Row]:
+    return [
+        Row(row["instId"], int(row["ts"]), row["fundingRate"], row, int(row["nextFundingTime"]))
+        for row in document.get("data", ())
+        if row["symbolType"] == "1"
+    ]
+
+
+_MARKET = "/api/v2/mix/market/"
+CLIENTS = {
+    "bitget": Client(
+        connect=at("/v2/ws/public"),
+        subscriptions=_subscriptions,
+        question="ping",
+        rows=_rows_of,
+        current=f"{_MARKET}current-fund-rate?productType=USDT-FUTURES",
+        rate="fundingRate",
+        funding_time="nextUpdate",
+        history=lambda symbol, _since_ms, _now_ms: (
+            f"{_MARKET}history-fund-rate?symbol={symbol}&productType={_product(symbol)}"
+            "&pageSize=100"
+        ),
+        settled=lambda reply: [
+            (int(row["fundingTime"]), float(row["fundingRate"])) for row in reply["data"]
+        ],
+        contracts=f"{_MARKET}contracts?productType=USDT-FUTURES",
+        listed=lambda reply: [(row["symbol"], row.get("symbolStatus")) for row in reply["data"]],
+        bad_field=("markPrice", "?"),
+        listed_at_ms=lambda reply, symbol: next(
+            int(row["launchTime"]) for row in reply["data"] if row["symbol"] == symbol
+        ),
+        null_field="indexPrice",
+        answers=frozenset({b"pong"}),
+    )
+}

@@ -142,6 +142,7 @@ PAYLOADS = (
     Sample("hyperliquid", "stream", "activeAssetCtx", "xyz:NVDA", ACTIVE_ASSET),
     Sample("hyperliquid", "fallback", "metaAndAssetCtxs", "BTC", CONTEXT, _contexts),
     Sample("hyperliquid", "reconcile", "metaAndAssetCtxs", "BTC", CONTEXT, _contexts),
+    Sample("hyperliquid", "contract", "metaAndAssetCtxs", "BTC", CONTEXT, _contexts),
     Sample("hyperliquid", "history", "fundingHistory", "BTC", HYPERLIQUID_SETTLED),
     Sample("hyperliquid", "contract", "meta", "kPEPE", UNIVERSE, asked=False),
     Sample("hyperliquid", "contract", "allPerpMetas", "kPEPE", UNIVERSE, _universes),

@@ -1,6 +1,7 @@
 """REST of simulated Backpack (docs/exchanges/backpack.md §4): bodies and refusals.
 
-It serves markPrices, fundingRates, markets, time, status and ping below `/api/v1/`.
+It serves markPrices, fundingRates, markets, tickers, openInterest, time, status and ping below
+`/api/v1/`.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from infra.simulator.backpack import universe
 from infra.simulator.backpack.frames import history_text, iso, mark_price_row, rate_text
 from infra.simulator.exchange import RestCall, RestReply
 from infra.simulator.market.history import SettlementBook
+from infra.simulator.market.liquidity import liquidity
 from infra.simulator.market.listings import Listings
 from infra.simulator.market.market import Market, Snapshot
 from infra.simulator.market.minute_budget import MinuteBudget, seconds_left
+from infra.simulator.market.universe import Contract
 
 _PREFIX = "/api/v1/"
 _DEFAULT_ROWS = 100
@@ -68,6 +71,8 @@ class BackpackRest:
             "markPrices": self._mark_prices,
             "fundingRates": self._funding_rates,
             "markets": self._markets,
+            "tickers": self._tickers,
+            "openInterest": self._open_interest,
             "time": lambda call: RestReply(str(call.now_ms).encode(), 200, {}, "text/plain"),
             "status": lambda _call: RestReply(b'{"message":null,"status":"Ok"}'),
             "ping": lambda _call: RestReply(b"pong", 200, {}, "text/plain"),
@@ -194,6 +199,41 @@ class BackpackRest:
         if state is not None:
             order_book = state.name
         return universe.market(contract, terms, order_book, visible=self.is_open(row))
+
+    def _tickers(self, call: RestCall) -> RestReply:
+        """Of all markets, whatever their type (§4d)."""
+        rows = self._rows_of("PERP")
+        return RestReply(msgspec.json.encode([self._ticker(row, call.now_ms) for row in rows]))
+
+    def _ticker(self, row: int, now_ms: int) -> dict[str, str]:
+        contract = self._contracts[row]
+        turnover = liquidity(self._market.feed, contract.symbol, now_ms).turnover_24h
+        price = f"{contract.price_usd:.6f}"
+        return {
+            "symbol": contract.symbol,
+            **dict.fromkeys(("firstPrice", "lastPrice", "high", "low"), price),
+            "priceChange": "0",
+            "priceChangePercent": "0",
+            "volume": f"{turnover / contract.price_usd:.6f}",
+            "quoteVolume": f"{turnover:.6f}",
+            "trades": "10000",
+        }
+
+    def _open_interest(self, call: RestCall) -> RestReply:
+        """Of all perpetuals, in units of the base asset (§4d)."""
+        held = [
+            {
+                "symbol": contract.symbol,
+                "openInterest": f"{self._units_held(contract, call.now_ms):.6f}",
+                "timestamp": call.now_ms,
+            }
+            for contract in (self._contracts[row] for row in self._rows_of("PERP"))
+        ]
+        return RestReply(msgspec.json.encode(held))
+
+    def _units_held(self, contract: Contract, now_ms: int) -> float:
+        held = liquidity(self._market.feed, contract.symbol, now_ms).open_interest
+        return held / contract.price_usd
 
     def _known(self, symbol: str | None) -> int:
         if symbol is None or not self._listings.is_known(symbol):

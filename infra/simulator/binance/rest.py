@@ -1,7 +1,7 @@
 """REST of simulated Binance: bodies, weights, refusals.
 
-It serves premiumIndex, fundingRate, fundingInfo, exchangeInfo, time and ping below `/fapi/v1/` and
-`/dapi/v1/` (docs/exchanges/binance-usdm.md §9, binance-coinm.md §6).
+It serves premiumIndex, fundingRate, fundingInfo, exchangeInfo, ticker/24hr, time and ping below
+`/fapi/v1/` and `/dapi/v1/` (docs/exchanges/binance-usdm.md §9, binance-coinm.md §6).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from infra.simulator.binance import coinm_universe
 from infra.simulator.binance import universe as binance_universe
 from infra.simulator.binance.frames import premium_rows
 from infra.simulator.binance.limits import RateLimits, Verdict
+from infra.simulator.binance.tickers import array, coinm_ticker, usdm_ticker
 from infra.simulator.binance.universe import Entry
 from infra.simulator.exchange import RestCall, RestReply
 from infra.simulator.market.history import SettlementBook
@@ -25,6 +26,7 @@ from infra.simulator.market.universe import UNITS_PER_ONE, Contract
 _SERVER_TIME = binance_universe.SERVER_TIME.encode()
 _DEFAULT_ROWS = 100
 _MAX_ROWS = 1_000
+_ALL_TICKERS = 40  # the weight of ticker/24hr without a symbol
 
 
 class RestError(Exception):
@@ -92,6 +94,7 @@ class BinanceRest:
             "fundingRate": self._funding_rate,
             "fundingInfo": self._funding_info,
             "exchangeInfo": self._exchange_info,
+            "ticker/24hr": self._tickers,
             "time": lambda call: b'{"serverTime":%d}' % call.now_ms,
             "ping": lambda _call: b"{}",
         }
@@ -141,7 +144,9 @@ class BinanceRest:
     def _weight(self, name: str, query: Mapping[str, str]) -> int:
         if name in {"fundingRate", "fundingInfo"}:
             return 0
-        return 10 if name == "premiumIndex" and "symbol" not in query else 1
+        if "symbol" in query:
+            return 1
+        return {"premiumIndex": 10, "ticker/24hr": _ALL_TICKERS}.get(name, 1)
 
     def _headers(self, verdict: Verdict) -> dict[str, str]:
         headers = {"X-MBX-USED-WEIGHT-1M": str(verdict.used_weight)}
@@ -303,6 +308,15 @@ class BinanceRest:
         state = self._listings.state(symbol)
         return self._listings.is_listed(symbol) or (state is not None and not state.name)
 
+    def _tickers(self, call: RestCall) -> bytes:
+        row = self._row(call.query)
+        if row is not None:
+            return array([self._ticker(row, call.now_ms)])[1:-1]
+        return array([self._ticker(row, call.now_ms) for row in self._rows.values()])
+
+    def _ticker(self, row: int, now_ms: int) -> dict[str, object]:
+        return usdm_ticker(self._market.feed, self._contracts[row], now_ms)
+
     def _exchange_info(self, call: RestCall) -> bytes:
         return self._info_body.replace(_SERVER_TIME, str(call.now_ms).encode(), 1)
 
@@ -323,14 +337,23 @@ class CoinmRest(BinanceRest):
     pooled = frozenset()
 
     def _weight(self, name: str, query: Mapping[str, str]) -> int:
-        del query
-        return 10 if name == "premiumIndex" else 1
+        if name == "premiumIndex":
+            return 10
+        return _ALL_TICKERS if name == "ticker/24hr" and "symbol" not in query else 1
 
     def _info(self, known: Sequence[Entry]) -> bytes:
         return coinm_universe.exchange_info(known)
 
     def _premium_texts(self, snapshot: Snapshot, event_ms: Sequence[int]) -> list[bytes]:
         return premium_rows(self._contracts, snapshot, event_ms, pairs=True, dead=self._dead())
+
+    def _tickers(self, call: RestCall) -> bytes:
+        """Always an array."""
+        body = super()._tickers(call)
+        return body if body.startswith(b"[") else b"[" + body + b"]"
+
+    def _ticker(self, row: int, now_ms: int) -> dict[str, object]:
+        return coinm_ticker(self._market.feed, self._contracts[row], now_ms)
 
     def _premium_index(self, call: RestCall) -> bytes:
         """Always an array; `pair` is ignored, as one production user found."""

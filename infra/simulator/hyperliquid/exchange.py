@@ -164,7 +164,7 @@ class Hyperliquid:
         )
         self._dex_rows = rows_by_dex(listed.dexs)
         self.book = SettlementBook(self.market, now_ms, self.listings)
-        self._texts = ContextTexts(self.contracts)
+        self._texts = ContextTexts(FEED, self.contracts)
         self._seen_version = self.listings.version
         self._live: tuple[int, Ints] | None = None
         self.api = HyperliquidRest(

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from infra.simulator.hyperliquid.universe import HALVED_DEXS, dex_of
+from infra.simulator.market.liquidity import liquidity
 from infra.simulator.market.market import HOUR_MS, Ints, Snapshot
 from infra.simulator.market.universe import Contract
 
@@ -53,19 +54,11 @@ def stamps_ms(row: int, funding_ms: Ints) -> Ints:
 
 
 class ContextTexts:
-    """The asset contexts of a fixed list of contracts."""
+    """The asset contexts of a fixed list of contracts of a feed."""
 
-    def __init__(self, contracts: Sequence[Contract]) -> None:
+    def __init__(self, feed: str, contracts: Sequence[Contract]) -> None:
+        self._feed = feed
         self._contracts = contracts
-        digests = [
-            hashlib.blake2b(contract.symbol.encode(), digest_size=8).digest()
-            for contract in contracts
-        ]
-        # Open interest and volume in units of the asset, constant: no test is about them.
-        self._sizes = [
-            (int.from_bytes(d[:4], "big") / 1e5, int.from_bytes(d[4:], "big") / 7e4)
-            for d in digests
-        ]
 
     def delisted(self, snapshot: Snapshot, row: int) -> bytes:
         """What is left of a delisted asset: rate 0.0, no book (§6)."""
@@ -87,17 +80,18 @@ class ContextTexts:
 
     def context(self, snapshot: Snapshot, row: int) -> tuple[str, bytes]:
         """The rate text and the context object (§6) of a row."""
-        rate = rate_text(self._contracts[row].symbol, int(snapshot.rate_units[row]))
+        coin = self._contracts[row].symbol
+        rate = rate_text(coin, int(snapshot.rate_units[row]))
         mark, index = float(snapshot.mark[row]), float(snapshot.index[row])
         middle = float(snapshot.average[row])
-        interest, volume = self._sizes[row]
+        traded, held = liquidity(self._feed, coin, snapshot.at_ms)
         bid, ask = _price(middle * (1 - 4e-5)), _price(middle * (1 + 6e-5))
         return rate, (
-            f'{{"funding":"{rate}","openInterest":"{interest:.5f}",'
+            f'{{"funding":"{rate}","openInterest":"{held / mark:.5f}",'
             f'"prevDayPx":"{_price(float(snapshot.settle[row]))}",'
-            f'"dayNtlVlm":"{volume * mark:.10f}","premium":"{middle / index - 1:.10f}",'
+            f'"dayNtlVlm":"{traded:.10f}","premium":"{middle / index - 1:.10f}",'
             f'"oraclePx":"{_price(index)}","markPx":"{_price(mark)}","midPx":"{_price(middle)}",'
-            f'"impactPxs":["{bid}","{ask}"],"dayBaseVlm":"{volume:.5f}"}}'
+            f'"impactPxs":["{bid}","{ask}"],"dayBaseVlm":"{traded / mark:.5f}"}}'
         ).encode()
 
 

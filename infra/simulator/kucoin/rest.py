@@ -27,6 +27,7 @@ from infra.simulator.kucoin.limits import KucoinLimits
 from infra.simulator.kucoin.state import KucoinState
 from infra.simulator.kucoin.tick import KucoinTick
 from infra.simulator.market.history import SettlementBook
+from infra.simulator.market.liquidity import liquidity
 from infra.simulator.market.universe import Contract
 
 _MAX_ROWS = 100  # the newest records that history returns (§5b: about 100)
@@ -155,8 +156,22 @@ class KucoinRest:
         mark, index = self._closed_prices.get(row) or self._prices(row)
         return (
             f'{{{self._facts[row]},"firstOpenDate":{opened_ms},"status":"{status}",'
-            f'{self._funding(row, shown, now_ms)}"openInterest":"{10_000 + row * 37}",'
+            f"{self._funding(row, shown, now_ms)}{self._liquidity(row, mark, now_ms)}"
             f'"markPrice":{mark},"indexPrice":{index},"lastTradePrice":{mark}}}'
+        )
+
+    def _liquidity(self, row: int, mark: str, now_ms: int) -> str:
+        """Open interest in lots, turnover in the quote currency; of an inverse one in coins."""
+        contract, price = self._exchange.contracts[row], float(mark)
+        traded, held = liquidity(self._exchange.market.feed, contract.symbol, now_ms)
+        coins = kucoin_universe.multiplier(contract)
+        if coins < 0:
+            lots, turnover = held, traded / price
+        else:
+            lots, turnover = held / (coins * price), traded
+        return (
+            f'"openInterest":"{lots:.0f}","turnoverOf24h":{turnover:.6f},'
+            f'"volumeOf24h":{traded / price:.6f},'
         )
 
     def _prices(self, row: int) -> tuple[str, str]:

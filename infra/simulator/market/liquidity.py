@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 _SMALLEST_USD = 20_000.0
@@ -26,10 +27,15 @@ class Liquidity(NamedTuple):
 
 def liquidity(feed: str, symbol: str, at_ms: int) -> Liquidity:
     """Return what was traded of a contract in the 24 h before a time, and what is held then."""
+    return _at_minute(feed, symbol, at_ms // _GRID_MS)
+
+
+@lru_cache(maxsize=1 << 14)
+def _at_minute(feed: str, symbol: str, minute: int) -> Liquidity:
     digest = hashlib.blake2b(f"{feed}:{symbol}/liquidity".encode(), digest_size=16).digest()
     level, share = (int.from_bytes(part, "big") / 2**64 for part in (digest[:8], digest[8:]))
     # Most contracts are small: the logarithm is far from evenly spread.
     turnover = _SMALLEST_USD * (_LARGEST_USD / _SMALLEST_USD) ** (level**2)
-    phase = 2 * math.pi * (at_ms // _GRID_MS * _GRID_MS / _PERIOD_MS + share)
+    phase = 2 * math.pi * (minute * _GRID_MS / _PERIOD_MS + share)
     wave = 1 + 0.2 * math.sin(phase)
     return Liquidity(turnover * wave, turnover * (0.1 + 0.5 * share) * (2 - wave))

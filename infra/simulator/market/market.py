@@ -124,6 +124,7 @@ class Market:
         self, seed: int, feed: str, contracts: Sequence[Contract], step_units: int = 1
     ) -> None:
         self.contracts = tuple(contracts)
+        self.feed = feed
         self._name = f"{seed}/{feed}"
         self._seeds = np.array(
             [_contract_seed(self._name, c.symbol) for c in contracts], dtype=np.uint64

@@ -23,14 +23,17 @@ class MarketFacts(msgspec.Struct, array_like=True, gc=False):
     published_at: int = 0
     """Receipt of the message with which the facts were published last; 0: they never were."""
 
-    def note(self, update: InstrumentUpdate, received_at: int) -> None:
+    def note(self, update: InstrumentUpdate, mark_price: float | None, received_at: int) -> None:
         """Take over what an update says; what it does not say stays as it is."""
         if update.status_word is not None:
             self.status_word = update.status_word
         if update.turnover_24h is not None:
             self.turnover_24h, self.turnover_at = update.turnover_24h, received_at
-        if update.open_interest is not None:
-            self.open_interest, self.open_interest_at = update.open_interest, received_at
+        held, units = update.open_interest, update.open_interest_units
+        if held is None and units is not None and mark_price is not None:
+            held = units * mark_price
+        if held is not None:
+            self.open_interest, self.open_interest_at = held, received_at
 
     def forget_liquidity(self) -> None:
         """Forget the liquidity of an earlier contract with the same ticker."""

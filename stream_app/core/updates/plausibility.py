@@ -89,7 +89,7 @@ def _check_names(facts: InstrumentUpdate) -> None:
 
 
 def _check_amounts(facts: InstrumentUpdate) -> None:
-    for field in ("turnover_24h", "open_interest"):
+    for field in ("turnover_24h", "open_interest", "open_interest_units"):
         amount = getattr(facts, field)
         if amount is not None and not 0 <= amount <= MAX_AMOUNT:
             raise MalformedInputError(f"{field} is no amount: {amount!r:.60}")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from infra.simulator.lighter.universe import SPOTS
-from tests.integration.simulator.test_foreign_clients import client
+from tests.support.ccxt_client import client
 from tests.support.simulated_feed import CONTRACTS, simulator
 
 pytestmark = pytest.mark.integration

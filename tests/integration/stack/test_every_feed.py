@@ -14,7 +14,7 @@ from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
-CONTRACTS = 12 * len(FEEDS)
+CONTRACTS = max(60, 6 * len(FEEDS))
 REFRESH_S = 3
 
 

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.accounting import Account, account, last_ticks, match, relisted
+from benchmarks.accounting import Account, account, last_ticks, relisted
 from benchmarks.evidence import Audit, Fault, FeedEvidence, Status, Stored, Update
 from benchmarks.fault_report import FeedReport, Report, as_json, calls_of, markdown
 from benchmarks.fault_schedule import Subject, default_schedule
 from benchmarks.fault_times import most_in_a_minute, times_of
 from benchmarks.freshness import freshness, listed_spans, unreachable
+from benchmarks.matching import match
 from benchmarks.recorded_gaps import Span, spans_of
 from infra.simulator.faults.kinds import KINDS, can
 from infra.simulator.faults.schedule import parse

@@ -14,7 +14,7 @@ from producers.exchanges.spec import Listing, Slice
 from producers.policy.instruments import MAX_KEY_CHARS, Change, InstrumentRegistry, one_each
 from schemas.contract_status import ContractStatus
 
-INFO, FUNDING = EXCHANGE.fact_calls
+INFO, FUNDING, _TICKERS = EXCHANGE.fact_calls
 
 
 def entry(symbol: str, status: str = "TRADING", kind: str = "PERPETUAL") -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from producers.exchanges.binance_usdm import EXCHANGE
+from producers.exchanges.binance_usdm import BinanceUsdm
 from producers.exchanges.spec import Slice
 from producers.policy.instruments import Change
 from producers.policy.rate_limiter import RateLimiter
@@ -32,6 +32,15 @@ from tests.support.waiting import until_changed
 
 INFO, FUNDING = "/fapi/v1/exchangeInfo", "/fapi/v1/fundingInfo"
 ENTRY = '{"symbol":"%s","status":"TRADING","contractType":"PERPETUAL"}'
+
+
+class Described(BinanceUsdm):
+    """The description without the call that asks for liquidity."""
+
+    fact_calls = BinanceUsdm.fact_calls[:2]
+
+
+EXCHANGE = Described()
 
 
 class SmallBinance:

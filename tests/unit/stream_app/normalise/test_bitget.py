@@ -17,7 +17,7 @@ from tests.support.paths import SHARED_FIXTURES
 
 AT_US = 1_790_000_123_456_789
 NEXT_MS = 1_790_006_400_000
-ROW = {
+ROW: dict[str, Any] = {
     "instId": "SOLUSDT",
     "fundingRate": "-0.000213",
     "nextFundingTime": str(NEXT_MS),
@@ -33,7 +33,7 @@ def read(purpose: Purpose, channel: str, symbol: str, row: Any) -> Update:
     return update
 
 
-def ticker(symbol: str = "SOLUSDT", arg: Any = None, **row: Any) -> Update:
+def ticker(symbol: str = "SOLUSDT", *, arg: Any = None, **row: Any) -> Update:
     """What a frame with a row means."""
     whole = {"arg": arg or {}, "data": [row], "ts": 1_790_000_123_404}
     return read("stream", "ticker", symbol, whole)
@@ -82,7 +82,7 @@ def test_a_frame_of_many_rows_is_no_piece() -> None:
     with pytest.raises(MalformedInputError, match="2 rows"):
         normalise("stream", "ticker", "SOLUSDT", payload, AT_US)
     with pytest.raises(MalformedInputError, match="without a symbol"):
-        ticker(**{**ROW, "instId": None})
+        ticker("SOLUSDT", **{**ROW, "instId": None})
 
 
 def test_the_current_rate_brings_its_interval_in_hours() -> None:

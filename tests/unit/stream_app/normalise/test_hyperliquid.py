@@ -64,10 +64,27 @@ def test_a_frame_is_an_hourly_rate_stamped_on_receipt() -> None:
     assert read(ACTIVE_ASSET) == rate("xyz:NVDA")
 
 
-@pytest.mark.parametrize("purpose", ["fallback", "reconcile"])
-def test_a_nameless_context_is_its_items_rate(purpose: Purpose) -> None:
+def test_a_nameless_context_is_its_items_rate() -> None:
     """REST contexts are joined by index; the symbol is the item's."""
-    assert read(CONTEXT, "kPEPE", purpose, "metaAndAssetCtxs") == rate("kPEPE")
+    assert read(CONTEXT, "kPEPE", "fallback", "metaAndAssetCtxs") == rate("kPEPE")
+
+
+def test_the_hourly_snapshot_tells_liquidity_too() -> None:
+    """Turnover in dollars; open interest in coins, at the mark price beside it."""
+    row = {**CONTEXT, "dayNtlVlm": "250000.5", "openInterest": "2.5", "markPx": "84148.0"}
+    payload = json.dumps(row).encode()
+    facts = InstrumentUpdate("kPEPE", turnover_24h=250000.5, open_interest=210370.0)
+    channel = "metaAndAssetCtxs"
+    compared = normalise("reconcile", channel, "kPEPE", payload, RECEIVED_AT_US)
+    assert compared == (rate("kPEPE"), facts)
+    assert read(row, "kPEPE", "contract", channel) == facts
+    assert read({"dayNtlVlm": None}, "BTC", "contract", channel) == InstrumentUpdate("BTC")
+    with_fault = json.dumps({**row, "openInterest": "-1"}).encode()
+    found = normalise("contract", channel, "kPEPE", with_fault, RECEIVED_AT_US)
+    assert found == (
+        InstrumentUpdate("kPEPE", turnover_24h=250000.5),
+        Unreadable("kPEPE", "openInterest is less than nothing: '-1'"),
+    )
 
 
 @pytest.mark.parametrize(

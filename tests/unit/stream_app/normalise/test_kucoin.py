@@ -306,6 +306,33 @@ def test_a_contract_row_is_a_rate_stamped_on_receipt(purpose: Purpose) -> None:
     )
 
 
+def test_the_hourly_snapshot_tells_liquidity_too() -> None:
+    """Turnover as it stands; open interest in lots of so many coins, at the mark price."""
+    traded = {"turnoverOf24h": 512_345.5, "openInterest": "4000", "multiplier": 0.001}
+    row = {**CONTRACT, **traded, "markPrice": 86378.69}
+    rate, facts = read_all(row, "reconcile", "contracts/active")
+    assert isinstance(rate, RateUpdate)
+    assert facts == InstrumentUpdate(
+        SYMBOL, turnover_24h=512_345.5, open_interest=4000 * 0.001 * 86378.69
+    )
+    (listed,) = read_all(row, "contract", "contracts/active")
+    assert isinstance(listed, InstrumentUpdate)
+    assert (listed.turnover_24h, listed.open_interest) == (512_345.5, facts.open_interest)
+
+
+def test_of_an_inverse_contract_the_lots_are_dollars() -> None:
+    """No source says in what its turnover is counted."""
+    row = {
+        **CONTRACT,
+        "isInverse": True,
+        "multiplier": -1,
+        "openInterest": "70",
+        "turnoverOf24h": 9,
+    }
+    _, facts = read_all(row, "reconcile", "contracts/active")
+    assert facts == InstrumentUpdate(SYMBOL, open_interest=70.0)
+
+
 def test_the_interval_may_stand_in_one_field_only() -> None:
     """Older rows lack currentFundingRateGranularity."""
     update = read_contract(currentFundingRateGranularity=None)

@@ -27,7 +27,7 @@ IDENTITY = {"universe", "name"}
 """Of two forms of a row, one has the first and one the second; whose row it is must be known."""
 NEXT_TIMES = {
     *("T", "nextFundingTime", "n", "nextFundingTimestamp", "nt"),
-    *("nextFundingRateTime", "nextFundingRateDateTime"),
+    *("nextFundingRateTime", "nextFundingRateDateTime", "nextUpdate", "nextSettleTime"),
 }
 """Dropped without a word where they are out of place: exchanges put other things there."""
 STATES = {"rateType", "isDelisted", "contractStatus"}

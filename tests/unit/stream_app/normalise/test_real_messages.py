@@ -338,6 +338,8 @@ def test_kucoins_contract_row_gives_the_facts() -> None:
             interval_hours=8.0,
             rate_cap=0.003,
             rate_floor=-0.003,
+            turnover_24h=719993040.669,
+            open_interest=28127482 * 0.001 * 67810.0,
         ),
     )
 

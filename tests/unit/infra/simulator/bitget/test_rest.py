@@ -120,7 +120,7 @@ def test_history_goes_by_page_number(exchange: Bitget) -> None:
         ("history-fund-rate", {"productType": universe.USDT, "symbol": "BTCUSDT", "pageNo": "0"}),
     ],
 )
-def test_bad_parameters(exchange: Bitget, name: str, query: dict[str, str]) -> None:
+def test_bad_parameters(exchange: Bitget, name: str, query: dict[str, Any]) -> None:
     """HTTP 400 with a code."""
     reply = get(exchange, name, **query)
     assert reply.status == 400

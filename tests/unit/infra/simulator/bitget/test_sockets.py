@@ -155,8 +155,8 @@ def test_a_rate_is_made_once_a_minute_and_the_last_one_settles() -> None:
     for at_ms in grid:
         for frame in delivered(exchange, session, at_ms):
             (row,) = frame["data"]
-            told = row["fundingRate"], row["nextFundingTime"]
-            shown.setdefault(row["instId"], {})[int(row["ts"])] = told
+            found = row["fundingRate"], row["nextFundingTime"]
+            shown.setdefault(row["instId"], {})[int(row["ts"])] = found
     settled = {
         rate.symbol: rate.rate
         for rate in exchange.settle(funding_ms + 1_000)

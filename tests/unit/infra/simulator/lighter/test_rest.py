@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -81,7 +82,11 @@ def test_the_list_has_perpetuals_of_both_states_and_spot_apart(exchange: Lighter
 def test_history_is_unsigned_percent_in_seconds(exchange: Lighter) -> None:
     """Ascending from the start, at most `count_back` rows; 0 is all, up to 750."""
     start_s = (NOW_MS - 40 * HOUR_MS) // 1_000
-    window = {"start_timestamp": start_s, "end_timestamp": NOW_MS // 1_000, "resolution": "1h"}
+    window: dict[str, Any] = {
+        "start_timestamp": start_s,
+        "end_timestamp": NOW_MS // 1_000,
+        "resolution": "1h",
+    }
     settled = [one for one in exchange.settled_at_start() if one.symbol == "BTC"]
     rows = body(exchange, "fundings", market_id=1, count_back=0, **window)["fundings"]
     assert len(rows) == 40
@@ -108,7 +113,7 @@ def test_history_is_unsigned_percent_in_seconds(exchange: Lighter) -> None:
         {"market_id": 1, "resolution": "1h", "start_timestamp": -1},
     ],
 )
-def test_parameters_that_are_none_are_refused(exchange: Lighter, query: dict[str, object]) -> None:
+def test_parameters_that_are_none_are_refused(exchange: Lighter, query: dict[str, Any]) -> None:
     """With a code in the body."""
     reply = get(exchange, "fundings", **query)
     assert (reply.status, json.loads(reply.body)["code"]) == (400, 20001)

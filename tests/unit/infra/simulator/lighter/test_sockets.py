@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -127,7 +128,7 @@ def test_one_market_is_a_row_without_a_map(exchange: Lighter) -> None:
         ({}, 30005),
     ],
 )
-def test_errors_have_codes(exchange: Lighter, message: dict[str, object], code: int) -> None:
+def test_errors_have_codes(exchange: Lighter, message: dict[str, Any], code: int) -> None:
     """Nothing else changes."""
     session = subscribed(exchange)
     (answer,) = say(session, **message)

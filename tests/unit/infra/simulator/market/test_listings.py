@@ -125,10 +125,9 @@ def test_shares_add_up(feeds: list[str], contracts: int) -> None:
     assert list(found) == feeds
     assert min(found.values()) >= MIN_CONTRACTS
     assert sum(found.values()) == max(contracts, MIN_CONTRACTS * len(feeds))
-    whole = shares(list(SIMULATED), 1_874)
-    total = sum(whole[feed] for feed in feeds)
+    total = sum(SIMULATED[feed].perpetuals for feed in feeds)
     for feed, share in found.items():
-        exact = contracts * whole[feed] / total
+        exact = contracts * SIMULATED[feed].perpetuals / total
         assert share == MIN_CONTRACTS or abs(share - exact) < len(feeds) * MIN_CONTRACTS
 
 

@@ -19,7 +19,7 @@ PATH = "/api/v1/contracts"
     [
         ("nope=1", "unknown parameter 'nope': /api/v1/contracts takes feed, base"),
         ("feed=binance-usdm&feed=kucoin", "feed is given more than once"),
-        ("feed=bybit", "must be some of binance-usdm"),
+        ("feed=nosuch", "must be some of binance-usdm"),
         ("feed=", "must be some of"),
         ("feed=kucoin,kucoin", "each once"),
         ("limit=0", "a whole number from 1 to 5000"),
