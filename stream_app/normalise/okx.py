@@ -116,10 +116,13 @@ def _interval_hours(row: _Rate, faults: list[str]) -> float | None:
     """
     before = optional(past_time_us, row.prev_funding_time, "prevFundingTime", faults)
     at = optional(past_time_us, row.funding_time, "fundingTime", faults)
-    after = optional(past_time_us, row.next_funding_time, "nextFundingTime", faults)
-    if at is None or (before is None and after is None):
+    if at is None:
         return None
-    length_us = at - before if before is not None else (after or at) - at
+    if before is not None:
+        length_us = at - before
+    else:
+        after = optional(past_time_us, row.next_funding_time, "nextFundingTime", faults)
+        length_us = 0 if after is None else after - at
     return optional(interval_hours_of_ms, length_us / _US_PER_MS, "fundingTime", faults)
 
 
@@ -127,29 +130,24 @@ def _last_settled(row: _Rate, event_us: int, faults: list[str]) -> Sequence[Sett
     """Return the settlement before the estimate, where its time is told and it is done."""
     rate = optional(number, row.sett_funding_rate, "settFundingRate", faults)
     at = optional(past_time_us, row.prev_funding_time, "prevFundingTime", faults)
-    if rate is None or at is None or row.sett_state != "settled":
-        return ()
-    if event_us - at < SETTLED_AFTER_US:
+    state = optional(text, row.sett_state, "settState", faults)
+    if rate is None or at is None or state != "settled" or event_us - at < SETTLED_AFTER_US:
         return ()
     return (SettlementUpdate(row.inst_id, at, rate, source="stream"),)
 
 
-def _estimate(row: _Rate, item: Item, faults: list[str]) -> Update:
+def _estimate(row: _Rate, stated_us: int | None, item: Item, faults: list[str]) -> Update:
+    """`stated_us`: when the row was made; None: as rows of before 2023, it does not say."""
     rate = number(row.funding_rate, "fundingRate")
     if rate is None:
         return NoRate(row.inst_id, "no funding rate")
     return RateUpdate(
         row.inst_id,
         rate,
-        event_time=past_time_us(row.ts, "ts"),
-        next_funding_time=next_time_us(row.funding_time, _event_us(row, item)),
+        event_time=stated_us,
+        next_funding_time=next_time_us(row.funding_time, stated_us or item.received_at_us),
         interval_hours=_interval_hours(row, faults),
     )
-
-
-def _event_us(row: _Rate, item: Item) -> int:
-    """Return when the row was made; rows of before 2023 do not say, and count as of now."""
-    return past_time_us(row.ts, "ts") or item.received_at_us
 
 
 def _is_no_swap(row: _Rate) -> bool:
@@ -162,10 +160,11 @@ def _streamed(frame: _RateFrame, item: Item) -> Sequence[Update]:
     if _is_no_swap(row):
         return (NoRate(row.inst_id, "no swap"),)
     faults: list[str] = []
-    before = _last_settled(row, _event_us(row, item), faults)
+    stated_us = optional(past_time_us, row.ts, "ts", faults)
+    before = _last_settled(row, stated_us or item.received_at_us, faults)
     updates: Sequence[Update]
     try:
-        updates = (_estimate(row, item, faults), *before)
+        updates = (_estimate(row, stated_us, item, faults), *before)
     except MalformedInputError as error:
         if not before:
             raise
@@ -179,7 +178,8 @@ def _polled(row: _Rate, item: Item) -> Sequence[Update]:
     if _is_no_swap(row):
         return (NoRate(row.inst_id, "no swap"),)
     faults: list[str] = []
-    update = _estimate(row, item, faults)
+    stated_us = optional(past_time_us, row.ts, "ts", faults)
+    update = _estimate(row, stated_us, item, faults)
     return with_faults(row.inst_id, list(dict.fromkeys(faults)), update)
 
 
