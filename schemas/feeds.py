@@ -34,6 +34,7 @@ _OWN = (
     "schemas.venues.aster:FEED",
     "schemas.venues.whitebit:FEED",
     "schemas.venues.bybit:FEED",
+    "schemas.venues.okx:FEED",
     "schemas.venues.bitget:FEED",
     "schemas.venues.lighter:FEED",
 )

@@ -92,7 +92,7 @@ class _Named(msgspec.Struct, gc=False):
 
 class _Instrument(msgspec.Struct, gc=False, rename="camel"):
     symbol: str
-    contract_type: object = None
+    contract_type: str | None = None
     status: str | None = None
     is_pre_listing: object = None
 
