@@ -24,7 +24,7 @@ class Row(NamedTuple):
     """What a frame tells of one contract."""
 
     symbol: str
-    event: int | None
+    event: float | None
     """The event's time in the exchange's own unit; None where it names none."""
     rate: str
     """As it stands on the wire."""
