@@ -71,6 +71,8 @@ class Client:
     """Answers that are no JSON."""
     decode: Callable[[bytes], bytes] = bytes
     """Makes text of a frame."""
+    same: Callable[[bytes], bytes] = bytes
+    """Makes the same of one frame on two connections, where each numbers its own."""
     own: Mapping[str, Any] = field(default_factory=dict)
     """Options of the simulator with which the venue pushes each contract at every tick."""
 

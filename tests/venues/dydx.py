@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from producers.exchanges.spec import Control
@@ -233,6 +234,8 @@ def _settlements(reply: Any) -> list[tuple[int, float]]:
     ]
 
 
+_NUMBERED = re.compile(rb'"connection_id":"[^"]*","message_id":\d+')
+
 CLIENTS = {
     "dydx": Client(
         connect=at("/v4/ws"),
@@ -247,6 +250,7 @@ CLIENTS = {
         listed=lambda reply: [(row["ticker"], row["status"]) for row in reply["markets"].values()],
         bad_field=("oraclePrice", "?"),
         null_field="defaultFundingRate1H",
+        same=lambda frame: _NUMBERED.sub(b'"message_id":0', frame),
         own={"dydx_pushed": "rows"},
     )
 }

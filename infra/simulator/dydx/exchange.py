@@ -157,7 +157,7 @@ class Dydx:
         states = self._changed_states()
         if self._options.pushes_rows:
             self._computed(snapshot)
-            return DydxTick(self, at_ms, "trading", self._all(number, snapshot))
+            return DydxTick(self, at_ms, "trading", self._all(snapshot))
         if number % _TICKS_PER_RATE == _TICKS_PER_RATE - 1:
             # The last tick before a settlement is one of these.
             return DydxTick(self, at_ms, "trading", {**self._computed(snapshot), **states})
@@ -229,10 +229,12 @@ class Dydx:
                 found[row] = frames.oracle(row, price, snapshot.at_ms)
         return found
 
-    def _all(self, number: int, snapshot: Snapshot) -> dict[int, bytes]:
+    def _all(self, snapshot: Snapshot) -> dict[int, bytes]:
         """The whole rows of all markets that trade."""
-        self._moved(number, snapshot)
         rows = [row for row in self.listings.rows() if not self.contracts[row].frozen]
+        for row in rows:
+            price = frames.price_text(float(snapshot.index[row]))
+            self._shown[row] = replace(self._shown[row], oracle=price)
         return {row: self.whole(row, snapshot.at_ms) for row in rows}
 
     def _pace(self, row: int) -> int:
