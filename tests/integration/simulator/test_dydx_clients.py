@@ -1,10 +1,14 @@
-"""ccxt gets from simulated dYdX what is true: markets and settled rates over REST.
+"""Two clients of dYdX that are not ours get from the simulator what is true.
 
-Its socket client does not know the channel of the markets. Skipped without ccxt.
+ccxt asks for markets and settled rates over REST, and its socket does not know the channel of the
+markets; dydx-v4-client, the exchange's own, does. Each test is skipped without its client.
 """
 
 from __future__ import annotations
 
+import asyncio
+import queue
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,7 @@ from tests.support.simulated_feed import CONTRACTS, simulator
 pytestmark = pytest.mark.integration
 
 SYMBOL = "BTC/USDC:USDC"
+TIMEOUT_S = 20
 
 
 def redirected(urls: Any, to: str) -> Any:
@@ -44,3 +49,41 @@ async def test_ccxt(tmp_path: Path) -> None:
     assert [(row["timestamp"] // 1_000 * 1_000, row["fundingRate"]) for row in history] == (
         settled[-100:]
     )
+
+
+async def test_dydx_s_own_client(tmp_path: Path) -> None:
+    """Its socket, which asks for batches: whole rows, then changes, all in the truth."""
+    sdk: Any = pytest.importorskip("dydx_v4_client.indexer.socket.websocket")
+    told: queue.Queue[Any] = queue.Queue()
+
+    def talk(url: str) -> list[Any]:
+        socket = sdk.IndexerSocket(url, on_message=lambda _socket, message: told.put(message))
+        thread = threading.Thread(target=socket.run_forever, daemon=True)
+        thread.start()
+        try:
+            received = [told.get(timeout=TIMEOUT_S)]
+            socket.markets.subscribe()
+            received += [told.get(timeout=TIMEOUT_S) for _ in range(40)]
+        finally:
+            socket.close()
+            thread.join(TIMEOUT_S)
+        return received
+
+    async with simulator(tmp_path, "dydx") as simulated:
+        received = await asyncio.to_thread(talk, f"{simulated.ws_url}/v4/ws")
+        updates = simulated.updates()
+    greeting, snapshot, *changes = received
+    assert greeting["type"] == "connected"
+    assert [message["message_id"] for message in received] == list(range(len(received)))
+    rates = {
+        ticker: row["nextFundingRate"]
+        for ticker, row in snapshot["contents"]["markets"].items()
+        if row["status"] == "ACTIVE" and row["oraclePrice"] is not None
+    }
+    assert len(rates) == CONTRACTS
+    assert {message["type"] for message in changes} == {"channel_batch_data"}
+    for message in changes:
+        for part in message["contents"]:
+            for ticker, row in part.get("trading", {}).items():
+                rates[ticker] = row.get("nextFundingRate", rates[ticker])
+    assert {(ticker, float(rate)) for ticker, rate in rates.items()} <= updates
