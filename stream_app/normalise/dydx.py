@@ -131,7 +131,7 @@ def _facts(row: _Market, item: Item) -> Sequence[Update]:
     faults: list[str] = []
     word = optional(text, row.status, "status", faults)
     base, quote = split_symbol(symbol)
-    asset, multiplier = canonical_asset(base)
+    asset, multiplier = canonical_asset(base, FEED.assets)
     facts = InstrumentUpdate(
         symbol,
         base=asset,
