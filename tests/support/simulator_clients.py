@@ -185,6 +185,7 @@ class Reader:
         with contextlib.suppress(websockets.ConnectionClosed):
             async for frame in self.ws:
                 data = frame if isinstance(frame, bytes) else frame.encode()
+                data = self.client.same(data)
                 self.everything.append(data)
                 rows = self.rows(data)
                 if rows == []:

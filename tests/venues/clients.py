@@ -24,7 +24,7 @@ class Row(NamedTuple):
     """What a frame tells of one contract."""
 
     symbol: str
-    event: int | None
+    event: float | None
     """The event's time in the exchange's own unit; None where it names none."""
     rate: str
     """As it stands on the wire; empty where a row of changes does not name it."""
@@ -76,6 +76,8 @@ class Client:
     """Answers that are no JSON."""
     decode: Callable[[bytes], bytes] = bytes
     """Makes text of a frame."""
+    same: Callable[[bytes], bytes] = bytes
+    """Makes the same of one frame on two connections, where each numbers its own."""
     own: Mapping[str, Any] = field(default_factory=dict)
     """Options of the simulator with which the venue pushes each contract at every tick."""
 

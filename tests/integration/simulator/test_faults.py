@@ -333,7 +333,10 @@ async def test_every_update_is_sent_or_missed(tmp_path: Path, client: str) -> No
         assert {key for key, _ in missed} == {f"{feed}:{symbol}" for symbol in to.symbols}
 
 
-def _microseconds(at: int) -> int:
-    if at > 10**17:
-        return at // 1_000
-    return at if at > 10**14 else at * 1_000
+def _microseconds(at: float) -> int:
+    if at < 10**11:
+        return round(at * 1_000_000)
+    whole = int(at)
+    if whole > 10**17:
+        return whole // 1_000
+    return whole if whole > 10**14 else whole * 1_000
