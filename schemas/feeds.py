@@ -35,6 +35,7 @@ _OWN = (
     "schemas.venues.whitebit:FEED",
     "schemas.venues.bybit:FEED",
     "schemas.venues.bitget:FEED",
+    "schemas.venues.mexc:FEED",
     "schemas.venues.lighter:FEED",
 )
 
