@@ -23,14 +23,26 @@ class Estimates:
     """The rate, the next funding time and their moment of each contract, as shown last."""
 
     def __init__(
-        self, market: Market, seed: int, feed: str, *, period_ms: int, tick_ms: int, now_ms: int
+        self,
+        market: Market,
+        seed: int,
+        feed: str,
+        *,
+        period_ms: int,
+        tick_ms: int,
+        now_ms: int,
+        is_spread: bool = True,
     ) -> None:
-        """`period_ms`: about how often a rate is made; within a tick: in each of them."""
+        """`period_ms`: about how often a rate is made; within a tick: in each of them.
+
+        `is_spread`: each contract has a moment of its own; else all have the same.
+        """
         symbols = [contract.symbol for contract in market.contracts]
         started = market.snapshot(now_ms)
         self._period_ms = period_ms
         self._tick_ms = tick_ms
-        self._base_ms = own_steps(seed, feed, symbols, period_ms)
+        self._is_spread = is_spread
+        self._base_ms = own_steps(seed, feed, symbols, period_ms if is_spread else 1)
         self._delay_ms = own_steps(seed, f"{feed}/turn", symbols, _AFTER_TURN_MS)
         self._rows = np.arange(len(symbols), dtype=np.int64)
         self.units: Ints = started.rate_units.copy()
@@ -56,6 +68,8 @@ class Estimates:
         if self._period_ms <= self._tick_ms:
             return np.ones(len(self._rows), dtype=np.bool_)
         number = (at_ms - self._base_ms) // self._period_ms
+        if not self._is_spread:
+            return number > (at_ms - self._tick_ms) // self._period_ms
         mixed = (number * 2_654_435_761 + self._rows * 40_503) >> 7
         moment_ms = number * self._period_ms + self._base_ms + mixed % (self._period_ms // _JITTER)
         return (moment_ms <= at_ms) & (moment_ms > at_ms - self._tick_ms)

@@ -46,6 +46,7 @@ class MexcOptions:
         tick_ms: between two looks at which rates are due.
         phase_ms: how far those are past the multiples of `tick_ms`.
         period_ms: about how often a contract's rate is made.
+        is_spread: each contract's rate is made at a moment of its own.
         pushes_all: a rate that has not changed is pushed as well.
         has_limits: REST refuses whoever asks too often.
     """
@@ -55,6 +56,7 @@ class MexcOptions:
     tick_ms: int = 1_000
     phase_ms: int = 0
     period_ms: int = 60_000
+    is_spread: bool = True
     pushes_all: bool = False
     has_limits: bool = True
 
@@ -145,6 +147,7 @@ class Mexc:
             period_ms=options.period_ms,
             tick_ms=self.tick_ms,
             now_ms=started_ms,
+            is_spread=options.is_spread,
         )
         self.heads = [head(FEED, symbol) for symbol in symbols]
         self.book = SettlementBook(self.market, now_ms, self.listings)
@@ -221,6 +224,7 @@ def create(options: SimulatorOptions, contracts: int, now_ms: int) -> Mexc:
         tick_ms=options.tick_ms,
         phase_ms=own_phase_ms(options, FEED, options.tick_ms),
         period_ms=round(options.value(PUSH_S) * 1_000),
+        is_spread=not options.aligned,
         pushes_all=options.value(PUSHES) == "all",
         has_limits=not options.open_limits,
     )

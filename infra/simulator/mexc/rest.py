@@ -17,7 +17,7 @@ from infra.simulator.mexc import universe
 from infra.simulator.mexc.estimates import Estimates
 from infra.simulator.mexc.frames import current_row, rate_text, ticker_row
 from infra.simulator.mexc.limits import MexcLimits
-from infra.simulator.mexc.wire import TOO_OFTEN, failure
+from infra.simulator.mexc.wire import failure, too_often
 
 API = "/api/v1/contract/"
 _HISTORY = "funding_rate/history"
@@ -81,7 +81,7 @@ class MexcRest:
 
     def _answered(self, call: RestCall, name: str, handler: Callable[[RestCall], str]) -> RestReply:
         if not self._limits.charge(call.client_ip, name, call.now_ms):
-            return failure(TOO_OFTEN, "Requests are too frequent")
+            return too_often()
         try:
             return RestReply(f'{{"success":true,"code":0,"data":{handler(call)}}}'.encode())
         except _RefusedError as error:

@@ -6,11 +6,10 @@ The fields are those of docs/exchanges/mexc.md §2 and §4.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from infra.simulator.exchange import RestReply
 from infra.simulator.wire_fields import Wire
-
-TOO_OFTEN = 510
 
 WIRE = Wire(
     event=("ts", "timestamp"),
@@ -29,8 +28,15 @@ WIRE = Wire(
 
 
 def refusal(status: int) -> RestReply | None:
-    """Refuse a call as the exchange does, with HTTP 200; None: its words are not known."""
-    return failure(TOO_OFTEN, "Requests are too frequent") if status == 429 else None
+    """Refuse a call with a status, which only what stands before the exchange does; None: its words
+    for this status are not known. The exchange itself says so with HTTP 200 (`too_often`).
+    """
+    return replace(too_often(), status=status) if status == 429 else None
+
+
+def too_often() -> RestReply:
+    """Refuse one call too many."""
+    return failure(510, "Requests are too frequent")
 
 
 def failure(code: int, message: str) -> RestReply:
