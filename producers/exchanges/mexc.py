@@ -185,6 +185,7 @@ class Mexc(Exchange):
         HISTORY: PayloadFields(("symbol", "fundingRate", "settleTime", "collectCycle")),
     }
     frames_per_s = FRAMES_PER_S
+    quiet_share = 0.45
     snapshot_at_start = True
     true_up_calls_per_hour = 6
     socket_kinds = (

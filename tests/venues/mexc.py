@@ -7,7 +7,7 @@ from typing import Any
 
 from producers.exchanges.spec import Control
 from stream_app.model import RateUpdate, SettlementUpdate
-from tests.venues.clients import Client, Row, at
+from tests.venues.clients import Client, Row, at, lately
 from tests.venues.samples import (
     Captured,
     ContractList,
@@ -316,9 +316,9 @@ CLIENTS = {
         history=lambda symbol, _since_ms, _now_ms: (
             f"{_API}funding_rate/history?symbol={symbol}&page_num=1&page_size=100"
         ),
-        settled=lambda reply: [
+        settled=lambda reply: lately(
             (row["settleTime"], row["fundingRate"]) for row in reply["data"]["resultList"]
-        ],
+        ),
         contracts=f"{_API}detail",
         listed=lambda reply: [(row["symbol"], row.get("state")) for row in reply["data"]],
         bad_text='"fairPrice":"?"',

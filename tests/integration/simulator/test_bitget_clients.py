@@ -28,6 +28,7 @@ def redirected(client: Any, simulated: Simulated) -> Any:
         for name, url in rest["ws"].items()
     }  # fmt: skip
     client.options["fetchMarkets"] = {"types": ["swap"]}
+    client.has["fetchCurrencies"] = False
     return client
 
 
