@@ -37,6 +37,7 @@ _OWN = (
     "schemas.venues.bybit:FEED",
     "schemas.venues.okx:FEED",
     "schemas.venues.bitget:FEED",
+    "schemas.venues.mexc:FEED",
     "schemas.venues.lighter:FEED",
 )
 

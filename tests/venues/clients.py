@@ -6,7 +6,8 @@ public sockets has two. They are written from docs/exchanges, and not with our p
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -85,6 +86,12 @@ class Client:
 def time_ms(text: str) -> int:
     """Return a UTC time in ISO format, without a zone, in ms."""
     return round(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1_000)
+
+
+def lately(rows: Iterable[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Return the settlements of the last four days: of a page by number, all are on the first."""
+    since_ms = time.time() * 1_000 - 96 * 3_600_000
+    return [row for row in rows if row[0] > since_ms]
 
 
 def at(path: str) -> Connect:
