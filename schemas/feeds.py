@@ -39,6 +39,7 @@ _OWN = (
     "schemas.venues.bitget:FEED",
     "schemas.venues.mexc:FEED",
     "schemas.venues.lighter:FEED",
+    "schemas.venues.pacifica:FEED",
 )
 
 _is_name = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*").fullmatch

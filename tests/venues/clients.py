@@ -28,7 +28,9 @@ class Row(NamedTuple):
     event: float | None
     """The event's time in the exchange's own unit; None where it names none."""
     rate: str
-    """As it stands on the wire; empty where a row of changes does not name it."""
+    """As it stands on the wire, of percent what it is as a fraction; empty where a row of changes
+    does not name it.
+    """
     fields: Mapping[str, Any]
     funding: int | None = None
     """The funding time of which the rate is, in ms."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+import json
 from typing import Any
 
+from infra.simulator.lighter.universe import market_id
 from producers.exchanges.spec import Control
 from stream_app.model import RateUpdate, SettlementUpdate
 from tests.venues.clients import Client, Row, at
@@ -282,45 +283,36 @@ CAPTURED = (
 )
 
 
-def _fraction(percent: str) -> str:
-    return str(Decimal(percent) / 100)
-
-
 def _rows(document: Any) -> list[Row]:
-    if "market_stats" not in document:
-        return []
-    return [
-        Row(row["symbol"], document["timestamp"], _fraction(row["current_funding_rate"]), row)
-        for row in document["market_stats"].values()
-    ]
+    table, at_ms = document.get("market_stats"), document.get("timestamp")
+    rows = table.values() if isinstance(table, dict) else ()
+    return [Row(row["symbol"], at_ms, f"{row['current_funding_rate']}e-2", row) for row in rows]
 
 
-def _signed(row: Any) -> float:
-    rate = float(_fraction(row["rate"]))
-    return -rate if row["direction"] == "short" else rate
+def _percent(row: Any) -> float:
+    sign = "-" if row["direction"] == "short" else ""
+    return float(f"{sign}{row['rate']}e-2")
 
 
 CLIENTS = {
     "lighter": Client(
         connect=at("/stream"),
-        subscriptions=lambda _names: ['{"type":"subscribe","channel":"market_stats/all"}'],
+        subscriptions=lambda _names: [
+            json.dumps({"type": "subscribe", "channel": "market_stats/all"})
+        ],
         question='{"type":"ping"}',
         rows=_rows,
         current="/api/v1/funding-rates",
         rate="rate",
-        key=lambda reply, symbol: str(
-            next(row["market_id"] for row in reply["order_book_details"] if row["symbol"] == symbol)
-        ),
-        # It returns the oldest 750 at most: of four days, all.
-        history=lambda key, since_ms, now_ms: (
-            f"/api/v1/fundings?market_id={key}&resolution=1h&count_back=0"
-            f"&start_timestamp={max(since_ms, now_ms - 96 * 3_600_000) // 1_000}"
+        history=lambda symbol, since_ms, now_ms: (
+            f"/api/v1/fundings?market_id={market_id(symbol)}&resolution=1h&count_back=0"
+            f"&start_timestamp={max(since_ms, now_ms - 10**9) // 1_000}"
             f"&end_timestamp={now_ms // 1_000}"
         ),
         settled=lambda reply: [
-            (row["timestamp"] * 1_000, _signed(row)) for row in reply["fundings"]
+            (row["timestamp"] * 1_000, _percent(row)) for row in reply["fundings"]
         ],
-        contracts="/api/v1/orderBookDetails",
+        contracts="/api/v1/orderBookDetails?filter=perp",
         listed=lambda reply: [
             (row["symbol"], row.get("status")) for row in reply["order_book_details"]
         ],
