@@ -273,7 +273,7 @@ class Lighter(Exchange):
         """Errors may come with HTTP 200 and a code of their own (§9)."""
         del call, headers
         code = _code(body)
-        return None if code in {200, None} else f"the reply's code is {code!r:.40}"
+        return None if code is None or code == 200 else f"the reply's code is {code!r:.40}"
 
 
 def _code(body: bytes) -> object:

@@ -44,7 +44,8 @@ class _Market(msgspec.Struct, gc=False, rename="camel"):
     ticker: str | None = None
     status: Text = None
     next_funding_rate: Number = None
-    oracle_price: Number = None
+    oracle_price: Number = msgspec.UNSET
+    """Null where the market has none; a change may not name it."""
     volume_24h: Number = msgspec.field(name="volume24H", default=None)
     open_interest: Number = None
 
@@ -65,6 +66,14 @@ class _PlainSettled(msgspec.Struct, gc=False, rename="camel"):
     rate: str
 
 
+def _price(value: Number, field: str) -> float | None:
+    return None if value is msgspec.UNSET else price(value, field)
+
+
+def _has_price(row: _Market) -> bool:
+    return row.oracle_price is not None and row.oracle_price is not msgspec.UNSET
+
+
 def _rate(row: _Market, item: Item) -> Sequence[Update]:
     """Stamped on receipt: `event_time` stays None (§2)."""
     symbol = item.symbol if row.ticker is None else row.ticker
@@ -73,6 +82,8 @@ def _rate(row: _Market, item: Item) -> Sequence[Update]:
     if not status.streams:
         is_halted = status is ContractStatus.HALTED
         return (NoRate(symbol, f"the market is {word:.40}", halted=is_halted),)
+    if row.oracle_price is None:
+        return (NoRate(symbol, "the market has no oracle price", halted=True),)
     rate = number(row.next_funding_rate, "nextFundingRate")
     if rate is None:
         return (NoRate(symbol, "no funding rate"),)
@@ -80,7 +91,7 @@ def _rate(row: _Market, item: Item) -> Sequence[Update]:
     update = RateUpdate(
         symbol,
         rate,
-        index_price=optional(price, row.oracle_price, "oraclePrice", faults),
+        index_price=optional(_price, row.oracle_price, "oraclePrice", faults),
         next_funding_time=hour_floor(item.received_at_us) + US_PER_HOUR,
         interval_hours=INTERVAL_HOURS,
     )
@@ -120,13 +131,13 @@ def _facts(row: _Market, item: Item) -> Sequence[Update]:
     faults: list[str] = []
     word = optional(text, row.status, "status", faults)
     base, quote = split_symbol(symbol)
-    asset, multiplier = canonical_asset(base)
+    asset, multiplier = canonical_asset(base, FEED.assets)
     facts = InstrumentUpdate(
         symbol,
         base=asset,
         quote=quote,
         multiplier=multiplier,
-        status=status_of(word, has_price=row.oracle_price is not None),
+        status=status_of(word, has_price=_has_price(row)),
         status_word=word,
         interval_hours=INTERVAL_HOURS,
     )
@@ -138,7 +149,7 @@ def _liquidity(row: _Market, item: Item) -> Sequence[Update]:
     symbol = item.symbol if row.ticker is None else row.ticker
     faults: list[str] = []
     held = optional(number, row.open_interest, "openInterest", faults)
-    unit_price = optional(price, row.oracle_price, "oraclePrice", faults)
+    unit_price = optional(_price, row.oracle_price, "oraclePrice", faults)
     facts = InstrumentUpdate(
         symbol,
         turnover_24h=optional(number, row.volume_24h, "volume24H", faults),

@@ -133,6 +133,8 @@ def survives(found: Exchange, message: bytes) -> None:
                 found.fact_identity(call.resource, piece.payload)
             found.listings(call, slices)
         found.fault(call, {"age": "9" * 40}, message)
+        found.barred_s(call, {"age": "9" * 40}, message)
+        found.retry_after_s({"Retry-After": "9" * 40}, message, 10**12)
     with contextlib.suppress(MalformedInputError):
         found.history(["A"], 0, 10**12).take(message)
     for kind in found.socket_kinds:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from producers.exchanges.spec import Control
 from stream_app.model import NoRate, RateUpdate
+from tests.venues.clients import Client, Row, at
 from tests.venues.samples import (
     Captured,
     ContractList,
@@ -290,3 +292,54 @@ CAPTURED = (
         symbols=["BTCUSDT"] * 20,
     ),
 )
+
+
+def _rows(document: Any) -> list[Row]:
+    if not document.get("topic", "").startswith("tickers."):
+        return []
+    row, at_ms = document["data"], document["ts"]
+    funding = row.get("nextFundingTime")
+    return [
+        Row(
+            row["symbol"],
+            at_ms,
+            row.get("fundingRate", ""),
+            {**row, "cs": document["cs"]},
+            int(funding) if funding else None,
+        )
+    ]
+
+
+def _settled(reply: Any) -> list[tuple[int, float]]:
+    return [
+        (int(row["fundingRateTimestamp"]), float(row["fundingRate"]))
+        for row in reply["result"]["list"]
+    ]
+
+
+CLIENTS = {
+    "bybit": Client(
+        connect=at("/v5/public/linear"),
+        subscriptions=lambda names: [
+            json.dumps({"op": "subscribe", "args": [f"tickers.{name}" for name in names]})
+        ],
+        question='{"op":"ping"}',
+        rows=_rows,
+        takes=lambda symbol: not symbol.endswith("USD"),
+        current="/v5/market/tickers?category=linear",
+        rate="fundingRate",
+        funding_time="nextFundingTime",
+        history=lambda symbol, _since_ms, _now_ms: (
+            f"/v5/market/funding/history?category=linear&symbol={symbol}&limit=200"
+        ),
+        settled=_settled,
+        contracts="/v5/market/instruments-info?category=linear&limit=1000",
+        listed=lambda reply: [(row["symbol"], row["status"]) for row in reply["result"]["list"]],
+        listed_at_ms=lambda reply, symbol: next(
+            int(row["launchTime"]) for row in reply["result"]["list"] if row["symbol"] == symbol
+        ),
+        bad_field=("markPrice", "?"),
+        bad_text='"markPrice":"?"',
+        null_field="cs",
+    )
+}

@@ -20,7 +20,7 @@ from tests.venues.samples import RECEIVED_AT_US, Sample
 
 RATES = {
     *("r", "f", "fr", "funding", "fundingRate", "lastFundingRate", "fundingFeeRate"),
-    *("rate", "current_funding_rate", "next_funding", "funding_rate"),
+    *("rate", "current_funding_rate", "realizedRate", "next_funding", "funding_rate"),
 }
 """An update without its rate is none: a row may lack it, but not have a bad one."""
 IDENTITY = {"universe", "name"}

@@ -141,11 +141,9 @@ def test_history_says_what_settled(exchange: Bybit) -> None:
 
 def test_what_is_not_launched_is_listed_only_when_it_is_asked_for(exchange: Bybit) -> None:
     """By its status (§4c)."""
-    asks: dict[str, dict[str, Any]] = {"": {}}
-    asks |= {status: {"status": status} for status in ("PreLaunch", "Trading")}
     listed = {
-        status: result(exchange, "instruments-info", category="linear", **ask)["list"]
-        for status, ask in asks.items()
+        status: result(exchange, "instruments-info", category="linear", status=status)["list"]
+        for status in ("", "PreLaunch", "Trading")
     }
     assert [(row["symbol"], row["isPreListing"]) for row in listed["PreLaunch"]] == [
         ("OPENAIUSDT", True)

@@ -1,0 +1,22 @@
+"""OKX perpetual swaps (docs/exchanges/okx.md)."""
+
+from __future__ import annotations
+
+from schemas.contract_status import ContractStatus
+from schemas.feed_spec import FeedSpec
+
+FEED = FeedSpec(
+    "okx",
+    description="producers.exchanges.okx",
+    normaliser="stream_app.normalise.okx",
+    simulator="infra.simulator.okx.exchange",
+    # Each contract is pushed every 30 to 90 s (§1).
+    stale_s=180.0,
+    cadence_s=60.0,
+    missed_after_s=100.0,
+    statuses={
+        "live": ContractStatus.TRADING,
+        "preopen": ContractStatus.PRE_LAUNCH,
+        "expired": ContractStatus.DELISTED,
+    },
+)

@@ -1,0 +1,254 @@
+"""OKX payloads: each documented edge case of docs/exchanges/okx.md and README.md §8.3."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from schemas.contract_status import ContractStatus
+from schemas.errors import MalformedInputError
+from schemas.records import Purpose
+from stream_app.model import (
+    InstrumentUpdate,
+    NoRate,
+    RateUpdate,
+    SettlementUpdate,
+    Unreadable,
+    Update,
+)
+from stream_app.normalise.okx import SETTLED_AFTER_US, normalise, split_symbol
+from tests.venues.okx import HELD, INSTRUMENT, ROW, SETTLED, STREAMED, TICKER
+from tests.venues.samples import RECEIVED_AT_US
+
+SYMBOL = "BTC-USDT-SWAP"
+PREV_US = 1_789_977_600_000_000
+ESTIMATE = RateUpdate(
+    SYMBOL,
+    0.0000912044771358,
+    event_time=1_790_000_122_645_000,
+    next_funding_time=1_790_006_400_000_000,
+    interval_hours=8.0,
+)
+SETTLEMENT = SettlementUpdate(SYMBOL, PREV_US, 0.0000418741079605, source="stream")
+
+
+def read(payload: Any, purpose: Purpose, channel: str) -> Sequence[Update]:
+    """The readings of a payload."""
+    return normalise(purpose, channel, SYMBOL, json.dumps(payload).encode(), RECEIVED_AT_US)
+
+
+def streamed(*without: str, **change: Any) -> Sequence[Update]:
+    """The readings of a frame of a row with other values."""
+    row = {name: value for name, value in {**ROW, **change}.items() if name not in without}
+    return read({**STREAMED, "data": [row]}, "stream", "funding-rate")
+
+
+def estimate(*without: str, **change: Any) -> RateUpdate:
+    """The estimate in such a frame."""
+    (update, *_) = streamed(*without, **change)
+    assert isinstance(update, RateUpdate)
+    return update
+
+
+def test_a_row_is_an_estimate_and_the_settlement_before() -> None:
+    """`fundingRate` for `fundingTime`, `settFundingRate` at `prevFundingTime`; not the next one."""
+    assert streamed() == (ESTIMATE, SETTLEMENT)
+
+
+def test_rest_has_the_estimate_alone() -> None:
+    """Settlements come with the stream and the history."""
+    for purpose in ("fallback", "reconcile"):
+        assert read(ROW, purpose, "funding-rate") == (ESTIMATE,)
+
+
+@pytest.mark.parametrize(
+    ("before", "at", "after", "hours"),
+    [
+        # The interval after the coming settlement is another one.
+        ("1789977600000", "1790006400000", "1790020800000", 8.0),
+        ("1790002800000", "1790006400000", "1790010000000", 1.0),
+        ("", "1790006400000", "1790020800000", 4.0),
+        (None, "1790006400000", "1790013600000", 2.0),
+        ("0", "1790006400000", "", None),
+        (None, "", "1790020800000", None),
+    ],
+)
+def test_the_interval_is_the_one_that_the_estimate_ends(
+    before: object, at: object, after: object, hours: float | None
+) -> None:
+    """From the settlement before; where that is not told, the one behind stands in (§3)."""
+    change = {"prevFundingTime": before, "fundingTime": at, "nextFundingTime": after}
+    assert estimate(**change).interval_hours == hours
+
+
+def test_an_interval_that_is_none_costs_no_rate() -> None:
+    """Times that were swapped, or of a test fixture, make no interval."""
+    update, *_, told = streamed(prevFundingTime="1790013600000")
+    assert isinstance(update, RateUpdate)
+    assert update.interval_hours is None
+    assert update.rate == ESTIMATE.rate
+    assert isinstance(told, Unreadable)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"settState": "processing"},
+        {"settState": None},
+        {"settFundingRate": ""},
+        {"prevFundingTime": None},
+        {"prevFundingTime": "0"},
+    ],
+)
+def test_a_settlement_needs_its_time_and_its_end(change: dict[str, Any]) -> None:
+    """While it goes on, the rate may be that of the settlement that is being made (§3)."""
+    assert [type(update) for update in streamed(**change)] == [RateUpdate]
+
+
+@pytest.mark.parametrize(("late_us", "count"), [(-1_000, 1), (0, 2)])
+def test_shortly_after_a_settlement_the_old_rate_may_still_stand_there(
+    late_us: int, count: int
+) -> None:
+    """The next push says it again."""
+    ts = (PREV_US + SETTLED_AFTER_US + late_us) // 1_000
+    assert len(streamed(ts=str(ts))) == count
+
+
+def test_a_row_without_a_rate() -> None:
+    """The settlement beside it is one all the same; a rate of 0 is a rate."""
+    assert streamed(fundingRate="") == (NoRate(SYMBOL, "no funding rate"), SETTLEMENT)
+    assert estimate(fundingRate="0").rate == 0.0
+    update, told = streamed(fundingRate="x")
+    assert update == SETTLEMENT
+    assert isinstance(told, Unreadable)
+    with pytest.raises(MalformedInputError):
+        streamed(fundingRate="x", settState="processing")
+
+
+def test_the_next_rate_is_no_rate_of_ours() -> None:
+    """`nextFundingRate` is empty, and was for a later settlement where it was not (§2)."""
+    assert estimate(nextFundingRate="0.9", method="next_period") == ESTIMATE
+
+
+@pytest.mark.parametrize("purpose", ["stream", "fallback", "reconcile"])
+def test_x_perps_are_no_swaps(purpose: Purpose) -> None:
+    """They share the channel and the call (README.md §8.3.18)."""
+    row = {**ROW, "instType": "FUTURES"}
+    payload = {**STREAMED, "data": [row]} if purpose == "stream" else row
+    assert read(payload, purpose, "funding-rate") == (NoRate(SYMBOL, "no swap"),)
+
+
+def test_a_row_of_before_2023_has_no_time() -> None:
+    """The time of receipt stands in, as it does in the core."""
+    without = ("ts", "prevFundingTime", "nextFundingTime", "settFundingRate", "settState")
+    assert streamed(*without) == (
+        RateUpdate(SYMBOL, ESTIMATE.rate, next_funding_time=1_790_006_400_000_000),
+    )
+
+
+@pytest.mark.parametrize("odd", [[], {}, 5, True])
+def test_odd_fields_are_told_or_malformed(odd: object) -> None:
+    """And never end the reader."""
+    for name in ROW:
+        if name in {"instId", "fundingRate"}:
+            continue
+        (update, *_) = streamed(**{name: odd})
+        assert isinstance(update, RateUpdate)
+    with pytest.raises(MalformedInputError):
+        streamed(instId=odd)
+
+
+@pytest.mark.parametrize("rows", [[], [ROW, ROW]])
+def test_a_piece_has_one_row(rows: list[Any]) -> None:
+    """Any other number of rows was not cut by us."""
+    with pytest.raises(MalformedInputError):
+        read({**STREAMED, "data": rows}, "stream", "funding-rate")
+
+
+def test_settled_is_what_was_realized() -> None:
+    """`fundingRate` is what was predicted (§4b)."""
+    assert read(SETTLED, "history", "funding-rate-history") == (
+        SettlementUpdate(SYMBOL, PREV_US, 0.0000714),
+    )
+    for none in ("", None):
+        row = {**SETTLED, "realizedRate": none}
+        found = read(row, "history", "funding-rate-history")
+        assert found == (NoRate(SYMBOL, "no settled rate"),)
+
+
+def test_caps_and_interval_are_facts_of_the_current_rates() -> None:
+    """The list has neither (§4c)."""
+    assert read(ROW, "contract", "funding-rate") == (
+        InstrumentUpdate(SYMBOL, interval_hours=8.0, rate_cap=0.00365, rate_floor=-0.00345),
+    )
+
+
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [
+        ("live", ContractStatus.TRADING),
+        ("suspend", ContractStatus.HALTED),
+        ("preopen", ContractStatus.PRE_LAUNCH),
+        ("expired", ContractStatus.DELISTED),
+        ("newword", ContractStatus.HALTED),
+        (None, None),
+    ],
+)
+def test_a_listed_contract_has_its_facts(word: str | None, status: ContractStatus | None) -> None:
+    """Base and quote stand in its family (§3)."""
+    found = read({**INSTRUMENT, "state": word}, "contract", "instruments")
+    assert found == (
+        InstrumentUpdate(
+            SYMBOL,
+            base="BTC",
+            quote="USDT",
+            multiplier=1.0,
+            status=status,
+            status_word=word,
+            listed_at=1_573_557_408_000_000,
+        ),
+    )
+
+
+def test_base_and_quote_are_guessed_where_the_family_is_not_told() -> None:
+    """From the underlying, else from the symbol."""
+    for change in ({"instFamily": ""}, {"instFamily": None, "uly": None}):
+        (facts,) = read({**INSTRUMENT, **change}, "contract", "instruments")
+        assert isinstance(facts, InstrumentUpdate)
+        assert (facts.base, facts.quote) == ("BTC", "USDT")
+
+
+def test_turnover_is_coins_at_the_last_price() -> None:
+    """Contracts are of any size (§4d)."""
+    (facts,) = read(TICKER, "contract", "tickers")
+    assert isinstance(facts, InstrumentUpdate)
+    assert facts.turnover_24h == pytest.approx(72_110.4311 * 84_660.5)
+    assert facts.open_interest is None
+    for change in ({"last": ""}, {"volCcy24h": ""}, {"last": "1e308", "volCcy24h": "1e308"}):
+        (facts,) = read({**TICKER, **change}, "contract", "tickers")
+        assert facts == InstrumentUpdate(SYMBOL)
+
+
+def test_open_interest_is_told_in_usd() -> None:
+    """Beside contracts and coins (§4d)."""
+    held = InstrumentUpdate(SYMBOL, open_interest=2_252_180_411.07)
+    assert read(HELD, "contract", "open-interest") == (held,)
+    assert read({**HELD, "oiUsd": ""}, "contract", "open-interest") == (InstrumentUpdate(SYMBOL),)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "parts"),
+    [
+        ("BTC-USDT-SWAP", ("BTC", "USDT")),
+        ("BTC-USD-SWAP", ("BTC", "USD")),
+        ("BTC-USD", ("BTC", "USD")),
+        ("BTC", ("BTC", "")),
+        ("-SWAP", ("-SWAP", "")),
+    ],
+)
+def test_base_and_quote_of_a_symbol(symbol: str, parts: tuple[str, str]) -> None:
+    """A name without them is its own base."""
+    assert split_symbol(symbol) == parts
