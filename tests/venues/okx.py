@@ -102,7 +102,7 @@ SAMPLES = Samples(
     ],
     replies={
         "instruments": _reply(*_LISTED),
-        "funding-rate": _reply(_ROW, _ROW_2),
+        "public/funding-rate": _reply(_ROW, _ROW_2),
         "tickers": _reply(_ROW_2),
     },
     pieces={
@@ -116,7 +116,7 @@ SAMPLES = Samples(
                 strict=True,
             )
         ),
-        "funding-rate": [("ETH-USDT-SWAP", _ROW), ("SOL-USD-SWAP", _ROW_2)],
+        "public/funding-rate": [("ETH-USDT-SWAP", _ROW), ("SOL-USD-SWAP", _ROW_2)],
         "tickers": [("SOL-USD-SWAP", _ROW_2)],
     },
     listed={"instruments": {"PEPE-USDT-SWAP": True, "LUNA-USD-SWAP": False}},
@@ -199,9 +199,9 @@ def _listed(row: Any) -> Any:
 _BTC = "BTC-USDT-SWAP"
 PAYLOADS = (
     Sample("okx", "stream", "funding-rate", _BTC, STREAMED),
-    Sample("okx", "fallback", "funding-rate", _BTC, ROW, _listed),
-    Sample("okx", "reconcile", "funding-rate", _BTC, ROW, _listed),
-    Sample("okx", "contract", "funding-rate", _BTC, ROW, _listed),
+    Sample("okx", "fallback", "public/funding-rate", _BTC, ROW, _listed),
+    Sample("okx", "reconcile", "public/funding-rate", _BTC, ROW, _listed),
+    Sample("okx", "contract", "public/funding-rate", _BTC, ROW, _listed),
     Sample("okx", "history", "funding-rate-history", _BTC, SETTLED, _listed),
     Sample("okx", "contract", "instruments", _BTC, INSTRUMENT, _listed),
     Sample("okx", "contract", "tickers", _BTC, TICKER, _listed),
@@ -211,7 +211,7 @@ PAYLOADS = (
 DOCUMENTED = Documented(
     sockets=["wss://ws.okx.com:8443/ws/v5/public"],
     rest_url="https://www.okx.com",
-    costs={"instruments": [1], "funding-rate": [1], "tickers": [1], "open-interest": [1]},
+    costs={"instruments": [1], "public/funding-rate": [1], "tickers": [1], "open-interest": [1]},
     contracts=ContractList(
         lambda rows: listed(*rows, before='{"code":"0","data":[', after="]}"),
         lambda name: {"instId": name, "instType": "SWAP"},
@@ -267,7 +267,7 @@ CAPTURED = (
     Captured(
         "okx/hummingbot_funding_rate_rest.json",
         "reply",
-        "funding-rate",
+        "public/funding-rate",
         "BTC-USDT-SWAP",
         "fallback",
         means=(
