@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from producers.exchanges.spec import Control
 from stream_app.model import NoRate, RateUpdate
+from tests.venues.clients import Client, Row, at
 from tests.venues.samples import (
     Captured,
     ContractList,
@@ -290,3 +292,49 @@ CAPTURED = (
         symbols=["BTCUSDT"] * 20,
     ),
 )
+
+
+def _rows_of(document: Any) -> list[Row]:
+    row = document.get("data")
+    if not isinstance(row, dict) or not row.get("fundingRate"):
+        return []
+    next_ms = int(row["nextFundingTime"])
+    return [Row(row["symbol"], document["ts"], row["fundingRate"], row, next_ms)]
+
+
+CLIENTS = {
+    "bybit": Client(
+        connect=at("/v5/public/linear"),
+        subscriptions=lambda names: [
+            json.dumps(
+                {
+                    "op": "subscribe",
+                    "args": [f"tickers.{name}" for name in names if not name.endswith("USD")],
+                }
+            )
+        ],
+        question='{"op":"ping","req_id":"77"}',
+        rows=_rows_of,
+        current="/v5/market/tickers?category=linear",
+        rate="fundingRate",
+        funding_time="nextFundingTime",
+        history=lambda symbol, _since_ms, _now_ms: (
+            f"/v5/market/funding/history?category=linear&symbol={symbol}&limit=200"
+        ),
+        settled=lambda reply: [
+            (int(row["fundingRateTimestamp"]), float(row["fundingRate"]))
+            for row in reply["result"]["list"]
+        ],
+        contracts="/v5/market/instruments-info?category=linear&limit=1000",
+        listed=lambda reply: [
+            (row["symbol"], row.get("status")) for row in reply["result"]["list"]
+        ],
+        bad_field=("markPrice", "?"),
+        bad_text='"markPrice":"?"',
+        listed_at_ms=lambda reply, symbol: next(
+            int(row["launchTime"]) for row in reply["result"]["list"] if row["symbol"] == symbol
+        ),
+        null_field="curPreListingPhase",
+        own={"bybit_push": "whole"},
+    )
+}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from producers.exchanges.spec import Control
 from stream_app.model import NoRate, RateUpdate, SettlementUpdate
+from tests.venues.clients import Client, Row, at
 from tests.venues.samples import (
     Captured,
     ContractList,
@@ -309,3 +311,46 @@ CAPTURED = (
         received_at_us=1_646_300_000_000_000,
     ),
 )
+
+
+def _rows_of(document: Any) -> list[Row]:
+    return [
+        Row(row["instId"], int(row["ts"]), row["fundingRate"], row, int(row["fundingTime"]))
+        for row in document.get("data", ())
+    ]
+
+
+CLIENTS = {
+    "okx": Client(
+        connect=at("/ws/v5/public"),
+        subscriptions=lambda names: [
+            json.dumps(
+                {
+                    "op": "subscribe",
+                    "args": [{"channel": "funding-rate", "instId": name} for name in names],
+                }
+            )
+        ],
+        question="ping",
+        rows=_rows_of,
+        current="/api/v5/public/funding-rate?instId=ANY",
+        rate="fundingRate",
+        funding_time="fundingTime",
+        history=lambda symbol, _since_ms, _now_ms: (
+            f"/api/v5/public/funding-rate-history?instId={symbol}&limit=100"
+        ),
+        settled=lambda reply: [
+            (int(row["fundingTime"]), float(row["realizedRate"])) for row in reply["data"]
+        ],
+        contracts="/api/v5/public/instruments?instType=SWAP",
+        listed=lambda reply: [(row["instId"], row.get("state")) for row in reply["data"]],
+        bad_field=("settFundingRate", "?"),
+        bad_text='"settFundingRate":"?"',
+        listed_at_ms=lambda reply, symbol: next(
+            int(row["listTime"]) for row in reply["data"] if row["instId"] == symbol
+        ),
+        null_field="premium",
+        answers=frozenset({b"pong"}),
+        own={"okx_push_s": 0.025},
+    )
+}
