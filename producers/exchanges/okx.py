@@ -159,7 +159,7 @@ def _get(resource: str, path: str, *, every: int = 1, **params: str) -> RestCall
     return RestCall(resource, path, params, {resource: 1}, every=every)
 
 
-_RATES = "funding-rate"
+_RATES = "public/funding-rate"
 _HISTORY = "funding-rate-history"
 _FACTS_EVERY = 2
 
@@ -224,8 +224,17 @@ class Okx(Exchange):
             sometimes=(
                 *("data[].prevFundingTime", "data[].method", "data[].formulaType"),
                 *("data[].maxFundingRate", "data[].minFundingRate", "data[].nextFundingRate"),
+                *("data[].impactValue", "data[].interestRate", "data[].premium"),
             ),
             every_s=90.0,
+        ),
+        _RATES: PayloadFields(
+            ("instId", "instType", "fundingRate", "fundingTime", "nextFundingTime", "ts"),
+            sometimes=(
+                *("prevFundingTime", "method", "formulaType", "maxFundingRate", "minFundingRate"),
+                *("nextFundingRate", "settFundingRate", "settState"),
+                *("impactValue", "interestRate", "premium"),
+            ),
         ),
         _HISTORY: PayloadFields(
             ("instId", "instType", "fundingRate", "realizedRate", "fundingTime"),

@@ -2,8 +2,39 @@
 
 from __future__ import annotations
 
+from schemas.asset_names import AssetNames, Meant
 from schemas.contract_status import ContractStatus
 from schemas.feed_spec import FeedSpec
+
+_LISTED = "as its list of contracts displays it (§5)"
+_OWN_NAMES = {
+    **{
+        name: Meant(asset, 1.0, _LISTED)
+        for name, asset in (
+            ("BIANRENSHENG", "币安人生"),
+            ("BUILDONBOB", "BOB"),
+            ("FILECOIN", "FIL"),
+            ("LUNANEW", "LUNA"),
+            ("MONAD", "MON"),
+            ("OPENLEDGER", "OPEN"),
+            ("PUMPFUN", "PUMP"),
+            ("SOONNETWORK", "SOON"),
+            ("TRUMPOFFICIAL", "TRUMP"),
+            ("WOTAMALAILE", "我踏马来了"),
+            ("ZKSYNC", "ZK"),
+        )
+    },
+    **{
+        name: Meant(ticker, 1.0, f"the share, by the company's name: {_LISTED}")
+        for name, ticker in (
+            ("COINBASE", "COIN"),
+            ("NVIDIA", "NVDA"),
+            ("ROBINHOOD", "HOOD"),
+            ("TESLA", "TSLA"),
+        )
+    },
+    "SILVER": Meant("XAG", 1.0, "the metal by the ounce, displayed as SILVER(XAG) (§5)"),
+}
 
 FEED = FeedSpec(
     "mexc",
@@ -23,4 +54,6 @@ FEED = FeedSpec(
     derive_settlements=True,
     # Some 2,000 pages at half of the limit (§4b).
     first_history_min=7,
+    # Shares are written with STOCK behind their ticker, but for a few.
+    assets=AssetNames(_OWN_NAMES, share_endings=("STOCK",)),
 )

@@ -44,8 +44,8 @@ class _Market(msgspec.Struct, gc=False, rename="camel"):
     ticker: str | None = None
     status: Text = None
     next_funding_rate: Number = None
-    oracle_price: Number = msgspec.UNSET
-    """Null where the market has none; a change may not name it."""
+    oracle_price: Number = None
+    """Null where the market has none."""
     volume_24h: Number = msgspec.field(name="volume24H", default=None)
     open_interest: Number = None
 
@@ -66,32 +66,24 @@ class _PlainSettled(msgspec.Struct, gc=False, rename="camel"):
     rate: str
 
 
-def _price(value: Number, field: str) -> float | None:
-    return None if value is msgspec.UNSET else price(value, field)
-
-
-def _has_price(row: _Market) -> bool:
-    return row.oracle_price is not None and row.oracle_price is not msgspec.UNSET
-
-
 def _rate(row: _Market, item: Item) -> Sequence[Update]:
     """Stamped on receipt: `event_time` stays None (§2)."""
     symbol = item.symbol if row.ticker is None else row.ticker
-    word = text(row.status, "status")
+    faults: list[str] = []
+    word = optional(text, row.status, "status", faults)
     status = ContractStatus.TRADING if word is None else FEED.status_of(word)
     if not status.streams:
         is_halted = status is ContractStatus.HALTED
         return (NoRate(symbol, f"the market is {word:.40}", halted=is_halted),)
-    if row.oracle_price is None:
-        return (NoRate(symbol, "the market has no oracle price", halted=True),)
     rate = number(row.next_funding_rate, "nextFundingRate")
     if rate is None:
         return (NoRate(symbol, "no funding rate"),)
-    faults: list[str] = []
+    if rate == 0.0 and row.oracle_price is None:
+        return (NoRate(symbol, "a rate of 0 without an oracle price: dead", halted=True),)
     update = RateUpdate(
         symbol,
         rate,
-        index_price=optional(_price, row.oracle_price, "oraclePrice", faults),
+        index_price=optional(price, row.oracle_price, "oraclePrice", faults),
         next_funding_time=hour_floor(item.received_at_us) + US_PER_HOUR,
         interval_hours=INTERVAL_HOURS,
     )
@@ -126,10 +118,20 @@ def split_symbol(symbol: str) -> tuple[str, str]:
     return name.partition(",")[0] or name, QUOTE
 
 
+def _status(
+    word: str | None, oracle_price: float | None, faults: Sequence[str]
+) -> ContractStatus | None:
+    """Return the state of a market; what is missing or cannot be read says nothing about it."""
+    if word is None or faults:
+        return None
+    return status_of(word, has_price=oracle_price is not None)
+
+
 def _facts(row: _Market, item: Item) -> Sequence[Update]:
     symbol = item.symbol if row.ticker is None else row.ticker
     faults: list[str] = []
     word = optional(text, row.status, "status", faults)
+    oracle_price = optional(price, row.oracle_price, "oraclePrice", faults)
     base, quote = split_symbol(symbol)
     asset, multiplier = canonical_asset(base, FEED.assets)
     facts = InstrumentUpdate(
@@ -137,7 +139,7 @@ def _facts(row: _Market, item: Item) -> Sequence[Update]:
         base=asset,
         quote=quote,
         multiplier=multiplier,
-        status=status_of(word, has_price=_has_price(row)),
+        status=_status(word, oracle_price, faults),
         status_word=word,
         interval_hours=INTERVAL_HOURS,
     )
@@ -149,7 +151,7 @@ def _liquidity(row: _Market, item: Item) -> Sequence[Update]:
     symbol = item.symbol if row.ticker is None else row.ticker
     faults: list[str] = []
     held = optional(number, row.open_interest, "openInterest", faults)
-    unit_price = optional(_price, row.oracle_price, "oraclePrice", faults)
+    unit_price = optional(price, row.oracle_price, "oraclePrice", faults)
     facts = InstrumentUpdate(
         symbol,
         turnover_24h=optional(number, row.volume_24h, "volume24H", faults),

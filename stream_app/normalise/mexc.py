@@ -210,7 +210,7 @@ def _contract(row: _Contract, _item: Item) -> Sequence[Update]:
     base = optional(text, row.base_coin, "baseCoin", faults) or guessed_base
     state = optional(number, row.state, "state", faults)
     word = None if state is None else f"{state:.12g}"
-    asset, multiplier = canonical_asset(base)
+    asset, multiplier = canonical_asset(base, FEED.assets)
     facts = InstrumentUpdate(
         row.symbol,
         base=asset,

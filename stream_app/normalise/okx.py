@@ -47,7 +47,7 @@ _US_PER_MS = 1_000
 
 
 class _Rate(msgspec.Struct, gc=False, rename="camel"):
-    """A row of the channel and of the call funding-rate, §2 and §4a."""
+    """A row of the channel and of the call public/funding-rate, §2 and §4a."""
 
     inst_id: str
     inst_type: Text = None
@@ -216,7 +216,7 @@ def _facts(row: _Instrument, _item: Item) -> Sequence[Update]:
     family = optional(text, row.inst_family, "instFamily", faults)
     family = family or optional(text, row.uly, "uly", faults) or row.inst_id
     coin, quote = split_symbol(family)
-    base, multiplier = canonical_asset(coin)
+    base, multiplier = canonical_asset(coin, FEED.assets)
     word = optional(text, row.state, "state", faults)
     facts = InstrumentUpdate(
         row.inst_id,
@@ -251,9 +251,9 @@ _read_polled = PayloadReader(_Rate, _polled)
 normalise = ChannelNormaliser(
     {
         ("stream", "funding-rate"): PayloadReader(_RateFrame, _streamed),
-        ("fallback", "funding-rate"): _read_polled,
-        ("reconcile", "funding-rate"): _read_polled,
-        ("contract", "funding-rate"): PayloadReader(_Rate, _terms),
+        ("fallback", "public/funding-rate"): _read_polled,
+        ("reconcile", "public/funding-rate"): _read_polled,
+        ("contract", "public/funding-rate"): PayloadReader(_Rate, _terms),
         ("contract", "instruments"): PayloadReader(_Instrument, _facts),
         ("contract", "tickers"): PayloadReader(_Ticker, _turnover),
         ("contract", "open-interest"): PayloadReader(_OpenInterest, _held),

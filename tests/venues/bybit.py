@@ -294,52 +294,47 @@ CAPTURED = (
 )
 
 
-def _rows(document: Any) -> list[Row]:
-    if not document.get("topic", "").startswith("tickers."):
+def _rows_of(document: Any) -> list[Row]:
+    row = document.get("data")
+    if not isinstance(row, dict) or not row.get("fundingRate"):
         return []
-    row, at_ms = document["data"], document["ts"]
-    funding = row.get("nextFundingTime")
-    return [
-        Row(
-            row["symbol"],
-            at_ms,
-            row.get("fundingRate", ""),
-            {**row, "cs": document["cs"]},
-            int(funding) if funding else None,
-        )
-    ]
-
-
-def _settled(reply: Any) -> list[tuple[int, float]]:
-    return [
-        (int(row["fundingRateTimestamp"]), float(row["fundingRate"]))
-        for row in reply["result"]["list"]
-    ]
+    next_ms = int(row["nextFundingTime"])
+    return [Row(row["symbol"], document["ts"], row["fundingRate"], row, next_ms)]
 
 
 CLIENTS = {
     "bybit": Client(
         connect=at("/v5/public/linear"),
         subscriptions=lambda names: [
-            json.dumps({"op": "subscribe", "args": [f"tickers.{name}" for name in names]})
+            json.dumps(
+                {
+                    "op": "subscribe",
+                    "args": [f"tickers.{name}" for name in names if not name.endswith("USD")],
+                }
+            )
         ],
-        question='{"op":"ping"}',
-        rows=_rows,
-        takes=lambda symbol: not symbol.endswith("USD"),
+        question='{"op":"ping","req_id":"77"}',
+        rows=_rows_of,
         current="/v5/market/tickers?category=linear",
         rate="fundingRate",
         funding_time="nextFundingTime",
         history=lambda symbol, _since_ms, _now_ms: (
             f"/v5/market/funding/history?category=linear&symbol={symbol}&limit=200"
         ),
-        settled=_settled,
+        settled=lambda reply: [
+            (int(row["fundingRateTimestamp"]), float(row["fundingRate"]))
+            for row in reply["result"]["list"]
+        ],
         contracts="/v5/market/instruments-info?category=linear&limit=1000",
-        listed=lambda reply: [(row["symbol"], row["status"]) for row in reply["result"]["list"]],
+        listed=lambda reply: [
+            (row["symbol"], row.get("status")) for row in reply["result"]["list"]
+        ],
+        bad_field=("markPrice", "?"),
+        bad_text='"markPrice":"?"',
         listed_at_ms=lambda reply, symbol: next(
             int(row["launchTime"]) for row in reply["result"]["list"] if row["symbol"] == symbol
         ),
-        bad_field=("markPrice", "?"),
-        bad_text='"markPrice":"?"',
-        null_field="cs",
+        null_field="curPreListingPhase",
+        own={"bybit_push": "whole"},
     )
 }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from producers.exchanges.spec import Control
 from stream_app.model import NoRate, RateUpdate, SettlementUpdate
+from tests.venues.clients import Client, Row, at
 from tests.venues.samples import (
     Captured,
     ContractList,
@@ -102,7 +104,7 @@ SAMPLES = Samples(
     ],
     replies={
         "instruments": _reply(*_LISTED),
-        "funding-rate": _reply(_ROW, _ROW_2),
+        "public/funding-rate": _reply(_ROW, _ROW_2),
         "tickers": _reply(_ROW_2),
     },
     pieces={
@@ -116,7 +118,7 @@ SAMPLES = Samples(
                 strict=True,
             )
         ),
-        "funding-rate": [("ETH-USDT-SWAP", _ROW), ("SOL-USD-SWAP", _ROW_2)],
+        "public/funding-rate": [("ETH-USDT-SWAP", _ROW), ("SOL-USD-SWAP", _ROW_2)],
         "tickers": [("SOL-USD-SWAP", _ROW_2)],
     },
     listed={"instruments": {"PEPE-USDT-SWAP": True, "LUNA-USD-SWAP": False}},
@@ -199,9 +201,9 @@ def _listed(row: Any) -> Any:
 _BTC = "BTC-USDT-SWAP"
 PAYLOADS = (
     Sample("okx", "stream", "funding-rate", _BTC, STREAMED),
-    Sample("okx", "fallback", "funding-rate", _BTC, ROW, _listed),
-    Sample("okx", "reconcile", "funding-rate", _BTC, ROW, _listed),
-    Sample("okx", "contract", "funding-rate", _BTC, ROW, _listed),
+    Sample("okx", "fallback", "public/funding-rate", _BTC, ROW, _listed),
+    Sample("okx", "reconcile", "public/funding-rate", _BTC, ROW, _listed),
+    Sample("okx", "contract", "public/funding-rate", _BTC, ROW, _listed),
     Sample("okx", "history", "funding-rate-history", _BTC, SETTLED, _listed),
     Sample("okx", "contract", "instruments", _BTC, INSTRUMENT, _listed),
     Sample("okx", "contract", "tickers", _BTC, TICKER, _listed),
@@ -211,7 +213,7 @@ PAYLOADS = (
 DOCUMENTED = Documented(
     sockets=["wss://ws.okx.com:8443/ws/v5/public"],
     rest_url="https://www.okx.com",
-    costs={"instruments": [1], "funding-rate": [1], "tickers": [1], "open-interest": [1]},
+    costs={"instruments": [1], "public/funding-rate": [1], "tickers": [1], "open-interest": [1]},
     contracts=ContractList(
         lambda rows: listed(*rows, before='{"code":"0","data":[', after="]}"),
         lambda name: {"instId": name, "instType": "SWAP"},
@@ -267,7 +269,7 @@ CAPTURED = (
     Captured(
         "okx/hummingbot_funding_rate_rest.json",
         "reply",
-        "funding-rate",
+        "public/funding-rate",
         "BTC-USDT-SWAP",
         "fallback",
         means=(
@@ -309,3 +311,46 @@ CAPTURED = (
         received_at_us=1_646_300_000_000_000,
     ),
 )
+
+
+def _rows_of(document: Any) -> list[Row]:
+    return [
+        Row(row["instId"], int(row["ts"]), row["fundingRate"], row, int(row["fundingTime"]))
+        for row in document.get("data", ())
+    ]
+
+
+CLIENTS = {
+    "okx": Client(
+        connect=at("/ws/v5/public"),
+        subscriptions=lambda names: [
+            json.dumps(
+                {
+                    "op": "subscribe",
+                    "args": [{"channel": "funding-rate", "instId": name} for name in names],
+                }
+            )
+        ],
+        question="ping",
+        rows=_rows_of,
+        current="/api/v5/public/funding-rate?instId=ANY",
+        rate="fundingRate",
+        funding_time="fundingTime",
+        history=lambda symbol, _since_ms, _now_ms: (
+            f"/api/v5/public/funding-rate-history?instId={symbol}&limit=100"
+        ),
+        settled=lambda reply: [
+            (int(row["fundingTime"]), float(row["realizedRate"])) for row in reply["data"]
+        ],
+        contracts="/api/v5/public/instruments?instType=SWAP",
+        listed=lambda reply: [(row["instId"], row.get("state")) for row in reply["data"]],
+        bad_field=("settFundingRate", "?"),
+        bad_text='"settFundingRate":"?"',
+        listed_at_ms=lambda reply, symbol: next(
+            int(row["listTime"]) for row in reply["data"] if row["instId"] == symbol
+        ),
+        null_field="premium",
+        answers=frozenset({b"pong"}),
+        own={"okx_push_s": 0.025},
+    )
+}

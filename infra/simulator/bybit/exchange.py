@@ -53,6 +53,10 @@ BAD_TOPIC_OPTION = OwnOption(
     BAD_TOPIC,
     "what an unknown topic does to the request that holds it",
 )
+PUSHES = ("changes", "whole")
+PUSH_OPTION = OwnOption(
+    "bybit_push", PUSHES[0], PUSHES, "changes as they come, or whole rows of all at each step"
+)
 TOO_MANY_OPTION = OwnOption(
     "bybit_too_many", TOO_MANY[0], TOO_MANY, "how too many REST calls are refused"
 )
@@ -70,6 +74,7 @@ class BybitOptions:
     requests: int = 600
     bad_topic: str = BAD_TOPIC[0]
     too_many: str = TOO_MANY[0]
+    push: str = PUSHES[0]
 
 
 class BybitTick:
@@ -95,6 +100,8 @@ class BybitTick:
     def frames(self, session: Session) -> Iterator[Frame]:
         """What this session's topics deliver now."""
         own = cast("BybitSession", session)
+        if self._exchange.pushes_whole:
+            own.fresh.update(own.topics)
         symbols, topics, fresh = self._exchange.symbols, own.topics, frozenset(own.fresh)
         if fresh:
             yield from self._whole(own)
@@ -156,6 +163,7 @@ class Bybit:
         self.tick_ms = options.tick_ms // steps
         self.phase_ms = options.phase_ms % self.tick_ms
         self._rate_ms = options.tick_ms * _RATE_PERIODS
+        self.pushes_whole = options.push != PUSHES[0]
         self.contracts = universe.contracts(options.contracts, now_ms, options.held_back)
         self.symbols = [contract.symbol for contract in self.contracts]
         self.row_of = {symbol: row for row, symbol in enumerate(self.symbols)}
@@ -166,6 +174,8 @@ class Bybit:
             for contract in self.contracts
         ]
         self._every = _periods(seed, self.symbols, steps)
+        if self.pushes_whole:
+            self._every = np.ones_like(self._every)
         self._turn = own_steps(seed, f"{FEED}/turn", self.symbols, max(_QUIET_STEPS)) % self._every
         self.pushed: dict[int, Row] = {}
         """Of each contract that somebody has subscribed the row that was pushed last."""
@@ -296,10 +306,11 @@ def create(options: SimulatorOptions, contracts: int, now_ms: int) -> Bybit:
         requests=NO_LIMIT if options.open_limits else 600,
         bad_topic=options.value(BAD_TOPIC_OPTION),
         too_many=options.value(TOO_MANY_OPTION),
+        push=options.value(PUSH_OPTION),
     )
     return Bybit(options.seed, own, now_ms)
 
 
 SIMULATED = Simulated(
-    universe.PERPETUALS, create, wire.WIRE, options=(BAD_TOPIC_OPTION, TOO_MANY_OPTION)
+    universe.PERPETUALS, create, wire.WIRE, options=(BAD_TOPIC_OPTION, PUSH_OPTION, TOO_MANY_OPTION)
 )

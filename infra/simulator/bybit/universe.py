@@ -72,7 +72,7 @@ def _assets() -> Iterator[tuple[Asset, float]]:
 def _perpetual(
     position: int, assets: Iterator[tuple[Asset, float]], bases: list[Asset]
 ) -> Contract:
-    if position % _INVERSE_EVERY == 3:
+    if position % _INVERSE_EVERY == 11:
         asset, ending, quote = bases[position // _INVERSE_EVERY], "USD", "USD"
         price_usd = universe.price_usd(asset)
     elif position % _USDC_EVERY == 5:

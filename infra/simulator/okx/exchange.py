@@ -39,6 +39,9 @@ BAD_ARG_OPTION = OwnOption(
 FIRST_OPTION = OwnOption(
     "okx_first", FIRST[0], FIRST, "when a new subscription is pushed for the first time"
 )
+PUSH_OPTION = OwnOption(
+    "okx_push_s", 0.0, (0.0, 3_600.0), "between two pushes of a contract; 0: 30 to 90 s, as it is"
+)
 TOO_MANY_OPTION = OwnOption(
     "okx_too_many", TOO_MANY[0], TOO_MANY, "the HTTP status that refuses too many calls"
 )
@@ -52,6 +55,7 @@ class OkxOptions:
     held_back: int = 0
     tick_ms: int = 1_000
     phase_ms: int = 0
+    push_ms: int = 0
     aligned: bool = False
     limited: bool = True
     bad_arg: str = BAD_ARG[0]
@@ -141,7 +145,9 @@ class Okx:
         drawn = own_steps(seed, f"{FEED}/every", self.symbols, len(_TURNS))
         self._every = np.array(_TURNS)[drawn]
         turn = own_steps(seed, f"{FEED}/turn", self.symbols, max(_TURNS))
-        if options.aligned:
+        if options.push_ms:
+            self._every = np.full_like(self._every, max(1, options.push_ms // self.tick_ms))
+        elif options.aligned:
             self._every, turn = np.full_like(self._every, _TURNS[0]), np.zeros_like(turn)
         self._turn = turn % self._every
         self._snapshots: dict[int, Snapshot] = {}
@@ -270,6 +276,7 @@ def create(options: SimulatorOptions, contracts: int, now_ms: int) -> Okx:
         held_back=HELD_BACK,
         tick_ms=options.tick_ms,
         phase_ms=own_phase_ms(options, FEED, options.tick_ms),
+        push_ms=round(options.value(PUSH_OPTION) * 1_000),
         aligned=options.aligned,
         limited=not options.open_limits,
         bad_arg=options.value(BAD_ARG_OPTION),
@@ -283,5 +290,5 @@ SIMULATED = Simulated(
     universe.SWAPS,
     create,
     wire.WIRE,
-    options=(BAD_ARG_OPTION, FIRST_OPTION, TOO_MANY_OPTION),
+    options=(BAD_ARG_OPTION, FIRST_OPTION, PUSH_OPTION, TOO_MANY_OPTION),
 )

@@ -16,8 +16,8 @@ WIRE = Wire(
     lists_caps=True,
     halts={"suspend": False, "preopen": False},
     bad_fields={
-        "next-funding-time": ("nextFundingTime", '"17"'),
         "settled-rate": ("settFundingRate", '"?"'),
+        "interval": ("prevFundingTime", '"17"'),
         "cap": ("maxFundingRate", '"-"'),
     },
     optional=(

@@ -142,7 +142,7 @@ def test_current_rates_are_facts_by_their_caps_and_interval(
 ) -> None:
     """A new rate or a settlement publishes none of them again (§4c)."""
     one, other = (
-        EXCHANGE.fact_identity("funding-rate", json.dumps(row).encode())
+        EXCHANGE.fact_identity("public/funding-rate", json.dumps(row).encode())
         for row in (RATE, {**RATE, **change})
     )
     assert (one == other) is is_same

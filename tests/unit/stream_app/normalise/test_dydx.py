@@ -78,11 +78,11 @@ def test_the_rate_of_a_market_that_is_not_active_is_none(word: str, *, halted: b
 
 
 def test_a_market_without_an_oracle_price_has_no_rate() -> None:
-    """One that is not named in a change is another matter (§3)."""
-    assert read_all({**ROW, "oraclePrice": None}) == [
-        NoRate("SOL-USD", "the market has no oracle price", halted=True)
+    """A rate of 0 of such a market is none (§3)."""
+    assert read_all({**ROW, "oraclePrice": None, "nextFundingRate": "0"}) == [
+        NoRate("SOL-USD", "a rate of 0 without an oracle price: dead", halted=True)
     ]
-    (update,) = read_all({"ticker": "SOL-USD", "nextFundingRate": "0.1"})
+    (update,) = read_all({**ROW, "oraclePrice": None})
     assert isinstance(update, RateUpdate)
     assert update.index_price is None
 
@@ -131,6 +131,9 @@ def test_facts_of_a_market() -> None:
     (dead,) = read_all({**MARKET, "oraclePrice": None}, "contract", "perpetualMarkets")
     assert isinstance(dead, InstrumentUpdate)
     assert dead.status is ContractStatus.HALTED
+    odd, _ = read_all({**MARKET, "oraclePrice": "?"}, "contract", "perpetualMarkets")
+    assert isinstance(odd, InstrumentUpdate)
+    assert odd.status is None
 
 
 def test_liquidity_is_in_the_quote_currency() -> None:

@@ -61,7 +61,7 @@ def test_a_row_is_an_estimate_and_the_settlement_before() -> None:
 def test_rest_has_the_estimate_alone() -> None:
     """Settlements come with the stream and the history."""
     for purpose in ("fallback", "reconcile"):
-        assert read(ROW, purpose, "funding-rate") == (ESTIMATE,)
+        assert read(ROW, purpose, "public/funding-rate") == (ESTIMATE,)
 
 
 @pytest.mark.parametrize(
@@ -137,8 +137,10 @@ def test_the_next_rate_is_no_rate_of_ours() -> None:
 def test_x_perps_are_no_swaps(purpose: Purpose) -> None:
     """They share the channel and the call (README.md §8.3.18)."""
     row = {**ROW, "instType": "FUTURES"}
-    payload = {**STREAMED, "data": [row]} if purpose == "stream" else row
-    assert read(payload, purpose, "funding-rate") == (NoRate(SYMBOL, "no swap"),)
+    is_stream = purpose == "stream"
+    payload = {**STREAMED, "data": [row]} if is_stream else row
+    channel = "funding-rate" if is_stream else "public/funding-rate"
+    assert read(payload, purpose, channel) == (NoRate(SYMBOL, "no swap"),)
 
 
 def test_a_row_of_before_2023_has_no_time() -> None:
@@ -181,7 +183,7 @@ def test_settled_is_what_was_realized() -> None:
 
 def test_caps_and_interval_are_facts_of_the_current_rates() -> None:
     """The list has neither (§4c)."""
-    assert read(ROW, "contract", "funding-rate") == (
+    assert read(ROW, "contract", "public/funding-rate") == (
         InstrumentUpdate(SYMBOL, interval_hours=8.0, rate_cap=0.00365, rate_floor=-0.00345),
     )
 
