@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from stream_app.model import RateUpdate
 from tests.venues.binance import CONTROL, FUNDING, UNKNOWN, client, payloads
-from tests.venues.samples import ContractList, Documented, Expected, Samples, array, just, listed
+from tests.venues.samples import (
+    Captured,
+    ContractList,
+    Documented,
+    Expected,
+    Samples,
+    array,
+    just,
+    listed,
+)
 
 _UM = (
     b'{"e":"markPriceUpdate","E":1791269856000,"s":"BTCUSDT","p":"85296.6","ap":"85296.7",'
@@ -120,3 +130,85 @@ DOCUMENTED = Documented(
 )
 
 CLIENTS = {"binance-usdm": client("fapi", "status", "/market/ws", None)}
+
+
+def _means(
+    symbol: str, rate: float, at_ms: int, next_ms: int, mark: float, index: float
+) -> tuple[RateUpdate]:
+    return (
+        RateUpdate(
+            symbol,
+            rate,
+            event_time=at_ms * 1_000,
+            mark_price=mark,
+            index_price=index,
+            next_funding_time=next_ms * 1_000,
+        ),
+    )
+
+
+_BTC_2021 = 0.00058959, 1_617_309_024_002, 1_617_321_600_000, 59022.53514719, 58936.68384
+_ETH_2021 = 0.00059142, 1_617_309_024_002, 1_617_321_600_000, 1981.1570442, 1978.08197502
+CAPTURED = (
+    # A stream of one contract, which is not subscribed: it is cut all the same.
+    Captured(
+        "binanceusdm/cffork_ws_mark_price_btcusdt.json",
+        "data",
+        "btcusdt@markPrice",
+        "BTCUSDT",
+        symbols=["BTCUSDT"],
+    ),
+    *(
+        Captured(
+            "binanceusdm/cmp_binance_linear_swap_all.json",
+            "data",
+            "!markPrice@arr",
+            symbol,
+            means=_means(symbol, *numbers),
+            symbols=["BTCUSDT", "ETHUSDT"],
+        )
+        for symbol, numbers in (("BTCUSDT", _BTC_2021), ("ETHUSDT", _ETH_2021))
+    ),
+    Captured(
+        "binanceusdm/md_ws_mark_price_arr_1s_1row.json",
+        "data",
+        "!markPrice@arr@1s",
+        "BTCUSDT",
+        means=_means(
+            "BTCUSDT",
+            0.00008359,
+            1_788_936_948_001,
+            1_788_940_800_000,
+            79107.36658171,
+            79139.09565217,
+        ),
+    ),
+    Captured(
+        "binanceusdm/nautilus_mark_price_stream.json",
+        "data",
+        "!markPrice@arr@1s",
+        "BTCUSDT",
+        means=_means(
+            "BTCUSDT", 0.00038167, 1_562_305_380_000, 1_562_306_400_000, 11794.15, 11784.62659091
+        ),
+    ),
+    Captured(
+        "binanceusdm/rs_ws_mark_price_arr_2rows.json",
+        "data",
+        "!markPrice@arr@1s",
+        "ETHUSDT",
+        means=_means(
+            "ETHUSDT", 0.00006061, 1_791_201_678_000, 1_791_216_000_000, 2715.93, 2717.21325581
+        ),
+        symbols=["BTCUSDT", "ETHUSDT"],
+    ),
+    # A stream of one contract, which is not subscribed: it is cut all the same.
+    Captured(
+        "binanceusdm/tardis_binance-futures_02.json",
+        "data",
+        "btcusdt@markPrice@1s",
+        "BTCUSDT",
+        symbols=["BTCUSDT"],
+    ),
+    Captured("binanceusdm/bitvigil_premium_index_full_rest.json", "reply", "premiumIndex"),
+)
