@@ -42,6 +42,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 # It wants a cryptography below 44, for signatures that public calls have none of: without its word.
 BPX := bpx-py>=2.0.11,<3
+# Its socket needs none of what its orders do: gRPC, the chain's messages, keys.
+DYDX := dydx-v4-client>=1.1,<2
 # It is built from its source; 3 has nothing for Python 3.11.
 CRYPTOFEED := cryptofeed>=2.4,<3
 
@@ -49,7 +51,7 @@ CRYPTOFEED := cryptofeed>=2.4,<3
 $(VENV)-clients/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)-clients
 	$(call pip_install,$(VENV)-clients,-e '.[$(EXTRAS)$(,)clients$(,)fuzz]')
-	$(call pip_install,$(VENV)-clients,--no-deps '$(BPX)')
+	$(call pip_install,$(VENV)-clients,--no-deps '$(BPX)' '$(DYDX)')
 	$(call pip_install,$(VENV)-clients,'$(CRYPTOFEED)') || \
 		echo "cryptofeed cannot be built here (has it a C compiler?): its test is skipped"
 	@touch $@

@@ -58,6 +58,7 @@ AIMS = {"loading_ms": 250.0, "loaded_ms": 100.0, "worker_cores": 0.15}
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this benchmark."""
     parser.add_argument("--contracts", type=int, help=f"of all feeds ({DEMO_CONTRACTS})")
+    parser.add_argument("--producers", type=int, help="processes that share the feeds")
     parser.add_argument("--seconds", type=float, help=f"to measure once loaded ({SECONDS:g})")
     parser.add_argument("--tabs", type=int, default=1, help="how many tabs show the page (1)")
     parser.add_argument("--aligned", action="store_true", help="all exchanges push at once")
@@ -74,14 +75,21 @@ def aims(figures: Mapping[str, Any]) -> list[Aim]:
     return aims_of(figures, "demo", AIMS)
 
 
-async def measure_stack(given: argparse.Namespace, contracts: int) -> dict[str, Any]:
+async def measure_stack(
+    given: argparse.Namespace, contracts: int, producers: int = 1
+) -> dict[str, Any]:
     """Start everything with so many contracts, unless the command line says otherwise; measure."""
     contracts = given.contracts or (QUICK_CONTRACTS if given.quick else contracts)
     seconds = given.seconds or (QUICK_SECONDS if given.quick else SECONDS)
     keep = given.data_dir
     with nullcontext(keep) if keep else tempfile.TemporaryDirectory() as directory:
         options = options_of(
-            Path(directory), FEEDS, contracts, {}, ("--aligned",) if given.aligned else ()
+            Path(directory),
+            FEEDS,
+            contracts,
+            {},
+            ("--aligned",) if given.aligned else (),
+            given.producers or producers,
         )
         begun_s = time.monotonic()
         async with running(options) as stack, _Observed(stack, given.tabs) as observed:

@@ -17,8 +17,9 @@ from infra.simulator.registry import SIMULATED
 from schemas.errors import ConfigurationError
 from schemas.feeds import spec
 
-OFFSET_S = 9.0
-"""Between two feeds: what they share (a limits group, the machine) is not hit at one instant."""
+OFFSET_S, OFFSETS = 4.0, 6
+"""Between two feeds, and after so many feeds again from the start: what they share (a limits group,
+the machine) is not hit at one instant, and none begins so late that its faults have no time."""
 SLOW_CADENCE_S = 30.0
 GONE_S = 5.0
 RETRY_AFTER_S = 2
@@ -145,6 +146,7 @@ _BY_MINUTE: tuple[Slot, ...] = (
             Part("close", None, {"abort": True}, 0.1),
             Part("list"),
             Part("listed-twice", 40, at_s=20),
+            Part("unknown-event", at_s=50),
         ),
     ),
     Slot(
@@ -213,7 +215,7 @@ def default_schedule(
     planned: list[Planned] = []
     left_out: list[tuple[str, str, str]] = []
     for number, feed in enumerate(feeds):
-        offset_s = number * OFFSET_S
+        offset_s = number % OFFSETS * OFFSET_S
         own = _of_feed(feed, offset_s, minutes * 60.0, subjects.get(feed), kinds)
         planned += own
         # A settlement that is late shows in history; it disturbs nothing else.

@@ -26,13 +26,13 @@ from benchmarks.fault_times import most_in_a_minute, times_of
 from benchmarks.freshness import freshness, listed_spans, unreachable
 from benchmarks.kafka_away import Outage, gaps_told, kafka_away
 from benchmarks.running import Running, options_of, progress, running
+from infra.runs import DEMO_CONTRACTS
 from producers.exchanges import exchange
 from schemas.clock import now_us
 from schemas.errors import ConfigurationError
 from schemas.feeds import FEEDS, spec
 from schemas.times import US_PER_MINUTE, US_PER_S
 
-CONTRACTS = 1874
 MINUTES = 10.0
 HEALTHY_S = 60.0
 REFRESH_S = 30
@@ -48,7 +48,7 @@ class Plan:
     """What a run is to do. `schedule` None: the default one."""
 
     feeds: tuple[str, ...] = FEEDS
-    contracts: int = CONTRACTS
+    contracts: int = DEMO_CONTRACTS
     minutes: float = MINUTES
     schedule: Sequence[dict[str, Any]] | None = None
     kinds: tuple[str, ...] | None = None
@@ -58,6 +58,7 @@ class Plan:
     kafka_away_s: float = 0.0
     queue_mib: int | None = None
     settle_s: float = SETTLE_S
+    producers: int = 1
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -65,7 +66,8 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks faults", description=__doc__)
     parser.add_argument("--minutes", type=float, default=MINUTES)
     parser.add_argument("--feeds", nargs="+", choices=FEEDS, default=list(FEEDS), metavar="FEED")
-    parser.add_argument("--contracts", type=int, default=CONTRACTS)
+    parser.add_argument("--contracts", type=int, default=DEMO_CONTRACTS)
+    parser.add_argument("--producers", type=int, default=1, help="processes that share the feeds")
     parser.add_argument("--schedule", type=Path, help="JSON list, as the simulator's --faults")
     parser.add_argument("--kinds", nargs="+", help="of the default schedule, only these")
     parser.add_argument("--healthy-s", type=float, default=HEALTHY_S, help="before the faults")
@@ -85,6 +87,7 @@ def main(arguments: Sequence[str]) -> int:
     plan = Plan(
         feeds=tuple(given.feeds),
         contracts=given.contracts,
+        producers=given.producers,
         minutes=given.minutes,
         schedule=_read(given.schedule) if given.schedule else None,
         kinds=tuple(given.kinds) if given.kinds else None,
@@ -128,7 +131,9 @@ async def measure(plan: Plan, directory: Path) -> Report:
     arguments = ["--truth-missed"]
     for feed, push_s in plan.push_s.items():
         arguments += [f"--{feed}-push-s", str(push_s)]
-    options = options_of(directory, plan.feeds, plan.contracts, environment, tuple(arguments))
+    options = options_of(
+        directory, plan.feeds, plan.contracts, environment, tuple(arguments), plan.producers
+    )
     progress(f"starting {', '.join(plan.feeds)} with {plan.contracts} contracts in {directory}")
     async with running(options) as run:
         await run.ready()

@@ -22,12 +22,12 @@ from benchmarks.freshness import Freshness, freshness, listed_spans
 from benchmarks.rest_calls import Sample
 from benchmarks.running import Running, options_of, progress, running
 from benchmarks.tables import table
+from infra.runs import DEMO_CONTRACTS
 from schemas.clock import now_us
 from schemas.feeds import FEEDS, spec
 from schemas.times import US_PER_HOUR
 
 MODES = ("poll", "hybrid", "stream")
-CONTRACTS = 1874
 SECONDS = 150.0
 POLL_S = 30
 WARM_UP_S = 35.0
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks modes", description=__doc__)
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of each mode")
     parser.add_argument("--feeds", nargs="+", choices=FEEDS, default=list(FEEDS), metavar="FEED")
-    parser.add_argument("--contracts", type=int, default=CONTRACTS)
+    parser.add_argument("--contracts", type=int, default=DEMO_CONTRACTS)
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--data-dir", type=Path, help="where to leave data and logs")

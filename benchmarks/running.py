@@ -175,6 +175,7 @@ def options_of(
     contracts: int,
     environment: Mapping[str, str],
     simulator_arguments: tuple[str, ...] = (),
+    producers: int = 1,
 ) -> StackOptions:
     """Return the options of a stack on free ports."""
     return StackOptions(
@@ -182,6 +183,7 @@ def options_of(
         ports=free_ports(),
         feeds=feeds,
         contracts=contracts,
+        producers=producers,
         extra_env=environment,
         simulator_arguments=simulator_arguments,
     )

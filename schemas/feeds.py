@@ -33,10 +33,13 @@ _OWN = (
     "schemas.venues.backpack:FEED",
     "schemas.venues.aster:FEED",
     "schemas.venues.whitebit:FEED",
+    "schemas.venues.dydx:FEED",
     "schemas.venues.bybit:FEED",
     "schemas.venues.okx:FEED",
     "schemas.venues.bitget:FEED",
+    "schemas.venues.mexc:FEED",
     "schemas.venues.lighter:FEED",
+    "schemas.venues.pacifica:FEED",
 )
 
 _is_name = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*").fullmatch

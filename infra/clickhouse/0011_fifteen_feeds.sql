@@ -181,7 +181,7 @@ WITH legs AS
                 'USD', 'USDT', 'USDC', 'USDE', 'USDH', 'USD1', 'U', 'FDUSD', 'TUSD', 'BUSD', 'DAI', 'USDS',
                 'USDD', 'USDG', 'PYUSD', 'RLUSD'
             ),
-            'USD', quote
+            'USD', nullIf(quote, '')
         ) AS currency
     FROM funding.latest
     WHERE age_s < 600 AND NOT interval_doubtful

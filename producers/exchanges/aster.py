@@ -15,6 +15,7 @@ from producers.exchanges.binance import (
     MAX_AGE_S,
     PREMIUM_INDEX_FIELDS,
     SILENT_S,
+    TICKER_WEIGHT,
     WEIGHT,
     WEIGHT_LIMIT,
 )
@@ -23,7 +24,7 @@ from producers.exchanges.json_slicing import ABSENT, decoder
 from producers.exchanges.spec import PayloadFields, RateLimit, RestCall, SocketKind
 from schemas.venues.aster import FEED
 
-TICKER = "ticker24hr"
+TICKER = "ticker/24hr"
 
 
 class _FundingInfo(msgspec.Struct, gc=False, rename="camel"):
@@ -49,7 +50,7 @@ class Aster(BinanceUsdm):
     fact_calls = (
         RestCall("exchangeInfo", "/fapi/v3/exchangeInfo", costs={WEIGHT: 1}),
         RestCall("fundingInfo", "/fapi/v3/fundingInfo", costs={WEIGHT: 1}, every=2),
-        RestCall(TICKER, "/fapi/v3/ticker/24hr", costs={WEIGHT: 40}, every=2),
+        RestCall(TICKER, "/fapi/v3/ticker/24hr", costs={WEIGHT: TICKER_WEIGHT}, every=2),
     )
     premium_index = RestCall("premiumIndex", "/fapi/v3/premiumIndex", costs={WEIGHT: 1})
     settled_call = RestCall("fundingRate", "/fapi/v3/fundingRate", costs={WEIGHT: 1})

@@ -67,7 +67,7 @@ _COST: Mapping[str, int] = {_REQUESTS: 1}
 _FAMILIES = ("linear", "inverse")
 _INSTRUMENTS = "instruments-info/"
 _TICKERS = "tickers/"
-_PERPETUAL = frozenset({"LinearPerpetual", "InversePerpetual"})
+_PERPETUAL = ("LinearPerpetual", "InversePerpetual")
 _TOO_MANY = frozenset({10006, 10018})
 _TOPIC = re.compile(r"tickers\.([^\s,\]\"']+)")
 """A topic in the text of a refusal, with its contract."""

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 from producers.exchanges.spec import HistoryPage, RestCall, Slice
+from schemas.errors import MalformedInputError
 from schemas.times import MS_PER_HOUR
 
 
@@ -29,6 +30,8 @@ class Span(NamedTuple):
     offset: int = 0
     page: int = 1
     """The number of the page, where an exchange counts pages."""
+    cursor: str = ""
+    """What the page before names as the place of the next, where an exchange does."""
 
     @property
     def hours(self) -> int:
@@ -187,6 +190,37 @@ class Pages:
         return Span(whole.from_ms, oldest_ms, page=last.page + 1)
 
 
+class Cursor:
+    """Newest first, each page naming where the next begins: go on until a row is too old.
+
+    The page's own word for that is read by the `cursor` of PerSymbolWalk; without one the walk is
+    at its end, and so it is where a page brings nothing older than the one before.
+    """
+
+    newest_first = True
+
+    def first(self, whole: Span) -> Span:
+        """Begin with the newest page."""
+        return whole
+
+    def following(self, whole: Span, last: Span, count: int, times: Sequence[int]) -> Span | None:
+        """Go on behind the page; `to_ms` is the oldest row so far."""
+        del count
+        if not times or (oldest_ms := min(times)) < whole.from_ms:
+            return None
+        if last.cursor and oldest_ms >= last.to_ms:
+            return None
+        return Span(whole.from_ms, oldest_ms)
+
+
+_MAX_CURSOR = 1_000
+"""Characters of a cursor that is sent back."""
+
+
+def _no_cursor(_body: bytes) -> str:
+    return ""
+
+
 def _time_ms(row: SettledRow) -> int:
     return row.time_ms or 0
 
@@ -205,13 +239,18 @@ class PerSymbolWalk:
         paging: Paging,
         call: Callable[[str, Span], RestCall],
         read: Callable[[bytes], Sequence[SettledRow]],
+        cursor: Callable[[bytes], str] = _no_cursor,
     ) -> None:
-        """`read` raises MalformedInputError."""
+        """`read` and `cursor` raise MalformedInputError.
+
+        `cursor`: the place of the next page as a reply names it; empty where it names none.
+        """
         self._symbol = symbol
         self._whole = whole
         self._paging = paging
         self._call = call
         self._read = read
+        self._cursor = cursor
         self._span: Span | None = paging.first(whole) if whole.from_ms <= whole.to_ms else None
         self._held: list[SettledRow] = []
         self._at_start: frozenset[bytes] = frozenset()
@@ -227,7 +266,7 @@ class PerSymbolWalk:
         rows = self._read(body)
         times = [row.time_ms for row in rows if row.time_ms is not None]
         last = self._span
-        self._span = self._paging.following(self._whole, last, len(rows), times)
+        self._span = self._next(last, len(rows), times, body)
         if self._paging.newest_first:
             held = {row.payload for row in self._held}
             self._held = rows = [*self._held, *(row for row in rows if row.payload not in held)]
@@ -239,6 +278,15 @@ class PerSymbolWalk:
                 taken, self._at_start = self._at_start, self._rows_at_next_start(rows)
                 rows = [row for row in rows if row.payload not in taken]
         return HistoryPage(self._slices(rows) if ready else ())
+
+    def _next(self, last: Span, count: int, times: Sequence[int], body: bytes) -> Span | None:
+        span = self._paging.following(self._whole, last, count, times)
+        if span is None or not isinstance(self._paging, Cursor):
+            return span
+        cursor = self._cursor(body)
+        if len(cursor) > _MAX_CURSOR:
+            raise MalformedInputError(f"a cursor of {len(cursor)} characters")
+        return span._replace(cursor=cursor) if cursor and cursor != last.cursor else None
 
     def _rows_at_next_start(self, rows: Sequence[SettledRow]) -> frozenset[bytes]:
         if self._span is None:

@@ -105,14 +105,14 @@ _market: Callable[[Any], _Market] = decoder(_Market)
 _settled = Rows(_Settled)
 
 
-def _cut(head_and_tail: Callable[[bytes], bytes], member: Member) -> Slice:
+def _cut(around: Callable[[bytes], bytes], member: Member) -> Slice:
     """Return the piece of a market: the frame as it would read with this one alone."""
-    payload = head_and_tail(member.member)
     try:
         stats = _stats(member.row)
     except MalformedInputError:
-        return Slice(None, payload, readable=False)
-    return _piece(stats, payload)
+        return Slice(None, member.row, readable=False)
+    piece = _piece(stats, member.row)
+    return piece._replace(payload=around(member.member)) if piece.readable else piece
 
 
 def _piece(stats: _Stats, payload: bytes) -> Slice:
@@ -273,7 +273,7 @@ class Lighter(Exchange):
         """Errors may come with HTTP 200 and a code of their own (§9)."""
         del call, headers
         code = _code(body)
-        return None if code in {200, None} else f"the reply's code is {code!r:.40}"
+        return None if code is None or code == 200 else f"the reply's code is {code!r:.40}"
 
 
 def _code(body: bytes) -> object:

@@ -295,6 +295,9 @@ class Exchange(ABC):
     documented: Mapping[str, PayloadFields] = {}
     """The fields of payloads, by channel of a stream or by REST resource, for those whose
     documentation is written down in docs/exchanges."""
+    quiet_share: float = 0.0
+    """So many of the contracts may be silent in a healthy stream, because a rate that does not
+    change is not pushed: those are REST's, and the feed is live all the same."""
     snapshot_at_start: bool = False
     """The stream is so slow that its contracts are REST's until it brings them."""
     true_up_calls_per_hour: int | None = None

@@ -57,7 +57,7 @@ class FeedMonitor:
         self._silence = Silence()
         self._gaps = ConnectionGaps(feed)
         self._listings = ListingReport(feed)
-        self._report = StateReport(feed, now_s, now_us)
+        self._report = StateReport(feed, now_s, now_us, exchange.quiet_share)
         self._skew = ClockSkew(feed)
         self._counts = EventCounts(feed, now_s)
         self.last_data_at: int | None = None

@@ -104,7 +104,9 @@ def transport(state: FeedState, source: Transport = "ws") -> Transport | None:
 class Ownership:
     """The state of one feed."""
 
-    def __init__(self) -> None:
+    def __init__(self, quiet_share: float = 0.0) -> None:
+        """`quiet_share`: of the expected contracts, whose silence is no sign of trouble."""
+        self._whole_share = WHOLE_SHARE - quiet_share
         self.state: FeedState = "connecting"
         self._extreme = 0
         """The count of contracts at which the direction turned last, or its extreme since then."""
@@ -123,7 +125,7 @@ class Ownership:
         self._follow(max(1, int(expected * STEP_SHARE)), streamed)
         if streamed == 0 or streamed < expected * NOTHING_SHARE:
             return Stream.NONE
-        if streamed >= expected * WHOLE_SHARE:
+        if streamed >= expected * self._whole_share:
             return Stream.WHOLE
         return Stream.RETURNING if self._returning else Stream.PART
 

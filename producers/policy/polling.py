@@ -116,7 +116,7 @@ class Polling:
         if self._failures:
             return ceiling_s(self._failures - 1, self._retry_s, self.period_s)
         if new:
-            return min(self.period_s / 2, SELDOM_S)
+            return self.period_s / 2
         assert self._polled_s is not None
         if len(self._since) > few:
             return self.period_s

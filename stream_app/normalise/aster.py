@@ -1,6 +1,6 @@
 """Aster payloads (docs/exchanges/aster.md): the rows of Binance USD-M without `st`.
 
-binance.py says what they mean. Two of its own: caps under other names, and the turnover of 24 h.
+binance.py says what they mean. The caps of fundingInfo stand under other names.
 """
 
 from __future__ import annotations
@@ -25,13 +25,6 @@ class _FundingInfo(msgspec.Struct, gc=False, rename="camel"):
     funding_fee_floor: Number = None
 
 
-class _Ticker(msgspec.Struct, gc=False, rename="camel"):
-    """A row of ticker/24hr (§9d)."""
-
-    symbol: str
-    quote_volume: Number = None
-
-
 def _funding_info(row: _FundingInfo, _item: Item) -> Sequence[Update]:
     faults: list[str] = []
     facts = InstrumentUpdate(
@@ -43,18 +36,11 @@ def _funding_info(row: _FundingInfo, _item: Item) -> Sequence[Update]:
     return with_faults(row.symbol, faults, facts)
 
 
-def _ticker(row: _Ticker, _item: Item) -> Sequence[Update]:
-    faults: list[str] = []
-    turnover = optional(number, row.quote_volume, "quoteVolume", faults)
-    return with_faults(row.symbol, faults, InstrumentUpdate(row.symbol, turnover_24h=turnover))
-
-
 normalise = binance.normaliser_of(
     binance.UNMARKED,
     FEED,
     {
         ("contract", "fundingInfo"): PayloadReader(_FundingInfo, _funding_info),
-        ("contract", "ticker24hr"): PayloadReader(_Ticker, _ticker),
     },
 )
 split_symbol = binance.split_symbol

@@ -241,7 +241,7 @@ def _contract(row: _Contract, _item: Item) -> Sequence[Update]:
     faults: list[str] = []
     base = optional(text, row.base_coin, "baseCoin", faults) or guessed_base
     word = optional(text, row.symbol_status, "symbolStatus", faults)
-    asset, multiplier = canonical_asset(base)
+    asset, multiplier = canonical_asset(base, FEED.assets)
     facts = InstrumentUpdate(
         row.symbol,
         base=asset,

@@ -188,7 +188,7 @@ def split_symbol(symbol: str) -> tuple[str, str]:
 def _facts(row: _Instrument, _item: Item) -> Sequence[Update]:
     faults: list[str] = []
     coin = optional(text, row.base_coin, "baseCoin", faults)
-    base, multiplier = canonical_asset(coin) if coin else (None, None)
+    base, multiplier = canonical_asset(coin, FEED.assets) if coin else (None, None)
     word = optional(text, row.status, "status", faults)
     facts = InstrumentUpdate(
         row.symbol,

@@ -45,6 +45,7 @@ class _Market(msgspec.Struct, gc=False, rename="camel"):
     status: Text = None
     next_funding_rate: Number = None
     oracle_price: Number = None
+    """Null where the market has none."""
     volume_24h: Number = msgspec.field(name="volume24H", default=None)
     open_interest: Number = None
 
@@ -68,7 +69,8 @@ class _PlainSettled(msgspec.Struct, gc=False, rename="camel"):
 def _rate(row: _Market, item: Item) -> Sequence[Update]:
     """Stamped on receipt: `event_time` stays None (§2)."""
     symbol = item.symbol if row.ticker is None else row.ticker
-    word = text(row.status, "status")
+    faults: list[str] = []
+    word = optional(text, row.status, "status", faults)
     status = ContractStatus.TRADING if word is None else FEED.status_of(word)
     if not status.streams:
         is_halted = status is ContractStatus.HALTED
@@ -76,7 +78,8 @@ def _rate(row: _Market, item: Item) -> Sequence[Update]:
     rate = number(row.next_funding_rate, "nextFundingRate")
     if rate is None:
         return (NoRate(symbol, "no funding rate"),)
-    faults: list[str] = []
+    if rate == 0.0 and row.oracle_price is None:
+        return (NoRate(symbol, "a rate of 0 without an oracle price: dead", halted=True),)
     update = RateUpdate(
         symbol,
         rate,
@@ -115,18 +118,28 @@ def split_symbol(symbol: str) -> tuple[str, str]:
     return name.partition(",")[0] or name, QUOTE
 
 
+def _status(
+    word: str | None, oracle_price: float | None, faults: Sequence[str]
+) -> ContractStatus | None:
+    """Return the state of a market; what is missing or cannot be read says nothing about it."""
+    if word is None or faults:
+        return None
+    return status_of(word, has_price=oracle_price is not None)
+
+
 def _facts(row: _Market, item: Item) -> Sequence[Update]:
     symbol = item.symbol if row.ticker is None else row.ticker
     faults: list[str] = []
     word = optional(text, row.status, "status", faults)
+    oracle_price = optional(price, row.oracle_price, "oraclePrice", faults)
     base, quote = split_symbol(symbol)
-    asset, multiplier = canonical_asset(base)
+    asset, multiplier = canonical_asset(base, FEED.assets)
     facts = InstrumentUpdate(
         symbol,
         base=asset,
         quote=quote,
         multiplier=multiplier,
-        status=status_of(word, has_price=row.oracle_price is not None),
+        status=_status(word, oracle_price, faults),
         status_word=word,
         interval_hours=INTERVAL_HOURS,
     )

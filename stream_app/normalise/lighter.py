@@ -253,7 +253,7 @@ def split_symbol(symbol: str) -> tuple[str, str]:
 def _facts(row: _Market, _item: Item) -> Sequence[Update]:
     faults: list[str] = []
     word = optional(text, row.status, "status", faults)
-    base, multiplier = canonical_asset(row.symbol)
+    base, multiplier = canonical_asset(row.symbol, FEED.assets)
     facts = InstrumentUpdate(
         row.symbol,
         base=base,

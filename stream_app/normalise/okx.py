@@ -216,7 +216,7 @@ def _facts(row: _Instrument, _item: Item) -> Sequence[Update]:
     family = optional(text, row.inst_family, "instFamily", faults)
     family = family or optional(text, row.uly, "uly", faults) or row.inst_id
     coin, quote = split_symbol(family)
-    base, multiplier = canonical_asset(coin)
+    base, multiplier = canonical_asset(coin, FEED.assets)
     word = optional(text, row.state, "state", faults)
     facts = InstrumentUpdate(
         row.inst_id,

@@ -252,7 +252,7 @@ def _facts(row: _Future, _item: Item) -> Sequence[Update]:
     """What is in the list trades: an entry has no state (§4c)."""
     faults: list[str] = []
     base = optional(text, row.stock_currency, "stock_currency", faults)
-    asset, multiplier = canonical_asset(base or split_symbol(row.ticker_id)[0])
+    asset, multiplier = canonical_asset(base or split_symbol(row.ticker_id)[0], FEED.assets)
     facts = InstrumentUpdate(
         row.ticker_id,
         base=asset,

@@ -15,6 +15,7 @@ from schemas.feed_spec import MAX_CONTRACTS
 from schemas.feeds import FEEDS, part, spec
 from schemas.records import (
     Alert,
+    Contract,
     FeedStatus,
     HourlyBar,
     Notification,
@@ -45,6 +46,18 @@ class Published(NamedTuple):
     """Kafka's timestamp of the record (UTC µs)."""
     quote: str
     """The quote asset; empty: it is not known."""
+    facts: Contract | None = None
+    """What the contract is and how much of it is traded; None: it is not told yet."""
+
+    @property
+    def turnover_24h(self) -> float | None:
+        """What was traded in 24 hours, in the quote asset; None: not known."""
+        return None if self.facts is None else self.facts["turnover_24h"]
+
+    @property
+    def open_interest(self) -> float | None:
+        """The value of all open positions of one side, likewise."""
+        return None if self.facts is None else self.facts["open_interest"]
 
 
 Told = tuple[str, str, str]
@@ -72,6 +85,7 @@ class Fleet:
 
     def __init__(self) -> None:
         self._contracts: dict[str, Published] = {}
+        self._facts: dict[str, Contract] = {}
         self._feeds: dict[str, FeedStatus] = {}
         self._workers: dict[str, WorkerStatus] = {}
         self._alerts: dict[str, Alert] = {}
@@ -143,9 +157,37 @@ class Fleet:
                 return
             number = self._next_number
             self._next_number += 1
-        quote = quote_of(zscore["feed"], zscore["symbol"]) or self._quotes.get(contract_id, "")
-        self._contracts[contract_id] = Published(number, zscore, published_at, quote)
+        quote = (
+            quote_of(zscore["feed"], zscore["symbol"])
+            or zscore["quote"]
+            or self._quotes.get(contract_id, "")
+        )
+        facts = self._facts.get(contract_id)
+        self._contracts[contract_id] = Published(number, zscore, published_at, quote, facts)
         self._changes.contracts.add(contract_id)
+
+    def take_contract(self, key: bytes | None, facts: Contract | None) -> None:
+        """Keep the newest facts of a contract, or forget them for a tombstone."""
+        if facts is None:
+            gone = (key or b"").decode(errors="replace")
+            self._facts.pop(gone, None)
+            self._show_facts(gone, None)
+            return
+        contract_id = facts["contract_id"]
+        known = self._facts.get(contract_id)
+        if known is None and (
+            facts["feed"] not in FEEDS or len(self._facts) >= MAX_CONTRACTS * len(FEEDS)
+        ):
+            self.refused += 1
+        elif known is None or facts["updated_at"] >= known["updated_at"]:
+            self._facts[contract_id] = facts
+            self._show_facts(contract_id, facts)
+
+    def _show_facts(self, contract_id: str, facts: Contract | None) -> None:
+        shown = self._contracts.get(contract_id)
+        if shown is not None:
+            self._contracts[contract_id] = shown._replace(facts=facts)
+            self._changes.contracts.add(contract_id)
 
     def take_quotes(self, quotes: Mapping[str, str]) -> None:
         """Learn the quote assets of contracts whose symbol does not tell them."""

@@ -17,6 +17,7 @@ from schemas.times import US_PER_HOUR, US_PER_S, hour_floor
 from schemas.topics import (
     ALERTS,
     BARS,
+    CONTRACTS,
     NOTIFICATIONS,
     SETTLEMENTS,
     STATUS,
@@ -33,7 +34,16 @@ ZSCORES_SINCE_S = 180
 SETTLEMENTS_SINCE_S = 600
 APPLIED_WITHIN_S = 60.0
 WATCHED_EVERY_S = 1.0
-READ_TOPICS = (ZSCORES, STATUS, WORKERS, ALERTS, NOTIFICATIONS, BARS, SETTLEMENTS)
+READ_TOPICS = (
+    ZSCORES,
+    CONTRACTS,
+    STATUS,
+    WORKERS,
+    ALERTS,
+    NOTIFICATIONS,
+    BARS,
+    SETTLEMENTS,
+)
 """They must exist before the page starts."""
 
 Take = Callable[[Followed], None]
@@ -53,6 +63,7 @@ class Reader:
         now_us = clock.now_us()
         self._take: Mapping[str, Take] = {
             ZSCORES.name: lambda it: fleet.take_zscore(it.record, it.published_at),
+            CONTRACTS.name: lambda it: fleet.take_contract(it.key, it.record),
             STATUS.name: lambda it: fleet.take_feed(it.key, it.record),
             WORKERS.name: lambda it: fleet.take_worker(it.key, it.record),
             ALERTS.name: lambda it: fleet.take_alert(it.record),
@@ -64,6 +75,7 @@ class Reader:
         present = [
             Source(STATUS, "oldest"),
             Source(WORKERS, "oldest"),
+            Source(CONTRACTS, "oldest"),
             Source(ZSCORES, now_us - ZSCORES_SINCE_S * US_PER_S),
             Source(ALERTS, now_us - ALERTS_KEPT_S * US_PER_S),
             Source(NOTIFICATIONS, now_us - ALERTS_KEPT_S * US_PER_S),
@@ -142,5 +154,5 @@ class Reader:
                 log.exception("a record of %s cannot be shown; others are counted", followed.topic)
 
 
-_COMPACTED: frozenset[Any] = frozenset({STATUS.name, WORKERS.name})
+_COMPACTED: frozenset[Any] = frozenset({CONTRACTS.name, STATUS.name, WORKERS.name})
 """Topics in which a record without a value removes a key."""

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from producers.exchanges import exchange
 from producers.exchanges.spec import Exchange
 from producers.policy.merging import Merging
+from producers.policy.polling import affordable_s
 from schemas.errors import MalformedInputError
+from schemas.feeds import FEEDS, spec
 from tests.support.every_exchange import each_feed
 from tests.venues.samples import in_its_frame, samples
 
@@ -133,6 +135,8 @@ def survives(found: Exchange, message: bytes) -> None:
                 found.fact_identity(call.resource, piece.payload)
             found.listings(call, slices)
         found.fault(call, {"age": "9" * 40}, message)
+        found.barred_s(call, {"age": "9" * 40}, message)
+        found.retry_after_s({"Retry-After": "9" * 40}, message, 10**12)
     with contextlib.suppress(MalformedInputError):
         found.history(["A"], 0, 10**12).take(message)
     for kind in found.socket_kinds:
@@ -244,3 +248,13 @@ def test_an_odd_time_costs_no_more_than_its_row(feed: str, time: bytes) -> None:
             with contextlib.suppress(MalformedInputError):
                 frame = exchange(feed).slice_frame(odd)
                 assert len(frame.slices) == len(expected.symbols)
+
+
+@pytest.mark.parametrize("feed", [feed for feed in FEEDS if not exchange(feed).socket_kinds])
+def test_a_feed_without_a_stream_is_polled_in_time(feed: str) -> None:
+    """Within the limits, and twice before a contract counts as silent."""
+    found, known = exchange(feed), spec(feed)
+    symbols = [f"A{number}" for number in range(known.max_contracts)]
+    assert affordable_s(found.snapshot_calls(symbols), found.limits) <= found.fallback_s
+    assert found.fallback_s <= known.cadence_s < known.missed_after_s
+    assert 2 * found.fallback_s < found.silent_s < known.stale_s

@@ -54,6 +54,8 @@ def reply_slices(feed: str, call: RestCall, body: bytes) -> Sequence[Slice]:
     """The pieces of a reply, read for its listings as well."""
     exchange = description(feed)
     exchange.fault(call, {}, body)
+    exchange.barred_s(call, {}, body)
+    exchange.retry_after_s({}, body, NOW_MS)
     slices = exchange.slice_reply(call, body)
     list(exchange.listings(call, slices) or ())
     for piece in slices:

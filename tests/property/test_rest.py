@@ -33,6 +33,7 @@ NOTHING = dict.fromkeys(
         "confidence",
         "quote",
         "min_abs_z",
+        "min_turnover_24h",
         "q",
     )
 )

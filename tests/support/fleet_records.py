@@ -7,6 +7,7 @@ from typing import Any
 from schemas.rates import apr, rate_8h
 from schemas.records import (
     Alert,
+    Contract,
     FeedStatus,
     HourlyBar,
     Notification,
@@ -61,6 +62,36 @@ def zscore(symbol: str = "BTCUSDT", *, feed: str = FEED, **changes: Any) -> ZSco
         "rate_kind": "estimate",
         "quote": "USDT",
         "multiplier": 1.0,
+    }
+    return {**record, **changes}  # type: ignore[typeddict-item]
+
+
+def contract_facts(contract_id: str = f"{FEED}:BTCUSDT", **changes: Any) -> Contract:
+    """The facts of a contract, of which a million is traded a day."""
+    feed, _, symbol = contract_id.partition(":")
+    record = {
+        "contract_id": contract_id,
+        "feed": feed,
+        "symbol": symbol,
+        "base": symbol.removesuffix("USDT"),
+        "quote": "USDT",
+        "multiplier": 1.0,
+        "status": "trading",
+        "status_word": "TRADING",
+        "interval_hours": 8.0,
+        "rate_cap": 0.02,
+        "rate_floor": -0.02,
+        "listed_at": None,
+        "rate_kind": "estimate",
+        "turnover_24h": 1e6,
+        "turnover_at": NOW_US - 9_000_000,
+        "open_interest": 3e5,
+        "open_interest_at": NOW_US - 9_000_000,
+        "updated_at": NOW_US - 9_000_000,
+        "raw_topic": f"funding.raw.{feed}",
+        "raw_partition": 3,
+        "raw_offset": 4,
+        "raw_item": 1,
     }
     return {**record, **changes}  # type: ignore[typeddict-item]
 

@@ -51,7 +51,7 @@ def zscore(contract_id: str, rate: float, z: float | None, **changes: Any) -> ZS
         "next_funding_time": START_US + US_PER_HOUR, "event_time": START_US - US_PER_S,
         "received_at": START_US - US_PER_S + 200, "computed_at": START_US - US_PER_S + 300,
         "transport": "ws", "interval_source": "payload", "interval_doubtful": False,
-        "generation": 1, "rate_kind": "estimate", "quote": "USDT", "multiplier": 1.0,
+        "generation": 1, "rate_kind": "estimate", "quote": None, "multiplier": 1.0,
         "raw_topic": f"funding.raw.{feed}", "raw_partition": 0, "raw_offset": 0,
         "raw_item": 0,
     }  # fmt: skip

@@ -59,12 +59,14 @@ class Simulated:
 
     @property
     def symbols(self) -> list[str]:
-        """The contracts that stream."""
+        """The contracts that stream to the client."""
         contracts = self.exchange.market.contracts
         return [
             contracts[row].symbol
             for row in self.exchange.listings.rows()
-            if contracts[row].kind in {"crypto", "tradfi"} and not contracts[row].frozen
+            if contracts[row].kind in {"crypto", "tradfi"}
+            and not contracts[row].frozen
+            and self.client.takes(contracts[row].symbol)
         ]
 
     async def control(self, action: str, **body: Any) -> Any:
@@ -93,6 +95,14 @@ class Simulated:
                 {k.lower(): v for k, v in reply.headers.items()},
             )
 
+    async def history_call(self, symbol: str, from_ms: int) -> str:
+        """The call for a contract's settlements since a time."""
+        key = symbol
+        if self.client.key is not None:
+            listed = json.loads((await self.rest(self.client.contracts))[1])
+            key = self.client.key(listed, symbol)
+        return self.client.history(key, from_ms, self.server._wall_ns() // 1_000_000)
+
     async def ticks(self, count: int) -> None:
         """Wait for so many more whole ticks."""
         name = f"ticks:{self.exchange.name}"
@@ -100,12 +110,17 @@ class Simulated:
         await eventually(lambda: self.server.counts[name] >= wanted)
 
     def truth(self, name: str) -> list[dict[str, Any]]:
-        """The records of a truth file; none without the file."""
+        """The records of a truth file about what the client takes; none without the file."""
         self.server._truth.flush()
         path = self.data_dir / "truth" / f"{name}.ndjson"
         if not path.exists():
             return []
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        records = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+        return [record for record in records if self._concerns(record)]
+
+    def _concerns(self, record: dict[str, Any]) -> bool:
+        _, colon, symbol = record.get("contract_id", "").partition(":")
+        return not colon or self.client.takes(symbol)
 
 
 @asynccontextmanager
@@ -170,6 +185,7 @@ class Reader:
         with contextlib.suppress(websockets.ConnectionClosed):
             async for frame in self.ws:
                 data = frame if isinstance(frame, bytes) else frame.encode()
+                data = self.client.same(data)
                 self.everything.append(data)
                 rows = self.rows(data)
                 if rows == []:

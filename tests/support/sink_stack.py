@@ -282,6 +282,20 @@ def settlement(number: int, **changes: Any) -> dict[str, Any]:
     return {field: record[field] for field in SETTLEMENT.fields}
 
 
+def facts(contract_id: str, **changes: Any) -> dict[str, Any]:
+    """Return the facts of a contract, of which a million is traded a day."""
+    feed, _, symbol = contract_id.partition(":")
+    now = now_us()
+    return {
+        **_COORDINATES, "contract_id": contract_id, "feed": feed, "symbol": symbol,
+        "base": symbol[:1], "quote": "USDT", "multiplier": 1.0, "status": "trading",
+        "status_word": "TRADING", "interval_hours": 8.0, "rate_cap": 0.02, "rate_floor": -0.02,
+        "listed_at": None, "rate_kind": "estimate", "turnover_24h": 1e6, "turnover_at": now,
+        "open_interest": 3e5, "open_interest_at": now, "updated_at": now, "raw_offset": 4,
+        "raw_item": 1,
+    } | changes  # fmt: skip
+
+
 def bar(contract_id: str, hour_us: int, **changes: Any) -> dict[str, Any]:
     """Return the bar of a contract's hour, of which all is known."""
     feed, _, symbol = contract_id.partition(":")

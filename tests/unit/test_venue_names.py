@@ -16,8 +16,8 @@ NAMES = re.compile(
 )
 """An aggregate is no Gate, nor is a gateway; a master is no Aster."""
 
-PAGE = re.compile(r"[\w/-]+\.md\b|\bASTER\b")
-"""A page of the documentation, which may be a venue's, and an asset that bears a venue's name."""
+PAGE = re.compile(r"[\w/-]+\.md\b|\b(?:ASTER|DYDX)\b")
+"""A page of the documentation, which may be a venue's, and assets that bear a venue's name."""
 
 
 def own(path: str) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from stream_app.model import InstrumentUpdate, RateUpdate
-from tests.venues.binance import CONTROL, UNKNOWN
+from tests.venues.binance import CONTROL, UNKNOWN, client
 from tests.venues.samples import (
     Captured,
     ContractList,
@@ -113,13 +114,13 @@ SAMPLES = Samples(
         "exchangeInfo": b'{"timezone":"UTC","symbols":' + array(*_INFO_ROWS) + b"}",
         "fundingInfo": array(text(INFO)),
         "premiumIndex": array(text(PREMIUM)),
-        "ticker24hr": array(text(TICKER)),
+        "ticker/24hr": array(text(TICKER)),
     },
     pieces={
         "exchangeInfo": [(json.loads(row)["symbol"], row) for row in _INFO_ROWS],
         "fundingInfo": [("KAITOUSDT", text(INFO))],
         "premiumIndex": [("TSLAUSDT", text(PREMIUM))],
-        "ticker24hr": [("ETHUSDT", text(TICKER))],
+        "ticker/24hr": [("ETHUSDT", text(TICKER))],
     },
     listed={
         "exchangeInfo": {
@@ -141,7 +142,7 @@ PAYLOADS = (
     Sample(FEED, "reconcile", "premiumIndex", "TSLAUSDT", PREMIUM),
     Sample(FEED, "history", "fundingRate", "SUIUSDT", SETTLED),
     Sample(FEED, "contract", "fundingInfo", "KAITOUSDT", INFO),
-    Sample(FEED, "contract", "ticker24hr", "ETHUSDT", TICKER),
+    Sample(FEED, "contract", "ticker/24hr", "ETHUSDT", TICKER),
     Sample(
         FEED,
         "contract",
@@ -155,7 +156,7 @@ PAYLOADS = (
 DOCUMENTED = Documented(
     sockets=["wss://fstream.asterdex.com/ws/!markPrice@arr@1s"],
     rest_url="https://fapi.asterdex.com",
-    costs={"exchangeInfo": [1], "fundingInfo": [1], "ticker24hr": [40], "premiumIndex": [1]},
+    costs={"exchangeInfo": [1], "fundingInfo": [1], "ticker/24hr": [40], "premiumIndex": [1]},
     contracts=ContractList(
         lambda rows: listed(*rows, before='{"symbols":[', after="]}"),
         lambda name: {"symbol": name, "contractType": "PERPETUAL"},
@@ -230,3 +231,5 @@ CAPTURED = (
         for symbol, hours, cap in (("INJUSDT", 8.0, 0.03), ("ZORAUSDT", 4.0, 0.02))
     ),
 )
+
+CLIENTS = {FEED: replace(client("fapi", "status", "/ws", None), null_field="P")}

@@ -8,7 +8,7 @@ from typing import Any
 
 from producers.exchanges.spec import Control
 from stream_app.model import NoRate, RateUpdate
-from tests.venues.clients import Client, Row, at
+from tests.venues.clients import Client, Row, at, lately
 from tests.venues.samples import (
     Captured,
     ContractList,
@@ -360,9 +360,9 @@ CLIENTS = {
             f"{_MARKET}history-fund-rate?symbol={symbol}&productType={_product(symbol)}"
             "&pageSize=100"
         ),
-        settled=lambda reply: [
+        settled=lambda reply: lately(
             (int(row["fundingTime"]), float(row["fundingRate"])) for row in reply["data"]
-        ],
+        ),
         contracts=f"{_MARKET}contracts?productType=USDT-FUTURES",
         listed=lambda reply: [(row["symbol"], row.get("symbolStatus")) for row in reply["data"]],
         bad_field=("markPrice", "?"),

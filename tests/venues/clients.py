@@ -6,7 +6,8 @@ public sockets has two. They are written from docs/exchanges, and not with our p
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -24,10 +25,12 @@ class Row(NamedTuple):
     """What a frame tells of one contract."""
 
     symbol: str
-    event: int | None
+    event: float | None
     """The event's time in the exchange's own unit; None where it names none."""
     rate: str
-    """As it stands on the wire."""
+    """As it stands on the wire, of percent what it is as a fraction; empty where a row of changes
+    does not name it.
+    """
     fields: Mapping[str, Any]
     funding: int | None = None
     """The funding time of which the rate is, in ms."""
@@ -44,19 +47,24 @@ class Client:
     question: str
     """A message that the exchange answers at any time."""
     rows: Callable[[Any], Sequence[Row]]
-    """The rows with a rate in a decoded frame."""
+    """The rows of contracts in a decoded frame."""
     current: str
     """The call for current rates; what follows a space is posted."""
     rate: str
     """The field of its reply that holds a rate."""
     history: Callable[[str, int, int], str]
-    """The call for the settlements of a contract since a time, both in ms; the last is now."""
+    """The call for the settlements of a contract (its name, or its key where it has one) since a
+    time, both in ms; the last is now."""
     settled: Callable[[Any], Sequence[tuple[int, float]]]
     """Funding time (ms) and rate of each row of its reply."""
     contracts: str
     """The call for the list of contracts."""
     listed: Callable[[Any], Sequence[tuple[str, Any]]]
     """Name and state of each entry of its reply."""
+    takes: Callable[[str], bool] = bool
+    """Which contracts its socket and its calls have; a venue may have them apart by family."""
+    key: Callable[[Any, str], str] | None = None
+    """Finds, in the list of contracts, what `history` calls a contract; None: its name."""
     funding_time: str = ""
     """The field of current rates that holds a funding time as a whole number; empty: none has."""
     bad_field: tuple[str, str] = ("", "")
@@ -71,6 +79,8 @@ class Client:
     """Answers that are no JSON."""
     decode: Callable[[bytes], bytes] = bytes
     """Makes text of a frame."""
+    same: Callable[[bytes], bytes] = bytes
+    """Makes the same of one frame on two connections, where each numbers its own."""
     own: Mapping[str, Any] = field(default_factory=dict)
     """Options of the simulator with which the venue pushes each contract at every tick."""
 
@@ -78,6 +88,12 @@ class Client:
 def time_ms(text: str) -> int:
     """Return a UTC time in ISO format, without a zone, in ms."""
     return round(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1_000)
+
+
+def lately(rows: Iterable[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Return the settlements of the last four days: of a page by number, all are on the first."""
+    since_ms = time.time() * 1_000 - 96 * 3_600_000
+    return [row for row in rows if row[0] > since_ms]
 
 
 def at(path: str) -> Connect:

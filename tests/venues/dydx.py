@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from producers.exchanges.spec import Control
 from schemas.times import US_PER_HOUR
 from stream_app.model import NoRate, RateUpdate
+from tests.venues.clients import Client, Row, at, time_ms
 from tests.venues.samples import (
     RECEIVED_AT_US,
     Captured,
@@ -58,11 +60,6 @@ _ORACLE = (
     b'{"type":"channel_data",' + _CONNECTION + b',"message_id":3,"channel":"v4_markets",'
     b'"version":"1.0.0","contents":{"oraclePrices":{"SOL-USD":' + _ORACLE_ROW + b"}}}"
 )
-_BATCH = (
-    b'{"type":"channel_batch_data",' + _CONNECTION + b',"message_id":4,"channel":"v4_markets",'
-    b'"version":"1.0.0","contents":[{"trading":{"SOL-USD":' + _RATE_ROW
-    + b'}},{"oraclePrices":{"SOL-USD":' + _ORACLE_ROW + b"}}]}"
-)  # fmt: skip
 _SETTLED = (
     (
         b'{"ticker":"SOL-USD","rate":"-0.000009375","price":"141.52071",'
@@ -82,7 +79,6 @@ SAMPLES = Samples(
         (_SNAPSHOT, Expected("v4_markets", _NAMES, just(_SOL_ROW, _LONG_ROW, _NEW_ROW))),
         (_TRADING, Expected("v4_markets", ["SOL-USD", "NEW-USD"], just(_RATE_ROW, _NO_RATE_ROW))),
         (_ORACLE, Expected("v4_markets", ["SOL-USD"], just(_ORACLE_ROW))),
-        (_BATCH, Expected("v4_markets", ["SOL-USD"] * 2, just(_RATE_ROW, _ORACLE_ROW))),
     ],
     control=[
         (b'{"type":"connected",' + _CONNECTION + b',"message_id":0}', Control(greeting=True)),
@@ -163,6 +159,8 @@ DOCUMENTED = Documented(
         unlistable={"status": 5},
     ),
     server_pings=True,
+    rows_in=frozenset({"contents"}),
+    keyed_in=frozenset({"markets", "trading", "oraclePrices"}),
 )
 
 _HOUR_US = RECEIVED_AT_US // US_PER_HOUR * US_PER_HOUR
@@ -215,3 +213,44 @@ CAPTURED = (
     ),
     Captured("dydx/nt_ws_error.json", "control"),
 )
+
+
+def _traded(document: Any) -> list[Row]:
+    contents = document.get("contents", {})
+    rows = {**contents.get("markets", {}), **contents.get("trading", {})}
+    return [
+        Row(ticker, None, row["nextFundingRate"], row)
+        for ticker, row in rows.items()
+        if row.get("nextFundingRate") is not None
+        and row.get("status", "ACTIVE") == "ACTIVE"
+        and row.get("oraclePrice", "") is not None
+    ]
+
+
+def _settlements(reply: Any) -> list[tuple[int, float]]:
+    return [
+        (time_ms(row["effectiveAt"].removesuffix("Z")) // 1_000 * 1_000, float(row["rate"]))
+        for row in reply["historicalFunding"]
+    ]
+
+
+_NUMBERED = re.compile(rb'"connection_id":"[^"]*","message_id":\d+')
+
+CLIENTS = {
+    "dydx": Client(
+        connect=at("/v4/ws"),
+        subscriptions=lambda _names: ['{"type":"subscribe","channel":"v4_markets"}'],
+        question='{"type":"nonsense"}',
+        rows=_traded,
+        current="/v4/perpetualMarkets",
+        rate="nextFundingRate",
+        history=lambda symbol, _since_ms, _now_ms: f"/v4/historicalFunding/{symbol}?limit=1000",
+        settled=_settlements,
+        contracts="/v4/perpetualMarkets",
+        listed=lambda reply: [(row["ticker"], row["status"]) for row in reply["markets"].values()],
+        bad_field=("oraclePrice", "?"),
+        null_field="defaultFundingRate1H",
+        same=lambda frame: _NUMBERED.sub(b'"message_id":0', frame),
+        own={"dydx_pushed": "rows"},
+    )
+}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+from infra.simulator.lighter.universe import market_id
 from producers.exchanges.spec import Control
 from stream_app.model import RateUpdate, SettlementUpdate
+from tests.venues.clients import Client, Row, at
 from tests.venues.samples import (
     Captured,
     ContractList,
@@ -278,3 +281,42 @@ CAPTURED = (
         symbols=["BTC", "DELISTED"],
     ),
 )
+
+
+def _rows(document: Any) -> list[Row]:
+    table, at_ms = document.get("market_stats"), document.get("timestamp")
+    rows = table.values() if isinstance(table, dict) else ()
+    return [Row(row["symbol"], at_ms, f"{row['current_funding_rate']}e-2", row) for row in rows]
+
+
+def _percent(row: Any) -> float:
+    sign = "-" if row["direction"] == "short" else ""
+    return float(f"{sign}{row['rate']}e-2")
+
+
+CLIENTS = {
+    "lighter": Client(
+        connect=at("/stream"),
+        subscriptions=lambda _names: [
+            json.dumps({"type": "subscribe", "channel": "market_stats/all"})
+        ],
+        question='{"type":"ping"}',
+        rows=_rows,
+        current="/api/v1/funding-rates",
+        rate="rate",
+        history=lambda symbol, since_ms, now_ms: (
+            f"/api/v1/fundings?market_id={market_id(symbol)}&resolution=1h&count_back=0"
+            f"&start_timestamp={max(since_ms, now_ms - 10**9) // 1_000}"
+            f"&end_timestamp={now_ms // 1_000}"
+        ),
+        settled=lambda reply: [
+            (row["timestamp"] * 1_000, _percent(row)) for row in reply["fundings"]
+        ],
+        contracts="/api/v1/orderBookDetails?filter=perp",
+        listed=lambda reply: [
+            (row["symbol"], row.get("status")) for row in reply["order_book_details"]
+        ],
+        bad_field=("mark_price", "?"),
+        null_field="mid_price",
+    )
+}

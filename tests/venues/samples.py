@@ -154,6 +154,8 @@ class Documented:
     """True: the server asks whether the client lives, which need not ask itself."""
     rows_in: frozenset[str] = frozenset({"data", "d", "symbols"})
     """Keys of a message below which its rows are."""
+    keyed_in: frozenset[str] = frozenset()
+    """Keys of a message whose values are maps of rows."""
     joined: bool = False
     """True: rows are joined by their places, so that an odd one cannot stand among them."""
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from producers.exchanges.spec import Control
 from stream_app.model import RateUpdate
+from tests.venues.clients import Client, Row, at
 from tests.venues.samples import (
     Captured,
     ContractList,
@@ -188,3 +189,45 @@ CAPTURED = (
     Captured("whitebit/obs_ws_ack.json", "control"),
     Captured("whitebit/obs_ws_pong.json", "control"),
 )
+
+_DELISTED = frozenset({"HOOK", "MKR", "OMNI", "RDNT", "IP", "ICX", "PI"})
+"""Markets that are pushed, and that no list has."""
+
+
+def _pushed(document: Any) -> list[Row]:
+    if not isinstance(document, dict) or document.get("method") != "premiumIndex_update":
+        return []
+    return [
+        Row(
+            market,
+            sent_s,
+            rate,
+            {"mark": mark, "index": index},
+            next_ms,
+        )
+        for market, mark, index, rate, next_ms, sent_s in document["params"]
+        if market.removesuffix("_PERP") not in _DELISTED
+    ]
+
+
+CLIENTS = {
+    "whitebit": Client(
+        connect=at("/ws"),
+        subscriptions=lambda _names: ['{"id":1,"method":"premiumIndex_subscribe","params":[]}'],
+        question='{"id":77,"method":"ping","params":[]}',
+        rows=_pushed,
+        current="/api/v4/public/futures",
+        rate="funding_rate",
+        funding_time="next_funding_rate_timestamp",
+        history=lambda symbol, since_ms, _now_ms: (
+            f"/api/v4/public/funding-history/{symbol}?startDate={since_ms // 1_000}&limit=1000"
+        ),
+        settled=lambda rows: [
+            (int(row["fundingTime"]) * 1_000, float(row["fundingRate"])) for row in rows
+        ],
+        contracts="/api/v4/public/futures",
+        listed=lambda reply: [(row["ticker_id"], row["product_type"]) for row in reply["result"]],
+        bad_field=("mark", "?"),
+        null_field="index",
+    )
+}

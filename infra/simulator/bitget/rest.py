@@ -75,7 +75,7 @@ class BitgetRest:
     def answer(self, call: RestCall) -> RestReply:
         """Answer one request, refusals included."""
         if call.path == _TIME:
-            return _success(f'{{"serverTime":"{call.now_ms}"}}', call, {})
+            return _success(f'{{"serverTime":"{call.now_ms}"}}', {})
         name = call.path.removeprefix(MARKET)
         handler = self._calls.get(name)
         if handler is None or not call.path.startswith(MARKET) or call.method != "GET":
@@ -85,7 +85,7 @@ class BitgetRest:
             return failure("429", "Too Many Requests", 429)
         headers = {"x-mbx-used-remain-limit": str(min(remain, 10**9))}
         try:
-            return _success(handler(call), call, headers)
+            return _success(handler(call), headers)
         except _RefusedError as error:
             return failure(error.code, str(error))
 
@@ -183,9 +183,8 @@ class BitgetRest:
         return f"[{','.join(rows)}]"
 
 
-def _success(data: str, call: RestCall, headers: Mapping[str, str]) -> RestReply:
-    body = f'{{"code":"00000","msg":"success","requestTime":{call.now_ms},"data":{data}}}'
-    return RestReply(body.encode(), 200, headers)
+def _success(data: str, headers: Mapping[str, str]) -> RestReply:
+    return RestReply(f'{{"code":"00000","msg":"success","data":{data}}}'.encode(), 200, headers)
 
 
 def _whole(query: Mapping[str, str], name: str, default: int) -> int:

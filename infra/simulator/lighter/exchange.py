@@ -97,7 +97,7 @@ class LighterTick:
             own.targets[target] = True
             rows = list(self._due if is_old else self._exchange.active_rows())
             if target != ALL:
-                rows = [row for row in rows if str(universe.market_id(row)) == target]
+                rows = [row for row in rows if str(self._exchange.ids[row]) == target]
             if rows:
                 payload = self._payload(target, rows, "update" if is_old else "subscribed")
                 yield Frame(payload, ledger=self.ledger(), rows=rows)
@@ -130,7 +130,7 @@ class LighterTick:
     def _payload(self, target: str, rows: Sequence[int], kind: str) -> bytes:
         if target != ALL:
             (row,) = rows
-            return one_frame(kind, universe.market_id(row), self._row(row)[1], self.at_ms)
+            return one_frame(kind, self._exchange.ids[row], self._row(row)[1], self.at_ms)
         if kind == "update":
             if self._update is None:
                 self._update = self._all(kind, rows)
@@ -138,13 +138,13 @@ class LighterTick:
         return self._all(kind, rows)
 
     def _all(self, kind: str, rows: Sequence[int]) -> bytes:
-        texts = ((universe.market_id(row), self._row(row)[1]) for row in rows)
+        texts = ((self._exchange.ids[row], self._row(row)[1]) for row in rows)
         return all_frame(kind, texts, self.at_ms)
 
     def _row(self, row: int) -> tuple[Values, bytes]:
         if row not in self._built:
             values = self._exchange.values(self._snapshot, row)
-            self._built[row] = values, stats_row(self._exchange.contracts[row], row, values)
+            self._built[row] = values, stats_row(self._exchange.contracts[row], values)
         return self._built[row]
 
 
@@ -162,6 +162,7 @@ class Lighter:
         self.contracts = universe.contracts(options.contracts, options.held_back)
         self.listings = Listings([c.symbol for c in self.contracts], options.held_back)
         self.market = Market(seed, FEED, self.contracts, STEP_UNITS)
+        self.ids = [universe.market_id(contract.symbol) for contract in self.contracts]
         self.heads = [head(FEED, contract.symbol) for contract in self.contracts]
         self.book = SettlementBook(self.market, now_ms, self.listings)
         self._messages = MinuteBudget(options.messages_per_minute)

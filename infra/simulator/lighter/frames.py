@@ -57,12 +57,12 @@ class Values:
         self.liquidity = liquidity
 
 
-def stats_row(contract: Contract, row: int, values: Values) -> bytes:
+def stats_row(contract: Contract, values: Values) -> bytes:
     """A market in `market_stats` (§6). The open interest is in USDC here."""
     mark, middle, held = values.mark, values.middle, values.liquidity
     low, high = price_text(mark * 0.97), price_text(mark * 1.03)
     return (
-        f'{{"symbol":"{contract.symbol}","market_id":{market_id(row)},'
+        f'{{"symbol":"{contract.symbol}","market_id":{market_id(contract.symbol)},'
         f'"index_price":"{price_text(values.index)}","mark_price":"{price_text(mark)}",'
         f'"mid_price":"{price_text(middle)}","best_ask_price":"{price_text(middle * 1.00003)}",'
         f'"best_bid_price":"{price_text(middle * 0.99996)}",'

@@ -61,6 +61,7 @@ class LighterRest:
         self._budget = budget
         self._limit_status = limit_status
         self._retry_after = retry_after
+        self._rows = {universe.market_id(c.symbol): row for row, c in enumerate(self._contracts)}
         self._calls: Mapping[str, Callable[[RestCall], object]] = {
             "funding-rates": lambda _call: self._funding_rates(),
             "orderBookDetails": self._details,
@@ -91,16 +92,16 @@ class LighterRest:
 
     def row_of(self, number: int) -> int | None:
         """The row of a market id; None: there is none in the list."""
-        return next(
-            (row for row in self._listings.known_rows() if universe.market_id(row) == number), None
-        )
+        row = self._rows.get(number)
+        return row if row is not None and row in self._listings.known_rows() else None
 
     def _funding_rates(self) -> bytes:
         rows = []
         for row in self._listings.known_rows():
             if not self.is_active(row):
                 continue
-            number, symbol = universe.market_id(row), self._contracts[row].symbol
+            symbol = self._contracts[row].symbol
+            number = universe.market_id(symbol)
             rate = float(fraction_text(self._values(row).units)) * _HOURS
             # Half of them end in the noise of a division.
             shown = math.nextafter(rate, 0.0) if row % 2 else rate
@@ -135,7 +136,7 @@ class LighterRest:
     def _entry(self, row: int) -> dict[str, object]:
         status = "active" if self.is_active(row) else "inactive"
         contract = self._contracts[row]
-        return universe.market(contract, row, status, details(self._values(row)))
+        return universe.market(contract, status, details(self._values(row)))
 
     def _fundings(self, call: RestCall) -> object:
         row = self.row_of(_integer(call.query, "market_id"))

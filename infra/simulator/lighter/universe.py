@@ -7,15 +7,19 @@ inactive ones between them, spot markets with ids from 2048. Nothing here change
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from infra.simulator.market import universe
 from infra.simulator.market.universe import Asset, Contract
+from schemas.feed_spec import MAX_CONTRACTS
 
 PERPETUALS = 150
 SPOTS = {2048: "ETH/USDC", 2049: "LIT/USDC"}
 """Spot markets by id."""
 _INACTIVE_OF = (21, PERPETUALS)
 _STOCKS_OF = (24, PERPETUALS)
+_WITHOUT_STOCKS = 2  # ids 0 and 1 are ETH and BTC
+_FIRST_STOCK = 5
 _CAP_UNITS = 500_000  # 0.5 % an hour: 4 % in 8 hours (§7)
 
 
@@ -34,18 +38,16 @@ def contracts(active: int, held_back: int) -> tuple[Contract, ...]:
     return tuple(found)
 
 
-def market_id(row: int) -> int:
-    """The id of a contract: not its position, since ids of markets that are gone stay unused."""
-    return row + row // 9
+def market_id(symbol: str) -> int:
+    """The id of a market: the same in each run, and not its position."""
+    return _ids()[symbol]
 
 
-def market(
-    contract: Contract, row: int, status: str, texts: dict[str, object]
-) -> dict[str, object]:
+def market(contract: Contract, status: str, texts: dict[str, object]) -> dict[str, object]:
     """The entry of /orderBookDetails; `texts` are its prices and volumes (§9c)."""
     return {
         "symbol": contract.symbol,
-        "market_id": market_id(row),
+        "market_id": market_id(contract.symbol),
         "market_type": "perp",
         "base_asset_id": 0,
         "quote_asset_id": 0,
@@ -150,6 +152,21 @@ def _crypto_assets() -> Iterator[Asset]:
     for asset in assets:
         if asset.name.isascii() and not asset.name.startswith(("1M", "0")):
             yield asset
+
+
+@lru_cache(maxsize=1)
+def _ids() -> dict[str, int]:
+    """The ids of all assets: those of crypto are even, but for BTC; spot has its own."""
+    found = {}
+    for place, (coin, stock) in enumerate(
+        zip(_crypto_assets(), universe.tradfi_assets(), strict=False)
+    ):
+        if place > MAX_CONTRACTS:
+            break
+        for name, number in ((coin.name, place if place < _WITHOUT_STOCKS else 2 * place),
+                             (stock.name, 2 * place + _FIRST_STOCK)):  # fmt: skip
+            found[name] = number + (len(SPOTS) if number >= min(SPOTS) else 0)
+    return found
 
 
 def _nth(position: int, count: int, total: int) -> bool:

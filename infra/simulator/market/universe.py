@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -154,12 +155,19 @@ def cap_units(position: int, asset: Asset) -> int:
 
 
 def price_usd(asset: Asset) -> float:
-    """A price level for an asset: the known one, or one between 0.02 and 400 from its name."""
-    known = _PRICES_USD.get(asset.name)
+    """A price level for an asset: the known one, or one between 0.02 and 400 from its name.
+
+    `kPEPE` is the same contract of a thousand as `1000PEPE`.
+    """
+    name = f"1000{asset.name[1:]}" if _is_kilo(asset.name) else asset.name
+    known = _PRICES_USD.get(name)
     if known is not None:
         return known
-    digest = hashlib.blake2b(asset.name.encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
     return float(0.02 * 20_000.0 ** (int.from_bytes(digest, "big") / 2**64))
+
+
+_is_kilo = re.compile(r"k[A-Z0-9]+").fullmatch
 
 
 def quarter_ends_ms(start_ms: int) -> tuple[int, int]:

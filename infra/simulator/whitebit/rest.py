@@ -103,7 +103,11 @@ class WhiteBitRest:
         if self._older is not None and self._replies % _OLDER_EVERY == 0:
             values = self._older
         entries = [self._future(row, values, call.now_ms) for row in self._listed()]
-        entries += [dict(e) for e in entries if e["ticker_id"] in self._listings.twice]
+        entries += [
+            {**entry, "product_type": "Future"}
+            for entry in entries
+            if entry["ticker_id"] in self._listings.twice
+        ]
         if self._listings.nameless and entries:
             entries.append({**entries[0], "ticker_id": ""})
         return _json({"success": True, "message": None, "result": entries})

@@ -52,6 +52,14 @@ class PositionalWire(Wire):
 
         return super().in_percent(_rewritten(text, multiply))
 
+    def with_nulls(self, text: bytes) -> bytes:
+        """The same text with null in every optional field, and as the index of every row."""
+
+        def forget(fields: list[bytes]) -> None:
+            fields[_INDEX] = b"null"
+
+        return super().with_nulls(_rewritten(text, forget))
+
     def with_bad_field(self, text: bytes, name: str, symbol: str) -> bytes:
         """The same text with an impossible value in the rows and the entry of a contract."""
         names, value = self.bad_fields[name]

@@ -48,10 +48,12 @@ class Delivery(NamedTuple):
 class StateReport:
     """The reported state of one feed."""
 
-    def __init__(self, feed: str, now_s: float, now_us: int) -> None:
-        """`now_s`, `now_us`: monotonic and wall-clock time of the start."""
+    def __init__(self, feed: str, now_s: float, now_us: int, quiet_share: float = 0.0) -> None:
+        """`now_s`, `now_us`: monotonic and wall-clock time of the start. `quiet_share`: of the
+        contracts, whose silence is no sign of trouble.
+        """
         self._feed = feed
-        self._ownership = Ownership()
+        self._ownership = Ownership(quiet_share)
         self._began_s = now_s
         self.since_us = now_us
         """Wall-clock time of the last transition."""

@@ -37,6 +37,7 @@ from stream_app.notifier.rules.model import (
 )
 from stream_app.notifier.rules.spreads import Leg, LegTable, widest_gap
 from stream_app.notifier.rules.tracks import Tracks
+from stream_app.pairing import unit_price
 
 SILENT_US = US_PER_MINUTE
 """A producer reports every 5 s; after this much silence its feed is `silent`."""
@@ -287,7 +288,8 @@ class Engine:
         base, at = record["base"], record["event_time"]
         rate = (record["rate"], record["interval_hours"])
         legs = self._legs[rule.name]
-        legs.put(base, Leg(record["contract_id"], record["feed"], rate, at))
+        price = unit_price(record["mark_price"], record["multiplier"], record["quote"])
+        legs.put(base, Leg(record["contract_id"], record["feed"], rate, at, price))
         gap = widest_gap(legs.fresh(base))
         if gap is None:
             return None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from schemas.rates import apr, rate_8h
 from schemas.times import US_PER_MINUTE
+from stream_app.pairing import UnitPrice, widest_pair
 
 LEG_STALE_US = 15 * US_PER_MINUTE
 """A rate that is older than this beside the newest one of its base is no leg."""
@@ -23,6 +24,8 @@ class Leg:
     rate: tuple[float, float]
     """Rate per interval, and the interval in hours."""
     event_time: int
+    price: UnitPrice
+    """What a unit of the base asset costs there."""
 
     @property
     def rate_8h(self) -> float:
@@ -54,16 +57,9 @@ class Gap:
 
 
 def widest_gap(legs: Iterable[Leg]) -> Gap | None:
-    """Return the widest gap between legs of different feeds; None where there is one feed."""
-    ordered = sorted(legs, key=lambda leg: (leg.rate_8h, leg.contract_id))
-    if len({leg.feed for leg in ordered}) < 2:
-        return None
-    lowest, highest = ordered[0], ordered[-1]
-    if lowest.feed != highest.feed:
-        return Gap(highest, lowest)
-    below = next(leg for leg in reversed(ordered) if leg.feed != lowest.feed)
-    above = next(leg for leg in ordered if leg.feed != highest.feed)
-    return max(Gap(below, lowest), Gap(highest, above), key=lambda gap: gap.rate_8h)
+    """Return the widest gap between legs of two feeds and one asset; None where there is none."""
+    found = widest_pair(legs)
+    return None if found is None else Gap(*found)
 
 
 class LegTable:

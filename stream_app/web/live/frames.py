@@ -16,6 +16,7 @@ import msgspec
 from schemas.feeds import spec
 from schemas.records import FeedStatus, Notification
 from schemas.times import US_PER_MS
+from stream_app.pairing import currency_of
 from stream_app.web.fleet import Changes, Fleet, Published, newest_first
 
 SCORE_DIGITS = 6
@@ -37,6 +38,8 @@ _FACTS = (
     "transport",
 )
 """What changes once an hour or less often, by the names of ZScore."""
+_LIQUIDITY = ("turnover_24h", "open_interest")
+"""What goes with these, by the names of Published: it changes every quarter of an hour."""
 _SCORES = ("rate", "z", "robust_z", "percentile")
 """What a new rate changes."""
 
@@ -63,7 +66,7 @@ class FrameMaker:
         self._fleet = fleet
         self._status = status
         self._epoch = epoch
-        self._sent_quotes: dict[int, str] = {}
+        self._sent_names: dict[int, tuple[Any, ...]] = {}
         self._sent_facts: dict[int, tuple[Any, ...]] = {}
         self._sent_scores: dict[int, tuple[Any, ...]] = {}
         self._sent_status: Mapping[str, Any] = {}
@@ -119,10 +122,11 @@ class FrameMaker:
         for contract_id in changes.contracts:
             known = self._fleet.contracts[contract_id]
             number, zscore = known.number, known.zscore
-            facts = tuple(zscore[name] for name in _FACTS)  # type: ignore[literal-required]
+            names = (known.quote, zscore["multiplier"])
+            facts = (*(zscore[name] for name in _FACTS), *_liquidity(known))  # type: ignore[literal-required]
             scores = tuple(zscore[name] for name in _SCORES)  # type: ignore[literal-required]
-            if self._sent_quotes.get(number) != known.quote:
-                self._sent_quotes[number] = known.quote
+            if self._sent_names.get(number) != names:
+                self._sent_names[number] = names
                 added.append(known)
             if self._sent_facts.get(number) != facts:
                 self._sent_facts[number] = facts
@@ -133,7 +137,7 @@ class FrameMaker:
             else:
                 ticked.append(known)
         for number in changes.removed:
-            self._sent_quotes.pop(number, None)
+            self._sent_names.pop(number, None)
             self._sent_facts.pop(number, None)
             self._sent_scores.pop(number, None)
         sections = {
@@ -158,13 +162,21 @@ def _identities(contracts: Sequence[Published]) -> dict[str, list[Any]]:
         "index": [known.number for known in contracts],
         **{name: _column(contracts, name) for name in names},
         "quote": [known.quote for known in contracts],
+        "currency": [currency_of(known.quote) for known in contracts],
+        "multiplier": _column(contracts, "multiplier"),
     }
 
 
 def _facts(contracts: Sequence[Published]) -> dict[str, list[Any]]:
     facts = {name: _column(contracts, name) for name in _FACTS}
     facts["interval_doubtful"] = [int(doubtful) for doubtful in facts["interval_doubtful"]]
+    for position, name in enumerate(_LIQUIDITY):
+        facts[name] = [_liquidity(known)[position] for known in contracts]
     return {"index": [known.number for known in contracts], **facts}
+
+
+def _liquidity(contract: Published) -> tuple[float | None, ...]:
+    return contract.turnover_24h, contract.open_interest
 
 
 def _values(contracts: Sequence[Published], now_us: int) -> dict[str, list[Any]]:

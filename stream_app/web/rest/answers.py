@@ -54,7 +54,20 @@ class ContractRow(Struct):
     symbol: str | UnsetType = UNSET
     base: str | UnsetType = UNSET
     quote: Annotated[str, Meta(description="Empty: not known.")] | UnsetType = UNSET
+    multiplier: (
+        Annotated[
+            float | None,
+            Meta(description="Units of the base asset that a price is of; null: not known."),
+        ]
+        | UnsetType
+    ) = UNSET
     rate: Annotated[float, Meta(description="Fraction per interval.")] | UnsetType = UNSET
+    rate_kind: (
+        Annotated[
+            str, Meta(description="What the exchange's own number is: `estimate`, `fixed`, …")
+        ]
+        | UnsetType
+    ) = UNSET
     interval_hours: float | UnsetType = UNSET
     interval_source: IntervalSource | UnsetType | None = UNSET
     interval_doubtful: bool | UnsetType = UNSET
@@ -71,6 +84,22 @@ class ContractRow(Struct):
     stats_as_of: Us | UnsetType | None = UNSET
     stats_as_of_iso: str | UnsetType | None = UNSET
     mark_price: float | UnsetType | None = UNSET
+    turnover_24h: (
+        Annotated[
+            float | None,
+            Meta(description="Traded in 24 hours, in the quote asset; null: not known."),
+        ]
+        | UnsetType
+    ) = UNSET
+    open_interest: (
+        Annotated[
+            float | None,
+            Meta(
+                description="All open positions of one side, in the quote asset; null: not known."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     next_funding_time: Us | UnsetType | None = UNSET
     next_funding_time_iso: str | UnsetType | None = UNSET
     event_time: Us | UnsetType = UNSET
@@ -202,6 +231,12 @@ class Leg(Struct):
     rate_8h: float
     event_time: Us
     event_time_iso: str
+    mark_price: float | None
+    multiplier: float | None
+    turnover_24h: Annotated[
+        float | None, Meta(description="In 24 hours, in its quote asset; null: not known.")
+    ]
+    open_interest: float | None
 
 
 class Spread(Struct):
@@ -213,6 +248,14 @@ class Spread(Struct):
     high: Leg
     low: Leg
     oldest_s: Annotated[float, Meta(description="Age of the older leg's rate, seconds.")]
+    price_gap: Annotated[
+        float | None,
+        Meta(description="How much dearer a unit of the base is on one leg; null: not known."),
+    ]
+    price_checked: bool
+    min_turnover_24h: Annotated[
+        float | None, Meta(description="The smaller one of both legs; null: one is not known.")
+    ]
     paid_7d: float | None
     paid_30d: float | None
     sign_days: int | None

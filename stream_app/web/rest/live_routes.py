@@ -70,6 +70,12 @@ _CONTRACTS = (
     ),
     Parameter("confidence", "Of this confidence.", choices=get_args(Confidence), several=True),
     Parameter("min_abs_z", "Of a z of at least this size.", kind="number", most=1e9),
+    Parameter(
+        "min_turnover_24h",
+        "Traded for at least this in 24 hours, in the quote asset.",
+        kind="number",
+        most=1e18,
+    ),
     Parameter("q", "With this text in the contract's id or base, in small or capital letters."),
     Parameter("contract_id", "These contracts.", several=True),
     Parameter(

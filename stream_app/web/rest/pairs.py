@@ -1,7 +1,8 @@
 """Per base the two feeds whose rates lie furthest apart, and what such a pair has paid. Pure.
 
-As the view `spreads`: a rate that stopped moving ten minutes ago is nothing to trade against, and
-one whose interval is in doubt may be wrong by a factor of eight.
+As the view `spreads`: a rate that stopped moving ten minutes ago is nothing to trade against, one
+whose interval is in doubt may be wrong by a factor of eight, and two contracts whose prices lie
+apart are of two assets.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from schemas.rates import HOURS_A_YEAR, REFERENCE_INTERVAL_HOURS
 from schemas.records import ZScore
 from schemas.times import US_PER_S
+from stream_app.pairing import UnitPrice, price_gap, unit_price, widest_pair
 
 OLDEST_S = 600.0
 _WEEK = 7
@@ -27,7 +29,9 @@ class Pair(NamedTuple):
     high: ZScore
     low: ZScore
     oldest_event: int
-    """The older of the newest rates of the two feeds' legs (UTC µs)."""
+    """The older of the newest rates of the two legs (UTC µs)."""
+    price_gap: float | None = None
+    """By which share a unit of the base costs more on the dearer one; None: nothing tells."""
 
     @property
     def gap_8h(self) -> float:
@@ -40,49 +44,43 @@ class Pair(NamedTuple):
         return self.gap_8h * HOURS_A_YEAR / REFERENCE_INTERVAL_HOURS
 
 
-class _Ends(NamedTuple):
-    high: ZScore
-    low: ZScore
+class _Leg(NamedTuple):
+    zscore: ZScore
+
+    @property
+    def contract_id(self) -> str:
+        return self.zscore["contract_id"]
+
+    @property
+    def feed(self) -> str:
+        return self.zscore["feed"]
+
+    @property
+    def rate_8h(self) -> float:
+        return self.zscore["rate_8h"]
+
+    @property
+    def price(self) -> UnitPrice:
+        zscore = self.zscore
+        return unit_price(zscore["mark_price"], zscore["multiplier"], zscore["quote"])
 
 
 def best_pairs(zscores: Iterable[ZScore], now_us: int) -> list[Pair]:
     """Return the widest pair of each base, the widest of all first."""
     oldest = now_us - OLDEST_S * US_PER_S
-    by_base: dict[str, dict[str, _Ends]] = {}
+    by_base: dict[str, list[_Leg]] = {}
     for zscore in zscores:
-        if zscore["event_time"] <= oldest or zscore["interval_doubtful"]:
-            continue
-        feeds = by_base.setdefault(zscore["base"], {})
-        ends = feeds.get(zscore["feed"])
-        if ends is None:
-            feeds[zscore["feed"]] = _Ends(zscore, zscore)
-        elif _above(zscore, ends.high):
-            feeds[zscore["feed"]] = ends._replace(high=zscore)
-        elif _below(zscore, ends.low):
-            feeds[zscore["feed"]] = ends._replace(low=zscore)
-    pairs = [
-        min(_pairs(base, feeds), key=_widest_first)
-        for base, feeds in by_base.items()
-        if len(feeds) > 1
-    ]
+        if zscore["event_time"] > oldest and not zscore["interval_doubtful"]:
+            by_base.setdefault(zscore["base"], []).append(_Leg(zscore))
+    found = [(base, widest_pair(legs)) for base, legs in by_base.items()]
+    pairs = [_pair(base, *legs) for base, legs in found if legs is not None]
     return sorted(pairs, key=_widest_first)
 
 
-def _pairs(base: str, feeds: dict[str, _Ends]) -> list[Pair]:
-    return [
-        Pair(base, of.high, under.low, min(of.high["event_time"], under.low["event_time"]))
-        for feed, of in feeds.items()
-        for other, under in feeds.items()
-        if feed != other
-    ]
-
-
-def _above(one: ZScore, other: ZScore) -> bool:
-    return (one["rate_8h"], other["contract_id"]) > (other["rate_8h"], one["contract_id"])
-
-
-def _below(one: ZScore, other: ZScore) -> bool:
-    return (one["rate_8h"], one["contract_id"]) < (other["rate_8h"], other["contract_id"])
+def _pair(base: str, high: _Leg, low: _Leg) -> Pair:
+    one, other = high.zscore, low.zscore
+    gap = price_gap(high.price, low.price)
+    return Pair(base, one, other, min(one["event_time"], other["event_time"]), gap)
 
 
 def _widest_first(pair: Pair) -> tuple[float, str, str, str]:

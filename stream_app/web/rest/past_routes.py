@@ -12,9 +12,9 @@ from schemas.alert_kinds import AlertKind
 from schemas.clock import Clock
 from schemas.errors import FundingStreamError, UnavailableError
 from schemas.feeds import FEEDS
-from schemas.records import Alert, Severity
+from schemas.records import Alert, Severity, ZScore
 from schemas.times import US_PER_DAY, US_PER_S
-from stream_app.web.fleet import Fleet, newest_first
+from stream_app.web.fleet import Fleet, Published, newest_first
 from stream_app.web.history.answers import Bars, Estimates, PaidLeg, Settlements
 from stream_app.web.history.history import ContractPast, Days, History
 from stream_app.web.history.queries import WINDOW_DAYS
@@ -114,6 +114,10 @@ class PastRoutes:
                 "/spreads",
                 "Per base the pair of two feeds whose rates lie furthest apart.",
                 (Parameter("base", "Of these base assets.", several=True),
+                 Parameter(
+                     "min_turnover_24h", "Of legs of at least this turnover, each in its quote "
+                     "asset.", kind="number", most=1e18,
+                 ),
                  limit(_MAX_PAIRS, _PAIRS), OFFSET),
                 Spreads,
                 self._spreads,
@@ -263,7 +267,13 @@ class PastRoutes:
 
     async def _spreads(self, asked: Mapping[str, Any]) -> Spreads:
         now = self._clock.now_us()
-        pairs = best_pairs((each.zscore for each in self._fleet.contracts.values()), now)
+        contracts, least = self._fleet.contracts, asked["min_turnover_24h"]
+        legs = (
+            each.zscore
+            for each in contracts.values()
+            if least is None or (each.turnover_24h or -1.0) >= least
+        )
+        pairs = best_pairs(legs, now)
         if asked["base"] is not None:
             pairs = [pair for pair in pairs if pair.base in asked["base"]]
         page = pairs[asked["offset"] :][: asked["limit"]]
@@ -277,7 +287,7 @@ class PastRoutes:
             days = found.days
         except UnavailableError as error:
             reason = str(error)
-        made = await _spreads(page, days, now)
+        made = await _spreads(page, contracts, days, now)
         return Spreads(made, len(pairs), asked["limit"], asked["offset"], not reason, reason)
 
     async def _paid(self, asked: Mapping[str, Any]) -> Paid:
@@ -376,7 +386,8 @@ def _alert_rows(alerts: Iterable[Alert]) -> list[Any]:
     return [{**alert, **told_times(alert, AlertRow)} for alert in alerts]
 
 
-def _leg(zscore: Any) -> Leg:
+def _leg(zscore: ZScore, contracts: Mapping[str, Published]) -> Leg:
+    known = contracts.get(zscore["contract_id"])
     return Leg(
         contract_id=zscore["contract_id"],
         feed=zscore["feed"],
@@ -385,10 +396,24 @@ def _leg(zscore: Any) -> Leg:
         rate_8h=zscore["rate_8h"],
         event_time=zscore["event_time"],
         event_time_iso=iso(zscore["event_time"]),
+        mark_price=zscore["mark_price"],
+        multiplier=zscore["multiplier"],
+        turnover_24h=None if known is None else known.turnover_24h,
+        open_interest=None if known is None else known.open_interest,
     )
 
 
-async def _spreads(pairs: Sequence[Pair], days: Mapping[str, Days], now_us: int) -> list[Spread]:
+def _smaller(*turnovers: float | None) -> float | None:
+    known = [turnover for turnover in turnovers if turnover is not None]
+    return min(known) if len(known) == len(turnovers) else None
+
+
+async def _spreads(
+    pairs: Sequence[Pair],
+    contracts: Mapping[str, Published],
+    days: Mapping[str, Days],
+    now_us: int,
+) -> list[Spread]:
     """Return pairs as rows, piece by piece, so that others have their turn in the event loop."""
     unknown = np.full(WINDOW_DAYS, np.nan)
     made: list[Spread] = []
@@ -399,20 +424,26 @@ async def _spreads(pairs: Sequence[Pair], days: Mapping[str, Days], now_us: int)
             np.stack([days.get(pair.high["contract_id"], unknown) for pair in piece]),
             np.stack([days.get(pair.low["contract_id"], unknown) for pair in piece]),
         )
+        legs = [(_leg(pair.high, contracts), _leg(pair.low, contracts)) for pair in piece]
         made += [
             Spread(
                 base=pair.base,
                 gap_8h=pair.gap_8h,
                 gap_apr=pair.gap_apr,
-                high=_leg(pair.high),
-                low=_leg(pair.low),
+                high=high,
+                low=low,
                 oldest_s=max(0.0, (now_us - pair.oldest_event) / US_PER_S),
+                price_gap=pair.price_gap,
+                price_checked=pair.price_gap is not None,
+                min_turnover_24h=_smaller(high.turnover_24h, low.turnover_24h),
                 # JSON has NaN as null.
                 paid_7d=week,
                 paid_30d=month,
                 sign_days=sign_days,
                 days=by_day,
             )
-            for pair, by_day, week, month, sign_days in zip(piece, *paid, strict=True)
+            for pair, (high, low), by_day, week, month, sign_days in zip(
+                piece, legs, *paid, strict=True
+            )
         ]
     return made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -12,6 +13,8 @@ from stream_app.web.fleet import Published
 from stream_app.web.history.times_told import iso
 from stream_app.web.rest.answers import ContractRow
 
+_OF_CONTRACT = frozenset({"quote", "published_at", "turnover_24h", "open_interest"})
+"""Fields of a row that are none of the z-score."""
 Getter = Callable[[Published], Any]
 
 FIELDS = tuple(field.name for field in msgspec.structs.fields(ContractRow))
@@ -33,10 +36,8 @@ def _size_of_z(contract: Published) -> float | None:
 
 def _getter(name: str) -> Getter:
     """Return what reads a field of a row from a contract."""
-    if name == "quote":
-        return lambda contract: contract.quote
-    if name == "published_at":
-        return lambda contract: contract.published_at
+    if name in _OF_CONTRACT:
+        return attrgetter(name)
     if name.endswith("_iso"):
         time_of = _getter(name.removesuffix("_iso"))
         return lambda contract: iso(time_of(contract))
@@ -69,6 +70,9 @@ def wanted(contracts: Iterable[Published], asked: Mapping[str, Any]) -> list[Pub
     if asked["min_abs_z"] is not None:
         least = asked["min_abs_z"]
         found = [each for each in found if size_of_z(each) >= least]
+    if asked["min_turnover_24h"] is not None:
+        least = asked["min_turnover_24h"]
+        found = [each for each in found if (each.turnover_24h or -1.0) >= least]
     if asked["q"] is not None:
         text = asked["q"].casefold()
         found = [

@@ -37,14 +37,9 @@ def now_ms(to: Simulated) -> int:
     return to.server._wall_ns() // 1_000_000
 
 
-def history_call(to: Simulated, symbol: str, from_ms: int) -> str:
-    """The call for a contract's settlements since a time."""
-    return to.client.history(symbol, from_ms, now_ms(to))
-
-
 async def settled(to: Simulated, symbol: str, funding_ms: int) -> bool:
     """Whether the history has the settlement of a funding time."""
-    status, body, _ = await to.rest(history_call(to, symbol, funding_ms - 1))
+    status, body, _ = await to.rest(await to.history_call(symbol, funding_ms - 1))
     assert status == 200
     times = [at for at, _ in to.client.settled(json.loads(body))]
     return any(0 <= at - funding_ms < 60_000 for at in times)
@@ -126,7 +121,7 @@ async def test_rows_in_bad_units(tmp_path: Path, feed: str) -> None:
     async with simulated(tmp_path, feed) as to:
         await to.control("silence")
         symbol = to.symbols[0]
-        call = history_call(to, symbol, now_ms(to) - 30 * HOUR_MS)
+        call = await to.history_call(symbol, now_ms(to) - 30 * HOUR_MS)
         history = to.client.settled(json.loads((await to.rest(call))[1]))
         largest = max(map(abs, values((await to.rest())[1], to.client.rate)))
         await to.control("bad-units", field="rate")
@@ -157,7 +152,7 @@ async def test_the_exchange_s_clock(tmp_path: Path, feed: str, call: str) -> Non
     """An hour ahead, in the body as in the header; settled rows keep their times."""
     async with simulated(tmp_path, feed) as to:
         began_ms = now_ms(to)
-        history = history_call(to, to.symbols[0], began_ms - 30 * HOUR_MS)
+        history = await to.history_call(to.symbols[0], began_ms - 30 * HOUR_MS)
         before = (await to.rest(history))[1]
         await to.control("clock-skew", skew_s=3_600)
         (at,) = re.findall(r"\d{13}", (await to.rest(call))[1])
@@ -219,9 +214,9 @@ async def test_another_interval(tmp_path: Path, feed: str) -> None:
         rows = {c.symbol: row for row, c in enumerate(market.contracts)}
         funding_ms = (to.server._wall_ns() // 1_000_000 // HOUR_MS + 1) * HOUR_MS
         symbol = next(s for s in symbols if market.interval_hours(rows[s], funding_ms - 1) == 8)
-        before = (await to.rest(history_call(to, symbol, 0)))[1]
+        before = (await to.rest(await to.history_call(symbol, 0)))[1]
         await to.control("interval-change", feed=feed, symbol=symbol, interval_hours=1)
-        assert (await to.rest(history_call(to, symbol, 0)))[1] == before
+        assert (await to.rest(await to.history_call(symbol, 0)))[1] == before
         await to.ticks(2)
         known = len(ws.frames)
         await eventually(lambda: any(ws.row(frame, symbol) for frame in ws.frames[known:]))

@@ -24,7 +24,7 @@ from stream_app.web.rest.pairs import best_pairs
 from tests.support.audit_rows import audit
 from tests.support.clock import ManualClock
 from tests.support.rest_scene import BTC, COIN, ETH, HYPER, alert, bar, report, settled, zscore
-from tests.support.sink_stack import ClickHouseServer, insert, rate
+from tests.support.sink_stack import ClickHouseServer, facts, insert, rate
 
 pytestmark = pytest.mark.integration
 
@@ -374,6 +374,66 @@ async def test_pairs_are_those_of_the_view(clickhouse: ClickHouseServer) -> None
     assert len(view) == 2
     assert [row[3:] for row in found] == [row[3:] for row in view]
     assert [row[1:3] for row in found] == [pytest.approx(row[1:3]) for row in view]
+
+
+async def test_two_assets_of_one_name_are_in_unpaired(clickhouse: ClickHouseServer) -> None:
+    """`spreads` has the widest of the others; one without a mark price is not checked."""
+    now = now_us()
+    legs = [
+        ("kucoin:A", 9e-4, 0.5, 1.0, "USDT"),
+        ("binance-usdm:1000A", 5e-4, 7.2, 1000.0, "USDC"),
+        ("backpack:A", 1e-4, 0.0071, 1.0, "USDC"),
+        ("kucoin:B", 3e-4, 10.0, 1.0, "USDT"),
+        ("backpack:B", 1e-4, None, 1.0, "USDC"),
+    ]
+    rows = [
+        z_at(contract_id, now, eighth, base=contract_id[-1], mark_price=mark, quote=quote,
+             multiplier=multiplier)
+        for contract_id, eighth, mark, multiplier, quote in legs
+    ]  # fmt: skip
+    insert(clickhouse, "zscores", *rows)
+    insert(
+        clickhouse, "rates",
+        *(
+            rate(number, contract_id=row["contract_id"], feed=row["feed"], base=row["base"],
+                 quote=row["quote"], multiplier=row["multiplier"])
+            for number, row in enumerate(rows)
+        ),
+    )  # fmt: skip
+    insert(clickhouse, "contract_facts", *(
+        facts(contract_id, quote=quote, turnover_24h=turnover)
+        for (contract_id, _, _, _, quote), turnover in zip(legs, (9e6, 4e6, 2e6, 1e6), strict=False)
+    ))  # fmt: skip
+    view = clickhouse.rows(
+        "SELECT base, high_contract_id, low_contract_id, price_checked, min_turnover_24h "
+        "FROM funding.spreads ORDER BY base"
+    )
+    assert view == [
+        ("A", "binance-usdm:1000A", "backpack:A", True, 2e6),
+        ("B", "kucoin:B", "backpack:B", False, None),
+    ]
+    told = sorted(best_pairs(rows, now), key=lambda pair: pair.base)
+    assert [(p.base, p.high["contract_id"], p.low["contract_id"]) for p in told] == [
+        row[:3] for row in view
+    ]
+    unpaired = clickhouse.rows(
+        "SELECT high_contract_id, high_price, low_contract_id, low_price FROM funding.unpaired"
+    )
+    assert [(row[0], row[2]) for row in unpaired] == [
+        ("kucoin:A", "backpack:A"),
+        ("kucoin:A", "binance-usdm:1000A"),
+    ]
+    assert unpaired[1][1::2] == pytest.approx((0.5, 0.0072))
+    shown = clickhouse.rows(
+        "SELECT contract_id, turnover_24h, open_interest, rate_kind FROM funding.latest "
+        "WHERE base = 'B' ORDER BY contract_id"
+    )
+    assert shown == [("backpack:B", None, None, "estimate"), ("kucoin:B", 1e6, 3e5, "estimate")]
+    (listed,) = clickhouse.rows(
+        "SELECT status, status_word, listed_interval_hours, rate_cap FROM funding.contracts "
+        "WHERE contract_id = 'kucoin:A'"
+    )
+    assert listed == ("trading", "TRADING", 8.0, 0.02)
 
 
 NAMES = [

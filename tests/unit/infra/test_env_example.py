@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from infra.cli.main import take_env_file
+from infra.runs import DEMO_CONTRACTS
 from tests.support.paths import ROOT
 
 BASE = ROOT / "docker-compose.yml"
@@ -59,6 +60,12 @@ def test_the_example_has_every_variable_of_the_compose_file() -> None:
     assert section(BASE_HEADING) == other | UNUSED
     told = EXAMPLE.partition(BASE_HEADING)[2].partition(". The other")[0]
     assert set(re.findall(r"FUNDING_\w+", told)) == ours
+
+
+def test_containers_simulate_as_many_contracts_as_the_demo() -> None:
+    """Unless they are told otherwise."""
+    for path in (BASE, HOST_NETWORK):
+        assert used_in(path)["SIMULATED_CONTRACTS"] == {str(DEMO_CONTRACTS)}
 
 
 def test_the_example_has_what_the_host_s_network_adds() -> None:

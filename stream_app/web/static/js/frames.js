@@ -54,17 +54,20 @@ function forgetFeeds(store, names) {
 }
 
 /** A frame may name what is known again: a contract's quote asset may be learnt later. */
-function addContracts(store, { index, contract_id, feed, symbol, base, quote }) {
+function addContracts(store, { index, contract_id, feed, symbol, base, quote, currency, multiplier }) {
   const limits = new Map(store.feeds.map((each) => [each.feed, each.stale_s]));
   for (let k = 0; k < index.length; k++) {
     const there = store.byIndex[index[k]];
+    const priced = { currency: currency[k], multiplier: multiplier[k] };
     if (there?.id === contract_id[k]) {
+      Object.assign(there, priced);
       if (there.name(symbol[k], base[k], quote[k])) store.version += 1;
       continue;
     }
     if (there !== undefined) remove(store, [index[k]]);
     const row = new Row(index[k], contract_id[k], feed[k], symbol[k], base[k], quote[k]);
     row.staleAfter = limits.get(row.feed) ?? row.staleAfter;
+    Object.assign(row, priced);
     store.byIndex[row.index] = row;
     store.byId.set(row.id, row);
     store.contracts.push(row);
@@ -86,6 +89,8 @@ function setFacts(store, facts) {
     row.statsAsOf = fromMicros(facts.stats_as_of[k]);
     row.next = fromMicros(facts.next_funding_time[k]);
     row.transport = facts.transport[k];
+    row.turnover = facts.turnover_24h[k];
+    row.interest = facts.open_interest[k];
     row.setRate(row.rate);
   }
 }

@@ -30,6 +30,10 @@ export class Row {
     this.robust = null;
     this.percentile = null;
     this.mark = null;
+    this.multiplier = null; // units of the base that the mark price is of
+    this.currency = ""; // what the quote asset is worth one of; empty: not known
+    this.turnover = null; // of 24 hours, in the quote asset
+    this.interest = null; // the value of all open positions of one side, in the quote asset
     this.event = 0;
     this.moved = 0; // when the rate last rose (ms) or fell (−ms); 0: not yet
     this.staleAfter = STALE_S;
@@ -44,6 +48,11 @@ export class Row {
     Object.assign(this, { symbol, base, quote });
     this.haystack = `${this.id} ${base} ${quote ?? ""}`.toLowerCase();
     return true;
+  }
+
+  /** What a unit of the base asset costs, in `currency`; null: not known. */
+  get price() {
+    return this.mark > 0 && this.multiplier > 0 ? this.mark / this.multiplier : null;
   }
 
   /** The interval is not what the exchange says: assumed by us, or contradicted. */

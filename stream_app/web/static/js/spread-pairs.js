@@ -1,10 +1,17 @@
 // Per base the best pair of legs: pure arithmetic over rows, the same as the SQL view funding.spreads.
 
 export const TOO_OLD_S = 600; // a rate that stopped moving 10 minutes ago is nothing to trade against
+export const MOST_APART = 0.05; // prices that differ by a greater share are those of two assets
 const EIGHT_HOURS_A_YEAR = 1095;
 
-const higher = (a, b) => a.rate8 > b.rate8 || (a.rate8 === b.rate8 && a.id < b.id);
-const lower = (a, b) => a.rate8 < b.rate8 || (a.rate8 === b.rate8 && a.id < b.id);
+const higher = (a, b) => b.rate8 - a.rate8 || (a.id < b.id ? -1 : 1);
+const lower = (a, b) => a.rate8 - b.rate8 || (a.id < b.id ? -1 : 1);
+
+/** By which share the dearer of two contracts costs more for a unit of the base; null where nothing tells. */
+export function priceGap(one, other) {
+  if (one.price === null || other.price === null || one.currency === "" || one.currency !== other.currency) return null;
+  return Math.max(one.price, other.price) / Math.min(one.price, other.price) - 1;
+}
 
 /** Whether a row may be a leg: an interval that is not in doubt, and not older than ten minutes. */
 export function tradable(row, now) {
@@ -12,43 +19,38 @@ export function tradable(row, now) {
 }
 
 /**
- * Per base the widest gap in the 8-hour rate between contracts of two feeds: Map of base → {short, long}.
+ * Per base the widest gap in the 8-hour rate between contracts of two feeds and one asset: Map of base → {short, long}.
  * `short` is the leg with the highest rate (being short of it receives most), `long` the one with the lowest.
  */
 export function bestPairs(rows, now) {
   const bases = new Map();
   for (const row of rows) {
     if (!tradable(row, now)) continue;
-    const best = bases.get(row.base);
-    if (best === undefined) bases.set(row.base, { highs: [row, null], lows: [row, null] });
-    else {
-      enter(best.highs, row, higher);
-      enter(best.lows, row, lower);
-    }
+    const legs = bases.get(row.base);
+    if (legs === undefined) bases.set(row.base, [row]);
+    else legs.push(row);
   }
   const pairs = new Map();
-  for (const [base, { highs, lows }] of bases) {
-    const pair = choose(highs, lows);
+  for (const [base, legs] of bases) {
+    const pair = legs.length > 1 ? widest(legs) : null;
     if (pair !== null) pairs.set(base, pair);
   }
   return pairs;
 }
 
-/** Keep the best row and the best one of another feed. */
-function enter(two, row, better) {
-  const [first, second] = two;
-  if (better(row, first)) {
-    two[0] = row;
-    if (first.feed !== row.feed) two[1] = first;
-  } else if (row.feed !== first.feed && (second === null || better(row, second))) two[1] = row;
-}
-
-function choose([high, nextHigh], [low, nextLow]) {
-  if (high.feed !== low.feed) return { short: high, long: low };
-  const one = nextLow && { short: high, long: nextLow };
-  const other = nextHigh && { short: nextHigh, long: low };
-  if (!one || !other) return one || other || null;
-  return gapOf(one) >= gapOf(other) ? one : other;
+/** The widest pair of legs; of equally wide ones that whose contracts come first. */
+function widest(legs) {
+  const lows = legs.toSorted(lower);
+  let best = null;
+  for (const short of legs.toSorted(higher)) {
+    for (const long of lows) {
+      const gap = short.rate8 - long.rate8;
+      if (gap < 0 || (best !== null && gap <= best.short.rate8 - best.long.rate8)) break;
+      if (short.feed === long.feed || priceGap(short, long) > MOST_APART) continue;
+      best = { short, long };
+    }
+  }
+  return best;
 }
 
 /** Difference of the two 8-hour rates, a fraction for 8 hours. */

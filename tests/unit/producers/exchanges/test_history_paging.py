@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from producers.exchanges import exchange
 from producers.exchanges.history_paging import (
     Backward,
+    Cursor,
     Forward,
     Offset,
     Pages,
@@ -268,9 +269,42 @@ def test_backward_asks_an_exchange_that_ignores_the_end_no_more_than_twice() -> 
     assert calls == 2
 
 
+@given(histories(), st.integers(1, 60), st.integers(0, 9))
+def test_cursors_lead_through_every_settlement(
+    history: tuple[list[int], int], limit: int, settled_between: int
+) -> None:
+    """Each page names its last row as the place of the next; what settles meanwhile shifts none."""
+    times, until_ms = history
+    spans: list[Span] = []
+
+    def call(_symbol: str, span: Span) -> RestCall:
+        spans.append(span)
+        return RestCall("history", "/h")
+
+    walk = PerSymbolWalk(
+        "A",
+        Span(SINCE_MS, until_ms),
+        Cursor(),
+        call,
+        lambda body: read(json.dumps(json.loads(body)["rows"]).encode()),
+        lambda body: str(json.loads(body)["next"]),
+    )
+    taken: list[int] = []
+    while walk.next_call() is not None:
+        known = [*times, *(until_ms + n for n in range(min(settled_between, len(spans))))][::-1]
+        place = int(spans[-1].cursor or 2**60)
+        page = [time for time in known if time < place][:limit]
+        last = page[-1] if page and page[-1] != min(times) else ""
+        body = json.dumps({"rows": page, "next": last}).encode()
+        taken += [int(piece.payload) for piece in walk.take(body).slices]
+        assert len(spans) < 2_000, "the walk does not come to an end"
+    assert due_of(times, until_ms) <= set(taken)
+    assert taken == sorted(set(taken))
+
+
 def test_an_empty_span_asks_nothing() -> None:
     """Since after until."""
-    for paging in (Forward(5), Windows(90), Offset(5), Backward(5)):
+    for paging in (Forward(5), Windows(90), Offset(5), Backward(5), Cursor()):
         assert driven(paging, forward(5), [SINCE_MS], SINCE_MS - 1) == (set(), 0)
 
 

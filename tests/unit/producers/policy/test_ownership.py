@@ -227,3 +227,13 @@ def test_without_a_stream_rest_delivers_while_all_is_well() -> None:
     differ = [state for state in STATES if transport(state, "rest") != transport(state)]
     assert differ == ["live"]
     assert transport("live", "rest") == "rest"
+
+
+def test_contracts_that_may_be_quiet_are_no_loss() -> None:
+    """Where a rate that does not change is not pushed, half of the contracts can be the whole."""
+    plain, quiet = Ownership(), Ownership(quiet_share=0.45)
+    assert (plain.observe(100, 50, Rest.SERVING), quiet.observe(100, 50, Rest.SERVING)) == (
+        "fallback",
+        "live",
+    )
+    assert quiet.observe(100, 49, Rest.SERVING) == "stalled"

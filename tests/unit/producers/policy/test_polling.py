@@ -261,3 +261,12 @@ def test_the_stream_is_compared_once_after_each_full_hour(now_ms: int, due_ms: i
     """So long after it that all has settled; the next time an hour later."""
     hour_ms = 1_790_002_800_000
     assert reconcile_due_ms(hour_ms + now_ms) == hour_ms + due_ms
+
+
+def test_a_long_period_is_halved_for_a_new_silence_and_no_more() -> None:
+    """A feed whose contracts come and go is not polled each minute, whatever its period."""
+    polling = Polling(240.0)
+    polling.want(["A"], 0.0)
+    polled(polling, 0.0)
+    polling.want(["A", "B"], 10.0)
+    assert polling.due_s(EXPECTED, 0.0) == 120.0

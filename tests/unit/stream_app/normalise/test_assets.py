@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+from importlib import import_module
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -121,6 +125,18 @@ def test_the_prefix_of_a_builder_is_no_part_of_the_asset(coin: str, base: str) -
     (facts,) = normaliser("hyperliquid")("contract", "allPerpMetas", coin, payload, START_US)
     assert isinstance(facts, InstrumentUpdate)
     assert (facts.base, facts.multiplier, facts.quote) == (base, 1.0, "USDC")
+
+
+@pytest.mark.parametrize("feed", FEEDS)
+def test_a_normaliser_asks_with_its_venue_s_own_names(feed: str) -> None:
+    """Else an entry of the venue would count before its list of contracts comes, and not after."""
+    source = Path(import_module(spec(feed).normaliser).__file__ or "").read_text(encoding="utf-8")
+    calls = [
+        call
+        for call in ast.walk(ast.parse(source))
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "canonical_asset"
+    ]
+    assert all(len(call.args) == 2 for call in calls), [ast.unparse(call) for call in calls]
 
 
 PARTS = st.sampled_from(

@@ -93,10 +93,10 @@ def test_intervals_and_caps(cap: float | str) -> None:
 
 def test_turnover_is_in_the_quote_currency() -> None:
     """Not in coins; what is missing is not known (§9d)."""
-    assert read("contract", "ticker24hr", TICKER) == (
+    assert read("contract", "ticker/24hr", TICKER) == (
         InstrumentUpdate("ETHUSDT", turnover_24h=196_424_881.71),
     )
-    assert read("contract", "ticker24hr", {**TICKER, "quoteVolume": None}) == (
+    assert read("contract", "ticker/24hr", {**TICKER, "quoteVolume": None}) == (
         InstrumentUpdate("ETHUSDT"),
     )
 

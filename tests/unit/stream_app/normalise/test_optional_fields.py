@@ -20,17 +20,24 @@ from tests.venues.samples import RECEIVED_AT_US, Sample
 
 RATES = {
     *("r", "f", "fr", "funding", "fundingRate", "lastFundingRate", "fundingFeeRate"),
-    *("rate", "current_funding_rate", "realizedRate"),
+    *("rate", "current_funding_rate", "realizedRate", "next_funding", "funding_rate"),
+    "nextFundingRate",
 }
 """An update without its rate is none: a row may lack it, but not have a bad one."""
-IDENTITY = {"universe", "name"}
+IDENTITY = {"universe", "name", "ticker"}
 """Of two forms of a row, one has the first and one the second; whose row it is must be known."""
 NEXT_TIMES = {
     *("T", "nextFundingTime", "n", "nextFundingTimestamp", "nt"),
-    *("nextFundingRateTime", "nextFundingRateDateTime", "nextUpdate", "nextSettleTime"),
+    *(
+        "next_funding_rate_timestamp",
+        "nextFundingRateTime",
+        "nextFundingRateDateTime",
+        "nextUpdate",
+        "nextSettleTime",
+    ),
 }
 """Dropped without a word where they are out of place: exchanges put other things there."""
-STATES = {"rateType", "isDelisted", "contractStatus"}
+STATES = {"rateType", "isDelisted", "contractStatus", "oraclePrice"}
 """Their absence says something, which a value that cannot be read does not: then a settlement is
 special, and the known status stays. The tests of the venues say so."""
 NAMED_OTHERWISE = {

@@ -118,6 +118,16 @@ def test_a_spread_of_two_feeds() -> None:
     assert stale == [], "a rate that is half an hour old is no leg"
 
 
+def test_two_assets_of_one_name_make_no_spread() -> None:
+    """Their prices lie apart by more than 5 %; where one is not known, nothing tells."""
+    engine = engine_of("name: a, when: {spread: {rate_8h: 0.1}}")
+    engine.on_zscore(leg(0, "kucoin", 1e-4, mark_price=5e4))
+    assert engine.on_zscore(leg(1, "binance-usdm", 2e-3, mark_price=5.3e4)) == []
+    priced = leg(2, "binance-usdm", 2e-3, mark_price=5.3e7, multiplier=1000.0)
+    assert engine.on_zscore(priced) == []
+    assert len(engine.on_zscore(leg(3, "binance-usdm", 2e-3, mark_price=None))) == 1
+
+
 def test_a_spread_goes_on_over_a_restart() -> None:
     """As long as the legs that began it have not come again, nothing is over."""
     before = engine_of("name: a, when: {spread: {rate_8h: 0.1}}")

@@ -13,6 +13,7 @@ from tests.support.fleet_records import (
     NOW_US,
     alert,
     bar,
+    contract_facts,
     feed_status,
     notification,
     settlement,
@@ -201,16 +202,35 @@ def test_quotes_follow_from_symbols() -> None:
 def test_a_quote_that_is_learnt_later_is_told() -> None:
     """Once; what the symbol tells stands."""
     fleet = Fleet()
-    fleet.take_zscore(zscore("BTC", feed="hyperliquid"), NOW_US)
+    fleet.take_zscore(zscore("BTC", feed="hyperliquid", quote=None), NOW_US)
     fleet.take_zscore(zscore(), NOW_US)
     fleet.take_changes()
     fleet.take_quotes({"hyperliquid:BTC": "USDC", BTC: "EUR", "hyperliquid:NONE": "USDC"})
     assert fleet.contracts["hyperliquid:BTC"].quote == "USDC"
     assert fleet.contracts[BTC].quote == "USDT"
     assert fleet.take_changes().contracts == {"hyperliquid:BTC"}
-    fleet.take_zscore(zscore("ETH", feed="hyperliquid"), NOW_US)
+    fleet.take_zscore(zscore("ETH", feed="hyperliquid", quote=None), NOW_US)
     fleet.take_quotes({"hyperliquid:BTC": "USDC"})
     assert fleet.take_changes().contracts == {"hyperliquid:ETH"}
+
+
+def test_facts_come_before_and_after_their_contract() -> None:
+    """The newest count, and a tombstone forgets them."""
+    fleet = Fleet()
+    fleet.take_contract(b"", contract_facts(BTC, turnover_24h=1e6))
+    assert not fleet.has_changed()
+    fleet.take_zscore(zscore(), NOW_US)
+    assert fleet.contracts[BTC].turnover_24h == 1e6
+    fleet.take_changes()
+    fleet.take_contract(b"", contract_facts(BTC, turnover_24h=2e6, updated_at=NOW_US))
+    fleet.take_contract(b"", contract_facts(BTC, turnover_24h=9e6, updated_at=NOW_US - 1))
+    assert fleet.contracts[BTC].turnover_24h == 2e6
+    assert fleet.contracts[BTC].open_interest == 3e5
+    assert fleet.take_changes().contracts == {BTC}
+    fleet.take_contract(BTC.encode(), None)
+    assert (fleet.contracts[BTC].turnover_24h, fleet.contracts[BTC].open_interest) == (None, None)
+    fleet.take_contract(b"", contract_facts("nobody:BTC"))
+    assert fleet.refused == 1
 
 
 def test_messages_are_known_by_alert_and_target(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from tests.support.fleet_records import (
     FEED,
     NOW_US,
     alert,
+    contract_facts,
     feed_status,
     notification,
     worker_status,
@@ -68,6 +69,7 @@ def maker(fleet: Fleet) -> FrameMaker:
 def test_a_snapshot_holds_everything() -> None:
     """Numbers as numbers; ages relative to the time of the frame."""
     fleet = Fleet()
+    fleet.take_contract(b"", contract_facts())
     fleet.take_zscore(zscore(z=-2.123456789, robust_z=None), NOW_US - 400_400)
     fleet.take_feed(b"", feed_status())
     fleet.take_alert(alert())
@@ -83,6 +85,8 @@ def test_a_snapshot_holds_everything() -> None:
         "symbol": ["BTCUSDT"],
         "base": ["BTC"],
         "quote": ["USDT"],
+        "currency": ["USD"],
+        "multiplier": [1.0],
     }
     assert frame["values"] == {
         "index": [0],
@@ -95,6 +99,7 @@ def test_a_snapshot_holds_everything() -> None:
         "published_age_ms": [400],
     }
     assert frame["facts"]["interval_doubtful"] == [0]
+    assert (frame["facts"]["turnover_24h"], frame["facts"]["open_interest"]) == ([1e6], [3e5])
     assert frame["facts"]["confidence"] == ["high"]
     assert frame["feeds"][0]["stale_s"] > 0
     assert frame["feeds"][0]["limit_used"] == 0.125

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from infra.simulator.lighter.exchange import LIMIT, Lighter, LighterOptions, create
-from infra.simulator.lighter.universe import market_id
 from infra.simulator.options import SimulatorOptions
 from tests.support.simulated_lighter import (
     HOUR_MS,
@@ -61,7 +60,7 @@ def test_the_list_has_perpetuals_of_both_states_and_spot_apart(exchange: Lighter
     found = body(exchange, "orderBookDetails")
     perps = found["order_book_details"]
     assert [perp["market_id"] for perp in perps] == [
-        market_id(row) for row in exchange.listings.known_rows()
+        exchange.ids[row] for row in exchange.listings.known_rows()
     ]
     assert sum(perp["status"] == "active" for perp in perps) == 40
     assert sum(perp["status"] == "inactive" for perp in perps) == 5

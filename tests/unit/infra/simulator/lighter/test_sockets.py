@@ -10,7 +10,6 @@ import pytest
 from infra.simulator.exchange import Frame
 from infra.simulator.lighter.exchange import Lighter, LighterOptions
 from infra.simulator.lighter.frames import fraction_text, percent_text
-from infra.simulator.lighter.universe import market_id
 from infra.simulator.lighter.wire import WIRE
 from tests.support.simulated_lighter import (
     HOUR_MS,
@@ -49,7 +48,7 @@ def test_a_subscription_brings_all_and_then_what_has_changed(exchange: Lighter) 
     session = subscribed(exchange)
     (first,) = delivered(exchange, session, FIRST_MS)
     assert (first["type"], first["channel"]) == ("subscribed/market_stats", "market_stats:all")
-    active = {str(market_id(row)) for row in exchange.active_rows()}
+    active = {str(exchange.ids[row]) for row in exchange.active_rows()}
     assert first["market_stats"].keys() == active
     assert len(active) == 40
     (second,) = delivered(exchange, session, FIRST_MS + STEP_MS)

@@ -10,6 +10,7 @@ import pytest
 
 from stream_app.web.rest.rows import FIELDS, SORTS, row
 from tests.support.clock import START_US
+from tests.support.fleet_records import contract_facts
 from tests.support.rest_scene import BTC, COIN, ETH, HYPER, NEW, served, small_market, zscore
 
 PATH = "/api/v1/contracts"
@@ -51,6 +52,19 @@ async def test_contracts_are_filtered_sorted_and_cut(query: str, expected: list[
     assert [each["contract_id"] for each in found["contracts"]] == expected
     if "limit" not in query and "offset" not in query:
         assert found["total"] == len(expected)
+
+
+async def test_contracts_are_filtered_by_what_is_traded() -> None:
+    """One whose turnover is not known is traded for nothing that counts."""
+    fleet = small_market()
+    for contract_id, turnover in ((BTC, 2e6), (ETH, 5e5), (COIN, None)):
+        fleet.take_contract(b"", contract_facts(contract_id, turnover_24h=turnover))
+    async with served(fleet) as site:
+        found = await site.json(f"{PATH}?min_turnover_24h=5e5")
+        (row_of,) = (await site.json(f"{PATH}?min_turnover_24h=1e6"))["contracts"]
+    assert [each["contract_id"] for each in found["contracts"]] == [ETH, BTC]
+    assert (row_of["turnover_24h"], row_of["open_interest"]) == (2e6, 3e5)
+    assert (row_of["rate_kind"], row_of["multiplier"]) == ("estimate", 1.0)
 
 
 async def test_a_page_says_how_many_there_are() -> None:

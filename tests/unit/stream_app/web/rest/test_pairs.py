@@ -62,6 +62,22 @@ def test_old_and_doubtful_rates_make_no_pair() -> None:
     assert pair.oldest_event == old + 1
 
 
+def test_another_asset_of_the_same_name_makes_no_pair() -> None:
+    """By the prices of a unit: a contract of 1000 costs a thousand times as much."""
+    usd: dict[str, Any] = {"quote": "USDT", "multiplier": 1.0}
+    legs = [
+        leg("kucoin:A", 9e-4, mark_price=0.5, **usd),
+        leg("binance-usdm:1000A", 5e-4, mark_price=7.2, quote="USDC", multiplier=1000.0),
+        leg("backpack:A", 1e-4, mark_price=0.0071, **usd),
+    ]
+    (pair,) = best_pairs(legs, START_US)
+    assert told(pair) == ("A", "binance-usdm:1000A", "backpack:A")
+    assert pair.price_gap == pytest.approx(0.0072 / 0.0071 - 1)
+    legs[0] = leg("kucoin:A", 9e-4, mark_price=None, **usd)
+    (unchecked,) = best_pairs(legs, START_US)
+    assert (told(unchecked)[1], unchecked.price_gap) == ("kucoin:A", None)
+
+
 def paid_by_pair(
     high: list[float | None], low: list[float | None]
 ) -> tuple[list[Any], float, float, int | None]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from schemas.times import US_PER_HOUR, US_PER_S
 from tests.support.clock import START_US
+from tests.support.fleet_records import contract_facts
 from tests.support.rest_scene import (
     BTC,
     COIN,
@@ -101,6 +102,21 @@ async def test_spreads_are_of_now() -> None:
     assert (spread["paid_7d"], spread["sign_days"]) == (None, None)
     assert spread["days"] == [None] * 30
     assert (await get("/api/v1/spreads?base=ETH"))["spreads"] == []
+
+
+async def test_spreads_are_filtered_by_what_is_traded() -> None:
+    """Both legs must be traded for so much: the widest pair of those that remain is told."""
+    fleet = small_market()
+    for contract_id, turnover in ((BTC, 3e6), (COIN, 2e6), (HYPER, 1e5)):
+        fleet.take_contract(b"", contract_facts(contract_id, turnover_24h=turnover))
+    async with served(fleet) as site:
+        (spread,) = (await site.json("/api/v1/spreads"))["spreads"]
+        (liquid,) = (await site.json("/api/v1/spreads?min_turnover_24h=1e6"))["spreads"]
+        none = await site.json("/api/v1/spreads?min_turnover_24h=2.5e6")
+    assert (spread["low"]["contract_id"], spread["min_turnover_24h"]) == (HYPER, 1e5)
+    assert (liquid["low"]["contract_id"], liquid["min_turnover_24h"]) == (COIN, 2e6)
+    assert (liquid["high"]["turnover_24h"], liquid["price_checked"]) == (3e6, False)
+    assert none["spreads"] == []
 
 
 async def test_what_settled_of_a_pair_is_what_the_topics_told() -> None:

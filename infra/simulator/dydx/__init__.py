@@ -1,0 +1,1 @@
+"""Simulated dYdX: the indexer of its chain."""

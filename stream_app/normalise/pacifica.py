@@ -1,0 +1,184 @@
+"""Pacifica payloads (docs/exchanges/pacifica.md): prices, settled rates, the list.
+
+`funding` is the last settled rate and `next_funding` the estimate; both are fractions per hour. No
+payload names a funding time: every contract settles at each full hour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from schemas.times import US_PER_HOUR, hour_floor
+from schemas.venues.pacifica import FEED
+from stream_app.model import (
+    Floats,
+    InstrumentUpdate,
+    NoRate,
+    RateUpdate,
+    SettlementUpdate,
+    StreamColumns,
+    Update,
+)
+from stream_app.normalise.assets import canonical_asset
+from stream_app.normalise.columns import NAN, ColumnReader, floats, times_us
+from stream_app.normalise.numbers import Number, Text, Time, number, optional, price, text, time_us
+from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader, with_faults
+
+CHANNEL = "prices"
+QUOTE = "USDC"
+INTERVAL_HOURS = 1.0
+
+
+class _Price(msgspec.Struct, gc=False):
+    """A row of `prices` and of /info/prices, §6. `funding`, which is settled, is not read."""
+
+    symbol: str
+    timestamp: Time
+    next_funding: Number = None
+    mark: Number = None
+    oracle: Number = None
+
+
+class _Frame(msgspec.Struct, gc=False):
+    """A frame of one row."""
+
+    data: tuple[_Price]
+
+
+class _PlainPrice(msgspec.Struct, gc=False):
+    """A _Price with the types that the exchange sends."""
+
+    symbol: str
+    timestamp: int
+    next_funding: str
+    mark: str
+    oracle: str
+
+
+class _PlainFrame(msgspec.Struct, gc=False):
+    data: tuple[_PlainPrice]
+
+
+class _Settled(msgspec.Struct, gc=False):
+    """A row of /funding_rate/history, §9b: it names no symbol."""
+
+    created_at: Time
+    funding_rate: Number = None
+
+
+class _Market(msgspec.Struct, gc=False):
+    """A row of /info, §9c."""
+
+    symbol: str
+    base_asset: Text = None
+
+
+class _Liquidity(msgspec.Struct, gc=False):
+    """A row of /info/prices, for what is traded and held: quote currency, and units of the base."""
+
+    symbol: str
+    volume_24h: Number = None
+    open_interest: Number = None
+    mark: Number = None
+
+
+def _price(row: _Price, _item: Item) -> Sequence[Update]:
+    rate = number(row.next_funding, "next_funding")
+    if rate is None:
+        return (NoRate(row.symbol, "no funding rate"),)
+    event_us = time_us(row.timestamp, "timestamp")
+    faults: list[str] = []
+    update = RateUpdate(
+        row.symbol,
+        rate,
+        event_time=event_us,
+        mark_price=optional(price, row.mark, "mark", faults),
+        index_price=optional(price, row.oracle, "oracle", faults),
+        next_funding_time=hour_floor(event_us) + US_PER_HOUR,
+    )
+    return with_faults(row.symbol, faults, update)
+
+
+def _frame(frame: _Frame, item: Item) -> Sequence[Update]:
+    (row,) = frame.data
+    return _price(row, item)
+
+
+def _frame_columns(frames: Sequence[_PlainFrame]) -> StreamColumns:
+    rows = [row for frame in frames for row in frame.data]
+    symbols, times, rates, marks, oracles = zip(*map(msgspec.structs.astuple, rows), strict=True)
+    event_times = times_us(times)
+    return StreamColumns(
+        symbols,
+        np.where(event_times > 0, floats(rates), NAN),
+        event_times,
+        _prices(marks),
+        _prices(oracles),
+        event_times // US_PER_HOUR * US_PER_HOUR + US_PER_HOUR,
+    )
+
+
+def _prices(texts: Sequence[str]) -> Floats:
+    found = floats(texts)
+    return np.where(found == 0.0, NAN, found)
+
+
+def _settlement(row: _Settled, item: Item) -> Sequence[Update]:
+    rate = number(row.funding_rate, "funding_rate")
+    if rate is None:
+        return (NoRate(item.symbol, "no settled rate"),)
+    at_us = time_us(row.created_at, "created_at")
+    return (SettlementUpdate(item.symbol, at_us, rate, interval_hours=INTERVAL_HOURS),)
+
+
+def split_symbol(symbol: str) -> tuple[str, str]:
+    """Return (base, quote): a symbol is the base, and everything is settled in USDC (§8)."""
+    return symbol, QUOTE
+
+
+def _facts(row: _Market, _item: Item) -> Sequence[Update]:
+    faults: list[str] = []
+    stated = optional(text, row.base_asset, "base_asset", faults)
+    # The symbol says whether it is 1000 units; of a base that says so as well either is good.
+    base, multiplier = canonical_asset(row.symbol, FEED.assets)
+    if multiplier == 1.0 and stated:
+        base, multiplier = canonical_asset(stated, FEED.assets)
+    facts = InstrumentUpdate(
+        row.symbol,
+        base=base,
+        quote=QUOTE,
+        multiplier=multiplier,
+        status=FEED.status_of("trading"),
+        interval_hours=INTERVAL_HOURS,
+    )
+    return with_faults(row.symbol, faults, facts)
+
+
+def _liquidity(row: _Liquidity, _item: Item) -> Sequence[Update]:
+    faults: list[str] = []
+    volume = optional(number, row.volume_24h, "volume_24h", faults)
+    held = optional(number, row.open_interest, "open_interest", faults)
+    mark = optional(price, row.mark, "mark", faults)
+    facts = InstrumentUpdate(
+        row.symbol,
+        turnover_24h=volume,
+        open_interest=None if held is None or mark is None else held * mark,
+    )
+    return with_faults(row.symbol, faults, facts)
+
+
+_read_price = PayloadReader(_Price, _price)
+normalise = ChannelNormaliser(
+    {
+        ("stream", CHANNEL): PayloadReader(_Frame, _frame),
+        ("fallback", "info/prices"): _read_price,
+        ("reconcile", "info/prices"): _read_price,
+        ("history", "funding_rate/history"): PayloadReader(_Settled, _settlement),
+        ("contract", "info"): PayloadReader(_Market, _facts),
+        ("contract", "liquidity"): PayloadReader(_Liquidity, _liquidity),
+    },
+    {CHANNEL: ColumnReader(_PlainFrame, _frame_columns)},
+)
