@@ -241,7 +241,7 @@ class Lighter(Exchange):
         until_ms: int,
         keys: Mapping[str, str] = NO_KEYS,
     ) -> HistoryWalk:
-        """Walk one market in windows that no reply cuts (§9b): 30 days are one call."""
+        """Walk one market in windows that no reply cuts (§9b): 33 days are two calls."""
         (symbol,) = symbols
         market_id = keys.get(symbol, symbol)
 
