@@ -337,7 +337,7 @@ CLIENTS = {
         rate="fundingRate",
         funding_time="fundingTime",
         history=lambda symbol, _since_ms, _now_ms: (
-            f"/api/v5/public/funding-rate-history?instId={symbol}&limit=100"
+            f"/api/v5/public/funding-rate-history?instId={symbol}&limit=400"
         ),
         settled=lambda reply: [
             (int(row["fundingTime"]), float(row["realizedRate"])) for row in reply["data"]

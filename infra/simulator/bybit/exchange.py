@@ -11,8 +11,9 @@ Each push is an update in the truth, whether it names the rate or not: `event_ti
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -77,6 +78,21 @@ class BybitOptions:
     push: str = PUSHES[0]
 
 
+@dataclass(frozen=True, slots=True)
+class _Push(Frame):
+    """A push of a topic; when a fault keeps it from its connection, a whole row follows.
+
+    A socket loses nothing, so no reader could know that a change is missing.
+    """
+
+    begin_anew: Callable[[], None] = lambda: None
+
+    def blame(self, rows: Sequence[int] | None = None) -> None:
+        """A fault keeps updates from a client."""
+        Frame.blame(self, rows)
+        self.begin_anew()
+
+
 class BybitTick:
     """One step: the contracts that are due, built when a session asks for them."""
 
@@ -109,7 +125,7 @@ class BybitTick:
             if symbols[row] in topics and symbols[row] not in fresh:
                 change = self._change(row)
                 if change is not None:
-                    yield Frame(change, ledger=self._ledger, rows=(row,))
+                    yield self._push(own, row, change)
 
     def _whole(self, own: BybitSession) -> Iterator[Frame]:
         """The whole rows of new topics; of a contract that is halted it comes later."""
@@ -117,7 +133,12 @@ class BybitTick:
             row = self._exchange.row_of[symbol]
             if self._exchange.is_streamed(row):
                 own.fresh.discard(symbol)
-                yield Frame(self._first(row), ledger=self._ledger, rows=(row,))
+                yield self._push(own, row, self._first(row))
+
+    def _push(self, own: BybitSession, row: int, payload: bytes) -> Frame:
+        symbol = self._exchange.symbols[row]
+        again = partial(own.begin_anew, symbol)
+        return _Push(payload, ledger=self._ledger, rows=(row,), begin_anew=again)
 
     def _change(self, row: int) -> bytes | None:
         """What has changed of a contract; the same for all connections."""

@@ -70,6 +70,11 @@ class BybitSession:
         """The topics."""
         return [*(f"{_TICKERS}{symbol}" for symbol in self.topics), *self._others]
 
+    def begin_anew(self, symbol: str) -> None:
+        """The next push of a topic is a whole row."""
+        if symbol in self.topics:
+            self.fresh.add(symbol)
+
     def _subscribe(self, request: dict[str, Any], topics: list[str]) -> Frame:
         wanted = {*self.subscribed(), *topics}
         if sum(map(len, wanted)) > MAX_ARGS_CHARACTERS:

@@ -21,8 +21,12 @@ _TURNING = 4
 """The perpetual whose interval goes from 8 h to 1 h and back, every 20 days."""
 _MONTH_CODES = "FGHJKMNQUVXZ"
 _PRE_MARKET = "OPENAI"
-_OTHER_LOTS = {"1000SATS": ("10000SATS", 10.0), "1MBABYDOGE": ("1000000BABYDOGE", 1.0)}
-"""Assets that are traded in other lots here than elsewhere: the name, and how many lots it is."""
+_OTHER_LOTS = {
+    "1000SATS": ("10000SATS", 10.0),
+    "1MBABYDOGE": ("1000000BABYDOGE", 1.0),
+    "1000SHIB": ("SHIB1000", 1.0),
+}
+"""Assets that are named otherwise here than elsewhere: the name, and how many lots it is."""
 
 
 def contracts(perpetuals: int, start_ms: int, held_back: int = 0) -> tuple[Contract, ...]:

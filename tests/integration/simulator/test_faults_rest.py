@@ -277,7 +277,7 @@ def test_faults_from_a_file(tmp_path: Path) -> None:
         ("{", "not JSON"),
         ('[{"at_s": 1, "kind": "delay"}]', "entry 1: delay needs delay_s"),
         ('[{"at_s": 1, "kind": "close"}, {"at_s": 2}]', "entry 2: kind"),
-        ('[{"at_s": 1, "kind": "close", "feed": "okx"}]', "entry 1: unknown feed"),
+        ('[{"at_s": 1, "kind": "close", "feed": "nosuch"}]', "entry 1: unknown feed"),
         (None, "cannot read"),
     ],
 )

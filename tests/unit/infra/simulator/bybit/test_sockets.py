@@ -246,6 +246,28 @@ def test_a_halted_contract_says_nothing_and_begins_anew_with_changes(exchange: B
     assert next(frame["type"] for frame in new) == "snapshot"
 
 
+def test_after_a_push_that_a_fault_has_kept_back_comes_a_whole_row(exchange: Bybit) -> None:
+    """A socket loses nothing: no reader could tell that a change is missing."""
+    session = subscribed(exchange, "BTCUSDT", "ETHUSDT")
+    steps(exchange, [session], 1)
+    at_ms = TICK_MS + 10 * STEP_MS
+    kept_back = None
+    for number in range(30):
+        tick = exchange.prepare(at_ms + number * STEP_MS)
+        for frame in tick.frames(session):
+            sent = json.loads(frame.payload)
+            if sent["data"]["symbol"] != "BTCUSDT":
+                assert sent["type"] == "delta"
+            elif kept_back is None:
+                assert sent["type"] == "delta"
+                frame.blame()
+                kept_back = number
+            else:
+                assert sent["type"] == ("snapshot" if kept_back >= 0 else "delta")
+                kept_back = -1
+    assert kept_back == -1
+
+
 def test_a_held_back_contract_is_unknown_until_it_is_listed(exchange: Bybit) -> None:
     """Then its topic can be had."""
     symbol = exchange.contracts[-1].symbol
