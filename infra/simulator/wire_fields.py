@@ -149,7 +149,9 @@ class Wire:
 
         if set(self._symbol.findall(text)) == {symbol.encode()}:
             return spoil(text)
-        named = rf'\{{[^{{}}]*"(?:s|symbol)":"{re.escape(symbol)}"[^{{}}]*\}}'.encode()
+        named = (
+            rf'\{{[^{{}}]*"(?:s|symbol|contract|name)":"{re.escape(symbol)}"[^{{}}]*\}}'.encode()
+        )
         return re.sub(named, lambda found: spoil(found[0]), text)
 
     @cached_property
