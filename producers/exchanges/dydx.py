@@ -35,6 +35,7 @@ from producers.exchanges.spec import (
     Listing,
     Partial,
     PayloadFields,
+    Quiet,
     RateLimit,
     RestCall,
     Slice,
@@ -51,7 +52,8 @@ _HISTORY = "historicalFunding"
 _REQUESTS = "requests"
 HISTORY_LIMIT = 1000
 CONTRACT_SILENT_S = 100.0
-FALLBACK_S = 120.0
+FALLBACK_S = 30.0
+QUIET = Quiet(0.45, 150.0)
 """Twice within the 300 s after which a rate is stale, and 30 calls an hour at most (§5)."""
 SILENT_S = 120.0
 """Some market's oracle price moves all the time (§1)."""
@@ -173,6 +175,7 @@ class Dydx(Exchange):
     rest_url = "https://indexer.dydx.trade"
     silent_s = CONTRACT_SILENT_S
     fallback_s = FALLBACK_S
+    quiet = QUIET
     limits: Mapping[str, RateLimit] = {_REQUESTS: RateLimit(100, 10.0)}
     limits_group = "dydx"
     fact_calls = (_markets_call(_MARKETS), _markets_call(LIQUIDITY, every=2))

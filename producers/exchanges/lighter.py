@@ -31,6 +31,7 @@ from producers.exchanges.spec import (
     HistoryWalk,
     Listing,
     PayloadFields,
+    Quiet,
     RateLimit,
     RestCall,
     Slice,
@@ -42,8 +43,9 @@ from schemas.venues.lighter import FEED
 
 CHANNEL = "market_stats"
 SILENT_S = 10.0
-CONTRACT_SILENT_S = 100.0
-FALLBACK_S = 120.0
+CONTRACT_SILENT_S = 60.0
+FALLBACK_S = 20.0
+QUIET = Quiet(0.45, 225.0)
 """A market that does not change is not pushed (§6): REST brings it twice before it is stale, and
 the hour has fewer than 48 calls all the same."""
 MAX_AGE_S = 23 * 3600.0
@@ -166,6 +168,7 @@ class Lighter(Exchange):
     rest_url = "https://mainnet.zklighter.elliot.ai"
     silent_s = CONTRACT_SILENT_S
     fallback_s = FALLBACK_S
+    quiet = QUIET
     limits: Mapping[str, RateLimit] = {_REQUESTS: RateLimit(60, 60.0)}
     limits_group = "lighter"
     fact_calls = (_details("orderBookDetails"), _details("liquidity", every=2))

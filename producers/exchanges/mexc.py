@@ -31,6 +31,7 @@ from producers.exchanges.spec import (
     HistoryWalk,
     Listing,
     PayloadFields,
+    Quiet,
     RateLimit,
     RestCall,
     Slice,
@@ -49,7 +50,9 @@ PING_EVERY_S = 15.0
 SILENT_S = 150.0
 CONTRACT_SILENT_S = 100.0
 """A contract is pushed every 25 to 79 s while its rate changes (§1)."""
-FALLBACK_S = 240.0
+FALLBACK_S = 5.0
+QUIET = Quiet(0.45, 200.0)
+"""A rate that does not change is not pushed, and many rates are 0 for good (§5)."""
 MAX_AGE_S = 23 * 3600.0
 """No lifetime is documented (§1)."""
 HISTORY_LIMIT = 100
@@ -164,6 +167,7 @@ class Mexc(Exchange):
     rest_url = "https://api.mexc.com"
     silent_s = CONTRACT_SILENT_S
     fallback_s = FALLBACK_S
+    quiet = QUIET
     limits: Mapping[str, RateLimit] = {
         **dict.fromkeys((CURRENT, TICKER, HISTORY), RateLimit(20, 2.0)),
         # One in 5 s.
@@ -185,7 +189,6 @@ class Mexc(Exchange):
         HISTORY: PayloadFields(("symbol", "fundingRate", "settleTime", "collectCycle")),
     }
     frames_per_s = FRAMES_PER_S
-    quiet_share = 0.45
     snapshot_at_start = True
     true_up_calls_per_hour = 6
     socket_kinds = (

@@ -166,6 +166,20 @@ class ClientPing:
     """From a number that grows by 1 with each ping of a connection."""
 
 
+class Quiet(NamedTuple):
+    """Contracts of which nothing is pushed while nothing changes: REST shows that they are there.
+
+    Their silence is no sign of trouble, and the feed is live all the same.
+    """
+
+    share: float
+    """So many of the contracts may be silent in a healthy stream."""
+    every_s: float
+    """How often REST is asked for the silent ones while no more than `share` of them are. A
+    contract's silence limit and this time are within the feed's stale threshold; beyond `share` it
+    is an outage, and REST is asked every `Exchange.fallback_s`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ticket:
     """A call before each connect whose reply says where to connect. Its URL may hold a secret."""
@@ -295,9 +309,8 @@ class Exchange(ABC):
     documented: Mapping[str, PayloadFields] = {}
     """The fields of payloads, by channel of a stream or by REST resource, for those whose
     documentation is written down in docs/exchanges."""
-    quiet_share: float = 0.0
-    """So many of the contracts may be silent in a healthy stream, because a rate that does not
-    change is not pushed: those are REST's, and the feed is live all the same."""
+    quiet: Quiet | None = None
+    """None: every contract is pushed often, whether something of it changes or not."""
     snapshot_at_start: bool = False
     """The stream is so slow that its contracts are REST's until it brings them."""
     true_up_calls_per_hour: int | None = None

@@ -89,7 +89,11 @@ class Feed:
             exchange, raw_replies, refresh_s, self._on_listed, clock, chance
         )
         self.registry = self.instruments.registry
-        self.polling = Polling(settings.producer_poll_s if mode == "poll" else exchange.fallback_s)
+        polls = mode == "poll"
+        self.polling = Polling(
+            settings.producer_poll_s if polls else exchange.fallback_s,
+            None if polls else exchange.quiet,
+        )
         self.snapshots = Snapshots(
             exchange, raw_replies, self.registry, self.polling, clock, polled=self._on_polled
         )

@@ -57,7 +57,8 @@ class FeedMonitor:
         self._silence = Silence()
         self._gaps = ConnectionGaps(feed)
         self._listings = ListingReport(feed)
-        self._report = StateReport(feed, now_s, now_us, exchange.quiet_share)
+        quiet_share = exchange.quiet.share if exchange.quiet else 0.0
+        self._report = StateReport(feed, now_s, now_us, quiet_share)
         self._skew = ClockSkew(feed)
         self._counts = EventCounts(feed, now_s)
         self.last_data_at: int | None = None

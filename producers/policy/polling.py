@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from producers.exchanges.spec import RateLimit, RestCall
+from producers.exchanges.spec import Quiet, RateLimit, RestCall
 from producers.policy.ownership import Rest
 from schemas.backoff import ceiling_s
 from schemas.times import MS_PER_HOUR
@@ -63,10 +63,16 @@ class Polling:
     """The pace of one feed's polls, and whether they bring rates."""
 
     def __init__(
-        self, period_s: float, *, soon_s: float = SOON_S, retry_s: float = RETRY_S
+        self,
+        period_s: float,
+        quiet: Quiet | None = None,
+        *,
+        soon_s: float = SOON_S,
+        retry_s: float = RETRY_S,
     ) -> None:
-        """`period_s`: between two polls while nothing is in the way."""
+        """`period_s`: between two polls while nothing is in the way. `quiet`: the exchange's."""
         self.period_s = period_s
+        self._quiet = quiet
         self._soon_s = soon_s
         self._retry_s = retry_s
         self._since: dict[str, float] = {}
@@ -106,7 +112,17 @@ class Polling:
             return None
         if self._polled_s is None:
             return self._wanted_s
-        return self._polled_s + max(floor_s, self._pause_s(expected))
+        pause_s = self._quiet_pause_s(expected) or self._pause_s(expected)
+        return self._polled_s + max(floor_s, pause_s)
+
+    def _quiet_pause_s(self, expected: int) -> float | None:
+        """Return the pause while no more are silent than are quiet by nature; None: more are."""
+        quiet = self._quiet
+        if quiet is None or self._failures:
+            return None
+        # Some contract is always newly silent: a call for each would be one a minute.
+        is_habit = len(self._since) <= expected * (FEW_SHARE + quiet.share)
+        return quiet.every_s if is_habit else None
 
     def _pause_s(self, expected: int) -> float:
         few = expected * FEW_SHARE
@@ -116,7 +132,7 @@ class Polling:
         if self._failures:
             return ceiling_s(self._failures - 1, self._retry_s, self.period_s)
         if new:
-            return self.period_s / 2
+            return min(self.period_s / 2, SELDOM_S)
         assert self._polled_s is not None
         if len(self._since) > few:
             return self.period_s

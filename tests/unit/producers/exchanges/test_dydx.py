@@ -13,7 +13,7 @@ from producers.exchanges.spec import Slice
 from producers.policy.merging import Merging
 from schemas.contract_status import ContractStatus
 from schemas.errors import MalformedInputError
-from stream_app.model import NoRate, RateUpdate
+from stream_app.model import NoRate, RateUpdate, SettlementUpdate
 from stream_app.normalise.dydx import normalise
 from tests.support.paths import SHARED_FIXTURES
 from tests.venues.samples import RECEIVED_AT_US
@@ -212,5 +212,6 @@ def test_captured_history_is_read() -> None:
         )
     ]
     newest = found[-1]
+    assert isinstance(newest, SettlementUpdate)
     assert (newest.rate, newest.funding_time_raw) == (0.000002375, 1_765_209_600_219_000)
     assert len(found) == 3

@@ -102,6 +102,7 @@ def thresholds(feed: str) -> str:
         "pushed every": f"{known.cadence_s:g}",
         "silent": f"{found.silent_s:g}",
         "REST every": f"{found.fallback_s:g}",
+        **({"quiet ones every": f"{found.quiet.every_s:g}"} if found.quiet else {}),
         "stale": f"{known.stale_s:g}",
         "socket silent": kinds or "-",
     }

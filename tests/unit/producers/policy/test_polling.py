@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producers.exchanges import exchange
-from producers.exchanges.spec import RateLimit, RestCall
+from producers.exchanges.spec import Quiet, RateLimit, RestCall
 from producers.policy.ownership import Rest
 from producers.policy.polling import (
     FAILING_S,
@@ -125,6 +125,31 @@ def test_a_few_that_are_never_streamed_are_asked_for_seldom() -> None:
     assert polling.due_s(EXPECTED, 0.0) == LONG_S + 1.0 + 2.5
     polled(polling, LONG_S + 3.5)
     assert polling.due_s(EXPECTED, 0.0) == LONG_S + 3.5 + 5.0
+
+
+def test_where_contracts_are_quiet_by_nature_a_new_silence_waits() -> None:
+    """Some contract is always newly silent there: a call for each would be one a minute."""
+    polling = Polling(10.0, Quiet(0.4, 200.0))
+    polling.want(["A"], 0.0)
+    polled(polling, 0.0)
+    quiet = [f"S{n}" for n in range(int(EXPECTED * (0.4 + FEW_SHARE)))]
+    polling.want(quiet, 20.0)
+    assert polling.due_s(EXPECTED, 0.0) == 200.0
+    polled(polling, 200.0)
+    assert polling.due_s(EXPECTED, 0.0) == 400.0
+    polled(polling, 400.0, served=False)
+    assert polling.due_s(EXPECTED, 0.0) == 400.0 + 1.0
+
+
+def test_more_than_are_quiet_by_nature_are_an_outage() -> None:
+    """REST is asked at once and at the period, however long a quiet contract may wait."""
+    polling = Polling(10.0, Quiet(0.4, 200.0))
+    polling.want(["A"], 0.0)
+    polled(polling, 0.0)
+    polling.want([f"S{n}" for n in range(EXPECTED)], 20.0)
+    assert polling.due_s(EXPECTED, 0.0) == SOON_S
+    polled(polling, 20.0)
+    assert polling.due_s(EXPECTED, 0.0) == 30.0
 
 
 def test_many_that_are_silent_for_long_are_an_outage_and_no_habit() -> None:
@@ -261,12 +286,3 @@ def test_the_stream_is_compared_once_after_each_full_hour(now_ms: int, due_ms: i
     """So long after it that all has settled; the next time an hour later."""
     hour_ms = 1_790_002_800_000
     assert reconcile_due_ms(hour_ms + now_ms) == hour_ms + due_ms
-
-
-def test_a_long_period_is_halved_for_a_new_silence_and_no_more() -> None:
-    """A feed whose contracts come and go is not polled each minute, whatever its period."""
-    polling = Polling(240.0)
-    polling.want(["A"], 0.0)
-    polled(polling, 0.0)
-    polling.want(["A", "B"], 10.0)
-    assert polling.due_s(EXPECTED, 0.0) == 120.0

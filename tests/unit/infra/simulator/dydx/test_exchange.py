@@ -190,7 +190,7 @@ def test_history_is_newest_first_and_late(exchange: Dydx) -> None:
         ("perpetualMarkets", {"ticker": "NOSUCH-USD"}),
     ],
 )
-def test_bad_requests_say_what_is_wrong(exchange: Dydx, path: str, query: dict[str, str]) -> None:
+def test_bad_requests_say_what_is_wrong(exchange: Dydx, path: str, query: dict[str, Any]) -> None:
     """400 with a list of errors; an unknown path is 404."""
     status, body = rest(exchange, path, **query)
     assert status == 400
