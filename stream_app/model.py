@@ -62,6 +62,8 @@ class InstrumentUpdate(msgspec.Struct, frozen=True, gc=False):
     rate_floor: float | None = None
     listed_at: int | None = None
     """When trading of this contract began or begins, by the exchange (UTC µs)."""
+    mark_price: float | None = None
+    """The newest mark price, of a venue whose stream brings none."""
     turnover_24h: float | None = None
     """What was traded in the last 24 hours, in the quote currency."""
     open_interest: float | None = None

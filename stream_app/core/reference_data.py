@@ -24,7 +24,7 @@ from stream_app.core.state.contract_store import ContractEntry, ContractStore
 from stream_app.core.state.item_context import ItemContext
 from stream_app.model import InstrumentUpdate, RateUpdate, SettlementUpdate
 
-_FIELDS = ("base", "quote", "multiplier", "rate_cap", "rate_floor")
+_FIELDS = ("base", "quote", "multiplier", "rate_cap", "rate_floor", "mark_price")
 MIN_DELISTED_US = US_PER_HOUR
 """For how long a contract is delisted before its ticker is that of another contract: a status that
 changes back sooner was a mistake of the list."""

@@ -222,13 +222,14 @@ def _contract(row: _Contract, _item: Item) -> Sequence[Update]:
     return with_faults(row.symbol, faults, facts)
 
 
-def _liquidity(row: _Ticker, _item: Item) -> Sequence[Update]:
+def _ticker(row: _Ticker, _item: Item) -> Sequence[Update]:
     faults: list[str] = []
     turnover = optional(number, row.amount24, "amount24", faults)
+    mark = optional(price, row.fair_price, "fairPrice", faults)
     if row.symbol.endswith(_INVERSE):
-        mark = optional(price, row.fair_price, "fairPrice", faults)
         turnover = None if turnover is None or mark is None else turnover * mark
-    return with_faults(row.symbol, faults, InstrumentUpdate(row.symbol, turnover_24h=turnover))
+    facts = InstrumentUpdate(row.symbol, mark_price=mark, turnover_24h=turnover)
+    return with_faults(row.symbol, faults, facts)
 
 
 _read_current = PayloadReader(_Current, _current)
@@ -240,7 +241,7 @@ normalise = ChannelNormaliser(
         ("history", "funding_rate/history"): PayloadReader(_Settled, _settlement),
         ("contract", "detail"): PayloadReader(_Contract, _contract),
         ("contract", "funding_rate"): PayloadReader(_Current, _caps),
-        ("contract", "ticker"): PayloadReader(_Ticker, _liquidity),
+        ("contract", "ticker"): PayloadReader(_Ticker, _ticker),
     },
     {CHANNEL: ColumnReader(_PlainFrame, _frame_columns)},
 )

@@ -321,7 +321,8 @@ CLIENTS = {
         ),
         contracts=f"{_API}detail",
         listed=lambda reply: [(row["symbol"], row.get("state")) for row in reply["data"]],
-        bad_text='"fairPrice":"?"',
+        bad_field=("nextSettleTime", "17"),
+        bad_text='"nextSettleTime":17,',
         null_field="nextSettleTime",
         own={"mexc_push_s": 0.025, "mexc_pushes": "all"},
     )

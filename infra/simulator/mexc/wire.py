@@ -19,6 +19,7 @@ WIRE = Wire(
     current="contract/funding_rate(?!/history)",
     halts={"4": False, "1": True},
     bad_fields={
+        "funding-time": ("nextSettleTime", "17"),
         "mark-price": ("fairPrice", '"?"'),
         "index-price": ("idxPrice", '"-"'),
         "interval": ("collectCycle", "1234"),

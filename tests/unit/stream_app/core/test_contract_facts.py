@@ -13,6 +13,7 @@ from schemas.times import US_PER_MINUTE
 from stream_app.core.partition import FeedPartition
 from stream_app.core.state.market_facts import MarketFacts
 from stream_app.model import InstrumentUpdate
+from stream_app.normalise import mexc
 from stream_app.normalise.binance_usdm import normalise
 from tests.support.partitions import NOW, T0, Partition, S, batch, item, of, tick
 
@@ -171,3 +172,29 @@ def test_two_calls_make_one_record() -> None:
     known.open_interest_at = T0
     assert not known.liquidity_due(T0 + 2 * quarter - 1)
     assert known.liquidity_due(T0 + 2 * quarter)
+
+
+def test_a_fact_brings_the_mark_price_that_the_stream_lacks() -> None:
+    """MEXC pushes rates alone: what a contract costs is in the call for turnover."""
+    partition = FeedPartition("mexc", 3, mexc.normalise)
+    push = {
+        "symbol": "A_USDT",
+        "channel": "push.funding.rate",
+        "data": {"symbol": "A_USDT", "rate": 0.0001, "nextSettleTime": T0 // 1_000 + 3_600_000},
+        "ts": T0 // 1_000,
+    }
+    listed = {"symbol": "A_USDT", "state": 0, "baseCoin": "A", "quoteCoin": "USDT"}
+    ticker = {"symbol": "A_USDT", "amount24": 5_000.5, "fairPrice": 1.25}
+    streamed = batch([item(push, T0)], T0, channel="push.funding.rate")
+    for offset, raw in enumerate(
+        (
+            batch([item(listed, T0)], T0, "contract", "detail", "rest"),
+            streamed,
+            batch([item(ticker, T0)], T0, "contract", "ticker", "rest"),
+            streamed,
+        )
+    ):
+        partition.apply({**raw, "feed": "mexc"}, offset, NOW)
+    contract = partition.store.entries["A_USDT"].contract
+    assert (contract.rate, contract.mark_price) == (0.0001, 1.25)
+    assert contract.facts.turnover_24h == 5_000.5

@@ -139,11 +139,11 @@ def test_turnover_is_told_in_what_a_contract_is_settled_in() -> None:
     """Of an inverse one in coins; open interest in contracts is not read."""
     row = {"symbol": "BTC_USDT", "amount24": 5_000.5, "holdVol": 7, "fairPrice": 80_000}
     assert read("contract", "ticker", "BTC_USDT", row) == InstrumentUpdate(
-        "BTC_USDT", turnover_24h=5_000.5
+        "BTC_USDT", mark_price=80_000.0, turnover_24h=5_000.5
     )
     inverse = {**row, "symbol": "BTC_USD", "amount24": 2}
     assert read("contract", "ticker", "BTC_USD", inverse) == InstrumentUpdate(
-        "BTC_USD", turnover_24h=160_000.0
+        "BTC_USD", mark_price=80_000.0, turnover_24h=160_000.0
     )
     assert read("contract", "ticker", "BTC_USD", {**inverse, "fairPrice": 0}) == (
         InstrumentUpdate("BTC_USD")
