@@ -25,8 +25,8 @@ class ProducerSettings(SharedSettings):
     """Where the progress of a backfill is kept."""
     producer_history_days: Annotated[int, Field(ge=0, le=90)] = HISTORY_DAYS
     producer_history_rows_per_s: Annotated[float, Field(gt=0, le=1e9)] = 10_000.0
-    """Settlements published a second at most, by all feeds together; fewer while workers report
-    that live rates wait."""
+    """Settlements published a second at most, by all feeds together, also where several processes
+    share them; fewer while workers report that live rates wait."""
     producer_registry_refresh_s: Annotated[float, Field(gt=0, le=86_400)] = 600.0
     producer_mode: Literal["stream", "hybrid", "poll"] = "stream"
     """stream: WebSocket first, REST for what it does not bring and to check it each hour. hybrid:

@@ -52,4 +52,7 @@ def producer(
         ProducerSettings, producer_metrics_port=metrics_port, exchange_base_url=base_url
     )
     setup_logging(settings.log_level)
-    run_producer(settings, shared_out(feeds or FEEDS, *(share or (1, 1))))
+    number, shares = share or (1, 1)
+    # All processes together publish no more history a second than one alone.
+    history = {"producer_history_rows_per_s": settings.producer_history_rows_per_s / shares}
+    run_producer(settings.model_copy(update=history), shared_out(feeds or FEEDS, number, shares))

@@ -14,9 +14,8 @@ from infra.stack.parts import StackOptions
 from schemas.feeds import FEEDS, spec
 from schemas.text import printable
 
-WARM_UP_S = 90
-"""Roughly how long the baselines of a whole simulated market take to load on two cores."""
-SIMULATED_WARM_UP = f"baselines load for about {WARM_UP_S} s, then z appears"
+WARM_UP_S, CONTRACTS_A_SECOND = 30, 25
+"""Roughly how the baselines of a simulated market load on two cores: they begin, and go on."""
 _SLOW = ", ".join(
     f"of {feed} about {spec(feed).first_history_min}"
     for feed in FEEDS
@@ -38,6 +37,12 @@ _TOP = 3
 _MAX_NOTES = 6
 _MAX_NOTE_CHARS = 160
 _UNREADY = "waiting for data: "
+
+
+def simulated_warm_up(contracts: int) -> str:
+    """Return what is told of how long the first z-scores of a simulated market take."""
+    seconds = WARM_UP_S + contracts // CONTRACTS_A_SECOND
+    return f"baselines load for about {seconds} s; z appears contract by contract"
 
 
 def market(options: StackOptions) -> str:
@@ -82,7 +87,7 @@ def welcome(
             f"  SQL       {options.clickhouse} (ClickHouse over HTTP)",
             f"  Kafka     {options.bootstrap}, schema registry {options.registry}",
             f"  log       {log_path}",
-            f"next: {LIVE_WARM_UP if options.live else SIMULATED_WARM_UP}",
+            f"next: {LIVE_WARM_UP if options.live else simulated_warm_up(options.contracts)}",
             "to paste into another terminal, in this directory:",
             *(f"  {line}" for line in paste),
             f"Ctrl-C stops it{kept}",

@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 from infra.simulator.market.market import HOUR_MS
-from tests.support.simulator_clients import FEEDS, STREAMING, Reader, Simulated, reader, simulated
+from tests.support.simulator_clients import (
+    BY_NAME,
+    FEEDS,
+    STREAMING,
+    Reader,
+    Simulated,
+    reader,
+    simulated,
+)
 from tests.support.waiting import eventually
 from tests.venues.clients import Row
 
@@ -251,7 +259,7 @@ async def test_a_contract_that_trades_no_more(tmp_path: Path, feed: str, prefix:
         assert dict(await listed(to))[symbol] == "SETTLING"
 
 
-@each_stream
+@pytest.mark.parametrize("feed", [feed for feed in STREAMING if BY_NAME[feed][1].bad_field[0]])
 async def test_an_impossible_value_beside_good_ones(tmp_path: Path, feed: str) -> None:
     """One field of one contract; its rate is as good as ever."""
     async with simulated(tmp_path, feed) as to, reader(feed, to) as ws:
@@ -329,7 +337,7 @@ async def test_lists_that_name_a_contract_twice_or_not_at_all(tmp_path: Path, fe
         assert await listed(to) == before
 
 
-@each_stream
+@pytest.mark.parametrize("feed", [feed for feed in STREAMING if BY_NAME[feed][1].null_field])
 async def test_optional_fields_that_are_null(tmp_path: Path, feed: str) -> None:
     """In frames and in REST; what must be there stays."""
     async with simulated(tmp_path, feed) as to, reader(feed, to) as ws:

@@ -53,7 +53,9 @@ def test_the_first_line_says_whether_the_market_is_real() -> None:
 
 def test_the_welcome_says_what_comes_next() -> None:
     """A simulated market warms up in seconds, the real one within the exchanges' limits."""
-    assert f"baselines load for about {console.WARM_UP_S} s, then z appears" in welcome()
+    assert console.simulated_warm_up(OPTIONS.contracts) in welcome()
+    assert "about 90 s" in console.simulated_warm_up(1_500)
+    assert "about 310 s" in console.simulated_warm_up(7_000)
     live = welcome(options=replace(OPTIONS, live=True))
     assert "of hyperliquid about 45" in live
     assert "at the first start" in live
