@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from producers.exchanges import exchange
-from producers.exchanges.json_slicing import envelope
+from producers.exchanges.json_slicing import envelope, surroundings
 from producers.exchanges.spec import RestCall, Slice
 from schemas.contract_status import ContractStatus
 from schemas.errors import ConfigurationError, MalformedInputError
@@ -52,6 +53,28 @@ def test_an_envelope_is_what_stands_around_the_array(
     assert around.head == lead + b"["
     assert around.tail == b"]" + trail
     assert json.loads(around.around(b"7"))["d"] == [7]
+
+
+@given(
+    before=st.dictionaries(st.sampled_from(["T", "P", 'd"', "\\d", "x"]), values, max_size=3),
+    after=st.dictionaries(st.sampled_from(["N", "t:", "}"]), values, max_size=2),
+    row=st.dictionaries(st.sampled_from(["d", "s", "T"]), values, max_size=3),
+    twice=st.booleans(),
+)
+def test_what_stands_around_a_row_is_found_wherever_its_bytes_stand_again(
+    before: dict[str, Any],
+    after: dict[str, Any],
+    row: dict[str, Any],
+    twice: bool,  # noqa: FBT001 - hypothesis passes it so
+) -> None:
+    """Another key may hold the same row, or an object with one."""
+    if twice:
+        before = {"x": {"d": row}, **before}
+    text = json.dumps({**before, "d": row, **after}).encode()
+    raw = msgspec.json.decode(text, type=dict[str, msgspec.Raw])["d"]
+    around = surroundings(text, "d", raw)
+    assert around.around(bytes(raw)) == text
+    assert json.loads(around.around(b"7")) == {**before, "d": 7, **after}
 
 
 @pytest.mark.parametrize("frame", [b"", b"[1]", b'{"e":{"d":[1]}}', b'{"d":[2]}', b'"d":[1]'])
