@@ -32,6 +32,7 @@ _OWN = (
     "schemas.venues.hyperliquid:FEED",
     "schemas.venues.backpack:FEED",
     "schemas.venues.aster:FEED",
+    "schemas.venues.gate:FEED",
     "schemas.venues.whitebit:FEED",
     "schemas.venues.dydx:FEED",
     "schemas.venues.bybit:FEED",

@@ -149,7 +149,8 @@ class Wire:
 
         if set(self._symbol.findall(text)) == {symbol.encode()}:
             return spoil(text)
-        named = rf'\{{[^{{}}]*"(?:s|symbol|instId)":"{re.escape(symbol)}"[^{{}}]*\}}'.encode()
+        name = rf'"(?:s|symbol|instId|contract|name)":"{re.escape(symbol)}"'
+        named = rf"\{{[^{{}}]*{name}[^{{}}]*\}}".encode()
         return re.sub(named, lambda found: spoil(found[0]), text)
 
     @cached_property

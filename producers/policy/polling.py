@@ -116,7 +116,9 @@ class Polling:
         if self._failures:
             return ceiling_s(self._failures - 1, self._retry_s, self.period_s)
         if new:
-            return self.period_s / 2
+            # A feed whose contracts are quiet by nature has a long period: some contract is always
+            # newly silent, and the period itself is short enough for it.
+            return self.period_s / 2 if self.period_s <= 2 * SELDOM_S else self.period_s
         assert self._polled_s is not None
         if len(self._since) > few:
             return self.period_s

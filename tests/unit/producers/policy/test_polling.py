@@ -127,6 +127,15 @@ def test_a_few_that_are_never_streamed_are_asked_for_seldom() -> None:
     assert polling.due_s(EXPECTED, 0.0) == LONG_S + 3.5 + 5.0
 
 
+def test_where_contracts_are_quiet_by_nature_a_new_silence_waits_for_the_period() -> None:
+    """Some contract is always newly silent there: a call for each would be one a minute."""
+    polling = Polling(300.0)
+    polling.want(["A"], 0.0)
+    polled(polling, 0.0)
+    polling.want(["A", "B"], 20.0)
+    assert polling.due_s(EXPECTED, 0.0) == 300.0
+
+
 def test_many_that_are_silent_for_long_are_an_outage_and_no_habit() -> None:
     """They are asked for at the period however long it lasts."""
     polling = Polling(5.0)
