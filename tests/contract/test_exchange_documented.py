@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from urllib.parse import urlsplit
 
 import pytest
@@ -73,7 +74,8 @@ def test_every_contract_is_subscribed_once(found: Exchange, kind: SocketKind, nu
             document = json.dumps(json.loads(frame.text), ensure_ascii=False).lower()
             assert all(symbol.lower() in document for symbol in frame.symbols)
             assert len(frame.symbols) <= 100
-            assert all(word in frame.text for word in frame.identity.split())
+            words = re.split(r"[ ,]", frame.identity)
+            assert all(word in frame.text for word in words)
         named = [frame.identity for frame in frames if frame.identity]
         assert len(set(named)) == len(named)
     assert found.frames_per_s <= 20
