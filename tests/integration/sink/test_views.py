@@ -23,7 +23,7 @@ from schemas.errors import ConfigurationError, StateError, UnavailableError
 from schemas.times import US_PER_HOUR, US_PER_S
 from stream_app.sink.clickhouse import check_database, connect
 from stream_app.sink.tables import TABLES
-from tests.support.sink_stack import ClickHouseServer, insert, rate, settlement, zscore
+from tests.support.sink_stack import ClickHouseServer, facts, insert, rate, settlement, zscore
 
 pytestmark = pytest.mark.integration
 
@@ -248,12 +248,16 @@ def test_each_row_is_counted_once(clickhouse: ClickHouseServer) -> None:
             "detail": "", **times,
         }  # fmt: skip
         insert(clickhouse, "audit", event)
+    told = facts("binance-usdm:S1USDT", updated_at=now)
+    insert(clickhouse, "contract_facts", told)
+    insert(clickhouse, "contract_facts", told)
     counts = {
         name: clickhouse.rows(f"SELECT count() FROM funding.{name}_once")[0][0]
         for name in (table.name for table in TABLES)
     }
     assert counts == {
         "settlements": 3, "zscores": 1, "rates": 1, "audit": 2, "bars": 0, "alerts": 0, "feeds": 0,
+        "contract_facts": 1,
     }  # fmt: skip
     assert clickhouse.rows(
         "SELECT feed, symbol, base, rate FROM funding.settlements_once ORDER BY symbol"
