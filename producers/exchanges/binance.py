@@ -41,7 +41,7 @@ WEIGHT = "weight"
 WEIGHT_LIMIT = RateLimit(2400, 60.0)
 """One pool for fapi and dapi since 2026-06-30 (docs/exchanges/binance-usdm.md §9)."""
 TICKER_WEIGHT = 40
-"""Of ticker/24hr without a symbol (docs/exchanges/binance-usdm.md §9d, binance-coinm.md §6d)."""
+"""Of ticker/24hr without a symbol (docs/exchanges/binance-usdm.md §9e, binance-coinm.md §6e)."""
 LIMITS_GROUP = "binance"
 USED_WEIGHT_HEADER = "X-MBX-USED-WEIGHT-1M"
 SILENT_S = 10.0

@@ -130,14 +130,14 @@ class _Market(msgspec.Struct, gc=False, rename="camel"):
 
 
 class _Ticker(msgspec.Struct, gc=False, rename="camel"):
-    """A row of GET /api/v1/tickers, §4d."""
+    """A row of GET /api/v1/tickers, §4e."""
 
     symbol: str
     quote_volume: Number = None
 
 
 class _OpenInterest(msgspec.Struct, gc=False, rename="camel"):
-    """A row of GET /api/v1/openInterest, §4d: in units of the base asset."""
+    """A row of GET /api/v1/openInterest, §4e: in units of the base asset."""
 
     symbol: str
     open_interest: Number = None

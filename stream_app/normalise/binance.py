@@ -160,7 +160,7 @@ class _SymbolInfo(msgspec.Struct, gc=False, rename="camel"):
 
 
 class _Ticker(msgspec.Struct, gc=False, rename="camel"):
-    """A row of ticker/24hr, docs/exchanges/binance-usdm.md §9d and binance-coinm.md §6d.
+    """A row of ticker/24hr, docs/exchanges/binance-usdm.md §9e and binance-coinm.md §6e.
 
     `volume` of COIN-M counts contracts, and it has no quote volume.
     """

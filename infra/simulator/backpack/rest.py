@@ -201,7 +201,7 @@ class BackpackRest:
         return universe.market(contract, terms, order_book, visible=self.is_open(row))
 
     def _tickers(self, call: RestCall) -> RestReply:
-        """Of all markets, whatever their type (§4d)."""
+        """Of all markets, whatever their type (§4e)."""
         rows = self._rows_of("PERP")
         return RestReply(msgspec.json.encode([self._ticker(row, call.now_ms) for row in rows]))
 
@@ -220,7 +220,7 @@ class BackpackRest:
         }
 
     def _open_interest(self, call: RestCall) -> RestReply:
-        """Of all perpetuals, in units of the base asset (§4d)."""
+        """Of all perpetuals, in units of the base asset (§4e)."""
         held = [
             {
                 "symbol": contract.symbol,

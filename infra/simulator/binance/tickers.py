@@ -1,7 +1,7 @@
 """Rows of ticker/24hr of simulated Binance: what was traded in the last 24 hours.
 
 USD-M has a quote volume. COIN-M counts contracts and coins instead, and names the pair
-(docs/exchanges/binance-usdm.md §9d, binance-coinm.md §6d).
+(docs/exchanges/binance-usdm.md §9e, binance-coinm.md §6e).
 """
 
 from __future__ import annotations
