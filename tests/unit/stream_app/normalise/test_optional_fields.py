@@ -34,6 +34,7 @@ NEXT_TIMES = {
         "nextFundingRateDateTime",
         "nextUpdate",
         "nextSettleTime",
+        "funding_next_apply",
     ),
 }
 """Dropped without a word where they are out of place: exchanges put other things there."""
