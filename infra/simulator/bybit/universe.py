@@ -31,7 +31,7 @@ _OTHER_LOTS = {
 
 def contracts(perpetuals: int, start_ms: int, held_back: int = 0) -> tuple[Contract, ...]:
     """All contracts: perpetuals, dated ones, one of the pre-market, then what is held back."""
-    assets, bases = _assets(), list[Asset]()
+    assets, bases = _assets(), list[tuple[Asset, float]]()
     listed = [_perpetual(position, assets, bases) for position in range(perpetuals + held_back)]
     if perpetuals > _TURNING:
         changes = universe.turns(start_ms, (8, 0), (1, 0))
@@ -74,18 +74,16 @@ def _assets() -> Iterator[tuple[Asset, float]]:
 
 
 def _perpetual(
-    position: int, assets: Iterator[tuple[Asset, float]], bases: list[Asset]
+    position: int, assets: Iterator[tuple[Asset, float]], bases: list[tuple[Asset, float]]
 ) -> Contract:
     if position % _INVERSE_EVERY == 11:
-        asset, ending, quote = bases[position // _INVERSE_EVERY], "USD", "USD"
-        price_usd = universe.price_usd(asset)
+        (asset, price_usd), ending, quote = bases[position // _INVERSE_EVERY], "USD", "USD"
     elif position % _USDC_EVERY == 5:
-        asset, ending, quote = bases[position // _USDC_EVERY], "PERP", "USDC"
-        price_usd = universe.price_usd(asset)
+        (asset, price_usd), ending, quote = bases[position // _USDC_EVERY], "PERP", "USDC"
     else:
         (asset, price_usd), ending, quote = next(assets), "USDT", "USDT"
         if not asset.name[:1].isdigit():
-            bases.append(asset)
+            bases.append((asset, price_usd))
     return Contract(
         symbol=f"{asset.name}{ending}",
         asset=asset,

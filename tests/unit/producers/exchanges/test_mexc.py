@@ -9,10 +9,8 @@ import pytest
 
 from producers.exchanges.mexc import EXCHANGE
 from producers.exchanges.spec import Control, RestCall
-from producers.settings import ProducerSettings
 from schemas.errors import MalformedInputError
 from schemas.times import MS_PER_HOUR
-from schemas.venues.mexc import FEED
 
 (KIND,) = EXCHANGE.socket_kinds
 (LIST, _, _) = EXCHANGE.fact_calls
@@ -144,14 +142,3 @@ def test_facts_are_published_when_what_lasts_changes() -> None:
     assert identity("funding_rate", row) != identity("funding_rate", {**row, "collectCycle": 4})
     assert identity("detail", {"state": 0}) != identity("detail", {"state": 4})
     assert identity("ticker", {"amount24": 1}) != identity("ticker", {"amount24": 2})
-
-
-def test_quiet_contracts_are_filled_in_within_the_threshold_and_the_budget() -> None:
-    """The worst hour, in which some contract falls silent all the time, has fewer than 48 calls."""
-    refreshes = 3_600 / ProducerSettings.model_fields["producer_registry_refresh_s"].default
-    facts = sum(refreshes / call.every for call in EXCHANGE.fact_calls)
-    polls = 3_600 / (EXCHANGE.fallback_s / 2)
-    settled = EXCHANGE.true_up_calls_per_hour or 0
-    assert facts + polls + settled + len(EXCHANGE.snapshot_calls([])) < 48
-    assert EXCHANGE.silent_s + EXCHANGE.fallback_s / 2 < FEED.stale_s
-    assert EXCHANGE.fallback_s + 60 < FEED.stale_s

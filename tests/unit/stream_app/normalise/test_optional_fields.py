@@ -35,6 +35,7 @@ NEXT_TIMES = {
         "nextUpdate",
         "nextSettleTime",
         "funding_next_apply",
+        "funding_next_apply",
     ),
 }
 """Dropped without a word where they are out of place: exchanges put other things there."""
