@@ -157,9 +157,10 @@ def cap_units(position: int, asset: Asset) -> int:
 def price_usd(asset: Asset) -> float:
     """A price level for an asset: the known one, or one between 0.02 and 400 from its name.
 
-    `kPEPE` is the same contract of a thousand as `1000PEPE`.
+    `kPEPE` and `PEPE1000` are the same contract of a thousand as `1000PEPE`.
     """
-    name = f"1000{asset.name[1:]}" if _is_kilo(asset.name) else asset.name
+    thousand = _thousand(asset.name)
+    name = f"1000{thousand[1] or thousand[2]}" if thousand else asset.name
     known = _PRICES_USD.get(name)
     if known is not None:
         return known
@@ -167,7 +168,7 @@ def price_usd(asset: Asset) -> float:
     return float(0.02 * 20_000.0 ** (int.from_bytes(digest, "big") / 2**64))
 
 
-_is_kilo = re.compile(r"k[A-Z0-9]+").fullmatch
+_thousand = re.compile(r"k([A-Z0-9]+)|([A-Z]{2,})1000").fullmatch
 
 
 def quarter_ends_ms(start_ms: int) -> tuple[int, int]:
