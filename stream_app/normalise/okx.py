@@ -42,6 +42,9 @@ from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader
 SETTLED_AFTER_US = 90 * US_PER_S
 """For so long after a settlement the rate beside the estimate may still be that of the one before
 (§3); the next push says it again."""
+SETTLED_UNTIL_US = 20 * 60 * US_PER_S
+"""For so long each push tells the settlement again; then the history has it, which would come as a
+row of holes where the stream had told its newest settlement first."""
 _SWAP = "SWAP"
 _US_PER_MS = 1_000
 
@@ -131,7 +134,9 @@ def _last_settled(row: _Rate, event_us: int, faults: list[str]) -> Sequence[Sett
     rate = optional(number, row.sett_funding_rate, "settFundingRate", faults)
     at = optional(past_time_us, row.prev_funding_time, "prevFundingTime", faults)
     state = optional(text, row.sett_state, "settState", faults)
-    if rate is None or at is None or state != "settled" or event_us - at < SETTLED_AFTER_US:
+    if rate is None or at is None or state != "settled":
+        return ()
+    if not SETTLED_AFTER_US <= event_us - at < SETTLED_UNTIL_US:
         return ()
     return (SettlementUpdate(row.inst_id, at, rate, source="stream"),)
 

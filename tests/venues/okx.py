@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from producers.exchanges.spec import Control
-from stream_app.model import NoRate, RateUpdate, SettlementUpdate
+from stream_app.model import NoRate, RateUpdate
 from tests.venues.clients import Client, Row, at
 from tests.venues.samples import (
     Captured,
@@ -224,6 +224,7 @@ DOCUMENTED = Documented(
 
 _XPERP = "BTC-USD_UM_XPERP-310404"
 CAPTURED = (
+    # Its settlement is of more than two hours before: that is the history's.
     Captured(
         "okx/kh_ws_funding_rate_BTC.json",
         "data",
@@ -236,9 +237,6 @@ CAPTURED = (
                 event_time=1_788_488_645_809_000,
                 next_funding_time=1_788_508_800_000_000,
                 interval_hours=8.0,
-            ),
-            SettlementUpdate(
-                "BTC-USDT-SWAP", 1_788_480_000_000_000, 0.0000418741079605, source="stream"
             ),
         ),
     ),

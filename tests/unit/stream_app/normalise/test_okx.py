@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from schemas.contract_status import ContractStatus
@@ -19,12 +20,14 @@ from stream_app.model import (
     Unreadable,
     Update,
 )
-from stream_app.normalise.okx import SETTLED_AFTER_US, normalise, split_symbol
+from stream_app.normalise.okx import SETTLED_AFTER_US, SETTLED_UNTIL_US, normalise, split_symbol
 from tests.venues.okx import HELD, INSTRUMENT, ROW, SETTLED, STREAMED, TICKER
 from tests.venues.samples import RECEIVED_AT_US
 
 SYMBOL = "BTC-USDT-SWAP"
 PREV_US = 1_789_977_600_000_000
+SETTLED_TS = str(PREV_US // 1_000 + 600_000)
+"""Ten minutes after a settlement."""
 ESTIMATE = RateUpdate(
     SYMBOL,
     0.0000912044771358,
@@ -55,7 +58,10 @@ def estimate(*without: str, **change: Any) -> RateUpdate:
 
 def test_a_row_is_an_estimate_and_the_settlement_before() -> None:
     """`fundingRate` for `fundingTime`, `settFundingRate` at `prevFundingTime`; not the next one."""
-    assert streamed() == (ESTIMATE, SETTLEMENT)
+    estimate, settlement = streamed(ts=SETTLED_TS)
+    assert estimate == msgspec.structs.replace(ESTIMATE, event_time=int(SETTLED_TS) * 1_000)
+    assert settlement == SETTLEMENT
+    assert streamed() == (ESTIMATE,)
 
 
 def test_rest_has_the_estimate_alone() -> None:
@@ -86,7 +92,7 @@ def test_the_interval_is_the_one_that_the_estimate_ends(
 
 def test_an_interval_that_is_none_costs_no_rate() -> None:
     """Times that were swapped, or of a test fixture, make no interval."""
-    update, *_, told = streamed(prevFundingTime="1790013600000")
+    update, told = streamed(prevFundingTime="1790013600000")
     assert isinstance(update, RateUpdate)
     assert update.interval_hours is None
     assert update.rate == ESTIMATE.rate
@@ -105,27 +111,34 @@ def test_an_interval_that_is_none_costs_no_rate() -> None:
 )
 def test_a_settlement_needs_its_time_and_its_end(change: dict[str, Any]) -> None:
     """While it goes on, the rate may be that of the settlement that is being made (§3)."""
-    assert [type(update) for update in streamed(**change)] == [RateUpdate]
+    assert [type(update) for update in streamed(ts=SETTLED_TS, **change)] == [RateUpdate]
 
 
-@pytest.mark.parametrize(("late_us", "count"), [(-1_000, 1), (0, 2)])
-def test_shortly_after_a_settlement_the_old_rate_may_still_stand_there(
-    late_us: int, count: int
-) -> None:
-    """The next push says it again."""
-    ts = (PREV_US + SETTLED_AFTER_US + late_us) // 1_000
+@pytest.mark.parametrize(
+    ("after_us", "count"),
+    [
+        (SETTLED_AFTER_US - 1_000, 1),
+        (SETTLED_AFTER_US, 2),
+        (SETTLED_UNTIL_US - 1_000, 2),
+        (SETTLED_UNTIL_US, 1),
+    ],
+)
+def test_a_settlement_is_told_when_it_is_sure_and_still_news(after_us: int, count: int) -> None:
+    """At first the old rate may stand there; each of the next pushes tells it again."""
+    ts = (PREV_US + after_us) // 1_000
     assert len(streamed(ts=str(ts))) == count
 
 
 def test_a_row_without_a_rate() -> None:
     """The settlement beside it is one all the same; a rate of 0 is a rate."""
-    assert streamed(fundingRate="") == (NoRate(SYMBOL, "no funding rate"), SETTLEMENT)
+    found = streamed(fundingRate="", ts=SETTLED_TS)
+    assert found == (NoRate(SYMBOL, "no funding rate"), SETTLEMENT)
     assert estimate(fundingRate="0").rate == 0.0
-    update, told = streamed(fundingRate="x")
+    update, told = streamed(fundingRate="x", ts=SETTLED_TS)
     assert update == SETTLEMENT
     assert isinstance(told, Unreadable)
     with pytest.raises(MalformedInputError):
-        streamed(fundingRate="x", settState="processing")
+        streamed(fundingRate="x")
 
 
 def test_the_next_rate_is_no_rate_of_ours() -> None:
