@@ -47,7 +47,7 @@ async def test_ccxt(tmp_path: Path) -> None:
             await client.watch_ticker(SYMBOLS[0])
             await client.watch_ticker(SYMBOLS[0])
             history = await client.fetch_funding_rate_history(SYMBOLS[0], limit=100)
-            with pytest.raises(ccxt.BadRequest, match="does not exist"):
+            with pytest.raises(ccxt.ExchangeError, match="does not exist"):
                 await client.publicMixGetV2MixMarketTickers({"productType": "SPOT"})
         finally:
             await client.close()
