@@ -25,7 +25,6 @@ WIRE = Wire(
     unknown_event=(
         '{"time":1,"time_ms":@ms@,"channel":"@event@","event":"update","result":{"type":"x"}}'
     ),
-    rates_have_times=False,
     rows_in=("result",),
 )  # fmt: skip
 
