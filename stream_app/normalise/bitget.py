@@ -36,12 +36,14 @@ from stream_app.normalise.numbers import (
     Number,
     Text,
     Time,
+    amount,
     hours,
     next_time_us,
     number,
     optional,
     past_time_us,
     price,
+    product,
     text,
     time_us,
 )
@@ -257,12 +259,12 @@ def _contract(row: _Contract, _item: Item) -> Sequence[Update]:
 
 def _liquidity(row: _Liquidity, _item: Item) -> Sequence[Update]:
     faults: list[str] = []
-    coins = optional(number, row.holding_amount, "holdingAmount", faults)
+    coins = optional(amount, row.holding_amount, "holdingAmount", faults)
     mark = optional(price, row.mark_price, "markPrice", faults)
     facts = InstrumentUpdate(
         row.symbol,
-        turnover_24h=optional(number, row.quote_volume, "quoteVolume", faults),
-        open_interest=None if coins is None or mark is None else coins * mark,
+        turnover_24h=optional(amount, row.quote_volume, "quoteVolume", faults),
+        open_interest=product(coins, mark),
     )
     return with_faults(row.symbol, faults, facts)
 

@@ -25,6 +25,7 @@ from stream_app.normalise.numbers import (
     Number,
     Text,
     Time,
+    amount,
     hours,
     interval_hours_of_ms,
     next_time_us,
@@ -148,15 +149,15 @@ def _liquidity(reply: _TickerReply, _item: Item) -> Sequence[Update]:
     row = reply.result.list[0]
     faults: list[str] = []
     if split_symbol(row.symbol)[1] == _INVERSE_QUOTE:
-        turnover = optional(number, row.volume_24h, "volume24h", faults)
-        one_side = optional(number, row.single_open_interest, "singleOpenInterest", faults)
-        both_sides = optional(number, row.open_interest, "openInterest", faults)
+        turnover = optional(amount, row.volume_24h, "volume24h", faults)
+        one_side = optional(amount, row.single_open_interest, "singleOpenInterest", faults)
+        both_sides = optional(amount, row.open_interest, "openInterest", faults)
     else:
-        turnover = optional(number, row.turnover_24h, "turnover24h", faults)
+        turnover = optional(amount, row.turnover_24h, "turnover24h", faults)
         one_side = optional(
-            number, row.single_open_interest_value, "singleOpenInterestValue", faults
+            amount, row.single_open_interest_value, "singleOpenInterestValue", faults
         )
-        both_sides = optional(number, row.open_interest_value, "openInterestValue", faults)
+        both_sides = optional(amount, row.open_interest_value, "openInterestValue", faults)
     if one_side is None and both_sides is not None:
         one_side = both_sides / 2
     facts = InstrumentUpdate(row.symbol, turnover_24h=turnover, open_interest=one_side)

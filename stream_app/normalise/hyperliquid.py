@@ -33,6 +33,7 @@ from stream_app.normalise.numbers import (
     number,
     optional,
     price,
+    product,
     time_us,
 )
 from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader, with_faults
@@ -151,7 +152,7 @@ def _liquidity_of(
     return InstrumentUpdate(
         symbol,
         turnover_24h=optional(amount, context.day_ntl_vlm, "dayNtlVlm", faults),
-        open_interest=None if coins is None or mark is None else coins * mark,
+        open_interest=product(coins, mark),
     )
 
 

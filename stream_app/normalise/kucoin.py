@@ -37,6 +37,7 @@ from stream_app.normalise.numbers import (
     optional,
     past_time_us,
     price,
+    product,
     text,
     time_us,
 )
@@ -271,9 +272,7 @@ def _liquidity(
         return None, lots
     turnover = optional(amount, row.turnover, "turnoverOf24h", faults)
     mark = optional(price, row.mark_price, "markPrice", mark_faults)
-    if lots is None or coins is None or mark is None:
-        return turnover, None
-    return turnover, lots * coins * mark
+    return turnover, product(lots, coins, mark)
 
 
 def _compared(row: _Contract, item: Item) -> Sequence[Update]:
