@@ -17,7 +17,6 @@ from stream_app.model import (
     InstrumentUpdate,
     NoRate,
     RateUpdate,
-    SettledColumns,
     SettlementUpdate,
     StreamColumns,
     Update,
@@ -29,7 +28,7 @@ from stream_app.normalise.columns import (
     next_times_us,
     optional_floats,
     prices,
-    settled,
+    settled_rows,
     times_us,
 )
 from stream_app.normalise.numbers import (
@@ -229,10 +228,6 @@ def _settlement(row: _Settled, _item: Item) -> Sequence[Update]:
     return (SettlementUpdate(row.symbol, time_us(row.funding_time, "fundingTime"), rate),)
 
 
-def _settled_columns(rows: Sequence[_PlainSettled]) -> SettledColumns:
-    return settled(*zip(*map(msgspec.structs.astuple, rows), strict=True))
-
-
 def split_symbol(symbol: str) -> tuple[str, str]:
     """Guess (base, quote), as of BTCUSDT, BTCPERP and BTCUSD (§5)."""
     return split_at_ending(symbol, _ENDINGS)
@@ -284,5 +279,5 @@ normalise = ChannelNormaliser(
         ("contract", "tickers"): PayloadReader(_Liquidity, _liquidity),
     },
     {"ticker": ColumnReader(_PlainFrame, _frame_columns, texts_as_numbers=True)},
-    {"history-fund-rate": ColumnReader(_PlainSettled, _settled_columns, texts_as_numbers=True)},
+    {"history-fund-rate": ColumnReader(_PlainSettled, settled_rows, texts_as_numbers=True)},
 )

@@ -15,12 +15,11 @@ from stream_app.model import (
     InstrumentUpdate,
     NoRate,
     RateUpdate,
-    SettledColumns,
     SettlementUpdate,
     Update,
 )
 from stream_app.normalise.assets import canonical_asset, split_at_ending
-from stream_app.normalise.columns import ColumnReader, settled
+from stream_app.normalise.columns import ColumnReader, settled_rows
 from stream_app.normalise.numbers import (
     Number,
     Text,
@@ -172,10 +171,6 @@ def _settlement(row: _Settled, _item: Item) -> Sequence[Update]:
     return (SettlementUpdate(row.symbol, at, rate),)
 
 
-def _settled_columns(rows: Sequence[_PlainSettled]) -> SettledColumns:
-    return settled(*zip(*map(msgspec.structs.astuple, rows), strict=True))
-
-
 def _interval_hours(value: Number, field: str) -> float | None:
     minutes = number(value, field)
     return None if minutes is None else interval_hours_of_ms(minutes * _MS_PER_MINUTE, field)
@@ -220,6 +215,6 @@ normalise = ChannelNormaliser(
         ("history", "funding/history"): PayloadReader(_Settled, _settlement),
     },
     settled_readers={
-        "funding/history": ColumnReader(_PlainSettled, _settled_columns, texts_as_numbers=True)
+        "funding/history": ColumnReader(_PlainSettled, settled_rows, texts_as_numbers=True)
     },
 )

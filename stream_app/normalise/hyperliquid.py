@@ -18,12 +18,11 @@ from stream_app.model import (
     InstrumentUpdate,
     NoRate,
     RateUpdate,
-    SettledColumns,
     SettlementUpdate,
     Update,
 )
 from stream_app.normalise.assets import canonical_asset
-from stream_app.normalise.columns import ColumnReader, settled
+from stream_app.normalise.columns import ColumnReader, settled_rows
 from stream_app.normalise.numbers import (
     Flag,
     Number,
@@ -171,10 +170,6 @@ def _settlement(row: _FundingHistory, _item: Item) -> Sequence[Update]:
     return (SettlementUpdate(row.coin, time_us(row.time, "time"), rate),)
 
 
-def _settled_columns(rows: Sequence[_PlainFundingHistory]) -> SettledColumns:
-    return settled(*zip(*map(msgspec.structs.astuple, rows), strict=True))
-
-
 def _facts(row: _Universe, item: Item) -> Sequence[Update]:
     dex, _, coin = item.symbol.rpartition(":")
     if row.universe is not None:
@@ -227,5 +222,5 @@ normalise = ChannelNormaliser(
         ("contract", "meta"): _read_facts,
         ("contract", "allPerpMetas"): _read_facts,
     },
-    settled_readers={"fundingHistory": ColumnReader(_PlainFundingHistory, _settled_columns)},
+    settled_readers={"fundingHistory": ColumnReader(_PlainFundingHistory, settled_rows)},
 )

@@ -17,12 +17,11 @@ from stream_app.model import (
     InstrumentUpdate,
     NoRate,
     RateUpdate,
-    SettledColumns,
     SettlementUpdate,
     Update,
 )
 from stream_app.normalise.assets import canonical_asset
-from stream_app.normalise.columns import ColumnReader, settled
+from stream_app.normalise.columns import ColumnReader, settled_rows
 from stream_app.normalise.numbers import (
     Number,
     Text,
@@ -207,10 +206,6 @@ def _settlement(row: _Settled, _item: Item) -> Sequence[Update]:
     return (SettlementUpdate(row.inst_id, time_us(row.funding_time, "fundingTime"), rate),)
 
 
-def _settled_columns(rows: Sequence[_PlainSettled]) -> SettledColumns:
-    return settled(*zip(*map(msgspec.structs.astuple, rows), strict=True))
-
-
 def split_symbol(symbol: str) -> tuple[str, str]:
     """Guess (base, quote), as of BTC-USDT-SWAP (§3)."""
     base, dash, quote = symbol.removesuffix("-SWAP").rpartition("-")
@@ -264,6 +259,6 @@ normalise = ChannelNormaliser(
         ("history", "funding-rate-history"): PayloadReader(_Settled, _settlement),
     },
     settled_readers={
-        "funding-rate-history": ColumnReader(_PlainSettled, _settled_columns, texts_as_numbers=True)
+        "funding-rate-history": ColumnReader(_PlainSettled, settled_rows, texts_as_numbers=True)
     },
 )
