@@ -40,6 +40,7 @@ from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader
 _ENDINGS = (("USDT", "USDT"), ("PERP", "USDC"), ("USD", "USD"))
 _INVERSE_QUOTE = "USD"
 _MS_PER_MINUTE = 60_000
+_NO_TIME: tuple[Time, ...] = (None, "", "0", 0)
 
 
 class _Ticker(msgspec.Struct, gc=False, rename="camel"):
@@ -118,7 +119,7 @@ def _rate(row: _Ticker, event_us: int) -> Sequence[Update]:
         return (NoRate(row.symbol, "before its listing"),)
     interval_hours = optional(hours, row.funding_interval_hour, "fundingIntervalHour", faults)
     delivery = optional(number, row.delivery_time, "deliveryTime", faults)
-    if interval_hours is None and delivery:
+    if delivery and row.next_funding_time in _NO_TIME:
         return (NoRate(row.symbol, "a dated contract"),)
     update = RateUpdate(
         row.symbol,
