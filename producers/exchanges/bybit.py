@@ -263,10 +263,13 @@ class Bybit(Exchange):
         """A row is one piece: a whole one, or what has changed since the last (§2)."""
         message = _message(data)
         if message.topic is not None and present(message.data):
-            channel, _, _ = message.topic.partition(".")
+            channel, _, contract = message.topic.partition(".")
             if channel != _CHANNEL:
                 return Frame(channel, (), unknown=channel)
             piece = piece_of(_row(message.data).symbol, bytes(message.data))
+            if piece.symbol != contract:
+                # Changes of one contract must not complete the row of another.
+                piece = Slice(None, data, readable=False)
             if piece.readable:
                 head, tail = surroundings(data, "data", message.data)
                 piece = piece._replace(partial=Partial(head, tail, message.type == "snapshot"))
