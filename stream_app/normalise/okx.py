@@ -156,8 +156,13 @@ def _estimate(row: _Rate, stated_us: int | None, item: Item, faults: list[str]) 
 
 
 def _is_no_swap(row: _Rate) -> bool:
-    """Other products have the same channel and the same call (§3)."""
-    return isinstance(row.inst_type, str) and row.inst_type not in {"", _SWAP}
+    """Other products have the same channel and the same call (§3).
+
+    Where a row does not say which it is of, its symbol does.
+    """
+    if isinstance(row.inst_type, str) and row.inst_type:
+        return row.inst_type != _SWAP
+    return not row.inst_id.endswith(f"-{_SWAP}")
 
 
 def _streamed(frame: _RateFrame, item: Item) -> Sequence[Update]:

@@ -156,6 +156,18 @@ def test_x_perps_are_no_swaps(purpose: Purpose) -> None:
     assert read(payload, purpose, channel) == (NoRate(SYMBOL, "no swap"),)
 
 
+@pytest.mark.parametrize("kind", [None, "", 5])
+def test_a_row_that_does_not_say_its_product_is_told_by_its_symbol(kind: object) -> None:
+    """A rate of an X-Perp must not become one of a swap, nor the other way round."""
+    x_perp = "BTC-USD_UM_XPERP-310404"
+    row = {**ROW, "instId": x_perp, "instType": kind}
+    payload = json.dumps({**STREAMED, "data": [row]}).encode()
+    found = normalise("stream", "funding-rate", x_perp, payload, RECEIVED_AT_US)
+    assert found == (NoRate(x_perp, "no swap"),)
+    assert estimate(instType=kind) == ESTIMATE
+    assert estimate("instType") == ESTIMATE
+
+
 def test_a_row_of_before_2023_has_no_time() -> None:
     """The time of receipt stands in, as it does in the core."""
     without = ("ts", "prevFundingTime", "nextFundingTime", "settFundingRate", "settState")
