@@ -138,6 +138,10 @@ def _last_settled(row: _Rate, event_us: int, faults: list[str]) -> Sequence[Sett
         return ()
     if not SETTLED_AFTER_US <= event_us - at < SETTLED_UNTIL_US:
         return ()
+    coming = optional(past_time_us, row.funding_time, "fundingTime", faults)
+    if coming is not None and event_us >= coming:
+        # Times that have not moved on yet, beside a rate that may have.
+        return ()
     return (SettlementUpdate(row.inst_id, at, rate, source="stream"),)
 
 

@@ -129,6 +129,14 @@ def test_a_settlement_is_told_when_it_is_sure_and_still_news(after_us: int, coun
     assert len(streamed(ts=str(ts))) == count
 
 
+@pytest.mark.parametrize(("coming_ms", "count"), [(-1, 1), (0, 1), (1, 2)])
+def test_times_that_have_not_moved_on_make_no_settlement(coming_ms: int, count: int) -> None:
+    """The rate beside them may be that of the settlement that has just been made."""
+    coming = str(int(SETTLED_TS) + coming_ms)
+    found = streamed(ts=SETTLED_TS, fundingTime=coming)
+    assert len([u for u in found if not isinstance(u, Unreadable)]) == count
+
+
 def test_a_row_without_a_rate() -> None:
     """The settlement beside it is one all the same; a rate of 0 is a rate."""
     found = streamed(fundingRate="", ts=SETTLED_TS)
