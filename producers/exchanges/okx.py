@@ -197,6 +197,7 @@ class Okx(Exchange):
         "instruments": RateLimit(20, 2.0),
         "tickers": RateLimit(20, 2.0),
         "open-interest": RateLimit(20, 2.0),
+        "mark-price": RateLimit(10, 2.0),
     }
     limits_group = "okx"
     fact_calls = (
@@ -204,6 +205,7 @@ class Okx(Exchange):
         _get(_RATES, "/api/v5/public/funding-rate", every=_FACTS_EVERY, instId="ANY"),
         _get("tickers", "/api/v5/market/tickers", every=_FACTS_EVERY, instType=_SWAP),
         _get("open-interest", "/api/v5/public/open-interest", every=_FACTS_EVERY, instType=_SWAP),
+        _get("mark-price", "/api/v5/public/mark-price", every=_FACTS_EVERY, instType=_SWAP),
     )
     documented: Mapping[str, PayloadFields] = {
         _CHANNEL: PayloadFields(

@@ -112,6 +112,13 @@ class _OpenInterest(msgspec.Struct, gc=False, rename="camel"):
     oi_usd: Number = None
 
 
+class _Mark(msgspec.Struct, gc=False, rename="camel"):
+    """A row of mark-price, §4d."""
+
+    inst_id: str
+    mark_px: Number = None
+
+
 def _interval_hours(row: _Rate, faults: list[str]) -> float | None:
     """Return the interval that the estimate is of: it ends at `fundingTime`.
 
@@ -255,6 +262,13 @@ def _held(row: _OpenInterest, _item: Item) -> Sequence[Update]:
     return with_faults(row.inst_id, faults, InstrumentUpdate(row.inst_id, open_interest=held))
 
 
+def _marked(row: _Mark, _item: Item) -> Sequence[Update]:
+    """Read the mark price, which the stream of rates lacks."""
+    faults: list[str] = []
+    mark = optional(price, row.mark_px, "markPx", faults)
+    return with_faults(row.inst_id, faults, InstrumentUpdate(row.inst_id, mark_price=mark))
+
+
 _read_polled = PayloadReader(_Rate, _polled)
 normalise = ChannelNormaliser(
     {
@@ -265,6 +279,7 @@ normalise = ChannelNormaliser(
         ("contract", "instruments"): PayloadReader(_Instrument, _facts),
         ("contract", "tickers"): PayloadReader(_Ticker, _turnover),
         ("contract", "open-interest"): PayloadReader(_OpenInterest, _held),
+        ("contract", "mark-price"): PayloadReader(_Mark, _marked),
         ("history", "funding-rate-history"): PayloadReader(_Settled, _settlement),
     },
     settled_readers={

@@ -21,7 +21,7 @@ from stream_app.model import (
     Update,
 )
 from stream_app.normalise.okx import SETTLED_AFTER_US, SETTLED_UNTIL_US, normalise, split_symbol
-from tests.venues.okx import HELD, INSTRUMENT, ROW, SETTLED, STREAMED, TICKER
+from tests.venues.okx import HELD, INSTRUMENT, MARKED, ROW, SETTLED, STREAMED, TICKER
 from tests.venues.samples import RECEIVED_AT_US
 
 SYMBOL = "BTC-USDT-SWAP"
@@ -254,6 +254,16 @@ def test_base_and_quote_are_guessed_where_the_family_is_not_told() -> None:
         (facts,) = read({**INSTRUMENT, **change}, "contract", "instruments")
         assert isinstance(facts, InstrumentUpdate)
         assert (facts.base, facts.quote) == ("BTC", "USDT")
+
+
+def test_the_mark_price_is_a_fact() -> None:
+    """The stream of rates has no prices (§4d); without one no spread can check a pair."""
+    assert read(MARKED, "contract", "mark-price") == (
+        InstrumentUpdate(SYMBOL, mark_price=84_655.4),
+    )
+    for none in ("", "0", None):
+        found = read({**MARKED, "markPx": none}, "contract", "mark-price")
+        assert found == (InstrumentUpdate(SYMBOL),)
 
 
 def test_turnover_is_coins_at_the_last_price() -> None:
