@@ -20,6 +20,7 @@ from stream_app.model import (
     Unreadable,
     Update,
 )
+from stream_app.normalise.assets import canonical_asset
 from stream_app.normalise.okx import SETTLED_AFTER_US, SETTLED_UNTIL_US, normalise, split_symbol
 from tests.venues.okx import HELD, INSTRUMENT, MARKED, ROW, SETTLED, STREAMED, TICKER
 from tests.venues.samples import RECEIVED_AT_US
@@ -246,6 +247,15 @@ def test_a_listed_contract_has_its_facts(word: str | None, status: ContractStatu
             listed_at=1_573_557_408_000_000,
         ),
     )
+
+
+@pytest.mark.parametrize(("coin", "asset"), [("BB", "BLACKBERRY"), ("QNT", "QUANTINUUM")])
+def test_a_share_with_the_ticker_of_a_coin_is_another_asset(coin: str, asset: str) -> None:
+    """Elsewhere BB is BounceBit and QNT is Quant (§3)."""
+    (facts,) = read({**INSTRUMENT, "instFamily": f"{coin}-USDT"}, "contract", "instruments")
+    assert isinstance(facts, InstrumentUpdate)
+    assert (facts.base, facts.multiplier) == (asset, 1.0)
+    assert canonical_asset(coin) == (coin, 1.0)
 
 
 def test_base_and_quote_are_guessed_where_the_family_is_not_told() -> None:
