@@ -64,6 +64,8 @@ _CHANNEL = "funding-rate"
 _SWAP = "SWAP"
 _PONG = b"pong"
 _TOO_MANY = "50011"
+_NO_SUCH = "60018"
+"""The code of an answer about a contract; others are about the request (§1)."""
 _ANSWERS = frozenset({"subscribe", "unsubscribe", "notice", "channel-conn-count"})
 _INSTRUMENT = re.compile(r"instId:\s*([^\s,]+)")
 """A contract in the text of a refusal."""
@@ -81,6 +83,7 @@ class _Message(msgspec.Struct, gc=False):
     data: msgspec.Raw = ABSENT
     event: str | None = None
     id: object = None
+    code: object = None
     msg: object = None
 
 
@@ -174,7 +177,12 @@ def _answer(message: _Message, event: str) -> Frame:
     if event == "error":
         told = message.msg if isinstance(message.msg, str) else ""
         named = tuple(dict.fromkeys(_INSTRUMENT.findall(told)))
-        control = Control(refused=True, refused_symbols=named, answers=answers)
+        is_theirs = bool(named) or message.code == _NO_SUCH
+        control = Control(
+            refused=True, refused_symbols=named, of_contracts=is_theirs, answers=answers
+        )
+    elif event == "channel-conn-count-error":
+        control = Control(refused=True, of_contracts=False)
     elif event not in _ANSWERS:
         return Frame("control", (), unknown=event)
     elif event == "subscribe" and message.arg is not None and message.arg.inst_id:

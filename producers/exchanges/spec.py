@@ -75,6 +75,8 @@ class Control(NamedTuple):
     """The exchange says that something we sent was wrong."""
     refused_symbols: tuple[str, ...] = ()
     """The contracts that a refusal names."""
+    of_contracts: bool = True
+    """False: what is refused is how much or how often we ask, whichever contracts it is about."""
     answers: str = ""
     """`SubscribeFrame.identity` of the text that it answers, where the exchange repeats it."""
     reply: str | None = None

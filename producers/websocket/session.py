@@ -206,7 +206,7 @@ class Session:
             self._context.quarantine.acknowledged(symbol)
         if self._subscriptions is not None:
             self._take_answer(self._subscriptions.answered(control, self._clock.monotonic_s()))
-        elif control.refused and not control.acknowledged:
+        elif control.refused and control.of_contracts and not control.acknowledged:
             self._context.quarantine.refused()
 
     def _take_answer(self, consequence: Consequence) -> None:

@@ -87,7 +87,7 @@ SAMPLES = Samples(
         ),
         (
             b'{"event":"error","code":"60012","msg":"Invalid request: ...","connId":"a4d2"}',
-            Control(refused=True),
+            Control(refused=True, of_contracts=False),
         ),
         (_NOTICE, Control()),
         (
