@@ -64,6 +64,8 @@ _CHANNEL = "funding-rate"
 _SWAP = "SWAP"
 _PONG = b"pong"
 _TOO_MANY = "50011"
+_UPGRADE = "64008"
+"""The code of the notice that a connection will be closed (§1)."""
 _NO_SUCH = "60018"
 """The code of an answer about a contract; others are about the request (§1)."""
 _ANSWERS = frozenset({"subscribe", "unsubscribe", "notice", "channel-conn-count"})
@@ -185,6 +187,8 @@ def _answer(message: _Message, event: str) -> Frame:
         control = Control(refused=True, of_contracts=False)
     elif event not in _ANSWERS:
         return Frame("control", (), unknown=event)
+    elif event == "notice" and message.code == _UPGRADE:
+        control = Control(ends=True)
     elif event == "subscribe" and message.arg is not None and message.arg.inst_id:
         control = Control(acknowledged=(message.arg.inst_id,), answers=answers)
     else:

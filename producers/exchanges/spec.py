@@ -82,6 +82,8 @@ class Control(NamedTuple):
     reply: str | None = None
     """A text that the exchange wants back at once, on the same connection: the answer to a ping
     that is not one of the WebSocket protocol."""
+    ends: bool = False
+    """The exchange will soon end the connection: another one is to take over from it before."""
 
 
 class Frame(NamedTuple):

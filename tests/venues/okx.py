@@ -89,7 +89,7 @@ SAMPLES = Samples(
             b'{"event":"error","code":"60012","msg":"Invalid request: ...","connId":"a4d2"}',
             Control(refused=True, of_contracts=False),
         ),
-        (_NOTICE, Control()),
+        (_NOTICE, Control(ends=True)),
         (
             b'{"event":"channel-conn-count","channel":"funding-rate","connCount":"3"}',
             Control(),

@@ -83,7 +83,9 @@ def test_too_many_connections_are_a_refusal_of_no_contract() -> None:
 
 def test_notices_are_no_refusals() -> None:
     """One announces the end of the connection, another counts connections (README.md §8.3.17)."""
-    assert control(event="notice", code="64008", msg="will soon be closed") == Control()
+    assert control(event="notice", code="64008", msg="will soon be closed") == Control(ends=True)
+    for code in ("64009", 64008, None):
+        assert control(event="notice", code=code, msg="something else") == Control()
     assert control(event="channel-conn-count", channel="funding-rate", connCount="2") == Control()
     assert EXCHANGE.slice_frame(b'{"event":"surprise"}').unknown == "surprise"
 
