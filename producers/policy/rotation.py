@@ -135,16 +135,19 @@ class Rotation:
         *,
         max_age_s: float,
         silent_s: float,
+        quiet_share: float = 0.0,
         config: RotationConfig | None = None,
     ) -> None:
         """`backoff` gives the delays after failures.
 
         `max_age_s`: a connection is replaced at this age. `silent_s`: a contract counts as
-        delivered for this long after its newest data.
+        delivered for this long after its newest data. `quiet_share`: of the wanted contracts, whose
+        silence is no sign of trouble.
         """
         self._backoff = backoff
         self._max_age_s = max_age_s
         self._silent_s = silent_s
+        self._quiet_share = quiet_share
         self._config = config or RotationConfig()
         self._needed = False
         self._wanted = 0
@@ -298,7 +301,7 @@ class Rotation:
         serving = self._serving
         if serving is None or serving.opened_s is None:
             return
-        enough = self._wanted * self._config.takeover_share
+        enough = self._wanted * (self._config.takeover_share - self._quiet_share)
         if serving.delivering(now_s - self._silent_s) >= enough:
             self._partial_since_s = None
         elif self._partial_since_s is None:
