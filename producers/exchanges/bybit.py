@@ -38,6 +38,7 @@ from producers.exchanges.spec import (
     Listing,
     Partial,
     PayloadFields,
+    Quiet,
     RateLimit,
     RestCall,
     Slice,
@@ -55,8 +56,11 @@ MAX_CURSOR_CHARS = 512
 TOPICS_PER_FRAME = 50
 TOPICS_PER_SOCKET = 200
 """Their names together stay far below the 21,000 characters of a connection (§1)."""
-SILENT_S = 20.0
+SILENT_S = 60.0
+CONTRACT_SILENT_S = 100.0
 FALLBACK_S = 15.0
+QUIET = Quiet(0.45, 200.0)
+"""What does not change is not pushed: shares while their market is closed, for example (§1)."""
 MAX_AGE_S = 23 * 3600.0
 """No lifetime is documented (§1)."""
 PING_EVERY_S = 20.0
@@ -218,8 +222,9 @@ class Bybit(Exchange):
 
     feed = FEED.name
     rest_url = "https://api.bybit.com"
-    silent_s = SILENT_S
+    silent_s = CONTRACT_SILENT_S
     fallback_s = FALLBACK_S
+    quiet = QUIET
     limits: Mapping[str, RateLimit] = {_REQUESTS: RateLimit(600, 5.0)}
     limits_group = "bybit"
     fact_calls = (
