@@ -72,7 +72,7 @@ _ALL = "all"
 _SUCCESS = "00000"
 _PERPETUAL = "perpetual"
 _MAX_DIGITS = 16
-_named_in_text = re.compile(r"(?:instId|symbol):([^,\s]+)").search
+_named_in_text = re.compile(r'(?:instId|symbol)"?\s*:\s*"?([^",\s}]+)').search
 _LASTING = {
     **dict.fromkeys(
         LISTS,
@@ -309,6 +309,7 @@ class Bitget(Exchange):
             subscribe=lambda symbols: _frames("subscribe", symbols),
             unsubscribe=lambda symbols: _frames("unsubscribe", symbols),
             ping=ClientPing(PING_EVERY_S, lambda _number: "ping"),
+            splits_refused=True,
         ),
     )
 

@@ -88,8 +88,9 @@ def test_each_argument_is_answered_by_itself(exchange: Bitget) -> None:
     bad = {**argument(exchange, 0, 3), "symbol": "NOSUCHUSDT"}
     ack, error = asked(opened(exchange, 3), argument(exchange, 0, 3), bad)
     assert ack["connId"]
-    assert error.keys() == {"event", "code", "msg"}
-    assert "symbol:NOSUCHUSDT," in error["msg"]
+    assert error.keys() == {"event", "code", "msg", "connId"}
+    assert error["code"] == 30001
+    assert '"symbol":"NOSUCHUSDT"' in error["msg"]
 
 
 def test_a_wrong_product_is_acknowledged_and_silent(exchange: Bitget) -> None:
