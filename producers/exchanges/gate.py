@@ -42,7 +42,7 @@ from producers.exchanges.spec import (
     piece_of,
 )
 from schemas.errors import MalformedInputError
-from schemas.venues.gate import FEED, status_word
+from schemas.venues.gate import FEED, IN_DELISTING
 
 CHANNEL = "futures.tickers"
 FUNDING = "funding_rate"
@@ -111,8 +111,8 @@ class _Single(msgspec.Struct, gc=False):
 class _Contract(msgspec.Struct, gc=False):
     name: str
     status: str | None = None
-    in_delisting: bool | None = None
-    is_pre_market: bool | None = None
+    in_delisting: object = None
+    is_pre_market: object = None
 
 
 class _Ticker(msgspec.Struct, gc=False):
@@ -329,12 +329,9 @@ class Gate(Exchange):
             return None
         entries = (_contract(piece.payload) for piece in slices if piece.readable)
         return [
-            Listing(
-                entry.name,
-                FEED.status_of(status_word(entry.status, in_delisting=bool(entry.in_delisting))),
-            )
+            Listing(entry.name, FEED.status_of(_status_word(entry)))
             for entry in entries
-            if not entry.is_pre_market
+            if entry.is_pre_market is not True
         ]
 
     def fact_identity(self, resource: str, payload: bytes) -> bytes:
@@ -362,6 +359,11 @@ class Gate(Exchange):
         if not (text.isascii() and text.isdigit() and len(text) < 12):
             return super().retry_after_s(headers, body, now_ms)
         return max(0.0, int(text) - now_ms / _MS_PER_S)
+
+
+def _status_word(entry: _Contract) -> str | None:
+    word = entry.status
+    return IN_DELISTING.get(word or "", word) if entry.in_delisting is True else word
 
 
 def _event_us(row: _Row, time_ms: object) -> int | None:

@@ -101,10 +101,12 @@ def test_the_time_of_a_price_is_that_of_the_row() -> None:
         ({"status": "delisted", "in_delisting": True}, ContractStatus.DELISTED),
         ({"status": "something"}, ContractStatus.HALTED),
         ({"is_pre_market": True}, None),
+        ({"in_delisting": "true"}, ContractStatus.TRADING),
+        ({"is_pre_market": 0}, ContractStatus.TRADING),
     ],
 )
 def test_states(told: dict[str, object], status: ContractStatus | None) -> None:
-    """Contracts of the pre-market are not listed (§8)."""
+    """Contracts of the pre-market are not listed; an odd mark costs no contract (§8)."""
     (call, *_) = EXCHANGE.fact_calls
     slices = EXCHANGE.slice_reply(call, text([{**CONTRACT, **told}]))
     found = list(EXCHANGE.listings(call, slices) or ())
