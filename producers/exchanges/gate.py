@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from producers.exchanges.history_paging import PerSymbolWalk, SettledRow, Span
+from producers.exchanges.history_paging import FixedWindows, PerSymbolWalk, SettledRow, Span
 from producers.exchanges.json_slicing import (
     ABSENT,
     Rows,
@@ -197,24 +197,6 @@ def _read(body: bytes) -> list[SettledRow]:
     return [SettledRow(row.t * _MS_PER_S if row else None, piece) for row, piece in _settled(body)]
 
 
-class _Months:
-    """Windows of 30 days, oldest first: a reply ends there, whatever was asked for (§9b)."""
-
-    newest_first = False
-
-    def first(self, whole: Span) -> Span:
-        """Begin with the oldest that is kept."""
-        return self._window(whole, max(whole.from_ms, whole.to_ms - KEPT_MS))
-
-    def following(self, whole: Span, last: Span, count: int, times: Sequence[int]) -> Span | None:
-        """Go on behind the window."""
-        del count, times
-        return None if last.to_ms >= whole.to_ms else self._window(whole, last.to_ms + 1)
-
-    def _window(self, whole: Span, from_ms: int) -> Span:
-        return Span(from_ms, min(whole.to_ms, from_ms + WINDOW_MS - 1))
-
-
 def _control(message: _Message) -> Control:
     """Read an answer: it repeats what was asked, and is one for all of it (§2)."""
     answers = _answered(message.event or "", message.payload)
@@ -351,14 +333,21 @@ class Gate(Exchange):
         """Walk one contract, in windows of 30 days (§9b)."""
         del keys
         (symbol,) = symbols
-        return PerSymbolWalk(symbol, Span(since_ms, until_ms), _Months(), _call, _read)
+        span = Span(max(since_ms, until_ms - KEPT_MS), until_ms)
+        return PerSymbolWalk(symbol, span, FixedWindows(WINDOW_MS), _call, _read)
 
     def retry_after_s(self, headers: Mapping[str, str], body: bytes, now_ms: int) -> float | None:
-        """Read when the window of the limit ends (§9)."""
+        """Read Retry-After and when the window of the limit ends: the later counts.
+
+        An end that has passed says nothing: replies have named the second in which they were sent
+        (§9).
+        """
+        told_s = super().retry_after_s(headers, body, now_ms)
         text = headers.get(_RESET_HEADER, "")
         if not (text.isascii() and text.isdigit() and len(text) < 12):
-            return super().retry_after_s(headers, body, now_ms)
-        return max(0.0, int(text) - now_ms / _MS_PER_S)
+            return told_s
+        left_s = int(text) - now_ms / _MS_PER_S
+        return max(left_s, told_s or 0.0) if left_s > 0 else told_s
 
 
 def _status_word(entry: _Contract) -> str | None:

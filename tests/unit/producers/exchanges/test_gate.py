@@ -161,6 +161,11 @@ def test_a_refusal_says_when_its_window_ends() -> None:
     """In seconds since the epoch (§9)."""
     headers = {"X-Gate-RateLimit-Reset-Timestamp": "1790000007"}
     assert EXCHANGE.retry_after_s(headers, b"", NOW_MS) == 7.0
-    assert EXCHANGE.retry_after_s(headers, b"", NOW_MS + 60_000) == 0.0
+    both = {**headers, "Retry-After": "3"}
+    assert EXCHANGE.retry_after_s(both, b"", NOW_MS) == 7.0
+    assert EXCHANGE.retry_after_s(both, b"", NOW_MS + 6_000) == 3.0
+    # One that has passed does not shorten what holds without it.
+    assert EXCHANGE.retry_after_s(headers, b"", NOW_MS + 7_000) is None
+    assert EXCHANGE.retry_after_s(both, b"", NOW_MS + 60_000) == 3.0
     assert EXCHANGE.retry_after_s({"Retry-After": "3"}, b"", NOW_MS) == 3.0
     assert EXCHANGE.retry_after_s({"X-Gate-RateLimit-Reset-Timestamp": "x"}, b"", 0) is None
