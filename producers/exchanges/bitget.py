@@ -38,6 +38,7 @@ from producers.exchanges.spec import (
     HistoryWalk,
     Listing,
     PayloadFields,
+    Quiet,
     RateLimit,
     RestCall,
     Slice,
@@ -54,8 +55,13 @@ CHANNELS_PER_SOCKET = 50
 """What the exchange recommends of the 1,000 that it allows (§1)."""
 PING_EVERY_S = 25.0
 SILENT_S = 30.0
-CONTRACT_SILENT_S = 30.0
+CONTRACT_SILENT_S = 100.0
 FALLBACK_S = 20.0
+"""An outage takes a call of a product type each so often, of 20 a second (§4)."""
+QUIET = Quiet(0.45, 480.0)
+"""Whether every contract is pushed while nothing of it changes is not known (§1). Contracts that
+are silent are asked for within the 600 s after which a rate is stale, with at most 22 calls an hour
+(§4)."""
 MAX_AGE_S = 23 * 3600.0
 """No lifetime is documented (§1)."""
 HISTORY_LIMIT = 100
@@ -69,12 +75,14 @@ LISTS = {
     "contracts-coin": "COIN-FUTURES",
 }
 """The product type of each resource that lists contracts."""
-_LIQUIDITY_EVERY, _CAPS_EVERY = 2, 6
+_LARGE = "USDT-FUTURES"
+_LIQUIDITY_EVERY, _CAPS_EVERY, _SMALL_EVERY = 2, 6, 6
+"""In each so many-th refresh; the two small product types are asked about once an hour."""
 _MARKET = "/api/v2/mix/market/"
 _ALL = "all"
 _SUCCESS = "00000"
 _PERPETUAL = "perpetual"
-_named_in_text = re.compile(r"(?:instId|symbol):([^,\s]+)").search
+_named_in_text = re.compile(r'(?:instId|symbol)"?\s*:\s*"?([^",\s}]+)').search
 _LASTING = {
     **dict.fromkeys(
         LISTS,
@@ -183,6 +191,10 @@ def _bulk(resource: str, path: str, product: str, every: int = 1) -> RestCall:
     return RestCall(resource, _MARKET + path, {"productType": product}, costs, every=every)
 
 
+def _facts(resource: str, path: str, product: str, every: int = 1) -> RestCall:
+    return _bulk(resource, path, product, every if product == _LARGE else _SMALL_EVERY)
+
+
 def _call(symbol: str, span: Span) -> RestCall:
     path = "history-fund-rate"
     params = {
@@ -257,15 +269,16 @@ class Bitget(Exchange):
     rest_url = "https://api.bitget.com"
     silent_s = CONTRACT_SILENT_S
     fallback_s = FALLBACK_S
+    quiet = QUIET
     limits: Mapping[str, RateLimit] = {
         **dict.fromkeys(("contracts", CURRENT, "tickers", "history-fund-rate"), RateLimit(20, 1.0)),
         _ALL: RateLimit(6_000, 60.0),
     }
     limits_group = "bitget"
     fact_calls = (
-        *(_bulk(resource, "contracts", product) for resource, product in LISTS.items()),
-        *(_bulk(CURRENT, CURRENT, product, _CAPS_EVERY) for product in LISTS.values()),
-        *(_bulk("tickers", "tickers", product, _LIQUIDITY_EVERY) for product in LISTS.values()),
+        *(_facts(resource, "contracts", product) for resource, product in LISTS.items()),
+        *(_facts(CURRENT, CURRENT, product, _CAPS_EVERY) for product in LISTS.values()),
+        *(_facts("tickers", "tickers", product, _LIQUIDITY_EVERY) for product in LISTS.values()),
     )
     documented: Mapping[str, PayloadFields] = {
         CHANNEL: PayloadFields(
@@ -299,6 +312,7 @@ class Bitget(Exchange):
             subscribe=lambda symbols: _frames("subscribe", symbols),
             unsubscribe=lambda symbols: _frames("unsubscribe", symbols),
             ping=ClientPing(PING_EVERY_S, lambda _number: "ping"),
+            splits_refused=True,
         ),
     )
 

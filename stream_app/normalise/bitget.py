@@ -136,6 +136,20 @@ class _Liquidity(msgspec.Struct, gc=False, rename="camel"):
     mark_price: Number = None
 
 
+def _is_dated(rate: float, next_time: Time) -> bool:
+    """A rate of 0 without a next funding time is that of a contract without funding (§2)."""
+    return rate == 0 and next_time in _NO_TIME
+
+
+def _no_rate(symbol: str, rate: float | None) -> NoRate:
+    return NoRate(symbol, "no funding rate" if rate is None else "a dated contract: no funding")
+
+
+def _hours(value: Number, field: str) -> float | None:
+    """Return an interval in hours; None where there is none, as of a dated contract (0)."""
+    return hours(value, field) if number(value, field) else None
+
+
 def _frame(frame: _TickerFrame, item: Item) -> Sequence[Update]:
     if len(frame.data) != 1:
         raise MalformedInputError(f"a piece of {len(frame.data)} rows, not of one")
@@ -143,10 +157,8 @@ def _frame(frame: _TickerFrame, item: Item) -> Sequence[Update]:
     faults: list[str] = []
     symbol = _symbol(row, frame, faults)
     rate = number(row.funding_rate, "fundingRate")
-    if rate is None:
-        return (NoRate(symbol, "no funding rate"),)
-    if rate == 0 and row.next_funding_time in _NO_TIME:
-        return (NoRate(symbol, "a dated contract: no funding"),)
+    if rate is None or _is_dated(rate, row.next_funding_time):
+        return (_no_rate(symbol, rate),)
     event_us = optional(past_time_us, row.ts, "ts", faults)
     if event_us is None:
         event_us = optional(past_time_us, frame.ts, "ts", faults)
@@ -198,14 +210,14 @@ def _frame_columns(frames: Sequence[_PlainFrame]) -> StreamColumns | None:
 
 def _current(row: _CurrentRate, item: Item) -> Sequence[Update]:
     rate = number(row.funding_rate, "fundingRate")
-    if rate is None:
-        return (NoRate(row.symbol, "no funding rate"),)
+    if rate is None or _is_dated(rate, row.next_update):
+        return (_no_rate(row.symbol, rate),)
     faults: list[str] = []
     update = RateUpdate(
         row.symbol,
         rate,
         next_funding_time=next_time_us(row.next_update, item.received_at_us),
-        interval_hours=optional(hours, row.funding_rate_interval, "fundingRateInterval", faults),
+        interval_hours=optional(_hours, row.funding_rate_interval, "fundingRateInterval", faults),
     )
     return with_faults(row.symbol, faults, update)
 
@@ -214,7 +226,7 @@ def _caps(row: _CurrentRate, _item: Item) -> Sequence[Update]:
     faults: list[str] = []
     facts = InstrumentUpdate(
         row.symbol,
-        interval_hours=optional(hours, row.funding_rate_interval, "fundingRateInterval", faults),
+        interval_hours=optional(_hours, row.funding_rate_interval, "fundingRateInterval", faults),
         rate_cap=optional(number, row.max_funding_rate, "maxFundingRate", faults),
         rate_floor=optional(number, row.min_funding_rate, "minFundingRate", faults),
     )
@@ -246,7 +258,7 @@ def _contract(row: _Contract, _item: Item) -> Sequence[Update]:
         multiplier=multiplier,
         status=FEED.status_of(word) if word else None,
         status_word=word,
-        interval_hours=optional(hours, row.fund_interval, "fundInterval", faults),
+        interval_hours=optional(_hours, row.fund_interval, "fundInterval", faults),
         listed_at=optional(past_time_us, row.launch_time, "launchTime", faults),
     )
     return with_faults(row.symbol, faults, facts)
