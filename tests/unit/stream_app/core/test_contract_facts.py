@@ -94,6 +94,23 @@ def test_liquidity_alone_is_told_every_quarter_of_an_hour(new: Partition) -> Non
     assert traded(new, 8e6, T0 + 2 * S + quarter) == []
 
 
+def test_another_mark_price_is_no_change_of_the_facts() -> None:
+    """Each call for turnover brings one: the contract has it, and the record still waits."""
+    partition = FeedPartition("mexc", 3, mexc.normalise)
+    listed = {"symbol": "A_USDT", "state": 0, "baseCoin": "A", "quoteCoin": "USDT"}
+    partition.apply(
+        {**batch([item(listed, T0)], T0, "contract", "detail", "rest"), "feed": "mexc"}, 0, NOW
+    )
+    for offset, price in enumerate((1.25, 1.5), start=1):
+        ticker = {"symbol": "A_USDT", "amount24": 5_000.5, "fairPrice": price}
+        at = T0 + offset * S
+        raw = batch([item(ticker, at)], at, "contract", "ticker", "rest")
+        partition.apply({**raw, "feed": "mexc"}, offset, NOW)
+    records = of(partition.take_outputs().records(), "contracts")
+    assert [record["turnover_24h"] for record in records] == [None, 5_000.5]
+    assert partition.store.entries["A_USDT"].contract.mark_price == 1.5
+
+
 def test_a_change_brings_the_newest_liquidity(new: Partition) -> None:
     """And begins the quarter of an hour anew."""
     told(new, LISTED, "exchangeInfo", T0)
