@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from schemas.contract_status import ContractStatus
 from schemas.times import US_PER_MINUTE
 from stream_app.core.partition import FeedPartition
 from stream_app.core.state.market_facts import MarketFacts
-from stream_app.model import InstrumentUpdate
+from stream_app.model import InstrumentUpdate, Update
 from stream_app.normalise import mexc
 from stream_app.normalise.binance_usdm import normalise
 from tests.support.partitions import NOW, T0, Partition, S, batch, item, of, tick
@@ -148,6 +149,43 @@ def test_an_amount_that_cannot_be_is_a_dead_letter(new: Partition, turnover: flo
     assert traded(new, turnover, T0 + 16 * US_PER_MINUTE) == []
     assert len(new.letters) == 1
     assert new.store.entries["AUSDT"].contract.facts.turnover_24h == 5e6
+
+
+def test_an_amount_that_cannot_be_hides_no_listing() -> None:
+    """The contract is listed without it, and the item is a dead letter."""
+    update = InstrumentUpdate(
+        "AUSDT",
+        base="A",
+        quote="USDT",
+        status=ContractStatus.TRADING,
+        turnover_24h=1e19,
+        open_interest=7e5,
+    )
+    partition = FeedPartition("binance-usdm", 3, Reads(update))
+    partition.apply(batch([item(LISTED, T0)], T0, "contract", "exchangeInfo", "rest"), 0, NOW)
+    taken = partition.take_outputs()
+    (record,) = of(taken.records(), "contracts")
+    assert (record["status"], record["base"], record["turnover_24h"]) == ("trading", "A", None)
+    assert record["open_interest"] == 7e5
+    (letter,) = taken.dead_letters
+    assert letter.error == "turnover_24h is no amount: 1e+19"
+
+
+class Reads:
+    """A normaliser that reads one update in whatever it is given."""
+
+    def __init__(self, update: InstrumentUpdate) -> None:
+        self._update = update
+
+    def __call__(self, *_said: object) -> list[Update]:
+        """Return the update."""
+        return [self._update]
+
+    def frame(self, *_said: object) -> None:
+        """Have items read one by one."""
+
+    def column_reader(self, _channel: str) -> None:
+        """Have no column be read."""
 
 
 def test_a_ticker_that_is_used_again_has_no_liquidity_yet(new: Partition) -> None:
