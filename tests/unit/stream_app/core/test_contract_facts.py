@@ -5,11 +5,13 @@ Liquidity alone is told at most every 15 minutes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from schemas.contract_status import ContractStatus
+from schemas.records import Purpose, RawItem
 from schemas.times import US_PER_MINUTE
 from stream_app.core.partition import FeedPartition
 from stream_app.core.state.market_facts import MarketFacts
@@ -172,20 +174,30 @@ def test_an_amount_that_cannot_be_hides_no_listing() -> None:
 
 
 class Reads:
-    """A normaliser that reads one update in whatever it is given."""
+    """Reads one update in whatever it is given."""
 
     def __init__(self, update: InstrumentUpdate) -> None:
         self._update = update
 
-    def __call__(self, *_said: object) -> list[Update]:
+    def __call__(
+        self,
+        purpose: Purpose,
+        channel: str,
+        symbol: str,
+        payload: bytes,
+        received_at_us: int,
+    ) -> list[Update]:
         """Return the update."""
         return [self._update]
 
-    def frame(self, *_said: object) -> None:
+    def frame(self, purpose: Purpose, channel: str, items: Sequence[RawItem]) -> None:
         """Have items read one by one."""
 
-    def column_reader(self, _channel: str) -> None:
-        """Have no column be read."""
+    def column_reader(self, channel: str) -> None:
+        """Have no updates of a stream be read at once."""
+
+    def settled_reader(self, channel: str) -> None:
+        """Have no settlements be read at once."""
 
 
 def test_a_ticker_that_is_used_again_has_no_liquidity_yet(new: Partition) -> None:
