@@ -101,6 +101,10 @@ export const olderAge = (pair, now) => (now - Math.min(pair.short.event, pair.lo
 /** Whether a leg is older than its feed's own limit; a limit that is not known marks nothing. */
 export const legStale = (row, now) => row.staleAfter > 0 && now - row.event > row.staleAfter * 1000;
 
+/** The rows of which at least so much is traded in 24 hours, each in its quote asset; 0 leaves none out. */
+export const tradedAtLeast = (rows, turnover) =>
+  turnover > 0 ? rows.filter((row) => row.turnover !== null && row.turnover >= turnover) : rows;
+
 /**
  * Bring the pairs of a view up to date in place, so that a pair that is selected stays the same object.
  * `known`: Map of base → pair {base, short, long, paid}; `paid`: Map of base → readPaid(). Returns whether a pair came or
