@@ -33,7 +33,6 @@ from producers.exchanges.spec import (
     HistoryWalk,
     Listing,
     PayloadFields,
-    Quiet,
     RateLimit,
     RestCall,
     Slice,
@@ -60,7 +59,7 @@ FEW_SILENT_S = 300.0
 """The two small families may change rarely."""
 CONTRACT_SILENT_S = 240.0
 FALLBACK_S = 10.0
-QUIET = Quiet(0.45, 300.0)
+QUIET_EVERY_S = 300.0
 """Within the 600 s after which a rate is stale, and few calls (§9)."""
 MAX_AGE_S = 23 * 3600.0
 """No lifetime is documented (§3)."""
@@ -236,7 +235,7 @@ class Gate(Exchange):
     rest_url = "https://api.gateio.ws"
     silent_s = CONTRACT_SILENT_S
     fallback_s = FALLBACK_S
-    quiet = QUIET
+    quiet_every_s = QUIET_EVERY_S
     snapshot_at_start = True
     limits: Mapping[str, RateLimit] = dict.fromkeys(
         ("contracts", "tickers", FUNDING), RateLimit(200, 10.0)

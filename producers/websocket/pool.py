@@ -96,6 +96,16 @@ class ConnectionPool:
                 for connection in pool[index]:
                     connection.want(symbols, symbols & streaming)
 
+    def carried(self, subscribed: frozenset[str]) -> dict[str, frozenset[str]]:
+        """Return which of the subscribed contracts each socket is to bring, by its name."""
+        found = {}
+        for kind in self._exchange.socket_kinds:
+            mine = frozenset(filter(kind.takes, subscribed))
+            for connections in self._connections.get(kind.name, ()):
+                for connection in connections:
+                    found[connection.name] = connection.wanted if kind.capacity else mine
+        return found
+
     def _connection(self, kind: SocketKind, index: int, spare: int) -> ManagedConnection:
         name = f"{kind.name}-{index + 1}" if index else kind.name
         return ManagedConnection(

@@ -148,9 +148,9 @@ def test_a_healthy_feed_makes_few_calls_an_hour(feed: str) -> None:
     settlements = found.true_up_calls_per_hour or len(SETTLED_AFTER_S)
     snapshot = len(found.snapshot_calls(["BTC", *(f"dex{n}:A" for n in range(4))]))
     quiet = 0.0
-    if found.quiet is not None:
-        quiet = 3600 / found.quiet.every_s * snapshot
-        assert found.silent_s + found.quiet.every_s <= spec(feed).stale_s
+    if found.quiet_every_s is not None:
+        quiet = 3600 / found.quiet_every_s * snapshot
+        assert found.silent_s + found.quiet_every_s <= spec(feed).stale_s
     assert facts + settlements + snapshot + quiet <= MOST_CALLS_PER_HOUR
 
 
