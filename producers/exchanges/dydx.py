@@ -35,7 +35,6 @@ from producers.exchanges.spec import (
     Listing,
     Partial,
     PayloadFields,
-    Quiet,
     RateLimit,
     RestCall,
     Slice,
@@ -53,7 +52,7 @@ _REQUESTS = "requests"
 HISTORY_LIMIT = 1000
 CONTRACT_SILENT_S = 100.0
 FALLBACK_S = 30.0
-QUIET = Quiet(0.45, 150.0)
+QUIET_EVERY_S = 150.0
 """Twice within the 300 s after which a rate is stale, and 30 calls an hour at most (§5)."""
 SILENT_S = 120.0
 """Some market's oracle price moves all the time (§1)."""
@@ -175,7 +174,7 @@ class Dydx(Exchange):
     rest_url = "https://indexer.dydx.trade"
     silent_s = CONTRACT_SILENT_S
     fallback_s = FALLBACK_S
-    quiet = QUIET
+    quiet_every_s = QUIET_EVERY_S
     limits: Mapping[str, RateLimit] = {_REQUESTS: RateLimit(100, 10.0)}
     limits_group = "dydx"
     fact_calls = (_markets_call(_MARKETS), _markets_call(LIQUIDITY, every=2))

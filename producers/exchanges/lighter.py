@@ -32,7 +32,6 @@ from producers.exchanges.spec import (
     HistoryWalk,
     Listing,
     PayloadFields,
-    Quiet,
     RateLimit,
     RestCall,
     Slice,
@@ -46,7 +45,7 @@ CHANNEL = "market_stats"
 SILENT_S = 10.0
 CONTRACT_SILENT_S = 60.0
 FALLBACK_S = 20.0
-QUIET = Quiet(0.45, 225.0)
+QUIET_EVERY_S = 225.0
 """A market that does not change is not pushed (§6): REST brings it twice before it is stale, and
 the hour has fewer than 48 calls all the same."""
 MAX_AGE_S = 23 * 3600.0
@@ -170,7 +169,7 @@ class Lighter(Exchange):
     rest_url = "https://mainnet.zklighter.elliot.ai"
     silent_s = CONTRACT_SILENT_S
     fallback_s = FALLBACK_S
-    quiet = QUIET
+    quiet_every_s = QUIET_EVERY_S
     limits: Mapping[str, RateLimit] = {_REQUESTS: RateLimit(60, 60.0)}
     limits_group = "lighter"
     fact_calls = (_details("orderBookDetails"), _details("liquidity", every=2))

@@ -33,7 +33,6 @@ from producers.exchanges.spec import (
     HistoryWalk,
     Listing,
     PayloadFields,
-    Quiet,
     RateLimit,
     RestCall,
     Slice,
@@ -52,7 +51,7 @@ SILENT_S = 150.0
 CONTRACT_SILENT_S = 100.0
 """A contract is pushed every 25 to 79 s while its rate changes (§1)."""
 FALLBACK_S = 5.0
-QUIET = Quiet(0.45, 200.0)
+QUIET_EVERY_S = 200.0
 """A rate that does not change is not pushed, and many rates are 0 for good (§5)."""
 MAX_AGE_S = 23 * 3600.0
 """No lifetime is documented (§1)."""
@@ -168,7 +167,7 @@ class Mexc(Exchange):
     rest_url = "https://api.mexc.com"
     silent_s = CONTRACT_SILENT_S
     fallback_s = FALLBACK_S
-    quiet = QUIET
+    quiet_every_s = QUIET_EVERY_S
     limits: Mapping[str, RateLimit] = {
         **dict.fromkeys((CURRENT, TICKER, HISTORY), RateLimit(20, 2.0)),
         # One in 5 s.

@@ -30,7 +30,6 @@ from producers.exchanges.spec import (
     HistoryWalk,
     Listing,
     PayloadFields,
-    Quiet,
     RateLimit,
     RestCall,
     Slice,
@@ -45,7 +44,7 @@ HISTORY_ROWS = 4_000
 SILENT_S = 20.0
 CONTRACT_SILENT_S = 100.0
 FALLBACK_S = 10.0
-QUIET = Quiet(0.45, 150.0)
+QUIET_EVERY_S = 150.0
 """A symbol that does not change is not pushed (§6): REST brings it twice before it is stale, and
 the hour has fewer than 48 calls all the same."""
 MAX_AGE_S = 23 * 3600.0
@@ -166,7 +165,7 @@ class Pacifica(Exchange):
     rest_url = "https://api.pacifica.fi"
     silent_s = CONTRACT_SILENT_S
     fallback_s = FALLBACK_S
-    quiet = QUIET
+    quiet_every_s = QUIET_EVERY_S
     limits: Mapping[str, RateLimit] = {_POOL: RateLimit(CREDITS, 60.0)}
     limits_group = "pacifica"
     fact_calls = (
