@@ -25,6 +25,9 @@ from producers.exchanges.json_slicing import (
     micros,
     present,
     slices_of,
+    time_of,
+    time_or_none,
+    values_of,
 )
 from producers.exchanges.spec import (
     NO_KEYS,
@@ -71,7 +74,6 @@ _MARKET = "/api/v2/mix/market/"
 _ALL = "all"
 _SUCCESS = "00000"
 _PERPETUAL = "perpetual"
-_MAX_DIGITS = 16
 _named_in_text = re.compile(r"(?:instId|symbol):([^,\s]+)").search
 _LASTING = {
     **dict.fromkeys(
@@ -142,7 +144,6 @@ _message: Callable[[Any], _Message] = decoder(_Message)
 _single = msgspec.json.Decoder(_Single).decode
 _reply: Callable[[Any], _Reply] = decoder(_Reply)
 _contract: Callable[[Any], _Contract] = decoder(_Contract)
-_fields: Callable[[Any], dict[str, msgspec.Raw]] = decoder(dict[str, msgspec.Raw])
 _rows = Rows(_Row)
 _named = Rows(_Named)
 _contracts = Rows(_Contract)
@@ -173,21 +174,7 @@ def _frames(op: str, symbols: Sequence[str]) -> list[SubscribeFrame]:
     ]
 
 
-def _millis(value: object) -> int | None:
-    """Read a time in ms, which is text in rows and a number in frames; None: there is none."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS:
-        return int(value)
-    return value if type(value) is int else None
-
-
-def _settled_ms(row: _Settled) -> int:
-    at_ms = _millis(row.funding_time)
-    if at_ms is None:
-        raise MalformedInputError("fundingTime is no time in ms")
-    return at_ms
-
-
-_settled = Rows(_Settled, check=_settled_ms)
+_settled = Rows(_Settled, check=lambda row: time_of(row.funding_time))
 
 
 def _bulk(resource: str, path: str, product: str, every: int = 1) -> RestCall:
@@ -211,7 +198,10 @@ def _read(body: bytes) -> list[SettledRow]:
     data = _reply(body).data
     if not present(data):
         return []
-    return [SettledRow(_settled_ms(row) if row else None, piece) for row, piece in _settled(data)]
+    return [
+        SettledRow(time_of(row.funding_time) if row else None, piece)
+        for row, piece in _settled(data)
+    ]
 
 
 def _piece(row: _Row, arg: _Arg, ts: object, payload: bytes) -> Slice:
@@ -220,7 +210,7 @@ def _piece(row: _Row, arg: _Arg, ts: object, payload: bytes) -> Slice:
     if symbol is None or symbol_fault(symbol) is not None:
         return Slice(None, payload, readable=False)
     terms = bytes(row.funding_rate) + b"," + bytes(row.next_funding_time)
-    event_us = micros(_millis(row.ts), us_per=1_000) or micros(_millis(ts), us_per=1_000)
+    event_us = micros(time_or_none(row.ts), us_per=1_000) or micros(time_or_none(ts), us_per=1_000)
     return Slice(symbol, payload, terms=terms, event_us=event_us)
 
 
@@ -357,8 +347,7 @@ class Bitget(Exchange):
         keys = _LASTING.get(resource)
         if keys is None:
             return payload
-        fields = _fields(payload)
-        return b"\n".join(bytes(fields.get(key, b"")) for key in keys)
+        return values_of(payload, keys)
 
     def history(
         self,

@@ -23,6 +23,7 @@ from producers.exchanges.json_slicing import (
     micros,
     present,
     slices_of,
+    values_of,
 )
 from producers.exchanges.spec import (
     NO_KEYS,
@@ -131,7 +132,6 @@ _contracts = Rows(_Contract)
 _contract: Callable[[Any], _Contract] = decoder(_Contract)
 _tickers = Rows(_Ticker)
 _settled = Rows(_Settled)
-_fields: Callable[[Any], dict[str, msgspec.Raw]] = decoder(dict[str, msgspec.Raw])
 
 
 def family(symbol: str) -> str:
@@ -341,8 +341,7 @@ class Gate(Exchange):
         """Return the lasting keys: rate and prices in the same row change with each reply."""
         if resource not in LISTS:
             return payload
-        fields = _fields(payload)
-        return b"\n".join(bytes(fields.get(key, b"")) for key in _LASTING)
+        return values_of(payload, _LASTING)
 
     def history(
         self,

@@ -18,12 +18,16 @@ from producers.exchanges.json_slicing import (
     ABSENT,
     Rows,
     chunks,
+    code_reader,
     decoder,
     envelope,
     json_text,
     micros,
     present,
     slices_of,
+    time_of,
+    time_or_none,
+    values_of,
 )
 from producers.exchanges.spec import (
     NO_KEYS,
@@ -117,8 +121,8 @@ _rows = Rows(_Row)
 _instruments = Rows(_Instrument)
 _instrument: Callable[[Any], _Instrument] = decoder(_Instrument)
 _reply: Callable[[Any], _Reply] = decoder(_Reply)
+_code = code_reader(_Reply, lambda reply: reply.code)
 _terms: Callable[[Any], _Terms] = decoder(_Terms)
-_fields: Callable[[Any], dict[str, msgspec.Raw]] = decoder(dict[str, msgspec.Raw])
 
 _LASTING = (
     *("instType", "instId", "uly", "instFamily", "settleCcy", "ctVal", "ctMult", "ctValCcy"),
@@ -127,20 +131,7 @@ _LASTING = (
 """Keys of instruments that are facts of a contract; the others are rules of its orders."""
 
 
-def _time_ms(value: object) -> int | None:
-    """Read a time, which is text; None: it is none."""
-    usable = isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16
-    return int(str(value)) if usable else None
-
-
-def _settled_ms(row: _Settled) -> int:
-    at_ms = _time_ms(row.funding_time)
-    if at_ms is None:
-        raise MalformedInputError(f"not a time in ms: {row.funding_time!r:.60}")
-    return at_ms
-
-
-_settled = Rows(_Settled, check=_settled_ms)
+_settled = Rows(_Settled, check=lambda row: time_of(row.funding_time))
 
 
 def _frames(op: str, symbols: Sequence[str]) -> list[SubscribeFrame]:
@@ -172,7 +163,7 @@ def _call(symbol: str, span: Span) -> RestCall:
 
 def _read(body: bytes) -> list[SettledRow]:
     return [
-        SettledRow(_settled_ms(row) if row else None, piece)
+        SettledRow(time_of(row.funding_time) if row else None, piece)
         for row, piece in _settled(_reply(body).data)
     ]
 
@@ -275,7 +266,7 @@ class Okx(Exchange):
         if channel != _CHANNEL:
             return Frame(channel, (), unknown=channel)
         rows = _rows(message.data)
-        times = [micros(_time_ms(row.ts), us_per=1_000) for row, _ in rows if row is not None]
+        times = [micros(time_or_none(row.ts), us_per=1_000) for row, _ in rows if row is not None]
         pieces = slices_of(rows, lambda row: row.inst_id)
         if len(pieces) == 1 and pieces[0].readable:
             pieces = [pieces[0]._replace(payload=data)]
@@ -312,13 +303,12 @@ class Okx(Exchange):
         Liquidity is published whenever it is asked for.
         """
         if resource == "instruments":
-            fields = _fields(payload)
-            return b"\n".join(bytes(fields.get(key, b"")) for key in _LASTING)
+            return values_of(payload, _LASTING)
         if resource != _RATES:
             return payload
         terms = _terms(payload)
         times = (terms.prev_funding_time, terms.funding_time, terms.next_funding_time)
-        before, at, after = (_time_ms(time) or 0 for time in times)
+        before, at, after = (time_or_none(time) or 0 for time in times)
         interval_ms = at - before if before else after - at
         caps = (terms.inst_id, terms.max_funding_rate, terms.min_funding_rate)
         return b"\n".join([*map(bytes, caps), str(interval_ms).encode()])
@@ -346,14 +336,6 @@ class Okx(Exchange):
         del call, headers
         code = _code(body)
         return None if code in {None, "0"} else f"code {code:.20}"
-
-
-def _code(body: bytes) -> str | None:
-    """None: it is no reply, which its reader will say."""
-    try:
-        return _reply(body).code
-    except MalformedInputError:
-        return None
 
 
 EXCHANGE = Okx()

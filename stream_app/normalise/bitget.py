@@ -17,7 +17,6 @@ from stream_app.model import (
     InstrumentUpdate,
     NoRate,
     RateUpdate,
-    SettledColumns,
     SettlementUpdate,
     StreamColumns,
     Update,
@@ -29,19 +28,21 @@ from stream_app.normalise.columns import (
     next_times_us,
     optional_floats,
     prices,
-    settled,
+    settled_rows,
     times_us,
 )
 from stream_app.normalise.numbers import (
     Number,
     Text,
     Time,
+    amount,
     hours,
     next_time_us,
     number,
     optional,
     past_time_us,
     price,
+    product,
     text,
     time_us,
 )
@@ -227,10 +228,6 @@ def _settlement(row: _Settled, _item: Item) -> Sequence[Update]:
     return (SettlementUpdate(row.symbol, time_us(row.funding_time, "fundingTime"), rate),)
 
 
-def _settled_columns(rows: Sequence[_PlainSettled]) -> SettledColumns:
-    return settled(*zip(*map(msgspec.structs.astuple, rows), strict=True))
-
-
 def split_symbol(symbol: str) -> tuple[str, str]:
     """Guess (base, quote), as of BTCUSDT, BTCPERP and BTCUSD (§5)."""
     return split_at_ending(symbol, _ENDINGS)
@@ -257,12 +254,12 @@ def _contract(row: _Contract, _item: Item) -> Sequence[Update]:
 
 def _liquidity(row: _Liquidity, _item: Item) -> Sequence[Update]:
     faults: list[str] = []
-    coins = optional(number, row.holding_amount, "holdingAmount", faults)
+    coins = optional(amount, row.holding_amount, "holdingAmount", faults)
     mark = optional(price, row.mark_price, "markPrice", faults)
     facts = InstrumentUpdate(
         row.symbol,
-        turnover_24h=optional(number, row.quote_volume, "quoteVolume", faults),
-        open_interest=None if coins is None or mark is None else coins * mark,
+        turnover_24h=optional(amount, row.quote_volume, "quoteVolume", faults),
+        open_interest=product(coins, mark),
     )
     return with_faults(row.symbol, faults, facts)
 
@@ -282,5 +279,5 @@ normalise = ChannelNormaliser(
         ("contract", "tickers"): PayloadReader(_Liquidity, _liquidity),
     },
     {"ticker": ColumnReader(_PlainFrame, _frame_columns, texts_as_numbers=True)},
-    {"history-fund-rate": ColumnReader(_PlainSettled, _settled_columns, texts_as_numbers=True)},
+    {"history-fund-rate": ColumnReader(_PlainSettled, settled_rows, texts_as_numbers=True)},
 )

@@ -27,6 +27,7 @@ from stream_app.normalise.numbers import (
     optional,
     past_time_us,
     price,
+    product,
     text,
     time_us,
 )
@@ -198,7 +199,7 @@ def _open_interest(row: _Contract, faults: list[str]) -> float | None:
         return size
     coins = optional(amount, row.quanto_multiplier, "quanto_multiplier", faults)
     mark = optional(price, row.mark_price, "mark_price", faults)
-    return size * coins * mark if coins and mark else None
+    return product(size, coins or None, mark)
 
 
 def _liquidity(row: _Liquidity, _item: Item) -> Sequence[Update]:

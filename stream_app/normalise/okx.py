@@ -7,7 +7,6 @@ estimate for `fundingTime`, with the settlement before it beside it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
 
 import msgspec
 
@@ -18,22 +17,23 @@ from stream_app.model import (
     InstrumentUpdate,
     NoRate,
     RateUpdate,
-    SettledColumns,
     SettlementUpdate,
     Update,
 )
 from stream_app.normalise.assets import canonical_asset
-from stream_app.normalise.columns import ColumnReader, settled
+from stream_app.normalise.columns import ColumnReader, settled_rows
 from stream_app.normalise.numbers import (
     Number,
     Text,
     Time,
+    amount,
     interval_hours_of_ms,
     next_time_us,
     number,
     optional,
     past_time_us,
     price,
+    product,
     text,
     time_us,
 )
@@ -206,10 +206,6 @@ def _settlement(row: _Settled, _item: Item) -> Sequence[Update]:
     return (SettlementUpdate(row.inst_id, time_us(row.funding_time, "fundingTime"), rate),)
 
 
-def _settled_columns(rows: Sequence[_PlainSettled]) -> SettledColumns:
-    return settled(*zip(*map(msgspec.structs.astuple, rows), strict=True))
-
-
 def split_symbol(symbol: str) -> tuple[str, str]:
     """Guess (base, quote), as of BTC-USDT-SWAP (§3)."""
     base, dash, quote = symbol.removesuffix("-SWAP").rpartition("-")
@@ -238,17 +234,15 @@ def _facts(row: _Instrument, _item: Item) -> Sequence[Update]:
 def _turnover(row: _Ticker, _item: Item) -> Sequence[Update]:
     """Read what was traded in coins, at the last price (§4d)."""
     faults: list[str] = []
-    coins = optional(number, row.coins_24h, "volCcy24h", faults)
+    coins = optional(amount, row.coins_24h, "volCcy24h", faults)
     last = optional(price, row.last, "last", faults)
-    turnover = None if coins is None or last is None else coins * last
-    if turnover is not None and not isfinite(turnover):
-        turnover = None
-    return with_faults(row.inst_id, faults, InstrumentUpdate(row.inst_id, turnover_24h=turnover))
+    facts = InstrumentUpdate(row.inst_id, turnover_24h=product(coins, last))
+    return with_faults(row.inst_id, faults, facts)
 
 
 def _held(row: _OpenInterest, _item: Item) -> Sequence[Update]:
     faults: list[str] = []
-    held = optional(number, row.oi_usd, "oiUsd", faults)
+    held = optional(amount, row.oi_usd, "oiUsd", faults)
     return with_faults(row.inst_id, faults, InstrumentUpdate(row.inst_id, open_interest=held))
 
 
@@ -265,6 +259,6 @@ normalise = ChannelNormaliser(
         ("history", "funding-rate-history"): PayloadReader(_Settled, _settlement),
     },
     settled_readers={
-        "funding-rate-history": ColumnReader(_PlainSettled, _settled_columns, texts_as_numbers=True)
+        "funding-rate-history": ColumnReader(_PlainSettled, settled_rows, texts_as_numbers=True)
     },
 )

@@ -242,7 +242,7 @@ def test_turnover_is_coins_at_the_last_price() -> None:
     assert isinstance(facts, InstrumentUpdate)
     assert facts.turnover_24h == pytest.approx(72_110.4311 * 84_660.5)
     assert facts.open_interest is None
-    for change in ({"last": ""}, {"volCcy24h": ""}, {"last": "1e308", "volCcy24h": "1e308"}):
+    for change in ({"last": ""}, {"volCcy24h": ""}, {"last": "1e300", "volCcy24h": "1e17"}):
         (facts,) = read({**TICKER, **change}, "contract", "tickers")
         assert facts == InstrumentUpdate(SYMBOL)
 
