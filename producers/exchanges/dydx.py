@@ -25,6 +25,7 @@ from producers.exchanges.json_slicing import (
     percent,
     present,
     raws,
+    settled_ms,
 )
 from producers.exchanges.spec import (
     NO_KEYS,
@@ -107,7 +108,7 @@ def _time_ms(text: str) -> int:
         raise MalformedInputError(f"not an ISO time: {text!r:.60}") from None
     if time.tzinfo is None:
         time = time.replace(tzinfo=UTC)
-    return (time - _EPOCH) // timedelta(milliseconds=1)
+    return settled_ms((time - _EPOCH) // timedelta(milliseconds=1))
 
 
 _settled = Rows(_Settled, check=lambda row: _time_ms(row.effective_at))

@@ -21,6 +21,7 @@ from producers.exchanges.json_slicing import (
     keyed_rows,
     micros,
     present,
+    settled_ms,
     slices_of,
 )
 from producers.exchanges.spec import (
@@ -89,7 +90,7 @@ class _Market(msgspec.Struct, gc=False):
 
 
 class _Settled(msgspec.Struct, gc=False):
-    timestamp: int
+    timestamp: object
 
 
 class _Reply(msgspec.Struct, gc=False):
@@ -99,6 +100,10 @@ class _Reply(msgspec.Struct, gc=False):
     fundings: msgspec.Raw = ABSENT
 
 
+def _time_ms(row: _Settled) -> int:
+    return settled_ms(row.timestamp)
+
+
 _message: Callable[[Any], _Message] = decoder(_Message)
 _stats: Callable[[Any], _Stats] = decoder(_Stats)
 _reply: Callable[[Any], _Reply] = decoder(_Reply)
@@ -106,7 +111,7 @@ _code = code_reader(_Reply, lambda reply: reply.code)
 _rates = Rows(_Rate)
 _markets = Rows(_Market)
 _market: Callable[[Any], _Market] = decoder(_Market)
-_settled = Rows(_Settled)
+_settled = Rows(_Settled, check=_time_ms)
 
 
 def _cut(around: Callable[[bytes], bytes], member: Member) -> Slice:
@@ -160,7 +165,7 @@ def _details(resource: str, every: int = 1) -> RestCall:
 
 def _read(body: bytes) -> list[SettledRow]:
     rows = _settled(_reply(body).fundings)
-    return [SettledRow(row.timestamp * 1_000 if row else None, piece) for row, piece in rows]
+    return [SettledRow(_time_ms(row) if row else None, piece) for row, piece in rows]
 
 
 class Lighter(Exchange):

@@ -21,6 +21,7 @@ from producers.exchanges.json_slicing import (
     json_text,
     micros,
     present,
+    settled_ms,
     slices_of,
     values_of,
 )
@@ -102,11 +103,15 @@ class _Contract(msgspec.Struct, gc=False, rename="camel"):
 
 
 class _Settled(msgspec.Struct, gc=False, rename="camel"):
-    settle_time: int
+    settle_time: object
 
 
 class _Page(msgspec.Struct, gc=False, rename="camel"):
     result_list: msgspec.Raw = ABSENT
+
+
+def _time_ms(row: _Settled) -> int:
+    return settled_ms(row.settle_time)
 
 
 _message: Callable[[Any], _Message] = decoder(_Message)
@@ -118,7 +123,7 @@ _page: Callable[[Any], _Page] = decoder(_Page)
 _text: Callable[[Any], str] = decoder(str)
 _names = Rows(_Named)
 _contracts = Rows(_Contract)
-_settled = Rows(_Settled)
+_settled = Rows(_Settled, check=_time_ms)
 
 
 def _frames(method: str, symbols: Sequence[str]) -> list[SubscribeFrame]:
@@ -143,7 +148,7 @@ def _read(body: bytes) -> list[SettledRow]:
     rows = _page(data).result_list if present(data) else ABSENT
     if not present(rows):
         return []
-    return [SettledRow(row.settle_time if row else None, piece) for row, piece in _settled(rows)]
+    return [SettledRow(_time_ms(row) if row else None, piece) for row, piece in _settled(rows)]
 
 
 def _control(message: _Message) -> Frame:

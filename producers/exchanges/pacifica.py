@@ -19,6 +19,7 @@ from producers.exchanges.json_slicing import (
     envelope,
     micros,
     present,
+    settled_ms,
     slices_of,
 )
 from producers.exchanges.spec import (
@@ -84,7 +85,7 @@ class _Market(msgspec.Struct, gc=False):
 
 
 class _Settled(msgspec.Struct, gc=False):
-    created_at: int
+    created_at: object
 
 
 class _Reply(msgspec.Struct, gc=False):
@@ -94,12 +95,16 @@ class _Reply(msgspec.Struct, gc=False):
     has_more: bool | None = None
 
 
+def _time_ms(row: _Settled) -> int:
+    return settled_ms(row.created_at)
+
+
 _message: Callable[[Any], _Message] = decoder(_Message)
 _reply: Callable[[Any], _Reply] = decoder(_Reply)
 _prices = Rows(_Price)
 _markets = Rows(_Market)
 _market: Callable[[Any], _Market] = decoder(_Market)
-_settled = Rows(_Settled)
+_settled = Rows(_Settled, check=_time_ms)
 
 
 def is_spot(symbol: str) -> bool:
@@ -151,7 +156,7 @@ def _call(symbol: str, span: Span) -> RestCall:
 
 def _read(body: bytes) -> list[SettledRow]:
     rows = _settled(_reply(body).data)
-    return [SettledRow(row.created_at if row else None, piece) for row, piece in rows]
+    return [SettledRow(_time_ms(row) if row else None, piece) for row, piece in rows]
 
 
 def _cursor(body: bytes) -> str:

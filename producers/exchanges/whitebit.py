@@ -21,8 +21,8 @@ from producers.exchanges.json_slicing import (
     json_text,
     percent,
     present,
+    settled_ms,
     slices_of,
-    time_of,
 )
 from producers.exchanges.spec import (
     NO_KEYS,
@@ -106,7 +106,7 @@ class _Facts(msgspec.Struct, gc=False):
 
 
 class _Settled(msgspec.Struct, gc=False, rename="camel"):
-    funding_time: str | int
+    funding_time: object
 
 
 _message: Callable[[Any], _Message] = decoder(_Message)
@@ -125,9 +125,7 @@ def _sent_us(value: object) -> int | None:
 
 
 def _time_ms(row: _Settled) -> int:
-    """Read the time of a settlement, which is in seconds; ms are told by their size (§4b)."""
-    time = time_of(row.funding_time)
-    return time * _MS_PER_S if time < _MAX_S else time
+    return settled_ms(row.funding_time)
 
 
 _settled = Rows(_Settled, check=_time_ms)
