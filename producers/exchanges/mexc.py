@@ -42,6 +42,7 @@ from producers.exchanges.spec import (
     SubscribeFrame,
     piece_of,
 )
+from schemas.contract_status import ContractStatus
 from schemas.venues.mexc import FEED
 
 CONTRACTS_PER_SOCKET = 150
@@ -66,8 +67,8 @@ CHANNEL = "push.funding.rate"
 CURRENT, DETAIL, TICKER, HISTORY = "funding_rate", "detail", "ticker", "funding_rate/history"
 _CAPS_EVERY, _LIQUIDITY_EVERY = 6, 2
 _API = "/api/v1/contract/"
-_TOO_OFTEN = 510
-_PERPETUAL = 1
+_NO_ERROR, _TOO_OFTEN = "0", "510"
+_PERPETUAL = "1"
 _named_in_text = re.compile(r"\[([^\[\]]+)\]").search
 _LASTING = {
     DETAIL: (
@@ -87,8 +88,8 @@ class _Message(msgspec.Struct, gc=False):
 
 
 class _Reply(msgspec.Struct, gc=False):
-    success: bool | None = None
-    code: int | None = None
+    success: object = None
+    code: object = None
     data: msgspec.Raw = ABSENT
 
 
@@ -98,8 +99,19 @@ class _Named(msgspec.Struct, gc=False):
 
 class _Contract(msgspec.Struct, gc=False, rename="camel"):
     symbol: str
-    state: int | None = None
-    future_type: int | None = None
+    state: object = None
+    future_type: object = None
+
+    @property
+    def status(self) -> ContractStatus:
+        """Its state is a number; what is neither number nor text says as little as none."""
+        word = str(self.state) if isinstance(self.state, int | str) else None
+        return FEED.status_of(word)
+
+    @property
+    def is_perpetual(self) -> bool:
+        """Whether `futureType` does not say otherwise (§5)."""
+        return not isinstance(self.future_type, int | str) or str(self.future_type) == _PERPETUAL
 
 
 class _Settled(msgspec.Struct, gc=False, rename="camel"):
@@ -116,7 +128,10 @@ def _time_ms(row: _Settled) -> int:
 
 _message: Callable[[Any], _Message] = decoder(_Message)
 _reply: Callable[[Any], _Reply] = decoder(_Reply)
-_code = code_reader(_Reply, lambda reply: reply.code)
+_success = code_reader(_Reply, lambda reply: reply.success)
+_code = code_reader(
+    _Reply, lambda reply: str(reply.code) if isinstance(reply.code, int | str) else None
+)
 _named: Callable[[Any], _Named] = decoder(_Named)
 _contract: Callable[[Any], _Contract] = decoder(_Contract)
 _page: Callable[[Any], _Page] = decoder(_Page)
@@ -234,15 +249,11 @@ class Mexc(Exchange):
         return slices_of(_names(data), lambda row: row.symbol)
 
     def listings(self, call: RestCall, slices: Sequence[Slice]) -> Iterable[Listing] | None:
-        """Perpetuals: every contract whose `futureType` does not say otherwise (§5)."""
+        """Perpetuals alone (§5)."""
         if call.resource != DETAIL:
             return None
         entries = (_contract(piece.payload) for piece in slices if piece.readable)
-        return [
-            Listing(entry.symbol, FEED.status_of(None if entry.state is None else str(entry.state)))
-            for entry in entries
-            if entry.future_type in {None, _PERPETUAL}
-        ]
+        return [Listing(entry.symbol, entry.status) for entry in entries if entry.is_perpetual]
 
     def fact_identity(self, resource: str, payload: bytes) -> bytes:
         """Return the lasting keys: a rate in the same row changes with each reply."""
@@ -273,7 +284,9 @@ class Mexc(Exchange):
         """Errors come with HTTP 200 and a code, which is 0 where all is well (§4)."""
         del call, headers
         code = _code(body)
-        return f"code {code}" if code else None
+        if code not in {None, _NO_ERROR}:
+            return f"code {code:.40}"
+        return "the reply says that it is no success" if _success(body) is False else None
 
 
 EXCHANGE = Mexc()

@@ -72,9 +72,12 @@ def test_an_ack_confirms_no_contract_by_name() -> None:
         ({"state": 9, "futureType": 1}, False),
         ({"state": 3, "futureType": 1}, False),
         ({"futureType": 1}, False),
+        ({"state": "0", "futureType": "1"}, True),
+        ({"state": 0, "futureType": []}, True),
+        ({"state": {}, "futureType": 1}, False),
     ],
 )
-def test_the_list_says_what_trades(entry: dict[str, int], *, streams: bool) -> None:
+def test_the_list_says_what_trades(entry: dict[str, Any], *, streams: bool) -> None:
     """By a number; without one a contract is halted."""
     body = {"success": True, "code": 0, "data": [{"symbol": "A_USDT", **entry}]}
     slices = EXCHANGE.slice_reply(LIST, json.dumps(body).encode())
@@ -97,6 +100,12 @@ def test_dated_contracts_are_left_out() -> None:
         (b'{"success":true,"code":0,"data":[]}', None, None),
         (b'{"success":false,"code":1001,"message":"Contract does not exist!"}', "code 1001", None),
         (b'{"success":false,"code":510,"message":"too frequent"}', "code 510", 5.0),
+        (b'{"success":false,"code":"510"}', "code 510", 5.0),
+        (b'{"success":true,"code":"0","data":[]}', None, None),
+        (b'{"success":false,"code":0}', "the reply says that it is no success", None),
+        (b'{"success":false}', "the reply says that it is no success", None),
+        (b'{"success":false,"code":[1]}', "the reply says that it is no success", None),
+        (b'{"success":false,"code":"busy"}', "code busy", None),
         (b"<html>", None, None),
     ],
 )
