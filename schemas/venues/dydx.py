@@ -30,6 +30,17 @@ FEED = FeedSpec(
 )
 
 
-def status_of(word: str | None, *, has_price: bool) -> ContractStatus:
+def has_price(oracle_price: object) -> bool:
+    """Tell whether a market has an oracle price: null, an empty text and 0 are none (§3).
+
+    What cannot be read is not known to be none.
+    """
+    try:
+        return bool(float(oracle_price) if isinstance(oracle_price, str) else oracle_price)
+    except ValueError:
+        return bool(oracle_price)
+
+
+def status_of(word: str | None, oracle_price: object) -> ContractStatus:
     """Return the state of a market: one without an oracle price does not trade (§3)."""
-    return FEED.status_of(word if has_price else None)
+    return FEED.status_of(word if has_price(oracle_price) else None)

@@ -15,7 +15,7 @@ import numpy as np
 from schemas.contract_status import ContractStatus
 from schemas.errors import MalformedInputError
 from schemas.times import US_PER_HOUR, hour_floor
-from schemas.venues.dydx import FEED, status_of
+from schemas.venues.dydx import FEED, has_price, status_of
 from stream_app.model import (
     InstrumentUpdate,
     NoRate,
@@ -53,8 +53,8 @@ class _Market(msgspec.Struct, gc=False, rename="camel"):
     ticker: str | None = None
     status: Text = None
     next_funding_rate: Number = None
-    oracle_price: Number = None
-    """Null where the market has none."""
+    oracle_price: Number = msgspec.UNSET
+    """Null where the market has none; a row that nothing completes may not name it."""
     volume_24h: Number = msgspec.field(name="volume24H", default=None)
     open_interest: Number = None
 
@@ -75,6 +75,11 @@ class _PlainSettled(msgspec.Struct, gc=False, rename="camel"):
     rate: str
 
 
+def _price(row: _Market, faults: list[str]) -> float | None:
+    stated = None if row.oracle_price is msgspec.UNSET else row.oracle_price
+    return optional(price, stated, "oraclePrice", faults)
+
+
 def _rate(row: _Market, item: Item) -> Sequence[Update]:
     """Stamped on receipt: `event_time` stays None (§2)."""
     symbol = item.symbol if row.ticker is None else row.ticker
@@ -87,12 +92,14 @@ def _rate(row: _Market, item: Item) -> Sequence[Update]:
     rate = number(row.next_funding_rate, "nextFundingRate")
     if rate is None:
         return (NoRate(symbol, "no funding rate"),)
-    if rate == 0.0 and row.oracle_price is None:
-        return (NoRate(symbol, "a rate of 0 without an oracle price: dead", halted=True),)
+    if row.oracle_price is not msgspec.UNSET and not has_price(row.oracle_price):
+        return (NoRate(symbol, "a rate without an oracle price", halted=True),)
+    oracle_price = _price(row, faults)
     update = RateUpdate(
         symbol,
         rate,
-        index_price=optional(price, row.oracle_price, "oraclePrice", faults),
+        mark_price=oracle_price,
+        index_price=oracle_price,
         next_funding_time=hour_floor(item.received_at_us) + US_PER_HOUR,
         interval_hours=INTERVAL_HOURS,
     )
@@ -127,20 +134,11 @@ def split_symbol(symbol: str) -> tuple[str, str]:
     return name.partition(",")[0] or name, QUOTE
 
 
-def _status(
-    word: str | None, oracle_price: float | None, faults: Sequence[str]
-) -> ContractStatus | None:
-    """Return the state of a market; what is missing or cannot be read says nothing about it."""
-    if word is None or faults:
-        return None
-    return status_of(word, has_price=oracle_price is not None)
-
-
 def _facts(row: _Market, item: Item) -> Sequence[Update]:
     symbol = item.symbol if row.ticker is None else row.ticker
     faults: list[str] = []
     word = optional(text, row.status, "status", faults)
-    oracle_price = optional(price, row.oracle_price, "oraclePrice", faults)
+    oracle_price = _price(row, faults)
     base, quote = split_symbol(symbol)
     asset, multiplier = canonical_asset(base, FEED.assets)
     facts = InstrumentUpdate(
@@ -148,7 +146,8 @@ def _facts(row: _Market, item: Item) -> Sequence[Update]:
         base=asset,
         quote=quote,
         multiplier=multiplier,
-        status=_status(word, oracle_price, faults),
+        # What is missing or cannot be read says nothing about its state.
+        status=None if word is None or faults else status_of(word, oracle_price),
         status_word=word,
         interval_hours=INTERVAL_HOURS,
     )
@@ -160,7 +159,7 @@ def _liquidity(row: _Market, item: Item) -> Sequence[Update]:
     symbol = item.symbol if row.ticker is None else row.ticker
     faults: list[str] = []
     held = optional(amount, row.open_interest, "openInterest", faults)
-    unit_price = optional(price, row.oracle_price, "oraclePrice", faults)
+    unit_price = _price(row, faults)
     facts = InstrumentUpdate(
         symbol,
         turnover_24h=optional(amount, row.volume_24h, "volume24H", faults),

@@ -156,7 +156,7 @@ DOCUMENTED = Documented(
         _reply_of,
         lambda name: {"ticker": name, "status": "ACTIVE", "oraclePrice": "1.5"},
         optional=("nextFundingRate", "marketType", "defaultFundingRate1H"),
-        unlistable={"status": 5},
+        unlistable={"ticker": 5},
     ),
     server_pings=True,
     rows_in=frozenset({"contents"}),
@@ -174,6 +174,7 @@ CAPTURED = (
             RateUpdate(
                 "BTC-USD",
                 0.00001351666666666667,
+                mark_price=60387.51779,
                 index_price=60387.51779,
                 next_funding_time=_HOUR_US + US_PER_HOUR,
                 interval_hours=1.0,
