@@ -144,7 +144,7 @@ PAYLOADS = (
 
 
 def _reply_of(rows: Any) -> str:
-    named = ",".join(f"{json.dumps(json.loads(row).get('ticker', 'ODD'))}:{row}" for row in rows)
+    named = ",".join(f"{json.dumps(str(json.loads(row).get('ticker', 'ODD')))}:{row}" for row in rows)
     return f'{{"markets":{{{named}}}}}'
 
 
