@@ -61,6 +61,7 @@ BARRED_S = 60.0
 TOO_MANY = 23000
 _REQUESTS = "requests"
 _PERP = "perp"
+_MAX_ID_DIGITS = 9
 _PONG = '{"type":"pong"}'
 
 
@@ -84,9 +85,15 @@ class _Rate(msgspec.Struct, gc=False):
 
 class _Market(msgspec.Struct, gc=False):
     symbol: str
-    market_id: int
+    market_id: object = None
     market_type: str | None = None
-    status: str | None = None
+    status: object = None
+
+    @property
+    def key(self) -> str:
+        """Its id, as calls name it; empty where there is none that can be read."""
+        digits = str(self.market_id) if isinstance(self.market_id, int | str) else ""
+        return digits if len(digits) <= _MAX_ID_DIGITS and digits.isdigit() else ""
 
 
 class _Settled(msgspec.Struct, gc=False):
@@ -234,8 +241,8 @@ class Lighter(Exchange):
         for piece in slices:
             if piece.symbol is not None:
                 market = _market(piece.payload)
-                status = FEED.status_of(market.status)
-                found.append(Listing(piece.symbol, status, str(market.market_id)))
+                word = market.status if isinstance(market.status, str) else None
+                found.append(Listing(piece.symbol, FEED.status_of(word), market.key))
         return found
 
     def fact_identity(self, resource: str, payload: bytes) -> bytes:
@@ -251,9 +258,12 @@ class Lighter(Exchange):
         until_ms: int,
         keys: Mapping[str, str] = NO_KEYS,
     ) -> HistoryWalk:
-        """Walk one market in windows that no reply cuts (§9b): 33 days are two calls."""
+        """Walk one market in windows that no reply cuts (§9b): 33 days are two calls.
+
+        A market without an id cannot be asked for: the walk has no calls.
+        """
         (symbol,) = symbols
-        market_id = keys.get(symbol, symbol)
+        market_id = keys.get(symbol, "")
 
         def call(_symbol: str, span: Span) -> RestCall:
             params = {
@@ -267,17 +277,13 @@ class Lighter(Exchange):
 
         # A row at both ends, and one for the second that is cut off.
         windows = Windows(HISTORY_ROWS - 3)
-        return PerSymbolWalk(symbol, Span(since_ms, until_ms), windows, call, _read)
+        span = Span(since_ms, until_ms if market_id else since_ms - 1)
+        return PerSymbolWalk(symbol, span, windows, call, _read)
 
     def barred_s(self, call: RestCall, headers: Mapping[str, str], body: bytes) -> float | None:
         """A limit was told in HTTP 200 (§4)."""
         del call, headers
         return BARRED_S if _code(body) == TOO_MANY else None
-
-    def retry_after_s(self, headers: Mapping[str, str], body: bytes, now_ms: int) -> float | None:
-        """The firewall's time, where the reply names none (§4)."""
-        told_s = super().retry_after_s(headers, body, now_ms)
-        return BARRED_S if told_s is None and _code(body) == TOO_MANY else told_s
 
     def fault(self, call: RestCall, headers: Mapping[str, str], body: bytes) -> str | None:
         """Errors may come with HTTP 200 and a code of their own (§9)."""

@@ -81,7 +81,7 @@ class _Price(msgspec.Struct, gc=False):
 class _Market(msgspec.Struct, gc=False):
     symbol: str
     instrument_type: str | None = None
-    base_asset: str | None = None
+    base_asset: object = None
 
 
 class _Settled(msgspec.Struct, gc=False):
@@ -90,9 +90,9 @@ class _Settled(msgspec.Struct, gc=False):
 
 class _Reply(msgspec.Struct, gc=False):
     data: msgspec.Raw = ABSENT
-    success: bool | None = None
-    next_cursor: str | None = None
-    has_more: bool | None = None
+    success: object = None
+    next_cursor: object = None
+    has_more: object = None
 
 
 def _time_ms(row: _Settled) -> int:
@@ -160,8 +160,10 @@ def _read(body: bytes) -> list[SettledRow]:
 
 
 def _cursor(body: bytes) -> str:
+    """Return where the next page begins; `has_more` ends the history only where it says so."""
     reply = _reply(body)
-    return (reply.next_cursor or "") if reply.has_more else ""
+    is_last = reply.has_more is False or not isinstance(reply.next_cursor, str)
+    return "" if is_last else str(reply.next_cursor)
 
 
 class Pacifica(Exchange):
@@ -266,7 +268,7 @@ class Pacifica(Exchange):
         return float(reset[1]) if told_s is None and reset else told_s
 
     def fault(self, call: RestCall, headers: Mapping[str, str], body: bytes) -> str | None:
-        """A reply says of itself whether it is one (§9)."""
+        """Every reply has `success`, which is false in an error (§9)."""
         del call, headers
         try:
             success = _reply(body).success

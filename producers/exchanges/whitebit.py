@@ -83,14 +83,23 @@ class _Row(msgspec.Struct, gc=False, array_like=True):
 
 
 class _Reply(msgspec.Struct, gc=False):
-    success: bool | None = None
+    success: object = None
     message: object = None
     result: msgspec.Raw = ABSENT
 
 
+class _Status(msgspec.Struct, gc=False):
+    status: str
+
+
 class _Future(msgspec.Struct, gc=False):
     ticker_id: str
-    product_type: str | None = None
+    product_type: object = None
+
+    @property
+    def is_perpetual(self) -> bool:
+        """Whether it does not say that it is something else (§4c)."""
+        return not isinstance(self.product_type, str) or self.product_type == "Perpetual"
 
 
 class _Facts(msgspec.Struct, gc=False):
@@ -113,6 +122,7 @@ _message: Callable[[Any], _Message] = decoder(_Message)
 _row: Callable[[Any], _Row] = decoder(_Row)
 _rows = Rows(_Row)
 _reply: Callable[[Any], _Reply] = decoder(_Reply)
+_status: Callable[[Any], _Status] = decoder(_Status)
 _futures = Rows(_Future)
 _future: Callable[[Any], _Future] = decoder(_Future)
 _facts: Callable[[Any], _Facts] = decoder(_Facts)
@@ -129,6 +139,15 @@ def _time_ms(row: _Settled) -> int:
 
 
 _settled = Rows(_Settled, check=_time_ms)
+
+
+def _is_ack(result: msgspec.Raw) -> bool:
+    """Tell a pong or the answer to a subscription from any other result (§1)."""
+    text = bytes(result)
+    try:
+        return text == b'"pong"' or _status(text).status == "success"
+    except MalformedInputError:
+        return False
 
 
 def _piece(row: _Row, payload: bytes) -> Slice:
@@ -210,7 +229,9 @@ class WhiteBit(Exchange):
         if present(message.error):
             return Frame("control", (), Control(refused=True))
         if present(message.result):
-            return Frame("control", (), Control())
+            if _is_ack(message.result):
+                return Frame("control", (), Control())
+            return Frame("result", (), unknown="result")
         raise MalformedInputError("neither a push nor an answer")
 
     def _push(self, data: bytes, params: bytes) -> Frame:
@@ -240,7 +261,7 @@ class WhiteBit(Exchange):
         return [
             Listing(entry.ticker_id, FEED.status_of("listed"))
             for entry in entries
-            if entry.product_type in {None, "Perpetual"}
+            if entry.is_perpetual
         ]
 
     def history(
@@ -263,7 +284,7 @@ class WhiteBit(Exchange):
         return b",".join(bytes(raw) for raw in msgspec.structs.astuple(_facts(payload)))
 
     def fault(self, call: RestCall, headers: Mapping[str, str], body: bytes) -> str | None:
-        """Tell that a reply says itself that it is none."""
+        """An error has `success` false and a message (§4d); the history is a bare array."""
         del headers
         if call.resource == _HISTORY:
             return None

@@ -35,10 +35,12 @@ def has_price(oracle_price: object) -> bool:
 
     What cannot be read is not known to be none.
     """
+    if not isinstance(oracle_price, str):
+        return oracle_price is not None and (isinstance(oracle_price, bool) or oracle_price != 0)
     try:
-        return bool(float(oracle_price) if isinstance(oracle_price, str) else oracle_price)
+        return float(oracle_price or "0") != 0
     except ValueError:
-        return bool(oracle_price)
+        return True
 
 
 def status_of(word: str | None, oracle_price: object) -> ContractStatus:

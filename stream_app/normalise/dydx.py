@@ -53,8 +53,8 @@ class _Market(msgspec.Struct, gc=False, rename="camel"):
     ticker: str | None = None
     status: Text = None
     next_funding_rate: Number = None
-    oracle_price: Number = msgspec.UNSET
-    """Null where the market has none; a row that nothing completes may not name it."""
+    oracle_price: Number = None
+    """Null where the market has none."""
     volume_24h: Number = msgspec.field(name="volume24H", default=None)
     open_interest: Number = None
 
@@ -75,11 +75,6 @@ class _PlainSettled(msgspec.Struct, gc=False, rename="camel"):
     rate: str
 
 
-def _price(row: _Market, faults: list[str]) -> float | None:
-    stated = None if row.oracle_price is msgspec.UNSET else row.oracle_price
-    return optional(price, stated, "oraclePrice", faults)
-
-
 def _rate(row: _Market, item: Item) -> Sequence[Update]:
     """Stamped on receipt: `event_time` stays None (§2)."""
     symbol = item.symbol if row.ticker is None else row.ticker
@@ -92,9 +87,9 @@ def _rate(row: _Market, item: Item) -> Sequence[Update]:
     rate = number(row.next_funding_rate, "nextFundingRate")
     if rate is None:
         return (NoRate(symbol, "no funding rate"),)
-    if row.oracle_price is not msgspec.UNSET and not has_price(row.oracle_price):
+    if not has_price(row.oracle_price):
         return (NoRate(symbol, "a rate without an oracle price", halted=True),)
-    oracle_price = _price(row, faults)
+    oracle_price = optional(price, row.oracle_price, "oraclePrice", faults)
     update = RateUpdate(
         symbol,
         rate,
@@ -138,7 +133,7 @@ def _facts(row: _Market, item: Item) -> Sequence[Update]:
     symbol = item.symbol if row.ticker is None else row.ticker
     faults: list[str] = []
     word = optional(text, row.status, "status", faults)
-    oracle_price = _price(row, faults)
+    oracle_price = optional(price, row.oracle_price, "oraclePrice", faults)
     base, quote = split_symbol(symbol)
     asset, multiplier = canonical_asset(base, FEED.assets)
     facts = InstrumentUpdate(
@@ -159,7 +154,7 @@ def _liquidity(row: _Market, item: Item) -> Sequence[Update]:
     symbol = item.symbol if row.ticker is None else row.ticker
     faults: list[str] = []
     held = optional(amount, row.open_interest, "openInterest", faults)
-    unit_price = _price(row, faults)
+    unit_price = optional(price, row.oracle_price, "oraclePrice", faults)
     facts = InstrumentUpdate(
         symbol,
         turnover_24h=optional(amount, row.volume_24h, "volume24H", faults),

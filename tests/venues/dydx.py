@@ -144,7 +144,9 @@ PAYLOADS = (
 
 
 def _reply_of(rows: Any) -> str:
-    named = ",".join(f"{json.dumps(str(json.loads(row).get('ticker', 'ODD')))}:{row}" for row in rows)
+    named = ",".join(
+        f"{json.dumps(str(json.loads(row).get('ticker', 'ODD')))}:{row}" for row in rows
+    )
     return f'{{"markets":{{{named}}}}}'
 
 
@@ -203,14 +205,8 @@ CAPTURED = (
         "data",
         "v4_markets",
         "ETH-USD",
-        means=(
-            RateUpdate(
-                "ETH-USD",
-                0.00008,
-                next_funding_time=_HOUR_US + US_PER_HOUR,
-                interval_hours=1.0,
-            ),
-        ),
+        # Nothing completes it here: its price stood in the whole row before.
+        means=(NoRate("ETH-USD", "a rate without an oracle price", halted=True),),
     ),
     Captured("dydx/nt_ws_error.json", "control"),
 )
