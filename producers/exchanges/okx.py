@@ -64,6 +64,10 @@ _CHANNEL = "funding-rate"
 _SWAP = "SWAP"
 _PONG = b"pong"
 _TOO_MANY = "50011"
+_UPGRADE = "64008"
+"""The code of the notice that a connection will be closed (§1)."""
+_NO_SUCH = "60018"
+"""The code of an answer about a contract; others are about the request (§1)."""
 _ANSWERS = frozenset({"subscribe", "unsubscribe", "notice", "channel-conn-count"})
 _INSTRUMENT = re.compile(r"instId:\s*([^\s,]+)")
 """A contract in the text of a refusal."""
@@ -81,6 +85,7 @@ class _Message(msgspec.Struct, gc=False):
     data: msgspec.Raw = ABSENT
     event: str | None = None
     id: object = None
+    code: object = None
     msg: object = None
 
 
@@ -174,9 +179,16 @@ def _answer(message: _Message, event: str) -> Frame:
     if event == "error":
         told = message.msg if isinstance(message.msg, str) else ""
         named = tuple(dict.fromkeys(_INSTRUMENT.findall(told)))
-        control = Control(refused=True, refused_symbols=named, answers=answers)
+        is_theirs = bool(named) or message.code == _NO_SUCH
+        control = Control(
+            refused=True, refused_symbols=named, of_contracts=is_theirs, answers=answers
+        )
+    elif event == "channel-conn-count-error":
+        control = Control(refused=True, of_contracts=False)
     elif event not in _ANSWERS:
         return Frame("control", (), unknown=event)
+    elif event == "notice" and message.code == _UPGRADE:
+        control = Control(ends=True)
     elif event == "subscribe" and message.arg is not None and message.arg.inst_id:
         control = Control(acknowledged=(message.arg.inst_id,), answers=answers)
     else:
@@ -197,6 +209,7 @@ class Okx(Exchange):
         "instruments": RateLimit(20, 2.0),
         "tickers": RateLimit(20, 2.0),
         "open-interest": RateLimit(20, 2.0),
+        "mark-price": RateLimit(10, 2.0),
     }
     limits_group = "okx"
     fact_calls = (
@@ -204,6 +217,7 @@ class Okx(Exchange):
         _get(_RATES, "/api/v5/public/funding-rate", every=_FACTS_EVERY, instId="ANY"),
         _get("tickers", "/api/v5/market/tickers", every=_FACTS_EVERY, instType=_SWAP),
         _get("open-interest", "/api/v5/public/open-interest", every=_FACTS_EVERY, instType=_SWAP),
+        _get("mark-price", "/api/v5/public/mark-price", every=_FACTS_EVERY, instType=_SWAP),
     )
     documented: Mapping[str, PayloadFields] = {
         _CHANNEL: PayloadFields(

@@ -255,9 +255,14 @@ class ManagedConnection:
                 self._do(actions)
                 self._happened.set()
 
+        def on_announced() -> None:
+            log.info("%s: the exchange will end the connection", self._context.name)
+            self._do(self._rotation.announced(number, self._clock.monotonic_s()))
+            self._happened.set()
+
         identity = connection_id(self._feed, self.name, self._clock.now_us())
         self._callbacks.on_open(self.name, identity)
-        session = Session(self._context, transport, identity, on_data)
+        session = Session(self._context, transport, identity, on_data, on_announced)
         self._sessions[number] = session
         self._newest = number
         self.quarantine.opened()

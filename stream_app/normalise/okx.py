@@ -112,6 +112,13 @@ class _OpenInterest(msgspec.Struct, gc=False, rename="camel"):
     oi_usd: Number = None
 
 
+class _Mark(msgspec.Struct, gc=False, rename="camel"):
+    """A row of mark-price, §4d."""
+
+    inst_id: str
+    mark_px: Number = None
+
+
 def _interval_hours(row: _Rate, faults: list[str]) -> float | None:
     """Return the interval that the estimate is of: it ends at `fundingTime`.
 
@@ -138,6 +145,10 @@ def _last_settled(row: _Rate, event_us: int, faults: list[str]) -> Sequence[Sett
         return ()
     if not SETTLED_AFTER_US <= event_us - at < SETTLED_UNTIL_US:
         return ()
+    coming = optional(past_time_us, row.funding_time, "fundingTime", faults)
+    if coming is not None and event_us >= coming:
+        # Times that have not moved on yet, beside a rate that may have.
+        return ()
     return (SettlementUpdate(row.inst_id, at, rate, source="stream"),)
 
 
@@ -156,8 +167,13 @@ def _estimate(row: _Rate, stated_us: int | None, item: Item, faults: list[str]) 
 
 
 def _is_no_swap(row: _Rate) -> bool:
-    """Other products have the same channel and the same call (§3)."""
-    return isinstance(row.inst_type, str) and row.inst_type not in {"", _SWAP}
+    """Other products have the same channel and the same call (§3).
+
+    Where a row does not say which it is of, its symbol does.
+    """
+    if isinstance(row.inst_type, str) and row.inst_type:
+        return row.inst_type != _SWAP
+    return not row.inst_id.endswith(f"-{_SWAP}")
 
 
 def _streamed(frame: _RateFrame, item: Item) -> Sequence[Update]:
@@ -246,6 +262,13 @@ def _held(row: _OpenInterest, _item: Item) -> Sequence[Update]:
     return with_faults(row.inst_id, faults, InstrumentUpdate(row.inst_id, open_interest=held))
 
 
+def _marked(row: _Mark, _item: Item) -> Sequence[Update]:
+    """Read the mark price, which the stream of rates lacks."""
+    faults: list[str] = []
+    mark = optional(price, row.mark_px, "markPx", faults)
+    return with_faults(row.inst_id, faults, InstrumentUpdate(row.inst_id, mark_price=mark))
+
+
 _read_polled = PayloadReader(_Rate, _polled)
 normalise = ChannelNormaliser(
     {
@@ -256,6 +279,7 @@ normalise = ChannelNormaliser(
         ("contract", "instruments"): PayloadReader(_Instrument, _facts),
         ("contract", "tickers"): PayloadReader(_Ticker, _turnover),
         ("contract", "open-interest"): PayloadReader(_OpenInterest, _held),
+        ("contract", "mark-price"): PayloadReader(_Mark, _marked),
         ("history", "funding-rate-history"): PayloadReader(_Settled, _settlement),
     },
     settled_readers={

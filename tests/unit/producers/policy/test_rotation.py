@@ -113,6 +113,43 @@ def test_at_its_age_the_turn_to_rotate_is_asked_for_once() -> None:
     assert rotation.next_due_s() is None
 
 
+def test_a_connection_whose_end_is_announced_is_replaced_at_once() -> None:
+    """Before it ends, and as any other: it serves until the successor brings what it did."""
+    rotation = rotation_of()
+    assert rotation.announced(1, 10.0) == [AskTurn()]
+    assert rotation.announced(1, 11.0) == []
+    assert rotation.turn_granted(12.0) == [Open(2, 0)]
+    rotation.opened(2, 12.5)
+    assert rotation.delivered(2, "AB", 13.0) == [Promote(2, 13.0), ReturnTurn()]
+
+
+def test_an_end_is_announced_once_for_each_connection() -> None:
+    """A successor that fails is not followed by another before the connection's usual time."""
+    rotation = rotation_of()
+    rotation.announced(1, 10.0)
+    rotation.turn_granted(10.0)
+    rotation.ended(2, "refused", 11.0)
+    assert rotation.announced(1, 3_000.0) == []
+    assert rotation.next_due_s() == MAX_AGE_S
+
+
+def test_announcements_on_one_connection_after_the_other_have_a_pace() -> None:
+    """An exchange that sends one to each newcomer has a replacement a minute."""
+    rotation = rotation_of()
+    rotation.announced(1, 10.0)
+    rotation.turn_granted(10.0)
+    rotation.opened(2, 10.0)
+    assert rotation.announced(2, 11.0) == []
+    rotation.delivered(2, "AB", 12.0)
+    again_s = 10.0 + CONFIG.announced_again_s
+    assert rotation.next_due_s() == 12.0 + CONFIG.drain_s
+    assert rotation.tick(again_s - 1.0) == [Close(1, HANDED_OVER)]
+    assert rotation.ended(1, HANDED_OVER, again_s - 1.0) == []
+    assert rotation.next_due_s() == again_s
+    assert rotation.tick(again_s) == [AskTurn()]
+    assert rotation.announced(9, again_s) == []
+
+
 def test_a_connection_that_is_not_open_yet_has_no_age() -> None:
     """However long the attempt waits for its turn to connect."""
     rotation = Rotation(Backoff(lambda: 0.5), max_age_s=MAX_AGE_S, silent_s=SILENT_S)
