@@ -28,7 +28,7 @@ def test_calls_draw_on_pools_that_exist(feed: str) -> None:
     """And within one window's limit, on paths below the exchange's host."""
     found = exchange(feed)
     ticket_calls = [kind.ticket.call for kind in found.socket_kinds if kind.ticket is not None]
-    walk = found.history(["A"], 0, 10**12).next_call()
+    walk = found.history(["A"], 0, 10**12, {"A": "7"}).next_call()
     assert walk is not None
     calls = [*found.fact_calls, *found.snapshot_calls(["A", "x:B"]), *ticket_calls, walk]
     for call in calls:
