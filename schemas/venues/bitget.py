@@ -13,6 +13,7 @@ FEED = FeedSpec(
     # How slowly a quiet contract is pushed is not known (§1).
     stale_s=60.0,
     cadence_s=1.0,
+    perpetuals=863,
     missed_after_s=5.0,
     statuses={
         "normal": ContractStatus.TRADING,

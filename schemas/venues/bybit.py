@@ -13,6 +13,7 @@ FEED = FeedSpec(
     # Only what has changed is pushed, so that a quiet contract says little (§1).
     stale_s=60.0,
     cadence_s=1.0,
+    perpetuals=688,
     missed_after_s=20.0,
     statuses={
         "PreLaunch": ContractStatus.PRE_LAUNCH,
