@@ -235,8 +235,8 @@ class StackView(ABC):
         """Every update that the simulator sent is stored as it was sent, and nothing else is.
 
         Rate and time are compared; where a frame has no time of its own, the rates in their number.
-        Of a feed that is thinned, what the rule leaves out may be missing. An update that REST shows
-        with the same time, before the stream brings it, is stored as REST's.
+        Of a feed that is thinned, what the rule leaves out may be missing. An update that REST has
+        shown with the same time before the stream brings it is stored as REST's.
         What was sent during an outage may be missing, and so may what a feed sends right after a
         settlement, which is dropped once the contract's times are known. Call it when quiet.
         """
