@@ -51,7 +51,8 @@ KILLED_EXIT_CODE = 137
 BACKFILLED = """
 SELECT feed FROM funding.feeds FINAL
 WHERE contracts_expected > 0 AND state = 'live'
-  AND contracts_live + contracts_by_rest >= contracts_expected AND backfill_done >= contracts_expected
+  AND contracts_live + contracts_by_rest >= contracts_expected
+  AND backfill_done >= contracts_expected
 """
 
 
