@@ -11,6 +11,8 @@ from typing import NamedTuple, Protocol, TypeVar
 
 MOST_APART = 0.05
 """Prices that differ by a greater share are those of two assets."""
+MOST_OF_FEED = 16
+"""Of more contracts of one base and feed than twice this, those in the middle are in no pair."""
 DOLLARS = frozenset({
     *("USD", "USDT", "USDC", "USDE", "USDH", "USD1", "U", "FDUSD", "TUSD", "BUSD", "DAI"),
     *("USDS", "USDD", "USDG", "PYUSD", "RLUSD"),
@@ -83,19 +85,55 @@ def same_asset(one: UnitPrice, other: UnitPrice) -> bool:
 def widest_pair(legs: Iterable[Leg]) -> tuple[Leg, Leg] | None:
     """Return the legs of two feeds, of one asset, whose rates lie furthest apart, the higher first.
 
-    Of equally wide pairs that whose contracts come first. None: there is no such pair.
+    A pair whose prices could be compared comes before any other; of equally wide ones that whose
+    contracts come first. None: there is no such pair.
     """
     lows = sorted(legs, key=lambda leg: (leg.rate_8h, leg.contract_id))
+    if len({leg.feed for leg in lows}) < 2:
+        return None
+    lows = _outermost(lows)
     highs = sorted(lows, key=lambda leg: (-leg.rate_8h, leg.contract_id))
-    best: tuple[float, str, str] | None = None
+    best: _Rank | None = None
     found: tuple[Leg, Leg] | None = None
     for high in highs:
         for low in lows:
-            rank = (low.rate_8h - high.rate_8h, high.contract_id, low.contract_id)
-            if best is not None and rank[0] > best[0]:
+            gap_8h = high.rate_8h - low.rate_8h
+            if gap_8h < 0 or (best is not None and best.is_checked and gap_8h < best.gap_8h):
                 break
-            if high.feed == low.feed or rank[0] > 0 or not same_asset(high.price, low.price):
+            gap = price_gap(high.price, low.price)
+            if high.feed == low.feed or (gap is not None and gap > MOST_APART):
                 continue
-            if best is None or rank < best:
+            rank = _Rank(gap is not None, gap_8h, high.contract_id, low.contract_id)
+            if best is None or rank.order < best.order:
                 best, found = rank, (high, low)
     return found
+
+
+class _Rank(NamedTuple):
+    is_checked: bool
+    gap_8h: float
+    high: str
+    low: str
+
+    @property
+    def order(self) -> tuple[bool, float, str, str]:
+        return not self.is_checked, -self.gap_8h, self.high, self.low
+
+
+def _outermost(legs: list[Leg]) -> list[Leg]:
+    """Return the legs without those that are in the middle of too many of one feed.
+
+    `legs` are in the order of their rates. An exchange that lists thousands of contracts of one
+    base would otherwise cost the square of that each time.
+    """
+    if len(legs) <= 2 * MOST_OF_FEED:
+        return legs
+    by_feed: dict[str, list[Leg]] = {}
+    for leg in legs:
+        by_feed.setdefault(leg.feed, []).append(leg)
+    kept = {
+        leg.contract_id
+        for of_feed in by_feed.values()
+        for leg in (*of_feed[:MOST_OF_FEED], *of_feed[-MOST_OF_FEED:])
+    }
+    return [leg for leg in legs if leg.contract_id in kept]

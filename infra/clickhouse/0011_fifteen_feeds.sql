@@ -168,7 +168,8 @@ COMMENT 'The newest z-scores, the largest in size first';
 
 -- Two contracts that bear one name are about one asset where a unit of it costs the same on both. A
 -- dollar is a dollar, whichever token stands for it. Where one has no mark price, or the currencies
--- differ, nothing tells: they are a pair whose price was not checked. The 5 % stand here alone.
+-- differ, nothing tells: they are a pair whose price was not checked. The same share and the
+-- same dollars stand in stream_app/pairing.py and in the page's spread-pairs.js; a test compares them.
 CREATE OR REPLACE VIEW funding.pairs AS
 WITH legs AS
 (
@@ -216,7 +217,8 @@ INNER JOIN legs AS low ON high.base = low.base
 WHERE high.feed != low.feed AND high.rate_8h >= low.rate_8h
 COMMENT 'Any two contracts of one base on two feeds: the gap in rate_8h, liquidity of both (in their quote assets), prices of a unit, and whether these are near enough for one asset';
 
--- The widest of each base is chosen as it is grouped: to sort all pairs takes twice as long.
+-- The widest of each base is chosen as it is grouped: to sort all pairs takes twice as long. A pair
+-- whose prices could be compared comes before any other.
 CREATE OR REPLACE VIEW funding.spreads AS
 SELECT
     base,
@@ -237,14 +239,14 @@ FROM
                 min_turnover_24h, high_open_interest, low_open_interest, high_price, low_price, price_gap,
                 price_checked
             ),
-            (-gap_8h, high_contract_id, low_contract_id)
+            (NOT price_checked, -gap_8h, high_contract_id, low_contract_id)
         ) AS widest
     FROM funding.pairs
     WHERE same_asset
     GROUP BY base
 )
 ORDER BY gap_8h DESC, base, high_contract_id, low_contract_id
-COMMENT 'Per base: the widest gap in rate_8h between two feeds, and both legs; never of two whose prices differ by more than 5 % (unpaired)';
+COMMENT 'Per base: the widest gap in rate_8h between two feeds, and both legs; never of two whose prices differ by more than 5 % (unpaired); one without price_checked only where no pair has it. A filter on liquidity belongs on pairs: here it drops a base whose widest pair is thin';
 
 CREATE OR REPLACE VIEW funding.unpaired AS
 SELECT

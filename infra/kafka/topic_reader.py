@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -14,6 +15,8 @@ from schemas.kafka import clients
 
 _READ_TIMEOUT_S = 30.0
 _BATCH = 1_000
+_BATCH_S = 0.2
+"""How long a batch is waited for to be full: the last ones of a topic never are."""
 _SPAN_FIELDS = ("received_at", "hour", "last_event_time", "event_time", "updated_at")
 
 Ends = dict[int, int]
@@ -68,24 +71,34 @@ def read_topic(
             return
         consumer.assign(wanted)
         unread = {place.partition for place in wanted}
-        while unread:
-            messages = consumer.consume(_BATCH, timeout=_READ_TIMEOUT_S)
-            if not messages:
-                raise UnavailableError(
-                    f"records of {len(unread)} partitions of {topic} do not come"
-                )
-            for message in messages:
-                partition, offset = message.partition(), message.offset()
-                # The end of a compacted topic may be a hole: the next record, or its end, tells.
-                ended = message.error() is not None and (
-                    message.error().code() == KafkaError._PARTITION_EOF  # noqa: SLF001 - so it is named
-                )
-                if ended or offset >= ends[partition] - 1:
-                    unread.discard(partition)
-                if message.error() is None and offset < ends[partition] and message.value():
-                    record = decode(message.value())
-                    if span.holds(record):
-                        yield record
+        for message in _until_read(consumer, topic, unread):
+            partition, offset = message.partition(), message.offset()
+            # The end of a compacted topic may be a hole: the next record, or its end, tells.
+            ended = message.error() is not None and (
+                message.error().code() == KafkaError._PARTITION_EOF  # noqa: SLF001 - so it is named
+            )
+            if ended or offset >= ends[partition] - 1:
+                unread.discard(partition)
+            if message.error() is None and offset < ends[partition] and message.value():
+                record = decode(message.value())
+                if span.holds(record):
+                    yield record
+
+
+def _until_read(consumer: Any, topic: str, unread: Collection[int]) -> Iterator[Any]:
+    """Yield what comes until no partition is unread; whoever takes it keeps `unread`.
+
+    Raises:
+        UnavailableError: nothing came for _READ_TIMEOUT_S.
+    """
+    heard_at_s = time.monotonic()
+    while unread:
+        messages = consumer.consume(_BATCH, timeout=_BATCH_S)
+        if messages:
+            heard_at_s = time.monotonic()
+            yield from messages
+        elif time.monotonic() - heard_at_s > _READ_TIMEOUT_S:
+            raise UnavailableError(f"records of {len(unread)} partitions of {topic} do not come")
 
 
 def _watermarks(consumer: Any, topic: str, partition: int) -> tuple[int, int]:

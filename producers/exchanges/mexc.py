@@ -16,11 +16,14 @@ from producers.exchanges.history_paging import Pages, PerSymbolWalk, SettledRow,
 from producers.exchanges.json_slicing import (
     ABSENT,
     Rows,
+    code_reader,
     decoder,
     json_text,
     micros,
     present,
+    settled_ms,
     slices_of,
+    values_of,
 )
 from producers.exchanges.spec import (
     NO_KEYS,
@@ -38,7 +41,7 @@ from producers.exchanges.spec import (
     SubscribeFrame,
     piece_of,
 )
-from schemas.errors import MalformedInputError
+from schemas.contract_status import ContractStatus
 from schemas.venues.mexc import FEED
 
 CONTRACTS_PER_SOCKET = 150
@@ -63,8 +66,8 @@ CHANNEL = "push.funding.rate"
 CURRENT, DETAIL, TICKER, HISTORY = "funding_rate", "detail", "ticker", "funding_rate/history"
 _CAPS_EVERY, _LIQUIDITY_EVERY = 6, 2
 _API = "/api/v1/contract/"
-_TOO_OFTEN = 510
-_PERPETUAL = 1
+_NO_ERROR, _TOO_OFTEN = "0", "510"
+_PERPETUAL = "1"
 _named_in_text = re.compile(r"\[([^\[\]]+)\]").search
 _LASTING = {
     DETAIL: (
@@ -84,8 +87,8 @@ class _Message(msgspec.Struct, gc=False):
 
 
 class _Reply(msgspec.Struct, gc=False):
-    success: bool | None = None
-    code: int | None = None
+    success: object = None
+    code: object = None
     data: msgspec.Raw = ABSENT
 
 
@@ -95,28 +98,46 @@ class _Named(msgspec.Struct, gc=False):
 
 class _Contract(msgspec.Struct, gc=False, rename="camel"):
     symbol: str
-    state: int | None = None
-    future_type: int | None = None
+    state: object = None
+    future_type: object = None
+
+    @property
+    def status(self) -> ContractStatus:
+        """Its state is a number; what is neither number nor text says as little as none."""
+        word = str(self.state) if isinstance(self.state, int | str) else None
+        return FEED.status_of(word)
+
+    @property
+    def is_perpetual(self) -> bool:
+        """Whether `futureType` does not say otherwise (§5)."""
+        return not isinstance(self.future_type, int | str) or str(self.future_type) == _PERPETUAL
 
 
 class _Settled(msgspec.Struct, gc=False, rename="camel"):
-    settle_time: int
+    settle_time: object
 
 
 class _Page(msgspec.Struct, gc=False, rename="camel"):
     result_list: msgspec.Raw = ABSENT
 
 
+def _time_ms(row: _Settled) -> int:
+    return settled_ms(row.settle_time)
+
+
 _message: Callable[[Any], _Message] = decoder(_Message)
 _reply: Callable[[Any], _Reply] = decoder(_Reply)
+_success = code_reader(_Reply, lambda reply: reply.success)
+_code = code_reader(
+    _Reply, lambda reply: str(reply.code) if isinstance(reply.code, int | str) else None
+)
 _named: Callable[[Any], _Named] = decoder(_Named)
 _contract: Callable[[Any], _Contract] = decoder(_Contract)
 _page: Callable[[Any], _Page] = decoder(_Page)
-_fields: Callable[[Any], dict[str, msgspec.Raw]] = decoder(dict[str, msgspec.Raw])
 _text: Callable[[Any], str] = decoder(str)
 _names = Rows(_Named)
 _contracts = Rows(_Contract)
-_settled = Rows(_Settled)
+_settled = Rows(_Settled, check=_time_ms)
 
 
 def _frames(method: str, symbols: Sequence[str]) -> list[SubscribeFrame]:
@@ -141,7 +162,7 @@ def _read(body: bytes) -> list[SettledRow]:
     rows = _page(data).result_list if present(data) else ABSENT
     if not present(rows):
         return []
-    return [SettledRow(row.settle_time if row else None, piece) for row, piece in _settled(rows)]
+    return [SettledRow(_time_ms(row) if row else None, piece) for row, piece in _settled(rows)]
 
 
 def _control(message: _Message) -> Frame:
@@ -227,23 +248,18 @@ class Mexc(Exchange):
         return slices_of(_names(data), lambda row: row.symbol)
 
     def listings(self, call: RestCall, slices: Sequence[Slice]) -> Iterable[Listing] | None:
-        """Perpetuals: every contract whose `futureType` does not say otherwise (§5)."""
+        """Perpetuals alone (§5)."""
         if call.resource != DETAIL:
             return None
         entries = (_contract(piece.payload) for piece in slices if piece.readable)
-        return [
-            Listing(entry.symbol, FEED.status_of(None if entry.state is None else str(entry.state)))
-            for entry in entries
-            if entry.future_type in {None, _PERPETUAL}
-        ]
+        return [Listing(entry.symbol, entry.status) for entry in entries if entry.is_perpetual]
 
     def fact_identity(self, resource: str, payload: bytes) -> bytes:
         """Return the lasting keys: a rate in the same row changes with each reply."""
         keys = _LASTING.get(resource)
         if keys is None:
             return payload
-        fields = _fields(payload)
-        return b"\n".join(bytes(fields.get(key, b"")) for key in keys)
+        return values_of(payload, keys)
 
     def history(
         self,
@@ -267,15 +283,9 @@ class Mexc(Exchange):
         """Errors come with HTTP 200 and a code, which is 0 where all is well (§4)."""
         del call, headers
         code = _code(body)
-        return f"code {code}" if code else None
-
-
-def _code(body: bytes) -> int | None:
-    """Return the code of a reply; None: whoever reads the reply will say what is wrong with it."""
-    try:
-        return _reply(body).code
-    except MalformedInputError:
-        return None
+        if code not in {None, _NO_ERROR}:
+            return f"code {code:.40}"
+        return "the reply says that it is no success" if _success(body) is False else None
 
 
 EXCHANGE = Mexc()

@@ -24,7 +24,9 @@ from stream_app.core.state.contract_store import ContractEntry, ContractStore
 from stream_app.core.state.item_context import ItemContext
 from stream_app.model import InstrumentUpdate, RateUpdate, SettlementUpdate
 
-_FIELDS = ("base", "quote", "multiplier", "rate_cap", "rate_floor", "mark_price")
+_LISTED_FIELDS = ("base", "quote", "multiplier", "rate_cap", "rate_floor")
+"""Facts that an update changes and whose change is published at once."""
+_FIELDS = (*_LISTED_FIELDS, "mark_price")
 MIN_DELISTED_US = US_PER_HOUR
 """For how long a contract is delisted before its ticker is that of another contract: a status that
 changes back sooner was a mistake of the list."""
@@ -271,7 +273,7 @@ def _published(contract: ContractState) -> tuple[object, ...] | None:
     return (
         contract.state,
         facts.status_word,
-        *(getattr(contract, field) for field in _FIELDS),
+        *(getattr(contract, field) for field in _LISTED_FIELDS),
         contract.listed_interval_hours,
         contract.listed_at,
         facts.turnover_24h is None,

@@ -96,7 +96,15 @@ def optional_floats(values: Sequence[float | None]) -> Floats:
 
 def prices(values: Sequence[float | None]) -> Floats:
     """Return prices as `price` reads them; NaN where there is none."""
-    found = optional_floats(values)
+    return _without_zeros(optional_floats(values))
+
+
+def text_prices(texts: Sequence[str]) -> Floats:
+    """Return prices of text as `price` reads them; NaN where there is none, or it refuses."""
+    return _without_zeros(floats(texts))
+
+
+def _without_zeros(found: Floats) -> Floats:
     return np.where(found == 0.0, NAN, found)
 
 
@@ -137,6 +145,11 @@ def next_times_us(times: Sequence[int], event_times: Longs) -> Longs:
     is_near = (ahead >= -MAX_NEXT_BEHIND_US) & (ahead <= MAX_NEXT_AHEAD_US)
     near: Longs = np.where(is_near, found, 0)
     return near
+
+
+def settled_rows(rows: Sequence[msgspec.Struct]) -> SettledColumns:
+    """Return regular settlements of rows whose fields are symbol, time and rate, in this order."""
+    return settled(*zip(*map(msgspec.structs.astuple, rows), strict=True))
 
 
 def settled(

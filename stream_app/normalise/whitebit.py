@@ -31,16 +31,19 @@ from stream_app.normalise.columns import (
     integers,
     next_times_us,
     numbers,
+    text_prices,
 )
 from stream_app.normalise.numbers import (
     Number,
     Text,
     Time,
+    amount,
     hours,
     next_time_us,
     number,
     optional,
     price,
+    product,
     text,
     time_us,
 )
@@ -139,9 +142,15 @@ def _us_of_seconds(value: Time, field: str) -> int:
 
 def _next_us(value: Time, now_us: int) -> int | None:
     """Return a next funding time, in ms as it is sent or in seconds as it is documented (§2)."""
-    if type(value) is int and _MIN_S <= value < _MAX_S:
-        value *= 1_000
-    return next_time_us(value, now_us)
+    try:
+        return next_time_us(_us_of_seconds(value, "next funding time"), now_us)
+    except MalformedInputError:
+        return None
+
+
+def _sent_us(value: Time, field: str) -> int | None:
+    """Return when a row was sent, which is in seconds (µs); None where it does not say."""
+    return _us_of_seconds(value, field) if number(value, field) else None
 
 
 def _row(push: _Push) -> _Premium:
@@ -160,8 +169,8 @@ def _push(push: _Push, item: Item) -> Sequence[Update]:
     rate = number(row.rate, "rate")
     if rate is None:
         return (NoRate(row.market, "no funding rate"),)
-    event_us = None if row.sent_s is None else _us_of_seconds(row.sent_s, "send time")
     faults: list[str] = []
+    event_us = optional(_sent_us, row.sent_s, "send time", faults)
     update = RateUpdate(
         row.market,
         rate,
@@ -190,13 +199,12 @@ def _push_columns(pushes: Sequence[_PlainPush]) -> StreamColumns | None:
     )
     next_times = next_times_us(coming, event_times)
     is_plain = is_time & (next_times > 0)
-    mark_prices, index_prices = floats(marks), floats(indexes)
     return StreamColumns(
         symbols,
         np.where(is_plain, floats(rates), NAN),
         event_times,
-        np.where(mark_prices == 0.0, NAN, mark_prices),
-        np.where(index_prices == 0.0, NAN, index_prices),
+        text_prices(marks),
+        text_prices(indexes),
         next_times,
     )
 
@@ -218,7 +226,7 @@ def _snapshot(row: _Future, item: Item) -> Sequence[Update]:
         rate,
         mark_price=optional(price, row.mark_price, "mark_price", faults),
         index_price=optional(price, row.index_price, "index_price", faults),
-        next_funding_time=next_time_us(row.next_funding_rate_timestamp, item.received_at_us),
+        next_funding_time=_next_us(row.next_funding_rate_timestamp, item.received_at_us),
         interval_hours=optional(
             _interval_hours, row.funding_interval_minutes, "funding_interval_minutes", faults
         ),
@@ -271,13 +279,15 @@ def _facts(row: _Future, _item: Item) -> Sequence[Update]:
 def _liquidity(row: _Future, _item: Item) -> Sequence[Update]:
     """The turnover is in USDT; open interest is in units of the asset (§4c)."""
     faults: list[str] = []
-    held = optional(number, row.open_interest, "open_interest", faults)
+    held = optional(amount, row.open_interest, "open_interest", faults)
     mark = optional(price, row.mark_price, "mark_price", faults)
     unit_price = mark or optional(price, row.last_price, "last_price", faults)
     facts = InstrumentUpdate(
         row.ticker_id,
-        turnover_24h=optional(number, row.money_volume, "money_volume", faults),
-        open_interest=held * unit_price if held is not None and unit_price is not None else None,
+        turnover_24h=optional(amount, row.money_volume, "money_volume", faults),
+        open_interest=product(held, unit_price),
+        # Where the row has no price, the newest mark that is known is good.
+        open_interest_units=held,
     )
     return with_faults(row.ticker_id, faults, facts)
 

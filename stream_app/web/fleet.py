@@ -59,6 +59,11 @@ class Published(NamedTuple):
         """The value of all open positions of one side, likewise."""
         return None if self.facts is None else self.facts["open_interest"]
 
+    def trades_at_least(self, turnover: float) -> bool:
+        """Tell whether so much is traded in 24 hours; where nothing is known, it is not."""
+        known = self.turnover_24h
+        return known is not None and known >= turnover
+
 
 Told = tuple[str, str, str]
 """Which alert was told to whom, and by which notifiers: alert id, target, consumer group."""

@@ -11,7 +11,7 @@ from playwright.async_api import Browser
 
 from schemas.feeds import FEEDS
 from tests.support.browser import CHROMIUM, DESKTOP, PHONE, TIMEOUT_MS, Theme, tab
-from tests.support.page_site import PageSite, page_site
+from tests.support.page_site import UNPRICED, PageSite, page_site
 from tests.support.waiting import eventually
 
 pytestmark = [
@@ -102,6 +102,57 @@ async def test_filters_keep_what_they_say(browser: Browser, site: PageSite) -> N
             return all(FEEDS[0] in row and strongest(row) >= 2 for row in rows)
 
         await eventually(kept, "only such rows are shown", 30)
+
+
+async def test_what_is_traded_stands_beside_a_contract(browser: Browser, site: PageSite) -> None:
+    """Turnover and open interest, in short; the table can be sorted by them."""
+    async with tab(browser, site.url) as page:
+        await page.go("contracts?q=M0006USDT")
+        await page.until("document.querySelectorAll('.vt-row:not([hidden])').length === 1")
+        row = await page.rows.first.inner_text()
+        assert "7M" in row.split("\n")
+        assert "3.5M" in row.split("\n")
+        await page.go("contracts?sort=turnover")
+        await page.until(
+            "document.querySelector('.vt-row:not([hidden])').innerText.includes('M0299USDT')"
+        )
+
+
+async def test_spreads_of_what_can_be_traded(browser: Browser, site: PageSite) -> None:
+    """Both legs trade that much; the address keeps the filter, and Esc drops it."""
+    async with tab(browser, site.url) as page:
+        await page.go("spreads")
+        await page.until("document.querySelectorAll('.vt-row:not([hidden])').length > 1")
+        await page.page.get_by_label("Smallest turnover of either leg").fill("290")
+        await page.until("document.querySelectorAll('.vt-row:not([hidden])').length === 1")
+        row = await page.rows.first.inner_text()
+        assert row.startswith("B0019")
+        (less,) = re.findall(r"(\d+)M", row)
+        assert int(less) >= 290
+        assert "vol=290" in await page.page.evaluate("location.hash")
+        await page.page.get_by_label("Smallest turnover of either leg").fill("9999")
+        await page.shows("No spread matches.")
+        await page.page.reload()
+        await page.shows("No spread matches.")
+        await page.page.get_by_role("button", name="Clear").click()
+        await page.until("document.querySelectorAll('.vt-row:not([hidden])').length > 1")
+
+
+async def test_a_pair_that_was_not_checked_is_marked(browser: Browser, site: PageSite) -> None:
+    """In the table, and in words beside it; the others are not."""
+    async with tab(browser, site.url) as page:
+        await page.go(f"spreads?base={UNPRICED}")
+        await page.shows("Prices were not compared")
+        marks = (
+            "[...document.querySelectorAll('.vt-row:not([hidden])')].filter((row) => {name}).length"
+        )
+        marked = "row.querySelector('.unsure:not([hidden])')"
+        await page.until(f"{marks.format(name=marked)} === 1")
+        assert await page.page.evaluate(
+            f"document.querySelector('.vt-row[aria-selected=true]').innerText.startsWith('{UNPRICED}')"
+        )
+        await page.go("spreads?base=B0002")
+        await page.shows("Prices 0.00 % apart")
 
 
 def strongest(row: str) -> float:

@@ -18,6 +18,7 @@ from aiohttp import web
 from infra.embedded.ports import free_port
 from schemas.clock import SystemClock
 from schemas.feeds import FEEDS
+from schemas.records import Contract
 from schemas.times import US_PER_HOUR, US_PER_MS, US_PER_S
 from stream_app.settings import PageSettings
 from stream_app.web.application import Mounted, application
@@ -30,9 +31,11 @@ from stream_app.web.live.hub import Hub
 from stream_app.web.rest.mount import add_rest
 from stream_app.web.server.limits import Load
 from stream_app.web.status import FleetStatus
-from tests.support.fleet_records import alert, feed_status, worker_status, zscore
+from tests.support.fleet_records import alert, contract_facts, feed_status, worker_status, zscore
 
 HOURS = (1.0, 4.0, 8.0)
+UNPRICED = "B0001"
+"""The base whose contracts have no mark price: its pairs are not checked."""
 
 
 class MadeUpMarket:
@@ -49,6 +52,8 @@ class MadeUpMarket:
             symbol: f"B{number // len(FEEDS):04d}" for number, symbol in enumerate(self._symbols)
         }
         self._z = {symbol: self._chance.gauss(0.0, 1.6) for symbol in self._symbols}
+        for feed, symbol in self._symbols:
+            self.fleet.take_contract(b"", self._facts(feed, symbol))
         self.silent: set[str] = set()
         """Feeds that deliver nothing now."""
         self.tick()
@@ -97,16 +102,26 @@ class MadeUpMarket:
             alert(text, subject=text, kind=text, message=text, created_at=now_us, event_time=now_us)
         )
 
+    def _facts(self, feed: str, symbol: str) -> Contract:
+        """What is traded of a contract: a million of the first, and another one of each further."""
+        turnover = 1e6 * (int(symbol[1:5]) + 1)
+        base = self._bases[feed, symbol]
+        return contract_facts(
+            f"{feed}:{symbol}", base=base, turnover_24h=turnover, open_interest=turnover / 2
+        )
+
     def _record(self, feed: str, symbol: str, now_us: int) -> Any:
         key = (feed, symbol)
         z = self._z[key] = 0.98 * self._z[key] + self._chance.gauss(0.0, 0.2)
         hours = HOURS[hash(symbol) % len(HOURS)]
+        base = self._bases.get(key, symbol)
         rate = (0.00005 + 0.00004 * z) * hours / 8.0
         return zscore(
-            symbol, feed=feed, base=self._bases.get(key, symbol), rate=rate, interval_hours=hours,
+            symbol, feed=feed, base=base, rate=rate, interval_hours=hours,
             rate_8h=rate * 8 / hours, apr=rate * 8_760 / hours, z=z, robust_z=z * 0.9,
             percentile=0.5 + 0.5 * math.tanh(z), event_time=now_us - 100 * US_PER_MS,
             received_at=now_us - 60 * US_PER_MS, computed_at=now_us - 40 * US_PER_MS,
+            mark_price=None if base == UNPRICED else 97_412.5,
             next_funding_time=(now_us // US_PER_HOUR + 1) * US_PER_HOUR,
             stats_as_of=now_us // US_PER_HOUR * US_PER_HOUR,
         )  # fmt: skip

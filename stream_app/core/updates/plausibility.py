@@ -5,12 +5,15 @@ Also when an estimate means nothing because a settlement was just before it.
 
 from __future__ import annotations
 
+import msgspec
+
 from schemas.errors import MalformedInputError
 from schemas.records import MAX_READ_ITEMS
 from schemas.symbols import name_fault
 from schemas.times import US_PER_HOUR, US_PER_MINUTE, US_PER_S
 from stream_app.core.state.contract_state import ContractState
 from stream_app.model import (
+    MAX_AMOUNT,
     InstrumentUpdate,
     RateUpdate,
     SettlementUpdate,
@@ -30,8 +33,7 @@ MAX_OFF_HOUR_US = 5 * US_PER_S
 """How far from a full hour a streamed settlement may be stamped: funding is due at full hours, and
 stamps are seconds off at most (docs/exchanges/README.md §3). With a wrong clock it would count as
 another settlement than the same one in the history."""
-MAX_AMOUNT = 1e18
-"""In the quote asset: more than is traded of anything in a day, in a currency of small units."""
+_AMOUNTS = ("turnover_24h", "open_interest", "open_interest_units")
 _TOLERANCE = 1 + 1e-9
 """A cap that was written in basis points may miss the rate at the cap by a rounding."""
 
@@ -71,7 +73,9 @@ def check_plausible(
     else:
         if isinstance(update, InstrumentUpdate):
             _check_names(update)
-            _check_amounts(update)
+            _, faults = believable_amounts(update)
+            if faults:
+                raise MalformedInputError("; ".join(faults))
         elif isinstance(update, Unreadable):
             raise MalformedInputError(update.reason)
         return
@@ -88,11 +92,18 @@ def _check_names(facts: InstrumentUpdate) -> None:
             raise MalformedInputError(f"{field} is {fault}: {name!r:.60}")
 
 
-def _check_amounts(facts: InstrumentUpdate) -> None:
-    for field in ("turnover_24h", "open_interest", "open_interest_units"):
-        amount = getattr(facts, field)
-        if amount is not None and not 0 <= amount <= MAX_AMOUNT:
-            raise MalformedInputError(f"{field} is no amount: {amount!r:.60}")
+def believable_amounts(facts: InstrumentUpdate) -> tuple[InstrumentUpdate, list[str]]:
+    """Return facts without the amounts that cannot be, and what is wrong with each of these."""
+    amounts = {field: getattr(facts, field) for field in _AMOUNTS}
+    wrong = {
+        field: amount
+        for field, amount in amounts.items()
+        if amount is not None and not 0 <= amount <= MAX_AMOUNT
+    }
+    if not wrong:
+        return facts, []
+    faults = [f"{field} is no amount: {amount!r:.60}" for field, amount in wrong.items()]
+    return msgspec.structs.replace(facts, **dict.fromkeys(wrong)), faults
 
 
 def cap_limits(contract: ContractState, max_rate: float) -> tuple[float, float]:

@@ -9,8 +9,8 @@ from schemas.errors import MalformedInputError
 from schemas.records import RawItem
 from stream_app.core.output.collector import OutputCollector
 from stream_app.core.state.item_context import ItemContext
-from stream_app.core.updates.plausibility import check_plausible
-from stream_app.model import Normaliser, ReadItem, Update
+from stream_app.core.updates.plausibility import believable_amounts, check_plausible
+from stream_app.model import InstrumentUpdate, Normaliser, ReadItem, Update
 
 
 class ItemReader:
@@ -60,12 +60,20 @@ class ItemReader:
     def _without_faults(
         self, read: Sequence[Update], item: RawItem, symbol: str, at: ItemContext
     ) -> Sequence[Update]:
-        """Return the good ones of an item's updates; the item goes to the dead letters."""
-        good, faults = [], []
+        """Return what is good of an item's updates; the item goes to the dead letters.
+
+        Facts lose only the amounts that cannot be: a wrong turnover must not hide a listing.
+        """
+        good: list[Update] = []
+        faults: list[str] = []
         for update in read:
+            kept = update
+            if isinstance(update, InstrumentUpdate):
+                kept, wrong = believable_amounts(update)
+                faults += wrong
             try:
-                self._check(update, at.received_at)
-                good.append(update)
+                self._check(kept, at.received_at)
+                good.append(kept)
             except MalformedInputError as error:
                 faults.append(str(error))
         self._refuse(item, symbol, at, "; ".join(faults))

@@ -271,7 +271,7 @@ class PastRoutes:
         legs = (
             each.zscore
             for each in contracts.values()
-            if least is None or (each.turnover_24h or -1.0) >= least
+            if least is None or each.trades_at_least(least)
         )
         pairs = best_pairs(legs, now)
         if asked["base"] is not None:

@@ -72,7 +72,7 @@ def wanted(contracts: Iterable[Published], asked: Mapping[str, Any]) -> list[Pub
         found = [each for each in found if size_of_z(each) >= least]
     if asked["min_turnover_24h"] is not None:
         least = asked["min_turnover_24h"]
-        found = [each for each in found if (each.turnover_24h or -1.0) >= least]
+        found = [each for each in found if each.trades_at_least(least)]
     if asked["q"] is not None:
         text = asked["q"].casefold()
         found = [

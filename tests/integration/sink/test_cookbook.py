@@ -11,7 +11,7 @@ from schemas.clock import now_us
 from schemas.times import US_PER_DAY, US_PER_HOUR, US_PER_MINUTE, US_PER_S
 from stream_app.sink.clickhouse import connect
 from tests.support.audit_rows import audit, report
-from tests.support.sink_stack import ClickHouseServer, bar, insert, rate, settlement, zscore
+from tests.support.sink_stack import ClickHouseServer, bar, facts, insert, rate, settlement, zscore
 
 pytestmark = pytest.mark.integration
 
@@ -109,6 +109,27 @@ def test_an_hour_that_is_not_known_of_both_ends_a_spread(clickhouse: ClickHouseS
     rows = ask(clickhouse, "Widest spreads, and for how long")
     assert [(row["base"], row["lasted_hours"]) for row in rows] == [("PEPE", 2), ("NEW", 0)]
     assert rows[1]["since"] is None
+
+
+def test_a_spread_that_can_be_traded_may_be_a_narrower_one(clickhouse: ClickHouseServer) -> None:
+    """The widest pair has a leg that hardly trades: the view `spreads` filtered loses the base."""
+    legs = (
+        ("kucoin:A", 9e-4, 10.0, 1e3),
+        ("bybit:A", 5e-4, 10.1, 3e6),
+        ("okx:A", 4e-4, 20.0, 9e6),
+        ("backpack:A", 3e-4, None, 9e6),
+        ("binance-usdm:A", 1e-4, 10.0, 2e6),
+    )
+    for contract_id, eighth, mark, turnover in legs:
+        its = named(contract_id) | {"base": "A"}
+        insert(clickhouse, "zscores", zscore(1, **its, rate_8h=eighth, mark_price=mark))
+        insert(clickhouse, "rates", rate(1, **its, quote="USDT", multiplier=1.0))
+        insert(clickhouse, "contract_facts", facts(contract_id, base="A", turnover_24h=turnover))
+    (row,) = ask(clickhouse, "Spreads that can be traded")
+    assert (row["high_contract_id"], row["low_contract_id"]) == ("bybit:A", "binance-usdm:A")
+    assert row["min_turnover_24h"] == 2e6
+    assert clickhouse.rows("SELECT high_contract_id FROM funding.spreads") == [("kucoin:A",)]
+    assert not clickhouse.rows("SELECT * FROM funding.spreads WHERE min_turnover_24h >= 1000000")
 
 
 def test_z_is_held_against_what_was_paid_then_and_after(clickhouse: ClickHouseServer) -> None:

@@ -385,6 +385,9 @@ async def test_two_assets_of_one_name_are_in_unpaired(clickhouse: ClickHouseServ
         ("backpack:A", 1e-4, 0.0071, 1.0, "USDC"),
         ("kucoin:B", 3e-4, 10.0, 1.0, "USDT"),
         ("backpack:B", 1e-4, None, 1.0, "USDC"),
+        ("kucoin:C", 3e-4, 10.0, 1.0, "USDT"),
+        ("backpack:C", 2e-4, 10.1, 1.0, "USDC"),
+        ("hyperliquid:C", 1e-4, None, 1.0, "USDC"),
     ]
     rows = [
         z_at(contract_id, now, eighth, base=contract_id[-1], mark_price=mark, quote=quote,
@@ -411,6 +414,7 @@ async def test_two_assets_of_one_name_are_in_unpaired(clickhouse: ClickHouseServ
     assert view == [
         ("A", "binance-usdm:1000A", "backpack:A", True, 2e6),
         ("B", "kucoin:B", "backpack:B", False, None),
+        ("C", "kucoin:C", "backpack:C", True, None),
     ]
     told = sorted(best_pairs(rows, now), key=lambda pair: pair.base)
     assert [(p.base, p.high["contract_id"], p.low["contract_id"]) for p in told] == [

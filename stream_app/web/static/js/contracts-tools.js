@@ -10,6 +10,7 @@ const SORTS = [
   ["z", "by |z|"],
   ["rate8", "by 8 h rate"],
   ["apr", "by APR"],
+  ["turnover", "by turnover"],
   ["next", "by next funding"],
   ["age", "by age"],
   ["id", "by name"],

@@ -52,6 +52,11 @@ export function price(value) {
   return value.toFixed(Math.min(12, Math.max(6, 3 - Math.floor(Math.log10(value)))));
 }
 
+const COMPACT = new Intl.NumberFormat("en-US", { notation: "compact", maximumSignificantDigits: 3 });
+
+/** An amount of money with three digits: "1.23M", "845K". */
+export const amount = (value) => (known(value) ? COMPACT.format(value) : DASH);
+
 /** An age in seconds; never negative: two clocks may differ by some milliseconds. */
 export function age(seconds) {
   if (!known(seconds)) return DASH;

@@ -2,6 +2,7 @@
 
 export const TOO_OLD_S = 600; // a rate that stopped moving 10 minutes ago is nothing to trade against
 export const MOST_APART = 0.05; // prices that differ by a greater share are those of two assets
+export const MOST_OF_FEED = 16; // of more contracts of one base and feed than twice this, the middle ones are left out
 const EIGHT_HOURS_A_YEAR = 1095;
 
 const higher = (a, b) => b.rate8 - a.rate8 || (a.id < b.id ? -1 : 1);
@@ -38,19 +39,54 @@ export function bestPairs(rows, now) {
   return pairs;
 }
 
-/** The widest pair of legs; of equally wide ones that whose contracts come first. */
+/**
+ * The widest pair of legs. One whose prices could be compared comes before any other; of equally wide ones that whose
+ * contracts come first.
+ */
 function widest(legs) {
-  const lows = legs.toSorted(lower);
+  if (legs.every(({ feed }) => feed === legs[0].feed)) return null;
+  const lows = outermost(legs.toSorted(lower));
   let best = null;
-  for (const short of legs.toSorted(higher)) {
+  for (const short of lows.toSorted(higher)) {
     for (const long of lows) {
       const gap = short.rate8 - long.rate8;
-      if (gap < 0 || (best !== null && gap <= best.short.rate8 - best.long.rate8)) break;
-      if (short.feed === long.feed || priceGap(short, long) > MOST_APART) continue;
-      best = { short, long };
+      if (gap < 0 || (best?.checked && gap < best.gap)) break;
+      const apart = priceGap(short, long);
+      if (short.feed === long.feed || apart > MOST_APART) continue;
+      const pair = { short, long, gap, checked: apart !== null };
+      if (best === null || before(pair, best)) best = pair;
     }
   }
-  return best;
+  return best && { short: best.short, long: best.long };
+}
+
+function before(one, other) {
+  if (one.checked !== other.checked) return one.checked;
+  if (one.gap !== other.gap) return one.gap > other.gap;
+  if (one.short.id !== other.short.id) return one.short.id < other.short.id;
+  return one.long.id < other.long.id;
+}
+
+/** Legs, in the order of their rates, without those in the middle of too many of one feed. */
+function outermost(legs) {
+  if (legs.length <= 2 * MOST_OF_FEED) return legs;
+  const counts = new Map();
+  for (const { feed } of legs) counts.set(feed, (counts.get(feed) ?? 0) + 1);
+  const passed = new Map();
+  return legs.filter(({ feed }) => {
+    const place = passed.get(feed) ?? 0;
+    passed.set(feed, place + 1);
+    return place < MOST_OF_FEED || place >= counts.get(feed) - MOST_OF_FEED;
+  });
+}
+
+/** Whether a pair's prices could be compared; where not, the legs may be of two assets of one name. */
+export const priceChecked = (pair) => priceGap(pair.short, pair.long) !== null;
+
+/** The turnover of the leg that is traded less, each in its quote asset; null where one is not known. */
+export function leastTurnover({ short, long }) {
+  if (short.turnover === null || long.turnover === null) return null;
+  return Math.min(short.turnover, long.turnover);
 }
 
 /** Difference of the two 8-hour rates, a fraction for 8 hours. */
@@ -64,6 +100,10 @@ export const olderAge = (pair, now) => (now - Math.min(pair.short.event, pair.lo
 
 /** Whether a leg is older than its feed's own limit; a limit that is not known marks nothing. */
 export const legStale = (row, now) => row.staleAfter > 0 && now - row.event > row.staleAfter * 1000;
+
+/** The rows of which at least so much is traded in 24 hours, each in its quote asset; 0 leaves none out. */
+export const tradedAtLeast = (rows, turnover) =>
+  turnover > 0 ? rows.filter((row) => row.turnover !== null && row.turnover >= turnover) : rows;
 
 /**
  * Bring the pairs of a view up to date in place, so that a pair that is selected stays the same object.

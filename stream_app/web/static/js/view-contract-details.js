@@ -37,6 +37,10 @@ function intervalText(row) {
   return `${format.hours(row.hours)}${known}${row.doubtful ? "; doubtful" : ""}`;
 }
 
+function quoted(amount, row) {
+  return amount === null ? format.DASH : `${format.count(amount)} ${row.quote ?? ""}`.trimEnd();
+}
+
 const FACTS = [
   ["Rate, a fraction", (row) => fraction(row.rate)],
   ["8-hour rate", (row) => `${format.pct(row.rate8, 5)} %`],
@@ -48,6 +52,8 @@ const FACTS = [
   ["Standard deviation", (row) => (row.std === null ? format.DASH : `${(row.std * 100).toFixed(5)} %`)],
   ["Baseline of", (row) => (row.statsAsOf === null ? format.DASH : `${format.stamp(row.statsAsOf)} UTC`)],
   ["Mark price", (row) => format.price(row.mark)],
+  ["Turnover 24 h", (row) => quoted(row.turnover, row)],
+  ["Open interest", (row) => quoted(row.interest, row)],
   ["Settles at", (row) => (row.next === null ? format.DASH : `${format.stamp(row.next)} UTC`)],
   ["Exchange's time", (row) => `${format.stamp(row.event)} UTC`],
   ["Source", (row) => (row.transport === "rest" ? "REST" : "stream")],

@@ -1,19 +1,20 @@
 // The columns of the table of spreads: both legs with their intervals, the gap, what it paid.
 
-import { el, setAttr, setClass, setText } from "./dom.js";
+import { el, setAttr, setClass, setHidden, setText } from "./dom.js";
 import * as format from "./format.js";
-import { gapOf, legStale, olderAge, paidOf, yearly } from "./spread-pairs.js";
+import { gapOf, leastTurnover, legStale, olderAge, paidOf, priceChecked, yearly } from "./spread-pairs.js";
 import { store } from "./store.js";
 
 const phone = matchMedia("(max-width: 720px)");
 const SIGN_WINDOW_DAYS = 30;
+const UNCHECKED = "Prices were not compared: these may be two assets of one name";
 
 /** A leg's feed, its rate per interval, and the interval; a leg that is stale is marked by sign, word and colour. */
 function leg(key, label) {
   return {
     key,
     label,
-    width: "minmax(216px,1.3fr)",
+    width: "minmax(196px,1.3fr)",
     cls: "leg-cell",
     sort: (pair) => pair[key].rate8,
     build: (cell) =>
@@ -65,7 +66,12 @@ export function columns() {
       phone: "a",
       cls: "w2",
       sort: (pair) => pair.base,
-      text: (pair) => pair.base,
+      build: (cell) => cell.append(el("span"), el("span", { class: "unsure", title: UNCHECKED, hidden: true }, "?")),
+      paint: (cell, pair) => {
+        const [name, mark] = cell.children;
+        setText(name, pair.base);
+        setHidden(mark, priceChecked(pair));
+      },
     },
     {
       key: "gap",
@@ -82,7 +88,7 @@ export function columns() {
       key: "gap8",
       label: "8 h, bps",
       title: "Difference of the two 8-hour rates",
-      width: "66px",
+      width: "58px",
       right: true,
       sort: gapOf,
       text: (pair) => format.signed(gapOf(pair) * 1e4, 2),
@@ -115,6 +121,15 @@ export function columns() {
       text: (pair) => format.age(older(pair)),
       tone: (pair) => (legStale(pair.short, store.now()) || legStale(pair.long, store.now()) ? "bad w2" : ""),
     },
+    {
+      key: "turnover",
+      label: "24 h, less",
+      title: "What was traded in 24 hours of the leg that trades less, in its quote asset",
+      width: "62px",
+      right: true,
+      sort: leastTurnover,
+      text: (pair) => format.amount(leastTurnover(pair)),
+    },
     { key: "span", label: "", phone: "e", right: true, text: () => "in 7 d" },
     { key: "legs", label: "", phone: "d", text: (pair) => `${pair.short.feed} − ${pair.long.feed}` },
   ];
@@ -126,6 +141,7 @@ export const PHONE_ORDERS = [
   ["paid7", "by paid 7 d"],
   ["paid30", "by paid 30 d"],
   ["sign", "by same sign"],
+  ["turnover", "by turnover"],
   ["base", "by base"],
 ];
 

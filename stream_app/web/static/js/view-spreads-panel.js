@@ -6,7 +6,7 @@ import { columnsOf } from "./chart-days.js";
 import { el, setClass, setHidden, setText } from "./dom.js";
 import * as format from "./format.js";
 import { contractUrl, param, setParams } from "./router.js";
-import { legStale, paidOf } from "./spread-pairs.js";
+import { leastTurnover, legStale, paidOf, priceChecked, priceGap } from "./spread-pairs.js";
 import { store } from "./store.js";
 
 const MOST_DAYS = 30;
@@ -27,6 +27,7 @@ export class PairPanel {
     this.nextLoad = Infinity;
     this.title = el("h2", { class: "pair-title" });
     this.legs = [legLine("Short"), legLine("Long")];
+    this.prices = el("p", { class: "lab" });
     this.chart = el("div");
     this.form = el(
       "form",
@@ -45,6 +46,7 @@ export class PairPanel {
         { class: "legs" },
         this.legs.map((each) => each.root),
       ),
+      this.prices,
       el("h3", {}, "What each of 30 days paid, bps"),
       this.chart,
       el("h3", {}, "Calculator"),
@@ -89,6 +91,8 @@ export class PairPanel {
     if (pair === null) return;
     this.legs[0].paint(pair.short);
     this.legs[1].paint(pair.long);
+    setText(this.prices, pricesOf(pair));
+    setClass(this.prices, priceChecked(pair) ? "lab" : "lab warn");
     const key = `${pair.short.id}|${pair.long.id}`;
     const paid = paidOf(pair);
     const due = performance.now() >= this.nextLoad;
@@ -167,6 +171,13 @@ export class PairPanel {
   destroy() {
     this.asking?.abort();
   }
+}
+
+function pricesOf(pair) {
+  const traded = `24 h turnover of the leg that trades less: ${format.amount(leastTurnover(pair))}.`;
+  const gap = priceGap(pair.short, pair.long);
+  if (gap === null) return `Prices were not compared: these may be two assets of one name. ${traded}`;
+  return `Prices ${(gap * 100).toFixed(2)} % apart. ${traded}`;
 }
 
 function incomplete(got, answer) {

@@ -6,7 +6,7 @@ import { copyText, el, setHidden, setText, toast } from "./dom.js";
 import * as format from "./format.js";
 import { nothingBox } from "./nothing.js";
 import { contractUrl, go, param, setParams } from "./router.js";
-import { gapOf, olderAge, paidOf, readPaid, renew, yearly } from "./spread-pairs.js";
+import { gapOf, olderAge, paidOf, readPaid, renew, tradedAtLeast, yearly } from "./spread-pairs.js";
 import { pageState, store } from "./store.js";
 import { VirtualTable } from "./table.js";
 import { columns, PHONE_ORDERS, sorted } from "./view-spreads-columns.js";
@@ -67,6 +67,7 @@ class SpreadsView {
         this.search,
         this.orderField(),
         this.leastField(),
+        this.turnoverField(),
         el("span", { class: "grow" }),
         this.shown,
       ),
@@ -98,6 +99,42 @@ class SpreadsView {
     );
   }
 
+  /** Contracts that trade less are no legs: the widest of the other pairs is shown. */
+  turnoverField() {
+    this.traded = el("input", {
+      type: "number",
+      min: 0,
+      step: 1,
+      max: 1_000_000,
+      value: param("vol"),
+      "aria-label": "Smallest turnover of either leg in 24 hours, millions of the quote asset",
+      placeholder: "0",
+      oninput: () => {
+        setParams({ vol: Number(this.traded.value) > 0 ? this.traded.value : null });
+        this.pairAgain();
+      },
+    });
+    return el(
+      "label",
+      { class: "least" },
+      el("span", { class: "lab" }, "24 h turnover at least"),
+      this.traded,
+      el("span", { class: "lab" }, "million"),
+    );
+  }
+
+  /** How much must be traded of either leg, in its quote asset. */
+  get turnover() {
+    return (Number(param("vol")) || 0) * 1e6;
+  }
+
+  /** Pair the contracts anew now, and ask what these pairs paid. */
+  pairAgain() {
+    renew(this.pairs, tradedAtLeast(store.contracts, this.turnover), store.now(), this.paid);
+    this.order();
+    this.nextAsk = 0;
+  }
+
   orderField() {
     const options = PHONE_ORDERS.map(([key, text]) => el("option", { value: key }, text));
     this.orders = el(
@@ -112,7 +149,7 @@ class SpreadsView {
     if (performance.now() >= this.nextAsk && store.status !== null) this.ask();
     if (Math.abs(now - this.pairedAt) >= PAIRS_MS) {
       this.pairedAt = now;
-      const changed = renew(this.pairs, store.contracts, now, this.paid);
+      const changed = renew(this.pairs, tradedAtLeast(store.contracts, this.turnover), now, this.paid);
       if (this.held && this.table.rows.length > 0) this.keep();
       else if (changed || this.pairs.size === 0 || Math.abs(now - this.orderedAt) >= ORDER_MS) this.order();
     }
@@ -154,13 +191,14 @@ class SpreadsView {
   }
 
   tell(count) {
-    const none = this.pairs.size === 0;
+    const known = this.turnover > 0 ? store.contracts.length : this.pairs.size;
+    const none = known === 0;
     const held = this.held ? " · order held" : "";
     const of = `${format.count(count)} of ${format.count(this.pairs.size)} bases on two exchanges or more`;
     setText(this.shown, none ? "" : of + held);
     setHidden(this.table.root, count === 0);
     const state = store.contracts.length > 0 ? "" : pageState();
-    this.nothing.show(state, this.pairs.size, count, none ? NO_PAIR : ["No spread matches.", ""]);
+    this.nothing.show(state, known, count, none ? NO_PAIR : ["No spread matches.", ""]);
   }
 
   /** The base in the address as soon as there is such a pair, else, where there is room, the first row. */
@@ -197,14 +235,18 @@ class SpreadsView {
   async ask() {
     this.nextAsk = Infinity;
     const { signal } = this.leaving;
+    const { turnover } = this;
+    const legs = turnover > 0 ? `min_turnover_24h=${turnover}&` : "";
     try {
       let answer = null;
       const paid = new Map();
       for (let page = 0; page < MOST_PAGES; page++) {
-        answer = await getJson(`spreads?limit=${PAGE}&offset=${page * PAGE}`, { signal });
+        answer = await getJson(`spreads?${legs}limit=${PAGE}&offset=${page * PAGE}`, { signal });
         for (const spread of answer.spreads) paid.set(spread.base, readPaid(spread));
         if (answer.spreads.length < PAGE) break;
       }
+      // Asked for anew meanwhile: what came is of other legs.
+      if (turnover !== this.turnover) return;
       this.paid = paid;
       this.pairedAt = 0;
       this.reason = answer?.available === false ? answer.reason || "history is not available" : "";
@@ -247,14 +289,14 @@ class SpreadsView {
       setParams({ base: null });
       return this.order();
     }
-    return param("q") === "" && param("min") === "" ? undefined : this.clear();
+    return ["q", "min", "vol"].every((name) => param(name) === "") ? undefined : this.clear();
   }
 
   clear() {
-    setParams({ q: null, min: null });
+    setParams({ q: null, min: null, vol: null });
     this.search.show();
-    this.least.value = "";
-    this.order();
+    this.least.value = this.traded.value = "";
+    this.pairAgain();
   }
 
   destroy() {

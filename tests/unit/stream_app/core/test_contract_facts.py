@@ -5,14 +5,17 @@ Liquidity alone is told at most every 15 minutes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from schemas.contract_status import ContractStatus
+from schemas.records import Purpose, RawItem
 from schemas.times import US_PER_MINUTE
 from stream_app.core.partition import FeedPartition
 from stream_app.core.state.market_facts import MarketFacts
-from stream_app.model import InstrumentUpdate
+from stream_app.model import InstrumentUpdate, Update
 from stream_app.normalise import mexc
 from stream_app.normalise.binance_usdm import normalise
 from tests.support.partitions import NOW, T0, Partition, S, batch, item, of, tick
@@ -94,6 +97,23 @@ def test_liquidity_alone_is_told_every_quarter_of_an_hour(new: Partition) -> Non
     assert traded(new, 8e6, T0 + 2 * S + quarter) == []
 
 
+def test_another_mark_price_is_no_change_of_the_facts() -> None:
+    """Each call for turnover brings one: the contract has it, and the record still waits."""
+    partition = FeedPartition("mexc", 3, mexc.normalise)
+    listed = {"symbol": "A_USDT", "state": 0, "baseCoin": "A", "quoteCoin": "USDT"}
+    partition.apply(
+        {**batch([item(listed, T0)], T0, "contract", "detail", "rest"), "feed": "mexc"}, 0, NOW
+    )
+    for offset, price in enumerate((1.25, 1.5), start=1):
+        ticker = {"symbol": "A_USDT", "amount24": 5_000.5, "fairPrice": price}
+        at = T0 + offset * S
+        raw = batch([item(ticker, at)], at, "contract", "ticker", "rest")
+        partition.apply({**raw, "feed": "mexc"}, offset, NOW)
+    records = of(partition.take_outputs().records(), "contracts")
+    assert [record["turnover_24h"] for record in records] == [None, 5_000.5]
+    assert partition.store.entries["A_USDT"].contract.mark_price == 1.5
+
+
 def test_a_change_brings_the_newest_liquidity(new: Partition) -> None:
     """And begins the quarter of an hour anew."""
     told(new, LISTED, "exchangeInfo", T0)
@@ -131,6 +151,53 @@ def test_an_amount_that_cannot_be_is_a_dead_letter(new: Partition, turnover: flo
     assert traded(new, turnover, T0 + 16 * US_PER_MINUTE) == []
     assert len(new.letters) == 1
     assert new.store.entries["AUSDT"].contract.facts.turnover_24h == 5e6
+
+
+def test_an_amount_that_cannot_be_hides_no_listing() -> None:
+    """The contract is listed without it, and the item is a dead letter."""
+    update = InstrumentUpdate(
+        "AUSDT",
+        base="A",
+        quote="USDT",
+        status=ContractStatus.TRADING,
+        turnover_24h=1e19,
+        open_interest=7e5,
+    )
+    partition = FeedPartition("binance-usdm", 3, Reads(update))
+    partition.apply(batch([item(LISTED, T0)], T0, "contract", "exchangeInfo", "rest"), 0, NOW)
+    taken = partition.take_outputs()
+    (record,) = of(taken.records(), "contracts")
+    assert (record["status"], record["base"], record["turnover_24h"]) == ("trading", "A", None)
+    assert record["open_interest"] == 7e5
+    (letter,) = taken.dead_letters
+    assert letter.error == "turnover_24h is no amount: 1e+19"
+
+
+class Reads:
+    """Reads one update in whatever it is given."""
+
+    def __init__(self, update: InstrumentUpdate) -> None:
+        self._update = update
+
+    def __call__(
+        self,
+        purpose: Purpose,
+        channel: str,
+        symbol: str,
+        payload: bytes,
+        received_at_us: int,
+    ) -> list[Update]:
+        """Return the update."""
+        return [self._update]
+
+    def frame(self, purpose: Purpose, channel: str, items: Sequence[RawItem]) -> None:
+        """Have items read one by one."""
+
+    def column_reader(self, channel: str) -> None:
+        """Have no updates of a stream be read at once."""
+
+    def settled_reader(self, channel: str) -> None:
+        """Have no settlements be read at once."""
 
 
 def test_a_ticker_that_is_used_again_has_no_liquidity_yet(new: Partition) -> None:

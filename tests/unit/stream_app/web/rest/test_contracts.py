@@ -67,6 +67,16 @@ async def test_contracts_are_filtered_by_what_is_traded() -> None:
     assert (row_of["rate_kind"], row_of["multiplier"]) == ("estimate", 1.0)
 
 
+async def test_a_turnover_of_nothing_is_known() -> None:
+    """Asked for at least 0, a contract of which nothing was traded is there."""
+    fleet = small_market()
+    fleet.take_contract(b"", contract_facts(BTC, turnover_24h=0.0))
+    fleet.take_contract(b"", contract_facts(ETH, turnover_24h=None))
+    async with served(fleet) as site:
+        found = await site.json(f"{PATH}?min_turnover_24h=0")
+    assert [each["contract_id"] for each in found["contracts"]] == [BTC]
+
+
 async def test_a_page_says_how_many_there_are() -> None:
     """On all pages together."""
     async with served(small_market()) as site:

@@ -74,7 +74,9 @@ def test_another_asset_of_the_same_name_makes_no_pair() -> None:
     assert told(pair) == ("A", "binance-usdm:1000A", "backpack:A")
     assert pair.price_gap == pytest.approx(0.0072 / 0.0071 - 1)
     legs[0] = leg("kucoin:A", 9e-4, mark_price=None, **usd)
-    (unchecked,) = best_pairs(legs, START_US)
+    (checked,) = best_pairs(legs, START_US)
+    assert told(checked) == told(pair)
+    (unchecked,) = best_pairs(legs[:2], START_US)
     assert (told(unchecked)[1], unchecked.price_gap) == ("kucoin:A", None)
 
 

@@ -119,6 +119,16 @@ async def test_spreads_are_filtered_by_what_is_traded() -> None:
     assert none["spreads"] == []
 
 
+async def test_a_leg_of_which_nothing_is_traded_is_one_of_at_least_0() -> None:
+    """One whose turnover is not known is none."""
+    fleet = small_market()
+    for contract_id, turnover in ((BTC, 3e6), (COIN, 0.0), (HYPER, None)):
+        fleet.take_contract(b"", contract_facts(contract_id, turnover_24h=turnover))
+    async with served(fleet) as site:
+        (spread,) = (await site.json("/api/v1/spreads?min_turnover_24h=0"))["spreads"]
+    assert (spread["low"]["contract_id"], spread["min_turnover_24h"]) == (COIN, 0.0)
+
+
 async def test_what_settled_of_a_pair_is_what_the_topics_told() -> None:
     """Of one contract alone as well."""
     found = await get(f"/api/v1/spreads/paid?high={BTC}&low={COIN}&days=1")
