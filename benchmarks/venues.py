@@ -5,7 +5,8 @@ normaliser and its simulated exchange, each with the modules that its venue alon
 Captured messages are those of the test that cuts and reads them and compares them with what their
 sources state; they are not in the repository. Sockets are those that all contracts of the real
 exchange need, without second sources. REST calls are those of an hour in which the stream is well,
-by the description: lists, settlements, and one snapshot that the stream is compared with. Times are
+by the description: lists, settlements, one snapshot that the stream is compared with, and polls for
+quiet contracts, as if some of every family were quiet all the time. Times are
 of one core, the best of several rounds over frames that the simulated exchange sends: cutting a
 frame into pieces, completing rows of changes where the exchange sends such, and reading a piece by
 itself, which a worker does by columns where it can.
@@ -75,13 +76,19 @@ def figures_of(feed: str, seconds: int) -> dict[str, Any]:
     one = SIMULATED.get(feed)
     if one is None:
         return {"contracts": 0, "sockets": 0, "calls_an_hour": 0, "cost": None}
-    symbols = _streaming(one.create(SimulatorOptions(), one.perpetuals, START_MS))
+    symbols = streaming_symbols(feed)
     return {
         "contracts": one.perpetuals,
         "sockets": sockets_of(found, symbols),
         "calls_an_hour": round(calls_an_hour(found, symbols), 1),
         "cost": cost_of(feed, messages_of(feed, seconds)),
     }
+
+
+def streaming_symbols(feed: str) -> list[str]:
+    """Return the contracts of a simulated exchange that has as many as the real one."""
+    one = SIMULATED[feed]
+    return _streaming(one.create(SimulatorOptions(), one.perpetuals, START_MS))
 
 
 def _streaming(simulated: SimulatedExchange) -> list[str]:
@@ -103,12 +110,16 @@ def sockets_of(found: Exchange, symbols: Sequence[str]) -> int:
 
 
 def calls_an_hour(found: Exchange, symbols: Sequence[str]) -> float:
-    """Return the REST calls of an hour in which the stream is well, after the start."""
+    """Return the REST calls of an hour in which the stream is well, after the start.
+
+    Some contracts of every family count as quiet all the time, where contracts may be quiet.
+    """
     refreshes = 3_600 / ProducerSettings.model_fields["producer_registry_refresh_s"].default
     facts = sum(refreshes / call.every for call in found.fact_calls)
     settlements = found.true_up_calls_per_hour or len(SETTLED_AFTER_S)
     snapshot = len(found.snapshot_calls(symbols))
-    return float(facts + settlements + snapshot)
+    polls = 0.0 if found.quiet_every_s is None else 3_600 / found.quiet_every_s
+    return float(facts + settlements + snapshot * (1 + polls))
 
 
 def messages_of(feed: str, seconds: int) -> list[bytes]:
