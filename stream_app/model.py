@@ -15,6 +15,8 @@ from schemas.records import Purpose, RawItem, SettlementKind, SettlementSource
 
 Floats = npt.NDArray[np.float64]
 Longs = npt.NDArray[np.int64]
+MAX_AMOUNT = 1e18
+"""In the quote asset: more than is traded of anything in a day, in a currency of small units."""
 
 
 class RateUpdate(msgspec.Struct, frozen=True, gc=False):

@@ -25,6 +25,9 @@ from producers.exchanges.json_slicing import (
     micros,
     present,
     slices_of,
+    time_of,
+    time_or_none,
+    values_of,
 )
 from producers.exchanges.spec import (
     NO_KEYS,
@@ -35,6 +38,7 @@ from producers.exchanges.spec import (
     HistoryWalk,
     Listing,
     PayloadFields,
+    Quiet,
     RateLimit,
     RestCall,
     Slice,
@@ -51,8 +55,13 @@ CHANNELS_PER_SOCKET = 50
 """What the exchange recommends of the 1,000 that it allows (§1)."""
 PING_EVERY_S = 25.0
 SILENT_S = 30.0
-CONTRACT_SILENT_S = 30.0
+CONTRACT_SILENT_S = 100.0
 FALLBACK_S = 20.0
+"""An outage takes a call of a product type each so often, of 20 a second (§4)."""
+QUIET = Quiet(0.45, 480.0)
+"""Whether every contract is pushed while nothing of it changes is not known (§1). Contracts that
+are silent are asked for within the 600 s after which a rate is stale, with at most 22 calls an hour
+(§4)."""
 MAX_AGE_S = 23 * 3600.0
 """No lifetime is documented (§1)."""
 HISTORY_LIMIT = 100
@@ -66,13 +75,14 @@ LISTS = {
     "contracts-coin": "COIN-FUTURES",
 }
 """The product type of each resource that lists contracts."""
-_LIQUIDITY_EVERY, _CAPS_EVERY = 2, 6
+_LARGE = "USDT-FUTURES"
+_LIQUIDITY_EVERY, _CAPS_EVERY, _SMALL_EVERY = 2, 6, 6
+"""In each so many-th refresh; the two small product types are asked about once an hour."""
 _MARKET = "/api/v2/mix/market/"
 _ALL = "all"
 _SUCCESS = "00000"
 _PERPETUAL = "perpetual"
-_MAX_DIGITS = 16
-_named_in_text = re.compile(r"(?:instId|symbol):([^,\s]+)").search
+_named_in_text = re.compile(r'(?:instId|symbol)"?\s*:\s*"?([^",\s}]+)').search
 _LASTING = {
     **dict.fromkeys(
         LISTS,
@@ -142,7 +152,6 @@ _message: Callable[[Any], _Message] = decoder(_Message)
 _single = msgspec.json.Decoder(_Single).decode
 _reply: Callable[[Any], _Reply] = decoder(_Reply)
 _contract: Callable[[Any], _Contract] = decoder(_Contract)
-_fields: Callable[[Any], dict[str, msgspec.Raw]] = decoder(dict[str, msgspec.Raw])
 _rows = Rows(_Row)
 _named = Rows(_Named)
 _contracts = Rows(_Contract)
@@ -173,27 +182,17 @@ def _frames(op: str, symbols: Sequence[str]) -> list[SubscribeFrame]:
     ]
 
 
-def _millis(value: object) -> int | None:
-    """Read a time in ms, which is text in rows and a number in frames; None: there is none."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS:
-        return int(value)
-    return value if type(value) is int else None
-
-
-def _settled_ms(row: _Settled) -> int:
-    at_ms = _millis(row.funding_time)
-    if at_ms is None:
-        raise MalformedInputError("fundingTime is no time in ms")
-    return at_ms
-
-
-_settled = Rows(_Settled, check=_settled_ms)
+_settled = Rows(_Settled, check=lambda row: time_of(row.funding_time))
 
 
 def _bulk(resource: str, path: str, product: str, every: int = 1) -> RestCall:
     """Ask for all contracts of a product type."""
     costs = {path: 1, _ALL: 1}
     return RestCall(resource, _MARKET + path, {"productType": product}, costs, every=every)
+
+
+def _facts(resource: str, path: str, product: str, every: int = 1) -> RestCall:
+    return _bulk(resource, path, product, every if product == _LARGE else _SMALL_EVERY)
 
 
 def _call(symbol: str, span: Span) -> RestCall:
@@ -211,7 +210,10 @@ def _read(body: bytes) -> list[SettledRow]:
     data = _reply(body).data
     if not present(data):
         return []
-    return [SettledRow(_settled_ms(row) if row else None, piece) for row, piece in _settled(data)]
+    return [
+        SettledRow(time_of(row.funding_time) if row else None, piece)
+        for row, piece in _settled(data)
+    ]
 
 
 def _piece(row: _Row, arg: _Arg, ts: object, payload: bytes) -> Slice:
@@ -220,7 +222,7 @@ def _piece(row: _Row, arg: _Arg, ts: object, payload: bytes) -> Slice:
     if symbol is None or symbol_fault(symbol) is not None:
         return Slice(None, payload, readable=False)
     terms = bytes(row.funding_rate) + b"," + bytes(row.next_funding_time)
-    event_us = micros(_millis(row.ts), us_per=1_000) or micros(_millis(ts), us_per=1_000)
+    event_us = micros(time_or_none(row.ts), us_per=1_000) or micros(time_or_none(ts), us_per=1_000)
     return Slice(symbol, payload, terms=terms, event_us=event_us)
 
 
@@ -267,15 +269,16 @@ class Bitget(Exchange):
     rest_url = "https://api.bitget.com"
     silent_s = CONTRACT_SILENT_S
     fallback_s = FALLBACK_S
+    quiet = QUIET
     limits: Mapping[str, RateLimit] = {
         **dict.fromkeys(("contracts", CURRENT, "tickers", "history-fund-rate"), RateLimit(20, 1.0)),
         _ALL: RateLimit(6_000, 60.0),
     }
     limits_group = "bitget"
     fact_calls = (
-        *(_bulk(resource, "contracts", product) for resource, product in LISTS.items()),
-        *(_bulk(CURRENT, CURRENT, product, _CAPS_EVERY) for product in LISTS.values()),
-        *(_bulk("tickers", "tickers", product, _LIQUIDITY_EVERY) for product in LISTS.values()),
+        *(_facts(resource, "contracts", product) for resource, product in LISTS.items()),
+        *(_facts(CURRENT, CURRENT, product, _CAPS_EVERY) for product in LISTS.values()),
+        *(_facts("tickers", "tickers", product, _LIQUIDITY_EVERY) for product in LISTS.values()),
     )
     documented: Mapping[str, PayloadFields] = {
         CHANNEL: PayloadFields(
@@ -309,6 +312,7 @@ class Bitget(Exchange):
             subscribe=lambda symbols: _frames("subscribe", symbols),
             unsubscribe=lambda symbols: _frames("unsubscribe", symbols),
             ping=ClientPing(PING_EVERY_S, lambda _number: "ping"),
+            splits_refused=True,
         ),
     )
 
@@ -357,8 +361,7 @@ class Bitget(Exchange):
         keys = _LASTING.get(resource)
         if keys is None:
             return payload
-        fields = _fields(payload)
-        return b"\n".join(bytes(fields.get(key, b"")) for key in keys)
+        return values_of(payload, keys)
 
     def history(
         self,

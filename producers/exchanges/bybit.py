@@ -18,12 +18,15 @@ from producers.exchanges.json_slicing import (
     ABSENT,
     Rows,
     chunks,
+    code_reader,
     decoder,
     json_text,
     micros,
     present,
     slices_of,
     surroundings,
+    time_of,
+    values_of,
 )
 from producers.exchanges.spec import (
     NO_KEYS,
@@ -35,6 +38,7 @@ from producers.exchanges.spec import (
     Listing,
     Partial,
     PayloadFields,
+    Quiet,
     RateLimit,
     RestCall,
     Slice,
@@ -52,8 +56,11 @@ MAX_CURSOR_CHARS = 512
 TOPICS_PER_FRAME = 50
 TOPICS_PER_SOCKET = 200
 """Their names together stay far below the 21,000 characters of a connection (§1)."""
-SILENT_S = 20.0
+SILENT_S = 60.0
+CONTRACT_SILENT_S = 100.0
 FALLBACK_S = 15.0
+QUIET = Quiet(0.45, 200.0)
+"""What does not change is not pushed: shares while their market is closed, for example (§1)."""
 MAX_AGE_S = 23 * 3600.0
 """No lifetime is documented (§1)."""
 PING_EVERY_S = 20.0
@@ -121,8 +128,7 @@ _instruments = Rows(_Instrument)
 _instrument: Callable[[Any], _Instrument] = decoder(_Instrument)
 _reply: Callable[[Any], _Reply] = decoder(_Reply)
 _result: Callable[[Any], _Result] = decoder(_Result)
-_code: Callable[[Any], _Code] = decoder(_Code)
-_fields: Callable[[Any], dict[str, msgspec.Raw]] = decoder(dict[str, msgspec.Raw])
+_code = code_reader(_Code, lambda code: code.ret_code)
 
 _LASTING = (
     *("symbol", "contractType", "status", "baseCoin", "quoteCoin", "settleCoin", "launchTime"),
@@ -131,13 +137,7 @@ _LASTING = (
 """Keys of instruments-info that are facts of a contract; the others are rules of its orders."""
 
 
-def _time_ms(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 16):
-        raise MalformedInputError(f"not a time in ms: {text!r:.60}")
-    return int(text)
-
-
-_settled = Rows(_Settled, check=lambda row: _time_ms(row.funding_rate_timestamp))
+_settled = Rows(_Settled, check=lambda row: time_of(row.funding_rate_timestamp))
 
 
 def is_inverse(symbol: str) -> bool:
@@ -201,7 +201,7 @@ def _call(symbol: str, span: Span) -> RestCall:
 
 def _read(body: bytes) -> list[SettledRow]:
     return [
-        SettledRow(_time_ms(row.funding_rate_timestamp) if row else None, piece)
+        SettledRow(time_of(row.funding_rate_timestamp) if row else None, piece)
         for row, piece in _settled(_result(_reply(body).result).list)
     ]
 
@@ -222,8 +222,9 @@ class Bybit(Exchange):
 
     feed = FEED.name
     rest_url = "https://api.bybit.com"
-    silent_s = SILENT_S
+    silent_s = CONTRACT_SILENT_S
     fallback_s = FALLBACK_S
+    quiet = QUIET
     limits: Mapping[str, RateLimit] = {_REQUESTS: RateLimit(600, 5.0)}
     limits_group = "bybit"
     fact_calls = (
@@ -267,10 +268,13 @@ class Bybit(Exchange):
         """A row is one piece: a whole one, or what has changed since the last (§2)."""
         message = _message(data)
         if message.topic is not None and present(message.data):
-            channel, _, _ = message.topic.partition(".")
+            channel, _, contract = message.topic.partition(".")
             if channel != _CHANNEL:
                 return Frame(channel, (), unknown=channel)
             piece = piece_of(_row(message.data).symbol, bytes(message.data))
+            if piece.symbol != contract:
+                # Changes of one contract must not complete the row of another.
+                piece = Slice(None, data, readable=False)
             if piece.readable:
                 head, tail = surroundings(data, "data", message.data)
                 piece = piece._replace(partial=Partial(head, tail, message.type == "snapshot"))
@@ -322,8 +326,7 @@ class Bybit(Exchange):
         """
         if not resource.startswith(_INSTRUMENTS):
             return payload
-        fields = _fields(payload)
-        return b"\n".join(bytes(fields.get(key, b"")) for key in _LASTING)
+        return values_of(payload, _LASTING)
 
     def history(
         self,
@@ -346,21 +349,13 @@ class Bybit(Exchange):
     def barred_s(self, call: RestCall, headers: Mapping[str, str], body: bytes) -> float | None:
         """Too many calls are told with HTTP 200 (§4)."""
         del call, headers
-        return TOO_MANY_S if _ret_code(body) in _TOO_MANY else None
+        return TOO_MANY_S if _code(body) in _TOO_MANY else None
 
     def fault(self, call: RestCall, headers: Mapping[str, str], body: bytes) -> str | None:
         """Errors come with HTTP 200 and a code (§4)."""
         del call, headers
-        code = _ret_code(body)
+        code = _code(body)
         return f"retCode {code}" if code else None
-
-
-def _ret_code(body: bytes) -> int | None:
-    """None: it is no reply, which its reader will say."""
-    try:
-        return _code(body).ret_code
-    except MalformedInputError:
-        return None
 
 
 EXCHANGE = Bybit()

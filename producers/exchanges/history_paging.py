@@ -116,6 +116,27 @@ class Windows:
         return Span(from_ms, min(whole.to_ms, from_ms + width_ms))
 
 
+class FixedWindows:
+    """Windows of one width, oldest first, where a reply ends so long after its beginning."""
+
+    newest_first = False
+
+    def __init__(self, width_ms: int) -> None:
+        self._width_ms = width_ms
+
+    def first(self, whole: Span) -> Span:
+        """Begin with the oldest."""
+        return self._window(whole, whole.from_ms)
+
+    def following(self, whole: Span, last: Span, count: int, times: Sequence[int]) -> Span | None:
+        """Go on behind the window, whatever it brought."""
+        del count, times
+        return None if last.to_ms >= whole.to_ms else self._window(whole, last.to_ms + 1)
+
+    def _window(self, whole: Span, from_ms: int) -> Span:
+        return Span(from_ms, min(whole.to_ms, from_ms + self._width_ms - 1))
+
+
 class Offset:
     """Newest first, `limit` rows after `offset`: go on until a row is older than the span."""
 

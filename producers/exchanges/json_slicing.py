@@ -229,6 +229,65 @@ def _member(table: bytes, since: int, quoted: bytes, row: bytes) -> tuple[bytes,
     return b"%b:%b" % (quoted, row), since
 
 
+_fields: Callable[[Any], dict[str, msgspec.Raw]] = decoder(dict[str, msgspec.Raw])
+
+
+def values_of(row: bytes, keys: Iterable[str]) -> bytes:
+    """Return what stands under these keys of an object, for `Exchange.fact_identity`.
+
+    Null says no more than an absent key.
+
+    Raises:
+        MalformedInputError: no object.
+    """
+    fields = _fields(row)
+    values = [fields.get(key, ABSENT) for key in keys]
+    return b"\n".join(bytes(value) if present(value) else b"" for value in values)
+
+
+_MAX_TIME_DIGITS = 15
+
+
+def time_or_none(value: object) -> int | None:
+    """Read a time that is a number, or text of plain digits; None: it is none."""
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        return int(value) if len(value) <= _MAX_TIME_DIGITS else None
+    return value if type(value) is int and 0 <= value < 10**_MAX_TIME_DIGITS else None
+
+
+def time_of(value: object) -> int:
+    """Read a time that is a number, or text of plain digits.
+
+    Raises:
+        MalformedInputError: it is none.
+    """
+    found = time_or_none(value)
+    if found is None:
+        shown = repr(value[:60]) if isinstance(value, str) else type(value).__name__
+        raise MalformedInputError(f"not a time: {shown}")
+    return found
+
+
+Reply = TypeVar("Reply")
+Code = TypeVar("Code")
+
+
+def code_reader(kind: type[Reply], code: Callable[[Reply], Code]) -> Callable[[bytes], Code | None]:
+    """Return a reader of the code in replies that tell of errors with HTTP 200.
+
+    It returns None for what is no such reply: whoever reads the reply will say what is wrong.
+    """
+    read: Callable[[Any], Reply] = decoder(kind)
+
+    def read_code(body: bytes) -> Code | None:
+        try:
+            return code(read(body))
+        except MalformedInputError:
+            return None
+
+    return read_code
+
+
 def percent(text: str) -> str:
     """Quote text for the query of a URL."""
     return "".join(

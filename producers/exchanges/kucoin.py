@@ -25,6 +25,7 @@ from producers.exchanges.json_slicing import (
     percent,
     present,
     slices_of,
+    values_of,
 )
 from producers.exchanges.spec import (
     NO_KEYS,
@@ -132,7 +133,6 @@ _contract: Callable[[Any], _Contract] = decoder(_Contract)
 _contracts = Rows(_Contract)
 _settled = Rows(_Settled)
 _bullet: Callable[[Any], _Bullet] = decoder(_Bullet)
-_fields: Callable[[Any], dict[str, msgspec.Raw]] = decoder(dict[str, msgspec.Raw])
 
 _LASTING = (
     *("symbol", "type", "status", "baseCurrency", "quoteCurrency", "settleCurrency", "multiplier"),
@@ -342,9 +342,7 @@ class Kucoin(Exchange):
     def fact_identity(self, resource: str, payload: bytes) -> bytes:
         """Return the lasting keys: prices in the same row change with each reply."""
         del resource
-        fields = _fields(payload)
-        values = (bytes(fields.get(key, b"")) for key in _LASTING)
-        return b"\n".join(b"" if value == b"null" else value for value in values)
+        return values_of(payload, _LASTING)
 
     def history(
         self,

@@ -15,6 +15,7 @@ from producers.exchanges.json_slicing import (
     ABSENT,
     Member,
     Rows,
+    code_reader,
     decoder,
     envelope,
     keyed_rows,
@@ -101,6 +102,7 @@ class _Reply(msgspec.Struct, gc=False):
 _message: Callable[[Any], _Message] = decoder(_Message)
 _stats: Callable[[Any], _Stats] = decoder(_Stats)
 _reply: Callable[[Any], _Reply] = decoder(_Reply)
+_code = code_reader(_Reply, lambda reply: reply.code)
 _rates = Rows(_Rate)
 _markets = Rows(_Market)
 _market: Callable[[Any], _Market] = decoder(_Market)
@@ -277,14 +279,6 @@ class Lighter(Exchange):
         del call, headers
         code = _code(body)
         return None if code is None or code == 200 else f"the reply's code is {code!r:.40}"
-
-
-def _code(body: bytes) -> object:
-    """Return the code in a reply's body; None where it names none, or is no reply."""
-    try:
-        return _reply(body).code
-    except MalformedInputError:
-        return None
 
 
 EXCHANGE = Lighter()

@@ -16,11 +16,13 @@ from producers.exchanges.history_paging import Pages, PerSymbolWalk, SettledRow,
 from producers.exchanges.json_slicing import (
     ABSENT,
     Rows,
+    code_reader,
     decoder,
     json_text,
     micros,
     present,
     slices_of,
+    values_of,
 )
 from producers.exchanges.spec import (
     NO_KEYS,
@@ -39,7 +41,6 @@ from producers.exchanges.spec import (
     SubscribeFrame,
     piece_of,
 )
-from schemas.errors import MalformedInputError
 from schemas.venues.mexc import FEED
 
 CONTRACTS_PER_SOCKET = 150
@@ -110,10 +111,10 @@ class _Page(msgspec.Struct, gc=False, rename="camel"):
 
 _message: Callable[[Any], _Message] = decoder(_Message)
 _reply: Callable[[Any], _Reply] = decoder(_Reply)
+_code = code_reader(_Reply, lambda reply: reply.code)
 _named: Callable[[Any], _Named] = decoder(_Named)
 _contract: Callable[[Any], _Contract] = decoder(_Contract)
 _page: Callable[[Any], _Page] = decoder(_Page)
-_fields: Callable[[Any], dict[str, msgspec.Raw]] = decoder(dict[str, msgspec.Raw])
 _text: Callable[[Any], str] = decoder(str)
 _names = Rows(_Named)
 _contracts = Rows(_Contract)
@@ -243,8 +244,7 @@ class Mexc(Exchange):
         keys = _LASTING.get(resource)
         if keys is None:
             return payload
-        fields = _fields(payload)
-        return b"\n".join(bytes(fields.get(key, b"")) for key in keys)
+        return values_of(payload, keys)
 
     def history(
         self,
@@ -269,14 +269,6 @@ class Mexc(Exchange):
         del call, headers
         code = _code(body)
         return f"code {code}" if code else None
-
-
-def _code(body: bytes) -> int | None:
-    """Return the code of a reply; None: whoever reads the reply will say what is wrong with it."""
-    try:
-        return _reply(body).code
-    except MalformedInputError:
-        return None
 
 
 EXCHANGE = Mexc()

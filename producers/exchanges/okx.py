@@ -18,12 +18,16 @@ from producers.exchanges.json_slicing import (
     ABSENT,
     Rows,
     chunks,
+    code_reader,
     decoder,
     envelope,
     json_text,
     micros,
     present,
     slices_of,
+    time_of,
+    time_or_none,
+    values_of,
 )
 from producers.exchanges.spec import (
     NO_KEYS,
@@ -60,6 +64,10 @@ _CHANNEL = "funding-rate"
 _SWAP = "SWAP"
 _PONG = b"pong"
 _TOO_MANY = "50011"
+_UPGRADE = "64008"
+"""The code of the notice that a connection will be closed (§1)."""
+_NO_SUCH = "60018"
+"""The code of an answer about a contract; others are about the request (§1)."""
 _ANSWERS = frozenset({"subscribe", "unsubscribe", "notice", "channel-conn-count"})
 _INSTRUMENT = re.compile(r"instId:\s*([^\s,]+)")
 """A contract in the text of a refusal."""
@@ -77,6 +85,7 @@ class _Message(msgspec.Struct, gc=False):
     data: msgspec.Raw = ABSENT
     event: str | None = None
     id: object = None
+    code: object = None
     msg: object = None
 
 
@@ -117,8 +126,8 @@ _rows = Rows(_Row)
 _instruments = Rows(_Instrument)
 _instrument: Callable[[Any], _Instrument] = decoder(_Instrument)
 _reply: Callable[[Any], _Reply] = decoder(_Reply)
+_code = code_reader(_Reply, lambda reply: reply.code)
 _terms: Callable[[Any], _Terms] = decoder(_Terms)
-_fields: Callable[[Any], dict[str, msgspec.Raw]] = decoder(dict[str, msgspec.Raw])
 
 _LASTING = (
     *("instType", "instId", "uly", "instFamily", "settleCcy", "ctVal", "ctMult", "ctValCcy"),
@@ -127,20 +136,7 @@ _LASTING = (
 """Keys of instruments that are facts of a contract; the others are rules of its orders."""
 
 
-def _time_ms(value: object) -> int | None:
-    """Read a time, which is text; None: it is none."""
-    usable = isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16
-    return int(str(value)) if usable else None
-
-
-def _settled_ms(row: _Settled) -> int:
-    at_ms = _time_ms(row.funding_time)
-    if at_ms is None:
-        raise MalformedInputError(f"not a time in ms: {row.funding_time!r:.60}")
-    return at_ms
-
-
-_settled = Rows(_Settled, check=_settled_ms)
+_settled = Rows(_Settled, check=lambda row: time_of(row.funding_time))
 
 
 def _frames(op: str, symbols: Sequence[str]) -> list[SubscribeFrame]:
@@ -172,7 +168,7 @@ def _call(symbol: str, span: Span) -> RestCall:
 
 def _read(body: bytes) -> list[SettledRow]:
     return [
-        SettledRow(_settled_ms(row) if row else None, piece)
+        SettledRow(time_of(row.funding_time) if row else None, piece)
         for row, piece in _settled(_reply(body).data)
     ]
 
@@ -183,9 +179,16 @@ def _answer(message: _Message, event: str) -> Frame:
     if event == "error":
         told = message.msg if isinstance(message.msg, str) else ""
         named = tuple(dict.fromkeys(_INSTRUMENT.findall(told)))
-        control = Control(refused=True, refused_symbols=named, answers=answers)
+        is_theirs = bool(named) or message.code == _NO_SUCH
+        control = Control(
+            refused=True, refused_symbols=named, of_contracts=is_theirs, answers=answers
+        )
+    elif event == "channel-conn-count-error":
+        control = Control(refused=True, of_contracts=False)
     elif event not in _ANSWERS:
         return Frame("control", (), unknown=event)
+    elif event == "notice" and message.code == _UPGRADE:
+        control = Control(ends=True)
     elif event == "subscribe" and message.arg is not None and message.arg.inst_id:
         control = Control(acknowledged=(message.arg.inst_id,), answers=answers)
     else:
@@ -206,6 +209,7 @@ class Okx(Exchange):
         "instruments": RateLimit(20, 2.0),
         "tickers": RateLimit(20, 2.0),
         "open-interest": RateLimit(20, 2.0),
+        "mark-price": RateLimit(10, 2.0),
     }
     limits_group = "okx"
     fact_calls = (
@@ -213,6 +217,7 @@ class Okx(Exchange):
         _get(_RATES, "/api/v5/public/funding-rate", every=_FACTS_EVERY, instId="ANY"),
         _get("tickers", "/api/v5/market/tickers", every=_FACTS_EVERY, instType=_SWAP),
         _get("open-interest", "/api/v5/public/open-interest", every=_FACTS_EVERY, instType=_SWAP),
+        _get("mark-price", "/api/v5/public/mark-price", every=_FACTS_EVERY, instType=_SWAP),
     )
     documented: Mapping[str, PayloadFields] = {
         _CHANNEL: PayloadFields(
@@ -275,7 +280,7 @@ class Okx(Exchange):
         if channel != _CHANNEL:
             return Frame(channel, (), unknown=channel)
         rows = _rows(message.data)
-        times = [micros(_time_ms(row.ts), us_per=1_000) for row, _ in rows if row is not None]
+        times = [micros(time_or_none(row.ts), us_per=1_000) for row, _ in rows if row is not None]
         pieces = slices_of(rows, lambda row: row.inst_id)
         if len(pieces) == 1 and pieces[0].readable:
             pieces = [pieces[0]._replace(payload=data)]
@@ -312,13 +317,12 @@ class Okx(Exchange):
         Liquidity is published whenever it is asked for.
         """
         if resource == "instruments":
-            fields = _fields(payload)
-            return b"\n".join(bytes(fields.get(key, b"")) for key in _LASTING)
+            return values_of(payload, _LASTING)
         if resource != _RATES:
             return payload
         terms = _terms(payload)
         times = (terms.prev_funding_time, terms.funding_time, terms.next_funding_time)
-        before, at, after = (_time_ms(time) or 0 for time in times)
+        before, at, after = (time_or_none(time) or 0 for time in times)
         interval_ms = at - before if before else after - at
         caps = (terms.inst_id, terms.max_funding_rate, terms.min_funding_rate)
         return b"\n".join([*map(bytes, caps), str(interval_ms).encode()])
@@ -346,14 +350,6 @@ class Okx(Exchange):
         del call, headers
         code = _code(body)
         return None if code in {None, "0"} else f"code {code:.20}"
-
-
-def _code(body: bytes) -> str | None:
-    """None: it is no reply, which its reader will say."""
-    try:
-        return _reply(body).code
-    except MalformedInputError:
-        return None
 
 
 EXCHANGE = Okx()

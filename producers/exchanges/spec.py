@@ -75,11 +75,15 @@ class Control(NamedTuple):
     """The exchange says that something we sent was wrong."""
     refused_symbols: tuple[str, ...] = ()
     """The contracts that a refusal names."""
+    of_contracts: bool = True
+    """False: what is refused is how much or how often we ask, whichever contracts it is about."""
     answers: str = ""
     """`SubscribeFrame.identity` of the text that it answers, where the exchange repeats it."""
     reply: str | None = None
     """A text that the exchange wants back at once, on the same connection: the answer to a ping
     that is not one of the WebSocket protocol."""
+    ends: bool = False
+    """The exchange will soon end the connection: another one is to take over from it before."""
 
 
 class Frame(NamedTuple):

@@ -22,6 +22,7 @@ from producers.exchanges.json_slicing import (
     percent,
     present,
     slices_of,
+    time_of,
 )
 from producers.exchanges.spec import (
     NO_KEYS,
@@ -125,10 +126,7 @@ def _sent_us(value: object) -> int | None:
 
 def _time_ms(row: _Settled) -> int:
     """Read the time of a settlement, which is in seconds; ms are told by their size (§4b)."""
-    digits = str(row.funding_time)
-    if not (digits.isascii() and digits.isdigit() and len(digits) < 16):
-        raise MalformedInputError(f"fundingTime is no time: {digits!r:.60}")
-    time = int(digits)
+    time = time_of(row.funding_time)
     return time * _MS_PER_S if time < _MAX_S else time
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from producers.exchanges.json_slicing import ABSENT, decoder, json_text
+from producers.exchanges.json_slicing import ABSENT, decoder, json_text, present
 from producers.exchanges.spec import Partial, Slice
 from schemas.errors import MalformedInputError
 
@@ -102,7 +102,7 @@ class Merging:
         known = rows.get(symbol)
         if known is None and not partial.whole:
             return None
-        changes = self._changes(payload)
+        changes = self._changes(payload, nulls=partial.whole)
         if partial.whole:
             known = dict.fromkeys(self._fields, b"")
             if symbol in rows or symbol in self._listed or len(rows) < MAX_CONTRACTS:
@@ -111,12 +111,15 @@ class Merging:
         known.update(changes)
         return known
 
-    def _changes(self, payload: bytes) -> _Row:
-        """Read the fields that a row names."""
+    def _changes(self, payload: bytes, *, nulls: bool) -> _Row:
+        """Read the fields that a row names; `nulls`: those without a value as well.
+
+        In a row of changes null says no more than an absent key.
+        """
         changes = {}
         raws: tuple[msgspec.Raw, ...] = msgspec.structs.astuple(self._decode(payload))
         for field, name, raw in zip(self._fields, self._names, raws, strict=True):
-            if raw is ABSENT:
+            if raw is ABSENT or not (nulls or present(raw)):
                 continue
             text = bytes(raw)
             if len(text) > MAX_FIELD_BYTES:

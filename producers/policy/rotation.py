@@ -1,10 +1,10 @@
 """Decides when a socket's connections are opened, replaced and closed: make before break.
 
-A socket of a feed is served by one connection. Before that connection reaches its maximum age, or
-when it has brought only a part of its contracts for long, a successor is opened beside it. The
-successor takes over once it brings what the serving connection brought, and only then is the old
-one closed, after a short drain. When the serving connection ends by itself and there is no
-successor, a new one is opened after a back-off.
+A socket of a feed is served by one connection. Before that connection reaches its maximum age, when
+the exchange says that it will end it, or when it has brought only a part of its contracts for long,
+a successor is opened beside it. The successor takes over once it brings what the serving connection
+brought, and only then is the old one closed, after a short drain. When the serving connection ends
+by itself and there is no successor, a new one is opened after a back-off.
 
 This is a state machine without I/O. Each method that takes `now_s` is an event; it returns the
 actions that the caller has to carry out, in their order. `next_due_s` says when `tick` has to be
@@ -44,6 +44,8 @@ class RotationConfig:
     """The shortest time between two replacements that are due to a missing part."""
     partial_check_s: float = 10.0
     """How often it is checked whether only a part arrives."""
+    announced_again_s: float = 60.0
+    """The shortest time between two replacements of connections whose end was announced."""
     drain_s: float = 2.0
     """How long the old connection is read after the hand-over, for what is still on its way."""
 
@@ -101,6 +103,8 @@ class _Connection:
         self.opened_s: float | None = None
         self.last_data_s: float | None = None
         self.closing = False
+        self.announced_s: float | None = None
+        """When the exchange said that it will end it; infinite once that has had a successor."""
         self.delivered: dict[str, float] = {}
         """When it brought each contract last."""
 
@@ -131,16 +135,19 @@ class Rotation:
         *,
         max_age_s: float,
         silent_s: float,
+        quiet_share: float = 0.0,
         config: RotationConfig | None = None,
     ) -> None:
         """`backoff` gives the delays after failures.
 
         `max_age_s`: a connection is replaced at this age. `silent_s`: a contract counts as
-        delivered for this long after its newest data.
+        delivered for this long after its newest data. `quiet_share`: of the wanted contracts, whose
+        silence is no sign of trouble.
         """
         self._backoff = backoff
         self._max_age_s = max_age_s
         self._silent_s = silent_s
+        self._quiet_share = quiet_share
         self._config = config or RotationConfig()
         self._needed = False
         self._wanted = 0
@@ -195,6 +202,15 @@ class Rotation:
             if not successor.closing and len(successor.delivered) >= enough:
                 return self._promote(successor, now_s)
         return ()
+
+    def announced(self, number: int, now_s: float) -> Sequence[Action]:
+        """Note that the exchange will end a connection: it is replaced at once, but not twice."""
+        for connection in (self._serving, self._successor):
+            if connection is None or connection.number != number:
+                continue
+            if connection.announced_s is None:
+                connection.announced_s = now_s
+        return self.tick(now_s)
 
     def ended(self, number: int, reason: str, now_s: float) -> Sequence[Action]:
         """Note that a connection has ended, for whatever reason, or could not be opened."""
@@ -267,6 +283,9 @@ class Rotation:
         if serving.opened_s is None:
             return float("inf")
         due_s = serving.opened_s + self._max_age_s
+        if serving.announced_s is not None:
+            again_s = self._begun_s + self._config.announced_again_s
+            due_s = min(due_s, max(serving.announced_s, again_s))
         if self._partial_since_s is not None:
             patience_s = max(self._config.partial_s, self._silent_s)
             again_s = self._begun_s + self._config.partial_again_s
@@ -282,7 +301,7 @@ class Rotation:
         serving = self._serving
         if serving is None or serving.opened_s is None:
             return
-        enough = self._wanted * self._config.takeover_share
+        enough = self._wanted * (self._config.takeover_share - self._quiet_share)
         if serving.delivering(now_s - self._silent_s) >= enough:
             self._partial_since_s = None
         elif self._partial_since_s is None:
@@ -291,6 +310,8 @@ class Rotation:
     def _begin_successor(self, serving: _Connection, now_s: float) -> Sequence[Action]:
         self._expected = serving.delivering(now_s - self._silent_s)
         self._begun_s = now_s
+        if serving.announced_s is not None:
+            serving.announced_s = float("inf")
         self._successor, action = self._open()
         return [action]
 

@@ -91,7 +91,9 @@ class Subscriptions:
         """Take an answer of the exchange; it may be one to a text that is not waited for."""
         self.confirmed(control.acknowledged)
         if control.refused:
-            return self._refused(control, now_s)
+            # Too much was asked, or too fast: what was asked still waits for its answer, and is
+            # asked for once more when none has come.
+            return self._refused(control, now_s) if control.of_contracts else NOTHING
         if control.answers and not control.acknowledged:
             sent = self._named(control.answers)
             self.confirmed(() if sent is None else list(sent.pending))

@@ -90,13 +90,15 @@ class ManagedConnection:
         attempts: Throttle | None = None,
         rotating: asyncio.Lock | None = None,
         tls: ssl.SSLContext | None = None,
+        quiet_share: float = 0.0,
         config: ConnectionConfig = DEFAULT_CONFIG,
     ) -> None:
         """`opening` is sent first; `frames`, `attempts` and `rotating` are shared by the feed.
 
         `rotating`: held while a successor is opened, so that only one socket of the feed has two
         connections at a time; exchanges limit how many an address may have. `tls` is for wss;
-        without it the system's certificate authorities are trusted.
+        without it the system's certificate authorities are trusted. `quiet_share`: of the
+        contracts, that may be silent (`Quiet.share`).
         """
         self._feed, self.name = feed, name
         self._kind = kind
@@ -108,7 +110,11 @@ class ManagedConnection:
         self._tls = tls
         self._config = config
         self._rotation = Rotation(
-            backoff, max_age_s=kind.max_age_s, silent_s=kind.silent_s, config=config.rotation
+            backoff,
+            max_age_s=kind.max_age_s,
+            silent_s=kind.silent_s,
+            quiet_share=quiet_share,
+            config=config.rotation,
         )
         self._tasks: dict[int, asyncio.Task[SessionEnd]] = {}
         """The attempts and connections that run, by their number."""
@@ -255,9 +261,14 @@ class ManagedConnection:
                 self._do(actions)
                 self._happened.set()
 
+        def on_announced() -> None:
+            log.info("%s: the exchange will end the connection", self._context.name)
+            self._do(self._rotation.announced(number, self._clock.monotonic_s()))
+            self._happened.set()
+
         identity = connection_id(self._feed, self.name, self._clock.now_us())
         self._callbacks.on_open(self.name, identity)
-        session = Session(self._context, transport, identity, on_data)
+        session = Session(self._context, transport, identity, on_data, on_announced)
         self._sessions[number] = session
         self._newest = number
         self.quarantine.opened()

@@ -110,6 +110,7 @@ class ConnectionPool:
             frames=self._frames,
             attempts=self._attempts,
             rotating=self._rotating,
+            quiet_share=0.0 if self._exchange.quiet is None else self._exchange.quiet.share,
             config=self._config,
         )
 

@@ -93,14 +93,19 @@ class Session:
         transport: Transport,
         connection_id: str,
         on_data: Callable[[Sequence[str]], None] = lambda _symbols: None,
+        on_announced: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_data` is called with the contracts of each frame that counts as health."""
+        """`on_data` is called with the contracts of each frame that counts as health.
+
+        `on_announced` is called when the exchange says that it will end the connection.
+        """
         self._context = context
         self._kind = context.kind
         self._clock = context.clock
         self._transport = transport
         self.connection_id = connection_id
         self._on_data = on_data
+        self._on_announced = on_announced
         self._greeted = asyncio.Event()
         if self._kind.greeting_timeout_s is None:
             self._greeted.set()
@@ -202,11 +207,13 @@ class Session:
             self._greeted.set()
         if control.reply is not None:
             self._answer(control.reply)
+        if control.ends:
+            self._on_announced()
         for symbol in control.acknowledged:
             self._context.quarantine.acknowledged(symbol)
         if self._subscriptions is not None:
             self._take_answer(self._subscriptions.answered(control, self._clock.monotonic_s()))
-        elif control.refused and not control.acknowledged:
+        elif control.refused and control.of_contracts and not control.acknowledged:
             self._context.quarantine.refused()
 
     def _take_answer(self, consequence: Consequence) -> None:

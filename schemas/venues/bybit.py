@@ -10,10 +10,10 @@ FEED = FeedSpec(
     description="producers.exchanges.bybit",
     normaliser="stream_app.normalise.bybit",
     simulator="infra.simulator.bybit.exchange",
-    # Only what has changed is pushed, so that a quiet contract says little (§1).
-    stale_s=60.0,
+    # Only what has changed is pushed; a contract that says nothing comes by REST (§1).
+    stale_s=300.0,
     cadence_s=1.0,
-    missed_after_s=20.0,
+    missed_after_s=300.0,
     statuses={
         "PreLaunch": ContractStatus.PRE_LAUNCH,
         "Trading": ContractStatus.TRADING,

@@ -28,10 +28,6 @@ FEED = FeedSpec(
     settling_s=75.0,
 )
 
-
-def status_word(status: str | None, *, in_delisting: bool) -> str | None:
-    """Return the exchange's word for the state of a contract (§8).
-
-    One that trades and is marked as being delisted bears the word for that.
-    """
-    return "delisting" if in_delisting and status == "trading" else status or None
+IN_DELISTING = {"trading": "delisting"}
+"""The word for a contract that is marked as being delisted, by its own one; any other word stays
+(§8)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from schemas.asset_names import AssetNames, Meant
 from schemas.contract_status import ContractStatus
 from schemas.feed_spec import FeedSpec
 
@@ -19,4 +20,15 @@ FEED = FeedSpec(
         "preopen": ContractStatus.PRE_LAUNCH,
         "expired": ContractStatus.DELISTED,
     },
+    # Its shares go by their tickers, of which these two are coins on every other exchange (§3).
+    assets=AssetNames(
+        {
+            "BB": Meant(
+                "BLACKBERRY", 1.0, "the share since 2026-06-01 (OKX's notice); BB is BounceBit"
+            ),
+            "QNT": Meant(
+                "QUANTINUUM", 1.0, "the share since 2026-06-05 (OKX's notice); QNT is Quant"
+            ),
+        }
+    ),
 )

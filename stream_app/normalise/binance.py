@@ -47,6 +47,7 @@ from stream_app.normalise.numbers import (
     optional,
     past_time_us,
     price,
+    product,
     text,
     time_us,
 )
@@ -348,7 +349,7 @@ def _ticker(row: _Ticker, _item: Item) -> Sequence[Update]:
     coins = optional(amount, row.base_volume, "baseVolume", faults)
     if turnover is None and coins is not None:
         average = optional(amount, row.weighted_avg_price, "weightedAvgPrice", faults)
-        turnover = None if average is None else coins * average
+        turnover = product(coins, average)
     return with_faults(row.symbol, faults, InstrumentUpdate(row.symbol, turnover_24h=turnover))
 
 

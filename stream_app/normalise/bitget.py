@@ -17,7 +17,6 @@ from stream_app.model import (
     InstrumentUpdate,
     NoRate,
     RateUpdate,
-    SettledColumns,
     SettlementUpdate,
     StreamColumns,
     Update,
@@ -29,19 +28,21 @@ from stream_app.normalise.columns import (
     next_times_us,
     optional_floats,
     prices,
-    settled,
+    settled_rows,
     times_us,
 )
 from stream_app.normalise.numbers import (
     Number,
     Text,
     Time,
+    amount,
     hours,
     next_time_us,
     number,
     optional,
     past_time_us,
     price,
+    product,
     text,
     time_us,
 )
@@ -135,6 +136,20 @@ class _Liquidity(msgspec.Struct, gc=False, rename="camel"):
     mark_price: Number = None
 
 
+def _is_dated(rate: float, next_time: Time) -> bool:
+    """A rate of 0 without a next funding time is that of a contract without funding (§2)."""
+    return rate == 0 and next_time in _NO_TIME
+
+
+def _no_rate(symbol: str, rate: float | None) -> NoRate:
+    return NoRate(symbol, "no funding rate" if rate is None else "a dated contract: no funding")
+
+
+def _hours(value: Number, field: str) -> float | None:
+    """Return an interval in hours; None where there is none, as of a dated contract (0)."""
+    return hours(value, field) if number(value, field) else None
+
+
 def _frame(frame: _TickerFrame, item: Item) -> Sequence[Update]:
     if len(frame.data) != 1:
         raise MalformedInputError(f"a piece of {len(frame.data)} rows, not of one")
@@ -142,10 +157,8 @@ def _frame(frame: _TickerFrame, item: Item) -> Sequence[Update]:
     faults: list[str] = []
     symbol = _symbol(row, frame, faults)
     rate = number(row.funding_rate, "fundingRate")
-    if rate is None:
-        return (NoRate(symbol, "no funding rate"),)
-    if rate == 0 and row.next_funding_time in _NO_TIME:
-        return (NoRate(symbol, "a dated contract: no funding"),)
+    if rate is None or _is_dated(rate, row.next_funding_time):
+        return (_no_rate(symbol, rate),)
     event_us = optional(past_time_us, row.ts, "ts", faults)
     if event_us is None:
         event_us = optional(past_time_us, frame.ts, "ts", faults)
@@ -197,14 +210,14 @@ def _frame_columns(frames: Sequence[_PlainFrame]) -> StreamColumns | None:
 
 def _current(row: _CurrentRate, item: Item) -> Sequence[Update]:
     rate = number(row.funding_rate, "fundingRate")
-    if rate is None:
-        return (NoRate(row.symbol, "no funding rate"),)
+    if rate is None or _is_dated(rate, row.next_update):
+        return (_no_rate(row.symbol, rate),)
     faults: list[str] = []
     update = RateUpdate(
         row.symbol,
         rate,
         next_funding_time=next_time_us(row.next_update, item.received_at_us),
-        interval_hours=optional(hours, row.funding_rate_interval, "fundingRateInterval", faults),
+        interval_hours=optional(_hours, row.funding_rate_interval, "fundingRateInterval", faults),
     )
     return with_faults(row.symbol, faults, update)
 
@@ -213,7 +226,7 @@ def _caps(row: _CurrentRate, _item: Item) -> Sequence[Update]:
     faults: list[str] = []
     facts = InstrumentUpdate(
         row.symbol,
-        interval_hours=optional(hours, row.funding_rate_interval, "fundingRateInterval", faults),
+        interval_hours=optional(_hours, row.funding_rate_interval, "fundingRateInterval", faults),
         rate_cap=optional(number, row.max_funding_rate, "maxFundingRate", faults),
         rate_floor=optional(number, row.min_funding_rate, "minFundingRate", faults),
     )
@@ -225,10 +238,6 @@ def _settlement(row: _Settled, _item: Item) -> Sequence[Update]:
     if rate is None:
         return (NoRate(row.symbol, "no settled rate"),)
     return (SettlementUpdate(row.symbol, time_us(row.funding_time, "fundingTime"), rate),)
-
-
-def _settled_columns(rows: Sequence[_PlainSettled]) -> SettledColumns:
-    return settled(*zip(*map(msgspec.structs.astuple, rows), strict=True))
 
 
 def split_symbol(symbol: str) -> tuple[str, str]:
@@ -249,7 +258,7 @@ def _contract(row: _Contract, _item: Item) -> Sequence[Update]:
         multiplier=multiplier,
         status=FEED.status_of(word) if word else None,
         status_word=word,
-        interval_hours=optional(hours, row.fund_interval, "fundInterval", faults),
+        interval_hours=optional(_hours, row.fund_interval, "fundInterval", faults),
         listed_at=optional(past_time_us, row.launch_time, "launchTime", faults),
     )
     return with_faults(row.symbol, faults, facts)
@@ -257,12 +266,12 @@ def _contract(row: _Contract, _item: Item) -> Sequence[Update]:
 
 def _liquidity(row: _Liquidity, _item: Item) -> Sequence[Update]:
     faults: list[str] = []
-    coins = optional(number, row.holding_amount, "holdingAmount", faults)
+    coins = optional(amount, row.holding_amount, "holdingAmount", faults)
     mark = optional(price, row.mark_price, "markPrice", faults)
     facts = InstrumentUpdate(
         row.symbol,
-        turnover_24h=optional(number, row.quote_volume, "quoteVolume", faults),
-        open_interest=None if coins is None or mark is None else coins * mark,
+        turnover_24h=optional(amount, row.quote_volume, "quoteVolume", faults),
+        open_interest=product(coins, mark),
     )
     return with_faults(row.symbol, faults, facts)
 
@@ -282,5 +291,5 @@ normalise = ChannelNormaliser(
         ("contract", "tickers"): PayloadReader(_Liquidity, _liquidity),
     },
     {"ticker": ColumnReader(_PlainFrame, _frame_columns, texts_as_numbers=True)},
-    {"history-fund-rate": ColumnReader(_PlainSettled, _settled_columns, texts_as_numbers=True)},
+    {"history-fund-rate": ColumnReader(_PlainSettled, settled_rows, texts_as_numbers=True)},
 )

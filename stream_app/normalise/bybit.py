@@ -15,16 +15,16 @@ from stream_app.model import (
     InstrumentUpdate,
     NoRate,
     RateUpdate,
-    SettledColumns,
     SettlementUpdate,
     Update,
 )
 from stream_app.normalise.assets import canonical_asset, split_at_ending
-from stream_app.normalise.columns import ColumnReader, settled
+from stream_app.normalise.columns import ColumnReader, settled_rows
 from stream_app.normalise.numbers import (
     Number,
     Text,
     Time,
+    amount,
     hours,
     interval_hours_of_ms,
     next_time_us,
@@ -40,6 +40,7 @@ from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader
 _ENDINGS = (("USDT", "USDT"), ("PERP", "USDC"), ("USD", "USD"))
 _INVERSE_QUOTE = "USD"
 _MS_PER_MINUTE = 60_000
+_NO_TIME: tuple[Time, ...] = (None, "", "0", 0)
 
 
 class _Ticker(msgspec.Struct, gc=False, rename="camel"):
@@ -118,7 +119,7 @@ def _rate(row: _Ticker, event_us: int) -> Sequence[Update]:
         return (NoRate(row.symbol, "before its listing"),)
     interval_hours = optional(hours, row.funding_interval_hour, "fundingIntervalHour", faults)
     delivery = optional(number, row.delivery_time, "deliveryTime", faults)
-    if interval_hours is None and delivery:
+    if delivery and row.next_funding_time in _NO_TIME:
         return (NoRate(row.symbol, "a dated contract"),)
     update = RateUpdate(
         row.symbol,
@@ -148,15 +149,15 @@ def _liquidity(reply: _TickerReply, _item: Item) -> Sequence[Update]:
     row = reply.result.list[0]
     faults: list[str] = []
     if split_symbol(row.symbol)[1] == _INVERSE_QUOTE:
-        turnover = optional(number, row.volume_24h, "volume24h", faults)
-        one_side = optional(number, row.single_open_interest, "singleOpenInterest", faults)
-        both_sides = optional(number, row.open_interest, "openInterest", faults)
+        turnover = optional(amount, row.volume_24h, "volume24h", faults)
+        one_side = optional(amount, row.single_open_interest, "singleOpenInterest", faults)
+        both_sides = optional(amount, row.open_interest, "openInterest", faults)
     else:
-        turnover = optional(number, row.turnover_24h, "turnover24h", faults)
+        turnover = optional(amount, row.turnover_24h, "turnover24h", faults)
         one_side = optional(
-            number, row.single_open_interest_value, "singleOpenInterestValue", faults
+            amount, row.single_open_interest_value, "singleOpenInterestValue", faults
         )
-        both_sides = optional(number, row.open_interest_value, "openInterestValue", faults)
+        both_sides = optional(amount, row.open_interest_value, "openInterestValue", faults)
     if one_side is None and both_sides is not None:
         one_side = both_sides / 2
     facts = InstrumentUpdate(row.symbol, turnover_24h=turnover, open_interest=one_side)
@@ -169,10 +170,6 @@ def _settlement(row: _Settled, _item: Item) -> Sequence[Update]:
         return (NoRate(row.symbol, "no settled rate"),)
     at = time_us(row.funding_rate_timestamp, "fundingRateTimestamp")
     return (SettlementUpdate(row.symbol, at, rate),)
-
-
-def _settled_columns(rows: Sequence[_PlainSettled]) -> SettledColumns:
-    return settled(*zip(*map(msgspec.structs.astuple, rows), strict=True))
 
 
 def _interval_hours(value: Number, field: str) -> float | None:
@@ -219,6 +216,6 @@ normalise = ChannelNormaliser(
         ("history", "funding/history"): PayloadReader(_Settled, _settlement),
     },
     settled_readers={
-        "funding/history": ColumnReader(_PlainSettled, _settled_columns, texts_as_numbers=True)
+        "funding/history": ColumnReader(_PlainSettled, settled_rows, texts_as_numbers=True)
     },
 )

@@ -139,6 +139,11 @@ def next_times_us(times: Sequence[int], event_times: Longs) -> Longs:
     return near
 
 
+def settled_rows(rows: Sequence[msgspec.Struct]) -> SettledColumns:
+    """Return regular settlements of rows whose fields are symbol, time and rate, in this order."""
+    return settled(*zip(*map(msgspec.structs.astuple, rows), strict=True))
+
+
 def settled(
     symbols: Sequence[str], times: Sequence[int], rates: Sequence[float | str]
 ) -> SettledColumns:

@@ -26,7 +26,16 @@ from stream_app.model import (
 )
 from stream_app.normalise.assets import canonical_asset
 from stream_app.normalise.columns import NAN, ColumnReader, numbers
-from stream_app.normalise.numbers import Number, Text, number, optional, price, text
+from stream_app.normalise.numbers import (
+    Number,
+    Text,
+    amount,
+    number,
+    optional,
+    price,
+    product,
+    text,
+)
 from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader, with_faults
 
 INTERVAL_HOURS = 1.0
@@ -150,12 +159,12 @@ def _liquidity(row: _Market, item: Item) -> Sequence[Update]:
     """The turnover is in USD; open interest is in units of the asset (§4a)."""
     symbol = item.symbol if row.ticker is None else row.ticker
     faults: list[str] = []
-    held = optional(number, row.open_interest, "openInterest", faults)
+    held = optional(amount, row.open_interest, "openInterest", faults)
     unit_price = optional(price, row.oracle_price, "oraclePrice", faults)
     facts = InstrumentUpdate(
         symbol,
-        turnover_24h=optional(number, row.volume_24h, "volume24H", faults),
-        open_interest=held * unit_price if held is not None and unit_price is not None else None,
+        turnover_24h=optional(amount, row.volume_24h, "volume24H", faults),
+        open_interest=product(held, unit_price),
     )
     return with_faults(symbol, faults, facts)
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from schemas.errors import MalformedInputError
-from schemas.venues.gate import FEED, status_word
+from schemas.venues.gate import FEED, IN_DELISTING
 from stream_app.model import InstrumentUpdate, NoRate, RateUpdate, SettlementUpdate, Update
 from stream_app.normalise.assets import canonical_asset
 from stream_app.normalise.numbers import (
@@ -27,6 +27,7 @@ from stream_app.normalise.numbers import (
     optional,
     past_time_us,
     price,
+    product,
     text,
     time_us,
 )
@@ -170,10 +171,9 @@ def _facts(row: _Contract, _item: Item) -> Sequence[Update]:
     faults: list[str] = []
     base, quote = split_symbol(row.name)
     asset, multiplier = canonical_asset(base, FEED.assets)
-    word = status_word(
-        optional(text, row.status, "status", faults),
-        in_delisting=bool(optional(flag, row.in_delisting, "in_delisting", faults)),
-    )
+    word = optional(text, row.status, "status", faults) or None
+    if word and optional(flag, row.in_delisting, "in_delisting", faults):
+        word = IN_DELISTING.get(word, word)
     cap = optional(number, row.funding_rate_limit, "funding_rate_limit", faults)
     facts = InstrumentUpdate(
         row.name,
@@ -198,7 +198,7 @@ def _open_interest(row: _Contract, faults: list[str]) -> float | None:
         return size
     coins = optional(amount, row.quanto_multiplier, "quanto_multiplier", faults)
     mark = optional(price, row.mark_price, "mark_price", faults)
-    return size * coins * mark if coins and mark else None
+    return product(size, coins or None, mark)
 
 
 def _liquidity(row: _Liquidity, _item: Item) -> Sequence[Update]:

@@ -18,12 +18,11 @@ from stream_app.model import (
     InstrumentUpdate,
     NoRate,
     RateUpdate,
-    SettledColumns,
     SettlementUpdate,
     Update,
 )
 from stream_app.normalise.assets import canonical_asset
-from stream_app.normalise.columns import ColumnReader, settled
+from stream_app.normalise.columns import ColumnReader, settled_rows
 from stream_app.normalise.numbers import (
     Flag,
     Number,
@@ -33,6 +32,7 @@ from stream_app.normalise.numbers import (
     number,
     optional,
     price,
+    product,
     time_us,
 )
 from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader, with_faults
@@ -151,7 +151,7 @@ def _liquidity_of(
     return InstrumentUpdate(
         symbol,
         turnover_24h=optional(amount, context.day_ntl_vlm, "dayNtlVlm", faults),
-        open_interest=None if coins is None or mark is None else coins * mark,
+        open_interest=product(coins, mark),
     )
 
 
@@ -168,10 +168,6 @@ def _settlement(row: _FundingHistory, _item: Item) -> Sequence[Update]:
         return (NoRate(row.coin, "no settled rate"),)
     # The history reaches back to a time when it was settled every 8 h.
     return (SettlementUpdate(row.coin, time_us(row.time, "time"), rate),)
-
-
-def _settled_columns(rows: Sequence[_PlainFundingHistory]) -> SettledColumns:
-    return settled(*zip(*map(msgspec.structs.astuple, rows), strict=True))
 
 
 def _facts(row: _Universe, item: Item) -> Sequence[Update]:
@@ -226,5 +222,5 @@ normalise = ChannelNormaliser(
         ("contract", "meta"): _read_facts,
         ("contract", "allPerpMetas"): _read_facts,
     },
-    settled_readers={"fundingHistory": ColumnReader(_PlainFundingHistory, _settled_columns)},
+    settled_readers={"fundingHistory": ColumnReader(_PlainFundingHistory, settled_rows)},
 )

@@ -17,12 +17,11 @@ from stream_app.model import (
     InstrumentUpdate,
     NoRate,
     RateUpdate,
-    SettledColumns,
     SettlementUpdate,
     Update,
 )
 from stream_app.normalise.assets import canonical_asset, split_at_ending
-from stream_app.normalise.columns import ColumnReader, settled
+from stream_app.normalise.columns import ColumnReader, settled_rows
 from stream_app.normalise.numbers import (
     MAX_NEXT_AHEAD_US,
     Flag,
@@ -37,6 +36,7 @@ from stream_app.normalise.numbers import (
     optional,
     past_time_us,
     price,
+    product,
     text,
     time_us,
 )
@@ -271,9 +271,7 @@ def _liquidity(
         return None, lots
     turnover = optional(amount, row.turnover, "turnoverOf24h", faults)
     mark = optional(price, row.mark_price, "markPrice", mark_faults)
-    if lots is None or coins is None or mark is None:
-        return turnover, None
-    return turnover, lots * coins * mark
+    return turnover, product(lots, coins, mark)
 
 
 def _compared(row: _Contract, item: Item) -> Sequence[Update]:
@@ -333,10 +331,6 @@ def _settlement(row: _FundingRate, _item: Item) -> Sequence[Update]:
     return (SettlementUpdate(row.symbol, time_us(row.timepoint, "timepoint"), rate),)
 
 
-def _settled_columns(rows: Sequence[_PlainFundingRate]) -> SettledColumns:
-    return settled(*zip(*map(msgspec.structs.astuple, rows), strict=True))
-
-
 def split_symbol(symbol: str) -> tuple[str, str]:
     """Guess (base, quote), as of XBTUSDTM and ETHUSDM (§4)."""
     return split_at_ending(symbol, _ENDINGS)
@@ -357,5 +351,5 @@ normalise = ChannelNormaliser(
         ("history", "funding-rates"): PayloadReader(_FundingRate, _settlement),
         ("contract", "contracts/active"): PayloadReader(_Contract, _facts),
     },
-    settled_readers={"funding-rates": ColumnReader(_PlainFundingRate, _settled_columns)},
+    settled_readers={"funding-rates": ColumnReader(_PlainFundingRate, settled_rows)},
 )

@@ -30,10 +30,12 @@ from stream_app.normalise.numbers import (
     Number,
     Text,
     Time,
+    amount,
     number,
     optional,
     past_time_us,
     price,
+    product,
     text,
     time_us,
 )
@@ -268,13 +270,13 @@ def _facts(row: _Market, _item: Item) -> Sequence[Update]:
 
 def _liquidity(row: _Liquidity, _item: Item) -> Sequence[Update]:
     faults: list[str] = []
-    volume = optional(number, row.daily_quote_token_volume, "daily_quote_token_volume", faults)
-    held = optional(number, row.open_interest, "open_interest", faults)
+    volume = optional(amount, row.daily_quote_token_volume, "daily_quote_token_volume", faults)
+    held = optional(amount, row.open_interest, "open_interest", faults)
     mark = optional(price, row.mark_price, "mark_price", faults)
     facts = InstrumentUpdate(
         row.symbol,
         turnover_24h=volume,
-        open_interest=None if held is None or mark is None else held * mark,
+        open_interest=product(held, mark),
     )
     return with_faults(row.symbol, faults, facts)
 

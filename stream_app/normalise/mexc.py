@@ -33,12 +33,14 @@ from stream_app.normalise.numbers import (
     Number,
     Text,
     Time,
+    amount,
     hours,
     next_time_us,
     number,
     optional,
     past_time_us,
     price,
+    product,
     text,
     time_us,
 )
@@ -224,10 +226,10 @@ def _contract(row: _Contract, _item: Item) -> Sequence[Update]:
 
 def _ticker(row: _Ticker, _item: Item) -> Sequence[Update]:
     faults: list[str] = []
-    turnover = optional(number, row.amount24, "amount24", faults)
+    turnover = optional(amount, row.amount24, "amount24", faults)
     mark = optional(price, row.fair_price, "fairPrice", faults)
     if row.symbol.endswith(_INVERSE):
-        turnover = None if turnover is None or mark is None else turnover * mark
+        turnover = product(turnover, mark)
     facts = InstrumentUpdate(row.symbol, mark_price=mark, turnover_24h=turnover)
     return with_faults(row.symbol, faults, facts)
 

@@ -12,6 +12,7 @@ from typing import TypeAlias, TypeVar
 
 from schemas.errors import MalformedInputError
 from schemas.times import US_PER_DAY, US_PER_HOUR
+from stream_app.model import MAX_AMOUNT
 
 Number: TypeAlias = object
 """A field for `number` or `price`: text, a JSON number, or null. Whatever else an exchange puts
@@ -123,12 +124,26 @@ def amount(value: Number, field: str) -> float | None:
     """Return an amount of what is traded or held, 0 included; None where there is none.
 
     Raises:
-        MalformedInputError: it is less than nothing.
+        MalformedInputError: it is less than nothing, or more than there can be of anything.
     """
     parsed = number(value, field)
-    if parsed is not None and parsed < 0:
-        raise MalformedInputError(f"{field} is less than nothing: {_shown(value)}")
+    if parsed is not None and not 0 <= parsed <= MAX_AMOUNT:
+        raise MalformedInputError(f"{field} is no amount: {_shown(value)}")
     return parsed
+
+
+def product(*factors: float | None) -> float | None:
+    """Return what amounts, sizes and prices make together.
+
+    None: one of them is missing, or the product is no amount, which must not cost a good one beside
+    it.
+    """
+    found = 1.0
+    for factor in factors:
+        if factor is None:
+            return None
+        found *= factor
+    return found if 0 <= found <= MAX_AMOUNT else None
 
 
 def time_us(value: Time, field: str) -> int:

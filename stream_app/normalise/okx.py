@@ -7,7 +7,6 @@ estimate for `fundingTime`, with the settlement before it beside it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
 
 import msgspec
 
@@ -18,22 +17,23 @@ from stream_app.model import (
     InstrumentUpdate,
     NoRate,
     RateUpdate,
-    SettledColumns,
     SettlementUpdate,
     Update,
 )
 from stream_app.normalise.assets import canonical_asset
-from stream_app.normalise.columns import ColumnReader, settled
+from stream_app.normalise.columns import ColumnReader, settled_rows
 from stream_app.normalise.numbers import (
     Number,
     Text,
     Time,
+    amount,
     interval_hours_of_ms,
     next_time_us,
     number,
     optional,
     past_time_us,
     price,
+    product,
     text,
     time_us,
 )
@@ -112,6 +112,13 @@ class _OpenInterest(msgspec.Struct, gc=False, rename="camel"):
     oi_usd: Number = None
 
 
+class _Mark(msgspec.Struct, gc=False, rename="camel"):
+    """A row of mark-price, §4d."""
+
+    inst_id: str
+    mark_px: Number = None
+
+
 def _interval_hours(row: _Rate, faults: list[str]) -> float | None:
     """Return the interval that the estimate is of: it ends at `fundingTime`.
 
@@ -138,6 +145,10 @@ def _last_settled(row: _Rate, event_us: int, faults: list[str]) -> Sequence[Sett
         return ()
     if not SETTLED_AFTER_US <= event_us - at < SETTLED_UNTIL_US:
         return ()
+    coming = optional(past_time_us, row.funding_time, "fundingTime", faults)
+    if coming is not None and event_us >= coming:
+        # Times that have not moved on yet, beside a rate that may have.
+        return ()
     return (SettlementUpdate(row.inst_id, at, rate, source="stream"),)
 
 
@@ -156,8 +167,13 @@ def _estimate(row: _Rate, stated_us: int | None, item: Item, faults: list[str]) 
 
 
 def _is_no_swap(row: _Rate) -> bool:
-    """Other products have the same channel and the same call (§3)."""
-    return isinstance(row.inst_type, str) and row.inst_type not in {"", _SWAP}
+    """Other products have the same channel and the same call (§3).
+
+    Where a row does not say which it is of, its symbol does.
+    """
+    if isinstance(row.inst_type, str) and row.inst_type:
+        return row.inst_type != _SWAP
+    return not row.inst_id.endswith(f"-{_SWAP}")
 
 
 def _streamed(frame: _RateFrame, item: Item) -> Sequence[Update]:
@@ -206,10 +222,6 @@ def _settlement(row: _Settled, _item: Item) -> Sequence[Update]:
     return (SettlementUpdate(row.inst_id, time_us(row.funding_time, "fundingTime"), rate),)
 
 
-def _settled_columns(rows: Sequence[_PlainSettled]) -> SettledColumns:
-    return settled(*zip(*map(msgspec.structs.astuple, rows), strict=True))
-
-
 def split_symbol(symbol: str) -> tuple[str, str]:
     """Guess (base, quote), as of BTC-USDT-SWAP (§3)."""
     base, dash, quote = symbol.removesuffix("-SWAP").rpartition("-")
@@ -238,18 +250,23 @@ def _facts(row: _Instrument, _item: Item) -> Sequence[Update]:
 def _turnover(row: _Ticker, _item: Item) -> Sequence[Update]:
     """Read what was traded in coins, at the last price (§4d)."""
     faults: list[str] = []
-    coins = optional(number, row.coins_24h, "volCcy24h", faults)
+    coins = optional(amount, row.coins_24h, "volCcy24h", faults)
     last = optional(price, row.last, "last", faults)
-    turnover = None if coins is None or last is None else coins * last
-    if turnover is not None and not isfinite(turnover):
-        turnover = None
-    return with_faults(row.inst_id, faults, InstrumentUpdate(row.inst_id, turnover_24h=turnover))
+    facts = InstrumentUpdate(row.inst_id, turnover_24h=product(coins, last))
+    return with_faults(row.inst_id, faults, facts)
 
 
 def _held(row: _OpenInterest, _item: Item) -> Sequence[Update]:
     faults: list[str] = []
-    held = optional(number, row.oi_usd, "oiUsd", faults)
+    held = optional(amount, row.oi_usd, "oiUsd", faults)
     return with_faults(row.inst_id, faults, InstrumentUpdate(row.inst_id, open_interest=held))
+
+
+def _marked(row: _Mark, _item: Item) -> Sequence[Update]:
+    """Read the mark price, which the stream of rates lacks."""
+    faults: list[str] = []
+    mark = optional(price, row.mark_px, "markPx", faults)
+    return with_faults(row.inst_id, faults, InstrumentUpdate(row.inst_id, mark_price=mark))
 
 
 _read_polled = PayloadReader(_Rate, _polled)
@@ -262,9 +279,10 @@ normalise = ChannelNormaliser(
         ("contract", "instruments"): PayloadReader(_Instrument, _facts),
         ("contract", "tickers"): PayloadReader(_Ticker, _turnover),
         ("contract", "open-interest"): PayloadReader(_OpenInterest, _held),
+        ("contract", "mark-price"): PayloadReader(_Mark, _marked),
         ("history", "funding-rate-history"): PayloadReader(_Settled, _settlement),
     },
     settled_readers={
-        "funding-rate-history": ColumnReader(_PlainSettled, _settled_columns, texts_as_numbers=True)
+        "funding-rate-history": ColumnReader(_PlainSettled, settled_rows, texts_as_numbers=True)
     },
 )

@@ -24,7 +24,18 @@ from stream_app.model import (
 )
 from stream_app.normalise.assets import canonical_asset
 from stream_app.normalise.columns import NAN, ColumnReader, floats, times_us
-from stream_app.normalise.numbers import Number, Text, Time, number, optional, price, text, time_us
+from stream_app.normalise.numbers import (
+    Number,
+    Text,
+    Time,
+    amount,
+    number,
+    optional,
+    price,
+    product,
+    text,
+    time_us,
+)
 from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader, with_faults
 
 CHANNEL = "prices"
@@ -159,13 +170,13 @@ def _facts(row: _Market, _item: Item) -> Sequence[Update]:
 
 def _liquidity(row: _Liquidity, _item: Item) -> Sequence[Update]:
     faults: list[str] = []
-    volume = optional(number, row.volume_24h, "volume_24h", faults)
-    held = optional(number, row.open_interest, "open_interest", faults)
+    volume = optional(amount, row.volume_24h, "volume_24h", faults)
+    held = optional(amount, row.open_interest, "open_interest", faults)
     mark = optional(price, row.mark, "mark", faults)
     facts = InstrumentUpdate(
         row.symbol,
         turnover_24h=volume,
-        open_interest=None if held is None or mark is None else held * mark,
+        open_interest=product(held, mark),
     )
     return with_faults(row.symbol, faults, facts)
 

@@ -36,11 +36,13 @@ from stream_app.normalise.numbers import (
     Number,
     Text,
     Time,
+    amount,
     hours,
     next_time_us,
     number,
     optional,
     price,
+    product,
     text,
     time_us,
 )
@@ -271,13 +273,13 @@ def _facts(row: _Future, _item: Item) -> Sequence[Update]:
 def _liquidity(row: _Future, _item: Item) -> Sequence[Update]:
     """The turnover is in USDT; open interest is in units of the asset (§4c)."""
     faults: list[str] = []
-    held = optional(number, row.open_interest, "open_interest", faults)
+    held = optional(amount, row.open_interest, "open_interest", faults)
     mark = optional(price, row.mark_price, "mark_price", faults)
     unit_price = mark or optional(price, row.last_price, "last_price", faults)
     facts = InstrumentUpdate(
         row.ticker_id,
-        turnover_24h=optional(number, row.money_volume, "money_volume", faults),
-        open_interest=held * unit_price if held is not None and unit_price is not None else None,
+        turnover_24h=optional(amount, row.money_volume, "money_volume", faults),
+        open_interest=product(held, unit_price),
     )
     return with_faults(row.ticker_id, faults, facts)
 

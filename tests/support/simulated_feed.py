@@ -15,7 +15,7 @@ from infra.simulator.registry import create_exchanges
 from infra.simulator.server.server import SimulatorServer
 from infra.simulator.server.tls import server_context
 
-OPTIONS = SimulatorOptions(seed=7, tick_ms=50, own={"kucoin_push_s": 0.2})
+OPTIONS = SimulatorOptions(seed=7, tick_ms=50, own={"kucoin_push_s": 0.2, "gate_quiet": "no"})
 CONTRACTS = 12
 
 

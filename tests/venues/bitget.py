@@ -138,8 +138,9 @@ SAMPLES = Samples(
         ),
         (
             (
-                b'{"event":"error","code":"30001","msg":"{\\"instType\\":\\"usdt-futures\\"} '
-                b"topic:ticker,symbol:NOSUCHUSDT,precision:null doesn't exist\"}"
+                b'{"event":"error","code":30001,"msg":"{\\"instType\\":\\"usdt-futures\\",'
+                b'\\"symbol\\":\\"NOSUCHUSDT\\",\\"topic\\":\\"ticker\\"} '
+                b'doesn\'t exist","connId":"77"}'
             ),
             Control(refused=True, refused_symbols=("NOSUCHUSDT",)),
         ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from producers.exchanges.spec import Control
@@ -247,7 +247,7 @@ def _rows(message: Any) -> list[Row]:
             row["t"],
             row["funding_rate"],
             row,
-            row["funding_next_apply"] * 1_000,
+            (row["funding_next_apply"] or 0) * 1_000 or None,
         )
         for row in message["result"]
         if row["funding_rate"]
@@ -268,10 +268,6 @@ def _listed(rows: Any) -> list[tuple[str, Any]]:
     return [(row["name"], row["status"]) for row in rows]
 
 
-def _launched_ms(rows: Sequence[Mapping[str, Any]], symbol: str) -> int:
-    return next(int(row["launch_time"]) * 1_000 for row in rows if row["name"] == symbol)
-
-
 CLIENTS = {
     FEED: Client(
         connect=at("/v4/ws/usdt"),
@@ -290,7 +286,6 @@ CLIENTS = {
         listed=_listed,
         bad_field=("mark_price", "?"),
         bad_text='"mark_price":"?"',
-        listed_at_ms=_launched_ms,
         null_field="index_price",
         own={"gate_quiet": "no", "gate_settled_s": 0},
     )

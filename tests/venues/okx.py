@@ -87,9 +87,9 @@ SAMPLES = Samples(
         ),
         (
             b'{"event":"error","code":"60012","msg":"Invalid request: ...","connId":"a4d2"}',
-            Control(refused=True),
+            Control(refused=True, of_contracts=False),
         ),
-        (_NOTICE, Control()),
+        (_NOTICE, Control(ends=True)),
         (
             b'{"event":"channel-conn-count","channel":"funding-rate","connCount":"3"}',
             Control(),
@@ -193,6 +193,13 @@ HELD: dict[str, Any] = {
     "ts": "1790000122204",
 }
 
+MARKED: dict[str, Any] = {
+    "instType": "SWAP",
+    "instId": "BTC-USDT-SWAP",
+    "markPx": "84655.4",
+    "ts": "1790000122305",
+}
+
 
 def _listed(row: Any) -> Any:
     return {"code": "0", "msg": "", "data": [row]}
@@ -208,12 +215,19 @@ PAYLOADS = (
     Sample("okx", "contract", "instruments", _BTC, INSTRUMENT, _listed),
     Sample("okx", "contract", "tickers", _BTC, TICKER, _listed),
     Sample("okx", "contract", "open-interest", _BTC, HELD, _listed),
+    Sample("okx", "contract", "mark-price", _BTC, MARKED, _listed),
 )
 
 DOCUMENTED = Documented(
     sockets=["wss://ws.okx.com:8443/ws/v5/public"],
     rest_url="https://www.okx.com",
-    costs={"instruments": [1], "public/funding-rate": [1], "tickers": [1], "open-interest": [1]},
+    costs={
+        "instruments": [1],
+        "public/funding-rate": [1],
+        "tickers": [1],
+        "open-interest": [1],
+        "mark-price": [1],
+    },
     contracts=ContractList(
         lambda rows: listed(*rows, before='{"code":"0","data":[', after="]}"),
         lambda name: {"instId": name, "instType": "SWAP"},

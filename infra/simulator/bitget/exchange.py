@@ -36,11 +36,14 @@ from infra.simulator.market.history import SettlementBook
 from infra.simulator.market.listings import Listings
 from infra.simulator.market.market import Market, Settlements, Snapshot
 from infra.simulator.market.truth import TickLedger, head
-from infra.simulator.options import HELD_BACK, NO_LIMIT, SimulatorOptions
+from infra.simulator.options import HELD_BACK, NO_LIMIT, OwnOption, SimulatorOptions
 from infra.simulator.phases import own_phase_ms, own_steps, steps_in
 
 FEED = "bitget"
 _STEPS = 10
+LIGHT = "light"
+MEASURED = "measured"
+PUSHES = (LIGHT, MEASURED)
 _VERSIONS = {"/v2/ws/public": 2, "/v3/ws/public": 3}
 
 
@@ -51,10 +54,10 @@ class BitgetOptions:
     Attributes:
         contracts: perpetuals; dated ones come on top.
         held_back: more perpetuals, not listed at first.
-        tick_ms: a quiet contract is pushed once or twice in double that time; the tenth that is
-            busy in each step of it.
+        tick_ms: the time in which each contract is pushed once, or in each step of it.
         phase_ms: how far pushes are past the multiples of a step.
         steps: in how many steps that time is cut; in a single one all contracts are pushed.
+        push: which contracts are pushed in each step, one of PUSHES.
         has_limits: REST refuses whoever asks too often.
     """
 
@@ -63,7 +66,17 @@ class BitgetOptions:
     tick_ms: int = 1_000
     phase_ms: int = 0
     steps: int = _STEPS
+    push: str = LIGHT
     has_limits: bool = True
+
+
+PUSH = OwnOption(
+    "bitget_push",
+    default=LIGHT,
+    values=PUSHES,
+    help="Whether Bitget pushes a tenth of its contracts every 0.1 s and the others each second, "
+    "or, as was measured, all every 0.1 s.",
+)
 
 
 class BitgetTick:
@@ -137,14 +150,14 @@ class Bitget:
         steps = steps_in(options.tick_ms, options.steps)
         self.tick_ms = options.tick_ms // steps
         self.phase_ms = options.phase_ms % self.tick_ms
-        self._cycle_ms = 2 * options.tick_ms
+        self._period_ms = options.tick_ms
         self.contracts = universe.contracts(options.contracts, now_ms, options.held_back)
         symbols = [contract.symbol for contract in self.contracts]
         self.listings = Listings(symbols, options.held_back)
         self.market = Market(seed, FEED, self.contracts, universe.STEP_UNITS)
         self.estimates = Estimates(self.market)
         self.heads = [head(FEED, symbol) for symbol in symbols]
-        self._rows_by_step = self._schedule(seed, symbols, steps)
+        self._rows_by_step = self._schedule(seed, symbols, steps, options.push)
         self.book = SettlementBook(self.market, now_ms, self.listings)
         self._by_product = {
             (universe.product_type(contract), contract.symbol): row
@@ -156,17 +169,19 @@ class Bitget:
             FEED, self.market, self.book, self.listings, self.estimates, limits, started
         )
 
-    def _schedule(self, seed: int, symbols: Sequence[str], steps: int) -> list[list[int]]:
-        """The rows that are due in each step of a cycle of two periods."""
+    def _schedule(
+        self, seed: int, symbols: Sequence[str], steps: int, push: str
+    ) -> list[list[int]]:
+        """The rows that are due in each step of a period."""
         own = own_steps(seed, FEED, symbols, steps).tolist()
-        due: list[list[int]] = [[] for _ in range(2 * steps)]
-        for row, step in enumerate(own):
-            is_slow = row % 2 == 1 and steps > 1
-            for number, rows in enumerate(due):
-                in_turn = number % steps == step and not (is_slow and number >= steps)
-                if in_turn or universe.is_busy(row):
-                    rows.append(row)
-        return due
+        return [
+            [
+                row
+                for row, step in enumerate(own)
+                if push == MEASURED or step == number or universe.is_busy(row)
+            ]
+            for number in range(steps)
+        ]
 
     def session(self, path: str, query: Mapping[str, str]) -> BitgetSession | None:
         """Open a connection (§1)."""
@@ -194,7 +209,7 @@ class Bitget:
         """Compute the step of a grid time."""
         due = [
             row
-            for row in self._rows_by_step[at_ms % self._cycle_ms // self.tick_ms]
+            for row in self._rows_by_step[at_ms % self._period_ms // self.tick_ms]
             if self.listings.is_listed(self.contracts[row].symbol)
         ]
         return BitgetTick(self, self.estimates.at(at_ms), due)
@@ -228,9 +243,10 @@ def create(options: SimulatorOptions, contracts: int, now_ms: int) -> Bitget:
         tick_ms=options.tick_ms,
         phase_ms=own_phase_ms(options, FEED, options.tick_ms),
         steps=1 if options.aligned else _STEPS,
+        push=options.value(PUSH),
         has_limits=not options.open_limits,
     )
     return Bitget(options.seed, own, now_ms)
 
 
-SIMULATED = Simulated(universe.PERPETUALS, create, wire.WIRE)
+SIMULATED = Simulated(universe.PERPETUALS, create, wire.WIRE, (PUSH,))

@@ -113,13 +113,13 @@ def _frame(arg: str, row: Row, action: str, at_ms: int) -> bytes:
 
 
 def current_row(contract: Contract, snapshot: Snapshot, row: int, terms: Terms) -> str:
-    """A row of `current-fund-rate` (§4a)."""
-    cap = rate_text(terms.cap_units)
+    """A row of `current-fund-rate`; dated contracts have a rate and a next time of 0 (§4a)."""
+    cap, dated = rate_text(terms.cap_units), contract.kind == "dated"
     return Row(
         symbol=contract.symbol,
-        fundingRate=rate_text(int(snapshot.rate_units[row])),
-        fundingRateInterval=str(terms.interval_hours),
-        nextUpdate=str(snapshot.next_funding_ms[row]),
+        fundingRate="0" if dated else rate_text(int(snapshot.rate_units[row])),
+        fundingRateInterval="0" if dated else str(terms.interval_hours),
+        nextUpdate="0" if dated else str(snapshot.next_funding_ms[row]),
         minFundingRate=f"-{cap}",
         maxFundingRate=cap,
     ).text()

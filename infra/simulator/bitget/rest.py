@@ -144,7 +144,6 @@ class BitgetRest:
                 self._contracts[row], self._shown, row, self._market.listed_terms(row, call.now_ms)
             )
             for row in rows
-            if self._contracts[row].kind != "dated"
         ]
         if self._product(call) == universe.USDT and "symbol" not in call.query:
             next_ms = int(self._shown.next_funding_ms[0])

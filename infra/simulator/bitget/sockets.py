@@ -22,6 +22,9 @@ V3_ARGS = 24
 """More arguments in a frame have closed the v3 socket."""
 RULES = SocketRules(messages_per_s=10, silence_s=SILENCE_S)
 _HOUR_MS = 3_600_000
+_UNKNOWN, _PARAM_ERROR = 30_001, 30_016
+_CONNECTION = "7a1f0c"
+"""v3 names the connection in its answers."""
 _OTHER_CHANNELS = frozenset({"books", "books1", "books5", "books15", "trade", "candle1m"})
 
 
@@ -66,7 +69,7 @@ class BitgetSession:
             or not args
             or len(text.encode()) > MAX_TEXT_BYTES
         ):
-            return (_error(None, "30016", "Param error", op, self.version),)
+            return (self._refuse(None, _PARAM_ERROR, "Param error", op),)
         self._requests = [at_ms for at_ms in self._requests if at_ms > now_ms - _HOUR_MS]
         self._requests.append(now_ms)
         if len(self._requests) > MAX_REQUESTS or (self.version == 3 and len(args) > V3_ARGS):
@@ -93,15 +96,16 @@ class BitgetSession:
         channel, symbol = (arg.get(name) for name in names)
         product = arg.get("instType")
         if not all(isinstance(text, str) for text in (channel, symbol, product)):
-            return _error(arg, "30016", "Param error", op, self.version)
-        if not self._exists(symbol) or channel not in _OTHER_CHANNELS | {"ticker"}:
-            named = f"instType:{product},{names[0]}:{channel},{names[1]}:{symbol},precision:null"
-            return _error(arg, "30001", f"{named} doesn't exist", op, self.version)
+            return self._refuse(arg, _PARAM_ERROR, "Param error", op)
+        if channel not in _OTHER_CHANNELS | {"ticker"}:
+            return self._refuse(arg, _PARAM_ERROR, "Param error", op)
+        if not self._exists(symbol):
+            return self._refuse(arg, _UNKNOWN, f"{self._named(arg)} doesn't exist", op)
         # A wrong product is acknowledged, and brings nothing.
         row = self._rows.get((product.upper(), symbol)) if channel == "ticker" else None
         key = f"{product}/{channel}/{symbol}"
         if op == "subscribe" and len(self._channels) >= MAX_CHANNELS:
-            return _error(arg, "30016", "Too many channels", op, self.version)
+            return self._refuse(arg, _PARAM_ERROR, "Too many channels", op)
         if op == "subscribe":
             self._channels[key] = None
             if row is not None:
@@ -112,8 +116,28 @@ class BitgetSession:
                 self.wanted.pop(row, None)
         ack: dict[str, Any] = {"event": op, "arg": arg}
         if self.version == 3:
-            ack["connId"] = "7a1f0c"
+            ack["connId"] = _CONNECTION
         return Frame(msgspec.json.encode(ack))
+
+    def _named(self, arg: dict[str, Any]) -> str:
+        """How an error's text names an argument: v3 quotes it as JSON."""
+        if self.version == 3:
+            quoted = {name: arg[name] for name in ("instType", "symbol", "topic")}
+            return msgspec.json.encode(quoted).decode()
+        fields = ",".join(f"{name}:{arg[name]}" for name in ("instType", "channel", "instId"))
+        return f"{fields},precision:null"
+
+    def _refuse(self, arg: dict[str, Any] | None, code: int, message: str, op: object) -> Frame:
+        """An error: v2 repeats the argument, v3 names it in the text alone."""
+        body: dict[str, Any] = {"event": "error"}
+        if self.version == 2 and arg is not None:
+            body["arg"] = arg
+        body |= {"code": code, "msg": message}
+        if self.version == 2:
+            body["op"] = op if isinstance(op, str) else ""
+        else:
+            body["connId"] = _CONNECTION
+        return Frame(msgspec.json.encode(body))
 
 
 def _object(text: str) -> dict[str, Any]:
@@ -122,14 +146,3 @@ def _object(text: str) -> dict[str, Any]:
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return {}
     return request if isinstance(request, dict) else {}
-
-
-def _error(arg: dict[str, Any] | None, code: str, message: str, op: object, version: int) -> Frame:
-    """An error: v2 repeats the argument, v3 names it in the text alone, its code is a text."""
-    body: dict[str, Any] = {"event": "error"}
-    if version == 2:
-        body |= {"arg": arg} if arg is not None else {}
-        body |= {"code": int(code), "msg": message, "op": op if isinstance(op, str) else ""}
-    else:
-        body |= {"code": code, "msg": message}
-    return Frame(msgspec.json.encode(body))

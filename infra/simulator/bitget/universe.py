@@ -62,7 +62,7 @@ def product_type(contract: Contract) -> str:
 
 
 def is_busy(position: int) -> bool:
-    """Whether a contract is among the tenth that are pushed all the time (§1)."""
+    """Whether a contract is among the tenth that are pushed all the time in any case (§1)."""
     return position % 10 == 0
 
 

@@ -17,6 +17,7 @@ from functools import partial
 from typing import cast
 
 import numpy as np
+import numpy.typing as npt
 
 from infra.simulator.bybit import universe, wire
 from infra.simulator.bybit.frames import (
@@ -37,6 +38,7 @@ from infra.simulator.market.truth import TickLedger, head
 from infra.simulator.options import HELD_BACK, NO_LIMIT, OwnOption, SimulatorOptions
 from infra.simulator.phases import own_phase_ms, own_steps, steps_in
 
+Bools = npt.NDArray[np.bool_]
 _PATH = "/v5/public/"
 _STEPS = 10
 """Of a second: the busiest contracts are pushed in each."""
@@ -44,8 +46,16 @@ _BUSY_OF = 10
 """One in so many contracts is busy."""
 _QUIET_STEPS = (5, 10, 20)
 """How many steps apart the other contracts are pushed."""
+_RARE_OF, _RARE_AT = 12, 9
+"""One contract in so many says nothing for long, as shares while their market is closed."""
+_RARE_TURNS = 120
+"""A rare contract, whose turns are as far apart as any, is pushed at one in so many of them, and at
+all around a settlement."""
+_SETTLED_MS = 5_000
+"""For so long after a settlement a rare contract is pushed as others are."""
 _RATE_PERIODS = 10
 """The rate is computed anew after so many seconds."""
+_HOUR_MS = 3_600_000
 _CONVERGED_MS = 2_000
 """From so long before a settlement on the rate is the one that will be settled."""
 BAD_TOPIC_OPTION = OwnOption(
@@ -63,9 +73,20 @@ TOO_MANY_OPTION = OwnOption(
 )
 
 
+QUIET_OPTION = OwnOption(
+    "bybit_quiet",
+    "yes",
+    ("yes", "no"),
+    "whether some contracts are pushed as rarely as they change",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class BybitOptions:
-    """What can be varied. Defaults follow bybit.md §1 and §4."""
+    """What can be varied. Defaults follow bybit.md §1 and §4.
+
+    `quiet`: some contracts are pushed rarely; else all of them often.
+    """
 
     contracts: int = universe.PERPETUALS
     held_back: int = 0
@@ -76,6 +97,7 @@ class BybitOptions:
     bad_topic: str = BAD_TOPIC[0]
     too_many: str = TOO_MANY[0]
     push: str = PUSHES[0]
+    quiet: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +219,9 @@ class Bybit:
         self._every = _periods(seed, self.symbols, steps)
         if self.pushes_whole:
             self._every = np.ones_like(self._every)
+        self._rare = np.arange(len(self.symbols)) % _RARE_OF == _RARE_AT
+        self._rare &= options.quiet and not self.pushes_whole
+        self._every[self._rare] = max(max(_QUIET_STEPS) * steps // _STEPS, 1)
         self._turn = own_steps(seed, f"{FEED}/turn", self.symbols, max(_QUIET_STEPS)) % self._every
         self.pushed: dict[int, Row] = {}
         """Of each contract that somebody has subscribed the row that was pushed last."""
@@ -246,8 +271,17 @@ class Bybit:
         """Compute the step of a grid time."""
         snapshot = self._snapshot(at_ms)
         step = at_ms // self.tick_ms
-        due = np.flatnonzero((step - self._turn) % self._every == 0).tolist()
-        return BybitTick(self, snapshot, [row for row in due if self.is_streamed(row)])
+        due = np.flatnonzero(((step - self._turn) % self._every == 0) & ~self._rests(snapshot))
+        return BybitTick(self, snapshot, [row for row in due.tolist() if self.is_streamed(row)])
+
+    def _rests(self, snapshot: Snapshot) -> Bools:
+        """Which contracts say nothing now, although it would be their turn."""
+        before_ms = snapshot.next_funding_ms - snapshot.at_ms
+        after_ms = snapshot.at_ms % _HOUR_MS
+        turns = (snapshot.at_ms // self.tick_ms - self._turn) // self._every
+        is_settling = (before_ms <= _CONVERGED_MS) | (after_ms < _SETTLED_MS)
+        found: Bools = self._rare & ~is_settling & (turns % _RARE_TURNS != 0)
+        return found
 
     def show(self, snapshot: Snapshot, due: Sequence[int]) -> None:
         """Show these values of what is due; after a change of the list those of all that trades."""
@@ -263,7 +297,8 @@ class Bybit:
     def is_current(self, row: int, at_ms: int) -> bool:
         """Whether the row that was pushed last is that of the contract's last turn."""
         step = at_ms // self.tick_ms
-        since = int((step - self._turn[row]) % self._every[row])
+        turns = _RARE_TURNS if self._rare[row] else 1
+        since = int((step - self._turn[row]) % (self._every[row] * turns))
         return self._pushed_ms[row] >= at_ms - since * self.tick_ms
 
     def push(self, row: int, snapshot: Snapshot) -> Row:
@@ -328,10 +363,14 @@ def create(options: SimulatorOptions, contracts: int, now_ms: int) -> Bybit:
         bad_topic=options.value(BAD_TOPIC_OPTION),
         too_many=options.value(TOO_MANY_OPTION),
         push=options.value(PUSH_OPTION),
+        quiet=options.value(QUIET_OPTION) == "yes",
     )
     return Bybit(options.seed, own, now_ms)
 
 
 SIMULATED = Simulated(
-    universe.PERPETUALS, create, wire.WIRE, options=(BAD_TOPIC_OPTION, PUSH_OPTION, TOO_MANY_OPTION)
+    universe.PERPETUALS,
+    create,
+    wire.WIRE,
+    options=(BAD_TOPIC_OPTION, PUSH_OPTION, QUIET_OPTION, TOO_MANY_OPTION),
 )

@@ -13,6 +13,7 @@ from schemas.symbols import name_fault
 from schemas.times import US_PER_HOUR, US_PER_MINUTE, US_PER_S
 from stream_app.core.state.contract_state import ContractState
 from stream_app.model import (
+    MAX_AMOUNT,
     InstrumentUpdate,
     RateUpdate,
     SettlementUpdate,
@@ -32,8 +33,6 @@ MAX_OFF_HOUR_US = 5 * US_PER_S
 """How far from a full hour a streamed settlement may be stamped: funding is due at full hours, and
 stamps are seconds off at most (docs/exchanges/README.md §3). With a wrong clock it would count as
 another settlement than the same one in the history."""
-MAX_AMOUNT = 1e18
-"""In the quote asset: more than is traded of anything in a day, in a currency of small units."""
 _AMOUNTS = ("turnover_24h", "open_interest", "open_interest_units")
 _TOLERANCE = 1 + 1e-9
 """A cap that was written in basis points may miss the rate at the cap by a rounding."""

@@ -35,7 +35,10 @@ async def listed(to: Simulated) -> list[tuple[str, Any]]:
 
 async def replies(to: Simulated) -> str:
     """What REST says of current rates and of contracts."""
-    return (await to.rest())[1] + (await to.rest(to.client.contracts))[1]
+    current = (await to.rest())[1]
+    if to.client.contracts == to.client.current:
+        return current
+    return current + (await to.rest(to.client.contracts))[1]
 
 
 async def facts(to: Simulated, symbol: str) -> tuple[int, float]:

@@ -10,6 +10,7 @@ import pytest
 from producers.exchanges.bitget import EXCHANGE, product_type
 from producers.exchanges.spec import Control, RestCall
 from producers.policy.instruments import InstrumentRegistry
+from producers.policy.subscriptions import Consequence, Subscriptions
 from schemas.errors import MalformedInputError
 from schemas.times import MS_PER_HOUR
 
@@ -208,3 +209,20 @@ def test_pages_are_numbered_until_one_is_old_enough() -> None:
 def test_a_reply_says_by_its_code_whether_it_is_one(body: bytes, fault: str | None) -> None:
     """What is no JSON at all is refused by whoever reads it."""
     assert EXCHANGE.fault(RestCall("tickers", "/"), {}, body) == fault
+
+
+def test_a_text_that_is_refused_is_asked_for_again_without_what_is_named() -> None:
+    """Answers are of one argument each; 30016 of v2 is of the whole text and names none (§1)."""
+    asked = Subscriptions()
+    (sent,) = KIND.subscribe(["AUSDT", "NOPEUSDT", "BUSDT"])
+    asked.sent(sent, 0.0)
+    assert KIND.splits_refused
+    told = {"instType": "usdt-futures", "symbol": "NOPEUSDT", "topic": "ticker"}
+    text = {"event": "error", "code": 30001, "msg": f"{json.dumps(told)} doesn't exist"}
+    control = EXCHANGE.slice_frame(json.dumps(text).encode()).control
+    assert control is not None
+    assert asked.answered(control, 1.0) == Consequence((("AUSDT", "BUSDT"),), ["NOPEUSDT"])
+    asked.sent(sent, 2.0)
+    control = EXCHANGE.slice_frame(b'{"event":"error","code":30016,"msg":"Param error"}').control
+    assert control is not None
+    assert asked.answered(control, 3.0).again == (("AUSDT",), ("NOPEUSDT", "BUSDT"))

@@ -56,6 +56,15 @@ def test_a_new_whole_row_replaces_what_was_known() -> None:
     assert last["data"] == {"symbol": "AUSDT", "fundingRate": "-0.0004"}
 
 
+@pytest.mark.parametrize("symbol", ["BUSDT", "", "AUSD"])
+def test_a_row_of_another_contract_than_its_topic_s_is_unreadable(symbol: str) -> None:
+    """It changes neither of the two."""
+    change = json.dumps({"symbol": symbol, "markPrice": "9"}).encode()
+    message = frame(change, b"delta")
+    (piece,) = EXCHANGE.slice_frame(message).slices
+    assert (piece.symbol, piece.payload, piece.readable) == (None, message, False)
+
+
 def test_rate_interval_and_next_time_are_the_terms() -> None:
     """A price alone does not make an update that must be kept."""
     merging = Merging(EXCHANGE.row_fields, EXCHANGE.row_terms)

@@ -101,10 +101,12 @@ def test_the_time_of_a_price_is_that_of_the_row() -> None:
         ({"status": "delisted", "in_delisting": True}, ContractStatus.DELISTED),
         ({"status": "something"}, ContractStatus.HALTED),
         ({"is_pre_market": True}, None),
+        ({"in_delisting": "true"}, ContractStatus.TRADING),
+        ({"is_pre_market": 0}, ContractStatus.TRADING),
     ],
 )
 def test_states(told: dict[str, object], status: ContractStatus | None) -> None:
-    """Contracts of the pre-market are not listed (§8)."""
+    """Contracts of the pre-market are not listed; an odd mark costs no contract (§8)."""
     (call, *_) = EXCHANGE.fact_calls
     slices = EXCHANGE.slice_reply(call, text([{**CONTRACT, **told}]))
     found = list(EXCHANGE.listings(call, slices) or ())
@@ -159,6 +161,11 @@ def test_a_refusal_says_when_its_window_ends() -> None:
     """In seconds since the epoch (§9)."""
     headers = {"X-Gate-RateLimit-Reset-Timestamp": "1790000007"}
     assert EXCHANGE.retry_after_s(headers, b"", NOW_MS) == 7.0
-    assert EXCHANGE.retry_after_s(headers, b"", NOW_MS + 60_000) == 0.0
+    both = {**headers, "Retry-After": "3"}
+    assert EXCHANGE.retry_after_s(both, b"", NOW_MS) == 7.0
+    assert EXCHANGE.retry_after_s(both, b"", NOW_MS + 6_000) == 3.0
+    # One that has passed does not shorten what holds without it.
+    assert EXCHANGE.retry_after_s(headers, b"", NOW_MS + 7_000) is None
+    assert EXCHANGE.retry_after_s(both, b"", NOW_MS + 60_000) == 3.0
     assert EXCHANGE.retry_after_s({"Retry-After": "3"}, b"", NOW_MS) == 3.0
     assert EXCHANGE.retry_after_s({"X-Gate-RateLimit-Reset-Timestamp": "x"}, b"", 0) is None

@@ -7,12 +7,19 @@ import json
 import string
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from producers.exchanges.binance_usdm import EXCHANGE, STREAM
-from producers.exchanges.json_slicing import keyed_rows
+from producers.exchanges.json_slicing import (
+    code_reader,
+    keyed_rows,
+    time_of,
+    time_or_none,
+    values_of,
+)
 from producers.exchanges.spec import Frame, RestCall, Slice, piece_of
 from schemas.errors import MalformedInputError
 
@@ -302,3 +309,40 @@ def test_a_key_that_looks_like_a_row_or_stands_twice_costs_nothing() -> None:
     twice = keyed_rows(b'{"a":{"n":1},"b":{},"a":{"n":2}}')
     assert {one.key: one.row for one in twice} == {"a": b'{"n":2}', "b": b"{}"}
     assert all(json.loads(b"{%b}" % one.member) for one in twice)
+
+
+@pytest.mark.parametrize("value", ["1790000000000", 1_790_000_000_000])
+def test_a_time_is_a_number_or_a_text_of_digits(value: object) -> None:
+    """Exchanges write both, some in the same message."""
+    assert time_or_none(value) == time_of(value) == 1_790_000_000_000
+
+
+@pytest.mark.parametrize(
+    "value", [None, "", "x", "-1", "1.5", "١٢", "1" * 16, 10**15, -1, True, 1.5, ["1"], {}]
+)
+def test_what_is_no_time(value: object) -> None:
+    """It is none, or refused where one must be."""
+    assert time_or_none(value) is None
+    with pytest.raises(MalformedInputError, match="not a time: "):
+        time_of(value)
+
+
+def test_the_values_of_a_row_are_told_apart_by_their_keys_alone() -> None:
+    """Null is as good as absent; other keys make no difference."""
+    row = b'{"a": "1", "b": [2, 3], "c": null, "other": 4}'
+    assert values_of(row, ("b", "a", "c", "d")) == b'[2, 3]\n"1"\n\n'
+    assert values_of(b'{"a":"1"}', ("a", "b")) != values_of(b'{"b":"1"}', ("a", "b"))
+    with pytest.raises(MalformedInputError):
+        values_of(b"[1]", ("a",))
+
+
+class _Coded(msgspec.Struct):
+    code: int
+
+
+def test_a_code_is_none_where_it_cannot_be_read() -> None:
+    """Who reads the reply says what is wrong with it."""
+    code = code_reader(_Coded, lambda reply: reply.code)
+    assert code(b'{"code": 7, "data": []}') == 7
+    for body in (b"", b"<html>", b"[]", b"{}", b'{"code":"7"}'):
+        assert code(body) is None

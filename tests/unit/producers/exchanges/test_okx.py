@@ -56,9 +56,36 @@ def test_a_refusal_may_name_its_contract(text: object, symbols: tuple[str, ...])
     )
 
 
+@pytest.mark.parametrize(
+    ("code", "text", "of_contracts"),
+    [
+        ("60018", "Wrong URL or channel", True),
+        ("60012", "Invalid request: channel:funding-rate,instId:X-USDT-SWAP", True),
+        ("60012", "Invalid request", False),
+        ("60014", "Requests too frequent.", False),
+        ("60013", "Invalid args", False),
+        (60018, "", False),
+        (None, "", False),
+    ],
+)
+def test_only_some_refusals_are_of_contracts(code: object, text: str, of_contracts: bool) -> None:  # noqa: FBT001
+    """Too many requests must not have each contract asked for again by itself (§1)."""
+    found = control(event="error", code=code, msg=text, id="s3")
+    assert found is not None
+    assert (found.refused, found.of_contracts, found.answers) == (True, of_contracts, "s3")
+
+
+def test_too_many_connections_are_a_refusal_of_no_contract() -> None:
+    """The event of their count, with `-error` behind its name (§1)."""
+    found = control(event="channel-conn-count-error", channel="funding-rate", connCount="30")
+    assert found == Control(refused=True, of_contracts=False)
+
+
 def test_notices_are_no_refusals() -> None:
     """One announces the end of the connection, another counts connections (README.md §8.3.17)."""
-    assert control(event="notice", code="64008", msg="will soon be closed") == Control()
+    assert control(event="notice", code="64008", msg="will soon be closed") == Control(ends=True)
+    for code in ("64009", 64008, None):
+        assert control(event="notice", code=code, msg="something else") == Control()
     assert control(event="channel-conn-count", channel="funding-rate", connCount="2") == Control()
     assert EXCHANGE.slice_frame(b'{"event":"surprise"}').unknown == "surprise"
 

@@ -46,11 +46,22 @@ def test_terms_change_with_their_fields_alone() -> None:
     """So that an update can be told from one that only moves a price."""
     rows = merging()
     whole = row(b'{"rate":"1","mark":"7","next":"8"}', whole=True)
-    changes = [b'{"mark":"9"}', b'{"rate":"1"}', b'{"rate":"1.0"}', b'{"next":null}']
+    changes = [b'{"mark":"9"}', b'{"rate":"1"}', b'{"rate":"1.0"}', b'{"next":9}']
     pieces = rows.complete("c", [whole, *map(row, changes)]).slices
     terms = [piece.terms for piece in pieces]
     assert terms[0] == terms[1] == terms[2]
     assert len(set(terms)) == 3
+
+
+def test_null_in_a_change_says_nothing_and_in_a_whole_row_that_there_is_none() -> None:
+    """Some exchanges send every key and a value only where it has changed."""
+    rows = merging()
+    rows.complete("c", [row(b'{"rate":"1","next":"8","mark":null}', whole=True)])
+    change = row(b'{"rate":null,"next": null ,"mark":"7"}')
+    known = b'{"mark":"7","next":"8","rate":"1"}'
+    assert published(rows.complete("c", [change])) == [known]
+    whole = row(b'{"rate":"1","next":null}', whole=True)
+    assert published(rows.complete("c", [whole])) == [b'{"next":null,"rate":"1"}']
 
 
 def test_a_change_before_a_whole_row_is_left_out_and_counted() -> None:
@@ -137,6 +148,10 @@ def test_it_is_what_applying_each_change_gives(given_frames: list[tuple[str, boo
             assert done == Completed([], [symbol])
             continue
         before = {} if whole else known[symbol]
-        known[symbol] = before | {name: fields[name] for name in fields if name != "volume"}
+        known[symbol] = before | {
+            name: value
+            for name, value in fields.items()
+            if name != "volume" and (whole or value is not None)
+        }
         (text,) = published(done)
         assert json.loads(text) == known[symbol]

@@ -113,6 +113,43 @@ def test_at_its_age_the_turn_to_rotate_is_asked_for_once() -> None:
     assert rotation.next_due_s() is None
 
 
+def test_a_connection_whose_end_is_announced_is_replaced_at_once() -> None:
+    """Before it ends, and as any other: it serves until the successor brings what it did."""
+    rotation = rotation_of()
+    assert rotation.announced(1, 10.0) == [AskTurn()]
+    assert rotation.announced(1, 11.0) == []
+    assert rotation.turn_granted(12.0) == [Open(2, 0)]
+    rotation.opened(2, 12.5)
+    assert rotation.delivered(2, "AB", 13.0) == [Promote(2, 13.0), ReturnTurn()]
+
+
+def test_an_end_is_announced_once_for_each_connection() -> None:
+    """A successor that fails is not followed by another before the connection's usual time."""
+    rotation = rotation_of()
+    rotation.announced(1, 10.0)
+    rotation.turn_granted(10.0)
+    rotation.ended(2, "refused", 11.0)
+    assert rotation.announced(1, 3_000.0) == []
+    assert rotation.next_due_s() == MAX_AGE_S
+
+
+def test_announcements_on_one_connection_after_the_other_have_a_pace() -> None:
+    """An exchange that sends one to each newcomer has a replacement a minute."""
+    rotation = rotation_of()
+    rotation.announced(1, 10.0)
+    rotation.turn_granted(10.0)
+    rotation.opened(2, 10.0)
+    assert rotation.announced(2, 11.0) == []
+    rotation.delivered(2, "AB", 12.0)
+    again_s = 10.0 + CONFIG.announced_again_s
+    assert rotation.next_due_s() == 12.0 + CONFIG.drain_s
+    assert rotation.tick(again_s - 1.0) == [Close(1, HANDED_OVER)]
+    assert rotation.ended(1, HANDED_OVER, again_s - 1.0) == []
+    assert rotation.next_due_s() == again_s
+    assert rotation.tick(again_s) == [AskTurn()]
+    assert rotation.announced(9, again_s) == []
+
+
 def test_a_connection_that_is_not_open_yet_has_no_age() -> None:
     """However long the attempt waits for its turn to connect."""
     rotation = Rotation(Backoff(lambda: 0.5), max_age_s=MAX_AGE_S, silent_s=SILENT_S)
@@ -269,6 +306,21 @@ def test_a_connection_that_brings_a_part_for_long_is_replaced() -> None:
     begun_s = SILENT_S + CONFIG.partial_check_s
     assert lose_a_contract(rotation, 0.0, begun_s + CONFIG.partial_s) == []
     assert lose_a_contract(rotation, begun_s + CONFIG.partial_s, 999.0) == [AskTurn()]
+
+
+@pytest.mark.parametrize(("quiet_share", "is_replaced"), [(0.45, False), (0.44, True)])
+def test_contracts_that_are_quiet_by_nature_are_no_missing_part(
+    quiet_share: float,
+    is_replaced: bool,  # noqa: FBT001 - pytest passes parameters so
+) -> None:
+    """Half of them silent is a part where 44 % may be, and none where 45 % may be."""
+    rotation = Rotation(
+        Backoff(lambda: 0.5), max_age_s=MAX_AGE_S, silent_s=SILENT_S, quiet_share=quiet_share
+    )
+    rotation.want(2, 0.0)
+    rotation.opened(1, 0.0)
+    rotation.delivered(1, "AB", 0.0)
+    assert lose_a_contract(rotation, 0.0, 1_200.0) == ([AskTurn()] if is_replaced else [])
 
 
 def test_a_part_that_comes_back_is_no_reason() -> None:

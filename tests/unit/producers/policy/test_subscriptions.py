@@ -96,6 +96,19 @@ def test_what_is_never_answered_is_asked_for_once_more() -> None:
     assert subscriptions.next_due_s() is None
 
 
+def test_a_refusal_of_asking_too_fast_has_everything_asked_for_once_more_later() -> None:
+    """It says nothing about contracts: no halves, and no contract is held back for it."""
+    too_fast = Control(refused=True, of_contracts=False)
+    subscriptions = asked("ABCD", "E", identified=True)
+    for answered in ("ABCD", "E", ""):
+        assert subscriptions.answered(too_fast._replace(answers=answered), 1.0) == NOTHING
+    assert subscriptions.next_due_s() == ANSWER_S
+    assert subscriptions.due(ANSWER_S) == [("A", "B", "C", "D"), ("E",)]
+    subscriptions.sent(SubscribeFrame("", tuple("ABCD"), "again"), ANSWER_S)
+    assert subscriptions.answered(too_fast._replace(answers="again"), ANSWER_S) == NOTHING
+    assert subscriptions.due(3 * ANSWER_S) == []
+
+
 def test_what_is_given_up_is_not_waited_for() -> None:
     """Nor is a text that names no contract."""
     subscriptions = asked("AB")

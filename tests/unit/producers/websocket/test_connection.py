@@ -40,6 +40,8 @@ class Recorder:
         kind, _, text = message.decode(errors="replace").partition(" ")
         if kind == "welcome":
             return FrameOutcome(data=False, control=Control(greeting=True, ping_every_s=0.01))
+        if kind == "notice":
+            return FrameOutcome(data=False, control=Control(ends=True))
         if kind == "acked":
             return FrameOutcome(data=False, control=Control(acknowledged=(text,)))
         return FrameOutcome(data=message != b"ack", symbols=text.split() if kind == "data" else ())

@@ -40,6 +40,23 @@ async def test_the_old_one_goes_on_until_the_new_one_brings_what_it_did() -> Non
     assert recorder.closed[0].reason == "handed over to a newer connection"
 
 
+async def test_a_connection_that_will_be_ended_is_replaced_before() -> None:
+    """When the exchange says so, long before its age; a second word of it changes nothing."""
+    async with exchange() as (there, url), connected(url) as (managed, recorder):
+        await there.say(0, "data A")
+        await recorder.until(outcome(recorder, b"data A"))
+        await there.say(0, "notice")
+        await there.say(0, "notice")
+        await there.say(1, "data A")
+        await recorder.until(lambda: bool(recorder.closed))
+        assert managed.connects == len(there.sockets) == 2
+        await there.say(1, "tick")
+        await recorder.until(outcome(recorder, b"tick"))
+    assert recorder.closed[0].connection_id == recorder.frames[0][0]
+    assert recorder.closed[0].handed_over
+    assert recorder.frames[-1][0] != recorder.frames[0][0]
+
+
 async def test_nearly_all_is_enough() -> None:
     """A contract that no longer streams does not delay the handover."""
     all_of_them = [f"S{n}" for n in range(20)]

@@ -66,6 +66,18 @@ def test_a_dated_contract_has_no_rate(row: dict[str, Any]) -> None:
     assert isinstance(ticker("BTCUSDZ26", **{**row, "instId": "BTCUSDZ26"}), NoRate)
 
 
+@pytest.mark.parametrize("next_update", ["0", 0, "", None])
+def test_a_dated_contract_has_no_rate_in_a_list_either(next_update: object) -> None:
+    """The list of coin-margined contracts has some; they have no interval (§4a)."""
+    row = {"symbol": "BTCUSDZ26", "fundingRate": "0", "nextUpdate": next_update}
+    found = read("fallback", "current-fund-rate", "BTCUSDZ26", row)
+    assert isinstance(found, NoRate)
+    caps = {**row, "fundingRateInterval": "0", "maxFundingRate": "0", "minFundingRate": "0"}
+    facts = read("contract", "current-fund-rate", "BTCUSDZ26", caps)
+    assert isinstance(facts, InstrumentUpdate)
+    assert facts.interval_hours is None
+
+
 def test_a_rate_of_0_with_a_next_time_is_one() -> None:
     """And a rate whose next time is missing stays a rate."""
     found = ticker(**{**ROW, "fundingRate": "0"})

@@ -89,8 +89,22 @@ def test_a_dated_row_has_no_rate() -> None:
     """Its texts are empty, and its next time is no year 1970 (§8.3.15)."""
     dated: dict[str, Any] = {"fundingRate": "", "nextFundingTime": "0", "fundingIntervalHour": ""}
     assert polled(deliveryTime="1798185600000", **dated) == (NoRate(SYMBOL, "no funding rate"),)
-    zero = {**dated, "fundingRate": "0"}
-    assert polled(deliveryTime="1798185600000", **zero) == (NoRate(SYMBOL, "a dated contract"),)
+    for no_time in ("0", "", None):
+        zero = {**dated, "fundingRate": "0", "nextFundingTime": no_time}
+        for hours in ("", "8"):
+            zero["fundingIntervalHour"] = hours
+            found = polled(deliveryTime="1798185600000", **zero)
+            assert found == (NoRate(SYMBOL, "a dated contract"),)
+
+
+@pytest.mark.parametrize(("hours", "count"), [("", 1), (None, 1), ("480", 2)])
+def test_a_perpetual_that_ends_has_its_rate_to_the_end(hours: object, count: int) -> None:
+    """It has a time of delivery, and funding until then, whatever its interval says."""
+    update, *told = streamed(deliveryTime="1798185600000", fundingIntervalHour=hours)
+    assert isinstance(update, RateUpdate)
+    assert (update.rate, update.interval_hours) == (ESTIMATE.rate, None)
+    assert update.next_funding_time == ESTIMATE.next_funding_time
+    assert len(told) == count - 1
 
 
 def test_a_rate_of_zero_is_one_unless_the_coin_is_not_listed_yet() -> None:

@@ -83,7 +83,7 @@ def test_the_hourly_snapshot_tells_liquidity_too() -> None:
     found = normalise("contract", channel, "kPEPE", with_fault, RECEIVED_AT_US)
     assert found == (
         InstrumentUpdate("kPEPE", turnover_24h=250000.5),
-        Unreadable("kPEPE", "openInterest is less than nothing: '-1'"),
+        Unreadable("kPEPE", "openInterest is no amount: '-1'"),
     )
 
 

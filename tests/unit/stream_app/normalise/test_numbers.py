@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from schemas.errors import MalformedInputError
 from stream_app.normalise.numbers import (
+    amount,
     flag,
     hours,
     interval_hours_of_ms,
@@ -21,6 +22,7 @@ from stream_app.normalise.numbers import (
     optional,
     past_time_us,
     price,
+    product,
     text,
     time_us,
 )
@@ -304,3 +306,30 @@ def test_an_optional_field_that_cannot_be_read_is_none_and_a_fault() -> None:
     assert optional(price, "?", "p", faults) is None
     assert optional(hours, 25, "h", faults) is None
     assert faults == ["p is not a number: '?'", "h is no interval in hours: 25"]
+
+
+@pytest.mark.parametrize("value", ["-1", -0.5, 1e19, "1e300"])
+def test_what_is_less_than_nothing_or_too_much_is_no_amount(value: object) -> None:
+    """The core would refuse the whole update for it."""
+    with pytest.raises(MalformedInputError, match="held is no amount"):
+        amount(value, "held")
+
+
+@pytest.mark.parametrize(
+    ("factors", "expected"),
+    [
+        ((2.0, 3.0), 6.0),
+        ((2.0, 0.0), 0.0),
+        ((2.0, None), None),
+        ((None, 2.0, 3.0), None),
+        ((1e300, 1e300), None),
+        ((1e15, 1e15), None),
+        ((2.0, -3.0), None),
+        ((1e300, 1e300, 0.0), None),
+    ],
+)
+def test_a_product_is_an_amount_or_none(
+    factors: tuple[float | None, ...], expected: float | None
+) -> None:
+    """One that overflows is none, and neither is one with a factor that is missing."""
+    assert product(*factors) == expected

@@ -20,8 +20,9 @@ from stream_app.model import (
     Unreadable,
     Update,
 )
+from stream_app.normalise.assets import canonical_asset
 from stream_app.normalise.okx import SETTLED_AFTER_US, SETTLED_UNTIL_US, normalise, split_symbol
-from tests.venues.okx import HELD, INSTRUMENT, ROW, SETTLED, STREAMED, TICKER
+from tests.venues.okx import HELD, INSTRUMENT, MARKED, ROW, SETTLED, STREAMED, TICKER
 from tests.venues.samples import RECEIVED_AT_US
 
 SYMBOL = "BTC-USDT-SWAP"
@@ -129,6 +130,14 @@ def test_a_settlement_is_told_when_it_is_sure_and_still_news(after_us: int, coun
     assert len(streamed(ts=str(ts))) == count
 
 
+@pytest.mark.parametrize(("coming_ms", "count"), [(-1, 1), (0, 1), (1, 2)])
+def test_times_that_have_not_moved_on_make_no_settlement(coming_ms: int, count: int) -> None:
+    """The rate beside them may be that of the settlement that has just been made."""
+    coming = str(int(SETTLED_TS) + coming_ms)
+    found = streamed(ts=SETTLED_TS, fundingTime=coming)
+    assert len([u for u in found if not isinstance(u, Unreadable)]) == count
+
+
 def test_a_row_without_a_rate() -> None:
     """The settlement beside it is one all the same; a rate of 0 is a rate."""
     found = streamed(fundingRate="", ts=SETTLED_TS)
@@ -154,6 +163,18 @@ def test_x_perps_are_no_swaps(purpose: Purpose) -> None:
     payload = {**STREAMED, "data": [row]} if is_stream else row
     channel = "funding-rate" if is_stream else "public/funding-rate"
     assert read(payload, purpose, channel) == (NoRate(SYMBOL, "no swap"),)
+
+
+@pytest.mark.parametrize("kind", [None, "", 5])
+def test_a_row_that_does_not_say_its_product_is_told_by_its_symbol(kind: object) -> None:
+    """A rate of an X-Perp must not become one of a swap, nor the other way round."""
+    x_perp = "BTC-USD_UM_XPERP-310404"
+    row = {**ROW, "instId": x_perp, "instType": kind}
+    payload = json.dumps({**STREAMED, "data": [row]}).encode()
+    found = normalise("stream", "funding-rate", x_perp, payload, RECEIVED_AT_US)
+    assert found == (NoRate(x_perp, "no swap"),)
+    assert estimate(instType=kind) == ESTIMATE
+    assert estimate("instType") == ESTIMATE
 
 
 def test_a_row_of_before_2023_has_no_time() -> None:
@@ -228,6 +249,15 @@ def test_a_listed_contract_has_its_facts(word: str | None, status: ContractStatu
     )
 
 
+@pytest.mark.parametrize(("coin", "asset"), [("BB", "BLACKBERRY"), ("QNT", "QUANTINUUM")])
+def test_a_share_with_the_ticker_of_a_coin_is_another_asset(coin: str, asset: str) -> None:
+    """Elsewhere BB is BounceBit and QNT is Quant (§3)."""
+    (facts,) = read({**INSTRUMENT, "instFamily": f"{coin}-USDT"}, "contract", "instruments")
+    assert isinstance(facts, InstrumentUpdate)
+    assert (facts.base, facts.multiplier) == (asset, 1.0)
+    assert canonical_asset(coin) == (coin, 1.0)
+
+
 def test_base_and_quote_are_guessed_where_the_family_is_not_told() -> None:
     """From the underlying, else from the symbol."""
     for change in ({"instFamily": ""}, {"instFamily": None, "uly": None}):
@@ -236,13 +266,23 @@ def test_base_and_quote_are_guessed_where_the_family_is_not_told() -> None:
         assert (facts.base, facts.quote) == ("BTC", "USDT")
 
 
+def test_the_mark_price_is_a_fact() -> None:
+    """The stream of rates has no prices (§4d); without one no spread can check a pair."""
+    assert read(MARKED, "contract", "mark-price") == (
+        InstrumentUpdate(SYMBOL, mark_price=84_655.4),
+    )
+    for none in ("", "0", None):
+        found = read({**MARKED, "markPx": none}, "contract", "mark-price")
+        assert found == (InstrumentUpdate(SYMBOL),)
+
+
 def test_turnover_is_coins_at_the_last_price() -> None:
     """Contracts are of any size (§4d)."""
     (facts,) = read(TICKER, "contract", "tickers")
     assert isinstance(facts, InstrumentUpdate)
     assert facts.turnover_24h == pytest.approx(72_110.4311 * 84_660.5)
     assert facts.open_interest is None
-    for change in ({"last": ""}, {"volCcy24h": ""}, {"last": "1e308", "volCcy24h": "1e308"}):
+    for change in ({"last": ""}, {"volCcy24h": ""}, {"last": "1e300", "volCcy24h": "1e17"}):
         (facts,) = read({**TICKER, **change}, "contract", "tickers")
         assert facts == InstrumentUpdate(SYMBOL)
 

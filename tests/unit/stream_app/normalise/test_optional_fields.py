@@ -13,7 +13,14 @@ import msgspec
 import pytest
 
 from schemas.errors import MalformedInputError
-from stream_app.model import RateUpdate, SettlementUpdate, Unreadable, Update
+from stream_app.model import (
+    MAX_AMOUNT,
+    InstrumentUpdate,
+    RateUpdate,
+    SettlementUpdate,
+    Unreadable,
+    Update,
+)
 from tests.fuzz.samples import SAMPLES, normaliser_of
 from tests.support.optional_fields import OptionalField, optional_fields
 from tests.venues.samples import RECEIVED_AT_US, Sample
@@ -138,6 +145,37 @@ def test_a_value_of_a_wrong_type_costs_its_field_alone(
             assert len(reasons) == 1
             if field.name not in STATES:
                 assert good == list(absent or ()), value
+
+
+AMOUNTS = ("turnover_24h", "open_interest", "open_interest_units")
+
+
+def amounts_of(updates: Sequence[Update] | None) -> dict[str, float]:
+    """The amounts that the updates tell."""
+    facts = [update for update in updates or () if isinstance(update, InstrumentUpdate)]
+    told = {name: getattr(update, name) for name in AMOUNTS for update in facts}
+    return {name: amount for name, amount in told.items() if amount is not None}
+
+
+LIQUIDITY = [
+    case
+    for case in OTHERS
+    if case[1].kind == "Number" and amounts_of(outcome(case[0], case[0].payload))
+]
+
+
+@of_cases(LIQUIDITY)
+@pytest.mark.parametrize("value", [-1.0, 1e30, 1e308])
+def test_an_amount_that_is_none_costs_itself_alone(
+    value: float, sample: Sample, field: OptionalField
+) -> None:
+    """The core refuses an update with such an amount, and with it the good one beside it."""
+    before = amounts_of(outcome(sample, sample.payload))
+    without = amounts_of(outcome(sample, field.absent(sample.row)))
+    found = amounts_of(outcome(sample, field.written(sample.row, value)))
+    assert all(0 <= amount <= MAX_AMOUNT for amount in found.values())
+    unconcerned = dict(before.items() & without.items())
+    assert unconcerned.items() <= found.items()
 
 
 @of_cases([case for case in CASES if case[1].name in RATES])

@@ -59,14 +59,15 @@ def test_a_demo_product_has_symbols_of_its_own(exchange: Bitget) -> None:
 
 
 def test_current_rates_have_test_symbols_that_no_list_has(exchange: Bitget) -> None:
-    """Twelve, without caps; dated contracts have no row."""
+    """Twelve, without caps; dated contracts have a row that says nothing."""
     found = {row["symbol"]: row for row in rows(exchange, "current-fund-rate")}
     listed = {row["symbol"] for row in rows(exchange, "contracts")}
     assert found.keys() - listed == set(universe.TEST_SYMBOLS)
     assert {found[symbol]["maxFundingRate"] for symbol in universe.TEST_SYMBOLS} == {None}
-    coin = {row["symbol"] for row in rows(exchange, "current-fund-rate", universe.COIN)}
-    assert "BTCUSD" in coin
-    assert "BTCUSDZ26" not in coin
+    coin = {row["symbol"]: row for row in rows(exchange, "current-fund-rate", universe.COIN)}
+    assert coin["BTCUSD"]["nextUpdate"] != "0"
+    dated = coin["BTCUSDZ26"]
+    assert {dated[name] for name in ("fundingRate", "fundingRateInterval", "nextUpdate")} == {"0"}
     assert rows(exchange, "current-fund-rate", symbol="BTCUSDT") == [found["BTCUSDT"]]
 
 

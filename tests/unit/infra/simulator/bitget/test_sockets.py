@@ -88,8 +88,9 @@ def test_each_argument_is_answered_by_itself(exchange: Bitget) -> None:
     bad = {**argument(exchange, 0, 3), "symbol": "NOSUCHUSDT"}
     ack, error = asked(opened(exchange, 3), argument(exchange, 0, 3), bad)
     assert ack["connId"]
-    assert error.keys() == {"event", "code", "msg"}
-    assert "symbol:NOSUCHUSDT," in error["msg"]
+    assert error.keys() == {"event", "code", "msg", "connId"}
+    assert error["code"] == 30001
+    assert '"symbol":"NOSUCHUSDT"' in error["msg"]
 
 
 def test_a_wrong_product_is_acknowledged_and_silent(exchange: Bitget) -> None:
@@ -101,16 +102,18 @@ def test_a_wrong_product_is_acknowledged_and_silent(exchange: Bitget) -> None:
     assert session.subscribed()
 
 
-def test_a_tenth_is_pushed_ten_times_a_second_and_the_rest_each_second_or_two() -> None:
+@pytest.mark.parametrize(("push", "pushes"), [("light", {40: 10, 4: 90}), ("measured", {40: 100})])
+def test_a_tenth_or_all_are_pushed_ten_times_a_second(push: str, pushes: dict[int, int]) -> None:
     """In full each time; the first frame is a snapshot, the later ones updates."""
-    exchange = Bitget(7, BitgetOptions(contracts=100), NOW_MS)
+    options = SimulatorOptions(seed=7, own={"bitget_push": push})
+    exchange = create(options, 100, NOW_MS)
     session = opened(exchange)
     rows = range(100)
     for first in range(0, 100, 10):
         asked(session, *(argument(exchange, row) for row in rows[first : first + 10]))
     frames = [f for at_ms in steps(exchange, 4) for f in delivered(exchange, session, at_ms)]
     counts = Counter(frame["arg"]["instId"] for frame in frames)
-    assert Counter(counts.values()) == {40: 10, 4: 40, 2: 50}
+    assert Counter(counts.values()) == pushes
     actions: dict[str, list[str]] = {}
     for frame in frames:
         actions.setdefault(frame["arg"]["instId"], []).append(frame["action"])

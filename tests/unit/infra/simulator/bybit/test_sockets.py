@@ -93,7 +93,7 @@ def test_a_rate_is_named_only_when_it_changes(exchange: Bybit) -> None:
 
 def test_one_in_ten_is_pushed_each_100_ms_and_the_others_more_seldom() -> None:
     """At most two seconds apart (§1)."""
-    exchange = Bybit(7, BybitOptions(contracts=400), NOW_MS)
+    exchange = Bybit(7, BybitOptions(contracts=400, quiet=False), NOW_MS)
     symbols = perpetuals(exchange)[:200]
     (frames,) = steps(exchange, [subscribed(exchange, *symbols)], 41)
     stamps: dict[str, list[int]] = {symbol: [] for symbol in symbols}
@@ -104,6 +104,30 @@ def test_one_in_ten_is_pushed_each_100_ms_and_the_others_more_seldom() -> None:
     apart = [gap for (gap,) in gaps.values()]
     assert set(apart) == {STEP_MS, 500, 1_000, 2_000}
     assert 5 <= apart.count(STEP_MS) <= 40
+
+
+def pushed_at(exchange: Bybit, start_ms: int, count: int) -> dict[int, int]:
+    """How often each of the first 24 contracts is due in the steps from a time on."""
+    found = dict.fromkeys(range(24), 0)
+    for number in range(count):
+        for row in exchange.prepare(start_ms + number * STEP_MS).rows():
+            if row in found:
+                found[row] += 1
+    return found
+
+
+def test_one_in_twelve_is_quiet_and_yet_tells_its_settlement() -> None:
+    """Nothing of it changes for four minutes; around a full hour it is pushed as others are."""
+    exchange = Bybit(7, BybitOptions(contracts=40), NOW_MS)
+    hour_ms = 3_600_000
+    settles_ms = (NOW_MS // (8 * hour_ms) + 1) * 8 * hour_ms
+    long = pushed_at(exchange, settles_ms - hour_ms // 2, 2_400)
+    assert {row for row, times in long.items() if times < 30} == {9, 21}
+    assert (long[9], long[21]) == (1, 1)
+    around = pushed_at(exchange, settles_ms - 2_000, 61)
+    assert all(times >= 3 for times in around.values())
+    often = Bybit(7, BybitOptions(contracts=40, quiet=False), NOW_MS)
+    assert min(pushed_at(often, settles_ms - hour_ms // 2, 200).values()) >= 10
 
 
 def test_every_push_is_in_the_truth_with_the_rate_that_holds(exchange: Bybit) -> None:
