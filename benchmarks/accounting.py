@@ -35,8 +35,9 @@ UNTOLD = "missed, too few to be told without times"
 COUNT_TOLERANCE = 1.25
 """Where frames have no time, a count follows from their mean distance: pushes are up to 1.8 s
 apart."""
-OTHER_TERMS = "left out for its rate alone, stored for its other terms"
-"""The name for an update of a thinned feed whose interval or next funding time has changed."""
+OTHER_TERMS = "stored although its rate alone did not require it"
+"""The name for an update of a thinned feed that was published for its interval or its next funding
+time, or as the first of its second on another connection."""
 SWAPPED = "left out: its neighbour of the same rate came in its place (reorder)"
 PERCENT = 100.0
 """The factor by which rates are too large under bad-units (infra/simulator/wire_fields.py)."""

@@ -38,7 +38,6 @@ from producers.exchanges.spec import (
     HistoryWalk,
     Listing,
     PayloadFields,
-    Quiet,
     RateLimit,
     RestCall,
     Slice,
@@ -58,7 +57,7 @@ SILENT_S = 30.0
 CONTRACT_SILENT_S = 100.0
 FALLBACK_S = 20.0
 """An outage takes a call of a product type each so often, of 20 a second (§4)."""
-QUIET = Quiet(0.45, 480.0)
+QUIET_EVERY_S = 480.0
 """Whether every contract is pushed while nothing of it changes is not known (§1). Contracts that
 are silent are asked for within the 600 s after which a rate is stale, with at most 22 calls an hour
 (§4)."""
@@ -269,7 +268,7 @@ class Bitget(Exchange):
     rest_url = "https://api.bitget.com"
     silent_s = CONTRACT_SILENT_S
     fallback_s = FALLBACK_S
-    quiet = QUIET
+    quiet_every_s = QUIET_EVERY_S
     limits: Mapping[str, RateLimit] = {
         **dict.fromkeys(("contracts", CURRENT, "tickers", "history-fund-rate"), RateLimit(20, 1.0)),
         _ALL: RateLimit(6_000, 60.0),

@@ -38,7 +38,6 @@ from producers.exchanges.spec import (
     Listing,
     Partial,
     PayloadFields,
-    Quiet,
     RateLimit,
     RestCall,
     Slice,
@@ -59,7 +58,7 @@ TOPICS_PER_SOCKET = 200
 SILENT_S = 60.0
 CONTRACT_SILENT_S = 100.0
 FALLBACK_S = 15.0
-QUIET = Quiet(0.45, 200.0)
+QUIET_EVERY_S = 300.0
 """What does not change is not pushed: shares while their market is closed, for example (§1)."""
 MAX_AGE_S = 23 * 3600.0
 """No lifetime is documented (§1)."""
@@ -224,7 +223,7 @@ class Bybit(Exchange):
     rest_url = "https://api.bybit.com"
     silent_s = CONTRACT_SILENT_S
     fallback_s = FALLBACK_S
-    quiet = QUIET
+    quiet_every_s = QUIET_EVERY_S
     limits: Mapping[str, RateLimit] = {_REQUESTS: RateLimit(600, 5.0)}
     limits_group = "bybit"
     fact_calls = (

@@ -25,6 +25,7 @@ from producers.exchanges.json_slicing import (
     percent,
     present,
     raws,
+    settled_ms,
 )
 from producers.exchanges.spec import (
     NO_KEYS,
@@ -35,15 +36,15 @@ from producers.exchanges.spec import (
     Listing,
     Partial,
     PayloadFields,
-    Quiet,
     RateLimit,
     RestCall,
     Slice,
     SocketKind,
     piece_of,
 )
+from schemas.contract_status import ContractStatus
 from schemas.errors import MalformedInputError
-from schemas.venues.dydx import FEED, status_of
+from schemas.venues.dydx import FEED, has_price, status_of
 
 CHANNEL = "v4_markets"
 LIQUIDITY = "liquidity"
@@ -53,12 +54,13 @@ _REQUESTS = "requests"
 HISTORY_LIMIT = 1000
 CONTRACT_SILENT_S = 100.0
 FALLBACK_S = 30.0
-QUIET = Quiet(0.45, 150.0)
+QUIET_EVERY_S = 150.0
 """Twice within the 300 s after which a rate is stale, and 30 calls an hour at most (§5)."""
 SILENT_S = 120.0
 """Some market's oracle price moves all the time (§1)."""
 MAX_AGE_S = 23 * 3600.0
 """No lifetime is documented (§1)."""
+_ROW_FIELDS = frozenset({"ticker", "status", "nextFundingRate", "oraclePrice"})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WHOLE, _CHANGE = Partial(b"", b"", whole=True), Partial(b"", b"", whole=False)
 
@@ -79,9 +81,15 @@ class _Contents(msgspec.Struct, gc=False, rename="camel"):
 
 
 class _Market(msgspec.Struct, gc=False, rename="camel"):
-    ticker: str
-    status: str | None = None
-    oracle_price: str | float | None = None
+    ticker: str | None = None
+    """A row without it stands under it."""
+    status: object = None
+    oracle_price: object = None
+
+    @property
+    def state(self) -> ContractStatus:
+        """The state that its word and its price make (§3)."""
+        return status_of(self.status if isinstance(self.status, str) else None, self.oracle_price)
 
 
 class _Reply(msgspec.Struct, gc=False, rename="camel"):
@@ -94,6 +102,7 @@ class _Settled(msgspec.Struct, gc=False, rename="camel"):
 
 
 _message: Callable[[Any], _Message] = decoder(_Message)
+_fields: Callable[[Any], dict[str, msgspec.Raw]] = decoder(dict[str, msgspec.Raw])
 _contents: Callable[[Any], _Contents] = decoder(_Contents)
 _market: Callable[[Any], _Market] = decoder(_Market)
 _reply: Callable[[Any], _Reply] = decoder(_Reply)
@@ -107,7 +116,7 @@ def _time_ms(text: str) -> int:
         raise MalformedInputError(f"not an ISO time: {text!r:.60}") from None
     if time.tzinfo is None:
         time = time.replace(tzinfo=UTC)
-    return (time - _EPOCH) // timedelta(milliseconds=1)
+    return settled_ms((time - _EPOCH) // timedelta(milliseconds=1))
 
 
 _settled = Rows(_Settled, check=lambda row: _time_ms(row.effective_at))
@@ -118,12 +127,15 @@ def _iso(at_ms: int) -> str:
     return f"{time:%Y-%m-%dT%H:%M:%S}.{at_ms % 1_000:03d}Z"
 
 
-def _rows(table: msgspec.Raw, partial: Partial) -> list[Slice]:
-    """Cut a map of rows; a key without a hyphen is no market's, but one of the map itself."""
+def _rows(table: msgspec.Raw, partial: Partial | None = None) -> list[Slice]:
+    """Cut a map of rows; a key without a hyphen is no market's, but one of the map itself.
+
+    Without `partial` each row tells by its fields whether it is whole.
+    """
     if not present(table):
         return []
     return [
-        _piece(member.key, member.row)._replace(partial=partial)
+        piece_of(member.key, member.row)._replace(partial=partial or _partial(member.row))
         if first_byte(member.row) == ord("{")
         else Slice(None, member.row, readable=False)
         for member in keyed_rows(bytes(table))
@@ -131,12 +143,18 @@ def _rows(table: msgspec.Raw, partial: Partial) -> list[Slice]:
     ]
 
 
-def _piece(ticker: str, row: bytes) -> Slice:
-    return piece_of(ticker, row)
+def _partial(row: bytes) -> Partial:
+    """A row that names every field is whole, wherever it stands."""
+    try:
+        return _WHOLE if _fields(row).keys() >= _ROW_FIELDS else _CHANGE
+    except MalformedInputError:
+        return _CHANGE
 
 
 def _pieces(contents: msgspec.Raw) -> list[Slice]:
-    """Cut the contents of a message, several of which may stand in an array (§1)."""
+    """Cut the contents of a message, several of which may stand in an array (§1), or none."""
+    if not present(contents):
+        return []
     texts: Iterable[Any] = (contents,)
     if first_byte(memoryview(contents)) == ord("["):
         texts = raws(contents)
@@ -144,7 +162,7 @@ def _pieces(contents: msgspec.Raw) -> list[Slice]:
     for text in texts:
         found = _contents(text)
         pieces += _rows(found.markets, _WHOLE)
-        pieces += _rows(found.trading, _CHANGE)
+        pieces += _rows(found.trading)
         pieces += _rows(found.oracle_prices, _CHANGE)
     return pieces
 
@@ -175,12 +193,11 @@ class Dydx(Exchange):
     rest_url = "https://indexer.dydx.trade"
     silent_s = CONTRACT_SILENT_S
     fallback_s = FALLBACK_S
-    quiet = QUIET
+    quiet_every_s = QUIET_EVERY_S
     limits: Mapping[str, RateLimit] = {_REQUESTS: RateLimit(100, 10.0)}
     limits_group = "dydx"
     fact_calls = (_markets_call(_MARKETS), _markets_call(LIQUIDITY, every=2))
-    row_fields = frozenset({"ticker", "status", "nextFundingRate", "oraclePrice"})
-    row_terms = ("nextFundingRate", "status")
+    row_fields = _ROW_FIELDS
     documented: Mapping[str, PayloadFields] = {
         CHANNEL: PayloadFields(
             ("ticker", "status", "nextFundingRate", "oraclePrice"), every_s=FEED.cadence_s
@@ -238,7 +255,8 @@ class Dydx(Exchange):
         pieces = []
         for member in keyed_rows(bytes(_reply(body).markets)):
             try:
-                pieces.append(_piece(_market(member.row).ticker, member.row))
+                ticker = _market(member.row).ticker or member.key
+                pieces.append(piece_of(ticker, member.row))
             except MalformedInputError:
                 pieces.append(Slice(None, member.row, readable=False))
         if pieces and not any(piece.readable for piece in pieces):
@@ -246,15 +264,13 @@ class Dydx(Exchange):
         return pieces
 
     def listings(self, call: RestCall, slices: Sequence[Slice]) -> Iterable[Listing] | None:
-        """All markets, with the state that their word and their price make (§3)."""
+        """All markets: one that does not trade stays in the list (§3)."""
         if call.resource != _MARKETS:
             return None
-        markets = (_market(piece.payload) for piece in slices if piece.readable)
         return [
-            Listing(
-                market.ticker, status_of(market.status, has_price=market.oracle_price is not None)
-            )
-            for market in markets
+            Listing(piece.symbol, _market(piece.payload).state)
+            for piece in slices
+            if piece.symbol is not None
         ]
 
     def history(
@@ -277,7 +293,7 @@ class Dydx(Exchange):
         if resource != _MARKETS:
             return payload
         market = _market(payload)
-        return msgspec.json.encode((market.ticker, market.status, market.oracle_price is not None))
+        return msgspec.json.encode((market.ticker, market.status, has_price(market.oracle_price)))
 
 
 EXCHANGE = Dydx()

@@ -34,7 +34,6 @@ from producers.exchanges.spec import (
     HistoryWalk,
     Listing,
     PayloadFields,
-    Quiet,
     RateLimit,
     RestCall,
     Slice,
@@ -62,9 +61,9 @@ FEW_SILENT_S = 300.0
 CONTRACT_SILENT_S = 140.0
 FALLBACK_S = 10.0
 """An outage takes a call of a family each so often, of 200 in 10 s (§9)."""
-QUIET = Quiet(0.45, 450.0)
-"""Nearly half of all contracts may change that rarely (§5). Contracts that are silent are asked
-for within the 600 s after which a rate is stale, with at most 24 calls an hour (§10)."""
+QUIET_EVERY_S = 450.0
+"""Contracts that are silent are asked for within the 600 s after which a rate is stale, with at
+most 24 calls an hour (§10)."""
 MAX_AGE_S = 23 * 3600.0
 """No lifetime is documented (§3)."""
 WINDOW_MS = 30 * 86_400_000
@@ -220,7 +219,7 @@ class Gate(Exchange):
     rest_url = "https://api.gateio.ws"
     silent_s = CONTRACT_SILENT_S
     fallback_s = FALLBACK_S
-    quiet = QUIET
+    quiet_every_s = QUIET_EVERY_S
     snapshot_at_start = True
     limits: Mapping[str, RateLimit] = dict.fromkeys(
         ("contracts", "tickers", FUNDING), RateLimit(200, 10.0)

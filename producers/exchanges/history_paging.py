@@ -52,6 +52,8 @@ class Paging(Protocol):
     def following(self, whole: Span, last: Span, count: int, times: Sequence[int]) -> Span | None:
         """Return the span after a page of `count` rows with these times; None: it was the last.
 
+        A page with rows has a time at least.
+
         A span that begins where the last one did replaces it.
         """
         ...
@@ -238,10 +240,6 @@ _MAX_CURSOR = 1_000
 """Characters of a cursor that is sent back."""
 
 
-def _no_cursor(_body: bytes) -> str:
-    return ""
-
-
 def _time_ms(row: SettledRow) -> int:
     return row.time_ms or 0
 
@@ -260,11 +258,12 @@ class PerSymbolWalk:
         paging: Paging,
         call: Callable[[str, Span], RestCall],
         read: Callable[[bytes], Sequence[SettledRow]],
-        cursor: Callable[[bytes], str] = _no_cursor,
+        cursor: Callable[[bytes], str] | None = None,
     ) -> None:
         """`read` and `cursor` raise MalformedInputError.
 
-        `cursor`: the place of the next page as a reply names it; empty where it names none.
+        `cursor`: the place of the next page as a reply names it; empty where it names none, and
+        then the walk is over. None: the exchange has no cursors.
         """
         self._symbol = symbol
         self._whole = whole
@@ -286,6 +285,8 @@ class PerSymbolWalk:
         assert self._span is not None
         rows = self._read(body)
         times = [row.time_ms for row in rows if row.time_ms is not None]
+        if rows and not times:
+            raise MalformedInputError(f"none of {len(rows)} rows says when it settled")
         last = self._span
         self._span = self._next(last, len(rows), times, body)
         if self._paging.newest_first:
@@ -302,7 +303,7 @@ class PerSymbolWalk:
 
     def _next(self, last: Span, count: int, times: Sequence[int], body: bytes) -> Span | None:
         span = self._paging.following(self._whole, last, count, times)
-        if span is None or not isinstance(self._paging, Cursor):
+        if span is None or self._cursor is None:
             return span
         cursor = self._cursor(body)
         if len(cursor) > _MAX_CURSOR:

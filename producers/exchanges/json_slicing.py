@@ -268,6 +268,26 @@ def time_of(value: object) -> int:
     return found
 
 
+_MIN_S, _MAX_S = 10**9, 10**10
+"""Seconds from 2001 to 2286; the same years in ms do not overlap."""
+
+
+def settled_ms(value: object) -> int:
+    """Read when something settled, in ms: given in s or ms, as a number or as text of digits.
+
+    A time of no such size would end a walk through history that compares it with what is wanted.
+
+    Raises:
+        MalformedInputError: in neither unit does it lie between 2001 and 2286.
+    """
+    time = time_of(value)
+    if _MIN_S <= time < _MAX_S:
+        return time * 1_000
+    if _MIN_S * 1_000 <= time < _MAX_S * 1_000:
+        return time
+    raise MalformedInputError(f"not the time of a settlement: {time}")
+
+
 Reply = TypeVar("Reply")
 Code = TypeVar("Code")
 

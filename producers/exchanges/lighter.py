@@ -21,6 +21,7 @@ from producers.exchanges.json_slicing import (
     keyed_rows,
     micros,
     present,
+    settled_ms,
     slices_of,
 )
 from producers.exchanges.spec import (
@@ -32,7 +33,6 @@ from producers.exchanges.spec import (
     HistoryWalk,
     Listing,
     PayloadFields,
-    Quiet,
     RateLimit,
     RestCall,
     Slice,
@@ -46,7 +46,7 @@ CHANNEL = "market_stats"
 SILENT_S = 10.0
 CONTRACT_SILENT_S = 60.0
 FALLBACK_S = 20.0
-QUIET = Quiet(0.45, 225.0)
+QUIET_EVERY_S = 225.0
 """A market that does not change is not pushed (§6): REST brings it twice before it is stale, and
 the hour has fewer than 48 calls all the same."""
 MAX_AGE_S = 23 * 3600.0
@@ -60,6 +60,7 @@ BARRED_S = 60.0
 TOO_MANY = 23000
 _REQUESTS = "requests"
 _PERP = "perp"
+_MAX_ID_DIGITS = 9
 _PONG = '{"type":"pong"}'
 
 
@@ -83,13 +84,19 @@ class _Rate(msgspec.Struct, gc=False):
 
 class _Market(msgspec.Struct, gc=False):
     symbol: str
-    market_id: int
+    market_id: object = None
     market_type: str | None = None
-    status: str | None = None
+    status: object = None
+
+    @property
+    def key(self) -> str:
+        """Its id, as calls name it; empty where there is none that can be read."""
+        digits = str(self.market_id) if isinstance(self.market_id, int | str) else ""
+        return digits if len(digits) <= _MAX_ID_DIGITS and digits.isdigit() else ""
 
 
 class _Settled(msgspec.Struct, gc=False):
-    timestamp: int
+    timestamp: object
 
 
 class _Reply(msgspec.Struct, gc=False):
@@ -99,6 +106,10 @@ class _Reply(msgspec.Struct, gc=False):
     fundings: msgspec.Raw = ABSENT
 
 
+def _time_ms(row: _Settled) -> int:
+    return settled_ms(row.timestamp)
+
+
 _message: Callable[[Any], _Message] = decoder(_Message)
 _stats: Callable[[Any], _Stats] = decoder(_Stats)
 _reply: Callable[[Any], _Reply] = decoder(_Reply)
@@ -106,7 +117,7 @@ _code = code_reader(_Reply, lambda reply: reply.code)
 _rates = Rows(_Rate)
 _markets = Rows(_Market)
 _market: Callable[[Any], _Market] = decoder(_Market)
-_settled = Rows(_Settled)
+_settled = Rows(_Settled, check=_time_ms)
 
 
 def _cut(around: Callable[[bytes], bytes], member: Member) -> Slice:
@@ -160,7 +171,7 @@ def _details(resource: str, every: int = 1) -> RestCall:
 
 def _read(body: bytes) -> list[SettledRow]:
     rows = _settled(_reply(body).fundings)
-    return [SettledRow(row.timestamp * 1_000 if row else None, piece) for row, piece in rows]
+    return [SettledRow(_time_ms(row) if row else None, piece) for row, piece in rows]
 
 
 class Lighter(Exchange):
@@ -170,7 +181,7 @@ class Lighter(Exchange):
     rest_url = "https://mainnet.zklighter.elliot.ai"
     silent_s = CONTRACT_SILENT_S
     fallback_s = FALLBACK_S
-    quiet = QUIET
+    quiet_every_s = QUIET_EVERY_S
     limits: Mapping[str, RateLimit] = {_REQUESTS: RateLimit(60, 60.0)}
     limits_group = "lighter"
     fact_calls = (_details("orderBookDetails"), _details("liquidity", every=2))
@@ -229,8 +240,8 @@ class Lighter(Exchange):
         for piece in slices:
             if piece.symbol is not None:
                 market = _market(piece.payload)
-                status = FEED.status_of(market.status)
-                found.append(Listing(piece.symbol, status, str(market.market_id)))
+                word = market.status if isinstance(market.status, str) else None
+                found.append(Listing(piece.symbol, FEED.status_of(word), market.key))
         return found
 
     def fact_identity(self, resource: str, payload: bytes) -> bytes:
@@ -246,9 +257,12 @@ class Lighter(Exchange):
         until_ms: int,
         keys: Mapping[str, str] = NO_KEYS,
     ) -> HistoryWalk:
-        """Walk one market in windows that no reply cuts (§9b): 33 days are two calls."""
+        """Walk one market in windows that no reply cuts (§9b): 33 days are two calls.
+
+        A market without an id cannot be asked for: the walk has no calls.
+        """
         (symbol,) = symbols
-        market_id = keys.get(symbol, symbol)
+        market_id = keys.get(symbol, "")
 
         def call(_symbol: str, span: Span) -> RestCall:
             params = {
@@ -262,17 +276,13 @@ class Lighter(Exchange):
 
         # A row at both ends, and one for the second that is cut off.
         windows = Windows(HISTORY_ROWS - 3)
-        return PerSymbolWalk(symbol, Span(since_ms, until_ms), windows, call, _read)
+        span = Span(since_ms, until_ms if market_id else since_ms - 1)
+        return PerSymbolWalk(symbol, span, windows, call, _read)
 
     def barred_s(self, call: RestCall, headers: Mapping[str, str], body: bytes) -> float | None:
         """A limit was told in HTTP 200 (§4)."""
         del call, headers
         return BARRED_S if _code(body) == TOO_MANY else None
-
-    def retry_after_s(self, headers: Mapping[str, str], body: bytes, now_ms: int) -> float | None:
-        """The firewall's time, where the reply names none (§4)."""
-        told_s = super().retry_after_s(headers, body, now_ms)
-        return BARRED_S if told_s is None and _code(body) == TOO_MANY else told_s
 
     def fault(self, call: RestCall, headers: Mapping[str, str], body: bytes) -> str | None:
         """Errors may come with HTTP 200 and a code of their own (§9)."""

@@ -21,6 +21,7 @@ from producers.exchanges.json_slicing import (
     json_text,
     micros,
     present,
+    settled_ms,
     slices_of,
     values_of,
 )
@@ -33,7 +34,6 @@ from producers.exchanges.spec import (
     HistoryWalk,
     Listing,
     PayloadFields,
-    Quiet,
     RateLimit,
     RestCall,
     Slice,
@@ -41,6 +41,7 @@ from producers.exchanges.spec import (
     SubscribeFrame,
     piece_of,
 )
+from schemas.contract_status import ContractStatus
 from schemas.venues.mexc import FEED
 
 CONTRACTS_PER_SOCKET = 150
@@ -52,7 +53,7 @@ SILENT_S = 150.0
 CONTRACT_SILENT_S = 100.0
 """A contract is pushed every 25 to 79 s while its rate changes (§1)."""
 FALLBACK_S = 5.0
-QUIET = Quiet(0.45, 200.0)
+QUIET_EVERY_S = 200.0
 """A rate that does not change is not pushed, and many rates are 0 for good (§5)."""
 MAX_AGE_S = 23 * 3600.0
 """No lifetime is documented (§1)."""
@@ -65,8 +66,8 @@ CHANNEL = "push.funding.rate"
 CURRENT, DETAIL, TICKER, HISTORY = "funding_rate", "detail", "ticker", "funding_rate/history"
 _CAPS_EVERY, _LIQUIDITY_EVERY = 6, 2
 _API = "/api/v1/contract/"
-_TOO_OFTEN = 510
-_PERPETUAL = 1
+_NO_ERROR, _TOO_OFTEN = "0", "510"
+_PERPETUAL = "1"
 _named_in_text = re.compile(r"\[([^\[\]]+)\]").search
 _LASTING = {
     DETAIL: (
@@ -86,8 +87,8 @@ class _Message(msgspec.Struct, gc=False):
 
 
 class _Reply(msgspec.Struct, gc=False):
-    success: bool | None = None
-    code: int | None = None
+    success: object = None
+    code: object = None
     data: msgspec.Raw = ABSENT
 
 
@@ -97,28 +98,46 @@ class _Named(msgspec.Struct, gc=False):
 
 class _Contract(msgspec.Struct, gc=False, rename="camel"):
     symbol: str
-    state: int | None = None
-    future_type: int | None = None
+    state: object = None
+    future_type: object = None
+
+    @property
+    def status(self) -> ContractStatus:
+        """Its state is a number; what is neither number nor text says as little as none."""
+        word = str(self.state) if isinstance(self.state, int | str) else None
+        return FEED.status_of(word)
+
+    @property
+    def is_perpetual(self) -> bool:
+        """Whether `futureType` does not say otherwise (§5)."""
+        return not isinstance(self.future_type, int | str) or str(self.future_type) == _PERPETUAL
 
 
 class _Settled(msgspec.Struct, gc=False, rename="camel"):
-    settle_time: int
+    settle_time: object
 
 
 class _Page(msgspec.Struct, gc=False, rename="camel"):
     result_list: msgspec.Raw = ABSENT
 
 
+def _time_ms(row: _Settled) -> int:
+    return settled_ms(row.settle_time)
+
+
 _message: Callable[[Any], _Message] = decoder(_Message)
 _reply: Callable[[Any], _Reply] = decoder(_Reply)
-_code = code_reader(_Reply, lambda reply: reply.code)
+_success = code_reader(_Reply, lambda reply: reply.success)
+_code = code_reader(
+    _Reply, lambda reply: str(reply.code) if isinstance(reply.code, int | str) else None
+)
 _named: Callable[[Any], _Named] = decoder(_Named)
 _contract: Callable[[Any], _Contract] = decoder(_Contract)
 _page: Callable[[Any], _Page] = decoder(_Page)
 _text: Callable[[Any], str] = decoder(str)
 _names = Rows(_Named)
 _contracts = Rows(_Contract)
-_settled = Rows(_Settled)
+_settled = Rows(_Settled, check=_time_ms)
 
 
 def _frames(method: str, symbols: Sequence[str]) -> list[SubscribeFrame]:
@@ -143,7 +162,7 @@ def _read(body: bytes) -> list[SettledRow]:
     rows = _page(data).result_list if present(data) else ABSENT
     if not present(rows):
         return []
-    return [SettledRow(row.settle_time if row else None, piece) for row, piece in _settled(rows)]
+    return [SettledRow(_time_ms(row) if row else None, piece) for row, piece in _settled(rows)]
 
 
 def _control(message: _Message) -> Frame:
@@ -168,7 +187,7 @@ class Mexc(Exchange):
     rest_url = "https://api.mexc.com"
     silent_s = CONTRACT_SILENT_S
     fallback_s = FALLBACK_S
-    quiet = QUIET
+    quiet_every_s = QUIET_EVERY_S
     limits: Mapping[str, RateLimit] = {
         **dict.fromkeys((CURRENT, TICKER, HISTORY), RateLimit(20, 2.0)),
         # One in 5 s.
@@ -229,15 +248,11 @@ class Mexc(Exchange):
         return slices_of(_names(data), lambda row: row.symbol)
 
     def listings(self, call: RestCall, slices: Sequence[Slice]) -> Iterable[Listing] | None:
-        """Perpetuals: every contract whose `futureType` does not say otherwise (§5)."""
+        """Perpetuals alone (§5)."""
         if call.resource != DETAIL:
             return None
         entries = (_contract(piece.payload) for piece in slices if piece.readable)
-        return [
-            Listing(entry.symbol, FEED.status_of(None if entry.state is None else str(entry.state)))
-            for entry in entries
-            if entry.future_type in {None, _PERPETUAL}
-        ]
+        return [Listing(entry.symbol, entry.status) for entry in entries if entry.is_perpetual]
 
     def fact_identity(self, resource: str, payload: bytes) -> bytes:
         """Return the lasting keys: a rate in the same row changes with each reply."""
@@ -268,7 +283,9 @@ class Mexc(Exchange):
         """Errors come with HTTP 200 and a code, which is 0 where all is well (§4)."""
         del call, headers
         code = _code(body)
-        return f"code {code}" if code else None
+        if code not in {None, _NO_ERROR}:
+            return f"code {code:.40}"
+        return "the reply says that it is no success" if _success(body) is False else None
 
 
 EXCHANGE = Mexc()

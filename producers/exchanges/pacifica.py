@@ -19,6 +19,7 @@ from producers.exchanges.json_slicing import (
     envelope,
     micros,
     present,
+    settled_ms,
     slices_of,
 )
 from producers.exchanges.spec import (
@@ -30,7 +31,6 @@ from producers.exchanges.spec import (
     HistoryWalk,
     Listing,
     PayloadFields,
-    Quiet,
     RateLimit,
     RestCall,
     Slice,
@@ -45,7 +45,7 @@ HISTORY_ROWS = 4_000
 SILENT_S = 20.0
 CONTRACT_SILENT_S = 100.0
 FALLBACK_S = 10.0
-QUIET = Quiet(0.45, 150.0)
+QUIET_EVERY_S = 150.0
 """A symbol that does not change is not pushed (§6): REST brings it twice before it is stale, and
 the hour has fewer than 48 calls all the same."""
 MAX_AGE_S = 23 * 3600.0
@@ -80,18 +80,22 @@ class _Price(msgspec.Struct, gc=False):
 class _Market(msgspec.Struct, gc=False):
     symbol: str
     instrument_type: str | None = None
-    base_asset: str | None = None
+    base_asset: object = None
 
 
 class _Settled(msgspec.Struct, gc=False):
-    created_at: int
+    created_at: object
 
 
 class _Reply(msgspec.Struct, gc=False):
     data: msgspec.Raw = ABSENT
-    success: bool | None = None
-    next_cursor: str | None = None
-    has_more: bool | None = None
+    success: object = None
+    next_cursor: object = None
+    has_more: object = None
+
+
+def _time_ms(row: _Settled) -> int:
+    return settled_ms(row.created_at)
 
 
 _message: Callable[[Any], _Message] = decoder(_Message)
@@ -99,7 +103,7 @@ _reply: Callable[[Any], _Reply] = decoder(_Reply)
 _prices = Rows(_Price)
 _markets = Rows(_Market)
 _market: Callable[[Any], _Market] = decoder(_Market)
-_settled = Rows(_Settled)
+_settled = Rows(_Settled, check=_time_ms)
 
 
 def is_spot(symbol: str) -> bool:
@@ -151,12 +155,14 @@ def _call(symbol: str, span: Span) -> RestCall:
 
 def _read(body: bytes) -> list[SettledRow]:
     rows = _settled(_reply(body).data)
-    return [SettledRow(row.created_at if row else None, piece) for row, piece in rows]
+    return [SettledRow(_time_ms(row) if row else None, piece) for row, piece in rows]
 
 
 def _cursor(body: bytes) -> str:
+    """Return where the next page begins; `has_more` ends the history only where it says so."""
     reply = _reply(body)
-    return (reply.next_cursor or "") if reply.has_more else ""
+    is_last = reply.has_more is False or not isinstance(reply.next_cursor, str)
+    return "" if is_last else str(reply.next_cursor)
 
 
 class Pacifica(Exchange):
@@ -166,7 +172,7 @@ class Pacifica(Exchange):
     rest_url = "https://api.pacifica.fi"
     silent_s = CONTRACT_SILENT_S
     fallback_s = FALLBACK_S
-    quiet = QUIET
+    quiet_every_s = QUIET_EVERY_S
     limits: Mapping[str, RateLimit] = {_POOL: RateLimit(CREDITS, 60.0)}
     limits_group = "pacifica"
     fact_calls = (
@@ -261,7 +267,7 @@ class Pacifica(Exchange):
         return float(reset[1]) if told_s is None and reset else told_s
 
     def fault(self, call: RestCall, headers: Mapping[str, str], body: bytes) -> str | None:
-        """A reply says of itself whether it is one (§9)."""
+        """Every reply has `success`, which is false in an error (§9)."""
         del call, headers
         try:
             success = _reply(body).success

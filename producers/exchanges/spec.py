@@ -170,20 +170,6 @@ class ClientPing:
     """From a number that grows by 1 with each ping of a connection."""
 
 
-class Quiet(NamedTuple):
-    """Contracts of which nothing is pushed while nothing changes: REST shows that they are there.
-
-    Their silence is no sign of trouble, and the feed is live all the same.
-    """
-
-    share: float
-    """So many of the contracts may be silent in a healthy stream."""
-    every_s: float
-    """How often REST is asked for the silent ones while no more than `share` of them are. A
-    contract's silence limit and this time are within the feed's stale threshold; beyond `share` it
-    is an outage, and REST is asked every `Exchange.fallback_s`."""
-
-
 @dataclass(frozen=True, slots=True)
 class Ticket:
     """A call before each connect whose reply says where to connect. Its URL may hold a secret."""
@@ -313,10 +299,13 @@ class Exchange(ABC):
     documented: Mapping[str, PayloadFields] = {}
     """The fields of payloads, by channel of a stream or by REST resource, for those whose
     documentation is written down in docs/exchanges."""
-    quiet: Quiet | None = None
-    """None: every contract is pushed often, whether something of it changes or not."""
+    quiet_every_s: float | None = None
+    """How often REST is asked for contracts that are quiet (`producers.policy.quiet`), where
+    nothing is pushed while nothing changes: `silent_s` and this time are within the stale
+    threshold. None: every contract is pushed often, and silence is trouble."""
     snapshot_at_start: bool = False
-    """The stream is so slow that its contracts are REST's until it brings them."""
+    """The stream is so slow that its contracts are REST's until it brings them; so they are in any
+    case where `quiet_every_s` is set."""
     true_up_calls_per_hour: int | None = None
     """None: one walk brings all contracts' settlements, so each hour is followed as it settles.
     Else history is asked for contract by contract: at start as fast as the limits allow, then this

@@ -21,8 +21,8 @@ from producers.exchanges.json_slicing import (
     json_text,
     percent,
     present,
+    settled_ms,
     slices_of,
-    time_of,
 )
 from producers.exchanges.spec import (
     NO_KEYS,
@@ -83,14 +83,23 @@ class _Row(msgspec.Struct, gc=False, array_like=True):
 
 
 class _Reply(msgspec.Struct, gc=False):
-    success: bool | None = None
+    success: object = None
     message: object = None
     result: msgspec.Raw = ABSENT
 
 
+class _Status(msgspec.Struct, gc=False):
+    status: str
+
+
 class _Future(msgspec.Struct, gc=False):
     ticker_id: str
-    product_type: str | None = None
+    product_type: object = None
+
+    @property
+    def is_perpetual(self) -> bool:
+        """Whether it does not say that it is something else (§4c)."""
+        return not isinstance(self.product_type, str) or self.product_type == "Perpetual"
 
 
 class _Facts(msgspec.Struct, gc=False):
@@ -106,13 +115,14 @@ class _Facts(msgspec.Struct, gc=False):
 
 
 class _Settled(msgspec.Struct, gc=False, rename="camel"):
-    funding_time: str | int
+    funding_time: object
 
 
 _message: Callable[[Any], _Message] = decoder(_Message)
 _row: Callable[[Any], _Row] = decoder(_Row)
 _rows = Rows(_Row)
 _reply: Callable[[Any], _Reply] = decoder(_Reply)
+_status: Callable[[Any], _Status] = decoder(_Status)
 _futures = Rows(_Future)
 _future: Callable[[Any], _Future] = decoder(_Future)
 _facts: Callable[[Any], _Facts] = decoder(_Facts)
@@ -125,12 +135,19 @@ def _sent_us(value: object) -> int | None:
 
 
 def _time_ms(row: _Settled) -> int:
-    """Read the time of a settlement, which is in seconds; ms are told by their size (§4b)."""
-    time = time_of(row.funding_time)
-    return time * _MS_PER_S if time < _MAX_S else time
+    return settled_ms(row.funding_time)
 
 
 _settled = Rows(_Settled, check=_time_ms)
+
+
+def _is_ack(result: msgspec.Raw) -> bool:
+    """Tell a pong or the answer to a subscription from any other result (§1)."""
+    text = bytes(result)
+    try:
+        return text == b'"pong"' or _status(text).status == "success"
+    except MalformedInputError:
+        return False
 
 
 def _piece(row: _Row, payload: bytes) -> Slice:
@@ -212,7 +229,9 @@ class WhiteBit(Exchange):
         if present(message.error):
             return Frame("control", (), Control(refused=True))
         if present(message.result):
-            return Frame("control", (), Control())
+            if _is_ack(message.result):
+                return Frame("control", (), Control())
+            return Frame("result", (), unknown="result")
         raise MalformedInputError("neither a push nor an answer")
 
     def _push(self, data: bytes, params: bytes) -> Frame:
@@ -242,7 +261,7 @@ class WhiteBit(Exchange):
         return [
             Listing(entry.ticker_id, FEED.status_of("listed"))
             for entry in entries
-            if entry.product_type in {None, "Perpetual"}
+            if entry.is_perpetual
         ]
 
     def history(
@@ -265,7 +284,7 @@ class WhiteBit(Exchange):
         return b",".join(bytes(raw) for raw in msgspec.structs.astuple(_facts(payload)))
 
     def fault(self, call: RestCall, headers: Mapping[str, str], body: bytes) -> str | None:
-        """Tell that a reply says itself that it is none."""
+        """An error has `success` false and a message (§4d); the history is a bare array."""
         del headers
         if call.resource == _HISTORY:
             return None

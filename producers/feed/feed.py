@@ -92,7 +92,7 @@ class Feed:
         polls = mode == "poll"
         self.polling = Polling(
             settings.producer_poll_s if polls else exchange.fallback_s,
-            None if polls else exchange.quiet,
+            None if polls else exchange.quiet_every_s,
         )
         self.snapshots = Snapshots(
             exchange, raw_replies, self.registry, self.polling, clock, polled=self._on_polled
@@ -142,7 +142,7 @@ class Feed:
                 log.warning("%s: no contract list yet, streaming without it", self.exchange.feed)
             if self._streams:
                 self._tasks = tasks
-                self.pool.sync(tasks, self.registry.subscribed, self.registry.streaming)
+                self._sync(tasks)
                 tasks.create_task(self.snapshots.serve())
                 compare_s = self._settings.producer_poll_s if mode == "hybrid" else None
                 tasks.create_task(self.snapshots.reconcile(compare_s))
@@ -188,8 +188,8 @@ class Feed:
         """Do what the monitor's reports ask for."""
         for event in events:
             match event:
-                case ContractsSilent(contracts):
-                    self.snapshots.want(contracts)
+                case ContractsSilent(contracts, quiet):
+                    self.snapshots.want(contracts, quiet)
                 case FewSilent():
                     self.instruments.doubt()
                 case UnknownContracts(contracts):
@@ -203,11 +203,16 @@ class Feed:
         if change.listed or change.delisted:
             came, went = len(change.listed), len(change.delisted)
             log.info("%s: %d contracts came, %d went", self.exchange.feed, came, went)
-        subscribed, streaming = self.registry.subscribed, self.registry.streaming
-        self._handle(self.monitor.listed(change, streaming))
-        self.frames.keep(subscribed)
+        self._handle(self.monitor.listed(change, self.registry.streaming))
+        self.frames.keep(self.registry.subscribed)
         if self._tasks is not None:
-            self.pool.sync(self._tasks, subscribed, streaming)
+            self._sync(self._tasks)
+
+    def _sync(self, tasks: asyncio.TaskGroup) -> None:
+        """Have the sockets bring the contracts that are listed now."""
+        subscribed = self.registry.subscribed
+        self.pool.sync(tasks, subscribed, self.registry.streaming)
+        self.monitor.carry(self.pool.carried(subscribed))
 
     def list_contradicted(self) -> None:
         """Have the list asked for again: workers see that the stream contradicts it."""
@@ -222,6 +227,7 @@ class Feed:
 
     def _on_polled(self, symbols: list[str], received_at: int) -> None:
         """Note what REST brought; of a feed without a stream it is the feed's data."""
+        self.monitor.shown(symbols)
         if self.monitor.source == "rest":
             self._on_data(f"{self.exchange.feed}/rest", symbols, None, received_at)
 

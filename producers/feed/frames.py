@@ -80,6 +80,8 @@ class FrameHandler:
         self._dedup.keep(subscribed)
         if self._merging is not None:
             self._merging.keep(subscribed)
+        if self._thinner is not None:
+            self._thinner.keep(subscribed)
 
     def closed(self, identity: str) -> None:
         """Forget a connection that has ended."""

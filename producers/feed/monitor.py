@@ -21,6 +21,7 @@ from producers.policy.monitoring.silence import Silence
 from producers.policy.monitoring.state_report import Delivery, StateReport
 from producers.policy.outages import Ended, Filled
 from producers.policy.ownership import Rest
+from producers.policy.quiet import QuietContracts
 from producers.websocket.connection import Closed
 from schemas.audit_kinds import AuditKind
 from schemas.clock import Clock
@@ -52,13 +53,13 @@ class FeedMonitor:
         self._streams = streams
         self.source: Transport = "ws" if exchange.socket_kinds else "rest"
         """What brings the feed's rates while all is well; "rest": it has no stream."""
-        self._rest_first = exchange.snapshot_at_start
+        self._rest_first = exchange.snapshot_at_start or exchange.quiet_every_s is not None
         self._liveness = Liveness(exchange.silent_s)
         self._silence = Silence()
         self._gaps = ConnectionGaps(feed)
         self._listings = ListingReport(feed)
-        quiet_share = exchange.quiet.share if exchange.quiet else 0.0
-        self._report = StateReport(feed, now_s, now_us, quiet_share)
+        self._quiet = quiet_of(exchange)
+        self._report = StateReport(feed, now_s, now_us)
         self._skew = ClockSkew(feed)
         self._counts = EventCounts(feed, now_s)
         self.last_data_at: int | None = None
@@ -99,6 +100,18 @@ class FeedMonitor:
     def opened(self, socket: str, identity: str) -> None:
         """Note which socket a new connection belongs to."""
         self._gaps.opened(socket, identity)
+        if self._quiet is not None:
+            self._quiet.opened(socket, identity)
+
+    def carry(self, carried: Mapping[str, frozenset[str]]) -> None:
+        """Set the contracts that each socket is to bring, by its name."""
+        if self._quiet is not None:
+            self._quiet.carry(carried)
+
+    def shown(self, symbols: Sequence[str]) -> None:
+        """Note the contracts that REST has brought in the stream's place."""
+        if self._quiet is not None:
+            self._quiet.shown(symbols)
 
     def data(
         self,
@@ -118,7 +131,10 @@ class FeedMonitor:
             # A frame that was long on its way shows the past. The clocks may differ.
             lag_s = max(0.0, (received_at - event_us) / US_PER_S + clock_ahead_s)
         self.last_data_at = received_at
-        unknown = self._liveness.data(identity, symbols, self._clock.monotonic_s() - lag_s)
+        at_s = self._clock.monotonic_s() - lag_s
+        unknown = self._liveness.data(identity, symbols, at_s)
+        if self._quiet is not None:
+            self._quiet.data(identity, symbols, at_s)
         events: list[MonitorEvent] = []
         if unknown:
             events.append(UnknownContracts(tuple(unknown)))
@@ -129,6 +145,8 @@ class FeedMonitor:
     def closed(self, closed: Closed) -> Sequence[MonitorEvent]:
         """Note the end of a connection: what it alone delivered is silent from now on."""
         self._liveness.closed(closed.connection_id)
+        if self._quiet is not None:
+            self._quiet.closed(closed.connection_id)
         if closed.handed_over:
             self._gaps.handed_over(closed.connection_id)
             return ()
@@ -137,15 +155,26 @@ class FeedMonitor:
             Ended(closed.socket, closed.connection_id, closed.cause, closed.reason),
             closed.last_data_at_us,
             self._clock.now_us(),
-            silences=bool(self._liveness.silent(self._clock.monotonic_s())),
+            silences=self._silences(),
         )
+
+    def _silences(self) -> bool:
+        silent, quiet = self._silent(self._clock.monotonic_s())
+        return silent != quiet
+
+    def _silent(self, now_s: float) -> tuple[frozenset[str], frozenset[str]]:
+        """Return the contracts that are silent, and those of them that are quiet."""
+        silent = frozenset(self._liveness.silent(now_s))
+        if self._quiet is None or not silent:
+            return silent, frozenset()
+        return silent, self._quiet.among(silent, now_s)
 
     def silent(self) -> Sequence[MonitorEvent]:
         """Report which contracts the stream (or without one: REST) does not deliver now."""
         if not self._streams and self.source == "ws":
             return ()
-        silent = self._liveness.silent(self._clock.monotonic_s())
-        events = self._silence.observe(frozenset(silent), self.expected)
+        silent, quiet = self._silent(self._clock.monotonic_s())
+        events = self._silence.observe(silent, self.expected, quiet)
         if self.source == "rest":
             # All are asked for anyway: that a few are missing may only mean that they are delisted.
             return [event for event in events if isinstance(event, FewSilent)]
@@ -162,12 +191,22 @@ class FeedMonitor:
         ]
 
     def _delivery(self, around: Surroundings, now_s: float) -> Delivery:
-        live = self._liveness.live(now_s)
+        live, quiet = self._liveness.live(now_s), frozenset[str]()
         if self.source == "ws":
             streamed = live if self._streams else 0
-            rest, by_rest = around.rest, around.by_rest
+            _, quiet = self._silent(now_s)
+            rest, by_rest = around.rest, around.by_rest - quiet
         else:
             # Nothing stands in for REST: it serves, or it fails.
             streamed, by_rest = live, frozenset(self._liveness.silent(now_s))
             rest = around.rest if around.rest is Rest.FAILING else Rest.IDLE
-        return Delivery(self.expected, streamed, rest, by_rest, around.kafka_full_s, self.source)
+        return Delivery(
+            self.expected, streamed, rest, by_rest, around.kafka_full_s, self.source, len(quiet)
+        )
+
+
+def quiet_of(exchange: Exchange) -> QuietContracts | None:
+    """Return what tells quiet contracts; None: the exchange pushes all, changed or not."""
+    if exchange.quiet_every_s is None:
+        return None
+    return QuietContracts(max(kind.silent_s for kind in exchange.socket_kinds))

@@ -104,9 +104,7 @@ def transport(state: FeedState, source: Transport = "ws") -> Transport | None:
 class Ownership:
     """The state of one feed."""
 
-    def __init__(self, quiet_share: float = 0.0) -> None:
-        """`quiet_share`: of the expected contracts, whose silence is no sign of trouble."""
-        self._whole_share = WHOLE_SHARE - quiet_share
+    def __init__(self) -> None:
         self.state: FeedState = "connecting"
         self._extreme = 0
         """The count of contracts at which the direction turned last, or its extreme since then."""
@@ -116,7 +114,8 @@ class Ownership:
     def observe(self, expected: int, streamed: int, rest: Rest) -> FeedState:
         """Take an observation and return the next state.
 
-        `expected`: how many contracts should deliver. `streamed`: how many the stream delivers.
+        `expected`: how many contracts should deliver. `streamed`: how many the stream delivers,
+        the quiet ones included.
         """
         self.state = TRANSITIONS[self.state, self._stream(expected, streamed), rest]
         return self.state
@@ -125,7 +124,7 @@ class Ownership:
         self._follow(max(1, int(expected * STEP_SHARE)), streamed)
         if streamed == 0 or streamed < expected * NOTHING_SHARE:
             return Stream.NONE
-        if streamed >= expected * self._whole_share:
+        if streamed >= expected * WHOLE_SHARE:
             return Stream.WHOLE
         return Stream.RETURNING if self._returning else Stream.PART
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from producers.exchanges.spec import Quiet, RateLimit, RestCall
+from producers.exchanges.spec import RateLimit, RestCall
 from producers.policy.ownership import Rest
 from schemas.backoff import ceiling_s
 from schemas.times import MS_PER_HOUR
@@ -65,17 +65,22 @@ class Polling:
     def __init__(
         self,
         period_s: float,
-        quiet: Quiet | None = None,
+        quiet_every_s: float | None = None,
         *,
         soon_s: float = SOON_S,
         retry_s: float = RETRY_S,
     ) -> None:
-        """`period_s`: between two polls while nothing is in the way. `quiet`: the exchange's."""
+        """`period_s`: between two polls while nothing is in the way.
+
+        `quiet_every_s`: that for contracts that are quiet, as `Exchange.quiet_every_s`.
+        """
         self.period_s = period_s
-        self._quiet = quiet
+        self._quiet_every_s = quiet_every_s
         self._soon_s = soon_s
         self._retry_s = retry_s
         self._since: dict[str, float] = {}
+        """Since when each contract has been wanted that is not quiet."""
+        self._quiet: frozenset[str] = frozenset()
         self._polled: set[str] = set()
         self._polled_s: float | None = None
         self._begun_s: float | None = None
@@ -84,12 +89,18 @@ class Polling:
         self._wanted_s: float | None = None
         """Since when at least one contract has been silent."""
         self._served_s: float | None = None
+        self._failing_s = 0.0
+        """When the first of the polls began that have failed since one that served."""
 
-    def want(self, silent: Iterable[str], now_s: float) -> None:
-        """Set the contracts that the stream does not deliver."""
+    def want(
+        self, silent: Iterable[str], now_s: float, quiet: frozenset[str] = frozenset()
+    ) -> None:
+        """Set the contracts that the stream does not deliver, and those of them that are quiet."""
         since = self._since
-        self._since = {symbol: since.get(symbol, now_s) for symbol in silent}
-        if not self._since:
+        self._since = {symbol: since.get(symbol, now_s) for symbol in silent if symbol not in quiet}
+        self._quiet = quiet
+        self._polled -= quiet
+        if not self._since and not quiet:
             self._polled.clear()
             self._failures = 0
             self._wanted_s = self._served_s = None
@@ -99,7 +110,7 @@ class Polling:
     @property
     def wanted(self) -> frozenset[str]:
         """The contracts that the stream does not deliver."""
-        return frozenset(self._since)
+        return self._quiet.union(self._since)
 
     def due_s(self, expected: int, floor_s: float) -> float | None:
         """Return when the next poll is due; None: no contract is silent.
@@ -108,21 +119,9 @@ class Polling:
         the last poll. `floor_s`: the least time between two polls, because of the rate limits.
         `expected`: how many contracts the feed has.
         """
-        if not self._since:
-            return None
-        if self._polled_s is None:
+        if self._polled_s is None or self._wanted_s is None:
             return self._wanted_s
-        pause_s = self._quiet_pause_s(expected) or self._pause_s(expected)
-        return self._polled_s + max(floor_s, pause_s)
-
-    def _quiet_pause_s(self, expected: int) -> float | None:
-        """Return the pause while no more are silent than are quiet by nature; None: more are."""
-        quiet = self._quiet
-        if quiet is None or self._failures:
-            return None
-        # Some contract is always newly silent: a call for each would be one a minute.
-        is_habit = len(self._since) <= expected * (FEW_SHARE + quiet.share)
-        return quiet.every_s if is_habit else None
+        return self._polled_s + max(floor_s, self._pause_s(expected))
 
     def _pause_s(self, expected: int) -> float:
         few = expected * FEW_SHARE
@@ -131,6 +130,13 @@ class Polling:
             return self._soon_s
         if self._failures:
             return ceiling_s(self._failures - 1, self._retry_s, self.period_s)
+        quiet_s = self._quiet_every_s if self._quiet else None
+        pause_s = self._silent_pause_s(new, few) if self._since else quiet_s
+        assert pause_s is not None
+        return pause_s if quiet_s is None else min(pause_s, quiet_s)
+
+    def _silent_pause_s(self, new: int, few: float) -> float:
+        """Return the pause for contracts that are silent and not quiet, `new` ones among them."""
         if new:
             return min(self.period_s / 2, SELDOM_S)
         assert self._polled_s is not None
@@ -151,6 +157,8 @@ class Polling:
         self._begun_s = None
         if served:
             self._served_s = now_s
+        elif not self._failures:
+            self._failing_s = self._polled_s or now_s
         self._failures = 0 if served else self._failures + 1
 
     def rest(self, now_s: float, expected: int) -> Rest:
@@ -168,8 +176,12 @@ class Polling:
             return Rest.FAILING if now_s - since_s > tolerance_s else Rest.IDLE
         if self._served_s is not None:
             waiting_s = 0.0 if self._begun_s is None else now_s - self._begun_s
-            failing_s = now_s - self._served_s if self._failures else 0.0
+            # Polls for quiet contracts are far apart: what was not asked for has not failed.
+            since_s = max(self._served_s, self._failing_s - self.period_s)
+            failing_s = now_s - since_s if self._failures else 0.0
             if max(waiting_s, failing_s) <= tolerance_s:
                 return Rest.SERVING
             return Rest.FAILING
+        if not self._since and not self._failures:
+            return Rest.IDLE
         return Rest.FAILING if now_s - self._wanted_s > FAILING_S else Rest.IDLE

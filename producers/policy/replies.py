@@ -17,18 +17,25 @@ class Replies:
     """The answers on one socket, over all of its connections. Times are monotonic seconds."""
 
     def __init__(self) -> None:
-        self._sent_s: deque[float] = deque(maxlen=MAX_PER_S)
+        self._allowed_s: deque[float] = deque(maxlen=MAX_PER_S)
         self.total = 0
         """Answers that were sent."""
         self.refused = 0
         """Answers that were not."""
 
     def allows(self, text: str, now_s: float) -> bool:
-        """Tell whether an answer may be sent now, and count it."""
-        full = len(self._sent_s) == MAX_PER_S
-        if len(text) > MAX_CHARS or (full and now_s - self._sent_s[0] < 1.0):
+        """Tell whether an answer may be sent now; one that may not is counted as refused."""
+        full = len(self._allowed_s) == MAX_PER_S
+        if len(text) > MAX_CHARS or (full and now_s - self._allowed_s[0] < 1.0):
             self.refused += 1
             return False
-        self._sent_s.append(now_s)
-        self.total += 1
+        self._allowed_s.append(now_s)
         return True
+
+    def sent(self) -> None:
+        """Count an answer that was sent."""
+        self.total += 1
+
+    def dropped(self) -> None:
+        """Count an answer that was allowed and not sent: the exchange reads none."""
+        self.refused += 1

@@ -12,8 +12,8 @@ from producers.exchanges.spec import Slice
 from schemas.thinning import Thinning
 
 MAX_CONTRACTS = 10_000
-"""Contracts that are remembered of a connection; those of further ones, which the exchange made up,
-are all published."""
+"""Contracts that are remembered of a connection beside the listed ones, which always have room.
+Pieces of further ones, which the exchange made up, are all published."""
 
 
 class Thinner:
@@ -22,6 +22,7 @@ class Thinner:
     def __init__(self) -> None:
         self._contracts: dict[str, dict[str, Thinning[bytes]]] = {}
         """By connection id and symbol."""
+        self._listed: frozenset[str] = frozenset()
         self.total = 0
         """Pieces that were left out."""
 
@@ -38,13 +39,20 @@ class Thinner:
             symbol, terms = piece.symbol, piece.terms
             if event_us is not None and symbol is not None and terms is not None:
                 thinning = contracts.get(symbol)
-                if thinning is None and len(contracts) < MAX_CONTRACTS:
+                if thinning is None and self._has_room(contracts, symbol):
                     thinning = contracts[symbol] = Thinning()
                 if thinning is not None and not thinning.keeps(event_us, terms):
                     self.total += 1
                     continue
             pieces.append(piece)
         return pieces
+
+    def _has_room(self, contracts: dict[str, Thinning[bytes]], symbol: str) -> bool:
+        return symbol in self._listed or len(contracts) < MAX_CONTRACTS
+
+    def keep(self, symbols: Iterable[str]) -> None:
+        """Set the contracts that always have room."""
+        self._listed = frozenset(symbols)
 
     def closed(self, connection: str) -> None:
         """Forget a connection."""

@@ -55,9 +55,9 @@ class Snapshots:
         """What was published so far instead of the stream's rates."""
         return Filled(self.polls, self.rates)
 
-    def want(self, silent: Collection[str]) -> None:
-        """Set the contracts whose rates the stream does not bring."""
-        self.polling.want(silent, self._clock.monotonic_s())
+    def want(self, silent: Collection[str], quiet: frozenset[str] = frozenset()) -> None:
+        """Set the contracts whose rates the stream does not bring, and which are quiet."""
+        self.polling.want(silent, self._clock.monotonic_s(), quiet)
         if silent:
             self._changed.set()
 

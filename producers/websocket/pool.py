@@ -21,6 +21,10 @@ from schemas.clock import Clock
 
 log = logging.getLogger(__name__)
 
+QUIET_SHARE = 0.45
+"""Where nothing is pushed of contracts that do not change: so many of a new connection's contracts
+may not have been delivered yet when it takes over."""
+
 
 class ConnectionPool:
     """The managed connections of one feed."""
@@ -96,6 +100,16 @@ class ConnectionPool:
                 for connection in pool[index]:
                     connection.want(symbols, symbols & streaming)
 
+    def carried(self, subscribed: frozenset[str]) -> dict[str, frozenset[str]]:
+        """Return which of the subscribed contracts each socket is to bring, by its name."""
+        found = {}
+        for kind in self._exchange.socket_kinds:
+            mine = frozenset(filter(kind.takes, subscribed))
+            for connections in self._connections.get(kind.name, ()):
+                for connection in connections:
+                    found[connection.name] = connection.wanted if kind.capacity else mine
+        return found
+
     def _connection(self, kind: SocketKind, index: int, spare: int) -> ManagedConnection:
         name = f"{kind.name}-{index + 1}" if index else kind.name
         return ManagedConnection(
@@ -110,7 +124,7 @@ class ConnectionPool:
             frames=self._frames,
             attempts=self._attempts,
             rotating=self._rotating,
-            quiet_share=0.0 if self._exchange.quiet is None else self._exchange.quiet.share,
+            quiet_share=0.0 if self._exchange.quiet_every_s is None else QUIET_SHARE,
             config=self._config,
         )
 

@@ -7,7 +7,6 @@ acknowledges.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple
@@ -303,15 +302,19 @@ class Session:
 
     def _answer(self, text: str) -> None:
         """Have a text sent that the exchange asks for, if it does not ask too often."""
-        if self._context.replies.allows(text, self._clock.monotonic_s()):
-            # A full queue means that the exchange does not read; it gets no further answers then.
-            with contextlib.suppress(asyncio.QueueFull):
-                self._replies.put_nowait(text)
+        if not self._context.replies.allows(text, self._clock.monotonic_s()):
+            return
+        try:
+            self._replies.put_nowait(text)
+        except asyncio.QueueFull:
+            # The exchange does not read; it gets no further answers then.
+            self._context.replies.dropped()
 
     async def _reply(self) -> None:
         """Send answers, beside the reader, which must not wait for an exchange that reads none."""
         while True:
             await self._transport.send(await self._replies.get())
+            self._context.replies.sent()
 
     async def _ping(self) -> None:
         """Send the texts that the exchange wants as a sign of life."""

@@ -11,9 +11,9 @@ FEED = FeedSpec(
     normaliser="stream_app.normalise.bybit",
     simulator="infra.simulator.bybit.exchange",
     # Only what has changed is pushed; a contract that says nothing comes by REST (§1).
-    stale_s=300.0,
+    stale_s=420.0,
     cadence_s=1.0,
-    missed_after_s=300.0,
+    missed_after_s=420.0,
     statuses={
         "PreLaunch": ContractStatus.PRE_LAUNCH,
         "Trading": ContractStatus.TRADING,

@@ -30,6 +30,19 @@ FEED = FeedSpec(
 )
 
 
-def status_of(word: str | None, *, has_price: bool) -> ContractStatus:
+def has_price(oracle_price: object) -> bool:
+    """Tell whether a market has an oracle price: null, an empty text and 0 are none (§3).
+
+    What cannot be read is not known to be none.
+    """
+    if not isinstance(oracle_price, str):
+        return oracle_price is not None and (isinstance(oracle_price, bool) or oracle_price != 0)
+    try:
+        return float(oracle_price or "0") != 0
+    except ValueError:
+        return True
+
+
+def status_of(word: str | None, oracle_price: object) -> ContractStatus:
     """Return the state of a market: one without an oracle price does not trade (§3)."""
-    return FEED.status_of(word if has_price else None)
+    return FEED.status_of(word if has_price(oracle_price) else None)

@@ -96,7 +96,15 @@ def optional_floats(values: Sequence[float | None]) -> Floats:
 
 def prices(values: Sequence[float | None]) -> Floats:
     """Return prices as `price` reads them; NaN where there is none."""
-    found = optional_floats(values)
+    return _without_zeros(optional_floats(values))
+
+
+def text_prices(texts: Sequence[str]) -> Floats:
+    """Return prices of text as `price` reads them; NaN where there is none, or it refuses."""
+    return _without_zeros(floats(texts))
+
+
+def _without_zeros(found: Floats) -> Floats:
     return np.where(found == 0.0, NAN, found)
 
 

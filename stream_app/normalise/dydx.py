@@ -15,7 +15,7 @@ import numpy as np
 from schemas.contract_status import ContractStatus
 from schemas.errors import MalformedInputError
 from schemas.times import US_PER_HOUR, hour_floor
-from schemas.venues.dydx import FEED, status_of
+from schemas.venues.dydx import FEED, has_price, status_of
 from stream_app.model import (
     InstrumentUpdate,
     NoRate,
@@ -87,12 +87,14 @@ def _rate(row: _Market, item: Item) -> Sequence[Update]:
     rate = number(row.next_funding_rate, "nextFundingRate")
     if rate is None:
         return (NoRate(symbol, "no funding rate"),)
-    if rate == 0.0 and row.oracle_price is None:
-        return (NoRate(symbol, "a rate of 0 without an oracle price: dead", halted=True),)
+    if not has_price(row.oracle_price):
+        return (NoRate(symbol, "a rate without an oracle price", halted=True),)
+    oracle_price = optional(price, row.oracle_price, "oraclePrice", faults)
     update = RateUpdate(
         symbol,
         rate,
-        index_price=optional(price, row.oracle_price, "oraclePrice", faults),
+        mark_price=oracle_price,
+        index_price=oracle_price,
         next_funding_time=hour_floor(item.received_at_us) + US_PER_HOUR,
         interval_hours=INTERVAL_HOURS,
     )
@@ -127,15 +129,6 @@ def split_symbol(symbol: str) -> tuple[str, str]:
     return name.partition(",")[0] or name, QUOTE
 
 
-def _status(
-    word: str | None, oracle_price: float | None, faults: Sequence[str]
-) -> ContractStatus | None:
-    """Return the state of a market; what is missing or cannot be read says nothing about it."""
-    if word is None or faults:
-        return None
-    return status_of(word, has_price=oracle_price is not None)
-
-
 def _facts(row: _Market, item: Item) -> Sequence[Update]:
     symbol = item.symbol if row.ticker is None else row.ticker
     faults: list[str] = []
@@ -148,7 +141,8 @@ def _facts(row: _Market, item: Item) -> Sequence[Update]:
         base=asset,
         quote=quote,
         multiplier=multiplier,
-        status=_status(word, oracle_price, faults),
+        # What is missing or cannot be read says nothing about its state.
+        status=None if word is None or faults else status_of(word, oracle_price),
         status_word=word,
         interval_hours=INTERVAL_HOURS,
     )

@@ -16,7 +16,6 @@ from schemas.errors import MalformedInputError
 from schemas.times import US_PER_HOUR, US_PER_MINUTE, US_PER_S, hour_floor
 from schemas.venues.lighter import FEED
 from stream_app.model import (
-    Floats,
     InstrumentUpdate,
     NoRate,
     RateUpdate,
@@ -25,7 +24,7 @@ from stream_app.model import (
     Update,
 )
 from stream_app.normalise.assets import canonical_asset
-from stream_app.normalise.columns import NAN, ColumnReader, floats, times_us
+from stream_app.normalise.columns import NAN, ColumnReader, floats, text_prices, times_us
 from stream_app.normalise.numbers import (
     Number,
     Text,
@@ -47,9 +46,9 @@ INTERVAL_HOURS = 1.0
 RATE_HOURS = 8
 """funding-rates states the rate of so many hours, of which each hour pays a part (§9a)."""
 SETTLED_SAID_US = 15 * US_PER_MINUTE
-"""A frame is asked for the settlement before it for so long; later ones repeat it (§6)."""
+"""A frame names the last settlement all hour long; for so long after it, it is read (§6)."""
 SETTLED_AFTER_US = 3 * US_PER_S
-"""Not so soon: its time may be new before its rate is."""
+"""Not in the first moments after it: its time may be the new one and its rate the old one."""
 _DECIMALS = 12
 """Of a fraction per hour; what is further behind is noise of the exchange's own division (§9a)."""
 _SIGNS = {"long": 1.0, "short": -1.0}
@@ -158,7 +157,8 @@ def _frame(frame: _Frame, item: Item) -> Sequence[Update]:
     faults: list[str] = []
     event_us = optional(past_time_us, frame.timestamp, "timestamp", faults)
     at_us = item.received_at_us if event_us is None else event_us
-    settled = _last_settled(row, at_us, faults)
+    settled_us = optional(past_time_us, row.funding_timestamp, "funding_timestamp", faults)
+    settled = _last_settled(row, settled_us, at_us, faults)
     try:
         rate = fraction(row.current_funding_rate, "current_funding_rate")
     except MalformedInputError as error:
@@ -175,14 +175,29 @@ def _frame(frame: _Frame, item: Item) -> Sequence[Update]:
         event_time=event_us,
         mark_price=optional(price, row.mark_price, "mark_price", faults),
         index_price=optional(price, row.index_price, "index_price", faults),
-        next_funding_time=hour_floor(at_us) + US_PER_HOUR,
+        next_funding_time=_next_us(settled_us, at_us),
     )
     return with_faults(row.symbol, faults, update, *settled)
 
 
-def _last_settled(row: _Stats, at_us: int, faults: list[str]) -> Sequence[SettlementUpdate]:
-    """Return the last settlement while it is new; its time is that of the hour that has begun."""
-    settled_us = optional(past_time_us, row.funding_timestamp, "funding_timestamp", faults)
+def _next_us(settled_us: int | None, at_us: int) -> int:
+    """Return the hour that the estimate is for: the next one.
+
+    While the last settlement that a row names is that of an hour earlier than it should be, the
+    exchange has not turned to the new hour yet, and the estimate is still for the one just ended.
+    """
+    hour_us = hour_floor(at_us)
+    is_behind = settled_us is not None and hour_us - hour_floor(settled_us) == US_PER_HOUR
+    return hour_us if is_behind else hour_us + US_PER_HOUR
+
+
+def _last_settled(
+    row: _Stats, settled_us: int | None, at_us: int, faults: list[str]
+) -> Sequence[SettlementUpdate]:
+    """Return the last settlement if it happened in the last minutes, else nothing.
+
+    Every frame of the hour names it. `settled_us`: when it was, as the row says.
+    """
     if settled_us is None or not SETTLED_AFTER_US <= at_us - settled_us < SETTLED_SAID_US:
         return ()
     rate = optional(fraction, row.funding_rate, "funding_rate", faults)
@@ -196,28 +211,30 @@ def _last_settled(row: _Stats, at_us: int, faults: list[str]) -> Sequence[Settle
 
 
 def _frame_columns(frames: Sequence[_PlainFrame]) -> StreamColumns | None:
-    """Frames of the first minutes of an hour carry a settlement, and are read one by one."""
+    """Read frames that bring an estimate alone.
+
+    Those of the first minutes after a settlement bring it as well: their rate is NaN here, so that
+    `_frame` reads them.
+    """
     rows = [row for frame in frames for row in frame.market_stats.values()]
     if len(rows) != len(frames) or not all(frame.market_stats for frame in frames):
         return None
     event_times = times_us([frame.timestamp for frame in frames])
     symbols, rates, settled, marks, indexes = zip(*map(msgspec.structs.astuple, rows), strict=True)
-    is_plain = (event_times > 0) & (event_times - times_us(settled) >= SETTLED_SAID_US)
-    is_plain &= times_us(settled) > 0
+    settled_times = times_us(settled)
+    is_plain = (event_times > 0) & (settled_times > 0)
+    is_plain &= event_times - settled_times >= SETTLED_SAID_US
+    hours_us = event_times // US_PER_HOUR * US_PER_HOUR
+    is_behind = hours_us - settled_times // US_PER_HOUR * US_PER_HOUR == US_PER_HOUR
     found = floats([f"{rate}e-2" for rate in rates])
-    prices = _prices(marks), _prices(indexes)
     return StreamColumns(
         symbols,
         np.where(is_plain, found, NAN),
         event_times,
-        *prices,
-        event_times // US_PER_HOUR * US_PER_HOUR + US_PER_HOUR,
+        text_prices(marks),
+        text_prices(indexes),
+        hours_us + np.where(is_behind, 0, US_PER_HOUR),
     )
-
-
-def _prices(texts: Sequence[str]) -> Floats:
-    found = floats(texts)
-    return np.where(found == 0.0, NAN, found)
 
 
 def _current(row: _Rate, item: Item) -> Sequence[Update]:
@@ -275,8 +292,11 @@ def _liquidity(row: _Liquidity, _item: Item) -> Sequence[Update]:
     mark = optional(price, row.mark_price, "mark_price", faults)
     facts = InstrumentUpdate(
         row.symbol,
+        mark_price=mark,
         turnover_24h=volume,
         open_interest=product(held, mark),
+        # Where the row has no mark, the newest one that is known is good.
+        open_interest_units=held,
     )
     return with_faults(row.symbol, faults, facts)
 

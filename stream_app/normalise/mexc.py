@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-import numpy as np
 
 from schemas.errors import MalformedInputError
 from schemas.venues.mexc import FEED
@@ -18,17 +17,9 @@ from stream_app.model import (
     NoRate,
     RateUpdate,
     SettlementUpdate,
-    StreamColumns,
     Update,
 )
 from stream_app.normalise.assets import canonical_asset
-from stream_app.normalise.columns import (
-    NAN,
-    ColumnReader,
-    next_times_us,
-    optional_floats,
-    times_us,
-)
 from stream_app.normalise.numbers import (
     Number,
     Text,
@@ -63,20 +54,6 @@ class _PushFrame(msgspec.Struct, gc=False):
     channel: str
     data: _Push
     ts: Time = None
-
-
-class _PlainPush(msgspec.Struct, gc=False, rename="camel"):
-    """A _Push with the types that the exchange sends."""
-
-    symbol: str
-    rate: float
-    next_settle_time: int
-
-
-class _PlainFrame(msgspec.Struct, gc=False):
-    channel: str
-    data: _PlainPush
-    ts: int
 
 
 class _Current(msgspec.Struct, gc=False, rename="camel"):
@@ -136,24 +113,6 @@ def _frame(frame: _PushFrame, item: Item) -> Sequence[Update]:
         next_funding_time=next_time_us(row.next_settle_time, seen_us),
     )
     return with_faults(row.symbol, faults, update)
-
-
-def _frame_columns(frames: Sequence[_PlainFrame]) -> StreamColumns | None:
-    rows = [frame.data for frame in frames]
-    symbols, rates, due = zip(*map(msgspec.structs.astuple, rows), strict=True)
-    event_times = times_us([frame.ts for frame in frames])
-    next_times = next_times_us(due, event_times)
-    is_plain = (event_times > 0) & (next_times > 0)
-    is_plain &= [frame.channel == CHANNEL for frame in frames]
-    none = np.full(len(rows), NAN)
-    return StreamColumns(
-        symbols,
-        np.where(is_plain, optional_floats(rates), NAN),
-        event_times,
-        none,
-        none,
-        next_times,
-    )
 
 
 def _current(row: _Current, item: Item) -> Sequence[Update]:
@@ -245,5 +204,4 @@ normalise = ChannelNormaliser(
         ("contract", "funding_rate"): PayloadReader(_Current, _caps),
         ("contract", "ticker"): PayloadReader(_Ticker, _ticker),
     },
-    {CHANNEL: ColumnReader(_PlainFrame, _frame_columns)},
 )

@@ -11,10 +11,9 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from schemas.times import US_PER_HOUR, hour_floor
+from schemas.times import US_PER_HOUR, hour_floor, minute_round
 from schemas.venues.pacifica import FEED
 from stream_app.model import (
-    Floats,
     InstrumentUpdate,
     NoRate,
     RateUpdate,
@@ -23,7 +22,7 @@ from stream_app.model import (
     Update,
 )
 from stream_app.normalise.assets import canonical_asset
-from stream_app.normalise.columns import NAN, ColumnReader, floats, times_us
+from stream_app.normalise.columns import NAN, ColumnReader, floats, text_prices, times_us
 from stream_app.normalise.numbers import (
     Number,
     Text,
@@ -31,6 +30,7 @@ from stream_app.normalise.numbers import (
     amount,
     number,
     optional,
+    past_time_us,
     price,
     product,
     text,
@@ -47,7 +47,7 @@ class _Price(msgspec.Struct, gc=False):
     """A row of `prices` and of /info/prices, §6. `funding`, which is settled, is not read."""
 
     symbol: str
-    timestamp: Time
+    timestamp: Time = None
     next_funding: Number = None
     mark: Number = None
     oracle: Number = None
@@ -96,19 +96,20 @@ class _Liquidity(msgspec.Struct, gc=False):
     mark: Number = None
 
 
-def _price(row: _Price, _item: Item) -> Sequence[Update]:
+def _price(row: _Price, item: Item) -> Sequence[Update]:
     rate = number(row.next_funding, "next_funding")
     if rate is None:
         return (NoRate(row.symbol, "no funding rate"),)
-    event_us = time_us(row.timestamp, "timestamp")
     faults: list[str] = []
+    event_us = optional(past_time_us, row.timestamp, "timestamp", faults)
+    at_us = item.received_at_us if event_us is None else event_us
     update = RateUpdate(
         row.symbol,
         rate,
         event_time=event_us,
         mark_price=optional(price, row.mark, "mark", faults),
         index_price=optional(price, row.oracle, "oracle", faults),
-        next_funding_time=hour_floor(event_us) + US_PER_HOUR,
+        next_funding_time=hour_floor(at_us) + US_PER_HOUR,
     )
     return with_faults(row.symbol, faults, update)
 
@@ -126,22 +127,26 @@ def _frame_columns(frames: Sequence[_PlainFrame]) -> StreamColumns:
         symbols,
         np.where(event_times > 0, floats(rates), NAN),
         event_times,
-        _prices(marks),
-        _prices(oracles),
+        text_prices(marks),
+        text_prices(oracles),
         event_times // US_PER_HOUR * US_PER_HOUR + US_PER_HOUR,
     )
 
 
-def _prices(texts: Sequence[str]) -> Floats:
-    found = floats(texts)
-    return np.where(found == 0.0, NAN, found)
+def _hour_of(created_us: int) -> int:
+    """Return when a row settled: all do at full hours, while a row may be written at any time.
+
+    It names the rate that settled last and the one predicted for the next hour (§9b), so it belongs
+    to the hour that has begun. A stamp within half a minute of an hour stays as it is.
+    """
+    return created_us if minute_round(created_us) % US_PER_HOUR == 0 else hour_floor(created_us)
 
 
 def _settlement(row: _Settled, item: Item) -> Sequence[Update]:
     rate = number(row.funding_rate, "funding_rate")
     if rate is None:
         return (NoRate(item.symbol, "no settled rate"),)
-    at_us = time_us(row.created_at, "created_at")
+    at_us = _hour_of(time_us(row.created_at, "created_at"))
     return (SettlementUpdate(item.symbol, at_us, rate, interval_hours=INTERVAL_HOURS),)
 
 
@@ -153,7 +158,8 @@ def split_symbol(symbol: str) -> tuple[str, str]:
 def _facts(row: _Market, _item: Item) -> Sequence[Update]:
     faults: list[str] = []
     stated = optional(text, row.base_asset, "base_asset", faults)
-    # The symbol says whether it is 1000 units; of a base that says so as well either is good.
+    # The symbol tells that it is 1000 units (kBONK), whether or not the base does so as well. Where
+    # it does not, the base that is stated comes before it.
     base, multiplier = canonical_asset(row.symbol, FEED.assets)
     if multiplier == 1.0 and stated:
         base, multiplier = canonical_asset(stated, FEED.assets)
@@ -177,6 +183,8 @@ def _liquidity(row: _Liquidity, _item: Item) -> Sequence[Update]:
         row.symbol,
         turnover_24h=volume,
         open_interest=product(held, mark),
+        # Where the row has no mark, the newest one that is known is good.
+        open_interest_units=held,
     )
     return with_faults(row.symbol, faults, facts)
 

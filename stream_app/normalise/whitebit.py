@@ -31,6 +31,7 @@ from stream_app.normalise.columns import (
     integers,
     next_times_us,
     numbers,
+    text_prices,
 )
 from stream_app.normalise.numbers import (
     Number,
@@ -141,9 +142,15 @@ def _us_of_seconds(value: Time, field: str) -> int:
 
 def _next_us(value: Time, now_us: int) -> int | None:
     """Return a next funding time, in ms as it is sent or in seconds as it is documented (§2)."""
-    if type(value) is int and _MIN_S <= value < _MAX_S:
-        value *= 1_000
-    return next_time_us(value, now_us)
+    try:
+        return next_time_us(_us_of_seconds(value, "next funding time"), now_us)
+    except MalformedInputError:
+        return None
+
+
+def _sent_us(value: Time, field: str) -> int | None:
+    """Return when a row was sent, which is in seconds (µs); None where it does not say."""
+    return _us_of_seconds(value, field) if number(value, field) else None
 
 
 def _row(push: _Push) -> _Premium:
@@ -162,8 +169,8 @@ def _push(push: _Push, item: Item) -> Sequence[Update]:
     rate = number(row.rate, "rate")
     if rate is None:
         return (NoRate(row.market, "no funding rate"),)
-    event_us = None if row.sent_s is None else _us_of_seconds(row.sent_s, "send time")
     faults: list[str] = []
+    event_us = optional(_sent_us, row.sent_s, "send time", faults)
     update = RateUpdate(
         row.market,
         rate,
@@ -192,13 +199,12 @@ def _push_columns(pushes: Sequence[_PlainPush]) -> StreamColumns | None:
     )
     next_times = next_times_us(coming, event_times)
     is_plain = is_time & (next_times > 0)
-    mark_prices, index_prices = floats(marks), floats(indexes)
     return StreamColumns(
         symbols,
         np.where(is_plain, floats(rates), NAN),
         event_times,
-        np.where(mark_prices == 0.0, NAN, mark_prices),
-        np.where(index_prices == 0.0, NAN, index_prices),
+        text_prices(marks),
+        text_prices(indexes),
         next_times,
     )
 
@@ -220,7 +226,7 @@ def _snapshot(row: _Future, item: Item) -> Sequence[Update]:
         rate,
         mark_price=optional(price, row.mark_price, "mark_price", faults),
         index_price=optional(price, row.index_price, "index_price", faults),
-        next_funding_time=next_time_us(row.next_funding_rate_timestamp, item.received_at_us),
+        next_funding_time=_next_us(row.next_funding_rate_timestamp, item.received_at_us),
         interval_hours=optional(
             _interval_hours, row.funding_interval_minutes, "funding_interval_minutes", faults
         ),
@@ -280,6 +286,8 @@ def _liquidity(row: _Future, _item: Item) -> Sequence[Update]:
         row.ticker_id,
         turnover_24h=optional(amount, row.money_volume, "money_volume", faults),
         open_interest=product(held, unit_price),
+        # Where the row has no price, the newest mark that is known is good.
+        open_interest_units=held,
     )
     return with_faults(row.ticker_id, faults, facts)
 

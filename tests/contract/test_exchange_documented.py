@@ -28,7 +28,7 @@ def test_calls_draw_on_pools_that_exist(feed: str) -> None:
     """And within one window's limit, on paths below the exchange's host."""
     found = exchange(feed)
     ticket_calls = [kind.ticket.call for kind in found.socket_kinds if kind.ticket is not None]
-    walk = found.history(["A"], 0, 10**12).next_call()
+    walk = found.history(["A"], 0, 10**12, {"A": "7"}).next_call()
     assert walk is not None
     calls = [*found.fact_calls, *found.snapshot_calls(["A", "x:B"]), *ticket_calls, walk]
     for call in calls:
@@ -150,9 +150,9 @@ def test_a_healthy_feed_makes_few_calls_an_hour(feed: str) -> None:
     # Where symbols tell their family, a call for no symbols is one for all families.
     snapshot = max(len(some), len(found.snapshot_calls([])))
     quiet = 0.0
-    if found.quiet is not None:
-        quiet = 3600 / found.quiet.every_s * snapshot
-        assert found.silent_s + found.quiet.every_s <= spec(feed).stale_s
+    if found.quiet_every_s is not None:
+        quiet = 3600 / found.quiet_every_s * snapshot
+        assert found.silent_s + found.quiet_every_s <= spec(feed).stale_s
     assert facts + settlements + snapshot + quiet <= MOST_CALLS_PER_HOUR
 
 

@@ -138,7 +138,7 @@ def survives(found: Exchange, message: bytes) -> None:
         found.barred_s(call, {"age": "9" * 40}, message)
         found.retry_after_s({"Retry-After": "9" * 40}, message, 10**12)
     with contextlib.suppress(MalformedInputError):
-        found.history(["A"], 0, 10**12).take(message)
+        found.history(["A"], 0, 10**12, {"A": "7"}).take(message)
     for kind in found.socket_kinds:
         if kind.ticket is not None:
             with contextlib.suppress(MalformedInputError):
@@ -218,7 +218,8 @@ def test_replies_are_cut_into_exact_rows(feed: str) -> None:
 def test_history_is_walked_to_its_end(feed: str) -> None:
     """The documented page is understood, and an empty one ends the walk."""
     found = exchange(feed)
-    walk = found.history([samples(feed).history_symbol], *samples(feed).history_span)
+    symbol = samples(feed).history_symbol
+    walk = found.history([symbol], *samples(feed).history_span, {symbol: "7"})
     call = walk.next_call()
     assert call is not None
     page = walk.take(samples(feed).history_page)

@@ -44,12 +44,13 @@ class RunningStack(StackView):
         return int(await self.metric("fundingstream_feed_connects_total", FEED, url))
 
     async def complete(self) -> None:
-        """Wait until every feed is live and has its history."""
+        """Wait until every feed is live, quiet contracts by REST, and has its history."""
 
         async def done() -> bool:
             rows = await self.rows(
                 "SELECT feed FROM funding.feeds FINAL WHERE contracts_expected > 0 "
-                "AND contracts_live = contracts_expected AND backfill_done >= contracts_expected"
+                "AND state = 'live' AND contracts_live + contracts_by_rest >= contracts_expected "
+                "AND backfill_done >= contracts_expected"
             )
             return {feed for (feed,) in rows} == set(self.options.feeds)
 

@@ -144,7 +144,9 @@ PAYLOADS = (
 
 
 def _reply_of(rows: Any) -> str:
-    named = ",".join(f"{json.dumps(json.loads(row).get('ticker', 'ODD'))}:{row}" for row in rows)
+    named = ",".join(
+        f"{json.dumps(str(json.loads(row).get('ticker', 'ODD')))}:{row}" for row in rows
+    )
     return f'{{"markets":{{{named}}}}}'
 
 
@@ -156,7 +158,7 @@ DOCUMENTED = Documented(
         _reply_of,
         lambda name: {"ticker": name, "status": "ACTIVE", "oraclePrice": "1.5"},
         optional=("nextFundingRate", "marketType", "defaultFundingRate1H"),
-        unlistable={"status": 5},
+        unlistable={"ticker": 5},
     ),
     server_pings=True,
     rows_in=frozenset({"contents"}),
@@ -174,6 +176,7 @@ CAPTURED = (
             RateUpdate(
                 "BTC-USD",
                 0.00001351666666666667,
+                mark_price=60387.51779,
                 index_price=60387.51779,
                 next_funding_time=_HOUR_US + US_PER_HOUR,
                 interval_hours=1.0,
@@ -202,14 +205,8 @@ CAPTURED = (
         "data",
         "v4_markets",
         "ETH-USD",
-        means=(
-            RateUpdate(
-                "ETH-USD",
-                0.00008,
-                next_funding_time=_HOUR_US + US_PER_HOUR,
-                interval_hours=1.0,
-            ),
-        ),
+        # Nothing completes it here: its price stood in the whole row before.
+        means=(NoRate("ETH-USD", "a rate without an oracle price", halted=True),),
     ),
     Captured("dydx/nt_ws_error.json", "control"),
 )

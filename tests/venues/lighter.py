@@ -191,7 +191,7 @@ DOCUMENTED = Documented(
         lambda rows: listed(*rows, before='{"code":200,"order_book_details":[', after="]}"),
         lambda name: {"symbol": name, "market_id": 7, "market_type": "perp"},
         optional=("status", "mark_price", "daily_quote_token_volume"),
-        unlistable={"status": 5},
+        unlistable={"symbol": 5},
     ),
     rows_in=frozenset({"funding_rates", "order_book_details"}),
 )

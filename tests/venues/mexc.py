@@ -209,7 +209,7 @@ DOCUMENTED = Documented(
         lambda rows: listed(*rows, before='{"success":true,"code":0,"data":[', after="]}"),
         lambda name: {"symbol": name, "futureType": 1},
         optional=("state", "contractSize", "type", "settleCoin"),
-        unlistable={"state": "new"},
+        unlistable={"symbol": 5},
     ),
 )
 

@@ -143,7 +143,7 @@ DOCUMENTED = Documented(
         lambda rows: listed(*rows, before='{"success":true,"result":[', after="]}"),
         lambda name: {"ticker_id": name, "product_type": "Perpetual"},
         optional=("product_type", "stock_currency", "funding_interval_minutes", "mark_price"),
-        unlistable={"product_type": 5},
+        unlistable={"ticker_id": 5},
     ),
     rows_in=frozenset({"result"}),
 )

@@ -14,6 +14,8 @@ class ContractsSilent(NamedTuple):
     """The stream does not deliver these contracts now (perhaps none): REST has to."""
 
     contracts: frozenset[str]
+    quiet: frozenset[str] = frozenset()
+    """Those of them that are quiet (`producers.policy.quiet`)."""
 
 
 class FewSilent(NamedTuple):

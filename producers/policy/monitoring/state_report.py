@@ -29,16 +29,21 @@ class Delivery(NamedTuple):
     """Of them, those that the stream (or without one: REST) delivers."""
     rest: Rest
     by_rest: frozenset[str]
-    """Contracts that REST is asked for instead; of a feed without a stream, the silent ones."""
+    """Contracts that REST is asked for instead, without the quiet ones; of a feed without a stream,
+    the silent ones."""
     kafka_full_s: float
     """Seconds for which the queue for Kafka is full."""
     source: Transport = "ws"
     """What brings the feed's rates while all is well."""
+    quiet: int = 0
+    """Contracts that are not pushed because nothing of them changes (`producers.policy.quiet`)."""
 
     def __str__(self) -> str:
         """Return a clause about the stream, with a few of the contracts that it does not bring."""
         source = "the stream" if self.source == "ws" else "REST"
         text = f"{source} brings {self.streamed} of {self.expected} contracts"
+        if self.quiet:
+            text += f", {self.quiet} are quiet"
         if not self.by_rest:
             return text
         named = ", ".join(sorted(self.by_rest)[:MAX_NAMED])
@@ -48,12 +53,10 @@ class Delivery(NamedTuple):
 class StateReport:
     """The reported state of one feed."""
 
-    def __init__(self, feed: str, now_s: float, now_us: int, quiet_share: float = 0.0) -> None:
-        """`now_s`, `now_us`: monotonic and wall-clock time of the start. `quiet_share`: of the
-        contracts, whose silence is no sign of trouble.
-        """
+    def __init__(self, feed: str, now_s: float, now_us: int) -> None:
+        """`now_s`, `now_us`: monotonic and wall-clock time of the start."""
         self._feed = feed
-        self._ownership = Ownership(quiet_share)
+        self._ownership = Ownership()
         self._began_s = now_s
         self.since_us = now_us
         """Wall-clock time of the last transition."""
@@ -74,7 +77,7 @@ class StateReport:
         before, rest = self.state, delivery.rest
         if delivery.expected == 0 and now_s - self._began_s > UNLISTED_S:
             rest, self.detail = Rest.FAILING, "no contract is known to trade"
-        after = self._ownership.observe(delivery.expected, delivery.streamed, rest)
+        after = self._ownership.observe(delivery.expected, delivery.streamed + delivery.quiet, rest)
         return [] if after == before else self._transition(before, after, delivery, at_us)
 
     def _transition(

@@ -101,6 +101,23 @@ def test_a_change_of_a_market_that_was_not_in_the_snapshot_is_incomplete() -> No
     assert connection.incomplete == ["B-USD"]
 
 
+def test_a_row_that_names_every_field_is_whole() -> None:
+    """A market that is new comes so with the changes."""
+    connection = Connection()
+    (piece,) = connection.take(message({"trading": {"A-USD": WHOLE}}))
+    assert piece.symbol == "A-USD"
+    (update,) = connection.rates(message({"oraclePrices": {"A-USD": {"oraclePrice": "3"}}}))
+    assert update.mark_price == 3.0
+
+
+@pytest.mark.parametrize("contents", [None, {}, []])
+def test_a_message_without_contents_is_empty(contents: object) -> None:
+    """Null and absent ones too."""
+    assert EXCHANGE.slice_frame(message(contents)).slices == []
+    absent = b'{"type":"channel_data","channel":"v4_markets","message_id":4}'
+    assert EXCHANGE.slice_frame(absent).slices == []
+
+
 def test_messages_are_counted() -> None:
     """Whatever they bring: a hole shows that one was lost (§1)."""
     texts = (
@@ -149,6 +166,11 @@ def test_long_names_are_markets() -> None:
         ({"status": "FINAL_SETTLEMENT"}, ContractStatus.DELISTED),
         ({"status": "NEWS"}, ContractStatus.HALTED),
         ({"oraclePrice": None}, ContractStatus.HALTED),
+        ({"oraclePrice": ""}, ContractStatus.HALTED),
+        ({"oraclePrice": "0"}, ContractStatus.HALTED),
+        ({"oraclePrice": "?"}, ContractStatus.TRADING),
+        ({"status": 5}, ContractStatus.HALTED),
+        ({"ticker": None}, ContractStatus.TRADING),
     ],
 )
 def test_only_an_active_market_with_a_price_trades(
@@ -170,6 +192,7 @@ def test_volatile_fields_do_not_republish_the_list() -> None:
 
     assert identity() == identity(oraclePrice="99", nextFundingRate="1", volume24H="5")
     assert identity() != identity(oraclePrice=None)
+    assert identity(oraclePrice="0") == identity(oraclePrice=None)
     assert identity() != identity(status="PAUSED")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -316,6 +317,80 @@ def test_an_unreadable_page_is_asked_for_again() -> None:
         with pytest.raises(MalformedInputError):
             walk.take(body)
         assert walk.next_call() == call
+
+
+def test_a_page_whose_rows_all_lack_a_time_is_malformed() -> None:
+    """Nothing says where to go on; the page stays wanted."""
+    row = SettledRow(None, b"{}")
+    for paging in (Forward(2), Windows(90), Offset(2), Backward(2), Pages(2), Cursor()):
+        walk = PerSymbolWalk(
+            "A",
+            Span(SINCE_MS, SINCE_MS + MS_PER_HOUR),
+            paging,
+            lambda _symbol, _span: RestCall("history", "/h"),
+            lambda _body: [row, row],
+        )
+        with pytest.raises(MalformedInputError, match="none of 2 rows"):
+            walk.take(b"")
+        assert walk.next_call() is not None
+
+
+HOUR_MS = 490_000 * MS_PER_HOUR
+
+
+def _settled_page(feed: str, symbol: str, times: Sequence[object]) -> bytes:
+    """A page of history as an exchange writes it."""
+    if feed == "mexc":
+        page = {"resultList": [{"symbol": symbol, "settleTime": time} for time in times]}
+        return json.dumps({"code": 0, "data": page}).encode()
+    if feed == "pacifica":
+        rows = [{"created_at": time} for time in times]
+        return json.dumps({"data": rows, "next_cursor": "more", "has_more": True}).encode()
+    if feed == "lighter":
+        return json.dumps(
+            {"code": 200, "fundings": [{"timestamp": time} for time in times]}
+        ).encode()
+    if feed == "whitebit":
+        return json.dumps([{"market": symbol, "fundingTime": time} for time in times]).encode()
+    found = [
+        {"ticker": symbol, "effectiveAt": time if isinstance(time, str) else _iso(time)}
+        for time in times
+    ]
+    return json.dumps({"historicalFunding": found}).encode()
+
+
+def _iso(time: object) -> str:
+    assert isinstance(time, int)
+    return datetime.fromtimestamp(time / 1_000, UTC).isoformat()
+
+
+@pytest.mark.parametrize(
+    ("feed", "symbol", "unit", "odd"),
+    [
+        ("mexc", "A_USDT", 1, 0),
+        ("mexc", "A_USDT", 1, 10**14),
+        ("mexc", "A_USDT", 1, "soon"),
+        ("pacifica", "A", 1, 0),
+        ("pacifica", "A", 1, None),
+        ("lighter", "A", 1_000, 0),
+        ("lighter", "A", 1_000, 1.5),
+        ("whitebit", "A_PERP", 1_000, "0"),
+        ("dydx", "A-USD", 1, "0001-01-01T00:00:00Z"),
+    ],
+)
+def test_one_odd_time_costs_its_row_alone(feed: str, symbol: str, unit: int, odd: object) -> None:
+    """The walk does not take it for a row from before the span, and goes on."""
+    walk = exchange(feed).history([symbol], HOUR_MS - 3_000 * MS_PER_HOUR, HOUR_MS, {symbol: "7"})
+    taken: list[Slice] = []
+    times = [(HOUR_MS - n * MS_PER_HOUR) // unit for n in range(1_000)]
+    taken += walk.take(_settled_page(feed, symbol, [*times, odd])).slices
+    assert walk.next_call() is not None
+    calls = 1
+    while walk.next_call() is not None:
+        calls += 1
+        assert calls < 100
+        taken += walk.take(_settled_page(feed, symbol, [1_500_000_000_000 // unit])).slices
+    assert [piece.readable for piece in taken].count(False) == 1
 
 
 def test_hyperliquid_pays_for_its_rows() -> None:

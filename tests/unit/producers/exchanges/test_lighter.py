@@ -119,15 +119,30 @@ def test_history_is_asked_for_by_the_market_s_id() -> None:
         assert (end - start) // 3_600 + 1 <= int(call.params["count_back"]) <= 750
 
 
+def test_a_market_without_an_id_has_no_history() -> None:
+    """Its symbol is no id."""
+    for keys in ({}, {"LINK": ""}, {"OLD": "8"}):
+        assert LIGHTER.history(["LINK"], 0, NOW_MS, keys).next_call() is None
+
+
+@pytest.mark.parametrize(
+    ("market_id", "key"),
+    [(7, "7"), (0, "0"), ("7", "7"), (None, ""), (-1, ""), ("x", ""), ([], ""), ("9" * 40, "")],
+)
+def test_an_odd_id_costs_the_history_alone(market_id: object, key: str) -> None:
+    """The market is listed all the same, whatever its status looks like."""
+    market = {"symbol": "LINK", "market_id": market_id, "market_type": "perp", "status": 5}
+    body = json.dumps({"code": 200, "order_book_details": [market]}).encode()
+    (listing,) = LIGHTER.listings(LIST, LIGHTER.slice_reply(LIST, body)) or ()
+    assert (listing.symbol, listing.key, listing.status) == ("LINK", key, ContractStatus.HALTED)
+
+
 TOO_MANY = b'{"code":23000,"message":"Too Many Requests!"}'
 
 
 def test_a_limit_that_is_told_in_http_200_bars_us_for_a_minute() -> None:
-    """As the firewall does (docs/exchanges/lighter.md §4); a header that names a time is obeyed."""
+    """As the firewall does (docs/exchanges/lighter.md §4)."""
     assert LIGHTER.barred_s(LIST, {}, TOO_MANY) == 60.0
-    assert LIGHTER.retry_after_s({}, TOO_MANY, NOW_MS) == 60.0
-    assert LIGHTER.retry_after_s({"Retry-After": "7"}, TOO_MANY, NOW_MS) == 7.0
-    assert LIGHTER.retry_after_s({}, b"<html>", NOW_MS) is None
 
 
 @pytest.mark.parametrize(

@@ -72,9 +72,12 @@ def test_an_ack_confirms_no_contract_by_name() -> None:
         ({"state": 9, "futureType": 1}, False),
         ({"state": 3, "futureType": 1}, False),
         ({"futureType": 1}, False),
+        ({"state": "0", "futureType": "1"}, True),
+        ({"state": 0, "futureType": []}, True),
+        ({"state": {}, "futureType": 1}, False),
     ],
 )
-def test_the_list_says_what_trades(entry: dict[str, int], *, streams: bool) -> None:
+def test_the_list_says_what_trades(entry: dict[str, Any], *, streams: bool) -> None:
     """By a number; without one a contract is halted."""
     body = {"success": True, "code": 0, "data": [{"symbol": "A_USDT", **entry}]}
     slices = EXCHANGE.slice_reply(LIST, json.dumps(body).encode())
@@ -97,6 +100,12 @@ def test_dated_contracts_are_left_out() -> None:
         (b'{"success":true,"code":0,"data":[]}', None, None),
         (b'{"success":false,"code":1001,"message":"Contract does not exist!"}', "code 1001", None),
         (b'{"success":false,"code":510,"message":"too frequent"}', "code 510", 5.0),
+        (b'{"success":false,"code":"510"}', "code 510", 5.0),
+        (b'{"success":true,"code":"0","data":[]}', None, None),
+        (b'{"success":false,"code":0}', "the reply says that it is no success", None),
+        (b'{"success":false}', "the reply says that it is no success", None),
+        (b'{"success":false,"code":[1]}', "the reply says that it is no success", None),
+        (b'{"success":false,"code":"busy"}', "code busy", None),
         (b"<html>", None, None),
     ],
 )
@@ -107,10 +116,13 @@ def test_errors_come_with_http_200(body: bytes, fault: str | None, barred_s: flo
     assert EXCHANGE.barred_s(call, {}, body) == barred_s
 
 
+SINCE_MS = 62_000 * 8 * MS_PER_HOUR
+
+
 def page(first: int, count: int) -> bytes:
     """Settlements, newest first, eight hours apart."""
     rows: list[dict[str, Any]] = [
-        {"symbol": "A_USDT", "settleTime": (first - number) * 8 * MS_PER_HOUR}
+        {"symbol": "A_USDT", "settleTime": SINCE_MS + (first - number) * 8 * MS_PER_HOUR}
         for number in range(count)
     ]
     return json.dumps({"code": 0, "data": {"resultList": rows}}).encode()
@@ -118,16 +130,16 @@ def page(first: int, count: int) -> bytes:
 
 def test_pages_of_twenty_rows_are_not_the_last() -> None:
     """As an exchange cuts them that does not like the size; a shifted row counts once."""
-    walk = EXCHANGE.history(["A_USDT"], 1_000 * 8 * MS_PER_HOUR, 1_050 * 8 * MS_PER_HOUR)
-    pages = [page(1_050, 20), page(1_031, 20), page(1_011, 20)]
+    walk = EXCHANGE.history(["A_USDT"], SINCE_MS, SINCE_MS + 50 * 8 * MS_PER_HOUR)
+    pages = [page(50, 20), page(31, 20), page(11, 20)]
     calls, found = [], []
     while (call := walk.next_call()) is not None:
         calls.append((call.params["page_num"], call.params["page_size"]))
         found += [piece.payload for piece in walk.take(pages.pop(0)).slices]
     assert calls == [("1", "100"), ("2", "100"), ("3", "100")]
     assert len(found) == 59
-    short = EXCHANGE.history(["A_USDT"], 0, 1_050 * 8 * MS_PER_HOUR)
-    assert len(short.take(page(1_050, 19)).slices) == 19
+    short = EXCHANGE.history(["A_USDT"], 0, SINCE_MS + 50 * 8 * MS_PER_HOUR)
+    assert len(short.take(page(50, 19)).slices) == 19
     assert short.next_call() is None
 
 

@@ -65,7 +65,7 @@ def test_a_fact_does_not_change_with_its_rates() -> None:
     assert PACIFICA.fact_identity("liquidity", payload) == payload
 
 
-def page(times_ms: list[int], cursor: str | None, *, more: bool = True) -> bytes:
+def page(times_ms: list[int], cursor: object, *, more: object = True) -> bytes:
     """A page of history."""
     rows = [{"funding_rate": "0.1", "created_at": at_ms} for at_ms in times_ms]
     return json.dumps(
@@ -105,14 +105,25 @@ def test_a_cursor_leads_to_the_next_page() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cursor", "more"), [(None, True), ("", True), ("further", False), (None, False)]
+    ("cursor", "more"),
+    [(None, True), ("", True), ("further", False), (None, False), (5, True)],
 )
-def test_without_a_cursor_the_walk_is_over(cursor: str | None, more: bool) -> None:  # noqa: FBT001
+def test_without_a_cursor_the_walk_is_over(cursor: object, more: bool) -> None:  # noqa: FBT001
     """Whatever the page says of more."""
     walk = PACIFICA.history(["LINK"], 0, NOW_MS)
     assert walk.next_call() is not None
     assert len(walk.take(page([NOW_MS], cursor, more=more)).slices) == 1
     assert walk.next_call() is None
+
+
+@pytest.mark.parametrize("more", [None, True, "yes"])
+def test_a_cursor_is_followed_unless_there_is_no_more(more: object) -> None:
+    """A page that does not say whether there is more names its cursor all the same."""
+    walk = PACIFICA.history(["LINK"], 0, NOW_MS)
+    walk.take(page([NOW_MS], "further", more=more))
+    call = walk.next_call()
+    assert call is not None
+    assert call.params["cursor"] == "further"
 
 
 def test_a_cursor_that_leads_nowhere_ends_the_walk() -> None:

@@ -45,6 +45,28 @@ def test_each_row_has_its_own_time_and_terms() -> None:
     assert frame.event_us == 1_790_000_002_250_000
 
 
+@pytest.mark.parametrize("result", ["pong", {"status": "success"}])
+def test_answers_to_what_we_sent(result: object) -> None:
+    """A pong, and the ack of the subscription (§1)."""
+    text = json.dumps({"id": 1, "result": result, "error": None}).encode()
+    assert EXCHANGE.slice_frame(text).control == Control()
+
+
+@pytest.mark.parametrize("result", ["ok", {"status": "failed"}, {"status": 5}, [], 1])
+def test_any_other_result_is_no_ack(result: object) -> None:
+    """It is counted as unknown."""
+    frame = EXCHANGE.slice_frame(json.dumps({"id": 1, "result": result}).encode())
+    assert (frame.control, frame.unknown) == (None, "result")
+
+
+@pytest.mark.parametrize(("kind", "is_listed"), [(None, True), (5, True), ("Option", False)])
+def test_only_what_says_so_is_no_perpetual(kind: object, *, is_listed: bool) -> None:
+    """An odd product type costs no entry (§4c)."""
+    body = json.dumps({"success": True, "result": [{**FUTURE, "product_type": kind}]}).encode()
+    found = EXCHANGE.listings(CALL, EXCHANGE.slice_reply(CALL, body))
+    assert bool(found) is is_listed
+
+
 def test_prices_are_no_terms() -> None:
     """A mark that moves alone is no reason to publish a row."""
     (one,), (other,) = (

@@ -404,6 +404,58 @@ async def test_a_list_that_is_too_long_is_told_once_an_hour(case: Case) -> None:
     assert await case.kinds() == ["contract_cap"]
 
 
+def state_of(case: Case) -> tuple[str, str]:
+    """The feed's state, and the contracts that REST is asked for."""
+    return case.monitor.state, "".join(sorted(case.wanted))
+
+
+class TestQuietContracts:
+    """Where nothing is pushed while nothing changes, silence on a live socket is no trouble."""
+
+    IDENTITY = "lighter/market-stats/1"
+
+    @pytest.fixture
+    def case(self, tmp_path: Path) -> Case:
+        """Such a feed, whose three contracts were pushed a while ago, and one of them just now."""
+        made = Case(tmp_path, "lighter")
+        listed(made.feed, "A", "B", "C")
+        made.monitor.carry({"market-stats": frozenset("ABC")})
+        made.bring("ABC", self.IDENTITY)
+        made.clock.advance(made.feed.exchange.silent_s + 1.0)
+        made.bring("A", self.IDENTITY)
+        made.look()
+        return made
+
+    async def test_the_feed_is_live_and_rest_asks_for_them(self, case: Case) -> None:
+        """The list is not doubted, and the event says why so few are pushed."""
+        assert state_of(case) == ("live", "BC")
+        assert not case.asks_for_list()
+        status = case.feed.status()
+        assert (status["contracts_live"], status["contracts_by_rest"]) == (1, 2)
+        (event,) = await case.events()
+        assert event.detail == "connecting -> live: the stream brings 1 of 3 contracts, 2 are quiet"
+
+    async def test_with_their_socket_all_of_them_are_lost(self, case: Case) -> None:
+        """Until a new connection brings data again and REST has shown them."""
+        case.close(self.IDENTITY)
+        assert state_of(case) == ("stalled", "ABC")
+        case.poll()
+        case.look()
+        assert state_of(case)[0] == "fallback"
+        case.bring("A", "lighter/market-stats/2")
+        case.look()
+        assert state_of(case)[0] == "recovering"
+        case.feed._on_polled(["B", "C"], case.clock.now_us())
+        case.look()
+        assert state_of(case) == ("live", "BC")
+
+    async def test_a_socket_that_brings_nothing_has_no_quiet_contracts(self, case: Case) -> None:
+        """Open or not."""
+        case.clock.advance(case.feed.exchange.silent_s)
+        case.look()
+        assert state_of(case)[0] == "stalled"
+
+
 class TestWithoutAStream:
     """REST is the source: its state is the feed's, and it stands in for nothing."""
 

@@ -102,7 +102,7 @@ def thresholds(feed: str) -> str:
         "pushed every": f"{known.cadence_s:g}",
         "silent": f"{found.silent_s:g}",
         "REST every": f"{found.fallback_s:g}",
-        **({"quiet ones every": f"{found.quiet.every_s:g}"} if found.quiet else {}),
+        **({"quiet ones every": f"{found.quiet_every_s:g}"} if found.quiet_every_s else {}),
         "stale": f"{known.stale_s:g}",
         "socket silent": kinds or "-",
     }
@@ -228,13 +228,3 @@ def test_without_a_stream_rest_delivers_while_all_is_well() -> None:
     differ = [state for state in STATES if transport(state, "rest") != transport(state)]
     assert differ == ["live"]
     assert transport("live", "rest") == "rest"
-
-
-def test_contracts_that_may_be_quiet_are_no_loss() -> None:
-    """Where a rate that does not change is not pushed, half of the contracts can be the whole."""
-    plain, quiet = Ownership(), Ownership(quiet_share=0.45)
-    assert (plain.observe(100, 50, Rest.SERVING), quiet.observe(100, 50, Rest.SERVING)) == (
-        "fallback",
-        "live",
-    )
-    assert quiet.observe(100, 49, Rest.SERVING) == "stalled"

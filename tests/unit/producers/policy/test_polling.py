@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producers.exchanges import exchange
-from producers.exchanges.spec import Quiet, RateLimit, RestCall
+from producers.exchanges.spec import RateLimit, RestCall
 from producers.policy.ownership import Rest
 from producers.policy.polling import (
     FAILING_S,
@@ -20,6 +20,7 @@ from producers.policy.polling import (
     SHARE,
     SOON_S,
     TOLERATED_PERIODS,
+    VERY_LONG_S,
     Polling,
     affordable_s,
     reconcile_due_ms,
@@ -127,13 +128,17 @@ def test_a_few_that_are_never_streamed_are_asked_for_seldom() -> None:
     assert polling.due_s(EXPECTED, 0.0) == LONG_S + 3.5 + 5.0
 
 
-def test_where_contracts_are_quiet_by_nature_a_new_silence_waits() -> None:
-    """Some contract is always newly silent there: a call for each would be one a minute."""
-    polling = Polling(10.0, Quiet(0.4, 200.0))
-    polling.want(["A"], 0.0)
+QUIET = frozenset(f"Q{n}" for n in range(EXPECTED // 2))
+
+
+def test_quiet_contracts_are_asked_for_at_their_own_pace() -> None:
+    """However many they are, and however many have become so since the last poll."""
+    polling = Polling(10.0, 200.0)
+    polling.want(["Q1"], 0.0, frozenset({"Q1"}))
+    assert polling.due_s(EXPECTED, 0.0) == 0.0
+    assert polling.wanted == {"Q1"}
     polled(polling, 0.0)
-    quiet = [f"S{n}" for n in range(int(EXPECTED * (0.4 + FEW_SHARE)))]
-    polling.want(quiet, 20.0)
+    polling.want(QUIET, 20.0, QUIET)
     assert polling.due_s(EXPECTED, 0.0) == 200.0
     polled(polling, 200.0)
     assert polling.due_s(EXPECTED, 0.0) == 400.0
@@ -141,15 +146,43 @@ def test_where_contracts_are_quiet_by_nature_a_new_silence_waits() -> None:
     assert polling.due_s(EXPECTED, 0.0) == 400.0 + 1.0
 
 
-def test_more_than_are_quiet_by_nature_are_an_outage() -> None:
-    """REST is asked at once and at the period, however long a quiet contract may wait."""
-    polling = Polling(10.0, Quiet(0.4, 200.0))
-    polling.want(["A"], 0.0)
+def test_one_that_is_silent_among_quiet_ones_is_asked_for_as_any_other() -> None:
+    """Soon, then at the period; and the quiet ones no later than they would be without it."""
+    polling = Polling(10.0, 200.0)
+    polling.want(QUIET, 0.0, QUIET)
     polled(polling, 0.0)
-    polling.want([f"S{n}" for n in range(EXPECTED)], 20.0)
-    assert polling.due_s(EXPECTED, 0.0) == SOON_S
+    polling.want([*QUIET, "A"], 20.0, QUIET)
+    assert polling.due_s(EXPECTED, 0.0) == 5.0
     polled(polling, 20.0)
     assert polling.due_s(EXPECTED, 0.0) == 30.0
+    polled(polling, 20.0 + VERY_LONG_S)
+    assert polling.due_s(EXPECTED, 0.0) == 20.0 + VERY_LONG_S + 200.0
+
+
+def test_quiet_contracts_of_a_socket_that_has_closed_are_an_outage() -> None:
+    """REST is asked at once and at the period, although a poll has asked for them before."""
+    polling = Polling(10.0, 200.0)
+    polling.want(QUIET, 0.0, QUIET)
+    polled(polling, 0.0)
+    polling.want(QUIET, 20.0)
+    assert polling.due_s(EXPECTED, 0.0) == SOON_S
+    assert polling.rest(20.0, EXPECTED) is Rest.IDLE
+    polled(polling, 20.0)
+    assert polling.due_s(EXPECTED, 0.0) == 30.0
+
+
+def test_the_pauses_between_polls_for_quiet_contracts_are_no_failure() -> None:
+    """A poll counts as failed from when it was made."""
+    polling = Polling(10.0, 200.0)
+    lasts_s = FAILING_S + TOLERATED_PERIODS * 10.0
+    polling.want(QUIET, 0.0, QUIET)
+    assert polling.rest(FAILING_S + 1.0, EXPECTED) is Rest.IDLE
+    polled(polling, 10.0)
+    assert polling.rest(209.0, EXPECTED) is Rest.SERVING
+    polled(polling, 210.0, served=False)
+    assert polling.rest(210.0, EXPECTED) is Rest.SERVING
+    assert polling.rest(200.0 + lasts_s, EXPECTED) is Rest.SERVING
+    assert polling.rest(200.1 + lasts_s, EXPECTED) is Rest.FAILING
 
 
 def test_many_that_are_silent_for_long_are_an_outage_and_no_habit() -> None:

@@ -61,6 +61,16 @@ def test_the_memory_is_bounded() -> None:
     assert thinner.kept("c", many, None) == many[MAX_CONTRACTS:]
 
 
+def test_listed_contracts_always_have_room() -> None:
+    """However many an exchange makes up beside them."""
+    thinner = Thinner()
+    thinner.keep(["A"])
+    thinner.kept("c", [piece(1, symbol=f"X{number}") for number in range(MAX_CONTRACTS)], None)
+    made_up, of_a = piece(1, symbol="Y"), piece(1)
+    assert thinner.kept("c", [made_up, of_a], None) == [made_up, of_a]
+    assert thinner.kept("c", [made_up, of_a], None) == [made_up]
+
+
 updates = st.lists(st.tuples(st.integers(0, 4 * US_PER_S), st.sampled_from([b"1", b"2"])))
 
 

@@ -15,7 +15,13 @@ from producers.policy.asking_again import AskingAgain
 from producers.policy.quarantine import Quarantine
 from producers.policy.replies import Replies
 from producers.websocket.config import ConnectionConfig
-from producers.websocket.session import ConnectionContext, FrameOutcome, Session, SessionEnd
+from producers.websocket.session import (
+    REPLIES_QUEUED,
+    ConnectionContext,
+    FrameOutcome,
+    Session,
+    SessionEnd,
+)
 from producers.websocket.transport import TransportError
 from schemas.audit_facts import AuditCause
 
@@ -53,6 +59,13 @@ class Wire:
 
     async def send(self, text: str) -> None:
         self.sent.append(text)
+
+
+class StuckWire(Wire):
+    """An exchange that reads nothing."""
+
+    async def send(self, text: str) -> None:
+        await asyncio.Event().wait()
 
 
 class Case:
@@ -262,6 +275,15 @@ async def test_an_exchange_that_asks_for_too_many_answers_gets_a_few() -> None:
     await case.run()
     assert case.wire.sent == ["HELLO", "0", "1", "2", "3", "4"]
     assert (case.replies.total, case.replies.refused) == (5, 45)
+
+
+async def test_an_answer_for_which_the_queue_has_no_room_was_not_sent() -> None:
+    """The exchange reads none: what waits and what is dropped is not counted as sent."""
+    pings = [(float(number), b"ping %d" % number) for number in range(REPLIES_QUEUED + 4)]
+    case = Case(StuckWire(pings))
+    await case.run()
+    assert case.wire.sent == []
+    assert (case.replies.total, case.replies.refused) == (0, 3)
 
 
 async def test_a_message_is_decoded_before_it_is_read() -> None:

@@ -37,10 +37,11 @@ def read_all(
 
 
 def test_the_rate_is_per_hour_for_the_coming_full_hour() -> None:
-    """20 digits, no time, no mark: the oracle price is the index (§2, §3)."""
+    """20 digits, no time; the oracle price is index and mark (§2, §3)."""
     expected = RateUpdate(
         "SOL-USD",
         -0.00000937416666666667,
+        mark_price=141.6915231,
         index_price=141.6915231,
         next_funding_time=THREE_PM_US,
         interval_hours=1.0,
@@ -77,14 +78,16 @@ def test_the_rate_of_a_market_that_is_not_active_is_none(word: str, *, halted: b
     ]
 
 
-def test_a_market_without_an_oracle_price_has_no_rate() -> None:
-    """A rate of 0 of such a market is none (§3)."""
-    assert read_all({**ROW, "oraclePrice": None, "nextFundingRate": "0"}) == [
-        NoRate("SOL-USD", "a rate of 0 without an oracle price: dead", halted=True)
+@pytest.mark.parametrize("oracle_price", [None, "", "0", "0.0", 0])
+@pytest.mark.parametrize("rate", ["0", "0.0001"])
+def test_a_market_without_an_oracle_price_has_no_rate(oracle_price: object, rate: str) -> None:
+    """It is halted, as the list says (§3)."""
+    assert read_all({**ROW, "oraclePrice": oracle_price, "nextFundingRate": rate}) == [
+        NoRate("SOL-USD", "a rate without an oracle price", halted=True)
     ]
-    (update,) = read_all({**ROW, "oraclePrice": None})
-    assert isinstance(update, RateUpdate)
-    assert update.index_price is None
+    (facts,) = read_all({**MARKET, "oraclePrice": oracle_price}, "contract", "perpetualMarkets")
+    assert isinstance(facts, InstrumentUpdate)
+    assert facts.status is ContractStatus.HALTED
 
 
 def test_a_bad_price_does_not_cost_the_rate() -> None:

@@ -75,6 +75,27 @@ def test_the_estimate_is_of_the_hour_that_comes() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("hours_behind", "for_the_hour_just_ended"), [(0, False), (1, True), (2, False), (3, False)]
+)
+def test_an_estimate_is_of_the_hour_before_until_the_exchange_turns(
+    hours_behind: int, *, for_the_hour_just_ended: bool
+) -> None:
+    """It names the settlement before the last one then; a market is never two hours behind."""
+    at_us = HOUR_US + 16 * US_PER_MINUTE
+    settled_ms = HOUR_US // 1_000 + 1 - hours_behind * 3_600_000
+    row = frame(at_us, funding_timestamp=settled_ms)
+    (rate,) = read(row)
+    assert isinstance(rate, RateUpdate)
+    coming = HOUR_US if for_the_hour_just_ended else HOUR_US + 60 * US_PER_MINUTE
+    assert rate.next_funding_time == coming
+    reader = normalise.column_reader("market_stats")
+    assert reader is not None
+    columns = reader.read([json.dumps(row).encode()])
+    assert columns is not None
+    assert columns.next_funding_times.tolist() == [coming]
+
+
 def test_a_frame_of_one_market_means_the_same() -> None:
     """`market_stats/2` has the row without a map (docs/exchanges/lighter.md §2)."""
     at_us = HOUR_US + 40 * US_PER_MINUTE
@@ -204,7 +225,7 @@ def test_a_market_of_the_list(word: str, status: ContractStatus) -> None:
 
 
 def test_what_is_held_is_counted_in_the_base() -> None:
-    """And valued at the mark; without one it is not known (docs/exchanges/lighter.md §9c)."""
+    """And valued at the mark; without one at that of before (docs/exchanges/lighter.md §9c)."""
     row = {
         "symbol": "SOL",
         "daily_quote_token_volume": 5_000.5,
@@ -212,10 +233,16 @@ def test_what_is_held_is_counted_in_the_base() -> None:
         "mark_price": "140",
     }
     assert read(row, purpose="contract", channel="liquidity") == [
-        InstrumentUpdate("SOL", turnover_24h=5_000.5, open_interest=1_750.0)
+        InstrumentUpdate(
+            "SOL",
+            mark_price=140.0,
+            turnover_24h=5_000.5,
+            open_interest=1_750.0,
+            open_interest_units=12.5,
+        )
     ]
     assert read({**row, "mark_price": "0"}, purpose="contract", channel="liquidity") == [
-        InstrumentUpdate("SOL", turnover_24h=5_000.5)
+        InstrumentUpdate("SOL", turnover_24h=5_000.5, open_interest_units=12.5)
     ]
 
 

@@ -64,6 +64,35 @@ def test_a_row_of_the_full_hour_is_of_the_next_one() -> None:
     assert update.next_funding_time == (HOUR_MS + 3_600_000) * US_PER_MS
 
 
+@pytest.mark.parametrize("stamp", [None, "", "soon", 5, [], 0])
+def test_an_odd_time_does_not_cost_the_rate(stamp: object) -> None:
+    """That of receipt stands in."""
+    rate, *faults = read({**PRICE, "timestamp": stamp})
+    assert isinstance(rate, RateUpdate)
+    assert rate.event_time is None
+    assert rate.next_funding_time == HOUR_MS * US_PER_MS
+    assert len(faults) == (0 if stamp in (None, "", 0) else 1)
+    assert read({key: PRICE[key] for key in PRICE if key != "timestamp"})[:1] == [rate]
+
+
+@pytest.mark.parametrize("late_ms", [0, -777, 777, 29_999, -30_000])
+def test_a_stamp_beside_the_hour_is_kept(late_ms: int) -> None:
+    """The worker rounds it to the minute."""
+    row = {"funding_rate": "0.1", "created_at": HOUR_MS + late_ms}
+    (update,) = read(row, purpose="history", channel="funding_rate/history")
+    assert isinstance(update, SettlementUpdate)
+    assert update.funding_time_raw == (HOUR_MS + late_ms) * US_PER_MS
+
+
+@pytest.mark.parametrize("late_ms", [60_000, 1_800_000, 3_500_000])
+def test_a_row_that_is_written_later_settled_at_its_hour(late_ms: int) -> None:
+    """Every symbol settles on the hour (docs/exchanges/pacifica.md §9b)."""
+    row = {"funding_rate": "0.1", "created_at": HOUR_MS + late_ms}
+    (update,) = read(row, purpose="history", channel="funding_rate/history")
+    assert isinstance(update, SettlementUpdate)
+    assert update.funding_time_raw == HOUR_MS * US_PER_MS
+
+
 @pytest.mark.parametrize("rate", [None, "", "n/a"])
 def test_a_missing_estimate_is_none_even_beside_a_settled_rate(rate: str | None) -> None:
     """It is neither 0 nor the settled one."""
@@ -105,11 +134,13 @@ def test_a_listed_perpetual_trades_and_settles_each_hour() -> None:
 def test_what_is_held_is_counted_in_the_base() -> None:
     """And valued at the mark; what was traded is in USD (docs/exchanges/pacifica.md §6)."""
     assert read(PRICE, purpose="contract", channel="liquidity") == [
-        InstrumentUpdate("SOL", turnover_24h=5_000.5, open_interest=28_250.0)
+        InstrumentUpdate(
+            "SOL", turnover_24h=5_000.5, open_interest=28_250.0, open_interest_units=200.0
+        )
     ]
     bare = {**PRICE, "mark": "0"}
     assert read(bare, purpose="contract", channel="liquidity") == [
-        InstrumentUpdate("SOL", turnover_24h=5_000.5)
+        InstrumentUpdate("SOL", turnover_24h=5_000.5, open_interest_units=200.0)
     ]
 
 
@@ -134,8 +165,8 @@ def test_a_row_that_was_captured() -> None:
 
 
 def test_a_settlement_of_the_documentation() -> None:
-    """Its time is not near a full hour, and is kept."""
+    """Its time is not near a full hour: it is of the hour that had begun."""
     (row,) = captured("doc_funding_rate_history_rest.json")["data"]
     assert read(row, "BTC", "history", "funding_rate/history") == [
-        SettlementUpdate("BTC", 1_753_806_934_249_000, 0.0000125, interval_hours=1.0)
+        SettlementUpdate("BTC", 1_753_804_800_000_000, 0.0000125, interval_hours=1.0)
     ]

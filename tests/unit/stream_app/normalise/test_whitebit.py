@@ -49,10 +49,15 @@ def test_a_row_of_a_push_stands_in_an_array_or_is_it() -> None:
     assert read_all({**PUSH, "params": ROW}, "stream", "premiumIndex") == [RATE]
 
 
-@pytest.mark.parametrize("value", [1_790_006_400_000, 1_790_006_400, "1790006400000"])
+@pytest.mark.parametrize(
+    "value", [1_790_006_400_000, 1_790_006_400, "1790006400000", "1790006400", 1_790_006_400.0]
+)
 def test_the_next_settlement_is_in_ms_or_as_documented_in_seconds(value: Any) -> None:
     """§2."""
     assert pushed(4, value) == [RATE]
+    (listed,) = future(next_funding_rate_timestamp=value)
+    assert isinstance(listed, RateUpdate)
+    assert listed.next_funding_time == RATE.next_funding_time
 
 
 def test_the_time_of_sending_has_microseconds() -> None:
@@ -64,8 +69,11 @@ def test_the_time_of_sending_has_microseconds() -> None:
     assert read_all(without, "stream", "premiumIndex") == [
         RateUpdate(**{**_fields(RATE), "event_time": None})
     ]
-    with pytest.raises(MalformedInputError):
-        pushed(5, 17.0)
+    odd: object
+    for odd in (17.0, "soon", []):
+        rate, fault = pushed(5, odd)
+        assert rate == RateUpdate(**{**_fields(RATE), "event_time": None})
+        assert "send time" in str(fault)
 
 
 @pytest.mark.parametrize("value", ["", None])

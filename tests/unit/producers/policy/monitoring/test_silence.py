@@ -25,6 +25,16 @@ def test_an_outage_is_no_reason_to_doubt_the_list() -> None:
     assert silence.observe(left, 100) == (ContractsSilent(left),)
 
 
+def test_quiet_ones_are_no_reason_to_doubt_the_list() -> None:
+    """Beside them a few that are silent are; one that was quiet before is news."""
+    silence = Silence()
+    assert silence.observe(MANY, 100, MANY) == (ContractsSilent(MANY, MANY),)
+    both = MANY | FEW
+    assert silence.observe(both, 100, MANY) == (ContractsSilent(both, MANY), FewSilent(FEW))
+    left = MANY - {"S1"}
+    assert silence.observe(MANY, 100, left) == (ContractsSilent(MANY, left), FewSilent(MANY - left))
+
+
 def test_that_nobody_is_silent_is_reported_too() -> None:
     """REST has to stop."""
     assert Silence().observe(frozenset(), 100) == (ContractsSilent(frozenset()),)

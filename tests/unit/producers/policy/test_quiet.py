@@ -1,0 +1,79 @@
+"""A contract is quiet while an open connection that brings others would bring its changes."""
+
+from __future__ import annotations
+
+import pytest
+
+from producers.policy.quiet import QuietContracts
+
+ALIVE_S = 60.0
+ALL = frozenset("ABCD")
+
+
+@pytest.fixture
+def quiet() -> QuietContracts:
+    """Two sockets with two contracts each, both open."""
+    made = QuietContracts(ALIVE_S)
+    made.carry({"one": frozenset("AB"), "two": frozenset("CD")})
+    made.opened("one", "feed/one/1")
+    made.opened("two", "feed/two/2")
+    return made
+
+
+def test_what_a_live_connection_has_brought_before_is_quiet(quiet: QuietContracts) -> None:
+    """As long as it brings others; one that is not silent is not asked about."""
+    quiet.data("feed/one/1", ["A", "B"], 10.0)
+    quiet.data("feed/one/1", ["A"], 500.0)
+    assert quiet.among(frozenset("BCD"), 500.0) == {"B"}
+    assert quiet.among(ALL, 500.0 + ALIVE_S) == {"A", "B"}
+    assert quiet.among(ALL, 500.1 + ALIVE_S) == frozenset()
+
+
+def test_what_rest_has_shown_is_quiet_once_its_own_socket_brings_data(
+    quiet: QuietContracts,
+) -> None:
+    """An open socket without data says nothing of its contracts, and another one's data neither."""
+    quiet.shown(["B", "D", "X"])
+    assert quiet.among(ALL, 1.0) == frozenset()
+    quiet.data("feed/one/1", ["A"], 2.0)
+    assert quiet.among(ALL, 2.0) == {"A", "B"}
+
+
+def test_what_has_changed_while_no_connection_was_open_is_not_known(quiet: QuietContracts) -> None:
+    """Until REST has shown it again, or the new connection has brought it."""
+    quiet.data("feed/one/1", ["A", "B"], 1.0)
+    quiet.closed("feed/one/1")
+    quiet.closed("feed/one/1")
+    quiet.data("feed/one/1", ["A"], 2.0)
+    assert quiet.among(ALL, 2.0) == frozenset()
+    quiet.shown(["A"])
+    quiet.opened("one", "feed/one/3")
+    quiet.data("feed/one/3", ["B"], 3.0)
+    assert quiet.among(ALL, 3.0) == {"B"}
+    quiet.shown(["A"])
+    assert quiet.among(ALL, 3.0) == {"A", "B"}
+
+
+def test_a_spare_that_goes_on_knows_what_it_has_brought(quiet: QuietContracts) -> None:
+    """The end of the other connection changes nothing."""
+    quiet.carry({"one": frozenset("AB"), "one-spare-1": frozenset("AB")})
+    quiet.opened("one-spare-1", "feed/one-spare-1/3")
+    for identity in ("feed/one/1", "feed/one-spare-1/3"):
+        quiet.data(identity, ["A", "B"], 1.0)
+    quiet.closed("feed/one/1")
+    assert quiet.among(ALL, 1.0) == {"A", "B"}
+
+
+def test_a_contract_that_is_not_on_the_socket_is_not_quiet(quiet: QuietContracts) -> None:
+    """Made up by the exchange, or moved to another socket since."""
+    quiet.data("feed/one/1", ["A", "B", "C", "X"], 1.0)
+    assert quiet.among(ALL | {"X"}, 1.0) == {"A", "B"}
+    quiet.carry({"one": frozenset("A")})
+    assert quiet.among(ALL, 1.0) == {"A"}
+
+
+def test_late_data_makes_no_connection_older(quiet: QuietContracts) -> None:
+    """A frame that was long on its way shows the past."""
+    quiet.data("feed/one/1", ["A"], 100.0)
+    quiet.data("feed/one/1", ["B"], 1.0)
+    assert quiet.among(ALL, 100.0) == {"A", "B"}
