@@ -42,9 +42,9 @@ class Owed(NamedTuple):
     left_out: frozenset[Key] = frozenset()
     """Updates that were sent, and that the rule leaves out."""
     lost_not_owed: frozenset[Key] = frozenset()
-    """Updates that the exchange lost, so that no client got them, and that would not have been stored
-    anyway: the rule would have left them out, or an update of the same contract, second and rate
-    was sent."""
+    """Updates that the exchange lost, so that no client got them, and that would not have been
+    stored anyway: the rule would have left them out, or an update of the same contract, second and
+    rate was sent."""
 
 
 def owed_of(sent: Sequence[Update], missed: Sequence[Update]) -> Owed:

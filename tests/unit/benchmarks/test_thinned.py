@@ -89,7 +89,7 @@ def test_frames_that_change_places_have_one_of_the_two_stored() -> None:
     assert (found.failed, found.named) == (Counter(), {SWAPPED: 1, OTHER_TERMS: 1})
 
 
-def test_what_lost_not_owed_needs_no_gap() -> None:
+def test_what_is_lost_and_not_owed_needs_no_gap() -> None:
     """One of many in a second; a second without any is a gap."""
     start = {"delivered": [sent(1.1, 0.1), sent(2.1, 0.1)]}
     stored = [row(each) for each in start["delivered"]]
