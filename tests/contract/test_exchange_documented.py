@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.venues import MOST_CALLS_AN_HOUR, calls_an_hour, streaming_symbols
+from benchmarks.hourly_calls import calls_of
+from benchmarks.venues import MOST_CALLS_AN_HOUR
 from producers.exchanges import exchange
 from producers.exchanges.spec import Control, Exchange, RestCall, SocketKind
 from producers.websocket.config import DEFAULT_CONFIG
@@ -139,7 +140,7 @@ def test_a_healthy_feed_makes_few_calls_an_hour(feed: str) -> None:
     The worst hour of quiet contracts included: some of every family are quiet all the time.
     """
     found = exchange(feed)
-    assert calls_an_hour(found, streaming_symbols(feed)) <= MOST_CALLS_AN_HOUR
+    assert calls_of(feed).most <= MOST_CALLS_AN_HOUR
     if found.quiet_every_s is not None:
         assert found.silent_s + found.quiet_every_s <= spec(feed).stale_s
 
