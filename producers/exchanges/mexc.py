@@ -52,7 +52,8 @@ PING_EVERY_S = 15.0
 SILENT_S = 150.0
 CONTRACT_SILENT_S = 100.0
 """A contract is pushed every 25 to 79 s while its rate changes (§1)."""
-FALLBACK_S = 5.0
+FALLBACK_S = 30.0
+"""A reply has all contracts in 243 KB, and rates are made anew once a minute (§4a)."""
 QUIET_EVERY_S = 200.0
 """A rate that does not change is not pushed, and many rates are 0 for good (§5)."""
 MAX_AGE_S = 23 * 3600.0

@@ -17,6 +17,8 @@ FEED = FeedSpec(
     perpetuals=150,
     missed_after_s=300.0,
     statuses={"active": ContractStatus.TRADING, "inactive": ContractStatus.DELISTED},
+    # The stream names a settlement, but only with the next push of its market (§6).
+    derive_settlements=True,
     first_history_min=10,
     rate_kind=RateKind.HOURLY_PERCENT_ESTIMATE,
     thinned=True,

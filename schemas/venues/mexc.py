@@ -33,6 +33,16 @@ _OWN_NAMES = {
             ("TESLA", "TSLA"),
         )
     },
+    **{
+        f"{ticker}STOCK": Meant(company, 1.0, f"the share, since {ticker} is a coin here (§5)")
+        for ticker, company in (
+            ("CAT", "CATERPILLAR"),
+            ("CVX", "CHEVRON"),
+            ("DASH", "DOORDASH"),
+            ("META", "METAPLATFORMS"),
+            ("T", "AT&T"),
+        )
+    },
     "SILVER": Meant("XAG", 1.0, "the metal by the ounce, displayed as SILVER(XAG) (§5)"),
 }
 
@@ -58,3 +68,5 @@ FEED = FeedSpec(
     # Shares are written with STOCK behind their ticker, but for a few.
     assets=AssetNames(_OWN_NAMES, share_endings=("STOCK",)),
 )
+COINS = FEED.assets._replace(share_endings=())
+"""Its names of what is no share: a coin's name may end in the same letters."""

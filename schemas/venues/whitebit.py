@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from schemas.asset_names import AssetNames, Meant
 from schemas.contract_status import ContractStatus
 from schemas.feed_spec import FeedSpec
 
@@ -20,4 +21,5 @@ FEED = FeedSpec(
     # Settled rates are asked for contract by contract (§4b).
     derive_settlements=True,
     thinned=True,
+    assets=AssetNames({"CAT": Meant("CATERPILLAR", 1.0, "the share; CAT is a coin (§3)")}),
 )

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from schemas.errors import MalformedInputError
-from schemas.venues.mexc import FEED
+from schemas.venues.mexc import COINS, FEED
 from stream_app.model import (
     InstrumentUpdate,
     NoRate,
@@ -39,6 +39,7 @@ from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader
 
 _QUOTES = frozenset({"USDT", "USDC", "USD1", "USD"})
 _INVERSE = "_USD"
+_SHARE = 2
 CHANNEL = "push.funding.rate"
 
 
@@ -86,6 +87,8 @@ class _Contract(msgspec.Struct, gc=False, rename="camel"):
     base_coin: Text = None
     quote_coin: Text = None
     state: Number = None
+    type: Number = None
+    """1: a coin, 2: a share or another asset."""
 
 
 class _Ticker(msgspec.Struct, gc=False, rename="camel"):
@@ -171,7 +174,8 @@ def _contract(row: _Contract, _item: Item) -> Sequence[Update]:
     base = optional(text, row.base_coin, "baseCoin", faults) or guessed_base
     state = optional(number, row.state, "state", faults)
     word = None if state is None else f"{state:.12g}"
-    asset, multiplier = canonical_asset(base, FEED.assets)
+    kind = optional(number, row.type, "type", faults)
+    asset, multiplier = canonical_asset(base, FEED.assets if kind == _SHARE else COINS)
     facts = InstrumentUpdate(
         row.symbol,
         base=asset,

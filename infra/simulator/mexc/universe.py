@@ -20,6 +20,8 @@ UNLISTED = tuple(f"OLD{letter}_USDT" for letter in "ABCDEFGH")
 """Rows of the call for current rates that the list does not have."""
 _STOCKS = 425
 _FAMILIES = {"USDC": 78, "USD1": 35, "USD": 10}
+_BY_COMPANY = {"NVDA": "NVIDIA", "TSLA": "TESLA", "COIN": "COINBASE", "HOOD": "ROBINHOOD"}
+"""Shares that are not called by their ticker."""
 _TURNING = 4
 """The perpetual whose interval goes from 8 h to 4 h and back, every 20 days."""
 
@@ -44,7 +46,7 @@ def contracts(perpetuals: int, start_ms: int, held_back: int = 0) -> tuple[Contr
 
 def detail(contract: Contract, state: int) -> dict[str, object]:
     """The entry of a contract in `detail` (§4c): it tells neither interval nor cap."""
-    name, quote = contract.asset.name, contract.quote
+    name, quote = _name(contract.asset), contract.quote
     return {
         "symbol": contract.symbol,
         "displayName": f"{contract.symbol}永续",
@@ -82,6 +84,13 @@ def detail(contract: Contract, state: int) -> dict[str, object]:
     }
 
 
+def _name(asset: Asset) -> str:
+    """What the exchange calls an asset: shares have an ending, but for a few (§5)."""
+    if asset.tradfi and not asset.commodity:
+        return _BY_COMPANY.get(asset.name, f"{asset.name}STOCK")
+    return "SILVER" if asset.name == "XAG" else asset.name
+
+
 def _assets(count: int) -> Iterator[Asset]:
     crypto = (asset for asset in universe.crypto_assets() if asset.name.isascii())
     stocks = universe.tradfi_assets()
@@ -92,7 +101,7 @@ def _assets(count: int) -> Iterator[Asset]:
 
 def _perpetual(position: int, asset: Asset, quote: str) -> Contract:
     return Contract(
-        symbol=f"{asset.name}_{quote}",
+        symbol=f"{_name(asset)}_{quote}",
         asset=asset,
         quote=quote,
         kind="tradfi" if asset.tradfi else "crypto",

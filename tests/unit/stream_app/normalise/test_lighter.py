@@ -50,7 +50,7 @@ def test_the_feed_says_that_it_sends_percent_per_hour() -> None:
     """Its pages and tables show the number as it was sent from this."""
     assert FEED.rate_kind is RateKind.HOURLY_PERCENT_ESTIMATE
     assert FEED.thinned
-    assert not FEED.derive_settlements
+    assert FEED.derive_settlements
 
 
 @pytest.mark.parametrize("percent", ["0.0012", "-0.0028", "0.0000", "4.0000", "-0.1234", "1e-3"])

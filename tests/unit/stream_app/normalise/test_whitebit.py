@@ -179,3 +179,11 @@ def test_a_push_of_another_form_is_malformed(params: Any) -> None:
 
 def _fields(update: RateUpdate) -> dict[str, Any]:
     return {name: getattr(update, name) for name in update.__struct_fields__}
+
+
+def test_a_share_is_no_coin_of_its_ticker() -> None:
+    """`CAT_PERP` is Caterpillar (§3)."""
+    row = {**FUTURE, "ticker_id": "CAT_PERP", "stock_currency": "CAT"}
+    (facts,) = read_all(row, "contract", "futures", "CAT_PERP")
+    assert isinstance(facts, InstrumentUpdate)
+    assert facts.base == "CATERPILLAR"
