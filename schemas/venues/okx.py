@@ -25,10 +25,14 @@ FEED = FeedSpec(
     assets=AssetNames(
         {
             "BB": Meant(
-                "BLACKBERRY", 1.0, "the share since 2026-06-01 (OKX's notice); BB is BounceBit"
+                "BLACKBERRY",
+                1.0,
+                "the share since 2026-06-01 (OKX's notice, as quoted); BB is BounceBit",
             ),
             "QNT": Meant(
-                "QUANTINUUM", 1.0, "the share since 2026-06-05 (OKX's notice); QNT is Quant"
+                "QUANTINUUM",
+                1.0,
+                "the share since 2026-06-05 (OKX's notice, as quoted); QNT is Quant",
             ),
         }
     ),
