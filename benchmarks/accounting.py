@@ -266,7 +266,7 @@ class _Comparison:
         for update in self._evidence.missed:
             if not self._inside(update.sent_at) or _key(update) in self._damaged:
                 continue
-            if _key(update) in self._owed.nobody_misses:
+            if _key(update) in self._owed.lost_not_owed:
                 account.thinned += 1
                 continue
             account.missed += 1

@@ -29,8 +29,8 @@ SAMPLE_S = 5.0
 _ASK_S = 30.0
 _POLL_S = 0.5
 _NEWEST = (
-    "SELECT feed, argMax(tuple(state, contracts_expected, contracts_live, backfill_done, mode), "
-    "reported_at) FROM funding.feeds GROUP BY feed"
+    "SELECT feed, argMax(tuple(state, contracts_expected, contracts_live + contracts_by_rest, "
+    "backfill_done, mode), reported_at) FROM funding.feeds GROUP BY feed"
 )
 
 
@@ -94,7 +94,7 @@ class Running:
             return Counter((await reply.json())["counts"])
 
     async def ready(self) -> None:
-        """Wait until every feed delivers all contracts and has all of its history.
+        """Wait until every feed delivers all contracts, quiet ones by REST, and has its history.
 
         Raises:
             UnavailableError: not within READY_WITHIN_S, or longer while history still comes.
@@ -144,8 +144,8 @@ class Usage(tuple[float, int]):
 def _is_ready(status: tuple[Any, ...] | None) -> bool:
     if status is None:
         return False
-    state, expected, live, done, mode = status
-    streams = mode == "poll" or (state == "live" and live >= expected)
+    state, expected, delivered, done, mode = status
+    streams = mode == "poll" or (state == "live" and delivered >= expected)
     return bool(expected and streams and done >= expected)
 
 

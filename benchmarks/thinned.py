@@ -41,9 +41,10 @@ class Owed(NamedTuple):
 
     left_out: frozenset[Key] = frozenset()
     """Updates that were sent, and that the rule leaves out."""
-    nobody_misses: frozenset[Key] = frozenset()
-    """Updates that no client got, and that the rule would have left out, or that another one of
-    their second has replaced."""
+    lost_not_owed: frozenset[Key] = frozenset()
+    """Updates that the exchange lost, so that no client got them, and that would not have been
+    stored anyway: the rule would have left them out, or an update of the same contract, second and
+    rate was sent."""
 
 
 def owed_of(sent: Sequence[Update], missed: Sequence[Update]) -> Owed:

@@ -5,7 +5,8 @@ normaliser and its simulated exchange, each with the modules that its venue alon
 Captured messages are those of the test that cuts and reads them and compares them with what their
 sources state; they are not in the repository. Sockets are those that all contracts of the real
 exchange need, without second sources. REST calls are those of an hour in which the stream is well,
-by the description: lists, settlements, and one snapshot that the stream is compared with. Times are
+by the description: lists, settlements, one snapshot that the stream is compared with, and what
+contracts that are quiet by nature cost at most. Times are
 of one core, the best of several rounds over frames that the simulated exchange sends: cutting a
 frame into pieces, completing rows of changes where the exchange sends such, and reading a piece by
 itself, which a worker does by columns where it can.
@@ -19,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
+from benchmarks.hourly_calls import START_MS, hourly_calls, streaming
 from benchmarks.running import progress
 from benchmarks.tables import Aim, table
 from benchmarks.venue_parts import captured, lines_of
@@ -28,10 +30,8 @@ from infra.simulator.options import SimulatorOptions
 from infra.simulator.registry import SIMULATED
 from producers.exchanges import exchange
 from producers.exchanges.spec import Exchange, Frame, Slice, SocketKind
-from producers.policy.history.bulk_schedule import SETTLED_AFTER_S
 from producers.policy.merging import Merging
 from producers.policy.sharding import allocate
-from producers.settings import ProducerSettings
 from schemas.feeds import FEEDS
 from stream_app.normalise import normaliser
 
@@ -39,7 +39,6 @@ TITLE = "Each exchange"
 BOUND_S = 600.0
 MOST_CALLS_AN_HOUR = 48
 """REST calls of a feed whose stream is well (docs/feeds.md)."""
-START_MS = 1_790_000_000_000
 SIMULATED_S, QUICK_SIMULATED_S = 130, 5
 """How long the simulated exchange sends, by its own clock: one of a minute has two pushes."""
 MOST_FRAMES = 2_000
@@ -75,22 +74,13 @@ def figures_of(feed: str, seconds: int) -> dict[str, Any]:
     one = SIMULATED.get(feed)
     if one is None:
         return {"contracts": 0, "sockets": 0, "calls_an_hour": 0, "cost": None}
-    symbols = _streaming(one.create(SimulatorOptions(), one.perpetuals, START_MS))
+    symbols = streaming(one.create(SimulatorOptions(), one.perpetuals, START_MS))
     return {
         "contracts": one.perpetuals,
         "sockets": sockets_of(found, symbols),
-        "calls_an_hour": round(calls_an_hour(found, symbols), 1),
+        "calls_an_hour": round(hourly_calls(found, symbols).most, 1),
         "cost": cost_of(feed, messages_of(feed, seconds)),
     }
-
-
-def _streaming(simulated: SimulatedExchange) -> list[str]:
-    contracts = simulated.market.contracts
-    return [
-        contracts[row].symbol
-        for row in simulated.listings.rows()
-        if contracts[row].kind in {"crypto", "tradfi"} and not contracts[row].frozen
-    ]
 
 
 def sockets_of(found: Exchange, symbols: Sequence[str]) -> int:
@@ -102,21 +92,12 @@ def sockets_of(found: Exchange, symbols: Sequence[str]) -> int:
     )
 
 
-def calls_an_hour(found: Exchange, symbols: Sequence[str]) -> float:
-    """Return the REST calls of an hour in which the stream is well, after the start."""
-    refreshes = 3_600 / ProducerSettings.model_fields["producer_registry_refresh_s"].default
-    facts = sum(refreshes / call.every for call in found.fact_calls)
-    settlements = found.true_up_calls_per_hour or len(SETTLED_AFTER_S)
-    snapshot = len(found.snapshot_calls(symbols))
-    return float(facts + settlements + snapshot)
-
-
 def messages_of(feed: str, seconds: int) -> list[bytes]:
     """Return what the simulated exchange sends on the feed's sockets in so many seconds."""
     one, found = SIMULATED[feed], exchange(feed)
     count = min(CONTRACTS, one.perpetuals)
     simulated = one.create(SimulatorOptions(), count, START_MS)
-    symbols = _streaming(simulated)
+    symbols = streaming(simulated)
     sessions = [
         session
         for kind in found.socket_kinds

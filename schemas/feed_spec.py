@@ -67,6 +67,11 @@ class FeedSpec(NamedTuple):
     is rounded so as well. None: both have the same digits, as far as is known."""
     settling_s: float = 0.0
     """Estimates within so many seconds after a settlement are noise, and ignored."""
+    perpetuals: int = 100
+    """About how many the exchange lists: with `cadence_s` how much the feed is to do."""
+    limits_group: str = ""
+    """Feeds of one group share the exchange's limits, and so are streamed by one process; empty:
+    the feed is alone in its group."""
     max_contracts: int = MAX_CONTRACTS
     """A longer list is cut to so many contracts, and an alert says so."""
     first_history_min: int = 0
@@ -84,6 +89,11 @@ class FeedSpec(NamedTuple):
     max_settled_rate: float = 0.10
     """A fraction per interval that no regular settlement exceeds, nor an estimate of a contract of
     which the exchange states no cap (docs/exchanges/README.md §8)."""
+
+    @property
+    def pushes_per_s(self) -> float:
+        """About how many rates the exchange pushes a second."""
+        return self.perpetuals / self.cadence_s
 
     def status_of(self, word: str | None) -> ContractStatus:
         """Return the state that the exchange's word for it means; it is halted without a word."""

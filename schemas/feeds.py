@@ -101,11 +101,20 @@ def spec(feed: str) -> FeedSpec:
     return found
 
 
+def limits_groups(feeds: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return feeds by the limits that they share (`FeedSpec.limits_group`), in their order."""
+    found: dict[str, list[str]] = {}
+    for feed in feeds:
+        found.setdefault(spec(feed).limits_group or feed, []).append(feed)
+    return [tuple(group) for group in found.values()]
+
+
 def shared_out(feeds: Sequence[str], number: int, shares: int) -> tuple[str, ...]:
     """Return one process's share of feeds, where several processes share them.
 
-    They are dealt out in their order, so a feed that is registered behind the others changes no
-    other feed's place.
+    Feeds that share limits are in one share. The groups with most pushes are dealt out first, each
+    to the share that has the least to do so far, so that all have about as much. All processes have
+    to know the same feeds: a further one may move others to another share.
 
     Args:
         feeds: All feeds.
@@ -113,14 +122,24 @@ def shared_out(feeds: Sequence[str], number: int, shares: int) -> tuple[str, ...
         shares: How many there are.
 
     Raises:
-        ConfigurationError: there is no such share, or none of the feeds falls to it.
+        ConfigurationError: there is no such share, a feed is not known, or none falls to the share.
     """
     if not 1 <= number <= shares:
         raise ConfigurationError(f"there is no share {number} of {shares}")
-    found = tuple(feeds[number - 1 :: shares])
-    if not found:
-        raise ConfigurationError(f"{len(feeds)} feeds are too few for {shares} shares")
-    return found
+    groups = limits_groups(feeds)
+    if shares > len(groups):
+        what = "feed is" if len(groups) == 1 else "feeds with limits of their own are"
+        raise ConfigurationError(f"{len(groups)} {what} too few for {shares} shares")
+    dealt: list[list[str]] = [[] for _ in range(shares)]
+    for group in sorted(groups, key=pushes_per_s, reverse=True):
+        # An empty share comes first, whatever the others weigh.
+        min(dealt, key=lambda share: (bool(share), pushes_per_s(share))).extend(group)
+    return tuple(sorted(dealt[number - 1], key=feeds.index))
+
+
+def pushes_per_s(feeds: Iterable[str]) -> float:
+    """Return about how many rates the exchanges of some feeds push a second."""
+    return sum(spec(feed).pushes_per_s for feed in feeds)
 
 
 def stale_s(feed: str) -> float:

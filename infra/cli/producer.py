@@ -32,8 +32,8 @@ class Share(click.ParamType):
 @click.command()
 @click.argument("feeds", nargs=-1, type=click.Choice(FEEDS), metavar="[FEED]...")
 @click.option("--share", type=Share(), metavar="K/N",
-              help="Only every Nth of the feeds, from the Kth on: the shares 1/N to N/N have "
-              "all of them together.")  # fmt: skip
+              help="Only one of N shares of the feeds, with about as many pushes as each of the "
+              "others: the shares 1/N to N/N have all of them together.")  # fmt: skip
 @click.option("--metrics-port", type=int, help="FUNDING_PRODUCER_METRICS_PORT.")
 @click.option("--base-url", help="Root of the exchanges, for a simulator.")
 def producer(

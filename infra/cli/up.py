@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from infra.runs import DEMO_CONTRACTS, FEEDS_PER_PRODUCER, RUN_DIRECTORIES
-from schemas.feeds import FEEDS
+from schemas.feeds import FEEDS, limits_groups
 
 
 @click.command()
@@ -21,8 +21,8 @@ from schemas.feeds import FEEDS
               help="As many simulated contracts as the real exchanges list, pushed as often as "
               "they push them.")  # fmt: skip
 @click.option("--producers", type=click.IntRange(1, len(FEEDS)),
-              help="Processes that share the feeds.  [default: 1; of all contracts one for each "
-              f"{FEEDS_PER_PRODUCER} feeds]")  # fmt: skip
+              help="Processes that share the feeds, where there are as many.  [default: 1; of all "
+              f"contracts one for each {FEEDS_PER_PRODUCER} feeds]")  # fmt: skip
 @click.option("--feed", "feeds", multiple=True, type=click.Choice(FEEDS), metavar="FEED",
               help="Only this feed; may be given again. Default: all.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True,
@@ -72,7 +72,7 @@ def up(**given: Any) -> None:
         ports=Ports(**{name: given.pop(f"{name}_port") for name in Ports.__dataclass_fields__}),
         feeds=feeds,
         contracts=contracts or DEMO_CONTRACTS,
-        producers=given.pop("producers") or producers,
+        producers=min(given.pop("producers") or producers, len(limits_groups(feeds))),
         **given,
     )
     if options.kafka is not None:

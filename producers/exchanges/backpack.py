@@ -53,7 +53,7 @@ MAX_AGE_S = 23 * 3600.0
 """No lifetime is documented (§1)."""
 MAX_SNAPSHOT_AGE_S = 5
 """The CDN may serve an old reply, and says how old (§4a)."""
-_CHANNEL = "markPrice"
+CHANNEL = "markPrice"
 _REQUESTS = "requests"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -92,7 +92,7 @@ _market: Callable[[Any], _Market] = decoder(_Market)
 def _frames(method: str, symbols: Sequence[str]) -> list[SubscribeFrame]:
     return [
         SubscribeFrame(
-            json_text({"method": method, "params": [f"{_CHANNEL}.{symbol}" for symbol in chunk]}),
+            json_text({"method": method, "params": [f"{CHANNEL}.{symbol}" for symbol in chunk]}),
             chunk,
         )
         for chunk in chunks(symbols, STREAMS_PER_FRAME)
@@ -143,7 +143,7 @@ class Backpack(Exchange):
         RestCall("openInterest", "/api/v1/openInterest", costs={_REQUESTS: 1}, every=2),
     )
     documented: Mapping[str, PayloadFields] = {
-        _CHANNEL: PayloadFields(("stream", *(f"data.{name}" for name in "eETspifn")), every_s=1.0),
+        CHANNEL: PayloadFields(("stream", *(f"data.{name}" for name in "eETspifn")), every_s=1.0),
         "markPrices": PayloadFields(
             ("symbol", "markPrice", "indexPrice", "fundingRate", "nextFundingTimestamp")
         ),
@@ -171,7 +171,7 @@ class Backpack(Exchange):
         """A row is one piece; its symbol follows the first dot of the stream (§2)."""
         message = _message(data)
         channel, dot, symbol = (message.stream or "").partition(".")
-        if dot and channel != _CHANNEL and present(message.data):
+        if dot and channel != CHANNEL and present(message.data):
             return Frame(channel, (), unknown=channel)
         if dot and symbol and present(message.data):
             return Frame(

@@ -35,6 +35,7 @@ from producers.exchanges.spec import (
     piece_of,
 )
 from schemas.errors import MalformedInputError
+from schemas.venues.binance import LIMITS_GROUP
 
 HISTORY_LIMIT = 1000
 WEIGHT = "weight"
@@ -42,7 +43,6 @@ WEIGHT_LIMIT = RateLimit(2400, 60.0)
 """One pool for fapi and dapi since 2026-06-30 (docs/exchanges/binance-usdm.md §9)."""
 TICKER_WEIGHT = 40
 """Of ticker/24hr without a symbol (docs/exchanges/binance-usdm.md §9e, binance-coinm.md §6e)."""
-LIMITS_GROUP = "binance"
 USED_WEIGHT_HEADER = "X-MBX-USED-WEIGHT-1M"
 SILENT_S = 10.0
 CONTRACT_SILENT_S = 5.0

@@ -67,7 +67,7 @@ BANNED_S = 600.0
 """How long nothing is to be asked after `access too frequent` (§4)."""
 TOO_MANY_S = 60.0
 """How long after code 10006, which does not say it (§4)."""
-_CHANNEL = "tickers"
+CHANNEL = "tickers"
 _REQUESTS = "requests"
 _COST: Mapping[str, int] = {_REQUESTS: 1}
 _FAMILIES = ("linear", "inverse")
@@ -153,7 +153,7 @@ def _frames(op: str, symbols: Sequence[str]) -> list[SubscribeFrame]:
     for chunk in chunks(symbols, TOPICS_PER_FRAME):
         # The answer repeats it; no two requests that are under way have the same first contract.
         identity = f"{op} {chunk[0]} {len(chunk)}"
-        topics = [f"{_CHANNEL}.{symbol}" for symbol in chunk]
+        topics = [f"{CHANNEL}.{symbol}" for symbol in chunk]
         text = json_text({"req_id": identity, "op": op, "args": topics})
         frames.append(SubscribeFrame(text, chunk, identity))
     return frames
@@ -239,7 +239,7 @@ class Bybit(Exchange):
     })  # fmt: skip
     row_terms = ("fundingRate", "fundingIntervalHour", "nextFundingTime")
     documented: Mapping[str, PayloadFields] = {
-        _CHANNEL: PayloadFields(
+        CHANNEL: PayloadFields(
             (
                 *("topic", "type", "ts", "data.symbol", "data.fundingRate", "data.markPrice"),
                 *("data.nextFundingTime", "data.fundingIntervalHour", "data.indexPrice"),
@@ -268,7 +268,7 @@ class Bybit(Exchange):
         message = _message(data)
         if message.topic is not None and present(message.data):
             channel, _, contract = message.topic.partition(".")
-            if channel != _CHANNEL:
+            if channel != CHANNEL:
                 return Frame(channel, (), unknown=channel)
             piece = piece_of(_row(message.data).symbol, bytes(message.data))
             if piece.symbol != contract:

@@ -60,7 +60,7 @@ PING_EVERY_S = 20.0
 """A connection that is idle for 30 s is closed (§1)."""
 TOO_MANY_S = 60.0
 """How long nothing is asked after code 50011, which does not say it (§4)."""
-_CHANNEL = "funding-rate"
+CHANNEL = "funding-rate"
 _SWAP = "SWAP"
 _PONG = b"pong"
 _TOO_MANY = "50011"
@@ -144,7 +144,7 @@ def _frames(op: str, symbols: Sequence[str]) -> list[SubscribeFrame]:
     for chunk in chunks(symbols, ARGS_PER_FRAME):
         # Letters and digits alone, 32 at most; the answer repeats it (§1).
         identity = f"{op[0]}{zlib.crc32(','.join(chunk).encode()):08x}n{len(chunk)}"
-        args = [{"channel": _CHANNEL, "instId": symbol} for symbol in chunk]
+        args = [{"channel": CHANNEL, "instId": symbol} for symbol in chunk]
         text = json_text({"id": identity, "op": op, "args": args})
         frames.append(SubscribeFrame(text, chunk, identity))
     return frames
@@ -220,7 +220,7 @@ class Okx(Exchange):
         _get("mark-price", "/api/v5/public/mark-price", every=_FACTS_EVERY, instType=_SWAP),
     )
     documented: Mapping[str, PayloadFields] = {
-        _CHANNEL: PayloadFields(
+        CHANNEL: PayloadFields(
             (
                 *("arg.channel", "arg.instId", "data[].instId", "data[].instType"),
                 *("data[].fundingRate", "data[].fundingTime", "data[].nextFundingTime"),
@@ -277,7 +277,7 @@ class Okx(Exchange):
         if message.arg is None or not message.arg.channel or not present(message.data):
             raise MalformedInputError("neither a channel's data nor an event")
         channel = message.arg.channel
-        if channel != _CHANNEL:
+        if channel != CHANNEL:
             return Frame(channel, (), unknown=channel)
         rows = _rows(message.data)
         times = [micros(time_or_none(row.ts), us_per=1_000) for row, _ in rows if row is not None]

@@ -146,7 +146,7 @@ class FeedMonitor:
         """Note the end of a connection: what it alone delivered is silent from now on."""
         self._liveness.closed(closed.connection_id)
         if self._quiet is not None:
-            self._quiet.closed(closed.connection_id)
+            self._quiet.closed(closed.connection_id, handed_over=closed.handed_over)
         if closed.handed_over:
             self._gaps.handed_over(closed.connection_id)
             return ()

@@ -30,8 +30,8 @@ lists them and does not stream them."""
 SELDOM_S = 60.0
 VERY_LONG_S = 3_600.0
 VERY_SELDOM_S = 300.0
-"""The time between polls for contracts that are silent for VERY_LONG_S; it takes a quarter of the
-calls that a healthy feed may make."""
+"""The time between polls for contracts that are silent for VERY_LONG_S: 12 an hour, where a healthy
+feed makes 48 calls at most (docs/feeds.md)."""
 FEW_SHARE = 0.05
 RECONCILE_AFTER_MS = 150_000
 """After the full hour, when the exchanges have settled (docs/exchanges/README.md §8.2)."""

@@ -39,9 +39,17 @@ class QuietContracts:
         """Note a new connection of a socket."""
         self._open.setdefault(identity, _Connection(socket))
 
-    def closed(self, identity: str) -> None:
-        """Forget a connection: what has changed since is not known."""
-        self._open.pop(identity, None)
+    def closed(self, identity: str, *, handed_over: bool) -> None:
+        """Forget a connection: what has changed since is not known.
+
+        `handed_over`: its successor on the socket was open before, and knows what it knew.
+        """
+        gone = self._open.pop(identity, None)
+        if gone is None or not handed_over:
+            return
+        for connection in self._open.values():
+            if connection.socket == gone.socket:
+                connection.known |= gone.known
 
     def data(self, identity: str, symbols: Iterable[str], at_s: float) -> None:
         """Note data that is about the time `at_s`."""

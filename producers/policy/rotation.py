@@ -135,19 +135,19 @@ class Rotation:
         *,
         max_age_s: float,
         silent_s: float,
-        quiet_share: float = 0.0,
+        replaces_part: bool = True,
         config: RotationConfig | None = None,
     ) -> None:
         """`backoff` gives the delays after failures.
 
         `max_age_s`: a connection is replaced at this age. `silent_s`: a contract counts as
-        delivered for this long after its newest data. `quiet_share`: of the wanted contracts, whose
-        silence is no sign of trouble.
+        delivered for this long after its newest data. `replaces_part`: a connection that
+        brings only a part of the contracts for long is replaced; not where contracts are quiet.
         """
         self._backoff = backoff
         self._max_age_s = max_age_s
         self._silent_s = silent_s
-        self._quiet_share = quiet_share
+        self._replaces_part = replaces_part
         self._config = config or RotationConfig()
         self._needed = False
         self._wanted = 0
@@ -299,9 +299,9 @@ class Rotation:
         """
         self._checked_s = now_s
         serving = self._serving
-        if serving is None or serving.opened_s is None:
+        if serving is None or serving.opened_s is None or not self._replaces_part:
             return
-        enough = self._wanted * (self._config.takeover_share - self._quiet_share)
+        enough = self._wanted * self._config.takeover_share
         if serving.delivering(now_s - self._silent_s) >= enough:
             self._partial_since_s = None
         elif self._partial_since_s is None:

@@ -90,15 +90,15 @@ class ManagedConnection:
         attempts: Throttle | None = None,
         rotating: asyncio.Lock | None = None,
         tls: ssl.SSLContext | None = None,
-        quiet_share: float = 0.0,
+        replaces_part: bool = True,
         config: ConnectionConfig = DEFAULT_CONFIG,
     ) -> None:
         """`opening` is sent first; `frames`, `attempts` and `rotating` are shared by the feed.
 
         `rotating`: held while a successor is opened, so that only one socket of the feed has two
         connections at a time; exchanges limit how many an address may have. `tls` is for wss;
-        without it the system's certificate authorities are trusted. `quiet_share`: of the
-        contracts, that may be silent (`Quiet.share`).
+        without it the system's certificate authorities are trusted. `replaces_part`: as
+        `Rotation` has it.
         """
         self._feed, self.name = feed, name
         self._kind = kind
@@ -113,7 +113,7 @@ class ManagedConnection:
             backoff,
             max_age_s=kind.max_age_s,
             silent_s=kind.silent_s,
-            quiet_share=quiet_share,
+            replaces_part=replaces_part,
             config=config.rotation,
         )
         self._tasks: dict[int, asyncio.Task[SessionEnd]] = {}

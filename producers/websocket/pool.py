@@ -21,10 +21,6 @@ from schemas.clock import Clock
 
 log = logging.getLogger(__name__)
 
-QUIET_SHARE = 0.45
-"""Where nothing is pushed of contracts that do not change: so many of a new connection's contracts
-may not have been delivered yet when it takes over."""
-
 
 class ConnectionPool:
     """The managed connections of one feed."""
@@ -124,7 +120,7 @@ class ConnectionPool:
             frames=self._frames,
             attempts=self._attempts,
             rotating=self._rotating,
-            quiet_share=0.0 if self._exchange.quiet_every_s is None else QUIET_SHARE,
+            replaces_part=self._exchange.quiet_every_s is None,
             config=self._config,
         )
 

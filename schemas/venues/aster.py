@@ -12,6 +12,7 @@ FEED = FeedSpec(
     simulator="infra.simulator.aster.exchange",
     stale_s=10.0,
     cadence_s=1.0,
+    perpetuals=480,
     missed_after_s=1.5,
     statuses=STATUSES,
 )

@@ -12,6 +12,7 @@ FEED = FeedSpec(
     simulator="infra.simulator.backpack.exchange",
     stale_s=10.0,
     cadence_s=1.0,
+    perpetuals=91,
     missed_after_s=1.5,
     # In the other states of the book orders are restricted, and funding may go on (§4c).
     statuses={"Open": ContractStatus.TRADING},

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from schemas.contract_status import ContractStatus
 
+LIMITS_GROUP = "binance"
+"""USD-M and COIN-M draw on one pool (docs/exchanges/binance-usdm.md §9)."""
 STATUSES: Mapping[str, ContractStatus] = {
     "TRADING": ContractStatus.TRADING,
     "PENDING_TRADING": ContractStatus.PRE_LAUNCH,

@@ -13,6 +13,7 @@ FEED = FeedSpec(
     # Contracts are said to be pushed on change, and were seen to be pushed all the time (§1).
     stale_s=600.0,
     cadence_s=1.0,
+    perpetuals=863,
     missed_after_s=100.0,
     statuses={
         "normal": ContractStatus.TRADING,

@@ -13,6 +13,7 @@ FEED = FeedSpec(
     # Only what has changed is pushed; a contract that says nothing comes by REST (§1).
     stale_s=420.0,
     cadence_s=1.0,
+    perpetuals=688,
     missed_after_s=420.0,
     statuses={
         "PreLaunch": ContractStatus.PRE_LAUNCH,

@@ -13,6 +13,7 @@ FEED = FeedSpec(
     # Only what has changed is pushed, and a market that nobody trades changes rarely (§1).
     stale_s=300.0,
     cadence_s=30.0,
+    perpetuals=250,
     missed_after_s=300.0,
     # Funding is paid on active markets alone (§3); any other word is a halted one.
     statuses={

@@ -13,6 +13,7 @@ FEED = FeedSpec(
     # Contracts are pushed when something changes: a quiet one may say nothing for minutes (§5).
     stale_s=600.0,
     cadence_s=1.0,
+    perpetuals=1023,
     missed_after_s=600.0,
     # A contract that is being delisted can still be closed, and pays funding until then (§8).
     statuses={

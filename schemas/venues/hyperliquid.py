@@ -13,6 +13,7 @@ FEED = FeedSpec(
     simulator="infra.simulator.hyperliquid.exchange",
     stale_s=15.0,
     cadence_s=1.0,
+    perpetuals=326,
     # Coins are pushed 0.8 to 1.8 s apart (§6): a single late push has lost nothing.
     missed_after_s=2.5,
     # The exchange says only whether a coin is delisted; these are the normaliser's words (§9a).

@@ -12,6 +12,7 @@ FEED = FeedSpec(
     simulator="infra.simulator.kucoin.exchange",
     stale_s=150.0,
     cadence_s=60.0,
+    perpetuals=682,
     missed_after_s=90.0,
     statuses={
         "Init": ContractStatus.PRE_LAUNCH,

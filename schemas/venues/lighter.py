@@ -14,6 +14,7 @@ FEED = FeedSpec(
     # not known (§6). REST fills in well before.
     stale_s=300.0,
     cadence_s=1.0,
+    perpetuals=150,
     missed_after_s=300.0,
     statuses={"active": ContractStatus.TRADING, "inactive": ContractStatus.DELISTED},
     # The stream names a settlement, but only with the next push of its market (§6).

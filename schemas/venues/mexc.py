@@ -54,6 +54,7 @@ FEED = FeedSpec(
     # The stream pushes a rate that changes; one that does not comes by REST (§1).
     stale_s=330.0,
     cadence_s=60.0,
+    perpetuals=1184,
     missed_after_s=330.0,
     statuses={
         "0": ContractStatus.TRADING,

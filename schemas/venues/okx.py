@@ -14,6 +14,7 @@ FEED = FeedSpec(
     # Each contract is pushed every 30 to 90 s (§1).
     stale_s=180.0,
     cadence_s=60.0,
+    perpetuals=482,
     missed_after_s=100.0,
     statuses={
         "live": ContractStatus.TRADING,

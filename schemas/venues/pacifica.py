@@ -14,6 +14,7 @@ FEED = FeedSpec(
     # before.
     stale_s=300.0,
     cadence_s=1.0,
+    perpetuals=60,
     missed_after_s=300.0,
     # The list names no state: what is in it trades, and this is the normaliser's word for it (§8).
     statuses={"trading": ContractStatus.TRADING},

@@ -14,6 +14,7 @@ FEED = FeedSpec(
     stale_s=10.0,
     # All contracts are pushed every 0.5 s, and the first of each second is published (§1).
     cadence_s=1.0,
+    perpetuals=397,
     missed_after_s=1.7,
     # The list has no states: what is in it trades (§4c). This is the normaliser's word.
     statuses={"listed": ContractStatus.TRADING},

@@ -10,17 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.hourly_calls import calls_of
+from benchmarks.venues import MOST_CALLS_AN_HOUR
 from producers.exchanges import exchange
 from producers.exchanges.spec import Control, Exchange, RestCall, SocketKind
-from producers.policy.history.bulk_schedule import SETTLED_AFTER_S
-from producers.settings import ProducerSettings
 from producers.websocket.config import DEFAULT_CONFIG
 from schemas.feeds import spec
 from tests.support.every_exchange import SYMBOL_KINDS, each_feed, each_kind
 from tests.venues.samples import documented, samples
-
-MOST_CALLS_PER_HOUR = 48
-"""REST calls of a feed whose stream is well, in an hour (docs/feeds.md)."""
 
 
 @each_feed
@@ -140,20 +137,12 @@ def test_weights_are_the_documented_ones(feed: str) -> None:
 def test_a_healthy_feed_makes_few_calls_an_hour(feed: str) -> None:
     """The contract list at the default pace, settlements, what the stream is compared with.
 
-    The worst hour of contracts that are quiet by nature included: some are all the time.
+    The worst hour of quiet contracts included: some of every family are quiet all the time.
     """
     found = exchange(feed)
-    refreshes = 3600 / ProducerSettings.model_fields["producer_registry_refresh_s"].default
-    facts = sum(refreshes / call.every for call in found.fact_calls)
-    settlements = found.true_up_calls_per_hour or len(SETTLED_AFTER_S)
-    some = found.snapshot_calls(["BTC", *(f"dex{n}:A" for n in range(4))])
-    # Where symbols tell their family, a call for no symbols is one for all families.
-    snapshot = max(len(some), len(found.snapshot_calls([])))
-    quiet = 0.0
+    assert calls_of(feed).most <= MOST_CALLS_AN_HOUR
     if found.quiet_every_s is not None:
-        quiet = 3600 / found.quiet_every_s * snapshot
         assert found.silent_s + found.quiet_every_s <= spec(feed).stale_s
-    assert facts + settlements + snapshot + quiet <= MOST_CALLS_PER_HOUR
 
 
 @each_feed

@@ -46,7 +46,7 @@ _SNAPSHOT = (
     b'"contents":{"markets":' + _MAP + b"}}"
 )
 _RATE_ROW = b'{"id":"5","priceChange24H":"-2.71","nextFundingRate":"-0.0000094"}'
-_NO_RATE_ROW = b'{"id":"310","openInterest":"15398.406"}'
+_NO_RATE_ROW = b'{"id":"310","openInterest":"20716.853"}'
 _TRADING = (
     b'{"type":"channel_data",' + _CONNECTION + b',"message_id":2,"channel":"v4_markets",'
     b'"version":"1.0.0","contents":{"trading":{"SOL-USD":' + _RATE_ROW + b',"NEW-USD":'

@@ -95,7 +95,7 @@ def frame(*rows: Any) -> dict[str, Any]:
 
 def answer(event: str, payload: Sequence[str], **more: Any) -> bytes:
     """An answer to a request."""
-    stamps = {"time": 1_790_000_121, "time_ms": 1_790_000_121_965, "conn_id": "04ebe688"}
+    stamps = {"time": 1_790_000_121, "time_ms": 1_790_000_121_965, "conn_id": "6b1e40c2"}
     return text({**stamps, "channel": CHANNEL, "event": event, "payload": list(payload), **more})
 
 

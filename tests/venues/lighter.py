@@ -124,13 +124,13 @@ STATS: dict[str, Any] = {
     "index_price": "84198.2",
     "mark_price": "84148.7",
     "mid_price": "84150.1",
-    "open_interest": "102123609.308856",
+    "open_interest": "97340518.226713",
     "funding_clamp_small": "0.0500",
     "funding_clamp_big": "4.0000",
     "current_funding_rate": "-0.0028",
     "funding_rate": "-0.0005",
     "funding_timestamp": 1_789_999_200_001,
-    "daily_quote_token_volume": 1531624159.687143,
+    "daily_quote_token_volume": 1284907316.405928,
 }
 """The frame is of 15 min 23 s past the hour: its settlement is told no longer."""
 LIGHTER_FRAME: dict[str, Any] = {
@@ -147,7 +147,7 @@ LIGHTER_RATE: dict[str, Any] = {
 }
 LIGHTER_SETTLED: dict[str, Any] = {
     "timestamp": 1_789_999_200,
-    "value": "0.00452778",
+    "value": "0.00973612",
     "rate": "0.0013",
     "direction": "short",
 }

@@ -144,7 +144,7 @@ ROW: dict[str, Any] = {
     "nextFundingTime": "1790020800000",
     "premium": "-0.0001969158061855",
     "prevFundingTime": "1789977600000",
-    "settFundingRate": "0.0000418741079605",
+    "settFundingRate": "0.0000386152740917",
     "settState": "settled",
     "ts": "1790000122645",
 }

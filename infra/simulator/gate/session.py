@@ -84,7 +84,7 @@ def _object(text: str) -> dict[str, Any] | None:
 
 
 def _stamps(now_ms: int) -> dict[str, object]:
-    return {"time": now_ms // 1_000, "time_ms": now_ms, "conn_id": "04ebe68813e5a8ab"}
+    return {"time": now_ms // 1_000, "time_ms": now_ms, "conn_id": "6b1e40c29d57f380"}
 
 
 def _answer(now_ms: int, request: dict[str, Any], error: tuple[int, str] | None) -> Frame:

@@ -16,7 +16,7 @@ from infra.simulator.market.universe import Contract
 
 STEP_UNITS = 100
 """The last digit of a rate, in 1e-8: percent with 4 decimals."""
-NO_LIMIT = "72057594037927936.000000"
+NO_LIMIT = f"{2**56}.000000"
 PONG = b'{"type":"pong"}'
 PING = b'{"type":"ping"}'
 

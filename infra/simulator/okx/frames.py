@@ -65,7 +65,7 @@ def row_text(contract: Contract, now: Current) -> str:
         "formulaType": "withRate",
         "fundingRate": rate_text(symbol, now.units),
         "fundingTime": str(now.funding_ms),
-        "impactValue": "20000.0000000000000000",
+        "impactValue": "15000.0000000000000000",
         "instId": symbol,
         "instType": universe.inst_type(contract),
         "interestRate": _INTEREST,

@@ -89,7 +89,7 @@ def test_frames_that_change_places_have_one_of_the_two_stored() -> None:
     assert (found.failed, found.named) == (Counter(), {SWAPPED: 1, OTHER_TERMS: 1})
 
 
-def test_what_nobody_misses_needs_no_gap() -> None:
+def test_what_is_lost_and_not_owed_needs_no_gap() -> None:
     """One of many in a second; a second without any is a gap."""
     start = {"delivered": [sent(1.1, 0.1), sent(2.1, 0.1)]}
     stored = [row(each) for each in start["delivered"]]
@@ -127,4 +127,4 @@ def test_what_is_left_out_says_nothing_new(pushes: list[tuple[int, float]]) -> N
     assert in_their_seconds(gone) <= in_their_seconds(set(keys) - gone)
     owed = owed_of([Update(*key[:2], key[1], key[2]) for key in keys], [])
     assert owed.left_out == gone
-    assert not owed.nobody_misses
+    assert not owed.lost_not_owed

@@ -10,9 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infra.simulator.registry import SIMULATED
 from producers.exchanges import exchange
 from schemas.errors import ConfigurationError
-from schemas.feeds import FEEDS, part, registered, shared_out, spec
+from schemas.feeds import (
+    FEEDS,
+    limits_groups,
+    part,
+    pushes_per_s,
+    registered,
+    shared_out,
+    spec,
+)
 from stream_app.normalise import normaliser
 
 LINE = "schemas.venues.backpack:FEED"
@@ -77,20 +86,52 @@ def test_an_installed_package_adds_a_feed_with_one_line(tmp_path: Path) -> None:
     assert shown.stdout.decode().strip() == str((*FEEDS, "mine"))
 
 
-@given(st.integers(1, 40), st.integers(1, 12))
-def test_shares_together_have_every_feed_once(feeds: int, shares: int) -> None:
-    """No share has two feeds more than another; one more feed at the end moves none."""
-    names = tuple(f"feed-{number}" for number in range(feeds))
-    shares = min(shares, feeds)
-    dealt = [shared_out(names, number, shares) for number in range(1, shares + 1)]
-    assert sorted(feed for share in dealt for feed in share) == sorted(names)
-    assert max(map(len, dealt)) - min(map(len, dealt)) <= 1
-    later = [shared_out((*names, "new"), number, shares) for number in range(1, shares + 1)]
-    assert [tuple(f for f in share if f != "new") for share in later] == dealt
+@given(st.permutations(FEEDS), st.integers(1, len(FEEDS)), st.integers(1, 8))
+def test_shares_together_have_every_feed_once(
+    feeds: list[str], number_of_feeds: int, shares: int
+) -> None:
+    """Each has one at least, and feeds that share limits are together."""
+    feeds = feeds[:number_of_feeds]
+    groups = limits_groups(feeds)
+    shares = min(shares, len(groups))
+    dealt = [shared_out(feeds, number, shares) for number in range(1, shares + 1)]
+    assert sorted(feed for share in dealt for feed in share) == sorted(feeds)
+    assert all(dealt)
+    assert all(any(set(group) <= set(share) for share in dealt) for group in groups)
+
+
+@pytest.mark.parametrize("shares", [2, 3, 4])
+def test_no_share_of_all_feeds_has_much_more_to_do_than_another(shares: int) -> None:
+    """By the rates that the exchanges push a second."""
+    loads = [pushes_per_s(shared_out(FEEDS, n, shares)) for n in range(1, shares + 1)]
+    assert max(loads) < 1.1 * min(loads)
+
+
+def test_both_markets_of_binance_are_one_group() -> None:
+    """All other feeds are alone."""
+    groups = limits_groups(FEEDS)
+    assert [group for group in groups if len(group) > 1] == [("binance-usdm", "binance-coinm")]
+    assert [feed for group in groups for feed in group] == list(FEEDS)
+
+
+@pytest.mark.parametrize("feed", FEEDS)
+def test_the_facts_agree_with_the_description_and_the_simulator(feed: str) -> None:
+    """On the group of its limits, and on how many contracts the exchange lists."""
+    known = spec(feed)
+    assert exchange(feed).limits_group == (known.limits_group or feed)
+    assert SIMULATED[feed].perpetuals == known.perpetuals
 
 
 @pytest.mark.parametrize(("number", "shares"), [(0, 3), (4, 3), (3, 3)])
 def test_a_share_without_feeds_is_an_error(number: int, shares: int) -> None:
     """A process that streams nothing would look healthy."""
     with pytest.raises(ConfigurationError, match="share"):
-        shared_out(("one", "two"), number, shares)
+        shared_out(("kucoin", "backpack"), number, shares)
+
+
+def test_too_few_feeds_are_told_in_words() -> None:
+    """Two markets that share their limits are one."""
+    with pytest.raises(ConfigurationError, match=r"^1 feed is too few for 2 shares$"):
+        shared_out(("kucoin",), 1, 2)
+    with pytest.raises(ConfigurationError, match=r"^2 feeds with limits of their own are too few"):
+        shared_out(("kucoin", "binance-usdm", "binance-coinm"), 3, 3)

@@ -141,8 +141,8 @@ function standing() {
     },
     {
       key: "turnover",
-      label: "Turnover 24 h",
-      width: "82px",
+      label: "Turnover",
+      width: "62px",
       right: true,
       sort: (r) => r.turnover,
       text: (r) => format.amount(r.turnover),

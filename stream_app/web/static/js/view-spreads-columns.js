@@ -14,7 +14,7 @@ function leg(key, label) {
   return {
     key,
     label,
-    width: "minmax(196px,1.3fr)",
+    width: "minmax(192px,1.3fr)",
     cls: "leg-cell",
     sort: (pair) => pair[key].rate8,
     build: (cell) =>
@@ -123,7 +123,7 @@ export function columns() {
     },
     {
       key: "turnover",
-      label: "24 h, less",
+      label: "Turnover",
       title: "What was traded in 24 hours of the leg that trades less, in its quote asset",
       width: "62px",
       right: true,

@@ -27,7 +27,7 @@ export class PairPanel {
     this.nextLoad = Infinity;
     this.title = el("h2", { class: "pair-title" });
     this.legs = [legLine("Short"), legLine("Long")];
-    this.prices = el("p", { class: "lab" });
+    this.prices = el("p", { class: "note" });
     this.chart = el("div");
     this.form = el(
       "form",
@@ -92,7 +92,7 @@ export class PairPanel {
     this.legs[0].paint(pair.short);
     this.legs[1].paint(pair.long);
     setText(this.prices, pricesOf(pair));
-    setClass(this.prices, priceChecked(pair) ? "lab" : "lab warn");
+    this.prices.dataset.s = priceChecked(pair) ? "" : "warn";
     const key = `${pair.short.id}|${pair.long.id}`;
     const paid = paidOf(pair);
     const due = performance.now() >= this.nextLoad;

@@ -58,7 +58,7 @@ def test_a_change_without_a_rate_keeps_the_rate() -> None:
     connection = Connection()
     (first,) = connection.rates(message({"markets": {"A-USD": WHOLE}}, kind="subscribed"))
     (second,) = connection.rates(
-        message({"trading": {"A-USD": {"id": "7", "openInterest": "15398.406"}}})
+        message({"trading": {"A-USD": {"id": "7", "openInterest": "20716.853"}}})
     )
     assert isinstance(second, RateUpdate)
     assert second == first

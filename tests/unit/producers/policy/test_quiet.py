@@ -42,8 +42,8 @@ def test_what_rest_has_shown_is_quiet_once_its_own_socket_brings_data(
 def test_what_has_changed_while_no_connection_was_open_is_not_known(quiet: QuietContracts) -> None:
     """Until REST has shown it again, or the new connection has brought it."""
     quiet.data("feed/one/1", ["A", "B"], 1.0)
-    quiet.closed("feed/one/1")
-    quiet.closed("feed/one/1")
+    quiet.closed("feed/one/1", handed_over=False)
+    quiet.closed("feed/one/1", handed_over=False)
     quiet.data("feed/one/1", ["A"], 2.0)
     assert quiet.among(ALL, 2.0) == frozenset()
     quiet.shown(["A"])
@@ -60,8 +60,20 @@ def test_a_spare_that_goes_on_knows_what_it_has_brought(quiet: QuietContracts) -
     quiet.opened("one-spare-1", "feed/one-spare-1/3")
     for identity in ("feed/one/1", "feed/one-spare-1/3"):
         quiet.data(identity, ["A", "B"], 1.0)
-    quiet.closed("feed/one/1")
+    quiet.closed("feed/one/1", handed_over=False)
     assert quiet.among(ALL, 1.0) == {"A", "B"}
+
+
+def test_a_planned_successor_knows_what_the_connection_before_it_knew(
+    quiet: QuietContracts,
+) -> None:
+    """Both were open for a while, so no change was missed. Another socket learns nothing."""
+    quiet.data("feed/one/1", ["A", "B"], 1.0)
+    quiet.opened("one", "feed/one/3")
+    quiet.data("feed/one/3", ["A"], 2.0)
+    quiet.data("feed/two/2", ["C"], 2.0)
+    quiet.closed("feed/one/1", handed_over=True)
+    assert quiet.among(ALL, 2.0) == {"A", "B", "C"}
 
 
 def test_a_contract_that_is_not_on_the_socket_is_not_quiet(quiet: QuietContracts) -> None:

@@ -36,7 +36,7 @@ ESTIMATE = RateUpdate(
     next_funding_time=1_790_006_400_000_000,
     interval_hours=8.0,
 )
-SETTLEMENT = SettlementUpdate(SYMBOL, PREV_US, 0.0000418741079605, source="stream")
+SETTLEMENT = SettlementUpdate(SYMBOL, PREV_US, 0.0000386152740917, source="stream")
 
 
 def read(payload: Any, purpose: Purpose, channel: str) -> Sequence[Update]:

@@ -229,7 +229,7 @@ def test_a_delisted_contract_is_in_no_reply(exchange: Bybit) -> None:
 
 @pytest.mark.parametrize(
     ("units", "text"),
-    [(0, "0"), (10_000, "0.0001"), (-1_874, "-0.00001874"), (6_373, "0.00006373"), (10**8, "1")],
+    [(0, "0"), (10_000, "0.0001"), (-1_874, "-0.00001874"), (7_421, "0.00007421"), (10**8, "1")],
 )
 def test_rates_have_no_trailing_zeros(units: int, text: str) -> None:
     """As they were seen."""
