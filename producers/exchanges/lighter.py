@@ -57,7 +57,8 @@ HISTORY_ROWS = 750
 """Most rows of a reply (§9b)."""
 BARRED_S = 60.0
 """So long the firewall refuses an address that has asked too often (§4)."""
-TOO_MANY = 23000
+GOOD, TOO_MANY = "200", "23000"
+"""Codes of replies, numbers or text (§9)."""
 _REQUESTS = "requests"
 _PERP = "perp"
 _MAX_ID_DIGITS = 9
@@ -282,13 +283,14 @@ class Lighter(Exchange):
     def barred_s(self, call: RestCall, headers: Mapping[str, str], body: bytes) -> float | None:
         """A limit was told in HTTP 200 (§4)."""
         del call, headers
-        return BARRED_S if _code(body) == TOO_MANY else None
+        return BARRED_S if str(_code(body)) == TOO_MANY else None
 
     def fault(self, call: RestCall, headers: Mapping[str, str], body: bytes) -> str | None:
         """Errors may come with HTTP 200 and a code of their own (§9)."""
         del call, headers
         code = _code(body)
-        return None if code is None or code == 200 else f"the reply's code is {code!r:.40}"
+        is_good = code is None or str(code) == GOOD
+        return None if is_good else f"the reply's code is {code!r:.40}"
 
 
 EXCHANGE = Lighter()

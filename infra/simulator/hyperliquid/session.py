@@ -15,6 +15,7 @@ import msgspec
 from infra.simulator.exchange import Close, Frame, SocketRules
 from infra.simulator.hyperliquid.frames import error_frame
 from infra.simulator.hyperliquid.universe import DEXS, MAIN
+from infra.simulator.json_requests import object_in
 from infra.simulator.market.minute_budget import MinuteBudget
 
 CUT = Close(1006, "Bad subscription")
@@ -135,7 +136,7 @@ class HyperliquidSession:
             self.rules = _CUT_RULES
 
     def _answer(self, text: str) -> Frame | Close:
-        request = _object(text)
+        request = object_in(text)
         method, subscription = request.get("method"), request.get("subscription")
         if method == "ping":
             return _PONG
@@ -175,14 +176,6 @@ def coin_key(coin: str) -> str:
 
 
 ALL_DEXS_KEY = '{"type":"allDexsAssetCtxs"}'
-
-
-def _object(text: str) -> dict[str, Any]:
-    try:
-        request = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return {}
-    return request if isinstance(request, dict) else {}
 
 
 def _target(subscription: Any) -> tuple[str, str] | None:

@@ -27,6 +27,7 @@ from infra.simulator.lighter.frames import (
 )
 from infra.simulator.lighter.rest import LighterRest
 from infra.simulator.lighter.session import ALL, LighterSession
+from infra.simulator.market.activity import Activity, quiet_option
 from infra.simulator.market.history import DAY_MS, SettlementBook
 from infra.simulator.market.liquidity import liquidity
 from infra.simulator.market.listings import Listings
@@ -37,6 +38,7 @@ from infra.simulator.options import HELD_BACK, NO_LIMIT, OwnOption, SimulatorOpt
 from infra.simulator.phases import most_steps, own_phase_ms, steps_in
 
 FEED = "lighter"
+QUIET = quiet_option(FEED, "Lighter")
 LIMIT = OwnOption(
     "lighter_limit_status",
     "429",
@@ -46,8 +48,6 @@ LIMIT = OwnOption(
 SERVER_PING = OwnOption(
     "lighter_ping_s", 60.0, (0.0, 3_600.0), "Lighter's socket asks for a pong so often; 0 never"
 )
-_BUSY_EVERY = 10  # one market in so many changes with each step
-_QUIET_STEPS = 20  # a resting market changes once in so many steps
 _SETTLED_AFTER_MS = 1_000  # frames show a settlement so long after the hour
 _FROZEN_BLOCK_MS = 30 * DAY_MS
 
@@ -64,6 +64,7 @@ class LighterOptions:
     tick_ms: int = 1_000
     phase_ms: int = 0
     steps: int = 2
+    quiet_ms: int = 0
     requests_per_minute: int = 60
     messages_per_minute: int = 200
     limit_status: int = 429
@@ -72,13 +73,16 @@ class LighterOptions:
 
 
 class LighterTick:
-    """One step: the markets that have changed; who is new gets all."""
+    """One step: the markets that have changed and are pushed; who is new gets all."""
 
-    def __init__(self, exchange: Lighter, snapshot: Snapshot, due: Sequence[int]) -> None:
+    def __init__(
+        self, exchange: Lighter, snapshot: Snapshot, due: Sequence[int], pushed: Sequence[int]
+    ) -> None:
         self._exchange = exchange
         self.at_ms = snapshot.at_ms
         self._snapshot = snapshot
         self._due = due
+        self._pushed = pushed
         self._built: dict[int, tuple[Values, bytes]] = {}
         self._ledger: TickLedger | None = None
         self._update: bytes | None = None
@@ -95,7 +99,7 @@ class LighterTick:
             yield Frame(PING)
         for target, is_old in own.targets.items():
             own.targets[target] = True
-            rows = list(self._due if is_old else self._exchange.active_rows())
+            rows = list(self._pushed if is_old else self._exchange.active_rows())
             if target != ALL:
                 rows = [row for row in rows if str(self._exchange.ids[row]) == target]
             if rows:
@@ -159,6 +163,7 @@ class Lighter:
         self._steps = steps_in(options.tick_ms, options.steps)
         self.tick_ms = options.tick_ms // self._steps
         self.phase_ms = options.phase_ms % self.tick_ms
+        self._activity = Activity(self._steps, self.tick_ms, options.quiet_ms)
         self.contracts = universe.contracts(options.contracts, options.held_back)
         self.listings = Listings([c.symbol for c in self.contracts], options.held_back)
         self.market = Market(seed, FEED, self.contracts, STEP_UNITS)
@@ -211,10 +216,10 @@ class Lighter:
 
     def prepare(self, at_ms: int) -> LighterTick:
         """Compute the step of a grid time."""
-        step = at_ms // self.tick_ms
         rows = self.active_rows()
-        due = rows if self._steps == 1 else [row for row in rows if _changes(row, step)]
-        return LighterTick(self, self.market.snapshot(at_ms), due)
+        due = self._activity.changed(rows, at_ms)
+        pushed = self._activity.pushed(due, at_ms)
+        return LighterTick(self, self.market.snapshot(at_ms), due, pushed)
 
     def active_rows(self) -> Sequence[int]:
         """The markets that trade now; asked at each step."""
@@ -269,15 +274,6 @@ class Lighter:
             yield SettledRate(self.contracts[row].symbol, funding_ms, fraction_text(units), 1)
 
 
-def _changes(row: int, step: int) -> bool:
-    """Whether a market has changed: the busiest with each step, most each second or two."""
-    if row % _BUSY_EVERY == 0:
-        return True
-    if row % 25 == 9:
-        return (step + row) % _QUIET_STEPS == 0
-    return (step + row) % (2 + row % 3) == 0
-
-
 def create(options: SimulatorOptions, contracts: int, now_ms: int) -> Lighter:
     """Create the feed as the options of a simulator process ask for it."""
     own = LighterOptions(
@@ -286,6 +282,7 @@ def create(options: SimulatorOptions, contracts: int, now_ms: int) -> Lighter:
         tick_ms=options.tick_ms,
         phase_ms=own_phase_ms(options, FEED, options.tick_ms),
         steps=min(2, most_steps(options)),
+        quiet_ms=int(options.value(QUIET) * 1_000),
         requests_per_minute=NO_LIMIT if options.open_limits else 60,
         limit_status=int(options.value(LIMIT)),
         server_ping_ms=int(options.value(SERVER_PING) * 1_000),
@@ -294,4 +291,4 @@ def create(options: SimulatorOptions, contracts: int, now_ms: int) -> Lighter:
     return Lighter(options.seed, own, now_ms)
 
 
-SIMULATED = Simulated(universe.PERPETUALS, create, wire.WIRE, (LIMIT, SERVER_PING))
+SIMULATED = Simulated(universe.PERPETUALS, create, wire.WIRE, (LIMIT, SERVER_PING, QUIET))

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from infra.simulator.exchange import Close, Frame, SocketRules
+from infra.simulator.json_requests import object_in
 from infra.simulator.lighter.frames import PONG, error_frame
 from infra.simulator.market.minute_budget import MinuteBudget
 
@@ -54,7 +55,7 @@ class LighterSession:
         """Answer a message; a subscription is answered by its first frame, with the next tick."""
         if not self._messages.charge("", 1, now_ms):
             return (_error(_TOO_MANY, "Too Many Websocket Messages!"),)
-        request = _object(text)
+        request = object_in(text)
         kind, channel = request.get("type"), request.get("channel")
         if kind == "ping":
             return (Frame(PONG),)
@@ -100,11 +101,3 @@ class LighterSession:
 
 def _error(code: int, message: str) -> Frame:
     return Frame(error_frame(code, message))
-
-
-def _object(text: str) -> dict[str, Any]:
-    try:
-        request = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return {}
-    return request if isinstance(request, dict) else {}

@@ -28,7 +28,7 @@ from infra.simulator.mexc.estimates import Estimates
 from infra.simulator.mexc.frames import push, rate_text
 from infra.simulator.mexc.limits import MexcLimits
 from infra.simulator.mexc.rest import MexcRest
-from infra.simulator.mexc.sockets import MexcSession
+from infra.simulator.mexc.session import MexcSession
 from infra.simulator.options import HELD_BACK, NO_LIMIT, OwnOption, SimulatorOptions
 from infra.simulator.phases import own_phase_ms
 

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from typing import cast
 
 from infra.simulator.exchange import Frame, RestCall, RestReply, Session, SettledRate, Simulated
+from infra.simulator.market.activity import Activity, quiet_option
 from infra.simulator.market.history import SettlementBook
 from infra.simulator.market.liquidity import liquidity
 from infra.simulator.market.listings import Listings
 from infra.simulator.market.market import HOUR_MS, Market, Settlements, Snapshot
 from infra.simulator.market.truth import TickLedger, head
-from infra.simulator.options import HELD_BACK, NO_LIMIT, SimulatorOptions
+from infra.simulator.options import HELD_BACK, NO_LIMIT, OwnOption, SimulatorOptions
 from infra.simulator.pacifica import universe, wire
 from infra.simulator.pacifica.frames import Values, price_row, prices_frame, rate_text, spot_rows
 from infra.simulator.pacifica.rest import Credits, PacificaRest
@@ -27,8 +28,13 @@ from infra.simulator.pacifica.session import PacificaSession
 from infra.simulator.phases import most_steps, own_phase_ms, steps_in
 
 FEED = "pacifica"
-_BUSY_EVERY = 10  # one symbol in so many changes with each step
-_QUIET_STEPS = 20  # a resting symbol changes once in so many steps
+QUIET = quiet_option(FEED, "Pacifica")
+LATE = OwnOption(
+    "pacifica_history_late_s",
+    default=0.85,
+    values=(0.001, 3_500.0),
+    help="Seconds after the hour within which Pacifica writes a row of its history.",
+)
 _SPOT_ROWS = range(-len(universe.SPOTS), 0)
 _SPREAD_MS = 40  # times of the rows of a frame lie so far apart
 
@@ -45,16 +51,21 @@ class PacificaOptions:
     tick_ms: int = 1_000
     phase_ms: int = 0
     steps: int = 2
+    quiet_ms: int = 0
     credits_per_minute: int = 125
+    history_late_ms: int = 850
 
 
 class PacificaTick:
-    """One step: the symbols that have changed; who is new gets all."""
+    """One step: the symbols that have changed and are pushed; who is new gets all."""
 
-    def __init__(self, exchange: Pacifica, snapshot: Snapshot, due: Sequence[int]) -> None:
+    def __init__(
+        self, exchange: Pacifica, snapshot: Snapshot, due: Sequence[int], pushed: Sequence[int]
+    ) -> None:
         self._exchange = exchange
         self._snapshot = snapshot
         self._due = due
+        self._pushed = pushed
         self._built: dict[int, tuple[Values, bytes]] = {}
         self._ledger: TickLedger | None = None
 
@@ -68,7 +79,7 @@ class PacificaTick:
         own = cast("PacificaSession", session)
         if not own.wants_prices:
             return
-        rows = list(self._due if own.has_all else self._exchange.api.shown())
+        rows = list(self._pushed if own.has_all else self._exchange.api.shown())
         own.has_all = True
         if rows:
             texts = [*(self._row(row)[1] for row in rows), *spot_rows(self._snapshot.at_ms)]
@@ -118,6 +129,7 @@ class Pacifica:
         self._steps = steps_in(options.tick_ms, options.steps)
         self.tick_ms = options.tick_ms // self._steps
         self.phase_ms = options.phase_ms % self.tick_ms
+        self._activity = Activity(self._steps, self.tick_ms, options.quiet_ms)
         self.contracts = universe.contracts(options.contracts, options.held_back)
         self.listings = Listings([c.symbol for c in self.contracts], options.held_back)
         self.market = Market(seed, FEED, self.contracts)
@@ -130,6 +142,7 @@ class Pacifica:
             self.listings,
             lambda row: self.newest[row],
             Credits(options.credits_per_minute),
+            options.history_late_ms,
         )
         # REST answers from the start: with the tick before the first that is streamed.
         started = self.market.snapshot(now_ms // self.tick_ms * self.tick_ms)
@@ -155,10 +168,10 @@ class Pacifica:
 
     def prepare(self, at_ms: int) -> PacificaTick:
         """Compute the step of a grid time."""
-        step = at_ms // self.tick_ms
         rows = self.api.shown()
-        due = rows if self._steps == 1 else [row for row in rows if _changes(row, step)]
-        return PacificaTick(self, self.market.snapshot(at_ms), due)
+        due = self._activity.changed(rows, at_ms)
+        pushed = self._activity.pushed(due, at_ms)
+        return PacificaTick(self, self.market.snapshot(at_ms), due, pushed)
 
     def values(self, snapshot: Snapshot, row: int) -> Values:
         """The numbers of a symbol in a snapshot."""
@@ -197,15 +210,6 @@ def _event_ms(at_ms: int, row: int) -> int:
     return at_ms + row * 7 % _SPREAD_MS
 
 
-def _changes(row: int, step: int) -> bool:
-    """Whether a symbol has changed: the busiest with each step, most each second or two."""
-    if row % _BUSY_EVERY == 0:
-        return True
-    if row % 25 == 9:
-        return (step + row) % _QUIET_STEPS == 0
-    return (step + row) % (2 + row % 3) == 0
-
-
 def create(options: SimulatorOptions, contracts: int, now_ms: int) -> Pacifica:
     """Create the feed as the options of a simulator process ask for it."""
     own = PacificaOptions(
@@ -214,9 +218,11 @@ def create(options: SimulatorOptions, contracts: int, now_ms: int) -> Pacifica:
         tick_ms=options.tick_ms,
         phase_ms=own_phase_ms(options, FEED, options.tick_ms),
         steps=min(2, most_steps(options)),
+        quiet_ms=int(options.value(QUIET) * 1_000),
         credits_per_minute=NO_LIMIT if options.open_limits else 125,
+        history_late_ms=int(options.value(LATE) * 1_000),
     )
     return Pacifica(options.seed, own, now_ms)
 
 
-SIMULATED = Simulated(universe.PERPETUALS, create, wire.WIRE)
+SIMULATED = Simulated(universe.PERPETUALS, create, wire.WIRE, (QUIET, LATE))

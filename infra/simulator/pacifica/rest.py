@@ -34,7 +34,6 @@ _SHOWN_LIMIT = 10**8  # without limits headers go on showing a number
 _MINUTE_MS = 60_000
 _MAX_CLIENTS = 1_024
 _CREATED_MS = 1_748_881_333_944
-_MAX_LATE_MS = 850  # how long after the hour a row of the history is written (UNVERIFIED)
 
 
 class _InvalidParameterError(Exception):
@@ -77,6 +76,7 @@ class PacificaRest:
         market, book, listings: the numbers, and what is listed.
         values: the newest numbers of each row.
         allowance: the credits per client and minute.
+        late_ms: rows of the history are written within so long after the hour (UNVERIFIED).
     """
 
     def __init__(
@@ -86,6 +86,7 @@ class PacificaRest:
         listings: Listings,
         values: Callable[[int], Values],
         allowance: Credits,
+        late_ms: int,
     ) -> None:
         self._contracts = market.contracts
         self._book = book
@@ -93,6 +94,7 @@ class PacificaRest:
         self._listings = listings
         self._values = values
         self._allowance = allowance
+        self._late_ms = late_ms
         self._rows = {contract.symbol: row for row, contract in enumerate(self._contracts)}
         self._calls: Mapping[str, Callable[[RestCall], bytes]] = {
             "info": lambda _call: self._info(),
@@ -153,6 +155,9 @@ class PacificaRest:
             raise _InvalidParameterError("Invalid limit")
         begin = _place(call.query.get("cursor", ""))
         positions = self._book.positions(row, None, None)[::-1]
+        newest_ms = int(self._book.all.funding_ms[positions[0]]) if len(positions) else 0
+        if self._written_ms(row, newest_ms) > call.now_ms:
+            positions = positions[1:]
         # A cursor names the row that a page ended with, so that a new one shifts nothing.
         older = positions[positions < begin] if begin is not None else positions
         page = older[:limit]
@@ -178,12 +183,15 @@ class PacificaRest:
 
     def _settled(self, row: int, at_ms: int, rate: str, estimate: str) -> bytes:
         price = self._contracts[row].price_usd
-        late_ms = (at_ms // HOUR_MS * 2_654_435_761 + row * 40_503 >> 7) % _MAX_LATE_MS
         return (
             f'{{"oracle_price":"{price_text(price)}","bid_impact_price":"{price_text(price)}",'
             f'"ask_impact_price":"{price_text(price * 1.0002)}","funding_rate":"{rate}",'
-            f'"next_funding_rate":"{estimate}","created_at":{at_ms + late_ms}}}'
+            f'"next_funding_rate":"{estimate}","created_at":{self._written_ms(row, at_ms)}}}'
         ).encode()
+
+    def _written_ms(self, row: int, at_ms: int) -> int:
+        """When the row of a settlement is written."""
+        return at_ms + (at_ms // HOUR_MS * 2_654_435_761 + row * 40_503 >> 7) % self._late_ms
 
 
 _PLACE = "11114L"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
 from infra.simulator.exchange import Close, Frame, SocketRules
+from infra.simulator.json_requests import object_in
 
 RULES = SocketRules(silence_s=60.0, max_age_s=86_400.0)
 _PONG = Frame(b'{"channel":"pong"}')
@@ -29,7 +29,7 @@ class PacificaSession:
 
     def on_text(self, text: str, now_ms: int) -> Sequence[Frame | Close]:
         """Answer a message; what cannot be read is an error with a time."""
-        request = _object(text)
+        request = object_in(text)
         method, params = request.get("method"), request.get("params")
         if method == "ping":
             return (_PONG,)
@@ -50,11 +50,3 @@ class PacificaSession:
 
 def _error(message: str, now_ms: int) -> Frame:
     return Frame(msgspec.json.encode({"code": 400, "err": message, "t": now_ms}))
-
-
-def _object(text: str) -> dict[str, Any]:
-    try:
-        request = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return {}
-    return request if isinstance(request, dict) else {}

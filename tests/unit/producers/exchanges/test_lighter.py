@@ -143,12 +143,14 @@ TOO_MANY = b'{"code":23000,"message":"Too Many Requests!"}'
 def test_a_limit_that_is_told_in_http_200_bars_us_for_a_minute() -> None:
     """As the firewall does (docs/exchanges/lighter.md §4)."""
     assert LIGHTER.barred_s(LIST, {}, TOO_MANY) == 60.0
+    assert LIGHTER.barred_s(LIST, {}, b'{"code":"23000"}') == 60.0
 
 
 @pytest.mark.parametrize(
     ("body", "failed"),
     [
         (b'{"code":200,"funding_rates":[]}', False),
+        (b'{"code":"200"}', False),
         (TOO_MANY, True),
         (b'{"code":20001,"message":"invalid param"}', True),
         (b"<html>", False),

@@ -185,3 +185,26 @@ def test_faults_find_rows_times_and_rates(exchange: Lighter) -> None:
     assert WIRE.shifted(history, 5_000_000) == history
     spoiled = json.loads(WIRE.with_bad_field(frame.payload, "mark-price", "BTC"))["market_stats"]
     assert [number for number, row in spoiled.items() if row["mark_price"] == "?"] == ["1"]
+
+
+def test_some_markets_may_be_quiet_for_long_while_rest_shows_them() -> None:
+    """They are pushed once in the time that is asked for; the others go on."""
+    options = LighterOptions(contracts=40, quiet_ms=HOUR_MS, server_ping_ms=0)
+    exchange = Lighter(7, options, NOW_MS)
+    session = subscribed(exchange)
+    delivered(exchange, session, FIRST_MS)
+    quiet = {str(exchange.ids[row]) for row in exchange.active_rows() if row % 25 == 9}
+    assert quiet
+    minute_ms = range(FIRST_MS + STEP_MS, FIRST_MS + 60_000, STEP_MS)
+    pushed = {
+        name
+        for at_ms in minute_ms
+        for frame in delivered(exchange, session, at_ms)
+        for name in frame["market_stats"]
+    }
+    assert pushed == {str(exchange.ids[row]) for row in exchange.active_rows()} - quiet
+    before = exchange.newest[9]
+    turn_ms = range(NEXT_HOUR_MS, NEXT_HOUR_MS + 10_000, STEP_MS)
+    woken = [f for at_ms in turn_ms for f in delivered(exchange, session, at_ms)]
+    assert quiet <= {name for frame in woken for name in frame["market_stats"]}
+    assert exchange.newest[9] != before

@@ -15,7 +15,7 @@ from infra.simulator.mexc import universe, wire
 from infra.simulator.mexc.exchange import Mexc, MexcOptions, create
 from infra.simulator.mexc.frames import rate_text
 from infra.simulator.mexc.limits import MexcLimits
-from infra.simulator.mexc.sockets import MexcSession
+from infra.simulator.mexc.session import MexcSession
 from infra.simulator.options import SimulatorOptions
 
 NOW_MS = 1_791_269_856_000

@@ -197,3 +197,34 @@ def test_faults_find_rows_times_and_rates(exchange: Pacifica) -> None:
     percent = json.loads(WIRE.in_percent(rows[0]))
     for name in ("funding", "next_funding"):
         assert float(percent[name]) == pytest.approx(100 * float(plain[name]))
+
+
+def test_rows_of_the_history_may_be_written_long_after_the_hour() -> None:
+    """None is written before its time; each is of the hour before it."""
+    late_ms = 40 * 60_000
+    exchange = Pacifica(7, PacificaOptions(contracts=30, history_late_ms=late_ms), NOW_MS)
+    symbol = exchange.contracts[3].symbol
+    page = body(exchange, "funding_rate/history", symbol=symbol, limit=100)
+    stamps = [row["created_at"] for row in page["data"]]
+    assert all(stamp <= NOW_MS for stamp in stamps)
+    assert len({stamp // HOUR_MS for stamp in stamps}) == len(stamps)
+    assert max(stamp % HOUR_MS for stamp in stamps) > 10 * 60_000
+    assert all(stamp % HOUR_MS < late_ms for stamp in stamps)
+
+
+def test_some_symbols_may_be_quiet_for_long() -> None:
+    """REST shows them all the same."""
+    exchange = Pacifica(7, PacificaOptions(contracts=30, quiet_ms=HOUR_MS), NOW_MS)
+    session = subscribed(exchange)
+    delivered(exchange, session, FIRST_MS)
+    quiet = exchange.contracts[9].symbol
+    before = exchange.newest[9]
+    pushed = {
+        row["symbol"]
+        for at_ms in range(FIRST_MS + STEP_MS, FIRST_MS + 30_000, STEP_MS)
+        for frame in delivered(exchange, session, at_ms)
+        for row in frame["data"]
+    }
+    assert quiet not in pushed
+    assert len(pushed - set(SPOTS)) == 29
+    assert exchange.newest[9] != before

@@ -1,11 +1,13 @@
-"""Lighter's settlements: derived at the hour, then as the stream names them, then as history does.
+"""Settlements of exchanges that settle on the hour: derived, then named by stream and history.
 
-See docs/exchanges/lighter.md §6.
+See docs/exchanges/lighter.md §6 and pacifica.md §9b.
 """
 
 from __future__ import annotations
 
 from typing import Any
+
+import pytest
 
 from schemas.times import US_PER_HOUR, US_PER_MINUTE, US_PER_S
 from stream_app.core.output.outputs import Output
@@ -66,3 +68,23 @@ def test_an_exchange_that_has_not_turned_yet_settles_by_its_last_estimate_of_the
     (rate,) = of(turned, "rates")
     assert rate["next_funding_time"] == HOUR_US + US_PER_HOUR
     assert settlements([*first, *turned])[-1] == (HOUR_US, 0.000012, "stream")
+
+
+def priced(feed: Feed, estimate: str, at: int) -> list[Output]:
+    """What follows from a push of a symbol of Pacifica."""
+    row = {"symbol": "SOL", "next_funding": estimate, "mark": "141.5", "timestamp": at // 1_000}
+    return feed.run("prices", "SOL", {"data": [row]}, at)
+
+
+@pytest.mark.parametrize("late_us", [0, 700_000, 35 * US_PER_MINUTE, 59 * US_PER_MINUTE])
+def test_a_row_of_pacifica_written_after_its_hour_is_no_second_settlement(late_us: int) -> None:
+    """It takes the place of the derived one."""
+    feed = Feed("pacifica")
+    priced(feed, "0.000012", HOUR_US - 2 * US_PER_S)
+    derived = priced(feed, "0.000003", HOUR_US + US_PER_S)
+    assert settlements(derived) == [(HOUR_US, 0.000012, "derived")]
+    row = {"funding_rate": "0.0000131", "created_at": (HOUR_US + late_us) // 1_000}
+    at_us = HOUR_US + 2 * US_PER_HOUR
+    settled = feed.run("funding_rate/history", "SOL", row, at_us, "history")
+    assert settlements(settled) == [(HOUR_US, 0.0000131, "history")]
+    assert len(feed.store.entries["SOL"].baseline.settled) == 1

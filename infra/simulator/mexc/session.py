@@ -7,11 +7,11 @@ and an unknown method has no answer.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import msgspec
 
 from infra.simulator.exchange import Close, Frame, SocketRules
+from infra.simulator.json_requests import object_in
 
 RULES = SocketRules(silence_s=64.0)
 """A connection without a ping was closed after 60 to 68 s."""
@@ -34,7 +34,7 @@ class MexcSession:
 
     def on_text(self, text: str, now_ms: int) -> Sequence[Frame | Close]:
         """Answer a request."""
-        request = _object(text)
+        request = object_in(text)
         method = request.get("method")
         if method == "ping":
             return (_answer("pong", now_ms, now_ms),)
@@ -62,14 +62,6 @@ class MexcSession:
     def subscribed(self) -> Sequence[str]:
         """The contracts whose rates are subscribed."""
         return list(self.wanted.values())
-
-
-def _object(text: str) -> dict[str, Any]:
-    try:
-        request = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return {}
-    return request if isinstance(request, dict) else {}
 
 
 def _answer(channel: str, data: object, now_ms: int) -> Frame:
