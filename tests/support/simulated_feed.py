@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,8 @@ from infra.simulator.server.server import SimulatorServer
 from infra.simulator.server.tls import server_context
 
 OPTIONS = SimulatorOptions(seed=7, tick_ms=50, own={"kucoin_push_s": 0.2, "gate_quiet": "no"})
+EVERY_PUSH = replace(OPTIONS, own={**OPTIONS.own, "mexc_push_s": 0.2, "mexc_pushes": "all"})
+"""With these every contract of every feed is pushed within seconds."""
 CONTRACTS = 12
 
 
@@ -50,13 +53,17 @@ class Simulated(NamedTuple):
 
 @asynccontextmanager
 async def simulator(
-    data_dir: Path, feed: str, certificate: Path | None = None, key: Path | None = None
+    data_dir: Path,
+    feed: str,
+    certificate: Path | None = None,
+    key: Path | None = None,
+    options: SimulatorOptions = OPTIONS,
 ) -> AsyncIterator[Simulated]:
     """A simulator of one feed, on a free port; with a certificate it speaks TLS alone."""
     tls = server_context(certificate, key) if certificate and key else None
     now_ms = time.time_ns() // 1_000_000
-    with TruthLog(data_dir, OPTIONS.seed) as truth:
-        exchanges = create_exchanges([feed], OPTIONS, CONTRACTS, now_ms)
+    with TruthLog(data_dir, options.seed) as truth:
+        exchanges = create_exchanges([feed], options, CONTRACTS, now_ms)
         server = SimulatorServer(exchanges, truth, port=0, tls=tls)
         await server.start()
         try:

@@ -17,7 +17,7 @@ from producers.settings import ProducerSettings
 from schemas.clock import SystemClock
 from schemas.errors import UnavailableError
 from schemas.feeds import FEEDS
-from tests.support.simulated_feed import simulator
+from tests.support.simulated_feed import EVERY_PUSH, simulator
 
 pytestmark = pytest.mark.integration
 SECONDS = 4.0
@@ -26,7 +26,7 @@ SECONDS = 4.0
 
 async def probed(directory: Path, feed: str, contracts: int | None = None) -> Observation:
     """What a probe sees of a simulated feed."""
-    async with simulator(directory / feed, feed) as simulated:
+    async with simulator(directory / feed, feed, options=EVERY_PUSH) as simulated:
         settings = ProducerSettings(exchange_base_url=simulated.url.removesuffix(f"/{feed}"))
         return await watch(exchange(feed), settings, SECONDS, contracts, SystemClock())
 
