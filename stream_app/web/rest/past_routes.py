@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, get_args
-
-import numpy as np
 
 from schemas.alert_kinds import AlertKind
 from schemas.clock import Clock
 from schemas.errors import FundingStreamError, UnavailableError
 from schemas.feeds import FEEDS
-from schemas.records import Alert, Severity, ZScore
-from schemas.times import US_PER_DAY, US_PER_S
-from stream_app.web.fleet import Fleet, Published, newest_first
+from schemas.records import Alert, Severity
+from schemas.times import US_PER_DAY
+from stream_app.web.fleet import Fleet, newest_first
 from stream_app.web.history.answers import Bars, Estimates, PaidLeg, Settlements
 from stream_app.web.history.history import ContractPast, Days, History
 from stream_app.web.history.queries import WINDOW_DAYS
@@ -26,10 +23,8 @@ from stream_app.web.rest.answers import (
     ContractHistory,
     Feeds,
     Gaps,
-    Leg,
     Paid,
     Raw,
-    Spread,
     Spreads,
     told_times,
 )
@@ -39,13 +34,13 @@ from stream_app.web.rest.live_routes import (
     EXAMPLE_ID,
     NO_CONTRACT,
     OFFSET,
-    PIECE,
     known_contract,
     limit,
 )
-from stream_app.web.rest.pairs import Pair, best_pairs, paid_by_pairs
+from stream_app.web.rest.pairs import best_pairs
 from stream_app.web.rest.parameters import Parameter, RefusedError
 from stream_app.web.rest.route import Route
+from stream_app.web.rest.spread_rows import spread_rows
 
 _MAX_HOURS = WINDOW_DAYS * 24
 _WEEK_HOURS = 168
@@ -287,7 +282,7 @@ class PastRoutes:
             days = found.days
         except UnavailableError as error:
             reason = str(error)
-        made = await _spreads(page, contracts, days, now)
+        made = await spread_rows(page, contracts, days, now)
         return Spreads(made, len(pairs), asked["limit"], asked["offset"], not reason, reason)
 
     async def _paid(self, asked: Mapping[str, Any]) -> Paid:
@@ -384,66 +379,3 @@ class PastRoutes:
 
 def _alert_rows(alerts: Iterable[Alert]) -> list[Any]:
     return [{**alert, **told_times(alert, AlertRow)} for alert in alerts]
-
-
-def _leg(zscore: ZScore, contracts: Mapping[str, Published]) -> Leg:
-    known = contracts.get(zscore["contract_id"])
-    return Leg(
-        contract_id=zscore["contract_id"],
-        feed=zscore["feed"],
-        rate=zscore["rate"],
-        interval_hours=zscore["interval_hours"],
-        rate_8h=zscore["rate_8h"],
-        event_time=zscore["event_time"],
-        event_time_iso=iso(zscore["event_time"]),
-        mark_price=zscore["mark_price"],
-        multiplier=zscore["multiplier"],
-        turnover_24h=None if known is None else known.turnover_24h,
-        open_interest=None if known is None else known.open_interest,
-    )
-
-
-def _smaller(*turnovers: float | None) -> float | None:
-    known = [turnover for turnover in turnovers if turnover is not None]
-    return min(known) if len(known) == len(turnovers) else None
-
-
-async def _spreads(
-    pairs: Sequence[Pair],
-    contracts: Mapping[str, Published],
-    days: Mapping[str, Days],
-    now_us: int,
-) -> list[Spread]:
-    """Return pairs as rows, piece by piece, so that others have their turn in the event loop."""
-    unknown = np.full(WINDOW_DAYS, np.nan)
-    made: list[Spread] = []
-    for begin in range(0, len(pairs), PIECE):
-        await asyncio.sleep(0)
-        piece = pairs[begin : begin + PIECE]
-        paid = paid_by_pairs(
-            np.stack([days.get(pair.high["contract_id"], unknown) for pair in piece]),
-            np.stack([days.get(pair.low["contract_id"], unknown) for pair in piece]),
-        )
-        legs = [(_leg(pair.high, contracts), _leg(pair.low, contracts)) for pair in piece]
-        made += [
-            Spread(
-                base=pair.base,
-                gap_8h=pair.gap_8h,
-                gap_apr=pair.gap_apr,
-                high=high,
-                low=low,
-                oldest_s=max(0.0, (now_us - pair.oldest_event) / US_PER_S),
-                price_gap=pair.price_gap,
-                price_checked=pair.price_gap is not None,
-                min_turnover_24h=_smaller(high.turnover_24h, low.turnover_24h),
-                # JSON has NaN as null.
-                paid_7d=week,
-                paid_30d=month,
-                sign_days=sign_days,
-                days=by_day,
-            )
-            for pair, (high, low), by_day, week, month, sign_days in zip(
-                piece, legs, *paid, strict=True
-            )
-        ]
-    return made

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 from benchmarks.hourly_calls import PAGE, calls_of, calls_table, hourly_calls, with_table
+from benchmarks.platform import ROOT
+from infra.simulator.registry import SIMULATED
 from producers.exchanges import exchange
 from schemas.feeds import FEEDS
 
@@ -32,3 +34,12 @@ def test_the_page_of_feeds_has_the_table() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert with_table(page, calls_table()) == page
     assert re.findall(r"(?m)^\| `([\w-]+)` \| `", page) == list(FEEDS)
+
+
+def test_the_readme_counts_feeds_and_contracts() -> None:
+    """Those that the simulated exchanges have when all are asked for, in hundreds."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    contracts = sum(one.perpetuals for one in SIMULATED.values()) // 100 * 100
+    assert re.findall(r"(?m)^(\d+) feeds, .*about ([\d,]+) contracts in all", text) == [
+        (str(len(FEEDS)), f"{contracts:,}")
+    ]

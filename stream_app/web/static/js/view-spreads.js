@@ -18,6 +18,7 @@ const PAID_MS = 60_000;
 const RETRY_MS = 10_000;
 const PAGE = 2000;
 const MOST_PAGES = 10;
+const MOST_MILLIONS = 1_000_000;
 const NO_PAIR = ["No base is fresh on two exchanges yet.", "A pair needs two feeds with rates of the last 10 minutes."];
 const phone = matchMedia("(max-width: 720px)");
 
@@ -105,7 +106,7 @@ class SpreadsView {
       type: "number",
       min: 0,
       step: 1,
-      max: 1_000_000,
+      max: MOST_MILLIONS,
       value: param("vol"),
       "aria-label": "Smallest turnover of either leg in 24 hours, millions of the quote asset",
       placeholder: "0",
@@ -125,7 +126,7 @@ class SpreadsView {
 
   /** How much must be traded of either leg, in its quote asset. */
   get turnover() {
-    return (Number(param("vol")) || 0) * 1e6;
+    return Math.min(Number(param("vol")) || 0, MOST_MILLIONS) * 1e6;
   }
 
   /** Pair the contracts anew now, and ask what these pairs paid. */
