@@ -14,7 +14,7 @@ function leg(key, label) {
   return {
     key,
     label,
-    width: "minmax(192px,1.3fr)",
+    width: "minmax(202px,1.3fr)",
     cls: "leg-cell",
     sort: (pair) => pair[key].rate8,
     build: (cell) =>
@@ -62,7 +62,7 @@ export function columns() {
     {
       key: "base",
       label: "Base",
-      width: "minmax(70px,.6fr)",
+      width: "minmax(62px,.6fr)",
       phone: "a",
       cls: "w2",
       sort: (pair) => pair.base,
@@ -77,7 +77,7 @@ export function columns() {
       key: "gap",
       label: "Gap, APR %",
       title: "Difference of the two 8-hour rates, a year",
-      width: "84px",
+      width: "80px",
       phone: "c",
       right: true,
       cls: "w2",
@@ -95,7 +95,7 @@ export function columns() {
     },
     leg("short", "Short leg: feed, rate %, interval"),
     leg("long", "Long leg: feed, rate %, interval"),
-    paid("paid7", "Paid 7 d, %", "week", 3, { width: "80px", phone: "b" }),
+    paid("paid7", "Paid 7 d, %", "week", 3, { width: "74px", phone: "b" }),
     paid("paid30", "30 d, %", "month", 2, { width: "66px" }),
     {
       key: "sign",
