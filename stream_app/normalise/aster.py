@@ -11,7 +11,7 @@ import msgspec
 
 from schemas.venues.aster import FEED
 from stream_app.model import InstrumentUpdate, Update
-from stream_app.normalise import binance
+from stream_app.normalise import binance, binance_facts
 from stream_app.normalise.numbers import Number, hours, number, optional
 from stream_app.normalise.payloads import Item, PayloadReader, with_faults
 
@@ -43,4 +43,4 @@ normalise = binance.normaliser_of(
         ("contract", "fundingInfo"): PayloadReader(_FundingInfo, _funding_info),
     },
 )
-split_symbol = binance.split_symbol
+split_symbol = binance_facts.split_symbol

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from schemas.venues.binance_usdm import FEED
-from stream_app.normalise import binance
+from stream_app.normalise import binance, binance_facts
 
 normalise = binance.normaliser_of(binance.USD_M, FEED)
-split_symbol = binance.split_symbol
+split_symbol = binance_facts.split_symbol
