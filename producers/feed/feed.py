@@ -109,6 +109,7 @@ class Feed:
             history_throttle,
             cluster_id,
             clock,
+            self.snapshots.loaded,
         )
         self.pool = ConnectionPool(
             exchange,

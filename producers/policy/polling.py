@@ -81,6 +81,8 @@ class Polling:
         self._since: dict[str, float] = {}
         """Since when each contract has been wanted that is not quiet."""
         self._quiet: frozenset[str] = frozenset()
+        self._loaded = False
+        """A history was loaded since the last poll."""
         self._polled: set[str] = set()
         self._polled_s: float | None = None
         self._begun_s: float | None = None
@@ -107,6 +109,13 @@ class Polling:
         elif self._wanted_s is None:
             self._wanted_s = now_s
 
+    def loaded(self) -> None:
+        """Note that the history of contracts was loaded, so that their next rates can be scored.
+
+        A quiet contract would have no z-score until its turn comes.
+        """
+        self._loaded = True
+
     @property
     def wanted(self) -> frozenset[str]:
         """The contracts that the stream does not deliver."""
@@ -131,6 +140,8 @@ class Polling:
         if self._failures:
             return ceiling_s(self._failures - 1, self._retry_s, self.period_s)
         quiet_s = self._quiet_every_s if self._quiet else None
+        if quiet_s is not None and self._loaded:
+            quiet_s = min(quiet_s, SELDOM_S)
         pause_s = self._silent_pause_s(new, few) if self._since else quiet_s
         assert pause_s is not None
         return pause_s if quiet_s is None else min(pause_s, quiet_s)
@@ -151,6 +162,7 @@ class Polling:
         """Note that a poll begins."""
         self._polled_s = self._begun_s = now_s
         self._polled = set(self._since)
+        self._loaded = False
 
     def ended(self, now_s: float, *, served: bool) -> None:
         """Note that the poll has ended; `served`: it has brought rates."""

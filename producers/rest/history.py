@@ -75,11 +75,13 @@ class HistoryRunner:
         clock: Clock,
         retries: PageRetries = PageRetries(),
         keys: Callable[[], Mapping[str, str]] = lambda: NO_KEYS,
+        released: Callable[[], None] = lambda: None,
     ) -> None:
         """`contracts` returns those whose settlements are wanted now.
 
         `throttle`: a turn for each row; all feeds of a process share it. `keys` returns what
-        requests call contracts that do not go by their symbols.
+        requests call contracts that do not go by their symbols. `released` is called when the
+        history of some contracts has been loaded.
         """
         self._exchange = exchange
         self._rest = rest
@@ -91,6 +93,7 @@ class HistoryRunner:
         self._clock = clock
         self._retries = retries
         self._keys = keys
+        self._released = released
         self._missed = asyncio.Event()
         self.rows = 0
         self.calls = 0
@@ -145,6 +148,7 @@ class HistoryRunner:
             case Release(contracts):
                 if await self._to.release(contracts):
                     self._bookmark.release(contracts)
+                    self._released()
             case Wait(until_ms):
                 self._missed.clear()
                 await sleep_until_ms(until_ms, self._clock, self._missed)
@@ -231,6 +235,7 @@ def history_of(
     throttle: Throttle,
     cluster_id: str,
     clock: Clock,
+    released: Callable[[], None] = lambda: None,
 ) -> HistoryRunner:
     """Return the history of a feed, scheduled as its exchange has to be asked."""
     days, calls_per_hour = settings.producer_history_days, exchange.true_up_calls_per_hour
@@ -247,4 +252,5 @@ def history_of(
         throttle,
         clock,
         keys=lambda: registry.keys,
+        released=released,
     )

@@ -61,6 +61,11 @@ class Snapshots:
         if silent:
             self._changed.set()
 
+    def loaded(self) -> None:
+        """Note that the history of some contracts was loaded."""
+        self.polling.loaded()
+        self._changed.set()
+
     async def serve(self) -> None:
         """Ask for the rates that the stream does not bring, until cancelled."""
         polling = self.polling

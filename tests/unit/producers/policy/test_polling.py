@@ -146,6 +146,17 @@ def test_quiet_contracts_are_asked_for_at_their_own_pace() -> None:
     assert polling.due_s(EXPECTED, 0.0) == 400.0 + 1.0
 
 
+def test_quiet_contracts_whose_history_was_loaded_are_asked_for_sooner() -> None:
+    """Their next rates are the first that can be scored; one poll is enough."""
+    polling = Polling(10.0, 200.0)
+    polling.want(QUIET, 0.0, QUIET)
+    polled(polling, 0.0)
+    polling.loaded()
+    assert polling.due_s(EXPECTED, 0.0) == SELDOM_S
+    polled(polling, SELDOM_S)
+    assert polling.due_s(EXPECTED, 0.0) == SELDOM_S + 200.0
+
+
 def test_one_that_is_silent_among_quiet_ones_is_asked_for_as_any_other() -> None:
     """Soon, then at the period; and the quiet ones no later than they would be without it."""
     polling = Polling(10.0, 200.0)

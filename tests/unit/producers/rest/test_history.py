@@ -95,6 +95,7 @@ class Scene:
             Throttle(1e9),
             self.clock,
             RETRIES,
+            released=lambda: self.publisher.log.append(("told", [])),
         )
 
     @property
@@ -129,6 +130,7 @@ async def test_a_first_start_fetches_30_days_between_marks(tmp_path: Path) -> No
         ("delivered", []),
         (BACKFILL_END, ["AUSDT", "BUSDT"]),
         ("delivered", []),
+        ("told", []),
     ]
     (asked,) = scene.rest.asked
     assert int(asked["startTime"]) == scene.now_ms - 30 * MS_PER_DAY
@@ -260,8 +262,10 @@ async def test_contracts_that_are_asked_for_one_by_one_have_bookmarks_each(tmp_p
         (BACKFILL_BEGIN, ["A", "B"]),
         ("fundingRate", ["A"]),
         (BACKFILL_END, ["A"]),
+        ("told", []),
         ("fundingRate", ["B"]),
         (BACKFILL_END, ["B"]),
+        ("told", []),
     ]
     assert scene.stored.contract_ms == {"A": scene.now_ms, "B": scene.now_ms}
     assert (scene.history.complete, scene.history.progress) == (2, 1.0)
