@@ -1,9 +1,13 @@
-"""ccxt gets from simulated Gate what is true (docs/exchanges/gate.md)."""
+"""Clients that are not ours get from simulated Gate what is true (docs/exchanges/gate.md).
+
+ccxt has the socket and REST, Gate's own SDK REST alone; each test is skipped without its client.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,3 +54,28 @@ async def test_ccxt(tmp_path: Path) -> None:
     # The newest 90, with stamps that are up to 3 s late.
     got = [(row["timestamp"] // 10_000 * 10_000, row["fundingRate"]) for row in history]
     assert got == settled["BTC_USDT"][-90:]
+
+
+async def test_gate_api(tmp_path: Path) -> None:
+    """The exchange's own SDK, whose models hold each row to its documentation."""
+    sdk: Any = pytest.importorskip("gate_api")
+
+    def ask(base_url: str) -> tuple[list[Any], list[Any], Any]:
+        futures = sdk.FuturesApi(sdk.ApiClient(sdk.Configuration(host=f"{base_url}/api/v4")))
+        with pytest.raises(sdk.exceptions.GateApiException) as refused:
+            futures.list_futures_funding_rate_history("usdt", "NOSUCH_USDT")
+        return (
+            futures.list_futures_contracts("usdt"),
+            futures.list_futures_funding_rate_history("usdt", "BTC_USDT", limit=100),
+            refused.value.label,
+        )
+
+    async with simulator(tmp_path, "gate") as simulated:
+        listed, history, label = await asyncio.to_thread(ask, simulated.url)
+    settled = simulated.settlements()
+    (bitcoin,) = [contract for contract in listed if contract.name == "BTC_USDT"]
+    assert bitcoin.funding_interval in {3_600, 14_400, 28_800}
+    assert bitcoin.funding_next_apply * 1_000 > settled["BTC_USDT"][-1][0]
+    got = [(row.t // 10 * 10_000, float(row.r)) for row in history[::-1]]
+    assert got == settled["BTC_USDT"][-90:]
+    assert label == "CONTRACT_NOT_FOUND"
