@@ -44,6 +44,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 BPX := bpx-py>=2.0.11,<3
 # Its socket needs none of what its orders do: gRPC, the chain's messages, keys.
 DYDX := dydx-v4-client>=1.1,<2
+# The exchange's own, whose models hold the list to each field; it wants a urllib3 below 2.1, of which its public calls
+# need nothing: without its word, but with the client that it retries with.
+LIGHTER := lighter-sdk>=1.1,<2
+LIGHTER_NEEDS := aiohttp-retry>=2.8,<3
 # It is built from its source; 3 has nothing for Python 3.11.
 CRYPTOFEED := cryptofeed>=2.4,<3
 
@@ -51,7 +55,8 @@ CRYPTOFEED := cryptofeed>=2.4,<3
 $(VENV)-clients/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)-clients
 	$(call pip_install,$(VENV)-clients,-e '.[$(EXTRAS)$(,)clients$(,)fuzz]')
-	$(call pip_install,$(VENV)-clients,--no-deps '$(BPX)' '$(DYDX)')
+	$(call pip_install,$(VENV)-clients,--no-deps '$(BPX)' '$(DYDX)' '$(LIGHTER)')
+	$(call pip_install,$(VENV)-clients,'$(LIGHTER_NEEDS)')
 	$(call pip_install,$(VENV)-clients,'$(CRYPTOFEED)') || \
 		echo "cryptofeed cannot be built here (has it a C compiler?): its test is skipped"
 	@touch $@
