@@ -66,7 +66,8 @@ def reply_slices(feed: str, call: RestCall, body: bytes) -> Sequence[Slice]:
 def page_slices(feed: str, body: bytes) -> Sequence[Slice]:
     """The pieces of the first page of a history walk."""
     exchange = description(feed)
-    walk = exchange.history((SETTLED[feed],), NOW_MS - 30 * DAY_MS, NOW_MS)
+    symbol = SETTLED[feed]
+    walk = exchange.history((symbol,), NOW_MS - 30 * DAY_MS, NOW_MS, {symbol: "7"})
     assert walk.next_call() is not None
     page = walk.take(body)
     walk.next_call()
@@ -96,7 +97,8 @@ def targets() -> list[Target]:
         found += [_reply_target(feed, "contract", call) for call in exchange.fact_calls]
         calls = exchange.snapshot_calls(SYMBOLS[feed])
         found += [_reply_target(feed, "fallback", call) for call in calls]
-        walk = exchange.history((SETTLED[feed],), NOW_MS - 30 * DAY_MS, NOW_MS)
+        symbol = SETTLED[feed]
+    walk = exchange.history((symbol,), NOW_MS - 30 * DAY_MS, NOW_MS, {symbol: "7"})
         call = walk.next_call()
         assert call is not None
         found.append(_page_target(feed, call.resource))
