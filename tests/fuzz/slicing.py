@@ -98,7 +98,7 @@ def targets() -> list[Target]:
         calls = exchange.snapshot_calls(SYMBOLS[feed])
         found += [_reply_target(feed, "fallback", call) for call in calls]
         symbol = SETTLED[feed]
-    walk = exchange.history((symbol,), NOW_MS - 30 * DAY_MS, NOW_MS, {symbol: "7"})
+        walk = exchange.history((symbol,), NOW_MS - 30 * DAY_MS, NOW_MS, {symbol: "7"})
         call = walk.next_call()
         assert call is not None
         found.append(_page_target(feed, call.resource))
