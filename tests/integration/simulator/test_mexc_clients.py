@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import simulated_feed
-from tests.support.simulated_feed import CONTRACTS, Simulated, simulator
+from tests.support.simulated_feed import CONTRACTS, OPTIONS, Simulated, simulator
 
 pytestmark = pytest.mark.integration
 
@@ -31,13 +30,15 @@ def redirected(client: Any, simulated: Simulated) -> Any:
     return client
 
 
-async def test_ccxt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_ccxt(tmp_path: Path) -> None:
     """Linear and inverse contracts; an unknown one is refused with HTTP 200."""
     ccxt = pytest.importorskip("ccxt.pro")
     pushing = {"mexc_push_s": 0.05, "mexc_pushes": "all"}
-    options = replace(simulated_feed.OPTIONS, open_limits=True, own=pushing)
-    monkeypatch.setattr(simulated_feed, "OPTIONS", options)
-    async with simulator(tmp_path, "mexc") as simulated, asyncio.timeout(TIMEOUT_S):
+    options = replace(OPTIONS, open_limits=True, own=pushing)
+    async with (
+        simulator(tmp_path, "mexc", options=options) as simulated,
+        asyncio.timeout(TIMEOUT_S),
+    ):
         client = redirected(ccxt.mexc(), simulated)
         try:
             markets = await client.load_markets()
