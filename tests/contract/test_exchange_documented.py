@@ -51,7 +51,7 @@ def test_a_socket_is_replaced_within_a_day_and_judged_by_data(
     assert 0 < kind.max_age_s < 24 * 3600
     assert 0 < kind.silent_s <= spec(found.feed).stale_s
     assert spec(found.feed).cadence_s < found.silent_s < spec(found.feed).stale_s
-    on_change = spec(found.feed).missed_after_s > kind.silent_s
+    on_change = spec(found.feed).pushes_changes
     assert kind.secondary or on_change or found.silent_s <= kind.silent_s
 
 
@@ -141,6 +141,7 @@ def test_a_healthy_feed_makes_few_calls_an_hour(feed: str) -> None:
     """
     found = exchange(feed)
     assert calls_of(feed).most <= MOST_CALLS_AN_HOUR
+    assert spec(feed).pushes_changes == (found.quiet_every_s is not None)
     if found.quiet_every_s is not None:
         assert found.silent_s + found.quiet_every_s <= spec(feed).stale_s
 
