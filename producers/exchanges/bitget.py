@@ -43,6 +43,7 @@ from producers.exchanges.spec import (
     Slice,
     SocketKind,
     SubscribeFrame,
+    optional,
 )
 from schemas.errors import MalformedInputError
 from schemas.symbols import symbol_fault
@@ -277,7 +278,10 @@ class Bitget(Exchange):
     fact_calls = (
         *(_facts(resource, "contracts", product) for resource, product in LISTS.items()),
         *(_facts(CURRENT, CURRENT, product, _CAPS_EVERY) for product in LISTS.values()),
-        *(_facts("tickers", "tickers", product, _LIQUIDITY_EVERY) for product in LISTS.values()),
+        *(
+            optional(_facts("tickers", "tickers", product, _LIQUIDITY_EVERY))
+            for product in LISTS.values()
+        ),
     )
     documented: Mapping[str, PayloadFields] = {
         CHANNEL: PayloadFields(

@@ -43,6 +43,7 @@ from producers.exchanges.spec import (
     Slice,
     SocketKind,
     SubscribeFrame,
+    optional,
     piece_of,
 )
 from schemas.errors import MalformedInputError
@@ -229,8 +230,8 @@ class Bybit(Exchange):
     fact_calls = (
         _listed("linear", every=1),
         _listed("inverse", every=2),
-        _tickers("linear", every=2),
-        _tickers("inverse", every=2),
+        optional(_tickers("linear", every=2)),
+        optional(_tickers("inverse", every=2)),
     )
     row_fields = frozenset({
         *("symbol", "fundingRate", "fundingIntervalHour", "nextFundingTime", "markPrice"),

@@ -40,6 +40,7 @@ from producers.exchanges.spec import (
     RestCall,
     Slice,
     SocketKind,
+    optional,
     piece_of,
 )
 from schemas.contract_status import ContractStatus
@@ -196,7 +197,7 @@ class Dydx(Exchange):
     quiet_every_s = QUIET_EVERY_S
     limits: Mapping[str, RateLimit] = {_REQUESTS: RateLimit(100, 10.0)}
     limits_group = "dydx"
-    fact_calls = (_markets_call(_MARKETS), _markets_call(LIQUIDITY, every=2))
+    fact_calls = (_markets_call(_MARKETS), optional(_markets_call(LIQUIDITY, every=2)))
     row_fields = _ROW_FIELDS
     documented: Mapping[str, PayloadFields] = {
         CHANNEL: PayloadFields(

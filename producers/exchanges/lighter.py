@@ -37,6 +37,7 @@ from producers.exchanges.spec import (
     RestCall,
     Slice,
     SocketKind,
+    optional,
     piece_of,
 )
 from schemas.errors import MalformedInputError
@@ -185,7 +186,7 @@ class Lighter(Exchange):
     quiet_every_s = QUIET_EVERY_S
     limits: Mapping[str, RateLimit] = {_REQUESTS: RateLimit(60, 60.0)}
     limits_group = "lighter"
-    fact_calls = (_details("orderBookDetails"), _details("liquidity", every=2))
+    fact_calls = (_details("orderBookDetails"), optional(_details("liquidity", every=2)))
     documented: Mapping[str, PayloadFields] = {
         CHANNEL: PayloadFields(("type", "channel", "timestamp", "market_stats"), every_s=1.0),
         "funding-rates": PayloadFields(("market_id", "exchange", "symbol", "rate")),

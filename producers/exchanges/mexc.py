@@ -39,6 +39,7 @@ from producers.exchanges.spec import (
     Slice,
     SocketKind,
     SubscribeFrame,
+    optional,
     piece_of,
 )
 from schemas.contract_status import ContractStatus
@@ -195,7 +196,11 @@ class Mexc(Exchange):
         DETAIL: RateLimit(2, 10.0),
     }
     limits_group = "mexc"
-    fact_calls = (_bulk(DETAIL), _bulk(CURRENT, _CAPS_EVERY), _bulk(TICKER, _LIQUIDITY_EVERY))
+    fact_calls = (
+        _bulk(DETAIL),
+        _bulk(CURRENT, _CAPS_EVERY),
+        optional(_bulk(TICKER, _LIQUIDITY_EVERY)),
+    )
     documented: Mapping[str, PayloadFields] = {
         CHANNEL: PayloadFields(
             ("channel", "symbol", "ts", "data.symbol", "data.rate", "data.nextSettleTime"),

@@ -35,6 +35,7 @@ from producers.exchanges.spec import (
     RestCall,
     Slice,
     SocketKind,
+    optional,
     piece_of,
 )
 from schemas.errors import MalformedInputError
@@ -177,7 +178,7 @@ class Pacifica(Exchange):
     limits_group = "pacifica"
     fact_calls = (
         RestCall("info", "/api/v1/info", costs={_POOL: 1}),
-        _prices_call("liquidity", every=2),
+        optional(_prices_call("liquidity", every=2)),
     )
     documented: Mapping[str, PayloadFields] = {
         CHANNEL: PayloadFields(("channel", *(f"data[].{name}" for name in _FIELDS)), every_s=1.0),
