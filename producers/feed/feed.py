@@ -99,7 +99,9 @@ class Feed:
         )
         self.event_log = event_log or FeedEventLog(exchange.feed, publisher, clock)
         self.monitor = FeedMonitor(exchange, clock, streams=self._streams)
-        self.frames = FrameHandler(exchange, publisher, self.registry, self._on_data, clock)
+        self.frames = FrameHandler(
+            exchange, publisher, self.registry, self._on_data, clock, self.monitor.missed
+        )
         self.history = history_of(
             exchange,
             self.rest,
@@ -121,6 +123,7 @@ class Feed:
             secondary=settings.producer_secondary_sources,
             spares=settings.producer_connections - 1,
         )
+        self.monitor.carry(self.pool.taken)
         self._tasks: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
@@ -211,9 +214,7 @@ class Feed:
 
     def _sync(self, tasks: asyncio.TaskGroup) -> None:
         """Have the sockets bring the contracts that are listed now."""
-        subscribed = self.registry.subscribed
-        self.pool.sync(tasks, subscribed, self.registry.streaming)
-        self.monitor.carry(self.pool.carried(subscribed))
+        self.pool.sync(tasks, self.registry.subscribed, self.registry.streaming)
 
     def list_contradicted(self) -> None:
         """Have the list asked for again: workers see that the stream contradicts it."""

@@ -21,7 +21,7 @@ from producers.policy.monitoring.silence import Silence
 from producers.policy.monitoring.state_report import Delivery, StateReport
 from producers.policy.outages import Ended, Filled
 from producers.policy.ownership import Rest
-from producers.policy.quiet import QuietContracts
+from producers.policy.quiet import QuietContracts, Taken
 from producers.websocket.connection import Closed
 from schemas.audit_kinds import AuditKind
 from schemas.clock import Clock
@@ -103,10 +103,15 @@ class FeedMonitor:
         if self._quiet is not None:
             self._quiet.opened(socket, identity)
 
-    def carry(self, carried: Mapping[str, frozenset[str]]) -> None:
-        """Set the contracts that each socket is to bring, by its name."""
+    def carry(self, taken: Taken) -> None:
+        """Set what tells which contracts the exchange has taken on a connection."""
         if self._quiet is not None:
-            self._quiet.carry(carried)
+            self._quiet.carry(taken)
+
+    def missed(self, identity: str, symbols: Sequence[str] | None) -> None:
+        """Note that a connection has missed changes of these contracts; None: of all of its."""
+        if self._quiet is not None:
+            self._quiet.missed(identity, symbols)
 
     def shown(self, symbols: Sequence[str]) -> None:
         """Note the contracts that REST has brought in the stream's place."""

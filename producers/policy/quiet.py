@@ -1,16 +1,21 @@
 """Which silent contracts are quiet: nothing of them changes, so nothing is pushed. Pure.
 
-A contract is quiet while a connection that is to bring it is open and brings data of others, if
-that connection has brought it before, or REST has shown it since the connection was opened. Its
-rate is known then: a change would have been pushed. Times are monotonic seconds.
+A contract is quiet while a connection that the exchange has taken it on is open and brings data of
+others, if that connection has brought it before, or REST has shown it since the exchange took it.
+Its rate is known then: a change would have been pushed. Times are monotonic seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 
 _NEVER = float("-inf")
-_NONE: frozenset[str] = frozenset()
+MAX_KNOWN = 10_000
+"""When more contracts of a connection are known, those that the exchange made up are forgotten."""
+
+Taken = Callable[[str], AbstractSet[str]]
+"""Returns the contracts that the exchange has taken on a connection, by its id."""
 
 
 class _Connection:
@@ -18,7 +23,7 @@ class _Connection:
         self.socket = socket
         self.newest_s = _NEVER
         self.known: set[str] = set()
-        """Contracts that it has brought, or that REST has shown since it was opened."""
+        """Contracts that it has brought, or that REST has shown since they were taken."""
 
 
 class QuietContracts:
@@ -27,13 +32,16 @@ class QuietContracts:
     def __init__(self, alive_s: float) -> None:
         """`alive_s`: a connection that has brought no data for so long says nothing."""
         self._alive_s = alive_s
-        self._carried: Mapping[str, frozenset[str]] = {}
+        self._taken: Taken = lambda _identity: frozenset()
         self._open: dict[str, _Connection] = {}
         """By connection id."""
 
-    def carry(self, carried: Mapping[str, frozenset[str]]) -> None:
-        """Set the contracts that each socket is to bring, by its name."""
-        self._carried = carried
+    def carry(self, taken: Taken) -> None:
+        """Set what tells which contracts are taken on a connection.
+
+        Not one whose subscription is held back, is still to be sent, or waits for its answer.
+        """
+        self._taken = taken
 
     def opened(self, socket: str, identity: str) -> None:
         """Note a new connection of a socket."""
@@ -56,21 +64,34 @@ class QuietContracts:
         connection = self._open.get(identity)
         if connection is not None:
             connection.newest_s = max(connection.newest_s, at_s)
-            connection.known |= self._carried_by(connection).intersection(symbols)
+            connection.known.update(symbols)
+            if len(connection.known) > MAX_KNOWN:
+                connection.known &= self._taken(identity)
+
+    def missed(self, identity: str, symbols: Iterable[str] | None) -> None:
+        """Note that changes of these contracts were missed on a connection; None: of all of its."""
+        connection = self._open.get(identity)
+        if connection is None:
+            return
+        if symbols is None:
+            connection.known.clear()
+        else:
+            connection.known.difference_update(symbols)
 
     def shown(self, symbols: Iterable[str]) -> None:
         """Note the contracts of a REST reply."""
         brought = frozenset(symbols)
-        for connection in self._open.values():
-            connection.known |= self._carried_by(connection) & brought
+        for identity, connection in self._open.items():
+            taken = self._taken(identity)
+            connection.known &= taken
+            connection.known |= brought & taken
 
     def among(self, silent: Iterable[str], now_s: float) -> frozenset[str]:
         """Return which of the silent contracts are quiet."""
         quiet: set[str] = set()
-        for connection in self._open.values():
+        for identity, connection in self._open.items():
+            # What is no longer taken is not known any more when it is taken again.
+            connection.known &= self._taken(identity)
             if connection.newest_s >= now_s - self._alive_s:
-                quiet |= connection.known & self._carried_by(connection)
+                quiet |= connection.known
         return frozenset(quiet.intersection(silent))
-
-    def _carried_by(self, connection: _Connection) -> frozenset[str]:
-        return self._carried.get(connection.socket, _NONE)

@@ -419,7 +419,7 @@ class TestQuietContracts:
         """Such a feed, whose three contracts were pushed a while ago, and one of them just now."""
         made = Case(tmp_path, "lighter")
         listed(made.feed, "A", "B", "C")
-        made.monitor.carry({"market-stats": frozenset("ABC")})
+        made.monitor.carry(lambda _identity: frozenset("ABC"))
         made.bring("ABC", self.IDENTITY)
         made.clock.advance(made.feed.exchange.silent_s + 1.0)
         made.bring("A", self.IDENTITY)

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
+
 import pytest
 
-from producers.policy.quiet import QuietContracts
+from producers.policy.quiet import MAX_KNOWN, QuietContracts
 
 ALIVE_S = 60.0
 ALL = frozenset("ABCD")
+
+
+def carry(quiet: QuietContracts, **sockets: str) -> None:
+    """The exchange has taken these contracts on each connection of a socket."""
+
+    def taken(identity: str) -> AbstractSet[str]:
+        return frozenset(sockets.get(identity.split("/")[1].replace("-", "_"), ""))
+
+    quiet.carry(taken)
 
 
 @pytest.fixture
 def quiet() -> QuietContracts:
     """Two sockets with two contracts each, both open."""
     made = QuietContracts(ALIVE_S)
-    made.carry({"one": frozenset("AB"), "two": frozenset("CD")})
+    carry(made, one="AB", two="CD")
     made.opened("one", "feed/one/1")
     made.opened("two", "feed/two/2")
     return made
@@ -56,7 +67,7 @@ def test_what_has_changed_while_no_connection_was_open_is_not_known(quiet: Quiet
 
 def test_a_spare_that_goes_on_knows_what_it_has_brought(quiet: QuietContracts) -> None:
     """The end of the other connection changes nothing."""
-    quiet.carry({"one": frozenset("AB"), "one-spare-1": frozenset("AB")})
+    carry(quiet, one="AB", one_spare_1="AB")
     quiet.opened("one-spare-1", "feed/one-spare-1/3")
     for identity in ("feed/one/1", "feed/one-spare-1/3"):
         quiet.data(identity, ["A", "B"], 1.0)
@@ -80,8 +91,10 @@ def test_a_contract_that_is_not_on_the_socket_is_not_quiet(quiet: QuietContracts
     """Made up by the exchange, or moved to another socket since."""
     quiet.data("feed/one/1", ["A", "B", "C", "X"], 1.0)
     assert quiet.among(ALL | {"X"}, 1.0) == {"A", "B"}
-    quiet.carry({"one": frozenset("A")})
+    carry(quiet, one="A")
     assert quiet.among(ALL, 1.0) == {"A"}
+    carry(quiet, one="AB")
+    assert quiet.among(ALL, 1.0) == {"A"}, "what has changed meanwhile is not known"
 
 
 def test_late_data_makes_no_connection_older(quiet: QuietContracts) -> None:
@@ -89,3 +102,36 @@ def test_late_data_makes_no_connection_older(quiet: QuietContracts) -> None:
     quiet.data("feed/one/1", ["A"], 100.0)
     quiet.data("feed/one/1", ["B"], 1.0)
     assert quiet.among(ALL, 100.0) == {"A", "B"}
+
+
+def test_what_rest_has_shown_before_the_exchange_took_it_is_not_known(
+    quiet: QuietContracts,
+) -> None:
+    """Its subscription was held back, or waited for its answer: a change would not have come."""
+    carry(quiet, one="A")
+    quiet.data("feed/one/1", ["A"], 1.0)
+    quiet.shown(["B"])
+    carry(quiet, one="AB")
+    assert quiet.among(ALL, 1.0) == {"A"}
+    quiet.shown(["B"])
+    assert quiet.among(ALL, 1.0) == {"A", "B"}
+
+
+def test_what_was_missed_is_not_known(quiet: QuietContracts) -> None:
+    """Some contracts on one connection, or all of it; an unknown one changes nothing."""
+    quiet.data("feed/one/1", ["A", "B"], 1.0)
+    quiet.data("feed/two/2", ["C", "D"], 1.0)
+    quiet.missed("feed/one/9", None)
+    quiet.missed("feed/one/1", ["B", "D"])
+    assert quiet.among(ALL, 1.0) == {"A", "C", "D"}
+    quiet.missed("feed/two/2", None)
+    assert quiet.among(ALL, 1.0) == {"A"}
+
+
+def test_contracts_that_the_exchange_makes_up_are_not_kept(quiet: QuietContracts) -> None:
+    """However many; those that it has taken stay."""
+    quiet.data("feed/one/1", ["A"], 1.0)
+    for number in range(3):
+        quiet.data("feed/one/1", [f"{number}-{made_up}" for made_up in range(MAX_KNOWN)], 1.0)
+        assert len(quiet._open["feed/one/1"].known) <= MAX_KNOWN
+    assert quiet.among(ALL, 1.0) == {"A"}

@@ -109,10 +109,12 @@ class Case:
         word, *rest = message.decode().split()
         if word == "ping":
             return FrameOutcome(data=False, control=Control(reply=" ".join(rest)))
-        if word == "refused":
-            return FrameOutcome(
-                data=False, control=Control(refused=True, refused_symbols=tuple(rest))
-            )
+        answers = {
+            "refused": Control(refused=True, refused_symbols=tuple(rest)),
+            "taken": Control(acknowledged=tuple(rest)),
+        }
+        if word in answers:
+            return FrameOutcome(data=False, control=answers[word])
         if word == "incomplete":
             return FrameOutcome(data=True, incomplete=rest)
         if word == "lost":
@@ -298,6 +300,11 @@ def together(symbols: Sequence[str]) -> list[SubscribeFrame]:
     return [SubscribeFrame("+ " + " ".join(symbols), tuple(symbols))] if symbols else []
 
 
+def each(symbols: Sequence[str]) -> list[SubscribeFrame]:
+    """One text for each contract."""
+    return [frame for symbol in symbols for frame in together([symbol])]
+
+
 async def test_a_refused_text_is_asked_for_in_halves_until_the_bad_one_stands_alone() -> None:
     """It is held back; the others stay subscribed."""
     script = [(1.0, b"refused"), (2.0, b"A"), (3.0, b"refused"), (4.0, b"B"), (5.0, b"refused C")]
@@ -315,3 +322,29 @@ async def test_without_splitting_a_refusal_has_nothing_asked_for_again() -> None
     await case.run()
     assert case.wire.sent == ["HELLO", "+ A B"]
     assert case.quarantine.total == 0
+
+
+@pytest.mark.parametrize(
+    ("splits_refused", "taken"),
+    [(True, {"A", "B"}), (False, {"A", "B", "D"})],
+)
+async def test_a_contract_is_taken_once_the_exchange_confirms_or_brings_it(
+    *, splits_refused: bool, taken: set[str]
+) -> None:
+    """One that is refused is not, nor one that was not asked for. D has no answer: it is taken where
+    answers name none.
+    """
+    script = [(1.0, b"X"), (2.0, b"taken A X"), (3.0, b"B"), (4.0, b"refused C"), (5.0, b"CLOSE")]
+    case = Case(Wire(script), capacity=9, subscribe=each, splits_refused=splits_refused)
+    case.wanted = frozenset("ABCD")
+    await case.run()
+    assert case.session.taken == taken
+
+
+async def test_a_contract_that_is_asked_for_anew_is_not_taken_before_its_answer() -> None:
+    """Nor is one that is not wanted any more."""
+    script = [(1.0, b"taken A B"), (2.0, b"incomplete A"), (3.0, b"CLOSE")]
+    case = Case(Wire(script), capacity=9, subscribe=each, unsubscribe=together, splits_refused=True)
+    case.wanted = frozenset("AB")
+    await case.run()
+    assert case.session.taken == {"B"}
