@@ -242,7 +242,8 @@ class Feed:
     def status(self) -> FeedStatus:
         """Return the feed's status now."""
         monitor, frames, updates = self.monitor, self.frames.data, self.frames.updates
-        by_rest = len(self.polling.wanted)
+        quiet = len(self.polling.quiet)
+        by_rest = len(self.polling.wanted) - quiet
         if monitor.source == "rest":
             # Its replies are the feed's frames, and REST stands in for nothing.
             frames, updates, by_rest = self.snapshots.polls, self.snapshots.rates, 0
@@ -269,6 +270,7 @@ class Feed:
             "repeated": self.frames.repeated,
             "simulated": bool(self._settings.exchange_base_url),
             "limit_used": self.rest.limit_used,
+            "contracts_quiet": quiet,
         }
 
     @property

@@ -331,8 +331,8 @@ async def test_without_splitting_a_refusal_has_nothing_asked_for_again() -> None
 async def test_a_contract_is_taken_once_the_exchange_confirms_or_brings_it(
     *, splits_refused: bool, taken: set[str]
 ) -> None:
-    """One that is refused is not, nor one that was not asked for. D has no answer: it is taken where
-    answers name none.
+    """One that is refused is not, nor one that was not asked for. D has no answer: it is taken
+    where answers name none.
     """
     script = [(1.0, b"X"), (2.0, b"taken A X"), (3.0, b"B"), (4.0, b"refused C"), (5.0, b"CLOSE")]
     case = Case(Wire(script), capacity=9, subscribe=each, splits_refused=splits_refused)
