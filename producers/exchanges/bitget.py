@@ -348,6 +348,11 @@ class Bitget(Exchange):
             return slices_of(_contracts(data), lambda contract: contract.symbol)
         return slices_of(_named(data), lambda row: row.symbol)
 
+    def shown_rate(self, resource: str, payload: bytes) -> bytes:
+        """Return the rate as it stands in the row."""
+        del resource
+        return values_of(payload, ("fundingRate",))
+
     def listings(self, call: RestCall, slices: Sequence[Slice]) -> Iterable[Listing] | None:
         """Perpetuals of one product type: dated contracts have no funding (§5)."""
         if call.resource not in LISTS:

@@ -308,6 +308,12 @@ class Bybit(Exchange):
             return None
         return replace(call, params={**call.params, "cursor": cursor})
 
+    def shown_rate(self, resource: str, payload: bytes) -> bytes:
+        """Return the rate as it stands in the row."""
+        del resource
+        ((_, row),) = _rows(_result(_reply(payload).result).list)
+        return values_of(row, ("fundingRate",))
+
     def listings(self, call: RestCall, slices: Sequence[Slice]) -> Iterable[Listing] | None:
         """Perpetuals; not those whose coin is not listed yet (§3)."""
         if not call.resource.startswith(_INSTRUMENTS):

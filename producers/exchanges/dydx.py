@@ -26,6 +26,7 @@ from producers.exchanges.json_slicing import (
     present,
     raws,
     settled_ms,
+    values_of,
 )
 from producers.exchanges.spec import (
     NO_KEYS,
@@ -263,6 +264,11 @@ class Dydx(Exchange):
         if pieces and not any(piece.readable for piece in pieces):
             raise MalformedInputError("no readable row in markets")
         return pieces
+
+    def shown_rate(self, resource: str, payload: bytes) -> bytes:
+        """Return the rate as it stands in the row."""
+        del resource
+        return values_of(payload, ("nextFundingRate",))
 
     def listings(self, call: RestCall, slices: Sequence[Slice]) -> Iterable[Listing] | None:
         """All markets: one that does not trade stays in the list (§3)."""

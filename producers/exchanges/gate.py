@@ -307,6 +307,11 @@ class Gate(Exchange):
             return slices_of(_contracts(body), lambda contract: contract.name)
         return slices_of(_tickers(body), lambda row: row.contract)
 
+    def shown_rate(self, resource: str, payload: bytes) -> bytes:
+        """Return the rate as it stands in the row."""
+        del resource
+        return values_of(payload, ("funding_rate",))
+
     def listings(self, call: RestCall, slices: Sequence[Slice]) -> Iterable[Listing] | None:
         """Perpetuals of a family, without those of the pre-market (§8)."""
         if call.resource not in LISTS:

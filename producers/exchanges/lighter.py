@@ -23,6 +23,7 @@ from producers.exchanges.json_slicing import (
     present,
     settled_ms,
     slices_of,
+    values_of,
 )
 from producers.exchanges.spec import (
     NO_KEYS,
@@ -233,6 +234,11 @@ class Lighter(Exchange):
             if row is None or (row.market_type or _PERP) == _PERP
         ]
         return slices_of(perps, lambda row: row.symbol)
+
+    def shown_rate(self, resource: str, payload: bytes) -> bytes:
+        """Return the rate as it stands in the row."""
+        del resource
+        return values_of(payload, ("rate",))
 
     def listings(self, call: RestCall, slices: Sequence[Slice]) -> Iterable[Listing] | None:
         """Perpetuals, streaming while they are active; calls name them by their ids (§9)."""

@@ -253,6 +253,11 @@ class Mexc(Exchange):
             return slices_of(_contracts(data), lambda contract: contract.symbol)
         return slices_of(_names(data), lambda row: row.symbol)
 
+    def shown_rate(self, resource: str, payload: bytes) -> bytes:
+        """Return the rate as it stands in the row."""
+        del resource
+        return values_of(payload, ("fundingRate",))
+
     def listings(self, call: RestCall, slices: Sequence[Slice]) -> Iterable[Listing] | None:
         """Perpetuals alone (§5)."""
         if call.resource != DETAIL:

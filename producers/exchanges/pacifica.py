@@ -21,6 +21,7 @@ from producers.exchanges.json_slicing import (
     present,
     settled_ms,
     slices_of,
+    values_of,
 )
 from producers.exchanges.spec import (
     NO_KEYS,
@@ -229,6 +230,11 @@ class Pacifica(Exchange):
             return [piece._replace(terms=None) for piece in _cut(reply.data, _as_it_is)]
         markets = [(row, piece) for row, piece in _markets(reply.data) if not row or _listed(row)]
         return slices_of(markets, lambda market: market.symbol)
+
+    def shown_rate(self, resource: str, payload: bytes) -> bytes:
+        """Return the rate as it stands in the row."""
+        del resource
+        return values_of(payload, ("next_funding",))
 
     def listings(self, call: RestCall, slices: Sequence[Slice]) -> Iterable[Listing] | None:
         """What is in the list trades (§8)."""

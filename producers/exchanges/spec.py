@@ -340,6 +340,14 @@ class Exchange(ABC):
         del call, body
         return None
 
+    def shown_rate(self, resource: str, payload: bytes) -> bytes:
+        """Return the rate in a snapshot's row as sent, where the stream pushes each change of it.
+
+        Empty: nothing follows from the row. Raises MalformedInputError.
+        """
+        del resource, payload
+        return b""
+
     @abstractmethod
     def listings(self, call: RestCall, slices: Sequence[Slice]) -> Iterable[Listing] | None:
         """Read which contracts a fact reply lists; None: it does not say."""

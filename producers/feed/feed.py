@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NoReturn
 
 import aiohttp
@@ -227,11 +227,12 @@ class Feed:
         events = self.monitor.data(identity, symbols, event_us, received_at, ahead_s, filled)
         self._handle(events)
 
-    def _on_polled(self, symbols: list[str], received_at: int) -> None:
+    def _on_polled(self, rates: Mapping[str, bytes], received_at: int) -> None:
         """Note what REST brought; of a feed without a stream it is the feed's data."""
-        self.monitor.shown(symbols)
+        if unpushed := self.monitor.shown(rates):
+            self.pool.ask_again(unpushed)
         if self.monitor.source == "rest":
-            self._on_data(f"{self.exchange.feed}/rest", symbols, None, received_at)
+            self._on_data(f"{self.exchange.feed}/rest", list(rates), None, received_at)
 
     def _on_close(self, closed: Closed) -> None:
         self._publisher.forget(closed.connection_id)

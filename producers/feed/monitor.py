@@ -113,10 +113,14 @@ class FeedMonitor:
         if self._quiet is not None:
             self._quiet.missed(identity, symbols)
 
-    def shown(self, symbols: Sequence[str]) -> None:
-        """Note the contracts that REST has brought in the stream's place."""
-        if self._quiet is not None:
-            self._quiet.shown(symbols)
+    def shown(self, rates: Mapping[str, bytes]) -> frozenset[str]:
+        """Note the rates that REST has brought in the stream's place, as `Exchange.shown_rate`.
+
+        Returns the contracts of which the stream has not pushed a change.
+        """
+        if self._quiet is None:
+            return frozenset()
+        return self._quiet.shown(rates, self._clock.monotonic_s())
 
     def data(
         self,
@@ -214,4 +218,5 @@ def quiet_of(exchange: Exchange) -> QuietContracts | None:
     """Return what tells quiet contracts; None: the exchange pushes all, changed or not."""
     if exchange.quiet_every_s is None:
         return None
-    return QuietContracts(max(kind.silent_s for kind in exchange.socket_kinds))
+    alive_s = max(kind.silent_s for kind in exchange.socket_kinds)
+    return QuietContracts(alive_s, exchange.silent_s)

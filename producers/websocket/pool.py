@@ -142,6 +142,11 @@ class ConnectionPool:
 
         return address
 
+    def ask_again(self, symbols: frozenset[str]) -> None:
+        """Subscribe anew to contracts whose changes are not pushed, where each is subscribed."""
+        for connection in self:
+            connection.ask_again(symbols)
+
     @property
     def open(self) -> int:
         """Connections that are open."""

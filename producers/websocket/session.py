@@ -133,6 +133,17 @@ class Session:
         """Take up the wanted contracts anew: subscribe to new ones, unsubscribe from the others."""
         self._wanted_changed.set()
 
+    def ask_again(self, symbols: Iterable[str]) -> None:
+        """Subscribe anew to those of these contracts that are subscribed, if it is not too soon."""
+        if self.taken is not None:
+            mine = self.taken.intersection(symbols)
+            self._renew(self._context.asking_again.due(mine, self._clock.monotonic_s()))
+
+    def _renew(self, symbols: frozenset[str]) -> None:
+        if symbols:
+            self._asked_again |= symbols
+            self._wanted_changed.set()
+
     def close(self, reason: str) -> None:
         """End the session, after the frame that is being handed over."""
         self._closing = SessionEnd(reason, cause=AuditCause.STOPPED)
@@ -255,9 +266,7 @@ class Session:
         """
         again, now_s = self._context.asking_again, self._clock.monotonic_s()
         if self._kind.capacity is not None and not outcome.lost:
-            if due := again.due(outcome.incomplete, now_s):
-                self._asked_again |= due
-                self._wanted_changed.set()
+            self._renew(again.due(outcome.incomplete, now_s))
         elif again.due((self._kind.name,), now_s):
             self._closing = LOST if outcome.lost else INCOMPLETE
 

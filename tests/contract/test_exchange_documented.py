@@ -113,6 +113,22 @@ def test_hyperliquid_s_limits_of_an_address_are_kept() -> None:
 
 
 @each_feed
+def test_what_rest_shows_of_a_quiet_contract_can_be_compared(feed: str) -> None:
+    """Where the stream pushes changes alone, each row has its rate; some contracts have none."""
+    found, replies = exchange(feed), samples(feed).replies
+    if found.quiet_every_s is None:
+        return
+    (call,) = [call for call in found.snapshot_calls([]) if call.resource in replies][:1]
+    rows = [piece for piece in found.slice_reply(call, replies[call.resource]) if piece.symbol]
+    rates = [found.shown_rate(call.resource, row.payload) for row in rows]
+    assert any(rate != b'""' for rate in rates)
+    for row, rate in zip(rows, rates, strict=True):
+        assert re.fullmatch(rb'""|"?-?[0-9.]+(E-\d+)?"?', rate)
+        changed = re.sub(b":" + re.escape(rate) + b"(?=[,}])", b':"0.0077"', row.payload)
+        assert found.shown_rate(call.resource, changed) == b'"0.0077"'
+
+
+@each_feed
 def test_hosts_and_paths_are_the_documented_ones(feed: str) -> None:
     """Those of the venue's page."""
     found, page = exchange(feed), documented(feed)

@@ -8,7 +8,7 @@ import pytest
 
 from producers.policy.quiet import MAX_KNOWN, QuietContracts
 
-ALIVE_S = 60.0
+ALIVE_S, PUSH_S = 60.0, 20.0
 ALL = frozenset("ABCD")
 
 
@@ -24,7 +24,7 @@ def carry(quiet: QuietContracts, **sockets: str) -> None:
 @pytest.fixture
 def quiet() -> QuietContracts:
     """Two sockets with two contracts each, both open."""
-    made = QuietContracts(ALIVE_S)
+    made = QuietContracts(ALIVE_S, PUSH_S)
     carry(made, one="AB", two="CD")
     made.opened("one", "feed/one/1")
     made.opened("two", "feed/two/2")
@@ -44,7 +44,7 @@ def test_what_rest_has_shown_is_quiet_once_its_own_socket_brings_data(
     quiet: QuietContracts,
 ) -> None:
     """An open socket without data says nothing of its contracts, and another one's data neither."""
-    quiet.shown(["B", "D", "X"])
+    quiet.shown(dict.fromkeys(["B", "D", "X"], b""), 0.0)
     assert quiet.among(ALL, 1.0) == frozenset()
     quiet.data("feed/one/1", ["A"], 2.0)
     assert quiet.among(ALL, 2.0) == {"A", "B"}
@@ -57,11 +57,11 @@ def test_what_has_changed_while_no_connection_was_open_is_not_known(quiet: Quiet
     quiet.closed("feed/one/1", handed_over=False)
     quiet.data("feed/one/1", ["A"], 2.0)
     assert quiet.among(ALL, 2.0) == frozenset()
-    quiet.shown(["A"])
+    quiet.shown(dict.fromkeys(["A"], b""), 0.0)
     quiet.opened("one", "feed/one/3")
     quiet.data("feed/one/3", ["B"], 3.0)
     assert quiet.among(ALL, 3.0) == {"B"}
-    quiet.shown(["A"])
+    quiet.shown(dict.fromkeys(["A"], b""), 0.0)
     assert quiet.among(ALL, 3.0) == {"A", "B"}
 
 
@@ -110,10 +110,10 @@ def test_what_rest_has_shown_before_the_exchange_took_it_is_not_known(
     """Its subscription was held back, or waited for its answer: a change would not have come."""
     carry(quiet, one="A")
     quiet.data("feed/one/1", ["A"], 1.0)
-    quiet.shown(["B"])
+    quiet.shown(dict.fromkeys(["B"], b""), 0.0)
     carry(quiet, one="AB")
     assert quiet.among(ALL, 1.0) == {"A"}
-    quiet.shown(["B"])
+    quiet.shown(dict.fromkeys(["B"], b""), 0.0)
     assert quiet.among(ALL, 1.0) == {"A", "B"}
 
 
@@ -126,6 +126,31 @@ def test_what_was_missed_is_not_known(quiet: QuietContracts) -> None:
     assert quiet.among(ALL, 1.0) == {"A", "C", "D"}
     quiet.missed("feed/two/2", None)
     assert quiet.among(ALL, 1.0) == {"A"}
+
+
+def test_a_contract_whose_change_is_not_pushed_is_not_quiet(quiet: QuietContracts) -> None:
+    """REST shows another rate than before, and no push of it follows; until one comes."""
+    quiet.data("feed/one/1", ["A", "B"], 1.0)
+    assert quiet.shown({"A": b"0.1", "B": b"0.2"}, 1.0) == frozenset()
+    assert quiet.shown({"A": b"0.1", "B": b"0.3"}, 2.0) == frozenset()
+    quiet.data("feed/one/1", ["A"], 20.0)
+    assert quiet.among(ALL, 2.0 + PUSH_S) == {"A", "B"}
+    assert quiet.among(ALL, 2.1 + PUSH_S) == {"A"}
+    assert quiet.shown({"B": b"0.3"}, 30.0) == {"B"}
+    quiet.data("feed/one/1", ["B"], 31.0)
+    assert quiet.shown({"B": b"0.3"}, 60.0) == frozenset()
+    assert quiet.among(ALL, 60.0) == {"A", "B"}
+
+
+def test_a_change_that_is_pushed_proves_nothing(quiet: QuietContracts) -> None:
+    """Before REST shows it or soon after; nor does a rate that cannot be compared."""
+    quiet.data("feed/one/1", ["A", "B"], 1.0)
+    quiet.shown({"A": b"0.1", "B": b"0.2"}, 1.0)
+    quiet.data("feed/one/1", ["A"], 2.0)
+    quiet.shown({"A": b"0.7", "B": b"0.8"}, 3.0)
+    quiet.data("feed/one/1", ["B"], 4.0)
+    quiet.shown({"A": b"", "B": b""}, 5.0)
+    assert quiet.among(ALL, 6.0 + PUSH_S) == {"A", "B"}
 
 
 def test_contracts_that_the_exchange_makes_up_are_not_kept(quiet: QuietContracts) -> None:

@@ -123,6 +123,8 @@ class Case:
 
     def on_data(self, symbols: Sequence[str]) -> None:
         self.data.append((self.wire.now_s, list(symbols)))
+        if "ASK" in symbols:
+            self.session.ask_again({"A", "B"})
         if "CLOSE" in symbols:
             self.session.close("handed over")
 
@@ -300,11 +302,6 @@ def together(symbols: Sequence[str]) -> list[SubscribeFrame]:
     return [SubscribeFrame("+ " + " ".join(symbols), tuple(symbols))] if symbols else []
 
 
-def each(symbols: Sequence[str]) -> list[SubscribeFrame]:
-    """One text for each contract."""
-    return [frame for symbol in symbols for frame in together([symbol])]
-
-
 async def test_a_refused_text_is_asked_for_in_halves_until_the_bad_one_stands_alone() -> None:
     """It is held back; the others stay subscribed."""
     script = [(1.0, b"refused"), (2.0, b"A"), (3.0, b"refused"), (4.0, b"B"), (5.0, b"refused C")]
@@ -335,16 +332,39 @@ async def test_a_contract_is_taken_once_the_exchange_confirms_or_brings_it(
     where answers name none.
     """
     script = [(1.0, b"X"), (2.0, b"taken A X"), (3.0, b"B"), (4.0, b"refused C"), (5.0, b"CLOSE")]
-    case = Case(Wire(script), capacity=9, subscribe=each, splits_refused=splits_refused)
+    case = Case(Wire(script), capacity=9, subscribe=of("+"), splits_refused=splits_refused)
     case.wanted = frozenset("ABCD")
     await case.run()
     assert case.session.taken == taken
 
 
 async def test_a_contract_that_is_asked_for_anew_is_not_taken_before_its_answer() -> None:
-    """Nor is one that is not wanted any more."""
+    """The exchange may have sent nothing of it since."""
     script = [(1.0, b"taken A B"), (2.0, b"incomplete A"), (3.0, b"CLOSE")]
-    case = Case(Wire(script), capacity=9, subscribe=each, unsubscribe=together, splits_refused=True)
+    case = Case(
+        Wire(script), capacity=9, subscribe=of("+"), unsubscribe=together, splits_refused=True
+    )
     case.wanted = frozenset("AB")
     await case.run()
     assert case.session.taken == {"B"}
+
+
+async def test_a_contract_whose_changes_are_not_pushed_is_subscribed_anew() -> None:
+    """It alone, and not again so soon; one that is not taken yet is not asked for again."""
+    case = Case(
+        Wire([(1.0, b"A"), (2.0, b"A ASK"), (3.0, b"A ASK"), (4.0, b"B")]),
+        capacity=9,
+        subscribe=of("+"),
+        unsubscribe=of("-"),
+        splits_refused=True,
+    )
+    case.wanted = frozenset("AB")
+    await case.run()
+    assert case.wire.sent == ["HELLO", "+ A", "+ B", "- A", "+ A"]
+
+
+async def test_where_a_connection_brings_all_it_goes_on() -> None:
+    """Nothing can be subscribed anew, and ending it would lose what the others say."""
+    case = Case(Wire([(1.0, b"A ASK"), (2.0, b"B")]))
+    assert (await case.run()).cause is AuditCause.SILENT
+    assert (case.wire.sent, case.session.taken) == (["HELLO"], None)
