@@ -210,6 +210,8 @@ class _Comparison:
             self._account.named["lost with a socket that ended, in a recorded gap"] += 1
         elif recorded:
             self._account.named["lost, in a recorded gap"] += 1
+        elif cut and self._pushes_changes and self._is_replaced(update):
+            self._account.named["lost with a socket that ended, followed in time"] += 1
         else:
             self._account.fail("sent and not stored", update)
 
