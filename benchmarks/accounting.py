@@ -30,6 +30,8 @@ CUTS = frozenset({"close", "half-open", "maintenance", "silence"})
 """Kinds of faults that end sockets when they begin or end."""
 ZERO = "zero in every unit, in a frame with wrong ones (bad-units)"
 TOO_LARGE = "sent and stored 100 times too large (bad-units)"
+REPLACED = "missed, a change that a later rate followed in time"
+"""The name for a missed update of a feed that pushes changes alone, where no tick can be missed."""
 UNTOLD = "missed, too few to be told without times"
 """The name for a missed update whose neighbours are as close as two pushes may be."""
 COUNT_TOLERANCE = 1.25
@@ -85,7 +87,12 @@ class _Comparison:
         self._receipts: defaultdict[str, list[int]] = defaultdict(list)
         for row in sorted(self._streamed, key=lambda each: each.received_at):
             self._receipts[row.contract_id].append(row.received_at)
+        self._shown: defaultdict[str, list[int]] = defaultdict(list)
+        """When each contract was received, of the stream or by REST."""
+        for row in sorted(evidence.stored, key=lambda each: each.received_at):
+            self._shown[row.contract_id].append(row.received_at)
         self._known = Counter(_key(row) for row in evidence.stored)
+        self._pushes_changes = spec(evidence.feed).pushes_changes
         self._timeless = spec(evidence.feed).timeless
         self._thins = spec(evidence.feed).thinned
         self._owed = owed_of(evidence.delivered, evidence.missed) if self._thins else Owed()
@@ -203,6 +210,8 @@ class _Comparison:
             self._account.named["lost with a socket that ended, in a recorded gap"] += 1
         elif recorded:
             self._account.named["lost, in a recorded gap"] += 1
+        elif cut and self._pushes_changes and self._is_replaced(update):
+            self._account.named["lost with a socket that ended, followed in time"] += 1
         else:
             self._account.fail("sent and not stored", update)
 
@@ -294,12 +303,20 @@ class _Comparison:
             account.named["missed before the contract was known"] += 1
         elif _key(update) in self._known:
             account.named["missed by the stream, stored by REST"] += 1
+        elif self._pushes_changes and self._is_replaced(update):
+            account.named[REPLACED] += 1
         elif self._timeless and self._is_short(update):
             account.named[UNTOLD] += 1
         elif at > self._ends.get(contract_id, END) - self._stale_us:
             account.named["missed just before the contract was delisted"] += 1
         else:
             account.fail("missed and in no recorded gap", update)
+
+    def _is_replaced(self, update: Update) -> bool:
+        """Return whether the stream or REST brought the contract before its rate was stale."""
+        shown = self._shown.get(update.contract_id, [])
+        following = bisect_right(shown, update.sent_at)
+        return following < len(shown) and shown[following] <= update.sent_at + self._stale_us
 
     def _is_short(self, update: Update) -> bool:
         """Return whether the neighbours of an update are as close as two pushes may be."""

@@ -29,8 +29,8 @@ SAMPLE_S = 5.0
 _ASK_S = 30.0
 _POLL_S = 0.5
 _NEWEST = (
-    "SELECT feed, argMax(tuple(state, contracts_expected, contracts_live + contracts_by_rest, "
-    "backfill_done, mode), reported_at) FROM funding.feeds GROUP BY feed"
+    "SELECT feed, argMax(tuple(state, contracts_expected, contracts_live + contracts_by_rest "
+    "+ contracts_quiet, backfill_done, mode), reported_at) FROM funding.feeds GROUP BY feed"
 )
 
 

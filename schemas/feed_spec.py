@@ -81,6 +81,9 @@ class FeedSpec(NamedTuple):
     """Frames of the stream name no event time: the time of receipt stands in for it."""
     rate_kind: RateKind = RateKind.ESTIMATE
     """What the exchange's number for the current rate is."""
+    pushes_changes: bool = False
+    """True: a contract is pushed only when something of it changes. No tick is missed then, and
+    what REST brings of a silent contract is all that there is to know."""
     thinned: bool = False
     """True: it pushes a contract so often that only some updates are published, by a rule that is a
     function of the frames (`schemas.thinning`)."""

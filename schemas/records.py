@@ -234,6 +234,7 @@ class FeedStatus(TypedDict):
     repeated: int
     simulated: bool
     limit_used: float | None
+    contracts_quiet: int
 
 
 class WorkerStatus(TypedDict):

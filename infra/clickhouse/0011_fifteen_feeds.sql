@@ -5,6 +5,9 @@ ALTER TABLE funding.zscores ADD COLUMN IF NOT EXISTS rate_kind LowCardinality(St
 ALTER TABLE funding.zscores ADD COLUMN IF NOT EXISTS quote LowCardinality(Nullable(String));
 ALTER TABLE funding.zscores ADD COLUMN IF NOT EXISTS multiplier Nullable(Float64) CODEC(ZSTD(1));
 
+-- How many contracts are silent because nothing of them changes.
+ALTER TABLE funding.feeds ADD COLUMN IF NOT EXISTS contracts_quiet Int32 DEFAULT 0 CODEC(ZSTD(1));
+
 CREATE TABLE IF NOT EXISTS funding.contract_facts
 (
     contract_id      LowCardinality(String),
@@ -43,6 +46,10 @@ SELECT * FROM funding.contract_facts FINAL
 COMMENT 'What each contract is and how much of it is traded, whenever one of that changed, each once';
 
 -- As in 0006, with the columns of today.
+CREATE OR REPLACE VIEW funding.feeds_once AS
+SELECT * FROM funding.feeds FINAL
+COMMENT 'What the producers reported about each feed, each once';
+
 CREATE OR REPLACE VIEW funding.rates_once AS
 SELECT * FROM funding.rates FINAL
 COMMENT 'Every accepted update of a contract''s estimated rate, each once';

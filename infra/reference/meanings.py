@@ -122,6 +122,7 @@ UNITS: Mapping[str, str] = {
     "contracts_expected": CONTRACTS,
     "contracts_live": CONTRACTS,
     "contracts_by_rest": CONTRACTS,
+    "contracts_quiet": CONTRACTS,
     "backfill_done": CONTRACTS,
     "contract_hours": "contract-hours",
     "hours": "hours",

@@ -21,7 +21,7 @@ from producers.exchanges.binance import (
 )
 from producers.exchanges.binance_usdm import STREAM, BinanceUsdm
 from producers.exchanges.json_slicing import ABSENT, decoder
-from producers.exchanges.spec import PayloadFields, RateLimit, RestCall, SocketKind
+from producers.exchanges.spec import PayloadFields, RateLimit, RestCall, SocketKind, optional
 from schemas.venues.aster import FEED
 
 TICKER = "ticker/24hr"
@@ -50,7 +50,7 @@ class Aster(BinanceUsdm):
     fact_calls = (
         RestCall("exchangeInfo", "/fapi/v3/exchangeInfo", costs={WEIGHT: 1}),
         RestCall("fundingInfo", "/fapi/v3/fundingInfo", costs={WEIGHT: 1}, every=2),
-        RestCall(TICKER, "/fapi/v3/ticker/24hr", costs={WEIGHT: TICKER_WEIGHT}, every=2),
+        optional(RestCall(TICKER, "/fapi/v3/ticker/24hr", costs={WEIGHT: TICKER_WEIGHT}, every=2)),
     )
     premium_index = RestCall("premiumIndex", "/fapi/v3/premiumIndex", costs={WEIGHT: 1})
     settled_call = RestCall("fundingRate", "/fapi/v3/fundingRate", costs={WEIGHT: 1})

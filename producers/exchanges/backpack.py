@@ -37,6 +37,7 @@ from producers.exchanges.spec import (
     Slice,
     SocketKind,
     SubscribeFrame,
+    optional,
     piece_of,
 )
 from schemas.errors import MalformedInputError
@@ -139,8 +140,8 @@ class Backpack(Exchange):
     limits_group = "backpack"
     fact_calls = (
         RestCall("markets", "/api/v1/markets", {"marketType": "PERP"}, {_REQUESTS: 1}),
-        RestCall("tickers", "/api/v1/tickers", costs={_REQUESTS: 1}, every=2),
-        RestCall("openInterest", "/api/v1/openInterest", costs={_REQUESTS: 1}, every=2),
+        optional(RestCall("tickers", "/api/v1/tickers", costs={_REQUESTS: 1}, every=2)),
+        optional(RestCall("openInterest", "/api/v1/openInterest", costs={_REQUESTS: 1}, every=2)),
     )
     documented: Mapping[str, PayloadFields] = {
         CHANNEL: PayloadFields(("stream", *(f"data.{name}" for name in "eETspifn")), every_s=1.0),

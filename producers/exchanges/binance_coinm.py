@@ -32,6 +32,7 @@ from producers.exchanges.spec import (
     RestCall,
     SocketKind,
     SubscribeFrame,
+    optional,
 )
 from schemas.venues.binance_coinm import FEED
 
@@ -91,7 +92,9 @@ class BinanceCoinm(Binance):
     fact_calls = (
         RestCall("exchangeInfo", "/dapi/v1/exchangeInfo", costs={WEIGHT: 1}),
         RestCall("fundingInfo", "/dapi/v1/fundingInfo", costs={WEIGHT: 1}, every=2),
-        RestCall("ticker/24hr", "/dapi/v1/ticker/24hr", costs={WEIGHT: TICKER_WEIGHT}, every=2),
+        optional(
+            RestCall("ticker/24hr", "/dapi/v1/ticker/24hr", costs={WEIGHT: TICKER_WEIGHT}, every=2)
+        ),
     )
     listed = staticmethod(_all_listed)
     premium_index = RestCall("premiumIndex", "/dapi/v1/premiumIndex", costs={WEIGHT: 10})

@@ -33,6 +33,7 @@ from producers.exchanges.spec import (
     RestCall,
     Slice,
     SocketKind,
+    optional,
 )
 from schemas.feed_spec import FeedSpec
 from schemas.venues.binance_usdm import FEED
@@ -69,7 +70,9 @@ class BinanceUsdm(Binance):
     fact_calls: Sequence[RestCall] = (
         RestCall("exchangeInfo", "/fapi/v1/exchangeInfo", costs={WEIGHT: 1}),
         RestCall("fundingInfo", "/fapi/v1/fundingInfo", costs={FUNDING: 1}, every=2),
-        RestCall("ticker/24hr", "/fapi/v1/ticker/24hr", costs={WEIGHT: TICKER_WEIGHT}, every=2),
+        optional(
+            RestCall("ticker/24hr", "/fapi/v1/ticker/24hr", costs={WEIGHT: TICKER_WEIGHT}, every=2)
+        ),
     )
     listed = staticmethod(_all_listed)
     premium_index = RestCall("premiumIndex", "/fapi/v1/premiumIndex", costs={WEIGHT: 10})

@@ -43,6 +43,7 @@ from producers.exchanges.spec import (
     Slice,
     SocketKind,
     SubscribeFrame,
+    optional,
 )
 from schemas.errors import MalformedInputError
 from schemas.symbols import symbol_fault
@@ -277,7 +278,10 @@ class Bitget(Exchange):
     fact_calls = (
         *(_facts(resource, "contracts", product) for resource, product in LISTS.items()),
         *(_facts(CURRENT, CURRENT, product, _CAPS_EVERY) for product in LISTS.values()),
-        *(_facts("tickers", "tickers", product, _LIQUIDITY_EVERY) for product in LISTS.values()),
+        *(
+            optional(_facts("tickers", "tickers", product, _LIQUIDITY_EVERY))
+            for product in LISTS.values()
+        ),
     )
     documented: Mapping[str, PayloadFields] = {
         CHANNEL: PayloadFields(
@@ -343,6 +347,11 @@ class Bitget(Exchange):
         if call.resource in LISTS:
             return slices_of(_contracts(data), lambda contract: contract.symbol)
         return slices_of(_named(data), lambda row: row.symbol)
+
+    def shown_rate(self, resource: str, payload: bytes) -> bytes:
+        """Return the rate as it stands in the row."""
+        del resource
+        return values_of(payload, ("fundingRate",))
 
     def listings(self, call: RestCall, slices: Sequence[Slice]) -> Iterable[Listing] | None:
         """Perpetuals of one product type: dated contracts have no funding (§5)."""

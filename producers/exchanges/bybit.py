@@ -43,6 +43,7 @@ from producers.exchanges.spec import (
     Slice,
     SocketKind,
     SubscribeFrame,
+    optional,
     piece_of,
 )
 from schemas.errors import MalformedInputError
@@ -229,8 +230,8 @@ class Bybit(Exchange):
     fact_calls = (
         _listed("linear", every=1),
         _listed("inverse", every=2),
-        _tickers("linear", every=2),
-        _tickers("inverse", every=2),
+        optional(_tickers("linear", every=2)),
+        optional(_tickers("inverse", every=2)),
     )
     row_fields = frozenset({
         *("symbol", "fundingRate", "fundingIntervalHour", "nextFundingTime", "markPrice"),
@@ -306,6 +307,12 @@ class Bybit(Exchange):
         if not isinstance(cursor, str) or not 0 < len(cursor) <= MAX_CURSOR_CHARS:
             return None
         return replace(call, params={**call.params, "cursor": cursor})
+
+    def shown_rate(self, resource: str, payload: bytes) -> bytes:
+        """Return the rate as it stands in the row."""
+        del resource
+        ((_, row),) = _rows(_result(_reply(payload).result).list)
+        return values_of(row, ("fundingRate",))
 
     def listings(self, call: RestCall, slices: Sequence[Slice]) -> Iterable[Listing] | None:
         """Perpetuals; not those whose coin is not listed yet (§3)."""

@@ -26,6 +26,7 @@ from producers.exchanges.json_slicing import (
     present,
     raws,
     settled_ms,
+    values_of,
 )
 from producers.exchanges.spec import (
     NO_KEYS,
@@ -40,6 +41,7 @@ from producers.exchanges.spec import (
     RestCall,
     Slice,
     SocketKind,
+    optional,
     piece_of,
 )
 from schemas.contract_status import ContractStatus
@@ -196,7 +198,7 @@ class Dydx(Exchange):
     quiet_every_s = QUIET_EVERY_S
     limits: Mapping[str, RateLimit] = {_REQUESTS: RateLimit(100, 10.0)}
     limits_group = "dydx"
-    fact_calls = (_markets_call(_MARKETS), _markets_call(LIQUIDITY, every=2))
+    fact_calls = (_markets_call(_MARKETS), optional(_markets_call(LIQUIDITY, every=2)))
     row_fields = _ROW_FIELDS
     documented: Mapping[str, PayloadFields] = {
         CHANNEL: PayloadFields(
@@ -262,6 +264,11 @@ class Dydx(Exchange):
         if pieces and not any(piece.readable for piece in pieces):
             raise MalformedInputError("no readable row in markets")
         return pieces
+
+    def shown_rate(self, resource: str, payload: bytes) -> bytes:
+        """Return the rate as it stands in the row."""
+        del resource
+        return values_of(payload, ("nextFundingRate",))
 
     def listings(self, call: RestCall, slices: Sequence[Slice]) -> Iterable[Listing] | None:
         """All markets: one that does not trade stays in the list (§3)."""

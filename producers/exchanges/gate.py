@@ -39,6 +39,7 @@ from producers.exchanges.spec import (
     Slice,
     SocketKind,
     SubscribeFrame,
+    optional,
     piece_of,
 )
 from schemas.errors import MalformedInputError
@@ -229,9 +230,9 @@ class Gate(Exchange):
         _bulk("contracts", USDT, "contracts"),
         _bulk("contracts-usd1", USD1, "contracts", _SMALL_LISTS_EVERY),
         _bulk("contracts-btc", BTC, "contracts", _SMALL_LISTS_EVERY),
-        _bulk("tickers", USDT, "tickers", _TICKERS_EVERY),
-        _bulk("tickers", USD1, "tickers", _SMALL_TICKERS_EVERY),
-        _bulk("tickers", BTC, "tickers", _SMALL_TICKERS_EVERY),
+        optional(_bulk("tickers", USDT, "tickers", _TICKERS_EVERY)),
+        optional(_bulk("tickers", USD1, "tickers", _SMALL_TICKERS_EVERY)),
+        optional(_bulk("tickers", BTC, "tickers", _SMALL_TICKERS_EVERY)),
     )
     documented: Mapping[str, PayloadFields] = {
         CHANNEL: PayloadFields(
@@ -305,6 +306,11 @@ class Gate(Exchange):
         if call.resource in LISTS:
             return slices_of(_contracts(body), lambda contract: contract.name)
         return slices_of(_tickers(body), lambda row: row.contract)
+
+    def shown_rate(self, resource: str, payload: bytes) -> bytes:
+        """Return the rate as it stands in the row."""
+        del resource
+        return values_of(payload, ("funding_rate",))
 
     def listings(self, call: RestCall, slices: Sequence[Slice]) -> Iterable[Listing] | None:
         """Perpetuals of a family, without those of the pre-market (§8)."""

@@ -28,6 +28,7 @@ from producers.exchanges.spec import (
     Slice,
     SocketKind,
     SubscribeFrame,
+    optional,
     piece_of,
 )
 from schemas.errors import MalformedInputError
@@ -213,7 +214,7 @@ class Hyperliquid(Exchange):
     fact_calls = (
         _info("allPerpMetas"),
         # For the liquidity of the main dex; that of the others comes with the hourly snapshots.
-        replace(_info("metaAndAssetCtxs"), every=2),
+        optional(replace(_info("metaAndAssetCtxs"), every=2)),
     )
     documented: Mapping[str, PayloadFields] = {
         CHANNEL: PayloadFields(

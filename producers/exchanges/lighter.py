@@ -23,6 +23,7 @@ from producers.exchanges.json_slicing import (
     present,
     settled_ms,
     slices_of,
+    values_of,
 )
 from producers.exchanges.spec import (
     NO_KEYS,
@@ -37,6 +38,7 @@ from producers.exchanges.spec import (
     RestCall,
     Slice,
     SocketKind,
+    optional,
     piece_of,
 )
 from schemas.errors import MalformedInputError
@@ -185,7 +187,7 @@ class Lighter(Exchange):
     quiet_every_s = QUIET_EVERY_S
     limits: Mapping[str, RateLimit] = {_REQUESTS: RateLimit(60, 60.0)}
     limits_group = "lighter"
-    fact_calls = (_details("orderBookDetails"), _details("liquidity", every=2))
+    fact_calls = (_details("orderBookDetails"), optional(_details("liquidity", every=2)))
     documented: Mapping[str, PayloadFields] = {
         CHANNEL: PayloadFields(("type", "channel", "timestamp", "market_stats"), every_s=1.0),
         "funding-rates": PayloadFields(("market_id", "exchange", "symbol", "rate")),
@@ -232,6 +234,11 @@ class Lighter(Exchange):
             if row is None or (row.market_type or _PERP) == _PERP
         ]
         return slices_of(perps, lambda row: row.symbol)
+
+    def shown_rate(self, resource: str, payload: bytes) -> bytes:
+        """Return the rate as it stands in the row."""
+        del resource
+        return values_of(payload, ("rate",))
 
     def listings(self, call: RestCall, slices: Sequence[Slice]) -> Iterable[Listing] | None:
         """Perpetuals, streaming while they are active; calls name them by their ids (§9)."""

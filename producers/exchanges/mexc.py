@@ -39,6 +39,7 @@ from producers.exchanges.spec import (
     Slice,
     SocketKind,
     SubscribeFrame,
+    optional,
     piece_of,
 )
 from schemas.contract_status import ContractStatus
@@ -195,7 +196,11 @@ class Mexc(Exchange):
         DETAIL: RateLimit(2, 10.0),
     }
     limits_group = "mexc"
-    fact_calls = (_bulk(DETAIL), _bulk(CURRENT, _CAPS_EVERY), _bulk(TICKER, _LIQUIDITY_EVERY))
+    fact_calls = (
+        _bulk(DETAIL),
+        _bulk(CURRENT, _CAPS_EVERY),
+        optional(_bulk(TICKER, _LIQUIDITY_EVERY)),
+    )
     documented: Mapping[str, PayloadFields] = {
         CHANNEL: PayloadFields(
             ("channel", "symbol", "ts", "data.symbol", "data.rate", "data.nextSettleTime"),
@@ -247,6 +252,11 @@ class Mexc(Exchange):
         if call.resource == DETAIL:
             return slices_of(_contracts(data), lambda contract: contract.symbol)
         return slices_of(_names(data), lambda row: row.symbol)
+
+    def shown_rate(self, resource: str, payload: bytes) -> bytes:
+        """Return the rate as it stands in the row."""
+        del resource
+        return values_of(payload, ("fundingRate",))
 
     def listings(self, call: RestCall, slices: Sequence[Slice]) -> Iterable[Listing] | None:
         """Perpetuals alone (§5)."""

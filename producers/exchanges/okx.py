@@ -43,6 +43,7 @@ from producers.exchanges.spec import (
     Slice,
     SocketKind,
     SubscribeFrame,
+    optional,
 )
 from schemas.errors import MalformedInputError
 from schemas.venues.okx import FEED
@@ -215,9 +216,15 @@ class Okx(Exchange):
     fact_calls = (
         _get("instruments", "/api/v5/public/instruments", instType=_SWAP),
         _get(_RATES, "/api/v5/public/funding-rate", every=_FACTS_EVERY, instId="ANY"),
-        _get("tickers", "/api/v5/market/tickers", every=_FACTS_EVERY, instType=_SWAP),
-        _get("open-interest", "/api/v5/public/open-interest", every=_FACTS_EVERY, instType=_SWAP),
-        _get("mark-price", "/api/v5/public/mark-price", every=_FACTS_EVERY, instType=_SWAP),
+        optional(_get("tickers", "/api/v5/market/tickers", every=_FACTS_EVERY, instType=_SWAP)),
+        optional(
+            _get(
+                "open-interest", "/api/v5/public/open-interest", every=_FACTS_EVERY, instType=_SWAP
+            )
+        ),
+        optional(
+            _get("mark-price", "/api/v5/public/mark-price", every=_FACTS_EVERY, instType=_SWAP)
+        ),
     )
     documented: Mapping[str, PayloadFields] = {
         CHANNEL: PayloadFields(

@@ -21,6 +21,7 @@ from producers.exchanges.json_slicing import (
     present,
     settled_ms,
     slices_of,
+    values_of,
 )
 from producers.exchanges.spec import (
     NO_KEYS,
@@ -35,6 +36,7 @@ from producers.exchanges.spec import (
     RestCall,
     Slice,
     SocketKind,
+    optional,
     piece_of,
 )
 from schemas.errors import MalformedInputError
@@ -177,7 +179,7 @@ class Pacifica(Exchange):
     limits_group = "pacifica"
     fact_calls = (
         RestCall("info", "/api/v1/info", costs={_POOL: 1}),
-        _prices_call("liquidity", every=2),
+        optional(_prices_call("liquidity", every=2)),
     )
     documented: Mapping[str, PayloadFields] = {
         CHANNEL: PayloadFields(("channel", *(f"data[].{name}" for name in _FIELDS)), every_s=1.0),
@@ -228,6 +230,11 @@ class Pacifica(Exchange):
             return [piece._replace(terms=None) for piece in _cut(reply.data, _as_it_is)]
         markets = [(row, piece) for row, piece in _markets(reply.data) if not row or _listed(row)]
         return slices_of(markets, lambda market: market.symbol)
+
+    def shown_rate(self, resource: str, payload: bytes) -> bytes:
+        """Return the rate as it stands in the row."""
+        del resource
+        return values_of(payload, ("next_funding",))
 
     def listings(self, call: RestCall, slices: Sequence[Slice]) -> Iterable[Listing] | None:
         """What is in the list trades (§8)."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, Protocol
 
 from schemas.contract_status import ContractStatus
@@ -147,6 +147,14 @@ class RestCall:
     """JSON text, for POST."""
     every: int = 1
     """A fact call is made in each so many-th refresh of the registry."""
+    vital: bool = True
+    """Whether a refresh without its reply has failed, and is made again soon: it lists contracts,
+    or states their terms."""
+
+
+def optional(call: RestCall) -> RestCall:
+    """Return a fact call as one that a refresh does without, until its next turn: for liquidity."""
+    return replace(call, vital=False)
 
 
 class SubscribeFrame(NamedTuple):
@@ -331,6 +339,14 @@ class Exchange(ABC):
         """
         del call, body
         return None
+
+    def shown_rate(self, resource: str, payload: bytes) -> bytes:
+        """Return the rate in a snapshot's row as sent, where the stream pushes each change of it.
+
+        Empty: nothing follows from the row. Raises MalformedInputError.
+        """
+        del resource, payload
+        return b""
 
     @abstractmethod
     def listings(self, call: RestCall, slices: Sequence[Slice]) -> Iterable[Listing] | None:

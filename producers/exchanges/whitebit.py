@@ -37,6 +37,7 @@ from producers.exchanges.spec import (
     RestCall,
     Slice,
     SocketKind,
+    optional,
 )
 from schemas.errors import MalformedInputError
 from schemas.symbols import symbol_fault
@@ -184,7 +185,7 @@ class WhiteBit(Exchange):
     fallback_s = FALLBACK_S
     limits: Mapping[str, RateLimit] = {_REQUESTS: RateLimit(2000, 10.0)}
     limits_group = "whitebit"
-    fact_calls = (_request(_FUTURES, _FUTURES), _request(_FUTURES, LIQUIDITY, every=2))
+    fact_calls = (_request(_FUTURES, _FUTURES), optional(_request(_FUTURES, LIQUIDITY, every=2)))
     documented: Mapping[str, PayloadFields] = {
         CHANNEL: PayloadFields(("method", "params[]"), sometimes=("id",), every_s=0.5),
         _FUTURES: PayloadFields(

@@ -176,7 +176,7 @@ async def _fill_one(one: _Filling) -> None:
                 await one.instruments.complete.wait()
         except TimeoutError:
             raise UnavailableError(
-                f"{one.exchange.feed}: the list of contracts has not come within "
+                f"{one.exchange.feed}: the contracts and their terms have not come within "
                 f"{LISTED_WITHIN_S:g} s; the log says why"
             ) from None
         listing.cancel()

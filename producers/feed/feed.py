@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NoReturn
 
 import aiohttp
@@ -99,7 +99,9 @@ class Feed:
         )
         self.event_log = event_log or FeedEventLog(exchange.feed, publisher, clock)
         self.monitor = FeedMonitor(exchange, clock, streams=self._streams)
-        self.frames = FrameHandler(exchange, publisher, self.registry, self._on_data, clock)
+        self.frames = FrameHandler(
+            exchange, publisher, self.registry, self._on_data, clock, self.monitor.missed
+        )
         self.history = history_of(
             exchange,
             self.rest,
@@ -121,6 +123,7 @@ class Feed:
             secondary=settings.producer_secondary_sources,
             spares=settings.producer_connections - 1,
         )
+        self.monitor.carry(self.pool.taken)
         self._tasks: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
@@ -211,9 +214,7 @@ class Feed:
 
     def _sync(self, tasks: asyncio.TaskGroup) -> None:
         """Have the sockets bring the contracts that are listed now."""
-        subscribed = self.registry.subscribed
-        self.pool.sync(tasks, subscribed, self.registry.streaming)
-        self.monitor.carry(self.pool.carried(subscribed))
+        self.pool.sync(tasks, self.registry.subscribed, self.registry.streaming)
 
     def list_contradicted(self) -> None:
         """Have the list asked for again: workers see that the stream contradicts it."""
@@ -226,11 +227,12 @@ class Feed:
         events = self.monitor.data(identity, symbols, event_us, received_at, ahead_s, filled)
         self._handle(events)
 
-    def _on_polled(self, symbols: list[str], received_at: int) -> None:
+    def _on_polled(self, rates: Mapping[str, bytes], received_at: int) -> None:
         """Note what REST brought; of a feed without a stream it is the feed's data."""
-        self.monitor.shown(symbols)
+        if unpushed := self.monitor.shown(rates):
+            self.pool.ask_again(unpushed)
         if self.monitor.source == "rest":
-            self._on_data(f"{self.exchange.feed}/rest", symbols, None, received_at)
+            self._on_data(f"{self.exchange.feed}/rest", list(rates), None, received_at)
 
     def _on_close(self, closed: Closed) -> None:
         self._publisher.forget(closed.connection_id)
@@ -241,7 +243,8 @@ class Feed:
     def status(self) -> FeedStatus:
         """Return the feed's status now."""
         monitor, frames, updates = self.monitor, self.frames.data, self.frames.updates
-        by_rest = len(self.polling.wanted)
+        quiet = len(self.polling.quiet)
+        by_rest = len(self.polling.wanted) - quiet
         if monitor.source == "rest":
             # Its replies are the feed's frames, and REST stands in for nothing.
             frames, updates, by_rest = self.snapshots.polls, self.snapshots.rates, 0
@@ -268,6 +271,7 @@ class Feed:
             "repeated": self.frames.repeated,
             "simulated": bool(self._settings.exchange_base_url),
             "limit_used": self.rest.limit_used,
+            "contracts_quiet": quiet,
         }
 
     @property

@@ -28,6 +28,9 @@ OnData = Callable[[str, list[str], int | None, int], None]
 """Called with each data frame: the connection's id, the contracts in it, the exchange's time (None:
 the frame does not say) and the time of receipt, both µs since the epoch."""
 
+OnMissed = Callable[[str, Sequence[str] | None], None]
+"""Called when changes did not arrive on a connection: its id and their contracts (None: all)."""
+
 
 class FrameHandler:
     """Handles the frames of one feed."""
@@ -39,12 +42,14 @@ class FrameHandler:
         registry: InstrumentRegistry,
         on_data: OnData,
         clock: Clock,
+        on_missed: OnMissed = lambda _identity, _symbols: None,
     ) -> None:
         self._exchange = exchange
         self._publisher = publisher
         self._registry = registry
         self._on_data = on_data
         self._clock = clock
+        self._on_missed = on_missed
         self._dedup = Deduplicator(timeless=spec(exchange.feed).timeless)
         fields, terms = exchange.row_fields, exchange.row_terms
         self._merging = Merging(fields, terms) if fields else None
@@ -101,6 +106,7 @@ class FrameHandler:
             return FrameOutcome(data=False)
         if self._merging is None or self._merging.follows(identity, frame.sequence):
             return await self._route(frame, identity, message, received_at)
+        self._on_missed(identity, None)
         outcome = await self._route(frame, identity, message, received_at)
         return outcome._replace(lost=True)
 
@@ -138,8 +144,11 @@ class FrameHandler:
         odd = log_unreadable(self._exchange.feed, frame.channel, slices)
         self.data += 1
         symbols = [s.symbol for s in slices if s.readable and s.symbol is not None]
-        self._on_data(identity, symbols, frame.event_us, received_at)
         delivered = bool(slices)
+        if incomplete:
+            self._on_missed(identity, incomplete)
+        if delivered:
+            self._on_data(identity, symbols, frame.event_us, received_at)
         if self._thinner is not None:
             slices = self._thinner.kept(identity, slices, frame.event_us)
         self.updates += len(slices) - odd

@@ -38,6 +38,9 @@ _OF_STATUS: Mapping[str, Metric] = {
     "contracts_by_rest": _gauge(
         "contracts_by_rest", "contracts", "Contracts that REST serves because the stream does not"
     ),
+    "contracts_quiet": _gauge(
+        "contracts_quiet", "contracts", "Silent contracts whose changes the stream would push"
+    ),
     "connections": _gauge("connections", "connections", "Open sockets"),
     "connects": _counter("connects", "connections", "Successful connects"),
     "connect_attempts": _counter("connect_attempts", "connections", "Attempts to connect"),

@@ -21,7 +21,7 @@ from producers.policy.monitoring.silence import Silence
 from producers.policy.monitoring.state_report import Delivery, StateReport
 from producers.policy.outages import Ended, Filled
 from producers.policy.ownership import Rest
-from producers.policy.quiet import QuietContracts
+from producers.policy.quiet import QuietContracts, Taken
 from producers.websocket.connection import Closed
 from schemas.audit_kinds import AuditKind
 from schemas.clock import Clock
@@ -103,15 +103,24 @@ class FeedMonitor:
         if self._quiet is not None:
             self._quiet.opened(socket, identity)
 
-    def carry(self, carried: Mapping[str, frozenset[str]]) -> None:
-        """Set the contracts that each socket is to bring, by its name."""
+    def carry(self, taken: Taken) -> None:
+        """Set what tells which contracts the exchange has taken on a connection."""
         if self._quiet is not None:
-            self._quiet.carry(carried)
+            self._quiet.carry(taken)
 
-    def shown(self, symbols: Sequence[str]) -> None:
-        """Note the contracts that REST has brought in the stream's place."""
+    def missed(self, identity: str, symbols: Sequence[str] | None) -> None:
+        """Note that a connection has missed changes of these contracts; None: of all of its."""
         if self._quiet is not None:
-            self._quiet.shown(symbols)
+            self._quiet.missed(identity, symbols)
+
+    def shown(self, rates: Mapping[str, bytes]) -> frozenset[str]:
+        """Note the rates that REST has brought in the stream's place, as `Exchange.shown_rate`.
+
+        Returns the contracts of which the stream has not pushed a change.
+        """
+        if self._quiet is None:
+            return frozenset()
+        return self._quiet.shown(rates, self._clock.monotonic_s())
 
     def data(
         self,
@@ -209,4 +218,5 @@ def quiet_of(exchange: Exchange) -> QuietContracts | None:
     """Return what tells quiet contracts; None: the exchange pushes all, changed or not."""
     if exchange.quiet_every_s is None:
         return None
-    return QuietContracts(max(kind.silent_s for kind in exchange.socket_kinds))
+    alive_s = max(kind.silent_s for kind in exchange.socket_kinds)
+    return QuietContracts(alive_s, exchange.silent_s)

@@ -31,7 +31,8 @@ class Completed(NamedTuple):
 
     slices: list[Slice]
     incomplete: list[str]
-    """Contracts of which changes were left out, because no whole row came before them."""
+    """Contracts of which a whole row is needed: changes were left out because none came before, or
+    could not be read."""
 
 
 class Merging:
@@ -72,7 +73,7 @@ class Merging:
     def complete(self, connection: str, slices: Iterable[Slice]) -> Completed:
         """Complete the pieces of a frame; one that cannot be read goes to the dead letters."""
         rows = self._rows.setdefault(connection, {})
-        pieces, incomplete = [], []
+        pieces, incomplete, broken = [], [], []
         for piece in slices:
             if piece.partial is None or not piece.readable:
                 pieces.append(piece)
@@ -87,13 +88,14 @@ class Merging:
                 # What it has changed is not known, so neither are the rows after it.
                 rows.pop(symbol, None)
                 pieces.append(Slice(None, piece.payload, readable=False))
+                broken.append(symbol)
                 continue
             if row is None:
                 incomplete.append(symbol)
                 continue
             pieces.append(self._piece(symbol, row, piece.partial, piece.event_us))
         self.incomplete += len(incomplete)
-        return Completed(pieces, incomplete)
+        return Completed(pieces, incomplete + broken)
 
     def _merged(
         self, rows: dict[str, _Row], symbol: str, payload: bytes, partial: Partial

@@ -121,6 +121,11 @@ class Polling:
         """The contracts that the stream does not deliver."""
         return self._quiet.union(self._since)
 
+    @property
+    def quiet(self) -> frozenset[str]:
+        """Those of them that are quiet."""
+        return self._quiet
+
     def due_s(self, expected: int, floor_s: float) -> float | None:
         """Return when the next poll is due; None: no contract is silent.
 

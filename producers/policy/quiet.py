@@ -1,16 +1,22 @@
 """Which silent contracts are quiet: nothing of them changes, so nothing is pushed. Pure.
 
-A contract is quiet while a connection that is to bring it is open and brings data of others, if
-that connection has brought it before, or REST has shown it since the connection was opened. Its
-rate is known then: a change would have been pushed. Times are monotonic seconds.
+A contract is quiet while a connection that the exchange has taken it on is open and brings data of
+others, if that connection has brought it before, or REST has shown it since the exchange took it.
+Its rate is known then: a change would have been pushed. Where REST shows a change that is not, the
+contract is not quiet until it is pushed again. Times are monotonic seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 
 _NEVER = float("-inf")
-_NONE: frozenset[str] = frozenset()
+MAX_KNOWN = 10_000
+"""When more contracts of a connection are known, those that the exchange made up are forgotten."""
+
+Taken = Callable[[str], AbstractSet[str]]
+"""Returns the contracts that the exchange has taken on a connection, by its id."""
 
 
 class _Connection:
@@ -18,22 +24,33 @@ class _Connection:
         self.socket = socket
         self.newest_s = _NEVER
         self.known: set[str] = set()
-        """Contracts that it has brought, or that REST has shown since it was opened."""
+        """Contracts that it has brought, or that REST has shown since they were taken."""
 
 
 class QuietContracts:
     """What the open connections of a feed have brought, and what REST has shown meanwhile."""
 
-    def __init__(self, alive_s: float) -> None:
-        """`alive_s`: a connection that has brought no data for so long says nothing."""
+    def __init__(self, alive_s: float, push_s: float) -> None:
+        """`alive_s`: a connection that has brought no data for so long says nothing.
+
+        `push_s`: a change that REST shows is pushed within so long, if it is pushed at all.
+        """
         self._alive_s = alive_s
-        self._carried: Mapping[str, frozenset[str]] = {}
+        self._push_s = push_s
+        self._rates: dict[str, bytes] = {}
+        """Of contracts that no connection has brought since: the rate that REST has shown."""
+        self._changed_s: dict[str, float] = {}
+        """Since when REST shows another rate, of contracts that no connection has brought since."""
+        self._taken: Taken = lambda _identity: frozenset()
         self._open: dict[str, _Connection] = {}
         """By connection id."""
 
-    def carry(self, carried: Mapping[str, frozenset[str]]) -> None:
-        """Set the contracts that each socket is to bring, by its name."""
-        self._carried = carried
+    def carry(self, taken: Taken) -> None:
+        """Set what tells which contracts are taken on a connection.
+
+        Not one whose subscription is held back, is still to be sent, or waits for its answer.
+        """
+        self._taken = taken
 
     def opened(self, socket: str, identity: str) -> None:
         """Note a new connection of a socket."""
@@ -56,21 +73,54 @@ class QuietContracts:
         connection = self._open.get(identity)
         if connection is not None:
             connection.newest_s = max(connection.newest_s, at_s)
-            connection.known |= self._carried_by(connection).intersection(symbols)
+            connection.known.update(symbols)
+            if len(connection.known) > MAX_KNOWN:
+                connection.known &= self._taken(identity)
+            if self._rates:
+                for symbol in symbols:
+                    self._rates.pop(symbol, None)
+                    self._changed_s.pop(symbol, None)
 
-    def shown(self, symbols: Iterable[str]) -> None:
-        """Note the contracts of a REST reply."""
-        brought = frozenset(symbols)
-        for connection in self._open.values():
-            connection.known |= self._carried_by(connection) & brought
+    def missed(self, identity: str, symbols: Iterable[str] | None) -> None:
+        """Note that changes of these contracts were missed on a connection; None: of all of its."""
+        connection = self._open.get(identity)
+        if connection is None:
+            return
+        if symbols is None:
+            connection.known.clear()
+        else:
+            connection.known.difference_update(symbols)
 
-    def among(self, silent: Iterable[str], now_s: float) -> frozenset[str]:
+    def shown(self, rates: Mapping[str, bytes], now_s: float) -> frozenset[str]:
+        """Note the contracts of a REST reply and their rates, as sent; empty: it is not known.
+
+        Returns those of them of which the stream has not pushed a change.
+        """
+        for symbol, rate in rates.items():
+            if rate and self._rates.setdefault(symbol, rate) != rate:
+                self._rates[symbol] = rate
+                self._changed_s.setdefault(symbol, now_s)
+        brought = frozenset(rates)
+        for identity, connection in self._open.items():
+            taken = self._taken(identity)
+            connection.known &= taken
+            connection.known |= brought & taken
+        return brought & self._unpushed(now_s)
+
+    def among(self, silent: frozenset[str], now_s: float) -> frozenset[str]:
         """Return which of the silent contracts are quiet."""
-        quiet: set[str] = set()
-        for connection in self._open.values():
+        quiet: frozenset[str] = frozenset()
+        for identity, connection in self._open.items():
+            # What is no longer taken is not known any more when it is taken again.
+            connection.known &= self._taken(identity)
             if connection.newest_s >= now_s - self._alive_s:
-                quiet |= connection.known & self._carried_by(connection)
-        return frozenset(quiet.intersection(silent))
+                quiet |= connection.known
+        for noted in (self._rates, self._changed_s):
+            for symbol in noted.keys() - silent:
+                del noted[symbol]
+        return quiet.intersection(silent) - self._unpushed(now_s)
 
-    def _carried_by(self, connection: _Connection) -> frozenset[str]:
-        return self._carried.get(connection.socket, _NONE)
+    def _unpushed(self, now_s: float) -> frozenset[str]:
+        return frozenset(
+            symbol for symbol, at_s in self._changed_s.items() if now_s - at_s > self._push_s
+        )

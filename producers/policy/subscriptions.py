@@ -27,6 +27,8 @@ class Consequence(NamedTuple):
     """Groups of contracts to be asked for now, each in texts of its own."""
     refused: Sequence[str] = ()
     """Contracts that the exchange does not take."""
+    taken: Sequence[str] = ()
+    """Contracts that it takes."""
 
 
 NOTHING = Consequence()
@@ -96,7 +98,9 @@ class Subscriptions:
             return self._refused(control, now_s) if control.of_contracts else NOTHING
         if control.answers and not control.acknowledged:
             sent = self._named(control.answers)
-            self.confirmed(() if sent is None else list(sent.pending))
+            taken = () if sent is None else tuple(sent.pending)
+            self.confirmed(taken)
+            return Consequence(taken=taken)
         return NOTHING
 
     def _refused(self, control: Control, now_s: float) -> Consequence:

@@ -73,7 +73,7 @@ class InstrumentRefresh:
         self.known = asyncio.Event()
         """Set once contracts are listed."""
         self.complete = asyncio.Event()
-        """Set once all calls of a refresh have succeeded, so that intervals are known too."""
+        """Set once all vital calls of a refresh have succeeded, so that intervals are known too."""
         self._twice: dict[str, frozenset[str]] = {}
         """By resource: the contracts that its last reply named more than once."""
         self._letters: dict[str, frozenset[int]] = {}
@@ -103,7 +103,10 @@ class InstrumentRefresh:
             self._wanted.clear()
 
     async def refresh(self) -> bool:
-        """Fetch the instruments and publish those that changed; True if all calls succeeded."""
+        """Fetch the instruments and publish those that changed; True if all that matters came.
+
+        What does not (`RestCall.vital`) and has failed is asked for again when it is its turn.
+        """
         turn, complete, new = self._refreshes, True, False
         # Counted before the calls, so that a full refresh that is asked for meanwhile is made.
         self._refreshes += 1
@@ -112,7 +115,7 @@ class InstrumentRefresh:
                 continue
             change = await self._ask(call)
             if change is None:
-                complete = False
+                complete = complete and not call.vital
             elif change.listed:
                 new = True
         if not complete:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from producers.exchanges.spec import Exchange, Slice
 from producers.policy.instruments import InstrumentRegistry
@@ -13,6 +13,7 @@ from producers.rest.client import FOREGROUND_SHARE, SNAPSHOT_SHARE, SNAPSHOT_TIM
 from producers.rest.raw_replies import RawReplies
 from producers.rest.waiting import sleep_until_ms, wait_for_event
 from schemas.clock import Clock
+from schemas.errors import MalformedInputError
 from schemas.records import Purpose
 
 RECONCILE_ATTEMPTS = 3
@@ -30,12 +31,12 @@ class Snapshots:
         polling: Polling,
         clock: Clock,
         timeout_s: float = SNAPSHOT_TIMEOUT_S,
-        polled: Callable[[list[str], int], None] = lambda _symbols, _received_at: None,
+        polled: Callable[[Mapping[str, bytes], int], None] = lambda _rates, _received_at: None,
     ) -> None:
         """`polling` decides when rates are asked for; a call may take `timeout_s`.
 
-        `polled` is called with the contracts of each reply that brought rates in place of a stream,
-        and its time of receipt, µs.
+        `polled` is called with the rates, as `Exchange.shown_rate` has them, of each reply that
+        brought some in place of a stream, by contract, and its time of receipt, µs.
         """
         self._exchange = exchange
         self._raw_replies = raw_replies
@@ -131,12 +132,21 @@ class Snapshots:
             await self._raw_replies.publish(call, purpose, pieces, reply.received_at)
             published += sum(piece.readable for piece in pieces)
             if purpose == "fallback":
-                brought = [p.symbol for p in pieces if p.readable and p.symbol is not None]
-                self._polled(brought, reply.received_at)
+                self._polled(self._rates(call.resource, pieces), reply.received_at)
         if purpose == "fallback":
             self.polls += published > 0
             self.rates += published
         return published > 0 or not needed
+
+    def _rates(self, resource: str, pieces: Iterable[Slice]) -> dict[str, bytes]:
+        rates = {}
+        for piece in pieces:
+            if piece.readable and piece.symbol is not None:
+                try:
+                    rates[piece.symbol] = self._exchange.shown_rate(resource, piece.payload)
+                except MalformedInputError:
+                    rates[piece.symbol] = b""
+        return rates
 
 
 def _asked(piece: Slice, chosen: Collection[str]) -> bool:

@@ -154,6 +154,15 @@ class ManagedConnection:
         """Open connections: one, or two during a rotation."""
         return len(self._sessions)
 
+    def ask_again(self, symbols: frozenset[str]) -> None:
+        """Subscribe anew to those of these contracts that are subscribed, if it is not too soon."""
+        for session in self._sessions.values():
+            session.ask_again(symbols)
+
+    def session(self, identity: str) -> Session | None:
+        """Return the open connection of this id; None: it has ended, or is another socket's."""
+        return next((s for s in self._sessions.values() if s.connection_id == identity), None)
+
     def want(self, symbols: frozenset[str], expected: frozenset[str] | None = None) -> None:
         """Set the contracts to subscribe; open connections take up the difference.
 

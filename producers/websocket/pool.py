@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 
 from producers.exchanges.spec import Exchange, SocketKind
 from producers.policy.endpoints import Endpoints
@@ -55,6 +56,8 @@ class ConnectionPool:
         self._frames = Throttle(exchange.frames_per_s)
         self._attempts = Throttle(config.attempts_per_s)
         self._rotating = asyncio.Lock()
+        self._all_of: dict[str, frozenset[str]] = {}
+        """By the name of the socket kind: the contracts that belong to it."""
         self._connections: dict[str, list[list[ManagedConnection]]] = {}
         """By the name of the socket kind and the number of the socket: its first connection and its
         spares."""
@@ -74,6 +77,7 @@ class ConnectionPool:
         the group.
         """
         for kind in self._exchange.socket_kinds:
+            self._all_of[kind.name] = frozenset(filter(kind.takes, subscribed))
             if kind.secondary and not self._secondary:
                 continue
             pool = self._connections.setdefault(kind.name, [])
@@ -96,15 +100,18 @@ class ConnectionPool:
                 for connection in pool[index]:
                     connection.want(symbols, symbols & streaming)
 
-    def carried(self, subscribed: frozenset[str]) -> dict[str, frozenset[str]]:
-        """Return which of the subscribed contracts each socket is to bring, by its name."""
-        found = {}
-        for kind in self._exchange.socket_kinds:
-            mine = frozenset(filter(kind.takes, subscribed))
-            for connections in self._connections.get(kind.name, ()):
+    def taken(self, identity: str) -> AbstractSet[str]:
+        """Return the contracts that the exchange has taken on a connection; none if it has ended.
+
+        All of its kind where a connection carries them without subscribing each.
+        """
+        for kind, pool in self._connections.items():
+            for connections in pool:
                 for connection in connections:
-                    found[connection.name] = connection.wanted if kind.capacity else mine
-        return found
+                    session = connection.session(identity)
+                    if session is not None:
+                        return self._all_of[kind] if session.taken is None else session.taken
+        return frozenset()
 
     def _connection(self, kind: SocketKind, index: int, spare: int) -> ManagedConnection:
         name = f"{kind.name}-{index + 1}" if index else kind.name
@@ -134,6 +141,11 @@ class ConnectionPool:
             return self._endpoints.socket(kind.ticket.url(body, str(self._clock.now_us())))
 
         return address
+
+    def ask_again(self, symbols: frozenset[str]) -> None:
+        """Subscribe anew to contracts whose changes are not pushed, where each is subscribed."""
+        for connection in self:
+            connection.ask_again(symbols)
 
     @property
     def open(self) -> int:

@@ -120,6 +120,9 @@ class Session:
         self._replies: asyncio.Queue[str] = asyncio.Queue(REPLIES_QUEUED)
         self._subscribed: set[str] = set()
         """Contracts that the exchange was asked for and has not refused."""
+        self.taken: set[str] | None = None if self._kind.capacity is None else set()
+        """Those of them that it has confirmed, or brought; where its answers name no contracts, all
+        that it was asked for. None: it brings all without being asked for each."""
         self._subscriptions = Subscriptions() if self._kind.splits_refused else None
         """None: a refusal is no reason to ask for anything again."""
         self._ask: list[tuple[str, ...]] = []
@@ -129,6 +132,17 @@ class Session:
     def resubscribe(self) -> None:
         """Take up the wanted contracts anew: subscribe to new ones, unsubscribe from the others."""
         self._wanted_changed.set()
+
+    def ask_again(self, symbols: Iterable[str]) -> None:
+        """Subscribe anew to those of these contracts that are subscribed, if it is not too soon."""
+        if self.taken is not None:
+            mine = self.taken.intersection(symbols)
+            self._renew(self._context.asking_again.due(mine, self._clock.monotonic_s()))
+
+    def _renew(self, symbols: frozenset[str]) -> None:
+        if symbols:
+            self._asked_again |= symbols
+            self._wanted_changed.set()
 
     def close(self, reason: str) -> None:
         """End the session, after the frame that is being handed over."""
@@ -196,11 +210,14 @@ class Session:
             self._last_data_s = self._clock.monotonic_s()
             self.last_data_at_us = received_at_us
             self._on_data(outcome.symbols)
+            self._take(outcome.symbols)
             if self._subscriptions is not None:
                 self._subscriptions.confirmed(outcome.symbols)
-        control = outcome.control
-        if control is None:
-            return
+        if outcome.control is not None:
+            self._obey(outcome.control)
+
+    def _obey(self, control: Control) -> None:
+        """Do what a frame without data asks for, and note what it answers."""
         if control.greeting:
             self._ping_every_s = control.ping_every_s
             self._greeted.set()
@@ -208,6 +225,9 @@ class Session:
             self._answer(control.reply)
         if control.ends:
             self._on_announced()
+        self._take(control.acknowledged)
+        if self.taken is not None:
+            self.taken.difference_update(control.refused_symbols)
         for symbol in control.acknowledged:
             self._context.quarantine.acknowledged(symbol)
         if self._subscriptions is not None:
@@ -215,12 +235,26 @@ class Session:
         elif control.refused and control.of_contracts and not control.acknowledged:
             self._context.quarantine.refused()
 
+    def _take(self, symbols: Iterable[str]) -> None:
+        """Note contracts that the exchange takes."""
+        if self.taken is not None:
+            for symbol in symbols:
+                if symbol in self._subscribed:
+                    self.taken.add(symbol)
+
+    def _drop(self, symbols: Iterable[str]) -> None:
+        """Note contracts that are subscribed no longer."""
+        self._subscribed.difference_update(symbols)
+        if self.taken is not None:
+            self.taken.difference_update(symbols)
+
     def _take_answer(self, consequence: Consequence) -> None:
         """Hold back what the exchange does not take, and have asked again for what it may take."""
+        self._take(consequence.taken)
         for symbol in consequence.refused:
             self._context.quarantine.hold(symbol, self._clock.monotonic_s())
             log.warning("%s: %r is held back: it is refused", self._context.name, symbol)
-        self._subscribed.difference_update(consequence.refused)
+        self._drop(consequence.refused)
         self._ask += consequence.again
         if consequence.again or consequence.refused:
             self._wanted_changed.set()
@@ -232,9 +266,7 @@ class Session:
         """
         again, now_s = self._context.asking_again, self._clock.monotonic_s()
         if self._kind.capacity is not None and not outcome.lost:
-            if due := again.due(outcome.incomplete, now_s):
-                self._asked_again |= due
-                self._wanted_changed.set()
+            self._renew(again.due(outcome.incomplete, now_s))
         elif again.due((self._kind.name,), now_s):
             self._closing = LOST if outcome.lost else INCOMPLETE
 
@@ -274,7 +306,7 @@ class Session:
         allowed = context.quarantine.allowed(wanted, clock.monotonic_s())
         gone = sorted((subscribed - wanted) | (subscribed & self._asked_again))
         self._asked_again.clear()
-        subscribed.difference_update(gone)
+        self._drop(gone)
         if self._subscriptions is not None:
             self._subscriptions.forget(gone)
         for frame in self._kind.unsubscribe(gone):
@@ -298,6 +330,8 @@ class Session:
                     context.quarantine.sent(symbol, clock.monotonic_s())
             if self._subscriptions is not None:
                 self._subscriptions.sent(frame, clock.monotonic_s())
+            elif not self._kind.quarantines:
+                self._take(frame.symbols)
             await self._transport.send(frame.text)
 
     def _answer(self, text: str) -> None:

@@ -15,6 +15,7 @@ FEED = FeedSpec(
     cadence_s=1.0,
     perpetuals=863,
     missed_after_s=100.0,
+    pushes_changes=True,
     statuses={
         "normal": ContractStatus.TRADING,
         "listed": ContractStatus.PRE_LAUNCH,

@@ -15,6 +15,7 @@ FEED = FeedSpec(
     cadence_s=1.0,
     perpetuals=688,
     missed_after_s=420.0,
+    pushes_changes=True,
     statuses={
         "PreLaunch": ContractStatus.PRE_LAUNCH,
         "Trading": ContractStatus.TRADING,

@@ -15,6 +15,7 @@ FEED = FeedSpec(
     cadence_s=30.0,
     perpetuals=250,
     missed_after_s=300.0,
+    pushes_changes=True,
     # Funding is paid on active markets alone (§3); any other word is a halted one.
     statuses={
         "ACTIVE": ContractStatus.TRADING,

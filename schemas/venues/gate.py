@@ -15,6 +15,7 @@ FEED = FeedSpec(
     cadence_s=1.0,
     perpetuals=1023,
     missed_after_s=600.0,
+    pushes_changes=True,
     # A contract that is being delisted can still be closed, and pays funding until then (§8).
     statuses={
         "trading": ContractStatus.TRADING,

@@ -16,6 +16,7 @@ FEED = FeedSpec(
     cadence_s=1.0,
     perpetuals=150,
     missed_after_s=300.0,
+    pushes_changes=True,
     statuses={"active": ContractStatus.TRADING, "inactive": ContractStatus.DELISTED},
     # The stream names a settlement, but only with the next push of its market (§6).
     derive_settlements=True,

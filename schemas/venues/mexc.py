@@ -56,6 +56,7 @@ FEED = FeedSpec(
     cadence_s=60.0,
     perpetuals=1184,
     missed_after_s=330.0,
+    pushes_changes=True,
     statuses={
         "0": ContractStatus.TRADING,
         "2": ContractStatus.DELISTED,

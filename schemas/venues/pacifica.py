@@ -16,6 +16,7 @@ FEED = FeedSpec(
     cadence_s=1.0,
     perpetuals=60,
     missed_after_s=300.0,
+    pushes_changes=True,
     # The list names no state: what is in it trades, and this is the normaliser's word for it (§8).
     statuses={"trading": ContractStatus.TRADING},
     # The last settled rate stands in the stream without its time (§6).

@@ -51,7 +51,7 @@ KILLED_EXIT_CODE = 137
 BACKFILLED = """
 SELECT feed FROM funding.feeds FINAL
 WHERE contracts_expected > 0 AND state = 'live'
-  AND contracts_live + contracts_by_rest >= contracts_expected
+  AND contracts_live + contracts_by_rest + contracts_quiet >= contracts_expected
   AND backfill_done >= contracts_expected
 """
 
@@ -175,8 +175,8 @@ async def test_a_killed_container_comes_back(
 
         async def live(feed: str = feed) -> bool:
             ((state, complete),) = await stack.rows(
-                "SELECT state, contracts_live + contracts_by_rest >= contracts_expected "
-                "FROM funding.feeds "
+                "SELECT state, contracts_live + contracts_by_rest + contracts_quiet "
+                ">= contracts_expected FROM funding.feeds "
                 f"WHERE feed = '{feed}' ORDER BY reported_at DESC LIMIT 1"
             )
             return bool(state == "live" and complete)

@@ -51,7 +51,7 @@ def test_a_socket_is_replaced_within_a_day_and_judged_by_data(
     assert 0 < kind.max_age_s < 24 * 3600
     assert 0 < kind.silent_s <= spec(found.feed).stale_s
     assert spec(found.feed).cadence_s < found.silent_s < spec(found.feed).stale_s
-    on_change = spec(found.feed).missed_after_s > kind.silent_s
+    on_change = spec(found.feed).pushes_changes
     assert kind.secondary or on_change or found.silent_s <= kind.silent_s
 
 
@@ -113,6 +113,22 @@ def test_hyperliquid_s_limits_of_an_address_are_kept() -> None:
 
 
 @each_feed
+def test_what_rest_shows_of_a_quiet_contract_can_be_compared(feed: str) -> None:
+    """Where the stream pushes changes alone, each row has its rate; some contracts have none."""
+    found, replies = exchange(feed), samples(feed).replies
+    if found.quiet_every_s is None:
+        return
+    (call,) = [call for call in found.snapshot_calls([]) if call.resource in replies][:1]
+    rows = [piece for piece in found.slice_reply(call, replies[call.resource]) if piece.symbol]
+    rates = [found.shown_rate(call.resource, row.payload) for row in rows]
+    assert any(rate != b'""' for rate in rates)
+    for row, rate in zip(rows, rates, strict=True):
+        assert re.fullmatch(rb'""|"?-?[0-9.]+(E-\d+)?"?', rate)
+        changed = re.sub(b":" + re.escape(rate) + b"(?=[,}])", b':"0.0077"', row.payload)
+        assert found.shown_rate(call.resource, changed) == b'"0.0077"'
+
+
+@each_feed
 def test_hosts_and_paths_are_the_documented_ones(feed: str) -> None:
     """Those of the venue's page."""
     found, page = exchange(feed), documented(feed)
@@ -141,6 +157,7 @@ def test_a_healthy_feed_makes_few_calls_an_hour(feed: str) -> None:
     """
     found = exchange(feed)
     assert calls_of(feed).most <= MOST_CALLS_AN_HOUR
+    assert spec(feed).pushes_changes == (found.quiet_every_s is not None)
     if found.quiet_every_s is not None:
         assert found.silent_s + found.quiet_every_s <= spec(feed).stale_s
 

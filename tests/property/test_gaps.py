@@ -224,6 +224,29 @@ def test_what_filled_a_gap_is_the_time_that_rest_rates_held(polls: list[int], en
     assert step.filled_us == held
 
 
+@given(polls=st.lists(st.integers(0, 90 * S), max_size=12), end=st.integers(11 * S, 100 * S))
+def test_where_changes_are_pushed_a_gap_is_a_time_without_any_rate_that_holds(
+    polls: list[int], end: int
+) -> None:
+    """The flush boundaries open it exactly then, and no tick is missed."""
+    pace, state = PACE._replace(changes_alone=True), StreamState()
+    state.advance(HOUR_US, HOUR_US, 0, 0, pace)
+    held_until, boundary, holds = 0, 5 * S, True
+    for poll in [*sorted(poll for poll in polls if poll < end), end]:
+        while boundary <= poll:
+            holds = holds and boundary < held_until + pace.stale_us
+            state.opened = state.opened or state.silent_at(HOUR_US + boundary, pace)
+            boundary += 5 * S
+        assert state.opened == (not holds)
+        if poll < end:
+            state.fill(HOUR_US + poll, pace.stale_us)
+            held_until = poll
+    holds = holds and end <= held_until + pace.stale_us
+    step = state.advance(HOUR_US + end, HOUR_US + end, 1, 0, pace)
+    assert step is not None
+    assert (step.missed, step.is_gap) == (0, not holds)
+
+
 @given(
     lag_us=st.integers(-5 * S, 300 * S),
     jitter_us=st.integers(0, S // 2),

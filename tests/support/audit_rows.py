@@ -28,7 +28,7 @@ def report(feed: str, at: int, state: str = "live") -> dict[str, Any]:
     counts = (
         *("contracts_expected", "contracts_live", "connections", "connects", "frames", "updates"),
         *("rest_calls", "backfill_done", "contracts_by_rest", "connect_attempts"),
-        *("rest_failures", "repeated"),
+        *("rest_failures", "repeated", "contracts_quiet"),
     )
     return {
         "feed": feed, "state": state, "transport": None, "since": at, "reported_at": at,

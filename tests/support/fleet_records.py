@@ -121,6 +121,7 @@ def feed_status(feed: str = FEED, **changes: Any) -> FeedStatus:
         "repeated": 0,
         "simulated": True,
         "limit_used": 0.125,
+        "contracts_quiet": 0,
     }
     return {**record, **changes}  # type: ignore[typeddict-item]
 

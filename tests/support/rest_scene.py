@@ -100,7 +100,7 @@ def report(feed: str, at: int, **changes: Any) -> FeedStatus:
     """What a producer reports."""
     counts = (
         "connects", "frames", "updates", "rest_calls", "backfill_done", "contracts_by_rest",
-        "connect_attempts", "rest_failures", "repeated",
+        "connect_attempts", "rest_failures", "repeated", "contracts_quiet",
     )  # fmt: skip
     record = {
         "feed": feed, "state": "live", "transport": "ws", "since": at - US_PER_HOUR,

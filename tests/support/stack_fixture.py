@@ -49,7 +49,8 @@ class RunningStack(StackView):
         async def done() -> bool:
             rows = await self.rows(
                 "SELECT feed FROM funding.feeds FINAL WHERE contracts_expected > 0 "
-                "AND state = 'live' AND contracts_live + contracts_by_rest >= contracts_expected "
+                "AND state = 'live' AND contracts_live + contracts_by_rest + contracts_quiet "
+                ">= contracts_expected "
                 "AND backfill_done >= contracts_expected"
             )
             return {feed for (feed,) in rows} == set(self.options.feeds)

@@ -165,9 +165,9 @@ class StreamMonitor:
 
     def silence(self, entry: ContractEntry, boundary: int) -> None:
         """Open a gap at a flush boundary, if one is due."""
-        contract, stale_us = entry.contract, self._pace.stale_us
+        contract = entry.contract
         stream = contract.stream
-        if not stream.silent_at(boundary, stale_us) or not contract.state.streams:
+        if not stream.silent_at(boundary, self._pace) or not contract.state.streams:
             return
         stream.opened = entry.shard.dirty = True
         # Not `boundary`: while a producer is down boundaries are passed over, or the wall clock's.

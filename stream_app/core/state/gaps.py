@@ -2,7 +2,8 @@
 
 A gap is told by the contract's own stream of event times, and opened by receipt: only the flush
 boundary knows that nothing came. Both follow from the log alone, whichever boundaries were really
-flushed. Gaps of connections are told by the producers (producers/policy/outages.py).
+flushed. Where only changes are pushed, a contract that REST shows has no gap, and misses no tick.
+Gaps of connections are told by the producers (producers/policy/outages.py).
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ class Pace(NamedTuple):
     """Event times and receipts may move on differently by this much."""
     flush_phase_us: int = 0
     """As of `flush_boundary`."""
+    changes_alone: bool = False
+    """As `FeedSpec.pushes_changes`."""
 
     @classmethod
     def of(cls, feed: FeedSpec, skew_us: int = SKEW_US, flush_phase_us: int = 0) -> Pace:
@@ -37,6 +40,7 @@ class Pace(NamedTuple):
             int(feed.stale_s * US_PER_S),
             skew_us,
             flush_phase_us,
+            feed.pushes_changes,
         )
 
 
@@ -108,13 +112,22 @@ class StreamState(msgspec.Struct, array_like=True, gc=False):
         # One that was received before the newest push says nothing newer than that.
         return stands_at if received_at < self.received_at else max(stands_at, self.event_time)
 
-    def silent_at(self, boundary: int, stale_us: int) -> bool:
+    def held_us(self, pace: Pace) -> int:
+        """Return for how long from `since` on nothing newer has to come before it is a gap."""
+        if not pace.changes_alone:
+            return pace.stale_us
+        return max(pace.stale_us, self.filled_to - self.since)
+
+    def silent_at(self, boundary: int, pace: Pace) -> bool:
         """Tell whether a gap is to be opened at a flush boundary."""
-        return boundary - self.received_at >= stale_us and self.since > 0 and not self.opened
+        if self.since == 0 or self.opened:
+            return False
+        return boundary - self.received_at >= self.held_us(pace)
 
     def silent_from(self, pace: Pace) -> int:
         """Return the first flush boundary at which a gap is due, whichever is the one at hand."""
-        return flush_boundary(self.received_at + pace.stale_us + FLUSH_US - 1, pace.flush_phase_us)
+        due_at = self.received_at + self.held_us(pace)
+        return flush_boundary(due_at + FLUSH_US - 1, pace.flush_phase_us)
 
     def fill(self, event_time: int, stale_us: int) -> None:
         """Note a REST rate that is in force from `event_time` on, at most `stale_us`."""
@@ -163,12 +176,12 @@ class StreamState(msgspec.Struct, array_like=True, gc=False):
         """
         since = self.due_since
         until = max(since, received_at)
-        if not self.opened and until - since <= pace.stale_us:
+        if not self.opened and until - since <= self.held_us(pace):
             return None
         return Step(
             since=since,
             until=until,
-            missed=(until - since + pace.cadence_us // 2) // pace.cadence_us,
+            missed=_ticks(until - since, pace),
             shifted_us=0,
             is_gap=True,
             is_first=True,
@@ -179,20 +192,20 @@ class StreamState(msgspec.Struct, array_like=True, gc=False):
         )
 
     def _step(self, event_time: int, received_at: int, pace: Pace) -> Step:
-        since, cadence_us = self.event_time, pace.cadence_us
+        since = self.event_time
         duration_us, receipts_us = event_time - since, received_at - self.received_at
         shifted_us = duration_us - receipts_us
         skewed = abs(shifted_us) > pace.skew_us
-        missed = 0
+        missed, held_us = 0, self.held_us(pace)
         silence_us = min(duration_us, receipts_us) if skewed else duration_us
         if silence_us > pace.missed_us:
-            missed = (silence_us + cadence_us // 2) // cadence_us - 1
+            missed = max(0, _ticks(silence_us, pace) - 1)
         if skewed:
             # By event time alone it would be the clock's step, or the delay's, that is told.
-            is_gap = self.opened or receipts_us > pace.stale_us
+            is_gap = self.opened or receipts_us > held_us
             duration_us = max(duration_us, receipts_us) if is_gap else duration_us
         else:
-            is_gap = self.opened or duration_us > pace.stale_us
+            is_gap = self.opened or duration_us > held_us
         until = since + duration_us
         return Step(
             since=since,
@@ -206,6 +219,11 @@ class StreamState(msgspec.Struct, array_like=True, gc=False):
             filled_us=max(0, self.filled_us - max(0, self.filled_to - event_time)),
             fills=self.fills,
         )
+
+
+def _ticks(silence_us: int, pace: Pace) -> int:
+    """Return how many pushes were due in a silence."""
+    return 0 if pace.changes_alone else (silence_us + pace.cadence_us // 2) // pace.cadence_us
 
 
 class Step(NamedTuple):

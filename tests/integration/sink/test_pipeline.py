@@ -100,7 +100,7 @@ def test_records_of_every_kind_arrive_once_and_a_signal_ends_it(stack: Stack) ->
         ),
         1,
     ) | {"contracts_by_rest": 2, "connect_attempts": 3, "rest_failures": 4, "repeated": 5}
-    status |= {"simulated": True, "limit_used": 0.25}
+    status |= {"simulated": True, "limit_used": 0.25, "contracts_quiet": 6}
     stack.kafka.publish(STATUS, [{**status, **numbers}])
     until(stack.all_rates_stored, "the rates are stored")
     until(lambda: stack.stored("settlements") >= 30, "the settlements are stored")
@@ -115,9 +115,9 @@ def test_records_of_every_kind_arrive_once_and_a_signal_ends_it(stack: Stack) ->
     until(stack.all_rates_stored, "the next sink goes on")
     assert second.stop() == 0
     stack.assert_exact()
-    new = "mode, contracts_by_rest, connect_attempts, rest_failures, repeated"
+    new = "mode, contracts_by_rest, connect_attempts, rest_failures, repeated, contracts_quiet"
     assert stack.clickhouse.rows(f"SELECT feed, state, transport, {new} FROM funding.feeds") == [
-        ("kucoin", "fallback", None, "hybrid", 2, 3, 4, 5)
+        ("kucoin", "fallback", None, "hybrid", 2, 3, 4, 5, 6)
     ]
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.accounting import Account, account, last_ticks, relisted
+from benchmarks.accounting import REPLACED, Account, account, last_ticks, relisted
 from benchmarks.evidence import Audit, Fault, FeedEvidence, Status, Stored, Update
 from benchmarks.fault_report import FeedReport, Report, as_json, calls_of, markdown
 from benchmarks.fault_schedule import Subject, default_schedule
@@ -20,7 +20,7 @@ from benchmarks.matching import match
 from benchmarks.recorded_gaps import Span, spans_of
 from infra.simulator.faults.kinds import KINDS, can
 from infra.simulator.faults.schedule import parse
-from schemas.feeds import FEEDS
+from schemas.feeds import FEEDS, spec
 from schemas.times import US_PER_S
 from tests.support.faults import WIRES
 
@@ -132,6 +132,36 @@ def test_an_open_gap_lasts() -> None:
     spans = spans_of([opened, closed], END)
     assert spans.find(BTC, at(400), 0) is None
     assert spans.find(BTC, at(20), 0) == Span(at(1), at(30), None)
+
+
+def test_where_changes_are_pushed_a_missed_one_is_followed_in_time() -> None:
+    """By a rate of the same contract that comes before the one before it is stale, of any way."""
+    one, other, stale_s = "gate:A_USDT", "gate:B_USDT", spec("gate").stale_s
+    before = sent(one, 1, 0.1)
+    missing = [lost(one, 5, 0.2)]
+    for seconds, contract, failed in (
+        (stale_s, one, {}),
+        (stale_s + 6, one, {"missed and in no recorded gap": 1}),
+        (stale_s, other, {"missed and in no recorded gap": 1}),
+    ):
+        later = row(sent(contract, seconds, 0.3), transport="rest")
+        run = evidence("gate", delivered=[before], stored=[row(before), later], missed=missing)
+        found = account(run, T0, T0 + 3_600 * US_PER_S)
+        assert found.failed == failed
+        assert found.named == ({} if failed else {REPLACED: 1})
+
+
+def test_where_changes_are_pushed_what_was_lost_with_a_socket_is_followed_in_time() -> None:
+    """Without the end of a socket it is lost for no reason."""
+    update = sent("gate:A_USDT", 1.9, 0.1)
+    later = row(sent("gate:A_USDT", 9, 0.3), transport="rest")
+    cut = Fault(1, "close", "gate", at(2), at(2), {})
+    run = evidence("gate", delivered=[update], stored=[later], faults=[cut])
+    found = account(run, T0, END)
+    assert found.named == {"lost with a socket that ended, followed in time": 1}
+    assert not found.failed
+    without = account(evidence("gate", delivered=[update], stored=[later]), T0, END)
+    assert without.failed == {"sent and not stored": 1}
 
 
 def test_a_contract_that_nobody_knew_yet_has_no_gap() -> None:

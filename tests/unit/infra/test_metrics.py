@@ -24,7 +24,15 @@ PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
 STATUS = dict.fromkeys(
     (
         *("contracts_expected", "contracts_live", "contracts_by_rest", "connections", "connects"),
-        *("connect_attempts", "frames", "updates", "repeated", "rest_calls", "rest_failures"),
+        *(
+            "contracts_quiet",
+            "connect_attempts",
+            "frames",
+            "updates",
+            "repeated",
+            "rest_calls",
+            "rest_failures",
+        ),
     ),
     3,
 )

@@ -115,7 +115,12 @@ def delivered() -> list[str]:
     return []
 
 
-def changing_handler(published: Published, delivered: list[str]) -> FrameHandler:
+Missed = list[tuple[str, list[str] | None]]
+
+
+def changing_handler(
+    published: Published, delivered: list[str], missed: Missed | None = None
+) -> FrameHandler:
     """A handler of frames that name changes; A and B are subscribed."""
     registry = InstrumentRegistry()
     trading = [Listing(symbol, ContractStatus.TRADING) for symbol in "AB"]
@@ -126,8 +131,11 @@ def changing_handler(published: Published, delivered: list[str]) -> FrameHandler
         found,
         publisher,
         registry,
-        lambda _identity, symbols, *_: delivered.extend(symbols),
+        lambda _identity, symbols, *_: delivered.extend(symbols or ["nothing"]),
         SystemClock(),
+        lambda identity, symbols: (missed if missed is not None else []).append(
+            (identity, None if symbols is None else list(symbols))
+        ),
     )
 
 
@@ -193,3 +201,16 @@ async def test_what_is_pushed_too_often_is_delivered_and_not_published(
     assert published.payloads == [b'<{"mark":"2","rate":"1"}>', b'<{"mark":"3","rate":"4"}>']
     assert (handler.thinned, handler.repeated, handler.updates) == (2, 2, 4)
     assert delivered == ["A"] * 6
+
+
+async def test_changes_that_did_not_arrive_are_reported(
+    published: Published, delivered: list[str]
+) -> None:
+    """Of one contract whose whole row is missing, of all after a hole; neither delivers any."""
+    missed: Missed = []
+    handler = changing_handler(published, delivered, missed)
+    await handler.take("c", b'A 1 {"rate":"1"}', 1)
+    assert (missed, delivered) == ([("c", ["A"])], [])
+    await handler.take("c", b'WA 2 {"rate":"1","mark":"7"}', 1)
+    await handler.take("c", b'WB 4 {"rate":"1","mark":"7"}', 1)
+    assert (missed[1:], delivered) == ([("c", None)], ["A", "B"])

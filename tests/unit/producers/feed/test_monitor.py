@@ -419,7 +419,7 @@ class TestQuietContracts:
         """Such a feed, whose three contracts were pushed a while ago, and one of them just now."""
         made = Case(tmp_path, "lighter")
         listed(made.feed, "A", "B", "C")
-        made.monitor.carry({"market-stats": frozenset("ABC")})
+        made.monitor.carry(lambda _identity: frozenset("ABC"))
         made.bring("ABC", self.IDENTITY)
         made.clock.advance(made.feed.exchange.silent_s + 1.0)
         made.bring("A", self.IDENTITY)
@@ -431,7 +431,8 @@ class TestQuietContracts:
         assert state_of(case) == ("live", "BC")
         assert not case.asks_for_list()
         status = case.feed.status()
-        assert (status["contracts_live"], status["contracts_by_rest"]) == (1, 2)
+        counts = ("contracts_live", "contracts_by_rest", "contracts_quiet")
+        assert [status[count] for count in counts] == [1, 0, 2]  # type: ignore[literal-required]
         (event,) = await case.events()
         assert event.detail == "connecting -> live: the stream brings 1 of 3 contracts, 2 are quiet"
 
@@ -445,9 +446,26 @@ class TestQuietContracts:
         case.bring("A", "lighter/market-stats/2")
         case.look()
         assert state_of(case)[0] == "recovering"
-        case.feed._on_polled(["B", "C"], case.clock.now_us())
+        case.feed._on_polled({"B": b"", "C": b""}, case.clock.now_us())
         case.look()
         assert state_of(case) == ("live", "BC")
+
+    async def test_one_whose_change_is_not_pushed_is_served_by_rest(self, case: Case) -> None:
+        """From when REST shows it for longer than a push takes, until it is pushed."""
+        for rate in (b"0.1", b"0.2"):
+            case.feed._on_polled({"B": b"0.7", "C": rate}, case.clock.now_us())
+        for seconds in (0.5 * case.feed.exchange.silent_s, 0.6 * case.feed.exchange.silent_s):
+            case.look()
+            assert case.feed.status()["contracts_quiet"] == 2
+            case.clock.advance(seconds)
+            case.bring("A", self.IDENTITY)
+        case.look()
+        status = case.feed.status()
+        assert (status["contracts_quiet"], status["contracts_by_rest"]) == (1, 1)
+        case.bring("C", self.IDENTITY)
+        case.look()
+        status = case.feed.status()
+        assert (status["contracts_quiet"], status["contracts_by_rest"]) == (1, 0)
 
     async def test_a_socket_that_brings_nothing_has_no_quiet_contracts(self, case: Case) -> None:
         """Open or not."""
@@ -473,7 +491,7 @@ class TestWithoutAStream:
         if served:
             case.feed.snapshots.polls += 1
             case.feed.snapshots.rates += len(symbols)
-            case.feed._on_polled(list(symbols), case.clock.now_us())
+            case.feed._on_polled(dict.fromkeys(symbols, b""), case.clock.now_us())
 
     async def test_it_is_live_by_rest_and_not_in_a_fallback(self, case: Case) -> None:
         """From its first poll on."""
@@ -514,7 +532,7 @@ class TestWithoutAStream:
         case.feed.instruments.known.set()
         for rows in (symbols, symbols[1:]):
             self.poll(case, "")
-            case.feed._on_polled(rows, case.clock.now_us())
+            case.feed._on_polled(dict.fromkeys(rows, b""), case.clock.now_us())
             case.clock.advance(case.feed.exchange.silent_s - 1)
         case.clock.advance(0.5)
         case.look()

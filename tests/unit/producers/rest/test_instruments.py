@@ -15,7 +15,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from producers.exchanges.binance_usdm import BinanceUsdm
-from producers.exchanges.spec import Slice
+from producers.exchanges.spec import Slice, optional
 from producers.policy.instruments import Change
 from producers.policy.rate_limiter import RateLimiter
 from producers.rest.client import RestClient
@@ -144,6 +144,20 @@ async def test_a_round_that_failed_is_made_again_in_full(case: Case, path: str) 
     case.small.failing = set()
     assert await case.round() == [INFO, FUNDING]
     assert await case.round() == [INFO]
+
+
+async def test_a_call_that_matters_little_fails_alone(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The round is not made again for it: it is asked for at its own turn."""
+    listing, intervals = EXCHANGE.fact_calls
+    monkeypatch.setattr(EXCHANGE, "fact_calls", (listing, optional(intervals)))
+    case.small.failing = {FUNDING}
+    assert await case.instruments.refresh()
+    assert case.instruments.complete.is_set()
+    assert [await case.round() for _ in range(3)] == [[INFO], [INFO, FUNDING], [INFO]]
+    case.small.failing = {INFO}
+    assert not await case.instruments.refresh()
 
 
 async def test_instruments_are_published_when_they_change(case: Case) -> None:

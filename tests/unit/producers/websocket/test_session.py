@@ -109,10 +109,12 @@ class Case:
         word, *rest = message.decode().split()
         if word == "ping":
             return FrameOutcome(data=False, control=Control(reply=" ".join(rest)))
-        if word == "refused":
-            return FrameOutcome(
-                data=False, control=Control(refused=True, refused_symbols=tuple(rest))
-            )
+        answers = {
+            "refused": Control(refused=True, refused_symbols=tuple(rest)),
+            "taken": Control(acknowledged=tuple(rest)),
+        }
+        if word in answers:
+            return FrameOutcome(data=False, control=answers[word])
         if word == "incomplete":
             return FrameOutcome(data=True, incomplete=rest)
         if word == "lost":
@@ -121,6 +123,8 @@ class Case:
 
     def on_data(self, symbols: Sequence[str]) -> None:
         self.data.append((self.wire.now_s, list(symbols)))
+        if "ASK" in symbols:
+            self.session.ask_again({"A", "B"})
         if "CLOSE" in symbols:
             self.session.close("handed over")
 
@@ -315,3 +319,52 @@ async def test_without_splitting_a_refusal_has_nothing_asked_for_again() -> None
     await case.run()
     assert case.wire.sent == ["HELLO", "+ A B"]
     assert case.quarantine.total == 0
+
+
+@pytest.mark.parametrize(
+    ("splits_refused", "taken"),
+    [(True, {"A", "B"}), (False, {"A", "B", "D"})],
+)
+async def test_a_contract_is_taken_once_the_exchange_confirms_or_brings_it(
+    *, splits_refused: bool, taken: set[str]
+) -> None:
+    """One that is refused is not, nor one that was not asked for. D has no answer: it is taken
+    where answers name none.
+    """
+    script = [(1.0, b"X"), (2.0, b"taken A X"), (3.0, b"B"), (4.0, b"refused C"), (5.0, b"CLOSE")]
+    case = Case(Wire(script), capacity=9, subscribe=of("+"), splits_refused=splits_refused)
+    case.wanted = frozenset("ABCD")
+    await case.run()
+    assert case.session.taken == taken
+
+
+async def test_a_contract_that_is_asked_for_anew_is_not_taken_before_its_answer() -> None:
+    """The exchange may have sent nothing of it since."""
+    script = [(1.0, b"taken A B"), (2.0, b"incomplete A"), (3.0, b"CLOSE")]
+    case = Case(
+        Wire(script), capacity=9, subscribe=of("+"), unsubscribe=together, splits_refused=True
+    )
+    case.wanted = frozenset("AB")
+    await case.run()
+    assert case.session.taken == {"B"}
+
+
+async def test_a_contract_whose_changes_are_not_pushed_is_subscribed_anew() -> None:
+    """It alone, and not again so soon; one that is not taken yet is not asked for again."""
+    case = Case(
+        Wire([(1.0, b"A"), (2.0, b"A ASK"), (3.0, b"A ASK"), (4.0, b"B")]),
+        capacity=9,
+        subscribe=of("+"),
+        unsubscribe=of("-"),
+        splits_refused=True,
+    )
+    case.wanted = frozenset("AB")
+    await case.run()
+    assert case.wire.sent == ["HELLO", "+ A", "+ B", "- A", "+ A"]
+
+
+async def test_where_a_connection_brings_all_it_goes_on() -> None:
+    """Nothing can be subscribed anew, and ending it would lose what the others say."""
+    case = Case(Wire([(1.0, b"A ASK"), (2.0, b"B")]))
+    assert (await case.run()).cause is AuditCause.SILENT
+    assert (case.wire.sent, case.session.taken) == (["HELLO"], None)

@@ -53,6 +53,7 @@ STATUS: dict[str, Any] = {
     "repeated": 14,
     "simulated": True,
     "limit_used": None,
+    "contracts_quiet": 15,
 }
 STATUS_WITH_DATETIMES = {
     **STATUS,

@@ -55,6 +55,41 @@ class TestMissed:
         assert (step.missed if step else 0) == missed
         assert not (step and step.is_gap)
 
+    def test_none_is_missed_where_only_changes_are_pushed(self) -> None:
+        """A silence that is too long for a rate to hold is a gap all the same."""
+        pace = PACE._replace(changes_alone=True)
+        state = StreamState()
+        assert state.advance(T0, T0, 1, 0, pace) is None
+        short = state.advance(T0 + 9 * S, T0 + 9 * S, 2, 0, pace)
+        assert short is not None
+        assert (short.missed, short.is_gap) == (0, False)
+        long = state.advance(T0 + 20 * S, T0 + 20 * S, 3, 0, pace)
+        assert long is not None
+        assert (long.missed, long.is_gap) == (0, True)
+
+    def test_what_rest_shows_in_time_is_no_gap_where_only_changes_are_pushed(self) -> None:
+        """Until its rate holds no longer either; of other feeds the stream's silence is one."""
+        pace, state = PACE._replace(changes_alone=True), StreamState()
+        state.advance(T0, T0, 1, 0, pace)
+        state.fill(T0 + 9 * S, pace.stale_us)
+        assert state.silent_at(T0 + 10 * S, PACE)
+        assert not state.silent_at(T0 + 15 * S, pace)
+        assert state.silent_at(T0 + 20 * S, pace)
+        assert state.silent_from(pace) == T0 + 20 * S
+        back = state.advance(T0 + 19 * S, T0 + 19 * S, 2, 0, pace)
+        assert back is not None
+        assert (back.is_gap, back.fills, state.fills) == (False, 1, 0)
+
+    def test_a_contract_that_rest_shows_since_it_was_listed_has_no_gap(self) -> None:
+        """Where only changes are pushed the first may be long in coming."""
+        pace, state = PACE._replace(changes_alone=True), StreamState()
+        assert state.expect(T0, 1, 0)
+        state.become_due(T0)
+        for second in (5, 14, 22):
+            state.fill(T0 + second * S, pace.stale_us)
+        assert not state.silent_at(T0 + 30 * S, pace)
+        assert state.advance(T0 + 31 * S, T0 + 31 * S, 2, 0, pace) is None
+
     def test_a_push_that_was_held_up_hides_none_and_is_no_clock(self) -> None:
         """It comes with the next one a minute late; the one after that does not come at all."""
         pace = Pace(cadence_us=60 * S, missed_us=90 * S, stale_us=150 * S)

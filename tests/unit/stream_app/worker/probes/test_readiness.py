@@ -54,6 +54,7 @@ def report(
         "repeated": 0,
         "simulated": False,
         "limit_used": None,
+        "contracts_quiet": 0,
     }
 
 
