@@ -77,6 +77,7 @@ _PERPETUAL = ("LinearPerpetual", "InversePerpetual")
 _TOO_MANY = frozenset({10006, 10018})
 _TOPIC = re.compile(r"tickers\.([^\s,\]\"']+)")
 """A topic in the text of a refusal, with its contract."""
+_ALREADY = "already subscribed"
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -211,9 +212,11 @@ def _control(message: _Message) -> Control:
     if message.success is not False:
         return Control(answers=answers)
     told = message.ret_msg if isinstance(message.ret_msg, str) else ""
-    return Control(
-        refused=True, refused_symbols=tuple(dict.fromkeys(_TOPIC.findall(told))), answers=answers
-    )
+    named = tuple(dict.fromkeys(_TOPIC.findall(told)))
+    if _ALREADY in told.lower():
+        # What is named is subscribed; the rest of the text has failed with it.
+        return Control(acknowledged=named, refused=True, answers=answers)
+    return Control(refused=True, refused_symbols=named, answers=answers)
 
 
 class Bybit(Exchange):
@@ -234,8 +237,7 @@ class Bybit(Exchange):
     )
     row_fields = frozenset({
         *("symbol", "fundingRate", "fundingIntervalHour", "nextFundingTime", "markPrice"),
-        *("indexPrice", "deliveryTime", "curPreListingPhase", "turnover24h", "volume24h"),
-        *("singleOpenInterest", "singleOpenInterestValue"),
+        *("indexPrice", "deliveryTime", "curPreListingPhase"),
     })  # fmt: skip
     row_terms = ("fundingRate", "fundingIntervalHour", "nextFundingTime")
     documented: Mapping[str, PayloadFields] = {
@@ -244,11 +246,7 @@ class Bybit(Exchange):
                 *("topic", "type", "ts", "data.symbol", "data.fundingRate", "data.markPrice"),
                 *("data.nextFundingTime", "data.fundingIntervalHour", "data.indexPrice"),
             ),
-            sometimes=(
-                *("cs", "data.curPreListingPhase", "data.turnover24h", "data.volume24h"),
-                *("data.singleOpenInterest", "data.singleOpenInterestValue"),
-                "data.deliveryTime",
-            ),
+            sometimes=("cs", "data.curPreListingPhase", "data.deliveryTime"),
         ),
         "funding/history": PayloadFields(("symbol", "fundingRate", "fundingRateTimestamp")),
     }
