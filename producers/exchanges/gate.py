@@ -70,6 +70,9 @@ WINDOW_MS = 30 * 86_400_000
 """A reply has the rows of so long after `from` (§9b)."""
 KEPT_MS = 179 * 86_400_000
 """What lies further back is refused (§9b)."""
+SYSTEM = "futures.system"
+_UPGRADES = frozenset({"upgrade", "service_upgrade"})
+"""What a frame of the system says where the connection will be closed (§3)."""
 _TIME = 123_456
 """`time` of what we send: it is demanded, and the documentation's own examples have this (§2)."""
 _SMALL_LISTS_EVERY, _TICKERS_EVERY, _SMALL_TICKERS_EVERY = 6, 2, 6
@@ -84,6 +87,7 @@ _LASTING = (
 
 
 class _Message(msgspec.Struct, gc=False):
+    type: object = None
     channel: str | None = None
     event: str | None = None
     payload: object = None
@@ -94,6 +98,10 @@ class _Message(msgspec.Struct, gc=False):
 
 class _Error(msgspec.Struct, gc=False):
     message: object = None
+
+
+class _System(msgspec.Struct, gc=False):
+    type: object = None
 
 
 class _Row(msgspec.Struct, gc=False):
@@ -128,6 +136,7 @@ class _Settled(msgspec.Struct, gc=False):
 _decode_single = msgspec.json.Decoder(_Single).decode
 _message: Callable[[Any], _Message] = decoder(_Message)
 _error: Callable[[Any], _Error] = decoder(_Error)
+_system: Callable[[Any], _System] = decoder(_System)
 _rows = Rows(_Row)
 _contracts = Rows(_Contract)
 _contract: Callable[[Any], _Contract] = decoder(_Contract)
@@ -212,6 +221,17 @@ def _control(message: _Message) -> Control:
     return Control(acknowledged=names, answers=answers)
 
 
+def _announces_upgrade(message: _Message) -> bool:
+    """Whether the exchange says that it will close the connection, in either form (§3)."""
+    kind = message.type
+    if message.channel == SYSTEM and present(message.result):
+        try:
+            kind = _system(message.result).type
+        except MalformedInputError:
+            return False
+    return isinstance(kind, str) and message.channel in {None, "", SYSTEM} and kind in _UPGRADES
+
+
 class Gate(Exchange):
     """The description."""
 
@@ -273,6 +293,8 @@ class Gate(Exchange):
                 piece = piece_of(row.contract, data)._replace(event_us=event_us)
                 return Frame(CHANNEL, (piece,), event_us=event_us)
         message = _message(data)
+        if _announces_upgrade(message):
+            return Frame("control", (), Control(ends=True))
         if message.event == "update":
             return self._update(message, data)
         if present(message.error) or message.event in {"subscribe", "unsubscribe"}:

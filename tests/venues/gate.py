@@ -164,12 +164,24 @@ SAMPLES = Samples(
             b'{"time":1790000119,"channel":"futures.pong","event":"","error":null,"result":null}',
             Control(),
         ),
+        (
+            (
+                b'{"time":1790000116,"channel":"futures.system","event":"update",'
+                b'"result":{"type":"upgrade","msg":"closed in a minute"}}'
+            ),
+            Control(ends=True),
+        ),
+        (
+            b'{"time":1790000115,"channel":"futures.system","result":{"type":"service_upgrade"}}',
+            Control(ends=True),
+        ),
+        (b'{"type":"upgrade","msg":"closed in half a minute"}', Control(ends=True)),
     ],
     unknown=[
         (
             (
                 b'{"time":1790000118,"channel":"futures.system","event":"update",'
-                b'"result":{"type":"upgrade"}}'
+                b'"result":{"type":"maintenance"}}'
             ),
             "futures.system",
         ),
