@@ -19,6 +19,7 @@ from producers.exchanges.json_slicing import (
     ABSENT,
     Rows,
     chunks,
+    code_reader,
     decoder,
     envelope,
     json_text,
@@ -63,6 +64,8 @@ are silent are asked for within the 600 s after which a rate is stale, with at m
 (§4)."""
 MAX_AGE_S = 23 * 3600.0
 """No lifetime is documented (§1)."""
+BARRED_S = 60.0
+"""How long after code 429, which does not say it: the longest window of the limits (§4)."""
 HISTORY_LIMIT = 100
 HISTORY_LEAST = 20
 """How many rows a page has when none are asked for (§4b)."""
@@ -79,7 +82,7 @@ _LIQUIDITY_EVERY, _CAPS_EVERY, _SMALL_EVERY = 2, 6, 6
 """In each so many-th refresh; the two small product types are asked about once an hour."""
 _MARKET = "/api/v2/mix/market/"
 _ALL = "all"
-_SUCCESS = "00000"
+_SUCCESS, _TOO_MANY = "00000", "429"
 _PERPETUAL = "perpetual"
 _named_in_text = re.compile(r'(?:instId|symbol)"?\s*:\s*"?([^",\s}]+)').search
 _LASTING = {
@@ -100,8 +103,14 @@ class _Arg(msgspec.Struct, gc=False, rename="camel"):
 
     channel: str | None = None
     topic: str | None = None
+    inst_type: str | None = None
     inst_id: str | None = None
     symbol: str | None = None
+
+    @property
+    def has_funding(self) -> bool:
+        """Whether its product type has; v3 writes those in small letters."""
+        return (self.inst_type or _LARGE).upper() in LISTS.values()
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -113,7 +122,7 @@ class _Message(msgspec.Struct, gc=False):
 
 
 class _Row(msgspec.Struct, gc=False, rename="camel"):
-    funding_rate: msgspec.Raw
+    funding_rate: msgspec.Raw = ABSENT
     inst_id: str | None = None
     symbol: str | None = None
     ts: object = None
@@ -129,7 +138,7 @@ class _Single(msgspec.Struct, gc=False):
 
 
 class _Reply(msgspec.Struct, gc=False):
-    code: str
+    code: object = None
     data: msgspec.Raw = ABSENT
 
 
@@ -150,6 +159,7 @@ class _Settled(msgspec.Struct, gc=False, rename="camel"):
 _message: Callable[[Any], _Message] = decoder(_Message)
 _single = msgspec.json.Decoder(_Single).decode
 _reply: Callable[[Any], _Reply] = decoder(_Reply)
+_code = code_reader(_Reply, lambda reply: reply.code)
 _contract: Callable[[Any], _Contract] = decoder(_Contract)
 _rows = Rows(_Row)
 _named = Rows(_Named)
@@ -163,20 +173,13 @@ def product_type(symbol: str) -> str:
     return "COIN-FUTURES" if symbol.endswith("USD") else "USDT-FUTURES"
 
 
+def _subscription(symbol: str) -> dict[str, str]:
+    return {"instType": product_type(symbol), "channel": CHANNEL, "instId": symbol}
+
+
 def _frames(op: str, symbols: Sequence[str]) -> list[SubscribeFrame]:
     return [
-        SubscribeFrame(
-            json_text(
-                {
-                    "op": op,
-                    "args": [
-                        {"instType": product_type(symbol), "channel": CHANNEL, "instId": symbol}
-                        for symbol in chunk
-                    ],
-                }
-            ),
-            chunk,
-        )
+        SubscribeFrame(json_text({"op": op, "args": list(map(_subscription, chunk))}), chunk)
         for chunk in chunks(symbols, ARGS_PER_FRAME)
     ]
 
@@ -216,8 +219,13 @@ def _read(body: bytes) -> list[SettledRow]:
 
 
 def _piece(row: _Row, arg: _Arg, ts: object, payload: bytes) -> Slice:
-    """Return the piece of a row that can be read, `payload` being the row in its frame."""
-    symbol = row.inst_id or row.symbol or arg.inst_id or arg.symbol
+    """Return the piece of a row, `payload` being the row in its frame.
+
+    One that names neither its contract nor a rate is no row of this channel.
+    """
+    symbol = row.inst_id or row.symbol
+    if symbol is None and present(row.funding_rate):
+        symbol = arg.inst_id or arg.symbol
     if symbol is None or symbol_fault(symbol) is not None:
         return Slice(None, payload, readable=False)
     terms = bytes(row.funding_rate) + b"," + bytes(row.next_funding_time)
@@ -232,13 +240,13 @@ def _ticker(arg: _Arg, message: _Message, data: bytes) -> Frame:
         raise MalformedInputError("data without a channel")
     if channel != CHANNEL:
         return Frame(channel, (), unknown=channel)
+    if not arg.has_funding:
+        return Frame(channel, (), unknown=f"{channel} {arg.inst_type}")
     around = envelope(data, "data", bytes(message.data)).around
-    pieces = [
-        Slice(None, text, readable=False)
-        if row is None
-        else _piece(row, arg, message.ts, around(text))
-        for row, text in _rows(message.data)
-    ]
+    pieces = []
+    for row, text in _rows(message.data):
+        piece = row and _piece(row, arg, message.ts, around(text))
+        pieces.append(piece if piece and piece.readable else Slice(None, text, readable=False))
     event_us = next((piece.event_us for piece in pieces if piece.readable), None)
     return Frame(channel, pieces, event_us=event_us)
 
@@ -329,9 +337,10 @@ class Bitget(Exchange):
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             pass
         else:
-            if CHANNEL in (frame.arg.channel, frame.arg.topic):
+            if CHANNEL in (frame.arg.channel, frame.arg.topic) and frame.arg.has_funding:
                 piece = _piece(frame.data[0], frame.arg, frame.ts, data)
-                return Frame(CHANNEL, (piece,), event_us=piece.event_us)
+                if piece.readable:
+                    return Frame(CHANNEL, (piece,), event_us=piece.event_us)
         message = _message(data)
         if message.arg is not None and present(message.data):
             return _ticker(message.arg, message, data)
@@ -358,9 +367,7 @@ class Bitget(Exchange):
     def fact_identity(self, resource: str, payload: bytes) -> bytes:
         """Return the lasting keys: a rate in the same row changes with each reply."""
         keys = _LASTING.get(resource)
-        if keys is None:
-            return payload
-        return values_of(payload, keys)
+        return payload if keys is None else values_of(payload, keys)
 
     def history(
         self,
@@ -374,14 +381,16 @@ class Bitget(Exchange):
         (symbol,) = symbols
         return PerSymbolWalk(symbol, Span(since_ms, until_ms), Pages(HISTORY_LEAST), _call, _read)
 
+    def barred_s(self, call: RestCall, headers: Mapping[str, str], body: bytes) -> float | None:
+        """Too many calls may be told by a code in a reply with HTTP 200 (§4)."""
+        del call, headers
+        return BARRED_S if str(_code(body)) == _TOO_MANY else None
+
     def fault(self, call: RestCall, headers: Mapping[str, str], body: bytes) -> str | None:
         """A reply has a code, which is "00000" where all is well (§4)."""
         del call, headers
-        try:
-            code = _reply(body).code
-        except MalformedInputError:
-            return None  # whoever reads the reply will say so
-        return None if code == _SUCCESS else f"code {code[:20]}"
+        code = _code(body)
+        return None if code in {None, _SUCCESS} else f"code {code!s:.20}"
 
 
 EXCHANGE = Bitget()

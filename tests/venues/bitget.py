@@ -158,6 +158,13 @@ SAMPLES = Samples(
             ),
             "books5",
         ),
+        (
+            (
+                b'{"action":"snapshot","arg":{"instType":"SPOT","channel":"ticker",'
+                b'"instId":"XRPUSDT"},"data":[{"instId":"XRPUSDT","lastPr":"2.31"}]}'
+            ),
+            "ticker SPOT",
+        ),
     ],
     replies={
         "contracts": _reply(*_LISTED),

@@ -85,7 +85,7 @@ SAMPLES = Samples(
         (b'{"type":"ping"}', Control(reply='{"type":"pong"}')),
         (b'{"type":"pong"}', Control()),
         (b'{"type":"unsubscribed","channel":"market_stats:all"}', Control()),
-        (b'{"type":"shutdown"}', Control()),
+        (b'{"type":"shutdown"}', Control(ends=True)),
         (
             b'{"error":{"code":30003,"message":"Already Subscribed to : market_stats:all"}}',
             Control(refused=True),
