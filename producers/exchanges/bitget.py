@@ -62,6 +62,8 @@ QUIET_EVERY_S = 480.0
 """Whether every contract is pushed while nothing of it changes is not known (§1). Contracts that
 are silent are asked for within the 600 s after which a rate is stale, with at most 22 calls an hour
 (§4)."""
+QUIET_SOCKET_S = 300.0
+"""All contracts of a socket may be quiet for a while; it answers pings meanwhile."""
 MAX_AGE_S = 23 * 3600.0
 """No lifetime is documented (§1)."""
 BARRED_S = 60.0
@@ -219,13 +221,8 @@ def _read(body: bytes) -> list[SettledRow]:
 
 
 def _piece(row: _Row, arg: _Arg, ts: object, payload: bytes) -> Slice:
-    """Return the piece of a row, `payload` being the row in its frame.
-
-    One that names neither its contract nor a rate is no row of this channel.
-    """
-    symbol = row.inst_id or row.symbol
-    if symbol is None and present(row.funding_rate):
-        symbol = arg.inst_id or arg.symbol
+    """Return the piece of a row, `payload` being the row in its frame."""
+    symbol = row.inst_id or row.symbol or arg.inst_id or arg.symbol
     if symbol is None or symbol_fault(symbol) is not None:
         return Slice(None, payload, readable=False)
     terms = bytes(row.funding_rate) + b"," + bytes(row.next_funding_time)
@@ -245,8 +242,11 @@ def _ticker(arg: _Arg, message: _Message, data: bytes) -> Frame:
     around = envelope(data, "data", bytes(message.data)).around
     pieces = []
     for row, text in _rows(message.data):
-        piece = row and _piece(row, arg, message.ts, around(text))
-        pieces.append(piece if piece and piece.readable else Slice(None, text, readable=False))
+        if row is None or not (row.inst_id or row.symbol or present(row.funding_rate)):
+            # It names neither its contract nor a rate.
+            pieces.append(Slice(None, text, readable=False))
+        else:
+            pieces.append(_piece(row, arg, message.ts, around(text)))
     event_us = next((piece.event_us for piece in pieces if piece.readable), None)
     return Frame(channel, pieces, event_us=event_us)
 
@@ -320,6 +320,7 @@ class Bitget(Exchange):
             unsubscribe=lambda symbols: _frames("unsubscribe", symbols),
             ping=ClientPing(PING_EVERY_S, lambda _number: "ping"),
             splits_refused=True,
+            quiet_s=QUIET_SOCKET_S,
         ),
     )
 
@@ -339,7 +340,7 @@ class Bitget(Exchange):
         else:
             if CHANNEL in (frame.arg.channel, frame.arg.topic) and frame.arg.has_funding:
                 piece = _piece(frame.data[0], frame.arg, frame.ts, data)
-                if piece.readable:
+                if piece.readable and present(frame.data[0].funding_rate):
                     return Frame(CHANNEL, (piece,), event_us=piece.event_us)
         message = _message(data)
         if message.arg is not None and present(message.data):

@@ -60,6 +60,8 @@ CONTRACT_SILENT_S = 100.0
 FALLBACK_S = 15.0
 QUIET_EVERY_S = 300.0
 """What does not change is not pushed: shares while their market is closed, for example (§1)."""
+QUIET_SOCKET_S = 300.0
+"""All contracts of a socket may be quiet for a while; it answers pings meanwhile."""
 MAX_AGE_S = 23 * 3600.0
 """No lifetime is documented (§1)."""
 PING_EVERY_S = 20.0
@@ -174,6 +176,7 @@ def _kind(family: str, takes: Callable[[str], bool]) -> SocketKind:
             PING_EVERY_S, lambda number: json_text({"req_id": f"ping{number}", "op": "ping"})
         ),
         splits_refused=True,
+        quiet_s=QUIET_SOCKET_S,
     )
 
 

@@ -64,6 +64,8 @@ FALLBACK_S = 10.0
 QUIET_EVERY_S = 450.0
 """Contracts that are silent are asked for within the 600 s after which a rate is stale, with at
 most 24 calls an hour (§10)."""
+QUIET_SOCKET_S = 300.0
+"""All contracts of a socket may be quiet for a while; it answers pings meanwhile."""
 MAX_AGE_S = 23 * 3600.0
 """No lifetime is documented (§3)."""
 WINDOW_MS = 30 * 86_400_000
@@ -185,6 +187,7 @@ def _kind(settle: str, silent_s: float, max_sockets: int) -> SocketKind:
         unsubscribe=lambda symbols: _frames("unsubscribe", symbols),
         ping=ClientPing(PING_EVERY_S, _ping),
         splits_refused=True,
+        quiet_s=QUIET_SOCKET_S,
     )
 
 
