@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
 from producers.exchanges.spec import Exchange, Slice
 from producers.policy.instruments import InstrumentRegistry
@@ -31,11 +31,13 @@ class Snapshots:
         clock: Clock,
         timeout_s: float = SNAPSHOT_TIMEOUT_S,
         polled: Callable[[list[str], int], None] = lambda _symbols, _received_at: None,
+        unseen: Callable[[], Collection[str]] = tuple,
     ) -> None:
         """`polling` decides when rates are asked for; a call may take `timeout_s`.
 
         `polled` is called with the contracts of each reply that brought rates in place of a stream,
-        and its time of receipt, µs.
+        and its time of receipt, µs. `unseen` returns contracts whose rate of the hour the stream
+        may not have brought: they have it from the reply that the stream is compared with.
         """
         self._exchange = exchange
         self._raw_replies = raw_replies
@@ -44,6 +46,7 @@ class Snapshots:
         self._clock = clock
         self._timeout_s = timeout_s
         self._polled = polled
+        self._unseen = unseen
         self._changed = asyncio.Event()
         self.polls = 0
         """Polls instead of the stream that brought rates."""
@@ -130,13 +133,20 @@ class Snapshots:
             pieces = [piece for piece in reply.slices if _asked(piece, chosen)]
             await self._raw_replies.publish(call, purpose, pieces, reply.received_at)
             published += sum(piece.readable for piece in pieces)
-            if purpose == "fallback":
-                brought = [p.symbol for p in pieces if p.readable and p.symbol is not None]
-                self._polled(brought, reply.received_at)
+            if purpose == "reconcile" and (unseen := frozenset(self._unseen())):
+                pieces = [piece for piece in pieces if piece.symbol in unseen]
+                await self._raw_replies.publish(call, "fallback", pieces, reply.received_at)
+                self._polled(_named(pieces), reply.received_at)
+            elif purpose == "fallback":
+                self._polled(_named(pieces), reply.received_at)
         if purpose == "fallback":
             self.polls += published > 0
             self.rates += published
         return published > 0 or not needed
+
+
+def _named(pieces: Iterable[Slice]) -> list[str]:
+    return [piece.symbol for piece in pieces if piece.readable and piece.symbol is not None]
 
 
 def _asked(piece: Slice, chosen: Collection[str]) -> bool:
