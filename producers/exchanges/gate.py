@@ -22,6 +22,7 @@ from producers.exchanges.json_slicing import (
     json_text,
     micros,
     present,
+    settled_ms,
     slices_of,
     values_of,
 )
@@ -132,7 +133,11 @@ class _Ticker(msgspec.Struct, gc=False):
 
 
 class _Settled(msgspec.Struct, gc=False):
-    t: int
+    t: object
+
+
+def _time_ms(row: _Settled) -> int:
+    return settled_ms(row.t)
 
 
 _decode_single = msgspec.json.Decoder(_Single).decode
@@ -143,7 +148,7 @@ _rows = Rows(_Row)
 _contracts = Rows(_Contract)
 _contract: Callable[[Any], _Contract] = decoder(_Contract)
 _tickers = Rows(_Ticker)
-_settled = Rows(_Settled)
+_settled = Rows(_Settled, check=_time_ms)
 
 
 def family(symbol: str) -> str:
@@ -207,7 +212,7 @@ def _call(symbol: str, span: Span) -> RestCall:
 
 
 def _read(body: bytes) -> list[SettledRow]:
-    return [SettledRow(row.t * _MS_PER_S if row else None, piece) for row, piece in _settled(body)]
+    return [SettledRow(_time_ms(row) if row else None, piece) for row, piece in _settled(body)]
 
 
 def _control(message: _Message) -> Control:

@@ -75,15 +75,19 @@ def test_the_estimate_is_of_the_hour_that_comes() -> None:
     ]
 
 
+@pytest.mark.parametrize("off_ms", [1, 0, -1, 2_000, -2_000])
 @pytest.mark.parametrize(
     ("hours_behind", "for_the_hour_just_ended"), [(0, False), (1, True), (2, False), (3, False)]
 )
 def test_an_estimate_is_of_the_hour_before_until_the_exchange_turns(
-    hours_behind: int, *, for_the_hour_just_ended: bool
+    hours_behind: int, off_ms: int, *, for_the_hour_just_ended: bool
 ) -> None:
-    """It names the settlement before the last one then; a market is never two hours behind."""
+    """It names the settlement before the last one then; a market is never two hours behind.
+
+    The settlement's time may be a little before its hour or after it.
+    """
     at_us = HOUR_US + 16 * US_PER_MINUTE
-    settled_ms = HOUR_US // 1_000 + 1 - hours_behind * 3_600_000
+    settled_ms = HOUR_US // 1_000 + off_ms - hours_behind * 3_600_000
     row = frame(at_us, funding_timestamp=settled_ms)
     (rate,) = read(row)
     assert isinstance(rate, RateUpdate)
