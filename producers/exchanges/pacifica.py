@@ -60,6 +60,7 @@ _HISTORY_CREDITS = 12
 _WINDOW_S = 60.0
 _TOO_MANY = "429"
 _PERPETUAL = "perpetual"
+_SPOT_ENDING = "-USDC"
 _FIELDS = (
     *("symbol", "funding", "next_funding", "mark", "mid", "oracle", "open_interest", "timestamp"),
     *("volume_24h", "yesterday_price"),
@@ -113,8 +114,8 @@ _settled = Rows(_Settled, check=_time_ms)
 
 
 def is_spot(symbol: str) -> bool:
-    """Tell a spot market, which is named as a pair: `SOL-USDC` (§8)."""
-    return "-" in symbol
+    """Tell a spot market by its name, a pair as `SOL-USDC` (§8): rows say nothing else of it."""
+    return symbol.endswith(_SPOT_ENDING)
 
 
 def _cut(array: msgspec.Raw, around: Callable[[bytes], bytes]) -> list[Slice]:
