@@ -15,7 +15,6 @@ from schemas.times import US_PER_MINUTE, US_PER_S
 from schemas.venues.lighter import FEED
 from stream_app.model import InstrumentUpdate, NoRate, RateUpdate, SettlementUpdate, Update
 from stream_app.normalise.lighter import SETTLED_SAID_US, fraction, normalise, split_symbol
-from tests.support.paths import SHARED_FIXTURES
 from tests.venues.samples import RECEIVED_AT_US
 
 HOUR_US = 1_789_999_200 * US_PER_S
@@ -247,17 +246,4 @@ def test_what_is_held_is_counted_in_the_base() -> None:
     ]
     assert read({**row, "mark_price": "0"}, purpose="contract", channel="liquidity") == [
         InstrumentUpdate("SOL", turnover_24h=5_000.5, open_interest_units=12.5)
-    ]
-
-
-def test_settlements_that_were_captured() -> None:
-    """2026-05-13: one that longs paid, and one that shorts did."""
-    path = SHARED_FIXTURES / "messages" / "lighter" / "nt_fundings_history_rest.json"
-    if not path.exists():
-        pytest.skip("the captured messages are not here")
-    rows = json.loads(path.read_bytes())["fundings"]
-    found = [read(row, "BTC", "history", "fundings") for row in rows]
-    assert found == [
-        [SettlementUpdate("BTC", at_s * US_PER_S, rate, interval_hours=1.0)]
-        for at_s, rate in ((1_778_702_400, 0.000012), (1_778_706_000, -0.000002))
     ]
