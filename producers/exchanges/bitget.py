@@ -19,6 +19,7 @@ from producers.exchanges.json_slicing import (
     ABSENT,
     Rows,
     chunks,
+    code_reader,
     decoder,
     envelope,
     json_text,
@@ -62,8 +63,12 @@ QUIET_EVERY_S = 480.0
 """Whether every contract is pushed while nothing of it changes is not known (§1). Contracts that
 are silent are asked for within the 600 s after which a rate is stale, with at most 22 calls an hour
 (§4)."""
+QUIET_SOCKET_S = 300.0
+"""All contracts of a socket may be quiet for a while; it answers pings meanwhile."""
 MAX_AGE_S = 23 * 3600.0
 """No lifetime is documented (§1)."""
+BARRED_S = 60.0
+"""How long after code 429, which does not say it: the longest window of the limits (§4)."""
 HISTORY_LIMIT = 100
 HISTORY_LEAST = 20
 """How many rows a page has when none are asked for (§4b)."""
@@ -80,7 +85,7 @@ _LIQUIDITY_EVERY, _CAPS_EVERY, _SMALL_EVERY = 2, 6, 6
 """In each so many-th refresh; the two small product types are asked about once an hour."""
 _MARKET = "/api/v2/mix/market/"
 _ALL = "all"
-_SUCCESS = "00000"
+_SUCCESS, _TOO_MANY = "00000", "429"
 _PERPETUAL = "perpetual"
 _named_in_text = re.compile(r'(?:instId|symbol)"?\s*:\s*"?([^",\s}]+)').search
 _LASTING = {
@@ -101,8 +106,14 @@ class _Arg(msgspec.Struct, gc=False, rename="camel"):
 
     channel: str | None = None
     topic: str | None = None
+    inst_type: str | None = None
     inst_id: str | None = None
     symbol: str | None = None
+
+    @property
+    def has_funding(self) -> bool:
+        """Whether its product type has; v3 writes those in small letters."""
+        return (self.inst_type or _LARGE).upper() in LISTS.values()
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -114,7 +125,7 @@ class _Message(msgspec.Struct, gc=False):
 
 
 class _Row(msgspec.Struct, gc=False, rename="camel"):
-    funding_rate: msgspec.Raw
+    funding_rate: msgspec.Raw = ABSENT
     inst_id: str | None = None
     symbol: str | None = None
     ts: object = None
@@ -130,7 +141,7 @@ class _Single(msgspec.Struct, gc=False):
 
 
 class _Reply(msgspec.Struct, gc=False):
-    code: str
+    code: object = None
     data: msgspec.Raw = ABSENT
 
 
@@ -151,6 +162,7 @@ class _Settled(msgspec.Struct, gc=False, rename="camel"):
 _message: Callable[[Any], _Message] = decoder(_Message)
 _single = msgspec.json.Decoder(_Single).decode
 _reply: Callable[[Any], _Reply] = decoder(_Reply)
+_code = code_reader(_Reply, lambda reply: reply.code)
 _contract: Callable[[Any], _Contract] = decoder(_Contract)
 _rows = Rows(_Row)
 _named = Rows(_Named)
@@ -164,20 +176,13 @@ def product_type(symbol: str) -> str:
     return "COIN-FUTURES" if symbol.endswith("USD") else "USDT-FUTURES"
 
 
+def _subscription(symbol: str) -> dict[str, str]:
+    return {"instType": product_type(symbol), "channel": CHANNEL, "instId": symbol}
+
+
 def _frames(op: str, symbols: Sequence[str]) -> list[SubscribeFrame]:
     return [
-        SubscribeFrame(
-            json_text(
-                {
-                    "op": op,
-                    "args": [
-                        {"instType": product_type(symbol), "channel": CHANNEL, "instId": symbol}
-                        for symbol in chunk
-                    ],
-                }
-            ),
-            chunk,
-        )
+        SubscribeFrame(json_text({"op": op, "args": list(map(_subscription, chunk))}), chunk)
         for chunk in chunks(symbols, ARGS_PER_FRAME)
     ]
 
@@ -217,7 +222,7 @@ def _read(body: bytes) -> list[SettledRow]:
 
 
 def _piece(row: _Row, arg: _Arg, ts: object, payload: bytes) -> Slice:
-    """Return the piece of a row that can be read, `payload` being the row in its frame."""
+    """Return the piece of a row, `payload` being the row in its frame."""
     symbol = row.inst_id or row.symbol or arg.inst_id or arg.symbol
     if symbol is None or symbol_fault(symbol) is not None:
         return Slice(None, payload, readable=False)
@@ -233,13 +238,16 @@ def _ticker(arg: _Arg, message: _Message, data: bytes) -> Frame:
         raise MalformedInputError("data without a channel")
     if channel != CHANNEL:
         return Frame(channel, (), unknown=channel)
+    if not arg.has_funding:
+        return Frame(channel, (), unknown=f"{channel} {arg.inst_type}")
     around = envelope(data, "data", bytes(message.data)).around
-    pieces = [
-        Slice(None, text, readable=False)
-        if row is None
-        else _piece(row, arg, message.ts, around(text))
-        for row, text in _rows(message.data)
-    ]
+    pieces = []
+    for row, text in _rows(message.data):
+        if row is None or not (row.inst_id or row.symbol or present(row.funding_rate)):
+            # It names neither its contract nor a rate.
+            pieces.append(Slice(None, text, readable=False))
+        else:
+            pieces.append(_piece(row, arg, message.ts, around(text)))
     event_us = next((piece.event_us for piece in pieces if piece.readable), None)
     return Frame(channel, pieces, event_us=event_us)
 
@@ -316,6 +324,7 @@ class Bitget(Exchange):
             unsubscribe=lambda symbols: _frames("unsubscribe", symbols),
             ping=ClientPing(PING_EVERY_S, lambda _number: "ping"),
             splits_refused=True,
+            quiet_s=QUIET_SOCKET_S,
         ),
     )
 
@@ -333,9 +342,10 @@ class Bitget(Exchange):
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             pass
         else:
-            if CHANNEL in (frame.arg.channel, frame.arg.topic):
+            if CHANNEL in (frame.arg.channel, frame.arg.topic) and frame.arg.has_funding:
                 piece = _piece(frame.data[0], frame.arg, frame.ts, data)
-                return Frame(CHANNEL, (piece,), event_us=piece.event_us)
+                if piece.readable and present(frame.data[0].funding_rate):
+                    return Frame(CHANNEL, (piece,), event_us=piece.event_us)
         message = _message(data)
         if message.arg is not None and present(message.data):
             return _ticker(message.arg, message, data)
@@ -367,9 +377,7 @@ class Bitget(Exchange):
     def fact_identity(self, resource: str, payload: bytes) -> bytes:
         """Return the lasting keys: a rate in the same row changes with each reply."""
         keys = _LASTING.get(resource)
-        if keys is None:
-            return payload
-        return values_of(payload, keys)
+        return payload if keys is None else values_of(payload, keys)
 
     def history(
         self,
@@ -383,14 +391,16 @@ class Bitget(Exchange):
         (symbol,) = symbols
         return PerSymbolWalk(symbol, Span(since_ms, until_ms), Pages(HISTORY_LEAST), _call, _read)
 
+    def barred_s(self, call: RestCall, headers: Mapping[str, str], body: bytes) -> float | None:
+        """Too many calls may be told by a code in a reply with HTTP 200 (§4)."""
+        del call, headers
+        return BARRED_S if str(_code(body)) == _TOO_MANY else None
+
     def fault(self, call: RestCall, headers: Mapping[str, str], body: bytes) -> str | None:
         """A reply has a code, which is "00000" where all is well (§4)."""
         del call, headers
-        try:
-            code = _reply(body).code
-        except MalformedInputError:
-            return None  # whoever reads the reply will say so
-        return None if code == _SUCCESS else f"code {code[:20]}"
+        code = _code(body)
+        return None if code in {None, _SUCCESS} else f"code {code!s:.20}"
 
 
 EXCHANGE = Bitget()

@@ -61,6 +61,8 @@ CONTRACT_SILENT_S = 100.0
 FALLBACK_S = 15.0
 QUIET_EVERY_S = 300.0
 """What does not change is not pushed: shares while their market is closed, for example (§1)."""
+QUIET_SOCKET_S = 300.0
+"""All contracts of a socket may be quiet for a while; it answers pings meanwhile."""
 MAX_AGE_S = 23 * 3600.0
 """No lifetime is documented (§1)."""
 PING_EVERY_S = 20.0
@@ -78,6 +80,7 @@ _PERPETUAL = ("LinearPerpetual", "InversePerpetual")
 _TOO_MANY = frozenset({10006, 10018})
 _TOPIC = re.compile(r"tickers\.([^\s,\]\"']+)")
 """A topic in the text of a refusal, with its contract."""
+_ALREADY = "already subscribed"
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -174,6 +177,7 @@ def _kind(family: str, takes: Callable[[str], bool]) -> SocketKind:
             PING_EVERY_S, lambda number: json_text({"req_id": f"ping{number}", "op": "ping"})
         ),
         splits_refused=True,
+        quiet_s=QUIET_SOCKET_S,
     )
 
 
@@ -212,9 +216,11 @@ def _control(message: _Message) -> Control:
     if message.success is not False:
         return Control(answers=answers)
     told = message.ret_msg if isinstance(message.ret_msg, str) else ""
-    return Control(
-        refused=True, refused_symbols=tuple(dict.fromkeys(_TOPIC.findall(told))), answers=answers
-    )
+    named = tuple(dict.fromkeys(_TOPIC.findall(told)))
+    if _ALREADY in told.lower():
+        # What is named is subscribed; the rest of the text has failed with it.
+        return Control(acknowledged=named, refused=True, answers=answers)
+    return Control(refused=True, refused_symbols=named, answers=answers)
 
 
 class Bybit(Exchange):
@@ -235,8 +241,7 @@ class Bybit(Exchange):
     )
     row_fields = frozenset({
         *("symbol", "fundingRate", "fundingIntervalHour", "nextFundingTime", "markPrice"),
-        *("indexPrice", "deliveryTime", "curPreListingPhase", "turnover24h", "volume24h"),
-        *("singleOpenInterest", "singleOpenInterestValue"),
+        *("indexPrice", "deliveryTime", "curPreListingPhase"),
     })  # fmt: skip
     row_terms = ("fundingRate", "fundingIntervalHour", "nextFundingTime")
     documented: Mapping[str, PayloadFields] = {
@@ -245,11 +250,7 @@ class Bybit(Exchange):
                 *("topic", "type", "ts", "data.symbol", "data.fundingRate", "data.markPrice"),
                 *("data.nextFundingTime", "data.fundingIntervalHour", "data.indexPrice"),
             ),
-            sometimes=(
-                *("cs", "data.curPreListingPhase", "data.turnover24h", "data.volume24h"),
-                *("data.singleOpenInterest", "data.singleOpenInterestValue"),
-                "data.deliveryTime",
-            ),
+            sometimes=("cs", "data.curPreListingPhase", "data.deliveryTime"),
         ),
         "funding/history": PayloadFields(("symbol", "fundingRate", "fundingRateTimestamp")),
     }

@@ -22,6 +22,7 @@ from producers.exchanges.json_slicing import (
     json_text,
     micros,
     present,
+    settled_ms,
     slices_of,
     values_of,
 )
@@ -65,12 +66,17 @@ FALLBACK_S = 10.0
 QUIET_EVERY_S = 450.0
 """Contracts that are silent are asked for within the 600 s after which a rate is stale, with at
 most 24 calls an hour (§10)."""
+QUIET_SOCKET_S = 300.0
+"""All contracts of a socket may be quiet for a while; it answers pings meanwhile."""
 MAX_AGE_S = 23 * 3600.0
 """No lifetime is documented (§3)."""
 WINDOW_MS = 30 * 86_400_000
 """A reply has the rows of so long after `from` (§9b)."""
 KEPT_MS = 179 * 86_400_000
 """What lies further back is refused (§9b)."""
+SYSTEM = "futures.system"
+_UPGRADES = frozenset({"upgrade", "service_upgrade"})
+"""What a frame of the system says where the connection will be closed (§3)."""
 _TIME = 123_456
 """`time` of what we send: it is demanded, and the documentation's own examples have this (§2)."""
 _SMALL_LISTS_EVERY, _TICKERS_EVERY, _SMALL_TICKERS_EVERY = 6, 2, 6
@@ -85,6 +91,7 @@ _LASTING = (
 
 
 class _Message(msgspec.Struct, gc=False):
+    type: object = None
     channel: str | None = None
     event: str | None = None
     payload: object = None
@@ -95,6 +102,10 @@ class _Message(msgspec.Struct, gc=False):
 
 class _Error(msgspec.Struct, gc=False):
     message: object = None
+
+
+class _System(msgspec.Struct, gc=False):
+    type: object = None
 
 
 class _Row(msgspec.Struct, gc=False):
@@ -123,17 +134,22 @@ class _Ticker(msgspec.Struct, gc=False):
 
 
 class _Settled(msgspec.Struct, gc=False):
-    t: int
+    t: object
+
+
+def _time_ms(row: _Settled) -> int:
+    return settled_ms(row.t)
 
 
 _decode_single = msgspec.json.Decoder(_Single).decode
 _message: Callable[[Any], _Message] = decoder(_Message)
 _error: Callable[[Any], _Error] = decoder(_Error)
+_system: Callable[[Any], _System] = decoder(_System)
 _rows = Rows(_Row)
 _contracts = Rows(_Contract)
 _contract: Callable[[Any], _Contract] = decoder(_Contract)
 _tickers = Rows(_Ticker)
-_settled = Rows(_Settled)
+_settled = Rows(_Settled, check=_time_ms)
 
 
 def family(symbol: str) -> str:
@@ -177,6 +193,7 @@ def _kind(settle: str, silent_s: float, max_sockets: int) -> SocketKind:
         unsubscribe=lambda symbols: _frames("unsubscribe", symbols),
         ping=ClientPing(PING_EVERY_S, _ping),
         splits_refused=True,
+        quiet_s=QUIET_SOCKET_S,
     )
 
 
@@ -196,7 +213,7 @@ def _call(symbol: str, span: Span) -> RestCall:
 
 
 def _read(body: bytes) -> list[SettledRow]:
-    return [SettledRow(row.t * _MS_PER_S if row else None, piece) for row, piece in _settled(body)]
+    return [SettledRow(_time_ms(row) if row else None, piece) for row, piece in _settled(body)]
 
 
 def _control(message: _Message) -> Control:
@@ -211,6 +228,17 @@ def _control(message: _Message) -> Control:
         return Control(answers=answers)
     names = tuple(name for name in message.payload if isinstance(name, str))
     return Control(acknowledged=names, answers=answers)
+
+
+def _announces_upgrade(message: _Message) -> bool:
+    """Whether the exchange says that it will close the connection, in either form (§3)."""
+    kind = message.type
+    if message.channel == SYSTEM and present(message.result):
+        try:
+            kind = _system(message.result).type
+        except MalformedInputError:
+            return False
+    return isinstance(kind, str) and message.channel in {None, "", SYSTEM} and kind in _UPGRADES
 
 
 class Gate(Exchange):
@@ -274,6 +302,8 @@ class Gate(Exchange):
                 piece = piece_of(row.contract, data)._replace(event_us=event_us)
                 return Frame(CHANNEL, (piece,), event_us=event_us)
         message = _message(data)
+        if _announces_upgrade(message):
+            return Frame("control", (), Control(ends=True))
         if message.event == "update":
             return self._update(message, data)
         if present(message.error) or message.event in {"subscribe", "unsubscribe"}:

@@ -275,12 +275,13 @@ _MIN_S, _MAX_S = 10**9, 10**10
 def settled_ms(value: object) -> int:
     """Read when something settled, in ms: given in s or ms, as a number or as text of digits.
 
-    A time of no such size would end a walk through history that compares it with what is wanted.
+    The normalisers read the same ones (`stream_app.normalise.numbers.settled_us`). A time of no
+    such size would end a walk through history that compares it with what is wanted.
 
     Raises:
         MalformedInputError: in neither unit does it lie between 2001 and 2286.
     """
-    time = time_of(value)
+    time = time_of(int(value) if isinstance(value, float) and value.is_integer() else value)
     if _MIN_S <= time < _MAX_S:
         return time * 1_000
     if _MIN_S * 1_000 <= time < _MAX_S * 1_000:

@@ -161,7 +161,9 @@ def _control(message: _Message) -> Frame:
         return Frame("control", (), Control(greeting=True))
     if message.type == "ping":
         return Frame("control", (), Control(reply=_PONG))
-    if message.type in {"pong", "unsubscribed", "shutdown"}:
+    if message.type == "shutdown":
+        return Frame("control", (), Control(ends=True))
+    if message.type in {"pong", "unsubscribed"}:
         return Frame("control", (), Control())
     if message.type:
         return Frame(message.type, (), unknown=message.type)

@@ -66,7 +66,7 @@ BARRED_S = 5.0
 """The exchange does not say for how long (§4)."""
 CHANNEL = "push.funding.rate"
 CURRENT, DETAIL, TICKER, HISTORY = "funding_rate", "detail", "ticker", "funding_rate/history"
-_CAPS_EVERY, _LIQUIDITY_EVERY = 6, 2
+_CAPS_EVERY, _LIQUIDITY_EVERY = 2, 2
 _API = "/api/v1/contract/"
 _NO_ERROR, _TOO_OFTEN = "0", "510"
 _PERPETUAL = "1"

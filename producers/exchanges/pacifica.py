@@ -15,6 +15,7 @@ from producers.exchanges.history_paging import Cursor, PerSymbolWalk, SettledRow
 from producers.exchanges.json_slicing import (
     ABSENT,
     Rows,
+    code_reader,
     decoder,
     envelope,
     micros,
@@ -58,7 +59,10 @@ PER_CREDIT = 10
 """Headers count tenths of credits (§4)."""
 _POOL = "credits"
 _HISTORY_CREDITS = 12
+_WINDOW_S = 60.0
+_TOO_MANY = "429"
 _PERPETUAL = "perpetual"
+_SPOT_ENDING = "-USDC"
 _FIELDS = (
     *("symbol", "funding", "next_funding", "mark", "mid", "oracle", "open_interest", "timestamp"),
     *("volume_24h", "yesterday_price"),
@@ -92,6 +96,7 @@ class _Settled(msgspec.Struct, gc=False):
 class _Reply(msgspec.Struct, gc=False):
     data: msgspec.Raw = ABSENT
     success: object = None
+    code: object = None
     next_cursor: object = None
     has_more: object = None
 
@@ -102,6 +107,8 @@ def _time_ms(row: _Settled) -> int:
 
 _message: Callable[[Any], _Message] = decoder(_Message)
 _reply: Callable[[Any], _Reply] = decoder(_Reply)
+_code = code_reader(_Reply, lambda reply: reply.code)
+_success = code_reader(_Reply, lambda reply: reply.success)
 _prices = Rows(_Price)
 _markets = Rows(_Market)
 _market: Callable[[Any], _Market] = decoder(_Market)
@@ -109,8 +116,8 @@ _settled = Rows(_Settled, check=_time_ms)
 
 
 def is_spot(symbol: str) -> bool:
-    """Tell a spot market, which is named as a pair: `SOL-USDC` (§8)."""
-    return "-" in symbol
+    """Tell a spot market by its name, a pair as `SOL-USDC` (§8): rows say nothing else of it."""
+    return symbol.endswith(_SPOT_ENDING)
 
 
 def _cut(array: msgspec.Raw, around: Callable[[bytes], bytes]) -> list[Slice]:
@@ -175,7 +182,7 @@ class Pacifica(Exchange):
     silent_s = CONTRACT_SILENT_S
     fallback_s = FALLBACK_S
     quiet_every_s = QUIET_EVERY_S
-    limits: Mapping[str, RateLimit] = {_POOL: RateLimit(CREDITS, 60.0)}
+    limits: Mapping[str, RateLimit] = {_POOL: RateLimit(CREDITS, _WINDOW_S)}
     limits_group = "pacifica"
     fact_calls = (
         RestCall("info", "/api/v1/info", costs={_POOL: 1}),
@@ -273,14 +280,18 @@ class Pacifica(Exchange):
         reset = _RESET_S.search(headers.get("ratelimit", ""))
         return float(reset[1]) if told_s is None and reset else told_s
 
+    def barred_s(self, call: RestCall, headers: Mapping[str, str], body: bytes) -> float | None:
+        """The body's code may tell of too many calls with HTTP 200 (§4)."""
+        del call
+        if str(_code(body)) != _TOO_MANY:
+            return None
+        told_s = self.retry_after_s(headers, body, 0)
+        return _WINDOW_S if told_s is None else told_s
+
     def fault(self, call: RestCall, headers: Mapping[str, str], body: bytes) -> str | None:
         """Every reply has `success`, which is false in an error (§9)."""
         del call, headers
-        try:
-            success = _reply(body).success
-        except MalformedInputError:
-            return None
-        return "the reply says that it is no success" if success is False else None
+        return "the reply says that it is no success" if _success(body) is False else None
 
 
 EXCHANGE = Pacifica()

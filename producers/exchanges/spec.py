@@ -248,6 +248,10 @@ class SocketKind:
     decode: Callable[[bytes], bytes] | None = None
     """Makes a message readable before it is cut, where it is compressed (`decoding.gunzip`); what
     is published is what it returns. Raises MalformedInputError."""
+    quiet_s: float | None = None
+    """So long a socket may go without a data frame that has brought some, while the exchange
+    answers within `silent_s`: where nothing is pushed while nothing changes, all of its contracts
+    may be quiet. None: answers make no difference."""
     secondary: bool = False
     """A second source of what another kind delivers: optional."""
 

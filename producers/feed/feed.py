@@ -94,11 +94,17 @@ class Feed:
             settings.producer_poll_s if polls else exchange.fallback_s,
             None if polls else exchange.quiet_every_s,
         )
+        self.monitor = FeedMonitor(exchange, clock, streams=self._streams)
         self.snapshots = Snapshots(
-            exchange, raw_replies, self.registry, self.polling, clock, polled=self._on_polled
+            exchange,
+            raw_replies,
+            self.registry,
+            self.polling,
+            clock,
+            polled=self._on_polled,
+            unseen=self.monitor.unseen_since_settling,
         )
         self.event_log = event_log or FeedEventLog(exchange.feed, publisher, clock)
-        self.monitor = FeedMonitor(exchange, clock, streams=self._streams)
         self.frames = FrameHandler(
             exchange, publisher, self.registry, self._on_data, clock, self.monitor.missed
         )

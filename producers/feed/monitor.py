@@ -25,8 +25,9 @@ from producers.policy.quiet import QuietContracts, Taken
 from producers.websocket.connection import Closed
 from schemas.audit_kinds import AuditKind
 from schemas.clock import Clock
+from schemas.feeds import spec
 from schemas.records import FeedState, Transport
-from schemas.times import US_PER_S
+from schemas.times import US_PER_HOUR, US_PER_S
 
 
 class Surroundings(NamedTuple):
@@ -49,6 +50,7 @@ class FeedMonitor:
     def __init__(self, exchange: Exchange, clock: Clock, *, streams: bool) -> None:
         """`streams` False: the feed opens no sockets, as it has none or as its mode is poll."""
         feed, now_s, now_us = exchange.feed, clock.monotonic_s(), clock.now_us()
+        self._feed = feed
         self._clock = clock
         self._streams = streams
         self.source: Transport = "ws" if exchange.socket_kinds else "rest"
@@ -188,6 +190,18 @@ class FeedMonitor:
             # All are asked for anyway: that a few are missing may only mean that they are delisted.
             return [event for event in events if isinstance(event, FewSilent)]
         return events
+
+    def unseen_since_settling(self) -> frozenset[str]:
+        """Return the contracts that were not pushed since the estimates of a new hour count.
+
+        What is pushed within `FeedSpec.settling_s` of a settlement is no estimate. Of a feed that
+        pushes changes alone it may be the last push for long, so that only REST has the estimate.
+        """
+        settling_s = 0.0 if self._quiet is None else spec(self._feed).settling_s
+        counting_s = self._clock.now_us() % US_PER_HOUR / US_PER_S - settling_s
+        if not settling_s or counting_s <= 0:
+            return frozenset()
+        return frozenset(self._liveness.unseen_since(self._clock.monotonic_s() - counting_s))
 
     def judge(self, around: Surroundings) -> list[MonitorEvent]:
         """Report what has changed since the last look: clocks, counts, the feed's state."""

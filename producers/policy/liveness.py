@@ -84,8 +84,11 @@ class Liveness:
 
     def silent(self, now_s: float) -> set[str]:
         """Return the expected contracts that the stream does not deliver."""
-        oldest = now_s - self._silent_s
-        return {symbol for symbol, at_s in self._newest.items() if at_s < oldest}
+        return self.unseen_since(now_s - self._silent_s)
+
+    def unseen_since(self, since_s: float) -> set[str]:
+        """Return the expected contracts that no open connection has delivered since then."""
+        return {symbol for symbol, at_s in self._newest.items() if at_s < since_s}
 
     def live(self, now_s: float) -> int:
         """Count the expected contracts that the stream delivers.

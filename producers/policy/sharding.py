@@ -26,8 +26,8 @@ def allocate(
     """Spread the wanted contracts of a kind over its sockets.
 
     `present`: the contracts of each socket now. Contracts that are not wanted any more leave their
-    socket; new ones go to the first socket with room, or to a new socket. A socket may be left
-    without contracts; its place in the order stays.
+    socket; new ones go to the first socket with room, and those beyond evenly to new sockets. A
+    socket may be left without contracts; its place in the order stays.
 
     `expected`: the wanted contracts that should deliver (None: all). Where there is not room for
     all, the others take none of theirs.
@@ -41,8 +41,10 @@ def allocate(
     for symbols in kept:
         while new and len(symbols) < kind.capacity:
             symbols.add(new.pop())
-    while new and len(kept) < kind.max_sockets:
-        kept.append({new.pop() for _ in range(min(len(new), kind.capacity))})
+    for left in range(min(-(-len(new) // kind.capacity), kind.max_sockets - len(kept)), 0, -1):
+        # Evenly: a socket with few contracts may have none that is pushed often.
+        size = min(-(-len(new) // left), kind.capacity)
+        kept.append({new.pop() for _ in range(size)})
     return Shards([frozenset(symbols) for symbols in kept], all_mine.difference(*kept))
 
 

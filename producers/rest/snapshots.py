@@ -32,11 +32,14 @@ class Snapshots:
         clock: Clock,
         timeout_s: float = SNAPSHOT_TIMEOUT_S,
         polled: Callable[[Mapping[str, bytes], int], None] = lambda _rates, _received_at: None,
+        unseen: Callable[[], Collection[str]] = tuple,
     ) -> None:
         """`polling` decides when rates are asked for; a call may take `timeout_s`.
 
         `polled` is called with the rates, as `Exchange.shown_rate` has them, of each reply that
-        brought some in place of a stream, by contract, and its time of receipt, µs.
+        brought some in place of a stream, by contract, and its time of receipt, µs. `unseen`
+        returns contracts whose rate of the hour the stream may not have brought: they have it from
+        the reply that the stream is compared with.
         """
         self._exchange = exchange
         self._raw_replies = raw_replies
@@ -45,6 +48,7 @@ class Snapshots:
         self._clock = clock
         self._timeout_s = timeout_s
         self._polled = polled
+        self._unseen = unseen
         self._changed = asyncio.Event()
         self.polls = 0
         """Polls instead of the stream that brought rates."""
@@ -131,7 +135,11 @@ class Snapshots:
             pieces = [piece for piece in reply.slices if _asked(piece, chosen)]
             await self._raw_replies.publish(call, purpose, pieces, reply.received_at)
             published += sum(piece.readable for piece in pieces)
-            if purpose == "fallback":
+            if purpose == "reconcile" and (unseen := frozenset(self._unseen())):
+                pieces = [piece for piece in pieces if piece.symbol in unseen]
+                await self._raw_replies.publish(call, "fallback", pieces, reply.received_at)
+                self._polled(self._rates(call.resource, pieces), reply.received_at)
+            elif purpose == "fallback":
                 self._polled(self._rates(call.resource, pieces), reply.received_at)
         if purpose == "fallback":
             self.polls += published > 0

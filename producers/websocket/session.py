@@ -110,8 +110,8 @@ class Session:
             self._greeted.set()
         self._ping_every_s: float | None = None
         self._opened_s = self._last_data_s = self._clock.monotonic_s()
-        silence = f"no data for {self._kind.silent_s:g} s"
-        self._silence = SessionEnd(silence, cause=AuditCause.SILENT)
+        self._answered_s = self._opened_s
+        """When its newest frame without data came."""
         self.last_data_at_us: int | None = None
         """When its newest data was received; None: it has brought none."""
         self._wanted_changed = asyncio.Event()
@@ -167,12 +167,21 @@ class Session:
     def _due(self) -> tuple[float, SessionEnd]:
         """Return when this connection is to end if nothing comes, and how."""
         timeout_s = self._kind.greeting_timeout_s
-        due = (self._last_data_s + self._kind.silent_s, self._silence)
+        due = self._silence_due()
         if timeout_s is None or self._greeted.is_set():
             return due
         reason = f"no greeting within {timeout_s:g} s"
         mute = SessionEnd(reason, cause=AuditCause.NO_GREETING)
         return min(due, (self._opened_s + timeout_s, mute))
+
+    def _silence_due(self) -> tuple[float, SessionEnd]:
+        kind, silent_s = self._kind, self._kind.silent_s
+        due_s = self._last_data_s + silent_s
+        if kind.quiet_s is not None and self.last_data_at_us is not None:
+            answering_s = self._answered_s + silent_s
+            due_s = max(due_s, min(answering_s, self._last_data_s + kind.quiet_s))
+        reason = f"no data for {due_s - self._last_data_s:g} s"
+        return due_s, SessionEnd(reason, cause=AuditCause.SILENT)
 
     async def _read(self, writers: Iterable[asyncio.Task[None]]) -> SessionEnd:
         config, clock = self._context.config, self._clock
@@ -218,6 +227,7 @@ class Session:
 
     def _obey(self, control: Control) -> None:
         """Do what a frame without data asks for, and note what it answers."""
+        self._answered_s = self._clock.monotonic_s()
         if control.greeting:
             self._ping_every_s = control.ping_every_s
             self._greeted.set()

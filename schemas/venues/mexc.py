@@ -39,10 +39,13 @@ _OWN_NAMES = {
             ("CAT", "CATERPILLAR"),
             ("CVX", "CHEVRON"),
             ("DASH", "DOORDASH"),
-            ("META", "METAPLATFORMS"),
             ("T", "AT&T"),
         )
     },
+    # Elsewhere META is the share, which the rule for METASTOCK gives here as well.
+    "META": Meant(
+        "METACOIN", 1.0, "a coin here, under the ticker that the share has elsewhere (§5)"
+    ),
     "SILVER": Meant("XAG", 1.0, "the metal by the ounce, displayed as SILVER(XAG) (§5)"),
 }
 

@@ -66,7 +66,7 @@ class _TickerFrame(msgspec.Struct, gc=False):
     """A frame of the topic `tickers`, §2."""
 
     data: _Ticker
-    ts: Time
+    ts: Time = None
 
 
 class _TickerList(msgspec.Struct, gc=False):
@@ -77,7 +77,7 @@ class _TickerReply(msgspec.Struct, gc=False):
     """A reply of tickers that is cut to one row, §4a."""
 
     result: _TickerList
-    time: Time
+    time: Time = None
 
 
 class _Settled(msgspec.Struct, gc=False, rename="camel"):
@@ -109,7 +109,8 @@ class _Instrument(msgspec.Struct, gc=False, rename="camel"):
     lower_funding_rate: Number = None
 
 
-def _rate(row: _Ticker, event_us: int) -> Sequence[Update]:
+def _rate(row: _Ticker, stamp: Time, field: str, item: Item) -> Sequence[Update]:
+    """Read a row. `stamp`: when it was made; without one the time of receipt stands in for it."""
     faults: list[str] = []
     rate = number(row.funding_rate, "fundingRate")
     if rate is None:
@@ -121,24 +122,26 @@ def _rate(row: _Ticker, event_us: int) -> Sequence[Update]:
     delivery = optional(number, row.delivery_time, "deliveryTime", faults)
     if delivery and row.next_funding_time in _NO_TIME:
         return (NoRate(row.symbol, "a dated contract"),)
+    event_us = optional(past_time_us, stamp, field, faults)
+    at_us = item.received_at_us if event_us is None else event_us
     update = RateUpdate(
         row.symbol,
         rate,
         event_time=event_us,
         mark_price=optional(price, row.mark_price, "markPrice", faults),
         index_price=optional(price, row.index_price, "indexPrice", faults),
-        next_funding_time=next_time_us(row.next_funding_time, event_us),
+        next_funding_time=next_time_us(row.next_funding_time, at_us),
         interval_hours=interval_hours,
     )
     return with_faults(row.symbol, faults, update)
 
 
-def _streamed(frame: _TickerFrame, _item: Item) -> Sequence[Update]:
-    return _rate(frame.data, time_us(frame.ts, "ts"))
+def _streamed(frame: _TickerFrame, item: Item) -> Sequence[Update]:
+    return _rate(frame.data, frame.ts, "ts", item)
 
 
-def _polled(reply: _TickerReply, _item: Item) -> Sequence[Update]:
-    return _rate(reply.result.list[0], time_us(reply.time, "time"))
+def _polled(reply: _TickerReply, item: Item) -> Sequence[Update]:
+    return _rate(reply.result.list[0], reply.time, "time", item)
 
 
 def _liquidity(reply: _TickerReply, _item: Item) -> Sequence[Update]:

@@ -7,6 +7,7 @@ estimate of the settlement at `funding_next_apply`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 
 import msgspec
 
@@ -28,8 +29,8 @@ from stream_app.normalise.numbers import (
     past_time_us,
     price,
     product,
+    settled_us,
     text,
-    time_us,
 )
 from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader, with_faults
 
@@ -103,6 +104,8 @@ def _ms(value: Time) -> Time:
     """Return a time given in seconds in ms; what is none stays as it is."""
     if isinstance(value, str) and value.isascii() and value.isdigit():
         value = int(value[:19])
+    elif isinstance(value, float) and isfinite(value):
+        value = int(value)
     return value * _MS_PER_S if type(value) is int else None
 
 
@@ -158,7 +161,7 @@ def _settlement(row: _Settled, item: Item) -> Sequence[Update]:
     rate = number(row.r, "r")
     if rate is None:
         return (NoRate(item.symbol, "no settled rate"),)
-    return (SettlementUpdate(item.symbol, time_us(_ms(row.t), "t"), rate),)
+    return (SettlementUpdate(item.symbol, settled_us(row.t, "t"), rate),)
 
 
 def split_symbol(symbol: str) -> tuple[str, str]:

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from schemas.errors import MalformedInputError
-from schemas.times import US_PER_HOUR, US_PER_MINUTE, US_PER_S, hour_floor
+from schemas.times import US_PER_HOUR, US_PER_MINUTE, US_PER_S, hour_floor, minute_round
 from schemas.venues.lighter import FEED
 from stream_app.model import (
     InstrumentUpdate,
@@ -35,8 +35,8 @@ from stream_app.normalise.numbers import (
     past_time_us,
     price,
     product,
+    settled_us,
     text,
-    time_us,
 )
 from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader, with_faults
 
@@ -98,7 +98,7 @@ class _Rate(msgspec.Struct, gc=False):
 class _Settled(msgspec.Struct, gc=False):
     """A row of /fundings, §9b: it names no market."""
 
-    timestamp: int
+    timestamp: Time
     direction: str
     rate: Number = None
 
@@ -157,8 +157,8 @@ def _frame(frame: _Frame, item: Item) -> Sequence[Update]:
     faults: list[str] = []
     event_us = optional(past_time_us, frame.timestamp, "timestamp", faults)
     at_us = item.received_at_us if event_us is None else event_us
-    settled_us = optional(past_time_us, row.funding_timestamp, "funding_timestamp", faults)
-    settled = _last_settled(row, settled_us, at_us, faults)
+    last_us = optional(past_time_us, row.funding_timestamp, "funding_timestamp", faults)
+    settled = _last_settled(row, last_us, at_us, faults)
     try:
         rate = fraction(row.current_funding_rate, "current_funding_rate")
     except MalformedInputError as error:
@@ -175,38 +175,37 @@ def _frame(frame: _Frame, item: Item) -> Sequence[Update]:
         event_time=event_us,
         mark_price=optional(price, row.mark_price, "mark_price", faults),
         index_price=optional(price, row.index_price, "index_price", faults),
-        next_funding_time=_next_us(settled_us, at_us),
+        next_funding_time=_next_us(last_us, at_us),
     )
     return with_faults(row.symbol, faults, update, *settled)
 
 
-def _next_us(settled_us: int | None, at_us: int) -> int:
+def _next_us(last_us: int | None, at_us: int) -> int:
     """Return the hour that the estimate is for: the next one.
 
     While the last settlement that a row names is that of an hour earlier than it should be, the
     exchange has not turned to the new hour yet, and the estimate is still for the one just ended.
+    `last_us`: when that was, a little before or after its hour.
     """
     hour_us = hour_floor(at_us)
-    is_behind = settled_us is not None and hour_us - hour_floor(settled_us) == US_PER_HOUR
+    is_behind = last_us is not None and hour_us - hour_floor(minute_round(last_us)) == US_PER_HOUR
     return hour_us if is_behind else hour_us + US_PER_HOUR
 
 
 def _last_settled(
-    row: _Stats, settled_us: int | None, at_us: int, faults: list[str]
+    row: _Stats, last_us: int | None, at_us: int, faults: list[str]
 ) -> Sequence[SettlementUpdate]:
     """Return the last settlement if it happened in the last minutes, else nothing.
 
-    Every frame of the hour names it. `settled_us`: when it was, as the row says.
+    Every frame of the hour names it. `last_us`: when it was, as the row says.
     """
-    if settled_us is None or not SETTLED_AFTER_US <= at_us - settled_us < SETTLED_SAID_US:
+    if last_us is None or not SETTLED_AFTER_US <= at_us - last_us < SETTLED_SAID_US:
         return ()
     rate = optional(fraction, row.funding_rate, "funding_rate", faults)
     if rate is None:
         return ()
     return (
-        SettlementUpdate(
-            row.symbol, settled_us, rate, source="stream", interval_hours=INTERVAL_HOURS
-        ),
+        SettlementUpdate(row.symbol, last_us, rate, source="stream", interval_hours=INTERVAL_HOURS),
     )
 
 
@@ -225,7 +224,9 @@ def _frame_columns(frames: Sequence[_PlainFrame]) -> StreamColumns | None:
     is_plain = (event_times > 0) & (settled_times > 0)
     is_plain &= event_times - settled_times >= SETTLED_SAID_US
     hours_us = event_times // US_PER_HOUR * US_PER_HOUR
-    is_behind = hours_us - settled_times // US_PER_HOUR * US_PER_HOUR == US_PER_HOUR
+    # To the nearest minute, as in `_next_us`.
+    settled_hours = (settled_times + US_PER_MINUTE // 2) // US_PER_HOUR * US_PER_HOUR
+    is_behind = hours_us - settled_hours == US_PER_HOUR
     found = floats([f"{rate}e-2" for rate in rates])
     return StreamColumns(
         symbols,
@@ -259,7 +260,7 @@ def _settlement(row: _Settled, item: Item) -> Sequence[Update]:
     sign = _SIGNS.get(row.direction)
     if sign is None or rate < 0:
         raise MalformedInputError(f"no size and direction: {row.rate!r:.40} {row.direction!r:.40}")
-    at_us = time_us(row.timestamp * 1_000, "timestamp")
+    at_us = settled_us(row.timestamp, "timestamp")
     # +0: a rate of nothing has no sign.
     return (SettlementUpdate(item.symbol, at_us, sign * rate + 0.0, interval_hours=INTERVAL_HOURS),)
 

@@ -32,8 +32,8 @@ from stream_app.normalise.numbers import (
     past_time_us,
     price,
     product,
+    settled_us,
     text,
-    time_us,
 )
 from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader, with_faults
 
@@ -155,7 +155,7 @@ def _settlement(row: _Settled, _item: Item) -> Sequence[Update]:
     faults: list[str] = []
     update = SettlementUpdate(
         row.symbol,
-        time_us(row.settle_time, "settleTime"),
+        settled_us(row.settle_time, "settleTime"),
         rate,
         interval_hours=optional(hours, row.collect_cycle, "collectCycle", faults),
     )

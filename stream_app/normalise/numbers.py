@@ -28,6 +28,7 @@ Read = TypeVar("Read")
 
 _MISSING = frozenset({"", "null", "n/a", "N/A", "nan", "NaN"})
 # The windows 2001-2286 in each unit do not overlap, so magnitude tells the unit.
+MIN_S, MAX_S = 10**9, 10**10
 MIN_MS, MAX_MS = 10**12, 10**13
 MIN_US, MAX_US = 10**15, 10**16
 _MIN_NS, _MAX_NS = 10**18, 10**19
@@ -161,6 +162,16 @@ def time_us(value: Time, field: str) -> int:
     if _MIN_NS <= whole < _MAX_NS:
         return whole // 1_000
     raise MalformedInputError(f"{field} is no time in ms, us or ns: {_shown(value)}")
+
+
+def settled_us(value: Time, field: str) -> int:
+    """Return when something settled, in µs: given in s, or as for `time_us`.
+
+    Raises:
+        MalformedInputError: in no unit does it lie between 2001 and 2286.
+    """
+    whole = value if type(value) is int else _whole(value, field)
+    return time_us(whole * 1_000 if MIN_S <= whole < MAX_S else whole, field)
 
 
 def _whole(value: Time, field: str) -> int:

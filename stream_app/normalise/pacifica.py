@@ -33,8 +33,8 @@ from stream_app.normalise.numbers import (
     past_time_us,
     price,
     product,
+    settled_us,
     text,
-    time_us,
 )
 from stream_app.normalise.payloads import ChannelNormaliser, Item, PayloadReader, with_faults
 
@@ -146,7 +146,7 @@ def _settlement(row: _Settled, item: Item) -> Sequence[Update]:
     rate = number(row.funding_rate, "funding_rate")
     if rate is None:
         return (NoRate(item.symbol, "no settled rate"),)
-    at_us = _hour_of(time_us(row.created_at, "created_at"))
+    at_us = _hour_of(settled_us(row.created_at, "created_at"))
     return (SettlementUpdate(item.symbol, at_us, rate, interval_hours=INTERVAL_HOURS),)
 
 

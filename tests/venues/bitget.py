@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from producers.exchanges.spec import Control
-from stream_app.model import NoRate, RateUpdate
+from stream_app.model import NoRate, RateUpdate, SettlementUpdate
 from tests.venues.clients import Client, Row, at, lately
 from tests.venues.samples import (
     Captured,
@@ -158,6 +158,13 @@ SAMPLES = Samples(
             ),
             "books5",
         ),
+        (
+            (
+                b'{"action":"snapshot","arg":{"instType":"SPOT","channel":"ticker",'
+                b'"instId":"XRPUSDT"},"data":[{"instId":"XRPUSDT","lastPr":"2.31"}]}'
+            ),
+            "ticker SPOT",
+        ),
     ],
     replies={
         "contracts": _reply(*_LISTED),
@@ -276,6 +283,38 @@ DOCUMENTED = Documented(
 _BTC_HISTORY = "bitget/doc_history_fund_rate_rest.json"
 CAPTURED = (
     Captured(
+        "bitget/bx_history_fund_rate_rows_rest.json",
+        "history",
+        "history-fund-rate",
+        "BTCUSDT",
+        means=tuple(
+            SettlementUpdate("BTCUSDT", at_s * 1_000_000, rate)
+            for at_s, rate in (
+                (1_790_236_800, 0.000059),
+                (1_790_265_600, 0.000044),
+                (1_790_294_400, 0.000027),
+                (1_790_323_200, 0.000053),
+                (1_790_352_000, 0.000078),
+            )
+        ),
+        received_at_us=1_790_360_000_000_000,
+        around=(b'{"code":"00000","data":', b"}"),
+    ),
+    Captured(
+        "bitget/obs_current_fund_rate_row_rest.json",
+        "reply",
+        "current-fund-rate",
+        "BTCUSDT",
+        "fallback",
+        (
+            RateUpdate(
+                "BTCUSDT", 0.0001, next_funding_time=1_789_459_200_000_000, interval_hours=8.0
+            ),
+        ),
+        received_at_us=1_789_455_000_000_000,
+        around=(b'{"code":"00000","data":[', b"]}"),
+    ),
+    Captured(
         "bitget/bx_ws_ticker_v2_BTCUSDT.json",
         "data",
         "ticker",
@@ -323,7 +362,6 @@ CAPTURED = (
         symbols=["BTCUSDT", "BTCUSDT"],
     ),
 )
-"""The fixtures of single rows and of bare arrays are in tests/unit/stream_app/normalise."""
 
 
 def _product(symbol: str) -> str:

@@ -286,6 +286,32 @@ CAPTURED = (
         ),
     ),
     Captured(
+        "bybit/cs_tickers_linear_with_dated_future_rest.json",
+        "reply",
+        "tickers/linear",
+        "BTCUSDT",
+        "fallback",
+        (
+            RateUpdate(
+                "BTCUSDT",
+                0.00008216,
+                mark_price=77146.5,
+                index_price=77179.83,
+                next_funding_time=1_789_257_600_000_000,
+                interval_hours=8.0,
+            ),
+        ),
+        received_at_us=1_789_250_000_000_000,
+    ),
+    Captured(
+        "bybit/cs_tickers_linear_with_dated_future_rest.json",
+        "reply",
+        "tickers/linear",
+        "BTCUSDT-25DEC26",
+        "fallback",
+        (NoRate("BTCUSDT-25DEC26", "no funding rate"),),
+    ),
+    Captured(
         "bybit/kh_funding_history_rest.json",
         "reply",
         "tickers/linear",

@@ -8,7 +8,7 @@ from typing import Any
 
 from producers.exchanges.spec import Control
 from schemas.times import US_PER_HOUR
-from stream_app.model import NoRate, RateUpdate
+from stream_app.model import NoRate, RateUpdate, SettlementUpdate
 from tests.venues.clients import Client, Row, at, time_ms
 from tests.venues.samples import (
     RECEIVED_AT_US,
@@ -167,6 +167,18 @@ DOCUMENTED = Documented(
 
 _HOUR_US = RECEIVED_AT_US // US_PER_HOUR * US_PER_HOUR
 CAPTURED = (
+    Captured(
+        "dydx/nt_historical_funding_rest.json",
+        "history",
+        "historicalFunding",
+        "BTC-USD",
+        means=(
+            SettlementUpdate("BTC-USD", 1_765_202_400_112_000, 0.000000625),
+            SettlementUpdate("BTC-USD", 1_765_206_000_586_000, 0.000000375),
+            SettlementUpdate("BTC-USD", 1_765_209_600_219_000, 0.000002375),
+        ),
+        received_at_us=1_765_210_000_000_000,
+    ),
     Captured(
         "dydx/tardis_ws_markets_subscribed.json",
         "data",

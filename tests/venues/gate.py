@@ -8,7 +8,7 @@ from typing import Any
 
 from producers.exchanges.spec import Control
 from schemas.contract_status import ContractStatus
-from stream_app.model import InstrumentUpdate, NoRate, RateUpdate
+from stream_app.model import InstrumentUpdate, NoRate, RateUpdate, SettlementUpdate
 from tests.venues.clients import Client, Row, at
 from tests.venues.samples import (
     Captured,
@@ -164,12 +164,24 @@ SAMPLES = Samples(
             b'{"time":1790000119,"channel":"futures.pong","event":"","error":null,"result":null}',
             Control(),
         ),
+        (
+            (
+                b'{"time":1790000116,"channel":"futures.system","event":"update",'
+                b'"result":{"type":"upgrade","msg":"closed in a minute"}}'
+            ),
+            Control(ends=True),
+        ),
+        (
+            b'{"time":1790000115,"channel":"futures.system","result":{"type":"service_upgrade"}}',
+            Control(ends=True),
+        ),
+        (b'{"type":"upgrade","msg":"closed in half a minute"}', Control(ends=True)),
     ],
     unknown=[
         (
             (
                 b'{"time":1790000118,"channel":"futures.system","event":"update",'
-                b'"result":{"type":"upgrade"}}'
+                b'"result":{"type":"maintenance"}}'
             ),
             "futures.system",
         ),
@@ -293,6 +305,43 @@ CLIENTS = {
 
 
 CAPTURED = (
+    Captured("gate/tardis_ws_tickers_nested_2021.json", "refused"),
+    Captured(
+        "gate/bx_funding_rate_history_rest.json",
+        "history",
+        "funding_rate",
+        "BTC_USDT",
+        means=tuple(
+            SettlementUpdate("BTC_USDT", at_s * 1_000_000, rate)
+            for at_s, rate in (
+                (1_790_236_800, 0.000026),
+                (1_790_265_600, -0.000008),
+                (1_790_294_400, 0.000007),
+                (1_790_323_200, 0.000028),
+                (1_790_352_000, -0.000007),
+            )
+        ),
+        received_at_us=1_790_360_000_000_000,
+    ),
+    Captured(
+        "gate/kh_contract_BTC_USDT_rest.json",
+        "reply",
+        "contracts",
+        "BTC_USDT",
+        "fallback",
+        (
+            RateUpdate(
+                "BTC_USDT",
+                0.000016,
+                mark_price=77777.9,
+                index_price=77813.8,
+                next_funding_time=1_788_451_200_000_000,
+                interval_hours=8.0,
+            ),
+        ),
+        received_at_us=1_788_440_000_000_000,
+        around=(b"[", b"]"),
+    ),
     Captured("gate/kh_ws_subscribe_ack.json", "control"),
     Captured("gate/obs_ws_pong.json", "control"),
     Captured("gate/bx_ws_error_schema.json", "control"),

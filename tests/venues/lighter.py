@@ -85,7 +85,7 @@ SAMPLES = Samples(
         (b'{"type":"ping"}', Control(reply='{"type":"pong"}')),
         (b'{"type":"pong"}', Control()),
         (b'{"type":"unsubscribed","channel":"market_stats:all"}', Control()),
-        (b'{"type":"shutdown"}', Control()),
+        (b'{"type":"shutdown"}', Control(ends=True)),
         (
             b'{"error":{"code":30003,"message":"Already Subscribed to : market_stats:all"}}',
             Control(refused=True),
@@ -198,6 +198,18 @@ DOCUMENTED = Documented(
 
 _S = 1_000_000
 CAPTURED = (
+    Captured("lighter/g_error_too_many_rest.json", "barred", "funding-rates"),
+    Captured(
+        "lighter/nt_fundings_history_rest.json",
+        "history",
+        "fundings",
+        "BTC",
+        means=(
+            SettlementUpdate("BTC", 1_778_702_400 * _S, 0.000012, interval_hours=1.0),
+            SettlementUpdate("BTC", 1_778_706_000 * _S, -0.000002, interval_hours=1.0),
+        ),
+        received_at_us=1_778_710_000 * _S,
+    ),
     Captured("lighter/g_ws_connected.json", "control"),
     Captured("lighter/g_ws_pong.json", "control"),
     Captured("lighter/g_ws_error_already_subscribed.json", "control"),

@@ -216,6 +216,25 @@ DOCUMENTED = Documented(
 _BTC = "BTC_USDT"
 CAPTURED = (
     Captured(
+        "mexc/obs_funding_rate_row_rest.json",
+        "reply",
+        "funding_rate",
+        _BTC,
+        "fallback",
+        (
+            RateUpdate(
+                _BTC,
+                0.000067,
+                event_time=1_789_455_551_670_000,
+                mark_price=77240.4,
+                index_price=77271.6,
+                next_funding_time=1_789_459_200_000_000,
+                interval_hours=8.0,
+            ),
+        ),
+        around=(b'{"success":true,"code":0,"data":[', b"]}"),
+    ),
+    Captured(
         "mexc/obs_ws_push_funding_rate.json",
         "data",
         "push.funding.rate",

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from producers.exchanges.spec import Control
-from stream_app.model import NoRate, RateUpdate
+from stream_app.model import InstrumentUpdate, NoRate, RateUpdate
 from tests.venues.clients import Client, Row, at
 from tests.venues.samples import (
     Captured,
@@ -238,6 +238,14 @@ DOCUMENTED = Documented(
 
 _XPERP = "BTC-USD_UM_XPERP-310404"
 CAPTURED = (
+    Captured(
+        "okx/nautilus_mark_price_rest.json",
+        "reply",
+        "mark-price",
+        "BTC-USDT-SWAP",
+        "contract",
+        (InstrumentUpdate("BTC-USDT-SWAP", mark_price=84660.1),),
+    ),
     # Its settlement is of more than two hours before: that is the history's.
     Captured(
         "okx/kh_ws_funding_rate_BTC.json",

@@ -6,7 +6,7 @@ from typing import Any
 
 from producers.exchanges.spec import Control
 from schemas.contract_status import ContractStatus
-from stream_app.model import InstrumentUpdate, RateUpdate
+from stream_app.model import InstrumentUpdate, RateUpdate, SettlementUpdate
 from tests.venues.clients import Client, Row, at
 from tests.venues.samples import (
     Captured,
@@ -152,6 +152,33 @@ DOCUMENTED = Documented(
 )
 
 CAPTURED = (
+    Captured(
+        "pacifica/doc_funding_rate_history_rest.json",
+        "history",
+        "funding_rate/history",
+        "BTC",
+        # The sample's stamp is 35 minutes after the hour.
+        means=(SettlementUpdate("BTC", 1_753_804_800_000_000, 0.0000125, interval_hours=1.0),),
+        received_at_us=1_753_807_000_000_000,
+    ),
+    Captured(
+        "pacifica/g_prices_row_NVDA_rest.json",
+        "reply",
+        "info/prices",
+        "NVDA",
+        "fallback",
+        (
+            RateUpdate(
+                "NVDA",
+                0.0000125,
+                event_time=1_790_585_552_699_000,
+                mark_price=223.14,
+                index_price=223.128564,
+                next_funding_time=1_790_586_000_000_000,
+            ),
+        ),
+        around=(b'{"success":true,"data":[', b"]}"),
+    ),
     Captured("pacifica/g_ws_error.json", "control"),
     Captured(
         "pacifica/doc_ws_prices.json",

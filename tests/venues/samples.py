@@ -105,13 +105,15 @@ class Sample(NamedTuple):
 class Captured(NamedTuple):
     """A message that somebody captured from the exchange; the files are outside of the repository.
 
-    `means` is what the normaliser makes of the piece of `symbol`, written from what the file's
-    index states; empty where only the cutting is checked.
+    `means` is what the normaliser makes of the piece of `symbol` (of all rows of a page of history,
+    oldest first), written from what the file's index states; empty where only the cutting is
+    checked.
     """
 
     file: str
-    kind: Literal["data", "control", "ignored", "reply"]
-    """A data frame, one without data, one that is not published, or the body of a REST reply."""
+    kind: Literal["data", "control", "ignored", "refused", "reply", "history", "barred"]
+    """A data frame, one without data, one that is not published, one that cannot be read; the body
+    of a REST reply, of a page of settled rates, of one that tells of too many calls."""
     channel: str = ""
     """Of a data frame; the REST resource of a reply."""
     symbol: str = ""
@@ -120,6 +122,8 @@ class Captured(NamedTuple):
     symbols: Sequence[str | None] | None = None
     """All contracts that it is cut into, in order; None: it is checked that `symbol` is one."""
     received_at_us: int = RECEIVED_AT_US
+    around: tuple[bytes, bytes] = (b"", b"")
+    """What stands around it in the exchange's message, where a part of one was captured."""
 
 
 @dataclass(frozen=True)

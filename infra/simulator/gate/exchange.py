@@ -25,7 +25,7 @@ from infra.simulator.gate import universe, wire
 from infra.simulator.gate.frames import rate_text, stream_frame
 from infra.simulator.gate.limits import EndpointLimits
 from infra.simulator.gate.rest import GateRest
-from infra.simulator.gate.session import GateSession
+from infra.simulator.gate.session import UPGRADE_NOTICE_S, GateSession
 from infra.simulator.gate.state import Shown
 from infra.simulator.gate.universe import FEED
 from infra.simulator.market.history import SettlementBook
@@ -45,7 +45,8 @@ class GateOptions:
     """What can be varied. Defaults follow gate.md §3, §5, §7 and §9.
 
     `quiet`: contracts are pushed as rarely as they change; else all of them at every tick. Each is
-    pushed in one of `steps` of a second, always the same one.
+    pushed in one of `steps` of a second, always the same one. `upgrade_ms`: an upgrade is announced
+    on each connection of that age; 0 never.
     """
 
     contracts: int = universe.PERPETUALS
@@ -55,6 +56,7 @@ class GateOptions:
     steps: int = 1
     quiet: bool = True
     settled_ms: int = 60_000
+    upgrade_ms: int = 0
     requests_per_window: int = 200
 
 
@@ -70,6 +72,12 @@ SETTLED_S = OwnOption(
     values=(0, 600),
     help="For how long after a settlement Gate shows the settled rate as the estimate.",
 )
+UPGRADE_S = OwnOption(
+    "gate_upgrade_s",
+    default=0,
+    values=(0, 86_400),
+    help="At which age of a connection Gate announces on it that it will close it; 0: never.",
+)
 
 
 def create(options: SimulatorOptions, contracts: int, now_ms: int) -> Gate:
@@ -82,6 +90,7 @@ def create(options: SimulatorOptions, contracts: int, now_ms: int) -> Gate:
         steps=most_steps(options),
         quiet=options.value(QUIET) == "yes",
         settled_ms=int(options.value(SETTLED_S)) * 1_000,
+        upgrade_ms=int(options.value(UPGRADE_S)) * 1_000,
         requests_per_window=NO_LIMIT if options.open_limits else 200,
     )
     return Gate(options.seed, own, now_ms)
@@ -106,6 +115,9 @@ class GateTick:
         """What this session's subscriptions deliver now: of its family alone (§1)."""
         gate = cast("GateSession", session)
         contracts = self._exchange.contracts
+        announced = gate.announcement(self.event_ms)
+        if announced is not None:
+            yield announced
         for row in self._due:
             contract = contracts[row]
             if contract.symbol in gate.contracts and universe.family(contract) == gate.settle:
@@ -153,6 +165,7 @@ class Gate:
 
     def __init__(self, seed: int, options: GateOptions, now_ms: int) -> None:
         self._period_ms = options.tick_ms
+        self._upgrade_ms = options.upgrade_ms
         steps = steps_in(options.tick_ms, options.steps)
         self.tick_ms = options.tick_ms // steps
         self.phase_ms = options.phase_ms % self.tick_ms
@@ -178,7 +191,10 @@ class Gate:
         settle = path.removeprefix(_PATH)
         if settle not in universe.FAMILIES or not path.startswith(_PATH):
             return None
-        return GateSession(settle, self.listings.is_known, SocketRules())
+        upgrade_ms = self._upgrade_ms
+        max_age_s = upgrade_ms / 1_000 + UPGRADE_NOTICE_S if upgrade_ms else 0.0
+        rules = SocketRules(max_age_s=max_age_s)
+        return GateSession(settle, self.listings.is_known, rules, upgrade_ms)
 
     def rest(self, call: RestCall) -> RestReply:
         """Answer an HTTP request."""
@@ -224,4 +240,4 @@ class Gate:
             yield SettledRate(self.contracts[row].symbol, funding_ms, rate_text(units), hours)
 
 
-SIMULATED = Simulated(universe.PERPETUALS, create, wire.WIRE, (QUIET, SETTLED_S))
+SIMULATED = Simulated(universe.PERPETUALS, create, wire.WIRE, (QUIET, SETTLED_S, UPGRADE_S))

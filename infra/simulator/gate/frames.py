@@ -9,7 +9,7 @@ from infra.simulator.market.liquidity import liquidity
 from infra.simulator.market.market import Snapshot
 from infra.simulator.market.universe import UNITS_PER_ONE, Contract
 
-CHANNEL = "futures.tickers"
+CHANNEL, SYSTEM = "futures.tickers", "futures.system"
 
 
 def compact(value: object) -> bytes:

@@ -8,10 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 from infra.simulator.exchange import Close, Frame, SocketRules
-from infra.simulator.gate.frames import CHANNEL, compact
+from infra.simulator.gate.frames import CHANNEL, SYSTEM, compact
 
 IDLE_S = 30.0
 """A socket without subscriptions is cut after this time."""
+UPGRADE_NOTICE_S = 60
+"""A connection is closed so long after an upgrade was announced on it (assumed, §3)."""
 _BAD_REQUEST = 1, "request payload does not follow json schema"
 
 
@@ -22,14 +24,23 @@ class GateSession:
         settle: the family of its path.
         is_known: whether any family has a contract of a name.
         rules: what holds while something is subscribed.
+        upgrade_ms: an upgrade is announced on a connection of that age; 0 never.
     """
 
-    def __init__(self, settle: str, is_known: Callable[[str], bool], rules: SocketRules) -> None:
+    def __init__(
+        self,
+        settle: str,
+        is_known: Callable[[str], bool],
+        rules: SocketRules,
+        upgrade_ms: int = 0,
+    ) -> None:
         self.settle = settle
         self.contracts: dict[str, None] = {}
         self._is_known = is_known
         self._subscribed_rules = rules
         self.rules = replace(rules, silence_s=IDLE_S)
+        self._upgrade_ms = upgrade_ms
+        self._announce_at_ms: int | None = None
 
     def opened(self) -> Sequence[Frame | Close]:
         """Gate greets nobody."""
@@ -55,6 +66,19 @@ class GateSession:
         if channel == CHANNEL:
             self._change(event, names)
         return (_answer(now_ms, request, None),)
+
+    def announcement(self, now_ms: int) -> Frame | None:
+        """Announce the upgrade once it is due; to be asked at each step of the exchange (§3)."""
+        if not self._upgrade_ms:
+            return None
+        if self._announce_at_ms is None:
+            self._announce_at_ms = now_ms + self._upgrade_ms
+        if now_ms < self._announce_at_ms:
+            return None
+        self._upgrade_ms = 0
+        result = {"type": "upgrade", "msg": "The connection will soon be closed for an upgrade"}
+        body = {**_stamps(now_ms), "channel": SYSTEM, "event": "update", "result": result}
+        return Frame(compact(body))
 
     def _change(self, event: str, names: Sequence[str]) -> None:
         for name in names:

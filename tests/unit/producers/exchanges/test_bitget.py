@@ -226,3 +226,32 @@ def test_a_text_that_is_refused_is_asked_for_again_without_what_is_named() -> No
     control = EXCHANGE.slice_frame(b'{"event":"error","code":30016,"msg":"Param error"}').control
     assert control is not None
     assert asked.answered(control, 3.0).again == (("AUSDT",), ("NOPEUSDT", "BUSDT"))
+
+
+def test_a_row_without_a_rate_is_a_piece_of_its_contract() -> None:
+    """That it has none is the normaliser's to say; a row that says nothing at all is none."""
+    row = {"instId": "XRPUSDT", "markPrice": "2.34", "ts": "1790000123456"}
+    (piece,) = EXCHANGE.slice_frame(frame(V2_ARG, row)).slices
+    assert (piece.symbol, piece.readable) == ("XRPUSDT", True)
+    (piece,) = EXCHANGE.slice_frame(frame(V2_ARG, {"x": 1})).slices
+    assert not piece.readable
+
+
+@pytest.mark.parametrize("product", ["usdt-futures", "USDC-FUTURES", "coin-futures", None])
+def test_the_product_types_with_funding_are_read_in_either_spelling(product: str | None) -> None:
+    """v3 writes them in small letters (§1); a frame without one may be of any."""
+    row = {"fundingRate": "0.0003", "markPrice": "2.34"}
+    found = EXCHANGE.slice_frame(frame({**V3_ARG, "instType": product}, row))
+    assert found.unknown is None
+    assert [piece.symbol for piece in found.slices] == ["XRPUSDT"]
+
+
+@pytest.mark.parametrize("code", ['"429"', "429"])
+def test_too_many_calls_may_be_told_with_http_200(code: str) -> None:
+    """§4."""
+    (call, *_) = EXCHANGE.fact_calls
+    body = b'{"code":%b,"msg":"Too Many Requests"}' % code.encode()
+    assert EXCHANGE.barred_s(call, {}, body) == 60.0
+    assert EXCHANGE.fault(call, {}, body) == "code 429"
+    for other in (b'{"code":"40034","data":null}', b"<html>", b'{"code":"00000","data":[]}'):
+        assert EXCHANGE.barred_s(call, {}, other) is None

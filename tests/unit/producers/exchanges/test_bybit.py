@@ -10,6 +10,7 @@ import pytest
 from producers.exchanges.bybit import EXCHANGE, HISTORY_LIMIT
 from producers.exchanges.spec import Control, RestCall
 from producers.policy.merging import Merging
+from producers.policy.subscriptions import Consequence, Subscriptions
 from schemas.errors import MalformedInputError
 from tests.support.paths import SHARED_FIXTURES
 
@@ -109,6 +110,19 @@ def test_a_refusal_names_contracts_in_its_text(text: object, symbols: tuple[str,
     answer = {"success": False, "ret_msg": text, "req_id": "r1", "op": "subscribe"}
     found = EXCHANGE.slice_frame(json.dumps(answer).encode()).control
     assert found == Control(refused=True, refused_symbols=symbols, answers="r1")
+
+
+def test_what_is_subscribed_already_is_confirmed_and_the_rest_is_asked_for_again() -> None:
+    """The text that named it has failed as a whole (§1)."""
+    (linear, _) = EXCHANGE.socket_kinds
+    (sent,) = linear.subscribe(["A1USDT", "B2USDT", "C3USDT"])
+    text = "error:already subscribed,topic:tickers.B2USDT"
+    answer = {"success": False, "ret_msg": text, "req_id": sent.identity, "op": "subscribe"}
+    control = EXCHANGE.slice_frame(json.dumps(answer).encode()).control
+    assert control == Control(acknowledged=("B2USDT",), refused=True, answers=sent.identity)
+    subscriptions = Subscriptions()
+    subscriptions.sent(sent, 1.0)
+    assert subscriptions.answered(control, 2.0) == Consequence((("A1USDT",), ("C3USDT",)))
 
 
 def test_each_request_has_an_id_of_its_own_that_its_answer_repeats() -> None:

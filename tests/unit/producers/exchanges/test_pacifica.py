@@ -176,3 +176,24 @@ def test_a_reply_says_whether_it_is_one(body: bytes, failed: bool) -> None:  # n
     """What is no reply at all is told by its reader."""
     call = RestCall("info", "/api/v1/info")
     assert (PACIFICA.fault(call, {}, body) is not None) is failed
+
+
+@pytest.mark.parametrize("code", ['"429"', "429"])
+def test_too_many_calls_may_be_told_with_http_200(code: str) -> None:
+    """Until the credits are new where a header says when, else for a minute (§4)."""
+    (call, *_) = PACIFICA.fact_calls
+    body = b'{"success":false,"data":null,"error":"Rate limit","code":%b}' % code.encode()
+    assert PACIFICA.barred_s(call, {}, body) == 60.0
+    assert PACIFICA.barred_s(call, {"ratelimit": '"credits";r=0;t=17'}, body) == 17.0
+    for other in (b'{"success":true,"data":[],"code":null}', b"<html>", b'{"code":400}'):
+        assert PACIFICA.barred_s(call, {}, other) is None
+
+
+def test_a_dash_alone_makes_no_spot_market() -> None:
+    """What the list calls a perpetual is read in the stream too (§8)."""
+    row = '{"symbol":"BRK-B","next_funding":"0.0000021","timestamp":1790000123007}'
+    frame = PACIFICA.slice_frame(f'{{"channel":"prices","data":[{row}]}}'.encode())
+    assert [piece.symbol for piece in frame.slices] == ["BRK-B"]
+    market = '{"symbol":"BRK-B","instrument_type":"perpetual"}'
+    slices = PACIFICA.slice_reply(LIST, f'{{"success":true,"data":[{market}]}}'.encode())
+    assert [one.symbol for one in PACIFICA.listings(LIST, slices) or ()] == ["BRK-B"]

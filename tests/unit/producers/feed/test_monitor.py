@@ -474,6 +474,40 @@ class TestQuietContracts:
         assert state_of(case)[0] == "stalled"
 
 
+class TestAfterASettlement:
+    """What is pushed in its first seconds is no estimate, and may be the last push for long."""
+
+    IDENTITY = "gate/usdt/1"
+
+    def unseen(self, tmp_path: Path, feed: str, pushed: dict[str, float], at_s: float) -> set[str]:
+        """The contracts that lack an estimate, so long after an hour; `pushed`: when each was."""
+        made = Case(tmp_path, feed)
+        made.clock.set_wall(made.clock.now_us() // US_PER_HOUR * US_PER_HOUR)
+        listed(made.feed, *pushed)
+        passed_s = 0.0
+        for symbol, pushed_s in sorted(pushed.items(), key=lambda item: item[1]):
+            made.clock.advance(pushed_s - passed_s)
+            passed_s = pushed_s
+            made.bring([symbol], self.IDENTITY)
+        made.clock.advance(at_s - passed_s)
+        return set(made.monitor.unseen_since_settling())
+
+    def test_those_that_were_pushed_within_it_alone_are_named(self, tmp_path: Path) -> None:
+        """Gate's are 75 s."""
+        pushed = {"A_USDT": 20.0, "B_USDT": 74.0, "C_USDT": 76.0}
+        assert self.unseen(tmp_path, "gate", pushed, 150.0) == {"A_USDT", "B_USDT"}
+        assert self.unseen(tmp_path, "gate", pushed, 76.0) == {"A_USDT", "B_USDT"}
+
+    def test_none_are_while_nothing_else_can_be_shown(self, tmp_path: Path) -> None:
+        """REST shows the same noise then."""
+        assert self.unseen(tmp_path, "gate", {"A_USDT": 20.0}, 74.0) == set()
+
+    def test_of_other_feeds_none_are(self, tmp_path: Path) -> None:
+        """Those that push all contracts, and those whose estimates are good at once."""
+        for feed in ("kucoin", "bybit", "binance-usdm"):
+            assert self.unseen(tmp_path, feed, {"A": 20.0}, 150.0) == set()
+
+
 class TestWithoutAStream:
     """REST is the source: its state is the feed's, and it stands in for nothing."""
 

@@ -57,6 +57,17 @@ def test_new_contracts_fill_gaps_before_a_socket_is_added() -> None:
     assert list(map(set, less.pool)) == [set(), {"C"}]
 
 
+def test_new_sockets_are_filled_evenly() -> None:
+    """No socket is left with a single contract, which may be a quiet one."""
+    found = allocate(kind_of(200), [], {f"S{number:04}" for number in range(1_001) if number})
+    mine = sum(len(socket) for socket in found.pool)
+    sizes = [len(socket) for socket in found.pool]
+    assert len(sizes) == -(-mine // 200)
+    assert max(sizes) - min(sizes) <= 1
+    few = allocate(kind_of(200, 2), [], {f"S{number:04}" for number in range(1_001)})
+    assert [len(socket) for socket in few.pool] == [200, 200]
+
+
 def test_a_stream_of_all_is_one_socket_whoever_is_listed() -> None:
     """Also before the list is known."""
     assert allocate(kind_of(None), [], set()).pool == [frozenset()]

@@ -102,6 +102,7 @@ async def running(
     period_s: float = 0.02,
     timeout_s: float = SNAPSHOT_TIMEOUT_S,
     listed: Iterable[str] = LISTED,
+    unseen: Iterable[str] = (),
 ) -> AsyncIterator[Case]:
     """One of the loops over a small exchange that costs nothing."""
     small, log = SmallBinance(), Log()
@@ -116,7 +117,9 @@ async def running(
         rest = RestClient(GENEROUS, url, session, RateLimiter(PLENTY), clock)
         raw_replies = RawReplies(GENEROUS, rest, cast("Any", log), clock)
         polling = Polling(period_s, soon_s=0.02, retry_s=0.02)
-        taken = Snapshots(GENEROUS, raw_replies, registry, polling, clock, timeout_s)
+        taken = Snapshots(
+            GENEROUS, raw_replies, registry, polling, clock, timeout_s, unseen=lambda: list(unseen)
+        )
         task = asyncio.create_task(run(taken))
         try:
             yield Case(small, log, taken)
@@ -208,6 +211,15 @@ async def test_the_stream_is_compared_with_all_contracts() -> None:
         assert case.log.symbols("reconcile")[:2] == [set(LISTED)] * 2
         assert case.log.symbols("fallback") == []
         assert case.taken.filled == Filled(0, 0)
+
+
+async def test_contracts_that_were_not_pushed_since_the_hour_began_have_the_reply_s_rates() -> None:
+    """Beside the comparison, without a call of their own; the halted one is not among them."""
+    async with running(lambda taken: taken.reconcile(0.02), unseen="BH") as case:
+        await case.published(2)
+        assert case.log.symbols("reconcile")[0] == set(LISTED)
+        assert case.log.symbols()[0] == {"B"}
+        assert case.small.asked == len(case.log.symbols("reconcile"))
 
 
 async def test_without_a_stream_all_contracts_are_polled() -> None:

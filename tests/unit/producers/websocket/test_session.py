@@ -142,6 +142,27 @@ async def test_it_ends_when_no_data_came_for_the_silence_limit() -> None:
     assert case.session.last_data_at_us == 7_000_000
 
 
+@pytest.mark.parametrize(
+    ("script", "ended_s", "reason"),
+    [
+        # Its contracts may all be quiet, but not for ever.
+        ([(7.0, b"A"), *((at_s, b"ping x") for at_s in range(20, 200, 25))], 107.0, "100"),
+        # Without answers it is as dead as any other.
+        ([(7.0, b"A"), (20.0, b"ping x")], 50.0, "43"),
+        ([(7.0, b"A")], 37.0, "30"),
+        # It has brought nothing yet, so that nothing shows that it would.
+        ([(20.0, b"ping x"), (40.0, b"ping x")], 30.0, "30"),
+    ],
+)
+async def test_a_socket_of_quiet_contracts_lives_while_it_answers(
+    script: list[tuple[float, bytes | TransportError]], ended_s: float, reason: str
+) -> None:
+    """Answers within the silence limit, after data."""
+    case = Case(Wire(script), quiet_s=100.0)
+    assert await case.run() == SessionEnd(f"no data for {reason} s", cause=AuditCause.SILENT)
+    assert case.wire.now_s == ended_s
+
+
 async def test_without_any_data_silence_counts_from_the_opening() -> None:
     """The exchange accepted the connection and never delivered."""
     case = Case(Wire())

@@ -97,6 +97,43 @@ def test_what_a_venue_means_by_a_name_goes_before_everything() -> None:
     assert canonical_asset("XBT", own) == ("BTC", 1.0)
 
 
+@pytest.mark.parametrize(
+    ("one", "another"),
+    [
+        # The share has its ticker on every venue.
+        (("mexc", "METASTOCK"), ("hyperliquid", "META")),
+        (("mexc", "NVIDIA"), ("gate", "NVDA")),
+        # The coin has it, and the share is named by the company.
+        (("mexc", "CATSTOCK"), ("whitebit", "CAT")),
+        (("mexc", "CAT"), ("binance-usdm", "CAT")),
+        (("mexc", "DASH"), ("bybit", "DASH")),
+    ],
+)
+def test_one_asset_has_one_name_on_all_venues(
+    one: tuple[str, str], another: tuple[str, str]
+) -> None:
+    """Whatever each of them calls it."""
+    found = {canonical_asset(name, spec(feed).assets) for feed, name in (one, another)}
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "another"),
+    [
+        (("mexc", "META"), ("hyperliquid", "META")),
+        (("mexc", "CATSTOCK"), ("mexc", "CAT")),
+        (("okx", "BB"), ("gate", "BB")),
+        (("whitebit", "CAT"), ("binance-usdm", "CAT")),
+    ],
+)
+def test_a_coin_and_a_share_of_one_ticker_have_two_names(
+    one: tuple[str, str], another: tuple[str, str]
+) -> None:
+    """So that no spread is made of them."""
+    found = {canonical_asset(name, spec(feed).assets) for feed, name in (one, another)}
+    assert len(found) == 2
+
+
 def test_what_a_venue_writes_behind_shares_is_taken_off() -> None:
     """The ticker is the asset, even one that would be a unit of a coin."""
     own = AssetNames(share_endings=("STOCK",))

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from schemas.contract_status import ContractStatus
@@ -78,6 +79,21 @@ def test_a_polled_row_has_the_reply_s_time() -> None:
         interval_hours=8.0,
     )
     assert polled("reconcile") == (update,)
+
+
+def test_where_a_message_has_no_time_that_of_receipt_stands_in() -> None:
+    """In both sources; a time that is none is a fault beside the rate."""
+    frame = {name: value for name, value in STREAMED.items() if name != "ts"}
+    assert read_all(frame, "stream", "tickers") == (
+        msgspec.structs.replace(ESTIMATE, event_time=None),
+    )
+    row = {"category": "linear", "list": [TICKER]}
+    (update,) = read_all({"retCode": 0, "result": row}, "fallback", "tickers/linear", SYMBOL)
+    assert isinstance(update, RateUpdate)
+    assert update.event_time is None
+    assert update.next_funding_time == 1_790_006_400_000_000
+    found = read_all({**STREAMED, "ts": "soon"}, "stream", "tickers")
+    assert {type(update) for update in found} == {Unreadable, RateUpdate}
 
 
 def test_a_change_that_was_not_completed_has_no_rate() -> None:

@@ -52,6 +52,17 @@ def test_seconds_and_milliseconds_stand_in_one_frame() -> None:
     assert streamed() == (RATE,)
 
 
+def test_seconds_may_be_written_as_a_decimal_number() -> None:
+    """What is none, or no finite number, is left out alone."""
+    (update,) = streamed(funding_next_apply=1_790_006_400.0)
+    assert update == RATE
+    odd: object
+    for odd in (1e300, True, [], "1e9"):
+        (update,) = streamed(funding_next_apply=odd)
+        assert isinstance(update, RateUpdate)
+        assert update.next_funding_time is None
+
+
 def test_a_frame_of_before_2024_has_a_rate_alone() -> None:
     """Without interval and next time both are unknown, and its own time counts (§6)."""
     (found,) = streamed(funding_interval=..., funding_next_apply=..., t=...)

@@ -15,7 +15,6 @@ from schemas.times import US_PER_MINUTE, US_PER_S
 from schemas.venues.lighter import FEED
 from stream_app.model import InstrumentUpdate, NoRate, RateUpdate, SettlementUpdate, Update
 from stream_app.normalise.lighter import SETTLED_SAID_US, fraction, normalise, split_symbol
-from tests.support.paths import SHARED_FIXTURES
 from tests.venues.samples import RECEIVED_AT_US
 
 HOUR_US = 1_789_999_200 * US_PER_S
@@ -75,15 +74,19 @@ def test_the_estimate_is_of_the_hour_that_comes() -> None:
     ]
 
 
+@pytest.mark.parametrize("off_ms", [1, 0, -1, 2_000, -2_000])
 @pytest.mark.parametrize(
     ("hours_behind", "for_the_hour_just_ended"), [(0, False), (1, True), (2, False), (3, False)]
 )
 def test_an_estimate_is_of_the_hour_before_until_the_exchange_turns(
-    hours_behind: int, *, for_the_hour_just_ended: bool
+    hours_behind: int, off_ms: int, *, for_the_hour_just_ended: bool
 ) -> None:
-    """It names the settlement before the last one then; a market is never two hours behind."""
+    """It names the settlement before the last one then; a market is never two hours behind.
+
+    The settlement's time may be a little before its hour or after it.
+    """
     at_us = HOUR_US + 16 * US_PER_MINUTE
-    settled_ms = HOUR_US // 1_000 + 1 - hours_behind * 3_600_000
+    settled_ms = HOUR_US // 1_000 + off_ms - hours_behind * 3_600_000
     row = frame(at_us, funding_timestamp=settled_ms)
     (rate,) = read(row)
     assert isinstance(rate, RateUpdate)
@@ -243,17 +246,4 @@ def test_what_is_held_is_counted_in_the_base() -> None:
     ]
     assert read({**row, "mark_price": "0"}, purpose="contract", channel="liquidity") == [
         InstrumentUpdate("SOL", turnover_24h=5_000.5, open_interest_units=12.5)
-    ]
-
-
-def test_settlements_that_were_captured() -> None:
-    """2026-05-13: one that longs paid, and one that shorts did."""
-    path = SHARED_FIXTURES / "messages" / "lighter" / "nt_fundings_history_rest.json"
-    if not path.exists():
-        pytest.skip("the captured messages are not here")
-    rows = json.loads(path.read_bytes())["fundings"]
-    found = [read(row, "BTC", "history", "fundings") for row in rows]
-    assert found == [
-        [SettlementUpdate("BTC", at_s * US_PER_S, rate, interval_hours=1.0)]
-        for at_s, rate in ((1_778_702_400, 0.000012), (1_778_706_000, -0.000002))
     ]

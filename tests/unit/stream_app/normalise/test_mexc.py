@@ -109,12 +109,14 @@ def test_a_settlement_names_its_interval_in_newer_replies() -> None:
         ("CATSTOCK", 2, "CATERPILLAR"),
         ("CAT", 1, "CAT"),
         ("TSTOCK", 2, "AT&T"),
+        ("METASTOCK", 2, "META"),
+        ("META", 1, "METACOIN"),
         ("NVIDIA", 2, "NVDA"),
         ("SILVER", 2, "XAG"),
     ],
 )
 def test_a_share_is_told_by_its_type(name: str, kind: int | None, asset: str) -> None:
-    """One whose ticker is a coin's is named by the company."""
+    """One whose ticker is a coin's on most venues is named by the company."""
     row = {"symbol": f"{name}_USDT", "baseCoin": name, "state": 0, "type": kind}
     found = read("contract", "detail", f"{name}_USDT", row)
     assert isinstance(found, InstrumentUpdate)

@@ -256,3 +256,20 @@ def test_each_endpoint_has_a_limit_of_its_own() -> None:
     assert int(replies[-1].headers["X-Gate-RateLimit-Reset-Timestamp"]) * 1_000 > NOW_MS
     assert get(exchange, "usdt/contracts").status == 200
     assert get(exchange, "usdt/tickers", now_ms=NOW_MS + 10_000).status == 200
+
+
+def test_an_upgrade_is_announced_once_on_each_connection() -> None:
+    """At its age; a minute later it is closed (§3)."""
+    exchange = Gate(7, GateOptions(contracts=10, upgrade_ms=3_000), NOW_MS)
+    session = opened(exchange)
+    assert session.rules.max_age_s == 63.0
+    told = [
+        json.loads(frame.payload)
+        for step in range(1, 9)
+        for frame in exchange.prepare(NOW_MS + step * 1_000).frames(session)
+    ]
+    (only,) = told
+    assert (only["channel"], only["event"]) == ("futures.system", "update")
+    assert only["result"]["type"] == "upgrade"
+    assert only["time_ms"] == NOW_MS + 4_000
+    assert opened(Gate(7, GateOptions(contracts=10), NOW_MS)).rules.max_age_s == 0.0
