@@ -400,7 +400,7 @@ class Bitget(Exchange):
         """A reply has a code, which is "00000" where all is well (§4)."""
         del call, headers
         code = _code(body)
-        return None if code in {None, _SUCCESS} else f"code {code!s:.20}"
+        return None if code is None or code == _SUCCESS else f"code {code!s:.20}"
 
 
 EXCHANGE = Bitget()
