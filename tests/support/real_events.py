@@ -28,6 +28,8 @@ FAULT_S = 20
 SPECIAL_RATE = -0.2
 
 USDM, KUCOIN, HYPERLIQUID, BACKPACK = "binance-usdm", "kucoin", "hyperliquid", "backpack"
+EVENT_FEEDS = (USDM, "binance-coinm", KUCOIN, HYPERLIQUID, BACKPACK)
+"""The feeds of the events: CONTRACTS of these alone list the contracts that are named below."""
 SPECIAL, MISSING = "binance-usdm:BTCUSDT", "binance-usdm:ETHUSDT"
 ZOMBIE, RELISTED = "binance-usdm:DOGEUSDT", "binance-usdm:LINKUSDT"
 TWICE, RAISED = "binance-usdm:TRXUSDT", "binance-usdm:BCHUSDT"

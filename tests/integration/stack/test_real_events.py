@@ -15,10 +15,11 @@ import pytest_asyncio
 
 from infra.stack.parts import service
 from schemas.clock import now_us
-from schemas.feeds import FEEDS, spec
+from schemas.feeds import spec
 from tests.support.real_events import (
     BAD_FIELDS,
     CONTRACTS,
+    EVENT_FEEDS,
     KUCOIN,
     LISTED_LATE,
     MISSING,
@@ -57,12 +58,12 @@ REGULAR_S = 2 * REFRESH_S + 30.0
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def events(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Events]:
-    """A stack of all feeds on which everything has been made to happen."""
+    """A stack of the feeds of the events, on which everything has been made to happen."""
     folder = tmp_path_factory.mktemp("events")
     faults = faults_at_start(folder, now_us() // 1_000)
     options = options_of(
         folder,
-        feeds=FEEDS,
+        feeds=EVENT_FEEDS,
         contracts=CONTRACTS,
         seed=13,
         simulator_arguments=("--kucoin-push-s", "2", "--faults", str(faults)),
@@ -243,7 +244,7 @@ async def test_nulls_are_absent_fields(events: Events) -> None:
     )
 
     async def flows() -> bool:
-        return bool(await events.first(sql) == len(FEEDS))
+        return bool(await events.first(sql) == len(EVENT_FEEDS))
 
     await eventually(flows, "rates of every feed", SETTLED_S)
     await events.stack.control("resume", kind="null-fields")
