@@ -254,12 +254,7 @@ class HistoryPages:
     def _holes_filled(
         self, entry: ContractEntry, rows: Sequence[int], run: Run, at: ItemContext
     ) -> list[Output]:
-        """Return the audit events of settlements that come into a hole.
-
-        While the history is being loaded, what has not come yet is not missing.
-        """
-        if entry.contract.backfilling:
-            return []
+        """Return the audit events of settlements that come into a hole."""
         subject, kind = entry.contract.contract_id, AuditKind.SETTLEMENT_FOUND
         told = self._collector.told
         return [

@@ -286,10 +286,7 @@ class FeedPartition:
                 self.counts["redelivered"] += 1
             return
         if at.channel in (BACKFILL_BEGIN, BACKFILL_END):
-            was_loading = entry.contract.backfilling
             entry.contract.backfilling = at.channel == BACKFILL_BEGIN
-            if was_loading and not entry.contract.backfilling:
-                self._reference_data.tell_missing(entry, at)
             entry.shard.dirty = True
             entry.changed()
             return

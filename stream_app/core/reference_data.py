@@ -233,23 +233,10 @@ class ReferenceData:
                 kind, time_us = AuditKind.SETTLEMENT_CORRECTED, settled.funding_time
                 collector.note(contract.symbol, kind, time_us, at, detail, facts)
 
-    def tell_missing(self, entry: ContractEntry, at: ItemContext) -> None:
-        """Tell which settlements are missing of a contract whose history has been loaded."""
-        raw = (at.offset, at.item)
-        for hole in entry.baseline.holes():
-            times = (hole.since, hole.until)
-            subject, kind = entry.contract.contract_id, AuditKind.SETTLEMENT_MISSING
-            self._collector.tell(subject, kind, times, hole.missing, "", raw)
-
     def _tell_holes(
         self, entry: ContractEntry, funding_time: int, filled: Hole | None, at: ItemContext
     ) -> None:
-        """Tell which settlements are missing around a new one. `filled`: the hole it came into.
-
-        While the history is being loaded, what has not come yet is not missing.
-        """
-        if entry.contract.backfilling:
-            return
+        """Tell which settlements are missing around a new one. `filled`: the hole it came into."""
         subject, raw = entry.contract.contract_id, (at.offset, at.item)
         around = entry.baseline.holes_around(funding_time)
         if filled is not None:

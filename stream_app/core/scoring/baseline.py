@@ -300,10 +300,6 @@ class Baseline:
         at = bisect_left(self._times, funding_time)
         return [hole for hole in (self._hole(at), self._hole(at + 1)) if hole is not None]
 
-    def holes(self) -> list[Hole]:
-        """Return all holes."""
-        return [hole for hole in map(self._hole, range(1, len(self))) if hole is not None]
-
     def _hole(self, at: int) -> Hole | None:
         """Return the hole before a position, if there is one."""
         if not 0 < at < len(self):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from schemas.control_items import BACKFILL_BEGIN, BACKFILL_END
+from schemas.control_items import BACKFILL_BEGIN
 from schemas.records import RawItem
 from schemas.serde.raw_frames import RawFrame
 from schemas.times import US_PER_HOUR
@@ -82,18 +82,6 @@ def test_rows_before_a_known_settlement_are_published_together(new: Partition) -
     apply(new, history(page("AUSDT", 1)))
     assert apply(new, history(page("AUSDT", 40, newest=1))) == [36]
     assert new.counts["settlement_found"] == 40 - 1
-
-
-def test_only_what_is_missing_of_a_loaded_history_is_told(new: Partition) -> None:
-    """What has not come yet is not missing: the newest came first, by the stream."""
-    new.facts({"symbol": "AUSDT", "fundingIntervalHours": 8}, "fundingInfo")
-    new.mark("AUSDT", BACKFILL_BEGIN)
-    apply(new, history(page("AUSDT", 1)))
-    apply(new, history(page("AUSDT", 30, newest=4)))
-    apply(new, history(page("AUSDT", 1, newest=1)))
-    assert new.counts["settlement_found"] == new.counts["settlement_missing"] == 0
-    (told,) = audits(new.mark("AUSDT", BACKFILL_END), "settlement_missing")
-    assert told[2] == 2
 
 
 def test_what_is_known_is_not_published_again(new: Partition) -> None:
